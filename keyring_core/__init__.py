@@ -1,0 +1,42 @@
+"""Encrypts other people's credentials under keys that can be rotated, and keeps those keys out of every log."""
+
+from keyring_core.config import get_keyring, keyring_status, log_key_status, reload_keyring
+from keyring_core.encryption_service import CredentialEncryptionService, get_encryption_service
+from keyring_core.errors import (
+    DamagedToken,
+    ExpiredToken,
+    InvalidToken,
+    KeyConfigError,
+    KeyConfigWarning,
+    KeyringError,
+    Malformed,
+    MalformedToken,
+    PlaintextError,
+    UndecryptableToken,
+)
+from keyring_core.keyring import Keyring
+from keyring_core.keys import Key, KeyState
+from keyring_core.redaction import configure_logging
+
+__all__ = [
+    "CredentialEncryptionService",
+    "DamagedToken",
+    "ExpiredToken",
+    "InvalidToken",
+    "Key",
+    "KeyConfigError",
+    "KeyConfigWarning",
+    "KeyState",
+    "Keyring",
+    "KeyringError",
+    "Malformed",
+    "MalformedToken",
+    "PlaintextError",
+    "UndecryptableToken",
+    "configure_logging",
+    "get_encryption_service",
+    "get_keyring",
+    "keyring_status",
+    "log_key_status",
+    "reload_keyring",
+]

@@ -1,0 +1,146 @@
+"""Many tokens in a few cipher calls: one CBC call decrypts a stripe of tokens and one encrypts it.
+
+Decrypting `IV1|C1|IV2|C2|...` in one call is right, since in CBC each block needs only the block before it: every
+ciphertext stands behind its own IV, and what comes out in an IV's place is thrown away.
+
+Encrypting `R1|P1|R2|P2|...`, each R one fresh random block, makes each encrypted R the IV of the ciphertext behind it:
+a block cipher's output for a uniformly random block, so uniformly random itself (NIST SP 800-38A, appendix C: "apply
+the forward cipher function, under the same key that is used for the encryption of the plaintext, to a nonce").
+
+A padded plaintext is carried over as it is, so a rotated token has its old length.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, compress
+from struct import iter_unpack
+from typing import NamedTuple
+
+from keyring_core.errors import DamagedToken, InvalidToken
+from keyring_core.keys import Key
+from keyring_core.stripes import Refused, Stripe, alike, pick, put, read_tokens, write_tokens
+from keyring_core.tokens import BLOCK, VERSION, Token, TokenText, timestamp_of
+
+_HEAD = 9  # version, timestamp
+# What a padded plaintext ends with, by its last byte; nothing ends with one of no endings.
+_ENDINGS: list[bytes | tuple[bytes, ...]] = [bytes([last]) * last if 1 <= last <= BLOCK else () for last in range(256)]
+
+
+class Found(NamedTuple):
+    """Tokens of one length that are under one key: their MACs were checked."""
+
+    key: Key
+    stripe: Stripe
+
+    @property
+    def signed(self) -> list[bytes]:
+        """Of each its version, timestamp, IV and ciphertext."""
+        return [signed for signed, _ in self.stripe.tokens()]
+
+
+def find(
+    keys: Sequence[Key], texts: Sequence[TokenText], unknown: Callable[[bytes], InvalidToken]
+) -> Iterator[Found | Refused]:
+    """All *texts*, each once, by key and length; *unknown* makes the error for a token under none of *keys*."""
+    order = list(keys)
+    for part in read_tokens(texts):
+        if isinstance(part, Refused):
+            yield part
+        else:
+            yield from _find(order, part, unknown)
+
+
+def _find(order: list[Key], stripe: Stripe, unknown: Callable[[bytes], InvalidToken]) -> Iterator[Found | Refused]:
+    _prefer_key_of(Token._make(next(stripe.tokens())), order)
+    for key in tuple(order):
+        strangers = key.strangers(stripe.tokens())
+        if not strangers:
+            yield Found(key, stripe)
+            return
+        if len(strangers) < len(stripe.places):
+            others = set(strangers)
+            yield Found(key, stripe.only([at for at in range(len(stripe.places)) if at not in others]))
+            stripe = stripe.only(strangers)
+    for place, (signed, _) in zip(stripe.places, stripe.tokens(), strict=True):
+        yield Refused(place, unknown(signed))
+
+
+def _prefer_key_of(token: Token, order: list[Key]) -> None:
+    """Moves the token's key to the front of *order*: neighbours in a table are mostly under one key."""
+    for key in order:
+        if key.signed(token):
+            order.remove(key)
+            order.insert(0, key)
+            return
+
+
+def decrypt(found: Found) -> list[bytes | InvalidToken]:
+    """The plaintext of each, or DamagedToken."""
+    signed = found.signed
+    return [
+        padded[: -padded[-1]] if _is_padded(padded) else _damaged(found.key, each)
+        for each, padded in zip(signed, _decrypted(found.key, signed), strict=True)
+    ]
+
+
+def damaged(found: Found) -> dict[int, DamagedToken]:
+    """Those that do not decrypt, by their index in *found*. The last block tells, and in CBC needs only the one before.
+
+    A key that is mistyped in its second half signs as the right one does, and then it is nearly all of them.
+    """
+    signed = found.signed
+    ends = _decrypted(found.key, [each[:_HEAD] + each[-2 * BLOCK :] for each in signed])
+    return {index: _damaged(found.key, signed[index]) for index, end in enumerate(ends) if not _is_padded(end)}
+
+
+def reencrypt(primary: Key, found: Found) -> list[str | InvalidToken]:
+    """For each a token under *primary* with the same plaintext and timestamp, or DamagedToken."""
+    heads = [signed[:_HEAD] for signed in found.signed]
+    padded = _decrypted(found.key, found.signed)
+    sound = list(map(_is_padded, padded))
+    new = iter(_encrypted(primary, list(compress(heads, sound)), list(compress(padded, sound))))
+    return [next(new) if good else _damaged(found.key, head) for head, good in zip(heads, sound, strict=True)]
+
+
+def encrypt(primary: Key, plaintexts: Sequence[bytes]) -> list[str]:
+    """A new token under *primary* for each, all with the present time."""
+    padded = [text + bytes([left]) * left for text in plaintexts for left in [BLOCK - len(text) % BLOCK]]
+    head = VERSION + int(time.time()).to_bytes(8, "big")
+    tokens = [""] * len(padded)
+    for places in alike(map(len, padded)):
+        put(tokens, places, _encrypted(primary, [head] * len(places), pick(padded, places)))
+    return tokens
+
+
+def _decrypted(key: Key, signed: Sequence[bytes]) -> list[bytes]:
+    """The padded plaintext of each."""
+    decryptor = key.cbc(bytes(BLOCK)).decryptor()
+    blocks = decryptor.update(b"".join([each[_HEAD:] for each in signed])) + decryptor.finalize()
+    size = len(blocks) // len(signed) - BLOCK
+    return [padded for (padded,) in iter_unpack(f"{BLOCK}x{size}s", blocks)]
+
+
+def _encrypted(key: Key, heads: Sequence[bytes], padded: Sequence[bytes]) -> list[str]:
+    """A token for each version and timestamp and padded plaintext; the latter are of one length."""
+    if not padded:
+        return []
+    noise = os.urandom(BLOCK * len(padded))
+    starts = range(0, len(noise), BLOCK)
+    blocks = chain.from_iterable(zip([noise[start : start + BLOCK] for start in starts], padded, strict=True))
+    encryptor = key.cbc(bytes(BLOCK)).encryptor()
+    bodies = encryptor.update(b"".join(blocks)) + encryptor.finalize()
+    size = BLOCK + len(padded[0])
+    signed = (head + body for head, (body,) in zip(heads, iter_unpack(f"{size}s", bodies), strict=True))
+    return write_tokens([each + key.tag(each) for each in signed])
+
+
+def _is_padded(plain: bytes) -> bool:
+    # The MAC has passed, so how a padding fails tells an attacker nothing.
+    return plain.endswith(_ENDINGS[plain[-1]])
+
+
+def _damaged(key: Key, signed: bytes) -> DamagedToken:
+    return DamagedToken.under(key.id, timestamp_of(signed))

@@ -1,0 +1,72 @@
+"""The one object that a service calls to encrypt and decrypt other people's credentials."""
+
+from __future__ import annotations
+
+import structlog
+
+from keyring_core.config import present_reloader
+from keyring_core.errors import DamagedToken, KeyringError, MalformedToken, UndecryptableToken
+from keyring_core.keyring import Keyring
+from keyring_core.lazy import Lazy
+
+log = structlog.get_logger(__name__)
+
+
+class CredentialEncryptionService:
+    """Encrypts and decrypts credentials. A failure is logged, a success is not, and a value never is."""
+
+    def __init__(self, keyring: Keyring | None = None) -> None:
+        """Takes the keyring that this process's variables name where none is given, and follows it when keys change.
+
+        Raises KeyConfigError, a ValueError, without a key.
+        """
+        self._source = keyring or present_reloader()
+
+    @property
+    def _keyring(self) -> Keyring:
+        return self._source if isinstance(self._source, Keyring) else self._source()
+
+    def encrypt(self, plaintext: str) -> str:
+        """A token under the primary key; an empty string stays empty. Raises ValueError for None."""
+        if plaintext is None:
+            raise ValueError("there is no credential to encrypt: None")
+        try:
+            return self._keyring.encrypt(plaintext) if plaintext != "" else plaintext
+        except KeyringError as error:
+            _log_failure("credential.encrypt.failed", error)
+            raise
+
+    def decrypt(self, ciphertext: str) -> str:
+        """The credential; an empty string stays empty. Raises ValueError for None, InvalidToken for corrupt text."""
+        if ciphertext is None:
+            raise ValueError("there is no token to decrypt: None")
+        try:
+            return self._open(ciphertext) if ciphertext != "" else ciphertext
+        except KeyringError as error:
+            _log_failure("credential.decrypt.failed", error)
+            raise
+
+    def _open(self, ciphertext: str) -> str:
+        ring = self._keyring
+        try:
+            return ring.decrypt(ciphertext)
+        except UndecryptableToken as error:
+            # Another process may have been given a key that this one has not read yet.
+            if isinstance(self._source, Keyring) or isinstance(error, DamagedToken):
+                raise
+            newer = self._source.renew(ring)
+            if newer is None:
+                raise
+        return newer.decrypt(ciphertext)
+
+    def __repr__(self) -> str:
+        return f"<CredentialEncryptionService {self._keyring!r}>"
+
+
+def _log_failure(event: str, error: KeyringError) -> None:
+    category = {"category": str(error.category)} if isinstance(error, MalformedToken) else {}
+    log.warning(event, error=type(error).__name__, **category)
+
+
+get_encryption_service: Lazy[CredentialEncryptionService] = Lazy(CredentialEncryptionService)
+"""The process's one service, built on first use. Raises ValueError, with the remedy, where no key is set."""

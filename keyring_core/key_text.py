@@ -1,0 +1,160 @@
+"""Key text in, 32 bytes out, or what is wrong with the text and how to mend it.
+
+Stock Fernet drops every character outside the base64 alphabet, and what it drops depends on the Python version.
+Here a text either is a key or is refused, and the verdict is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import re
+import warnings
+from collections.abc import Callable
+
+from keyring_core.errors import MAKE_KEY_COMMAND, KeyConfigError, KeyConfigWarning, WeakKeyError, WeakKeyWarning
+
+KEY_BYTES = 32
+_EXPECTED = "expected 44 characters of URL-safe base64 (32 bytes)"
+_MEND = "Mend the text: the key itself, and so every stored token, stays valid."
+_MAKE = f"Make a key with: {MAKE_KEY_COMMAND}"
+_MAKE_FIRST = (
+    "Where tokens are stored already, set the key that they are under (rotate.py also takes --env-file FILE). "
+    f"Else make a key with: {MAKE_KEY_COMMAND}"
+)
+_MAKE_OTHER = f"Only where nothing is stored under this key, make another: {MAKE_KEY_COMMAND}"
+
+_BLANKS = " \t\r\n\v\f"
+# str.splitlines would part at U+001C and U+2028 too.
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_BOM = b"\xef\xbb\xbf"
+# Long words only: a random key holds a given 7-letter word, in any case, once in 10^8 keys.
+_PLACEHOLDER = re.compile(
+    r"change(?:me|this)|replace(?:me|this|with)|placeholder|generateme|notasecret|your(?:encryption|fernet|secret)"
+    r"|(?:your|test|dummy|sample|default|example|insert|secret|encryption|fernet)key"
+)
+_TEMPLATE = re.compile(r"\$\{|\$\(|^\$\w|\{\{|^%\w+%$")
+# SHA-256 of keys that stand in public documents; the first is the Fernet specification's.
+_PUBLIC_EXAMPLES = frozenset({"cbeb362f1fa69a6691db592f4529cf6bea1ce089eb132a3350c9081279ff8f34"})
+_QUOTES = "\"'`"
+
+_FORM_FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
+    (lambda text: "\0" in text, "NUL characters (a file in UTF-16?)"),
+    (re.compile(r"""b(['"]).*\1""", re.DOTALL).fullmatch, "a Python bytes repr, b and quotes around the key"),
+    (_TEMPLATE.search, "a template that was not expanded"),
+    (re.compile(r"<.*>", re.DOTALL).fullmatch, "a placeholder in angle brackets"),
+    (
+        lambda text: any(quote in text for quote in _QUOTES),
+        "quotes, which belong to the file's syntax and not to the key",
+    ),
+    (re.compile(r"[\w+/-]{43}=(?:\s+[\w+/-]{43}=)+").fullmatch, "several keys, where one key is expected"),
+    (re.compile(r"[,;]").search, "a comma or semicolon, where one key is expected"),
+    (re.compile(r"[ \t\r\n\v\f]").search, "whitespace inside"),
+    (re.compile(r"[0-9A-Fa-f]{64}").fullmatch, "64 hex digits (32 bytes in hex, not in base64)"),
+    (re.compile(r"=[^=]").search, "characters after the padding, as of two keys glued together"),
+    (re.compile(r"={3}").search, "too much padding"),
+    (re.compile(r"[^A-Za-z0-9_=+/-]").search, "characters outside the base64 alphabet"),
+)
+"""What a look at the text tells, most telling first."""
+
+
+def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
+    """The 32 bytes that *value* spells. Blanks around it are dropped; the standard base64 alphabet warns.
+
+    *where* names the variable or file, and the position in it, for the message.
+    With *allow_weak* a weak, placeholder or public example key gives a warning in place of an error.
+
+    Raises KeyConfigError, whose message shows nothing of the value.
+    """
+    text = _to_text(value, where).strip(_BLANKS)
+    if not text:
+        raise KeyConfigError(f"{where}: empty, {_EXPECTED}. {_MAKE_FIRST}")
+    fault = next((words for test, words in _FORM_FAULTS if test(text)), None) or _length_fault(text)
+    if fault and _is_placeholder(text):
+        raise KeyConfigError(f"{where}: a placeholder ({fault}), {_EXPECTED}. {_MAKE}")
+    if fault:
+        raise KeyConfigError(f"{where}: {fault}, {_EXPECTED}.\n{_MEND} {_MAKE_OTHER}")
+    if "+" in text or "/" in text:
+        warnings.warn(
+            f"{where}: written in the standard base64 alphabet; write it URL-safe, - for + and _ for /. {_MEND}",
+            KeyConfigWarning,
+            stacklevel=2,
+        )
+    raw = base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_"))
+    if weakness := _weakness(raw, text):
+        _refuse_weak(weakness, where, allow_weak=allow_weak)
+    return raw
+
+
+def split_key_list(value: str | bytes, where: str) -> list[tuple[str, str]]:
+    """The items of a list of keys, each with its place in words. Items part at commas and newlines.
+
+    An empty item gives a warning with its position. Raises KeyConfigError for another separator.
+    """
+    # Characters that no key has stay in their items: `decode_key` refuses each by its position.
+    text = (value if isinstance(value, str) else value.decode("ascii", "surrogateescape")).strip(_BLANKS)
+    if not text:
+        return []
+    if text.startswith("[") or ";" in text:
+        found = "a JSON array" if text.startswith("[") else "semicolons"
+        raise KeyConfigError(f"{where}: {found}; separate the keys by commas or newlines. {_MEND}")
+    items = [line for item in text.split(",") for line in _LINE_END.split(item.strip(_BLANKS))]
+    places = [f"{where}, key {position} of {len(items)}" for position in range(1, len(items) + 1)]
+    for item, place in zip(items, places, strict=True):
+        if not item.strip(_BLANKS):
+            warnings.warn(f"{place}: empty, ignored; remove the extra comma or line", KeyConfigWarning, stacklevel=2)
+    return [(item, place) for item, place in zip(items, places, strict=True) if item.strip(_BLANKS)]
+
+
+def _to_text(value: object, where: str) -> str:
+    if value is None:
+        raise KeyConfigError(f"{where}: not set. {_MAKE_FIRST}")
+    if isinstance(value, bytes | bytearray | memoryview):
+        raw = bytes(value)
+        if not raw.isascii():
+            found = "a BOM (byte order mark)" if raw.startswith((_BOM, b"\xff\xfe", b"\xfe\xff")) else "non-ASCII bytes"
+            raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_MEND} {_MAKE_OTHER}")
+        return raw.decode("ascii")
+    if not isinstance(value, str):
+        raise KeyConfigError(f"{where}: a key is text, not {type(value).__name__}. {_MAKE}")
+    if not value.isascii():
+        raise KeyConfigError(f"{where}: non-ASCII characters, {_EXPECTED}.\n{_MEND} {_MAKE_OTHER}")
+    return value
+
+
+def _length_fault(text: str) -> str | None:
+    body = text.rstrip("=")
+    if len(body) == 43:
+        return {43: '43 characters (the padding "=" is missing)', 45: "too much padding"}.get(len(text))
+    if len(text) % 4 or len(body) % 4 == 1:
+        return f"{len(text)} characters"
+    return f"{len(text)} characters ({len(body) * 6 // 8} bytes, not {KEY_BYTES})"
+
+
+def _is_placeholder(text: str) -> bool:
+    return bool(_PLACEHOLDER.search(re.sub(r"[^a-z]", "", text.lower())))
+
+
+def _weakness(raw: bytes, text: str) -> str | None:
+    """Why nobody should use these 32 bytes as a key, or None. A random key passes all but once in 10^8."""
+    # The placeholder itself may have been encoded to make it fit.
+    if _is_placeholder(text) or _is_placeholder(raw.decode("latin-1")):
+        return "a placeholder"
+    if hashlib.sha256(raw).hexdigest() in _PUBLIC_EXAMPLES:
+        return "a public example key (the Fernet specification's)"
+    counts = len({(after - before) % 256 for before, after in itertools.pairwise(raw)}) == 1
+    if counts or any(text[period:42] == text[: 42 - period] for period in range(1, 22)):
+        return "a weak key: its bytes repeat or count, or its characters do"
+    if raw[:16] == raw[16:]:
+        return "a weak key: its signing half equals its encryption half"
+    # 32 random bytes hold about 30 different values.
+    if len(set(raw)) < 12:
+        return "a weak key: few different bytes"
+    return None
+
+
+def _refuse_weak(weakness: str, where: str, *, allow_weak: bool) -> None:
+    if not allow_weak:
+        raise WeakKeyError(f"{where}: {weakness}, which anybody can guess. {_MAKE}")
+    warnings.warn(f"{where}: {weakness}, accepted to read old tokens; rotate away from it today", WeakKeyWarning, 3)

@@ -1,0 +1,284 @@
+"""A keyring: encrypts with one key, decrypts with any of several, and tells which key a token is under. Pure."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NoReturn, TypeVar, overload
+
+from cryptography.fernet import MultiFernet
+
+from keyring_core import bulk
+from keyring_core.bulk import Found
+from keyring_core.errors import (
+    DamagedToken,
+    ExpiredToken,
+    InvalidToken,
+    KeyConfigError,
+    PlaintextError,
+    UndecryptableToken,
+)
+from keyring_core.keys import Key, KeyState, check_told_apart
+from keyring_core.stripes import Refused, pick, put
+from keyring_core.tokens import Token, TokenText, parse_token, timestamp_of
+
+T = TypeVar("T")
+
+MAX_CLOCK_SKEW = 60
+"""Seconds by which a token may come from the future, as in `cryptography.fernet`."""
+
+
+class Keyring:
+    """One primary key, any number of previous ones, and perhaps a staged one.
+
+    Every token is an ordinary Fernet token: stock `cryptography.fernet` opens what this writes, and the reverse.
+    Threads may share a keyring, and it survives a fork. It refuses to be pickled or copied.
+    """
+
+    def __init__(self, primary: Key | str, previous: Iterable[Key | str] = (), staged: Key | str | None = None) -> None:
+        """Takes keys or their texts. A key given twice keeps its first role: primary, previous, staged.
+
+        Raises KeyConfigError for a malformed key, for one text in place of a list, and for two keys that share an id
+        or sign alike.
+        """
+        if isinstance(previous, str | bytes):
+            # Each of its characters would pass for a key.
+            raise KeyConfigError(f"previous keys: a list of keys is expected, not {type(previous).__name__}")
+        self.primary = _as_key(primary, "primary key")
+        states = {self.primary: KeyState.PRIMARY}
+        for position, key in enumerate(previous, 1):
+            states.setdefault(_as_key(key, f"previous key {position}"), KeyState.PREVIOUS)
+        if staged is not None:
+            states.setdefault(_as_key(staged, "staged key"), KeyState.STAGED)
+        check_told_apart({key: f"{state} key" for key, state in states.items()})
+        self._hold(states)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Keyring:
+        """The keyring that *environ* names, by default this process's environment, read now.
+
+        It keeps its keys; `get_keyring` gives one that follows them. Warnings and errors as for `load_settings`.
+        """
+        from keyring_core import config  # noqa: PLC0415 - it builds on this file
+
+        return config.load_keyring(os.environ if environ is None else environ)
+
+    def _hold(self, states: dict[Key, KeyState]) -> None:
+        self._states = states
+        self._keys = tuple(states)
+
+    def bind(self, context: str, *, accept_unbound: bool = False) -> Keyring:
+        """A keyring for one use, such as "users.api_key": its tokens open under no other context, and not under this.
+
+        Each key is derived from the one here that has its id (HKDF-SHA256, RFC 5869); the states stay.
+        With *accept_unbound* it also opens tokens that this keyring wrote, and rotates them to bound ones: for the
+        time in which a column moves.
+
+        Raises KeyConfigError for an empty context, and for a keyring that is bound already.
+        """
+        states = {key.bind(context): state for key, state in self._states.items()}
+        if accept_unbound:
+            # Under any of them, the primary too, a token still has to move; a staged key is not for us to move from.
+            old = {KeyState.PRIMARY: KeyState.PREVIOUS}
+            states |= {key: old.get(state, state) for key, state in self._states.items()}
+        bound = Keyring.__new__(Keyring)
+        bound.primary = next(iter(states))
+        bound._hold(states)
+        return bound
+
+    @property
+    def context(self) -> str | None:
+        """The one use that this keyring is bound to."""
+        return self.primary.context
+
+    @property
+    def states(self) -> Mapping[Key, KeyState]:
+        """Every key with its state, in the order in which they are tried."""
+        return MappingProxyType(self._states)
+
+    @cached_property
+    def multi_fernet(self) -> MultiFernet:
+        """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""
+        return MultiFernet([key.fernet for key in self._keys])
+
+    def encrypt(self, plaintext: str) -> str:
+        """A new token under the primary key. Raises PlaintextError where *plaintext* has no UTF-8 form."""
+        return self.encrypt_bytes(_encoded(plaintext))
+
+    def encrypt_bytes(self, plaintext: bytes) -> str:
+        """A new token under the primary key."""
+        return self.primary.fernet.encrypt(plaintext).decode("ascii")
+
+    def decrypt(self, token: TokenText, ttl: int | None = None) -> str:
+        """The text that any known key opens; *ttl* in seconds, as in Fernet.
+
+        Raises MalformedToken, UndecryptableToken, ExpiredToken; PlaintextError where the plaintext is not UTF-8.
+        """
+        text = _decoded(self.decrypt_bytes(token, ttl))
+        if isinstance(text, PlaintextError):
+            raise text
+        return text
+
+    def decrypt_bytes(self, token: TokenText, ttl: int | None = None) -> bytes:
+        """The bytes that any known key opens; *ttl* and errors as for `decrypt`."""
+        parsed = parse_token(token)
+        key = self._key_of(parsed)
+        if ttl is not None:
+            _check_age(parsed.timestamp, ttl, int(time.time()))
+        return self._open(key, parsed)
+
+    def key_for(self, token: TokenText) -> Key:
+        """The key that *token* is under: one MAC a key, and no decryption.
+
+        Raises MalformedToken and UndecryptableToken.
+        """
+        return self._key_of(parse_token(token))
+
+    def needs_rotation(self, token: TokenText) -> bool:
+        """Whether *token* is under any key but the primary. Errors as for `key_for`."""
+        return self.key_for(token) is not self.primary
+
+    @overload
+    def rotate(self, token: str) -> str: ...
+    @overload
+    def rotate(self, token: bytes | bytearray | memoryview) -> bytes: ...
+    def rotate(self, token: TokenText) -> str | bytes:
+        """The same plaintext and timestamp under the primary key, as str for str and bytes for bytes.
+
+        A current token comes back as it is. Raises MalformedToken and UndecryptableToken.
+        """
+        parsed = parse_token(token)
+        key = self._key_of(parsed)
+        if key is self.primary:
+            return _like(token, token)
+        return _like(token, self.primary.fernet.encrypt_at_time(self._open(key, parsed), parsed.timestamp))
+
+    def find_many(self, tokens: Sequence[TokenText]) -> Iterator[Found | Refused]:
+        """The places and parts of *tokens* in groups of one key and one length, and what `key_for` would raise.
+
+        Checks MACs, decrypts nothing. For code that handles tokens by the million; others take `identify_many`.
+        """
+        return bulk.find(self._keys, tokens, self._unknown_key)
+
+    def damaged_many(self, found: Found) -> dict[int, DamagedToken]:
+        """What of `find_many`'s finds does not decrypt, by index: no more than the last block of each is looked at."""
+        return bulk.damaged(found)
+
+    def reencrypt_many(self, found: Found) -> list[str | InvalidToken]:
+        """What `find_many` found, each under the primary key with its timestamp, or DamagedToken."""
+        return bulk.reencrypt(self.primary, found)
+
+    def identify_many(self, tokens: Sequence[TokenText]) -> list[Key | InvalidToken]:
+        """For each token what `key_for` returns or raises, in order. A bad token spoils no other.
+
+        Raises TypeError, here and below, where one is no text at all: that is a caller's mistake and no bad token.
+        """
+        return self._each(tokens, lambda found: [found.key] * len(found.stripe.places))
+
+    def rotate_many(self, tokens: Sequence[TokenText]) -> list[str | bytes | InvalidToken]:
+        """For each token what `rotate` returns or raises, in order. A bad token spoils no other."""
+
+        def rotated(found: Found) -> Iterable[str | bytes | InvalidToken]:
+            given = pick(tokens, found.stripe.places)
+            return map(_like, given, given if found.key is self.primary else self.reencrypt_many(found))
+
+        return self._each(tokens, rotated)
+
+    def encrypt_many(self, plaintexts: Iterable[str]) -> list[str]:
+        """A new token for each, in order. Raises PlaintextError as `encrypt` does."""
+        return bulk.encrypt(self.primary, list(map(_encoded, plaintexts)))
+
+    def decrypt_many(self, tokens: Sequence[TokenText]) -> list[str | InvalidToken | PlaintextError]:
+        """For each token what `decrypt` returns or raises, in order. A bad token spoils no other."""
+        opened = self._each(tokens, bulk.decrypt)
+        return [_decoded(item) if isinstance(item, bytes) else item for item in opened]
+
+    def _each(self, tokens: Sequence[TokenText], action: Callable[[Found], Iterable[T]]) -> list[T | InvalidToken]:
+        """What *action* makes of each token, or the token's error, in order."""
+        outcomes: list[Any] = [None] * len(tokens)
+        for part in self.find_many(tokens):
+            if isinstance(part, Refused):
+                outcomes[part.place] = part.error
+            else:
+                put(outcomes, part.stripe.places, action(part))
+        return outcomes
+
+    def _key_of(self, token: Token) -> Key:
+        for key in self._keys:
+            if key.signed(token):
+                return key
+        raise self._unknown_key(token.signed)
+
+    def _unknown_key(self, signed: bytes) -> UndecryptableToken:
+        bound = "" if self.context is None else f", bound to {self.context!r}"
+        return UndecryptableToken(f"no key opens this token (tried {self._ids()}{bound})", timestamp_of(signed))
+
+    def _open(self, key: Key, token: Token) -> bytes:
+        plaintext = key.open(token)
+        if plaintext is None:
+            raise DamagedToken.under(key.id, token.timestamp)
+        return plaintext
+
+    def _ids(self) -> str:
+        # A keyring that accepts unbound tokens has each id twice.
+        ids = list(dict.fromkeys(key.id for key in self._keys))
+        return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+
+    def __repr__(self) -> str:
+        bound = "" if self.context is None else f"bound to {self.context!r}: "
+        shown = (
+            f"{key.id} {state}" + ("" if key.context == self.context else " unbound")
+            for key, state in self._states.items()
+        )
+        return f"<Keyring {bound}{', '.join(shown)}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Keyring is not pickled or copied: load it from its own environment in each process")
+
+
+def _as_key(key: Key | str, where: str) -> Key:
+    return key if isinstance(key, Key) else Key.parse(key, where)
+
+
+def _check_age(timestamp: int, ttl: int, now: int) -> None:
+    if timestamp + ttl < now:
+        raise ExpiredToken(f"the token is {now - timestamp} seconds old; the limit is {ttl}")
+    if now + MAX_CLOCK_SKEW < timestamp:
+        raise ExpiredToken(f"the token is from {timestamp - now} seconds in the future; check the clocks")
+
+
+@overload
+def _like(given: TokenText, token: TokenText) -> str | bytes: ...
+@overload
+def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | InvalidToken: ...
+def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | InvalidToken:
+    """*token* as str where *given* is str, as bytes otherwise; an error as it is."""
+    if isinstance(token, InvalidToken):
+        return token
+    if isinstance(given, str):
+        return token if isinstance(token, str) else bytes(token).decode("ascii")
+    return token.encode("ascii") if isinstance(token, str) else bytes(token)
+
+
+# The two functions below make their errors outside of `except`: a UnicodeError holds the whole plaintext.
+
+
+def _encoded(text: str) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError(f"a plaintext is str, not {type(text).__name__}; encrypt_bytes takes bytes")
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        pass
+    raise PlaintextError("the plaintext has a lone surrogate and so no UTF-8 form; use encrypt_bytes")
+
+
+def _decoded(data: bytes) -> str | PlaintextError:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    return PlaintextError("the token opens, but its plaintext is not UTF-8; use decrypt_bytes")

@@ -1,0 +1,150 @@
+"""One key: 32 secret bytes behind a public id and a repr with nothing to hide."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from hmac import compare_digest
+from typing import NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives import hashes, padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from keyring_core.binding import derive_key
+from keyring_core.errors import KeyConfigError
+from keyring_core.key_text import KEY_BYTES, decode_key
+from keyring_core.redaction.registry import protect_key
+from keyring_core.tokens import Token
+
+_ID_LABEL = b"keyring-core key id v1\0"
+_PKCS7 = padding.PKCS7(128)
+
+
+class KeyState(StrEnum):
+    """Where a key is on its way (NIST SP 800-57 part 1, section 7)."""
+
+    PRIMARY = "primary"
+    PREVIOUS = "previous"
+    STAGED = "staged"
+
+
+class Key:
+    """A Fernet key. Only its `id` is public; it refuses to be pickled or copied, and is masked in every log."""
+
+    __slots__ = ("_aes", "_mac", "_raw", "context", "fernet", "id")
+
+    id: str
+    """The first 8 hex digits of SHA-256 over a fixed label and the 32 bytes; a bound key has that of its parent."""
+    context: str | None
+    """The one use that the key is bound to."""
+    fernet: Fernet
+    """The stock `cryptography.fernet.Fernet` of this key."""
+
+    def __init__(self, raw: bytes, *, _parent: Key | None = None, _context: str | None = None) -> None:
+        if len(raw) != KEY_BYTES:
+            raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(raw)}")
+        self._raw = bytes(raw)
+        self.id = _parent.id if _parent else hashlib.sha256(_ID_LABEL + self._raw).hexdigest()[:8]
+        self.context = _context
+        protect_key(self._raw, self.id)
+        self.fernet = Fernet(base64.urlsafe_b64encode(self._raw))
+        # Keyed once: a copy of it costs a fraction of a new HMAC.
+        self._mac = HMAC(self._raw[:16], hashes.SHA256())
+        self._aes = algorithms.AES(self._raw[16:])
+
+    @classmethod
+    def parse(cls, text: object, where: str = "key", *, allow_weak: bool = False) -> Key:
+        """The key that *text* (str or bytes) spells; *where* names its origin in messages.
+
+        Raises KeyConfigError for anything but one sound key; *allow_weak* turns weakness into a warning.
+        """
+        return cls(decode_key(text, where, allow_weak=allow_weak))
+
+    @classmethod
+    def generate(cls) -> Key:
+        """A new random key, from the operating system's generator."""
+        return cls(os.urandom(KEY_BYTES))
+
+    def bind(self, context: str) -> Key:
+        """The key that is derived from this one for the use *context*; it has this one's id.
+
+        Raises KeyConfigError for an empty context, and for a key that is bound already.
+        """
+        if self.context is not None:
+            raise KeyConfigError(f"key {self.id} is bound to {self.context!r} already; bind the key that it came from")
+        return Key(derive_key(self._raw, context), _parent=self, _context=context)
+
+    def reveal(self) -> str:
+        """The key's text, 44 characters of URL-safe base64. For writing it where it belongs, never for a log."""
+        return base64.urlsafe_b64encode(self._raw).decode("ascii")
+
+    def tag(self, data: bytes) -> bytes:
+        """HMAC-SHA256 of *data* under the signing half, 32 bytes."""
+        mac = self._mac.copy()
+        mac.update(data)
+        return mac.finalize()
+
+    def signed(self, token: Token) -> bool:
+        """Whether *token* is under this key: one MAC, compared in constant time."""
+        return compare_digest(self.tag(token.signed), token.tag)
+
+    def strangers(self, tokens: Iterable[tuple[bytes, bytes]]) -> list[int]:
+        """Which of *tokens*, each a signed part and a tag, are not under this key; as `signed`, for many."""
+        copy, places = self._mac.copy, []
+        for place, (signed, tag) in enumerate(tokens):
+            mac = copy()
+            mac.update(signed)
+            try:
+                mac.verify(tag)
+            except InvalidSignature:
+                places.append(place)
+        return places
+
+    def cbc(self, iv: bytes) -> Cipher[modes.CBC]:
+        """AES-128-CBC under the encryption half."""
+        return Cipher(self._aes, modes.CBC(iv))
+
+    def open(self, token: Token) -> bytes | None:
+        """The plaintext of a token that this key signed; None where its padding is damaged all the same."""
+        decryptor = self.cbc(token.iv).decryptor()
+        padded = decryptor.update(token.ciphertext) + decryptor.finalize()
+        unpadder = _PKCS7.unpadder()
+        try:
+            return unpadder.update(padded) + unpadder.finalize()
+        except ValueError:
+            return None
+
+    def __repr__(self) -> str:
+        return f"<Key {self.id}>" if self.context is None else f"<Key {self.id} bound to {self.context!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        return compare_digest(self._raw, other._raw) if isinstance(other, Key) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Key is not pickled or copied: it would leave the process unprotected")
+
+
+def check_told_apart(places: Mapping[Key, str]) -> None:
+    """Raises KeyConfigError where two keys share an id or sign alike; *places* says in words where each stands."""
+    ids: dict[str, Key] = {}
+    signers: dict[bytes, Key] = {}
+    for key, place in places.items():
+        if ids.setdefault(key.id, key) is not key:
+            raise KeyConfigError("two different keys have the same key id; replace one of them by a new key")
+        # Keys of one first half; a wrong second half opens one token in 256 to nonsense, so trying both is no way out.
+        twin = signers.setdefault(key.tag(b""), key)
+        if twin is not key:
+            raise KeyConfigError(
+                f"{places[twin]} ({twin.id}) and {place} ({key.id}) sign alike, so no token tells which of them it is "
+                "under: one is probably a mistyped copy of the other.\n"
+                "Keep the one that decrypts your tokens; where both have encrypted, see docs/keys.md."
+            )

@@ -1,0 +1,136 @@
+"""Tokens of one length side by side: one call reads or writes the base64 of all of them.
+
+What a look at a whole stripe does not find beyond doubt is read token by token, so each verdict is the single token's.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from struct import iter_unpack
+from typing import NamedTuple, TypeVar, cast
+
+from keyring_core.errors import InvalidToken, MalformedToken
+from keyring_core.tokens import BLOCK, OVERHEAD, TAG, VERSION, TokenText, decode_token, string_of
+
+T = TypeVar("T")
+
+STRIPE_BYTES = 48 * 1024
+"""How much is done in one call: what fits into a processor's nearest cache is fastest."""
+
+
+class Stripe(NamedTuple):
+    """Tokens of one length; nothing about them is verified yet."""
+
+    places: Sequence[int]
+    """Where in the batch each stands."""
+    data: bytes
+    """Their bytes on end, each token filled up with zeros to a multiple of three where its text has padding."""
+
+    def tokens(self) -> Iterator[tuple[bytes, bytes]]:
+        """Of each what is signed (version, timestamp, IV and ciphertext), and the tag."""
+        stride = len(self.data) // len(self.places)
+        padding = (stride - OVERHEAD) % BLOCK
+        return iter_unpack(f"{stride - padding - TAG}s{TAG}s{padding}x", self.data)
+
+    def only(self, chosen: Iterable[int]) -> Stripe:
+        """Some of its tokens, by their numbers in the stripe."""
+        rows = [row for (row,) in iter_unpack(f"{len(self.data) // len(self.places)}s", self.data)]
+        return Stripe([self.places[at] for at in chosen], b"".join([rows[at] for at in chosen]))
+
+
+class Refused(NamedTuple):
+    """A text of a batch that is no token, or a token that does not open."""
+
+    place: int
+    error: InvalidToken
+
+
+def alike(lengths: Iterable[int]) -> Iterator[Sequence[int]]:
+    """The places of equal lengths, as many at once as come to STRIPE_BYTES."""
+    lengths = list(lengths)
+    places_of = {lengths[0]: range(len(lengths))} if len(set(lengths)) == 1 else _places_of(lengths)
+    for length, places in places_of.items():
+        step = max(1, STRIPE_BYTES // max(1, length))
+        for start in range(0, len(places), step):
+            yield places[start : start + step]
+
+
+def _places_of(lengths: Sequence[int]) -> Mapping[int, Sequence[int]]:
+    places_of = defaultdict(list)
+    for place, length in enumerate(lengths):
+        places_of[length].append(place)
+    return places_of
+
+
+def pick(items: Sequence[T], places: Sequence[int]) -> Sequence[T]:
+    """The items at *places*, as `alike` gives them."""
+    return items[places.start : places.stop] if isinstance(places, range) else [items[place] for place in places]
+
+
+def put(items: list[T], places: Sequence[int], new: Iterable[T]) -> None:
+    """Replaces the items at *places*."""
+    if isinstance(places, range):
+        items[places.start : places.stop] = new
+    else:
+        for place, item in zip(places, new, strict=True):
+            items[place] = item
+
+
+def read_tokens(texts: Sequence[TokenText]) -> Iterator[Stripe | Refused]:
+    """All *texts*, each once. Raises TypeError as `decode_token` does."""
+    whole = set(map(type, texts)) == {str}
+    strings = cast(Sequence[str], texts) if whole else list(map(string_of, texts))
+    for places in alike(map(len, strings)):
+        data = _decode_alike(pick(strings, places))
+        if data is None:
+            yield from _read_each(texts, places)
+        else:
+            yield Stripe(places, data)
+
+
+def write_tokens(tokens: Sequence[bytes]) -> list[str]:
+    """The texts of *tokens*, which are of one length."""
+    padding = -len(tokens[0]) % 3
+    text = str(binascii.b2a_base64(bytes(padding).join(tokens), newline=False), "ascii")
+    text = text.replace("+", "-").replace("/", "_")
+    length, end = len(text) // len(tokens), "=" * padding
+    return [text[start : start + length - padding] + end for start in range(0, len(text), length)]
+
+
+def _decode_alike(texts: Sequence[str]) -> bytes | None:
+    """The bytes of *texts* of one length, as in a stripe; None if one of them may be no token."""
+    count, length = len(texts), len(texts[0])
+    stride = length // 4 * 3
+    padding = (stride - OVERHEAD) % BLOCK
+    text = "".join(texts)
+    if length % 4 or padding > 2 or stride - padding < OVERHEAD + BLOCK or not text.isascii():
+        return None
+    # Two quick searches: translate() takes three times as long.
+    raw = bytearray(text.replace("-", "+").replace("_", "/"), "ascii")
+    for back in range(1, padding + 1):
+        if raw[length - back :: length] != b"=" * count:
+            return None
+        # Zero bits, which end up behind the token's bytes.
+        raw[length - back :: length] = b"A" * count
+    try:
+        data = binascii.a2b_base64(raw)
+    except binascii.Error:
+        return None
+    # What is outside the alphabet was skipped, and is missing now.
+    return data if len(data) == stride * count and data[::stride] == VERSION * count else None
+
+
+def _read_each(texts: Sequence[TokenText], places: Sequence[int]) -> Iterator[Stripe | Refused]:
+    decoded: list[tuple[int, bytes]] = []
+    for place in places:
+        try:
+            decoded.append((place, decode_token(texts[place])))
+        except MalformedToken as error:
+            refused = Refused(place, error.with_traceback(None))
+        else:
+            continue
+        yield refused
+    for part in alike(len(data) for _, data in decoded):
+        yield Stripe([decoded[at][0] for at in part], b"".join([decoded[at][1] for at in part]))
