@@ -1,0 +1,23 @@
+"""Keeps secrets out of logs: by type, by name, by value and by shape, behind every channel that a service has."""
+
+from __future__ import annotations
+
+from keyring_core.redaction.active import get_redactor
+from keyring_core.redaction.configure import configure_logging, reset_logging
+from keyring_core.redaction.context import redacting
+from keyring_core.redaction.formatter import RedactingFormatter
+from keyring_core.redaction.processor import redact_processor
+from keyring_core.redaction.redactor import Redactor, UnfitSecretError
+from keyring_core.redaction.secret import Secret
+
+__all__ = [
+    "RedactingFormatter",
+    "Redactor",
+    "Secret",
+    "UnfitSecretError",
+    "configure_logging",
+    "get_redactor",
+    "redact_processor",
+    "redacting",
+    "reset_logging",
+]

@@ -1,0 +1,111 @@
+"""`configure_logging`: structlog and stdlib logging through one redacting chain, in one call."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import structlog
+
+from keyring_core.redaction.active import get_redactor, set_redactor
+from keyring_core.redaction.formatter import RedactingFormatter
+from keyring_core.redaction.handler import ChainFormatter, LogHandler, put_in_positional
+from keyring_core.redaction.hooks import Hooks
+from keyring_core.redaction.redactor import Redactor
+from keyring_core.redaction.render import ConsoleRenderer, JsonRenderer, OtherRenderer, Render
+
+_installed: list[tuple[LogHandler, Hooks, int]] = []
+
+
+def configure_logging(
+    redactor: Redactor | None = None,
+    stream: TextIO | None = None,
+    renderer: str | Render = "auto",
+    level: int | str = "INFO",
+    guard_stdio: bool = False,  # noqa: FBT001, FBT002
+) -> Redactor:
+    """Sets up structlog and stdlib logging so that no secret gets out; returns the redactor in force.
+
+    *redactor* defaults to the one in force, *stream* to ``sys.stderr``. *renderer* is ``"json"``, ``"console"``,
+    ``"auto"`` (console on a terminal, JSON elsewhere) or any structlog renderer that returns text. *guard_stdio*
+    also masks what is printed to stdout and stderr. May be called again: it replaces what it set up before.
+    `reset_logging` undoes it. Raises ValueError for an unknown renderer or level, and leaves all as it was then.
+    """
+    redactor = redactor or get_redactor()
+    render = _renderer(redactor, stream or sys.stderr, renderer)
+    known_level = logging.NullHandler(level).level
+    reset_logging()
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(known_level)
+    handler = LogHandler(stream)
+    handler.setFormatter(_formatter(render))
+    root.addHandler(handler)
+    set_redactor(redactor)
+    hooks = Hooks(redactor, handler, (ChainFormatter, RedactingFormatter))
+    hooks.install(guard_stdio=guard_stdio)
+    _installed.append((handler, hooks, before))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.add_log_level,
+            put_in_positional(redactor),
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    return redactor
+
+
+def reset_logging() -> None:
+    """Undoes `configure_logging`: its handler and hooks go, structlog has its defaults again."""
+    while _installed:
+        handler, hooks, level = _installed.pop()
+        hooks.remove()
+        logging.getLogger().removeHandler(handler)
+        logging.getLogger().setLevel(level)
+        set_redactor(None)
+        structlog.reset_defaults()
+
+
+def _renderer(redactor: Redactor, target: TextIO, renderer: str | Render) -> Any:
+    if callable(renderer):
+        return OtherRenderer(redactor, renderer)
+    on_terminal = bool(getattr(target, "isatty", lambda: False)())
+    if renderer == "json" or (renderer == "auto" and not on_terminal):
+        return JsonRenderer(redactor)
+    if renderer in ("console", "auto"):
+        return ConsoleRenderer(redactor, structlog.dev.ConsoleRenderer(colors=on_terminal))
+    raise ValueError(f'renderer is "json", "console", "auto" or a structlog renderer, not {renderer!r}')
+
+
+def _formatter(render: Any) -> ChainFormatter:
+    return ChainFormatter(
+        processors=[
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            render,
+        ],
+        foreign_pre_chain=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.ExtraAdder(),
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _stack_of_record,
+        ],
+    )
+
+
+def _stack_of_record(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A stdlib record's formatted ``stack_info`` under structlog's name for it."""
+    if "stack_info" in event:
+        event["stack"] = event.pop("stack_info")
+    return event

@@ -1,0 +1,63 @@
+"""The handler and formatter through which structlog and stdlib events leave the process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+import structlog
+
+from keyring_core.redaction.redactor import Redactor
+from keyring_core.redaction.render import withheld, withheld_event
+from keyring_core.redaction.streams import unguarded
+
+
+class ChainFormatter(structlog.stdlib.ProcessorFormatter):
+    """structlog's formatter for both kinds of records; an event that cannot be redacted goes out without content."""
+
+    def __init__(self, processors: Iterable[Any], foreign_pre_chain: Iterable[Any]) -> None:
+        super().__init__(processors=list(processors), foreign_pre_chain=list(foreign_pre_chain))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text without secrets. Never raises."""
+        try:
+            return super().format(record)
+        except Exception as error:
+            return withheld(error, record.name, record.levelname)
+
+
+class LogHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to *stream*, or to whatever ``sys.stderr`` is when a line is written."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        logging.Handler.__init__(self)
+        self._stream = stream
+
+    @property
+    def stream(self) -> TextIO:
+        """Where lines go."""
+        return unguarded(self._stream or sys.stderr)  # what comes here is redacted: once is enough
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        self._stream = stream
+
+
+def put_in_positional(redactor: Redactor) -> Any:
+    """A processor that masks ``%s`` arguments and puts them in, in this order: ``%.10s`` would cut a secret short.
+
+    Where they do not fit, or their own text fails, it withholds the event: structlog would raise into the service.
+    """
+    put_in = structlog.stdlib.PositionalArgumentsFormatter()
+
+    def process(logger: Any, method: str, event: dict[str, Any]) -> Any:
+        if not event.get("positional_args"):
+            return event
+        try:
+            return put_in(logger, method, event | {"positional_args": redactor.redact_value(event["positional_args"])})
+        except Exception as error:
+            return withheld_event(error, event.get("logger"), event.get("level"))
+
+    return process

@@ -1,0 +1,103 @@
+"""Which names announce a secret: the last whole words decide, so ``password`` does and ``password_policy`` does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# Types whose values are never masked by name: what they can show is a number, or nothing.
+PLAIN = frozenset({int, float, bool, complex, type(None)})
+
+# The last word of a name, and the label of its value's mask.
+_WORDS = {
+    **dict.fromkeys(("password", "passwords", "passwd", "passcode", "pwd", "pw"), "password"),
+    "passphrase": "passphrase",
+    **dict.fromkeys(("secret", "secrets"), "secret"),
+    **dict.fromkeys(("token", "tokens", "jwt", "bearer"), "token"),
+    # Written as one word by libpq, sshpass, and in many a header.
+    **dict.fromkeys(("pgpassword", "dbpassword", "userpassword", "sshpass"), "password"),
+    **dict.fromkeys(("accesstoken", "authtoken", "refreshtoken", "sessiontoken", "apitoken"), "token"),
+    "clientsecret": "secret",
+    **dict.fromkeys(("credential", "credentials", "creds"), "credentials"),
+    "authorization": "authorization",
+    **dict.fromkeys(("cookie", "cookies"), "cookie"),
+    **dict.fromkeys(("apikey", "apikeys"), "api-key"),
+    **dict.fromkeys(("privatekey", "secretkey", "accesskey", "accountkey", "sharedaccesskey"), "key"),
+    "authkey": "key",
+    "otp": "otp",
+    "cvv": "cvv",
+    "plaintext": "plaintext",
+    "cleartext": "plaintext",
+}
+# The last two words where the last alone says nothing: ``primary key`` and ``cache key`` are no secrets.
+_KEY_KINDS = (
+    "private secret access encryption encrypt decryption signing signature sign auth master fernet account shared "
+    "symmetric aes hmac session client server root license storage crypto cipher service"
+)
+_PAIRS = {
+    **{(kind, noun): "key" for kind in _KEY_KINDS.split() for noun in ("key", "keys")},
+    **{("api", noun): "api-key" for noun in ("key", "keys", "secret", "token")},
+    **{
+        (kind, "pass"): "password" for kind in ("db", "user", "root", "admin", "smtp", "ftp", "mysql", "redis", "login")
+    },
+    **{(kind, "auth"): "authorization" for kind in ("basic", "http", "proxy")},
+    ("seed", "phrase"): "passphrase",
+    ("previous", "keys"): "key",
+    ("staged", "key"): "key",
+    ("connection", "string"): "connection-string",
+}
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_MOST_REMEMBERED = 4096
+_LONGEST_NAME = 256
+
+
+class Names:
+    """Answers for a name which label its value has to be masked with, or None; remembers what it answered."""
+
+    __slots__ = ("_known", "own")
+
+    def __init__(self, own: Iterable[str] = ()) -> None:
+        self.own = tuple(tuple(words(name)) for name in own)
+        self._known: dict[str, str | None] = {}
+
+    def label(self, name: str) -> str | None:
+        """The label for the value of *name*: ``password`` for ``db_password``, None for ``password_policy``."""
+        try:
+            return self._known[name]
+        except KeyError:
+            pass
+        if len(self._known) >= _MOST_REMEMBERED:  # names can come from outside: they must not fill the memory
+            self._known = {}
+        answer = self._known[name] = self._decide(words(name[-_LONGEST_NAME:]))
+        return answer
+
+    def touch(self, event: Mapping[str, Any]) -> bool:
+        """Whether a value of *event* has to be looked at: it is no plain text or number, or its name is telling."""
+        known = self._known
+        for name, value in event.items():
+            kind = type(value)
+            if kind is str:
+                # A name that was never asked for counts as telling; the walk then asks for it.
+                if known.get(name, "") is not None:
+                    return True
+            elif kind not in PLAIN:
+                return True
+        return False
+
+    def _decide(self, parts: list[str]) -> str | None:
+        while parts and parts[-1].isdigit():  # password2, token_1
+            parts.pop()
+        if not parts:
+            return None
+        for own in self.own:
+            if parts[-len(own) :] == list(own):
+                return "value"
+        if parts == ["pass"]:  # of a sieve, a test or a mountain, in longer names
+            return "password"
+        return _PAIRS.get((*parts[-2:-1], parts[-1])) or _WORDS.get(parts[-1])  # type: ignore[arg-type]
+
+
+def words(name: str) -> list[str]:
+    """The words of *name* in lower case: ``dbPassword``, ``DB_PASSWORD`` and ``db-password`` are db, password."""
+    return [word.lower() for word in _WORD.findall(name)]

@@ -1,0 +1,192 @@
+"""A redactor: takes text or values, gives them back with every secret masked, and never raises."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any, NoReturn
+
+from keyring_core.errors import KeyringError
+from keyring_core.redaction.fitness import unfit
+from keyring_core.redaction.folding import squeeze, unsqueeze
+from keyring_core.redaction.forms import trimmed
+from keyring_core.redaction.grams import GramMatcher
+from keyring_core.redaction.names import Names
+from keyring_core.redaction.pairs import find_pairs
+from keyring_core.redaction.registry import Registry
+from keyring_core.redaction.secret import Secret, revealed
+from keyring_core.redaction.shapes import find_shapes
+from keyring_core.redaction.spans import Span, mask
+from keyring_core.redaction.walk import Walk
+
+_LABEL = re.compile(r"[A-Za-z0-9][\w .:/-]{0,59}", re.ASCII)
+# What colours a terminal's text, as it is or escaped.
+_COLOUR = re.compile(r"(?:\x1b|\\x1b|\\u001b)\[[0-9;:]*[mK]")
+
+# What `redacting` adds for the time of its block; seen in its own context only.
+block_matchers: ContextVar[tuple[GramMatcher, ...]] = ContextVar("keyring_core_redacting", default=())
+
+
+class Redacted(str):
+    """Text that has been through a redactor: no hook has to look at it again."""
+
+    __slots__ = ()
+
+
+class UnfitSecretError(KeyringError, ValueError):
+    """A value that cannot be masked by its text. The message says why and shows nothing of it."""
+
+
+class Redactor:
+    """Masks registered values, telling names and well-known shapes. Shared by threads; log calls take no lock.
+
+    *secrets* are registered as by `add`; *names* are further names (last whole words) whose values are masked.
+    Every redactor also knows the keys that this process has loaded.
+    """
+
+    __slots__ = ("__weakref__", "_names", "_registry")
+
+    def __init__(self, secrets: Iterable[str | bytes | Secret] = (), *, names: Iterable[str] = ()) -> None:
+        self._registry = Registry()
+        self._names = Names(names)
+        for secret in secrets:
+            self.add(secret)
+
+    def __repr__(self) -> str:
+        return f"<Redactor of {len(self._registry)} values>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Redactor holds secrets: it can be neither pickled nor copied")
+
+    def add(self, value: str | bytes | Secret, label: str | None = None) -> None:
+        """Masks *value* from now on as ``[REDACTED:label]``, in every form that a log can give it.
+
+        Raises UnfitSecretError (a ValueError) for a value too short or too common to mask, ValueError for a label
+        that is not plain words, and TypeError for what is no str, bytes or Secret.
+        """
+        value = revealed(value)
+        reason = unfit(value)
+        if reason is not None:
+            raise UnfitSecretError(f"cannot mask this value by its text: {reason}")
+        if label is not None and not _LABEL.fullmatch(label):
+            raise ValueError("a label is up to 60 letters, digits, blanks and . : / _ -")
+        self._registry.add(trimmed(value), label or "secret")
+
+    def discard(self, value: str | bytes | Secret) -> None:
+        """Forgets *value*; unknown values and loaded keys are left as they are."""
+        self._registry.discard(trimmed(revealed(value)))
+
+    def redact(self, text: str) -> str:
+        """*text* with every secret masked; *text* itself where it holds none. Never raises."""
+        try:
+            return self._redact(text)
+        except Exception as error:
+            return f"[WITHHELD:{type(error).__name__}]"
+
+    def redact_value(self, value: Any) -> Any:
+        """*value* with every secret in it masked: same types, nothing changed in place. Never raises.
+
+        An object whose text shows a secret is replaced by its masked text.
+        """
+        try:
+            return Walk(self._names, self._leaf).value(value)
+        except Exception as error:
+            return f"[WITHHELD:{type(error).__name__}]"
+
+    def redact_event(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """*event* with the values under telling names masked, *event* itself where there are none.
+
+        May raise whatever the event's own objects raise: the caller withholds the event then.
+        """
+        return Walk(self._names).event(event) if self._names.touch(event) else event
+
+    def redact_json(self, text: str) -> str:
+        """*text*, a rendered line, with every secret masked; JSON stays JSON. Never raises."""
+        try:
+            masked = self._redact(text)
+            if masked is text or not text.startswith("{") or _is_json(masked) or not _is_json(text):
+                return masked
+            return self._redact_leaves(text)
+        except Exception as error:
+            return f'{{"event": "withheld", "error": "{type(error).__name__}"}}'
+
+    def _redact_leaves(self, text: str) -> str:
+        """For a match that stood across the structure, or was a number: each value by itself, then a last look."""
+        shown = json.dumps(self.redact_value(json.loads(text)))
+        if self.find(shown)[1]:
+            raise ValueError("a secret stands across the structure")
+        return shown
+
+    @property
+    def names(self) -> Names:
+        """Which names announce a secret."""
+        return self._names
+
+    def find(self, text: str) -> tuple[str, list[Span]]:
+        """*text* with one character for each of its UTF-8 bytes, and where in that the secrets stand."""
+        if text.isascii():
+            flat, low = text, text.lower()
+            folded = low.encode()
+        else:
+            data = text.encode("utf-8", "surrogatepass")
+            folded = data.lower()
+            flat, low = data.decode("latin-1"), folded.decode("latin-1")
+        squeezed = squeeze(folded)
+        spans = self._registry.find(squeezed)
+        for matcher in block_matchers.get():
+            spans += matcher.find(squeezed)
+        if spans:
+            spans = unsqueeze(spans, folded)
+        found = find_shapes(flat, low, folded, spans)
+        found += find_pairs(flat, low, squeezed, self._names)
+        if "\x1b" in flat or ("[" in flat and "1b[" in flat):
+            # The letter that ends a colour is no part of the word behind it; and without colours words stand apart.
+            plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
+            folded = plain.encode("latin-1").lower()
+            low = folded.decode("latin-1")
+            found += find_shapes(plain, low, folded, spans)
+            found += find_pairs(plain, low, squeezed, self._names)
+        return flat, found
+
+    def _redact(self, text: str) -> str:
+        flat, spans = self.find(text)
+        if not spans:
+            return text
+        masked = mask(flat, spans)
+        return masked if text.isascii() else masked.encode("latin-1").decode("utf-8", "replace")
+
+    def _leaf(self, value: Any) -> Any:
+        """A leaf of an event: itself, or its masked text where its text shows a secret."""
+        kind = type(value)
+        if kind is str:
+            return self._redact(value)
+        shown = str(value) if isinstance(value, str | int) else safe_repr(value)
+        masked = self._redact(shown)
+        return value if masked == shown else masked
+
+
+def safe_repr(value: Any) -> str:
+    """``repr(value)``, or what there is to say when that fails."""
+    return _shown(repr, value)
+
+
+def safe_str(value: Any) -> str:
+    """``str(value)``, or what there is to say when that fails."""
+    return _shown(str, value)
+
+
+def _shown(show: Callable[[Any], str], value: Any) -> str:
+    try:
+        return show(value)
+    except Exception as error:
+        return f"<{type(value).__name__}: {show.__name__} raised {type(error).__name__}>"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""A text that shows itself only when asked to: the first net, for values that travel through a program."""
+
+from __future__ import annotations
+
+import hmac
+from typing import NoReturn
+
+from keyring_core.redaction.spans import mask_of
+
+
+class Secret:
+    """Holds *value*; `reveal` gives it back, and nothing else does: not repr, str, format, vars, pickle or copy."""
+
+    __slots__ = ("__value", "_label")
+
+    def __init__(self, value: str, label: str = "secret") -> None:
+        self.__value = value
+        self._label = label
+
+    def reveal(self) -> str:
+        """The text."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return mask_of(self._label)
+
+    def __format__(self, _spec: str) -> str:
+        return repr(self)
+
+    def __bool__(self) -> bool:
+        return bool(self.__value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.__value.encode(), other.reveal().encode())
+
+    __hash__ = None  # type: ignore[assignment]  # a hash of a secret is a way to guess it
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret can be neither pickled nor copied")
+
+
+def revealed(value: object) -> str | bytes:
+    """*value*, or what it holds where it is a Secret. Raises TypeError, without showing it, for anything else."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, bytearray):
+        return bytes(value)
+    if not isinstance(value, str | bytes):
+        raise TypeError(f"only text can be masked: pass str, bytes or a Secret, not {type(value).__name__}")
+    return value

@@ -1,0 +1,115 @@
+"""Secrets that are told by what stands around them: private keys, URL passwords, headers, rows in database errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from keyring_core.redaction.credentials import find_credentials
+from keyring_core.redaction.forms import Form
+from keyring_core.redaction.patterns import ANY_CASE, Shape, by_gate, compiled, hidden
+from keyring_core.redaction.spans import Span
+
+_KEY_BODY = r"private key(?: block)?-----"
+_ANY = r"[\s\S]{1,20000}"
+_ROW_END = r"(?=\.?\s*(?:\\n|\n|\(background|\"|'|$))"
+_ENGINE = r" [^\]\n]{1,40}\] (?P<hide>[(\[{][^\n]{1,20000})"
+_ROW_KEY = r"\)=\((?P<hide>[^\n]{1,1000}?)\)(?= (?:already exists|is not present|is still|conflicts with))"
+
+# Matched in any case. Each gate is long enough to be found in the pass that looks for values.
+_SHAPES = by_gate(
+    Shape(
+        "-----begin ",
+        rf"-----begin [a-z0-9 ]{{0,40}}{_KEY_BODY}"
+        rf"(?:(?:(?!-----)[\s\S]){{1,20000}}-----end [a-z0-9 ]{{0,40}}{_KEY_BODY}|[a-z0-9+/=\\\s]{{0,20000}})",
+        "private-key",
+    ),
+    Shape(
+        "authorization",
+        r"authorization[\"'\\]{0,8}\s?[:=,]\s?[b\"'\\\[(]{0,10}(?:"
+        r"(?:bearer|basic|negotiate|apikey)\s+(?P<token>[^\s\"'\\,;]{4,})"
+        r"|(?:digest|hmac|aws4-hmac-sha256)\s+(?P<fields>[^\"\r\n\\]{8,800})"
+        r"|(?:token\s+)?(?P<plain>(?=[^\s\"']{0,80}[0-9])[^\s\"'\\,;]{8,}))",
+        "authorization",
+    ),
+    Shape("hooks.slack.com/", r"hooks\.slack\.com/(?:services|workflows|triggers)/(?P<hide>[\w/-]{16,})", "slack-hook"),
+    Shape("signature=", r"signature=(?P<hide>[0-9a-f%]{32,})", "signature"),
+    # SQLAlchemy shows what it sent; PostgreSQL and MySQL show the row that they refused. All of it up to the end of
+    # the line is the secret where a cut took the end of it.
+    Shape("[parameters: ", rf"\[parameters: (?:(?P<hide>{_ANY}?)\]{_ROW_END}|(?P<cut>[^\n]{{1,20000}}))", "parameters"),
+    Shape("[generated in ", rf"\[generated in{_ENGINE}", "parameters"),
+    Shape("[cached since ", rf"\[cached since{_ENGINE}", "parameters"),
+    Shape(
+        "failing row contains (",
+        rf"failing row contains \((?:(?P<hide>{_ANY}?)\){_ROW_END}|(?P<cut>[^\n]{{1,20000}}))",
+        "row",
+    ),
+    Shape("duplicate entry '", r"duplicate entry '(?:(?P<hide>[^\n]{1,5000}?)' for key|(?P<cut>[^\n]{1,5000}))", "row"),
+)
+# Their gates are short: a text without the first character needs no search for them.
+_BY_CHARACTER = {
+    "@": (
+        # Up to the last "@": a password that should have been percent-encoded may hold "@" and "/"; a port does not.
+        # Dots and stars stand where one was left out.
+        Shape(
+            "://",
+            r"://[^\s/?#@:\"<>\[]{0,100}:(?!\d{1,5}(?:[^\w@]|$))(?P<hide>(?![.*]{1,16}@(?!\S{0,256}@))[^\s\"<>]{1,256})@",
+            "password",
+            numbers=True,
+        ),
+        Shape("://", r"://(?P<hide>(?=[\w-]{0,80}[0-9])[\w-]{20,})@", "token"),
+    ),
+    # How Azure signs a URL.
+    "&": (Shape("&sig=", r"&sig=(?P<hide>[\w%+/=-]{16,})", "signature"),),
+    ")": (Shape(")=(", _ROW_KEY, "row"),),
+}
+
+# No label of a value starts like this.
+_LANDMARK = "?"
+LANDMARKS = tuple(Form(gate, _LANDMARK + gate) for gate in _SHAPES)
+
+
+def find_shapes(text: str, low: str, folded: bytes, known: Sequence[Span]) -> list[Span]:
+    """The spans of *text* to mask: those of *known* that are values, and those of shapes.
+
+    *low* and *folded* are *text* in lower case, as text and as bytes of the same length; the landmarks among *known*
+    say where to look.
+    """
+    spans = find_credentials(text, low, folded)
+    if known:
+        spans += [span for span in known if not span.label.startswith(_LANDMARK)]
+        for gate, places in _landmarks(known, low).items():
+            for shape in _SHAPES[gate]:
+                spans += _matches(shape, text, places)
+    for needed, shapes in _BY_CHARACTER.items():
+        if needed in text:
+            for shape in shapes:
+                spans += _matches(shape, text, _places(shape.gate, low))
+    return spans
+
+
+def _landmarks(known: Iterable[Span], low: str) -> dict[str, list[int]]:
+    """Where each gate that occurs stands. One that is repeated is one span: the matchers see no blank between."""
+    places: dict[str, list[int]] = {}
+    for span in sorted(known):
+        if span.label.startswith(_LANDMARK):
+            gate = span.label[1:]
+            # The blank that some gates end in is no part of the span.
+            places.setdefault(gate, []).extend(_places(gate, low, span.start, span.end + 1))
+    return places
+
+
+def _places(gate: str, low: str, start: int = 0, end: int | None = None) -> Iterator[int]:
+    place = low.find(gate, start, end)
+    while place >= 0:
+        yield place
+        place = low.find(gate, place + 1, end)
+
+
+def _matches(shape: Shape, text: str, places: Iterable[int]) -> Iterator[Span]:
+    """What *shape* hides at *places*; a place inside the last match is part of it, so the work stays linear."""
+    done = 0
+    for place in places:
+        found = compiled(shape.pattern, ANY_CASE).match(text, place) if place >= done else None
+        if found is not None:
+            done = found.end()
+            yield from hidden(found, shape)

@@ -1,0 +1,71 @@
+"""Where secrets stand in a text: all matches are collected, merged, and masked once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+MASK_START = "[REDACTED:"
+
+
+class Span(NamedTuple):
+    """Positions *start* to *end* of a text hold what *label* names; *known* values tell more than a guessed shape."""
+
+    start: int
+    end: int
+    label: str
+    known: bool = False
+
+    @property
+    def weight(self) -> tuple[bool, int]:
+        """Of spans that overlap, the heaviest gives its label."""
+        return self.known, self.end - self.start
+
+
+def mask_of(label: str) -> str:
+    """The text that stands in for a secret: it says what was hidden, never how long it was."""
+    return f"{MASK_START}{label}]"
+
+
+def runs(windows: Iterable[tuple[int, int, str]]) -> list[Span]:
+    """The longest runs of known values: of each label, windows that overlap or touch are one."""
+    done: list[Span] = []
+    last: dict[str, Span] = {}
+    for start, end, label in sorted(windows):
+        run = last.get(label)
+        if run is not None and start <= run.end:
+            last[label] = Span(run.start, max(run.end, end), label, known=True)
+        else:
+            if run is not None:
+                done.append(run)
+            last[label] = Span(start, end, label, known=True)
+    return [*done, *last.values()]
+
+
+def merge(spans: Iterable[Span]) -> list[Span]:
+    """Disjoint spans in order that cover exactly what *spans* cover.
+
+    An overlap becomes one span under the label of its heaviest part: an alternation would take one match and leak
+    the rest of the other. Neighbours that merely touch are joined when they share a label (two halves of one key).
+    """
+    merged: list[Span] = []
+    for span in sorted(spans):
+        last = merged[-1] if merged else None
+        if last and (span.start < last.end or (span.start == last.end and span.label == last.label)):
+            _, _, label, known = max(last, span, key=lambda part: part.weight)
+            merged[-1] = Span(last.start, max(last.end, span.end), label, known)
+        else:
+            merged.append(span)
+    return merged
+
+
+def mask(text: str, spans: Sequence[Span]) -> str:
+    """*text* with every one of *spans* masked; the rest is kept as it is."""
+    pieces: list[str] = []
+    done = 0
+    for span in merge(spans):
+        # A backslash escapes what follows: alone, it would escape the mask.
+        pieces += (text[done : span.start].rstrip("\\"), mask_of(span.label))
+        done = span.end
+    pieces.append(text[done:])
+    return "".join(pieces)

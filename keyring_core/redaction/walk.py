@@ -1,0 +1,144 @@
+"""One thin walk over an event: values under telling names are masked, all else keeps its identity and its type."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keyring_core.redaction.names import PLAIN, Names
+from keyring_core.redaction.spans import MASK_START, mask_of
+
+DEEPEST = 60
+MOST_NODES = 50_000
+
+# Nor are times.
+_PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions"})
+# A number above it can be a secret's digits, a list of so many numbers its bytes.
+_LARGEST_COUNT = 9_999_999
+_FEWEST_BYTES = 8
+_NAME = re.compile(r"[\w.:-]{1,256}")
+_SEQUENCES = (list, tuple, set, frozenset, deque)
+
+Leaf = Callable[[Any], Any]
+
+
+def _keep(value: Any) -> Any:
+    return value
+
+
+class Walk:
+    """A walk over one event. *leaf* is asked for what stands under no telling name: text, bytes, any object."""
+
+    __slots__ = ("_leaf", "_left", "_names", "_path")
+
+    def __init__(self, names: Names, leaf: Leaf = _keep) -> None:
+        self._names = names
+        self._leaf = leaf
+        self._left = MOST_NODES
+        self._path: set[int] = set()
+
+    def event(self, event: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """*event* itself where nothing had to be masked, else a dict of the same order. *event* is not changed."""
+        return self._mapping(event, None)  # type: ignore[no-any-return]
+
+    def value(self, value: Any, hidden: str | None = None) -> Any:
+        """*value*, or what is shown in its place. Under a telling name, *hidden* is the label of the mask."""
+        kind = type(value)
+        if kind in PLAIN:
+            return self._leaf(value) if kind is int and value > _LARGEST_COUNT else value
+        if kind is not str and isinstance(value, Mapping):
+            return self._guarded(self._mapping, value, hidden)
+        if kind is not str and isinstance(value, _SEQUENCES):
+            return self._guarded(self._sequence, value, hidden)
+        if hidden is None:
+            return self._leaf(value)
+        if kind.__module__ in _PLAIN_MODULES or (kind is str and (not value or value.startswith(MASK_START))):
+            return value
+        return mask_of(hidden)
+
+    def _guarded(self, walk: Callable[[Any, str | None], Any], value: Any, hidden: str | None) -> Any:
+        """*walk* on *value*, unless that would go round in a circle, too deep or on for ever."""
+        if id(value) in self._path:
+            return "[circular]"
+        self._left -= len(value)
+        if len(self._path) >= DEEPEST or self._left < 0:
+            return f"[{type(value).__name__} not shown: nested too deep or too large]"
+        self._path.add(id(value))
+        try:
+            return walk(value, hidden)
+        finally:
+            self._path.discard(id(value))
+
+    def _mapping(self, mapping: Mapping[Any, Any], hidden: str | None) -> Any:
+        changed: dict[Any, Any] | None = None
+        label_of = self._names.label
+        for key, item in mapping.items():
+            label = hidden or label_of(key if type(key) is str else _name(key))
+            shown = self.value(item, label)
+            if shown is not item:
+                if changed is None:
+                    changed = dict(mapping)
+                changed[key] = shown
+        return self._with_keys(mapping if changed is None else changed)
+
+    def _with_keys(self, mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """*mapping* with its keys looked at: a key can be a secret, too."""
+        if self._leaf is _keep:
+            return mapping
+        keys = [key if type(key) in PLAIN else self._leaf(key) for key in mapping]
+        if all(shown is key for shown, key in zip(keys, mapping, strict=True)):
+            return mapping
+        return dict(zip(keys, mapping.values(), strict=True))
+
+    def _sequence(self, sequence: Any, hidden: str | None) -> Any:
+        items = list(sequence)
+        shown = [self.value(item, label) for item, label in zip(items, self._labels(items, hidden), strict=True)]
+        if all(new is old for new, old in zip(shown, items, strict=True)):
+            return self._numbers(sequence, items)
+        return _like(sequence, shown)
+
+    def _numbers(self, sequence: Any, items: list[Any]) -> Any:
+        """*sequence*, or its masked text where its numbers are a secret's bytes."""
+        if self._leaf is _keep or len(items) < _FEWEST_BYTES or not all(type(item) is int for item in items):
+            return sequence
+        text = ", ".join(map(str, items))
+        masked = self._leaf(text)
+        return sequence if masked == text else masked
+
+    def _labels(self, items: list[Any], hidden: str | None) -> list[str | None]:
+        """Which items a neighbour gives away: ``("authorization", "Basic ...")``, ``["--password", "..."]``."""
+        labels: list[str | None] = [hidden] * len(items)
+        for place, item in enumerate(items[:-1]):
+            if isinstance(item, str | bytes):
+                name = _name(item)
+                if name.startswith("--") or (len(items) == 2 and place == 0 and _is_pair(name, items[1])):
+                    labels[place + 1] = labels[place + 1] or self._names.label(name)
+        return labels
+
+
+def _name(key: Any) -> str:
+    """A dict key or list item as a name; whatever is no text has none."""
+    if isinstance(key, str):
+        return str.__str__(key)
+    return key.decode("latin-1") if isinstance(key, bytes) else ""
+
+
+def _is_pair(name: str, item: Any) -> bool:
+    """Whether *name* can be one, not a sentence or a path, and *item* its value, not a field's name like it."""
+    if not _NAME.fullmatch(name):
+        return False
+    word = item.replace(".", "_") if isinstance(item, str) else ""
+    return not (word.isidentifier() and word.islower() and not any(map(str.isdigit, word)))
+
+
+def _like(original: Any, items: list[Any]) -> Any:
+    """*items* in the type of *original*, where that type takes them."""
+    kind = type(original)
+    if hasattr(original, "_make"):
+        return original._make(items)
+    try:
+        return kind(items)
+    except Exception:  # an item became unhashable, or the type has its own constructor
+        return items
