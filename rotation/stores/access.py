@@ -1,0 +1,272 @@
+"""A target's database: its engines, what is tried again, and its errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+import structlog
+import tenacity
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from rotation.errors import StoreError, UsageError
+from rotation.stores.dialect import Dialect, Fault
+from rotation.stores.mysql import MySQL
+from rotation.stores.postgresql import PostgreSQL
+from rotation.stores.sqlite import SQLite
+from rotation.targets import Target
+
+ATTEMPTS = 6
+
+DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "sqlite": SQLite,
+    "postgresql": PostgreSQL,
+    "postgres": PostgreSQL,
+    "mysql": MySQL,
+    "mariadb": MySQL,
+}
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class RowRefusedError(Exception):
+    """A batch holds a row that the database does not take, or that is locked."""
+
+    def __init__(self, category: str, reason: str) -> None:
+        super().__init__(reason)
+        self.category = category
+        self.reason = reason
+
+
+class Refusal(NamedTuple):
+    """Why the database does not do what was asked, while it does other things."""
+
+    words: str
+
+
+class Access:
+    """Reads and writes through one connection each. No error of a driver leaves it: it may hold a token."""
+
+    def __init__(self, url: str, label: str, *, read_only: bool, sleep: Callable[[float], None]) -> None:
+        """Raises UsageError for a *url* that cannot work; *label* says in messages what is looked for there."""
+        self.retries = 0
+        self._label = label
+        self._sleep = sleep
+        self._read_only = read_only
+        self.dialect, self._url = _open_url(url, label)
+        self.name = self.dialect.describe(self._url)
+        """The database, fit for a message."""
+        self._engines: dict[str, sa.Engine] = {}
+        try:
+            self._check_options()
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, act: Callable[[sa.Connection], T]) -> T:
+        """What *act* returns, with a connection that cannot write. Raises StoreError."""
+        failure: DBAPIError
+        try:
+            return self._again(lambda: self._act(self._reader(), act), locks_pass=True)
+        except DBAPIError as error:
+            failure = error
+        raise self.failure(failure)
+
+    def fetch(self, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
+        """All rows of *query* as the driver hands them out: SQLAlchemy's own cost more than reading them. As `read`."""
+        return self.read(lambda connection: self.dialect.fetch_all(connection, query))
+
+    def write(self, act: Callable[[sa.Connection], T], *, hurried: bool = False) -> T:
+        """What *act* returns, in a transaction; a *hurried* one waits for no lock.
+
+        Raises RowRefusedError where one row is at fault, and StoreError for all else.
+        """
+        failure: DBAPIError
+        try:
+            return self._again(lambda: self._act_and_commit(self._writer(hurried=hurried), act))
+        except DBAPIError as error:
+            failure = error
+        raise self._refusal(failure) or self.failure(failure)
+
+    def try_reading(self, query: sa.Select[object]) -> DBAPIError | None:
+        """The driver's error, if *query* makes one."""
+        try:
+            self._act(self._reader(), lambda connection: connection.execute(query).all())
+        except DBAPIError as error:
+            return error
+        return None
+
+    def blames_statement(self, error: DBAPIError) -> bool:
+        """Whether *error* is about what was asked, and not about the database."""
+        cause = error.orig or error
+        known = self.dialect.words(cause) is not None or self._may_pass(error) or self._is_locked(error)
+        return not known
+
+    def attempt(self, act: Callable[[sa.Connection], T]) -> T | Refusal:
+        """What *act* returns, or a Refusal where only what it asks for is at fault, or a right to it is missing.
+
+        Raises StoreError where the database fails.
+        """
+        failure: DBAPIError
+        try:
+            return self._again(lambda: self._act(self._reader(), act), locks_pass=True)
+        except DBAPIError as error:
+            failure = error
+        if self.blames_statement(failure) or self.dialect.code(failure.orig or failure) in self.dialect.denials:
+            return Refusal(self._words(failure))
+        raise self.failure(failure)
+
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
+        """What *query* finds, *rows* at a time. It is not tried again. Raises StoreError."""
+        failure: DBAPIError
+        try:
+            with self._connect(self._reader()) as connection:
+                yield from connection.execution_options(yield_per=rows).execute(query).partitions()
+            return
+        except DBAPIError as error:
+            failure = error
+        raise self.failure(failure)
+
+    def breathe(self) -> None:
+        """A batch with many bad rows takes long: whoever asks to stop is heard."""
+        self._sleep(0)
+
+    def close(self) -> None:
+        """Gives up the connections."""
+        for engine in self._engines.values():
+            engine.dispose()
+
+    def failure(self, error: DBAPIError) -> StoreError:
+        """A driver's *error* in our words."""
+        return self.lasting(self._words(error))
+
+    def lasting(self, words: str) -> StoreError:
+        """What ends a run of this target."""
+        following = "Nothing was written." if self._read_only else "What is done stays; run it again to go on."
+        return StoreError(f"{self._label} in {self.name}: {words}. {following}")
+
+    def _words(self, error: DBAPIError) -> str:
+        cause = error.orig or error
+        words = "the connection was lost" if error.connection_invalidated else self.dialect.words(cause)
+        return words or f"the database failed ({type(cause).__name__}, code {self.dialect.code(cause)})"
+
+    def _refusal(self, error: DBAPIError) -> RowRefusedError | None:
+        cause = error.orig or error
+        code, fault = self.dialect.code(cause), self.dialect.fault(cause)
+        if fault is Fault.LOCKED:
+            return RowRefusedError("locked", "another transaction holds the row")
+        if fault is Fault.ROW:
+            by = self.dialect.constraint(cause) or "a trigger or constraint"
+            return RowRefusedError("refused", f"the database refuses the new value ({by}, code {code})")
+        return None
+
+    def _reader(self) -> sa.Engine:
+        return self._engine("reader", writes=False)
+
+    def _writer(self, *, hurried: bool) -> sa.Engine:
+        if self._read_only:
+            raise RuntimeError("a read-only store was asked to write")
+        return self._engine("hurried" if hurried else "writer", writes=True, hurried=hurried)
+
+    def _engine(self, name: str, *, writes: bool, hurried: bool = False) -> sa.Engine:
+        if name not in self._engines:
+            level = {"isolation_level": "AUTOCOMMIT"} if self.dialect.autocommits_reads and not writes else {}
+            engine = sa.create_engine(self._url, hide_parameters=True, pool_size=1, max_overflow=0, **level)
+            self.dialect.listen(engine, writes=writes, hurried=hurried)
+            self._engines[name] = engine
+        return self._engines[name]
+
+    def _act(self, engine: sa.Engine, act: Callable[[sa.Connection], T]) -> T:
+        with self._connect(engine) as connection:
+            return act(connection)
+
+    def _act_and_commit(self, engine: sa.Engine, act: Callable[[sa.Connection], T]) -> T:
+        with self._connect(engine) as connection, connection.begin():
+            return act(connection)
+
+    def _connect(self, engine: sa.Engine) -> sa.Connection:
+        """A connection. The driver took the url's options, so any fault is the server's."""
+        try:
+            return engine.connect()
+        except Exception as error:
+            if isinstance(error, DBAPIError):
+                raise
+        # A driver that cannot make sense of an answer fails in a way of its own.
+        raise self.lasting(f"what answers there does not speak as a {self.dialect.product} server does")
+
+    def _check_options(self) -> None:
+        """A driver's complaint of the url's query part is a TypeError, an AttributeError, or anything else."""
+        fault = None
+        try:
+            self.dialect.try_options(*self._reader().dialect.create_connect_args(self._url))
+        except ImportError:
+            fault = f"the driver is not installed: pip install 'keyring-core[rotate,{self.dialect.extra}]'"
+        except Exception:
+            fault = "the driver does not take the url; look at its port and options"
+        if fault:
+            raise UsageError(f"target {self._label}: {fault}")
+        # Whoever reads first connects, and tries again what may pass.
+
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, DBAPIError) and (
+            error.connection_invalidated or self.dialect.fault(error.orig or error) is Fault.PASSING
+        )
+
+    def _is_locked(self, error: BaseException) -> bool:
+        return isinstance(error, DBAPIError) and self.dialect.fault(error.orig or error) is Fault.LOCKED
+
+    def _again(self, act: Callable[[], T], *, locks_pass: bool = False) -> T:
+        """What *act* returns; what may pass is tried again with growing, random pauses."""
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.05, max=5, jitter=0.2),
+            retry=tenacity.retry_if_exception(
+                lambda error: self._may_pass(error) or (locks_pass and self._is_locked(error))
+            ),
+            before_sleep=self._log_retry,
+            sleep=self._sleep,
+            reraise=True,
+        )(act)
+
+    def _log_retry(self, state: tenacity.RetryCallState) -> None:
+        self.retries += 1
+        error = state.outcome.exception() if state.outcome else None
+        code = self.dialect.code(error.orig) if isinstance(error, DBAPIError) and error.orig else None
+        log.warning(
+            "rotation.retry",
+            target=self._label,
+            attempt=state.attempt_number,
+            code=code,
+            wait=round(state.upcoming_sleep, 2),
+        )
+
+
+def database_of(target: Target) -> str:
+    """Which database *target* is in, in words that hold no password. Raises UsageError for a url that cannot work."""
+    dialect, url = _open_url(target.url, target.label)
+    return dialect.describe(url)
+
+
+def _open_url(text: str, label: str) -> tuple[Dialect, URL]:
+    url = None
+    # make_url's own message shows the text, password and all.
+    with suppress(ArgumentError, ValueError, NoSuchModuleError):
+        url = sa.make_url(text)
+    if url is None:
+        raise UsageError(
+            f"target {label}: the url is not of the form dialect://user:...@host:port/database; "
+            "a password with @ : / or % in it is percent-encoded, and a port is a number"
+        )
+    make = DIALECTS.get(url.drivername.partition("+")[0])
+    if make is None:
+        raise UsageError(f"target {label}: a url of this kind is not served; served are {', '.join(DIALECTS)}")
+    dialect = make()
+    try:
+        return dialect, dialect.prepare_url(url)
+    except UsageError as error:
+        fault = str(error)
+    raise UsageError(f"target {label}: {fault}")

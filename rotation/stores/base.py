@@ -1,0 +1,70 @@
+"""What the job needs of a place that keeps tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rotation.census import Change, Row, RowKey
+
+
+@dataclass
+class Written:
+    """What became of a batch of changes: each of them is done, but for those named here."""
+
+    lost: set[RowKey] = field(default_factory=set)
+    """Rewritten, re-keyed or deleted between our read and our write: the service's doing stands."""
+    refused: dict[RowKey, tuple[str, str]] = field(default_factory=dict)
+    """Category and reason, for cells that the database would not take."""
+
+    def add(self, other: Written) -> None:
+        """Takes in what became of another part of the same batch."""
+        self.lost |= other.lost
+        self.refused |= other.refused
+
+    def failed(self, key: RowKey) -> bool:
+        """Whether the change of that row was not done."""
+        return key in self.lost or key in self.refused
+
+
+class Store(Protocol):
+    """One target, opened. Every method raises StoreError where the database fails for good."""
+
+    @property
+    def retries(self) -> int:
+        """How often something was tried again, so far."""
+
+    @property
+    def one_writer(self) -> bool:
+        """Whether a write keeps out every other one."""
+
+    def key_names(self) -> tuple[str, ...]:
+        """The columns that name a row."""
+
+    def warnings(self) -> list[str]:
+        """What an admin should know before the first write."""
+
+    def size(self) -> int:
+        """About how many rows there are; for progress only."""
+
+    def keyless(self) -> int:
+        """How many rows that hold something no key names."""
+
+    def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
+        """The key of the row that is *rows* behind *after*; None where there are fewer."""
+
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+        """The next rows in the order of their keys: behind *after*, up to and with *upto*.
+
+        At most *limit*, fewer where they are large, none only where none is left.
+        """
+
+    def write(self, changes: Sequence[Change]) -> Written:
+        """Swaps each cell that still holds what was read. One transaction, where the database takes all of it.
+
+        Heavy changes are parted: a transaction is bounded in bytes, too.
+        """
+
+    def close(self) -> None:
+        """Gives up the connections."""

@@ -1,0 +1,207 @@
+"""What differs from database to database; one small module each for those that are served."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.census import Change
+from rotation.errors import UsageError
+from rotation.stores.place import Place, Spot
+
+
+class Fault(enum.Enum):
+    """What a database's error means for the job."""
+
+    PASSING = "try the batch again, in a new transaction"
+    LOCKED = "another transaction holds a row"
+    ROW = "the database refuses the value of one row"
+    LASTING = "trying again will not help"
+
+
+class BatchSwap(NamedTuple):
+    """The statement that swaps a batch, and its parameters for some changes: for all at once, or one set a row."""
+
+    statement: Executable | str
+    """As str, in the driver's own words."""
+    parameters: Callable[[Sequence[Change]], Any]
+
+
+class Dialect:
+    """How to reach a database, what its errors mean, and how to compare a cell exactly."""
+
+    driver: ClassVar[str]
+    product: ClassVar[str]
+    """What an admin calls it."""
+    extra: ClassVar[str | None] = None
+    """The extra of this distribution that installs the driver."""
+    autocommits_reads: ClassVar[bool] = True
+    """Whether what is read is read without a transaction."""
+    name_quote: ClassVar[str] = '"'
+    """What stands around a name in SQL."""
+    one_writer: ClassVar[bool] = False
+    """Whether a write keeps out every other one."""
+    refusals: ClassVar[Mapping[Any, str]] = {}
+    """What an admin should read for an error code."""
+    denials: ClassVar[frozenset[Any]] = frozenset()
+    """The codes among them that say that a right is missing."""
+
+    def prepare_url(self, url: URL) -> URL:
+        """*url* for our driver. Raises UsageError for what cannot work."""
+        # A password with a bare @ or / is read as part of a host or database, and these stand in messages.
+        if re.search(r"[@/]", f"{url.host or ''}{url.database or ''}") or (url.port or 0) > 65535:
+            raise UsageError(
+                "the url's host, port or database cannot be right; a password with @ : / or % in it is percent-encoded"
+            )
+        return url.set(drivername=self.driver)
+
+    def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+        """Hands the driver what it is to connect with, and connects to nothing. Raises whatever the driver raises."""
+        del arguments, options
+
+    def chance(self) -> ColumnElement[Any]:
+        """A random number from 0 up to 1, anew for each row."""
+        return sa.func.random(type_=sa.Float)
+
+    def describe(self, url: URL) -> str:
+        """Which database it is; a password may stand in the query part, too, and so none of it is shown."""
+        address = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host or "localhost"
+        return f"{self.product} database {url.database or '(default)'} on {address}"
+
+    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
+        """Sets up each connection of *engine*; a hurried one waits for no lock."""
+        raise NotImplementedError
+
+    def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
+        """All rows of *query* as the driver hands them out. Raises DBAPIError, also for what fails on the way."""
+        driver = connection.dialect.loaded_dbapi
+        result = connection.execute(query)
+        try:
+            rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+            return rows
+        except driver.Error as error:
+            # SQLite reads while it is fetched from.
+            failure = sa.exc.DBAPIError.instance(None, None, error, driver.Error, hide_parameters=True)
+        finally:
+            result.close()
+        raise failure
+
+    def code(self, error: BaseException) -> object:
+        """The database's own code for a driver's *error*."""
+        raise NotImplementedError
+
+    def fault(self, error: BaseException) -> Fault:
+        """What a driver's *error* means."""
+        raise NotImplementedError
+
+    def words(self, error: BaseException) -> str | None:
+        """What an admin should read for a driver's *error*; None for one that is not foreseen."""
+        return self.refusals.get(self.code(error))
+
+    def constraint(self, error: BaseException) -> str | None:
+        """The name of the constraint that refused a row, where the driver tells it."""
+        raise NotImplementedError
+
+    def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """What to compare with the text that was read, so that only the very same bytes are equal."""
+        raise NotImplementedError
+
+    def strictly(self, condition: str) -> str:
+        """*condition* in words that this database refuses where a name is no column's."""
+        return condition
+
+    def key_part(self, part: object) -> object:
+        """A part of a row's key as a value or expression that finds the row again."""
+        return part
+
+    def batch_swap(self, place: Place, kept: Sequence[str]) -> BatchSwap | None:
+        """A statement for a whole batch, where this database is faster so. None: one statement a row.
+
+        A changed cell holds a token, and so no comma. The columns *kept* are set to themselves.
+        """
+        del place, kept
+        return None
+
+    def block(self, key: ColumnElement[Any]) -> ColumnElement[int] | None:
+        """The number of a key's block of 2 ** BLOCK_BITS whole numbers; None where such a column may hold others."""
+        del key
+        return None
+
+    def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
+        """A whole number of 0 or more that follows from a row's key, evenly spread."""
+        raise NotImplementedError
+
+    def length(self, column: sa.ColumnClause[Any]) -> ColumnElement[int]:
+        """The size of a cell in bytes or characters, whichever the database knows without reading it through."""
+        raise NotImplementedError
+
+    def largest_write(self, connection: sa.Connection) -> int | None:
+        """How many bytes a statement may have, where that is bounded."""
+        del connection
+        return None
+
+    def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
+        """Whether a column of this type can hold tokens."""
+        if isinstance(kind, sa.Enum | sa.JSON):
+            return False
+        return isinstance(kind, sa.String | sa.LargeBinary | sa.BINARY | sa.VARBINARY)
+
+    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+        """Why a key of this type does not find its row again, or cannot be followed in order."""
+        raise NotImplementedError
+
+    def tables(self, connection: sa.Connection, schema: str | None) -> list[str]:
+        """The tables of a schema."""
+        return sa.inspect(connection).get_table_names(schema)
+
+    def unfit_column(self, connection: sa.Connection, spot: Spot) -> str | None:
+        """Why this column cannot be rotated, where only the catalog of this database tells."""
+        del connection, spot
+        return None
+
+    def primary_key(self, connection: sa.Connection, spot: Spot) -> tuple[str, ...]:
+        """The columns of the primary key; none where there is none."""
+        return tuple(sa.inspect(connection).get_pk_constraint(spot.table, spot.schema)["constrained_columns"])
+
+    def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
+        """Each column of each index that is unique over all rows: index, column, and collation if it may be another.
+
+        In place of the column, None stands for an expression. From the catalog itself: SQLAlchemy reads some of it
+        from the text of a CREATE, and passes over words that it does not know.
+        """
+        raise NotImplementedError
+
+    def repeated_keys(self, connection: sa.Connection, spot: Spot) -> bool:
+        """Whether a key that is unique in this table may name rows of other tables that are read with it."""
+        del connection, spot
+        return False
+
+    def kept_columns(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """Columns that the database would change by itself on an UPDATE, and that shall stay."""
+        del connection, spot
+        return []
+
+    def estimate(self, spot: Spot) -> sa.Select[Any] | None:
+        """A query for the database's own idea of the number of rows, where it has one."""
+        del spot
+        return None
+
+    def triggers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """What fires on an UPDATE of the column: triggers, and rules, by kind and name."""
+        raise NotImplementedError
+
+    def cautions(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """Where else old tokens may live on, or rows may be hidden."""
+        del connection, spot
+        return []
+
+    def referrers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """Foreign keys of other tables that refer to the column, as `table.constraint`."""
+        raise NotImplementedError

@@ -1,0 +1,254 @@
+"""MariaDB and MySQL, through PyMySQL."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import URL
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.census import Change
+from rotation.stores import mysql_catalog as catalog
+from rotation.stores.dialect import BatchSwap, Dialect, Fault
+from rotation.stores.place import Place, Spot
+from rotation.work.shards import BLOCK_BITS
+
+LOCK_SECONDS = 1
+
+# 0 the connection is closed, 1020 changed since read, 1053 shutdown, 1213 deadlock, 1927 and 3024 killed, 2002..2055
+# connection.
+PASSING = frozenset({0, 1020, 1040, 1053, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024})
+
+# 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too long,
+# 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
+ROW = frozenset({1048, 1062, 1242, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819, 4025})
+
+CONSTRAINT_NAMES: Mapping[int, str] = {
+    1062: r"for key '(.+)'$",
+    1451: r"CONSTRAINT `(.+?)` FOREIGN KEY",
+    1452: r"CONSTRAINT `(.+?)` FOREIGN KEY",
+    3819: r"^Check constraint '(.+)' is violated",
+    4025: r"^CONSTRAINT `(.+?)` failed",
+}
+"""Where in a message the constraint's name is. The rest may hold a token."""
+
+KEYS = (
+    sa.Integer,
+    sa.Numeric,
+    sa.Double,
+    sa.String,
+    sa.LargeBinary,
+    sa.BINARY,
+    sa.VARBINARY,
+    sa.Date,
+    sa.DateTime,
+    sa.Time,
+    mysql.YEAR,
+    sa.Uuid,
+    # SQLAlchemy does not know INET6; its text finds it again.
+    sa.types.NullType,
+)
+
+
+BYTES = (sa.LargeBinary, mysql.BINARY, mysql.VARBINARY, mysql.TINYBLOB, mysql.MEDIUMBLOB, mysql.LONGBLOB)
+
+
+class MySQL(Dialect):
+    """Session settings, error numbers, and binary comparison: the default collation takes `a` for `A`."""
+
+    driver = "mysql+pymysql"
+    product = "MariaDB"
+    extra = "mysql"
+    name_quote = "`"
+    refusals: ClassVar[Mapping[Any, str]] = {
+        1021: "the disk is full",
+        1036: "the table is read-only",
+        1044: "this user may not use the database",
+        1045: "user or password is wrong",
+        1049: "there is no such database",
+        1114: "the table is full",
+        1142: "the privilege for it is missing: grant SELECT and UPDATE on the table",
+        1143: "the privilege for it is missing: grant SELECT and UPDATE on its columns",
+        1153: "a value is larger than max_allowed_packet",
+        1205: "another transaction holds a lock",
+        1227: "the privilege for it is missing: grant SELECT and UPDATE on the table",
+        1290: "the server is read-only",
+        1792: "the transaction is read-only",
+        1836: "the server is read-only",
+        2003: "the server cannot be reached",
+        2006: "the connection was lost",
+        2013: "the connection was lost",
+    }
+    denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
+
+    def prepare_url(self, url: URL) -> URL:
+        """utf8mb4, whatever the server's default."""
+        return super().prepare_url(url).update_query_dict({"charset": "utf8mb4"})
+
+    def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+        """The driver looks at all of them before it connects."""
+        import pymysql  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+
+        pymysql.Connection(*arguments, **options, defer_connect=True)
+
+    def chance(self) -> ColumnElement[Any]:
+        """Its function has a name of its own."""
+        return sa.func.rand(type_=sa.Float)
+
+    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
+        """Strict mode, or a value that is too long is cut with a warning only; a short wait for locks."""
+        seconds = 0 if hurried else LOCK_SECONDS
+
+        @sa.event.listens_for(engine, "connect")
+        def set_up(connection: Any, _record: object) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
+                cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
+                # Shards divide keys; without digits behind its point a negative quotient is that of the next block.
+                cursor.execute("SET SESSION div_precision_increment = 4")
+                if not writes:
+                    cursor.execute("SET SESSION TRANSACTION READ ONLY")
+
+    def code(self, error: BaseException) -> object:
+        """The error number; what the driver finds by itself has words in its place."""
+        number = error.args[0] if error.args else None
+        return number if isinstance(number, int) else None
+
+    def fault(self, error: BaseException) -> Fault:
+        """By error number: https://mariadb.com/kb/en/mariadb-error-code-reference/."""
+        code = self.code(error)
+        if code == 1205:
+            return Fault.LOCKED
+        if code in PASSING:
+            return Fault.PASSING
+        return Fault.ROW if code in ROW else Fault.LASTING
+
+    def constraint(self, error: BaseException) -> str | None:
+        """From the message, which is English whatever the user's language only by default; else None."""
+        pattern = CONSTRAINT_NAMES.get(self.code(error))  # type: ignore[call-overload]
+        name = re.search(pattern, str(error.args[1])) if pattern and len(error.args) > 1 else None
+        return name[1] if name else None
+
+    def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """As bytes of UTF-8."""
+        if _is_binary(kind):
+            return column
+        return sa.literal_column(_as_bytes(_quote(column.name)), sa.String)
+
+    def batch_swap(self, place: Place, kept: Sequence[str]) -> BatchSwap | None:
+        """UPDATE joined with JSON_TABLE, for keys of integers: text would drag its collation into the join."""
+        if not all(isinstance(kind, sa.Integer) for kind in place.key_kinds) or _is_binary(place.kind):
+            return None
+        cell = f"t.{_quote(place.spot.column)}"
+        names = [f"key{number}" for number in range(len(place.key))]
+        columns = [
+            f"{name} BIGINT{' UNSIGNED' if getattr(kind, 'unsigned', False) else ''}"
+            for name, kind in zip(names, place.key_kinds, strict=True)
+        ]
+        paths = ", ".join(
+            f"{column} PATH '$[{number}]'" for number, column in enumerate([*columns, "old LONGTEXT", "new LONGTEXT"])
+        )
+        found = " AND ".join(f"t.{_quote(column)} = swap.{name}" for column, name in zip(place.key, names, strict=True))
+        sets = ", ".join([f"{cell} = swap.new", *(f"t.{_quote(name)} = t.{_quote(name)}" for name in kept)])
+        schema = f"{_quote(place.spot.schema)}." if place.spot.schema else ""
+        # Every part is a quoted identifier or a type's own name; a colon in a name is no parameter.
+        before = f"UPDATE {schema}{_quote(place.spot.table)} t JOIN JSON_TABLE(".replace(":", r"\:")
+        after = (
+            f", '$[*]' COLUMNS ({paths})) swap ON {found} SET {sets} WHERE {_as_bytes(cell)} = CAST(swap.old AS BINARY)"
+        ).replace(":", r"\:")
+
+        def parameters(changes: Sequence[Change]) -> dict[str, Any]:
+            return {"swaps": json.dumps([[*change.key, change.old, change.new] for change in changes])}
+
+        return BatchSwap(sa.text(f"{before}:swaps{after}"), parameters)
+
+    def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
+        """A shift would take a negative number for a huge one."""
+        return sa.func.floor(key / sa.literal_column(str(1 << BLOCK_BITS), sa.Integer))
+
+    def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
+        """CRC-32."""
+        return sa.func.crc32(sa.func.concat_ws(",", *keys))
+
+    def length(self, column: sa.ColumnClause[Any]) -> ColumnElement[int]:
+        """In bytes."""
+        return sa.func.octet_length(column)
+
+    def largest_write(self, connection: sa.Connection) -> int | None:
+        """The server closes the connection of one who sends more."""
+        return int(connection.scalar(sa.text("SELECT @@max_allowed_packet")) or 0) or None
+
+    def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
+        """A SET is made of words, though SQLAlchemy takes it for text."""
+        return _is_binary(kind) or (super().holds_text(kind) and not isinstance(kind, mysql.SET))
+
+    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+        """A FLOAT is shown with six digits; an ENUM compares as text and sorts as a number."""
+        if isinstance(kind, sa.Float) and not isinstance(kind, sa.Double):
+            return "which is inexact"
+        if isinstance(kind, sa.Enum | mysql.SET) or not isinstance(kind, KEYS):
+            return "which cannot be followed in order"
+        return None
+
+    def tables(self, connection: sa.Connection, schema: str | None) -> list[str]:
+        """A table with SYSTEM VERSIONING is no base table for SQLAlchemy."""
+        return catalog.tables(connection, schema)
+
+    def unfit_column(self, connection: sa.Connection, spot: Spot) -> str | None:
+        """MariaDB's JSON is a LONGTEXT with a check. What a trigger makes of a token must be undone."""
+        if (engine := catalog.engine_without_undo(connection, spot)) and catalog.triggers(connection, spot):
+            return f"the table has UPDATE triggers, and {engine} could not undo what they do to a token; use InnoDB"
+        if getattr(connection.dialect, "is_mariadb", False) and catalog.is_json(connection, spot):
+            return "the column's type is JSON, not text or binary"
+        return None
+
+    def primary_key(self, connection: sa.Connection, spot: Spot) -> tuple[str, ...]:
+        """The columns of the index of that name: of a period WITHOUT OVERLAPS its two."""
+        return tuple(
+            column for index, column, _ in self.unique_columns(connection, spot) if column and index == "PRIMARY"
+        )
+
+    def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
+        """From the catalog, in one query."""
+        return [(index, column, None) for index, column in catalog.unique_columns(connection, spot)]
+
+    def kept_columns(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """Columns with ON UPDATE CURRENT_TIMESTAMP: a rotation is no change of the row for anybody else."""
+        return catalog.self_updating_columns(connection, spot)
+
+    def estimate(self, spot: Spot) -> sa.Select[Any] | None:
+        """InnoDB's estimate."""
+        return catalog.estimate(spot)
+
+    def triggers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """UPDATE triggers."""
+        return catalog.triggers(connection, spot)
+
+    def cautions(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """A system-versioned table remembers every value."""
+        if catalog.is_versioned(connection, spot):
+            return ["the table keeps its history (SYSTEM VERSIONING): old tokens live on there until it is deleted"]
+        return []
+
+    def referrers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """From the catalog, in one query."""
+        return catalog.referrers(connection, spot)
+
+
+def _quote(name: str) -> str:
+    # SQLAlchemy's own quoting doubles a percent sign, and literal SQL doubles it once more.
+    return f"`{name.replace('`', '``')}`"
+
+
+def _is_binary(kind: sa.types.TypeEngine[Any]) -> bool:
+    return isinstance(kind, BYTES)
+
+
+def _as_bytes(cell: str) -> str:
+    return f"CAST(CONVERT({cell} USING utf8mb4) AS BINARY)"

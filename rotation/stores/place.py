@@ -1,0 +1,69 @@
+"""Where a target's cells are, as names and types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.sql import quoted_name
+from sqlalchemy.sql.elements import ColumnElement
+
+
+class AsRead(sa.types.UserDefinedType[Any]):
+    """A value that goes back as it came. A type of ours would be a cast, which an enum or a domain does not take."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """No column is made with it."""
+        raise NotImplementedError
+
+
+class Spot(NamedTuple):
+    """A column by its names; no schema: the connection's own."""
+
+    schema: str | None
+    table: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a target's cells are."""
+
+    spot: Spot
+    kind: sa.types.TypeEngine[Any]
+    """The column's type; of a domain, the type below it."""
+    key: tuple[str, ...]
+    key_kinds: tuple[sa.types.TypeEngine[Any], ...]
+    key_collations: tuple[str | None, ...]
+    """By which each key column is compared; None: its own."""
+    nullable_key: bool
+
+    def clause(self, *more: str) -> sa.TableClause:
+        """The table with its key columns, the column, and *more* of them."""
+        names = dict.fromkeys((*self.key, self.spot.column, *more))
+        return table_clause(self.spot.schema, self.spot.table, names)
+
+    def keys(self, table: sa.TableClause) -> list[ColumnElement[Any]]:
+        """The key columns of *table*, as they are compared."""
+        named = zip(self.key, self.key_collations, strict=True)
+        return [table.c[name] if by is None else sa.collate(table.c[name], by) for name, by in named]
+
+
+def table_clause(schema: str | None, table: str, columns: Iterable[str] = ()) -> sa.TableClause:
+    """A table and some of its columns, by their quoted names; values come and go as the driver has them."""
+    held = map(free_column, columns)
+    return sa.table(quoted(table), *held, schema=None if schema is None else quoted(schema))
+
+
+def free_column(name: str) -> sa.ColumnClause[Any]:
+    """A column of whichever table a statement is about."""
+    return sa.column(quoted(name), AsRead())
+
+
+def quoted(name: str) -> quoted_name:
+    """*name* as an identifier that is always quoted."""
+    return quoted_name(name, quote=True)

@@ -1,0 +1,228 @@
+"""PostgreSQL, through psycopg 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import URL
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.census import Change
+from rotation.stores import postgresql_catalog as catalog
+from rotation.stores.dialect import BatchSwap, Dialect, Fault
+from rotation.stores.place import AsRead, Place, Spot
+from rotation.stores.postgresql_arrays import bigint_array, register, text_array
+from rotation.stores.postgresql_text import take_any_text
+from rotation.work.shards import BLOCK_BITS
+
+LOCK_MILLISECONDS = 1000
+
+KEYS = (
+    sa.Integer,
+    sa.Numeric,
+    sa.Double,
+    sa.String,
+    sa.Uuid,
+    sa.LargeBinary,
+    sa.Date,
+    sa.DateTime,
+    sa.Time,
+    sa.Boolean,
+    postgresql.INTERVAL,
+    postgresql.INET,
+    postgresql.CIDR,
+    postgresql.MACADDR,
+    postgresql.MACADDR8,
+)
+
+USUAL = {
+    # The driver would wait two minutes for a server that says nothing.
+    "connect_timeout": "10",
+    # Whatever the database's own encoding: of SQL_ASCII the driver would make bytes of every text.
+    "client_encoding": "utf8",
+}
+"""Settings of a connection, as in a url."""
+UNREACHED = frozenset({"OperationalError", "ConnectionTimeout"})
+"""The driver's errors before there is a session."""
+
+
+class PostgreSQL(Dialect):
+    """Session settings, SQLSTATE codes, and exact comparison under any collation."""
+
+    driver = "postgresql+psycopg"
+    product = "PostgreSQL"
+    extra = "postgres"
+    # What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler such as
+    # PgBouncer, which hands it to a service next.
+    autocommits_reads = False
+    refusals: ClassVar[Mapping[Any, str]] = {
+        "25006": "the database is read-only (a standby?)",
+        "42501": "the privilege for it is missing: grant SELECT and UPDATE on the table, and USAGE on its schema",
+        "53100": "the disk is full",
+        "53300": "the server has no connection to spare",
+        "55P03": "another transaction holds a lock",
+        "57014": "a statement was cancelled (a statement_timeout?)",
+        "57P01": "the connection was lost",
+    }
+    denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
+
+    def prepare_url(self, url: URL) -> URL:
+        """With what the url does not set itself."""
+        url = super().prepare_url(url)
+        return url.update_query_dict({name: value for name, value in USUAL.items() if name not in url.query})
+
+    def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+        """The names and the one value that the driver itself looks at; the others libpq and the server judge."""
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
+
+        # SQLAlchemy's own, for the driver.
+        given = {name: value for name, value in options.items() if name != "context"}
+        make_conninfo(*arguments, **given)
+        float(given.get("connect_timeout") or 0)
+
+    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
+        """A short wait for locks, so that no service waits behind us; a reader cannot write."""
+        # 0 would be for ever.
+        settings = f"SET LOCAL lock_timeout = {1 if hurried else LOCK_MILLISECONDS}"
+        if writes:
+            # Each row of a batch is found through the index of its key. The planner does not know how many there are,
+            # and a join of the other kinds reads the whole table, batch after batch.
+            settings += "".join(f"; SET LOCAL enable_{plan} = off" for plan in ("hashjoin", "mergejoin", "seqscan"))
+
+        @sa.event.listens_for(engine, "connect")
+        def set_up(connection: Any, _record: object) -> None:
+            # Prepared statements do not survive a pooler either.
+            connection.prepare_threshold = None
+            if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+                take_any_text(connection)
+            if writes:
+                register(connection)
+            else:
+                connection.read_only = True
+
+        @sa.event.listens_for(engine, "begin")
+        def set_up_transaction(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(settings)
+
+    def code(self, error: BaseException) -> object:
+        """The SQLSTATE."""
+        return getattr(error, "sqlstate", None)
+
+    def fault(self, error: BaseException) -> Fault:
+        """By the SQLSTATE's class: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+        state = str(self.code(error) or "")
+        if state == "55P03":
+            return Fault.LOCKED
+        if state[:2] in {"08", "40"} or state in {"57P01", "57P02", "57P03", "53300", "25P03"}:
+            return Fault.PASSING
+        if not state and type(error).__name__ in UNREACHED:
+            # A server that starts again refuses connections for a while, or says nothing.
+            return Fault.PASSING
+        # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE.
+        return Fault.ROW if state[:2] in {"21", "22", "23", "27", "44", "P0"} else Fault.LASTING
+
+    def words(self, error: BaseException) -> str | None:
+        """By SQLSTATE; before there is a session the driver tells none."""
+        if self.code(error) is None and type(error).__name__ in UNREACHED:
+            return "the server cannot be reached or refuses us; check host, port, database, user and password"
+        return super().words(error)
+
+    def constraint(self, error: BaseException) -> str | None:
+        """The constraint's name. Not the DETAIL beside it, which holds the token."""
+        return getattr(getattr(error, "diag", None), "constraint_name", None)
+
+    def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """Collation "C" compares bytes. CHAR(n) stays itself: as text it would lose the blanks that were read."""
+        if isinstance(kind, sa.LargeBinary) or _is_char(kind):
+            return column
+        return sa.collate(sa.cast(column, sa.Text), "C")
+
+    def batch_swap(self, place: Place, kept: Sequence[str]) -> BatchSwap | None:
+        """UPDATE from arrays, one a key column and one each for the old and the new tokens."""
+        del kept
+        if not isinstance(place.kind, sa.String) or _is_char(place.kind):
+            return None
+        table = place.clause()
+        names = [f"key{number}" for number in range(len(place.key))]
+        keys = [
+            sa.cast(sa.bindparam(name, type_=AsRead()), postgresql.ARRAY(kind))
+            for name, kind in zip(names, place.key_kinds, strict=True)
+        ]
+        texts = [sa.bindparam(name, type_=AsRead()) for name in ("old", "new")]
+        new = sa.func.unnest(*keys, *texts).table_valued(*names, "old", "new").render_derived("swap")
+        cell = table.c[place.spot.column]
+        found = [column == new.c[name] for column, name in zip(place.keys(table), names, strict=True)]
+        statement = (
+            sa.update(table).where(*found, self.exactly(cell, place.kind) == new.c.old).values({cell: new.c.new})
+        )
+
+        def parameters(changes: Sequence[Change]) -> dict[str, Any]:
+            keys, olds, news = zip(*changes, strict=True)
+            columns = zip(names, place.key_kinds, zip(*keys, strict=True), strict=True)
+            return {
+                name: bigint_array(column) if isinstance(kind, sa.Integer) else list(column)
+                for name, kind, column in columns
+            } | {"old": text_array(olds), "new": text_array(news)}
+
+        return BatchSwap(statement, parameters)
+
+    def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
+        """A shift keeps the sign, and rounds down."""
+        return key.op(">>")(sa.literal_column(str(BLOCK_BITS), sa.Integer))
+
+    def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
+        """Seven hex digits of MD5, which is no secret here."""
+        digits = sa.func.substr(sa.func.md5(sa.func.concat_ws(",", *map(_in_any_session, keys))), 1, 7)
+        return sa.cast(sa.cast(sa.literal("x").concat(digits), postgresql.BIT(28)), sa.Integer)
+
+    def length(self, column: sa.ColumnClause[Any]) -> ColumnElement[int]:
+        """In bytes."""
+        return sa.func.octet_length(column)
+
+    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+        """A REAL is compared as a double, and 0.1 differs between the two."""
+        if isinstance(kind, sa.REAL):
+            return "which is inexact"
+        return None if isinstance(kind, KEYS) else "which cannot be followed in order"
+
+    def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
+        """From the catalog, in one query."""
+        return catalog.unique_columns(connection, spot)
+
+    def repeated_keys(self, connection: sa.Connection, spot: Spot) -> bool:
+        """A table that others inherit from is read with them, and a unique index is of one table."""
+        return catalog.is_inherited(connection, spot)
+
+    def estimate(self, spot: Spot) -> sa.Select[Any] | None:
+        """From the statistics; 0 or less where they were never taken."""
+        return catalog.query("c.reltuples::bigint", spot)
+
+    def triggers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """UPDATE triggers and rules, also those of partitions and of tables that inherit."""
+        return catalog.triggers(connection, spot)
+
+    def cautions(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """Row security."""
+        if connection.scalar(catalog.query("row_security_active(c.oid)", spot)):
+            return ["row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"]
+        return []
+
+    def referrers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """From the catalog, in one query."""
+        return catalog.referrers(connection, spot)
+
+
+def _is_char(kind: sa.types.TypeEngine[Any]) -> bool:
+    return isinstance(kind, sa.CHAR)
+
+
+def _in_any_session(key: ColumnElement[Any]) -> ColumnElement[str]:
+    """*key* as a text that no session writes in another way, whatever its time zone and its styles are."""
+    if isinstance(key.type, sa.Date | sa.DateTime | sa.Time | postgresql.INTERVAL):
+        return sa.cast(sa.extract("epoch", key), sa.Text)
+    if isinstance(key.type, sa.LargeBinary):
+        return sa.func.encode(key, "hex")
+    return sa.cast(key, sa.Text)

@@ -1,0 +1,365 @@
+"""Cells of one column of an SQL table: read by key, written by compare-and-swap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.census import Change, Row, RowKey
+from rotation.columns import are_all, each, weight_of
+from rotation.errors import UsageError
+from rotation.stores.access import Access, RowRefusedError
+from rotation.stores.base import Written
+from rotation.stores.dialect import BatchSwap
+from rotation.stores.order import beyond, same_key
+from rotation.stores.place import AsRead
+from rotation.stores.schema import cautions_of, find_place
+from rotation.targets import Target
+from rotation.work.shards import Shard
+
+LARGE_CELL = 64 * 1024
+"""Bytes; a larger cell is fetched by itself, so that a batch of rows has a bounded size."""
+BATCH_BYTES = 8 * 1024 * 1024
+"""What a batch may weigh, unless one cell alone is heavier."""
+JUMPS = 8
+"""Blocks of a shard to look into before a whole scan."""
+LOOK_ROWS = 200
+"""Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
+
+
+class SqlStore:
+    """A target in an SQL database. Opening it checks the schema and changes nothing."""
+
+    def __init__(
+        self, target: Target, *, read_only: bool, sleep: Callable[[float], None], shard: Shard | None = None
+    ) -> None:
+        """Raises UsageError where the target does not fit, StoreError where the database cannot be reached."""
+        self._target, self._shard = target, shard
+        self._in_blocks = False
+        """Whether a shard's rows are runs of whole numbers."""
+        self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep)
+        self._dialect = self._access.dialect
+        try:
+            self._open(read_only=read_only)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, *, read_only: bool) -> None:
+        target, name = self._target, self._access.name
+        self._place = self._access.read(lambda connection: find_place(target, connection, self._dialect, name))
+        self._table = self._place.clause()
+        self._key = self._place.keys(self._table)
+        self._cell = self._table.c[self._place.spot.column]
+        self._rows: ColumnElement[bool] = sa.true()
+        if target.where is not None:
+            self._rows = sa.literal_column(f"({target.where})", sa.Boolean)
+        self._of_all_shards: ColumnElement[bool] = self._rows
+        self._named = sa.and_(sa.true(), *(column.is_not(None) for column in self._key if self._place.nullable_key))
+        if self._shard:
+            self._keep_to(self._shard)
+        self._check_readable()
+        if not read_only:
+            self._check_writable()
+        spot = self._place.spot
+        self._kept = self._access.read(lambda connection: self._dialect.kept_columns(connection, spot))
+        self._triggers = self._access.read(lambda connection: self._dialect.triggers(connection, spot))
+        self._largest = self._access.read(self._dialect.largest_write)
+        self._swap_batch = self._dialect.batch_swap(self._place, self._kept) or self._swap_each()
+
+    @property
+    def retries(self) -> int:
+        """How often something was tried again, so far."""
+        return self._access.retries
+
+    @property
+    def one_writer(self) -> bool:
+        """Whether a write keeps out every other one."""
+        return self._dialect.one_writer
+
+    def key_names(self) -> tuple[str, ...]:
+        """The columns that name a row."""
+        return self._place.key
+
+    def warnings(self) -> list[str]:
+        """What an admin should know before the first write."""
+        found = [f"{name} acts on UPDATE: if it copies rows, old tokens live on there" for name in self._triggers]
+        found += self._access.read(lambda connection: cautions_of(self._place, connection, self._dialect))
+        return [f"{self._target.label}: {caution}" for caution in found]
+
+    def size(self) -> int:
+        """The database's estimate, or a count where it has none."""
+        query = self._dialect.estimate(self._place.spot)
+        estimate = self._scalar(query) if query is not None else None
+        if estimate is not None and estimate > 0 and self._target.where is None:
+            return int(estimate) // (self._shard.count if self._shard else 1)
+        return int(self._scalar(sa.select(sa.func.count()).select_from(self._table).where(self._rows)) or 0)
+
+    def thin_out(self, rows: int) -> None:
+        """From here on only about so many *rows* are read, drawn at random by the database."""
+        share = rows / max(self.size(), 1)
+        if share < 1:
+            self._rows = self._of_all_shards = sa.and_(self._rows, self._dialect.chance() < share)
+
+    def _keep_to(self, shard: Shard) -> None:
+        """From here on only the rows of *shard* are there."""
+        only = self._key[0] if len(self._key) == 1 and isinstance(self._place.key_kinds[0], sa.Integer) else None
+        block = None if only is None else self._dialect.block(only)
+        self._in_blocks = block is not None
+        typed = [sa.type_coerce(key, kind) for key, kind in zip(self._key, self._place.key_kinds, strict=True)]
+        number = self._dialect.spread(typed) if block is None else block
+        # The rest of a negative number is negative, or none.
+        rest = (number % shard.count + shard.count) % shard.count
+        self._rows = sa.and_(self._rows, rest == sa.literal(shard.index, AsRead()))
+
+    def keyless(self) -> int:
+        """How many rows hold something and have a NULL in their key: no comparison finds them again.
+
+        Which shard such a row is in no key tells; the first one counts them all.
+        """
+        if not self._place.nullable_key or (self._shard and self._shard.index):
+            return 0
+        missing = sa.not_(self._named)
+        count = sa.select(sa.func.count()).select_from(self._table)
+        return int(self._scalar(count.where(missing, self._cell.is_not(None), self._of_all_shards)) or 0)
+
+    def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
+        """The key of the row that is *rows* behind *after*; None where there are fewer."""
+        query = sa.select(*self._key).where(self._rows, self._named, *self._within(after, None))
+        found = self._access.read(
+            lambda connection: connection.execute(query.order_by(*self._key).offset(rows - 1).limit(1)).first()
+        )
+        return None if found is None else tuple(found)
+
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+        """The next rows in the order of their keys; a large cell is fetched by itself."""
+        rows: list[Row] = []
+        if self._shard and self._in_blocks and after is not None:
+            # A jump from block to block reads nothing of others. Where blocks are sparse the condition in SQL does it.
+            for _ in range(JUMPS):
+                start, end = self._shard.block_behind(after[0])
+                if upto is not None and start >= upto[0]:
+                    return rows
+                last = (end if upto is None else min(end, upto[0]),)
+                found = self._read((start,), last, limit - len(rows))
+                rows += found
+                if len(rows) >= limit or weight_of([value for _, value in rows]) > BATCH_BYTES // 2:
+                    return rows
+                after = found[-1].key if found else last
+        return rows + self._read(after, upto, limit - len(rows))
+
+    def _read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+        large = self._dialect.length(self._cell) > min(LARGE_CELL, 4 * BATCH_BYTES // limit)
+        query = (
+            sa.select(*self._key, sa.case((large, None), else_=self._cell), large)
+            .where(self._rows, self._named, *self._within(after, upto))
+            .order_by(*self._key)
+            .limit(limit)
+        )
+        found = self._access.fetch(query)
+        if not found:
+            return []
+        *key, values, are_large = zip(*found, strict=True)
+        rows = each(Row, zip(*key, strict=True), values)
+        return rows if not any(are_large) and weight_of(values) <= BATCH_BYTES else self._with_large(rows, are_large)
+
+    def write(self, changes: Sequence[Change]) -> Written:
+        """Swaps each cell that still holds what was read; where one row is refused, all the others are written."""
+        written = Written()
+        for part in self._parted(changes):
+            written.add(self._write(part))
+        return written
+
+    def close(self) -> None:
+        """Gives up the connections."""
+        self._access.close()
+
+    def _within(self, after: RowKey | None, upto: RowKey | None) -> Iterator[ColumnElement[bool]]:
+        if after is not None:
+            yield beyond(self._key, self._parts(after))
+        if upto is not None:
+            yield sa.not_(beyond(self._key, self._parts(upto)))
+
+    def _scalar(self, query: sa.Select[Any]) -> Any:
+        return self._access.read(lambda connection: connection.scalar(query))
+
+    def _check_readable(self) -> None:
+        """Asks for one row: with the condition in where, and without it."""
+        probe = sa.select(*self._key, self._dialect.length(self._cell)).limit(1)
+        self._access.read(lambda connection: connection.execute(probe).all())
+        if self._target.where is None:
+            return
+        chosen = probe.where(sa.literal_column(f"({self._dialect.strictly(self._target.where)})", sa.Boolean))
+        if self._access.try_reading(chosen) is None:
+            return
+        # A database that fails does so without the condition, too, and seldom twice alike.
+        self._access.read(lambda connection: connection.execute(probe).all())
+        error = self._access.try_reading(chosen)
+        if error and self._access.blames_statement(error):
+            code = self._dialect.code(error.orig or error)
+            quote = self._dialect.name_quote
+            raise UsageError(
+                f"{self._target.label}: the database does not take the condition in where (code {code}); "
+                f"there 'this' is a text, and {quote}this{quote} the name of a column"
+            )
+        self._access.read(lambda connection: connection.execute(chosen).all())
+
+    def _check_writable(self) -> None:
+        """Updates no row and undoes it: what the database refuses to this user shows before the first write."""
+        nothing = sa.update(self._table).where(sa.false()).values({self._cell: self._cell})
+
+        def rehearse(connection: sa.Connection) -> None:
+            connection.execute(nothing)
+            if transaction := connection.get_transaction():
+                transaction.rollback()
+
+        # A trigger or a lock on the whole table: each row will say so.
+        with suppress(RowRefusedError):
+            self._access.write(rehearse)
+
+    def _swap_each(self) -> BatchSwap:
+        table = self._place.clause(*self._kept)
+        keys = [column == sa.bindparam(f"key{number}") for number, column in enumerate(self._place.keys(table))]
+        values: dict[Any, ColumnElement[Any]] = {table.c[name]: table.c[name] for name in self._kept}
+        values[table.c[self._place.spot.column]] = sa.bindparam("new")
+        return BatchSwap(sa.update(table).where(*keys, self._unchanged(table)).values(values), _one_by_one)
+
+    def _unchanged(self, table: sa.TableClause) -> ColumnElement[bool]:
+        # Compare and swap: a cell that a service rewrote meanwhile keeps the service's value.
+        return self._dialect.exactly(table.c[self._place.spot.column], self._place.kind) == sa.bindparam("old")
+
+    def _parted(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+        """*changes* in parts of bounded weight."""
+        most = min(BATCH_BYTES, (self._largest or BATCH_BYTES * 2) // 2)
+        if not changes:
+            return
+        _, old, new = zip(*changes, strict=True)
+        if weight_of(old) + weight_of(new) <= most:
+            yield changes
+            return
+        start = weight = 0
+        for number, change in enumerate(changes):
+            own = _weight(change.old) + _weight(change.new)
+            if number > start and weight + own > most:
+                yield changes[start:number]
+                start, weight = number, 0
+            weight += own
+        yield changes[start:]
+
+    def _write(self, changes: Sequence[Change], *, hurried: bool = False) -> Written:
+        if len(changes) == 1 and (refusal := self._too_large(changes[0])):
+            return Written(refused={changes[0].key: refusal})
+        try:
+            return self._access.write(lambda connection: self._swap(connection, changes), hurried=hurried)
+        except RowRefusedError as error:
+            refusal = error.category, error.reason
+        if len(changes) == 1:
+            return Written(refused={changes[0].key: self._in_detail(changes[0], *refusal)})
+        self._access.breathe()
+        # Once a lock was waited for, nobody is to wait behind us for each half of the batch, too.
+        hurried = hurried or refusal[0] == "locked"
+        half = len(changes) // 2
+        written = self._write(changes[:half], hurried=hurried)
+        written.add(self._write(changes[half:], hurried=hurried))
+        return written
+
+    def _swap(self, connection: sa.Connection, changes: Sequence[Change]) -> Written:
+        swapped = self._execute(connection, changes)
+        if swapped == len(changes) and not self._triggers:
+            return Written()
+        written = self._look_again(connection, changes)
+        if swapped and written.lost and self._triggers:
+            # Somebody rewrote a cell before us, or a trigger did just now: alone, a row tells which.
+            raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
+        return written
+
+    def _execute(self, connection: sa.Connection, changes: Sequence[Change]) -> int:
+        """How many cells were swapped."""
+        numbers = are_all(chain.from_iterable([change.key for change in changes]), int)
+        odd = [] if numbers else [change for change in changes if self._is_odd(change.key)]
+        plain = changes if not odd else [change for change in changes if not self._is_odd(change.key)]
+        swapped = 0
+        if plain:
+            statement, parameters = self._swap_batch.statement, self._swap_batch.parameters(plain)
+            if isinstance(statement, str):
+                swapped = connection.exec_driver_sql(statement, parameters).rowcount
+            else:
+                swapped = connection.execute(statement, parameters).rowcount
+        for key, old, new in odd:
+            values: dict[Any, ColumnElement[Any]] = {self._cell: sa.bindparam("new")}
+            update = sa.update(self._table).where(same_key(self._key, self._parts(key)), self._unchanged(self._table))
+            swapped += connection.execute(update.values(values), {"old": old, "new": new}).rowcount
+        return swapped
+
+    def _look_again(self, connection: sa.Connection, changes: Sequence[Change]) -> Written:
+        """Which of the *changes* the table holds now: our token was written, if by an earlier try."""
+        now: dict[RowKey, Any] = {}
+        for start in range(0, len(changes), LOOK_ROWS):
+            here = [same_key(self._key, self._parts(change.key)) for change in changes[start : start + LOOK_ROWS]]
+            query = sa.select(*self._key, self._cell).where(sa.or_(*here))
+            now |= {tuple(key): value for *key, value in connection.execute(query)}
+        written = Written()
+        for key, old, new in changes:
+            value = now.get(key)
+            if _same(value, new):
+                continue
+            if _same(value, old):
+                written.refused[key] = "not-written", "the database took the write and kept the old value (a trigger?)"
+            else:
+                written.lost.add(key)
+        return written
+
+    def _with_large(self, rows: Iterable[Row], are_large: Iterable[bool]) -> list[Row]:
+        """The first of *rows*, up to BATCH_BYTES, with what was too large to be fetched with the others."""
+        heavy: list[Row] = []
+        weight = 0
+        for (key, value), is_large in zip(rows, are_large, strict=True):
+            row = Row(key, self._read_large(key) if is_large else value)
+            heavy.append(row)
+            weight += _weight(row.value)
+            if weight > BATCH_BYTES:
+                break
+        return heavy
+
+    def _read_large(self, key: RowKey) -> Any:
+        return self._scalar(sa.select(self._cell).where(same_key(self._key, self._parts(key))))
+
+    def _parts(self, key: RowKey) -> list[Any]:
+        return [self._dialect.key_part(part) for part in key]
+
+    def _is_odd(self, key: RowKey) -> bool:
+        """Whether the driver cannot send *key* back as it came."""
+        return any(self._dialect.key_part(part) is not part for part in key)
+
+    def _too_large(self, change: Change) -> tuple[str, str] | None:
+        needed = _weight(change.old) + _weight(change.new) + 1024
+        if self._largest is None or needed <= self._largest:
+            return None
+        return "refused", f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
+
+    def _in_detail(self, change: Change, category: str, reason: str) -> tuple[str, str]:
+        allowed = getattr(self._place.kind, "length", None)
+        if category == "refused" and allowed and len(change.new) > allowed:
+            reason = f"it needs {len(change.new)} characters and the column holds {allowed}; {reason}"
+        return category, reason
+
+
+def _one_by_one(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    return [
+        {f"key{number}": part for number, part in enumerate(change.key)} | {"old": change.old, "new": change.new}
+        for change in changes
+    ]
+
+
+def _weight(value: object) -> int:
+    return len(value) if isinstance(value, str | bytes) else 0
+
+
+def _same(now: object, then: str | bytes) -> bool:
+    # CHAR(n) is read with blanks behind it on PostgreSQL.
+    return now == then or (isinstance(now, str) and isinstance(then, str) and now.rstrip(" ") == then.rstrip(" "))

@@ -1,0 +1,205 @@
+"""SQLite: one writer at a time, any type in any column, and a name that is not there reads as text."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote, unquote
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.errors import UsageError
+from rotation.stores.dialect import BatchSwap, Dialect, Fault
+from rotation.stores.place import Place, Spot
+
+BUSY_SECONDS = 1
+"""How long one try waits for another writer; in this time no signal is heard, so the tries are many and short."""
+_TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\"\")*\"")
+
+
+class SQLite(Dialect):
+    """Through the standard library's sqlite3."""
+
+    driver = "sqlite+pysqlite"
+    product = "SQLite"
+    one_writer = True
+    refusals: ClassVar[Mapping[Any, str]] = {
+        sqlite3.SQLITE_BUSY: "the database is locked by another process",
+        sqlite3.SQLITE_READONLY: "the database is read-only",
+        sqlite3.SQLITE_FULL: "the disk is full",
+        sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
+        sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
+        sqlite3.SQLITE_CORRUPT: "the database is corrupt",
+        sqlite3.SQLITE_IOERR: "reading or writing the file failed",
+        sqlite3.SQLITE_PERM: "access to the file is denied",
+    }
+
+    def prepare_url(self, url: URL) -> URL:
+        """A URL that opens the file and never makes one; of what follows a `?`, only `mode=ro` counts."""
+        name = (url.database or "").removeprefix("file:")
+        if not name or name == ":memory:" or url.host or url.query.get("mode") == "memory":
+            raise UsageError("an SQLite url names a file: sqlite:///relative.db or sqlite:////absolute.db")
+        path, fault = Path(name), None
+        try:
+            if not path.is_file():
+                fault = f"there is no SQLite file {name}"
+        except OSError as error:
+            fault = f"SQLite file {name}: {error.strerror}"
+        if fault:
+            raise UsageError(fault)
+        mode = "ro" if url.query.get("mode") == "ro" else "rw"
+        return URL.create(self.driver, database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
+
+    def describe(self, url: URL) -> str:
+        """The path."""
+        return f"SQLite file {unquote((url.database or '').removeprefix('file:'))}"
+
+    def chance(self) -> ColumnElement[Any]:
+        """Its random() is a whole number of 64 bits: the lower 31 of them, divided."""
+        return sa.func.random(type_=sa.BigInteger).bitwise_and(0x7FFFFFFF) / sa.literal(2.0**31, sa.Float)
+
+    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
+        """Transactions are ours: the driver's own would read first and write later, which SQLite may refuse."""
+        del hurried
+
+        @sa.event.listens_for(engine, "connect")
+        def set_up(connection: sqlite3.Connection, _record: object) -> None:
+            connection.isolation_level = None
+            # A text that is not UTF-8 must not hide the rows beside it.
+            connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+            connection.create_function("keyring_crc32", -1, _crc32, deterministic=True)
+            connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+            if not writes:
+                connection.execute("PRAGMA query_only = 1")
+
+        if writes:
+
+            @sa.event.listens_for(engine, "begin")
+            def begin(connection: sa.Connection) -> None:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
+        """Texts are made in C; where one is not UTF-8, which fails so, each by the function above."""
+        raw = connection.connection.driver_connection
+        assert raw is not None  # noqa: S101 - for the type checker
+        lenient, raw.text_factory = raw.text_factory, str
+        try:
+            return super().fetch_all(connection, query)
+        except sa.exc.DBAPIError as error:
+            # The driver's own words, which have no code.
+            if not str(error.orig).startswith("Could not decode to UTF-8"):
+                raise
+        finally:
+            raw.text_factory = lenient
+        return super().fetch_all(connection, query)
+
+    def code(self, error: BaseException) -> object:
+        """The primary result code; the extended one holds it in its low byte."""
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+    def fault(self, error: BaseException) -> Fault:
+        """Busy passes; a constraint or a trigger refuses a row."""
+        code = self.code(error)
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            return Fault.PASSING
+        if code in {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}:
+            return Fault.ROW
+        return Fault.LASTING
+
+    def constraint(self, error: BaseException) -> str | None:
+        """A CHECK without a name is called by its condition. A trigger's own words may hold anything."""
+        name = re.match(r"(?:UNIQUE|CHECK|NOT NULL) constraint failed: (.+)", str(error), re.DOTALL)
+        return name[1] if name else None
+
+    def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """The column's own collation may ignore case."""
+        del kind
+        return sa.collate(column, "BINARY")
+
+    def strictly(self, condition: str) -> str:
+        """A "name" that is no column's would be taken for a text; a [name] is not."""
+
+        def bracket(found: re.Match[str]) -> str:
+            return found[0] if found[1] is None else "[" + found[1].replace('""', '"') + "]"
+
+        return _TEXT_OR_NAME.sub(bracket, condition)
+
+    def key_part(self, part: object) -> object:
+        """A text that is not UTF-8 goes back as its bytes."""
+        if not isinstance(part, str) or part.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in part):
+            return part
+        return sa.cast(sa.literal(part.encode("utf-8", "surrogateescape"), sa.LargeBinary), sa.Text)
+
+    def batch_swap(self, place: Place, kept: Sequence[str]) -> BatchSwap:
+        """The driver's own executemany, without a walk through SQLAlchemy for each row."""
+        del kept
+        table = place.clause()
+        quoted = sqlite.dialect().identifier_preparer
+        by = ["" if name is None else f" COLLATE {quoted.quote(name)}" for name in place.key_collations]
+        columns = zip(place.key, by, strict=True)
+        keys = " AND ".join(f"{quoted.quote(table.c[name].name)}{collation} = ?" for name, collation in columns)
+        cell = quoted.quote(table.c[place.spot.column].name)
+        statement = (
+            f"UPDATE {quoted.format_table(table)} SET {cell} = ? "  # noqa: S608 - quoted identifiers
+            f"WHERE {keys} AND {cell} COLLATE BINARY = ?"
+        )
+        return BatchSwap(statement, lambda changes: [(change.new, *change.key, change.old) for change in changes])
+
+    def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
+        """CRC-32, by a function of ours; SQLite has none."""
+        return sa.func.keyring_crc32(*(sa.cast(key, sa.LargeBinary) for key in keys))
+
+    def length(self, column: sa.ColumnClause[Any]) -> ColumnElement[int]:
+        """Of a text the characters before a NUL, of a BLOB the bytes."""
+        return sa.func.length(column)
+
+    def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
+        """A column without a type takes all."""
+        return super().holds_text(kind) or isinstance(kind, sa.types.NullType)
+
+    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+        """Every value has its place in the order, whatever the column is called."""
+        del kind
+        return None
+
+    def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
+        """A column's own collation is in no catalog, so each index tells its own."""
+        found = sa.text(
+            "SELECT i.name, c.name, c.coll FROM pragma_index_list(:table, :schema) i"
+            " JOIN pragma_index_xinfo(i.name, :schema) c"
+            ' WHERE i."unique" AND NOT i.partial AND c."key" ORDER BY i.seq, c.seqno'
+        )
+        rows = connection.execute(found, {"table": spot.table, "schema": spot.schema})
+        return [(index, column, collation) for index, column, collation in rows]
+
+    def triggers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """UPDATE triggers."""
+        catalog = sa.table("sqlite_master", *map(sa.column, ("type", "name", "tbl_name", "sql")), schema=spot.schema)
+        query = sa.select(catalog.c.name, catalog.c.sql).where(
+            catalog.c.type == sa.literal("trigger"), sa.func.lower(catalog.c.tbl_name) == sa.func.lower(spot.table)
+        )
+        return [f"trigger {name}" for name, sql in connection.execute(query) if _fires_on_update(sql)]
+
+    def referrers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+        """SQLite knows a table's own foreign keys only, so each table is asked."""
+        found = sa.text(
+            "SELECT m.name FROM sqlite_master m, pragma_foreign_key_list(m.name) k WHERE m.type = 'table'"
+            ' AND lower(k."table") = lower(:table) AND lower(k."to") = lower(:column)'
+        )
+        return list(connection.scalars(found, {"table": spot.table, "column": spot.column}))
+
+
+def _fires_on_update(sql: str) -> bool:
+    event = re.search(r"\b(DELETE|INSERT|UPDATE(?:\s+OF\b.*?)?)\s+ON\b", sql, re.DOTALL | re.IGNORECASE)
+    return event is None or event[1].upper().startswith("UPDATE")
+
+
+def _crc32(*parts: bytes | None) -> int:
+    return zlib.crc32(b",".join(part or b"" for part in parts))
