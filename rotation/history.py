@@ -1,0 +1,80 @@
+"""What the ledger's dates tell of tokens: which way would be back, and which retired key they may need. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rotation.ledger.records import KeyRecord
+
+
+class Retired(NamedTuple):
+    """A key that is gone, and the time in which it encrypted; in seconds since 1970, as in tokens."""
+
+    id: str
+    begin: float | None
+    """None: before the ledger's time."""
+    end: float
+
+
+@dataclass(frozen=True)
+class History:
+    """The past of one service's keys, as far as a run needs it. Nothing in it is secret, and it may be pickled."""
+
+    newer: Mapping[str, datetime] = field(default_factory=dict)
+    """Previous keys that were promoted later than the primary key, and when: its tokens are not moved back."""
+    retired: tuple[Retired, ...] = ()
+
+    def probable_key(self, issued: int) -> Retired | None:
+        """The retired key that a token of that time is probably under: a token does not name its key."""
+        held = [key for key in self.retired if (key.begin is None or key.begin <= issued) and issued <= key.end]
+        # The one that took over last before: the others were previous keys by then.
+        return max(held, key=lambda key: (key.begin is not None, key.begin or -key.end), default=None)
+
+    def hint(self, issued: int) -> str | None:
+        """What to do about a token of that time that no key opens."""
+        key = self.probable_key(issued)
+        if key is None:
+            return None
+        retired = datetime.fromtimestamp(key.end, UTC)
+        return f"probably under {key.id}, retired {retired:%Y-%m-%d}: restore that key from your archive"
+
+    def demotion(self, key_id: str) -> str | None:
+        """Why tokens under that key stay, where the primary key is the older one."""
+        promoted = self.newer.get(key_id)
+        if promoted is None:
+            return None
+        return f"under {key_id}, promoted {promoted:%Y-%m-%d %H:%M} UTC, later than the primary key"
+
+
+UNKNOWN = History()
+"""Without a ledger."""
+
+
+def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> History:
+    """What *records* tell a run of *service* with these keys."""
+    own = {record.id: record for record in records if record.service == service}
+    return History(
+        _promoted_later(own[primary], [own[key_id] for key_id in previous if key_id in own]) if primary in own else {},
+        tuple(_retired(record) for record in own.values() if record.id not in {primary, *previous} and record.retired),
+    )
+
+
+def _promoted_later(primary: KeyRecord, previous: Iterable[KeyRecord]) -> dict[str, datetime]:
+    # A primary key without a date was a previous one when it was first seen: older than all that have one.
+    return {
+        key.id: key.promoted
+        for key in previous
+        if key.promoted and (primary.promoted is None or primary.promoted < key.promoted)
+    }
+
+
+def _retired(record: KeyRecord) -> Retired:
+    # Whether a key that was primary from the ledger's first day on had not been so for years, nobody knows.
+    known = record.promoted is not None and (record.staged is not None or record.promoted > record.first_seen)
+    begin = record.promoted.timestamp() if known and record.promoted else None
+    end = record.retired.timestamp() if record.retired else 0
+    return Retired(record.id, begin, end)

@@ -1,0 +1,47 @@
+"""A target's report as the ledger keeps it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from keyring_core.redaction.active import get_redactor
+from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, CensusPlace, CensusRecord
+from rotation.report import TargetReport, legible_key
+from rotation.stores.access import database_of
+from rotation.targets import Target
+
+
+def census_record(
+    report: TargetReport, primary: str, service: str, taken: datetime, *, sampled: bool = False
+) -> CensusRecord:
+    """The census that *report* came to, a dry run's or what a run left; *primary* is the primary key's id."""
+    counts, place = report.counts, place_of(report.target, service)
+    return CensusRecord(
+        **place._asdict(),
+        target=report.target.name,
+        taken=taken,
+        complete=report.complete and counts.under.keys() <= {primary} and not counts.unbound,
+        sampled=sampled,
+        scanned=counts.scanned,
+        current=counts.current,
+        rotated=counts.rotated,
+        empty=counts.empty,
+        plaintext=counts.plaintext,
+        unreadable=counts.unreadable,
+        conflicts=counts.conflicts,
+        nulls=counts.nulls,
+        under=dict(counts.under),
+        oldest=dict(counts.oldest),
+        youngest=dict(counts.youngest),
+        ages=dict(counts.ages),
+        problems=[
+            {"key": legible_key(report.key_names, key), "category": category}
+            for key, category, _ in counts.problems[:KEPT_CENSUS_PROBLEMS]
+        ],
+    )
+
+
+def place_of(target: Target, service: str) -> CensusPlace:
+    """Where the ledger keeps a target's census. A secret that somebody wrote into its condition is masked."""
+    where = target.where and get_redactor().redact(target.where)
+    return CensusPlace(service, database_of(target), target.table, target.column, where)

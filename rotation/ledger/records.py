@@ -1,0 +1,122 @@
+"""What the ledger knows, as values. Times are aware and in UTC; none of it is secret."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from keyring_core.redaction.active import get_redactor
+
+KEPT_CENSUS_PROBLEMS = 100
+"""Rows with a problem that a census names; the report that found them has more."""
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """A key's dates, for one service."""
+
+    id: str
+    service: str
+    first_seen: datetime
+    staged: datetime | None = None
+    promoted: datetime | None = None
+    retired: datetime | None = None
+    forced: bool = False
+    """Whether it was retired without proof."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of a command."""
+
+    id: int
+    command: str
+    service: str
+    started: datetime
+    primary: str
+    finished: datetime | None = None
+    outcome: str | None = None
+    """complete, left, interrupted or failed; None while it runs, or where it died."""
+    counts: dict[str, Any] = field(default_factory=dict)
+
+
+class CensusPlace(NamedTuple):
+    """What a census is of: the ledger keeps the last one of each."""
+
+    service: str
+    database: str
+    """Which database, in words that hold no password."""
+    table: str
+    column: str
+    where: str | None
+
+
+@dataclass(frozen=True)
+class CensusRecord:
+    """The last census of a target. Numbers of tokens; times of tokens are Fernet's, in seconds since 1970."""
+
+    service: str
+    target: str
+    """What reports call it."""
+    table: str
+    column: str
+    taken: datetime
+    complete: bool
+    sampled: bool = False
+    database: str = ""
+    where: str | None = None
+    checked: bool = False
+    """Whether the scheduled check took it: what that one saw, somebody was told."""
+    scanned: int = 0
+    current: int = 0
+    rotated: int = 0
+    """Tokens that a run would rotate, or that this run rotated."""
+    empty: int = 0
+    plaintext: int = 0
+    unreadable: int = 0
+    conflicts: int = 0
+    nulls: int = 0
+    under: dict[str, int] = field(default_factory=dict)
+    """Tokens per key id."""
+    oldest: dict[str, int] = field(default_factory=dict)
+    youngest: dict[str, int] = field(default_factory=dict)
+    """The first and the last time of a token, per key id."""
+    ages: dict[str, int] = field(default_factory=dict)
+    """Tokens per month of their time, such as `2026-01`."""
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    """The first rows to look at: {"key": {"id": 7}, "category": "truncated"}."""
+
+    @property
+    def place(self) -> CensusPlace:
+        """What it is of."""
+        return CensusPlace(self.service, self.database, self.table, self.column, self.where)
+
+    @property
+    def label(self) -> str:
+        """What messages call it: `user_credentials.api_key`."""
+        return f"{self.table}.{self.column}"
+
+    def document(self) -> dict[str, Any]:
+        """All but the time, for JSON. A row's key may itself be somebody's secret, and is masked where it looks so."""
+        document = asdict(self)
+        del document["taken"]
+        document["problems"] = get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS])
+        return document
+
+
+@dataclass(frozen=True)
+class InstanceRecord:
+    """A running service that told which keys it holds."""
+
+    instance: str
+    service: str
+    primary: str
+    seen: datetime
+    previous: tuple[str, ...] = ()
+    staged: str | None = None
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The ids of all keys whose tokens it can read."""
+        return frozenset((self.primary, *self.previous, *([self.staged] if self.staged else [])))

@@ -1,0 +1,131 @@
+"""The ledger's tables, their version, and the way from an older version to this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class UtcTime(sa.TypeDecorator[datetime]):
+    """A time as text: legible, sorted by itself, and alike on every database, whatever its zone."""
+
+    impl = sa.String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> str | None:
+        """Aware time in, UTC text out."""
+        del dialect
+        return None if value is None else value.astimezone(UTC).strftime(_FORMAT)
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
+        """Text in, UTC time out. Raises ValueError for what is no time."""
+        del dialect
+        return None if value is None else datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
+
+
+def _name(length: int) -> sa.types.TypeEngine[str]:
+    # MariaDB would take `Billing` and `billing` for one.
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return sa.String(length).with_variant(exact, "mysql", "mariadb")
+
+
+def _document() -> sa.types.TypeEngine[str]:
+    return sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
+
+
+metadata = sa.MetaData()
+
+schema = sa.Table(
+    "keyring_ledger_schema",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+keys = sa.Table(
+    "keyring_ledger_keys",
+    metadata,
+    sa.Column("id", _name(8), primary_key=True),
+    sa.Column("service", _name(100), primary_key=True),
+    sa.Column("first_seen", UtcTime, nullable=False),
+    sa.Column("staged", UtcTime),
+    sa.Column("promoted", UtcTime),
+    sa.Column("retired", UtcTime),
+    sa.Column("forced", sa.Boolean, nullable=False, default=False),
+)
+runs = sa.Table(
+    "keyring_ledger_runs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("command", sa.String(20), nullable=False),
+    sa.Column("service", _name(100), nullable=False),
+    sa.Column("started", UtcTime, nullable=False),
+    sa.Column("finished", UtcTime),
+    sa.Column("outcome", sa.String(20)),
+    sa.Column("primary_id", _name(8), nullable=False),
+    sa.Column("counts", _document(), nullable=False),
+)
+censuses = sa.Table(
+    "keyring_ledger_censuses",
+    metadata,
+    sa.Column("place", _name(64), primary_key=True),  # a digest: the names together are too long for an index
+    sa.Column("taken", UtcTime, nullable=False),
+    sa.Column("document", _document(), nullable=False),
+)
+instances = sa.Table(
+    "keyring_ledger_instances",
+    metadata,
+    sa.Column("service", _name(100), primary_key=True),
+    sa.Column("instance", _name(200), primary_key=True),
+    sa.Column("primary_id", _name(8), nullable=False),
+    sa.Column("staged_id", _name(8)),
+    sa.Column("previous_ids", _document(), nullable=False),
+    sa.Column("seen", UtcTime, nullable=False),
+)
+certificates = sa.Table(
+    "keyring_ledger_certificates",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key_id", _name(8), nullable=False),
+    sa.Column("written", UtcTime, nullable=False),
+    sa.Column("document", _document(), nullable=False),
+)
+progress = sa.Table(
+    "keyring_ledger_progress",
+    metadata,
+    sa.Column("plan", _name(64), primary_key=True),  # a digest, too
+    sa.Column("upto_key", _document(), nullable=False),
+    sa.Column("reached", UtcTime, nullable=False),
+)
+
+Step = Callable[[sa.Connection], None]
+
+STEPS: dict[int, Step] = {}
+"""How to come from a version to the next one. A step may find itself half done, on databases that commit each
+statement: it looks before it changes anything."""
+
+VERSION = 1
+"""What this program writes."""
+
+
+def read_version(connection: sa.Connection) -> int:
+    """The version of the ledger that is there; 0 where none is."""
+    if not sa.inspect(connection).has_table(schema.name):
+        return 0
+    return connection.scalar(sa.select(schema.c.version)) or 0
+
+
+def migrate(connection: sa.Connection, found: int) -> None:
+    """Brings a ledger of version *found* to ours. Where somebody else does the same meanwhile the database says so."""
+    if found == 0:
+        metadata.create_all(connection)
+        connection.execute(schema.insert().values(id=1, version=VERSION))
+        return
+    for version in range(found, VERSION):
+        STEPS[version](connection)
+    connection.execute(schema.update().values(version=VERSION))

@@ -1,0 +1,84 @@
+"""Keys, with what the ledger knows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+
+from keyring_core import KeyState
+from rotation.ledger import Ledger, service_name
+from rotation.wording import retire_command
+
+RETIRED = "retired"
+
+
+@dataclass(frozen=True)
+class ListedKey:
+    """One key of the environment, or one that was retired."""
+
+    id: str
+    state: str
+    first_seen: datetime | None = None
+    staged: datetime | None = None
+    promoted: datetime | None = None
+    retired: datetime | None = None
+    forced: bool = False
+    tokens: int | None = None
+    """By the last census of each target; None where there is none."""
+
+    def document(self, *, dated: bool) -> dict[str, Any]:
+        """For JSON; without a ledger only id and state."""
+        if not dated:
+            return {"id": self.id, "state": self.state}
+        return {
+            name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Mapping[str, str]) -> list[ListedKey]:
+    """The environment's keys in their order, then those that were retired."""
+    if ledger is None:
+        return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
+    service = service_name(environ)
+    with ledger:
+        known = ledger.keys()
+        records = {key.id: key for key in known if key.service == service}
+        censuses = [census for census in ledger.censuses() if census.service == service]
+    retired = [key.id for key in records.values() if key.id not in states and key.retired]
+    found = []
+    for key_id in (*states, *retired):
+        dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
+        dates.pop("service", None)
+        tokens = sum(census.under.get(key_id, 0) for census in censuses) if censuses else None
+        found.append(ListedKey(state=str(states.get(key_id, RETIRED)), tokens=tokens, **dates))
+    return found
+
+
+def following(keys: Sequence[ListedKey]) -> str:
+    """The next step in the life of these keys."""
+    in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
+    if staged := in_state[KeyState.STAGED]:
+        return f"when every service has {staged[0]}: rotate.py keys promote"
+    if previous := in_state[KeyState.PREVIOUS]:
+        return f"rotate.py run, and when it is complete: {retire_command(previous[-1])}"
+    return "rotate.py keys stage, when the key is to change"
+
+
+def render(keys: list[ListedKey]) -> Table:
+    """A table of keys, dates and tokens."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("key", "state", "first seen", "staged", "promoted", "retired"):
+        table.add_column(name)
+    table.add_column("tokens", justify="right")
+    for key in keys:
+        dates = (key.first_seen, key.staged, key.promoted, key.retired)
+        cells = ["" if date is None else f"{date:%Y-%m-%d %H:%M}" for date in dates]
+        if key.forced and key.retired:
+            cells[-1] += " (forced)"
+        table.add_row(key.id, key.state, *cells, "" if key.tokens is None else f"{key.tokens:,}")
+    return table
