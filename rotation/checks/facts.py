@@ -1,0 +1,143 @@
+"""What the checks look at, as values: gathered at the edge, so that each check is a pure function."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from keyring_core import KeyState
+
+if TYPE_CHECKING:
+    from rotation.ledger import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """A file that holds a key."""
+
+    variable: str
+    """What names it: a variable, or `--env-file`."""
+    path: str
+    mode: int
+
+
+@dataclass(frozen=True)
+class TargetFacts:
+    """One target, looked at just now."""
+
+    census: CensusRecord
+    before: CensusRecord | None = None
+    """The last census that the ledger knew."""
+    nested: int = 0
+    """Tokens that decrypt to another token."""
+    unopened: int = 0
+    """Tokens that no key opens."""
+    lost: tuple[int, ...] = ()
+    """The times of tokens that no key opens, in Fernet's seconds; the first thousand."""
+    title: str = ""
+    """What tells it apart, where another target has the same table and column."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.title or self.census.label
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a check looks at. Where something could not be had, the fault says why."""
+
+    service: str = "default"
+    keys: Mapping[str, KeyState] | None = None
+    """Key ids and states, in the environment of now; None where the keys cannot be loaded."""
+    keys_fault: str | None = None
+    weak: tuple[str, ...] = ()
+    """What was said of keys that anybody can guess."""
+    key_files: tuple[KeyFile, ...] = ()
+    targets: tuple[TargetFacts, ...] = ()
+    unreached: Mapping[str, str] = field(default_factory=dict)
+    """Targets that could not be looked at, and why."""
+    sample: int | None = None
+    """How many rows of each target were looked at, where not all were."""
+    ledger_fault: str | None = None
+    """Why the ledger cannot be read."""
+    ledger_unwritten: str | None = None
+    """Why the ledger can be read and not written."""
+    records: tuple[KeyRecord, ...] = ()
+    """The keys of all services in the ledger."""
+    runs: tuple[RunRecord, ...] = ()
+    """The last runs, the last first."""
+    instances: tuple[InstanceRecord, ...] = ()
+    """Running services of this environment that announced themselves."""
+    latest: datetime | None = None
+    """The latest time in the ledger."""
+    unnamed: tuple[str, ...] = ()
+    """Columns that hold tokens and that no target names."""
+    unnamed_fault: str | None = None
+
+    @cached_property
+    def own(self) -> Mapping[str, KeyRecord]:
+        """The records of this service's keys."""
+        return {record.id: record for record in self.records if record.service == self.service}
+
+    @cached_property
+    def under(self) -> Counter[str]:
+        """Tokens per key id, in all targets."""
+        return sum((Counter(target.census.under) for target in self.targets), Counter())
+
+    def ids(self, state: KeyState) -> list[str]:
+        """The ids of the keys in that state."""
+        return [key_id for key_id, has in (self.keys or {}).items() if has is state]
+
+    @property
+    def primary(self) -> str | None:
+        """The primary key's id."""
+        return next(iter(self.ids(KeyState.PRIMARY)), None)
+
+    @property
+    def promoted(self) -> datetime | None:
+        """Since when the primary key is primary, as far as the ledger knows."""
+        return self.since(self.primary or "")
+
+    def since(self, key_id: str) -> datetime | None:
+        """Since when a key is in its state: staged, promoted, or replaced by another one."""
+        record = self.own.get(key_id)
+        state = (self.keys or {}).get(key_id)
+        if record is None:
+            return None
+        if state is KeyState.STAGED:
+            return record.staged or record.first_seen
+        return self.superseded(key_id) if state is KeyState.PREVIOUS else record.promoted or record.first_seen
+
+    def superseded(self, key_id: str) -> datetime | None:
+        """When another key took over from that one: the first promotion after its own."""
+        record = self.own.get(key_id)
+        if record is None or record.promoted is None:
+            # It was primary before the ledger's time, or never.
+            return self.promoted
+        later = [other.promoted for other in self.own.values() if other.promoted and other.promoted > record.promoted]
+        return min(later, default=self.promoted)
+
+    def previous_in_targets(self) -> Iterator[tuple[TargetFacts, str]]:
+        """Each target with each previous key that has tokens there."""
+        for target in self.targets:
+            for key_id in self.ids(KeyState.PREVIOUS):
+                if target.census.under.get(key_id):
+                    yield target, key_id
+
+
+def moment(seconds: int) -> datetime | None:
+    """A token's time; None where no calendar has it."""
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+
+
+def at(time: datetime) -> str:
+    """A time as messages write it."""
+    return f"{time:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,81 @@
+"""What a check says: how bad, about what, and what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+
+from rotation.wording import many
+
+
+class Level(IntEnum):
+    """How bad it is; the number is the exit code of a monitoring plugin."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+    @property
+    def weight(self) -> int:
+        """Its place in the order of urgency: what could not be looked at may not hide what is known to be wrong."""
+        return _URGENCY.index(self)
+
+
+_URGENCY = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a person should read."""
+
+    level: Level
+    subject: str
+    """The key, target, file or service that it is about."""
+    message: str
+    remedy: str
+    """What to do about it; often a command."""
+    check: str = ""
+    """The name of the check that found it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one check came to."""
+
+    check: str
+    title: str
+    """What a finding of it means, in one sentence."""
+    remedy: str
+    """What to do about it in general."""
+    findings: tuple[Finding, ...] = ()
+    off: str | None = None
+    """Why the policy turned it off."""
+
+    @property
+    def level(self) -> Level:
+        """That of its worst finding."""
+        return worst(finding.level for finding in self.findings)
+
+
+def worst(levels: Iterable[Level]) -> Level:
+    """The most urgent level; OK where there is none."""
+    return max(levels, key=lambda level: level.weight, default=Level.OK)
+
+
+def worst_first(results: Iterable[Result]) -> list[Finding]:
+    """All findings, the most urgent first, otherwise in the order of the checks."""
+    findings = [finding for result in results for finding in result.findings]
+    return sorted(findings, key=lambda finding: -finding.level.weight)
+
+
+def span(time: timedelta) -> str:
+    """A length of time in its largest whole unit: `371 days`, `5 hours`, `1 second`."""
+    seconds = int(time.total_seconds())
+    # Two of a unit at least, so that 36 hours do not become one day; seconds are the smallest.
+    units = (("day", 86400), ("hour", 3600), ("minute", 60))
+    name, size = next(((name, size) for name, size in units if abs(seconds) >= 2 * size), ("second", 1))
+    number = abs(seconds) // size
+    return many(number, name)

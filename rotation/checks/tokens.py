@@ -1,0 +1,187 @@
+"""Checks of what is stored: tokens under which key, from when, and cells that are none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from keyring_core import KeyState
+from rotation.checks.facts import Facts, TargetFacts, at, moment
+from rotation.checks.findings import Finding, Level, span
+from rotation.history import history_of
+from rotation.policy import Policy
+from rotation.wording import many
+
+if TYPE_CHECKING:
+    from rotation.ledger import CensusRecord
+
+LIST_ROWS = "rotate.py run --dry-run --problems FILE"
+"""The command that names every row."""
+
+NOT_UNREADABLE = frozenset(
+    {"plaintext", "staged-key", "newer-key", "no-key", "locked", "rewritten", "refused", "not-written"}
+)
+"""Categories of problems that are not about cells that cannot be read."""
+
+
+def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """Tokens are left under previous keys, longer after the promotion of the primary key than the policy allows.
+
+    Remedy: `rotate.py run`; schedule it where it does not run by itself.
+    """
+    found = []
+    left = Counter[str]()
+    for target, key_id in facts.previous_in_targets():
+        left[target.label] += target.census.under[key_id]
+    for label, tokens in left.items():
+        if facts.promoted is None:
+            return [Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", "rotate.py run")]
+        since = now - facts.promoted
+        level = Level.WARNING if since > policy.max_left_age else Level.OK
+        message = f"{many(tokens, 'token')} under previous keys, {span(since)} after the promotion of {facts.primary}"
+        found.append(Finding(level, label, message, "rotate.py run"))
+    return found
+
+
+def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A service still encrypts under a previous key: it has not loaded the new one.
+
+    Remedy: reload or restart the service that writes to this target, then `rotate.py run`.
+    """
+    found = []
+    for target, key_id in facts.previous_in_targets():
+        since = facts.superseded(key_id)
+        youngest = moment(target.census.youngest.get(key_id, 0))
+        # A time in the future tells nothing of when it was written; another check tells of it.
+        if since is None or youngest is None or youngest > now + policy.max_clock_skew:
+            continue
+        late = youngest - since
+        if late > policy.max_reload_age:
+            level = Level.CRITICAL if late > policy.max_left_age else Level.WARNING
+            message = f"a token was written under {key_id} at {at(youngest)}, {span(late)} after it was replaced"
+            remedy = "reload the service that writes there, then rotate.py run"
+            found.append(Finding(level, target.label, message, remedy))
+    if facts.promoted is not None and now - facts.promoted > policy.max_reload_age:
+        for instance in facts.instances:
+            stale = instance.seen - facts.promoted > policy.max_reload_age and instance.primary != facts.primary
+            if stale:
+                message = f"it had {instance.primary} as its primary key at {at(instance.seen)}, not {facts.primary}"
+                found.append(Finding(Level.WARNING, instance.instance, message, "reload or restart it"))
+    return found
+
+
+def check_unreadable(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """Cells cannot be read: no key opens them, or they are damaged; what is new since the last check is CRITICAL.
+
+    Remedy: look at the rows with `rotate.py run --dry-run --problems FILE`; keep every key until they are settled.
+    """
+    del policy, now
+    found = []
+    for target in facts.targets:
+        total = target.census.unreadable
+        if not total:
+            continue
+        new, remedy = _new_unreadable(target), LIST_ROWS
+        if target.unopened > sum(target.census.under.values()):
+            remedy = f"rotate.py keys list: one is missing, unless these are the keys of the services; then {LIST_ROWS}"
+        if new:
+            message = f"{many(new, 'cell')} unreadable since the last check, {total:,} in all: {_kinds(target)}"
+            found.append(Finding(Level.CRITICAL, target.label, message, remedy))
+        else:
+            message = f"{many(total, 'cell')} unreadable, as at the last check: {_kinds(target)}"
+            found.append(Finding(Level.WARNING, target.label, message, remedy))
+    return found
+
+
+def check_retired_key(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """Tokens that no key opens date from the time of a retired key, and so are probably under it.
+
+    Remedy: `rotate.py keys restore ID --archive FILE` puts that key back among the previous ones, then `rotate.py run`.
+    """
+    del policy, now
+    history = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service)
+    found = []
+    for target in facts.targets:
+        probable = Counter(key for time in target.lost if (key := history.probable_key(time)))
+        for key, number in probable.items():
+            message = (
+                f"{many(number, 'token')} that no key opens, probably under {key.id}, "
+                f"retired at {at(datetime.fromtimestamp(key.end, UTC))}"
+            )
+            remedy = f"rotate.py keys restore {key.id} --archive FILE, then rotate.py run"
+            found.append(Finding(Level.CRITICAL, target.label, message, remedy))
+    return found
+
+
+def check_plaintext(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """Cells of a target hold plain text where tokens belong.
+
+    Remedy: find the rows with `rotate.py run --dry-run --problems FILE`, and let the service write them anew.
+    """
+    del policy, now
+    return [
+        Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", LIST_ROWS)
+        for target in facts.targets
+        if (number := target.census.plaintext)
+    ]
+
+
+def check_double_encryption(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """Tokens decrypt to other tokens: something was encrypted twice, and its inner key is not rotated.
+
+    Remedy: mend the code that encrypts a token once more; keep every key until these cells are written anew.
+    """
+    del policy, now
+    remedy = "mend the code that encrypts twice, write these cells anew, and retire no key until then"
+    return [
+        Finding(Level.WARNING, target.label, f"{many(target.nested, 'token')} with another token inside", remedy)
+        for target in facts.targets
+        if target.nested
+    ]
+
+
+def check_future_tokens(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """Tokens carry times in the future: the clock of the machine that wrote them, or of this one, is wrong.
+
+    Remedy: set the clocks by NTP; such a token expires late, or is refused where a ttl is given.
+    """
+    latest = (now.astimezone(UTC) + policy.max_clock_skew).timestamp()
+    found = []
+    for target in facts.targets:
+        for key_id, seconds in target.census.youngest.items():
+            if seconds > latest:
+                when = moment(seconds)
+                message = f"a token under {key_id} is of {at(when) if when else 'a time beyond any calendar'}"
+                remedy = "set the clock of the machine that wrote it, and of this one, by NTP"
+                found.append(Finding(Level.WARNING, target.label, message, remedy))
+    return found
+
+
+def _new_unreadable(target: TargetFacts) -> int:
+    """How many cells are unreadable and were not at the last check, as far as its list of rows tells."""
+    if target.before is None:
+        return target.census.unreadable
+    known, listed = _unreadable_rows(target.before), _unreadable_rows(target.census)
+    new = len(listed - known)
+    if target.census.sampled or target.before.sampled:
+        return new
+    # The lists are bounded, and what stands in none can only be compared by number.
+    more = max(0, target.census.unreadable - target.before.unreadable)
+    return max(new, more) if len(known) >= target.before.unreadable else more
+
+
+def _unreadable_rows(census: CensusRecord) -> set[Hashable]:
+    return {_row(problem) for problem in census.problems if problem["category"] not in NOT_UNREADABLE}
+
+
+def _row(problem: dict[str, Any]) -> Hashable:
+    return tuple(sorted((name, repr(part)) for name, part in problem["key"].items()))
+
+
+def _kinds(target: TargetFacts) -> str:
+    kinds = Counter(
+        problem["category"] for problem in target.census.problems if problem["category"] not in NOT_UNREADABLE
+    )
+    return ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())

@@ -1,0 +1,1 @@
+"""A verdict as text, as one line, as JSON, as metrics, and as a ping."""

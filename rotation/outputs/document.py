@@ -1,0 +1,55 @@
+"""A verdict as a JSON document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rotation.checks.findings import Finding, Result
+from rotation.checks.verdict import Verdict
+
+
+def document(verdict: Verdict) -> dict[str, Any]:
+    """The one document of `check --format json`."""
+    facts = verdict.facts
+    return {
+        "status": verdict.level.name,
+        "exit_code": int(verdict.level),
+        "checked": verdict.now.isoformat(),
+        "service": facts.service,
+        "sample": facts.sample,
+        "keys": [{"id": key_id, "state": str(state)} for key_id, state in (facts.keys or {}).items()],
+        "checks": [_check(result) for result in verdict.results],
+        "findings": [_finding(finding) for finding in verdict.findings],
+        "targets": [
+            {
+                "name": target.census.target,
+                "column": target.census.column,
+                "scanned": target.census.scanned,
+                "under": target.census.under,
+                "plaintext": target.census.plaintext,
+                "unreadable": target.census.unreadable,
+                "nested": target.nested,
+            }
+            for target in facts.targets
+        ],
+    }
+
+
+def list_document(checks: list[Result]) -> dict[str, Any]:
+    """The one document of `check --list --format json`."""
+    fields = ("check", "title", "remedy", "off")
+    return {"checks": [{name: getattr(check, name) for name in fields} for check in checks]}
+
+
+def _check(result: Result) -> dict[str, Any]:
+    return {"check": result.check, "status": result.level.name, "off": result.off, "title": result.title}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "status": finding.level.name,
+        "check": finding.check,
+        "subject": finding.subject,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }
