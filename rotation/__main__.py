@@ -1,0 +1,20 @@
+"""`python -m rotation`, scripts/rotate.py and keyring-rotate all start here."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def start() -> NoReturn:
+    """Runs the command line, or says which extra it needs."""
+    try:
+        from rotation.cli import entry  # noqa: PLC0415 - services install this package without the extra
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"Error: {error.name} is missing; pip install 'keyring-core[rotate]'\n")
+        sys.exit(2)
+    entry()
+
+
+if __name__ == "__main__":
+    start()

@@ -1,0 +1,257 @@
+"""Rows in, changes and counts out. Touches no database, so a test needs none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from keyring_core import InvalidToken, Key, Keyring, KeyState, Malformed, MalformedToken, UndecryptableToken
+from keyring_core.stripes import Refused, pick
+from keyring_core.tokens import iv_of, timestamp_of
+from rotation.ages import months
+from rotation.columns import are_all, each
+from rotation.history import UNKNOWN, History
+from rotation.nested import count_nested
+from rotation.trials import Trial, errors_in, judge
+
+KEPT_PROBLEMS = 1000
+"""Problems kept for the report of one target; beyond these only their number is."""
+
+PARTS = ("scanned", "rotated", "current", "empty", "plaintext", "unreadable", "conflicts")
+"""The fields of Counts that make up a report: all cells, then the parts that they come to."""
+NUMBERS = (*PARTS, "nulls", "nested", "unbound")
+"""Those that simply add up."""
+
+RowKey = tuple[Any, ...]
+"""The values of a row's key columns."""
+
+
+class Row(NamedTuple):
+    """One cell and the key of its row."""
+
+    key: RowKey
+    value: str | bytes | None
+
+
+class Change(NamedTuple):
+    """What a cell held when it was read, and what it is to hold."""
+
+    key: RowKey
+    old: str | bytes
+    new: str | bytes
+
+
+class Problem(NamedTuple):
+    """A cell that somebody should look at."""
+
+    key: RowKey
+    category: str
+    detail: str
+
+
+@dataclass
+class Counts:
+    """What was found. `scanned = current + rotated + empty + plaintext + unreadable + conflicts`; NULLs stand apart."""
+
+    scanned: int = 0
+    current: int = 0
+    rotated: int = 0
+    empty: int = 0
+    plaintext: int = 0
+    unreadable: int = 0
+    conflicts: int = 0
+    """Cells left unsettled: rewritten meanwhile, refused by the database, or under the staged key."""
+    nulls: int = 0
+    under: Counter[str] = field(default_factory=Counter)
+    """Tokens per key id."""
+    oldest: dict[str, int] = field(default_factory=dict)
+    """When the oldest token under each key id was issued, in seconds since 1970; a rotation keeps that time."""
+    youngest: dict[str, int] = field(default_factory=dict)
+    ages: Counter[str] = field(default_factory=Counter)
+    """Tokens per month of issue, such as "2026-01"; nine hours off at most."""
+    nested: int = 0
+    """Tokens that decrypt to another token; a dry run alone looks."""
+    unbound: int = 0
+    """Tokens that are to be bound to the target's context and are not yet; a dry run alone counts them."""
+    lost: list[int] = field(default_factory=list)
+    """When the tokens that no key opens say that they were issued; the first KEPT_PROBLEMS."""
+    categories: Counter[str] = field(default_factory=Counter)
+    """Problems per category, all of them."""
+    problems: list[Problem] = field(default_factory=list)
+    """All of a batch's and a range's; of a target's, the first KEPT_PROBLEMS."""
+
+    def note(self, key: RowKey, category: str, detail: str) -> None:
+        """Remembers a problem."""
+        self.categories[category] += 1
+        self.problems.append(Problem(key, category, detail))
+
+    def hold(self, key_id: str, signed: Sequence[bytes]) -> None:
+        """Counts tokens under a key by their *signed* parts, and notes when they were issued."""
+        if not signed:
+            return
+        self.under[key_id] += len(signed)
+        # Behind the version, which is the same in all, the timestamp comes first: bytes compare as times do.
+        self._date(key_id, timestamp_of(min(signed)), timestamp_of(max(signed)))
+        self.ages.update(months(signed))
+
+    def add(self, other: Counts, keep: int = KEPT_PROBLEMS) -> None:
+        """Takes in what was found in another part of the same target; *keep* bounds the lists of rows."""
+        for name in NUMBERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.under.update(other.under)
+        for key_id, oldest in other.oldest.items():
+            self._date(key_id, oldest, other.youngest[key_id])
+        self.ages.update(other.ages)
+        self.categories.update(other.categories)
+        self.problems.extend(other.problems[: max(0, keep - len(self.problems))])
+        self.lost.extend(other.lost[: max(0, keep - len(self.lost))])
+
+    def _date(self, key_id: str, oldest: int, youngest: int) -> None:
+        self.oldest[key_id] = min(oldest, self.oldest.get(key_id, oldest))
+        self.youngest[key_id] = max(youngest, self.youngest.get(key_id, youngest))
+
+    @property
+    def tokens(self) -> int:
+        """Cells that are tokens, or were meant to be."""
+        return self.scanned - self.empty - self.plaintext
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do or to look at, once what is counted as rotated is written."""
+        return not (self.plaintext or self.unreadable or self.conflicts)
+
+
+class Planned(NamedTuple):
+    """A change, and what is public of the token that it replaces."""
+
+    change: Change
+    key_id: str
+    signed: bytes
+    """The token without its tag."""
+
+    @property
+    def issued(self) -> int:
+        """The token's own time, in seconds since 1970; its successor keeps it."""
+        return timestamp_of(self.signed)
+
+    @property
+    def iv(self) -> bytes:
+        """The initialisation vector; its successor has another."""
+        return iv_of(self.signed)
+
+
+class Outcome(NamedTuple):
+    """What one batch of rows comes to."""
+
+    planned: list[Planned]
+    counts: Counts
+    """Of every row but the planned ones."""
+
+
+def sort_rows(
+    keyring: Keyring,
+    rows: Sequence[Row],
+    *,
+    dry_run: bool = False,
+    history: History = UNKNOWN,
+    balance: Counter[Key] | None = None,
+) -> Outcome:
+    """Rotates what needs it and counts the rest; a bad cell spoils no other.
+
+    A dry run counts as rotated what a run would rotate, and plans nothing. Tokens under a key that *history* calls
+    newer than the primary one stay. *balance* tells of the batches before this one, as `judge` wants it.
+    """
+    counts = Counts()
+    keys, cells = _cells_of(rows, counts)
+    planned: dict[int, Planned] = {}
+    refused: dict[int, InvalidToken] = {}
+    trials: list[Trial] = []
+    for part in keyring.find_many(cells):
+        if isinstance(part, Refused):
+            refused[part.place] = part.error
+            continue
+        places, signed, state = part.stripe.places, part.signed, keyring.states[part.key]
+        if reason := _reason_to_stay(part.key.id, state, history):
+            counts.conflicts += len(places)
+            counts.hold(part.key.id, signed)
+            for place in places:
+                counts.note(keys[place], *reason)
+        elif dry_run:
+            trials.append(Trial(part.key, places, signed, None, keyring.damaged_many(part)))
+        elif state is KeyState.PRIMARY:
+            _count_found(counts, part.key.id, state, signed)
+        else:
+            renewed = keyring.reencrypt_many(part)
+            trials.append(Trial(part.key, places, signed, renewed, errors_in(renewed)))
+    for trial in judge(trials, Counter() if balance is None else balance):
+        refused |= {trial.places[index]: error for index, error in trial.errors.items()}
+        key, at, tokens, new, _ = trial.sound()
+        if new is None:
+            _count_found(counts, key.id, keyring.states[key], tokens)
+            counts.nested += count_nested(key, tokens)
+            counts.unbound += len(tokens) if key.context != keyring.context else 0
+            continue
+        changes = each(Change, pick(keys, at), *_alike(pick(cells, at), new))
+        planned.update(zip(at, each(Planned, changes, repeat(key.id, len(changes)), tokens), strict=True))
+    for place in sorted(refused):
+        _count_refused(counts, keys[place], refused[place], history)
+    # In the order of the rows, which is the order to write them in.
+    return Outcome([planned[place] for place in sorted(planned)], counts)
+
+
+def _cells_of(rows: Sequence[Row], counts: Counts) -> tuple[Sequence[RowKey], Sequence[str | bytes]]:
+    """Keys and cells of the rows that hold something; counts all."""
+    keys, cells = zip(*rows, strict=True) if rows else ((), ())
+    if not are_all(cells, str, bytes):
+        # SQLite keeps a number in a text column where somebody put one.
+        full = [(key, cell if isinstance(cell, str | bytes) else str(cell)) for key, cell in rows if cell is not None]
+        keys, cells = zip(*full, strict=True) if full else ((), ())
+    counts.scanned, counts.nulls = len(cells), len(rows) - len(cells)
+    return keys, cells
+
+
+def _alike(old: Sequence[str | bytes], new: Sequence[Any]) -> tuple[Sequence[str | bytes], Sequence[str | bytes]]:
+    """Both, with each new token of the type of the old one."""
+    if are_all(old, str):
+        return old, new
+    return old, [
+        token if isinstance(cell, str) else token.encode("ascii") for cell, token in zip(old, new, strict=True)
+    ]
+
+
+def _reason_to_stay(key_id: str, state: KeyState, history: History) -> tuple[str, str] | None:
+    """Category and detail, where to the primary key would be the wrong way."""
+    if state is KeyState.STAGED:
+        # A service that has it as primary would only write it again.
+        return "staged-key", f"under the staged key {key_id}: finish the promotion, then run again"
+    if state is KeyState.PREVIOUS and (detail := history.demotion(key_id)):
+        return "newer-key", detail
+    return None
+
+
+def _count_found(counts: Counts, key_id: str, state: KeyState, signed: Sequence[bytes]) -> None:
+    counts.hold(key_id, signed)
+    if state is KeyState.PRIMARY:
+        counts.current += len(signed)
+    else:
+        counts.rotated += len(signed)
+
+
+def _count_refused(counts: Counts, key: RowKey, error: InvalidToken, history: History) -> None:
+    category = error.category if isinstance(error, MalformedToken | UndecryptableToken) else "unreadable"
+    if category == Malformed.EMPTY:
+        counts.empty += 1
+        return
+    if category == Malformed.PLAINTEXT:
+        counts.plaintext += 1
+    else:
+        counts.unreadable += 1
+    detail = error.found if isinstance(error, MalformedToken) else str(error)
+    if type(error) is UndecryptableToken and error.timestamp is not None:
+        counts.lost.append(error.timestamp)
+        hint = history.hint(error.timestamp)
+        detail = f"{detail}; {hint}" if hint else detail
+    counts.note(key, str(category), detail)

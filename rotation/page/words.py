@@ -1,0 +1,44 @@
+"""Numbers and dates as a page says them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+LAST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+
+
+def number(value: int) -> str:
+    """`1,250,000`."""
+    return f"{value:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """`97.5 %`, and never 0 or 100 for what is not quite."""
+    if not whole or part in (0, whole):
+        return "100 %" if whole and part else "0 %"
+    return f"{min(max(round(100 * part / whole, 1), 0.1), 99.9):.1f} %"
+
+
+def day(when: datetime | None) -> Markup:
+    """The date, in UTC; a dash for none."""
+    if when is None:
+        return Markup('<span class="none">–</span>')  # noqa: RUF001 - a dash
+    text = f"{when.astimezone(UTC):%Y-%m-%d}"
+    return Markup('<time datetime="{0}">{0}</time>').format(text)
+
+
+def moment(when: datetime | None) -> Markup:
+    """Date and time to the minute, in UTC; a dash for none."""
+    if when is None:
+        return day(None)
+    when = when.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(f"{when:%Y-%m-%dT%H:%MZ}", f"{when:%Y-%m-%d %H:%M}")
+
+
+def issued(seconds: int | None) -> Markup:
+    """A token's time as a date. It may be any number up to 2**64 - 1, and a calendar ends with the year 9999."""
+    if seconds is not None and seconds > LAST:
+        return Markup("after 9999")
+    return day(None if seconds is None else datetime.fromtimestamp(seconds, UTC))

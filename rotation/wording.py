@@ -1,0 +1,18 @@
+"""Words that several screens share."""
+
+from __future__ import annotations
+
+
+def many(number: int, noun: str) -> str:
+    """`1 cell`, `2,000 cells`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def be(number: int) -> str:
+    """The verb behind `many`."""
+    return "is" if number == 1 else "are"
+
+
+def retire_command(key_id: str) -> str:
+    """What to type to take a previous key out. It names an archive, since the key may stand nowhere else then."""
+    return f"rotate.py keys retire {key_id} --archive FILE"
