@@ -1,0 +1,41 @@
+"""`python -m benchmarks [--quick]`: every measurement in one go, and under all tables what must be reached and was.
+
+The whole takes about half an hour; --quick takes a tenth of the rows and says little about large tables.
+What a run costs the services beside it has a command of its own: `python -m benchmarks.latency`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+
+import cryptography
+import sqlalchemy
+import structlog
+
+from benchmarks import check, growth, keyring, redaction, run, startup
+from benchmarks.goals import show
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
+    share = 10 if parser.parse_args().quick else 1
+    versions = {"cryptography": cryptography, "SQLAlchemy": sqlalchemy, "structlog": structlog}
+    named = ", ".join(f"{name} {module.__version__}" for name, module in versions.items())
+    print(f"Python {platform.python_version()}, {named}; {os.cpu_count()} cores, {platform.machine()}\n")
+    goals = [
+        # First: every key that this process has made by then is masked, too, and would count.
+        *redaction.compare(),
+        *keyring.compare(),
+        *startup.compare(),
+        *run.compare(run.ROWS // share),
+        *check.compare(check.ROWS // share),
+        *growth.compare(growth.MOST_ROWS // share),
+    ]
+    show(goals)
+
+
+if __name__ == "__main__":
+    main()

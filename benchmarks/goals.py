@@ -1,0 +1,30 @@
+"""What must be reached, and what was: one line each, under all other tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Goal(NamedTuple):
+    """One line. What is measured is a ratio, or a number of *unit*."""
+
+    work: str
+    measured: float
+    bound: float
+    at_least: bool = False
+    unit: str = "times"
+
+    @property
+    def met(self) -> bool:
+        """Whether the bound is kept."""
+        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
+
+
+def show(goals: Iterable[Goal]) -> None:
+    """Prints the closing table."""
+    print(f"{'what must be reached':88}{'':10}{'bound':>8}{'measured':>10}")
+    for goal in goals:
+        limit = "at least" if goal.at_least else "at most"
+        verdict = "" if goal.met else "  NOT MET"
+        print(f"{goal.work:88}{limit:10}{goal.bound:>8g}{goal.measured:>10.2f} {goal.unit}{verdict}")

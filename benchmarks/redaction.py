@@ -1,0 +1,218 @@
+"""What redaction costs a log line, in units of structlog's JSON rendering. Prints one table.
+
+    python -m benchmarks.redaction
+
+The unit is `structlog.processors.JSONRenderer()` with the stdlib's json, on the same event in the same run. Each row
+is the time from an event to its final text. Peers get the text that JSONRenderer made, as they would in a handler,
+and the values as patterns where they take patterns; install them with ``pip install loggingredactor maskerlogger``.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import structlog
+
+from benchmarks.goals import Goal, show
+from keyring_core.redaction import Redactor, registry
+from keyring_core.redaction import render as render_module
+from keyring_core.redaction.automaton import AutomatonMatcher
+from keyring_core.redaction.forms import forms_of_key
+from keyring_core.redaction.grams import GramMatcher
+from keyring_core.redaction.render import JsonRenderer
+
+ORJSON = render_module._orjson()
+ROUNDS = 120
+# At most so many units more, in pure Python and with ahocorasick-rs.
+MOST_UNITS = {"small": (2.0, 2.0), "large": (5.0, 3.0)}
+BATCH_SECONDS = 0.004  # short: on a busy machine some of them run undisturbed
+
+Event = dict[str, Any]
+Step = Callable[[Event], str]
+
+render = structlog.processors.JSONRenderer()
+
+
+def small_event() -> Event:
+    """Six fields, as this project's own events have them."""
+    return {
+        "event": "rotation.range",
+        "level": "info",
+        "target": "users.api_key",
+        "upto": 812,
+        "rotated": 2000,
+        "primary": "5f0c1a9e",
+    }
+
+
+def large_event() -> Event:
+    """Sixty fields, one of them a traceback of 3 kB."""
+    frames = "".join(
+        f'  File "/srv/app/module_{number}.py", line {number * 7}, in function_{number}\n'
+        f"    result = self.handler_{number}.process(request, timeout={number})\n"
+        for number in range(28)
+    )
+    event: Event = {f"field_{number}": f"value number {number} of the event" for number in range(0, 58, 2)}
+    event |= {f"field_{number}": number for number in range(1, 58, 2)}
+    traceback = f"Traceback (most recent call last):\n{frames}"[:2970] + "\nValueError: no such row"
+    return {"event": "request.failed", **event, "exception": traceback}
+
+
+def unit(event: Event) -> str:
+    """The JSON rendering that structlog ships."""
+    return str(render(None, "info", dict(event)))
+
+
+def ours(values: list[str], matcher: type[GramMatcher | AutomatonMatcher], *, with_orjson: bool) -> Step:
+    """Our rendering with *values* registered."""
+    registry.fastest_matcher = matcher  # type: ignore[attr-defined]
+    redactor = Redactor(values)
+    renderer = JsonRenderer(redactor)
+    serializer = ORJSON if with_orjson else None
+
+    def step(event: Event) -> str:
+        render_module._orjson = lambda: serializer  # type: ignore[attr-defined]
+        return renderer(None, "info", event)
+
+    for _ in range(200):  # the automaton is built once no value has come for a while
+        step(small_event())
+    return step
+
+
+def loggingredactor(values: list[str]) -> Step:
+    """The ``loggingredactor`` package: a filter with one pattern a value."""
+    from loggingredactor import RedactingFilter
+
+    redact = RedactingFilter(mask_patterns=[re.compile(re.escape(value)) for value in values])
+
+    def step(event: Event) -> str:
+        record = logging.makeLogRecord({"msg": unit(event)})
+        redact.filter(record)
+        return str(record.msg)
+
+    return step
+
+
+def maskerlogger(_values: list[str]) -> Step:
+    """The ``maskerlogger`` package: a formatter with the shapes of gitleaks; it takes no values."""
+    from maskerlogger import MaskerFormatter
+
+    formatter = MaskerFormatter("%(message)s")
+
+    def step(event: Event) -> str:
+        return formatter.format(logging.makeLogRecord({"msg": unit(event)}))
+
+    return step
+
+
+def contenders(values: list[str]) -> Iterator[tuple[str, Step]]:
+    """Every row of the table; peers that are not installed are left out."""
+    yield "ours, pure Python, stdlib json", ours(values, GramMatcher, with_orjson=False)
+    yield "ours, pure Python, orjson", ours(values, GramMatcher, with_orjson=True)
+    yield "ours, ahocorasick-rs, stdlib json", ours(values, AutomatonMatcher, with_orjson=False)
+    yield "ours, ahocorasick-rs, orjson", ours(values, AutomatonMatcher, with_orjson=True)
+    for peer in (loggingredactor, maskerlogger):
+        try:
+            yield f"peer: {peer.__name__}", peer(values)
+        except ImportError:
+            continue
+
+
+def measure(steps: list[Step], event: Event) -> list[float]:
+    """Microseconds a call of each of *steps*: the best of many rounds that all take turns in."""
+    best = [float("inf")] * len(steps)
+    batches = []
+    for step in steps:
+        started = time.perf_counter()
+        step(event)
+        batches.append(max(1, int(BATCH_SECONDS / (time.perf_counter() - started + 1e-6))))
+    for _ in range(ROUNDS):
+        for place, (step, calls) in enumerate(zip(steps, batches, strict=True)):
+            started = time.perf_counter()
+            for _ in range(calls):
+                step(event)
+            best[place] = min(best[place], (time.perf_counter() - started) / calls * 1e6)
+    return best
+
+
+def thousandth() -> float:
+    """Milliseconds that adding the 1,000th value takes, the median of the last 51."""
+    redactor = Redactor()
+    spent = []
+    for _ in range(1000):
+        value = secrets.token_urlsafe(24)
+        started = time.perf_counter()
+        redactor.add(value)
+        spent.append(time.perf_counter() - started)
+    return sorted(spent[-51:])[25] * 1e3
+
+
+def key_cost() -> tuple[float, float]:
+    """Milliseconds and kB that a loaded key costs a redactor: the mean of 200."""
+    keys = [secrets.token_bytes(32) for _ in range(200)]
+    own = registry.Registry()
+    tracemalloc.start()
+    for raw in keys[:100]:
+        own.add_key(raw, "key")
+    memory = tracemalloc.get_traced_memory()[0] / 100 / 1000
+    tracemalloc.stop()
+    started = time.perf_counter()
+    for raw in keys[100:]:
+        own.add_key(raw, "key")
+    return (time.perf_counter() - started) / 100 * 1e3, memory
+
+
+def build_cost() -> tuple[float, float]:
+    """Patterns a key, and microseconds a pattern, to build an automaton of a hundred keys."""
+    matcher = AutomatonMatcher()
+    for _ in range(100):
+        for form in forms_of_key(secrets.token_bytes(32), "key"):
+            matcher.add(form)
+    started = time.perf_counter()
+    matcher.build()
+    patterns = len(matcher._state.labels)
+    return patterns / 100, (time.perf_counter() - started) / max(1, patterns) * 1e6
+
+
+def compare() -> list[Goal]:
+    """Prints the table; returns the goals."""
+    goals = []
+    values = [secrets.token_urlsafe(24) for _ in range(100)]
+    secret = values[0]
+    events = {
+        "small": small_event(),
+        "large": large_event(),
+        "small with a secret": small_event() | {"target": secret},
+    }
+    print(f"{'event':20} {'':36} {'5 values':>18} {'100 values':>18} {'units more':>12}")
+    for name, event in events.items():
+        few = list(contenders(values[:5]))
+        many = list(contenders(values))
+        times = measure([unit, *(step for _, step in few), *(step for _, step in many)], event)
+        one, first, last = times[0], times[1 : 1 + len(few)], times[1 + len(few) :]
+        print(f"{name:20} {'structlog JSONRenderer: the unit':36} {one:15.1f} us")
+        for (row, _), with_few, with_many in zip(few, first, last, strict=True):
+            more = (with_many - one) / one
+            print(f"{name:20} {row:36} {with_few:15.1f} us {with_many:15.1f} us {more:12.1f}")
+            if name in MOST_UNITS and row.startswith("ours"):
+                work, most = f"{name} event, {row}", MOST_UNITS[name]["ahocorasick" in row]
+                goals.append(Goal(f"{work}, more than structlog's rendering", more, most, unit="units"))
+                goals.append(Goal(f"{work}, 100 values against 5", with_many / with_few, 1.2))
+    added = thousandth()
+    print(f"adding the 1,000th value: {added:.2f} ms")
+    goals.append(Goal("adding the 1,000th value", added, 1.0, unit="ms"))
+    milliseconds, memory = key_cost()
+    print(f"a loaded key: {milliseconds:.2f} ms, {memory:.0f} kB")
+    patterns, microseconds = build_cost()
+    print(f"an automaton: {patterns:.0f} patterns a key, {microseconds:.1f} us a pattern\n")
+    return goals
+
+
+if __name__ == "__main__":
+    show(compare())

@@ -1,0 +1,97 @@
+"""`python -m benchmarks.scale`: what each part of a rotation costs a row on PostgreSQL, to multiply with your own rows.
+
+The server has to be on this machine. Times are processor time in microseconds; WAL and growth are in bytes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks.creds import fill, make_base
+from benchmarks.parts import own_seconds, server_seconds
+from benchmarks.run import ROWS, floor
+from keyring_core import Keyring
+from rotation.census import Change, Row
+from rotation.stores.sql import SqlStore
+from rotation.targets import Target
+from rotation.work.shards import Shard
+from tests.databases import Database, open_database
+from tests.keys import key_text
+
+BATCH, RANGE, SHARDS = 5000, 200_000, 64
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, open_database("postgresql", Path(folder)) as database:
+        make_base(database, ROWS, 40)
+        fill(database, ROWS)
+        target = Target(name="creds", url=database.url, table="creds", column="token")
+        store = SqlStore(target, read_only=False, sleep=time.sleep)
+        shard = SqlStore(target, read_only=True, sleep=time.sleep, shard=Shard(0, SHARDS))
+        print(f"{ROWS:,} rows, a row{'ours':>52}{'server':>10}")
+        _show("reading", lambda: sum(len(rows) for rows in _read(store)))
+        _show("cutting ranges", lambda: _cut(store))
+        _show(f"one shard of {SHARDS}: finding its rows", lambda: _cut(shard))
+        log, size = _log(database), _size(database)
+        _show("the swap, the cipher not counted", _swapping(store))
+        _tell("WAL", (_log(database) - log) / ROWS)
+        _tell("growth of the table and its indexes, until a vacuum", (_size(database) - size) / ROWS)
+        fill(database, ROWS)
+        _show("an UPDATE that rewrites the same bytes", lambda: floor(database))
+        for each in (store, shard):
+            each.close()
+
+
+def _show(part: str, work: Callable[[], object]) -> None:
+    before = own_seconds(), server_seconds()
+    work()
+    ours, server = own_seconds() - before[0], server_seconds() - before[1]
+    print(f"{part:54}{ours / ROWS * 1e6:>10.2f}{server / ROWS * 1e6:>10.2f}", flush=True)
+
+
+def _tell(part: str, size: float) -> None:
+    print(f"{part:54}{'':>10}{size:>10.0f}", flush=True)
+
+
+def _read(store: SqlStore) -> Iterator[list[Row]]:
+    after = None
+    while rows := store.read(after, None, BATCH):
+        yield rows
+        after = rows[-1].key
+
+
+def _cut(store: SqlStore) -> None:
+    after = None
+    while (after := store.key_after(after, RANGE)) is not None:
+        pass
+
+
+def _swapping(store: SqlStore) -> Callable[[], None]:
+    """What writes all rows; it has read and rotated them already."""
+    keyring = Keyring(key_text("new"), previous=[key_text("old")])
+    batches = []
+    for rows in _read(store):
+        texts = [str(row.value) for row in rows]
+        new = keyring.rotate_many(texts)
+        batches.append([Change(row.key, text, str(then)) for row, text, then in zip(rows, texts, new, strict=True)])
+
+    def swap() -> None:
+        for changes in batches:
+            store.write(changes)
+
+    return swap
+
+
+def _log(database: Database) -> int:
+    return int(database.rows("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")[0][0])
+
+
+def _size(database: Database) -> int:
+    return int(database.rows("SELECT pg_total_relation_size('creds')")[0][0])
+
+
+if __name__ == "__main__":
+    main()
