@@ -1,0 +1,89 @@
+"""What each row must hold in the end, from what the services were told is committed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from tests.keys import key_text
+
+PRIMARY, PREVIOUS = "new", ("old", "older")
+
+
+class Cells(NamedTuple):
+    """What a row holds beside its key."""
+
+    token: str
+    note: str
+
+
+State = Cells | None
+"""None: there is no such row."""
+
+
+def log_line(states: Mapping[int, State], *, sure: bool = True) -> str:
+    """The states of some rows after a write; *sure* where its commit was acknowledged."""
+    return json.dumps({"sure": sure, "states": {str(row): state for row, state in states.items()}}) + "\n"
+
+
+def allowed_states(logs: Iterable[Path]) -> dict[int, list[State]]:
+    """For each row its last acknowledged state, and the one that may have followed it. Each row is in one log only."""
+    allowed: dict[int, list[State]] = {}
+    for log in logs:
+        for line in log.read_text().splitlines():
+            entry = json.loads(line)
+            for name, cells in entry["states"].items():
+                state = Cells(*cells) if cells else None
+                before = [] if entry["sure"] else allowed.get(int(name), [None])
+                allowed[int(name)] = [*before, state]
+    return allowed
+
+
+def faults(found: Mapping[int, Cells], allowed: Mapping[int, list[State]]) -> list[str]:
+    """What is wrong with a table after a last rotation, one line a row; it shows no token."""
+    listed = [f"row {row} is there, and nobody made it" for row in found.keys() - allowed.keys()]
+    for row, states in allowed.items():
+        verdicts = [_fault(found.get(row), state) for state in states]
+        if all(verdicts):
+            listed.append(f"row {row}: {verdicts[-1]}")
+    return listed
+
+
+def is_broken(token: str) -> bool:
+    """Whether no key opens it, so that it must stay as it is."""
+    return _content(token, PRIMARY, *PREVIOUS) is None
+
+
+def same_content(token: str, other: str) -> bool:
+    """Whether two tokens hold one plaintext of one time; or are, where they are broken, one text."""
+    content = _content(token, PRIMARY, *PREVIOUS)
+    return content == _content(other, PRIMARY, *PREVIOUS) and (content is not None or token == other)
+
+
+def _fault(found: State, state: State) -> str | None:
+    if found is None or state is None:
+        return None if found is state else "missing" if found is None else "resurrected"
+    if found.note != state.note:
+        return "its other column lost a write"
+    content = _content(state.token, PRIMARY, *PREVIOUS)
+    if content is None:
+        return None if found.token == state.token else "a broken cell was changed"
+    if _content(found.token, PRIMARY, *PREVIOUS) != content:
+        return "lost a write: another plaintext or another time"
+    return None if _content(found.token, PRIMARY) else "left under an older key"
+
+
+def _content(token: str, *labels: str) -> tuple[bytes, int] | None:
+    """Plaintext and time; None where none of the keys opens it. Of two tokens that are glued stock Fernet opens one."""
+    if not re.fullmatch(r"[\w-]+=*", token, re.ASCII):
+        return None
+    stock = MultiFernet([Fernet(key_text(label)) for label in labels])
+    try:
+        return stock.decrypt(token), stock.extract_timestamp(token.encode())
+    except (InvalidToken, ValueError):
+        return None

@@ -1,0 +1,110 @@
+"""Rotators as an admin starts them, and what happens to them: killed, stopped and continued, cut off, asked to end."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from tests.chaos.oracle import PREVIOUS, PRIMARY
+from tests.databases import Database
+from tests.keys import key_text
+
+ROOT = Path(__file__).parents[2]
+ENVIRON = {
+    **os.environ,
+    "ENCRYPTION_KEY": key_text(PRIMARY),
+    "ENCRYPTION_PREVIOUS_KEYS": ",".join(key_text(label) for label in PREVIOUS),
+    "PYTHONPATH": str(ROOT),
+}
+EXPECTED_CODES = {0, 1, 3, -signal.SIGKILL, -signal.SIGTERM}
+"""Its own, or the signal's: SIGTERM ends a Python that is still importing, and so has touched nothing."""
+
+
+class Rotators:
+    """Starts rotators on a database, each with a fate, and keeps what they print."""
+
+    def __init__(self, database: Database, dice: random.Random, folder: Path) -> None:
+        self.output = folder / "output"
+        self.codes: list[int] = []
+        self.faults: list[str] = []
+        self._database, self._dice = database, dice
+        self._ours = "rotator"
+        self._fates: dict[str, Callable[[subprocess.Popen[bytes]], None]] = {
+            "kill": lambda process: process.send_signal(signal.SIGKILL),
+            "stop": self._stop_and_continue,
+            "term": lambda process: process.send_signal(signal.SIGTERM),
+            "leave": lambda process: None,
+        }
+        if database.kind != "sqlite":
+            self._fates |= {"cut": self._cut, "cut again": self._cut}
+
+    def start(self, *options: str, environ: Mapping[str, str] = ENVIRON) -> subprocess.Popen[bytes]:
+        """A rotator in a process of its own."""
+        url = self._database.url
+        if self._database.kind == "postgresql":
+            url = sa.make_url(url).update_query_dict({"application_name": self._ours}).render_as_string(False)
+        command = [sys.executable, str(ROOT / "scripts/rotate.py"), "run", *options]
+        target = ["--url", url, "--table", "creds", "--column", "token"]
+        with self.output.open("ab") as output:
+            return subprocess.Popen([*command, *target], env=environ, stdout=output, stderr=output)
+
+    def storm(self, seconds: float) -> None:
+        """Rotators for some seconds, two at a time, each with a random fate at a random moment."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            fates = [self._dice.choice(list(self._fates)) for _ in range(2)]
+            started = [self.start(*self._options()) for _ in fates]
+            for process, fate in zip(started, fates, strict=True):
+                time.sleep(self._dice.uniform(0.3, 1.2))
+                self._fates[fate](process)
+            for process, fate in zip(started, fates, strict=True):
+                self._end(process, fate)
+
+    def _options(self) -> list[str]:
+        rows = self._dice.choice([20, 100, 500, 2000])
+        options = [f"--batch-size={rows}", *self._dice.choice([[], ["--json"]])]
+        return [*options, f"--max-rate={self._dice.choice([2000, 8000])}"] if self._dice.random() < 0.7 else options
+
+    def _end(self, process: subprocess.Popen[bytes], fate: str) -> None:
+        try:
+            self.codes.append(process.wait(60))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            self.codes.append(process.wait())
+            self.faults.append(f"a rotator hung; its fate was: {fate}")
+        if self.codes[-1] not in EXPECTED_CODES:
+            self.faults.append(f"a rotator ended with {self.codes[-1]}; its fate was: {fate}")
+
+    def _stop_and_continue(self, process: subprocess.Popen[bytes]) -> None:
+        """Again and again, so that some stops come between a read and its write."""
+        for _ in range(25):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(self._dice.uniform(0.01, 0.06))
+            process.send_signal(signal.SIGCONT)
+            time.sleep(self._dice.uniform(0.0, 0.01))
+
+    def _cut(self, _process: subprocess.Popen[bytes]) -> None:
+        """Ends every connection that a rotator has."""
+        try:
+            with self._database.engine.connect() as connection:
+                if self._database.kind == "postgresql":
+                    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :name"
+                    connection.execute(sa.text(cut), {"name": self._ours})
+                    return
+                # The services are connected to another database of the server.
+                listing = (
+                    "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
+                )
+                for thread in connection.scalars(sa.text(listing)).all():
+                    connection.execute(sa.text(f"KILL {thread}"))
+        except DBAPIError:
+            return  # gone by itself meanwhile, or the server restarts

@@ -1,0 +1,63 @@
+"""Services write, rotators die: nothing is lost. `--chaos-runs 20` is the long form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.server import Server, own_mariadb, own_postgres
+from tests.chaos.storm import storm, written
+from tests.databases import Database
+
+pytestmark = pytest.mark.database
+
+SECONDS = 3.0
+LONG_SECONDS = 10.0
+RESTARTS = 5
+"""In the long form, so many runs on PostgreSQL and on MariaDB go through a restart; most of these are crashes."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a run; its seed is its id, so that a failure says how to have it again."""
+    if "seed" in metafunc.fixturenames:
+        runs = metafunc.config.getoption("chaos_runs")
+        restarts = "restart" in metafunc.function.__name__
+        metafunc.parametrize("seed", [f"seed{number}" for number in range(min(runs, RESTARTS) if restarts else runs)])
+
+
+def test_nothing_is_lost(database: Database, seed: str, run: Callable[..., list[str]]) -> None:
+    """R01, R02, R03, R04, R05, R07, R10, R11, R12, R15: whatever happens to rotators, each row keeps its last write."""
+    found = run(database, seed)
+
+    assert found == []
+
+
+@pytest.mark.parametrize("own_server", [own_postgres, own_mariadb], ids=["postgresql", "mariadb"])
+def test_nothing_is_lost_when_the_server_restarts(
+    own_server: Callable[[], AbstractContextManager[Server]], seed: str, run: Callable[..., list[str]]
+) -> None:
+    """R16: a restart, or a crash with a recovery, loses no write that was acknowledged."""
+    with own_server() as server:
+        mode = "fast" if seed.endswith(("1", "3")) else "immediate"
+        found = run(server.database, seed, disturb=partial(server.restart, mode))
+
+    assert found == []
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., list[str]]:
+    """Runs a storm, and says how hard it blew."""
+
+    def blow(database: Database, seed: str, **more: Any) -> list[str]:
+        seconds = LONG_SECONDS if request.config.getoption("chaos_runs") > 1 else SECONDS
+        found = storm(database, seed, tmp_path, seconds, **more)
+        # pytest shows it with a failure.
+        print(f"{database.kind}, seed {seed}: {written(tmp_path)} writes by services")  # noqa: T201
+        return found
+
+    return blow

@@ -1,0 +1,159 @@
+"""A service: a process that updates, deletes, inserts and re-keys rows of its own, and logs what was acknowledged."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from cryptography.fernet import Fernet
+from sqlalchemy.exc import DBAPIError
+
+from tests.chaos.oracle import PREVIOUS, PRIMARY, Cells, State, allowed_states, log_line, same_content
+from tests.keys import key_text
+
+WRITERS = 3
+CANARY = "canary"
+HOT = 20
+OLD_KEY_SHARE = 0.6
+"""For this part of its life a service encrypts with an older key, as in a rolling deployment."""
+
+
+class Service:
+    """Owns the rows whose key modulo WRITERS is its number; nobody else but rotators writes to them."""
+
+    def __init__(self, engine: sa.Engine, table: str, number: int, seed: str, folder: Path) -> None:
+        self._dice = random.Random(f"{seed}-{number}")
+        self._engine, self._table = engine, table
+        self._log = (folder / f"writer-{number}.log").open("w")
+        seeded = allowed_states([folder / "seed.log"])
+        self._rows = {row: states[0] for row, states in seeded.items() if row % WRITERS == number and states[0]}
+        self._next = max(seeded) + WRITERS + number - max(seeded) % WRITERS
+        self._writes = 0
+        self._acts: list[Callable[[int], tuple[dict[int, State], str]]] = [
+            self._update, self._update, self._update, self._insert, self._delete, self._note, self._rekey,
+        ]  # fmt: skip
+
+    def act(self, *, deployed: bool) -> None:
+        """One write in one transaction; *deployed*: with the new primary key."""
+        self._key = Fernet(key_text(PRIMARY if deployed else self._dice.choice(PREVIOUS)))
+        rows = list(self._rows)
+        # A row that was just written is written again soon: while a rotator has read it and not yet written it.
+        row = self._dice.choice(rows[-HOT:] if self._dice.random() < 0.5 else rows)
+        try:
+            connection = self._engine.connect()
+        except DBAPIError:
+            time.sleep(0.05)  # the server restarts
+            return
+        sure, states = False, {}
+        with connection:
+            try:
+                found = self._read(connection, row)
+                if self._dice.random() < 0.1:
+                    states = self._write_back(connection, row, found)
+                else:
+                    states, statement = self._dice.choice(self._acts)(row)
+                    self._execute(connection, statement, states, row)
+            except DBAPIError:
+                connection.invalidate()  # not committed: nothing happened
+                return
+            try:
+                connection.commit()
+                sure = True
+            except DBAPIError:
+                connection.invalidate()
+        self._log.write(log_line(states, sure=sure))
+        self._log.flush()
+        for changed, state in states.items():
+            self._rows.pop(changed, None)
+            # Where nobody knows whether it was committed, the row is left alone from here on.
+            if sure and state:
+                self._rows[changed] = state
+
+    def _execute(self, connection: sa.Connection, statement: str, states: dict[int, State], row: int) -> None:
+        (new, cells), *_ = reversed(states.items())
+        values = {"row": row, "new": new} | (cells._asdict() if cells else {})
+        done = connection.execute(sa.text(statement.replace("creds", self._table)), values).rowcount
+        if done != 1:
+            raise AssertionError(f"a service's write met {done} rows, not its own one: row {row}")
+
+    def _update(self, row: int) -> tuple[dict[int, State], str]:
+        return {row: Cells(self._secret(), self._note_of(row))}, "UPDATE creds SET token = :token WHERE id = :row"
+
+    def _insert(self, row: int) -> tuple[dict[int, State], str]:
+        token = self._secret() if self._dice.random() < 0.9 else self._secret()[: self._dice.randrange(20, 90)]
+        return {self._fresh(): Cells(token, "inserted")}, "INSERT INTO creds VALUES (:new, :token, :note)"
+
+    def _delete(self, row: int) -> tuple[dict[int, State], str]:
+        return {row: None}, "DELETE FROM creds WHERE id = :row"
+
+    def _note(self, row: int) -> tuple[dict[int, State], str]:
+        return {
+            row: Cells(self._token_of(row), f"note {self._writes}")
+        }, "UPDATE creds SET note = :note WHERE id = :row"
+
+    def _rekey(self, row: int) -> tuple[dict[int, State], str]:
+        moved = Cells(self._token_of(row), self._note_of(row))
+        return {row: None, self._fresh(): moved}, "UPDATE creds SET id = :new WHERE id = :row"
+
+    def _read(self, connection: sa.Connection, row: int) -> str:
+        """The token as it is stored. Whatever rotators did to it, it must hold what was written last."""
+        query = sa.text(f"SELECT token FROM {self._table} WHERE id = :row")
+        found: str | None = connection.scalar(query, {"row": row})
+        connection.commit()
+        if found is None or not same_content(found, self._token_of(row)):
+            raise AssertionError(f"row {row} holds another secret than the one that was written last")
+        return found
+
+    def _write_back(self, connection: sa.Connection, row: int, found: str) -> dict[int, State]:
+        """As mappers do that save whole rows: the token goes back as it was read, whatever happened since."""
+        time.sleep(self._dice.random() * 0.01)
+        cells = Cells(self._token_of(row), f"saved {self._writes}")
+        statement = sa.text(f"UPDATE {self._table} SET token = :token, note = :note WHERE id = :row")
+        connection.execute(statement, {"row": row, "token": found, "note": cells.note})
+        return {row: cells}
+
+    def _secret(self) -> str:
+        self._writes += 1
+        return self._key.encrypt(f"{CANARY} {self._dice.random()}".encode()).decode()
+
+    def _fresh(self) -> int:
+        self._next += WRITERS
+        return self._next
+
+    def _token_of(self, row: int) -> str:
+        return self._rows[row].token  # type: ignore[union-attr]
+
+    def _note_of(self, row: int) -> str:
+        return self._rows[row].note  # type: ignore[union-attr]
+
+
+def main(url: str, table: str, number: str, seed: str, folder: str, seconds: str) -> None:  # noqa: PLR0913, PLR0917
+    """Writes for some seconds, at an uneven pace."""
+    service = Service(_engine(url), table, int(number), seed, Path(folder))
+    dice = random.Random(seed)
+    start = time.monotonic()
+    while (age := (time.monotonic() - start) / float(seconds)) < 1:
+        service.act(deployed=age > OLD_KEY_SHARE)
+        time.sleep(dice.random() * 0.004)
+
+
+def _engine(url: str) -> sa.Engine:
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url)
+    engine = sa.create_engine(url, connect_args={"timeout": 20})
+
+    @sa.event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: object) -> None:
+        # Processes die here, machines do not; so there are more writes in the same time.
+        connection.execute("PRAGMA synchronous = OFF")
+
+    return engine
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

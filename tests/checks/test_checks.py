@@ -1,0 +1,403 @@
+"""Each check on both sides of its limit, at any date and in any time zone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from freezegun import freeze_time
+
+from keyring_core import KeyState
+from rotation.checks import CHECKS, list_checks, run_checks
+from rotation.checks.facts import Facts, KeyFile
+from rotation.checks.findings import Level, Result
+from rotation.policy import Policy, Span
+from tests.checks.worlds import (
+    DAY,
+    HOUR,
+    NOW,
+    PREVIOUS,
+    PRIMARY,
+    RETIRED,
+    SECOND,
+    STAGED,
+    census,
+    facts,
+    instance,
+    key,
+    problem,
+    run,
+    target,
+)
+
+OK, WARNING, CRITICAL, UNKNOWN = Level
+POLICY = Policy()
+
+
+def result(name: str, given: Facts, policy: Policy = POLICY, now: datetime = NOW) -> Result:
+    """What the check of that name comes to."""
+    [found] = [each for each in run_checks(given, policy, now) if each.check == name]
+    return found
+
+
+class Case(NamedTuple):
+    """What a check says of some facts."""
+
+    check: str
+    level: Level
+    given: dict[str, Any]
+    words: str = ""
+
+
+def seconds(when: datetime) -> int:
+    return int(when.timestamp())
+
+
+OLD_ONES = {PRIMARY: 7, PREVIOUS: 3}
+STAGED_TOO = {PRIMARY: KeyState.PRIMARY, STAGED: KeyState.STAGED}
+PROMOTED = NOW - 10 * DAY
+LEFT = {"promoted": PROMOTED, "targets": (target(OLD_ONES),)}
+
+
+def lost_in(*times: datetime) -> dict[str, Any]:
+    """Tokens of these times that no key opens, and a key: promoted 200 days ago, retired 50 days ago."""
+    record = key(RETIRED, staged=NOW - 201 * DAY, promoted=NOW - 200 * DAY, retired=NOW - 50 * DAY)
+    records = (record, key(PREVIOUS, promoted=NOW - 100 * DAY), key(PRIMARY, promoted=NOW - DAY))
+    return {"records": records, "targets": (target(lost=tuple(seconds(each) for each in times)),)}
+
+
+def written(when: datetime, promoted: datetime = PROMOTED) -> dict[str, Any]:
+    """A token under the previous key, written at that time."""
+    return {"promoted": promoted, "targets": (target(OLD_ONES, youngest={PREVIOUS: seconds(when)}),)}
+
+
+def unreadable(rows: list[int], before: list[int] | None, total: int | None = None, known: int | None = None) -> Any:
+    """Rows that are unreadable now and that were at the last check, and how many in all."""
+    then = None
+    if before is not None:
+        then = census(unreadable=len(before) if known is None else known, problems=[problem(row) for row in before])
+    number = len(rows) if total is None else total
+    now = target(before=then, unreadable=number, problems=[problem(row) for row in rows])
+    return {"targets": (now,)}
+
+
+CASES = {
+    "keys load": Case("keys", OK, {}),
+    "keys do not load": Case("keys", UNKNOWN, {"keys": None, "keys_fault": "ENCRYPTION_KEY: not set"}, "not set"),
+    "targets answer": Case("targets", OK, {}),
+    "a target does not answer": Case("targets", UNKNOWN, {"unreached": {"creds.token": "refused"}}, "refused"),
+    "ledger answers": Case("ledger", OK, {}),
+    "ledger does not answer": Case("ledger", UNKNOWN, {"ledger_fault": "is locked"}, "is locked"),
+    "ledger cannot be written": Case("ledger", UNKNOWN, {"ledger_unwritten": "is read-only"}, "is read-only"),
+    "clock with the ledger": Case("clock", OK, {"latest": NOW + timedelta(seconds=60)}),
+    "clock behind the ledger": Case("clock", WARNING, {"latest": NOW + timedelta(seconds=61)}, "2026-06-15 02:01 UTC"),
+    "no weak key": Case("weak_keys", OK, {}),
+    "a weak key": Case("weak_keys", CRITICAL, {"weak": ("ENCRYPTION_PREVIOUS_KEYS: a weak key",)}, "a weak key"),
+    "file for its owner": Case("key_files", OK, {"key_files": (KeyFile("F", "k", 0o100600),)}),
+    "file for its group": Case("key_files", OK, {"key_files": (KeyFile("F", "k", 0o100640),)}),
+    "file for all": Case("key_files", WARNING, {"key_files": (KeyFile("F", "k", 0o100604),)}, "every user can read"),
+    "file that all may write": Case("key_files", CRITICAL, {"key_files": (KeyFile("F", "k", 0o100602),)}, "change"),
+    "file that its group may write": Case("key_files", CRITICAL, {"key_files": (KeyFile("F", "k", 0o100620),)}),
+    "key of our own": Case("shared_keys", OK, {}),
+    "key of another environment": Case(
+        "shared_keys", WARNING, {"records": (key(PRIMARY, promoted=NOW), key(PRIMARY, "staging", promoted=NOW))}, "stag"
+    ),
+    "key that another environment has retired": Case(
+        "shared_keys", OK, {"records": (key(PRIMARY, promoted=NOW), key(PRIMARY, "staging", retired=NOW))}
+    ),
+    "key is young": Case("key_age", OK, {"promoted": NOW - 335 * DAY}),
+    "key grows old": Case("key_age", WARNING, {"promoted": NOW - 335 * DAY - SECOND}, "must be replaced by 2026-07-15"),
+    "key at its limit": Case("key_age", WARNING, {"promoted": NOW - 365 * DAY}, "by 2026-06-15 02:00 UTC"),
+    "key too old": Case("key_age", CRITICAL, {"promoted": NOW - 365 * DAY - SECOND}, "365 days old"),
+    "key without a date": Case("key_age", UNKNOWN, {"records": ()}, "no date"),
+    "staged key waits": Case("staged_key", OK, {"keys": STAGED_TOO, "records": (key(STAGED, staged=NOW - 14 * DAY),)}),
+    "staged key waits too long": Case(
+        "staged_key", WARNING, {"keys": STAGED_TOO, "records": (key(STAGED, staged=NOW - 14 * DAY - SECOND),)}, "14 day"
+    ),
+    "staged key without a date": Case("staged_key", UNKNOWN, {"keys": STAGED_TOO, "records": ()}),
+    "staged key in use": Case(
+        "staged_key",
+        WARNING,
+        {"keys": STAGED_TOO, "records": (key(STAGED, staged=NOW),), "targets": (target({STAGED: 2}),)},
+        "2 tokens under this key already",
+    ),
+    "previous key may go": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY}, "may be retired"),
+    "previous key should have gone": Case(
+        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND}, "no token needs it"
+    ),
+    "previous key is needed": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY, "targets": (target(OLD_ONES),)}),
+    "previous key is needed too long": Case(
+        "previous_keys",
+        CRITICAL,
+        {"promoted": NOW - 90 * DAY - SECOND, "targets": (target(OLD_ONES),)},
+        "still needed by 3 tokens",
+    ),
+    "previous key in a sample": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY, "sample": 100}),
+    "previous key in a sample, late": Case(
+        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND, "sample": 100}, "only a full census tells"
+    ),
+    "previous key without a date": Case("previous_keys", UNKNOWN, {"records": ()}, "no date"),
+    "no token left": Case("tokens_left", OK, {}),
+    "tokens left for a while": Case(
+        "tokens_left", OK, {"promoted": NOW - 7 * DAY, "targets": (target(OLD_ONES),)}, "3 tokens under previous"
+    ),
+    "tokens left too long": Case(
+        "tokens_left", WARNING, {"promoted": NOW - 7 * DAY - SECOND, "targets": (target(OLD_ONES),)}, "7 days after"
+    ),
+    "tokens left, no date": Case("tokens_left", UNKNOWN, {"records": (), "targets": (target(OLD_ONES),)}),
+    "service reloads": Case("lagging_services", OK, written(PROMOTED + HOUR)),
+    "service lags": Case("lagging_services", WARNING, written(PROMOTED + HOUR + SECOND), "2026-06-05 03:00 UTC"),
+    "service lags for a week": Case("lagging_services", WARNING, written(PROMOTED + 7 * DAY)),
+    "service lags for more": Case("lagging_services", CRITICAL, written(PROMOTED + 7 * DAY + SECOND), "7 days after"),
+    "service lags, time in the future": Case("lagging_services", OK, written(NOW + 2 * DAY)),
+    "service lags, no date": Case("lagging_services", OK, LEFT | {"records": ()}),
+    "instance has our key": Case("lagging_services", OK, {"instances": (instance(PRIMARY),)}),
+    "instance has another key": Case(
+        "lagging_services", WARNING, {"instances": (instance(PREVIOUS),)}, f"it had {PREVIOUS} as its primary key"
+    ),
+    "instance has another key, still": Case(
+        "lagging_services", OK, {"promoted": NOW - HOUR, "instances": (instance(PREVIOUS),)}
+    ),
+    "instance was last seen before": Case(
+        "lagging_services", OK, {"instances": (instance(PREVIOUS, NOW - DAY + HOUR),)}
+    ),
+    "all is legible": Case("unreadable", OK, {}),
+    "unreadable, first check": Case("unreadable", CRITICAL, unreadable([1, 2], None), "2 cells unreadable since"),
+    "unreadable, known": Case("unreadable", WARNING, unreadable([1, 2], [2, 1]), "2 truncated"),
+    "unreadable, one of them new": Case("unreadable", CRITICAL, unreadable([1, 3], [1, 2]), "1 cell unreadable since"),
+    "unreadable, fewer": Case("unreadable", WARNING, unreadable([1], [1, 2])),
+    "unreadable, beyond the list": Case("unreadable", WARNING, unreadable([1, 9], [1, 2], 500, 500)),
+    "unreadable, more beyond the list": Case("unreadable", CRITICAL, unreadable([1, 2], [1, 2], 503, 500), "3 cells"),
+    "unreadable, beyond the list of now": Case(
+        "unreadable", CRITICAL, unreadable([1, 2], [1, 2], 9), "7 cells unreadable since"
+    ),
+    "unreadable, known from before a sample": Case(
+        "unreadable",
+        WARNING,
+        {
+            "targets": (
+                target(
+                    before=census(unreadable=1, sampled=True, problems=[problem(row) for row in (1, 2)]),
+                    unreadable=2,
+                    problems=[problem(row) for row in (1, 2)],
+                ),
+            )
+        },
+    ),
+    "plaintext is not unreadable": Case(
+        "unreadable", OK, {"targets": (target(plaintext=1, problems=[problem(1, "plaintext")]),)}
+    ),
+    "tokens without a key, of another time": Case("retired_key", OK, lost_in(NOW - 200 * DAY - SECOND)),
+    "first token of a retired key": Case("retired_key", CRITICAL, lost_in(NOW - 200 * DAY), RETIRED),
+    "last token of a retired key": Case(
+        "retired_key", CRITICAL, lost_in(NOW - 50 * DAY, NOW - 49 * DAY), "1 token that no key opens"
+    ),
+    "token after a retired key": Case("retired_key", OK, lost_in(NOW - 50 * DAY + SECOND)),
+    "token beyond any calendar": Case("retired_key", OK, {**lost_in(), "targets": (target(lost=(2**64 - 1,)),)}),
+    "retired key that is back": Case(
+        "retired_key",
+        OK,
+        lost_in(NOW - 150 * DAY) | {"keys": {PRIMARY: KeyState.PRIMARY, RETIRED: KeyState.PREVIOUS}},
+    ),
+    "no plain text": Case("plaintext", OK, {}),
+    "plain text": Case("plaintext", CRITICAL, {"targets": (target(plaintext=2),)}, "plain text in 2 cells"),
+    "encrypted once": Case("double_encryption", OK, {}),
+    "encrypted twice": Case(
+        "double_encryption", WARNING, {"targets": (target(nested=1),)}, "1 token with another token inside"
+    ),
+    "token of now": Case("future_tokens", OK, {"targets": (target(youngest={PRIMARY: seconds(NOW) + 60}),)}),
+    "token of the future": Case(
+        "future_tokens", WARNING, {"targets": (target(youngest={PRIMARY: seconds(NOW) + 61}),)}, "2026-06-15 02:01"
+    ),
+    "token beyond any time": Case(
+        "future_tokens", WARNING, {"targets": (target(youngest={PRIMARY: 2**64 - 1}),)}, "beyond any calendar"
+    ),
+    "every column is named": Case("unnamed_columns", OK, {}),
+    "a column is not named": Case("unnamed_columns", WARNING, {"unnamed": ("audit.token",)}, "no target names it"),
+    "columns could not be looked at": Case("unnamed_columns", UNKNOWN, {"unnamed_fault": "no right"}, "no right"),
+    "last run is recent": Case("last_run", OK, {"runs": (run(32, lasted=timedelta(0)),)}),
+    "last run is long ago": Case(
+        "last_run", WARNING, {"runs": (run(32, lasted=-SECOND),)}, "no run came to its end for 32 days"
+    ),
+    "last run left something": Case("last_run", OK, {"runs": (run(1, "left"),)}),
+    "last run failed": Case("last_run", CRITICAL, {"runs": (run(1, "failed"), run(2))}, "ended failed"),
+    "last run was cut short": Case(
+        "last_run", CRITICAL, {"runs": (run(1, "interrupted"), run(2))}, "ended interrupted"
+    ),
+    "last run but one failed": Case("last_run", OK, {"runs": (run(1), run(2, "failed"))}),
+    "a run is running": Case("last_run", OK, {"runs": (run(7, None), run(8))}),
+    "a run never ended": Case("last_run", WARNING, {"runs": (run(7.01, None), run(8))}, "never ended"),
+    "no run yet": Case("last_run", OK, {"runs": (), "records": (key(PRIMARY, promoted=NOW - 32 * DAY),)}),
+    "never a run": Case(
+        "last_run", WARNING, {"runs": (), "records": (key(PRIMARY, promoted=NOW - 32 * DAY - SECOND),)}, "since the led"
+    ),
+    "only another's runs": Case(
+        "last_run", WARNING, {"runs": (run(1, service="other"), run(1, command="check")), "promoted": NOW - 33 * DAY}
+    ),
+}
+
+
+@pytest.mark.parametrize(("lost", "asked"), [(6, True), (5, False)])
+def test_a_check_with_other_keys_than_the_services_asks_for_them(lost: int, asked: bool) -> None:
+    """Where no key opens most of the tokens, the rows are seldom at fault."""
+    now = target({PRIMARY: 5}, unreadable=lost, unopened=lost)
+    [finding] = result("unreadable", facts(targets=(now,))).findings
+
+    assert ("rotate.py keys list: one is missing" in finding.remedy) is asked
+    assert "rotate.py run --dry-run --problems FILE" in finding.remedy
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_check_on_both_sides_of_its_limit(case: Case) -> None:
+    """The level, and what the message says, up to the limit and one step beyond it."""
+    found = result(case.check, facts(**case.given))
+
+    assert found.level is case.level
+    assert case.words in " ".join(finding.message for finding in found.findings)
+    assert all(finding.check == case.check and finding.remedy for finding in found.findings)
+
+
+def test_every_check_has_cases_on_both_sides() -> None:
+    """No check is without a case in which it is content and one in which it is not."""
+    sides = {(case.check, case.level is OK) for case in CASES.values()}
+
+    assert sides == {(check.name, side) for check in CHECKS for side in (True, False)}
+
+
+def test_all_is_well_in_the_world_that_the_cases_change() -> None:
+    """Without a change every check is content; so a case shows what its own change does."""
+    assert {each.level for each in run_checks(facts(), POLICY, NOW)} == {OK}
+
+
+LIMITS = {
+    "max_key_age": ("key_age", lambda since: {"promoted": since}),
+    "max_staged_age": ("staged_key", lambda since: {"keys": STAGED_TOO, "records": (key(STAGED, staged=since),)}),
+    "max_left_age": ("tokens_left", lambda since: {"promoted": since, "targets": (target(OLD_ONES),)}),
+    "max_previous_age": ("previous_keys", lambda since: {"promoted": since}),
+    "max_run_age": ("last_run", lambda since: {"runs": (), "records": (key(PRIMARY, promoted=since),)}),
+    "max_reload_age": (
+        "lagging_services",
+        lambda since: {"promoted": since, "instances": (instance(PREVIOUS, since + 41 * DAY),)},
+    ),
+}
+DATES = {
+    "a summer time's beginning": datetime(2026, 3, 29, 1, 0, tzinfo=UTC),
+    "a summer time's end": datetime(2026, 10, 25, 1, 0, tzinfo=UTC),
+    "a leap day": datetime(2028, 2, 29, 12, 0, tzinfo=UTC),
+    "the day after a leap day": datetime(2028, 3, 1, 0, 0, tzinfo=UTC),
+    "a year's end": datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC),
+    "a year's beginning": datetime(2027, 1, 1, tzinfo=UTC),
+    "the end of 32-bit time": datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC),
+}
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati", "Australia/Lord_Howe"]
+
+
+@pytest.fixture(params=ZONES)
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A machine in that time zone."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("date", DATES.values(), ids=DATES.keys())
+def test_a_limit_is_the_same_second_anywhere(zone: str, date: datetime, limit: str) -> None:
+    """A second before the limit and at it nothing changes; a second behind it the check speaks, in any zone."""
+    name, make = LIMITS[limit]
+    policy = Policy(**{limit: Span(days=40), "warn_before": Span()})
+    given = facts(**make(date - timedelta(days=40)))
+    levels = []
+    for now in (date - SECOND, date, date + SECOND):
+        with freeze_time(now):
+            assert os.environ["TZ"] == zone
+            levels.append(result(name, given, policy, datetime.now(UTC)).level)
+
+    assert levels[:2] == [OK, OK]
+    assert levels[2] in {WARNING, CRITICAL}
+
+
+def test_a_check_that_fails_hides_no_other() -> None:
+    """A crash is UNKNOWN with the error's type, never its words, and all other checks are made."""
+
+    def check_that_fails(*_: object) -> Any:
+        """A message.
+
+        Remedy: none.
+        """
+        raise KeyError("hunter2")
+
+    checks = (CHECKS[0], type(CHECKS[0])(check_that_fails), CHECKS[-1])
+    found = run_checks(facts(runs=(run(1, "failed"),)), POLICY, NOW, checks)
+
+    assert [each.level for each in found] == [OK, UNKNOWN, CRITICAL]
+    assert found[1].findings[0].message == "the check itself failed (KeyError)"
+
+
+@pytest.mark.parametrize(
+    ("given", "needs"),
+    [
+        ({"keys": None, "keys_fault": "x"}, "the keys"),
+        ({"ledger_fault": "x"}, "the ledger"),
+        ({"unreached": {"a.b": "x"}, "targets": ()}, "every target"),
+    ],
+    ids=["keys", "ledger", "a target"],
+)
+def test_what_cannot_be_looked_at_is_never_ok(given: dict[str, Any], needs: str) -> None:
+    """A check that lacks what it needs is UNKNOWN and says what it needs; the others are made."""
+    found = run_checks(facts(**given), POLICY, NOW)
+
+    waiting = [each for each in found if any(f"needs {needs}" in finding.message for finding in each.findings)]
+    assert len(waiting) >= 5
+    assert {each.level for each in waiting} == {UNKNOWN}
+    assert any(each.level is OK for each in found)
+
+
+def test_one_target_that_is_lost_hides_no_other() -> None:
+    """What the other targets show is told beside what could not be looked at."""
+    found = result("plaintext", facts(unreached={"a.b": "x"}, targets=(target(plaintext=2),)))
+
+    assert {finding.level for finding in found.findings} == {UNKNOWN, CRITICAL}
+    assert found.level is CRITICAL
+
+
+def test_a_check_that_is_off_is_not_made_and_says_why() -> None:
+    """The policy's reason stands in the place of findings."""
+    policy = Policy(off={"plaintext": "the column is half migrated until May"})
+    found = result("plaintext", facts(targets=(target(plaintext=2),)), policy)
+
+    assert (found.level, found.findings, found.off) == (OK, (), "the column is half migrated until May")
+
+
+def test_every_check_has_a_message_and_a_remedy() -> None:
+    """A docstring is one line of message and one of remedy, and both are whole sentences."""
+    for listed in list_checks(Policy(off={"clock": "no reason"})):
+        assert listed.title.endswith(".")
+        assert len(listed.remedy) > 20
+        assert listed.off == ("no reason" if listed.check == "clock" else None)
+
+
+def test_a_key_is_superseded_by_the_next_promotion() -> None:
+    """With three keys the oldest one's age counts from the second one's promotion."""
+    keys = {PRIMARY: KeyState.PRIMARY, PREVIOUS: KeyState.PREVIOUS, RETIRED: KeyState.PREVIOUS}
+    records = (
+        key(RETIRED, promoted=NOW - 200 * DAY),
+        key(PREVIOUS, promoted=NOW - 91 * DAY),
+        key(PRIMARY, promoted=NOW - DAY),
+    )
+    found = result("previous_keys", facts(keys=keys, records=records))
+
+    assert {finding.subject: finding.level for finding in found.findings} == {RETIRED: WARNING, PREVIOUS: OK}
+
+
+def test_a_key_that_was_never_seen_as_primary_counts_from_the_present_promotion() -> None:
+    """Of a key from before the ledger's time no more is known."""
+    given = facts(promoted=NOW - DAY, records=(key(PREVIOUS), key(PRIMARY, promoted=NOW - DAY)))
+
+    assert given.superseded(PREVIOUS) == given.promoted == NOW - DAY

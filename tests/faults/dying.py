@@ -1,0 +1,41 @@
+"""Forks runs that die at their first call to the database, at their second, and so on; one line each on stdout.
+
+A process of its own, since forking a test runner with threads is no good idea. It waits for a line before each next.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from rotation import job
+from rotation.cli import main
+from rotation.ledger import recording
+from rotation.screen import render, watchers
+from rotation.stores import sql
+from rotation.work import staffing
+from tests.faults.injector import KILLED, failing
+
+LOADED = (job, recording, render, sql, staffing, watchers)
+"""What the command imports when it runs: here once, and not in each fork."""
+
+
+def die_at_every_call(url: str, *, opening: bool) -> None:
+    """Until a run gets through."""
+    nth, code = 0, 9
+    while code == 9:
+        nth += 1
+        child = os.fork()
+        if child == 0:
+            os.dup2(2, 1)  # its log is not for the one who reads us
+            with failing(nth, KILLED, opening=opening):
+                target = ["--url", url, "--table", "creds", "--column", "token"]
+                os._exit(main(["run", *target, "--batch-size", "3"], os.environ, io.StringIO(), io.StringIO()))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(code, flush=True)  # noqa: T201
+        sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    die_at_every_call(sys.argv[1], opening="opening" in sys.argv)

@@ -1,0 +1,65 @@
+"""Forks commands that die at their first call to the system while they write files, at their second, and so on.
+
+A process of its own, as `dying` is. One line of JSON each on stdout; it waits for a line before each next.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rotation import whole_file
+from rotation.cli import main
+from rotation.life import steps, words
+
+LOADED = (steps, words)
+"""What the command imports when it runs: here once, and not in each fork."""
+CALLS = ("open", "write", "fsync", "close", "rename", "unlink", "fchmod", "fchown", "setxattr", "stat", "fstat")
+
+
+class DyingSystem:
+    """The module `os`, whose Nth call is the process's last: not done, or, where it writes, half done.
+
+    Dead after a call is dead before the next one.
+    """
+
+    def __init__(self, nth: int) -> None:
+        self._nth, self.calls = nth, 0
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(os, name)
+        return self._dying(name, real) if name in CALLS else real
+
+    def _dying(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            if self.calls != self._nth:
+                return real(*arguments, **options)
+            if name == "write":
+                real(arguments[0], arguments[1][: len(arguments[1]) // 2])
+            os.kill(os.getpid(), 9)
+            return None
+
+        return call
+
+
+def die_at_every_call(argv: list[str]) -> None:
+    """Until a command gets through."""
+    nth, code = 0, -9
+    while code == -9:
+        nth += 1
+        child = os.fork()
+        if child == 0:
+            whole_file.os = DyingSystem(nth)  # type: ignore[assignment]
+            os._exit(main(argv, os.environ, io.StringIO(), io.StringIO()))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(json.dumps(code), flush=True)  # noqa: T201
+        sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    die_at_every_call(sys.argv[1:])

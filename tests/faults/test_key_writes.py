@@ -1,0 +1,113 @@
+"""A process that dies at any call while it writes keys leaves every file whole, the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from keyring_core import Key
+from keyring_core.config import Settings, load_settings
+from tests.conftest import Cli
+from tests.keys import key_text, make_key
+
+pytestmark = [
+    pytest.mark.database,
+    pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning"),
+]
+
+ROOT = Path(__file__).parents[2]
+LEAST_CALLS = 10
+DOTENV = """# the keys
+export ENCRYPTION_KEY='{new}'  # why
+ENCRYPTION_PREVIOUS_KEYS="{old}"
+OTHER=1
+ENCRYPTION_STAGED_KEY={next}
+"""
+
+
+class Dotenv:
+    """All keys in one dotenv file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = [folder / ".env"]
+        keys = {"new": key_text("new"), "old": key_text("old"), "next": key_text("next")}
+        self.files[0].write_text(DOTENV.format(**keys))
+        self.environ: dict[str, str] = {}
+        self.options = ["--env-file", str(self.files[0])]
+
+    def settings(self) -> Settings:
+        from dotenv import dotenv_values
+
+        values = dotenv_values(self.files[0], interpolate=False)
+        return load_settings({name: value for name, value in values.items() if value is not None})
+
+
+class KeyFiles:
+    """Each variable in a file of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        names = {"ENCRYPTION_KEY": "new", "ENCRYPTION_PREVIOUS_KEYS": "old", "ENCRYPTION_STAGED_KEY": "next"}
+        self.files = [folder / name for name in names]
+        for path, label in zip(self.files, names.values(), strict=True):
+            path.write_text(f"# {label}\n{key_text(label)}\n")
+        self.environ = {f"{name}_FILE": str(folder / name) for name in names}
+        self.options: list[str] = []
+
+    def settings(self) -> Settings:
+        return load_settings(self.environ)
+
+
+Kind = Callable[[Path], Dotenv | KeyFiles]
+OLD, NEW, NEXT = make_key("old"), make_key("new"), make_key("next")
+
+
+@pytest.mark.parametrize("step", [("promote",), ("promote", OLD.id)], ids=["promote", "go-back"])
+@pytest.mark.parametrize("kind", [Dotenv, KeyFiles])
+def test_a_kill_at_any_call_leaves_whole_files_and_all_keys(
+    tmp_path: Path, cli: Cli, kind: Kind, step: tuple[str, ...]
+) -> None:
+    """R14: each file is the old or the new one, whole; every key is still there; the same command finishes it."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    reference = kind(kept)
+    old = [path.read_bytes() for path in reference.files]
+    assert cli("keys", *step, *reference.options, environ=reference.environ).code == 0
+    new, done = [path.read_bytes() for path in reference.files], reference.settings()
+    assert _keys(done) == {OLD, NEW, NEXT}
+    folder = tmp_path / "app"
+    folder.mkdir()
+    place = kind(folder)
+    command = [sys.executable, "-m", "tests.faults.dying_writer", "keys", *step, *place.options]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **place.environ}
+    kills = 0
+
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdin=-1, stdout=-1, text=True) as forks:
+        assert forks.stdin is not None
+        assert forks.stdout is not None
+        while line := forks.stdout.readline():
+            kills += line == "-9\n"
+            for path, before, afterwards in zip(place.files, old, new, strict=True):
+                if path.read_bytes() not in (before, afterwards):
+                    # Whole too, on its way from the one to the other.
+                    assert set(before.split()) | set(afterwards.split()) == set(path.read_bytes().split())
+            assert _keys(place.settings()) == {OLD, NEW, NEXT}
+            if [path.read_bytes() for path in place.files] != new:
+                assert cli("keys", *step, *place.options, environ=place.environ).code == 0
+            assert [path.read_bytes() for path in place.files] == new
+            assert place.settings() == done
+            assert sorted(folder.iterdir()) == sorted(place.files)
+            for path, before in zip(place.files, old, strict=True):
+                path.write_bytes(before)
+            forks.stdin.write("next\n")
+            forks.stdin.flush()
+
+    assert kills > LEAST_CALLS
+
+
+def _keys(settings: Settings) -> set[Key]:
+    return {settings.primary, *settings.previous, *([settings.staged] if settings.staged else [])}

@@ -1,0 +1,86 @@
+"""Pairs: a telling name in a text gives its value away, whatever the value's length, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from keyring_core.redaction import Redactor
+from keyring_core.redaction.names import _PAIRS, _WORDS
+
+# In text these are words of sentences and headers, which have shapes of their own, or give nothing but numbers.
+IN_DICTS_ONLY = {"authorization", "auth", "bearer", "cvv", "seed phrase"}
+NAMES = ["pass", *_WORDS, *(" ".join(pair) for pair in _PAIRS)]
+LONG = "aB3x" * 1500
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if {name, name.split()[-1]}.isdisjoint(IN_DICTS_ONLY)])
+@pytest.mark.parametrize("shape", ["{}='hunter22'", '{{"{}": "hunter22"}}', "app_{}=hunter22", "--x-{} hunter22"])
+def test_every_name_counts_in_text(name: str, shape: str) -> None:
+    """What announces a secret in a dict does so in a text."""
+    text = shape.format(name.replace(" ", "_"))
+
+    # "pass" counts by itself only.
+    assert "hunter22" not in Redactor().redact(text.replace("app_pass=", "pass=").replace("x-pass ", "pass "))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    ["access_token={}", "token: {}", "--token {}", "{{'credentials': '{}'}}", '{{"secret": "{}"}}', "pw=`{}`",
+     "['--password', '{}']", "<password>{}</password>", "ALTER USER bob PASSWORD '{}'", "Cookie: sid={}",
+     "secret='{}"],
+)  # fmt: skip
+def test_a_value_of_any_length_is_masked_to_its_end(shape: str) -> None:
+    """A long value leaves no rest, and the text behind it stays."""
+    end = "" if shape.endswith("'{}") else " kept"
+    shown = Redactor().redact(shape.format(LONG) + end)
+
+    assert "aB3x" not in shown
+    assert "REDACTED" in shown
+    assert shown.endswith(end)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["mysql", "--password", "dragonfly"], ["x", "--db-pw", "a dragonfly (b)", "-v"]],
+    ids=["word", "blanks"],
+)
+def test_arguments_in_text(arguments: list[str]) -> None:
+    """An argument list that became text, as in CalledProcessError, hides what follows a telling option."""
+    redactor = Redactor()
+    for text in (str(arguments), json.dumps(arguments), json.dumps(json.dumps(arguments)), repr(str(arguments))):
+        shown = redactor.redact(text)
+
+        assert "dragonfly" not in shown
+        assert arguments[1] in shown
+
+
+def test_quoted_arguments_of_a_shell() -> None:
+    """What a shell quotes behind a telling option is its value, blanks included."""
+    text = shlex.join(["mysql", "--password", "drag on fly", "--db-pw", "fire fly", "-v"])
+
+    assert Redactor().redact(text) == "mysql --password '[REDACTED:password]' --db-pw '[REDACTED:password]' -v"
+
+
+def test_a_list_of_names_is_no_argument_list() -> None:
+    """A name without dashes gives nothing away by standing before another one."""
+    text = "--sort: choose from 'user', 'password', 'token', 'key'"
+
+    assert Redactor().redact(text) is text
+
+
+@pytest.mark.parametrize("text", ["iban=DE8937", "Acct(iban='DE8937')", '{"userIban": "DE8937"}', "launch_code=DE8937"])
+def test_own_names_count_in_text(text: str) -> None:
+    """A service's own names are looked for in text as ours are."""
+    redactor = Redactor(names=["iban", "launchCode"])
+
+    assert "[REDACTED:value]" in redactor.redact(text)
+    assert Redactor().redact(text) is text
+
+
+@pytest.mark.parametrize("text", ["iban_country=DE8937", "code=DE8937", "ibanez='DE8937'"])
+def test_own_names_count_as_whole_words(text: str) -> None:
+    """A name that only holds an own name, or only its last word, gives nothing away."""
+    assert Redactor(names=["iban", "launch code"]).redact(text) is text

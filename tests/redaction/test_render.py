@@ -1,0 +1,70 @@
+"""JSON of events: what the stdlib writes, in one line, whatever the event holds. Colours hide nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from json import encoder
+
+import pytest
+import structlog
+from cryptography.fernet import Fernet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keyring_core.redaction import Redactor, render
+
+EVENTS = st.dictionaries(
+    st.text(),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+        max_leaves=20,
+    ),
+)
+
+
+@given(EVENTS)
+@settings(max_examples=50, deadline=None)
+def test_the_encoder_made_once_writes_what_the_stdlib_writes(event: dict[str, object]) -> None:
+    """An event's JSON is that of ``json.dumps``, though no encoder is made for it."""
+    assert render._encode(event) == json.dumps(event)
+
+
+def test_a_python_without_the_encoder_renders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the stdlib has no encoder in C, its own renders, and shows unknown objects by their repr."""
+    monkeypatch.setattr(encoder, "c_make_encoder", None)
+
+    assert render._encoder()({"event": "e", "kind": int}) == '{"event": "e", "kind": "<class \'int\'>"}'
+
+
+COLOURED: dict[str, Callable[[str], dict[str, object]]] = {
+    "text": lambda secret: {"event": f"got {secret}"},
+    "text alone": lambda secret: {"event": secret},
+    "field": lambda secret: {"event": "got", "aws": secret},
+    "key": lambda secret: {"event": "got", secret: 1},
+    "logger": lambda secret: {"event": "got", "logger": secret},
+}
+
+
+@pytest.mark.parametrize("secret", ["AKIAIOSFODNN7EXAMPLE", Fernet.generate_key().decode()], ids=["aws", "fernet"])
+@pytest.mark.parametrize("event", COLOURED.values(), ids=COLOURED)
+@pytest.mark.parametrize("own", [True, False], ids=["ours", "structlog's"])
+def test_a_colour_hides_no_shape(event: Callable[[str], dict[str, object]], secret: str, own: bool) -> None:
+    """On a terminal the letter that ends a colour stands right before a secret, which is masked all the same."""
+    colours = structlog.dev.ConsoleRenderer(colors=True)
+    renderer = (render.ConsoleRenderer if own else render.OtherRenderer)(Redactor(), colours)
+
+    shown = renderer(None, "info", event(secret))
+
+    assert "\x1b[" in shown
+    assert "[REDACTED:" in shown
+    assert secret not in shown
+
+
+@pytest.mark.parametrize("colour", ["\x1b[1;35m", "\x1b[m\x1b[K", "\\x1b[35m", "\\u001b[35m"])
+def test_a_colour_in_a_text_hides_no_shape(colour: str) -> None:
+    """Nor does a colour that came with the text, as it is or escaped; the colours stay."""
+    shown = Redactor().redact(f"{colour}AKIAIOSFODNN7EXAMPLE{colour} größe")
+
+    assert shown == f"{colour}[REDACTED:aws-key]{colour} größe"

@@ -1,0 +1,105 @@
+"""stdout and stderr behind a guard: what is no text, in parts, or in a forked child."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import secrets
+import threading
+
+import pytest
+
+from keyring_core.redaction import Redactor
+from keyring_core.redaction.streams import GuardedStream
+from tests.processes import in_a_fork
+
+SECRET = secrets.token_urlsafe(24)
+
+
+def guarded(encoding: str = "utf-8") -> tuple[GuardedStream, io.BytesIO]:
+    """A guarded stream, and what its bytes go to."""
+    raw = io.BytesIO()
+    return GuardedStream(io.TextIOWrapper(raw, encoding), Redactor([SECRET])), raw
+
+
+def test_bytes_that_are_no_text_stay_as_they_are() -> None:
+    """A gzip stream written to ``sys.stdout.buffer`` arrives unchanged, however it is cut."""
+    stream, raw = guarded()
+    data = gzip.compress(secrets.token_bytes(5000))
+
+    for start in range(0, len(data), 7):
+        stream.buffer.write(data[start : start + 7])
+    stream.flush()
+
+    assert raw.getvalue() == data
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_character_in_two_writes(flush: bool) -> None:
+    """A character whose bytes come in two writes arrives whole, also where a flush comes between."""
+    stream, raw = guarded()
+
+    stream.buffer.write(b"gr\xc3")
+    if flush:
+        stream.buffer.flush()
+    stream.buffer.write(b"\xb6\xc3\x9fe\n")
+    stream.buffer.flush()
+
+    assert raw.getvalue().decode() == "größe\n"
+
+
+def test_bytes_on_a_stream_of_ascii() -> None:
+    """Bytes do not go through the encoding of the text layer."""
+    stream, raw = guarded("ascii")
+
+    stream.buffer.write("größe\n".encode())
+    stream.flush()
+
+    assert raw.getvalue().decode() == "größe\n"
+
+
+def test_a_secret_in_bytes_is_masked() -> None:
+    """In one write, in two, in several lines at once, next to bytes that are no text."""
+    stream, raw = guarded()
+
+    stream.buffer.write(SECRET.encode()[:10])
+    stream.buffer.write(SECRET.encode()[10:] + b"\n")
+    stream.buffer.writelines([b"\xff ", SECRET.encode()])
+    stream.flush()
+
+    assert raw.getvalue().count(b"[REDACTED:secret]") == 2
+    assert SECRET.encode() not in raw.getvalue()
+
+
+def test_a_stream_without_bytes() -> None:
+    """A stream that has no binary side has none behind the guard either."""
+    assert not hasattr(GuardedStream(io.StringIO(), Redactor()), "buffer")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_writes_though_another_thread_was_writing() -> None:
+    """A child that is forked while another thread writes to the stream writes to it, too."""
+    writing, go_on = threading.Event(), threading.Event()
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            writing.set()
+            go_on.wait(30)
+            return super().write(text)
+
+    stream = GuardedStream(Slow(), Redactor())
+    thread = threading.Thread(target=stream.write, args=("parent\n",))
+    thread.start()
+    writing.wait(30)
+
+    def write() -> int:
+        go_on.set()
+        return stream.write("child\n")
+
+    written = in_a_fork(write)
+    go_on.set()
+    thread.join()
+
+    assert written

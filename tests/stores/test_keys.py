@@ -1,0 +1,178 @@
+"""Rows are named by keys of every kind: each is visited once, and each cell gets its own token."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from decimal import Decimal
+
+import pytest
+
+from tests.conftest import Cli
+from tests.databases import Database
+from tests.stores.tokens import make_tokens, prepare, report, rotate, secret_names, secrets_of
+
+pytestmark = pytest.mark.database
+
+INSTANTS = [datetime.datetime(2024, 2, 29, 12, 0, 0, part) for part in (0, 1, 2, 999_999)]
+AWARE = [instant.replace(tzinfo=datetime.UTC) for instant in INSTANTS]
+DAYS = [datetime.date(1, 1, 1), datetime.date(1969, 12, 31), datetime.date(2024, 2, 29), datetime.date(9999, 12, 31)]
+IDS = [uuid.UUID(int=number) for number in (0, 1, 2**64, 2**127, 2**128 - 1)]
+BIG = [-(2**63), -1, 0, 2**53, 2**53 + 1, 2**63 - 2, 2**63 - 1]
+DOUBLES = [-1.5, 0.1, 0.2, 0.1 + 0.2, 1e-300, 1e300, 1 / 3]
+TEXTS = ["", " ", "'", '"', "%", "%s", "a", "A", "é", "日本", ":x", "\\", "a,b", "{a}", "😀", "z"]
+DECIMALS = [Decimal(text) for text in ("-1.50", "0.00", "0.10", "12345678901234567.89")]
+
+CASES = {
+    "sqlite": {
+        "negative": ("INTEGER", BIG),
+        "text": ("TEXT", TEXTS),
+        "text ignoring case": ("TEXT COLLATE NOCASE", ["a", "B", "c", "Z"]),
+        "bytes": ("BLOB", [b"", b"\x00", b"\xff\xfe", b"a"]),
+        "float": ("REAL", DOUBLES),
+        "numeric": ("NUMERIC", [1, 2.5, 3, 4.25]),
+        "date": ("DATE", [str(day) for day in DAYS]),
+        "mixed": ("", [-1, 2.5, 2**53 + 1, "2", "a", "\u00e9", b"2", b"\xff"]),
+    },
+    "postgresql": {
+        "smallint": ("SMALLINT", [-3, 0, 7]),
+        "negative": ("BIGINT", BIG),
+        "text": ("TEXT", TEXTS),
+        "text of another collation": ('TEXT COLLATE "en_US.utf8"', TEXTS),
+        "varchar": ("VARCHAR(20)", TEXTS),
+        "char": ("CHAR(5)", ["a", "b", "bb", "é"]),
+        "uuid": ("UUID", IDS),
+        "bytes": ("BYTEA", [b"", b"\x00", b"\xff\xfe", b"a"]),
+        "numeric": ("NUMERIC(20, 2)", DECIMALS),
+        "beyond 2**63": ("NUMERIC", [Decimal(2**63 + number) for number in range(4)]),
+        "date": ("DATE", DAYS),
+        "timestamp": ("TIMESTAMP", INSTANTS),
+        "timestamptz": ("TIMESTAMPTZ", AWARE),
+        "double": ("DOUBLE PRECISION", DOUBLES),
+        "bool": ("BOOLEAN", [False, True]),
+        "enum": ("mood", ["sad", "happy", "calm"]),
+        "domain": ("shortname", ["a", "b", "c"]),
+        "inet": ("INET", ["10.0.0.1", "10.0.0.2", "::1"]),
+        "time": ("TIME", [datetime.time(0), datetime.time(1, 2, 3, 4)]),
+        "interval": ("INTERVAL", [datetime.timedelta(seconds=part) for part in (-1, 0, 86_401)]),
+    },
+    "mariadb": {
+        "tinyint": ("TINYINT", [-128, 0, 127]),
+        "negative": ("BIGINT", BIG),
+        "beyond 2**63": ("BIGINT UNSIGNED", [0, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1]),
+        "zerofill": ("INT(8) ZEROFILL", [1, 2, 30]),
+        "text ignoring case": ("VARCHAR(20)", ["", "a", "B", "c", "é", "%", "'", "\\", "日本", "😀"]),
+        "text": ("VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin", [*TEXTS, "x", "x "]),
+        "latin1 text": ("VARCHAR(20) CHARACTER SET latin1", ["a", "é", "ü", "z"]),
+        "char": ("CHAR(5)", ["a", "b", "bb", "é"]),
+        "uuid": ("UUID", [str(one) for one in IDS]),
+        "binary": ("BINARY(4)", [b"\x00\x00\x00\x00", b"\xff\xfe\x00\x01", b"abcd"]),
+        "varbinary": ("VARBINARY(9)", [b"", b"\x00", b"\xff\xfe", b"a", b"'"]),
+        "numeric": ("NUMERIC(20, 2)", DECIMALS),
+        "date": ("DATE", DAYS),
+        "datetime": ("DATETIME(6)", INSTANTS),
+        "double": ("DOUBLE", DOUBLES),
+        "year": ("YEAR", [1970, 1999, 2024]),
+        "inet6": ("INET6", ["::1", "::2", "::ffff:10.0.0.1"]),
+    },
+}
+"""Per database: the key column's type, and keys."""
+
+PER_KIND = [pytest.param(kind, name, id=f"{kind}-{name}") for kind, cases in CASES.items() for name in cases]
+
+
+@pytest.mark.parametrize(("database", "name"), PER_KIND, indirect=["database"])
+@pytest.mark.parametrize("batch", [2, 1000])
+def test_every_row_is_visited_once_whatever_its_key(database: Database, cli: Cli, name: str, batch: int) -> None:
+    """D14, D15: paging by any type of key, in any size of batch, skips no row and reads none twice."""
+    kind, keys = CASES[database.kind][name]
+    _make_types(database, name)
+    rows = [{"id": key, "token": token} for key, token in zip(keys, make_tokens(len(keys)), strict=True)]
+    prepare(database, f"CREATE TABLE creds (id {kind} PRIMARY KEY NOT NULL, token TEXT)", rows)
+    before = [row[0] for row in database.rows("SELECT id FROM creds ORDER BY id")]
+
+    ran = rotate(cli, database, "--batch-size", str(batch))
+
+    assert ran.code == 0, ran.out
+    assert report(ran)["scanned"] == report(ran)["rotated"] == len(keys)
+    assert [row[0] for row in database.rows("SELECT id FROM creds ORDER BY id")] == before
+    assert sorted(secrets_of(database.column().values())) == sorted(secret_names(len(keys)))
+
+
+@pytest.mark.parametrize(("database", "name"), PER_KIND, indirect=["database"])
+def test_a_report_names_a_row_by_its_key(database: Database, cli: Cli, name: str) -> None:
+    """D14: a key of any type is legible in the report, and fits JSON."""
+    kind, keys = CASES[database.kind][name]
+    _make_types(database, name)
+    prepare(
+        database,
+        f"CREATE TABLE creds (id {kind} PRIMARY KEY NOT NULL, token TEXT)",
+        [{"id": key, "token": "broken" * 20} for key in keys],
+    )
+
+    ran = cli("status", "--json", "--url", database.url, "--table", "creds", "--column", "token")
+
+    named = [entry["key"]["id"] for entry in report(ran)["problems"]]
+    assert len({str(key) for key in named}) == len(keys)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("name", ["enum", "domain", "uuid", "timestamptz"])
+def test_keys_go_back_as_they_were_read(database: Database, cli: Cli, name: str) -> None:
+    """D14: also row by row, where the column's type rules a batch out, no key is cast to a type that is not its own."""
+    kind, keys = CASES["postgresql"][name]
+    _make_types(database, name)
+    rows = [{"id": key, "token": token} for key, token in zip(keys, make_tokens(len(keys)), strict=True)]
+    prepare(database, f"CREATE TABLE creds (id {kind} PRIMARY KEY, token CHAR(200))", rows)
+
+    ran = rotate(cli, database, "--batch-size", "2")
+
+    assert (ran.code, report(ran)["rotated"]) == (0, len(keys))
+    assert sorted(secrets_of(database.column().values())) == secret_names(len(keys))
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_citext_is_text_that_ignores_case(database: Database, cli: Cli) -> None:
+    """D14, D35: as a key it is followed in its own order; as a token it is compared byte for byte."""
+    if database.rows("SELECT 1 FROM pg_extension WHERE extname = 'citext'"):
+        pytest.skip("the extension citext is in another schema of this database")
+    database.execute("CREATE EXTENSION citext", "CREATE TABLE creds (id CITEXT PRIMARY KEY, token CITEXT)")
+    keys = ["a", "B", "c", "D", "é"]
+    database.insert("creds", [{"id": key, "token": token} for key, token in zip(keys, make_tokens(5), strict=True)])
+
+    ran = rotate(cli, database, "--batch-size", "2")
+
+    assert (ran.code, report(ran)["rotated"]) == (0, 5)
+    assert secrets_of(database.column()[key] for key in keys) == secret_names(5)
+
+
+UNFIT = {
+    "postgresql": ["REAL", "INTEGER[]", "JSONB", "INT4RANGE"],
+    "mariadb": ["FLOAT", "ENUM('a', 'b')", "SET('a', 'b')", "BIT(8)"],
+}
+
+
+@pytest.mark.parametrize(
+    ("database", "kind"),
+    [pytest.param(name, kind, id=f"{name}-{kind}") for name, kinds in UNFIT.items() for kind in kinds],
+    indirect=["database"],
+)
+def test_a_key_that_cannot_be_followed_is_refused(database: Database, cli: Cli, kind: str) -> None:
+    """D14: a key that does not equal what was read of it, or sorts otherwise than it compares, is refused by name."""
+    database.execute(f"CREATE TABLE creds (id INTEGER, part {kind}, token TEXT, PRIMARY KEY (id, part))")
+
+    ran = rotate(cli, database)
+
+    assert ran.code == 2
+    assert "creds.token: key column part is a" in ran.err
+
+
+def _make_types(database: Database, name: str) -> None:
+    if name == "enum":
+        database.execute("CREATE TYPE mood AS ENUM ('sad', 'happy', 'calm')")
+    if name == "domain":
+        database.execute("CREATE DOMAIN shortname AS VARCHAR(9) CHECK (VALUE <> 'x')")
+    if name == "text of another collation" and not database.rows(
+        "SELECT 1 FROM pg_collation WHERE collname = 'en_US.utf8'"
+    ):
+        pytest.skip("the server has no collation en_US.utf8")

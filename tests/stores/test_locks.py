@@ -1,0 +1,318 @@
+"""Locks, deadlocks, lost connections and lost answers: tried again, or left for later; never done twice."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pymysql
+import pytest
+import sqlalchemy as sa
+
+from rotation.census import Change
+from rotation.stores import access, sqlite
+from rotation.stores.base import Written
+from rotation.stores.postgresql import PostgreSQL
+from rotation.stores.sql import SqlStore
+from rotation.work import passes
+from rotation.world import World
+from tests.conftest import Cli
+from tests.databases import Database
+from tests.stores.tokens import make_token, make_tokens, problems, report, rotate, secret_names, secrets_of
+
+pytestmark = pytest.mark.database
+
+
+@pytest.fixture(autouse=True)
+def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "wait", lambda self, seconds: None)
+
+
+@contextmanager
+def locking(database: Database, where: str) -> Iterator[None]:
+    """Another connection that holds rows of creds."""
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql(f"SELECT id FROM creds WHERE {where} FOR UPDATE").all()
+        yield
+        connection.rollback()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("writes", [True, False])
+def test_nothing_that_is_set_outlives_its_transaction(database: Database, writes: bool) -> None:
+    """A pooler such as PgBouncer hands the session to a service next."""
+    engine = sa.create_engine(database.url)
+    PostgreSQL().listen(engine, writes=writes)
+    query = "SELECT name FROM pg_settings WHERE source = 'session'"
+    with engine.begin() as connection:
+        inside = set(connection.scalars(sa.text(query)))
+    session = engine.raw_connection().driver_connection
+    assert session
+    session.autocommit = True
+    outside = session.execute(query).fetchall()
+    session.close()
+
+    assert inside >= {"lock_timeout", "enable_seqscan" if writes else "transaction_read_only"}
+    assert outside == []
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_row_that_is_left_locked_is_named_on_the_screen(
+    database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21: as every other problem, beside why the run stopped."""
+    monkeypatch.setattr(passes, "MAX_PASSES", 2)
+    database.make_creds(make_tokens(3))
+
+    with locking(database, "id = 2"):
+        ran = cli("run", "--url", database.url, "--table", "creds", "--column", "token")
+
+    assert "creds.token: 1 cell locked or rewritten in each of 2 passes" in ran.out
+    assert "creds.token, id=2: locked" in ran.out
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+@pytest.mark.parametrize("batch", ["13", "1000"])
+def test_a_locked_row_is_left_for_later(
+    database: Database, cli: Cli, batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21: a row that somebody holds is `locked`; the others are rotated in bounded time, and the next run has it."""
+    monkeypatch.setattr(passes, "MAX_PASSES", 2)
+    database.make_creds(make_tokens(40))
+
+    with locking(database, "id IN (7, 23)"):
+        ran = rotate(cli, database, "--batch-size", batch)
+
+    assert (ran.code, report(ran)["rotated"]) == (1, 38)
+    assert problems(ran) == [({"id": 7}, "locked"), ({"id": 23}, "locked")]
+    assert rotate(cli, database).code == 0
+    assert sorted(secrets_of(database.column().values())) == sorted(secret_names(40))
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_locked_table_ends_the_run(database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R21: where not even reading is possible, the run says so and exits 3."""
+    monkeypatch.setattr(access, "ATTEMPTS", 2)
+    database.make_creds(make_tokens(2))
+    lock = "LOCK TABLE creds IN ACCESS EXCLUSIVE MODE" if database.kind == "postgresql" else "LOCK TABLES creds WRITE"
+
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql(lock)
+        ran = rotate(cli, database)
+        connection.exec_driver_sql("ROLLBACK" if database.kind == "postgresql" else "UNLOCK TABLES")
+
+    assert ran.code == 3
+    assert "another transaction holds a lock" in ran.err
+    assert secrets_of(database.column().values(), "old") == secret_names(2)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_table_that_is_locked_for_a_moment_is_waited_for(database: Database, cli: Cli) -> None:
+    """R21: a lock that passes, such as a service's migration, costs a retry."""
+    database.make_creds(make_tokens(2))
+    connection = database.engine.connect()
+    connection.exec_driver_sql("LOCK TABLE creds IN ACCESS EXCLUSIVE MODE")
+    release = threading.Timer(1.3, connection.close)
+
+    release.start()
+    ran = rotate(cli, database)
+    release.join()
+
+    assert (ran.code, report(ran)["rotated"]) == (0, 2)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("how", ["IMMEDIATE", "EXCLUSIVE"])
+def test_a_locked_file_ends_the_run(database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """R23: a file that another process locks for longer than we wait: exit 3, `locked`, and its path."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    database.make_creds(make_tokens(2))
+
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql(f"BEGIN {how}")
+        ran = rotate(cli, database)
+        connection.exec_driver_sql("ROLLBACK")
+
+    assert ran.code == 3
+    assert "the database is locked by another process" in ran.err
+    assert str(database.engine.url.database) in ran.err
+    assert secrets_of(database.column().values(), "old") == secret_names(2)
+
+
+def _error(kind: str, *, sqlite: int, postgresql: str, mariadb: int) -> Exception:
+    if kind == "postgresql":
+        return psycopg.errors.lookup(postgresql)("injected")
+    if kind == "mariadb":
+        return pymysql.err.OperationalError(mariadb, "injected")
+    error = sqlite3.OperationalError("injected")
+    error.sqlite_errorcode = sqlite
+    return error
+
+
+PASSING = {
+    "deadlock": {"sqlite": 5, "postgresql": "40P01", "mariadb": 1213},
+    "serialization": {"sqlite": 517, "postgresql": "40001", "mariadb": 1020},
+    "shutdown": {"sqlite": 6, "postgresql": "57P01", "mariadb": 1053},
+    "cut": {"sqlite": 5, "postgresql": "08006", "mariadb": 2013},
+}
+
+
+@contextmanager
+def commits_fail(times: int, make_error: Callable[[], Exception]) -> Iterator[list[int]]:
+    """The first *times* COMMITs are done, and their answers lost."""
+    from sqlalchemy.engine.default import DefaultDialect
+
+    plain = DefaultDialect.do_commit
+    done: list[int] = []
+
+    def commit(dialect: Any, connection: Any) -> None:
+        plain(dialect, connection)
+        done.append(1)
+        if len(done) <= times:
+            raise make_error()
+
+    DefaultDialect.do_commit = commit  # type: ignore[method-assign]
+    try:
+        yield done
+    finally:
+        DefaultDialect.do_commit = plain  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("name", PASSING)
+@pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
+def test_a_lost_answer_to_commit_counts_once(database: Database, cli: Cli, name: str, key: str) -> None:
+    """R17: where the COMMIT was done and its answer lost, the retry finds its own tokens: done, once."""
+    database.execute(f"CREATE TABLE creds (id {key} PRIMARY KEY, token TEXT)")
+    database.insert("creds", [{"id": str(number), "token": token} for number, token in enumerate(make_tokens(5))])
+    error = PASSING[name]
+
+    with commits_fail(2, lambda: _error(database.kind, **error)):  # type: ignore[arg-type]
+        ran = rotate(cli, database)
+
+    found = report(ran)
+    assert (ran.code, found["rotated"], found["conflicts"]) == (0, 5, 0)
+    assert found["retries"] >= 1
+    assert sorted(secrets_of(database.column().values())) == secret_names(5)
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_connection_that_is_cut_is_made_again(database: Database, cli: Cli) -> None:
+    """R15: a connection that the server ends in the middle of a batch costs a retry, and no row."""
+    database.make_creds(make_tokens(9))
+    cut: list[int] = []
+
+    def kill(connection: Any, cursor: Any, statement: str, *_: object) -> None:
+        if statement.startswith("UPDATE") and len(cut) < 3:
+            cut.append(1)
+            raw = connection.connection.dbapi_connection
+            with database.engine.connect() as other:
+                if database.kind == "postgresql":
+                    other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": raw.info.backend_pid})
+                else:
+                    other.exec_driver_sql(f"KILL {raw.thread_id()}")
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", kill)
+    try:
+        ran = rotate(cli, database, "--batch-size", "3")
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", kill)
+
+    assert (ran.code, report(ran)["rotated"]) == (0, 9), ran.err
+    assert report(ran)["retries"] >= 2
+    assert sorted(secrets_of(database.column().values())) == secret_names(9)
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_real_deadlock_ends_well(database: Database, cli: Cli) -> None:
+    """R18: two transactions that wait for each other: one is undone by the server, and no row is lost."""
+    database.make_creds(make_tokens(2))
+    holding, done = threading.Event(), threading.Event()
+
+    def service() -> None:
+        with database.engine.connect() as connection:
+            connection.exec_driver_sql("UPDATE creds SET note = 'b' WHERE id = 2")
+            holding.set()
+            time.sleep(0.3)
+            try:
+                connection.exec_driver_sql("UPDATE creds SET note = 'a' WHERE id = 1")
+                connection.commit()
+            except sa.exc.OperationalError:
+                connection.rollback()
+        done.set()
+
+    thread = threading.Thread(target=service)
+    thread.start()
+    holding.wait(5)
+    ran = rotate(cli, database)
+    thread.join(10)
+
+    assert done.is_set()
+    assert (ran.code, report(ran)["rotated"]) == (0, 2)
+    assert secrets_of(database.column().values()) == secret_names(2)
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_snapshot_that_is_too_old_costs_a_retry(database: Database, cli: Cli, level: str) -> None:
+    """R19: where the database sees rows as they were at first, a batch that meets a newer one is done anew, whole."""
+    database.make_creds(make_tokens(3))
+    url = sa.make_url(database.url)
+    options = f"{url.query['options']} -cdefault_transaction_isolation={level.replace(' ', chr(92) + ' ')}"
+    database.url = url.update_query_dict({"options": options}).render_as_string(hide_password=False)
+
+    with database.engine.connect() as service:
+        service.exec_driver_sql("UPDATE creds SET note = 'seen' WHERE id = 2")
+        ended = threading.Thread(target=_commit_once_awaited, args=(database, service))
+        ended.start()
+        ran = rotate(cli, database)
+        ended.join()
+
+    assert (ran.code, report(ran)["rotated"]) == (0, 3), ran.err
+    assert report(ran)["retries"] >= 1
+    assert database.rows("SELECT note FROM creds WHERE id = 2") == [("seen",)]
+    assert secrets_of(database.column().values()) == secret_names(3)
+
+
+def _commit_once_awaited(database: Database, service: sa.Connection) -> None:
+    """Commits *service* when somebody waits for its lock: sooner, and that one's snapshot would not be too old."""
+    service_id = service.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE :service = ANY(pg_blocking_pids(pid))")
+    give_up = time.monotonic() + 20
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:
+        while not watcher.scalar(waiting, {"service": service_id}) and time.monotonic() < give_up:
+            time.sleep(0.02)
+    service.commit()
+
+
+@pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
+def test_a_service_wins(database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """R01 to R04, D16, D17: what a service does between our read and our write stays; the next pass has the rest."""
+    database.execute(f"CREATE TABLE creds (id {key} PRIMARY KEY, token TEXT, note TEXT)")
+    database.insert("creds", [{"id": str(n), "token": token, "note": ""} for n, token in enumerate(make_tokens(5))])
+    fresh = make_token("fresh", "new")
+    write = SqlStore.write
+
+    def write_late(store: SqlStore, changes: Sequence[Change]) -> Written:
+        monkeypatch.setattr(SqlStore, "write", write)
+        database.execute("UPDATE creds SET token = :fresh WHERE id = '1'", fresh=fresh)
+        database.execute("DELETE FROM creds WHERE id = '2'", "UPDATE creds SET id = '9' WHERE id = '3'")
+        database.execute("UPDATE creds SET note = 'seen' WHERE id = '4'")
+        database.insert("creds", [{"id": "-1", "token": make_token("behind"), "note": ""}])
+        return write(store, changes)
+
+    monkeypatch.setattr(SqlStore, "write", write_late)
+    ran = rotate(cli, database)
+
+    stored = {str(row): token for row, token in database.column().items()}
+    assert ran.code == 0, ran.out
+    assert stored["1"] == fresh
+    assert sorted(stored) == ["-1", "0", "1", "4", "9"]
+    found = secrets_of(stored[row] for row in ("-1", "0", "4", "9"))
+    assert found == ["behind", "secret 0", "secret 4", "secret 3"]
+    assert database.rows("SELECT note FROM creds WHERE id = '4'") == [("seen",)]

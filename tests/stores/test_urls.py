@@ -1,0 +1,241 @@
+"""The url of a target: what cannot work is refused in words that show no password."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from rotation.stores.dialect import Fault
+from rotation.stores.postgresql import PostgreSQL
+from tests.conftest import Cli, Ran
+from tests.databases import Database, mariadb_server, open_database, postgres_server
+from tests.stores.tokens import make_tokens, rotate, secret_names, secrets_of
+
+pytestmark = pytest.mark.database
+
+PASSWORD = "vT7qLm2xZr9KwP4s"
+
+
+def shows_password(ran: Ran) -> bool:
+    """Whether any eight characters of it stand in an output."""
+    runs = {PASSWORD[start : start + 8] for start in range(len(PASSWORD) - 7)}
+    return any(run in ran.out + ran.err for run in runs)
+
+
+BAD = {
+    "no scheme": f"user:{PASSWORD}@localhost/app",
+    "unknown scheme": f"oracle://user:{PASSWORD}@localhost/app",
+    "unknown driver": f"nosuch+driver://user:{PASSWORD}@localhost/app",
+    "port is text": f"postgresql://user:{PASSWORD}@localhost:port/app",
+    "port is the password": f"postgresql://user@localhost:{PASSWORD}/app",
+    "password with an at sign": f"postgresql://user:p@{PASSWORD}@127.0.0.1:1/app",
+    "port is too large": f"postgresql://user:{PASSWORD}@127.0.0.1:99999/app",
+    "blank": "  ",
+    "variable without a value": "$NO_SUCH_URL",
+    "sqlite without a file": "sqlite://",
+    "sqlite in memory": "sqlite:///:memory:",
+    "sqlite with a host": f"sqlite://user:{PASSWORD}@host/app.db",
+    "sqlite file that is not there": "sqlite:////no/such/file.db",
+    "postgresql option": f"postgresql://user:{PASSWORD}@localhost/app?nosuch={PASSWORD}",
+    "postgresql option of a wrong type": f"postgresql://user:{PASSWORD}@localhost/app?connect_timeout={PASSWORD}",
+    "postgresql option of the driver's own": f"postgresql://user:{PASSWORD}@localhost/app?row_factory={PASSWORD}",
+    "mariadb option": f"mysql://user:{PASSWORD}@localhost/app?nosuch={PASSWORD}",
+    "mariadb option of a wrong type": f"mysql://user:{PASSWORD}@localhost/app?read_timeout={PASSWORD}",
+    "mariadb port": f"mysql://user:{PASSWORD}@127.0.0.1:99999/app",
+}
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/usr/bin/setpriv").exists(), reason="root may look everywhere")
+def test_a_file_in_a_folder_that_is_closed_to_us_is_refused(tmp_path: Path, environ: dict[str, str]) -> None:
+    """C05: the error names the file, and with --json the document says the same."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    url = f"sqlite:///{closed}/app.db"
+    as_nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    argv = [sys.executable, "-m", "rotation", "status", "--json", "--url", url, "--table", "creds", "--column", "token"]
+    ran = subprocess.run([*as_nobody, *argv], env=os.environ | environ, capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, json.loads(ran.stdout)["complete"]) == (2, False)
+    assert f"SQLite file {closed}/app.db: Permission denied" in ran.stderr
+
+
+def test_a_name_that_is_too_long_is_refused(cli: Cli) -> None:
+    """C05: as any other file that cannot be looked at."""
+    ran = cli("run", "--url", f"sqlite:////tmp/{'x' * 300}", "--table", "creds", "--column", "token")
+
+    assert (ran.code, "File name too long" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("url", BAD.values(), ids=BAD.keys())
+def test_a_bad_url_is_refused(cli: Cli, url: str) -> None:
+    """C05: a url that cannot work ends with 2, and its password is shown by nobody."""
+    ran = cli("run", "--json", "--url", url, "--table", "creds", "--column", "token")
+
+    assert ran.code == 2, ran.err
+    assert "creds" in ran.err
+    assert not shows_password(ran)
+
+
+UNREACHABLE = {
+    "password with a slash": f"postgresql://user:p/{PASSWORD}@127.0.0.1:1/app",
+    "password with a slash after a number": f"mysql://user:12/{PASSWORD}@127.0.0.1:1/app",
+    "postgresql host": f"postgresql://user:{PASSWORD}@nosuch.invalid/app",
+    "postgresql port": f"postgresql://user:{PASSWORD}@127.0.0.1:1/app",
+    "postgresql password in the query": f"postgresql://127.0.0.1:1/app?user=u&password={PASSWORD}",
+    "mariadb host": f"mariadb://user:{PASSWORD}@nosuch.invalid/app",
+    "mariadb port": f"mysql+pymysql://user:{PASSWORD}@127.0.0.1:1/app",
+    "mariadb password in the query": f"mysql://127.0.0.1:1/app?password={PASSWORD}",
+}
+
+
+@pytest.mark.parametrize("url", UNREACHABLE.values(), ids=UNREACHABLE.keys())
+def test_a_server_that_is_not_there_ends_the_run(cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C05: a server that cannot be reached ends with 3; the driver's own words stay inside."""
+    monkeypatch.setattr("rotation.world.World.wait", lambda self, seconds: None)
+
+    ran = cli("run", "--json", "--url", url, "--table", "creds", "--column", "token")
+
+    assert ran.code == 3
+    assert not shows_password(ran)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_database_that_is_not_there_ends_the_run(cli: Cli, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C05: so does a database or a user that the server does not know."""
+    monkeypatch.setattr("rotation.world.World.wait", lambda self, seconds: None)
+    server = sa.make_url(postgres_server() if kind == "postgresql" else mariadb_server())
+    urls = [server.set(database="no_such_db"), server.set(username="no_such_user", password=PASSWORD)]
+
+    for url in urls:
+        text = url.render_as_string(hide_password=False)
+        ran = cli("run", "--json", "--url", text, "--table", "creds", "--column", "token")
+        assert ran.code == 3
+        assert not shows_password(ran)
+
+
+ANSWERS = {
+    "nothing": b"",
+    "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "an empty packet": b"\0\0\0\0",
+    "half a greeting": b"\3\0\0\0\x0a10",
+}
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
+def test_a_server_that_makes_no_sense_ends_the_run(
+    cli: Cli, scheme: str, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C05: whatever else listens at that port, a driver's surprise at it is no fault of the url: exit 3."""
+    monkeypatch.setattr("rotation.world.World.wait", lambda self, seconds: None)
+
+    with _listening(answer) as port:
+        url = f"{scheme}://user:{PASSWORD}@127.0.0.1:{port}/app"
+        ran = cli("run", "--json", "--url", url, "--table", "creds", "--column", "token")
+
+    assert ran.code == 3, ran.err
+    assert f"127.0.0.1:{port}" in ran.document["error"]
+    assert not shows_password(ran)
+
+
+@contextmanager
+def _listening(answer: bytes) -> Iterator[int]:
+    """The port of a server that says *answer* to each that comes, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stopping = threading.Event()
+
+        def serve() -> None:
+            while not stopping.is_set():
+                visitor, _ = server.accept()
+                with visitor:
+                    visitor.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = server.getsockname()[1]
+        try:
+            yield port
+        finally:
+            stopping.set()
+            socket.create_connection(("127.0.0.1", port)).close()
+            thread.join()
+
+
+FILES = ["a b.db", "a%20b.db", "100%.db", "a#b.db", "a?b.db", "été.db", "a'b.db", "a&mode=ro.db", "file.db"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_sqlite_file_of_any_name_is_opened(cli: Cli, tmp_path: Path, name: str) -> None:
+    """C05: blanks, percent signs and the like in a file's name are percent-encoded, as everywhere in a url."""
+    with open_database("sqlite", tmp_path) as database:
+        database.make_creds(make_tokens(2))
+        database.engine.dispose()
+        (tmp_path / "app.db").rename(tmp_path / name)
+        database.url = f"sqlite:///{tmp_path}/{quote(name)}"
+
+        ran = rotate(cli, database)
+        (tmp_path / name).rename(tmp_path / "app.db")
+
+        assert ran.code == 0, ran.err
+        assert secrets_of(database.column().values()) == secret_names(2)
+        assert [path.name for path in tmp_path.iterdir()] == ["app.db"], "no file is made"
+
+
+def test_a_file_that_is_no_database_ends_the_run(cli: Cli, tmp_path: Path) -> None:
+    """C05: a file of something else is called that."""
+    path = tmp_path / "notes.db"
+    path.write_text("no database, " * 100)
+
+    ran = cli("run", "--json", "--url", f"sqlite:///{path}", "--table", "creds", "--column", "token")
+
+    assert ran.code == 3
+    assert "not an SQLite database" in ran.err
+    assert str(path) in ran.err
+
+
+WHERE = ["note = 'note 1'", "note LIKE '%1'", "note <> ':x'", "note = 'note 1' OR note = 'it''s %s'"]
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_a_condition_chooses_rows(database: Database, cli: Cli, where: str) -> None:
+    """A condition may hold percent signs, colons and quotes."""
+    database.make_creds(make_tokens(2))
+    chosen = len(database.rows(f"SELECT id FROM creds WHERE {where.replace(':', chr(92) + ':')}"))
+
+    ran = rotate(cli, database, "--where", where)
+
+    assert ran.code == 0, ran.err
+    assert ran.document["targets"][0]["rotated"] == chosen > 0
+
+
+@pytest.mark.parametrize("where", ["nosuch > 1", "id =", "id = 1; DROP TABLE creds", "nosuch(id)", "", "  "])
+def test_a_condition_that_is_none_is_refused(database: Database, cli: Cli, where: str) -> None:
+    """A condition that the database does not take ends with 2."""
+    database.make_creds(make_tokens(2))
+
+    ran = rotate(cli, database, "--where", where)
+
+    assert ran.code == 2
+    assert "where" in ran.err
+    assert secrets_of(database.column().values(), "old") == secret_names(2)
+
+
+@pytest.mark.parametrize(("query", "seconds"), [("", "10"), ("?connect_timeout=60", "60")])
+def test_a_silent_server_is_waited_for_as_long_as_the_url_says(query: str, seconds: str) -> None:
+    """Ten seconds without a word of it; and such a server is tried again, since a failover may be under way."""
+    dialect = PostgreSQL()
+
+    assert dialect.prepare_url(sa.make_url(f"postgresql://db-1/app{query}")).query["connect_timeout"] == seconds
+    assert dialect.fault(psycopg.errors.ConnectionTimeout()) is Fault.PASSING

@@ -1,0 +1,191 @@
+"""What a batch of cells comes to."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from keyring_core import InvalidToken, Key, Keyring
+from rotation.census import KEPT_PROBLEMS, Counts, Row, sort_rows
+from tests.fakes import ISSUED_AT, token
+from tests.keys import key_text, mistyped
+from tests.test_tokens import seal
+
+CELLS = {
+    1: token("new"),
+    2: token("old"),
+    3: token("older"),
+    4: None,
+    5: "",
+    6: "hunter2",
+    7: token("old")[:60],
+    8: token("old") + token("old"),
+    9: token("unknown"),
+    10: token("staged"),
+    11: token("old").encode(),
+    12: 12345,
+}
+
+
+@pytest.fixture
+def keyring(new: Key, old: Key, older: Key, staged: Key) -> Keyring:
+    return Keyring(new, previous=[old, older], staged=staged)
+
+
+@pytest.fixture
+def staged() -> Key:
+    from tests.keys import make_key
+
+    return make_key("staged")
+
+
+def _rows() -> list[Row]:
+    return [Row((row,), cell) for row, cell in CELLS.items()]  # type: ignore[arg-type]
+
+
+def test_each_cell_is_counted_once(keyring: Keyring) -> None:
+    """Every cell but a NULL is current, planned, empty, plaintext, unreadable or a conflict."""
+    planned, counts = sort_rows(keyring, _rows())
+
+    assert counts.nulls == 1
+    assert counts.scanned == len(CELLS) - 1
+    assert (counts.current, len(planned), counts.empty, counts.plaintext) == (1, 3, 1, 2)
+    assert (counts.unreadable, counts.conflicts) == (3, 1)
+    assert [change.change.key for change in planned] == [(2,), (3,), (11,)]
+
+
+def test_a_dry_run_counts_what_a_run_would_rotate(keyring: Keyring) -> None:
+    """It plans nothing, and its counts are the run's."""
+    planned, counts = sort_rows(keyring, _rows(), dry_run=True)
+
+    assert planned == []
+    assert counts.rotated == 3
+
+
+def test_a_token_under_the_staged_key_is_left(keyring: Keyring, staged: Key) -> None:
+    """R06: away from the next key is the wrong way; the row is told, with the key's id."""
+    _, counts = sort_rows(keyring, _rows())
+
+    [problem] = [problem for problem in counts.problems if problem.category == "staged-key"]
+    assert problem.key == (10,)
+    assert staged.id in problem.detail
+
+
+def test_a_change_keeps_the_cells_type(keyring: Keyring) -> None:
+    """Text stays text and bytes stay bytes, or the comparison of the write would fail."""
+    planned, _ = sort_rows(keyring, _rows())
+
+    assert [type(plan.change.new) for plan in planned] == [str, str, bytes]
+
+
+def test_a_plan_knows_what_is_public_of_the_old_token(keyring: Keyring, old: Key) -> None:
+    """Its key's id, its time and its IV: enough to know the token again."""
+    planned, _ = sort_rows(keyring, _rows())
+
+    assert (planned[0].key_id, planned[0].issued, len(planned[0].iv)) == (old.id, ISSUED_AT, 16)
+
+
+def test_each_key_knows_its_oldest_and_youngest_token(keyring: Keyring, new: Key, old: Key, staged: Key) -> None:
+    """The exact times per key, whatever a run would do to the tokens; what no key opens is left out."""
+    times = {"new": [50, 2**64 - 1, 70], "old": [9, 8], "staged": [5], "unknown": [1]}
+    rows = [Row((label, time), token(label, issued_at=time)) for label, each in times.items() for time in each]
+    total = Counts()
+    for row in rows:
+        total.add(sort_rows(keyring, [row], dry_run=True).counts)
+
+    for counts in (sort_rows(keyring, rows, dry_run=True).counts, total):
+        assert counts.oldest == {new.id: 50, old.id: 8, staged.id: 5}
+        assert counts.youngest == {new.id: 2**64 - 1, old.id: 9, staged.id: 5}
+        assert counts.ages == {"1970-01": 5, "9999-12": 1}
+        assert counts.under == {new.id: 3, old.id: 2, staged.id: 1}
+
+
+def test_tokens_that_no_key_opens_leave_their_times(keyring: Keyring) -> None:
+    """The times of lost tokens are kept, up to a bound; a damaged text has none."""
+    total = Counts()
+    for time in (5, 9, 7, 8):
+        rows = [
+            Row(("x",), token("unknown", issued_at=time)),
+            Row(("y",), token("old")[:-4]),
+            Row(("z",), token("old")),
+        ]
+        total.add(sort_rows(keyring, rows).counts, keep=3)
+
+    assert total.lost == [5, 9, 7]
+
+
+def test_problems_come_in_the_order_of_the_rows(keyring: Keyring) -> None:
+    """Also where tokens of one length were looked at together, and one turned out damaged while it was rotated."""
+    cells = [token("old"), "hunter2", seal(b" " * 32, "old", ISSUED_AT), token("unknown"), token("old")[:60]]
+    rows = [Row((number,), cell) for number, cell in enumerate([*cells, token("old")])]
+    _, counts = sort_rows(keyring, rows)
+
+    categories = [(problem.key[0], problem.category) for problem in counts.problems]
+    assert categories == [(1, "plaintext"), (2, "damaged"), (3, "unknown-key"), (4, "truncated")]
+    assert (counts.plaintext, counts.unreadable) == (1, 3)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_a_mistyped_key_decrypts_is_not_believed(new: Key, dry_run: bool) -> None:
+    """K26: it signs as the right one does, and one in 256 of its tokens decrypts to something else; none is written."""
+    wrong = Keyring(new, previous=[mistyped(key_text("old"))])
+    opened = 0
+    for length in range(1, 21):
+        rows = [Row((number,), token("old", "x" * length)) for number in range(100)]
+        found = wrong.decrypt_many([str(row.value) for row in rows])
+        opened += sum(not isinstance(each, InvalidToken) for each in found)
+        planned, counts = sort_rows(wrong, rows, dry_run=dry_run)
+
+        assert (planned, counts.rotated, counts.unreadable) == ([], 0, 100)
+    assert 0 < opened < 50
+
+
+def test_a_mistyped_key_is_known_from_batch_to_batch(new: Key) -> None:
+    """K26: from the first token that does not decrypt on, a single one in a batch is not believed either."""
+    wrong, balance = Keyring(new, previous=[mistyped(key_text("old"))]), Counter[Key]()
+    cells = [token("old", f"secret {number}") for number in range(2000)]
+    begin = next(at for at, found in enumerate(wrong.decrypt_many(cells)) if isinstance(found, InvalidToken))
+    batches = [[Row((1,), token("new")), Row((2,), cell)] for cell in cells[begin:]]
+
+    assert [plan for rows in batches for plan in sort_rows(wrong, rows, balance=balance).planned] == []
+
+
+def test_a_damaged_token_does_not_outvote_the_batches_before_it(keyring: Keyring) -> None:
+    """A key most of whose tokens decrypt is the right one, also where two in one batch differ."""
+    balance = Counter[Key]()
+    sort_rows(keyring, [Row((1,), token("old"))], balance=balance)
+    rows = [Row((2,), seal(b" " * 32, "old", ISSUED_AT)), Row((3,), token("old"))]
+
+    assert len(sort_rows(keyring, rows, balance=balance).planned) == 1
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_damaged_token_hides_no_sound_one(keyring: Keyring, dry_run: bool) -> None:
+    """A key most of whose tokens decrypt is the right one, also where their lengths differ."""
+    cells = [seal(b" " * 32, "old", ISSUED_AT), token("old"), token("old", "a longer secret than that")]
+    planned, counts = sort_rows(keyring, [Row((row,), cell) for row, cell in enumerate(cells)], dry_run=dry_run)
+
+    assert (len(planned) + counts.rotated, counts.unreadable) == (2, 1)
+
+
+def test_no_problem_shows_its_cell(keyring: Keyring) -> None:
+    """A detail names the fault and holds nothing of the cell."""
+    _, counts = sort_rows(keyring, _rows())
+
+    shown = " ".join(problem.detail for problem in counts.problems)
+    assert len(counts.problems) == 6
+    assert "gAAAAA" not in shown
+    assert "hunter2" not in shown
+
+
+def test_a_targets_counts_keep_the_first_problems_and_the_number_of_all() -> None:
+    """Memory is bounded; the number is not."""
+    total, batch = Counts(), Counts()
+    for row in range(KEPT_PROBLEMS):
+        batch.note((row,), "truncated", "")
+    total.add(batch)
+    total.add(batch)
+
+    assert len(total.problems) == KEPT_PROBLEMS
+    assert total.categories["truncated"] == 2 * KEPT_PROBLEMS

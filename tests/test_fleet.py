@@ -1,0 +1,134 @@
+"""A service tells which keys it holds, at most once a minute, and never fails for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from freezegun import freeze_time
+from structlog.testing import capture_logs
+
+from keyring_core import Keyring
+from rotation import fleet
+from rotation.fleet import announce
+from rotation.ledger import InstanceRecord, Ledger
+from tests.databases import Database
+from tests.keys import make_key
+
+pytestmark = pytest.mark.database
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    fleet._last.clear()
+    monkeypatch.setenv("ROTATION_SERVICE", "billing")
+    monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
+    yield
+    fleet._last.clear()
+
+
+@pytest.fixture
+def ring() -> Keyring:
+    return Keyring(make_key("old"), previous=[make_key("older")], staged=make_key("new"))
+
+
+def instances(url: str) -> list[InstanceRecord]:
+    with Ledger.open(url) as ledger:
+        return ledger.instances(HOUR)
+
+
+def test_an_instance_tells_its_keys(database: Database, ring: Keyring) -> None:
+    """Name, service, key ids by state, and the time, through the service's own engine."""
+    assert announce(database.engine, keyring=ring)
+
+    [told] = instances(database.url)
+    old, older, new = (make_key(label).id for label in ("old", "older", "new"))
+    assert (told.service, told.primary, told.previous, told.staged) == ("billing", old, (older,), new)
+    assert told.instance.endswith(f":{os.getpid()}")
+
+
+def test_a_ledger_s_url_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ring: Keyring) -> None:
+    """Without an engine; and without the URL, too, it is logged and nothing else happens."""
+    with capture_logs() as logs:
+        assert not announce(keyring=ring)
+    assert "ROTATION_LEDGER_URL is not set" in logs[0]["reason"]
+    fleet._last.clear()
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    monkeypatch.setenv("ROTATION_LEDGER_URL", url)
+
+    assert announce(keyring=ring, instance="web-1")
+    assert [told.instance for told in instances(url)] == ["web-1"]
+
+
+def test_it_writes_once_a_minute(tmp_path: Path, ring: Keyring) -> None:
+    """However often it is called; the time is the clock's, in UTC."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+    with freeze_time("2026-01-03 12:00:00") as clock:
+        assert announce(engine, keyring=ring, instance="web-1")
+        clock.tick(59)
+        assert not announce(engine, keyring=ring, instance="web-1")
+        clock.tick(2)
+        assert announce(engine, keyring=ring, instance="web-1")
+
+        [told] = instances(str(engine.url))
+    engine.dispose()
+    assert told.seen.isoformat() == "2026-01-03T12:01:01+00:00"
+
+
+def test_threads_share_the_minute(tmp_path: Path, ring: Keyring) -> None:
+    """Eight that ask at once write once."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+    wrote: list[bool] = []
+    threads = [threading.Thread(target=lambda: wrote.append(announce(engine, keyring=ring))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    engine.dispose()
+
+    assert sorted(wrote) == [False] * 7 + [True]
+
+
+def test_a_ledger_that_fails_is_logged_and_not_asked_again_at_once(tmp_path: Path, ring: Keyring) -> None:
+    """No error reaches the service, whatever it is; the log says which ledger and why."""
+    (tmp_path / "app.db").write_bytes(b"no database" * 100)
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+    with capture_logs() as logs:
+        assert not announce(engine, keyring=ring)
+        assert not announce(engine, keyring=ring)
+        assert not announce("no engine", keyring=ring, instance="odd")  # type: ignore[arg-type]
+    engine.dispose()
+
+    first, second = logs
+    assert "not an SQLite database" in first["reason"]
+    assert second["error"] == "AttributeError"
+
+
+def test_a_service_without_the_extra_is_told_of_it(ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log says what to install."""
+    monkeypatch.setitem(sys.modules, "rotation.ledger", None)
+    with capture_logs() as logs:
+        assert not announce(keyring=ring)
+
+    assert "pip install 'keyring-core[rotate]'" in logs[0]["reason"]
+
+
+def test_a_fork_is_an_instance_of_its_own() -> None:
+    """It tells at once, though its parent did a moment ago, and though the parent's lock was held."""
+    fleet._last["web"] = 1e12
+    fleet._lock.acquire()
+    try:
+        fleet._start_anew()
+    finally:
+        if fleet._lock.locked():
+            fleet._lock.release()
+
+    assert fleet._due("web")
