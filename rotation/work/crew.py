@@ -34,8 +34,9 @@ class Crew(Protocol):
     def submit(self, bounds: Bounds) -> Future[RangeDone]:
         """Begins a range, or does it."""
 
-    def renew(self) -> bool:
-        """Takes new workers in place of those that died. Whether it could."""
+    @property
+    def renews_itself(self) -> bool:
+        """Whether new workers take the place of those that died."""
 
     def ask_to_stop(self) -> None:
         """Tells the workers to end after their batch."""
@@ -45,6 +46,8 @@ class Inline:
     """Does each range when it is submitted."""
 
     width = 1
+    renews_itself = False
+    """Nobody can have died."""
 
     def __init__(self, worker: RangeWorker, follow: Follow) -> None:
         self._worker, self._follow = worker, follow
@@ -54,10 +57,6 @@ class Inline:
         future: Future[RangeDone] = Future()
         future.set_result(self._worker.do(bounds, self._follow))
         return future
-
-    def renew(self) -> bool:
-        """Nobody can have died."""
-        return False
 
     def ask_to_stop(self) -> None:
         """Nobody is at work."""
@@ -102,12 +101,12 @@ def _in_order(crew: Crew, ranges: Iterator[Bounds], brake: Brake, waiting: deque
             log.warning("rotation.worker_died", times=deaths)
             if deaths > DEATHS:
                 raise StoreError("workers die, one after the other (out of memory?). What is done stays; run it again.")
-            if not crew.renew():
+            if not crew.renews_itself:
                 raise StoreError(
                     "workers died, and the executor takes no more work (out of memory, or is its cluster gone?). "
                     "What is done stays; run it again."
                 )
-            begun = [(each, old if _is_good(old) else crew.submit(each)) for each, old in waiting]
+            begun = [(each, crew.submit(each) if _has_died(old) else old) for each, old in waiting]
             waiting.clear()
             waiting.extend(begun)
             continue
@@ -140,7 +139,9 @@ def _await(future: Future[RangeDone], brake: Brake) -> None:
 
 
 def _has_died(future: Future[RangeDone]) -> bool:
-    """Whether a range came to nothing because of its worker, and not because of what the worker found."""
+    """Whether a range has come to nothing because of its worker, and not because of what the worker found."""
+    if not future.done():
+        return False
     if future.cancelled():
         return True
     error = future.exception()

@@ -78,6 +78,8 @@ class Hired:
         self._staff, self._target = staff, target
         # While one range is done the next one waits at hand.
         self.width = 2 * staff.workers
+        # Another executor than our own has seen to its workers itself, as long as it could.
+        self.renews_itself = isinstance(staff.executor, ProcessWorkers)
 
     def submit(self, bounds: Bounds) -> Future[RangeDone]:
         """A promise."""
@@ -86,11 +88,6 @@ class Hired:
         except (BrokenExecutor, CancelledError) as error:
             return _broken(error)
         return self._staff.submit(do_range, make_task(self._staff.setup, self._target, bounds))
-
-    def renew(self) -> bool:
-        """Our own processes can be replaced. Another executor sees to its workers itself."""
-        executor = self._staff.executor
-        return isinstance(executor, ProcessWorkers) and executor.renew()
 
     def ask_to_stop(self) -> None:
         """Ours end after the batch, others with the range, which is short."""

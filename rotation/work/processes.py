@@ -9,93 +9,107 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
-from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any, ParamSpec, TypeVar
+from multiprocessing.context import SpawnProcess
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from keyring_core import KeyringError
 from keyring_core.redaction import configure_logging
 from rotation.work import worker
 
 GRACE_SECONDS = 5.0
 """How long a worker that is to end may still take for its batch."""
-SEND_SECONDS = 0.2
-"""How long it takes at most to send a result."""
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_spawning = multiprocessing.get_context("spawn")
+"""Each process is started afresh: a fork would take locks and connections along."""
+
+
+@dataclass(frozen=True)
+class _Outcome(Generic[T]):
+    """What a worker sends back."""
+
+    result: T | None = None
+    error: BaseException | None = None
+
 
 class ProcessWorkers(Executor):
-    """A pool of processes that can be renewed, and that ends with this process, however that ends.
+    """Processes that end with this one, however that ends; a new one takes the place of one that died.
 
-    Each is started afresh: a fork would take locks and connections along.
+    Each has a thread here that hands it its work and waits for the result. They share nothing, so that a death can
+    neither break what others do nor leave a lock behind.
     """
 
     def __init__(self, count: int, *, log_level: int | str) -> None:
         """Starts none yet."""
-        self._count, self._log_level = count, log_level
-        self._max_workers = count
-        self._context = _Spawning()
+        self._max_workers, self._log_level = count, log_level
+        self._threads = ThreadPoolExecutor(count)
+        self._own = threading.local()
+        self._processes: list[SpawnProcess] = []
         # Whoever holds the other end knows by its end that the work has ended, or that we are dead.
-        self._held, self._leash = self._context.Pipe(duplex=False)
-        self._pool = self._make_pool()
+        self._held, self._leash = _spawning.Pipe(duplex=False)
+        self._hiring = threading.Lock()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Starts a process where there are fewer than wanted and none is idle. Raises BrokenProcessPool."""
-        fault: OSError
-        try:
-            return self._pool.submit(_work, fn, *args, **kwargs)
-        except OSError as error:
-            fault = error
-        # One that dies in this very moment, or the pool that learns of it, closes a pipe that we were to write to.
-        raise BrokenProcessPool(f"a worker died as it was given work ({type(fault).__name__})")
+        """Starts a process where there are fewer than wanted and none is idle.
 
-    def renew(self) -> bool:
-        """New processes in place of all; what these have begun and not finished is lost."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = self._make_pool()
-        return True
+        The future raises BrokenExecutor where the process dies; others go on.
+        """
+        return self._threads.submit(self._give, fn, args, kwargs)
 
     def ask_to_stop(self) -> None:
         """Each ends its range after the present batch; none can be used any more."""
-        self._leash.close()
+        with self._hiring:
+            self._leash.close()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - Executor's
         """Ends all processes, within GRACE_SECONDS."""
-        self._leash.close()
-        self._pool.shutdown(wait=False, cancel_futures=cancel_futures)
+        self._threads.shutdown(wait=False, cancel_futures=cancel_futures)
+        self.ask_to_stop()
         end = time.monotonic() + (GRACE_SECONDS if wait else 0)
-        for process in self._context.made:
-            if process.pid is None:
-                continue
+        for process in self._processes:
             process.join(max(0.0, end - time.monotonic()))
             process.kill()
         self._held.close()
 
-    def _make_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self._count, self._context, initializer=_begin, initargs=(self._held, self._log_level)
-        )
+    def _give(self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        """What this thread's process makes of it."""
+        line: Connection | None = getattr(self._own, "line", None)
+        outcome: _Outcome[T] | None = None
+        with suppress(EOFError, OSError):
+            line = line or self._hire()
+            line.send((fn, args, kwargs))
+            outcome = line.recv()
+        self._own.line = line if outcome else None
+        if outcome is None:
+            # It died, or could not begin.
+            raise BrokenExecutor("a worker died")
+        if outcome.error:
+            raise outcome.error
+        return cast("T", outcome.result)
 
-
-class _Spawning(SpawnContext):
-    """Knows the processes that it made, which a pool keeps to itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.made: list[SpawnProcess] = []
-
-    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802 - as there
-        """A process."""
-        process = _Process(*args, **kwargs)
-        self.made.append(process)
-        return process
+    def _hire(self) -> Connection:
+        """A new process's line."""
+        with self._hiring:
+            if self._leash.closed:
+                raise BrokenExecutor("the workers were asked to stop")
+            ours, theirs = _spawning.Pipe()
+            process = _Process(target=_serve, args=(self._held, theirs, self._log_level))
+            process.start()
+            # With it the process alone holds that end, and its death ends the line.
+            theirs.close()
+            self._processes.append(process)
+            return ours
 
 
 class _Process(SpawnProcess):
@@ -109,16 +123,11 @@ class _Process(SpawnProcess):
 
 
 _busy = threading.Lock()
-"""Held while this process does a range."""
+"""Held while this process does a range and tells its result."""
 
 
-def _work(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    with _busy:
-        return fn(*args, **kwargs)
-
-
-def _begin(leash: Connection, log_level: int | str) -> None:
-    """Makes this process a worker."""
+def _serve(leash: Connection, line: Connection, log_level: int | str) -> None:
+    """Makes this process a worker, until the leash is let go."""
     configure_logging(stream=sys.stderr, level=log_level, guard_stdio=True)
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
@@ -127,6 +136,33 @@ def _begin(leash: Connection, log_level: int | str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_end, daemon=True).start())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_watch, args=(leash,), daemon=True).start()
+    while line in wait_for([line, leash]):
+        try:
+            fn, args, kwargs = line.recv()
+        except EOFError:
+            return
+        with _busy:
+            _answer(line, _work(fn, args, kwargs))
+
+
+def _work(fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Outcome[T]:
+    try:
+        return _Outcome(fn(*args, **kwargs))
+    except BaseException as error:
+        if not isinstance(error, KeyringError):
+            # A traceback does not travel.
+            error.add_note(f"in a worker: {traceback.format_exc()}")
+        return _Outcome(error=error)
+
+
+def _answer(line: Connection, outcome: _Outcome[Any]) -> None:
+    try:
+        line.send(outcome)
+    except OSError:
+        # Whoever asked is gone, and the leash tells.
+        return
+    except Exception as error:
+        line.send(_Outcome(error=TypeError(f"a worker's result cannot travel ({type(error).__name__})")))
 
 
 def _watch(leash: Connection) -> None:
@@ -141,6 +177,5 @@ def _watch(leash: Connection) -> None:
 def _end() -> None:
     """Ends this process after its batch, within GRACE_SECONDS. What is not committed then is rolled back."""
     worker.process.stopping = True
-    if _busy.acquire(timeout=GRACE_SECONDS):
-        time.sleep(SEND_SECONDS)
+    _busy.acquire(timeout=GRACE_SECONDS)
     os._exit(1)
