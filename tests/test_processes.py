@@ -31,9 +31,9 @@ def workers() -> Iterator[ProcessWorkers]:
 
 def test_deaths_leave_no_call_without_an_answer(workers: ProcessWorkers) -> None:
     """R10: however many die while others are being started: whoever waits for one of them is told."""
-    deaths, calls = zip(*((workers.submit(_die), workers.submit(os.getpid)) for _ in range(20)), strict=True)
+    deaths, calls = zip(*((workers.submit(_die), workers.submit(os.getpid)) for _ in range(8)), strict=True)
 
-    assert [type(each.exception(SECONDS)) for each in deaths] == [BrokenExecutor] * 20
+    assert [type(each.exception(SECONDS)) for each in deaths] == [BrokenExecutor] * 8
     assert all(each.result(SECONDS) for each in calls)
 
 
