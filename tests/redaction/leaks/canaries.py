@@ -130,6 +130,8 @@ def _key_needles(raw: bytes) -> Iterator[tuple[str, str]]:
     for part in (raw[:16], raw[16:]):
         yield "bytes", repr(part)[2:-1]
         yield "bytes in JSON", json.dumps(repr(part)[2:-1])[1:-1]
+        # It escapes an apostrophe that stands between quotation marks.
+        yield "a bytearray", repr(bytearray(part)).removeprefix("bytearray(b")[1:-2]
         yield "hex", part.hex()
         yield "base64 of a half", base64.b64encode(part).decode()[:20]
         yield "numbers", ", ".join(map(str, part))
