@@ -133,12 +133,12 @@ def test_no_transaction_reads_first_and_writes_later(table: Database, keyring: K
 
 def test_a_stop_ends_a_run_between_two_batches(table: Database, keyring: Keyring) -> None:
     """R11: what is done stays and is counted, the rest is as it was, and running again finishes it."""
-    looks: list[float] = []
+    rests: list[float] = []
 
     def stop_later(seconds: float) -> None:
-        # The first seven are those of the look for a missing key.
-        looks.extend([] if seconds else [seconds])
-        if len(looks) > 9:
+        # It rests behind each batch that wrote.
+        rests.extend([seconds] if seconds else [])
+        if len(rests) > 2:
             raise StoppedError("stopped on request")
 
     report = _rotate(table, keyring, Options(batch_rows=100, brake=Brake(stop_later)))
@@ -154,11 +154,12 @@ def test_a_run_that_is_cut_short_later_tells_its_last_whole_pass(keyring: Keyrin
     """R15: what the first pass rotated is not forgotten because the second one failed."""
 
     def fail_in_the_second_pass(store: MemoryStore) -> None:
-        if store.reads == 7:
+        # Six reads look for a missing key, and six are the first pass.
+        if store.reads == 15:
             raise StoreError("the connection was lost")
 
     store = MemoryStore({row: token("old") for row in range(5)}, between=fail_in_the_second_pass)
-    report = run(store, keyring, Options(batch_rows=3))
+    report = run(store, keyring, Options(batch_rows=1))
 
     [target] = report.targets
     assert (report.exit_code, target.passes, target.counts.rotated) == (3, 1, 5)
