@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import os
-import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,6 +25,7 @@ from rotation.work.ranges import Bounds, Options
 from rotation.work.worker import do_range, make_setup, make_task, report_for_duty
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token
+from tests.processes import die
 
 pytestmark = pytest.mark.database
 
@@ -180,14 +179,14 @@ class _Mortal(ProcessWorkers):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Counts."""
         self.calls += 1
-        return super().submit(_die) if self.calls - 1 == self._fatal else super().submit(fn, *args, **kwargs)
+        return super().submit(die) if self.calls - 1 == self._fatal else super().submit(fn, *args, **kwargs)
 
 
 class _Fatal(_Around):
     """The second range kills its worker."""
 
     def submit_range(self, inner: Executor, fn: Callable[..., Any], task: object) -> Future[Any]:
-        return inner.submit(_die) if self._ranges == 2 else inner.submit(fn, task)
+        return inner.submit(die) if self._ranges == 2 else inner.submit(fn, task)
 
 
 class _Late(_Around):
@@ -214,10 +213,6 @@ class _Refusing(_Around):
         refused: Future[Any] = Future()
         refused.set_exception(self._error)
         return refused
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _run(database: Database, keyring: Keyring, executor: Executor | None) -> Report:

@@ -14,7 +14,7 @@ import pytest
 
 from keyring_core import KeyConfigError
 from rotation.work.processes import ProcessWorkers
-from tests.processes import is_alive, until
+from tests.processes import die, is_alive, until
 
 SECONDS = 20.0
 """For a busy machine; each of these takes one or two."""
@@ -31,7 +31,7 @@ def workers() -> Iterator[ProcessWorkers]:
 
 def test_deaths_leave_no_call_without_an_answer(workers: ProcessWorkers) -> None:
     """R10: however many die while others are being started: whoever waits for one of them is told."""
-    deaths, calls = zip(*((workers.submit(_die), workers.submit(os.getpid)) for _ in range(8)), strict=True)
+    deaths, calls = zip(*((workers.submit(die), workers.submit(os.getpid)) for _ in range(8)), strict=True)
 
     assert [type(each.exception(SECONDS)) for each in deaths] == [BrokenExecutor] * 8
     assert all(each.result(SECONDS) for each in calls)
@@ -42,7 +42,7 @@ def test_a_death_is_that_of_one_call(workers: ProcessWorkers, tmp_path: Path) ->
     begun, end = tmp_path / "begun", tmp_path / "end"
     other = workers.submit(_wait_for, begun, end)
     until(begun.exists)
-    death = workers.submit(_die)
+    death = workers.submit(die)
     assert isinstance(death.exception(SECONDS), BrokenExecutor)
     end.touch()
 
@@ -120,10 +120,6 @@ def test_a_result_that_cannot_travel_is_an_error(workers: ProcessWorkers) -> Non
     """Of that call alone."""
     assert "cannot travel (TypeError)" in str(workers.submit(threading.Lock).exception(SECONDS))
     assert workers.submit(os.getpid).result(SECONDS)
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _fail() -> None:

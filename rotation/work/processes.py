@@ -94,7 +94,7 @@ class ProcessWorkers(Executor):
         if outcome is None:
             # It died, or could not begin.
             raise BrokenExecutor("a worker died")
-        if outcome.error:
+        if outcome.error is not None:
             raise outcome.error
         return cast("T", outcome.result)
 
