@@ -316,3 +316,28 @@ def test_a_service_wins(database: Database, cli: Cli, monkeypatch: pytest.Monkey
     found = secrets_of(stored[row] for row in ("-1", "0", "4", "9"))
     assert found == ["behind", "secret 0", "secret 4", "secret 3"]
     assert database.rows("SELECT note FROM creds WHERE id = '4'") == [("seen",)]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_service_wins_where_the_key_is_not_utf8(
+    database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R01, D09: such a row is written by a statement of its own, which compares the cell as well."""
+    database.execute("CREATE TABLE creds (id TEXT PRIMARY KEY, token TEXT)")
+    for key, text in (("ff41", "rewritten"), ("ff42", "left alone")):
+        database.execute(f"INSERT INTO creds VALUES (CAST(X'{key}' AS TEXT), :token)", token=make_token(text))
+    fresh = make_token("fresh", "new")
+    write = SqlStore.write
+
+    def write_late(store: SqlStore, changes: Sequence[Change]) -> Written:
+        monkeypatch.setattr(SqlStore, "write", write)
+        database.execute("UPDATE creds SET token = :fresh WHERE hex(id) = 'FF41'", fresh=fresh)
+        return write(store, changes)
+
+    monkeypatch.setattr(SqlStore, "write", write_late)
+    ran = rotate(cli, database)
+
+    stored = dict(database.rows("SELECT hex(id), token FROM creds"))
+    assert ran.code == 0, ran.out
+    assert stored["FF41"] == fresh
+    assert secrets_of([stored["FF42"]]) == ["left alone"]
