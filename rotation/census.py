@@ -22,7 +22,7 @@ KEPT_PROBLEMS = 1000
 
 PARTS = ("scanned", "rotated", "current", "empty", "plaintext", "unreadable", "conflicts")
 """The fields of Counts that make up a report: all cells, then the parts that they come to."""
-NUMBERS = (*PARTS, "nulls", "nested", "unbound")
+NUMBERS = (*PARTS, "nulls", "nested", "suspects", "unbound")
 """Those that simply add up."""
 
 RowKey = tuple[Any, ...]
@@ -73,7 +73,11 @@ class Counts:
     ages: Counter[str] = field(default_factory=Counter)
     """Tokens per month of issue, such as "2026-01"; nine hours off at most."""
     nested: int = 0
-    """Tokens that decrypt to another token; a dry run alone looks."""
+    """Tokens whose plaintext holds another token; a dry run alone looks."""
+    inner: Counter[str] = field(default_factory=Counter)
+    """Tokens per key id that are part of something else: of a longer text, of another encoding, of another token."""
+    suspects: int = 0
+    """Plaintext cells that are long enough to hold a token in a form that is not looked for."""
     unbound: int = 0
     """Tokens that are to be bound to the target's context and are not yet; a dry run alone counts them."""
     lost: list[int] = field(default_factory=list)
@@ -102,6 +106,7 @@ class Counts:
         for name in NUMBERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.under.update(other.under)
+        self.inner.update(other.inner)
         for key_id, oldest in other.oldest.items():
             self._date(key_id, oldest, other.youngest[key_id])
         self.ages.update(other.ages)

@@ -133,6 +133,8 @@ class Discovery:
     """Those of the remarks that say that rows may be hidden from us."""
     unseen: list[Remark] = field(default_factory=list)
     """Tables that could not be looked at, and why."""
+    beyond: list[Remark] = field(default_factory=list)
+    """What lies outside of what can be looked at, by name: other databases, other kinds of columns, cells too large."""
 
     @property
     def unnamed(self) -> list[TokenColumn]:

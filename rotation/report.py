@@ -47,6 +47,8 @@ class TargetReport:
             "youngest": counts.youngest,
             "ages": dict(sorted(counts.ages.items())),
             "nested": counts.nested,
+            "inner": dict(counts.inner),
+            "suspects": counts.suspects,
             "unbound": counts.unbound,
             "passes": self.passes,
             "seconds": round(self.seconds, 3),

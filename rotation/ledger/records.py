@@ -77,8 +77,16 @@ class CensusRecord:
     unreadable: int = 0
     conflicts: int = 0
     nulls: int = 0
+    nested: int = 0
+    """Tokens whose plaintext holds another token."""
+    suspects: int = 0
+    """Plaintext cells that are long enough to hold a token in a form that is not looked for."""
     under: dict[str, int] = field(default_factory=dict)
     """Tokens per key id."""
+    inner: dict[str, int] = field(default_factory=dict)
+    """Tokens per key id that are part of something else."""
+    categories: dict[str, int] = field(default_factory=dict)
+    """Problems per category, all of them."""
     oldest: dict[str, int] = field(default_factory=dict)
     youngest: dict[str, int] = field(default_factory=dict)
     """The first and the last time of a token, per key id."""
