@@ -126,7 +126,7 @@ class Counts:
     @property
     def complete(self) -> bool:
         """Whether nothing is left to do or to look at, once what is counted as rotated is written."""
-        return not (self.plaintext or self.unreadable or self.conflicts)
+        return not (self.plaintext or self.unreadable or self.conflicts or self.nested)
 
 
 class Planned(NamedTuple):

@@ -46,6 +46,8 @@ class TokenColumn:
     """Cells that hold a token among other text, such as JSON."""
     under: Counter[str] = field(default_factory=Counter)
     """Tokens per key of ours, embedded ones included."""
+    inner: Counter[str] = field(default_factory=Counter)
+    """Those of them that are part of something else."""
     unknown: int = 0
     """Tokens that no key of ours opens."""
     large: int = 0

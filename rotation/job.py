@@ -50,7 +50,8 @@ def rotate(  # noqa: PLR0913 - what a run consists of
             store = open_store(target)
             closing.callback(store.close)
             stores.append(store)
-            report.targets.append(TargetReport(target, store.key_names(), warnings=store.warnings()))
+            part = TargetReport(target, store.key_names(), identity=store.identity(), warnings=store.warnings())
+            report.targets.append(part)
         if not options.dry_run:
             # The report has them, too; but then it is too late to stop.
             for warning in (warning for part in report.targets for warning in part.warnings):

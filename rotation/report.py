@@ -28,6 +28,8 @@ class TargetReport:
     """Whether most of its first tokens did not open, so that nothing was written."""
     interrupted: bool = False
     """Whether it stopped for a database error or on request, so that running again goes on."""
+    identity: str = ""
+    """Which table of which server it is; empty where the database does not tell."""
 
     @property
     def complete(self) -> bool:

@@ -35,6 +35,8 @@ class Target:
     """The use that its tokens are bound to; tokens that are not yet are moved."""
     written: str = field(default="", repr=False, compare=False)
     """The url as it was written, such as `$DATABASE_URL`."""
+    listed: bool = field(default=False, compare=False)
+    """Whether rotation.toml names it, and not the command line."""
 
     def keyring(self, keyring: Keyring) -> Keyring:
         """*keyring* as it is to be used here: every token it has to move is under a key that is not its primary."""
@@ -81,7 +83,9 @@ def load_targets(path: Path, environ: Mapping[str, str]) -> list[Target]:
     """
     file = _read(path)
     targets = [
-        target for entry in file.target for target in make_targets(**msgspec.structs.asdict(entry), environ=environ)
+        replace(target, listed=True)
+        for entry in file.target
+        for target in make_targets(**msgspec.structs.asdict(entry), environ=environ)
     ]
     if not targets:
         raise UsageError(
@@ -130,6 +134,14 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
 def without_repeats(targets: Iterable[Target]) -> list[Target]:
     """*targets* in their order, each column once for each `where` and context."""
     return list({(*_place(target), target.context): target for target in targets}.values())
+
+
+def columns_of(targets: Sequence[Target]) -> str:
+    """What a report is about: `the 2 columns named in rotation.toml`."""
+    number = len({(target.url, target.label) for target in targets})
+    named = "named in rotation.toml" if all(target.listed for target in targets) else "named on the command line"
+    rows = " (only the rows of their `where`)" if any(target.where for target in targets) else ""
+    return f"{'the column' if number == 1 else f'the {number:,} columns'} {named}{rows}"
 
 
 def _place(target: Target) -> tuple[str | None, ...]:

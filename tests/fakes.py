@@ -45,6 +45,9 @@ class MemoryStore:
     def warnings(self) -> list[str]:
         return self.cautions
 
+    def identity(self) -> str:
+        return ""
+
     def size(self) -> int:
         return len(self.cells)
 

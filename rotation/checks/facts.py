@@ -10,8 +10,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
+from rotation.ledger.unexplained import unexplained
+from rotation.retirement import Evidence
 
 if TYPE_CHECKING:
+    from rotation.discover import Discovery
     from rotation.ledger import CensusRecord, InstanceRecord, KeyRecord, RunRecord
 
 
@@ -78,6 +81,14 @@ class Facts:
     unnamed: tuple[str, ...] = ()
     """Columns that hold tokens and that no target names."""
     unnamed_fault: str | None = None
+    search: Discovery | None = None
+    """The search that found them; None where none was made."""
+    partial: bool = False
+    """Whether some target leaves rows out by its `where`."""
+    counted: datetime | None = None
+    """When the targets were counted, where that is not now."""
+    known: tuple[CensusRecord, ...] = ()
+    """The last census of each place that the ledger knows."""
 
     @cached_property
     def own(self) -> Mapping[str, KeyRecord]:
@@ -88,6 +99,26 @@ class Facts:
     def under(self) -> Counter[str]:
         """Tokens per key id, in all targets."""
         return sum((Counter(target.census.under) for target in self.targets), Counter())
+
+    def evidence(self, key_id: str) -> Evidence:
+        """All that is known here for and against retiring a key."""
+        censuses = [target.census for target in self.targets]
+        record = self.own.get(self.primary or "")
+        return Evidence(
+            key_id=key_id,
+            primary=self.primary or "",
+            censuses=[(target.label, target.census) for target in self.targets],
+            previous=self.ids(KeyState.PREVIOUS),
+            unread=self.unreached,
+            sampled=self.sample is not None,
+            since=self.counted,
+            promoted=record.promoted if record else None,
+            partial=self.partial,
+            search=self.search,
+            search_fault=self.unnamed_fault,
+            unexplained=tuple(unexplained(key_id, censuses, self.known, self.service)),
+            fleet=self.instances,
+        )
 
     def ids(self, state: KeyState) -> list[str]:
         """The ids of the keys in that state."""

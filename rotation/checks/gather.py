@@ -14,11 +14,12 @@ from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
 from rotation.checks.book import Book, Entries
 from rotation.checks.facts import Facts, KeyFile, TargetFacts
-from rotation.discover import discover, places_of
+from rotation.discover import Discovery, discover, places_of
 from rotation.errors import StoppedError
 from rotation.ledger import utc_now
 from rotation.ledger.census_record import census_record
 from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, CensusRecord
+from rotation.ledger.unexplained import carried
 from rotation.report import TargetReport
 from rotation.stores.survey import Survey
 from rotation.targets import Target
@@ -96,12 +97,22 @@ def look_around(  # noqa: PLR0913 - what a look stands on
             unreached[title] = report
             continue
         census = census_record(report, keyring.primary.id, facts.service, utc_now(), sampled=sample is not None)
+        census = carried(census, entries.censuses)
         before = next((each for each in entries.checked if each.place == census.place), None)
         counts = report.counts
         unopened = counts.categories[UndecryptableToken.category]
         seen.append(TargetFacts(census, before, counts.nested, unopened, tuple(counts.lost), title))
-    unnamed, fault = _find_unnamed(targets, keyring, open_survey)
-    return replace(facts, targets=tuple(seen), unreached=unreached, sample=sample, unnamed=unnamed, unnamed_fault=fault)
+    search, fault = _search(targets, keyring, open_survey)
+    return replace(
+        facts,
+        targets=tuple(seen),
+        unreached=unreached,
+        sample=sample,
+        unnamed=tuple(column.label for column in search.unnamed) if search else (),
+        unnamed_fault=fault,
+        search=search,
+        partial=any(target.where for target in targets),
+    )
 
 
 def kept(facts: Facts) -> Iterator[CensusRecord]:
@@ -129,6 +140,7 @@ def gather(book: Book, keys: Keys, files: Iterable[KeyFile]) -> Facts:
         runs=entries.runs,
         instances=entries.instances,
         latest=entries.latest,
+        known=entries.censuses,
     )
 
 
@@ -143,10 +155,10 @@ def _look_at(target: Target, keyring: Keyring, look: Look) -> TargetReport | str
     return report if report.stopped is None else report.stopped
 
 
-def _find_unnamed(
+def _search(
     targets: Sequence[Target], keyring: Keyring, open_survey: Callable[[str], Survey]
-) -> tuple[tuple[str, ...], str | None]:
-    """The columns that hold tokens and that no target names, from a sample of each table; and what was not looked at.
+) -> tuple[Discovery | None, str | None]:
+    """A search of all columns, from a sample of each table; and what was not looked at.
 
     Raises StoppedError where somebody asked to stop.
     """
@@ -155,9 +167,9 @@ def _find_unnamed(
     except StoppedError:
         raise
     except KeyringError as error:
-        return (), str(error)
+        return None, str(error)
     unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found.unseen]
-    return tuple(column.label for column in found.unnamed), "; ".join(unseen) or None
+    return found, "; ".join(unseen) or None
 
 
 def _union(first: Iterable[dict[str, object]], second: Iterable[dict[str, object]]) -> list[dict[str, object]]:

@@ -9,6 +9,7 @@ from keyring_core import KeyState
 from rotation.checks.facts import Facts, at
 from rotation.checks.findings import Finding, Level, span
 from rotation.policy import Policy
+from rotation.retirement import refusals
 from rotation.wording import many, retire_command
 
 
@@ -106,29 +107,30 @@ def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Findin
 
 
 def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
-    """A previous key is kept though no token needs it, or is needed for longer than the policy allows.
+    """A previous key is kept though nothing seems to need it, or is needed for longer than the policy allows.
 
     Remedy: `rotate.py run` until no token needs it, then `rotate.py keys retire ID --archive FILE`.
     """
-    found = []
-    for key_id in facts.ids(KeyState.PREVIOUS):
-        since = facts.superseded(key_id)
-        if since is None:
-            found.append(_undated("the previous key", key_id))
-            continue
-        late, tokens = now - since > policy.max_previous_age, facts.under[key_id]
-        limit = f"replaced {span(now - since)} ago, and the limit is {span(policy.max_previous_age)}"
-        if tokens and late:
-            message = f"{limit}; still needed by {many(tokens, 'token')}"
-            found.append(Finding(Level.CRITICAL, key_id, message, "rotate.py run"))
-        elif not tokens and facts.sample is None and not facts.unreached:
-            message = f"{limit}; no token needs it" if late else "no token needs it: it may be retired"
-            level = Level.WARNING if late else Level.OK
-            found.append(Finding(level, key_id, message, retire_command(key_id)))
-        elif not tokens and late:
-            message = f"{limit}; whether a token needs it only a full census tells"
-            found.append(Finding(Level.WARNING, key_id, message, f"rotate.py status, then {retire_command(key_id)}"))
-    return found
+    found = (_previous_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.PREVIOUS))
+    return [finding for finding in found if finding]
+
+
+def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding | None:
+    since = facts.superseded(key_id)
+    if since is None:
+        return _undated("the previous key", key_id)
+    late, tokens, against = now - since > policy.max_previous_age, facts.under[key_id], refusals(facts.evidence(key_id))
+    limit = f"replaced {span(now - since)} ago, and the limit is {span(policy.max_previous_age)}; " if late else ""
+    level = Level.WARNING if late else Level.OK
+    if tokens:
+        # Within the limit the check of tokens that are left tells.
+        message = f"{limit}still needed by {many(tokens, 'token')}"
+        return Finding(Level.CRITICAL, key_id, message, "rotate.py run") if late else None
+    if against:
+        more = f", and {many(len(against) - 1, 'reason')} more" if len(against) > 1 else ""
+        return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
+    message = f"{limit}nothing that was looked at needs it; keys retire looks at the rest first"
+    return Finding(level, key_id, message, retire_command(key_id))
 
 
 def _next_step(facts: Facts) -> str:

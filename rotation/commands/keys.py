@@ -106,14 +106,16 @@ def retire(  # noqa: PLR0913 - click's
     show_key: bool,
 ) -> int:
     """Take a previous key out, once a fresh census of every target proves that nothing needs it."""
-    from rotation.discover import unnamed_token_columns
+    from rotation.discover import discover, places_of
     from rotation.life import steps, words
     from rotation.life.evidence import Looks
 
     looks = Looks(
         census=lambda some, keyring: census(common, some, keyring),
         # A sample may miss the one token that needs the key.
-        unnamed=lambda some, keyring: unnamed_token_columns(some, keyring, common.open_survey, full=True),
+        search=lambda some, keyring: discover(
+            places_of(some), some, keyring, common.open_survey, full=True, schemas=None
+        ),
     )
     done = steps.retire(
         common,

@@ -11,8 +11,8 @@ from rotation.stores.access import database_of
 from rotation.targets import Target
 
 
-def census_record(
-    report: TargetReport, primary: str, service: str, taken: datetime, *, sampled: bool = False
+def census_record(  # noqa: PLR0913 - what a census is of, and how it was taken
+    report: TargetReport, primary: str, service: str, taken: datetime, *, sampled: bool = False, by_run: bool = False
 ) -> CensusRecord:
     """The census that *report* came to, a dry run's or what a run left; *primary* is the primary key's id."""
     counts, place = report.counts, place_of(report.target, service)
@@ -22,6 +22,8 @@ def census_record(
         taken=taken,
         complete=report.complete and counts.under.keys() <= {primary} and not counts.unbound,
         sampled=sampled,
+        by_run=by_run,
+        identity=report.identity,
         scanned=counts.scanned,
         current=counts.current,
         rotated=counts.rotated,

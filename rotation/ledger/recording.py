@@ -12,6 +12,7 @@ from rotation.errors import StoppedError, UsageError
 from rotation.history import UNKNOWN, History, history_of
 from rotation.ledger import Ledger, LedgerError, Outcome, service_name, utc_now
 from rotation.ledger.census_record import census_record
+from rotation.ledger.unexplained import carried
 from rotation.options import Common
 from rotation.report import Report
 
@@ -79,11 +80,12 @@ class Recorder:
         return history_of(self.primary, others, ledger.keys(), self.service)
 
     def _keep(self, ledger: Ledger, report: Report) -> None:
-        taken = utc_now()
+        taken, known = utc_now(), ledger.censuses()
         for target in report.targets:
             # A shard is not the target.
             if target.stopped is None and report.shard is None:
-                ledger.keep_census(census_record(target, self.primary, self.service, taken))
+                census = census_record(target, self.primary, self.service, taken, by_run=self.run is not None)
+                ledger.keep_census(carried(census, known))
 
     def _try(self, act: Callable[[Ledger], None]) -> None:
         if self.ledger is None:

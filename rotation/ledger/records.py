@@ -64,6 +64,14 @@ class CensusRecord:
     taken: datetime
     complete: bool
     sampled: bool = False
+    by_run: bool = False
+    """Whether a run left it: what is gone since the last census, that run has moved."""
+    identity: str = ""
+    """Which table of which server it was; empty where the database does not tell."""
+    unexplained: dict[str, int] = field(default_factory=dict)
+    """Tokens per key id that an earlier census found, that are not there, and that no run has moved."""
+    home: str = ""
+    """The identity of the table that those were in."""
     database: str = ""
     where: str | None = None
     checked: bool = False

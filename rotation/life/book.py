@@ -10,9 +10,12 @@ from typing import Any
 
 from keyring_core import KeyState
 from keyring_core.config import LEDGER_URL
-from rotation.ledger import Event, InstanceRecord, Ledger, LedgerError, service_name
+from rotation.ledger import CensusRecord, Event, InstanceRecord, Ledger, LedgerError, service_name, utc_now
+from rotation.ledger.census_record import census_record
+from rotation.ledger.unexplained import carried
 from rotation.life.refusals import LIVE, in_fleet
 from rotation.options import Common
+from rotation.report import Report
 
 NO_LEDGER = (
     "no ledger counts here (a rotation.toml, or ROTATION_LEDGER_URL): no date was written down, and no service asked"
@@ -47,6 +50,23 @@ class KeyBook:
         """When that key became primary, as far as anybody knows."""
         keys = self.ledger.keys() if self.ledger else []
         return next((key.promoted for key in keys if (key.id, key.service) == (key_id, self.service)), None)
+
+    def censuses(self) -> list[CensusRecord]:
+        """The last census of each place that the ledger knows."""
+        return self.ledger.censuses() if self.ledger else []
+
+    def keep_censuses(self, report: Report, known: Sequence[CensusRecord]) -> list[CensusRecord]:
+        """Keeps the census of each target that was read to its end, and returns it with what *known* ones wait for."""
+        now = utc_now()
+        found = [
+            carried(census_record(part, report.primary, self.service, now), known)
+            for part in report.targets
+            if part.stopped is None
+        ]
+        if self.ledger:
+            for census in found:
+                self.ledger.keep_census(census)
+        return found
 
     def mark(self, key_id: str, event: Event, *, forced: bool = False) -> list[str]:
         """Dates a step that is done; where that fails a note, since the step stays done."""

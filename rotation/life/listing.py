@@ -10,10 +10,14 @@ from typing import Any
 from rich.table import Table
 
 from keyring_core import KeyState
-from rotation.ledger import Ledger, service_name
+from rotation.ledger import CensusRecord, InstanceRecord, Ledger, service_name
+from rotation.ledger.unexplained import unexplained
+from rotation.life.refusals import LIVE, in_fleet
+from rotation.retirement import Evidence, Standing
 from rotation.wording import retire_command
 
 RETIRED = "retired"
+NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class ListedKey:
     forced: bool = False
     tokens: int | None = None
     """By the last census of each target; None where there is none."""
+    standing: str | None = None
+    """Of a previous key, by those: `needed`, or `unproven`, since only `keys retire` looks at everything."""
 
     def document(self, *, dated: bool) -> dict[str, Any]:
         """For JSON; without a ledger only id and state."""
@@ -49,14 +55,33 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Ma
         known = ledger.keys()
         records = {key.id: key for key in known if key.service == service}
         censuses = [census for census in ledger.censuses() if census.service == service]
+        fleet = in_fleet(ledger.instances(LIVE), states, service)
     retired = [key.id for key in records.values() if key.id not in states and key.retired]
     found = []
     for key_id in (*states, *retired):
         dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
         dates.pop("service", None)
         tokens = sum(census.under.get(key_id, 0) for census in censuses) if censuses else None
-        found.append(ListedKey(state=str(states.get(key_id, RETIRED)), tokens=tokens, **dates))
+        state = states.get(key_id, RETIRED)
+        standing = _evidence(key_id, states, censuses, fleet).standing if state is KeyState.PREVIOUS else None
+        found.append(ListedKey(state=str(state), tokens=tokens, standing=standing and str(standing), **dates))
     return found
+
+
+def _evidence(
+    key_id: str, states: Mapping[str, KeyState], censuses: Sequence[CensusRecord], fleet: Sequence[InstanceRecord]
+) -> Evidence:
+    """What the ledger alone tells of a previous key."""
+    return Evidence(
+        key_id=key_id,
+        primary=next(known for known, state in states.items() if state is KeyState.PRIMARY),
+        censuses=[(census.label, census) for census in censuses],
+        sampled=any(census.sampled for census in censuses),
+        since=min((census.taken for census in censuses), default=None),
+        partial=any(census.where for census in censuses),
+        unexplained=tuple(unexplained(key_id, censuses, censuses, censuses[0].service)) if censuses else (),
+        fleet=fleet,
+    )
 
 
 def following(keys: Sequence[ListedKey]) -> str:
@@ -64,6 +89,8 @@ def following(keys: Sequence[ListedKey]) -> str:
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
         return f"when every service has {staged[0]}: rotate.py keys promote"
+    if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
+        return f"{retire_command(unneeded[-1])}: it looks at everything, and takes the key out if nothing needs it"
     if previous := in_state[KeyState.PREVIOUS]:
         return f"rotate.py run, and when it is complete: {retire_command(previous[-1])}"
     return "rotate.py keys stage, when the key is to change"
@@ -75,10 +102,14 @@ def render(keys: list[ListedKey]) -> Table:
     for name in ("key", "state", "first seen", "staged", "promoted", "retired"):
         table.add_column(name)
     table.add_column("tokens", justify="right")
+    judged = any(key.standing for key in keys)
+    if judged:
+        table.add_column("needed")
     for key in keys:
         dates = (key.first_seen, key.staged, key.promoted, key.retired)
         cells = ["" if date is None else f"{date:%Y-%m-%d %H:%M}" for date in dates]
         if key.forced and key.retired:
             cells[-1] += " (forced)"
-        table.add_row(key.id, key.state, *cells, "" if key.tokens is None else f"{key.tokens:,}")
+        tokens = "" if key.tokens is None else f"{key.tokens:,}"
+        table.add_row(key.id, key.state, *cells, tokens, *([NEEDED[key.standing]] if judged else []))
     return table

@@ -1,96 +1,24 @@
-"""Whether a key may go: what a fresh census says of it, and the certificate. Pure."""
+"""The certificate of a retirement: what was looked at, and what was not. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from rotation.ledger.records import InstanceRecord
-from rotation.life.refusals import Refusal, at, retirement_refusals
+from rotation.life.refusals import Refusal
 from rotation.report import Report, TargetReport
-from rotation.wording import many
+from rotation.retirement import Evidence, not_looked_at
 
 CERTIFICATE_VERSION = 1
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What is known when a key is to be retired."""
-
-    key_id: str
-    previous: tuple[str, ...]
-    """The ids of all previous keys, this one among them."""
-    census: Report
-    """Of every target, fresh and full."""
-    promoted: datetime | None = None
-    """When the primary key became primary; None where no ledger tells."""
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    """Tokens under the key in rows that a target's `where` leaves out, by the target's label."""
-    unnamed: Collection[str] = ()
-    """Columns that hold tokens of these keys, or one too large to be tried, and that no target names."""
-    unopened: Collection[str] = ()
-    """Such columns whose tokens no key opens: they may be bound to a context that no target names."""
-    unseen: str | None = None
-    """Why it cannot be said that there is no such column."""
-    fleet: Sequence[InstanceRecord] = ()
-
-
-def refusals(evidence: Evidence) -> list[Refusal]:
-    """Every reason why the key must stay; none: nothing needs it."""
-    found = [refusal for target in evidence.census.targets for refusal in _target_refusals(target, evidence)]
-    found += [
-        Refusal(
-            f"{label}: {many(tokens, 'token')} under {evidence.key_id}, in rows that its `where` leaves out",
-            "name these rows in a [[target]] of their own, then: rotate.py run",
-        )
-        for label, tokens in evidence.left_out.items()
-        if tokens
-    ]
-    found += [
-        Refusal(f"{column}: holds tokens, and no target names it", "rotate.py discover prints the entry to add")
-        for column in evidence.unnamed
-    ]
-    found += [
-        Refusal(
-            f"{column}: holds tokens that no key opens unless they are bound, and no target names it",
-            f"name it, with its context; where they are another application's: --force {evidence.key_id}",
-        )
-        for column in evidence.unopened
-    ]
-    if evidence.unseen:
-        found.append(Refusal(f"columns that no target names: {evidence.unseen}", "mend that, then run this again"))
-    return found + retirement_refusals(evidence.fleet, evidence.census.primary)
-
-
-def _target_refusals(target: TargetReport, evidence: Evidence) -> Iterator[Refusal]:
-    label, counts = target.target.label, target.counts
-    if target.stopped:
-        yield Refusal(f"{label}: it was not read to the end: {target.stopped}", "mend that, then run this again")
-    if tokens := counts.under[evidence.key_id]:
-        yield Refusal(f"{label}: {many(tokens, 'token')} under {evidence.key_id}", "rotate.py run")
-    if counts.unreadable:
-        yield Refusal(
-            f"{label}: {counts.unreadable:,} unreadable, which may need {evidence.key_id}",
-            "rotate.py status names the rows: mend or empty them",
-        )
-    if nameless := counts.categories["no-key"]:
-        yield Refusal(f"{label}: {nameless:,} not read, for a NULL in the row's key", "give them a key")
-    for key_id in evidence.previous:
-        youngest = counts.youngest.get(key_id)
-        if evidence.promoted and youngest is not None and youngest > evidence.promoted.timestamp():
-            yield Refusal(
-                f"{label}: a token under {key_id} was made at {at(youngest)}, after {evidence.census.primary} was "
-                f"promoted at {at(evidence.promoted)}: a service still encrypts with {key_id}",
-                f"give every service {evidence.census.primary} as its primary key, then: rotate.py run",
-            )
-
-
-def certificate(
+def certificate(  # noqa: PLR0913 - what a certificate holds
     evidence: Evidence,
+    census: Report,
     service: str,
     now: datetime,
     *,
@@ -98,21 +26,42 @@ def certificate(
     unchecked: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What was proven, for whoever asks later; where the retirement was forced, against which reasons."""
+    search = evidence.search
     return {
         "certificate": CERTIFICATE_VERSION,
         "key": evidence.key_id,
         "service": service,
         "retired": now.astimezone(UTC).isoformat(timespec="seconds"),
-        "primary": evidence.census.primary,
+        "primary": evidence.primary,
         "promoted": evidence.promoted and evidence.promoted.astimezone(UTC).isoformat(timespec="seconds"),
         "tool": f"keyring-core {version('keyring-core')}",
         "forced": bool(overridden),
         "overridden": [refusal.reason for refusal in overridden],
         "unchecked": list(unchecked),
+        "not_looked_at": not_looked_at(evidence),
         "instances": [f"{one.service} on {one.instance}" for one in evidence.fleet],
-        "rows": sum(target.counts.scanned + target.counts.nulls for target in evidence.census.targets),
-        "targets": [_target_document(target) for target in evidence.census.targets],
+        "rows": rows_of(census),
+        "cells": cells_of(census),
+        "targets": [_target_document(target) for target in census.targets],
+        "searched": [] if search is None else [{"database": name, "tables": n} for name, n in search.databases.items()],
     }
+
+
+def cells_of(census: Report) -> int:
+    """How many cells were counted; a column has one in each row."""
+    return sum(_size(target) for target in census.targets)
+
+
+def rows_of(census: Report) -> int:
+    """How many rows they stand in: the columns of one table share its rows."""
+    cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for part in census.targets:
+        cells[part.target.url, part.target.table][part.target.column] += _size(part)
+    return sum(max(columns.values()) for columns in cells.values())
+
+
+def _size(target: TargetReport) -> int:
+    return target.counts.scanned + target.counts.nulls
 
 
 def may_hold_certificate(data: bytes) -> bool:
@@ -132,7 +81,7 @@ def _target_document(target: TargetReport) -> dict[str, Any]:
         "name": target.target.name,
         "table": target.target.table,
         "column": target.target.column,
-        "rows": counts.scanned + counts.nulls,
+        "rows": _size(target),
         "current": counts.current,
         "empty": counts.empty,
         "plaintext": counts.plaintext,
@@ -140,4 +89,5 @@ def _target_document(target: TargetReport) -> dict[str, Any]:
         "conflicts": counts.conflicts,
         "null": counts.nulls,
         "under": dict(counts.under),
+        "inner": dict(counts.inner),
     }

@@ -17,10 +17,12 @@ from rotation.life.book import NO_LEDGER, UNDATED, KeyBook, open_book
 from rotation.life.desk import KeyDesk, Written
 from rotation.life.evidence import Looks, gather
 from rotation.life.lifecycle import Edit, Step, check_order, find_key
-from rotation.life.proof import certificate, may_hold_certificate, refusals
+from rotation.life.proof import cells_of, certificate, may_hold_certificate
 from rotation.life.refusals import Refusal, promotion_refusals
 from rotation.options import Common
-from rotation.targets import Target
+from rotation.report import Report
+from rotation.retirement import not_looked_at, refusals
+from rotation.targets import Target, columns_of
 from rotation.whole_file import read_whole, refusal, replace_whole
 from rotation.wording import many, retire_command
 
@@ -42,6 +44,8 @@ class Done:
     refused: Sequence[Refusal] = ()
     """Why it was refused; then nothing was changed."""
     certificate: dict[str, Any] | None = None
+    not_looked_at: Sequence[str] = ()
+    """What lies out of reach, by name."""
 
 
 def stage(common: Common) -> Done:
@@ -97,7 +101,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     _check_force(force, key)
     _check_kept(desk, proof, archive)
     with open_book(common, desk.states) as book:
-        evidence = gather(desk.settings, key, targets, looks, book)
+        evidence, census = gather(desk.settings, key, targets, looks, book)
         if common.world.stopping:
             # Not even with --force: who asked to stop did not mean half a census.
             raise StoppedError("stopped on request. Nothing was changed.")
@@ -105,14 +109,16 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         desk.check_unchanged()
         against, unchecked = refusals(evidence), book.unchecked(evidence.fleet)
         if book.ledger and evidence.promoted is None:
-            unchecked.append(UNDATED.format(evidence.census.primary))
+            unchecked.append(UNDATED.format(evidence.primary))
         done = Done(Step.RETIRE, key, "", f"{DISTRIBUTE}. {_whereabouts(archive)}", notes=list(unchecked))
         if against and not force:
             done.refused = against
             return done
-        done.certificate = certificate(evidence, book.service, utc_now(), overridden=against, unchecked=unchecked)
-        rows = done.certificate["rows"]
-        done.said = f"Retired {key.id}: " + ("forced" if against else f"nothing in {many(rows, 'row')} needs it")
+        done.certificate = certificate(
+            evidence, census, book.service, utc_now(), overridden=against, unchecked=unchecked
+        )
+        done.said = f"Retired {key.id}: " + ("forced" if against else _proven(census))
+        done.not_looked_at = not_looked_at(evidence)
         done.notes += [f"forced, though {reason}" for reason, _ in against]
         # Before the key goes: where the proof or the key itself cannot be kept, it stays.
         if proof:
@@ -179,6 +185,11 @@ def _check_kept(desk: KeyDesk, proof: Path | None, archive: Path | None) -> None
         raise UsageError(f"{proof}: holds something else than a certificate, which would be lost; name another file")
     if archive:
         archived(archive)
+
+
+def _proven(census: Report) -> str:
+    cells, columns = many(cells_of(census), "cell"), columns_of([part.target for part in census.targets])
+    return f"nothing that was looked at needs it ({cells} of {columns}, and every other column that its user can see)"
 
 
 def _whereabouts(archive: Path | None) -> str:

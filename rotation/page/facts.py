@@ -11,6 +11,7 @@ from typing import Any
 
 from rotation.checks.findings import Finding, Level, Result, worst_first
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.page.words import share
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class PageFacts:
     """The last one first."""
     certificates: Sequence[Mapping[str, Any]] = ()
     instances: Sequence[InstanceRecord] = ()
+    scope: str = "the columns named"
+    """What was counted: `the 2 columns named in rotation.toml`."""
+    uncovered: Sequence[str] = ()
+    """Columns that hold tokens and that no target names."""
 
     @property
     def findings(self) -> list[Finding]:
@@ -84,10 +89,20 @@ class PageFacts:
         return sum(census.unreadable + census.plaintext for census in self.censuses)
 
     @property
+    def nested(self) -> int:
+        """Tokens that hold another token."""
+        return sum(census.nested for census in self.censuses)
+
+    @property
     def complete(self) -> bool:
-        """Whether everything was looked at, nothing is left under another key, and nothing is left to look at."""
-        censuses = self.censuses
-        return bool(censuses) and not self.unreached and not self.left and all(census.complete for census in censuses)
+        """Whether nothing is left under another key in any target, nothing to look at, and no column uncovered."""
+        if not self.censuses or self.unreached or self.uncovered or self.left:
+            return False
+        return all(census.complete for census in self.censuses)
+
+    def share(self, part: int, whole: int) -> str:
+        """*part* of *whole* in percent; all of it is no 100 % as long as something speaks against completeness."""
+        return "all counted" if part == whole != 0 and not self.complete else share(part, whole)
 
 
 def total(parts: Iterable[Mapping[str, int]]) -> Counter[str]:

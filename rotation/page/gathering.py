@@ -20,7 +20,7 @@ from rotation.ledger.records import RunRecord
 from rotation.options import Common
 from rotation.page.facts import PageFacts
 from rotation.policy import Policy
-from rotation.targets import Target
+from rotation.targets import Target, columns_of
 from rotation.titles import titles
 
 KEPT_RUNS = 60
@@ -58,6 +58,8 @@ def gather_page(common: Common, targets: Sequence[Target], policy: Policy, look:
         runs=runs,
         certificates=certificates,
         instances=facts.instances,
+        scope=columns_of(targets),
+        uncovered=facts.unnamed,
     )
 
 
@@ -71,6 +73,8 @@ def _with_last_censuses(facts: Facts, targets: Sequence[Target], book: Book) -> 
             TargetFacts(kept[place], before=kept[place], title=title) for title, place in places if place in kept
         ),
         unreached={title: NEVER for title, place in places if place not in kept},
+        counted=min((kept[place].taken for _, place in places if place in kept), default=None),
+        partial=any(target.where for target in targets),
     )
 
 

@@ -10,8 +10,10 @@ from rich.text import Text
 from keyring_core import KeyState
 from rotation.census import Counts, Problem
 from rotation.report import Report, TargetReport, legible_key
+from rotation.retirement import evidence_of, refusals
 from rotation.screen.printable import printable
 from rotation.screen.tables import Keys, Targets
+from rotation.targets import columns_of
 from rotation.wording import be, many, retire_command
 
 SHOWN_PROBLEMS = 20
@@ -72,11 +74,16 @@ def _verdict(report: Report) -> Iterator[Text]:
     if report.complete:
         done = f"Rotated {many(rotated, 'token')}. " if rotated else ""
         whose = f" of shard {report.shard}" if report.shard else ""
-        yield Text(f"{done}Complete: every token{whose} is under the primary key {report.primary}.", "bold green")
+        columns = columns_of([target.target for target in report.targets])
+        yield Text(
+            f"{done}Complete: every token of {columns}{whose} is under the primary key {report.primary}.", "bold green"
+        )
         if report.shard:
-            yield Text("Next: when all shards are done, rotate.py status, or a run without --shard, speaks for all.")
-        elif previous := [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]:
-            yield Text(f"Next: {retire_command(previous[-1])} proves that nothing needs it, and takes it out.")
+            yield Text("Next: when all shards are done, a run without --shard speaks for all.")
+        elif unneeded := [key_id for key_id in _previous(report) if not refusals(evidence_of(report, key_id))]:
+            yield Text(
+                f"Next: {retire_command(unneeded[-1])} looks at everything else, and takes it out if nothing needs it."
+            )
         return
     if report.dry_run and rotated:
         unbound = " or not bound yet" if any(counts.unbound for counts in parts) else ""
@@ -96,6 +103,10 @@ def _verdict(report: Report) -> Iterator[Text]:
     if any(target.interrupted for target in report.targets):
         yield Text("Interrupted: what is done stays; rows that it did not come to are not counted above.", "bold red")
         yield Text("Next: run the same command again.", "bold red")
+
+
+def _previous(report: Report) -> list[str]:
+    return [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
 
 
 def _directions(report: Report) -> Iterator[Text]:
@@ -125,5 +136,6 @@ def _left(parts: list[Counts]) -> str:
         ("unreadable", sum(counts.unreadable for counts in parts)),
         ("plaintext", sum(counts.plaintext for counts in parts)),
         ("unsettled", sum(counts.conflicts for counts in parts)),
+        ("nested", sum(counts.nested for counts in parts)),
     )
     return ", ".join(f"{number:,} {name}" for name, number in kinds if number)

@@ -45,6 +45,9 @@ class Store(Protocol):
     def warnings(self) -> list[str]:
         """What an admin should know before the first write."""
 
+    def identity(self) -> str:
+        """Which table of which server it is, however it was reached; empty where the database does not tell."""
+
     def size(self) -> int:
         """About how many rows there are; for progress only."""
 

@@ -178,6 +178,10 @@ class Dialect:
         """
         raise NotImplementedError
 
+    def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
+        """What tells this table from one of the same name: of another server, of another time. None: nothing does."""
+        raise NotImplementedError
+
     def repeated_keys(self, connection: sa.Connection, spot: Spot) -> bool:
         """Whether a key that is unique in this table may name rows of other tables that are read with it."""
         del connection, spot

@@ -222,6 +222,11 @@ class MySQL(Dialect):
         """Columns with ON UPDATE CURRENT_TIMESTAMP: a rotation is no change of the row for anybody else."""
         return catalog.self_updating_columns(connection, spot)
 
+    def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
+        """The server's own id, and when the table was made; one that was rebuilt counts as another."""
+        server = connection.execute(sa.text(r"SHOW VARIABLES LIKE 'server\_u%id'")).all()
+        return f"{server}/{catalog.made(connection, spot)}"
+
     def estimate(self, spot: Spot) -> sa.Select[Any] | None:
         """InnoDB's estimate."""
         return catalog.estimate(spot)

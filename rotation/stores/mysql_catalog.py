@@ -71,6 +71,12 @@ def estimate(spot: Spot) -> sa.Select[Any]:
     return sa.select(source.c.TABLE_ROWS).where(*_of_table(source, spot))
 
 
+def made(connection: sa.Connection, spot: Spot) -> str:
+    """When the table was made, or rebuilt."""
+    source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "CREATE_TIME")
+    return str(connection.scalar(sa.select(source.c.CREATE_TIME).where(*_of_table(source, spot))))
+
+
 def triggers(connection: sa.Connection, spot: Spot) -> list[str]:
     """Triggers that fire on UPDATE."""
     source = _table("TRIGGERS", "TRIGGER_SCHEMA", "TRIGGER_NAME", "EVENT_OBJECT_TABLE", "EVENT_MANIPULATION")

@@ -192,6 +192,12 @@ class PostgreSQL(Dialect):
         """From the catalog, in one query."""
         return catalog.unique_columns(connection, spot)
 
+    def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
+        """The cluster's own number, which its standbys share, and those of the database and the table."""
+        cluster = connection.scalar(sa.text("SELECT system_identifier FROM pg_control_system()"))
+        database = connection.scalar(sa.text("SELECT oid FROM pg_database WHERE datname = current_database()"))
+        return f"{cluster}/{database}/{connection.scalar(catalog.query('c.oid', spot))}"
+
     def repeated_keys(self, connection: sa.Connection, spot: Spot) -> bool:
         """A table that others inherit from is read with them, and a unique index is of one table."""
         return catalog.is_inherited(connection, spot)

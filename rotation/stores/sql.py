@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from itertools import chain
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.census import Change, Row, RowKey
 from rotation.columns import are_all, each, weight_of
 from rotation.errors import UsageError
-from rotation.stores.access import Access, RowRefusedError
+from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import Written
 from rotation.stores.dialect import BatchSwap
 from rotation.stores.order import beyond, same_key
@@ -91,6 +92,13 @@ class SqlStore:
         found = [f"{name} acts on UPDATE: if it copies rows, old tokens live on there" for name in self._triggers]
         found += self._access.read(lambda connection: cautions_of(self._place, connection, self._dialect))
         return [f"{self._target.label}: {caution}" for caution in found]
+
+    def identity(self) -> str:
+        """A digest of what the database tells of the server and of the table."""
+        found = self._access.attempt(lambda connection: self._dialect.identity(connection, self._place.spot))
+        if isinstance(found, Refusal) or not found:
+            return ""
+        return sha256(found.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def size(self) -> int:
         """The database's estimate, or a count where it has none."""

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
@@ -167,6 +168,14 @@ class SQLite(Dialect):
     def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
         """Every value has its place in the order, whatever the column is called."""
         del kind
+        return None
+
+    def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
+        """The file's number in its file system: one that was put in its place has another."""
+        del spot
+        path = connection.scalar(sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
+        with suppress(OSError):
+            return str(Path(path).stat().st_ino)
         return None
 
     def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:

@@ -125,9 +125,9 @@ CASES = {
         {"keys": STAGED_TOO, "records": (key(STAGED, staged=NOW),), "targets": (target({STAGED: 2}),)},
         "2 tokens under this key already",
     ),
-    "previous key may go": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY}, "may be retired"),
+    "nothing needs the previous key": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY}, "nothing that was looked"),
     "previous key should have gone": Case(
-        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND}, "no token needs it"
+        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND}, "nothing that was looked at needs it"
     ),
     "previous key is needed": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY, "targets": (target(OLD_ONES),)}),
     "previous key is needed too long": Case(
@@ -138,7 +138,7 @@ CASES = {
     ),
     "previous key in a sample": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY, "sample": 100}),
     "previous key in a sample, late": Case(
-        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND, "sample": 100}, "only a full census tells"
+        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND, "sample": 100}, "keys retire looks at the rest"
     ),
     "previous key without a date": Case("previous_keys", UNKNOWN, {"records": ()}, "no date"),
     "no token left": Case("tokens_left", OK, {}),

@@ -22,12 +22,13 @@ from hypothesis.stateful import (
 
 from keyring_core import Key, Keyring, KeyState, UndecryptableToken
 from keyring_core.config import Settings
+from rotation.discover import Discovery, TokenColumn
 from rotation.errors import UsageError
 from rotation.ledger.records import InstanceRecord
 from rotation.life.lifecycle import Step, after, check_order
-from rotation.life.proof import Evidence, refusals
 from rotation.life.refusals import Refusal, promotion_refusals
 from rotation.report import Report
+from rotation.retirement import Evidence, refusals
 from rotation.work.ranges import Options
 from tests.fakes import MemoryStore, run
 from tests.keys import make_key
@@ -112,10 +113,11 @@ class RollingDeploy(RuleBasedStateMachine):
         census = self._census()
         evidence = Evidence(
             key_id=key.id,
+            primary=self.keys.primary.id,
             previous=tuple(previous.id for previous in self.keys.previous),
-            census=census,
+            censuses=[(target.target.label, target.counts) for target in census.targets],
             promoted=datetime.fromtimestamp(self.promoted, UTC),
-            unnamed=[FORGOTTEN] if self.forgotten and not self.forgotten_is_named else [],
+            search=Discovery(full=True, columns=self._uncovered()),
             fleet=self._fleet(),
         )
         self._step(Step.RETIRE, key, refusals(evidence))
@@ -147,6 +149,13 @@ class RollingDeploy(RuleBasedStateMachine):
 
     def _fleet(self) -> list[InstanceRecord]:
         return [_record(number, ring) for number, ring in enumerate(self.services)]
+
+    def _uncovered(self) -> list[TokenColumn]:
+        if self.forgotten_is_named or not self.forgotten:
+            return []
+        ring = Keyring(*self.keys)
+        under = Counter(ring.key_for(token).id for token in self.forgotten.values())
+        return [TokenColumn("app", *FORGOTTEN.split("."), tokens=under.total(), under=under)]
 
     def _targets(self) -> list[dict[int, str]]:
         return [self.named, self.forgotten] if self.forgotten_is_named else [self.named]

@@ -74,7 +74,7 @@ def test_a_complete_state_is_exit_code_0(cli: Cli, options: tuple[str, ...], app
     ran = cli("report", *options)
 
     assert ran.code == 0
-    assert "Complete. Every one of 2 tokens" in shown(tmp_path)
+    assert "Complete. Every one of the 2 tokens of the column named in rotation.toml" in shown(tmp_path)
 
 
 def test_a_column_that_no_target_names_is_found(

@@ -1,0 +1,70 @@
+"""Tokens that the ledger knows of and that are no longer where they were, though no run has moved them. Pure.
+
+A run explains them: one on the same table, or one that finds at least as many tokens in a table of that name. Without
+this an empty table, or another database behind the same url, would prove that nothing needs a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from rotation.ledger.records import CensusRecord
+
+
+class Unexplained(NamedTuple):
+    """Tokens under one key in one column."""
+
+    label: str
+    database: str
+    tokens: int
+    counted: datetime
+    """When they were last known to be missing, or to be there."""
+
+
+def carried(census: CensusRecord, known: Iterable[CensusRecord]) -> CensusRecord:
+    """*census*, with the tokens that the *known* one of the same place found and that nothing explains."""
+    before = next((other for other in known if other.place == census.place), None)
+    if before is None:
+        return census
+    waiting = {
+        key_id: tokens
+        for key_id in (*before.under, *before.unexplained)
+        if (tokens := _known(before, key_id)) > census.under.get(key_id, 0) and not _explains(census, before, tokens)
+    }
+    return replace(census, unexplained=waiting, home=_home(before)) if waiting else census
+
+
+def unexplained(
+    key_id: str, now: Sequence[CensusRecord], known: Sequence[CensusRecord], service: str
+) -> Iterator[Unexplained]:
+    """What is missing of that key's tokens: in the censuses of *now*, and in places that are no target any more."""
+    for census in now:
+        if tokens := census.unexplained.get(key_id, 0):
+            yield Unexplained(census.label, census.database, tokens, census.taken)
+    places = {census.place for census in now}
+    for before in known:
+        tokens = _known(before, key_id)
+        if before.service != service or before.place in places or not tokens:
+            continue
+        if not any(_explains(later, before, tokens) for later in (*known, *now)):
+            yield Unexplained(before.label, before.database, tokens, before.taken)
+
+
+def _known(census: CensusRecord, key_id: str) -> int:
+    return max(census.under.get(key_id, 0), census.unexplained.get(key_id, 0))
+
+
+def _home(census: CensusRecord) -> str:
+    """Which table the tokens that *census* tells of were in."""
+    return census.home or census.identity
+
+
+def _explains(later: CensusRecord, before: CensusRecord, tokens: int) -> bool:
+    """Whether *later* is of a run that had those *tokens* before it, and so has moved what it had to."""
+    if not later.by_run or later.taken < before.taken or (later.table, later.column) != (before.table, before.column):
+        return False
+    same = later.database == before.database and later.identity == _home(before)
+    return same or sum(later.under.values()) >= tokens
