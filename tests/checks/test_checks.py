@@ -125,7 +125,9 @@ CASES = {
         {"keys": STAGED_TOO, "records": (key(STAGED, staged=NOW),), "targets": (target({STAGED: 2}),)},
         "2 tokens under this key already",
     ),
-    "nothing needs the previous key": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY}, "nothing that was looked"),
+    "nothing needs the previous key": Case(
+        "previous_keys", OK, {"promoted": NOW - 90 * DAY}, "nothing that was looked"
+    ),
     "previous key should have gone": Case(
         "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND}, "nothing that was looked at needs it"
     ),
