@@ -77,7 +77,7 @@ AGAINST = {
 
 @pytest.mark.parametrize("against", AGAINST.values(), ids=AGAINST.keys())
 def test_each_reason_keeps_the_key(against: dict[str, Any]) -> None:
-    """Each by itself, with what leads out of it."""
+    """R31: each by itself, with what leads out of it."""
     [refusal] = refusals(evidence(**against))
 
     assert refusal.reason
