@@ -7,12 +7,15 @@ import gzip
 from collections import Counter
 
 import pytest
+from hypothesis import given, settings
 
 from keyring_core import InvalidToken, Key, Keyring
 from rotation import inner_tokens
 from rotation.census import KEPT_PROBLEMS, Counts, Row, sort_rows
 from tests.fakes import ISSUED_AT, token
 from tests.keys import key_text, mistyped
+from tests.test_inner_tokens import KEYRING, dressed
+from tests.test_inner_tokens import OLD as OLD_ID
 from tests.test_tokens import seal
 
 CELLS = {
@@ -198,6 +201,18 @@ DRESSED = {
 }
 
 
+@settings(max_examples=300, deadline=None)
+@given(dressed())
+def test_a_census_misses_no_dressed_token(value: tuple[bytes, list[str]]) -> None:
+    """Any token in any dress, as bytes or as text, counts under its key: by itself, or as part of something else."""
+    cells = [value[0], value[0].decode()] if value[0].isascii() else [value[0]]
+    for cell in cells:
+        counts = sort_rows(KEYRING, [Row((1,), cell)], dry_run=True).counts
+
+        assert counts.under[OLD_ID] + counts.inner[OLD_ID] >= 1
+        assert (counts.plaintext, counts.suspects) == (0, 0)
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize("dress", DRESSED)
 def test_a_cell_that_holds_a_token_is_unreadable_and_counts_under_its_key(
@@ -256,7 +271,7 @@ def test_a_token_that_no_key_opens_is_nothing_inside(keyring: Keyring) -> None:
 def test_plaintext_that_has_room_for_a_token_is_suspect(
     keyring: Keyring, cell: str | None, number: int, dry_run: bool
 ) -> None:
-    """A token is random and nothing makes it shorter: 73 bytes may hide one, fewer cannot."""
+    """D03: a token is random and nothing makes it shorter: 73 bytes may hide one, fewer cannot."""
     _, counts = sort_rows(keyring, [Row((1,), cell), Row((2,), "hunter2")], dry_run=dry_run)
 
     assert counts.suspects == number
