@@ -35,6 +35,9 @@ PARTS = ("scanned", "rotated", "current", "empty", "plaintext", "unreadable", "c
 NUMBERS = (*PARTS, "nulls", "nested", "suspects", "unbound")
 """Those that simply add up."""
 
+NESTED = "nested"
+"""The category of a token that holds another one: it counts among those under its key, too."""
+
 RowKey = tuple[Any, ...]
 """The values of a row's key columns."""
 
@@ -83,7 +86,7 @@ class Counts:
     ages: Counter[str] = field(default_factory=Counter)
     """Tokens per month of issue, such as "2026-01"; nine hours off at most."""
     nested: int = 0
-    """Tokens whose plaintext holds another token; a dry run alone looks."""
+    """Tokens whose plaintext holds another token; of those that a pass rotated the next one tells."""
     inner: Counter[str] = field(default_factory=Counter)
     """Tokens per key id that are part of something else: of a longer text, of another encoding, of another token."""
     suspects: int = 0
@@ -193,14 +196,14 @@ def sort_rows(
         if reason := _reason_to_stay(part.key.id, state, history):
             counts.conflicts += len(places)
             counts.hold(part.key.id, signed)
-            if dry_run:
-                _count_nested(counts, keyring, part.key, signed)
+            _note_nested(counts, keyring, part.key, signed, pick(keys, places))
             for place in places:
                 counts.note(keys[place], *reason)
         elif dry_run:
             trials.append(Trial(part.key, places, signed, None, keyring.damaged_many(part)))
         elif state is KeyState.PRIMARY:
             _count_found(counts, part.key.id, state, signed)
+            _note_nested(counts, keyring, part.key, signed, pick(keys, places))
         else:
             renewed = keyring.reencrypt_many(part)
             trials.append(Trial(part.key, places, signed, renewed, errors_in(renewed)))
@@ -209,7 +212,7 @@ def sort_rows(
         key, at, tokens, new, _ = trial.sound()
         if new is None:
             _count_found(counts, key.id, keyring.states[key], tokens)
-            _count_nested(counts, keyring, key, tokens)
+            _note_nested(counts, keyring, key, tokens, pick(keys, at))
             counts.unbound += len(tokens) if key.context != keyring.context else 0
             continue
         changes = each(Change, pick(keys, at), *_alike(pick(cells, at), new))
@@ -258,10 +261,16 @@ def _count_found(counts: Counts, key_id: str, state: KeyState, signed: Sequence[
         counts.rotated += len(signed)
 
 
-def _count_nested(counts: Counts, keyring: Keyring, key: Key, signed: Sequence[bytes]) -> None:
-    for inner in find_nested(keyring, key, signed):
+def _note_nested(counts: Counts, keyring: Keyring, key: Key, signed: Sequence[bytes], rows: Sequence[RowKey]) -> None:
+    """Counts what tokens hold besides; what was just rotated the last pass looks into."""
+    for index, inner in find_nested(keyring, key, signed):
         counts.nested += 1
         counts.inner.update(inner.under)
+        counts.note(rows[index], NESTED, f"it holds another token ({_named(inner)}), which no run rotates")
+
+
+def _named(inner: InnerTokens) -> str:
+    return ", ".join(f"under {key_id}" for key_id in inner.under) or "under no key here"
 
 
 def _looked_into(keyring: Keyring, counts: Counts, cell: str | bytes, error: InvalidToken) -> InvalidToken:

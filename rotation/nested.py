@@ -14,18 +14,18 @@ from rotation.inner_tokens import SHORTEST, InnerTokens, find_inner, holds_mark
 _SHORTEST = 1 + 8 + BLOCK + SHORTEST + -SHORTEST % BLOCK
 
 
-def find_nested(keyring: Keyring, key: Key, signed: Sequence[bytes]) -> Iterator[InnerTokens]:
-    """What each of the tokens under *key* holds that holds another token, whatever key that is under.
+def find_nested(keyring: Keyring, key: Key, signed: Sequence[bytes]) -> Iterator[tuple[int, InnerTokens]]:
+    """Each of the tokens under *key* that holds another token: its index, and what it holds, under whatever key.
 
     The tokens are given by their signed parts. Short ones can hold none, so that most columns cost nothing; all others
     are decrypted, a stripe of tokens in one cipher call.
     """
-    long = [part for part in signed if len(part) >= _SHORTEST]
-    for places in alike(map(len, long)) if long else ():
-        plaintexts = decrypt_padded(key, pick(long, places))
+    long = [index for index, part in enumerate(signed) if len(part) >= _SHORTEST]
+    for places in alike(len(signed[index]) for index in long) if long else ():
+        indexes = pick(long, places)
+        plaintexts = decrypt_padded(key, [signed[index] for index in indexes])
         if not holds_mark(b"".join(plaintexts)):
             continue
-        for padded in filter(holds_mark, plaintexts):
-            found = find_inner([keyring], padded[: -padded[-1]])
-            if found:
-                yield found
+        for index, padded in zip(indexes, plaintexts, strict=True):
+            if holds_mark(padded) and (found := find_inner([keyring], padded[: -padded[-1]])):
+                yield index, found

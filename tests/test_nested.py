@@ -75,12 +75,15 @@ def test_a_damaged_token_holds_none(new: Key, keyring: Keyring) -> None:
     assert count(keyring, new, [damaged]) == 0
 
 
-def test_a_look_counts_them_and_a_run_does_not(keyring: Keyring) -> None:
-    """A dry run counts double encryption under every key; a run has other things to do."""
+def test_each_is_named_and_a_run_tells_of_what_it_leaves(keyring: Keyring, old: Key, new: Key) -> None:
+    """A look counts double encryption under every key, a run under the keys that it leaves: its last pass, all."""
     rows = [Row((1,), token("old", token("new"))), Row((2,), token("new", token("old"))), Row((3,), token("new"))]
+    look, done = (sort_rows(keyring, rows, dry_run=dry_run).counts for dry_run in (True, False))
 
-    assert sort_rows(keyring, rows, dry_run=True).counts.nested == 2
-    assert sort_rows(keyring, rows).counts.nested == 0
+    assert (look.nested, done.nested) == (2, 1)
+    assert [(key, category) for key, category, _ in look.problems] == [((1,), "nested"), ((2,), "nested")]
+    assert done.problems == [((2,), "nested", f"it holds another token (under {old.id}), which no run rotates")]
+    assert not look.complete
 
 
 def test_inner_tokens_count_under_their_own_keys(keyring: Keyring, new: Key, old: Key, older: Key) -> None:

@@ -21,7 +21,7 @@ LIST_ROWS = "rotate.py run --dry-run --problems FILE"
 """The command that names every row."""
 
 NOT_UNREADABLE = frozenset(
-    {"plaintext", "staged-key", "newer-key", "no-key", "locked", "rewritten", "refused", "not-written"}
+    {"nested", "plaintext", "staged-key", "newer-key", "no-key", "locked", "rewritten", "refused", "not-written"}
 )
 """Categories of problems that are not about cells that cannot be read."""
 
