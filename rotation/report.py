@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rotation.census import PARTS, Counts, RowKey
 from rotation.targets import Target
+
+if TYPE_CHECKING:
+    from rotation.ledger.records import Promotion
 
 
 @dataclass
@@ -75,7 +78,7 @@ class Report:
     """Of which rows it speaks, where it is not all: `0/3`."""
     fault: str | None = None
     """Why the file of problems is not whole."""
-    newer: Mapping[str, datetime.datetime] = field(default_factory=dict)
+    newer: Mapping[str, Promotion] = field(default_factory=dict)
     """Previous keys that were promoted later than the primary key, whose tokens are left, and when that was."""
 
     def under(self, key_id: str) -> int:
@@ -102,7 +105,7 @@ class Report:
             "dry_run": self.dry_run,
             "primary": self.primary,
             "keys": self.keys,
-            "newer": {key_id: promoted.isoformat() for key_id, promoted in self.newer.items()},
+            "newer": {key_id: promoted.latest.isoformat() for key_id, promoted in self.newer.items()},
             "shard": self.shard,
             "fault": self.fault,
             "targets": [report.document() for report in self.targets],

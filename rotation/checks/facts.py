@@ -10,9 +10,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
+from rotation.history import took_over
 
 if TYPE_CHECKING:
     from rotation.ledger import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+    from rotation.ledger.records import Promotion
 
 
 @dataclass(frozen=True)
@@ -99,28 +101,36 @@ class Facts:
         return next(iter(self.ids(KeyState.PRIMARY)), None)
 
     @property
+    def promotion(self) -> Promotion | None:
+        """When the primary key took over; None where that is not known, as after keys were put back by hand."""
+        return took_over(self.primary or "", self.ids(KeyState.PREVIOUS), self.records, self.service)
+
+    @property
     def promoted(self) -> datetime | None:
-        """Since when the primary key is primary, as far as the ledger knows."""
-        return self.since(self.primary or "")
+        """The latest time at which the primary key may have taken over: what is younger was written after it."""
+        return self.promotion.latest if self.promotion else None
 
     def since(self, key_id: str) -> datetime | None:
-        """Since when a key is in its state: staged, promoted, or replaced by another one."""
+        """Since when a key is in its state at least: staged, in use, or replaced by another one."""
         record = self.own.get(key_id)
         state = (self.keys or {}).get(key_id)
         if record is None:
             return None
         if state is KeyState.STAGED:
             return record.staged or record.first_seen
-        return self.superseded(key_id) if state is KeyState.PREVIOUS else record.promoted or record.first_seen
+        return self.superseded(key_id) if state is KeyState.PREVIOUS else record.in_use_since
 
     def superseded(self, key_id: str) -> datetime | None:
-        """When another key took over from that one: the first promotion after its own."""
+        """The latest time at which another key may have taken over from that one: the first promotion after its own."""
         record = self.own.get(key_id)
-        if record is None or record.promoted is None:
-            # It was primary before the ledger's time, or never.
+        if record is None:
             return self.promoted
-        later = [other.promoted for other in self.own.values() if other.promoted and other.promoted > record.promoted]
-        return min(later, default=self.promoted)
+        if record.promotion is None:
+            # It was a previous key at first; one that was staged was promoted and replaced while nobody looked.
+            return self.promoted if record.staged else record.first_seen
+        own = record.promotion.latest
+        promotions = [other.promotion.latest for other in self.own.values() if other.promotion]
+        return min((when for when in promotions if when > own), default=self.promoted)
 
     def previous_in_targets(self) -> Iterator[tuple[TargetFacts, str]]:
         """Each target with each previous key that has tokens there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from rotation.wording import many
 
 if TYPE_CHECKING:
     from rotation.ledger import CensusRecord
+    from rotation.ledger.records import Promotion
 
 LIST_ROWS = "rotate.py run --dry-run --problems FILE"
 """The command that names every row."""
@@ -33,14 +34,19 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
     """
     found = []
     left = Counter[str]()
+    newer = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service).newer
     for target, key_id in facts.previous_in_targets():
         left[target.label] += target.census.under[key_id]
     for label, tokens in left.items():
-        if facts.promoted is None:
+        if newer:
+            found.append(_put_back(label, tokens, newer, facts))
+            continue
+        if facts.promotion is None:
             return [Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", "rotate.py run")]
-        since = now - facts.promoted
+        since = now - facts.promotion.latest
         level = Level.WARNING if since > policy.max_left_age else Level.OK
-        message = f"{many(tokens, 'token')} under previous keys, {span(since)} after the promotion of {facts.primary}"
+        after = f"{'' if facts.promotion.exact else 'at least '}{span(since)} after the promotion of {facts.primary}"
+        message = f"{many(tokens, 'token')} under previous keys, {after}"
         found.append(Finding(level, label, message, "rotate.py run"))
     return found
 
@@ -157,6 +163,17 @@ def check_future_tokens(facts: Facts, policy: Policy, now: datetime) -> list[Fin
                 remedy = "set the clock of the machine that wrote it, and of this one, by NTP"
                 found.append(Finding(Level.WARNING, target.label, message, remedy))
     return found
+
+
+def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Facts) -> Finding:
+    """What a run says of it, too: it leaves such tokens."""
+    key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
+    message = (
+        f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
+        f"primary key {facts.primary}: the keys look swapped, or this configuration is an old one"
+    )
+    remedy = f"rotate.py keys promote {key_id}; or, to go back on purpose: rotate.py run --allow-demotion"
+    return Finding(Level.WARNING, label, message, remedy)
 
 
 def _new_unreadable(target: TargetFacts) -> int:

@@ -40,7 +40,7 @@ class Recorder:
             return history
         if self.run is not None:
             # Or the next run, without the option, would refuse what this one began.
-            self._try(lambda ledger: ledger.mark(self.primary, "promoted", self.service))
+            self._try(lambda ledger: ledger.mark_newest(self.primary, self.service))
         return replace(history, newer={})
 
     def keep(self, report: Report) -> None:

@@ -12,6 +12,35 @@ KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names; the report that found them has more."""
 
 
+class Promotion(NamedTuple):
+    """When a key became primary: not before *earliest*, where that is known, and not after *latest*.
+
+    A step of this program gives both the same time; a key that was found primary became so at some time before.
+    """
+
+    earliest: datetime | None
+    latest: datetime
+
+    @classmethod
+    def of(cls, exact: datetime | None, after: datetime | None, before: datetime | None) -> Promotion | None:
+        """From the dates that a ledger holds; None where it has none."""
+        if exact:
+            return cls(exact, exact)
+        return cls(after, before) if before else None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the time itself is known."""
+        return self.earliest == self.latest
+
+    def words(self, form: str = "%Y-%m-%d %H:%M UTC") -> str:
+        """`2026-01-03 12:00 UTC`, `before 2026-01-03 12:00 UTC`, or `between ... and ...`."""
+        latest = f"{self.latest:{form}}"
+        if self.exact:
+            return latest
+        return f"between {self.earliest:{form}} and {latest}" if self.earliest else f"before {latest}"
+
+
 @dataclass(frozen=True)
 class KeyRecord:
     """A key's dates, for one service."""
@@ -21,9 +50,24 @@ class KeyRecord:
     first_seen: datetime
     staged: datetime | None = None
     promoted: datetime | None = None
+    """When a step of this program made it primary; None where none did."""
     retired: datetime | None = None
     forced: bool = False
     """Whether it was retired without proof."""
+    promoted_before: datetime | None = None
+    """When it was first found primary, where no step of this program had made it so."""
+    promoted_after: datetime | None = None
+    """When it was last known not to be primary before that; None where nothing is known."""
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """When it became primary; None for a key that never was, since the ledger began."""
+        return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
+
+    @property
+    def in_use_since(self) -> datetime:
+        """Since when it has been in use at least; where it was in use before, nobody knows for how long."""
+        return self.promotion.latest if self.promotion else self.first_seen
 
 
 @dataclass(frozen=True)

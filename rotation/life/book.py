@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from keyring_core import KeyState
 from keyring_core.config import LEDGER_URL
+from rotation.history import took_over
 from rotation.ledger import Event, InstanceRecord, Ledger, LedgerError, service_name
+from rotation.ledger.records import Promotion
 from rotation.life.refusals import LIVE, in_fleet
 from rotation.options import Common
 
@@ -43,10 +44,9 @@ class KeyBook:
             return [NO_LEDGER]
         return [] if fleet else [NO_FLEET.format(self.ledger.name)]
 
-    def promoted(self, key_id: str) -> datetime | None:
-        """When that key became primary, as far as anybody knows."""
-        keys = self.ledger.keys() if self.ledger else []
-        return next((key.promoted for key in keys if (key.id, key.service) == (key_id, self.service)), None)
+    def promotion(self, primary: str, previous: Collection[str]) -> Promotion | None:
+        """When the primary key took over from the *previous* ones, as far as anybody knows."""
+        return took_over(primary, previous, self.ledger.keys() if self.ledger else [], self.service)
 
     def mark(self, key_id: str, event: Event, *, forced: bool = False) -> list[str]:
         """Dates a step that is done; where that fails a note, since the step stays done."""

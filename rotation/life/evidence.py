@@ -35,7 +35,7 @@ def gather(settings: Settings, key: Key, targets: list[Target], looks: Looks, bo
         key_id=key.id,
         previous=tuple(previous.id for previous in settings.previous),
         census=report,
-        promoted=book.promoted(settings.primary.id),
+        promoted=book.promotion(settings.primary.id, [previous.id for previous in settings.previous]),
         left_out=_left_out(key.id, targets, report, lambda some: looks.census(some, keyring)),
         unnamed=[column.label for column in unnamed if column.under or column.large],
         unopened=[column.label for column in unnamed if not (column.under or column.large)],

@@ -11,9 +11,11 @@ from rich.table import Table
 
 from keyring_core import KeyState
 from rotation.ledger import Ledger, service_name
+from rotation.ledger.records import Promotion
 from rotation.wording import retire_command
 
 RETIRED = "retired"
+MINUTE = "%Y-%m-%d %H:%M"
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,15 @@ class ListedKey:
     promoted: datetime | None = None
     retired: datetime | None = None
     forced: bool = False
+    promoted_before: datetime | None = None
+    promoted_after: datetime | None = None
     tokens: int | None = None
     """By the last census of each target; None where there is none."""
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """When it became primary, as far as the ledger knows."""
+        return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
 
     def document(self, *, dated: bool) -> dict[str, Any]:
         """For JSON; without a ledger only id and state."""
@@ -76,8 +85,10 @@ def render(keys: list[ListedKey]) -> Table:
         table.add_column(name)
     table.add_column("tokens", justify="right")
     for key in keys:
-        dates = (key.first_seen, key.staged, key.promoted, key.retired)
-        cells = ["" if date is None else f"{date:%Y-%m-%d %H:%M}" for date in dates]
+        dates = (key.first_seen, key.staged, key.retired)
+        first_seen, staged, retired = ("" if date is None else f"{date:{MINUTE}}" for date in dates)
+        promoted = key.promotion.words(MINUTE) if key.promotion else ""
+        cells = [first_seen, staged, promoted, retired]
         if key.forced and key.retired:
             cells[-1] += " (forced)"
         table.add_row(key.id, key.state, *cells, "" if key.tokens is None else f"{key.tokens:,}")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from rotation.ledger.records import InstanceRecord
-from rotation.life.refusals import Refusal, at, retirement_refusals
+from rotation.ledger.records import InstanceRecord, Promotion
+from rotation.life.refusals import SECOND, Refusal, at, retirement_refusals
 from rotation.report import Report, TargetReport
 from rotation.wording import many
 
@@ -26,7 +26,7 @@ class Evidence:
     """The ids of all previous keys, this one among them."""
     census: Report
     """Of every target, fresh and full."""
-    promoted: datetime | None = None
+    promoted: Promotion | None = None
     """When the primary key became primary; None where no ledger tells."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Tokens under the key in rows that a target's `where` leaves out, by the target's label."""
@@ -81,10 +81,12 @@ def _target_refusals(target: TargetReport, evidence: Evidence) -> Iterator[Refus
         yield Refusal(f"{label}: {nameless:,} not read, for a NULL in the row's key", "give them a key")
     for key_id in evidence.previous:
         youngest = counts.youngest.get(key_id)
-        if evidence.promoted and youngest is not None and youngest > evidence.promoted.timestamp():
+        # Only what is younger than the latest possible time was surely written after it.
+        if evidence.promoted and youngest is not None and youngest > evidence.promoted.latest.timestamp():
+            exact = "at " if evidence.promoted.exact else ""
             yield Refusal(
                 f"{label}: a token under {key_id} was made at {at(youngest)}, after {evidence.census.primary} was "
-                f"promoted at {at(evidence.promoted)}: a service still encrypts with {key_id}",
+                f"promoted {exact}{evidence.promoted.words(SECOND)}: a service still encrypts with {key_id}",
                 f"give every service {evidence.census.primary} as its primary key, then: rotate.py run",
             )
 
@@ -104,7 +106,7 @@ def certificate(
         "service": service,
         "retired": now.astimezone(UTC).isoformat(timespec="seconds"),
         "primary": evidence.census.primary,
-        "promoted": evidence.promoted and evidence.promoted.astimezone(UTC).isoformat(timespec="seconds"),
+        **_promotion_document(evidence.promoted),
         "tool": f"keyring-core {version('keyring-core')}",
         "forced": bool(overridden),
         "overridden": [refusal.reason for refusal in overridden],
@@ -124,6 +126,21 @@ def may_hold_certificate(data: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(document, dict) and "certificate" in document
+
+
+def _promotion_document(promotion: Promotion | None) -> dict[str, str | None]:
+    """The time; of a key that was found primary those between which it was."""
+    earliest, latest = promotion or (None, None)
+    known = promotion is not None and promotion.exact
+    return {
+        "promoted": _iso(latest) if known else None,
+        "promoted_after": None if known else _iso(earliest),
+        "promoted_before": None if known else _iso(latest),
+    }
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.astimezone(UTC).isoformat(timespec="seconds") if when else None
 
 
 def _target_document(target: TargetReport) -> dict[str, Any]:
