@@ -72,7 +72,9 @@ class Facts:
     records: tuple[KeyRecord, ...] = ()
     """The keys of all services in the ledger."""
     runs: tuple[RunRecord, ...] = ()
-    """The last runs, the last first."""
+    """The last runs, the last first; however old, the last that came to its end is among them."""
+    begun: int = 0
+    """How many runs were begun since that one."""
     instances: tuple[InstanceRecord, ...] = ()
     """Running services of this environment that announced themselves."""
     latest: datetime | None = None
@@ -126,8 +128,9 @@ class Facts:
         if record is None:
             return self.promoted
         if record.promotion is None:
-            # It was a previous key at first; one that was staged was promoted and replaced while nobody looked.
-            return self.promoted if record.staged else record.first_seen
+            # A previous key when it was first seen; one that was staged was replaced while nobody looked.
+            known = (self.promoted, None if record.staged else record.first_seen)
+            return min((when for when in known if when), default=None)
         own = record.promotion.latest
         promotions = [other.promotion.latest for other in self.own.values() if other.promotion]
         return min((when for when in promotions if when > own), default=self.promoted)

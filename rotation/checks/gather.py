@@ -127,6 +127,7 @@ def gather(book: Book, keys: Keys, files: Iterable[KeyFile]) -> Facts:
         ledger_unwritten=entries.unwritten,
         records=entries.records,
         runs=entries.runs,
+        begun=entries.begun,
         instances=entries.instances,
         latest=entries.latest,
     )

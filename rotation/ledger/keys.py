@@ -177,7 +177,8 @@ class KeyPages:
         )
 
         def act(connection: sa.Connection) -> datetime | None:
-            return connection.scalar(query)
+            last: datetime | None = connection.scalar(query)
+            return last
 
         return self._access.read(act)
 

@@ -11,6 +11,7 @@ from keyring_core import KeyState
 from keyring_core.config import LEDGER_URL
 from rotation.history import took_over
 from rotation.ledger import Event, InstanceRecord, Ledger, LedgerError, service_name
+from rotation.ledger.clock import warn_of_clock
 from rotation.ledger.records import Promotion
 from rotation.life.refusals import LIVE, in_fleet
 from rotation.options import Common
@@ -73,5 +74,6 @@ def open_book(common: Common, states: Mapping[str, KeyState]) -> Iterator[KeyBoo
         yield KeyBook(None, service)
         return
     with ledger:
+        warn_of_clock(common, ledger)
         ledger.see_keys(states, service)
         yield KeyBook(ledger, service, frozenset(states))

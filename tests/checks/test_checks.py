@@ -75,6 +75,23 @@ def written(when: datetime, promoted: datetime = PROMOTED) -> dict[str, Any]:
     return {"promoted": promoted, "targets": (target(OLD_ONES, youngest={PREVIOUS: seconds(when)}),)}
 
 
+def since_before(age: timedelta) -> dict[str, Any]:
+    """The primary key was found primary so long ago, and nobody knows since when it was."""
+    return {"records": (key(PREVIOUS, first_seen=NOW - age), key(PRIMARY, promoted_before=NOW - age))}
+
+
+def found_late(written: datetime) -> dict[str, Any]:
+    """A promotion between the last look, ten days ago, and yesterday's; and a token of the key before."""
+    found = key(PRIMARY, promoted_after=NOW - 10 * DAY, promoted_before=NOW - DAY, first_seen=NOW - DAY)
+    before = key(PREVIOUS, promoted_before=NOW - 10 * DAY)
+    return {"records": (before, found), "targets": (target(OLD_ONES, youngest={PREVIOUS: seconds(written)}),)}
+
+
+def put_back() -> dict[str, Any]:
+    """Somebody has put the older key back by hand: the one that is previous now was promoted later."""
+    return {"records": (key(PREVIOUS, promoted=NOW - DAY), key(PRIMARY, promoted=NOW - 100 * DAY))}
+
+
 def unreadable(rows: list[int], before: list[int] | None, total: int | None = None, known: int | None = None) -> Any:
     """Rows that are unreadable now and that were at the last check, and how many in all."""
     then = None
@@ -113,6 +130,17 @@ CASES = {
     "key grows old": Case("key_age", WARNING, {"promoted": NOW - 335 * DAY - SECOND}, "must be replaced by 2026-07-15"),
     "key at its limit": Case("key_age", WARNING, {"promoted": NOW - 365 * DAY}, "by 2026-06-15 02:00 UTC"),
     "key too old": Case("key_age", CRITICAL, {"promoted": NOW - 365 * DAY - SECOND}, "365 days old"),
+    "key in use since before it was seen is young": Case("key_age", OK, since_before(335 * DAY)),
+    "key in use since before it was seen grows old": Case(
+        "key_age", WARNING, since_before(335 * DAY + SECOND), "or earlier: it has been in use since before 2025-07-15"
+    ),
+    "key in use since before it was seen is too old": Case(
+        "key_age",
+        CRITICAL,
+        since_before(365 * DAY + SECOND),
+        "the primary key is at least 365 days old, in use since before 2025-06-15 01:59 UTC, and the limit",
+    ),
+    "key that was put back": Case("key_age", OK, put_back()),
     "key without a date": Case("key_age", UNKNOWN, {"records": ()}, "no date"),
     "staged key waits": Case("staged_key", OK, {"keys": STAGED_TOO, "records": (key(STAGED, staged=NOW - 14 * DAY),)}),
     "staged key waits too long": Case(
@@ -148,11 +176,28 @@ CASES = {
     "tokens left too long": Case(
         "tokens_left", WARNING, {"promoted": NOW - 7 * DAY - SECOND, "targets": (target(OLD_ONES),)}, "7 days after"
     ),
+    "tokens left, of a promotion that nobody saw": Case(
+        "tokens_left",
+        WARNING,
+        since_before(8 * DAY) | {"targets": (target(OLD_ONES),)},
+        "3 tokens under previous keys, at least 8 days",
+    ),
+    "tokens left, keys put back": Case(
+        "tokens_left",
+        WARNING,
+        put_back() | {"targets": (target(OLD_ONES),)},
+        f"{PREVIOUS} was promoted (2026-06-14 02:00 UTC) later than the primary key {PRIMARY}: the keys look swapped",
+    ),
     "tokens left, no date": Case("tokens_left", UNKNOWN, {"records": (), "targets": (target(OLD_ONES),)}),
     "service reloads": Case("lagging_services", OK, written(PROMOTED + HOUR)),
     "service lags": Case("lagging_services", WARNING, written(PROMOTED + HOUR + SECOND), "2026-06-05 03:00 UTC"),
     "service lags for a week": Case("lagging_services", WARNING, written(PROMOTED + 7 * DAY)),
     "service lags for more": Case("lagging_services", CRITICAL, written(PROMOTED + 7 * DAY + SECOND), "7 days after"),
+    "service wrote perhaps before the promotion": Case("lagging_services", OK, found_late(NOW - 2 * DAY)),
+    "service wrote surely after it": Case("lagging_services", WARNING, found_late(NOW - DAY + HOUR + SECOND)),
+    "keys were put back": Case(
+        "lagging_services", OK, put_back() | {"targets": (target(OLD_ONES, youngest={PREVIOUS: seconds(NOW)}),)}
+    ),
     "service lags, time in the future": Case("lagging_services", OK, written(NOW + 2 * DAY)),
     "service lags, no date": Case("lagging_services", OK, LEFT | {"records": ()}),
     "instance has our key": Case("lagging_services", OK, {"instances": (instance(PRIMARY),)}),
@@ -401,3 +446,17 @@ def test_a_key_that_was_never_seen_as_primary_counts_from_the_present_promotion(
     given = facts(promoted=NOW - DAY, records=(key(PREVIOUS), key(PRIMARY, promoted=NOW - DAY)))
 
     assert given.superseded(PREVIOUS) == given.promoted == NOW - DAY
+
+
+def test_a_key_that_was_a_previous_one_at_first_was_replaced_before() -> None:
+    """Not only when the key of today was promoted."""
+    given = facts(records=(key(PREVIOUS, first_seen=NOW - 100 * DAY), key(PRIMARY, promoted=NOW - DAY)))
+
+    assert given.superseded(PREVIOUS) == NOW - 100 * DAY
+
+
+def test_a_key_that_was_staged_and_never_found_primary_was_replaced_at_the_latest_now() -> None:
+    """It was promoted and replaced while nobody looked: not when it was first seen."""
+    given = facts(records=(key(PREVIOUS, staged=NOW - 100 * DAY), key(PRIMARY, promoted=NOW - DAY)))
+
+    assert given.superseded(PREVIOUS) == NOW - DAY

@@ -266,7 +266,7 @@ def test_certificates_tell_what_was_proven() -> None:
     )
 
     assert f"Key {RETIRED} was retired without proof Retired 2025-04-02 Primary key then {PREVIOUS}" in shown
-    assert "Looked at 1,180,000 rows: user_credentials.api_key Tokens under it 0" in shown
+    assert "Looked at 1,180,000 cells: user_credentials.api_key Tokens under it 0" in shown
     assert "Against these reasons a token is under it Not checked x Services production on web-1" in shown
     assert f"Key {RETIRED} was retired Retired" in text(FULL)
 
