@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rotation.census import PARTS, Counts, RowKey
+from rotation.census import PARTS, Counts, Problem, RowKey
 from rotation.targets import Target
+from rotation.unreadable import MOST_MARKS, NOT_UNREADABLE, mark
 
 if TYPE_CHECKING:
     from rotation.ledger.records import Promotion
@@ -31,11 +32,19 @@ class TargetReport:
     """Whether most of its first tokens did not open, so that nothing was written."""
     interrupted: bool = False
     """Whether it stopped for a database error or on request, so that running again goes on."""
+    unreadable: set[bytes] = field(default_factory=set)
+    """Marks of the rows whose cells cannot be read, as `mark` makes them; MOST_MARKS at most."""
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left in it."""
         return self.stopped is None and self.counts.complete
+
+    def remember(self, problems: Iterable[Problem]) -> None:
+        """Marks the rows among *problems* whose cells cannot be read; the counts keep the first of them only."""
+        for key, category, _ in problems:
+            if category not in NOT_UNREADABLE and len(self.unreadable) < MOST_MARKS:
+                self.unreadable.add(mark(legible_key(self.key_names, key)))
 
     def document(self) -> dict[str, Any]:
         """Its part of the JSON document."""

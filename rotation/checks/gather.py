@@ -23,6 +23,7 @@ from rotation.report import TargetReport
 from rotation.stores.survey import Survey
 from rotation.targets import Target
 from rotation.titles import titles
+from rotation.unreadable import pack
 
 FILE = "_FILE"
 
@@ -110,7 +111,9 @@ def kept(facts: Facts) -> Iterator[CensusRecord]:
         census = replace(target.census, checked=True)
         if target.census.sampled and target.before is not None:
             # Rows that a sample leaves out are not mended: or each would be new when it is drawn again.
-            census = replace(census, problems=_union(census.problems, target.before.problems))
+            marks = pack(census.unreadable_marks | target.before.unreadable_marks)
+            problems = _union(census.problems, target.before.problems)
+            census = replace(census, problems=problems, unreadable_rows=marks)
         yield census
 
 

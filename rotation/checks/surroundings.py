@@ -97,4 +97,5 @@ def _begun(facts: Facts, ended: datetime | None) -> str:
     """How many runs did not come to their end, where they are several."""
     if facts.begun < 2:
         return ""
-    return f"; {many(facts.begun, 'run')} began since {f'one ended at {at(ended)}' if ended else 'then'}"
+    since = f" since the last that came to its end, at {at(ended)}" if ended else ", and none came to its end"
+    return f"; {many(facts.begun, 'run')} began{since}"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
 from rotation.checks.facts import Facts, TargetFacts, at, moment
 from rotation.checks.findings import Finding, Level, span
 from rotation.history import history_of
 from rotation.policy import Policy
+from rotation.unreadable import NOT_UNREADABLE
 from rotation.wording import many
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
 LIST_ROWS = "rotate.py run --dry-run --problems FILE"
 """The command that names every row."""
-
-NOT_UNREADABLE = frozenset(
-    {"plaintext", "staged-key", "newer-key", "no-key", "locked", "rewritten", "refused", "not-written"}
-)
-"""Categories of problems that are not about cells that cannot be read."""
 
 
 def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
@@ -177,28 +173,25 @@ def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Fa
 
 
 def _new_unreadable(target: TargetFacts) -> int:
-    """How many cells are unreadable and were not at the last check, as far as its list of rows tells."""
-    if target.before is None:
-        return target.census.unreadable
-    known, listed = _unreadable_rows(target.before), _unreadable_rows(target.census)
-    new = len(listed - known)
-    if target.census.sampled or target.before.sampled:
+    """How many cells are unreadable and were not at the last check; by number alone, where they are too many."""
+    now, before = target.census, target.before
+    if before is None:
+        return now.unreadable
+    new = len(now.unreadable_marks - before.unreadable_marks)
+    # A sample shows some of them at a time.
+    if now.sampled or before.sampled or (_all_marked(now) and _all_marked(before)):
         return new
-    # The lists are bounded, and what stands in none can only be compared by number.
-    more = max(0, target.census.unreadable - target.before.unreadable)
-    return max(new, more) if len(known) >= target.before.unreadable else more
+    more = max(0, now.unreadable - before.unreadable)
+    return max(new, more) if _all_marked(before) else more
 
 
-def _unreadable_rows(census: CensusRecord) -> set[Hashable]:
-    return {_row(problem) for problem in census.problems if problem["category"] not in NOT_UNREADABLE}
-
-
-def _row(problem: dict[str, Any]) -> Hashable:
-    return tuple(sorted((name, repr(part)) for name, part in problem["key"].items()))
+def _all_marked(census: CensusRecord) -> bool:
+    return len(census.unreadable_marks) >= census.unreadable
 
 
 def _kinds(target: TargetFacts) -> str:
-    kinds = Counter(
-        problem["category"] for problem in target.census.problems if problem["category"] not in NOT_UNREADABLE
-    )
-    return ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
+    found = Counter(target.census.categories)
+    kinds = [f"{number:,} {kind}" for kind, number in found.most_common() if kind not in NOT_UNREADABLE]
+    if target.before and not (_all_marked(target.census) and _all_marked(target.before)):
+        kinds.append("compared by number, since not all rows are listed")
+    return ", ".join(kinds)

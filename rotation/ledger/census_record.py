@@ -9,6 +9,7 @@ from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, CensusPlace, CensusRec
 from rotation.report import TargetReport, legible_key
 from rotation.stores.access import database_of
 from rotation.targets import Target
+from rotation.unreadable import pack
 
 
 def census_record(
@@ -38,6 +39,7 @@ def census_record(
         oldest=dict(counts.oldest),
         youngest=dict(counts.youngest),
         ages=dict(counts.ages),
+        unreadable_rows=pack(report.unreadable),
         problems=[
             {"key": legible_key(report.key_names, key), "category": category}
             for key, category, _ in counts.problems[:KEPT_CENSUS_PROBLEMS]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from keyring_core.redaction.active import get_redactor
+from rotation.unreadable import NOT_UNREADABLE, mark, unpack
 
 KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names; the report that found them has more."""
@@ -138,6 +140,8 @@ class CensusRecord:
     """Tokens per month of their time, such as `2026-01`."""
     problems: list[dict[str, Any]] = field(default_factory=list)
     """The first rows to look at: {"key": {"id": 7}, "category": "truncated"}."""
+    unreadable_rows: str = ""
+    """Marks of all rows whose cells cannot be read, packed; what a check took keeps them."""
 
     @property
     def place(self) -> CensusPlace:
@@ -149,10 +153,21 @@ class CensusRecord:
         """What messages call it: `user_credentials.api_key`."""
         return f"{self.table}.{self.column}"
 
+    @cached_property
+    def unreadable_marks(self) -> frozenset[bytes]:
+        """Marks of the rows whose cells cannot be read; of a census from before there were any those that it names."""
+        if self.unreadable_rows:
+            return unpack(self.unreadable_rows)
+        named = (problem["key"] for problem in self.problems if problem["category"] not in NOT_UNREADABLE)
+        return frozenset(map(mark, named))
+
     def document(self) -> dict[str, Any]:
         """All but the time, for JSON. A row's key may itself be somebody's secret, and is masked where it looks so."""
         document = asdict(self)
         del document["taken"]
+        if not self.checked:
+            # Nobody compares with it.
+            document["unreadable_rows"] = ""
         document["problems"] = get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS])
         return document
 

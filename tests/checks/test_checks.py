@@ -98,7 +98,8 @@ def unreadable(rows: list[int], before: list[int] | None, total: int | None = No
     if before is not None:
         then = census(unreadable=len(before) if known is None else known, problems=[problem(row) for row in before])
     number = len(rows) if total is None else total
-    now = target(before=then, unreadable=number, problems=[problem(row) for row in rows])
+    problems = [problem(row) for row in rows]
+    now = target(before=then, unreadable=number, problems=problems, categories={"truncated": number, "plaintext": 1})
     return {"targets": (now,)}
 
 
@@ -220,6 +221,9 @@ CASES = {
     "unreadable, beyond the list of now": Case(
         "unreadable", CRITICAL, unreadable([1, 2], [1, 2], 9), "7 cells unreadable since"
     ),
+    "unreadable, compared by number": Case(
+        "unreadable", WARNING, unreadable([1], [1], 500, 500), "500 truncated, comp"
+    ),
     "unreadable, known from before a sample": Case(
         "unreadable",
         WARNING,
@@ -272,6 +276,25 @@ CASES = {
     "last run failed": Case("last_run", CRITICAL, {"runs": (run(1, "failed"), run(2))}, "ended failed"),
     "last run was cut short": Case(
         "last_run", CRITICAL, {"runs": (run(1, "interrupted"), run(2))}, "ended interrupted"
+    ),
+    "a hundred runs died": Case(
+        "last_run",
+        WARNING,
+        {"runs": (*(run(days, None) for days in range(1, 21)), run(40)), "begun": 100},
+        "no run came to its end for 39 days, and the limit is 32 days; 100 runs began since the last that came to its "
+        "end, at 2026-05-06 03:00 UTC",
+    ),
+    "a hundred runs died, and one came to its end lately": Case(
+        "last_run", OK, {"runs": (*(run(1, None) for _ in range(20)), run(2)), "begun": 100}
+    ),
+    "runs fail since": Case(
+        "last_run",
+        CRITICAL,
+        {"runs": (run(1, "failed"), run(2, "failed"), run(3)), "begun": 2},
+        "; 2 runs began since the",
+    ),
+    "runs fail from the first on": Case(
+        "last_run", CRITICAL, {"runs": (run(1, "failed"), run(2, "failed")), "begun": 2}, "2 runs began, and none came"
     ),
     "last run but one failed": Case("last_run", OK, {"runs": (run(1), run(2, "failed"))}),
     "a run is running": Case("last_run", OK, {"runs": (run(7, None), run(8))}),
