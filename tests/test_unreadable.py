@@ -13,7 +13,7 @@ from rotation.report import TargetReport
 from rotation.targets import Target
 from rotation.unreadable import SIZE, mark, pack, unpack
 
-TARGET = Target(url="sqlite:///app.db", table="creds", column="token", name="creds")
+TARGET = Target(url=f"sqlite:///{__file__}", table="creds", column="token", name="creds")
 
 
 def test_marks_go_through_text() -> None:

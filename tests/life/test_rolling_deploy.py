@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from keyring_core import Key, Keyring, KeyState, UndecryptableToken
 from keyring_core.config import Settings
 from rotation.errors import UsageError
-from rotation.ledger.records import InstanceRecord
+from rotation.ledger.records import InstanceRecord, Promotion
 from rotation.life.lifecycle import Step, after, check_order
 from rotation.life.proof import Evidence, refusals
 from rotation.life.refusals import Refusal, promotion_refusals
@@ -109,12 +109,12 @@ class RollingDeploy(RuleBasedStateMachine):
 
     def retire_key(self, key: Key) -> None:
         """Asks for the proof, and takes the key out where nothing speaks against it."""
-        census = self._census()
+        census, promoted = self._census(), datetime.fromtimestamp(self.promoted, UTC)
         evidence = Evidence(
             key_id=key.id,
             previous=tuple(previous.id for previous in self.keys.previous),
             census=census,
-            promoted=datetime.fromtimestamp(self.promoted, UTC),
+            promoted=Promotion(promoted, promoted),
             unnamed=[FORGOTTEN] if self.forgotten and not self.forgotten_is_named else [],
             fleet=self._fleet(),
         )
