@@ -92,9 +92,10 @@ def test_a_promotion_that_nobody_saw_lies_between_two_looks(ledger: Ledger, cloc
     ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
     clock.step(days=1)
     ledger.begin_run("check", "billing", NEW)
-    ledger.begin_run("check", "shop", third)
+    clock.step(hours=12)
+    ledger.begin_run("check", "shop", OLD)
     ledger.begin_run("check", "billing", "")
-    clock.step(days=1)
+    clock.step(hours=12)
     ledger.see_keys({third: KeyState.PRIMARY, NEW: KeyState.PREVIOUS}, "billing")
 
     promotions = {key.id: key.promotion for key in ledger.keys()}  # noqa: SIM118
@@ -173,6 +174,26 @@ def test_a_run_is_kept_with_its_counts(ledger: Ledger, clock: Clock) -> None:
     assert (check.command, check.started, check.finished, check.outcome) == ("check", clock.time, None, None)
     assert (run.started, run.finished, run.outcome, run.counts) == (T0, clock.time, "complete", {"rotated": 7})
     assert ledger.runs(limit=1) == [check]
+
+
+def test_runs_that_died_hide_neither_the_last_end_nor_the_last_good_one(ledger: Ledger) -> None:
+    """Of each command of a service, however many were begun since; how many is told, too."""
+    check = ledger.begin_run("check", "billing", NEW)
+    ledger.end_run(check, "left")
+    good = ledger.begin_run("run", "billing", NEW)
+    ledger.end_run(good, "complete")
+    failed = ledger.begin_run("run", "billing", NEW)
+    ledger.end_run(failed, "failed")
+    dead = [ledger.begin_run("run", "billing", NEW) for _ in range(5)]
+    ledger.end_run(ledger.begin_run("run", "shop", NEW), "complete")
+
+    last, runs = [dead[4], dead[3]], ledger.last_runs(2, "billing", "run")
+    assert [run.id for run in runs] == [*last, failed, good]
+    assert [run.id for run in ledger.last_runs(2, "billing")] == [*last, failed, good, check]
+    assert [run.id for run in ledger.last_runs(9, "billing", "run")] == [*reversed(dead), failed, good]
+    assert ledger.begun_since_an_end("billing", "run") == 6
+    assert ledger.begun_since_an_end("billing", "check") == 0
+    assert ledger.begun_since_an_end("nobody", "run") == 0
 
 
 def census(**values: object) -> CensusRecord:

@@ -76,8 +76,10 @@ def test_a_run_whose_target_does_not_fit_has_not_begun(shop: Shop, database: Dat
     assert shop.runs() == []
 
 
-def test_a_run_is_recorded_with_its_end(shop: Shop) -> None:
+def test_a_run_is_recorded_with_its_end(shop: Shop, database: Database) -> None:
     """What begins is recorded, once, however many targets it has; a look at what it would do is none."""
+    database.execute("CREATE TABLE others (id INTEGER PRIMARY KEY, token TEXT)")
+    shop.configure(database.url, "creds", "others")
     shop("run", "--dry-run")
     shop("status")
     assert shop.runs() == []

@@ -178,9 +178,9 @@ def _new_unreadable(target: TargetFacts) -> int:
     if before is None:
         return now.unreadable
     new = len(now.unreadable_marks - before.unreadable_marks)
-    # A sample shows some of them at a time.
-    if now.sampled or before.sampled or (_all_marked(now) and _all_marked(before)):
+    if now.sampled or before.sampled:
         return new
+    # Of rows that are in no list only the number tells.
     more = max(0, now.unreadable - before.unreadable)
     return max(new, more) if _all_marked(before) else more
 

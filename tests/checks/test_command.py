@@ -19,9 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from keyring_core import Key
 from keyring_core.config import ALLOW_WEAK_PREVIOUS
+from rotation.checks.facts import Facts
+from rotation.checks.gather import kept
 from rotation.errors import StoppedError, StoreError
 from rotation.ledger import InstanceRecord, Ledger, LedgerError
 from rotation.stores.postgresql import USUAL
+from rotation.unreadable import mark, pack, unpack
+from tests.checks.worlds import census, target
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.fakes import token
@@ -118,6 +122,18 @@ def test_all_rows_are_compared_with_those_of_last_time(cli: Cli, database: Datab
     assert "150 cells unreadable, as at the last check" in fourth.out
 
 
+def test_a_sample_adds_to_the_rows_that_are_known() -> None:
+    """What it drew and what was known before: none of them is new when it is drawn again."""
+    rows = [{"key": {"id": number}, "category": "truncated"} for number in range(300)]
+    first, second, both = (pack(mark(row["key"]) for row in some) for some in (rows[:200], rows[100:], rows))
+    before = census(sampled=True, problems=rows[:100], unreadable_rows=first)
+
+    [census_kept] = kept(Facts(targets=(target(before=before, sampled=True, problems=[], unreadable_rows=second),)))
+
+    assert census_kept.unreadable_marks == unpack(both)
+    assert census_kept.problems == rows[:100]
+
+
 def test_what_no_check_took_keeps_no_marks(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
     """Nobody compares with them, and they may be a megabyte."""
     sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken'")
@@ -151,7 +167,7 @@ def test_a_hundred_dead_runs_hide_no_good_one(cli: Cli, sqlite_app: Database, tm
     families = {family.name: family for family in text_string_to_metric_families(metrics.read_text())}
     [ended] = families["keyring_last_run_timestamp_seconds"].samples
     assert ended.value == datetime(2026, 1, 3, 12, tzinfo=UTC).timestamp()
-    assert "2026-01-03 12:00" in html.read_text()
+    assert "2026-01-03 12:00</time></th><td>run</td>" in html.read_text()
 
 
 def test_a_look_in_between_hides_nothing(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
