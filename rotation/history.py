@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from rotation.ledger.records import KeyRecord
+    from rotation.ledger.records import KeyRecord, Promotion
 
 
 class Retired(NamedTuple):
@@ -24,7 +24,7 @@ class Retired(NamedTuple):
 class History:
     """The past of one service's keys, as far as a run needs it. Nothing in it is secret, and it may be pickled."""
 
-    newer: Mapping[str, datetime] = field(default_factory=dict)
+    newer: Mapping[str, Promotion] = field(default_factory=dict)
     """Previous keys that were promoted later than the primary key, and when: its tokens are not moved back."""
     retired: tuple[Retired, ...] = ()
 
@@ -47,7 +47,7 @@ class History:
         promoted = self.newer.get(key_id)
         if promoted is None:
             return None
-        return f"under {key_id}, promoted {promoted:%Y-%m-%d %H:%M} UTC, later than the primary key"
+        return f"under {key_id}, promoted {promoted.words()}, later than the primary key"
 
 
 UNKNOWN = History()
@@ -63,18 +63,29 @@ def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRec
     )
 
 
-def _promoted_later(primary: KeyRecord, previous: Iterable[KeyRecord]) -> dict[str, datetime]:
-    # A primary key without a date was a previous one when it was first seen: older than all that have one.
+def took_over(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> Promotion | None:
+    """When the primary key took over from the *previous* ones, as far as the ledger knows; None: it does not.
+
+    Nor does it where one of these was promoted later: somebody has put the primary key back, and nobody saw when.
+    """
+    own = {record.id: record for record in records if record.service == service}
+    if primary not in own or _promoted_later(own[primary], [own[key_id] for key_id in previous if key_id in own]):
+        return None
+    return own[primary].promotion
+
+
+def _promoted_later(primary: KeyRecord, previous: Iterable[KeyRecord]) -> dict[str, Promotion]:
+    # A primary key that was never promoted was a previous one when it was first seen: older than all that were.
+    # Of a key that was found primary the latest possible time counts: it was seen in that order.
     return {
-        key.id: key.promoted
+        key.id: key.promotion
         for key in previous
-        if key.promoted and (primary.promoted is None or primary.promoted < key.promoted)
+        if key.promotion and (primary.promotion is None or primary.promotion.latest < key.promotion.latest)
     }
 
 
 def _retired(record: KeyRecord) -> Retired:
-    # Whether a key that was primary from the ledger's first day on had not been so for years, nobody knows.
-    known = record.promoted is not None and (record.staged is not None or record.promoted > record.first_seen)
-    begin = record.promoted.timestamp() if known and record.promoted else None
+    # It may have encrypted from the earliest possible time on.
+    begin = record.promotion and record.promotion.earliest
     end = record.retired.timestamp() if record.retired else 0
-    return Retired(record.id, begin, end)
+    return Retired(record.id, begin.timestamp() if begin else None, end)

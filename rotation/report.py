@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rotation.census import PARTS, Counts, RowKey
+from rotation.census import PARTS, Counts, Problem, RowKey
 from rotation.targets import Target
+from rotation.unreadable import MOST_MARKS, NOT_UNREADABLE, mark
+
+if TYPE_CHECKING:
+    from rotation.ledger.records import Promotion
 
 
 @dataclass
@@ -28,6 +32,8 @@ class TargetReport:
     """Whether most of its first tokens did not open, so that nothing was written."""
     interrupted: bool = False
     """Whether it stopped for a database error or on request, so that running again goes on."""
+    unreadable: set[bytes] = field(default_factory=set)
+    """Marks of the rows whose cells cannot be read, as `mark` makes them; MOST_MARKS at most."""
     identity: str = ""
     """Which table of which server it is; empty where the database does not tell."""
 
@@ -35,6 +41,12 @@ class TargetReport:
     def complete(self) -> bool:
         """Whether nothing is left in it."""
         return self.stopped is None and self.counts.complete
+
+    def remember(self, problems: Iterable[Problem]) -> None:
+        """Marks the rows among *problems* whose cells cannot be read; the counts keep the first of them only."""
+        for key, category, _ in problems:
+            if category not in NOT_UNREADABLE and len(self.unreadable) < MOST_MARKS:
+                self.unreadable.add(mark(legible_key(self.key_names, key)))
 
     def document(self) -> dict[str, Any]:
         """Its part of the JSON document."""
@@ -77,7 +89,7 @@ class Report:
     """Of which rows it speaks, where it is not all: `0/3`."""
     fault: str | None = None
     """Why the file of problems is not whole."""
-    newer: Mapping[str, datetime.datetime] = field(default_factory=dict)
+    newer: Mapping[str, Promotion] = field(default_factory=dict)
     """Previous keys that were promoted later than the primary key, whose tokens are left, and when that was."""
 
     def under(self, key_id: str) -> int:
@@ -104,7 +116,7 @@ class Report:
             "dry_run": self.dry_run,
             "primary": self.primary,
             "keys": self.keys,
-            "newer": {key_id: promoted.isoformat() for key_id, promoted in self.newer.items()},
+            "newer": {key_id: promoted.latest.isoformat() for key_id, promoted in self.newer.items()},
             "shard": self.shard,
             "fault": self.fault,
             "targets": [report.document() for report in self.targets],

@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from rotation.discover import Discovery, TokenColumn
-from rotation.ledger.records import InstanceRecord
+from rotation.ledger.records import InstanceRecord, Promotion
 from rotation.ledger.unexplained import Unexplained
-from rotation.life.refusals import Refusal, at, retirement_refusals
+from rotation.life.refusals import SECOND, Refusal, at, retirement_refusals
 from rotation.report import Report
 from rotation.wording import many
 
@@ -74,8 +74,8 @@ class Evidence:
     """Whether some rows of the targets only were read."""
     since: datetime | None = None
     """When it was counted, if that is not now."""
-    promoted: datetime | None = None
-    """The latest time at which the primary key can have become primary; None: nobody knows."""
+    promoted: Promotion | None = None
+    """When the primary key took over from the previous ones; None: nobody knows."""
     partial: bool = False
     """Whether some target has a `where`."""
     left_out: Sequence[tuple[str, Census]] | None = None
@@ -147,10 +147,12 @@ def _of_target(label: str, census: Census, evidence: Evidence) -> Iterator[Refus
     yield from _of_cells(label, census, evidence.key_id, "rotate.py run")
     for key_id in evidence.previous:
         youngest = census.youngest.get(key_id)
-        if evidence.promoted and youngest is not None and youngest > evidence.promoted.timestamp():
+        # Only what is younger than the latest possible time was surely written after it.
+        if evidence.promoted and youngest is not None and youngest > evidence.promoted.latest.timestamp():
+            exact = "at " if evidence.promoted.exact else ""
             yield Refusal(
                 f"{label}: a token under {key_id} was made at {at(youngest)}, after {evidence.primary} was "
-                f"promoted at {at(evidence.promoted)}: a service still encrypts with {key_id}",
+                f"promoted {exact}{evidence.promoted.words(SECOND)}: a service still encrypts with {key_id}",
                 f"give every service {evidence.primary} as its primary key, then: rotate.py run",
             )
 

@@ -10,8 +10,8 @@ import pytest
 
 from keyring_core import Key, Keyring
 from rotation.census import Row, sort_rows
-from rotation.history import UNKNOWN, History, history_of
-from rotation.ledger.records import KeyRecord
+from rotation.history import UNKNOWN, History, history_of, took_over
+from rotation.ledger.records import KeyRecord, Promotion
 from tests.fakes import token
 
 DAY = timedelta(days=1)
@@ -22,6 +22,14 @@ def record(key_id: str, promoted: int | None, *, retired: int | None = None, sta
     """A key's dates, in days; one that was staged was first seen then."""
     days = [None if day is None else T0 + day * DAY for day in (staged, promoted, retired)]
     return KeyRecord(key_id, "billing", T0 + (staged or 0) * DAY, *days)
+
+
+def found(key_id: str, before: int, after: int | None = None, *, retired: int | None = None) -> KeyRecord:
+    """A key that was found primary."""
+    days = [None if day is None else T0 + day * DAY for day in (retired, before, after)]
+    return KeyRecord(
+        key_id, "billing", T0 + before * DAY, retired=days[0], promoted_before=days[1], promoted_after=days[2]
+    )
 
 
 def newer(*records: KeyRecord, primary: str = "one", previous: tuple[str, ...] = ("two",)) -> list[str]:
@@ -41,6 +49,29 @@ def test_a_primary_key_that_was_a_previous_one_at_first_is_the_older() -> None:
     assert newer(record("one", 0), record("two", None)) == []
 
 
+def test_of_keys_that_were_found_primary_the_later_find_is_the_newer() -> None:
+    """R09: between two looks nobody knows the time, and still the order in which they were seen."""
+    assert newer(found("one", 0), found("two", 3, 1)) == ["two"]
+    assert newer(found("one", 3, 1), found("two", 0)) == []
+    assert newer(found("one", 0), record("two", 3)) == ["two"]
+    assert newer(record("one", None), found("two", 0)) == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("primary", "promotion"),
+    [
+        pytest.param(record("one", 3), Promotion(T0 + 3 * DAY, T0 + 3 * DAY), id="a step made it so"),
+        pytest.param(found("one", 3, 2), Promotion(T0 + 2 * DAY, T0 + 3 * DAY), id="found so"),
+        pytest.param(record("one", 0), None, id="put back by hand: two was promoted later"),
+        pytest.param(record("one", None), None, id="it was a previous key at first"),
+        pytest.param(record("three", 3), None, id="the ledger does not know it"),
+    ],
+)
+def test_when_a_key_took_over(primary: KeyRecord, promotion: Promotion | None) -> None:
+    """What is younger was written after it; where keys were put back by hand nobody saw when."""
+    assert took_over("one", ["two"], [primary, record("two", 1)], "billing") == promotion
+
+
 def test_what_is_not_known_is_no_reason_to_stop() -> None:
     """A key the ledger never saw, another service's dates, or no ledger at all."""
     assert newer() == []
@@ -58,7 +89,7 @@ PAST = history_of(
     "now",
     ["before"],
     [
-        record("first", 0, retired=30),
+        found("first", 0, retired=30),
         record("second", 10, retired=95, staged=8),
         record("third", 20, retired=90, staged=18),
         record("before", 30, staged=28),
@@ -112,7 +143,7 @@ def test_tokens_under_a_newer_key_stay(keyring: Keyring, old: Key, new: Key) -> 
     """R08: they are counted, told, and no change is planned; older ones are rotated all the same."""
     rows = [Row((1,), token("old")), Row((2,), token("older")), Row((3,), token("new"))]
 
-    planned, counts = sort_rows(keyring, rows, history=History(newer={old.id: T0}))
+    planned, counts = sort_rows(keyring, rows, history=History(newer={old.id: Promotion(T0, T0)}))
 
     assert [plan.change.key for plan in planned] == [(2,)]
     assert (counts.conflicts, counts.current, counts.under) == (1, 1, {old.id: 1, new.id: 1})

@@ -26,6 +26,7 @@ from rotation.ledger import (
     service_name,
 )
 from rotation.ledger import schema as ledger_schema
+from rotation.ledger.records import Promotion
 from tests.databases import Database
 
 pytestmark = pytest.mark.database
@@ -69,7 +70,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_key_gets_its_dates_when_it_is_seen(ledger: Ledger, clock: Clock) -> None:
-    """First seen, staged and promoted are when we saw it so for the first time; a date that stands stays."""
+    """First seen and staged are when we saw it so for the first time; a date that stands stays."""
     ledger.see_keys({OLD: KeyState.PRIMARY, NEW: KeyState.STAGED}, "billing")
     clock.step(days=1)
     ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
@@ -78,8 +79,57 @@ def test_a_key_gets_its_dates_when_it_is_seen(ledger: Ledger, clock: Clock) -> N
 
     old, new = ledger.keys()
     day = T0 + timedelta(days=1)
-    assert (old.id, old.first_seen, old.staged, old.promoted) == (OLD, T0, None, T0)
-    assert (new.id, new.first_seen, new.staged, new.promoted) == (NEW, T0, T0, day)
+    assert (old.id, old.first_seen, old.staged, old.promotion) == (OLD, T0, None, Promotion(None, T0))
+    assert (new.id, new.first_seen, new.staged, new.promotion) == (NEW, T0, T0, Promotion(T0, day))
+    assert old.promoted is new.promoted is None
+
+
+def test_a_promotion_that_nobody_saw_lies_between_two_looks(ledger: Ledger, clock: Clock) -> None:
+    """Since the last look at another primary key: a run's, or one that found or made a key primary."""
+    third = "77777777"
+    ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    clock.step(days=1)
+    ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
+    clock.step(days=1)
+    ledger.begin_run("check", "billing", NEW)
+    clock.step(hours=12)
+    ledger.begin_run("check", "shop", OLD)
+    ledger.begin_run("check", "billing", "")
+    clock.step(hours=12)
+    ledger.see_keys({third: KeyState.PRIMARY, NEW: KeyState.PREVIOUS}, "billing")
+
+    promotions = {key.id: key.promotion for key in ledger.keys()}  # noqa: SIM118
+    days = [T0 + timedelta(days=number) for number in range(4)]
+    assert promotions == {
+        OLD: Promotion(None, days[0]),
+        NEW: Promotion(days[0], days[1]),
+        third: Promotion(days[2], days[3]),
+    }
+
+
+def test_a_key_that_was_a_previous_one_at_first_gets_no_date_by_being_found_primary(
+    ledger: Ledger, clock: Clock
+) -> None:
+    """Or a run would take it for the newest; where somebody decides so it is dated, between the looks."""
+    ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
+    clock.step(days=1)
+    ledger.see_keys({OLD: KeyState.PRIMARY, NEW: KeyState.PREVIOUS}, "billing")
+    before = {key.id: key.promotion for key in ledger.keys()}  # noqa: SIM118
+    ledger.mark_newest(OLD, "billing")
+    after = {key.id: key.promotion for key in ledger.keys()}  # noqa: SIM118
+
+    assert before == {NEW: Promotion(None, T0), OLD: None}
+    assert after == {NEW: Promotion(None, T0), OLD: Promotion(T0, T0 + timedelta(days=1))}
+
+
+def test_what_a_clock_that_was_ahead_wrote_bounds_nothing(ledger: Ledger, clock: Clock) -> None:
+    """R27: a promotion lies not after the time at which it was found."""
+    ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    clock.step(days=-1)
+    ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
+
+    promotions = [key.promotion for key in ledger.keys()]  # noqa: SIM118
+    assert promotions == [Promotion(None, clock.time), Promotion(None, T0)]
 
 
 def test_an_event_is_marked_anew(ledger: Ledger, clock: Clock) -> None:
@@ -90,7 +140,8 @@ def test_an_event_is_marked_anew(ledger: Ledger, clock: Clock) -> None:
     ledger.mark(NEW, "retired", "billing", forced=True)
 
     old, new = ledger.keys()
-    assert old.promoted == T0 + timedelta(days=1)
+    assert old.promotion == Promotion(T0 + timedelta(days=1), T0 + timedelta(days=1))
+    assert old.promoted_before is None
     assert (new.retired, new.forced) == (T0 + timedelta(days=1), True)
 
 
@@ -100,7 +151,7 @@ def test_services_do_not_mix(ledger: Ledger) -> None:
     ledger.see_keys({OLD: KeyState.PREVIOUS}, "Billing")
 
     kept = ledger.keys()
-    assert {(key.service, key.promoted) for key in kept} == {("billing", T0), ("Billing", None)}
+    assert {(key.service, key.promoted_before) for key in kept} == {("billing", T0), ("Billing", None)}
 
 
 def test_seeing_the_same_again_writes_nothing(file: Path) -> None:
@@ -123,6 +174,26 @@ def test_a_run_is_kept_with_its_counts(ledger: Ledger, clock: Clock) -> None:
     assert (check.command, check.started, check.finished, check.outcome) == ("check", clock.time, None, None)
     assert (run.started, run.finished, run.outcome, run.counts) == (T0, clock.time, "complete", {"rotated": 7})
     assert ledger.runs(limit=1) == [check]
+
+
+def test_runs_that_died_hide_neither_the_last_end_nor_the_last_good_one(ledger: Ledger) -> None:
+    """Of each command of a service, however many were begun since; how many is told, too."""
+    check = ledger.begin_run("check", "billing", NEW)
+    ledger.end_run(check, "left")
+    good = ledger.begin_run("run", "billing", NEW)
+    ledger.end_run(good, "complete")
+    failed = ledger.begin_run("run", "billing", NEW)
+    ledger.end_run(failed, "failed")
+    dead = [ledger.begin_run("run", "billing", NEW) for _ in range(5)]
+    ledger.end_run(ledger.begin_run("run", "shop", NEW), "complete")
+
+    last, runs = [dead[4], dead[3]], ledger.last_runs(2, "billing", "run")
+    assert [run.id for run in runs] == [*last, failed, good]
+    assert [run.id for run in ledger.last_runs(2, "billing")] == [*last, failed, good, check]
+    assert [run.id for run in ledger.last_runs(9, "billing", "run")] == [*reversed(dead), failed, good]
+    assert ledger.begun_since_an_end("billing", "run") == 6
+    assert ledger.begun_since_an_end("billing", "check") == 0
+    assert ledger.begun_since_an_end("nobody", "run") == 0
 
 
 def census(**values: object) -> CensusRecord:
@@ -226,6 +297,42 @@ def test_many_processes_write_at_once(database: Database) -> None:
 
 
 @pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
+def test_a_ledger_of_version_1_tells_bounds(database: Database, half_done: bool) -> None:
+    """It dated a key that it found primary as one that a step made so: each may be the former. Other dates stay."""
+    Ledger.open(database.url).close()
+    dates = ", ".join(f"{name} VARCHAR(27)" for name in ("first_seen", "staged", "promoted", "retired"))
+    database.execute(
+        "DROP TABLE keyring_ledger_keys",
+        f"CREATE TABLE keyring_ledger_keys (id VARCHAR(8), service VARCHAR(100), {dates}, forced BOOLEAN NOT NULL)",
+        "UPDATE keyring_ledger_schema SET version = 1",
+    )
+    rows = [
+        ("found", "01", None, "01", "03"),
+        ("staged", "01", "02", "03", None),
+        ("previous", "01", None, "02", None),
+        ("never", "01", None, None, None),
+    ]
+    for key_id, *months in rows:
+        known = zip(("first_seen", "staged", "promoted", "retired"), months, strict=True)
+        dated = {name: month and f"2026-{month}-01T00:00:00.000000Z" for name, month in known}
+        database.insert("keyring_ledger_keys", [{"id": key_id, "service": "billing", "forced": False} | dated])
+    if half_done:
+        database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN promoted_before VARCHAR(27)")
+
+    with Ledger.open(database.url) as ledger:
+        kept = {key.id: key for key in ledger.keys()}  # noqa: SIM118
+    jan, feb, mar = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
+    assert {key.id: key.promotion for key in kept.values()} == {
+        "found": Promotion(None, jan),
+        "staged": Promotion(feb, mar),
+        "previous": Promotion(jan, feb),
+        "never": None,
+    }
+    assert (kept["found"].retired, kept["staged"].staged, kept["found"].promoted) == (mar, feb, None)
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(2,)]
+
+
+@pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
 def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.MonkeyPatch, half_done: bool) -> None:
     """Each step from the version found to ours runs once, in order; one that was broken off goes on. Rows stay."""
     with Ledger.open(database.url) as ledger:
@@ -240,16 +347,16 @@ def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.Mon
 
     if half_done:
         database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)")
-    monkeypatch.setattr(ledger_schema, "STEPS", {1: add_column, 2: lambda _: done.append("second")})
+    monkeypatch.setattr(ledger_schema, "STEPS", {2: add_column, 3: lambda _: done.append("second")})
     for module in ("schema", "access"):
-        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 3)
+        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 4)
 
     with Ledger.open(database.url) as migrated:
         kept = migrated.keys()
     assert [key.id for key in kept] == [OLD]
     Ledger.open(database.url).close()
     assert done == ["first", "second"]
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(3,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
     assert database.rows("SELECT note FROM keyring_ledger_keys") == [(None,)]
 
 
@@ -258,7 +365,7 @@ def test_a_newer_ledger_is_left_alone(database: Database) -> None:
     Ledger.open(database.url).close()
     database.execute("UPDATE keyring_ledger_schema SET version = 99")
 
-    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 1.*Install"):
+    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 2.*Install"):
         Ledger.open(database.url)
     assert database.rows("SELECT version FROM keyring_ledger_schema") == [(99,)]
 

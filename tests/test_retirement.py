@@ -21,7 +21,7 @@ from rotation.checks.verdict import Verdict
 from rotation.discover import Discovery, Remark, TokenColumn
 from rotation.ledger import Ledger
 from rotation.ledger.census_record import census_record
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, Promotion
 from rotation.ledger.unexplained import Unexplained, carried, unexplained
 from rotation.life.listing import following, list_keys
 from rotation.page.facts import PageFacts
@@ -59,7 +59,7 @@ AGAINST = {
     "tokens in rows left out": {"left_out": [("a.b", Counts(under=Counter({KEY: 1})))]},
     "unreadable cells in rows left out": {"left_out": [("a.b", Counts(unreadable=1))]},
     "plaintext in rows left out": {"left_out": [("a.b", Counts(suspects=1))]},
-    "a young token": {"censuses": [("a.b", Counts(youngest={OTHER: 2_000_000_000}))], "promoted": NOW},
+    "a young token": {"censuses": [("a.b", Counts(youngest={OTHER: 2_000_000_000}))], "promoted": Promotion(NOW, NOW)},
     "an uncovered column": {"search": Discovery(full=True, columns=[column(tokens=1, under=Counter({PRIMARY: 1}))])},
     "a bound column": {"search": Discovery(full=True, columns=[column(tokens=1, unknown=1)])},
     "a token in text": {

@@ -13,7 +13,7 @@ from keyring_core import KeyringError, KeyState
 from rotation.ledger import CensusRecord, InstanceRecord, KeyRecord, Ledger, Outcome, RunRecord
 from rotation.life.refusals import LIVE, in_fleet
 
-COMMAND = "check"
+COMMAND, RUN = "check", "run"
 NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
 KEPT_RUNS = 20
 
@@ -28,6 +28,9 @@ class Entries:
     """Why it cannot be written."""
     records: tuple[KeyRecord, ...] = ()
     runs: tuple[RunRecord, ...] = ()
+    """The last ones, and however old the last that came to its end."""
+    begun: int = 0
+    """How many were begun since that one."""
     censuses: tuple[CensusRecord, ...] = ()
     """The last one of each target."""
     checked: tuple[CensusRecord, ...] = ()
@@ -101,11 +104,12 @@ class Book:
     def _read(self, ledger: Ledger, states: Mapping[str, KeyState]) -> Entries:
         return Entries(
             records=tuple(ledger.keys()),
-            runs=tuple(ledger.runs(KEPT_RUNS, "run", self.service)),
+            runs=tuple(ledger.last_runs(KEPT_RUNS, self.service, RUN)),
+            begun=ledger.begun_since_an_end(self.service, RUN),
             censuses=tuple(ledger.censuses()),
             checked=tuple(ledger.censuses(checked=True)),
             instances=tuple(in_fleet(ledger.instances(LIVE), states, self.service)),
-            latest=_latest(ledger),
+            latest=ledger.latest(),
         )
 
 
@@ -116,11 +120,3 @@ def _fault_of(act: Callable[[], None]) -> str | None:
     except KeyringError as error:
         return str(error)
     return None
-
-
-def _latest(ledger: Ledger) -> datetime | None:
-    records = ledger.keys()
-    dates = [date for key in records for date in (key.first_seen, key.staged, key.promoted, key.retired)]
-    dates += [date for run in ledger.runs(1) for date in (run.started, run.finished)]
-    dates += [census.taken for census in ledger.censuses()]
-    return max((date for date in dates if date is not None), default=None)

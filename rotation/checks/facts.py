@@ -10,12 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
+from rotation.history import took_over
 from rotation.ledger.unexplained import unexplained
 from rotation.retirement import Evidence
 
 if TYPE_CHECKING:
     from rotation.discover import Discovery
     from rotation.ledger import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+    from rotation.ledger.records import Promotion
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ class Facts:
     records: tuple[KeyRecord, ...] = ()
     """The keys of all services in the ledger."""
     runs: tuple[RunRecord, ...] = ()
-    """The last runs, the last first."""
+    """The last runs, the last first; however old, the last that came to its end is among them."""
+    begun: int = 0
+    """How many runs were begun since that one."""
     instances: tuple[InstanceRecord, ...] = ()
     """Running services of this environment that announced themselves."""
     latest: datetime | None = None
@@ -103,7 +107,6 @@ class Facts:
     def evidence(self, key_id: str) -> Evidence:
         """All that is known here for and against retiring a key."""
         censuses = [target.census for target in self.targets]
-        record = self.own.get(self.primary or "")
         return Evidence(
             key_id=key_id,
             primary=self.primary or "",
@@ -112,7 +115,7 @@ class Facts:
             unread=self.unreached,
             sampled=self.sample is not None,
             since=self.counted,
-            promoted=record.promoted if record else None,
+            promoted=self.promotion,
             partial=self.partial,
             search=self.search,
             search_fault=self.unnamed_fault,
@@ -130,28 +133,37 @@ class Facts:
         return next(iter(self.ids(KeyState.PRIMARY)), None)
 
     @property
+    def promotion(self) -> Promotion | None:
+        """When the primary key took over; None where that is not known, as after keys were put back by hand."""
+        return took_over(self.primary or "", self.ids(KeyState.PREVIOUS), self.records, self.service)
+
+    @property
     def promoted(self) -> datetime | None:
-        """Since when the primary key is primary, as far as the ledger knows."""
-        return self.since(self.primary or "")
+        """The latest time at which the primary key may have taken over: what is younger was written after it."""
+        return self.promotion.latest if self.promotion else None
 
     def since(self, key_id: str) -> datetime | None:
-        """Since when a key is in its state: staged, promoted, or replaced by another one."""
+        """Since when a key is in its state at least: staged, in use, or replaced by another one."""
         record = self.own.get(key_id)
         state = (self.keys or {}).get(key_id)
         if record is None:
             return None
         if state is KeyState.STAGED:
             return record.staged or record.first_seen
-        return self.superseded(key_id) if state is KeyState.PREVIOUS else record.promoted or record.first_seen
+        return self.superseded(key_id) if state is KeyState.PREVIOUS else record.in_use_since
 
     def superseded(self, key_id: str) -> datetime | None:
-        """When another key took over from that one: the first promotion after its own."""
+        """The latest time at which another key may have taken over from that one: the first promotion after its own."""
         record = self.own.get(key_id)
-        if record is None or record.promoted is None:
-            # It was primary before the ledger's time, or never.
+        if record is None:
             return self.promoted
-        later = [other.promoted for other in self.own.values() if other.promoted and other.promoted > record.promoted]
-        return min(later, default=self.promoted)
+        if record.promotion is None:
+            # A previous key when it was first seen; one that was staged was replaced while nobody looked.
+            known = (self.promoted, None if record.staged else record.first_seen)
+            return min((when for when in known if when), default=None)
+        own = record.promotion.latest
+        promotions = [other.promotion.latest for other in self.own.values() if other.promotion]
+        return min((when for when in promotions if when > own), default=self.promoted)
 
     def previous_in_targets(self) -> Iterator[tuple[TargetFacts, str]]:
         """Each target with each previous key that has tokens there."""

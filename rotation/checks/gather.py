@@ -24,6 +24,7 @@ from rotation.report import TargetReport
 from rotation.stores.survey import Survey
 from rotation.targets import Target
 from rotation.titles import titles
+from rotation.unreadable import pack
 
 FILE = "_FILE"
 
@@ -121,7 +122,9 @@ def kept(facts: Facts) -> Iterator[CensusRecord]:
         census = replace(target.census, checked=True)
         if target.census.sampled and target.before is not None:
             # Rows that a sample leaves out are not mended: or each would be new when it is drawn again.
-            census = replace(census, problems=_union(census.problems, target.before.problems))
+            marks = pack(census.unreadable_marks | target.before.unreadable_marks)
+            problems = _union(census.problems, target.before.problems)
+            census = replace(census, problems=problems, unreadable_rows=marks)
         yield census
 
 
@@ -138,6 +141,7 @@ def gather(book: Book, keys: Keys, files: Iterable[KeyFile]) -> Facts:
         ledger_unwritten=entries.unwritten,
         records=entries.records,
         runs=entries.runs,
+        begun=entries.begun,
         instances=entries.instances,
         latest=entries.latest,
         known=entries.censuses,

@@ -72,15 +72,18 @@ def check_key_age(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
 
     Remedy: begin the next rotation with `rotate.py keys stage`.
     """
-    if facts.primary is None or facts.promoted is None:
+    since = facts.since(facts.primary or "")
+    if facts.primary is None or since is None:
         return [_undated("the primary key", facts.primary or "")]
-    age = now - facts.promoted
-    remedy = _next_step(facts)
+    age, remedy = now - since, _next_step(facts)
+    exact = facts.own[facts.primary].promoted is not None
     if age > policy.max_key_age:
-        message = f"the primary key is {span(age)} old, and the limit is {span(policy.max_key_age)}"
+        old = f"{span(age)} old" if exact else f"at least {span(age)} old, in use since before {at(since)}"
+        message = f"the primary key is {old}, and the limit is {span(policy.max_key_age)}"
         return [Finding(Level.CRITICAL, facts.primary, message, remedy)]
     if age > policy.max_key_age - policy.warn_before:
-        message = f"the primary key must be replaced by {at(facts.promoted + policy.max_key_age)}"
+        message = f"the primary key must be replaced by {at(since + policy.max_key_age)}"
+        message += "" if exact else f", or earlier: it has been in use since before {at(since)}"
         return [Finding(Level.WARNING, facts.primary, message, remedy)]
     return []
 
@@ -96,7 +99,7 @@ def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Findin
         if since is None:
             found.append(_undated("the staged key", key_id))
         elif now - since > policy.max_staged_age:
-            message = f"staged {span(now - since)} ago, and the limit is {span(policy.max_staged_age)}"
+            message = f"staged for {span(now - since)}, and the limit is {span(policy.max_staged_age)}"
             found.append(Finding(Level.WARNING, key_id, message, "rotate.py keys promote"))
         if facts.under[key_id]:
             message = (

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from rotation.checks.facts import Facts, at
 from rotation.checks.findings import Finding, Level, span
+from rotation.ledger.clock import REMEDY, clock_fault
 from rotation.policy import Policy
+from rotation.wording import many
 
 RUN = "run"
 
@@ -48,10 +50,8 @@ def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
 
     Remedy: set this machine's clock by NTP (`timedatectl`).
     """
-    if facts.latest is None or facts.latest - now <= policy.max_clock_skew:
-        return []
-    message = f"the clock says {at(now)}, and the ledger holds an entry of {at(facts.latest)}"
-    return [Finding(Level.WARNING, "clock", message, "set this machine's clock by NTP: timedatectl")]
+    fault = clock_fault(facts.latest, now, policy.max_clock_skew)
+    return [Finding(Level.WARNING, "clock", fault, REMEDY)] if fault else []
 
 
 def check_unnamed_columns(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
@@ -75,19 +75,27 @@ def check_last_run(facts: Facts, policy: Policy, now: datetime) -> list[Finding]
     Remedy: `rotate.py run`; look at its log, and at the scheduler that should have started it.
     """
     runs = [run for run in facts.runs if run.command == RUN and run.service == facts.service]
-    found = []
+    done = [run.finished for run in runs if run.finished and run.outcome in {"complete", "left"}]
+    found, begun = [], _begun(facts, max(done, default=None))
     if runs:
         last = runs[0]
         if last.outcome in {"failed", "interrupted"}:
-            message = f"the run of {at(last.started)} ended {last.outcome}"
+            message = f"the run of {at(last.started)} ended {last.outcome}{begun}"
             found.append(Finding(Level.CRITICAL, RUN, message, "rotate.py run, and look at its log"))
         elif last.outcome is None and now - last.started > policy.max_left_age:
-            message = f"the run of {at(last.started)} never ended: it was killed, or it hangs"
+            message = f"the run of {at(last.started)} never ended: it was killed, or it hangs{begun}"
             found.append(Finding(Level.WARNING, RUN, message, "rotate.py run, and look at its log"))
-    done = [run.finished for run in runs if run.finished and run.outcome in {"complete", "left"}]
     begin = max(done, default=min((record.first_seen for record in facts.own.values()), default=now))
     if now - begin > policy.max_run_age:
         when = f"for {span(now - begin)}" if done else f"since the ledger began, {span(now - begin)} ago"
-        message = f"no run came to its end {when}, and the limit is {span(policy.max_run_age)}"
+        message = f"no run came to its end {when}, and the limit is {span(policy.max_run_age)}{begun}"
         found.append(Finding(Level.WARNING, RUN, message, "rotate.py run, and look at the scheduler"))
     return found
+
+
+def _begun(facts: Facts, ended: datetime | None) -> str:
+    """How many runs did not come to their end, where they are several."""
+    if facts.begun < 2:
+        return ""
+    since = f" since the last that came to its end, at {at(ended)}" if ended else ", and none came to its end"
+    return f"; {many(facts.begun, 'run')} began{since}"

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
 from rotation.checks.facts import Facts, TargetFacts, at, moment
 from rotation.checks.findings import Finding, Level, span
 from rotation.history import history_of
 from rotation.policy import Policy
+from rotation.unreadable import NOT_UNREADABLE
 from rotation.wording import many
 
 if TYPE_CHECKING:
     from rotation.ledger import CensusRecord
+    from rotation.ledger.records import Promotion
 
 LIST_ROWS = "rotate.py run --dry-run --problems FILE"
 """The command that names every row."""
-
-NOT_UNREADABLE = frozenset(
-    {"nested", "plaintext", "staged-key", "newer-key", "no-key", "locked", "rewritten", "refused", "not-written"}
-)
-"""Categories of problems that are not about cells that cannot be read."""
 
 
 def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
@@ -33,14 +30,19 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
     """
     found = []
     left = Counter[str]()
+    newer = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service).newer
     for target, key_id in facts.previous_in_targets():
         left[target.label] += target.census.under[key_id]
     for label, tokens in left.items():
-        if facts.promoted is None:
+        if newer:
+            found.append(_put_back(label, tokens, newer, facts))
+            continue
+        if facts.promotion is None:
             return [Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", "rotate.py run")]
-        since = now - facts.promoted
+        since = now - facts.promotion.latest
         level = Level.WARNING if since > policy.max_left_age else Level.OK
-        message = f"{many(tokens, 'token')} under previous keys, {span(since)} after the promotion of {facts.primary}"
+        after = f"{'' if facts.promotion.exact else 'at least '}{span(since)} after the promotion of {facts.primary}"
+        message = f"{many(tokens, 'token')} under previous keys, {after}"
         found.append(Finding(level, label, message, "rotate.py run"))
     return found
 
@@ -159,29 +161,37 @@ def check_future_tokens(facts: Facts, policy: Policy, now: datetime) -> list[Fin
     return found
 
 
+def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Facts) -> Finding:
+    """What a run says of it, too: it leaves such tokens."""
+    key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
+    message = (
+        f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
+        f"primary key {facts.primary}: the keys look swapped, or this configuration is an old one"
+    )
+    remedy = f"rotate.py keys promote {key_id}; or, to go back on purpose: rotate.py run --allow-demotion"
+    return Finding(Level.WARNING, label, message, remedy)
+
+
 def _new_unreadable(target: TargetFacts) -> int:
-    """How many cells are unreadable and were not at the last check, as far as its list of rows tells."""
-    if target.before is None:
-        return target.census.unreadable
-    known, listed = _unreadable_rows(target.before), _unreadable_rows(target.census)
-    new = len(listed - known)
-    if target.census.sampled or target.before.sampled:
+    """How many cells are unreadable and were not at the last check; by number alone, where they are too many."""
+    now, before = target.census, target.before
+    if before is None:
+        return now.unreadable
+    new = len(now.unreadable_marks - before.unreadable_marks)
+    if now.sampled or before.sampled:
         return new
-    # The lists are bounded, and what stands in none can only be compared by number.
-    more = max(0, target.census.unreadable - target.before.unreadable)
-    return max(new, more) if len(known) >= target.before.unreadable else more
+    # Of rows that are in no list only the number tells.
+    more = max(0, now.unreadable - before.unreadable)
+    return max(new, more) if _all_marked(before) else more
 
 
-def _unreadable_rows(census: CensusRecord) -> set[Hashable]:
-    return {_row(problem) for problem in census.problems if problem["category"] not in NOT_UNREADABLE}
-
-
-def _row(problem: dict[str, Any]) -> Hashable:
-    return tuple(sorted((name, repr(part)) for name, part in problem["key"].items()))
+def _all_marked(census: CensusRecord) -> bool:
+    return len(census.unreadable_marks) >= census.unreadable
 
 
 def _kinds(target: TargetFacts) -> str:
-    kinds = Counter(
-        problem["category"] for problem in target.census.problems if problem["category"] not in NOT_UNREADABLE
-    )
-    return ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
+    found = Counter(target.census.categories)
+    kinds = [f"{number:,} {kind}" for kind, number in found.most_common() if kind not in NOT_UNREADABLE]
+    if target.before and not (_all_marked(target.census) and _all_marked(target.before)):
+        kinds.append("compared by number, since not all rows are listed")
+    return ", ".join(kinds)

@@ -102,12 +102,15 @@ def run(  # noqa: PLR0913 - click's
     keyring = common.keyring()
     rows = batch_size or (FULL_SPEED_BATCH if full_speed else DEFAULT_BATCH)
     brake = Brake(common.world.wait, max_rate, pause_file, 0 if full_speed else IDLE_SHARE)
+    part = Shard.parse(shard) if shard else None
     with ExitStack() as closing:
         listed = closing.enter_context(ProblemsFile(problems)) if problems else None
         staffed = closing.enter_context(staff(workers, dask, full_speed=full_speed))
         recorder = closing.enter_context(recording(common, keyring, None if dry_run else "run"))
 
         def open_journal(target: Target, primary: str) -> Journal:
+            # The first of them is opened when every target was checked.
+            recorder.begin()
             return Journal(recorder, target, primary, shard=shard or "", fresh=fresh)
 
         options = Options(
@@ -116,7 +119,7 @@ def run(  # noqa: PLR0913 - click's
             brake,
             listed,
             journal=open_journal,
-            shard=Shard.parse(shard) if shard else None,
+            shard=part,
             env_file=common.env_file,
             workers=staffed.workers,
             least_rows=staffed.least_rows,

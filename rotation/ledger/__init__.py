@@ -10,6 +10,7 @@ from types import TracebackType
 import sqlalchemy as sa
 
 from keyring_core.config import LEDGER_URL, SERVICE
+from rotation.ledger import schema as tables
 from rotation.ledger.access import ATTEMPTS, LedgerAccess, LedgerError, NewerLedgerError, open_url, over_engine
 from rotation.ledger.keys import Event, KeyPages
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
@@ -81,6 +82,17 @@ class Ledger(KeyPages, WorkPages):
     def over(cls, engine: sa.Engine, *, now: Callable[[], datetime] = utc_now) -> Ledger:
         """The ledger in the database of *engine*, which stays its owner's to close. Nothing is tried again."""
         return cls(over_engine(engine, 1), now)
+
+    def latest(self) -> datetime | None:
+        """The latest time in it, of keys, runs and censuses; services have clocks of their own."""
+        keys, runs = tables.keys.c, tables.runs.c
+        dates = (keys.first_seen, keys.staged, keys.promoted, keys.promoted_before, keys.retired)
+        columns = (*dates, runs.started, runs.finished, tables.censuses.c.taken)
+
+        def act(connection: sa.Connection) -> list[datetime | None]:
+            return [connection.scalar(sa.select(sa.func.max(column))) for column in columns]
+
+        return max((date for date in self._access.read(act) if date), default=None)
 
     def __enter__(self) -> Ledger:
         return self

@@ -9,6 +9,7 @@ from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, CensusPlace, CensusRec
 from rotation.report import TargetReport, legible_key
 from rotation.stores.access import database_of
 from rotation.targets import Target
+from rotation.unreadable import pack
 
 
 def census_record(  # noqa: PLR0913 - what a census is of, and how it was taken
@@ -40,6 +41,7 @@ def census_record(  # noqa: PLR0913 - what a census is of, and how it was taken
         oldest=dict(counts.oldest),
         youngest=dict(counts.youngest),
         ages=dict(counts.ages),
+        unreadable_rows=pack(report.unreadable),
         problems=[
             {"key": legible_key(report.key_names, key), "category": category}
             for key, category, _ in counts.problems[:KEPT_CENSUS_PROBLEMS]

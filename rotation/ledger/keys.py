@@ -19,6 +19,9 @@ FORGET_INSTANCES = timedelta(days=30)
 
 Event = Literal["staged", "promoted", "retired"]
 
+_PROMOTION = ("promoted", "promoted_after", "promoted_before")
+"""The columns of which one date, or one span of time, takes the place of another."""
+
 
 class KeyPages:
     """Part of the ledger. Every method raises LedgerError."""
@@ -29,27 +32,29 @@ class KeyPages:
     def see_keys(self, states: Mapping[str, KeyState], service: str) -> None:
         """Takes down the keys of an environment, by id, where they are new or in a state that they were not seen in.
 
+        A key that is found primary became so before: the ledger notes between which times, as far as it knows.
         A date that stands stays: a key that becomes primary a second time keeps its first promotion, so that a run
         can tell that its tokens would move backwards; `mark` takes down a second one. Writes only what is new.
         """
         now = self._now()
         known = {key.id: key for key in self.keys() if key.service == service}
-        new = [
-            {"id": key_id, "service": service, "first_seen": now, "forced": False} | _dates(state, now)
+        dates = {
+            key_id: found
             for key_id, state in states.items()
+            if (found := self._found(key_id, state, known, service, now)) or key_id not in known
+        }
+        new = [
+            {"id": key_id, "service": service, "first_seen": now, "forced": False} | found
+            for key_id, found in dates.items()
             if key_id not in known
         ]
-        moved = {
-            key_id: dates
-            for key_id, state in states.items()
-            if key_id in known and (dates := _missing(known[key_id], _dates(state, now)))
-        }
+        moved = {key_id: found for key_id, found in dates.items() if key_id in known}
         if not new and not moved:
             return
 
         def act(connection: sa.Connection) -> None:
-            for key_id, dates in moved.items():
-                connection.execute(_update_key(key_id, service).values(dates))
+            for key_id, found in moved.items():
+                connection.execute(_update_key(key_id, service).values(found))
             for row in new:
                 # Another process may have been faster since we looked.
                 if not connection.execute(_update_key(str(row["id"]), service).values(service=service)).rowcount:
@@ -63,7 +68,18 @@ class KeyPages:
         values: dict[str, Any] = {event: now}
         if event == "retired":
             values["forced"] = forced
+        if event == "promoted":
+            values = dict.fromkeys(_PROMOTION) | values
+        self._put(key_id, service, values, now)
 
+    def mark_newest(self, key_id: str, service: str) -> None:
+        """Takes down that a key that was found primary counts as promoted after all others, as somebody decided."""
+        now = self._now()
+        known = {key.id: key for key in self.keys() if key.service == service}
+        found = self._found_primary(key_id, known, service, now)
+        self._put(key_id, service, dict.fromkeys(_PROMOTION) | found, now)
+
+    def _put(self, key_id: str, service: str, values: Mapping[str, Any], now: datetime) -> None:
         def act(connection: sa.Connection) -> None:
             if not connection.execute(_update_key(key_id, service).values(values)).rowcount:
                 row = {"id": key_id, "service": service, "first_seen": now, "forced": False, **values}
@@ -128,16 +144,43 @@ class KeyPages:
 
         return self._access.read(act)
 
+    def _found(
+        self, key_id: str, state: KeyState, known: Mapping[str, KeyRecord], service: str, now: datetime
+    ) -> dict[str, datetime | None]:
+        """The dates that are new from finding a key in *state*."""
+        key = known.get(key_id)
+        if state is KeyState.STAGED and not (key and key.staged):
+            return {"staged": now}
+        # One first seen as a previous key was promoted long ago: no date of now is true of it.
+        if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
+            return self._found_primary(key_id, known, service, now)
+        return {}
 
-def _dates(state: KeyState, now: datetime) -> dict[str, datetime]:
-    """What is known of a key's dates from seeing it in *state* for the first time."""
-    return {KeyState.PRIMARY: {"promoted": now}, KeyState.STAGED: {"staged": now}}.get(state, {})
+    def _found_primary(
+        self, key_id: str, known: Mapping[str, KeyRecord], service: str, now: datetime
+    ) -> dict[str, datetime | None]:
+        """Between which times a key became primary that is primary *now*."""
+        then = [other.promotion.latest for other in known.values() if other.id != key_id and other.promotion]
+        if key := known.get(key_id):
+            then.append(key.staged or key.first_seen)
+        if last := self._last_run_with_another(key_id, service):
+            then.append(last)
+        # What a clock that was ahead wrote tells nothing.
+        after = max((when for when in then if when < now), default=None)
+        return {"promoted_after": after, "promoted_before": now}
 
+    def _last_run_with_another(self, key_id: str, service: str) -> datetime | None:
+        """When a run of *service* began last whose primary key was another one."""
+        runs = tables.runs.c
+        query = sa.select(sa.func.max(runs.started)).where(
+            runs.service == service, runs.primary_id.not_in([key_id, ""])
+        )
 
-def _missing(key: KeyRecord, dates: Mapping[str, datetime]) -> dict[str, datetime]:
-    """The *dates* that *key* has not. One first seen as a previous key was promoted long ago: no date is true of it."""
-    known = key.staged or key.promoted
-    return {name: when for name, when in dates.items() if getattr(key, name) is None and (known or name != "promoted")}
+        def act(connection: sa.Connection) -> datetime | None:
+            last: datetime | None = connection.scalar(query)
+            return last
+
+        return self._access.read(act)
 
 
 def _update_key(key_id: str, service: str) -> sa.Update:

@@ -12,6 +12,7 @@ from rotation.errors import StoppedError, UsageError
 from rotation.history import UNKNOWN, History, history_of
 from rotation.ledger import Ledger, LedgerError, Outcome, service_name, utc_now
 from rotation.ledger.census_record import census_record
+from rotation.ledger.clock import warn_of_clock
 from rotation.ledger.unexplained import carried
 from rotation.options import Common
 from rotation.report import Report
@@ -25,12 +26,20 @@ class Recorder:
     service: str
     primary: str
     warn: Callable[[str], None]
+    command: str | None = None
+    """What is a run of its own; None for a look."""
     run: int | None = None
-    """The number of the run, where it is one."""
+    """The number of the run, from its beginning to its end."""
+    _goes_back: bool = False
 
-    def begin(self, keyring: Keyring, command: str | None) -> None:
-        """Takes down the keys, and that a run begins, where *command* says which."""
-        self._try(lambda ledger: self._begin(ledger, keyring, command))
+    def begin(self) -> None:
+        """Takes down that the run begins: once, when its arguments and all of its targets stand.
+
+        A mistyped command is no run that failed, and pages nobody.
+        """
+        command, self.command = self.command, None
+        if command:
+            self._try(lambda ledger: self._begin(ledger, command))
 
     def history(self, keyring: Keyring, *, allow_demotion: bool = False) -> History:
         """What the ledger tells of the keys' past; with *allow_demotion* the primary key counts as the newest."""
@@ -39,9 +48,7 @@ class Recorder:
         history = found[0] if found else UNKNOWN
         if not (allow_demotion and history.newer):
             return history
-        if self.run is not None:
-            # Or the next run, without the option, would refuse what this one began.
-            self._try(lambda ledger: ledger.mark(self.primary, "promoted", self.service))
+        self._goes_back = True
         return replace(history, newer={})
 
     def keep(self, report: Report) -> None:
@@ -70,10 +77,17 @@ class Recorder:
         """It is done, or to be begun anew."""
         self._try(lambda ledger: ledger.forget(plan))
 
-    def _begin(self, ledger: Ledger, keyring: Keyring, command: str | None) -> None:
-        ledger.see_keys({key.id: state for key, state in keyring.states.items()}, self.service)
-        if command:
-            self.run = ledger.begin_run(command, self.service, self.primary)
+    def see(self, common: Common, keyring: Keyring) -> None:
+        """Takes down the keys; warns of a clock that is behind."""
+        states = {key.id: state for key, state in keyring.states.items()}
+        self._try(lambda ledger: warn_of_clock(common, ledger))
+        self._try(lambda ledger: ledger.see_keys(states, self.service))
+
+    def _begin(self, ledger: Ledger, command: str) -> None:
+        self.run = ledger.begin_run(command, self.service, self.primary)
+        if self._goes_back:
+            # Or the next run, without the option, would refuse what this one began.
+            ledger.mark_newest(self.primary, self.service)
 
     def _history(self, ledger: Ledger, keyring: Keyring) -> History:
         others = [key.id for key in keyring.states if key is not keyring.primary]
@@ -100,13 +114,21 @@ class Recorder:
 
 @contextmanager
 def recording(common: Common, keyring: Keyring, command: str | None = None) -> Iterator[Recorder]:
-    """A recorder, writing where a ledger counts; *command* names what is a run of its own."""
-    recorder = Recorder(_open(common), service_name(common.environ), keyring.primary.id, common.world.tell)
-    recorder.begin(keyring, command)
+    """A recorder, writing where a ledger counts; *command* names what is a run of its own, once it begins.
+
+    A run whose database fails before that has failed, too; one whose arguments or targets do not fit has not begun.
+    """
+    recorder = Recorder(_open(common), service_name(common.environ), keyring.primary.id, common.world.tell, command)
+    recorder.see(common, keyring)
     try:
         yield recorder
+    except UsageError:
+        raise
     except StoppedError:
         recorder.end("interrupted")
+        raise
+    except BaseException:
+        recorder.begin()
         raise
     finally:
         recorder.end("failed")

@@ -4,12 +4,43 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from keyring_core.redaction.active import get_redactor
+from rotation.unreadable import NOT_UNREADABLE, mark, unpack
 
 KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names; the report that found them has more."""
+
+
+class Promotion(NamedTuple):
+    """When a key became primary: not before *earliest*, where that is known, and not after *latest*.
+
+    A step of this program gives both the same time; a key that was found primary became so at some time before.
+    """
+
+    earliest: datetime | None
+    latest: datetime
+
+    @classmethod
+    def of(cls, exact: datetime | None, after: datetime | None, before: datetime | None) -> Promotion | None:
+        """From the dates that a ledger holds; None where it has none."""
+        if exact:
+            return cls(exact, exact)
+        return cls(after, before) if before else None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the time itself is known."""
+        return self.earliest == self.latest
+
+    def words(self, form: str = "%Y-%m-%d %H:%M UTC") -> str:
+        """`2026-01-03 12:00 UTC`, `before 2026-01-03 12:00 UTC`, or `between ... and ...`."""
+        latest = f"{self.latest:{form}}"
+        if self.exact:
+            return latest
+        return f"between {self.earliest:{form}} and {latest}" if self.earliest else f"before {latest}"
 
 
 @dataclass(frozen=True)
@@ -21,9 +52,24 @@ class KeyRecord:
     first_seen: datetime
     staged: datetime | None = None
     promoted: datetime | None = None
+    """When a step of this program made it primary; None where none did."""
     retired: datetime | None = None
     forced: bool = False
     """Whether it was retired without proof."""
+    promoted_before: datetime | None = None
+    """When it was first found primary, where no step of this program had made it so."""
+    promoted_after: datetime | None = None
+    """When it was last known not to be primary before that; None where nothing is known."""
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """When it became primary; None for a key that never was, since the ledger began."""
+        return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
+
+    @property
+    def in_use_since(self) -> datetime:
+        """Since when it has been in use at least; where it was in use before, nobody knows for how long."""
+        return self.promotion.latest if self.promotion else self.first_seen
 
 
 @dataclass(frozen=True)
@@ -102,6 +148,8 @@ class CensusRecord:
     """Tokens per month of their time, such as `2026-01`."""
     problems: list[dict[str, Any]] = field(default_factory=list)
     """The first rows to look at: {"key": {"id": 7}, "category": "truncated"}."""
+    unreadable_rows: str = ""
+    """Marks of all rows whose cells cannot be read, packed; what a check took keeps them."""
 
     @property
     def place(self) -> CensusPlace:
@@ -113,10 +161,21 @@ class CensusRecord:
         """What messages call it: `user_credentials.api_key`."""
         return f"{self.table}.{self.column}"
 
+    @cached_property
+    def unreadable_marks(self) -> frozenset[bytes]:
+        """Marks of the rows whose cells cannot be read; of a census from before there were any those that it names."""
+        if self.unreadable_rows:
+            return unpack(self.unreadable_rows)
+        named = (problem["key"] for problem in self.problems if problem["category"] not in NOT_UNREADABLE)
+        return frozenset(map(mark, named))
+
     def document(self) -> dict[str, Any]:
         """All but the time, for JSON. A row's key may itself be somebody's secret, and is masked where it looks so."""
         document = asdict(self)
         del document["taken"]
+        if not self.checked:
+            # Nobody compares with it.
+            document["unreadable_rows"] = ""
         document["problems"] = get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS])
         return document
 

@@ -57,6 +57,8 @@ keys = sa.Table(
     sa.Column("promoted", UtcTime),
     sa.Column("retired", UtcTime),
     sa.Column("forced", sa.Boolean, nullable=False, default=False),
+    sa.Column("promoted_before", UtcTime),
+    sa.Column("promoted_after", UtcTime),
 )
 runs = sa.Table(
     "keyring_ledger_runs",
@@ -105,11 +107,30 @@ progress = sa.Table(
 
 Step = Callable[[sa.Connection], None]
 
-STEPS: dict[int, Step] = {}
+
+def _tell_found_from_made(connection: sa.Connection) -> None:
+    """Version 1 dated a key that it found primary as it dated one that a step made so: each may be the former."""
+    there = {column["name"] for column in sa.inspect(connection).get_columns(keys.name)}
+    for column in (keys.c.promoted_before, keys.c.promoted_after):
+        if column.name not in there:
+            kind = column.type.compile(connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {keys.name} ADD COLUMN {column.name} {kind}"))
+    # A key that was staged, or seen as a previous one, was not primary at that time.
+    known = sa.case((keys.c.promoted > keys.c.first_seen, sa.func.coalesce(keys.c.staged, keys.c.first_seen)))
+    # In this order: MariaDB takes the new value of a column that stands further left.
+    values = (
+        (keys.c.promoted_after, known),
+        (keys.c.promoted_before, keys.c.promoted),
+        (keys.c.promoted, sa.null()),
+    )
+    connection.execute(keys.update().where(keys.c.promoted.is_not(None)).ordered_values(*values))
+
+
+STEPS: dict[int, Step] = {1: _tell_found_from_made}
 """How to come from a version to the next one. A step may find itself half done, on databases that commit each
 statement: it looks before it changes anything."""
 
-VERSION = 1
+VERSION = 2
 """What this program writes."""
 
 

@@ -16,6 +16,9 @@ from rotation.ledger.records import CensusRecord, RunRecord
 
 Outcome = Literal["complete", "left", "interrupted", "failed"]
 
+TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
+"""The outcomes of runs that came to their end, also where they left something."""
+
 
 class WorkPages:
     """Part of the ledger. Every method raises LedgerError."""
@@ -46,7 +49,9 @@ class WorkPages:
             query = query.where(tables.runs.c.command == command)
         if service is not None:
             query = query.where(tables.runs.c.service == service)
+        return self._runs(query)
 
+    def _runs(self, query: sa.Select[Any]) -> list[RunRecord]:
         def act(connection: sa.Connection) -> list[RunRecord]:
             return [
                 RunRecord(
@@ -63,6 +68,31 @@ class WorkPages:
             ]
 
         return self._access.read(act)
+
+    def last_runs(self, limit: int, service: str, command: str | None = None) -> list[RunRecord]:
+        """The last runs, the last first; and of each command the last that ended and the last that came to its end.
+
+        So a hundred runs that died do not hide the last good one.
+        """
+        runs = tables.runs.c
+        ended = (runs.outcome.is_not(None), runs.outcome.in_(TO_THEIR_END))
+        of_service = sa.and_(runs.service == service, *([runs.command == command] if command else []))
+
+        def act(connection: sa.Connection) -> list[int]:
+            last = [sa.select(sa.func.max(runs.id)).where(of_service, kind).group_by(runs.command) for kind in ended]
+            return [number for query in last for number in connection.scalars(query)]
+
+        recent = self.runs(limit, command, service)
+        missing = {*self._access.read(act)} - {run.id for run in recent}
+        return recent + self._runs(sa.select(tables.runs).where(runs.id.in_(missing)).order_by(runs.id.desc()))
+
+    def begun_since_an_end(self, service: str, command: str) -> int:
+        """How many runs of *command* were begun since one came to its end."""
+        runs = tables.runs.c
+        own = sa.and_(runs.service == service, runs.command == command)
+        last = sa.select(sa.func.max(runs.id)).where(own, runs.outcome.in_(TO_THEIR_END)).scalar_subquery()
+        query = sa.select(sa.func.count()).where(own, runs.id > sa.func.coalesce(last, 0))
+        return self._access.read(lambda connection: connection.scalar(query) or 0)
 
     def keep_census(self, census: CensusRecord) -> None:
         """Takes down the census of a target, in place of the last one of the same; those of checks stand apart."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from keyring_core import KeyState
 from keyring_core.config import LEDGER_URL
+from rotation.history import took_over
 from rotation.ledger import CensusRecord, Event, InstanceRecord, Ledger, LedgerError, service_name, utc_now
 from rotation.ledger.census_record import census_record
+from rotation.ledger.clock import warn_of_clock
+from rotation.ledger.records import Promotion
 from rotation.ledger.unexplained import carried
 from rotation.life.refusals import LIVE, in_fleet
 from rotation.options import Common
@@ -46,10 +48,9 @@ class KeyBook:
             return [NO_LEDGER]
         return [] if fleet else [NO_FLEET.format(self.ledger.name)]
 
-    def promoted(self, key_id: str) -> datetime | None:
-        """When that key became primary, as far as anybody knows."""
-        keys = self.ledger.keys() if self.ledger else []
-        return next((key.promoted for key in keys if (key.id, key.service) == (key_id, self.service)), None)
+    def promotion(self, primary: str, previous: Collection[str]) -> Promotion | None:
+        """When the primary key took over from the *previous* ones, as far as anybody knows."""
+        return took_over(primary, previous, self.ledger.keys() if self.ledger else [], self.service)
 
     def censuses(self) -> list[CensusRecord]:
         """The last census of each place that the ledger knows."""
@@ -93,5 +94,6 @@ def open_book(common: Common, states: Mapping[str, KeyState]) -> Iterator[KeyBoo
         yield KeyBook(None, service)
         return
     with ledger:
+        warn_of_clock(common, ledger)
         ledger.see_keys(states, service)
         yield KeyBook(ledger, service, frozenset(states))

@@ -46,7 +46,7 @@ def gather(settings: Settings, key: Key, targets: list[Target], looks: Looks, bo
         previous=tuple(previous.id for previous in settings.previous),
         censuses=[(named[part.target], part.counts) for part in report.targets],
         unread={named[part.target]: part.stopped for part in report.targets if part.stopped},
-        promoted=book.promoted(settings.primary.id),
+        promoted=book.promotion(settings.primary.id, [previous.id for previous in settings.previous]),
         partial=any(target.where for target in targets),
         left_out=left_out,
         search=search,

@@ -11,12 +11,14 @@ from rich.table import Table
 
 from keyring_core import KeyState
 from rotation.ledger import CensusRecord, InstanceRecord, Ledger, service_name
+from rotation.ledger.records import Promotion
 from rotation.ledger.unexplained import unexplained
 from rotation.life.refusals import LIVE, in_fleet
 from rotation.retirement import Evidence, Standing
 from rotation.wording import retire_command
 
 RETIRED = "retired"
+MINUTE = "%Y-%m-%d %H:%M"
 NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
@@ -31,10 +33,17 @@ class ListedKey:
     promoted: datetime | None = None
     retired: datetime | None = None
     forced: bool = False
+    promoted_before: datetime | None = None
+    promoted_after: datetime | None = None
     tokens: int | None = None
     """By the last census of each target; None where there is none."""
     standing: str | None = None
     """Of a previous key, by those: `needed`, or `unproven`, since only `keys retire` looks at everything."""
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """When it became primary, as far as the ledger knows."""
+        return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
 
     def document(self, *, dated: bool) -> dict[str, Any]:
         """For JSON; without a ledger only id and state."""
@@ -106,8 +115,10 @@ def render(keys: list[ListedKey]) -> Table:
     if judged:
         table.add_column("needed")
     for key in keys:
-        dates = (key.first_seen, key.staged, key.promoted, key.retired)
-        cells = ["" if date is None else f"{date:%Y-%m-%d %H:%M}" for date in dates]
+        dates = (key.first_seen, key.staged, key.retired)
+        first_seen, staged, retired = ("" if date is None else f"{date:{MINUTE}}" for date in dates)
+        promoted = key.promotion.words(MINUTE) if key.promotion else ""
+        cells = [first_seen, staged, promoted, retired]
         if key.forced and key.retired:
             cells[-1] += " (forced)"
         tokens = "" if key.tokens is None else f"{key.tokens:,}"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from rotation.ledger.records import Promotion
 from rotation.life.refusals import Refusal
 from rotation.report import Report, TargetReport
 from rotation.retirement import Evidence, not_looked_at
@@ -33,7 +34,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         "service": service,
         "retired": now.astimezone(UTC).isoformat(timespec="seconds"),
         "primary": evidence.primary,
-        "promoted": evidence.promoted and evidence.promoted.astimezone(UTC).isoformat(timespec="seconds"),
+        **_promotion_document(evidence.promoted),
         "tool": f"keyring-core {version('keyring-core')}",
         "forced": bool(overridden),
         "overridden": [refusal.reason for refusal in overridden],
@@ -73,6 +74,21 @@ def may_hold_certificate(data: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(document, dict) and "certificate" in document
+
+
+def _promotion_document(promotion: Promotion | None) -> dict[str, str | None]:
+    """The time; of a key that was found primary those between which it was."""
+    earliest, latest = promotion or (None, None)
+    known = promotion is not None and promotion.exact
+    return {
+        "promoted": _iso(latest) if known else None,
+        "promoted_after": None if known else _iso(earliest),
+        "promoted_before": None if known else _iso(latest),
+    }
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.astimezone(UTC).isoformat(timespec="seconds") if when else None
 
 
 def _target_document(target: TargetReport) -> dict[str, Any]:

@@ -12,6 +12,10 @@ LIVE = timedelta(minutes=10)
 """A service that announced itself within this time is running."""
 
 
+SECOND = "%Y-%m-%d %H:%M:%S UTC"
+"""How a time is written where a second counts."""
+
+
 class Refusal(NamedTuple):
     """A reason, and the command or deed that deals with it."""
 
@@ -58,7 +62,7 @@ def called(instance: InstanceRecord) -> str:
 def at(time: datetime | float) -> str:
     """A time in words. A token may carry any number of seconds; one that no calendar has is given as it is."""
     if isinstance(time, datetime):
-        return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return time.astimezone(UTC).strftime(SECOND)
     try:
         return at(datetime.fromtimestamp(time, UTC))
     except (OverflowError, ValueError, OSError):

@@ -39,26 +39,35 @@ def line(verdict: Verdict) -> str:
 
 
 def performance(verdict: Verdict) -> Iterator[Performance]:
-    """The numbers behind the verdict; where a check has a limit, its ranges alert as the check does."""
+    """The numbers behind the verdict; where a check has a limit, its ranges alert as the check does.
+
+    A check that is off has no ranges: what nobody wants to be told of must not alert by its number.
+    """
     policy, facts = verdict.policy, verdict.facts
+
+    def ranges(check: str, warning: str, critical: str) -> list[Range | str]:
+        return [Range(f"0:{limit}") if limit and check not in policy.off else "" for limit in (warning, critical)]
+
     soon = policy.max_key_age - policy.warn_before
     ages = (
-        ("primary_key_age", KeyState.PRIMARY, Range(f"0:{_whole(soon)}"), Range(f"0:{_whole(policy.max_key_age)}")),
-        ("staged_key_age", KeyState.STAGED, Range(f"0:{_whole(policy.max_staged_age)}"), ""),
-        ("previous_key_age", KeyState.PREVIOUS, Range(f"0:{_whole(policy.max_previous_age)}"), ""),
+        ("primary_key_age", KeyState.PRIMARY, ranges("key_age", _whole(soon), _whole(policy.max_key_age))),
+        ("staged_key_age", KeyState.STAGED, ranges("staged_key", _whole(policy.max_staged_age), "")),
+        ("previous_key_age", KeyState.PREVIOUS, ranges("previous_keys", _whole(policy.max_previous_age), "")),
     )
-    for name, state, warning, critical in ages:
+    for name, state, limits in ages:
         age = verdict.age(state)
         if age is not None:
             # Upwards, as a second beyond a limit is beyond it.
-            yield Performance(name, math.ceil(age.total_seconds()), "s", warning, critical, 0)
+            yield Performance(name, math.ceil(age.total_seconds()), "s", *limits, 0)
     if not facts.targets:
         return
     left = sum(facts.under[key_id] for key_id in facts.ids(KeyState.PREVIOUS))
+    unreadable = sum(target.census.unreadable for target in facts.targets)
+    plaintext = sum(target.census.plaintext for target in facts.targets)
     yield Performance("tokens", facts.under.total(), min=0)
     yield Performance("tokens_left", left, min=0)
-    yield Performance("unreadable", sum(target.census.unreadable for target in facts.targets), "", Range("0:0"), "", 0)
-    yield Performance("plaintext", sum(target.census.plaintext for target in facts.targets), "", "", Range("0:0"), 0)
+    yield Performance("unreadable", unreadable, "", *ranges("unreadable", "0", ""), 0)
+    yield Performance("plaintext", plaintext, "", *ranges("plaintext", "", "0"), 0)
 
 
 def _words(finding: Finding) -> str:
@@ -66,5 +75,5 @@ def _words(finding: Finding) -> str:
     return f"{finding.check}: {subject}{finding.message} (next: {finding.remedy})"
 
 
-def _whole(span: timedelta) -> int:
-    return int(span.total_seconds())
+def _whole(span: timedelta) -> str:
+    return f"{int(span.total_seconds())}"

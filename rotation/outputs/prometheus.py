@@ -72,13 +72,21 @@ class _Metrics(Collector):
 
     def _keys(self) -> Iterator[GaugeMetricFamily]:
         verdict, facts = self._verdict, self._verdict.facts
-        primary = self._family("primary_key_age_seconds", "Since the primary key was promoted.")
+        primary = self._family(
+            "primary_key_age_seconds", "Since the primary key was promoted, or found to be primary: it may be older."
+        )
         if (age := verdict.age(KeyState.PRIMARY)) is not None:
             self._add(primary, age.total_seconds())
-        limit = self._family("primary_key_max_age_seconds", "How old the policy lets the primary key become.")
-        self._add(limit, verdict.policy.max_key_age.total_seconds())
+        limit = self._family(
+            "primary_key_max_age_seconds", "How old the policy lets the primary key become; none while key_age is off."
+        )
+        if "key_age" not in verdict.policy.off:
+            self._add(limit, verdict.policy.max_key_age.total_seconds())
         since = self._family(
-            "key_state_timestamp_seconds", "When a key was staged, promoted or replaced.", "key_id", "state"
+            "key_state_timestamp_seconds",
+            "When a key was staged, promoted or replaced, at the latest.",
+            "key_id",
+            "state",
         )
         for key_id, state in (facts.keys or {}).items():
             if (when := facts.since(key_id)) is not None:

@@ -83,4 +83,4 @@ def _history(book: Book) -> tuple[Sequence[RunRecord], Sequence[Mapping[str, Any
     if book.ledger is None or book.entries.fault is not None:
         return [], []
     certificates = [one for one in book.ledger.certificates() if one["service"] == book.service]
-    return book.ledger.runs(KEPT_RUNS, service=book.service), certificates
+    return book.ledger.last_runs(KEPT_RUNS, book.service), certificates

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from rotation.ledger.records import KeyRecord
+from rotation.ledger.records import KeyRecord, Promotion
 
 
 class Span(NamedTuple):
@@ -15,6 +15,15 @@ class Span(NamedTuple):
     state: str
     begin: datetime
     end: datetime
+    begun_before: bool = False
+    """Whether *begin* is only when it was seen so, and it may have begun before."""
+    ended_before: bool = False
+
+    @property
+    def words(self) -> str:
+        """`primary from 2026-01-03 to 2026-02-03`; `from before ...`, where nobody saw it begin."""
+        begin, end = ("before " if known else "" for known in (self.begun_before, self.ended_before))
+        return f"{self.state} from {begin}{self.begin:%Y-%m-%d} to {end}{self.end:%Y-%m-%d}"
 
 
 def spans(key: KeyRecord, keys: Iterable[KeyRecord], now: datetime) -> list[Span]:
@@ -22,17 +31,34 @@ def spans(key: KeyRecord, keys: Iterable[KeyRecord], now: datetime) -> list[Span
 
     The ledger has no date for "no longer primary": that is when the next key was promoted.
     """
-    end = key.retired or now
-    demoted = _superseded(key, keys) or end
-    if key.promoted:
-        marks = [("staged", key.staged, key.promoted), ("primary", key.promoted, demoted), ("previous", demoted, end)]
+    end = _Mark(key.retired or now)
+    if key.promotion:
+        begun, replaced = _Mark.of(key.promotion), _superseded(key.promotion, keys) or end
+        staged = [("staged", _Mark(key.staged), begun)] if key.staged else []
+        states = [*staged, ("primary", begun, replaced), ("previous", replaced, end)]
     elif key.staged:
-        marks = [("staged", key.staged, end)]
+        states = [("staged", _Mark(key.staged), end)]
     else:
-        marks = [("previous", key.first_seen, end)]
-    return [Span(state, begin, min(stop, end)) for state, begin, stop in marks if begin and begin < min(stop, end)]
+        states = [("previous", _Mark(key.first_seen, before=True), end)]
+    found = [(state, begin, min(stop, end)) for state, begin, stop in states]
+    return [
+        Span(state, begin.when, stop.when, begin.before, stop.before)
+        for state, begin, stop in found
+        if begin.when < stop.when
+    ]
 
 
-def _superseded(key: KeyRecord, keys: Iterable[KeyRecord]) -> datetime | None:
-    promotions = [other.promoted for other in keys if other.promoted]
-    return min((when for when in promotions if key.promoted and when > key.promoted), default=None)
+class _Mark(NamedTuple):
+    """When a state gives way to the next one: then, or at some time *before*."""
+
+    when: datetime
+    before: bool = False
+
+    @classmethod
+    def of(cls, promotion: Promotion) -> _Mark:
+        return cls(promotion.latest, before=not promotion.exact)
+
+
+def _superseded(own: Promotion, keys: Iterable[KeyRecord]) -> _Mark | None:
+    later = [_Mark.of(key.promotion) for key in keys if key.promotion and key.promotion.latest > own.latest]
+    return min(later, default=None)

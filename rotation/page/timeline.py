@@ -43,7 +43,7 @@ def _lane(key: KeyRecord, life: Sequence[Span], scale: TimeScale, top: float) ->
     ]
     for span in life:
         begin, end = scale.at(span.begin), scale.at(span.end)
-        title = f"{key.id}: {span.state} from {span.begin:%Y-%m-%d} to {span.end:%Y-%m-%d}"
+        title = f"{key.id}: {span.words}"
         parts.append(
             element(
                 "rect",

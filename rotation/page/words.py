@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
+from rotation.ledger.records import KeyRecord
+
 LAST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 
 
@@ -35,6 +37,18 @@ def moment(when: datetime | None) -> Markup:
         return day(None)
     when = when.astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(f"{when:%Y-%m-%dT%H:%MZ}", f"{when:%Y-%m-%d %H:%M}")
+
+
+def promoted(key: KeyRecord | None) -> Markup:
+    """When a key became primary; `before` a date where it was only found so, or was a previous key at first."""
+    promotion = key.promotion if key else None
+    if key is None or (promotion is None and key.staged):
+        return day(None)
+    if promotion is None:
+        return Markup("before {}").format(day(key.first_seen))
+    if promotion.exact or promotion.earliest is None:
+        return Markup("{}{}").format("" if promotion.exact else "before ", day(promotion.latest))
+    return Markup("between {} and {}").format(day(promotion.earliest), day(promotion.latest))
 
 
 def issued(seconds: int | None) -> Markup:

@@ -121,7 +121,7 @@ def _demotions(report: Report) -> Iterator[Text]:
     for key_id, promoted in report.newer.items():
         if tokens := report.under(key_id):
             yield Text(
-                f"{many(tokens, 'token')} {be(tokens)} under {key_id}, promoted {promoted:%Y-%m-%d %H:%M} UTC: later "
+                f"{many(tokens, 'token')} {be(tokens)} under {key_id}, promoted {promoted.words()}: later "
                 f"than the primary key {report.primary}. They were left: the keys look swapped, or this configuration "
                 "is an old one.",
                 "bold red",

@@ -90,6 +90,7 @@ class TargetRun:
 
     def _pass(self, number: int, crew: Crew | None, reached: Reached) -> Counts:
         counts, report = Counts(), self._report
+        report.unreadable.clear()
         if number == 1:
             report.counts = counts
         pace = Pace(MOST_ROWS, RANGE_SECONDS / 2, sys.maxsize, FIRST_RANGE)
@@ -100,6 +101,8 @@ class TargetRun:
                 crew or Inline(self._worker, self._watcher.advance), ranges, self._options.brake
             ):
                 self._list(done.counts.problems)
+                # Here all of a range's are; the counts of the target keep the first.
+                report.remember(done.counts.problems)
                 counts.add(done.counts)
                 self._traces.take(done.traces)
                 pace.took(done.rows, done.seconds, 0)

@@ -75,13 +75,31 @@ def written(when: datetime, promoted: datetime = PROMOTED) -> dict[str, Any]:
     return {"promoted": promoted, "targets": (target(OLD_ONES, youngest={PREVIOUS: seconds(when)}),)}
 
 
+def since_before(age: timedelta) -> dict[str, Any]:
+    """The primary key was found primary so long ago, and nobody knows since when it was."""
+    return {"records": (key(PREVIOUS, first_seen=NOW - age), key(PRIMARY, promoted_before=NOW - age))}
+
+
+def found_late(written: datetime) -> dict[str, Any]:
+    """A promotion between the last look, ten days ago, and yesterday's; and a token of the key before."""
+    found = key(PRIMARY, promoted_after=NOW - 10 * DAY, promoted_before=NOW - DAY, first_seen=NOW - DAY)
+    before = key(PREVIOUS, promoted_before=NOW - 10 * DAY)
+    return {"records": (before, found), "targets": (target(OLD_ONES, youngest={PREVIOUS: seconds(written)}),)}
+
+
+def put_back() -> dict[str, Any]:
+    """Somebody has put the older key back by hand: the one that is previous now was promoted later."""
+    return {"records": (key(PREVIOUS, promoted=NOW - DAY), key(PRIMARY, promoted=NOW - 100 * DAY))}
+
+
 def unreadable(rows: list[int], before: list[int] | None, total: int | None = None, known: int | None = None) -> Any:
     """Rows that are unreadable now and that were at the last check, and how many in all."""
     then = None
     if before is not None:
         then = census(unreadable=len(before) if known is None else known, problems=[problem(row) for row in before])
     number = len(rows) if total is None else total
-    now = target(before=then, unreadable=number, problems=[problem(row) for row in rows])
+    problems = [problem(row) for row in rows]
+    now = target(before=then, unreadable=number, problems=problems, categories={"truncated": number, "plaintext": 1})
     return {"targets": (now,)}
 
 
@@ -113,6 +131,17 @@ CASES = {
     "key grows old": Case("key_age", WARNING, {"promoted": NOW - 335 * DAY - SECOND}, "must be replaced by 2026-07-15"),
     "key at its limit": Case("key_age", WARNING, {"promoted": NOW - 365 * DAY}, "by 2026-06-15 02:00 UTC"),
     "key too old": Case("key_age", CRITICAL, {"promoted": NOW - 365 * DAY - SECOND}, "365 days old"),
+    "key in use since before it was seen is young": Case("key_age", OK, since_before(335 * DAY)),
+    "key in use since before it was seen grows old": Case(
+        "key_age", WARNING, since_before(335 * DAY + SECOND), "or earlier: it has been in use since before 2025-07-15"
+    ),
+    "key in use since before it was seen is too old": Case(
+        "key_age",
+        CRITICAL,
+        since_before(365 * DAY + SECOND),
+        "the primary key is at least 365 days old, in use since before 2025-06-15 01:59 UTC, and the limit",
+    ),
+    "key that was put back": Case("key_age", OK, put_back()),
     "key without a date": Case("key_age", UNKNOWN, {"records": ()}, "no date"),
     "staged key waits": Case("staged_key", OK, {"keys": STAGED_TOO, "records": (key(STAGED, staged=NOW - 14 * DAY),)}),
     "staged key waits too long": Case(
@@ -150,11 +179,31 @@ CASES = {
     "tokens left too long": Case(
         "tokens_left", WARNING, {"promoted": NOW - 7 * DAY - SECOND, "targets": (target(OLD_ONES),)}, "7 days after"
     ),
+    "tokens left, of a promotion that nobody saw": Case(
+        "tokens_left",
+        WARNING,
+        since_before(8 * DAY) | {"targets": (target(OLD_ONES),)},
+        "3 tokens under previous keys, at least 8 days",
+    ),
+    "tokens left, keys put back": Case(
+        "tokens_left",
+        WARNING,
+        put_back() | {"targets": (target(OLD_ONES),)},
+        f"{PREVIOUS} was promoted (2026-06-14 02:00 UTC) later than the primary key {PRIMARY}: the keys look swapped",
+    ),
     "tokens left, no date": Case("tokens_left", UNKNOWN, {"records": (), "targets": (target(OLD_ONES),)}),
     "service reloads": Case("lagging_services", OK, written(PROMOTED + HOUR)),
     "service lags": Case("lagging_services", WARNING, written(PROMOTED + HOUR + SECOND), "2026-06-05 03:00 UTC"),
     "service lags for a week": Case("lagging_services", WARNING, written(PROMOTED + 7 * DAY)),
     "service lags for more": Case("lagging_services", CRITICAL, written(PROMOTED + 7 * DAY + SECOND), "7 days after"),
+    "service wrote perhaps before the promotion": Case("lagging_services", OK, found_late(NOW - 2 * DAY)),
+    "service wrote surely after it": Case("lagging_services", WARNING, found_late(NOW - DAY + HOUR + SECOND)),
+    "instance had another key, perhaps before the promotion": Case(
+        "lagging_services", OK, found_late(NOW - 2 * DAY) | {"instances": (instance(PREVIOUS, NOW - 2 * DAY),)}
+    ),
+    "keys were put back": Case(
+        "lagging_services", OK, put_back() | {"targets": (target(OLD_ONES, youngest={PREVIOUS: seconds(NOW)}),)}
+    ),
     "service lags, time in the future": Case("lagging_services", OK, written(NOW + 2 * DAY)),
     "service lags, no date": Case("lagging_services", OK, LEFT | {"records": ()}),
     "instance has our key": Case("lagging_services", OK, {"instances": (instance(PRIMARY),)}),
@@ -176,6 +225,9 @@ CASES = {
     "unreadable, more beyond the list": Case("unreadable", CRITICAL, unreadable([1, 2], [1, 2], 503, 500), "3 cells"),
     "unreadable, beyond the list of now": Case(
         "unreadable", CRITICAL, unreadable([1, 2], [1, 2], 9), "7 cells unreadable since"
+    ),
+    "unreadable, compared by number": Case(
+        "unreadable", WARNING, unreadable([1], [1], 500, 500), "500 truncated, comp"
     ),
     "unreadable, known from before a sample": Case(
         "unreadable",
@@ -229,6 +281,25 @@ CASES = {
     "last run failed": Case("last_run", CRITICAL, {"runs": (run(1, "failed"), run(2))}, "ended failed"),
     "last run was cut short": Case(
         "last_run", CRITICAL, {"runs": (run(1, "interrupted"), run(2))}, "ended interrupted"
+    ),
+    "a hundred runs died": Case(
+        "last_run",
+        WARNING,
+        {"runs": (*(run(days, None) for days in range(1, 21)), run(40)), "begun": 100},
+        "no run came to its end for 39 days, and the limit is 32 days; 100 runs began since the last that came to its "
+        "end, at 2026-05-06 03:00 UTC",
+    ),
+    "a hundred runs died, and one came to its end lately": Case(
+        "last_run", OK, {"runs": (*(run(1, None) for _ in range(20)), run(2)), "begun": 100}
+    ),
+    "runs fail since": Case(
+        "last_run",
+        CRITICAL,
+        {"runs": (run(1, "failed"), run(2, "failed"), run(3)), "begun": 2},
+        "; 2 runs began since the",
+    ),
+    "runs fail from the first on": Case(
+        "last_run", CRITICAL, {"runs": (run(1, "failed"), run(2, "failed")), "begun": 2}, "2 runs began, and none came"
     ),
     "last run but one failed": Case("last_run", OK, {"runs": (run(1), run(2, "failed"))}),
     "a run is running": Case("last_run", OK, {"runs": (run(7, None), run(8))}),
@@ -403,3 +474,17 @@ def test_a_key_that_was_never_seen_as_primary_counts_from_the_present_promotion(
     given = facts(promoted=NOW - DAY, records=(key(PREVIOUS), key(PRIMARY, promoted=NOW - DAY)))
 
     assert given.superseded(PREVIOUS) == given.promoted == NOW - DAY
+
+
+def test_a_key_that_was_a_previous_one_at_first_was_replaced_before() -> None:
+    """Not only when the key of today was promoted."""
+    given = facts(records=(key(PREVIOUS, first_seen=NOW - 100 * DAY), key(PRIMARY, promoted=NOW - DAY)))
+
+    assert given.superseded(PREVIOUS) == NOW - 100 * DAY
+
+
+def test_a_key_that_was_staged_and_never_found_primary_was_replaced_at_the_latest_now() -> None:
+    """It was promoted and replaced while nobody looked: not when it was first seen."""
+    given = facts(records=(key(PREVIOUS, staged=NOW - 100 * DAY), key(PRIMARY, promoted=NOW - DAY)))
+
+    assert given.superseded(PREVIOUS) == NOW - DAY

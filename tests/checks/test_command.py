@@ -15,12 +15,17 @@ from typing import Any
 
 import pytest
 from freezegun import freeze_time
+from prometheus_client.parser import text_string_to_metric_families
 
 from keyring_core import Key
 from keyring_core.config import ALLOW_WEAK_PREVIOUS
+from rotation.checks.facts import Facts
+from rotation.checks.gather import kept
 from rotation.errors import StoppedError, StoreError
 from rotation.ledger import InstanceRecord, Ledger, LedgerError
 from rotation.stores.postgresql import USUAL
+from rotation.unreadable import mark, pack, unpack
+from tests.checks.worlds import census, target
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.fakes import token
@@ -102,6 +107,69 @@ def test_what_is_known_is_told_more_quietly_next_time(cli: Cli, sqlite_app: Data
     assert "1 cell unreadable since the last check, 2 in all" in third.out
 
 
+def test_all_rows_are_compared_with_those_of_last_time(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """Not the first hundred: of 150 known ones one was healed, and another one is new."""
+    database.make_creds([token("old")[:60]] * 150 + [token("new")])
+    config = configure(tmp_path, database)
+    first, second = cli("check", *config), cli("check", *config)
+    database.execute("UPDATE creds SET token = :token WHERE id = 7", token=token("new"))
+    database.execute("UPDATE creds SET token = 'gAAAAABroken' WHERE id = 151")
+    third, fourth = cli("check", *config), cli("check", *config)
+
+    assert "150 cells unreadable since the last check, 150 in all: 150 truncated" in first.out
+    assert "150 cells unreadable, as at the last check: 150 truncated" in second.out
+    assert "1 cell unreadable since the last check, 150 in all: 150 truncated" in third.out
+    assert "150 cells unreadable, as at the last check" in fourth.out
+
+
+def test_a_sample_adds_to_the_rows_that_are_known() -> None:
+    """What it drew and what was known before: none of them is new when it is drawn again."""
+    rows = [{"key": {"id": number}, "category": "truncated"} for number in range(300)]
+    first, second, both = (pack(mark(row["key"]) for row in some) for some in (rows[:200], rows[100:], rows))
+    before = census(sampled=True, problems=rows[:100], unreadable_rows=first)
+
+    [census_kept] = kept(Facts(targets=(target(before=before, sampled=True, problems=[], unreadable_rows=second),)))
+
+    assert census_kept.unreadable_marks == unpack(both)
+    assert census_kept.problems == rows[:100]
+
+
+def test_what_no_check_took_keeps_no_marks(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """Nobody compares with them, and they may be a megabyte."""
+    sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken'")
+    config = configure(tmp_path, sqlite_app)
+    cli("status", *config)
+    cli("check", *config)
+
+    with ledger(tmp_path) as kept:
+        marks = {census.checked: bool(census.unreadable_rows) for census in [*kept.censuses(checked=True)]}
+    looks = sqlite3.connect(tmp_path / "rotation-ledger.db").execute("SELECT document FROM keyring_ledger_censuses")
+    assert marks == {True: True}
+    assert sorted('"unreadable_rows": ""' in document for (document,) in looks) == [False, True]
+
+
+def test_a_hundred_dead_runs_hide_no_good_one(cli: Cli, sqlite_app: Database, tmp_path: Path, new: Key) -> None:
+    """The check, its metrics and the page find the last one that came to its end, however many died since."""
+    config = configure(tmp_path, sqlite_app)
+    with freeze_time("2026-01-03 12:00"):
+        cli("run", *config)
+    with freeze_time("2026-02-28 12:00"), ledger(tmp_path) as kept:
+        for _ in range(100):
+            kept.begin_run("run", "default", new.id)
+    with freeze_time("2026-03-01 12:00"):
+        metrics, html = tmp_path / "keys.prom", tmp_path / "page.html"
+        ran = cli("check", *config, "--prometheus", str(metrics))
+        cli("report", *config, "--html", str(html))
+
+    words = " ".join(ran.out.split())
+    assert "no run came to its end for 57 days" in words
+    assert "100 runs began since the last that came to its end, at 2026-01-03 12:00 UTC" in words
+    families = {family.name: family for family in text_string_to_metric_families(metrics.read_text())}
+    [ended] = families["keyring_last_run_timestamp_seconds"].samples
+    assert ended.value == datetime(2026, 1, 3, 12, tzinfo=UTC).timestamp()
+    assert "2026-01-03 12:00</time></th><td>run</td>" in html.read_text()
+
+
 def test_a_look_in_between_hides_nothing(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
     """What `status` saw is still new to the check: an admin's look must not take the alarm away."""
     config = configure(tmp_path, sqlite_app)
@@ -123,7 +191,7 @@ def test_the_ledger_keeps_census_and_check(cli: Cli, sqlite_app: Database, tmp_p
         records = kept.keys()
     assert (census.target, census.under, census.sampled) == ("creds", {new.id: 3}, False)
     assert (run.command, run.outcome, run.primary, run.counts["status"]) == ("check", "complete", new.id, "OK")
-    assert [record.id for record in records if record.promoted] == [new.id]
+    assert [record.id for record in records if record.promoted_before] == [new.id]
 
 
 def test_a_target_is_read_once(cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

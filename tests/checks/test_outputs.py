@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+from keyring_core import KeyState
 from rotation.checks.findings import Level, worst
 from rotation.checks.verdict import Verdict
 from rotation.outputs.document import document
@@ -23,7 +24,7 @@ from rotation.outputs.text import render
 from rotation.policy import Policy, Span
 from rotation.world import World
 from tests.checks.test_checks import CASES, Case
-from tests.checks.worlds import DAY, NOW, PREVIOUS, PRIMARY, SECOND, facts, target
+from tests.checks.worlds import DAY, NOW, PREVIOUS, PRIMARY, SECOND, STAGED, facts, key, target
 
 pytestmark = pytest.mark.database
 
@@ -243,6 +244,40 @@ def test_a_check_that_could_not_be_made_is_unknown_everywhere(tmp_path: Path) ->
     assert text_of(verdict).endswith("\nUNKNOWN: 1 check, 1 unknown\n")
     assert document(verdict)["findings"][0]["message"] == "rotation.toml: names no target"
     assert metrics_of(verdict, tmp_path)["keyring_status"].samples[0].value == 3
+
+
+@pytest.mark.parametrize(
+    ("check", "metric", "ranges"),
+    [
+        ("key_age", "primary_key_age", ";28944000;31536000;0"),
+        ("staged_key", "staged_key_age", ";1209600;;0"),
+        ("previous_keys", "previous_key_age", ";7776000;;0"),
+        ("unreadable", "unreadable", ";0;;0"),
+        ("plaintext", "plaintext", ";;0;0"),
+    ],
+)
+def test_a_check_that_is_off_alerts_by_no_range(check: str, metric: str, ranges: str) -> None:
+    """What the policy has turned off wakes nobody by its number."""
+    world = facts(
+        keys={PRIMARY: KeyState.PRIMARY, PREVIOUS: KeyState.PREVIOUS, STAGED: KeyState.STAGED},
+        records=(*facts().records, key(STAGED, staged=NOW - DAY)),
+    )
+
+    def told(policy: Policy) -> str:
+        data = line(Verdict.of(world, policy, NOW)).partition(" | ")[2].split()
+        [found] = [each for each in data if each.startswith(f"{metric}=")]
+        return found.partition(";")[1] + found.partition(";")[2]
+
+    assert told(Policy()).replace("0:", "") == ranges
+    assert told(Policy(off={check: "not here"})).strip(";") in {"", "0"}
+
+
+def test_a_check_that_is_off_has_no_limit_in_the_metrics(tmp_path: Path) -> None:
+    """An alert on the key's age compares with it."""
+    metrics = metrics_of(Verdict.of(facts(), Policy(off={"key_age": "not here"}), NOW), tmp_path)
+
+    assert metrics["keyring_primary_key_max_age_seconds"].samples == []
+    assert metrics["keyring_primary_key_age_seconds"].samples[0].value == 86400
 
 
 def test_limits_are_those_of_the_policy() -> None:

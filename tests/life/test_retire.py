@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_a_young_token_under_a_previous_key_keeps_the_key(shop: Shop) -> None:
     [reason] = refusals(retire(shop))
 
     assert f"creds.token: a token under {OLD.id} was made at 2026-01-03 12:00:01 UTC" in reason
-    assert f"after {NEW.id} was promoted at 2026-01-03 12:00:00 UTC" in reason
+    assert f"after {NEW.id} was promoted before 2026-01-03 12:00:00 UTC" in reason
 
 
 def test_rows_that_a_condition_leaves_out_are_looked_at(shop: Shop) -> None:
@@ -459,9 +460,67 @@ def test_keys_list_tells_dates_and_tokens(shop: Shop) -> None:
         shop.rotate("status")
     primary, previous = shop.keys("list", "--json").document["keys"]
 
-    assert (primary["state"], primary["promoted"], primary["tokens"]) == ("primary", "2026-01-03T12:00:00+00:00", 1)
-    assert (previous["first_seen"], previous["promoted"]) == ("2026-01-03T12:00:00+00:00", None)
+    noon = "2026-01-03T12:00:00+00:00"
+    assert (primary["state"], primary["tokens"]) == ("primary", 1)
+    assert (primary["promoted"], primary["promoted_before"], primary["promoted_after"]) == (None, noon, None)
+    assert (previous["first_seen"], previous["promoted"], previous["promoted_before"]) == (noon, None, None)
     assert previous["tokens"] == 2
+    assert re.search(rf"{OLD.id} +primary +2026-01-03 12:00 +before 2026-01-03 12:00 +1\n", shop.keys("list").out)
+
+
+def test_keys_list_tells_between_which_times_somebody_promoted_a_key(shop: Shop) -> None:
+    """Who changes variables by hand tells no ledger when; a step of ours is dated to the second."""
+    shop.fill([])
+    with freeze_time("2026-01-03 12:00"):
+        shop.keys("stage")
+    staged = shop.settings().staged
+    assert staged
+    with freeze_time("2026-01-04 12:00"):
+        shop.rotate("run")
+    shop.write_env(
+        f"ENCRYPTION_KEY={staged.reveal()}\nENCRYPTION_PREVIOUS_KEYS={key_text('old')},{key_text('older')}\n"
+    )
+    with freeze_time("2026-01-05 12:00"):
+        shop.rotate("status")
+
+    assert f"{staged.id}  primary" in shop.keys("list").out
+    assert "between 2026-01-04 12:00 and 2026-01-05 12:00" in shop.keys("list").out
+    [found, *_] = shop.keys("list", "--json").document["keys"]
+    assert (found["promoted"], found["promoted_after"], found["promoted_before"]) == (
+        None,
+        "2026-01-04T12:00:00+00:00",
+        "2026-01-05T12:00:00+00:00",
+    )
+
+    with freeze_time("2026-01-06 12:00"):
+        shop.keys("promote", OLD.id)
+    [back, *_] = shop.keys("list", "--json").document["keys"]
+    assert (back["id"], back["promoted"], back["promoted_before"]) == (OLD.id, "2026-01-06T12:00:00+00:00", None)
+
+
+def test_a_certificate_dates_no_promotion_by_guess(shop: Shop) -> None:
+    """Where the ledger only found the key primary, the certificate says before when; a step of ours is dated."""
+    shop.fill([])
+    with freeze_time("2026-01-03 12:00"):
+        proof = shop.keys("retire", OLDER.id, "--json").document["certificate"]
+
+    assert (proof["promoted"], proof["promoted_before"]) == (None, "2026-01-03T12:00:00+00:00")
+
+
+def test_the_latest_possible_time_of_a_promotion_accuses(shop: Shop) -> None:
+    """A token between the last look and the one that found the new key was perhaps written before the promotion."""
+    shop.fill([])
+    with freeze_time("2026-01-03 12:00"):
+        shop.rotate("run")
+    shop.write_env(
+        f"ENCRYPTION_KEY={key_text('new')}\nENCRYPTION_PREVIOUS_KEYS={key_text('old')},{key_text('older')}\n"
+    )
+    with freeze_time("2026-01-05 12:00"):
+        shop.rotate("status")
+    between = int(datetime(2026, 1, 5, 11, tzinfo=UTC).timestamp())
+    shop.database.execute("INSERT INTO creds (token) VALUES (:token)", token=token("old", issued_at=between))
+
+    assert shop.keys("retire", OLDER.id, "--json").document["refused"] == []
 
 
 def test_the_ledger_holds_no_secret(shop: Shop) -> None:

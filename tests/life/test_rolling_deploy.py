@@ -24,7 +24,7 @@ from keyring_core import Key, Keyring, KeyState, UndecryptableToken
 from keyring_core.config import Settings
 from rotation.discover import Discovery, TokenColumn
 from rotation.errors import UsageError
-from rotation.ledger.records import InstanceRecord
+from rotation.ledger.records import InstanceRecord, Promotion
 from rotation.life.lifecycle import Step, after, check_order
 from rotation.life.refusals import Refusal, promotion_refusals
 from rotation.report import Report
@@ -110,13 +110,13 @@ class RollingDeploy(RuleBasedStateMachine):
 
     def retire_key(self, key: Key) -> None:
         """Asks for the proof, and takes the key out where nothing speaks against it."""
-        census = self._census()
+        census, promoted = self._census(), datetime.fromtimestamp(self.promoted, UTC)
         evidence = Evidence(
             key_id=key.id,
             primary=self.keys.primary.id,
             previous=tuple(previous.id for previous in self.keys.previous),
             censuses=[(target.target.label, target.counts) for target in census.targets],
-            promoted=datetime.fromtimestamp(self.promoted, UTC),
+            promoted=Promotion(promoted, promoted),
             search=Discovery(full=True, columns=self._uncovered()),
             fleet=self._fleet(),
         )

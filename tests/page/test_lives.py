@@ -32,7 +32,20 @@ NEXT = key("next", staged=FEB, promoted=MAR)
 )
 def test_a_key_is_in_one_state_after_the_other(record: KeyRecord, states: list[Span]) -> None:
     """Staged, primary until the next promotion, previous until retired or now; no state of no length."""
-    assert spans(record, [record, NEXT], NOW) == states
+    assert [span[:3] for span in spans(record, [record, NEXT], NOW)] == states
+
+
+def test_a_bound_is_told_as_one() -> None:
+    """A key that was only found primary was so before; the next one ends its time likewise, and begins what follows."""
+    found = key("k", promoted_before=JAN)
+    by_hand = key("next", first_seen=FEB, promoted_after=FEB, promoted_before=MAR)
+
+    [primary, previous] = spans(found, [found, by_hand], NOW)
+
+    assert primary.words == "primary from before 2026-01-01 to before 2026-03-01"
+    assert previous.words == f"previous from before 2026-03-01 to {NOW:%Y-%m-%d}"
+    assert spans(key("old", first_seen=JAN), [], NOW)[0].words == f"previous from before 2026-01-01 to {NOW:%Y-%m-%d}"
+    assert "k: primary from before 2026-01-01 to before 2026-03-01" in timeline([found, by_hand], NOW)
 
 
 def test_the_timeline_draws_each_span() -> None:

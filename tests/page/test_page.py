@@ -27,6 +27,7 @@ from tests.page.samples import (
     RETIRED,
     census,
     certificate,
+    day,
     key,
     result,
 )
@@ -266,9 +267,21 @@ def test_certificates_tell_what_was_proven() -> None:
     )
 
     assert f"Key {RETIRED} was retired without proof Retired 2025-04-02 Primary key then {PREVIOUS}" in shown
-    assert "Looked at 1,180,000 rows: user_credentials.api_key Tokens under it 0" in shown
+    assert "Looked at 1,180,000 cells: user_credentials.api_key Tokens under it 0" in shown
     assert "Against these reasons a token is under it Not checked x Services production on web-1" in shown
     assert f"Key {RETIRED} was retired Retired" in text(FULL)
+
+
+def test_a_promotion_that_nobody_saw_is_told_as_a_bound() -> None:
+    """In the key's age, in its dates, and in a certificate; one of an older version has no such field."""
+    found = key(PRIMARY, promoted_before=day(2026, 2, 2), first_seen=day(2026, 2, 2))
+    proof = certificate() | {"promoted": None, "promoted_before": "2025-02-03T09:30:00+00:00"}
+    shown = text(replace(FULL, records=(found,), certificates=[proof]))
+
+    assert "Age of the primary key at least 295 days" in shown
+    assert "before 2026-02-02" in shown
+    assert f"Primary key then {PREVIOUS} , promoted before 2025-02-03" in shown.replace(f"{PREVIOUS},", f"{PREVIOUS} ,")
+    assert "at least" not in text(FULL)
 
 
 def test_the_redactor_leaves_the_page_as_it_is(facts: PageFacts) -> None:

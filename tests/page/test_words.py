@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from rotation.page.words import day, issued, moment, share
+from rotation.ledger.records import KeyRecord
+from rotation.page.words import day, issued, moment, promoted, share
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,26 @@ def test_times_are_shown_in_utc() -> None:
 def test_a_tokens_time_may_be_any_number(seconds: int | None, shown: str) -> None:
     """T44: a calendar ends, a token's time does not."""
     assert shown in issued(seconds)
+
+
+FIRST, LATER = datetime(2026, 1, 3, tzinfo=UTC), datetime(2026, 2, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        pytest.param(KeyRecord("k", "s", FIRST, promoted=LATER), "2026-02-03", id="a step made it so"),
+        pytest.param(KeyRecord("k", "s", FIRST, promoted_before=FIRST), "before 2026-01-03", id="found so"),
+        pytest.param(
+            KeyRecord("k", "s", FIRST, promoted_after=FIRST, promoted_before=LATER),
+            "between 2026-01-03 and 2026-02-03",
+            id="between two looks",
+        ),
+        pytest.param(KeyRecord("k", "s", FIRST), "before 2026-01-03", id="a previous key at first"),
+        pytest.param(KeyRecord("k", "s", FIRST, staged=FIRST), "–", id="staged"),  # noqa: RUF001 - a dash
+        pytest.param(None, "–", id="unknown"),  # noqa: RUF001
+    ],
+)
+def test_a_promotion_is_dated_as_far_as_it_is_known(key: KeyRecord | None, shown: str) -> None:
+    """No guess stands where a date would."""
+    assert promoted(key).striptags() == shown
