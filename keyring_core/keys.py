@@ -20,10 +20,11 @@ from keyring_core.binding import derive_key
 from keyring_core.errors import KeyConfigError
 from keyring_core.key_text import KEY_BYTES, decode_key
 from keyring_core.redaction.registry import protect_key
-from keyring_core.tokens import Token
+from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
 
 _ID_LABEL = b"keyring-core key id v1\0"
 _PKCS7 = padding.PKCS7(128)
+_SHORTEST_SIGNED = OVERHEAD - TAG + BLOCK
 
 
 class KeyState(StrEnum):
@@ -93,6 +94,20 @@ class Key:
     def signed(self, token: Token) -> bool:
         """Whether *token* is under this key: one MAC, compared in constant time."""
         return compare_digest(self.tag(token.signed), token.tag)
+
+    def signed_size(self, data: bytes) -> int:
+        """How many bytes at the beginning of *data* are a token under this key, whatever follows; 0 if none are.
+
+        For a token whose end nothing marks. One running MAC serves all ends, so this takes time linear in *data*.
+        """
+        mac, end = self._mac.copy(), _SHORTEST_SIGNED
+        mac.update(data[:end])
+        while end + TAG <= len(data):
+            if compare_digest(mac.copy().finalize(), data[end : end + TAG]):
+                return end + TAG
+            mac.update(data[end : end + BLOCK])
+            end += BLOCK
+        return 0
 
     def strangers(self, tokens: Iterable[tuple[bytes, bytes]]) -> list[int]:
         """Which of *tokens*, each a signed part and a tag, are not under this key; as `signed`, for many."""

@@ -1,44 +1,203 @@
-"""Tokens that are part of something else: inside text or JSON, encoded again, or inside another token. Pure."""
+"""Tokens that are part of something else: inside text or JSON, encoded again, or inside another token. Pure.
+
+Every token is looked for in one form, its raw bytes. What a value may stand for (base64 and hex decoded, escapes
+resolved, line breaks taken out) is looked at one after the other, and so is what each token found holds. Such a view
+is only a guess: the MAC alone says what is a token under a key, so a wrong guess costs time and claims nothing.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import base64
+import binascii
+import html
+import re
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from keyring_core import Key, Keyring, UndecryptableToken
-from keyring_core.tokens import MARK, TOKEN_IN_TEXT
+from keyring_core import Key, Keyring
+from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
 
-MARKS: tuple[bytes, ...] = (MARK.encode(),)
+# What the beginning of a token, `gAAAAAB` or the bytes that it spells, turns into in each form.
+_IN_TEXT = (b"gAAA", b"AAAA", b"AAAB")  # any one of them has a line break left over
+_IN_BASE64 = (b"QUFB", b"UFBQ", b"FBQU", b"BQUF")  # at any place in it, with a line break anywhere
+_IN_BASE64_TWICE = (b"RVUZC", b"UVVGQ", b"FVRkJ")
+_IN_BASE32 = (b"IFAUC", b"CQKBI")
+_IN_HEX = (b"41414", b"8000000000", b"51554642", b"00410041")  # text, a raw token, base64, UTF-16; without letters
+_OF_THESE_IN_BASE64 = (b"NDE0MT", b"QQBBAE")  # hex, UTF-16
+_IN_ESCAPES = (b"%41%41", b"u0041", b"\\x80", b"u0080")  # of URLs and JSON; a raw token in Python's repr and in JSON
+_IN_BYTES = (b"\0A\0A\0", b"\x80\0\0\0\0")  # UTF-16, a raw token
+
+MARKS: tuple[bytes, ...] = (
+    *(*_IN_TEXT, *_IN_BASE64, *_IN_BASE64_TWICE, *_IN_BASE32, *_IN_HEX, *_OF_THESE_IN_BASE64, *_IN_ESCAPES),
+    *_IN_BYTES,
+)
 """Every cell that holds a token in a form that is looked for holds one of these byte strings, so that a database can
-tell which cells to fetch."""
+tell which cells to fetch. The last two stand in columns of bytes alone: no text holds a NUL or is the byte 0x80."""
 
-SHORTEST = 73
+SHORTEST = OVERHEAD + BLOCK
 """Bytes of the shortest token, decoded. It is random, so that nothing makes it shorter: no text of fewer bytes holds
 one, in whatever form."""
+
+LONGEST_OPEN = 16 * 1024
+"""Bytes of the longest token, decoded, that is found where other data follow it without any sign."""
+
+# The version and a time under 2**42, which is what `gAAAA` spells.
+_HEAD = re.compile(rb"\x80\0\0[\0-\3]")
+_HEAD_SIZE = 1 + 8 + BLOCK
+_GATES = (*MARKS[:-1], *(b"\x80\0\0" + bytes([byte]) for byte in range(4)))
+_BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{98,}")
+_BASE32_RUN = re.compile(rb"[A-Z2-7]{117,}")
+_HEX_RUN = re.compile(rb"[0-9A-Fa-f]{146,}")
+_URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_BLANKS = b"\0 \t\r\n\v\f"
+
+_ESCAPE = re.compile(
+    rb"\\u00([0-9A-Fa-f]{2})|\\x([0-9A-Fa-f]{2})|%([0-9A-Fa-f]{2})|=([0-9A-F]{2})"
+    rb"|\\(.)|(&(?:\#[0-9]{1,4}|\#[xX][0-9A-Fa-f]{1,4}|[A-Za-z]{2,8});)",
+    re.DOTALL,
+)
+_CHARACTER, _ENTITY = 5, 6
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"0": b"\0"}
 
 
 @dataclass
 class InnerTokens:
-    """The tokens in one value."""
+    """The tokens in one value, each counted once however often it stands there."""
 
     under: Counter[str] = field(default_factory=Counter)
     """Tokens per id of a key of ours."""
     unknown: int = 0
-    """Tokens that no key of ours signed."""
+    """What looks like a whole token and that no key of ours signed."""
+    given_up: bool = False
+    """Whether there was more to look at than a value of this size may cost, so that a token may have been missed."""
 
     def __bool__(self) -> bool:
-        return bool(self.under or self.unknown)
+        return bool(self.under or self.unknown or self.given_up)
+
+
+def holds_mark(data: bytes) -> bool:
+    """Whether *data* may hold a token; a quick look, for data by the gigabyte."""
+    return _holds(data, _GATES)
+
+
+def _holds(data: bytes, marks: tuple[bytes, ...]) -> bool:
+    return any(mark in data for mark in marks)
 
 
 def find_inner(keyrings: Sequence[Keyring], value: str | bytes) -> InnerTokens:
     """Every token in *value*, at any depth; each is tried under the keys of all *keyrings*. Raises nothing."""
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else bytes(value)
-    found = InnerTokens()
-    for token in TOKEN_IN_TEXT.findall(data):
-        keys = [key for keyring in keyrings for key in keyring.identify_many([token]) if isinstance(key, Key)]
-        if keys:
-            found.under[keys[0].id] += 1
-        elif any(isinstance(each, UndecryptableToken) for each in keyrings[0].identify_many([token])):
-            found.unknown += 1
-    return found
+    search = _Search(list(dict.fromkeys(key for keyring in keyrings for key in keyring.states)), data)
+    return search.result()
+
+
+class _Search:
+    """What one value holds. Each view is shorter than the one that it comes from, so the search ends."""
+
+    def __init__(self, keys: Sequence[Key], data: bytes) -> None:
+        self._keys = keys
+        self._views = deque([data])
+        self._seen: set[bytes] = set()
+        # Tokens by version, time and IV; the latter is random, so that no two share it.
+        self._sizes: dict[bytes, int] = {}
+        self._under: Counter[str] = Counter()
+        self._unknown: set[bytes] = set()
+        # In bytes looked at. Without a bound, data made for it would take a square of their size.
+        self._allowance = 8 * len(data) + 16 * 1024 * 1024
+
+    def result(self) -> InnerTokens:
+        """Looks at every view, up to the bound."""
+        while self._views and self._allowance > 0:
+            view = self._views.popleft()
+            if len(view) < SHORTEST or view in self._seen or not holds_mark(view):
+                continue
+            self._seen.add(view)
+            self._allowance -= len(view)
+            self._look(view)
+            self._views.extend(_views_of(view))
+        unknown = len(self._unknown - self._sizes.keys())
+        return InnerTokens(self._under, unknown, given_up=self._allowance <= 0)
+
+    def _look(self, data: bytes) -> None:
+        """Looks for raw tokens in *data*."""
+        head = _HEAD.search(data)
+        while head and self._allowance > 0:
+            size = self._token_at(data, head.start())
+            head = _HEAD.search(data, head.start() + (size or 1))
+
+    def _token_at(self, data: bytes, begin: int) -> int:
+        """The size of the token that begins there; 0 if no key of ours signed one."""
+        name = data[begin : begin + _HEAD_SIZE]
+        if name in self._sizes:
+            return self._sizes[name]
+        following = _HEAD.search(data, begin + 1)
+        whole = (len(data), following.start() if following else 0)
+        ends = [end for end in dict.fromkeys(whole) if _is_size(end - begin)]
+        for key in self._keys:
+            size = self._signed_size(key, data, begin, ends)
+            if size:
+                self._hold(key, name, data[begin : begin + size])
+                return size
+        if ends:
+            self._unknown.add(name)
+        return 0
+
+    def _signed_size(self, key: Key, data: bytes, begin: int, ends: Sequence[int]) -> int:
+        for end in ends:
+            self._allowance -= (end - begin) // BLOCK
+            if key.signed(Token(data[begin : end - TAG], data[end - TAG : end])):
+                return end - begin
+        # Something follows it, or it would end where the data or the next one do.
+        piece = data[begin : begin + LONGEST_OPEN]
+        self._allowance -= len(piece)
+        return key.signed_size(piece)
+
+    def _hold(self, key: Key, name: bytes, token: bytes) -> None:
+        self._sizes[name] = len(token)
+        self._under[key.id] += 1
+        plain = key.open(Token(token[:-TAG], token[-TAG:]))
+        if plain is not None:
+            self._views.append(plain)
+
+
+def _is_size(size: int) -> bool:
+    return size >= SHORTEST and (size - OVERHEAD) % BLOCK == 0
+
+
+def _views_of(data: bytes) -> Iterator[bytes]:
+    """What *data* may stand for. Each is shorter than *data*."""
+    for view in (_ESCAPE.sub(_resolved, data), _squeezed(data)):
+        if len(view) < len(data):
+            yield view
+    for run in _BASE64_RUN.finditer(data):
+        text = run[0].translate(_URL_SAFE_TO_STANDARD)
+        # Where a token begins in it is not known, nor what stands before it.
+        yield from (_from_base64(text[begin:]) for begin in range(4))
+    for run in _HEX_RUN.finditer(data if _holds(data, _IN_HEX) else b""):
+        for begin in range(2):
+            yield binascii.unhexlify(run[0][begin : begin + (len(run[0]) - begin) // 2 * 2])
+    for run in _BASE32_RUN.finditer(data if _holds(data, (*_IN_BASE32, b"AAAA")) else b""):
+        for begin in range(8):
+            yield base64.b32decode(run[0][begin : begin + (len(run[0]) - begin) // 8 * 8])
+
+
+def _from_base64(text: bytes) -> bytes:
+    decoded = binascii.a2b_base64(text + b"A" * (-len(text) % 4))
+    # A single character more is no byte; it stays one here, so that a token that is cut there is none.
+    return decoded[: len(text) * 3 // 4 + (len(text) % 4 == 1)]
+
+
+def _resolved(escape: re.Match[bytes]) -> bytes:
+    """The character that *escape* stands for: one of JSON, Python, URLs, quoted-printable, HTML."""
+    text: bytes = escape[escape.lastindex or 0]
+    if escape.lastindex == _CHARACTER:
+        return _ESCAPED.get(text, text)
+    if escape.lastindex == _ENTITY:
+        return html.unescape(text.decode("ascii")).encode("utf-8", "surrogatepass")
+    return bytes([int(text, 16)])
+
+
+def _squeezed(data: bytes) -> bytes:
+    """*data* without line breaks, those of quoted-printable too, without blanks, and without UTF-16's zeros."""
+    return data.replace(b"=\r\n", b"").replace(b"=\n", b"").translate(None, _BLANKS)
