@@ -135,9 +135,14 @@ class Looking:
         """What was not looked at of a table that was read."""
         found, listed = self.discovery, held.listed
         beyond = [
-            f"{each.column}: {many(each.large, 'cell')} of more than {counted.most // 2**20} MiB"
+            f"{each.column}: {many(each.large, 'cell')} of more than {counted.most:,} bytes"
             for each in counted.columns
             if each.large
+        ]
+        beyond += [
+            f"{each.column}: {many(each.given_up, 'cell')} with more in them than could be searched"
+            for each in counted.columns
+            if each.given_up
         ]
         if listed.has_history and not found.full:
             beyond.append("rows of its past (SYSTEM VERSIONING); a look at every row sees them")

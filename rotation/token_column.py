@@ -46,6 +46,8 @@ class TokenColumn:
     """The part of `unknown` that is inner tokens."""
     large: int = 0
     """Cells too large to be looked at."""
+    given_up: int = 0
+    """Cells with so much in them that a token may have been missed."""
     key_columns: tuple[str, ...] = ()
     """What a target has to name, where the table has no primary key."""
     hint: str | None = None
@@ -87,7 +89,7 @@ class TokenColumn:
 
         A token inside text needs the key only if it is under it; so does any token elsewhere.
         """
-        return bool(self.under[key_id] or self.large or (self.bare_unknown and not self.elsewhere))
+        return bool(self.under[key_id] or self.large or self.given_up or (self.bare_unknown and not self.elsewhere))
 
     @property
     def remedies(self) -> list[str]:
@@ -124,12 +126,13 @@ class TokenColumn:
         """Counts what is in a *cell*, but for the cell itself if that is a token under *key*."""
         found = find_inner(keyrings, cell)
         if key is None:
-            self.embedded += bool(found)
+            self.embedded += bool(found.under or found.unknown)
         elif found.under[key]:
             found.under[key] -= 1
         under = +found.under
         self.under += under
         self.inner += under
+        self.given_up += found.given_up
         self.unknown += found.unknown
         self.inner_unknown += found.unknown
 
@@ -142,6 +145,7 @@ class TokenColumn:
             "inner": dict(self.inner),
             "inner_unknown": self.inner_unknown,
             "large": self.large,
+            "given_up": self.given_up,
             "elsewhere": self.elsewhere,
             "has_history": self.has_history,
             "proposed": self.proposed,

@@ -13,12 +13,6 @@ from rotation.stores.access import Access
 from rotation.stores.place import table_clause
 from rotation.stores.walk import Cells, Reader, Rows, Walk
 
-ESCAPED = (rb"\u0067", rb"\u0041")
-"""The letters `g` and `A` as a JSON text may hold them: a token that is written so has no other mark."""
-SEARCHED = tuple(dict.fromkeys((*MARKS, *ESCAPED)))
-"""A cell that holds none of these byte strings holds no token, and is not fetched."""
-
-
 class Listed(NamedTuple):
     """A table by its names, as the catalog has it."""
 
@@ -94,7 +88,7 @@ class Layout:
     def marks(self, connection: sa.Connection) -> Sequence[bytes]:
         """What cells are searched for."""
         del connection
-        return SEARCHED
+        return MARKS
 
     def largest(self, connection: sa.Connection) -> int | None:
         """The size of the largest cell that this database hands out, where that is bounded."""

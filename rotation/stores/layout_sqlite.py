@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
+from rotation.inner_tokens import MARKS
 from rotation.stores.access import Access
-from rotation.stores.layout import SEARCHED, Column, Layout, Listed, any_of
+from rotation.stores.layout import Column, Layout, Listed, any_of
 from rotation.stores.place import free_column
 from rotation.stores.walk import Cells, KeyWalk, PlainWalk, Reader, Walk
 
@@ -47,8 +48,8 @@ class SQLiteLayout(Layout):
         """As the file holds them: its texts may be UTF-16."""
         encoding = str(connection.scalar(sa.text("PRAGMA encoding")))
         if encoding == "UTF-8":
-            return SEARCHED
-        return [*SEARCHED, *(mark.decode().encode(encoding) for mark in SEARCHED if mark.isascii())]
+            return MARKS
+        return [*MARKS, *(mark.decode().encode(encoding) for mark in MARKS if mark.isascii())]
 
     def haystack(self, column: sa.ColumnClause[Any], kind: Column) -> ColumnElement[Any]:
         """As it is."""

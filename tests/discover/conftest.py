@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,3 +33,16 @@ def discover(cli: Cli, environ: dict[str, str], tmp_path: Path, monkeypatch: pyt
         return ran
 
     return run
+
+
+def columns(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What was found, by the column's label."""
+    return {f"{column['table']}.{column['column']}": column for column in document["columns"]}
+
+
+def remarks(document: dict[str, Any], of: str = "beyond") -> dict[str, str]:
+    """What lies beyond the look, or what was not seen, by its subject; several on one are in one text."""
+    found: dict[str, str] = {}
+    for remark in document[of]:
+        found[remark["subject"]] = f"{found.get(remark['subject'], '')}{remark['words']}; "
+    return found

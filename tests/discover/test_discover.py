@@ -15,15 +15,10 @@ from rotation.stores import survey
 from rotation.stores.survey import Survey
 from tests.conftest import Cli
 from tests.databases import Database
-from tests.discover.conftest import Discover
+from tests.discover.conftest import Discover, columns
 from tests.stores.tokens import make_token, make_tokens
 
 pytestmark = pytest.mark.database
-
-
-def columns(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What was found, by the column's label."""
-    return {f"{column['table']}.{column['column']}": column for column in document["columns"]}
 
 
 def entries(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,75 @@
+"""Rows that move while they are looked for: services update them, and give them other keys."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+import sqlalchemy as sa
+
+from keyring_core import Keyring
+from rotation.discover import discover, places_of
+from rotation.stores.survey import Survey
+from rotation.targets import Target
+from tests.databases import Database
+from tests.stores.tokens import make_token
+
+pytestmark = pytest.mark.database
+
+ROWS, LOOKS, WRITERS, BATCH = 6_000, 3, 2, 100
+FAR = 10_000_000
+"""A row's key is its number, or this less its number."""
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_no_row_that_moves_is_missed(database: Database, keyring: Keyring) -> None:
+    """A look at every row sees one moment, so that each row is there exactly once."""
+    database.make_creds([])
+    token = make_token("moving")
+    database.insert("creds", [{"id": number, "token": token, "note": "n"} for number in range(1, ROWS + 1)])
+    targets = [Target(database.url, "creds", "token", "creds")]
+
+    with _services(database) as moved:
+        looks = [
+            discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+            for _ in range(LOOKS)
+        ]
+
+    assert sum(moved) > ROWS / 10, "the services wrote meanwhile"
+    assert [[(one.label, one.tokens, one.rows) for one in look.columns] for look in looks] == [
+        [("creds.token", ROWS, ROWS)]
+    ] * LOOKS
+
+
+def _survey(url: str) -> Survey:
+    return Survey(url, sleep=lambda _: None)
+
+
+@contextmanager
+def _services(database: Database) -> Iterator[list[int]]:
+    """Services that update rows all the time, each its own; how many each has moved."""
+    moved, ended = [0] * WRITERS, threading.Event()
+    threads = [threading.Thread(target=_serve, args=(database, number, moved, ended)) for number in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield moved
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def _serve(database: Database, number: int, moved: list[int], ended: threading.Event) -> None:
+    dice, mine = random.Random(number), range(1 + number, ROWS + 1, WRITERS)
+    move = sa.text(f"UPDATE creds SET id = {FAR} - id, note = :note WHERE id IN :ids OR id IN :far").bindparams(
+        sa.bindparam("ids", expanding=True), sa.bindparam("far", expanding=True)
+    )
+    while not ended.is_set():
+        ids = dice.sample(mine, BATCH)
+        with suppress(sa.exc.OperationalError), database.engine.begin() as connection:  # a deadlock of MariaDB's
+            connection.execute(move, {"note": f"moved {moved[number]}", "ids": ids, "far": [FAR - one for one in ids]})
+        moved[number] += BATCH
