@@ -150,9 +150,9 @@ class Looking:
             beyond.append(listed.caution)
         found.beyond += [Remark(survey.name, held.name, words) for words in beyond]
         if held.denied:
-            words = f"this user may not read {', '.join(held.denied)}: grant SELECT"
-            self._unseen.append(((spot[0], spot[1], f"{spot[2]}.{held.denied}"), Remark(survey.name, held.name, words)))
-        self._seen.add(spot)
+            self._unseen.append((spot, Remark(survey.name, held.name, held.denied)))
+        else:
+            self._seen.add(spot)
         if held.caution and spot[0] in self._neighbours:
             found.beyond.append(Remark(survey.name, held.name, held.caution))
         elif held.caution:

@@ -13,6 +13,7 @@ from rotation.stores.access import Access
 from rotation.stores.place import table_clause
 from rotation.stores.walk import Cells, Reader, Rows, Walk
 
+
 class Listed(NamedTuple):
     """A table by its names, as the catalog has it."""
 
@@ -25,6 +26,8 @@ class Listed(NamedTuple):
     is_partition: bool = False
     readable: bool = True
     """Whether this user may read any column of it."""
+    by_columns: bool = False
+    """Whether it may read some columns only, none of the system's among them."""
     has_history: bool = False
     """Whether it keeps the rows of the past."""
     caution: str | None = None
@@ -84,6 +87,11 @@ class Layout:
     def columns(self, connection: sa.Connection, listed: Listed) -> list[Column]:
         """Its columns; none of a table that has vanished."""
         raise NotImplementedError
+
+    def hides_columns(self, access: Access, listed: Listed) -> bool:
+        """Whether `columns` leaves out those that this user may not read."""
+        del access, listed
+        return False
 
     def marks(self, connection: sa.Connection) -> Sequence[bytes]:
         """What cells are searched for."""

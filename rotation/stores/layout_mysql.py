@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.stores.access import Access
+from rotation.stores.access import Access, Refusal
 from rotation.stores.layout import Column, Layout, Listed, Outside, any_of, first
 from rotation.stores.mysql import MySQL
 from rotation.stores.mysql_grants import blind_spot
@@ -70,6 +70,11 @@ class MySQLLayout(Layout):
             )
             for name, kind, rights in rows
         ]
+
+    def hides_columns(self, access: Access, listed: Listed) -> bool:
+        """Who may not read all of them is refused all at once."""
+        every = sa.text(f"SELECT * FROM {quoted_pair(listed)} LIMIT 0")  # noqa: S608 - quoted identifiers
+        return isinstance(access.attempt(lambda connection: connection.execute(every).all()), Refusal)
 
     def largest(self, connection: sa.Connection) -> int | None:
         """No value that it makes is larger than a packet."""

@@ -14,13 +14,13 @@ from rotation.stores.access import Access
 from rotation.stores.layout import Column, Layout, Listed, Outside, any_of
 from rotation.stores.place import Spot, table_clause
 from rotation.stores.postgresql_catalog import FAMILY, query
-from rotation.stores.walk import BlockWalk, Cells, CursorWalk, Reader, Walk
+from rotation.stores.walk import BlockWalk, Cells, CursorWalk, PlainWalk, Reader, Walk
 
 OURS = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
 """No schema of the system's, and no other session's temporary table."""
 
 TABLES = f"""SELECT n.nspname, c.relname, pg_table_is_visible(c.oid), c.relispartition,
-has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
+has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'),
 (SELECT array_agg(ARRAY[pn.nspname, p.relname]) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
 JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -75,8 +75,8 @@ class PostgreSQLLayout(Layout):
     def tables(self, connection: sa.Connection) -> list[Listed]:
         """Of all schemas, with their partitions and materialized views."""
         return [
-            Listed(schema, table, plain, tuple((one, other) for one, other in parents or ()), is_partition, readable)
-            for schema, table, plain, is_partition, readable, parents in connection.execute(sa.text(TABLES))
+            Listed(schema, table, plain, tuple((one, other) for one, other in parents or ()), *rights)
+            for schema, table, plain, *rights, parents in connection.execute(sa.text(TABLES))
         ]
 
     def outside(self, connection: sa.Connection) -> list[Outside]:
@@ -120,7 +120,10 @@ class PostgreSQLLayout(Layout):
 
     def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
         """With what is read with it: the right to read a table is one to read its partitions through it."""
-        del access, key
+        del key
+        if listed.by_columns:
+            # The right to some columns is none to the place of a row.
+            return PlainWalk(reader, self.source(listed), cells, chance=access.dialect.chance(), estimate=0)
         return CursorWalk(reader, self.source(listed), cells.columns)
 
     def parts(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> list[Walk]:

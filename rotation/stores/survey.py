@@ -42,8 +42,8 @@ class Held:
     """Why rows of it may be hidden."""
     fault: str | None = None
     """Why it cannot be looked at."""
-    denied: tuple[str, ...] = ()
-    """Columns that this user may not read."""
+    denied: str | None = None
+    """Which columns this user may not read, and what to do."""
     unsearched: tuple[str, ...] = ()
     """Columns of a type that can hold a token and is not searched, with the type."""
 
@@ -228,19 +228,26 @@ class Survey:
         inherited = set().union(*(self._names(parent) for parent in parents))
         own = [column for column in columns if column.name not in inherited]
         searched = tuple(column for column in own if column.searched and column.readable)
-        denied = tuple(column.name for column in own if column.searched and not column.readable)
+        denied = self._denied(listed, own)
         unsearched = tuple(f"{column.name} ({column.unsearched})" for column in own if column.unsearched)
-        if not searched and not denied and not unsearched:
-            return None
         if not searched:
-            fault = "the privilege for it is missing: grant SELECT" if denied else None
-            return Held(listed, (), (), fault=fault, unsearched=unsearched)
+            return Held(listed, (), (), fault=denied, unsearched=unsearched) if denied or unsearched else None
         key = self._key(listed)
         caution = self._access.read(lambda connection: self._layout.caution(connection, listed))
         held = Held(listed, searched, key, caution, None, denied, unsearched)
         if fault := self._fault(held):
             return Held(listed, (), (), fault=fault) if self._exists(listed) else None
         return held
+
+    def _denied(self, listed: Listed, columns: Sequence[Column]) -> str | None:
+        names = [column.name for column in columns if column.searched and not column.readable]
+        if not listed.readable or (names and len(names) == sum(column.searched for column in columns)):
+            return "the privilege for it is missing: grant SELECT on it"
+        if names:
+            return f"this user may not read {', '.join(names)}: grant SELECT on the table"
+        if self._layout.hides_columns(self._access, listed):
+            return "this user may read some of its columns only, and does not see the others: grant SELECT on the table"
+        return None
 
     def _key(self, listed: Listed) -> tuple[str, ...]:
         """The columns of a unique key that can be followed."""
