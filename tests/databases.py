@@ -101,20 +101,21 @@ def _postgresql(_folder: Path) -> Iterator[Database]:
             connection.exec_driver_sql(f"GRANT ALL ON SCHEMA public TO {name}")
             for kind in ("TABLES", "SEQUENCES", "SCHEMAS"):
                 connection.exec_driver_sql(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {name}")
-        url = server.set(username=name, database=name)
+        url = server.set(username=name, database=name, query={"options": "-csearch_path=public"})
         yield Database("postgresql", url.render_as_string(hide_password=False), engine)
         engine.dispose()
 
 
 @contextmanager
 def _mariadb(_folder: Path) -> Iterator[Database]:
-    """A database and `NAME_more`, and for the job a user that sees no other."""
+    """A database, and for the job a user that sees those alone whose names begin as this one's."""
     server, name = sa.make_url(mariadb_server()), f"t_{secrets.token_hex(6)}"
-    names = (name, f"{name}_more")
-    made = [f"CREATE DATABASE {one} CHARACTER SET utf8mb4" for one in names]
-    made += [f"CREATE USER {name}@'%%'"]
-    made += [f"GRANT ALL ON `{one}`.* TO {name}@'%%'" for one in names]
-    dropped = [*(f"DROP DATABASE IF EXISTS {one}" for one in names), f"DROP USER {name}@'%%'"]
+    made = [
+        f"CREATE DATABASE {name} CHARACTER SET utf8mb4",
+        f"CREATE USER {name}@'%%'",
+        f"GRANT ALL ON `{name}%%`.* TO {name}@'%%'",
+    ]
+    dropped = [f"DROP DATABASE {name}", f"DROP USER {name}@'%%'"]
     with _admin(server, made, dropped):
         charset = {"charset": "utf8mb4"}
         engine = sa.create_engine(server.set(database=name).update_query_dict(charset))

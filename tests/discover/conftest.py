@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.conftest import Cli, Ran
 from tests.databases import KINDS, Database, open_database
@@ -18,7 +19,10 @@ Discover = Callable[..., Ran]
 def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database that nobody else has a table in; on MariaDB its url's user sees `NAME` and `NAME_more` only."""
     with open_database(request.param, tmp_path) as database:
+        more = f"{sa.make_url(database.url).database}_more" if request.param == "mariadb" else None
+        database.execute(*([f"CREATE DATABASE {more} CHARACTER SET utf8mb4"] if more else []))
         yield database
+        database.execute(*([f"DROP DATABASE {more}"] if more else []))
 
 
 @pytest.fixture
