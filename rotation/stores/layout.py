@@ -61,8 +61,8 @@ class Outside(NamedTuple):
 class Layout:
     """What the three have in common."""
 
-    snapshot: ClassVar[str | None] = None
-    """The isolation level of a transaction that sees one moment; None: none is held, each read is short."""
+    has_snapshots: ClassVar[bool] = True
+    """Whether a table is read in one transaction that sees one moment; otherwise each read is short."""
     piece: ClassVar[int | None] = 4 * 1024 * 1024
     """So much of a large cell is read at once, in bytes or letters; None: all of it."""
 
@@ -116,9 +116,9 @@ class Layout:
         del column
         return sa.func.octet_length(haystack)
 
-    def prepare(self, reader: Reader) -> None:
-        """Sets up the transaction that *reader* reads in."""
-        del reader
+    def hold_snapshot(self, connection: sa.Connection) -> None:
+        """Begins a transaction that sees one moment from now on, and writes nothing."""
+        raise NotImplementedError
 
     def source(self, listed: Listed) -> sa.FromClause:
         """The rows of a table, and of those that are read with it."""

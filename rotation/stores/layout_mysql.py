@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
@@ -32,8 +32,6 @@ WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :table ORDER BY ORDINAL_POSITION""
 
 class MySQLLayout(Layout):
     """Rows stand in the order of their primary key."""
-
-    snapshot: ClassVar[str | None] = "REPEATABLE READ"
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The server: whatever database a url names, it shows all."""
@@ -93,6 +91,12 @@ class MySQLLayout(Layout):
         """Before it is converted."""
         del haystack
         return sa.func.octet_length(column)
+
+    def hold_snapshot(self, connection: sa.Connection) -> None:
+        """Of InnoDB's tables. What the session does otherwise stays as it is."""
+        connection.exec_driver_sql("ROLLBACK")
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
         """With its history, in which a key names more than one row."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
@@ -62,8 +62,6 @@ NO_ROOM = frozenset("BDEGINT")
 class PostgreSQLLayout(Layout):
     """Any type can be read as text, and any row has its place in a file."""
 
-    snapshot: ClassVar[str | None] = "REPEATABLE READ"
-
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The cluster and the database."""
         allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
@@ -114,9 +112,11 @@ class PostgreSQLLayout(Layout):
         texts = [mark.decode() for mark in marks if mark.isascii() and b"\0" not in mark]
         return haystack.op("~", is_comparison=True)(sa.literal("|".join(map(re.escape, texts)), sa.Text))
 
-    def prepare(self, reader: Reader) -> None:
-        """Bytes within an array or a composite type are text, in this form."""
-        reader.read(sa.text("SELECT set_config('bytea_output', 'hex', true)"))
+    def hold_snapshot(self, connection: sa.Connection) -> None:
+        """For the transaction alone, as a pooler wants it."""
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        # Bytes within an array or a composite type are text, in this form.
+        connection.exec_driver_sql("SET LOCAL bytea_output = 'hex'")
 
     def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
         """With what is read with it: the right to read a table is one to read its partitions through it."""

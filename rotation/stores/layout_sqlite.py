@@ -24,6 +24,7 @@ ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 class SQLiteLayout(Layout):
     """No transaction is held: in a rollback journal a reader keeps every writer waiting."""
 
+    has_snapshots: ClassVar[bool] = False
     piece: ClassVar[int | None] = None
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:

@@ -143,14 +143,12 @@ class Survey:
         Where the database can hold a snapshot, all is read in one transaction that sees one moment, so that no row that
         moves is missed; *count* is called anew where the connection is lost on the way.
         """
-        if self._layout.snapshot is None:
+        if not self._layout.has_snapshots:
             return count(self._reading(held, ShortReads(self._access), full=full)), None
 
         def act(connection: sa.Connection) -> T:
-            connection.execution_options(isolation_level=self._layout.snapshot)
-            reader = OneTransaction(connection)
-            with closing(reader):
-                self._layout.prepare(reader)
+            self._layout.hold_snapshot(connection)
+            with closing(OneTransaction(connection)) as reader:
                 return count(self._reading(held, reader, full=full))
 
         tried = self._access.attempt(act)

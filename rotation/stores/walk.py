@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
@@ -68,9 +69,11 @@ class OneTransaction:
         self._results: list[sa.CursorResult[Any]] = []
 
     def close(self) -> None:
-        """Ends what was not read to its end."""
+        """Ends the transaction, and what was not read to its end."""
         for result in self._results:
             result.close()
+        with suppress(sa.exc.SQLAlchemyError):
+            self._connection.exec_driver_sql("ROLLBACK")
 
     def read(self, query: sa.Executable) -> Rows:
         """All rows of *query*."""

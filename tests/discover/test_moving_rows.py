@@ -6,16 +6,17 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from keyring_core import Keyring
 from rotation.discover import discover, places_of
-from rotation.stores.survey import Survey
+from rotation.stores.survey import Reading, Survey
 from rotation.targets import Target
 from tests.databases import Database
-from tests.stores.tokens import make_token
+from tests.stores.tokens import make_token, make_tokens
 
 pytestmark = pytest.mark.database
 
@@ -42,6 +43,43 @@ def test_no_row_that_moves_is_missed(database: Database, keyring: Keyring) -> No
     assert [[(one.label, one.tokens, one.rows) for one in look.columns] for look in looks] == [
         [("creds.token", ROWS, ROWS)]
     ] * LOOKS
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_connection_that_is_lost_begins_the_table_anew(
+    database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row is counted twice, and none is missed; other tables are not read again."""
+    database.make_creds(make_tokens(5_000))
+    database.execute("CREATE TABLE a_first (id INTEGER PRIMARY KEY, token TEXT)")
+    database.insert("a_first", [{"id": 1, "token": make_token("x")}])
+    targets = [Target(database.url, "creds", "token", "creds")]
+    read, killed = Reading.__iter__, []
+
+    def kill_in_the_middle(self: Reading) -> Iterator[Any]:
+        for number, rows in enumerate(read(self)):
+            yield rows
+            if number == 1 and not killed:
+                killed.append(_kill(database))
+
+    monkeypatch.setattr(Reading, "__iter__", kill_in_the_middle)
+
+    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+
+    assert killed == [1]
+    assert {one.label: one.tokens for one in found.columns} == {"a_first.token": 1, "creds.token": 5_000}
+    assert found.rows == 5_001
+
+
+def _kill(database: Database) -> int:
+    """Ends every connection of the job's user; how many these were."""
+    user = sa.make_url(database.url).username
+    if database.kind == "postgresql":
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :user"
+        return len(database.rows(query, user=user))
+    found = database.rows("SELECT id FROM information_schema.processlist WHERE user = :user", user=user)
+    database.execute(*(f"KILL {number}" for (number,) in found))
+    return len(found)
 
 
 def _survey(url: str) -> Survey:
