@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from keyring_core import Keyring
 from rotation.discover import discover, places_of
+from rotation.stores.cells import CellReader
 from rotation.stores.survey import Reading, Survey
 from rotation.targets import Target
 from tests.databases import Database
@@ -69,6 +70,27 @@ def test_a_connection_that_is_lost_begins_the_table_anew(
     assert killed == [1]
     assert {one.label: one.tokens for one in found.columns} == {"a_first.token": 1, "creds.token": 5_000}
     assert found.rows == 5_001
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_large_cell_is_the_one_of_that_moment(
+    database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read by itself, and by then a service has changed its row: what was found in it counts all the same."""
+    database.make_creds([], "LONGTEXT" if database.kind == "mariadb" else None)
+    large = f"{make_token('x')} {'y' * 200_000}"
+    database.insert("creds", [{"id": number, "token": large} for number in range(3)])
+    targets, fill = [Target(database.url, "creds", "token", "creds")], CellReader.fill
+
+    def change_before(*given: Any) -> Any:
+        database.execute("UPDATE creds SET token = NULL")
+        return fill(*given)
+
+    monkeypatch.setattr(CellReader, "fill", change_before)
+
+    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+
+    assert [column.embedded for column in found.columns] == [3]
 
 
 def _kill(database: Database) -> int:
