@@ -23,7 +23,7 @@ KINDS = ("sqlite", "postgresql", "mariadb")
 
 @dataclass
 class Database:
-    """A fresh database, or a fresh schema of one, and an engine of the test's own that is not the job's."""
+    """A fresh database that the job's user alone may enter, and an engine of the test's own, which may do all."""
 
     kind: str
     url: str
@@ -86,30 +86,57 @@ def _sqlite(folder: Path) -> Iterator[Database]:
 
 @contextmanager
 def _postgresql(_folder: Path) -> Iterator[Database]:
-    server = postgres_server()
-    schema = f"t_{secrets.token_hex(6)}"
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
-    url = sa.make_url(server).update_query_dict({"options": f"-csearch_path={schema}"})
-    yield Database("postgresql", url.render_as_string(hide_password=False), sa.create_engine(url))
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP SCHEMA {schema} CASCADE"))
-    admin.dispose()
+    """A database, and for the job a user that has every right in it, and may enter no other test's."""
+    server, name = sa.make_url(postgres_server()), f"t_{secrets.token_hex(6)}"
+    made = [
+        f"CREATE DATABASE {name} TEMPLATE template0",
+        f"CREATE ROLE {name} LOGIN",
+        f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",
+        f"GRANT ALL ON DATABASE {name} TO {name}",
+    ]
+    dropped = [f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE {name}"]
+    with _admin(server, made, dropped):
+        engine = sa.create_engine(server.set(database=name))
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"GRANT ALL ON SCHEMA public TO {name}")
+            for kind in ("TABLES", "SEQUENCES", "SCHEMAS"):
+                connection.exec_driver_sql(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {name}")
+        url = server.set(username=name, database=name, query={"options": "-csearch_path=public"})
+        yield Database("postgresql", url.render_as_string(hide_password=False), engine)
+        engine.dispose()
 
 
 @contextmanager
 def _mariadb(_folder: Path) -> Iterator[Database]:
-    server = mariadb_server()
-    name = f"t_{secrets.token_hex(6)}"
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4"))
-    url = sa.make_url(server).set(database=name).update_query_dict({"charset": "utf8mb4"})
-    yield Database("mariadb", url.render_as_string(hide_password=False), sa.create_engine(url))
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name}"))
-    admin.dispose()
+    """A database, and for the job a user that sees those alone whose names begin as this one's."""
+    server, name = sa.make_url(mariadb_server()), f"t_{secrets.token_hex(6)}"
+    made = [
+        f"CREATE DATABASE {name} CHARACTER SET utf8mb4",
+        f"CREATE USER {name}@'%%'",
+        f"GRANT ALL ON `{name}%%`.* TO {name}@'%%'",
+    ]
+    dropped = [f"DROP DATABASE {name}", f"DROP USER {name}@'%%'"]
+    with _admin(server, made, dropped):
+        charset = {"charset": "utf8mb4"}
+        engine = sa.create_engine(server.set(database=name).update_query_dict(charset))
+        url = server.set(username=name, database=name).update_query_dict(charset)
+        yield Database("mariadb", url.render_as_string(hide_password=False), engine)
+        engine.dispose()
+
+
+@contextmanager
+def _admin(server: sa.URL, before: Sequence[str], after: Sequence[str]) -> Iterator[None]:
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            for statement in before:
+                connection.exec_driver_sql(statement)
+        yield
+        with engine.connect() as connection:
+            for statement in after:
+                connection.exec_driver_sql(statement)
+    finally:
+        engine.dispose()
 
 
 @cache

@@ -167,7 +167,7 @@ def _search(
     Raises StoppedError where somebody asked to stop.
     """
     try:
-        found = discover(places_of(targets), targets, keyring, open_survey, full=False, schemas=())
+        found = discover(places_of(targets), targets, keyring, open_survey, full=False, schemas=None)
     except StoppedError:
         raise
     except KeyringError as error:

@@ -25,6 +25,9 @@ def render_discovery(found: Discovery) -> Iterator[RenderableType]:
         yield Text(f"Note: {printable(remark.subject)}: {printable(remark.words)}", "yellow")
     for remark in found.unseen:
         yield Text(f"Not looked at: {printable(remark.subject)}: {printable(remark.words)}", "red")
+    for remark in found.beyond:
+        where = f"{printable(remark.database)}, {printable(remark.subject)}"
+        yield Text(f"Beyond this look: {where}: {printable(remark.words)}", "dim")
     yield ""
     yield from _verdict(found)
 
@@ -63,15 +66,19 @@ def _words(column: TokenColumn) -> Iterator[Text]:
     opened = ", ".join(f"{number:,} under {key_id}" for key_id, number in column.under.most_common())
     seen = many(column.rows, "row") + (", of a sample" if column.sampled else "")
     yield Text(f"{label}: in {seen}, {opened or 'none under a key of ours'}", "yellow")
-    if column.embedded:
-        yield Text(f"{label}: tokens inside longer text, such as JSON; no target rotates these", "red")
+    if column.embedded or column.inner:
+        yield Text(f"{label}: tokens inside longer text, such as JSON, encoded again, or inside a token", "red")
     if column.large:
-        yield Text(f"{label}: {many(column.large, 'token')} too large to be tried here", "yellow")
+        yield Text(f"{label}: {many(column.large, 'cell')} too large to be looked at", "yellow")
     if column.tokens and column.hint:
         yield Text(f"{label}: no entry for it: {printable(column.hint)}", "red")
 
 
 def _verdict(found: Discovery) -> Iterator[Text]:
+    for column in found.unnamed:
+        # The entry of one that is proposed stands below.
+        for way in column.remedies[1:] if column.proposed else column.remedies:
+            yield Text(f"Next: {printable(column.label)}: {printable(way)}.")
     if proposed := entries(found.unnamed):
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")

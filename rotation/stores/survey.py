@@ -1,64 +1,66 @@
-"""A whole database, looked through for tokens table by table. Reads only, and each read is short."""
+"""A whole database, looked through for tokens table by table. Reads only."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.errors import UsageError
 from rotation.stores.access import Access, Refusal
-from rotation.stores.layout import Layout, Listed, layout_of
-from rotation.stores.place import free_column, table_clause
+from rotation.stores.cells import CellReader
+from rotation.stores.layout import Column, Layout, Listed, Outside
+from rotation.stores.layouts import layout_of
+from rotation.stores.place import table_clause
 from rotation.stores.schema import base_type, find_place, find_unique, quietly
-from rotation.stores.walk import WINDOWS, Rows
+from rotation.stores.walk import WINDOWS, OneTransaction, Reader, Rows, ShortReads, Walk
 from rotation.targets import Target
 
 SAMPLE_SECONDS = 5.0
 """A sample of one table ends here, whatever it has seen by then."""
-HEAD = 1024 * 1024
-"""Of a cell that is larger a sample sees the beginning only."""
-CUT = 64 * 1024
-"""So much of a cell is fetched, from its first mark on."""
+MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
+"""The largest cell that is looked at, in bytes: in a look at every row, and in a sample."""
 
-Kind = sa.types.TypeEngine[Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Held:
-    """A table, and its columns that may hold text."""
+    """A table, and its columns that may hold a token."""
 
     listed: Listed
-    parts: tuple[Listed, ...]
-    """The tables that hold its rows: itself, its partitions, those that inherit from it."""
-    columns: tuple[str, ...]
-    kinds: tuple[Kind, ...]
+    columns: tuple[Column, ...]
     key: tuple[str, ...]
     """Columns that lead through it; none where it has no key that can be followed."""
     caution: str | None = None
     """Why rows of it may be hidden."""
     fault: str | None = None
     """Why it cannot be looked at."""
+    denied: str | None = None
+    """Which columns this user may not read, and what to do."""
+    unsearched: tuple[str, ...] = ()
+    """Columns of a type that can hold a token and is not searched, with the type."""
 
     @property
     def name(self) -> str:
         """As a target names it."""
-        return self.listed.table if self.listed.plain else f"{self.listed.schema}.{self.listed.table}"
+        return self.listed.name
 
 
 class Reading:
-    """What is read of a table, batch by batch: of each row and column a piece that holds a mark, or None."""
+    """What is read of a table, batch by batch: of each row and column a cell that holds a mark, or None."""
 
-    def __init__(self, batches: Iterator[Rows], *, sampled: bool, seconds: float | None) -> None:
+    def __init__(self, batches: Iterator[Rows], *, sampled: bool, seconds: float | None, most: int) -> None:
         self.sampled = sampled
         """Whether some rows were left out; sure once it is read."""
+        self.most = most
+        """The size of the largest cell that is looked at."""
         self._batches, self._seconds = batches, seconds
 
     def __iter__(self) -> Iterator[Rows]:
@@ -79,9 +81,14 @@ class Survey:
         self.name = self._access.name
         """The database, fit for a message."""
         self._layout: Layout = layout_of(self._access.dialect)
-        self._url = url
+        self._url, self._sleep = url, sleep
         try:
-            self._listed = self._access.read(self._layout.tables)
+            identity: tuple[object, ...] | None = self._access.read(self._layout.identity)
+            self.identity = identity or (self.name,)
+            """The same for two urls that show the same tables."""
+            self._listed = {(one.schema, one.table): one for one in self._access.read(self._layout.tables)}
+            self._marks = self._access.read(self._layout.marks)
+            self._largest = self._access.read(self._layout.largest)
         except BaseException:
             self.close()
             raise
@@ -97,28 +104,57 @@ class Survey:
         ).spot
         found = (
             (listed.schema, listed.table)
-            for listed in self._listed
+            for listed in self._listed.values()
             if listed.table == spot.table and (listed.plain if spot.schema is None else listed.schema == spot.schema)
         )
         return *next(found, (spot.schema, spot.table)), spot.column
 
+    def schemas(self, wanted: Callable[[Listed], bool]) -> set[str | None]:
+        """The schemas of the tables that *wanted* wants."""
+        return {listed.schema for listed in self._listed.values() if wanted(listed)}
+
     def tables(self, wanted: Callable[[Listed], bool]) -> Iterator[Held]:
-        """The tables that *wanted* wants: a partitioned one once, a vanished one not at all."""
-        for listed in self._listed:
-            if not listed.is_partition and wanted(listed) and (held := self._hold(listed)):
+        """The tables that *wanted* wants, each row once: what is read with a parent is not read again."""
+        for listed in self._listed.values():
+            if not wanted(listed):
+                continue
+            parents = list(self._read_with(listed, wanted))
+            if not (parents and listed.is_partition) and (held := self._hold(listed, parents)):
                 yield held
 
-    def read(self, held: Held, *, full: bool) -> Reading:
-        """Its rows: a sample from all over it, or with *full* all."""
-        cells = [self._piece(*column, full=full) for column in zip(held.columns, held.kinds, strict=True)]
-        walks = self._layout.walks(self._access, held.parts, held.key, cells)
-        looks = [None if full else walk.looks(max(1, WINDOWS // len(walks))) for walk in walks]
-        scattered = [look for some in looks for look in some or ()]
-        # Should time end a sample, it has been everywhere all the same.
-        random.Random(0).shuffle(scattered)  # noqa: S311 - no secret
-        wholes = (walk.whole() for walk, some in zip(walks, looks, strict=True) if some is None)
-        batches = chain((look() for look in scattered), chain.from_iterable(wholes))
-        return Reading(self._unhurried(batches), sampled=bool(scattered), seconds=None if full else SAMPLE_SECONDS)
+    def outside(self) -> list[Outside]:
+        """What no table shows to this user."""
+        return self._access.read(self._layout.outside)
+
+    def neighbours(self) -> tuple[list[str], list[str]]:
+        """The server's other databases that need a connection of their own: those to enter, and those that refuse."""
+        return self._access.read(self._layout.databases)
+
+    def enter(self, database: str) -> Survey:
+        """Another database of the server, by the same user."""
+        url = sa.make_url(self._url).set(database=database)
+        return Survey(url.render_as_string(hide_password=False), sleep=self._sleep)
+
+    def read(self, held: Held, count: Callable[[Reading], T], *, full: bool) -> tuple[T | None, str | None]:
+        """What *count* makes of a table's rows, or what the database says against it; neither if it has vanished.
+
+        The rows are a sample from all over it, or with *full* all of them and of its history.
+
+        Where the database can hold a snapshot, all is read in one transaction that sees one moment, so that no row that
+        moves is missed; *count* is called anew where the connection is lost on the way.
+        """
+        if not self._layout.has_snapshots:
+            return count(self._reading(held, ShortReads(self._access), full=full)), None
+
+        def act(connection: sa.Connection) -> T:
+            self._layout.hold_snapshot(connection)
+            with closing(OneTransaction(connection)) as reader:
+                return count(self._reading(held, reader, full=full))
+
+        tried = self._access.attempt(act)
+        if not isinstance(tried, Refusal):
+            return tried, None
+        return None, tried.words if self._exists(held.listed) else None
 
     def fit(self, held: Held, column: str) -> tuple[tuple[str, ...], str | None]:
         """The key columns that a target for *column* has to name, and what speaks against such a target."""
@@ -130,92 +166,116 @@ class Survey:
         return (), self._refusal(Target(self._url, held.name, column, held.name))
 
     def _refusal(self, target: Target) -> str | None:
-        try:
-            self.find(target)
-        except UsageError as error:
-            return str(error)
-        return None
+        def find(connection: sa.Connection) -> str | None:
+            try:
+                find_place(target, connection, self._access.dialect, self.name)
+            except UsageError as error:
+                return str(error)
+            return None
 
-    def _unhurried(self, batches: Iterator[Rows]) -> Iterator[Rows]:
-        for rows in batches:
+        tried = self._access.attempt(find)
+        return tried.words if isinstance(tried, Refusal) else tried
+
+    def _reading(self, held: Held, reader: Reader, *, full: bool) -> Reading:
+        most = min(MOST[full], self._largest or MOST[full])
+        asked = CellReader(self._layout, held.columns, self._marks, most)
+        given = (self._access, reader, held.listed, held.key, asked.cells)
+        walks = [self._layout.whole(*given)] if full else self._layout.parts(*given)
+        looks = [None if full else walk.looks(max(1, WINDOWS // len(walks))) for walk in walks]
+        scattered = [(walk, look) for walk, some in zip(walks, looks, strict=True) for look in some or ()]
+        # Should time end a sample, it has been everywhere all the same.
+        random.Random(0).shuffle(scattered)  # noqa: S311 - no secret
+        batches = chain(
+            ((walk, look()) for walk, look in scattered),
+            ((walk, rows) for walk, some in zip(walks, looks, strict=True) if some is None for rows in walk.whole()),
+        )
+        table = self._layout.source(held.listed)
+        filled = self._filled(batches, lambda walk, row: asked.fill(reader, table, walk, row), len(held.columns))
+        return Reading(filled, sampled=bool(scattered), seconds=None if full else SAMPLE_SECONDS, most=most)
+
+    def _filled(
+        self,
+        batches: Iterator[tuple[Walk, Rows]],
+        fill: Callable[[Walk, Sequence[Any]], Sequence[Any]],
+        width: int,
+    ) -> Iterator[Rows]:
+        """The rows of *batches*, with the large cells read in."""
+        for walk, rows in batches:
             self._access.breathe()
-            yield rows
+            small = []
+            for row in rows:
+                if "" in row[:width] or b"" in row[:width]:
+                    # One by one: each may be large.
+                    yield [fill(walk, row)]
+                else:
+                    small.append(row[:width])
+            yield small
 
-    def _hold(self, listed: Listed) -> Held | None:
+    def _read_with(self, listed: Listed, wanted: Callable[[Listed], bool]) -> Iterator[Listed]:
+        """Those of a table's parents, and of theirs, that its rows are read with."""
+        for name in listed.parents:
+            if parent := self._listed.get(name):
+                if parent.readable and wanted(parent):
+                    yield parent
+                yield from self._read_with(parent, wanted)
+
+    def _hold(self, listed: Listed, parents: Sequence[Listed]) -> Held | None:
         columns = self._columns(listed)
         if isinstance(columns, Refusal):
-            return Held(listed, (), (), (), (), fault=columns.words)
-        # What a table inherits is read with its parent.
-        inherited = set().union(*(self._names(parent) for parent in listed.parents))
-        searched = {
-            name: kind for name, kind in columns.items() if name not in inherited and self._layout.is_searched(kind)
-        }
+            return Held(listed, (), (), fault=columns.words)
+        inherited = set().union(*(self._names(parent) for parent in parents))
+        own = [column for column in columns if column.name not in inherited]
+        searched = tuple(column for column in own if column.searched and column.readable)
+        denied = self._denied(listed, own)
+        unsearched = tuple(f"{column.name} ({column.unsearched})" for column in own if column.unsearched)
         if not searched:
-            return None
-        held = Held(
-            listed,
-            tuple(self._family(listed)),
-            tuple(searched),
-            tuple(searched.values()),
-            self._key(listed, columns),
-            self._access.read(lambda connection: self._layout.caution(connection, listed)),
-        )
-        return held if (fault := self._fault(held)) is None else Held(listed, (), (), (), (), fault=fault)
+            return Held(listed, (), (), fault=denied, unsearched=unsearched) if denied or unsearched else None
+        key = self._key(listed)
+        caution = self._access.read(lambda connection: self._layout.caution(connection, listed))
+        held = Held(listed, searched, key, caution, None, denied, unsearched)
+        if fault := self._fault(held):
+            return Held(listed, (), (), fault=fault) if self._exists(listed) else None
+        return held
 
-    def _key(self, listed: Listed, columns: dict[str, Kind]) -> tuple[str, ...]:
+    def _denied(self, listed: Listed, columns: Sequence[Column]) -> str | None:
+        names = [column.name for column in columns if column.searched and not column.readable]
+        if not listed.readable or (names and len(names) == sum(column.searched for column in columns)):
+            return "the privilege for it is missing: grant SELECT on it"
+        if names:
+            return f"this user may not read {', '.join(names)}: grant SELECT on the table"
+        if self._layout.hides_columns(self._access, listed):
+            return "this user may read some of its columns only, and does not see the others: grant SELECT on the table"
+        return None
+
+    def _key(self, listed: Listed) -> tuple[str, ...]:
         """The columns of a unique key that can be followed."""
 
         def read(connection: sa.Connection) -> tuple[str, ...]:
-            with suppress(sa.exc.NoSuchTableError):
-                return find_unique(connection, self._access.dialect, listed.schema, listed.table)
+            with suppress(sa.exc.NoSuchTableError), quietly():
+                key = find_unique(connection, self._access.dialect, listed.schema, listed.table)
+                columns = sa.inspect(connection).get_columns(listed.table, listed.schema)
+                kinds = {column["name"]: base_type(column) for column in columns}
+                unfit = self._access.dialect.unfit_key
+                return () if any(name not in kinds or unfit(kinds[name]) for name in key) else key
             return ()
 
-        key = self._access.read(read)
-        unfit = self._access.dialect.unfit_key
-        return () if any(name not in columns or unfit(columns[name]) for name in key) else key
+        found = self._access.attempt(read)
+        return () if isinstance(found, Refusal) else found
 
     def _fault(self, held: Held) -> str | None:
         """What the database says against reading these columns."""
-        columns = [self._piece(*column, full=False) for column in zip(held.columns, held.kinds, strict=True)]
-        query = sa.select(*columns).select_from(table_clause(held.listed.schema, held.listed.table)).limit(1)
+        asked = CellReader(self._layout, held.columns, self._marks, MOST[False]).cells.columns
+        query = sa.select(*asked).select_from(table_clause(held.listed.schema, held.listed.table)).limit(1)
         tried = self._access.attempt(lambda connection: connection.execute(query).all())
         return tried.words if isinstance(tried, Refusal) else None
 
-    def _family(self, listed: Listed) -> Iterator[Listed]:
-        if listed.has_rows:
-            yield listed
-        for other in self._listed:
-            if (listed.schema, listed.table) in other.parents:
-                yield from self._family(other)
+    def _columns(self, listed: Listed) -> list[Column] | Refusal:
+        """None of a table that has vanished."""
+        return self._access.attempt(lambda connection: self._layout.columns(connection, listed))
 
-    def _columns(self, listed: Listed) -> dict[str, Kind] | Refusal:
-        """By name, with the type below a domain; none of a table that has vanished."""
+    def _names(self, listed: Listed) -> set[str]:
+        columns = self._columns(listed)
+        return set() if isinstance(columns, Refusal) else {column.name for column in columns}
 
-        def read(connection: sa.Connection) -> dict[str, Kind]:
-            try:
-                with quietly():
-                    columns = sa.inspect(connection).get_columns(listed.table, listed.schema)
-            except sa.exc.NoSuchTableError:
-                return {}
-            return {column["name"]: base_type(column) for column in columns}
-
-        return self._access.attempt(read)
-
-    def _names(self, parent: tuple[str, str]) -> set[str]:
-        found = self._columns(Listed(*parent, plain=False))
-        return set() if isinstance(found, Refusal) else set(found)
-
-    def _piece(self, name: str, kind: Kind, *, full: bool) -> ColumnElement[Any]:
-        """What is fetched of a cell: all of a small one, of a large one a piece around its mark."""
-        column = free_column(name)
-        haystack = self._layout.haystack(column, kind)
-        if not full:
-            large = self._layout.length(column, haystack) > HEAD
-            haystack = sa.case((large, sa.func.substr(haystack, 1, CUT)), else_=haystack)
-        position = self._layout.position(haystack, kind)
-        length = sa.func.length(haystack)
-        # Just as long as it may be, so that a piece is known as one by its length.
-        last = length - CUT + 1
-        start = sa.case((position > last, last), (position > 1, position - 1), else_=1)
-        piece = sa.case((length > CUT, sa.func.substr(haystack, start, CUT)), else_=haystack)
-        return sa.case((position > 0, piece))
+    def _exists(self, listed: Listed) -> bool:
+        return bool(self._names(listed))

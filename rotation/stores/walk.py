@@ -1,16 +1,18 @@
-"""How a table is read: all of it, batch by batch, or some rows from windows all over it. Each read is short."""
+"""How a table is read: all of it, batch by batch, or some rows from windows all over it."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.stores.access import Access
+from rotation.stores.dialect import Dialect
 from rotation.stores.order import between, beyond, same_key
 from rotation.stores.spread import Window, spread
 from rotation.work.pace import Pace
@@ -24,8 +26,74 @@ Look = Callable[[], Rows]
 """Reads one window."""
 
 
+class Cells(NamedTuple):
+    """The cells of a row, as a statement asks for them."""
+
+    columns: Sequence[ColumnElement[Any]]
+    """Of each cell what holds a mark. A large one is LARGE, and has to be read by itself."""
+    whole: Sequence[ColumnElement[Any]]
+    """The same, with a large one as it is."""
+    has_large: ColumnElement[bool]
+
+
+class Reader(Protocol):
+    """Whom to ask for rows."""
+
+    def read(self, query: sa.Executable) -> Rows:
+        """All rows of *query*."""
+
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
+        """What *query* finds, *rows* at a time."""
+
+
+class ShortReads:
+    """Each read by itself, tried again where that may help: no writer waits, and rows may move between two reads."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def read(self, query: sa.Executable) -> Rows:
+        """All rows of *query*."""
+        return self._access.read(lambda connection: connection.execute(query).all())
+
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
+        """It is not tried again."""
+        return self._access.stream(query, rows)
+
+
+class OneTransaction:
+    """All reads in the transaction of *connection*. Raises DBAPIError."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._results: list[sa.CursorResult[Any]] = []
+
+    def close(self) -> None:
+        """Ends the transaction, and what was not read to its end."""
+        for result in self._results:
+            result.close()
+        with suppress(sa.exc.SQLAlchemyError):
+            self._connection.exec_driver_sql("ROLLBACK")
+
+    def read(self, query: sa.Executable) -> Rows:
+        """All rows of *query*."""
+        return self._connection.execute(query).all()
+
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
+        """Through a cursor of the server's."""
+        result = self._connection.execute(query, execution_options={"yield_per": rows})
+        self._results.append(result)
+        yield from result.partitions()
+
+
 class Walk(Protocol):
-    """A table, or a part of one, as somebody who looks for something reads it."""
+    """A table, or a part of one, as somebody who looks for something reads it: each row's cells, then its address."""
+
+    address: Sequence[ColumnElement[Any]]
+    """What finds a row again; none: nothing does, and large cells are read with the others."""
+
+    def at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
+        """Conditions that find the row of that *address* again."""
 
     def whole(self) -> Iterator[Rows]:
         """All rows."""
@@ -38,33 +106,43 @@ class KeyWalk:
     """The rows of *table* as *cells*, in the order of *key*."""
 
     def __init__(
-        self, access: Access, table: sa.TableClause, key: Sequence[ColumnElement[Any]], cells: Sequence[Any]
+        self,
+        reader: Reader,
+        dialect: Dialect,
+        table: sa.FromClause,
+        key: Sequence[ColumnElement[Any]],
+        cells: Sequence[Any],
     ) -> None:
-        self._access, self._table, self._key, self._cells = access, table, key, cells
+        self._reader, self._dialect, self._table, self.address = reader, dialect, table, key
+        self._rows = sa.select(*cells, *key).select_from(table)
+        self._width = len(cells)
+
+    def at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
+        """By its key."""
+        return [same_key(self.address, self._parts(address))]
 
     def whole(self) -> Iterator[Rows]:
         """By the key of the last row that was read."""
         after: Sequence[Any] | None = None
-        width = len(self._cells)
-        query = sa.select(*self._cells, *self._key).select_from(self._table).order_by(*self._key)
+        query = self._rows.order_by(*self.address)
         for pace in paces():
-            behind = query if after is None else query.where(beyond(self._key, self._parts(after)))
-            rows = self._all(behind.limit(pace.rows))
+            behind = query if after is None else query.where(beyond(self.address, self._parts(after)))
+            rows = self._reader.read(behind.limit(pace.rows))
             if not rows:
                 return
-            after = rows[-1][width:]
-            yield [row[:width] for row in rows]
+            after = rows[-1][self._width :]
+            yield rows
 
     def looks(self, count: int) -> list[Look] | None:
         """By values of the key between its least and its greatest."""
-        many = sa.select(sa.literal(1)).select_from(self._table).order_by(*self._key)
-        if not self._all(many.limit(1).offset(count * WINDOW_ROWS)):
+        many = sa.select(sa.literal(1)).select_from(self._table).order_by(*self.address)
+        if not self._reader.read(many.limit(1).offset(count * WINDOW_ROWS)):
             return None
         return [lambda window=window: self._look(window) for window in spread(self, count)]  # type: ignore[misc]
 
     def _look(self, window: Window) -> Rows:
-        query = sa.select(*self._cells).select_from(self._table).where(*self._inside(window))
-        return self._all(query.order_by(self._column(window)).limit(WINDOW_ROWS))
+        query = self._rows.where(*self._inside(window))
+        return self._reader.read(query.order_by(self._column(window)).limit(WINDOW_ROWS))
 
     # What the spread asks
 
@@ -73,7 +151,7 @@ class KeyWalk:
         column = self._column(window)
         # Not in one query: SQLite then reads all that is between.
         low, high = (
-            self._all(sa.select(end(column)).select_from(self._table).where(*self._inside(window)))[0][0]
+            self._reader.read(sa.select(end(column)).select_from(self._table).where(*self._inside(window)))[0][0]
             for end in (sa.func.min, sa.func.max)
         )
         return None if low is None else (low, high)
@@ -81,48 +159,71 @@ class KeyWalk:
     def is_crowded(self, window: Window) -> bool:
         """Whether a look at *window* leaves rows out."""
         query = sa.select(sa.literal(1)).select_from(self._table).where(*self._inside(window))
-        return bool(self._all(query.order_by(self._column(window)).limit(1).offset(WINDOW_ROWS)))
+        return bool(self._reader.read(query.order_by(self._column(window)).limit(1).offset(WINDOW_ROWS)))
 
     def is_last(self, window: Window) -> bool:
         """Whether no column of the key is behind it."""
-        return len(window.prefix) == len(self._key) - 1
+        return len(window.prefix) == len(self.address) - 1
 
     def _column(self, window: Window) -> ColumnElement[Any]:
-        return self._key[len(window.prefix)]
+        return self.address[len(window.prefix)]
 
     def _inside(self, window: Window) -> list[ColumnElement[bool]]:
         conditions = between(self._column(window), *self._parts([window.start, window.end]))
         if window.prefix:
-            conditions.append(same_key(self._key[: len(window.prefix)], self._parts(window.prefix)))
+            conditions.append(same_key(self.address[: len(window.prefix)], self._parts(window.prefix)))
         return conditions
 
     def _parts(self, key: Sequence[Any]) -> list[Any]:
-        return [self._access.dialect.key_part(part) for part in key]
-
-    def _all(self, query: sa.Select[Any]) -> Rows:
-        return self._access.read(lambda connection: connection.execute(query).all())
+        return [self._dialect.key_part(part) for part in key]
 
 
-class BlockWalk:
-    """The rows of a PostgreSQL table by the blocks of its file; it needs no key."""
+class _ByPlace:
+    """Rows of PostgreSQL, which are found again by their table and their place in its file."""
+
+    def __init__(self) -> None:
+        # Not quoted: no column of the table's own can be called so.
+        self.address: Sequence[ColumnElement[Any]] = [sa.literal_column("tableoid"), sa.literal_column("ctid")]
+
+    def at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
+        """A row does not move within a transaction that sees one moment."""
+        table, place = self.address
+        return [table == sa.literal(int(address[0])), place == sa.cast(sa.literal(address[1], sa.Text), _Tid())]
+
+
+class CursorWalk(_ByPlace):
+    """All rows of a PostgreSQL table and of those that are read with it, through one cursor."""
+
+    def __init__(self, reader: Reader, table: sa.FromClause, cells: Sequence[Any]) -> None:
+        super().__init__()
+        self._reader = reader
+        self._query = sa.select(*cells, *self.address).select_from(table)
+
+    def whole(self) -> Iterator[Rows]:
+        """As the transaction sees them: a row that moves meanwhile is there once."""
+        yield from self._reader.stream(self._query, WINDOW_ROWS)
+
+    def looks(self, count: int) -> list[Look] | None:
+        """There is no place to begin at."""
+        del count
+        return None
+
+
+class BlockWalk(_ByPlace):
+    """A sample of a PostgreSQL table by the blocks of its file; it needs no key."""
 
     def __init__(
-        self, access: Access, table: sa.TableClause, cells: Sequence[Any], blocks: int, density: float
+        self, reader: Reader, table: sa.TableClause, cells: Sequence[Any], blocks: int, density: float
     ) -> None:
         """*density*: how many rows a block holds, about."""
-        self._access, self._blocks = access, blocks
-        self._query = sa.select(*cells).select_from(table).with_hint(table, "ONLY", "postgresql")
+        super().__init__()
+        self._reader, self._blocks = reader, blocks
+        self._query = sa.select(*cells, *self.address).select_from(table).with_hint(table, "ONLY", "postgresql")
         self._window_blocks = max(1, round(WINDOW_ROWS / max(density, 1)))
 
     def whole(self) -> Iterator[Rows]:
-        """Also what is added behind the last block meanwhile."""
-        start = 0
-        for pace in paces():
-            end = start + max(1, pace.rows // WINDOW_ROWS * self._window_blocks)
-            yield self._all(self._between(start, end if end < self._blocks else None))
-            if end >= self._blocks:
-                return
-            start = end
+        """A table that is small enough."""
+        yield from self._reader.stream(self._query, WINDOW_ROWS)
 
     def looks(self, count: int) -> list[Look] | None:
         """At even distances; where exactly, chance decides, and decides alike each time."""
@@ -134,34 +235,54 @@ class BlockWalk:
         return [lambda start=start: self._look(start) for start in starts]  # type: ignore[misc]
 
     def _look(self, start: int) -> Rows:
-        return self._all(self._between(start, start + self._window_blocks).limit(WINDOW_ROWS))
+        ends = [sa.text(rf"'({block},0)'\:\:tid") for block in (start, start + self._window_blocks)]
+        inside = self._query.where(*between(sa.literal_column("ctid"), *ends))
+        return self._reader.read(inside.limit(WINDOW_ROWS))
 
-    def _between(self, start: int, end: int | None) -> sa.Select[Any]:
-        ends = [None if block is None else sa.text(rf"'({block},0)'\:\:tid") for block in (start, end)]
-        return self._query.where(*between(sa.literal_column("ctid"), *ends))
 
-    def _all(self, query: sa.Select[Any]) -> Rows:
-        return self._access.read(lambda connection: connection.execute(query).all())
+class _Tid(sa.types.UserDefinedType[Any]):
+    """The place of a row in its file."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """As PostgreSQL calls it."""
+        return "tid"
 
 
 class PlainWalk:
     """The rows of a table that no key leads through: in one go, or each with the same small chance."""
 
-    def __init__(self, access: Access, table: sa.TableClause, cells: Sequence[Any], estimate: int) -> None:
-        self._access, self._table, self._cells, self._estimate = access, table, cells, estimate
+    address: Sequence[ColumnElement[Any]] = ()
+
+    def __init__(
+        self,
+        reader: Reader,
+        table: sa.FromClause | sa.TextClause,
+        cells: Cells,
+        *,
+        chance: ColumnElement[Any],
+        estimate: int,
+    ) -> None:
+        self._reader, self._has_large, self._chance, self._estimate = reader, cells.has_large, chance, estimate
+        self._query = sa.select(*cells.whole).select_from(table)
+
+    def at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
+        """Nothing finds a row again."""
+        raise NotImplementedError
 
     def whole(self) -> Iterator[Rows]:
-        """In one statement, since nothing tells where to go on; the server keeps no lock for it."""
-        yield from self._access.stream(sa.select(*self._cells).select_from(self._table), WINDOW_ROWS)
+        """In two statements, since nothing tells where to go on: rows with a large cell one by one."""
+        yield from self._reader.stream(self._query.where(sa.not_(self._has_large)), WINDOW_ROWS)
+        yield from self._reader.stream(self._query.where(self._has_large), 1)
 
     def looks(self, count: int) -> list[Look] | None:
-        """One look that reads on until it has enough."""
+        """One look that reads on until it has enough; it leaves large cells out."""
         wanted = count * WINDOW_ROWS
         if self._estimate <= wanted:
             return None
-        some = sa.select(*self._cells).select_from(self._table)
-        some = some.where(sa.func.rand() < wanted / self._estimate).limit(wanted)
-        return [lambda: self._access.read(lambda connection: connection.execute(some).all())]
+        some = self._query.where(self._chance < wanted / self._estimate, sa.not_(self._has_large)).limit(wanted)
+        return [lambda: self._reader.read(some)]
 
 
 def paces() -> Iterator[Pace]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.conftest import Cli, Ran
-from tests.databases import KINDS, Database, mariadb_server, open_database, postgres_server
+from tests.databases import KINDS, Database, open_database
 
 Discover = Callable[..., Ran]
 
@@ -19,11 +18,11 @@ Discover = Callable[..., Ran]
 @pytest.fixture(params=KINDS)
 def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database that nobody else has a table in; on MariaDB its url's user sees `NAME` and `NAME_more` only."""
-    opens = {"postgresql": _postgresql, "mariadb": _mariadb}
-    opened = opens[request.param]() if request.param in opens else open_database("sqlite", tmp_path)
-    with opened as database:
+    with open_database(request.param, tmp_path) as database:
+        more = f"{sa.make_url(database.url).database}_more" if request.param == "mariadb" else None
+        database.execute(*([f"CREATE DATABASE {more} CHARACTER SET utf8mb4"] if more else []))
         yield database
-        database.engine.dispose()
+        database.execute(*([f"DROP DATABASE {more}"] if more else []))
 
 
 @pytest.fixture
@@ -40,36 +39,14 @@ def discover(cli: Cli, environ: dict[str, str], tmp_path: Path, monkeypatch: pyt
     return run
 
 
-@contextmanager
-def _postgresql() -> Iterator[Database]:
-    server, name = sa.make_url(postgres_server()), f"d_{secrets.token_hex(6)}"
-    with _admin(server, f"CREATE DATABASE {name}", f"DROP DATABASE {name} WITH (FORCE)"):
-        url = server.set(database=name)
-        yield Database("postgresql", url.render_as_string(hide_password=False), sa.create_engine(url))
+def columns(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What was found, by the column's label."""
+    return {f"{column['table']}.{column['column']}": column for column in document["columns"]}
 
 
-@contextmanager
-def _mariadb() -> Iterator[Database]:
-    server, name = sa.make_url(mariadb_server()), f"d_{secrets.token_hex(6)}"
-    made = [f"CREATE DATABASE {more} CHARACTER SET utf8mb4" for more in (name, f"{name}_more")]
-    made += [f"CREATE USER {name}@'%' IDENTIFIED BY 'pw'"]
-    made += [f"GRANT ALL ON `{more}`.* TO {name}@'%'" for more in (name, f"{name}_more")]
-    dropped = [f"DROP DATABASE {name}", f"DROP DATABASE {name}_more", f"DROP USER {name}@'%'"]
-    with _admin(server, "; ".join(made), "; ".join(dropped)):
-        url = server.set(username=name, password="pw", database=name, query={"charset": "utf8mb4"})
-        yield Database("mariadb", url.render_as_string(hide_password=False), sa.create_engine(url))
-
-
-@contextmanager
-def _admin(server: sa.URL, before: str, after: str) -> Iterator[None]:
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            for statement in before.split("; "):
-                connection.exec_driver_sql(statement.replace("%", "%%"))
-        yield
-        with engine.connect() as connection:
-            for statement in after.split("; "):
-                connection.exec_driver_sql(statement.replace("%", "%%"))
-    finally:
-        engine.dispose()
+def remarks(document: dict[str, Any], of: str = "beyond") -> dict[str, str]:
+    """What lies beyond the look, or what was not seen, by its subject; several on one are in one text."""
+    found: dict[str, str] = {}
+    for remark in document[of]:
+        found[remark["subject"]] = f"{found.get(remark['subject'], '')}{remark['words']}; "
+    return found

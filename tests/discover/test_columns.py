@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.discover import CUT, Discovery, Remark, TokenColumn, entries, unnamed_token_columns
+from rotation.discover import Discovery, Remark, TokenColumn, entries, unnamed_token_columns
 from rotation.errors import StoreError
 from rotation.screen.discovery import render_discovery
-from rotation.stores.survey import CUT as FETCHED
 from rotation.stores.survey import Survey
 from rotation.targets import Target
 from tests.databases import Database
@@ -31,24 +30,13 @@ def test_cells_are_told_apart(keyring: Keyring, old: Key, new: Key) -> None:
     """Bare tokens, tokens in text, and what only begins like one; bytes and texts alike."""
     token, found = make_token("one"), TokenColumn("a database", "creds", "token")
 
-    found.take(keyring, [token, token.encode(), f" {token}\n", make_token("x", "new"), make_token("x", "nobody")])
-    found.take(keyring, [f"see {token}, and {token}", f'"{token}"', token + token, memoryview(f"<{token}>".encode())])
-    found.take(keyring, ["gAAAA", "gAAAA is how it begins", token[:60], "gAAAA" + "x" * 90])
+    found.take([keyring], [token, token.encode(), f" {token}\n", make_token("x", "new"), make_token("x", "nobody")])
+    found.take([keyring], [f"see {token}, and {token}", f'"{token}"', token + token, memoryview(f"<{token}>".encode())])
+    found.take([keyring], ["gAAAA", "gAAAA is how it begins", token[:60], "gAAAA" + "x" * 90])
 
     assert (found.tokens, found.embedded, found.unknown) == (5, 4, 1)
     assert found.under[new.id] == 1
     assert found.under[old.id] >= 3 + 4
-
-
-def test_a_piece_of_a_large_cell_is_known_as_one(keyring: Keyring) -> None:
-    """A token that goes on is one that was not tried; one that ends in a piece is among other text."""
-    found = TokenColumn("a database", "creds", "token")
-    token = make_token("one")
-
-    found.take(keyring, [make_token("x" * 2 * CUT)[:CUT], f" {token} ".ljust(CUT)])
-
-    assert FETCHED == CUT
-    assert (found.tokens, found.large, found.embedded) == (1, 1, 1)
 
 
 @given(st.text(min_size=1), st.lists(st.text(min_size=1), min_size=1, max_size=3, unique=True))
@@ -153,7 +141,7 @@ def test_a_screen_has_words_for_all_of_it() -> None:
         "Looked at 12,345 rows: a sample of 1 large table",
         "creds.token: its target takes only the rows of its where",
         "creds.token: in 10,000 rows, of a sample, none under a key of ours",
-        "1 token too large to be tried here",
+        "1 cell too large to be looked at",
         "Note: creds: rows may be hidden",
         "Not looked at: secret: the privilege for it is missing",
         "Not looked at: 1 table.",

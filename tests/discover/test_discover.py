@@ -15,15 +15,10 @@ from rotation.stores import survey
 from rotation.stores.survey import Survey
 from tests.conftest import Cli
 from tests.databases import Database
-from tests.discover.conftest import Discover
+from tests.discover.conftest import Discover, columns
 from tests.stores.tokens import make_token, make_tokens
 
 pytestmark = pytest.mark.database
-
-
-def columns(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What was found, by the column's label."""
-    return {f"{column['table']}.{column['column']}": column for column in document["columns"]}
 
 
 def entries(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -275,7 +270,9 @@ def test_a_partitioned_table_is_looked_at_once(
     whole.insert("child", [{"id": 2, "token": tokens[1], "own": tokens[2]}])
 
     asked, hold = [], Survey._hold
-    monkeypatch.setattr(Survey, "_hold", lambda self, listed: asked.append(listed.table) or hold(self, listed))
+    monkeypatch.setattr(
+        Survey, "_hold", lambda self, listed, parents: asked.append(listed.table) or hold(self, listed, parents)
+    )
 
     found = columns(discover(whole, "--full").document)
 
@@ -379,6 +376,7 @@ def test_a_table_that_may_not_be_read_is_told(whole: Database, discover: Discove
     whole.make_creds(make_tokens(1))
     whole.execute("CREATE TABLE hidden (id INTEGER PRIMARY KEY, token TEXT)", f"CREATE ROLE {role} LOGIN")
     whole.execute(f"GRANT SELECT ON creds TO {role}")
+    _let_in(whole, role)
     url = sa.make_url(whole.url).set(username=role).render_as_string()
     try:
         ran = cli("discover", "--json", "--url", url)
@@ -398,6 +396,7 @@ def test_hidden_rows_are_remarked_on(whole: Database, discover: Discover, cli: C
     role = f"r_{sa.make_url(whole.url).database}"
     whole.make_creds(make_tokens(1))
     whole.execute(f"CREATE ROLE {role} LOGIN", f"GRANT SELECT ON creds TO {role}")
+    _let_in(whole, role)
     whole.execute("ALTER TABLE creds ENABLE ROW LEVEL SECURITY")
     url = sa.make_url(whole.url).set(username=role).render_as_string()
     try:
@@ -443,9 +442,9 @@ def test_a_table_that_vanishes_is_no_trouble(
     whole.execute("CREATE TABLE dropped (id INTEGER PRIMARY KEY, token TEXT)")
     hold = Survey._hold
 
-    def drop_before(self: Survey, listed: Any) -> Any:
+    def drop_before(self: Survey, listed: Any, parents: Any) -> Any:
         whole.execute("DROP TABLE IF EXISTS dropped")
-        return hold(self, listed)
+        return hold(self, listed, parents)
 
     monkeypatch.setattr(Survey, "_hold", drop_before)
 
@@ -518,6 +517,11 @@ def test_a_screen_tells_names_numbers_and_the_next_step(whole: Database, discove
     assert "keyless.token: no entry for it: table keyless has no primary key" in ran.out
     assert "Next: rotate.py status" in ran.out
     assert "pw@" not in ran.out
+
+
+def _let_in(database: Database, role: str) -> None:
+    """Nobody but the database's own user may enter it else."""
+    database.execute(f"GRANT CONNECT ON DATABASE {sa.make_url(database.url).database} TO {role}")
 
 
 def _is_pg(database: Database) -> bool:

@@ -24,6 +24,7 @@ def user(database: Database) -> Iterator[str]:
     if database.kind == "postgresql":
         schema = database.rows("SELECT current_schema()")[0][0]
         database.execute(f"CREATE ROLE {name} LOGIN", f"GRANT USAGE ON SCHEMA {schema} TO {name}")
+        database.execute(f"GRANT CONNECT ON DATABASE {sa.make_url(database.url).database} TO {name}")
         who = name
     else:
         who = f"'{name}'@'%'"
