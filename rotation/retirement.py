@@ -209,39 +209,35 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     looked = (*evidence.censuses, *(evidence.left_out or ()))
     if not column.under[key_id] or any(census.under.get(key_id) or census.inner.get(key_id) for _, census in looked):
         return None
+    past = ", those of the table's past with them" if column.has_history else ""
     return Refusal(
-        f"{column.label}: a second look found {many(column.under[key_id], 'token')} under {key_id}: rows were written "
-        "or moved meanwhile, or stand outside of its targets' rows",
-        f"rotate.py run, {AGAIN}",
+        f"{column.label}: a second look at all rows{past} found {many(column.under[key_id], 'token')} under {key_id}: "
+        "they were written or moved meanwhile, or stand outside of its targets' rows",
+        _remedy(column, key_id),
     )
 
 
 def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
-    label = f"{column.label}: holds tokens, and no target names it"
-    if column.large:
-        return Refusal(f"{label}: {many(column.large, 'token')} too large to be tried", _way_out(column, key_id))
     bare = column.under - column.inner
-    if bare or column.under[key_id]:
-        under = f": {many(column.under[key_id], 'token')} under {key_id}" if column.under[key_id] else ""
-        return Refusal(f"{label}{under}", _way_out(column, key_id))
-    if column.tokens:
-        return Refusal(
-            f"{column.label}: holds tokens that no key opens unless they are bound, and no target names it",
-            f"name it, with its context; where they are another application's: --force {key_id}",
-        )
-    return None
-
-
-def _way_out(column: TokenColumn, key_id: str) -> str:
-    """What to do about an uncovered column."""
-    if column.proposed:
-        return "rotate.py discover prints the entry to add, then: rotate.py run"
-    if column.hint and column.tokens:
-        return f"{column.hint}. Then add it as a target: rotate.py discover prints the entry"
-    return (
-        "no run rotates tokens inside something else: have the application write such cells again, "
-        f"{AGAIN}; if nobody needs them: --force {key_id}"
+    if not column.may_need(key_id) and (column.elsewhere or not bare):
+        return None
+    tokens = many(column.under[key_id], "token")
+    doubts = (
+        (column.under[key_id], f"{tokens} under {key_id}, and no target names it"),
+        (column.large, f"{many(column.large, 'cell')} too large to be looked at, and no target names it"),
+        (column.given_up, f"{many(column.given_up, 'cell')} with more in them than could be searched"),
+        (bare, "holds tokens, and no target names it"),
+        (column.bare_unknown, "holds tokens that no key opens unless they are bound, and no target names it"),
     )
+    reason = next(words for found, words in doubts if found)
+    return Refusal(f"{column.label}: {reason}", _remedy(column, key_id))
+
+
+def _remedy(column: TokenColumn, key_id: str) -> str:
+    """What leads out of a column that keeps the key."""
+    if column.bare_unknown == column.tokens and column.tokens and not column.named:
+        return f"name it, with its context; if its tokens are another application's: --force {key_id}"
+    return "; ".join([*column.remedies, AGAIN])
 
 
 def _of_unexplained(one: Unexplained, key_id: str) -> Refusal:

@@ -109,7 +109,7 @@ def look_around(  # noqa: PLR0913 - what a look stands on
         targets=tuple(seen),
         unreached=unreached,
         sample=sample,
-        unnamed=tuple(column.label for column in search.unnamed) if search else (),
+        unnamed=tuple(column.label for column in search.unnamed if not column.is_foreign) if search else (),
         unnamed_fault=fault,
         search=search,
         partial=any(target.where for target in targets),
