@@ -26,6 +26,14 @@ class Fault(enum.Enum):
     LASTING = "trying again will not help"
 
 
+class Mode(enum.Enum):
+    """What a transaction is for."""
+
+    READ = "it cannot write"
+    WRITE = "it waits a moment for locks"
+    HURRIED = "it writes, and waits for no lock"
+
+
 class BatchSwap(NamedTuple):
     """The statement that swaps a batch, and its parameters for some changes: for all at once, or one set a row."""
 
@@ -42,8 +50,6 @@ class Dialect:
     """What an admin calls it."""
     extra: ClassVar[str | None] = None
     """The extra of this distribution that installs the driver."""
-    autocommits_reads: ClassVar[bool] = True
-    """Whether what is read is read without a transaction."""
     name_quote: ClassVar[str] = '"'
     """What stands around a name in SQL."""
     one_writer: ClassVar[bool] = False
@@ -75,8 +81,12 @@ class Dialect:
         address = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host or "localhost"
         return f"{self.product} database {url.database or '(default)'} on {address}"
 
-    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
-        """Sets up each connection of *engine*; a hurried one waits for no lock."""
+    def set_up(self, connection: Any) -> None:
+        """Prepares a driver's new *connection*, for transactions of any mode."""
+        raise NotImplementedError
+
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
+        """Begins a transaction, or sets what holds in it. One connection serves all modes, one after the other."""
         raise NotImplementedError
 
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:

@@ -14,11 +14,13 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.census import Change
 from rotation.stores import mysql_catalog as catalog
-from rotation.stores.dialect import BatchSwap, Dialect, Fault
+from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
 from rotation.stores.place import Place, Spot
 from rotation.work.shards import BLOCK_BITS
 
 LOCK_SECONDS = 1
+LOCK_WAIT = "rotation.lock_wait"
+"""Where a connection notes how long it waits for locks now."""
 
 # 0 the connection is closed, 1020 changed since read, 1053 shutdown, 1213 deadlock, 1927 and 3024 killed, 2002..2055
 # connection.
@@ -100,20 +102,24 @@ class MySQL(Dialect):
         """Its function has a name of its own."""
         return sa.func.rand(type_=sa.Float)
 
-    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
-        """Strict mode, or a value that is too long is cut with a warning only; a short wait for locks."""
-        seconds = 0 if hurried else LOCK_SECONDS
+    def set_up(self, connection: Any) -> None:
+        """Strict mode, or a value that is too long is cut with a warning only."""
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute(_lock_wait(LOCK_SECONDS))
+            # Shards divide keys; without digits behind its point a negative quotient is that of the next block.
+            cursor.execute("SET SESSION div_precision_increment = 4")
 
-        @sa.event.listens_for(engine, "connect")
-        def set_up(connection: Any, _record: object) -> None:
-            with connection.cursor() as cursor:
-                cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
-                cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
-                # Shards divide keys; without digits behind its point a negative quotient is that of the next block.
-                cursor.execute("SET SESSION div_precision_increment = 4")
-                if not writes:
-                    cursor.execute("SET SESSION TRANSACTION READ ONLY")
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
+        """How long to wait for locks is the session's, and so it is changed only where it has to be."""
+        known, seconds = connection.connection.info, 0 if mode is Mode.HURRIED else LOCK_SECONDS
+        if known.get(LOCK_WAIT, LOCK_SECONDS) != seconds:
+            connection.exec_driver_sql(_lock_wait(seconds))
+            known[LOCK_WAIT] = seconds
+        if mode is Mode.READ:
+            # What writes begins by itself, as the session has it: that may be read-only, too.
+            connection.exec_driver_sql("START TRANSACTION READ ONLY")
 
     def code(self, error: BaseException) -> object:
         """The error number; what the driver finds by itself has words in its place."""
@@ -244,6 +250,10 @@ class MySQL(Dialect):
 def _quote(name: str) -> str:
     # SQLAlchemy's own quoting doubles a percent sign, and literal SQL doubles it once more.
     return f"`{name.replace('`', '``')}`"
+
+
+def _lock_wait(seconds: int) -> str:
+    return f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"
 
 
 def _is_binary(kind: sa.types.TypeEngine[Any]) -> bool:

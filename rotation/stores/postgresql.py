@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.census import Change
 from rotation.stores import postgresql_catalog as catalog
-from rotation.stores.dialect import BatchSwap, Dialect, Fault
+from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
 from rotation.stores.place import AsRead, Place, Spot
 from rotation.stores.postgresql_arrays import bigint_array, register, text_array
 from rotation.stores.postgresql_text import take_any_text
@@ -55,9 +55,6 @@ class PostgreSQL(Dialect):
     driver = "postgresql+psycopg"
     product = "PostgreSQL"
     extra = "postgres"
-    # What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler such as
-    # PgBouncer, which hands it to a service next.
-    autocommits_reads = False
     refusals: ClassVar[Mapping[Any, str]] = {
         "25006": "the database is read-only (a standby?)",
         "42501": "the privilege for it is missing: grant SELECT and UPDATE on the table, and USAGE on its schema",
@@ -83,29 +80,27 @@ class PostgreSQL(Dialect):
         make_conninfo(*arguments, **given)
         float(given.get("connect_timeout") or 0)
 
-    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
+    def set_up(self, connection: Any) -> None:
+        """Nothing of it is the server's to remember."""
+        # Prepared statements do not survive a pooler either.
+        connection.prepare_threshold = None
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            take_any_text(connection)
+        register(connection)
+
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
         """A short wait for locks, so that no service waits behind us; a reader cannot write."""
-        # 0 would be for ever.
-        settings = f"SET LOCAL lock_timeout = {1 if hurried else LOCK_MILLISECONDS}"
-        if writes:
+        session: Any = connection.connection.driver_connection
+        # Otherwise as the server has it: a standby's is read-only, too.
+        session.read_only = True if mode is Mode.READ else None
+        # What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler
+        # such as PgBouncer, which hands it to a service next. As a wait, 0 would be for ever.
+        settings = f"SET LOCAL lock_timeout = {1 if mode is Mode.HURRIED else LOCK_MILLISECONDS}"
+        if mode is not Mode.READ:
             # Each row of a batch is found through the index of its key. The planner does not know how many there are,
             # and a join of the other kinds reads the whole table, batch after batch.
             settings += "".join(f"; SET LOCAL enable_{plan} = off" for plan in ("hashjoin", "mergejoin", "seqscan"))
-
-        @sa.event.listens_for(engine, "connect")
-        def set_up(connection: Any, _record: object) -> None:
-            # Prepared statements do not survive a pooler either.
-            connection.prepare_threshold = None
-            if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-                take_any_text(connection)
-            if writes:
-                register(connection)
-            else:
-                connection.read_only = True
-
-        @sa.event.listens_for(engine, "begin")
-        def set_up_transaction(connection: sa.Connection) -> None:
-            connection.exec_driver_sql(settings)
+        connection.exec_driver_sql(settings)
 
     def code(self, error: BaseException) -> object:
         """The SQLSTATE."""
