@@ -1,7 +1,14 @@
 #!/usr/bin/env python3
 """Re-encrypts stored tokens under the newest key. `rotate.py --help` lists the commands."""
 
+import signal
 import sys
+
+if __name__ == "__main__":
+    # Until the command line has handlers of its own: a traceback from the middle of an import tells nobody anything.
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, signal.SIG_DFL)
+
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))

@@ -157,17 +157,18 @@ def _rotate(
     common: Common, targets: list[Target], keyring: Keyring, options: Options, executor: Executor | None = None
 ) -> Report:
     from rotation.job import rotate
-    from rotation.stores.link import Links
     from rotation.stores.sql import SqlStore
 
     def open_store(target: Target) -> SqlStore:
-        store = SqlStore(target, read_only=options.dry_run, sleep=common.world.wait, shard=options.shard, links=links)
+        store = SqlStore(
+            target, read_only=options.dry_run, sleep=common.world.wait, shard=options.shard, links=common.links
+        )
         if options.sample is not None:
             store.thin_out(options.sample)
         return store
 
     verb = "reading" if options.dry_run else "rotating"
-    with Links() as links, _watcher(common, verb=verb) as watcher:
+    with _watcher(common, verb=verb) as watcher:
         return rotate(targets, keyring, open_store, options, watcher, executor=executor)
 
 

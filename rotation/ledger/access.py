@@ -19,6 +19,7 @@ from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.stores.access import DIALECTS
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.link import Link
+from rotation.stores.silence import NoAnswerError
 
 ATTEMPTS = 6
 T = TypeVar("T")
@@ -97,6 +98,8 @@ class LedgerAccess:
             self._act(Mode.WRITE, lambda connection: migrate(connection, found))
         except DBAPIError as error:
             return self._failure(error)
+        except NoAnswerError as error:
+            return self.fault(str(error))
         return None
 
     def _act(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
@@ -114,6 +117,8 @@ class LedgerAccess:
             )(act)
         except DBAPIError as error:
             failure = self._failure(error)
+        except NoAnswerError as error:
+            failure = self.fault(str(error))
         except SQLAlchemyError as error:
             failure = self.fault(f"the database does not do as asked ({type(error).__name__})")
         except ImportError:
@@ -138,8 +143,13 @@ class LedgerAccess:
         return self.fault(words or f"the database failed ({type(cause).__name__})")
 
 
-def open_url(text: str, attempts: int) -> LedgerAccess:
+def open_url(
+    text: str, attempts: int, *, wait: Callable[[float], None] = time.sleep, seconds: float | None = None
+) -> LedgerAccess:
     """The ledger at an SQLAlchemy URL; an SQLite file is made where none is. What may pass is tried *attempts* times.
+
+    *wait* sleeps, and raises StoppedError where somebody asked to stop: then little more is waited for. A connection is
+    made in *seconds* an address, or not at all.
 
     Raises UsageError for a URL that cannot work, LedgerError where the database cannot be reached.
     """
@@ -154,7 +164,11 @@ def open_url(text: str, attempts: int) -> LedgerAccess:
             name = f"ledger in {dialect.describe(url)}"
         else:
             name = f"ledger in a database of {url.get_backend_name()}"
-        link = Link(dialect, url) if dialect else Engine(sa.create_engine(url, hide_parameters=True))
+        link = (
+            Link(dialect, url, wait=wait, seconds=seconds)
+            if dialect
+            else Engine(sa.create_engine(url, hide_parameters=True))
+        )
     except (ArgumentError, ValueError, NoSuchModuleError, UsageError) as error:
         # SQLAlchemy's own message shows the text, password and all.
         fault = str(error) if isinstance(error, UsageError) else "not of the form dialect://user:...@host/database"

@@ -12,13 +12,16 @@ import tenacity
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from rotation.errors import StoreError, UsageError
+from keyring_core import KeyringError
+from rotation.errors import StoppedError, StoreError, UsageError
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.link import Links
 from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
+from rotation.stores.silence import NoAnswerError
 from rotation.stores.sqlite import SQLite
 from rotation.targets import Target
+from rotation.work.stopping import STOPPED
 
 ATTEMPTS = 6
 
@@ -66,8 +69,8 @@ class Access:
         self.dialect, self._url = _open_url(url, label)
         self.name = self.dialect.describe(self._url)
         """The database, fit for a message."""
-        self._own = Links() if links is None else None
-        links = self._own or links or Links()
+        self._own = Links(sleep) if links is None else None
+        links = links or self._own or Links(sleep)
         fault = None
         try:
             self._link = links.to(self.dialect, self._url)
@@ -139,14 +142,16 @@ class Access:
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
         """What *query* finds, *rows* at a time. It is not tried again. Raises StoreError."""
-        failure: DBAPIError
+        failure: KeyringError
         try:
             with self._transaction(Mode.READ) as connection:
                 yield from connection.execution_options(yield_per=rows).execute(query).partitions()
             return
         except DBAPIError as error:
-            failure = error
-        raise self.failure(failure)
+            failure = self.failure(error)
+        except NoAnswerError as error:
+            failure = self._unanswered(error)
+        raise failure
 
     def breathe(self) -> None:
         """A batch with many bad rows takes long: whoever asks to stop is heard."""
@@ -182,8 +187,16 @@ class Access:
         return None
 
     def _act(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
-        with self._transaction(mode) as connection:
-            return act(connection)
+        silence: NoAnswerError
+        try:
+            with self._transaction(mode) as connection:
+                return act(connection)
+        except NoAnswerError as error:
+            silence = error
+        raise self._unanswered(silence)
+
+    def _unanswered(self, silence: NoAnswerError) -> KeyringError:
+        return StoppedError(STOPPED) if silence.stopped else self.lasting(str(silence))
 
     @contextmanager
     def _transaction(self, mode: Mode) -> Iterator[sa.Connection]:
@@ -196,7 +209,7 @@ class Access:
         try:
             return ending.enter_context(self._link.transaction(mode))
         except Exception as error:
-            if isinstance(error, DBAPIError):
+            if isinstance(error, DBAPIError | NoAnswerError | KeyringError):
                 raise
         # A driver that cannot make sense of an answer fails in a way of its own.
         raise self.lasting(f"what answers there does not speak as a {self.dialect.product} server does")

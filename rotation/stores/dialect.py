@@ -16,6 +16,10 @@ from rotation.census import Change
 from rotation.errors import UsageError
 from rotation.stores.place import Place, Spot
 
+FULL = "the server has no connection to spare: end idle ones, or raise its limit"
+CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
+NAMELESS = "no server of this name is known: look at the host in the url"
+
 
 class Fault(enum.Enum):
     """What a database's error means for the job."""
@@ -52,6 +56,8 @@ class Dialect:
     """The extra of this distribution that installs the driver."""
     name_quote: ClassVar[str] = '"'
     """What stands around a name in SQL."""
+    has_server: ClassVar[bool] = True
+    """Whether there is somebody to wait for, who may say nothing."""
     one_writer: ClassVar[bool] = False
     """Whether a write keeps out every other one."""
     refusals: ClassVar[Mapping[Any, str]] = {}
@@ -83,6 +89,20 @@ class Dialect:
 
     def set_up(self, connection: Any) -> None:
         """Prepares a driver's new *connection*, for transactions of any mode."""
+        raise NotImplementedError
+
+    def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
+        """What the driver needs to be told, beyond *url*, so that a connection is made in *seconds* or not at all."""
+        del url, seconds
+        return {}
+
+    def is_late(self, error: BaseException) -> bool:
+        """Whether the driver gave up because there was no answer."""
+        del error
+        return False
+
+    def hang_up(self, connection: Any) -> None:
+        """Ends a driver's *connection* while another thread waits for an answer through it."""
         raise NotImplementedError
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:

@@ -29,6 +29,7 @@ class SQLite(Dialect):
 
     driver = "sqlite+pysqlite"
     product = "SQLite"
+    has_server = False
     one_writer = True
     refusals: ClassVar[Mapping[Any, str]] = {
         sqlite3.SQLITE_BUSY: "the database is locked by another process",

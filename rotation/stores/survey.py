@@ -16,6 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.errors import UsageError
 from rotation.stores.access import Access, Refusal
 from rotation.stores.layout import Layout, Listed, layout_of
+from rotation.stores.link import Links
 from rotation.stores.place import free_column, table_clause
 from rotation.stores.schema import base_type, find_place, find_unique, quietly
 from rotation.stores.walk import WINDOWS, Rows
@@ -73,9 +74,9 @@ class Reading:
 class Survey:
     """One database. Every method raises StoreError where it fails."""
 
-    def __init__(self, url: str, *, sleep: Callable[[float], None]) -> None:
-        """Raises UsageError for a url that cannot work."""
-        self._access = Access(url, "every table", read_only=True, sleep=sleep)
+    def __init__(self, url: str, *, sleep: Callable[[float], None], links: Links | None = None) -> None:
+        """Raises UsageError for a url that cannot work. With *links* it shares their connection."""
+        self._access = Access(url, "every table", read_only=True, sleep=sleep, links=links)
         self.name = self._access.name
         """The database, fit for a message."""
         self._layout: Layout = layout_of(self._access.dialect)
