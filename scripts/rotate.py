@@ -5,9 +5,8 @@ import signal
 import sys
 
 if __name__ == "__main__":
-    # Until the command line has handlers of its own: a traceback from the middle of an import tells nobody anything.
-    for _number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(_number, signal.SIG_DFL)
+    # Until the command line has a handler of its own: a traceback from the middle of an import helps nobody.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from pathlib import Path
 

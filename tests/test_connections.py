@@ -116,7 +116,7 @@ def test_sixty_columns_take_two_connections(
 
 
 @SERVERS
-def test_each_worker_takes_one_more(
+def test_each_worker_takes_one_more(  # noqa: PLR0913, PLR0917 - fixtures
     database: Database,
     environ: dict[str, str],
     cli: Cli,

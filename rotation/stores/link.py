@@ -116,7 +116,7 @@ class Link:
             now = time.monotonic()
             if asked is None and self._is_stopping():
                 asked = now
-            stopped = asked is not None and now - asked > watch.GRACE_SECONDS
+            stopped = asked is not None and now - asked > silence.GRACE_SECONDS
             if stopped or now - began > limit:
                 errand.leave()
                 self._give_up(time.monotonic() - began, stopped=stopped)

@@ -11,6 +11,8 @@ LOOK_SECONDS = 0.1
 """How often to look whether somebody asked to stop."""
 CONNECT_SECONDS = 7.0
 """How long to wait for one address of a server to take a connection; a url's `connect_timeout` says otherwise."""
+GRACE_SECONDS = 1.0
+"""How long a connection may still take to be made once somebody asked to stop: the ledger may need one."""
 ADDRESSES = 2
 """So many addresses of a name are waited for, one after the other."""
 TOTAL_SECONDS = 20.0
