@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import NoReturn
 
 
 def start() -> NoReturn:
     """Runs the command line, or says which extra it needs."""
+    # Until the command line has a handler of its own: a traceback from the middle of an import helps nobody.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from rotation.cli import entry  # noqa: PLC0415 - services install this package without the extra
     except ModuleNotFoundError as error:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,7 @@ from rotation.world import World
 if TYPE_CHECKING:
     from rotation.ledger import Ledger
     from rotation.policy import Policy
+    from rotation.stores.link import Links
     from rotation.stores.survey import Survey
     from rotation.targets import Target
 
@@ -53,13 +54,25 @@ class Common:
             path is None or not path.is_file() or not (make or path.with_name(DEFAULT_FILE).exists())
         ):
             return None
-        return Ledger.open(ledger_url(self.environ, path))
+        return Ledger.open(ledger_url(self.environ, path), wait=self.world.wait)
 
     def open_survey(self, url: str) -> Survey:
         """The database at *url*, to be looked through. Raises UsageError and StoreError."""
         from rotation.stores.survey import Survey  # noqa: PLC0415 - --help needs no SQLAlchemy
 
-        return Survey(url, sleep=self.world.wait)
+        return Survey(url, sleep=self.world.wait, links=self.links)
+
+    @cached_property
+    def links(self) -> Links:
+        """What all that this command does in a database goes through, so that it takes one connection."""
+        from rotation.stores.link import Links  # noqa: PLC0415 - --help needs no SQLAlchemy
+
+        return Links(self.world.wait)
+
+    def close(self) -> None:
+        """Gives up the connections."""
+        if "links" in self.__dict__:
+            self.links.close()
 
     def in_env_file(self) -> dict[str, str]:
         """The variables of --env-file, as they stand there now."""
@@ -100,7 +113,11 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
     def wrapped(config: Path | None, env_file: Path | None, *, as_json: bool, **options: Any) -> int:
         world: World = click.get_current_context().obj
         environ = environment(world.environ, env_file)
-        return command(Common(world, environ, config, as_json, env_file), **options)
+        common = Common(world, environ, config, as_json, env_file)
+        try:
+            return command(common, **options)
+        finally:
+            common.close()
 
     return wrapped
 

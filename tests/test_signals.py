@@ -106,6 +106,21 @@ def test_a_second_signal_ends_at_once(app: Database, environ: dict[str, str], tm
     assert 0 < _moved(app) < ROWS
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("program", [[f"{ROOT}/scripts/rotate.py"], ["-m", "rotation"]], ids=["script", "module"])
+def test_a_signal_during_the_imports_ends_it(number: int, program: list[str], tmp_path: Path) -> None:
+    """It ends as by that signal, without a traceback."""
+    slow, reached = tmp_path / "click.py", tmp_path / "reached"
+    slow.write_text(f"import pathlib, time\npathlib.Path({str(reached)!r}).touch()\ntime.sleep(60)\n")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen([sys.executable, *program, "status"], env=environ, cwd=ROOT, stderr=-1) as process:
+        until(reached.exists)
+        process.send_signal(number)
+        _, words = process.communicate(timeout=30)
+
+    assert (process.returncode, words) == (-number, b"")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
 @pytest.mark.parametrize(
     ("redirection", "code"),

@@ -163,12 +163,15 @@ def _rotate(
     from rotation.stores.sql import SqlStore
 
     def open_store(target: Target) -> SqlStore:
-        store = SqlStore(target, read_only=options.dry_run, sleep=common.world.wait, shard=options.shard)
+        store = SqlStore(
+            target, read_only=options.dry_run, sleep=common.world.wait, shard=options.shard, links=common.links
+        )
         if options.sample is not None:
             store.thin_out(options.sample)
         return store
 
-    with _watcher(common, verb="reading" if options.dry_run else "rotating") as watcher:
+    verb = "reading" if options.dry_run else "rotating"
+    with _watcher(common, verb=verb) as watcher:
         return rotate(targets, keyring, open_store, options, watcher, executor=executor)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,8 @@ __all__ = [
     "utc_now",
 ]
 
+HURRIED_SECONDS = 3.0
+"""How long a service waits for each address of the ledger's server."""
 DEFAULT_FILE = "rotation-ledger.db"
 
 
@@ -66,12 +69,20 @@ class Ledger(KeyPages, WorkPages):
         return self._access.name
 
     @classmethod
-    def open(cls, url: str, *, now: Callable[[], datetime] = utc_now, patient: bool = True) -> Ledger:
+    def open(
+        cls,
+        url: str,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        patient: bool = True,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> Ledger:
         """The ledger at an SQLAlchemy *url*. Raises UsageError for a url that cannot work, and LedgerError.
 
-        Unless *patient* nothing is tried again: for who has no time.
+        Unless *patient* nothing is tried again, and a server is given up sooner: for a service. *wait* sleeps, and
+        raises StoppedError where somebody asked to stop; then the ledger waits for little more.
         """
-        access = open_url(url, ATTEMPTS if patient else 1)
+        access = open_url(url, ATTEMPTS if patient else 1, wait=wait, seconds=None if patient else HURRIED_SECONDS)
         try:
             return cls(access, now)
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -12,12 +13,13 @@ import sqlalchemy as sa
 import tenacity
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from rotation.errors import StoreError, UsageError
 from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.stores.access import DIALECTS
-from rotation.stores.dialect import Dialect, Fault
+from rotation.stores.dialect import Dialect, Fault, Mode
+from rotation.stores.link import Link
+from rotation.stores.silence import NoAnswerError
 
 ATTEMPTS = 6
 T = TypeVar("T")
@@ -31,11 +33,27 @@ class NewerLedgerError(LedgerError):
     """A newer version of this program has been here; this one would spoil what it wrote."""
 
 
+class Engine:
+    """A database of any kind, by SQLAlchemy's own means."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def transaction(self, mode: Mode) -> AbstractContextManager[sa.Connection]:
+        """A transaction, committed at its end."""
+        del mode
+        return self._engine.begin()
+
+    def rest(self) -> None:
+        """Gives up the connections."""
+        self._engine.dispose()
+
+
 class LedgerAccess:
     """Transactions on the ledger. No error of a driver leaves it."""
 
-    def __init__(self, reader: sa.Engine, writer: sa.Engine, name: str, dialect: Dialect | None, attempts: int) -> None:
-        self._reader, self._writer, self.name = reader, writer, name
+    def __init__(self, link: Link | Engine, name: str, dialect: Dialect | None, attempts: int) -> None:
+        self._link, self.name = link, name
         self._dialect, self._attempts = dialect, attempts
 
     def migrate(self) -> None:
@@ -58,19 +76,18 @@ class LedgerAccess:
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """What *act* returns. Raises LedgerError."""
-        return self._told(lambda: _begin(self._reader, act))
+        return self._told(lambda: self._act(Mode.READ, act))
 
     def write(self, act: Callable[[sa.Connection], T]) -> T:
         """What *act* returns, in a transaction of its own; it begins with a write. Raises LedgerError.
 
         Where another process has just inserted the same row *act* is done again, and finds it.
         """
-        return self._told(lambda: _begin(self._writer, act))
+        return self._told(lambda: self._act(Mode.WRITE, act))
 
     def close(self) -> None:
-        """Gives up the connections."""
-        self._reader.dispose()
-        self._writer.dispose()
+        """Gives up the connection."""
+        self._link.rest()
 
     def fault(self, words: str) -> LedgerError:
         """An error with the ledger's name."""
@@ -78,10 +95,16 @@ class LedgerAccess:
 
     def _try_migrating(self, found: int) -> LedgerError | None:
         try:
-            _begin(self._writer, lambda connection: migrate(connection, found))
+            self._act(Mode.WRITE, lambda connection: migrate(connection, found))
         except DBAPIError as error:
             return self._failure(error)
+        except NoAnswerError as error:
+            return self.fault(str(error))
         return None
+
+    def _act(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
+        with self._link.transaction(mode) as connection:
+            return act(connection)
 
     def _told(self, act: Callable[[], T]) -> T:
         failure: LedgerError
@@ -94,6 +117,8 @@ class LedgerAccess:
             )(act)
         except DBAPIError as error:
             failure = self._failure(error)
+        except NoAnswerError as error:
+            failure = self.fault(str(error))
         except SQLAlchemyError as error:
             failure = self.fault(f"the database does not do as asked ({type(error).__name__})")
         except ImportError:
@@ -118,8 +143,13 @@ class LedgerAccess:
         return self.fault(words or f"the database failed ({type(cause).__name__})")
 
 
-def open_url(text: str, attempts: int) -> LedgerAccess:
+def open_url(
+    text: str, attempts: int, *, wait: Callable[[float], None] = time.sleep, seconds: float | None = None
+) -> LedgerAccess:
     """The ledger at an SQLAlchemy URL; an SQLite file is made where none is. What may pass is tried *attempts* times.
+
+    *wait* sleeps, and raises StoppedError where somebody asked to stop: then little more is waited for. A connection is
+    made in *seconds* an address, or not at all.
 
     Raises UsageError for a URL that cannot work, LedgerError where the database cannot be reached.
     """
@@ -134,7 +164,11 @@ def open_url(text: str, attempts: int) -> LedgerAccess:
             name = f"ledger in {dialect.describe(url)}"
         else:
             name = f"ledger in a database of {url.get_backend_name()}"
-        reader, writer = (sa.create_engine(url, hide_parameters=True, poolclass=NullPool) for _ in range(2))
+        link = (
+            Link(dialect, url, wait=wait, seconds=seconds)
+            if dialect
+            else Engine(sa.create_engine(url, hide_parameters=True))
+        )
     except (ArgumentError, ValueError, NoSuchModuleError, UsageError) as error:
         # SQLAlchemy's own message shows the text, password and all.
         fault = str(error) if isinstance(error, UsageError) else "not of the form dialect://user:...@host/database"
@@ -142,20 +176,12 @@ def open_url(text: str, attempts: int) -> LedgerAccess:
         fault = "the driver of this database is not installed"
     if fault:
         raise UsageError(f"ROTATION_LEDGER_URL: {fault}")
-    if dialect:
-        dialect.listen(reader, writes=False)
-        dialect.listen(writer, writes=True)
-    return LedgerAccess(reader, writer, name, dialect, attempts)
+    return LedgerAccess(link, name, dialect, attempts)
 
 
 def over_engine(engine: sa.Engine, attempts: int) -> LedgerAccess:
     """The ledger in the database of a service's own *engine*."""
-    return LedgerAccess(engine, engine, "ledger in the engine's database", _dialect(engine.dialect.name), attempts)
-
-
-def _begin(engine: sa.Engine, act: Callable[[sa.Connection], T]) -> T:
-    with engine.begin() as connection:
-        return act(connection)
+    return LedgerAccess(Engine(engine), "ledger in the engine's database", _dialect(engine.dialect.name), attempts)
 
 
 def _dialect(name: str) -> Dialect | None:

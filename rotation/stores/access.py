@@ -1,9 +1,9 @@
-"""A target's database: its engines, what is tried again, and its errors in our words."""
+"""A target's database: what is done there, what is tried again, and its errors in our words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -12,12 +12,16 @@ import tenacity
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from rotation.errors import StoreError, UsageError
-from rotation.stores.dialect import Dialect, Fault
+from keyring_core import KeyringError
+from rotation.errors import StoppedError, StoreError, UsageError
+from rotation.stores.dialect import Dialect, Fault, Mode
+from rotation.stores.link import Links
 from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
+from rotation.stores.silence import NoAnswerError
 from rotation.stores.sqlite import SQLite
 from rotation.targets import Target
+from rotation.work.stopping import STOPPED
 
 ATTEMPTS = 6
 
@@ -49,10 +53,15 @@ class Refusal(NamedTuple):
 
 
 class Access:
-    """Reads and writes through one connection each. No error of a driver leaves it: it may hold a token."""
+    """Reads and writes through one connection. No error of a driver leaves it: it may hold a token."""
 
-    def __init__(self, url: str, label: str, *, read_only: bool, sleep: Callable[[float], None]) -> None:
-        """Raises UsageError for a *url* that cannot work; *label* says in messages what is looked for there."""
+    def __init__(
+        self, url: str, label: str, *, read_only: bool, sleep: Callable[[float], None], links: Links | None = None
+    ) -> None:
+        """Raises UsageError for a *url* that cannot work; *label* says in messages what is looked for there.
+
+        With *links* it shares their connection to that url, which stays theirs to close.
+        """
         self.retries = 0
         self._label = label
         self._sleep = sleep
@@ -60,18 +69,26 @@ class Access:
         self.dialect, self._url = _open_url(url, label)
         self.name = self.dialect.describe(self._url)
         """The database, fit for a message."""
-        self._engines: dict[str, sa.Engine] = {}
+        self._own = Links(sleep) if links is None else None
+        links = links or self._own or Links(sleep)
+        fault = None
         try:
-            self._check_options()
-        except BaseException:
-            self.close()
-            raise
+            self._link = links.to(self.dialect, self._url)
+            self.dialect.try_options(*self._link.arguments())
+        except ImportError:
+            fault = f"the driver is not installed: pip install 'keyring-core[rotate,{self.dialect.extra}]'"
+        except Exception:
+            # A driver's complaint of the url's query part is a TypeError, an AttributeError, or anything else.
+            fault = "the driver does not take the url; look at its port and options"
+        if fault:
+            raise UsageError(f"target {label}: {fault}")
+        # Whoever reads first connects, and tries again what may pass.
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """What *act* returns, with a connection that cannot write. Raises StoreError."""
         failure: DBAPIError
         try:
-            return self._again(lambda: self._act(self._reader(), act), locks_pass=True)
+            return self._again(lambda: self._act(Mode.READ, act), locks_pass=True)
         except DBAPIError as error:
             failure = error
         raise self.failure(failure)
@@ -85,9 +102,12 @@ class Access:
 
         Raises RowRefusedError where one row is at fault, and StoreError for all else.
         """
+        if self._read_only:
+            raise RuntimeError("a read-only store was asked to write")
         failure: DBAPIError
+        mode = Mode.HURRIED if hurried else Mode.WRITE
         try:
-            return self._again(lambda: self._act_and_commit(self._writer(hurried=hurried), act))
+            return self._again(lambda: self._act(mode, act))
         except DBAPIError as error:
             failure = error
         raise self._refusal(failure) or self.failure(failure)
@@ -95,7 +115,7 @@ class Access:
     def try_reading(self, query: sa.Select[object]) -> DBAPIError | None:
         """The driver's error, if *query* makes one."""
         try:
-            self._act(self._reader(), lambda connection: connection.execute(query).all())
+            self._act(Mode.READ, lambda connection: connection.execute(query).all())
         except DBAPIError as error:
             return error
         return None
@@ -113,7 +133,7 @@ class Access:
         """
         failure: DBAPIError
         try:
-            return self._again(lambda: self._act(self._reader(), act), locks_pass=True)
+            return self._again(lambda: self._act(Mode.READ, act), locks_pass=True)
         except DBAPIError as error:
             failure = error
         if self.blames_statement(failure) or self.dialect.code(failure.orig or failure) in self.dialect.denials:
@@ -122,23 +142,25 @@ class Access:
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
         """What *query* finds, *rows* at a time. It is not tried again. Raises StoreError."""
-        failure: DBAPIError
+        failure: KeyringError
         try:
-            with self._connect(self._reader()) as connection:
+            with self._transaction(Mode.READ) as connection:
                 yield from connection.execution_options(yield_per=rows).execute(query).partitions()
             return
         except DBAPIError as error:
-            failure = error
-        raise self.failure(failure)
+            failure = self.failure(error)
+        except NoAnswerError as error:
+            failure = self._unanswered(error)
+        raise failure
 
     def breathe(self) -> None:
         """A batch with many bad rows takes long: whoever asks to stop is heard."""
         self._sleep(0)
 
     def close(self) -> None:
-        """Gives up the connections."""
-        for engine in self._engines.values():
-            engine.dispose()
+        """Gives up the connection, unless others share it."""
+        if self._own:
+            self._own.close()
 
     def failure(self, error: DBAPIError) -> StoreError:
         """A driver's *error* in our words."""
@@ -164,52 +186,33 @@ class Access:
             return RowRefusedError("refused", f"the database refuses the new value ({by}, code {code})")
         return None
 
-    def _reader(self) -> sa.Engine:
-        return self._engine("reader", writes=False)
-
-    def _writer(self, *, hurried: bool) -> sa.Engine:
-        if self._read_only:
-            raise RuntimeError("a read-only store was asked to write")
-        return self._engine("hurried" if hurried else "writer", writes=True, hurried=hurried)
-
-    def _engine(self, name: str, *, writes: bool, hurried: bool = False) -> sa.Engine:
-        if name not in self._engines:
-            level = {"isolation_level": "AUTOCOMMIT"} if self.dialect.autocommits_reads and not writes else {}
-            engine = sa.create_engine(self._url, hide_parameters=True, pool_size=1, max_overflow=0, **level)
-            self.dialect.listen(engine, writes=writes, hurried=hurried)
-            self._engines[name] = engine
-        return self._engines[name]
-
-    def _act(self, engine: sa.Engine, act: Callable[[sa.Connection], T]) -> T:
-        with self._connect(engine) as connection:
-            return act(connection)
-
-    def _act_and_commit(self, engine: sa.Engine, act: Callable[[sa.Connection], T]) -> T:
-        with self._connect(engine) as connection, connection.begin():
-            return act(connection)
-
-    def _connect(self, engine: sa.Engine) -> sa.Connection:
-        """A connection. The driver took the url's options, so any fault is the server's."""
+    def _act(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
+        silence: NoAnswerError
         try:
-            return engine.connect()
+            with self._transaction(mode) as connection:
+                return act(connection)
+        except NoAnswerError as error:
+            silence = error
+        raise self._unanswered(silence)
+
+    def _unanswered(self, silence: NoAnswerError) -> KeyringError:
+        return StoppedError(STOPPED) if silence.stopped else self.lasting(str(silence))
+
+    @contextmanager
+    def _transaction(self, mode: Mode) -> Iterator[sa.Connection]:
+        """A transaction. The driver took the url's options, so any fault in connecting is the server's."""
+        with ExitStack() as ending:
+            connection = self._begin(ending, mode)
+            yield connection
+
+    def _begin(self, ending: ExitStack, mode: Mode) -> sa.Connection:
+        try:
+            return ending.enter_context(self._link.transaction(mode))
         except Exception as error:
-            if isinstance(error, DBAPIError):
+            if isinstance(error, DBAPIError | NoAnswerError | KeyringError):
                 raise
         # A driver that cannot make sense of an answer fails in a way of its own.
         raise self.lasting(f"what answers there does not speak as a {self.dialect.product} server does")
-
-    def _check_options(self) -> None:
-        """A driver's complaint of the url's query part is a TypeError, an AttributeError, or anything else."""
-        fault = None
-        try:
-            self.dialect.try_options(*self._reader().dialect.create_connect_args(self._url))
-        except ImportError:
-            fault = f"the driver is not installed: pip install 'keyring-core[rotate,{self.dialect.extra}]'"
-        except Exception:
-            fault = "the driver does not take the url; look at its port and options"
-        if fault:
-            raise UsageError(f"target {self._label}: {fault}")
-        # Whoever reads first connects, and tries again what may pass.
 
     def _may_pass(self, error: BaseException) -> bool:
         return isinstance(error, DBAPIError) and (

@@ -16,6 +16,10 @@ from rotation.census import Change
 from rotation.errors import UsageError
 from rotation.stores.place import Place, Spot
 
+FULL = "the server has no connection to spare: end idle ones, or raise its limit"
+CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
+NAMELESS = "no server of this name is known: look at the host in the url"
+
 
 class Fault(enum.Enum):
     """What a database's error means for the job."""
@@ -24,6 +28,14 @@ class Fault(enum.Enum):
     LOCKED = "another transaction holds a row"
     ROW = "the database refuses the value of one row"
     LASTING = "trying again will not help"
+
+
+class Mode(enum.Enum):
+    """What a transaction is for."""
+
+    READ = "it cannot write"
+    WRITE = "it waits a moment for locks"
+    HURRIED = "it writes, and waits for no lock"
 
 
 class BatchSwap(NamedTuple):
@@ -42,10 +54,10 @@ class Dialect:
     """What an admin calls it."""
     extra: ClassVar[str | None] = None
     """The extra of this distribution that installs the driver."""
-    autocommits_reads: ClassVar[bool] = True
-    """Whether what is read is read without a transaction."""
     name_quote: ClassVar[str] = '"'
     """What stands around a name in SQL."""
+    has_server: ClassVar[bool] = True
+    """Whether there is somebody to wait for, who may say nothing."""
     one_writer: ClassVar[bool] = False
     """Whether a write keeps out every other one."""
     refusals: ClassVar[Mapping[Any, str]] = {}
@@ -75,8 +87,26 @@ class Dialect:
         address = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host or "localhost"
         return f"{self.product} database {url.database or '(default)'} on {address}"
 
-    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
-        """Sets up each connection of *engine*; a hurried one waits for no lock."""
+    def set_up(self, connection: Any) -> None:
+        """Prepares a driver's new *connection*, for transactions of any mode."""
+        raise NotImplementedError
+
+    def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
+        """What the driver needs to be told, beyond *url*, so that a connection is made in *seconds* or not at all."""
+        del url, seconds
+        return {}
+
+    def is_late(self, error: BaseException) -> bool:
+        """Whether the driver gave up because there was no answer."""
+        del error
+        return False
+
+    def hang_up(self, connection: Any) -> None:
+        """Ends a driver's *connection* while another thread waits for an answer through it."""
+        raise NotImplementedError
+
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
+        """Begins a transaction, or sets what holds in it. One connection serves all modes, one after the other."""
         raise NotImplementedError
 
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:

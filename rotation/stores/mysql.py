@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -14,15 +16,17 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.census import Change
 from rotation.stores import mysql_catalog as catalog
-from rotation.stores.dialect import BatchSwap, Dialect, Fault
+from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.place import Place, Spot
 from rotation.work.shards import BLOCK_BITS
 
 LOCK_SECONDS = 1
+LOCK_WAIT = "rotation.lock_wait"
+"""Where a connection notes how long it waits for locks now."""
 
-# 0 the connection is closed, 1020 changed since read, 1053 shutdown, 1213 deadlock, 1927 and 3024 killed, 2002..2055
-# connection.
-PASSING = frozenset({0, 1020, 1040, 1053, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024})
+# 0 the connection is closed, 1020 changed since read, 1040, 1203 and 1226 none to spare, 1053 shutdown, 1213 deadlock,
+# 1927 and 3024 killed, 2002..2055 connection.
+PASSING = frozenset({0, 1020, 1040, 1053, 1203, 1213, 1226, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024})
 
 # 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too long,
 # 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
@@ -36,6 +40,18 @@ CONSTRAINT_NAMES: Mapping[int, str] = {
     4025: r"^CONSTRAINT `(.+?)` failed",
 }
 """Where in a message the constraint's name is. The rest may hold a token."""
+
+LINE = {
+    number: value
+    for name, value in {
+        "TCP_USER_TIMEOUT": 15_000,
+        "TCP_KEEPIDLE": 10,
+        "TCP_KEEPINTVL": 5,
+        "TCP_KEEPCNT": 3,
+    }.items()
+    if (number := getattr(socket, name, None)) is not None
+}
+"""How long the kernel waits for the other side: milliseconds, seconds, seconds, times. Not every system has them."""
 
 KEYS = (
     sa.Integer,
@@ -68,16 +84,22 @@ class MySQL(Dialect):
     refusals: ClassVar[Mapping[Any, str]] = {
         1021: "the disk is full",
         1036: "the table is read-only",
+        1040: FULL,
         1044: "this user may not use the database",
         1045: "user or password is wrong",
         1049: "there is no such database",
         1114: "the table is full",
+        1129: "the server takes no connection from this host any more: mysqladmin flush-hosts",
+        1130: "the server takes no connection from this host: look at the user's host",
         1142: "the privilege for it is missing: grant SELECT and UPDATE on the table",
         1143: "the privilege for it is missing: grant SELECT and UPDATE on its columns",
         1153: "a value is larger than max_allowed_packet",
+        1203: FULL,
         1205: "another transaction holds a lock",
+        1226: FULL,
         1227: "the privilege for it is missing: grant SELECT and UPDATE on the table",
         1290: "the server is read-only",
+        1698: "user or password is wrong",
         1792: "the transaction is read-only",
         1836: "the server is read-only",
         2003: "the server cannot be reached",
@@ -86,8 +108,12 @@ class MySQL(Dialect):
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
 
+    _read_seconds: str | tuple[str, ...] | None = None
+    """What the url says of `read_timeout`."""
+
     def prepare_url(self, url: URL) -> URL:
         """utf8mb4, whatever the server's default."""
+        self._read_seconds = url.query.get("read_timeout")
         return super().prepare_url(url).update_query_dict({"charset": "utf8mb4"})
 
     def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
@@ -96,24 +122,50 @@ class MySQL(Dialect):
 
         pymysql.Connection(*arguments, **options, defer_connect=True)
 
+    def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
+        """To connect, and to hear the server's greeting; `set_up` lets a statement take longer."""
+        given = {"connect_timeout", "read_timeout"} & set(url.query)
+        limits = {"connect_timeout": max(1, round(seconds)), "read_timeout": max(1, round(seconds))}
+        return {name: limit for name, limit in limits.items() if name not in given}
+
+    def is_late(self, error: BaseException) -> bool:
+        """By the error that the driver met."""
+        cause = getattr(error, "original_exception", None)
+        return isinstance(cause, TimeoutError) or (self.code(error) == 2013 and "timed out" in str(error))
+
+    def hang_up(self, connection: Any) -> None:
+        """The driver offers nothing for that."""
+        with suppress(Exception):
+            connection._sock.shutdown(socket.SHUT_RDWR)
+
     def chance(self) -> ColumnElement[Any]:
         """Its function has a name of its own."""
         return sa.func.rand(type_=sa.Float)
 
-    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
-        """Strict mode, or a value that is too long is cut with a warning only; a short wait for locks."""
-        seconds = 0 if hurried else LOCK_SECONDS
+    def set_up(self, connection: Any) -> None:
+        """Strict mode, or a value that is too long is cut with a warning only."""
+        # Of the greeting. A statement may take its time: whether the server still answers is found out otherwise.
+        connection._read_timeout = int(self._read_seconds) if isinstance(self._read_seconds, str) else None
+        with suppress(AttributeError, OSError):
+            # What was sent and never arrived; and a server that took this one's place knows nothing of the connection.
+            for option, value in LINE.items():
+                connection._sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute(_lock_wait(LOCK_SECONDS))
+            # Shards divide keys; without digits behind its point a negative quotient is that of the next block.
+            cursor.execute("SET SESSION div_precision_increment = 4")
 
-        @sa.event.listens_for(engine, "connect")
-        def set_up(connection: Any, _record: object) -> None:
-            with connection.cursor() as cursor:
-                cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
-                cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
-                # Shards divide keys; without digits behind its point a negative quotient is that of the next block.
-                cursor.execute("SET SESSION div_precision_increment = 4")
-                if not writes:
-                    cursor.execute("SET SESSION TRANSACTION READ ONLY")
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
+        """How long to wait for locks is the session's, and so it is changed only where it has to be."""
+        known, seconds = connection.connection.info, 0 if mode is Mode.HURRIED else LOCK_SECONDS
+        if known.get(LOCK_WAIT, LOCK_SECONDS) != seconds:
+            connection.exec_driver_sql(_lock_wait(seconds))
+            known[LOCK_WAIT] = seconds
+        if mode is Mode.READ:
+            # What writes begins by itself, as the session has it: that may be read-only, too.
+            connection.exec_driver_sql("START TRANSACTION READ ONLY")
 
     def code(self, error: BaseException) -> object:
         """The error number; what the driver finds by itself has words in its place."""
@@ -125,9 +177,16 @@ class MySQL(Dialect):
         code = self.code(error)
         if code == 1205:
             return Fault.LOCKED
-        if code in PASSING:
+        if code in PASSING and not isinstance(getattr(error, "original_exception", None), socket.gaierror):
             return Fault.PASSING
         return Fault.ROW if code in ROW else Fault.LASTING
+
+    def words(self, error: BaseException) -> str | None:
+        """By error number; where there is no server to have one, by what the driver met."""
+        cause = getattr(error, "original_exception", None)
+        if isinstance(cause, socket.gaierror):
+            return NAMELESS
+        return CLOSED if isinstance(cause, ConnectionRefusedError) else super().words(error)
 
     def constraint(self, error: BaseException) -> str | None:
         """From the message, which is English whatever the user's language only by default; else None."""
@@ -249,6 +308,10 @@ class MySQL(Dialect):
 def _quote(name: str) -> str:
     # SQLAlchemy's own quoting doubles a percent sign, and literal SQL doubles it once more.
     return f"`{name.replace('`', '``')}`"
+
+
+def _lock_wait(seconds: int) -> str:
+    return f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"
 
 
 def _is_binary(kind: sa.types.TypeEngine[Any]) -> bool:

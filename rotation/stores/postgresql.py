@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -12,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.census import Change
 from rotation.stores import postgresql_catalog as catalog
-from rotation.stores.dialect import BatchSwap, Dialect, Fault
+from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.place import AsRead, Place, Spot
 from rotation.stores.postgresql_arrays import bigint_array, register, text_array
 from rotation.stores.postgresql_text import take_any_text
@@ -39,14 +43,26 @@ KEYS = (
 )
 
 USUAL = {
-    # The driver would wait two minutes for a server that says nothing.
-    "connect_timeout": "10",
+    # What was sent and never arrived: the kernel would try for a quarter of an hour, in milliseconds.
+    "tcp_user_timeout": "15000",
+    # While an answer is awaited: a server that took this one's place knows nothing of the connection, and says so.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
     # Whatever the database's own encoding: of SQL_ASCII the driver would make bytes of every text.
     "client_encoding": "utf8",
 }
 """Settings of a connection, as in a url."""
 UNREACHED = frozenset({"OperationalError", "ConnectionTimeout"})
 """The driver's errors before there is a session."""
+ANSWERS = {
+    r"sorry, too many clients|too many connections for|connection slots are reserved": "53300",
+    r"the database system is|not (yet )?accepting connections": "57P03",
+    r"password|authentication failed|role .* does not exist|not permitted to log in|pg_hba\.conf": "28000",
+    r"permission denied for database": "42501",
+    r"database .* does not exist|not currently accepting": "3D000",
+}
+"""What a server says to one who connects, and the SQLSTATE, which the driver does not hand on."""
 
 
 class PostgreSQL(Dialect):
@@ -55,17 +71,18 @@ class PostgreSQL(Dialect):
     driver = "postgresql+psycopg"
     product = "PostgreSQL"
     extra = "postgres"
-    # What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler such as
-    # PgBouncer, which hands it to a service next.
-    autocommits_reads = False
     refusals: ClassVar[Mapping[Any, str]] = {
         "25006": "the database is read-only (a standby?)",
+        "28000": "user or password is wrong",
+        "28P01": "user or password is wrong",
+        "3D000": "there is no such database",
         "42501": "the privilege for it is missing: grant SELECT and UPDATE on the table, and USAGE on its schema",
         "53100": "the disk is full",
-        "53300": "the server has no connection to spare",
+        "53300": FULL,
         "55P03": "another transaction holds a lock",
         "57014": "a statement was cancelled (a statement_timeout?)",
         "57P01": "the connection was lost",
+        "57P03": "the server is starting or shutting down",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
 
@@ -83,33 +100,48 @@ class PostgreSQL(Dialect):
         make_conninfo(*arguments, **given)
         float(given.get("connect_timeout") or 0)
 
-    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
+    def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
+        """The driver's whole seconds are for each address that the host's name leads to."""
+        return {} if "connect_timeout" in url.query else {"connect_timeout": str(max(2, round(seconds)))}
+
+    def is_late(self, error: BaseException) -> bool:
+        """It has a class of its own for that."""
+        return type(error).__name__ == "ConnectionTimeout"
+
+    def hang_up(self, connection: Any) -> None:
+        """Below libpq, which nobody may use from two threads."""
+        with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    def set_up(self, connection: Any) -> None:
+        """Nothing of it is the server's to remember."""
+        # Prepared statements do not survive a pooler either.
+        connection.prepare_threshold = None
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            take_any_text(connection)
+        register(connection)
+
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
         """A short wait for locks, so that no service waits behind us; a reader cannot write."""
-        # 0 would be for ever.
-        settings = f"SET LOCAL lock_timeout = {1 if hurried else LOCK_MILLISECONDS}"
-        if writes:
+        session: Any = connection.connection.driver_connection
+        # Otherwise as the server has it: a standby's is read-only, too.
+        session.read_only = True if mode is Mode.READ else None
+        # What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler
+        # such as PgBouncer, which hands it to a service next. As a wait, 0 would be for ever.
+        settings = f"SET LOCAL lock_timeout = {1 if mode is Mode.HURRIED else LOCK_MILLISECONDS}"
+        if mode is not Mode.READ:
             # Each row of a batch is found through the index of its key. The planner does not know how many there are,
             # and a join of the other kinds reads the whole table, batch after batch.
             settings += "".join(f"; SET LOCAL enable_{plan} = off" for plan in ("hashjoin", "mergejoin", "seqscan"))
-
-        @sa.event.listens_for(engine, "connect")
-        def set_up(connection: Any, _record: object) -> None:
-            # Prepared statements do not survive a pooler either.
-            connection.prepare_threshold = None
-            if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-                take_any_text(connection)
-            if writes:
-                register(connection)
-            else:
-                connection.read_only = True
-
-        @sa.event.listens_for(engine, "begin")
-        def set_up_transaction(connection: sa.Connection) -> None:
-            connection.exec_driver_sql(settings)
+        connection.exec_driver_sql(settings)
 
     def code(self, error: BaseException) -> object:
-        """The SQLSTATE."""
-        return getattr(error, "sqlstate", None)
+        """The SQLSTATE; of an answer to one who connects, the one that its words stand for."""
+        state = getattr(error, "sqlstate", None)
+        if state is None and type(error).__name__ in UNREACHED:
+            words = _answer(error)
+            return next((state for pattern, state in ANSWERS.items() if words and re.search(pattern, words)), None)
+        return state
 
     def fault(self, error: BaseException) -> Fault:
         """By the SQLSTATE's class: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
@@ -119,14 +151,19 @@ class PostgreSQL(Dialect):
         if state[:2] in {"08", "40"} or state in {"57P01", "57P02", "57P03", "53300", "25P03"}:
             return Fault.PASSING
         if not state and type(error).__name__ in UNREACHED:
-            # A server that starts again refuses connections for a while, or says nothing.
-            return Fault.PASSING
+            # A server that starts again refuses connections for a while. What it says in words that are not known may
+            # be a login refused: whoever tries that again is locked out.
+            return Fault.LASTING if _is_nameless(error) or _answer(error) else Fault.PASSING
         # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE.
         return Fault.ROW if state[:2] in {"21", "22", "23", "27", "44", "P0"} else Fault.LASTING
 
     def words(self, error: BaseException) -> str | None:
         """By SQLSTATE; before there is a session the driver tells none."""
         if self.code(error) is None and type(error).__name__ in UNREACHED:
+            if _is_nameless(error):
+                return NAMELESS
+            if "Connection refused" in str(error):
+                return CLOSED
             return "the server cannot be reached or refuses us; check host, port, database, user and password"
         return super().words(error)
 
@@ -219,6 +256,16 @@ class PostgreSQL(Dialect):
     def referrers(self, connection: sa.Connection, spot: Spot) -> list[str]:
         """From the catalog, in one query."""
         return catalog.referrers(connection, spot)
+
+
+def _answer(error: BaseException) -> str | None:
+    """What the server itself said to one who connects: severity, a colon and two blanks, in any language."""
+    found = re.search(r"failed: \S+:  (.*)", str(error))
+    return found[1] if found else None
+
+
+def _is_nameless(error: BaseException) -> bool:
+    return str(error).startswith("failed to resolve host")
 
 
 def _is_char(kind: sa.types.TypeEngine[Any]) -> bool:

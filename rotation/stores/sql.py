@@ -17,6 +17,7 @@ from rotation.errors import UsageError
 from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import Written
 from rotation.stores.dialect import BatchSwap
+from rotation.stores.link import Links
 from rotation.stores.order import beyond, same_key
 from rotation.stores.place import AsRead
 from rotation.stores.schema import cautions_of, find_place
@@ -37,13 +38,22 @@ class SqlStore:
     """A target in an SQL database. Opening it checks the schema and changes nothing."""
 
     def __init__(
-        self, target: Target, *, read_only: bool, sleep: Callable[[float], None], shard: Shard | None = None
+        self,
+        target: Target,
+        *,
+        read_only: bool,
+        sleep: Callable[[float], None],
+        shard: Shard | None = None,
+        links: Links | None = None,
     ) -> None:
-        """Raises UsageError where the target does not fit, StoreError where the database cannot be reached."""
+        """Raises UsageError where the target does not fit, StoreError where the database cannot be reached.
+
+        With *links* it shares a connection with the other stores of a command.
+        """
         self._target, self._shard = target, shard
         self._in_blocks = False
         """Whether a shard's rows are runs of whole numbers."""
-        self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep)
+        self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep, links=links)
         self._dialect = self._access.dialect
         try:
             self._open(read_only=read_only)

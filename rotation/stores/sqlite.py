@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.errors import UsageError
-from rotation.stores.dialect import BatchSwap, Dialect, Fault
+from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
 from rotation.stores.place import Place, Spot
 
 BUSY_SECONDS = 1
@@ -30,6 +30,7 @@ class SQLite(Dialect):
 
     driver = "sqlite+pysqlite"
     product = "SQLite"
+    has_server = False
     one_writer = True
     refusals: ClassVar[Mapping[Any, str]] = {
         sqlite3.SQLITE_BUSY: "the database is locked by another process",
@@ -66,25 +67,19 @@ class SQLite(Dialect):
         """Its random() is a whole number of 64 bits: the lower 31 of them, divided."""
         return sa.func.random(type_=sa.BigInteger).bitwise_and(0x7FFFFFFF) / sa.literal(2.0**31, sa.Float)
 
-    def listen(self, engine: sa.Engine, *, writes: bool, hurried: bool = False) -> None:
+    def set_up(self, connection: sqlite3.Connection) -> None:
         """Transactions are ours: the driver's own would read first and write later, which SQLite may refuse."""
-        del hurried
+        connection.isolation_level = None
+        # A text that is not UTF-8 must not hide the rows beside it.
+        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        connection.create_function("keyring_crc32", -1, _crc32, deterministic=True)
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
-        @sa.event.listens_for(engine, "connect")
-        def set_up(connection: sqlite3.Connection, _record: object) -> None:
-            connection.isolation_level = None
-            # A text that is not UTF-8 must not hide the rows beside it.
-            connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-            connection.create_function("keyring_crc32", -1, _crc32, deterministic=True)
-            connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-            if not writes:
-                connection.execute("PRAGMA query_only = 1")
-
-        if writes:
-
-            @sa.event.listens_for(engine, "begin")
-            def begin(connection: sa.Connection) -> None:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
+        """A writer is one from its first statement on."""
+        connection.exec_driver_sql(f"PRAGMA query_only = {int(mode is Mode.READ)}")
+        if mode is not Mode.READ:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
         """Texts are made in C; where one is not UTF-8, which fails so, each by the function above."""

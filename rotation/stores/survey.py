@@ -17,6 +17,7 @@ from rotation.stores.access import Access, Refusal
 from rotation.stores.cells import CellReader
 from rotation.stores.layout import Column, Layout, Listed, Outside
 from rotation.stores.layouts import layout_of
+from rotation.stores.link import Links
 from rotation.stores.place import table_clause
 from rotation.stores.schema import base_type, find_place, find_unique, quietly
 from rotation.stores.walk import WINDOWS, OneTransaction, Reader, Rows, ShortReads, Walk
@@ -75,9 +76,9 @@ class Reading:
 class Survey:
     """One database. Every method raises StoreError where it fails."""
 
-    def __init__(self, url: str, *, sleep: Callable[[float], None]) -> None:
-        """Raises UsageError for a url that cannot work."""
-        self._access = Access(url, "every table", read_only=True, sleep=sleep)
+    def __init__(self, url: str, *, sleep: Callable[[float], None], links: Links | None = None) -> None:
+        """Raises UsageError for a url that cannot work. With *links* it shares their connection."""
+        self._access = Access(url, "every table", read_only=True, sleep=sleep, links=links)
         self.name = self._access.name
         """The database, fit for a message."""
         self._layout: Layout = layout_of(self._access.dialect)

@@ -7,6 +7,7 @@ import time
 from rotation.errors import StoppedError
 
 LOOK_SECONDS = 0.1
+STOPPED = "stopped on request. What is done stays; run it again to go on."
 
 
 class Stopping:
@@ -21,4 +22,4 @@ class Stopping:
         while not self.stopping and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_SECONDS))
         if self.stopping:
-            raise StoppedError("stopped on request. What is done stays; run it again to go on.")
+            raise StoppedError(STOPPED)

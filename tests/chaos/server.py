@@ -27,11 +27,13 @@ class Server:
     database: Database
     restart: Callable[[str], None]
     """Its mode: "fast" ends every connection, "immediate" is a crash with a recovery."""
+    processes: Callable[[], list[int]] = list
+    """The ids of its processes."""
 
 
 @contextmanager
-def own_postgres() -> Iterator[Server]:
-    """A fresh server; gone afterwards. Skips where there is no PostgreSQL program to start."""
+def own_postgres(*settings: str) -> Iterator[Server]:
+    """A fresh server with *settings*; gone afterwards. Skips where there is no PostgreSQL program to start."""
     programs = _programs()
     folder = Path(tempfile.mkdtemp(prefix="chaos-postgres-"))
     port = _free_port()
@@ -40,13 +42,17 @@ def own_postgres() -> Iterator[Server]:
             shutil.chown(folder, "postgres")
         data = folder / "data"
         _run([str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync"])
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+        options = " ".join([f"-p {port} -k {folder} -c listen_addresses=127.0.0.1", *(f"-c {one}" for one in settings)])
         ctl = [str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options]
         _run([*ctl, "start"])
         url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
         engine = sa.create_engine(url)
         try:
-            yield Server(Database("postgresql", url, engine), lambda mode: _run([*ctl, "-m", mode, "restart"]))
+            yield Server(
+                Database("postgresql", url, engine),
+                lambda mode: _run([*ctl, "-m", mode, "restart"]),
+                lambda: _with_children(int((data / "postmaster.pid").read_text().split()[0])),
+            )
         finally:
             engine.dispose()
             _run([*ctl, "-m", "immediate", "stop"])
@@ -84,13 +90,18 @@ def own_mariadb() -> Iterator[Server]:
             connection.exec_driver_sql("CREATE DATABASE chaos CHARACTER SET utf8mb4")
         admin.dispose()
         engine = sa.create_engine(url)
-        yield Server(Database("mariadb", url, engine), restart)
+        yield Server(Database("mariadb", url, engine), restart, lambda: [server[0].pid])
         engine.dispose()
     finally:
         for process in server:
             process.kill()
             process.wait(60)
         shutil.rmtree(folder)
+
+
+def _with_children(parent: int) -> list[int]:
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    return [parent, *map(int, children.split())]
 
 
 def _free_port() -> int:

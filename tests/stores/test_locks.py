@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -16,7 +16,10 @@ import sqlalchemy as sa
 
 from rotation.census import Change
 from rotation.stores import access, sqlite
+from rotation.stores.access import _open_url
 from rotation.stores.base import Written
+from rotation.stores.dialect import Mode
+from rotation.stores.link import Link
 from rotation.stores.postgresql import PostgreSQL
 from rotation.stores.sql import SqlStore
 from rotation.work import passes
@@ -43,22 +46,40 @@ def locking(database: Database, where: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("writes", [True, False])
-def test_nothing_that_is_set_outlives_its_transaction(database: Database, writes: bool) -> None:
+@pytest.mark.parametrize("mode", Mode)
+def test_nothing_that_is_set_outlives_its_transaction(database: Database, mode: Mode) -> None:
     """A pooler such as PgBouncer hands the session to a service next."""
-    engine = sa.create_engine(database.url)
-    PostgreSQL().listen(engine, writes=writes)
+    dialect = PostgreSQL()
+    link = Link(dialect, dialect.prepare_url(sa.make_url(database.url)))
     query = "SELECT name FROM pg_settings WHERE source = 'session'"
-    with engine.begin() as connection:
+    with link.transaction(mode) as connection:
         inside = set(connection.scalars(sa.text(query)))
-    session = engine.raw_connection().driver_connection
-    assert session
+        session: Any = connection.connection.driver_connection
     session.autocommit = True
     outside = session.execute(query).fetchall()
-    session.close()
+    session.autocommit = False
+    link.rest()
 
-    assert inside >= {"lock_timeout", "enable_seqscan" if writes else "transaction_read_only"}
+    assert inside >= {"lock_timeout", "transaction_read_only" if mode is Mode.READ else "enable_seqscan"}
     assert outside == []
+
+
+def test_one_connection_serves_readers_and_writers(database: Database) -> None:
+    """A reader cannot write, before and after a writer and one in a hurry, and each waits for locks as it should."""
+    database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY)")
+    dialect, url = _open_url(database.url, "creds")
+    link, waits = Link(dialect, url), []
+    wait = {"postgresql": "SHOW lock_timeout", "mariadb": "SELECT @@lock_wait_timeout"}.get(database.kind, "SELECT 1")
+
+    for number, mode in enumerate([Mode.READ, Mode.WRITE, Mode.HURRIED, Mode.READ, Mode.WRITE]):
+        with suppress(sa.exc.DBAPIError), link.transaction(mode) as connection:
+            waits.append(connection.scalar(sa.text(wait)))
+            connection.execute(sa.text(f"INSERT INTO creds VALUES ({number})"))
+    link.rest()
+
+    assert [row for (row,) in database.rows("SELECT id FROM creds ORDER BY id")] == [1, 2, 4]
+    usual, hurried = {"postgresql": ("1s", "1ms"), "mariadb": (1, 0)}.get(database.kind, (1, 1))
+    assert waits == [usual, usual, hurried, usual, usual]
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
