@@ -28,6 +28,7 @@ _KINDS = {
     stat.S_ISBLK: "a device",
     stat.S_ISFIFO: "a FIFO",
     stat.S_ISSOCK: "a socket",
+    stat.S_ISLNK: "a symbolic link",
 }
 
 
