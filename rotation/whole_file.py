@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -59,6 +60,11 @@ def mode_for_others(path: Path) -> str | None:
     except OSError:
         return None
     return stat.filemode(mode) if mode & (stat.S_IRWXG | stat.S_IRWXO) else None
+
+
+def legible_to_others(path: Path, mode: str) -> str:
+    """What to say of a file that is to hold a key and has that mode."""
+    return f"{path}: other users can read or change it ({mode}), and keys go there; chmod 600 {shlex.quote(str(path))}"
 
 
 def refusal(path: Path) -> str | None:

@@ -90,6 +90,27 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: object, words:
         pytest.fail("it was opened")
 
 
+def test_what_comes_meanwhile_is_not_replaced_either(tmp_path: Path) -> None:
+    """A FIFO that somebody makes while the file is written stays, and the error says so."""
+    path = tmp_path / "page.html"
+    with pytest.raises(StoreError, match="not a regular file but a FIFO"), whole_file(path, "--html page"):
+        os.mkfifo(path)
+
+    assert path.is_fifo()
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_an_older_file_s_mode_is_never_wider_meanwhile(tmp_path: Path) -> None:
+    """What is to replace a private file is private from its first byte on."""
+    path = tmp_path / "page.html"
+    path.touch(0o600)
+    with whole_file(path, "--html page"):
+        [beside] = set(tmp_path.iterdir()) - {path}
+        assert stat.S_IMODE(beside.stat().st_mode) == 0o600
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def _device(path: Path) -> None:
     try:
         os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
