@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -20,6 +21,15 @@ _UNSETTLED_SECONDS = 2
 _CREDENTIALS = re.compile(r"\$(?:CREDENTIALS_DIRECTORY|\{CREDENTIALS_DIRECTORY\})(?=/)")
 # A key, a list of keys, or the greater part of one, where a path belongs.
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=|^[A-Za-z0-9_+-]{36,}={0,2}$")
+
+_KINDS = {
+    stat.S_ISDIR: "a directory",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+    stat.S_ISFIFO: "a FIFO",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISLNK: "a symbolic link",
+}
 
 
 class Stamp(NamedTuple):
@@ -74,20 +84,44 @@ def read_key_file(path: Path, form: str) -> KeyFile:
     return file
 
 
-def _read(path: Path, form: str) -> KeyFile:
-    where = f"{form} ({path})"
-    data = b""
-    fault: str | None
+def irregularity(status: os.stat_result) -> str | None:
+    """What stands there in place of a regular file, in words, or None."""
+    named = next((words for is_one, words in _KINDS.items() if is_one(status.st_mode)), "something else")
+    return None if stat.S_ISREG(status.st_mode) else f"is not a regular file but {named}"
+
+
+def read_regular(path: Path, kind: str) -> tuple[bytes, os.stat_result]:
+    """The regular file at *path* and its status, in bounded time and memory; *kind* is what it is expected to hold.
+
+    Raises OSError, whose strerror says what is wrong.
+    """
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            status = os.fstat(file.fileno())
-            fault = _file_fault(status)
-            if fault is None:
-                data = file.read(MAX_FILE_BYTES)
+        # Not to wait for a FIFO's writer: opened at once, and refused for what it is.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError:
+        descriptor = -1
+    if descriptor < 0:
+        raise OSError(errno.EINVAL, "not a file name")
+    try:
+        status = os.fstat(descriptor)
+        if fault := irregularity(status):
+            raise OSError(errno.EINVAL, fault)
+        with open(descriptor, "rb", closefd=False) as file:
+            # One byte more: some file systems tell no size.
+            data = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > MAX_FILE_BYTES:
+        raise OSError(errno.EFBIG, f"has {max(status.st_size, len(data))} bytes, more than any {kind}")
+    return data, status
+
+
+def _read(path: Path, form: str) -> KeyFile:
+    where, fault = f"{form} ({path})", None
+    try:
+        data, status = read_regular(path, "list of keys")
     except OSError as error:
         fault = error.strerror or "cannot be read"
-    except ValueError:
-        fault = "not a file name"
     if fault:
         hint = " No $ is expanded but $CREDENTIALS_DIRECTORY." if "$" in str(path) else ""
         raise KeyConfigError(f"{where}: {fault}. A key file holds one key a line; # starts a comment.{hint}")
@@ -96,19 +130,6 @@ def _read(path: Path, form: str) -> KeyFile:
         warnings.warn(f"{where}: {readers} ({mode}); chmod 600", KeyConfigWarning, stacklevel=2)
     age = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
     return KeyFile(data, Stamp(path, _identity(status), settled=age > _UNSETTLED_SECONDS * 10**9))
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # Not to block on a FIFO: opened without waiting, and refused for what it is.
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _file_fault(status: os.stat_result) -> str | None:
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a regular file"
-    if status.st_size > MAX_FILE_BYTES:
-        return f"has {status.st_size} bytes, more than any list of keys"
-    return None
 
 
 def _who_else(status: os.stat_result, user: int) -> str | None:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from keyring_core.key_files import read_regular
 from rotation.errors import UsageError
 
 
@@ -20,11 +21,10 @@ def read_env_file(path: Path) -> dict[str, str]:
 
     text, fault = "", None
     try:
-        if path.is_file():
-            # Somebody's comment in another encoding is none of our business.
-            text = path.read_text("utf-8", "surrogateescape")
-        else:
-            fault = "is not a regular file" if path.exists() else "there is no such file"
+        # Somebody's comment in another encoding is none of our business.
+        text = read_regular(path, "dotenv file")[0].decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        fault = "there is no such file"
     except OSError as error:
         fault = error.strerror or "cannot be read"
     if "\0" in text:
@@ -32,5 +32,5 @@ def read_env_file(path: Path) -> dict[str, str]:
     if fault:
         raise UsageError(f"--env-file {path}: {fault}")
     # A `$` in a value stays a `$`: interpolation would change a secret without a word.
-    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    values = dotenv_values(stream=io.StringIO(text, newline=None), interpolate=False)
     return {name: value for name, value in values.items() if value is not None}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,8 +11,10 @@ import msgspec
 
 from keyring_core import KeyConfigError, Keyring
 from keyring_core.binding import check_context
+from rotation.condition import fault_of
 from rotation.errors import UsageError
 from rotation.policy import Policy, decode_span
+from rotation.toml_file import read_toml
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
@@ -97,15 +98,12 @@ def load_targets(path: Path, environ: Mapping[str, str]) -> list[Target]:
 
 def _read(path: Path) -> _File:
     try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), _File, dec_hook=decode_span)
+        return msgspec.convert(read_toml(path), _File, dec_hook=decode_span)
     except OSError as error:
         fault = f"{error.strerror}. Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
-    except msgspec.ValidationError as error:
+    except ValueError as error:
+        # Of the parser, or of a setting that does not fit.
         fault = str(error)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        # The parser's message quotes the text; its position does not.
-        position = re.search(r"line \d+, column \d+", str(error))
-        fault = f"not TOML ({position[0]})" if position else "not TOML"
     raise UsageError(f"{path}: {fault}")
 
 
@@ -128,6 +126,8 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
     if context is not None:
         _check_context(context, table)
     resolved, name, key_columns = expand_url(url, environ, f"target {table}"), name or table, tuple(key_columns)
+    if where is not None:
+        _check_condition(where, resolved, table)
     return [Target(resolved, table, column, name, key_columns, where, context, written=url) for column in columns]
 
 
@@ -146,6 +146,12 @@ def columns_of(targets: Sequence[Target]) -> str:
 
 def _place(target: Target) -> tuple[str | None, ...]:
     return target.url, target.table, target.column, target.where
+
+
+def _check_condition(where: str, url: str, table: str) -> None:
+    """It is put between parentheses, and what gets out of them would choose other rows."""
+    if fault := fault_of(where, re.split(r"[+:]", url, maxsplit=1)[0]):
+        raise UsageError(f"target {table}: where, character {fault.position}: it {fault.words}")
 
 
 def _check_context(context: str, table: str) -> None:

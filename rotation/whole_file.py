@@ -1,10 +1,11 @@
-"""A file that is written whole or not at all: whoever reads it, or dies writing it, finds the old or the new one."""
+"""A file of keys, read and replaced: whoever reads it, or dies writing it, finds the old or the new one."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -12,10 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from keyring_core.key_files import read_regular
 from rotation.errors import StoreError, UsageError
+from rotation.output_file import NEW, PRIVATE, destination, keep_attributes, opened_folder, take_place
 
-MAX_BYTES = 1024 * 1024
-PRIVATE = 0o600
 LOCK_SECONDS = 5
 
 
@@ -38,20 +39,32 @@ def read_whole(path: Path) -> Snapshot:
 
     Raises UsageError for what is no file of ours to write: a directory, a FIFO, a huge one, one with several names.
     """
-    fault = None
+    real = destination(path)
     try:
-        # Not to block on a FIFO.
-        real = Path(os.path.realpath(path))
-        with open(real, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            status = os.fstat(file.fileno())
-            fault = _fault(status)
-            if fault is None:
-                return Snapshot(real, file.read(MAX_BYTES), _identity(status))
+        data, status = read_regular(real, "list of keys")
     except FileNotFoundError:
         return Snapshot(real, b"", None)
     except OSError as error:
         fault = error.strerror or "cannot be read"
+    else:
+        if status.st_nlink <= 1:
+            return Snapshot(real, data, _identity(status))
+        fault = f"has {status.st_nlink} names (hard links), and a new file would have one; make it a file of its own"
     raise UsageError(f"{path}: {fault}")
+
+
+def mode_for_others(path: Path) -> str | None:
+    """The mode of the file at *path*, as `ls -l` shows it, where others than its owner can read or write it."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return None
+    return stat.filemode(mode) if mode & (stat.S_IRWXG | stat.S_IRWXO) else None
+
+
+def legible_to_others(path: Path, mode: str) -> str:
+    """What to say of a file that is to hold a key and has that mode."""
+    return f"{path}: other users can read or change it ({mode}), and keys go there; chmod 600 {shlex.quote(str(path))}"
 
 
 def refusal(path: Path) -> str | None:
@@ -100,7 +113,7 @@ def _swap(old: Snapshot, data: bytes) -> None:
     try:
         _write_beside(beside, old, data)
         _check_unchanged(old)
-        os.rename(beside, old.path)
+        take_place(beside, old.path)
     except BaseException:
         with suppress(OSError):
             os.unlink(beside)
@@ -114,53 +127,28 @@ def _check_unchanged(old: Snapshot) -> None:
 
 
 def _write_beside(path: Path, old: Snapshot, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+    descriptor = os.open(path, NEW, PRIVATE)
     try:
         left = data
         while left:
             left = left[os.write(descriptor, left) :]
         if old.identity:
-            _keep_attributes(old.path, descriptor)
+            keep_attributes(old.path, descriptor, owner_must_stay=True)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _keep_attributes(path: Path, descriptor: int) -> None:
-    status, mine = os.stat(path), os.fstat(descriptor)
-    if (status.st_uid, status.st_gid) != (mine.st_uid, mine.st_gid):
-        # Where we may not, the service that owns the file could not read it any more: the error ends it.
-        os.fchown(descriptor, status.st_uid, status.st_gid)
-    # The access list is among them. macOS has no such calls.
-    for name in os.listxattr(path) if hasattr(os, "listxattr") else ():
-        with suppress(OSError):
-            os.setxattr(descriptor, name, os.getxattr(path, name))
-    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
-def _fault(status: os.stat_result) -> str | None:
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a regular file"
-    if status.st_size > MAX_BYTES:
-        return f"has {status.st_size} bytes, more than any list of keys"
-    if status.st_nlink > 1:
-        return f"has {status.st_nlink} names (hard links), and a new file would have one; make it a file of its own"
-    return None
-
-
 @contextmanager
 def _locked(folder: Path) -> Iterator[int]:
     """The folder, opened, while no other process of ours writes in it. The lock goes with the process."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with opened_folder(folder) as descriptor:
         _lock(descriptor)
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _lock(descriptor: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -82,19 +83,26 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_touched(cli: C
 
 
 @pytest.mark.database
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
 def test_a_disk_that_fills_up_later_stops_no_rotation(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R26: rows are rotated all the same; the report says that the list is not whole, and the exit code is not 0."""
-    monkeypatch.setattr(Path, "is_file", lambda path: path.exists())
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "problems"
+    path.write_text("an earlier run's\n")
+    monkeypatch.setattr(os, "fsync", full)
     with open_database("sqlite", tmp_path) as database:
         database.make_creds([token("old"), "hunter2"])
-        ran = cli("run", *_target(database), "--problems", "/dev/full", "--json")
+        ran = cli("run", *_target(database), "--problems", str(path), "--json")
 
         assert ran.code == 1
         assert ran.document["targets"][0]["rotated"] == 1
+        assert "No space left on device" in ran.document["fault"]
         assert "the list there is not whole" in ran.document["fault"]
+        assert path.read_text() == "an earlier run's\n"
 
 
 @pytest.mark.parametrize("name", ["problems", "x" * 300], ids=["nowhere to collect", "too long"])
@@ -113,7 +121,7 @@ def test_a_full_disk_where_problems_are_collected_is_told(
 ) -> None:
     """R26: what could not be written at first fails again when all is closed, and hides no report."""
     with Path("/dev/full").open("w+b") as full:
-        monkeypatch.setattr("tempfile.TemporaryFile", lambda: full)
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
         with ProblemsFile(tmp_path / "problems") as problems:
             report = run(MemoryStore({1: token("old"), 2: "hunter2"}), keyring, Options(problems=problems))
 
@@ -155,6 +163,22 @@ def test_what_the_file_held_stays_until_a_pass_is_over(tmp_path: Path) -> None:
         pass
 
     assert path.read_text() == "an earlier run's\n"
+
+
+def test_a_reader_finds_a_whole_list_at_any_time(keyring: Keyring, tmp_path: Path) -> None:
+    """While a second target is gone through, the list of the first one stands there, and in the end that of both."""
+    path, seen = tmp_path / "problems", []
+
+    def look(_: MemoryStore) -> None:
+        seen.append(path.read_text().count("\n") if path.exists() else None)
+
+    with ProblemsFile(path) as problems:
+        for _ in range(2):
+            run(MemoryStore({1: "hunter2", 2: "hunter3"}, between=look), keyring, Options(problems=problems))
+
+    assert {*seen} == {None, 2}
+    assert len(_lines(path)) == 4
+    assert os.listdir(tmp_path) == ["problems"]
 
 
 def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:

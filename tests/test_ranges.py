@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Keyring
+from rotation.census import Row, RowKey
+from rotation.errors import StoreError
 from rotation.work import passes, ranges
-from rotation.work.pace import Brake
+from rotation.work.pace import Brake, Pace
 from rotation.work.ranges import Options
 from tests.fakes import MemoryStore, run, token
 from tests.keys import make_key
@@ -42,6 +44,52 @@ def test_a_range_that_takes_long_is_done_in_parts(monkeypatch: pytest.MonkeyPatc
     assert OLD not in store.cells.values()
     assert (counts.scanned, counts.rotated, counts.plaintext) == (40, 26, 14)
     assert counts.categories["plaintext"] == len(counts.problems) == 14
+
+
+class Circle(MemoryStore):
+    """A database that follows each row's key by that of another one, and comes back to *back* behind the last."""
+
+    def __init__(self, rows: int, back: int) -> None:
+        super().__init__(dict.fromkeys(range(rows), "hunter2"))
+        self._back = back
+
+    def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
+        del rows
+        return self._next(after)
+
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+        del upto, limit
+        return [Row(self._next(after), "hunter2")]
+
+    def _next(self, after: RowKey | None) -> RowKey:
+        number = 0 if after is None else after[0] + 1
+        return (number if number < len(self.cells) else self._back,)
+
+
+@pytest.mark.parametrize(("rows", "back"), [(1, 0), (2, 0), (2, 1), (3, 0), (50, 17)])
+def test_keys_that_do_not_grow_end_a_pass(rows: int, back: int) -> None:
+    """Where the same rows come again, after however many others, the run ends with 3 and says why."""
+    report = run(Circle(rows, back), KEYRING, Options(batch_rows=1))
+
+    assert report.exit_code == 3
+    assert "the keys do not grow" in str(report.targets[0].stopped)
+
+
+@pytest.mark.parametrize(("rows", "back"), [(1, 0), (2, 0), (50, 17)])
+def test_keys_that_do_not_grow_end_a_pass_of_short_parts(monkeypatch: pytest.MonkeyPatch, rows: int, back: int) -> None:
+    """Also where each part of a range ends after one batch, and sees no row twice."""
+    monkeypatch.setattr(ranges, "RANGE_SECONDS", 0)
+    monkeypatch.setattr(Circle, "key_after", lambda *_: None)
+    report = run(Circle(rows, back), KEYRING, Options(batch_rows=1, dry_run=True))
+
+    assert report.exit_code == 3
+    assert "the keys do not grow" in str(report.targets[0].stopped)
+
+
+def test_ranges_that_do_not_grow_are_not_cut_for_ever() -> None:
+    """The one who cuts them notices by itself."""
+    with pytest.raises(StoreError, match="the keys do not grow"):
+        list(ranges.cut(Circle(5, 2), Pace(10)))
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 9))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation import whole_file
+from rotation import output_file, whole_file
 from rotation.errors import StoreError, UsageError
 from rotation.whole_file import FileChangedError, read_whole, refusal, replace_whole
 
@@ -57,7 +57,7 @@ def test_the_owner_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             raise PermissionError(errno.EPERM, "Operation not permitted")
 
     old = read_whole(path)
-    monkeypatch.setattr(whole_file, "os", Others())
+    monkeypatch.setattr(output_file, "os", Others())
 
     with pytest.raises(StoreError, match="Operation not permitted"):
         replace_whole(old, b"new")

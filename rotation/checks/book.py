@@ -36,6 +36,8 @@ class Entries:
     checked: tuple[CensusRecord, ...] = ()
     """The last one that a check took: what is new since then nobody was told."""
     instances: tuple[InstanceRecord, ...] = ()
+    archives: tuple[str, ...] = ()
+    """Where this environment's retired keys were put, by their certificates."""
     latest: datetime | None = None
     """The latest time in it."""
 
@@ -109,6 +111,7 @@ class Book:
             censuses=tuple(ledger.censuses()),
             checked=tuple(ledger.censuses(checked=True)),
             instances=tuple(in_fleet(ledger.instances(LIVE), states, self.service)),
+            archives=tuple(_archives(ledger.certificates(), self.service)),
             latest=ledger.latest(),
         )
 
@@ -120,3 +123,9 @@ def _fault_of(act: Callable[[], None]) -> str | None:
     except KeyringError as error:
         return str(error)
     return None
+
+
+def _archives(certificates: Iterable[Mapping[str, Any]], service: str) -> Iterator[str]:
+    for certificate in certificates:
+        if certificate.get("service") == service and isinstance(path := certificate.get("archive"), str):
+            yield path

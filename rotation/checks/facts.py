@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from rotation.ledger.records import Promotion
 
 
+ARCHIVE = "--archive"
+
+
 @dataclass(frozen=True)
 class KeyFile:
     """A file that holds a key."""
 
     variable: str
-    """What names it: a variable, or `--env-file`."""
+    """What names it: a variable, `--env-file`, or `--archive`."""
     path: str
     mode: int
 

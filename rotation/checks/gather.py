@@ -13,7 +13,7 @@ from keyring_core.config import KEY_VARIABLES, load_keyring
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
 from rotation.checks.book import Book, Entries
-from rotation.checks.facts import Facts, KeyFile, TargetFacts
+from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
 from rotation.discover import Discovery, discover, places_of
 from rotation.errors import StoppedError
 from rotation.ledger import utc_now
@@ -76,6 +76,13 @@ def key_files(environ: Mapping[str, str], env_file: Path | None) -> Iterator[Key
             yield KeyFile(variable, str(path), path.stat().st_mode)
 
 
+def archive_files(archives: Iterable[str]) -> Iterator[KeyFile]:
+    """The archives of retired keys that still stand where `keys retire` wrote them, with their modes."""
+    for path in dict.fromkeys(archives):
+        with suppress(OSError, ValueError):
+            yield KeyFile(ARCHIVE, path, Path(path).stat().st_mode)
+
+
 def look_around(  # noqa: PLR0913 - what a look stands on
     facts: Facts,
     targets: Sequence[Target],
@@ -136,7 +143,7 @@ def gather(book: Book, keys: Keys, files: Iterable[KeyFile]) -> Facts:
         keys=keys.states if keys.keyring else None,
         keys_fault=keys.fault,
         weak=tuple(keys.weak),
-        key_files=tuple(files),
+        key_files=(*files, *archive_files(entries.archives)),
         ledger_fault=entries.fault,
         ledger_unwritten=entries.unwritten,
         records=entries.records,

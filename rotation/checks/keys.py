@@ -6,7 +6,7 @@ import stat
 from datetime import datetime
 
 from keyring_core import KeyState
-from rotation.checks.facts import Facts, at
+from rotation.checks.facts import ARCHIVE, Facts, at
 from rotation.checks.findings import Finding, Level, span
 from rotation.policy import Policy
 from rotation.retirement import refusals
@@ -39,8 +39,10 @@ def check_key_files(facts: Facts, policy: Policy, now: datetime) -> list[Finding
         if file.mode & (stat.S_IWGRP | stat.S_IWOTH):
             message = f"others can change this file of {file.variable} ({mode})"
             found.append(Finding(Level.CRITICAL, file.path, message, remedy))
-        elif file.mode & stat.S_IROTH:
-            message = f"every user can read this file of {file.variable} ({mode})"
+        elif file.mode & (stat.S_IROTH | (stat.S_IRGRP if file.variable == ARCHIVE else 0)):
+            # A service may read its keys through its group; an archive serves its owner alone.
+            who = "every user" if file.mode & stat.S_IROTH else "its group"
+            message = f"{who} can read this file of {file.variable} ({mode})"
             found.append(Finding(Level.WARNING, file.path, message, remedy))
     return found
 

@@ -90,12 +90,16 @@ def check(  # noqa: PLR0913 - click's
 
     Made for a scheduler: it reads every target once, takes down in the ledger what it found, and says what to do.
     """
+    from rotation.output_file import destination
+
     if common.as_json and form not in {None, "json"}:
         raise click.UsageError(f"--json and --format {form} exclude each other")
     form = "json" if common.as_json else form or "text"
     if listing:
         return _list(common, given, form)
     with _pinging(common, ping) as pinger:
+        if prometheus:
+            destination(prometheus, f"--prometheus {prometheus}")
         verdict = _examine(common, given, sample)
         if prometheus:
             verdict = _write_metrics(prometheus, verdict)

@@ -29,15 +29,15 @@ def report(common: Common, given: Given, *, html: Path, last_census: bool) -> in
 
     Counts every target anew, reads the ledger, and changes neither. The page needs no network and no script.
     """
-    from rotation.page.file import whole_file
+    from rotation.output_file import whole_file
     from rotation.page.gathering import gather_page
     from rotation.page.page import page
 
     targets, policy = find_targets(common, given), find_policy(common, given)
-    with whole_file(html) as file:
+    with whole_file(html, f"--html {html}") as file:
         facts = gather_page(common, targets, policy, None if last_census else partial(look_at, common))
         # A `where` may quote a token: what stands on the screen is behind the redactor, and so is the page.
-        file.write(get_redactor().redact(page(facts)))
+        file.write(get_redactor().redact(page(facts)).encode("utf-8"))
     _tell(common, facts, html)
     if facts.complete:
         return 0

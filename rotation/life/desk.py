@@ -16,6 +16,7 @@ from rotation.errors import UsageError
 from rotation.life.lifecycle import Edit, Step, after, edits, held, states
 from rotation.life.places import Place, check_unchanged, find_places, write_edits
 from rotation.options import Common
+from rotation.whole_file import legible_to_others, mode_for_others
 
 
 @dataclass
@@ -97,7 +98,7 @@ class KeyDesk:
         places = self._places()
         if any(places[change.variable].path is None for change in changes):
             return Written(todo=[self._todo(change, places[change.variable]) for change in changes])
-        written = write_edits(changes, places, self._load, self.settings, done)
+        written = self._write(changes, places, done)
         self.settings = done
         return Written(written)
 
@@ -112,7 +113,14 @@ class KeyDesk:
 
     def finish(self, changes: Sequence[Edit]) -> Written:
         """Writes what was left behind; no key changes its state by it."""
-        return Written(write_edits(changes, self._places(), self._load, self.settings, self.settings))
+        return Written(self._write(changes, self._places(), self.settings))
+
+    def _write(self, changes: Sequence[Edit], places: Mapping[str, Place], done: Settings) -> list[Path]:
+        """Writes the changes and returns the files; says of each that others can read it too, if so."""
+        for path in dict.fromkeys(places[change.variable].path for change in changes):
+            if path and (mode := mode_for_others(path)):
+                self._common.world.tell(f"Warning: {legible_to_others(path, mode)}")
+        return write_edits(changes, places, self._load, self.settings, done)
 
     def _lingers(self, place: Place) -> bool:
         """Whether the primary key stands there, too."""

@@ -23,7 +23,7 @@ from rotation.options import Common
 from rotation.report import Report
 from rotation.retirement import not_looked_at, refusals
 from rotation.targets import Target, columns_of
-from rotation.whole_file import read_whole, refusal, replace_whole
+from rotation.whole_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.wording import many, retire_command
 
 DISTRIBUTE = "give this to every service, and restart those that do not reload"
@@ -120,6 +120,9 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         done.said = f"Retired {key.id}: " + ("forced" if against else _proven(census))
         done.not_looked_at = not_looked_at(evidence)
         done.notes += [f"forced, though {reason}" for reason, _ in against]
+        if archive:
+            # The check looks at the mode of the file there, as long as it stays.
+            done.certificate["archive"] = str(archive.resolve())
         # Before the key goes: where the proof or the key itself cannot be kept, it stays.
         if proof:
             replace_whole(read_whole(proof), f"{json.dumps(done.certificate, indent=2)}\n".encode())
@@ -133,6 +136,8 @@ def retire(  # noqa: PLR0913 - what a retirement needs
 
 def restore(common: Common, key_id: str, archive: Path) -> Done:
     """Puts a retired key back among the previous ones, for the tokens of a backup."""
+    if mode := mode_for_others(archive):
+        common.world.tell(f"Warning: {legible_to_others(archive, mode)}")
     desk, key = KeyDesk(common), find_archived(archive, key_id)
     check_order(desk.settings, Step.RESTORE, key)
     with open_book(common, desk.states) as book:
@@ -185,6 +190,8 @@ def _check_kept(desk: KeyDesk, proof: Path | None, archive: Path | None) -> None
         raise UsageError(f"{proof}: holds something else than a certificate, which would be lost; name another file")
     if archive:
         archived(archive)
+        if mode := mode_for_others(archive):
+            raise UsageError(legible_to_others(archive, mode))
 
 
 def _proven(census: Report) -> str:

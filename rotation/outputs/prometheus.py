@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, write_to_textfile
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from keyring_core import KeyState
+from keyring_core import KeyringError, KeyState
 from rotation.checks.facts import TargetFacts
 from rotation.checks.verdict import Verdict
 from rotation.ledger import service_name
+from rotation.output_file import whole_file
 
 CELLS = ("empty", "plaintext", "unreadable", "conflicts", "nulls")
 _PLACE = ("target", "column")
@@ -26,11 +27,17 @@ def write(path: Path, verdict: Verdict) -> str | None:
     """Writes the file whole, in place of the last one. Returns why that failed, or None."""
     registry = CollectorRegistry()
     registry.register(_Metrics(verdict))
+    called = f"--prometheus {path}"
     try:
-        write_to_textfile(str(path), registry)
+        with whole_file(path, called) as file:
+            file.write(generate_latest(registry))
+    except KeyringError as error:
+        fault = str(error)
     except OSError as error:
-        return f"--prometheus {path}: {error.strerror}; what stands there is of an earlier check"
-    return None
+        fault = f"{called}: could not be written: {error.strerror}"
+    else:
+        return None
+    return f"{fault.rstrip('.')}; the metrics there are of an earlier check"
 
 
 class _Metrics(Collector):

@@ -1,4 +1,4 @@
-"""Conditions on keys of one or more columns."""
+"""Keys of one or more columns in their order: the conditions that follow it, and that a walk gets on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,29 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
+from rotation.errors import StoreError
 from rotation.stores.place import AsRead
+
+
+class Forward:
+    """Notices a walk along keys that does not get on: a comparison and an order that disagree would go round for ever.
+
+    Keeps one key, replaced after 1, 2, 4, ... steps (Brent's algorithm), and so finds a circle of any length.
+    """
+
+    def __init__(self, start: object = None) -> None:
+        self._kept, self._steps, self._limit = start, 0, 1
+
+    def to(self, key: object) -> None:
+        """The walk has come to *key*. Raises StoreError where it was there before."""
+        if key == self._kept:
+            raise StoreError(
+                "the keys do not grow: the database gave a row again whose key is not greater than the last one "
+                "(its collation, or a damaged index?). What is done stays; check the table's index, then run it again."
+            )
+        self._steps += 1
+        if self._steps == self._limit:
+            self._kept, self._steps, self._limit = key, 0, self._limit * 2
 
 
 def beyond(columns: Sequence[ColumnElement[Any]], key: Sequence[Any]) -> ColumnElement[bool]:

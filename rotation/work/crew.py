@@ -11,6 +11,7 @@ import structlog
 
 from keyring_core import KeyringError
 from rotation.errors import StoppedError, StoreError, WorkerError
+from rotation.stores.order import Forward
 from rotation.work.pace import Brake
 from rotation.work.ranges import Bounds, Follow, RangeDone, RangeWorker
 
@@ -87,7 +88,7 @@ def in_order(crew: Crew, ranges: Iterator[Bounds], brake: Brake) -> Iterator[Ste
 
 
 def _in_order(crew: Crew, ranges: Iterator[Bounds], brake: Brake, waiting: deque[Begun]) -> Iterator[Step]:
-    deaths = 0
+    deaths, forward = 0, Forward()
     while True:
         _hold(waiting, brake)
         while len(waiting) < crew.width and (bounds := next(ranges, None)):
@@ -114,6 +115,9 @@ def _in_order(crew: Crew, ranges: Iterator[Bounds], brake: Brake, waiting: deque
         waiting.popleft()
         if done.rows or done.whole:
             deaths = 0
+        if done.reached:
+            # Each part of a range may be too short to show that the parts go round.
+            forward.to(done.reached)
         yield bounds, done
         if done.fault:
             raise done.fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -10,45 +11,46 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+from keyring_core import KeyringError
 from keyring_core.redaction.active import get_redactor
 from rotation.census import Problem
 from rotation.errors import UsageError
+from rotation.output_file import destination, whole_file
 from rotation.report import TargetReport, legible_key
 
 
 class ProblemsFile:
     """Takes problems batch by batch, in bounded memory. A context manager.
 
-    A pass is collected beside the file and copied into it when it is over, in place of that target's pass before; so
-    each problem stands there once. A write that fails ends the list, not the run: *fault* then says why.
+    A pass is collected in a temporary file. When it is over, a new list takes the place of the file's, with this pass
+    in place of that target's pass before; so each problem stands there once. A write that fails ends the list, not the
+    run: *fault* then says why.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError where *path* cannot be written. What it holds stays until a first pass is over."""
         self.fault: str | None = None
-        self._path = path
+        self._path, self._called = path, f"--problems {path}"
         self._target: TargetReport | None = None
         self._begin = 0
-        """Where the present target's part of the file begins."""
-        refusal = None
+        """Where the present target's part of the list begins."""
+        folder, refusal = destination(path, self._called).parent, None
         try:
-            if path.exists() and not path.is_file():
-                refusal = "not a regular file"
-            else:
-                with ExitStack() as opened:
-                    self._collected = opened.enter_context(tempfile.TemporaryFile())
-                    self._file = opened.enter_context(path.open("ab"))
-                    opened.pop_all()
+            with ExitStack() as opened:
+                self._collected = opened.enter_context(tempfile.TemporaryFile())
+                # In the folder of the file, so that it is known before a row is read whether one can be made there.
+                self._list = opened.enter_context(tempfile.TemporaryFile(dir=folder))
+                opened.pop_all()
         except OSError as error:
             refusal = error.strerror
         if refusal:
-            raise UsageError(f"--problems {path}: {refusal}")
+            raise UsageError(f"{self._called}: {refusal}")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in (self._collected, self._file):
+        for file in (self._collected, self._list):
             # A write that failed is tried once more.
             with self._guarded():
                 file.close()
@@ -68,16 +70,18 @@ class ProblemsFile:
                 self._collected.write(get_redactor().redact(json.dumps(document)).encode("utf-8") + b"\n")
 
     def settle(self, target: TargetReport) -> None:
-        """Writes what was collected of a pass over *target*, in place of its pass before."""
+        """Writes the list anew, with what was collected of a pass over *target* in place of its pass before."""
         with self._guarded():
             if target is not self._target:
-                self._begin = 0 if self._target is None else self._file.tell()
+                self._begin = self._list.seek(0, os.SEEK_END)
                 self._target = target
-            self._file.truncate(self._begin)
-            self._file.seek(self._begin)
+            self._list.seek(self._begin)
+            self._list.truncate()
             self._collected.seek(0)
-            shutil.copyfileobj(self._collected, self._file)
-            self._file.flush()
+            shutil.copyfileobj(self._collected, self._list)
+            self._list.seek(0)
+            with whole_file(self._path, self._called) as file:
+                shutil.copyfileobj(self._list, file)
         self.discard()
 
     def discard(self) -> None:
@@ -88,7 +92,10 @@ class ProblemsFile:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
+        """What fails inside is told as the list's fault; the first one counts."""
         try:
             yield
+        except KeyringError as error:
+            self.fault = self.fault or f"{str(error).rstrip('.')}; the list there is not whole"
         except OSError as error:
-            self.fault = self.fault or f"--problems {self._path}: {error.strerror}; the list there is not whole"
+            self.fault = self.fault or f"{self._called}: {error.strerror}; the list there is not whole"

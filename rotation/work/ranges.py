@@ -16,6 +16,7 @@ from rotation.columns import weight_of
 from rotation.errors import StoppedError, StoreError
 from rotation.history import UNKNOWN, History
 from rotation.stores.base import Store, Written
+from rotation.stores.order import Forward
 from rotation.targets import Target
 from rotation.work.journal import Journal
 from rotation.work.pace import Brake, Pace
@@ -48,9 +49,11 @@ class Bounds(NamedTuple):
 def cut(store: Store, pace: Pace, after: RowKey | None = None) -> Iterator[Bounds]:
     """The keys of *store* behind *after* in ranges of as many rows as *pace* says; each is cut when it is asked for.
 
-    The last one is open: rows that come in at the end belong to it.
+    The last one is open: rows that come in at the end belong to it. Raises StoreError where the keys do not grow.
     """
+    forward = Forward(after)
     while (upto := store.key_after(after, pace.rows)) is not None:
+        forward.to(upto)
         yield Bounds(after, upto)
         after = upto
     yield Bounds(after)
@@ -137,8 +140,11 @@ class RangeWorker:
         return done
 
     def batches(self, bounds: Bounds) -> Iterator[list[Row]]:
-        """The rows of a range, as many at once as the last batch's time and size allow."""
-        brake, after = self._options.brake, bounds.after
+        """The rows of a range, as many at once as the last batch's time and size allow.
+
+        Raises StoreError where their keys do not grow.
+        """
+        brake, after, forward = self._options.brake, bounds.after, Forward(bounds.after)
         while after != bounds.upto or after is None:
             brake.wait(0)
             started = time.monotonic()
@@ -146,6 +152,7 @@ class RangeWorker:
             rows = self._store.read(after, bounds.upto, self._pace.rows)
             if not rows:
                 return
+            forward.to(rows[-1].key)
             yield rows
             after = rows[-1].key
             seconds = time.monotonic() - started

@@ -118,6 +118,10 @@ CASES = {
     "file for its owner": Case("key_files", OK, {"key_files": (KeyFile("F", "k", 0o100600),)}),
     "file for its group": Case("key_files", OK, {"key_files": (KeyFile("F", "k", 0o100640),)}),
     "file for all": Case("key_files", WARNING, {"key_files": (KeyFile("F", "k", 0o100604),)}, "every user can read"),
+    "archive for its owner": Case("key_files", OK, {"key_files": (KeyFile("--archive", "k", 0o100600),)}),
+    "archive for its group": Case(
+        "key_files", WARNING, {"key_files": (KeyFile("--archive", "k", 0o100640),)}, "its group can read"
+    ),
     "file that all may write": Case("key_files", CRITICAL, {"key_files": (KeyFile("F", "k", 0o100602),)}, "change"),
     "file that its group may write": Case("key_files", CRITICAL, {"key_files": (KeyFile("F", "k", 0o100620),)}),
     "key of our own": Case("shared_keys", OK, {}),

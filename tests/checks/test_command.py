@@ -492,7 +492,7 @@ def test_metrics_that_cannot_be_written_are_told(cli: Cli, sqlite_app: Database,
     ran = cli("check", *configure(tmp_path, sqlite_app), "--prometheus", "/nowhere/keys.prom", "--json")
 
     assert (ran.code, ran.document["status"]) == (UNKNOWN, "UNKNOWN")
-    assert "/nowhere/keys.prom: No such file or directory" in ran.document["findings"][0]["message"]
+    assert "/nowhere/keys.prom: cannot be written: No such file or directory" in ran.document["findings"][0]["message"]
 
 
 def test_metrics_are_written_beside_the_output(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:

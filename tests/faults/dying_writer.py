@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from rotation import whole_file
+from rotation import output_file, whole_file
 from rotation.cli import main
 from rotation.life import steps, words
 
@@ -54,7 +54,7 @@ def die_at_every_call(argv: list[str]) -> None:
         nth += 1
         child = os.fork()
         if child == 0:
-            whole_file.os = DyingSystem(nth)  # type: ignore[assignment]
+            whole_file.os = output_file.os = DyingSystem(nth)  # type: ignore[assignment]
             os._exit(main(argv, os.environ, io.StringIO(), io.StringIO()))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps(code), flush=True)  # noqa: T201

@@ -43,6 +43,7 @@ class Stage:
         if database.kind != "sqlite":
             self.ledger_url = database.url
             env += f"ROTATION_LEDGER_URL='{database.url}'\n"
+        (folder / ".env").touch(0o600)
         (folder / ".env").write_text(env)
         (folder / "rotation.toml").write_text(
             '[[target]]\nurl = "$DATABASE_URL"\ntable = "user_credentials"\ncolumns = ["api_key"]\n'

@@ -34,7 +34,8 @@ class Shop:
         self.write_env(f"ENCRYPTION_KEY={key_text('old')}\nENCRYPTION_PREVIOUS_KEYS={key_text('older')}\n")
 
     def write_env(self, text: str) -> None:
-        """The dotenv file anew."""
+        """The dotenv file anew, which nobody else can read."""
+        self.env_file.touch(0o600)
         self.env_file.write_text(text)
 
     def fill(self, cells: Sequence[object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -370,11 +371,61 @@ def test_a_newer_certificate_takes_an_older_one_s_place(shop: Shop) -> None:
     assert json.loads(proof.read_text())["key"] == OLDER.id
 
 
+@pytest.mark.parametrize("bits", [0o644, 0o640, 0o604, 0o620])
+def test_an_archive_that_others_can_read_takes_no_key(shop: Shop, bits: int) -> None:
+    """Exit code 2 by path, mode and command, before anything is counted; the key stays where it is."""
+    shop.fill([old_token("old")])
+    archive = shop.folder / "archive"
+    archive.write_text("# ours\n")
+    archive.chmod(bits)
+    mode = stat.filemode(archive.stat().st_mode)
+
+    ran = retire(shop, "--archive", str(archive))
+
+    assert (ran.code, archive.read_text()) == (2, "# ours\n")
+    assert f"{archive}: other users can read or change it ({mode})" in ran.err
+    assert f"chmod 600 {archive}" in ran.err
+    assert OLDER in shop.settings().previous
+    archive.chmod(0o600)
+    assert retire(shop, "--archive", str(archive)).code == 0
+
+
+def test_the_check_looks_at_archives(shop: Shop) -> None:
+    """Where it stands its certificate tells; one that others can read is a finding, and one that was moved is none."""
+    shop.fill([old_token("old")])
+    archive = shop.folder / "archive"
+    retire(shop, "--archive", str(archive))
+
+    def found() -> list[str]:
+        findings = json.loads(shop.rotate("check", "--json").out)["findings"]
+        return [finding["message"] for finding in findings if finding["subject"] == str(archive)]
+
+    assert found() == []
+    archive.chmod(0o640)
+    assert found() == ["its group can read this file of --archive (-rw-r-----)"]
+    archive.rename(shop.folder / "moved")
+    assert found() == []
+
+
+def test_a_key_from_an_archive_that_others_can_read_comes_with_a_warning(shop: Shop) -> None:
+    """The backup is what counts then; mode and command are told."""
+    shop.fill([old_token("old")])
+    archive = shop.folder / "archive"
+    retire(shop, "--archive", str(archive))
+    archive.chmod(0o644)
+
+    ran = shop.keys("restore", OLDER.id, "--archive", str(archive))
+
+    assert ran.code == 0
+    assert f"Warning: {archive}: other users can read or change it (-rw-r--r--)" in ran.err
+
+
 def test_a_weak_key_can_be_archived_and_comes_back(shop: Shop) -> None:
     """L15: an archive that holds one still takes the next key, and gives either back."""
     shop.fill([old_token("old")])
     archive = shop.folder / "archive"
     archive.write_text("A" * 43 + "=\n")
+    archive.chmod(0o600)
 
     assert retire(shop, "--archive", str(archive)).code == 0
     assert shop.keys("restore", OLDER.id, "--archive", str(archive)).code == 0

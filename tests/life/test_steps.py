@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +28,21 @@ def staged_env(shop: Shop) -> None:
         f"ENCRYPTION_KEY={key_text('old')}\nENCRYPTION_PREVIOUS_KEYS={key_text('older')}\n"
         f"ENCRYPTION_STAGED_KEY={key_text('new')}\n"
     )
+
+
+@pytest.mark.parametrize("bits", [0o644, 0o640])
+def test_a_dotenv_file_that_others_can_read_takes_a_key_with_a_warning(shop: Shop, bits: int) -> None:
+    """By path and mode, with the command that ends it; the file's mode stays, since services may need it."""
+    shop.env_file.chmod(bits)
+    mode = stat.filemode(shop.env_file.stat().st_mode)
+
+    ran = shop.keys("stage")
+
+    assert ran.code == 0
+    assert f"Warning: {shop.env_file}: other users can read or change it ({mode})" in ran.err
+    assert f"chmod 600 {shop.env_file}" in ran.err
+    assert stat.S_IMODE(shop.env_file.stat().st_mode) == bits
+    assert shop.settings().staged
 
 
 def test_a_staged_key_is_new_and_on_disk(shop: Shop) -> None:
