@@ -91,7 +91,6 @@ def forms_of_key(raw: bytes, label: str) -> list[Form]:
     if standard != text:
         forms.append(Form(standard, label, SHORTEST_PIECE))
         whole.update(dict.fromkeys(_base64_runs(standard.encode())))
-        whole[standard.rstrip("=").replace("+", "%2B").replace("/", "%2F")] = None
     whole.update(dict.fromkeys(_base64_runs(raw)))
     whole.update(dict.fromkeys(_byte_spellings(text.encode())))
     number = int.from_bytes(raw, "big")
@@ -218,6 +217,10 @@ def _byte_spellings(data: bytes) -> Iterator[str]:
     yield data.hex("-")
     for separator in (",", ",\n", ",\\n"):  # the last two: one number a line, also as JSON in JSON
         yield separator.join(map(str, data))
+    # As Go prints it, with blanks between the numbers. Bytes of zeros would be a number that stands in any text.
+    digits = "".join(map(str, data))
+    if len(digits) >= 2 * len(data):
+        yield digits
 
 
 def _base64_runs(data: bytes) -> Iterator[str]:

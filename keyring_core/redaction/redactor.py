@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
@@ -15,6 +15,7 @@ from keyring_core.redaction.forms import trimmed
 from keyring_core.redaction.grams import GramMatcher
 from keyring_core.redaction.names import Names
 from keyring_core.redaction.pairs import find_pairs
+from keyring_core.redaction.readings import Reading, readings, spells_bytes
 from keyring_core.redaction.registry import Registry
 from keyring_core.redaction.secret import Secret, revealed
 from keyring_core.redaction.shapes import find_shapes
@@ -24,6 +25,8 @@ from keyring_core.redaction.walk import Walk
 _LABEL = re.compile(r"[A-Za-z0-9][\w .:/-]{0,59}", re.ASCII)
 # What colours a terminal's text, as it is or escaped.
 _COLOUR = re.compile(r"(?:\x1b|\\x1b|\\u001b)\[[0-9;:]*[mK]")
+# Text in text in text, each spelt byte by byte in the one around it.
+_MOST_READINGS = 3
 
 # What `redacting` adds for the time of its block; seen in its own context only.
 block_matchers: ContextVar[tuple[GramMatcher, ...]] = ContextVar("keyring_core_redacting", default=())
@@ -133,10 +136,12 @@ class Redactor:
             data = text.encode("utf-8", "surrogatepass")
             folded = data.lower()
             flat, low = data.decode("latin-1"), folded.decode("latin-1")
+        return flat, self._find(flat, low, folded)
+
+    def _find(self, flat: str, low: str, folded: bytes, depth: int = 0) -> list[Span]:
+        """Where secrets stand in *flat*. *low* and *folded* are it in lower case, as text and as bytes."""
         squeezed = squeeze(folded)
-        spans = self._registry.find(squeezed)
-        for matcher in block_matchers.get():
-            spans += matcher.find(squeezed)
+        spans = self._known(squeezed)
         if spans:
             spans = unsqueeze(spans, folded)
         found = find_shapes(flat, low, folded, spans)
@@ -148,7 +153,27 @@ class Redactor:
             low = folded.decode("latin-1")
             found += find_shapes(plain, low, folded, spans)
             found += find_pairs(plain, low, squeezed, self._names)
-        return flat, found
+        if spells_bytes(low) and depth < _MOST_READINGS:
+            for reading in readings(flat, low):
+                found += self._find_in_bytes(reading, depth + 1)
+        return found
+
+    def _find_in_bytes(self, reading: Reading, depth: int) -> Iterator[Span]:
+        """Where secrets stand in the text that spells the bytes of *reading*: as text, and as no text."""
+        folded = reading.data.lower()
+        spans = self._find(reading.data.decode("latin-1"), folded.decode("latin-1"), folded, depth)
+        for span in self._known(reading.data.hex().encode()):
+            spans.append(span._replace(start=span.start // 2, end=(span.end + 1) // 2))
+        for span in spans:
+            start, end = reading.original(span.start, span.end)
+            yield span._replace(start=start, end=end)
+
+    def _known(self, squeezed: bytes) -> list[Span]:
+        """Where known values stand in *squeezed*, a folded text."""
+        spans = self._registry.find(squeezed)
+        for matcher in block_matchers.get():
+            spans += matcher.find(squeezed)
+        return spans
 
     def _redact(self, text: str) -> str:
         flat, spans = self.find(text)

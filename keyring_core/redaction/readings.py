@@ -1,0 +1,91 @@
+"""The bytes that a text spells one by one: percent-encoding, bytes as C and Go write them, hex dumps.
+
+They are searched as the text itself is. So a value needs no form for any of these, and a name in a URL's JSON counts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from keyring_core.redaction.patterns import ANY_CASE, compiled
+
+_PERCENT = r"%[0-9a-f]{2}"
+_ESCAPED = r"(?:0x|\\x)([0-9a-f]{1,2})(?![0-9a-f])"
+# An offset and up to sixteen bytes: what hexdump -C, xxd, od -t x1 and their likes in Python print. In JSON, the
+# letter of an escaped newline stands right before it.
+_DUMPED = r"(?:(?<![0-9a-z])|(?<=\\[nrt]))[0-9a-f]{4,16}:?[ ]{1,3}(?P<bytes>(?:[0-9a-f]{2}[ ]{0,2}){1,16})"
+_DUMPED_BYTE = r"[0-9a-f]{2}"
+_LONGEST_OFFSET = 16
+# Fewer bytes than this can stand in ordinary text, and make no value.
+_FEWEST = 8
+
+
+class Reading(NamedTuple):
+    """The bytes that a text spells. *original* says where in the text those from *start* to *end* stand."""
+
+    data: bytes
+    original: Callable[[int, int], tuple[int, int]]
+
+
+def spells_bytes(low: str) -> bool:
+    """Whether *low* may spell bytes: nearly always not, and then nothing else has to be looked for."""
+    return "%" in low or "0x" in low or "\\x" in low or "0000" in low
+
+
+def readings(flat: str, low: str) -> Iterator[Reading]:
+    """What *flat* spells in each of the ways, with one character for each of its bytes; *low* is it in lower case."""
+    if "%" in low:
+        yield from _percent(flat)
+    if "0x" in low or "\\x" in low:
+        places = [(*found.span(), found[1]) for found in compiled(_ESCAPED).finditer(low)]
+        yield from _listed(places)
+    offset = low.find("0000")
+    if offset >= 0:
+        places = list(_dumped(low, max(0, offset - _LONGEST_OFFSET)))
+        yield from _listed(places)
+        yield from _listed(list(_swapped(places)))
+
+
+def _percent(flat: str) -> Iterator[Reading]:
+    """*flat* without percent-encoding. A plus stands for a blank, as in forms."""
+    from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - loaded on first use: importing this package has to stay cheap
+
+    # Where each escape's character stands once those before it are one character instead of three.
+    places = [found.start() - 2 * number for number, found in enumerate(compiled(_PERCENT, ANY_CASE).finditer(flat))]
+
+    def original(start: int, end: int) -> tuple[int, int]:
+        return start + 2 * bisect_left(places, start), end + 2 * bisect_left(places, end)
+
+    if places:
+        yield Reading(unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")), original)
+
+
+def _listed(places: list[tuple[int, int, str]]) -> Iterator[Reading]:
+    """The bytes that are spelt at *places*: each has a start, an end and its digits."""
+    if len(places) >= _FEWEST:
+        data = bytes(int(digits, 16) for _, _, digits in places)
+        yield Reading(data, lambda start, end: (places[start][0], places[end - 1][1]))
+
+
+def _dumped(low: str, start: int) -> Iterator[tuple[int, int, str]]:
+    """The bytes of hex dumps in *low*. Each ends with its line, whose last column shows them as text."""
+    for line in compiled(_DUMPED).finditer(low, start):
+        found = list(compiled(_DUMPED_BYTE).finditer(low, *line.span("bytes")))
+        column = compiled(_text_column(len(found))).match(low, found[-1].end())
+        end = found[-1].end() if column is None else column.end()
+        for byte in found:
+            yield byte.start(), end, byte[0]
+
+
+def _swapped(places: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+    """The bytes as hexdump without options and od -x write them: the second one of each two first."""
+    for (start, _, second), (_, end, first) in zip(places[::2], places[1::2], strict=False):
+        yield start, end, first
+        yield start, end, second
+
+
+def _text_column(count: int) -> str:
+    r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, and ``\n`` is none."""
+    return rf"[ ]{{2,60}}[|>]?(?:(?!\\{{1,7}}[nrt])\\{{1,7}}.|[^\n\\]){{0,{count}}}[|<]?"
