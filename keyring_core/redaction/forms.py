@@ -218,10 +218,11 @@ def _byte_spellings(data: bytes) -> Iterator[str]:
     yield data.hex()
     yield data.hex(":")
     yield data.hex("-")
+    numbers = [str(byte) for byte in data]
     for separator in (",", ",\n", ",\\n"):  # the last two: one number a line, also as JSON in JSON
-        yield separator.join(map(str, data))
+        yield separator.join(numbers)
     # As Go prints it, with blanks between the numbers. Bytes of zeros would be a number that stands in any text.
-    digits = "".join(map(str, data))
+    digits = "".join(numbers)
     if len(digits) >= 2 * len(data):
         yield digits
 

@@ -5,19 +5,11 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from keyring_core.redaction.folding import reduced
 from keyring_core.redaction.names import Names, words
 from keyring_core.redaction.ordinary import PASSWORDS, PLACEHOLDER, is_ordinary, looks_random
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, compiled
 from keyring_core.redaction.spans import MASK_START, Span
-
-# Of a gate and of a text, what is compared first: a text is a fifth as long so, and many searches take less time.
-_TELLING = b"pswdcktyojx"
-_UNTELLING = bytes(set(range(256)) - set(_TELLING))
-
-
-def _reduced(low: bytes) -> str:
-    return low.translate(None, _UNTELLING).decode()
-
 
 # One of these stands in the last word of every name that announces a secret. Behind each, what a text holds then,
 # reduced: for a word that says nothing by itself, also what is left of the words before it.
@@ -39,7 +31,7 @@ _GATES = (
 @cache
 def _gates(own: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, str], ...]:
     """All gates: ours, and the last words of a service's *own* names."""
-    return (*_GATES, *((name[-1], _reduced("".join(name).encode())) for name in own if name))
+    return (*_GATES, *((name[-1], reduced("".join(name).encode())) for name in own if name))
 
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -47,6 +39,8 @@ _LONGEST_NAME = 64
 _END = r"""(?=[\s&;,"'`<>()\[\]{}|\\]|$)"""
 
 _WORD = r"(?P<word>[a-z]{1,40}+\d{0,3})"
+_QUOTE = r"""\\{0,7}+["'`]"""
+_NAME_ENDS = rf"(?:{_QUOTE})?+\]?+\s?+"
 _QUOTED = r"""b?(?P<quote>\\{0,7}["'`])(?!(?P=quote))(?P<quoted>[\s\S]+?)(?:(?<!\\)(?P=quote)|$)"""
 # What a value without quotes is made of.
 _BARE = r"""(?:[^\s&;,"'`<>()\[\]{}|\\]|(?!\\[nrtu"'])\\)"""
@@ -67,16 +61,16 @@ _PATTERN = rf"""
     (?:
         (?:
             # name="value", 'name': b'value', {{\"name\": \"value\"}} inside a JSON string
-            (?:\\{{0,7}}["'`])?\]? \s?(?:=>|:=|=|:)\s{{0,2}}
+            {_NAME_ENDS} (?:=>|:=|=|:)\s{{0,2}}
             # key="name" value="value", {{"name": "name", "value": "value"}}
-          | \\{{0,7}}["'`][\s,]{{1,8}}(?:\\{{0,7}}["'`])?value(?:\\{{0,7}}["'`])?\s?[=:]\s{{0,2}}
+          | {_QUOTE}[\s,]{{1,8}}+(?:{_QUOTE})?+value{_NAME_ENDS}[=:]\s{{0,2}}
             # setName("value")
           | (?P<call>\(\s{{0,8}})
             # name is "value"
           | [ ](?:is|was):?[ ]
         ) {_QUOTED}
       # name=value, not code: name=call(...), name=self.attribute
-      | (?:\\{{0,7}}["'`])?\]? \s?(?:=>|=)(?!=)\s?
+      | {_NAME_ENDS} (?:=>|=)(?!=)\s?
                 (?!\$\{{|%\(\w{{1,64}}\)s)(?![A-Za-z_][\w.]{{0,80}}[(\[])(?!{_OBJECT}(?:\.[a-z_]{{1,40}}){{1,8}}{_END})
         # one character, for a value can hold names and values of its own: the rest of a secret is found by _BARE_END
         (?P<bare>{_BARE})
@@ -114,14 +108,10 @@ _VERBS = frozenset(
 _SWITCHES = frozenset({"--plain", "--clear"})
 
 
-def find_pairs(text: str, low: str, squeezed: bytes, names: Names) -> list[Span]:
-    """Where *text* gives a secret's name and its value.
-
-    *low* and *squeezed* are *text* in lower case, as text and as the matchers see it.
-    """
+def find_pairs(text: str, low: str, gist: str, names: Names) -> list[Span]:
+    """Where *text* gives a secret's name and its value. *low* is *text* in lower case, *gist* what `reduced` leaves."""
     spans: list[Span] = []
-    reduced = _reduced(squeezed)
-    for gate in [gate for gate, telling in _gates(names.own) if telling in reduced]:
+    for gate in [gate for gate, telling in _gates(names.own) if telling in gist]:
         start = low.find(gate)
         while start >= 0:
             pair = _pair_at(text, start, names)

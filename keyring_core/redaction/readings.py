@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from keyring_core.redaction.patterns import ANY_CASE, compiled
+from keyring_core.redaction.spans import Span
 
 _PERCENT = r"%[0-9a-f]{2}"
 _ESCAPED = r"(?:0x|\\x)([0-9a-f]{1,2})(?![0-9a-f])"
@@ -23,15 +24,15 @@ _FEWEST = 8
 
 
 class Reading(NamedTuple):
-    """The bytes that a text spells. *original* says where in the text those from *start* to *end* stand."""
+    """The bytes that a text spells, or their digits. *original* says where in the text a span of them stands."""
 
     data: bytes
-    original: Callable[[int, int], tuple[int, int]]
+    original: Callable[[Span], Span]
 
 
-def spells_bytes(low: str) -> bool:
-    """Whether *low* may spell bytes: nearly always not, and then nothing else has to be looked for."""
-    return "%" in low or "0x" in low or "\\x" in low or "0000" in low
+def spells_bytes(low: str, gist: str) -> bool:
+    """Whether *low*, of which `reduced` leaves *gist*, may spell bytes: nearly always not."""
+    return "%" in low or "0000" in gist or ("x" in gist and gist.count("x") >= _FEWEST)
 
 
 def readings(flat: str, low: str) -> Iterator[Reading]:
@@ -54,19 +55,29 @@ def _percent(flat: str) -> Iterator[Reading]:
 
     # Where each escape's character stands once those before it are one character instead of three.
     places = [found.start() - 2 * number for number, found in enumerate(compiled(_PERCENT, ANY_CASE).finditer(flat))]
-
-    def original(start: int, end: int) -> tuple[int, int]:
-        return start + 2 * bisect_left(places, start), end + 2 * bisect_left(places, end)
-
     if places:
-        yield Reading(unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")), original)
+        yield from _readings_of(
+            unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")),
+            lambda start, end: (start + 2 * bisect_left(places, start), end + 2 * bisect_left(places, end)),
+        )
 
 
 def _listed(places: list[tuple[int, int, str]]) -> Iterator[Reading]:
     """The bytes that are spelt at *places*: each has a start, an end and its digits."""
     if len(places) >= _FEWEST:
         data = bytes(int(digits, 16) for _, _, digits in places)
-        yield Reading(data, lambda start, end: (places[start][0], places[end - 1][1]))
+        yield from _readings_of(data, lambda start, end: (places[start][0], places[end - 1][1]))
+
+
+def _readings_of(data: bytes, place: Callable[[int, int], tuple[int, int]]) -> Iterator[Reading]:
+    """*data* as text, and as digits, since a value's bytes may be no text. *place* says where its bytes stand."""
+
+    def original(span: Span) -> Span:
+        start, end = place(span.start, span.end)
+        return span._replace(start=start, end=end)
+
+    yield Reading(data, original)
+    yield Reading(data.hex().encode(), lambda span: original(Span(span.start // 2, (span.end + 1) // 2, *span[2:])))
 
 
 def _dumped(low: str, start: int) -> Iterator[tuple[int, int, str]]:

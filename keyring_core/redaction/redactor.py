@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from keyring_core.errors import KeyringError
 from keyring_core.redaction.fitness import unfit
-from keyring_core.redaction.folding import squeeze, unsqueeze
+from keyring_core.redaction.folding import reduced, squeeze, unsqueeze
 from keyring_core.redaction.forms import trimmed
 from keyring_core.redaction.grams import GramMatcher
 from keyring_core.redaction.names import Names
 from keyring_core.redaction.pairs import find_pairs
-from keyring_core.redaction.readings import Reading, readings, spells_bytes
+from keyring_core.redaction.readings import readings, spells_bytes
 from keyring_core.redaction.registry import Registry
 from keyring_core.redaction.secret import Secret, revealed
 from keyring_core.redaction.shapes import find_shapes
@@ -141,39 +141,27 @@ class Redactor:
     def _find(self, flat: str, low: str, folded: bytes, depth: int = 0) -> list[Span]:
         """Where secrets stand in *flat*. *low* and *folded* are it in lower case, as text and as bytes."""
         squeezed = squeeze(folded)
-        spans = self._known(squeezed)
+        gist = reduced(squeezed)
+        spans = self._registry.find(squeezed)
+        for matcher in block_matchers.get():
+            spans += matcher.find(squeezed)
         if spans:
             spans = unsqueeze(spans, folded)
         found = find_shapes(flat, low, folded, spans)
-        found += find_pairs(flat, low, squeezed, self._names)
+        found += find_pairs(flat, low, gist, self._names)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is no part of the word behind it; and without colours words stand apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             folded = plain.encode("latin-1").lower()
             low = folded.decode("latin-1")
             found += find_shapes(plain, low, folded, spans)
-            found += find_pairs(plain, low, squeezed, self._names)
-        if spells_bytes(low) and depth < _MOST_READINGS:
+            found += find_pairs(plain, low, gist, self._names)
+        if spells_bytes(low, gist) and depth < _MOST_READINGS:
             for reading in readings(flat, low):
-                found += self._find_in_bytes(reading, depth + 1)
+                folded = reading.data.lower()
+                inner = self._find(reading.data.decode("latin-1"), folded.decode("latin-1"), folded, depth + 1)
+                found += map(reading.original, inner)
         return found
-
-    def _find_in_bytes(self, reading: Reading, depth: int) -> Iterator[Span]:
-        """Where secrets stand in the text that spells the bytes of *reading*: as text, and as no text."""
-        folded = reading.data.lower()
-        spans = self._find(reading.data.decode("latin-1"), folded.decode("latin-1"), folded, depth)
-        for span in self._known(reading.data.hex().encode()):
-            spans.append(span._replace(start=span.start // 2, end=(span.end + 1) // 2))
-        for span in spans:
-            start, end = reading.original(span.start, span.end)
-            yield span._replace(start=start, end=end)
-
-    def _known(self, squeezed: bytes) -> list[Span]:
-        """Where known values stand in *squeezed*, a folded text."""
-        spans = self._registry.find(squeezed)
-        for matcher in block_matchers.get():
-            spans += matcher.find(squeezed)
-        return spans
 
     def _redact(self, text: str) -> str:
         flat, spans = self.find(text)
