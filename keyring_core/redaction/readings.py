@@ -6,7 +6,7 @@ They are searched as the text itself is. So a value needs no form for any of the
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from keyring_core.redaction.patterns import ANY_CASE, compiled
@@ -19,8 +19,18 @@ _ESCAPED = r"(?:0x|\\x)([0-9a-f]{1,2})(?![0-9a-f])"
 _DUMPED = r"(?:(?<![0-9a-z])|(?<=\\[nrt]))[0-9a-f]{4,16}:?[ ]{1,3}(?P<bytes>(?:[0-9a-f]{2}[ ]{0,2}){1,16})"
 _DUMPED_BYTE = r"[0-9a-f]{2}"
 _LONGEST_OFFSET = 16
+# A value of several bytes does not go on behind it.
+_NEXT_FIELD = r"[\"']\s?:|="
 # Fewer bytes than this can stand in ordinary text, and make no value.
 _FEWEST = 8
+
+
+class _Byte(NamedTuple):
+    """A byte that a text spells: where, and by which digits."""
+
+    start: int
+    end: int
+    digits: str
 
 
 class Reading(NamedTuple):
@@ -40,13 +50,12 @@ def readings(flat: str, low: str) -> Iterator[Reading]:
     if "%" in low:
         yield from _percent(flat)
     if "0x" in low or "\\x" in low:
-        places = [(*found.span(), found[1]) for found in compiled(_ESCAPED).finditer(low)]
-        yield from _listed(places)
+        yield from _listed(low, (_Byte(*found.span(), found[1]) for found in compiled(_ESCAPED).finditer(low)))
     offset = low.find("0000")
     if offset >= 0:
         places = list(_dumped(low, max(0, offset - _LONGEST_OFFSET)))
-        yield from _listed(places)
-        yield from _listed(list(_swapped(places)))
+        yield from _listed(low, places)
+        yield from _listed(low, _swapped(places))
 
 
 def _percent(flat: str) -> Iterator[Reading]:
@@ -62,11 +71,20 @@ def _percent(flat: str) -> Iterator[Reading]:
         )
 
 
-def _listed(places: list[tuple[int, int, str]]) -> Iterator[Reading]:
-    """The bytes that are spelt at *places*: each has a start, an end and its digits."""
-    if len(places) >= _FEWEST:
-        data = bytes(int(digits, 16) for _, _, digits in places)
-        yield from _readings_of(data, lambda start, end: (places[start][0], places[end - 1][1]))
+def _listed(low: str, places: Iterable[_Byte]) -> Iterator[Reading]:
+    """The bytes that are spelt at *places* in *low*; in JSON, each field is a reading of its own."""
+    fields: list[list[_Byte]] = []
+    for byte in places:
+        if not fields or compiled(_NEXT_FIELD).search(low, fields[-1][-1].end, byte.start):
+            fields.append([])
+        fields[-1].append(byte)
+    for field in fields:
+        if len(field) >= _FEWEST:
+            yield from _readings_of(bytes(int(byte.digits, 16) for byte in field), _place_among(field))
+
+
+def _place_among(field: list[_Byte]) -> Callable[[int, int], tuple[int, int]]:
+    return lambda start, end: (field[start].start, field[end - 1].end)
 
 
 def _readings_of(data: bytes, place: Callable[[int, int], tuple[int, int]]) -> Iterator[Reading]:
@@ -80,21 +98,21 @@ def _readings_of(data: bytes, place: Callable[[int, int], tuple[int, int]]) -> I
     yield Reading(data.hex().encode(), lambda span: original(Span(span.start // 2, (span.end + 1) // 2, *span[2:])))
 
 
-def _dumped(low: str, start: int) -> Iterator[tuple[int, int, str]]:
+def _dumped(low: str, start: int) -> Iterator[_Byte]:
     """The bytes of hex dumps in *low*. Each ends with its line, whose last column shows them as text."""
     for line in compiled(_DUMPED).finditer(low, start):
         found = list(compiled(_DUMPED_BYTE).finditer(low, *line.span("bytes")))
         column = compiled(_text_column(len(found))).match(low, found[-1].end())
         end = found[-1].end() if column is None else column.end()
         for byte in found:
-            yield byte.start(), end, byte[0]
+            yield _Byte(byte.start(), end, byte[0])
 
 
-def _swapped(places: list[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+def _swapped(places: list[_Byte]) -> Iterator[_Byte]:
     """The bytes as hexdump without options and od -x write them: the second one of each two first."""
-    for (start, _, second), (_, end, first) in zip(places[::2], places[1::2], strict=False):
-        yield start, end, first
-        yield start, end, second
+    for one, other in zip(places[::2], places[1::2], strict=False):
+        yield _Byte(one.start, other.end, other.digits)
+        yield _Byte(one.start, other.end, one.digits)
 
 
 def _text_column(count: int) -> str:
