@@ -17,7 +17,8 @@ _FEWEST = 8
 _DIGIT_AND_LETTER = r"(?=.{0,64}[0-9]).{0,64}[A-Za-z]"
 # An algorithm, a standard, a version, or a number with its unit.
 _TECHNICAL = r"""(?=.{1,20}\Z)(?:
-      (?:sha|md|hs|rs|es|aes|rfc|iso|utf|pbkdf|argon|bcrypt|scrypt|base|oauth|tls|ssl|x|v|cve|fips|nist)-?\d[\w.+/-]*
+      (?:sha|aes|rfc|iso|utf|pbkdf|argon|bcrypt|scrypt|base|oauth|tls|ssl|cve|fips|nist)-?\d{1,4}[a-z]{0,3}(?:[-_./+].*)?
+    | (?:md|hs|rs|es|x)-?\d{1,3} | v\d{1,4}(?:[.-].*)?
     | \d+(?:-\d+)?-?(?:fa|factor|chars?|characters?|bytes?|bits?|seconds?|min|minutes?|hours?|days?|times?))"""
 _CLASS_CHANGE = r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])"
 # "user-supplied", "docs/setup.md", "NotFound", "HTTPError", "n/a", "7.30".
