@@ -130,9 +130,10 @@ def _pair_at(text: str, start: int, names: Names) -> Span | None:
     if found is not None:
         before = _name_before(text, start)
         label = names.label(before + found["word"])
-        if label:
-            return _value_of(found, before, label, names)
-    elif text[start] in "cC":
+        pair = _value_of(found, before, label, names) if label else None
+        if pair is not None:
+            return pair
+    if text[start] in "cC":
         found = compiled(_COOKIES, ANY_CASE_VERBOSE).match(text, start)
         if found is not None and not found["cookies"].startswith(MASK_START):
             return Span(*found.span("cookies"), "cookie")

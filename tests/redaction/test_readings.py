@@ -16,6 +16,7 @@ import structlog
 
 from keyring_core.redaction import Redactor, configure_logging
 from keyring_core.redaction.registry import protect_key
+from tests.redaction.leaks.dumps import hex_dump
 
 RAW = secrets.token_bytes(32)
 KEY = urlsafe_b64encode(RAW)
@@ -44,16 +45,6 @@ def by(*command: str) -> Callable[[bytes], str]:
     return spell
 
 
-def canonical(data: bytes) -> str:
-    """What hexdump -C prints of *data*, on machines that have none."""
-    lines = []
-    for start in range(0, len(data), 16):
-        line = data[start : start + 16]
-        shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in line)
-        lines.append(f"{start:08x}  {line[:8].hex(' '):23}  {line[8:].hex(' '):23}  |{shown}|")
-    return "\n".join([*lines, f"{len(data):08x}"])
-
-
 SPELLINGS: dict[str, Callable[[bytes], str]] = {
     "C": lambda data: ", ".join(f"0x{byte:02x}" for byte in data),
     "C in capitals": lambda data: ", ".join(f"0X{byte:02X}" for byte in data),
@@ -68,7 +59,7 @@ SPELLINGS: dict[str, Callable[[bytes], str]] = {
     "percent twice": lambda data: "".join(f"%25{byte:02X}" for byte in data),
     "percent where needed": urllib.parse.quote,
     "form": urllib.parse.quote_plus,
-    "hexdump -C, rebuilt": canonical,
+    "hexdump -C, rebuilt": hex_dump,
     "hexdump -C": by("hexdump", "-C"),
     "hexdump": by("hexdump"),
     "xxd": by("xxd"),
@@ -125,7 +116,7 @@ def test_bytes_at_the_end_of_a_dump_are_masked_with_their_text() -> None:
     printable = b"~!@#" * 8
     protect_key(printable, "b0b0b0b0")
 
-    shown = Redactor().redact(canonical(b"x" * 20 + printable))
+    shown = Redactor().redact(hex_dump(b"x" * 20 + printable))
 
     assert "~!@#" not in shown
     assert shown.startswith("00000000  78 78")
@@ -156,7 +147,7 @@ def test_registered_values_are_read_as_well() -> None:
 
 def test_a_name_in_a_dump_counts() -> None:
     """A file's password is masked in its hex dump, with the column that shows it as text."""
-    shown = Redactor().redact(canonical(b"host=db\npassword=hunter22 x\nport=5432\n"))
+    shown = Redactor().redact(hex_dump(b"host=db\npassword=hunter22 x\nport=5432\n"))
 
     assert "hunter" not in shown
     assert b"hunter".hex(" ") not in shown
@@ -165,7 +156,7 @@ def test_a_name_in_a_dump_counts() -> None:
 @pytest.mark.parametrize(
     "text",
     ["50% done, 100%complete", "0x7f3a2b1c 0x0 0x1", "id 0000 12 34", "some%20words%20of%20a%20sentence",
-     "\\x1b[1m" * 12, " ".join(f"0x{number:02x}" for number in range(60)), canonical(bytes(range(64)))],
+     "\\x1b[1m" * 12, " ".join(f"0x{number:02x}" for number in range(60)), hex_dump(bytes(range(64)))],
 )  # fmt: skip
 def test_what_spells_no_secret_stays(text: str) -> None:
     """Percent signs, addresses, colours and dumps of other bytes stay as they are."""
