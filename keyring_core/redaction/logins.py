@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keyring_core.redaction.ordinary import PLACEHOLDER, is_ordinary, looks_random
+from keyring_core.redaction.ordinary import PLACEHOLDER, is_ordinary
 from keyring_core.redaction.patterns import ANY_CASE, compiled
 from keyring_core.redaction.spans import Span
 
@@ -41,4 +41,4 @@ def _is_password(value: str, user: str) -> bool:
     """Whether *value* can be a password, and no placeholder, tag or mailbox."""
     if compiled(PLACEHOLDER).fullmatch(value) or is_ordinary(value, "password"):
         return False
-    return user.lower() not in _ADDRESSED or looks_random(value) or not compiled(_MAILBOX).fullmatch(value)
+    return user.lower() not in _ADDRESSED or not compiled(_MAILBOX).fullmatch(value)
