@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from keyring_core.redaction.spans import Span
 
 _LEFT_OUT = b"\\ "
+# What is looked for first: a text is a fifth as long with nothing but this, and many searches take less time.
+_TELLING = b"pswdcktyojx0"
+_UNTELLING = bytes(set(range(256)) - set(_TELLING))
 _PLACES = re.compile(rb"[\\ ]")
 
 
@@ -28,6 +31,11 @@ def fold(text: str) -> bytes:
 def squeeze(low: bytes) -> bytes:
     """*low* without what is left out of comparisons."""
     return low.translate(None, _LEFT_OUT)
+
+
+def reduced(low: bytes) -> str:
+    """*low* without all but a few letters, and zeros: where these are not in it, neither is what they stand in."""
+    return low.translate(None, _UNTELLING).decode()
 
 
 def unsqueeze(spans: Iterable[Span], low: bytes) -> list[Span]:

@@ -14,6 +14,7 @@ from unicodedata import normalize
 
 from keyring_core.redaction.fitness import unfit
 from keyring_core.redaction.folding import as_text, fold
+from keyring_core.redaction.ordinary import class_changes
 from keyring_core.redaction.patterns import compiled
 
 # A run this long of a random-looking value is masked even without the rest of the value.
@@ -26,7 +27,6 @@ SHORTEST_LINE = 10
 
 _FERNET_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _ATOM = re.compile(r"[A-Za-z0-9+/_=-]+")
-_CLASS_CHANGE = r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])"
 # What stands between the runs of a drawn password with symbols; symbols that hosts, dates and names hold make none.
 _WRITTEN = r"\s+|[^\x00-\x7f]+|(?<![A-Za-z0-9])(?:[A-Za-z][a-z]{4,}|[A-Z]{5,})(?![A-Za-z0-9])"
 _ODD = re.compile(r"[^\w\s.:/@,;=+-]")
@@ -34,7 +34,10 @@ _NO_LETTERS_OR_DIGITS = r"[^A-Za-z0-9]+"
 # The symbols of a document are not drawn.
 _DOCUMENT = r"://|[\"']:"
 # A host stands in honest text, a port is no password, and an "@" that should have been encoded is part of one.
-_URL = r"[A-Za-z][\w+.-]*://(?:[^\s/@:]*(?::(?!\d{1,5}(?:[^\w@]|$))(?P<password>\S{1,256}))?@)?(?P<host>[^\s/?#@]+)\S*"
+_URL = (
+    r"[A-Za-z][\w+.-]*://(?:[^\s/@:]*(?::(?!\d{1,5}(?:[^\w@]|$))(?P<password>\S(?:[\S ]{0,254}\S)?))?@)?"
+    r"(?P<host>[^\s/?#@]+)\S*"
+)
 
 
 class Form:
@@ -91,7 +94,6 @@ def forms_of_key(raw: bytes, label: str) -> list[Form]:
     if standard != text:
         forms.append(Form(standard, label, SHORTEST_PIECE))
         whole.update(dict.fromkeys(_base64_runs(standard.encode())))
-        whole[standard.rstrip("=").replace("+", "%2B").replace("/", "%2F")] = None
     whole.update(dict.fromkeys(_base64_runs(raw)))
     whole.update(dict.fromkeys(_byte_spellings(text.encode())))
     number = int.from_bytes(raw, "big")
@@ -131,7 +133,7 @@ def _is_clean(text: str) -> bool:
 def _atoms(text: str) -> Iterator[str]:
     """The runs of letters and digits that look drawn, not written: a piece of a written name masks honest text."""
     for atom in _ATOM.findall(text):
-        if len(atom) >= SHORTEST_PIECE and len(compiled(_CLASS_CHANGE).findall(atom)) * 6 >= len(atom):
+        if len(atom) >= SHORTEST_PIECE and class_changes(atom) * 6 >= len(atom):
             yield atom
 
 
@@ -141,7 +143,7 @@ def _odd_runs(text: str) -> Iterator[str]:
         return
     for run in compiled(_WRITTEN).split(text):
         letters = compiled(_NO_LETTERS_OR_DIGITS).sub("", run)
-        drawn = len(run) / 3 <= len(letters) <= 4 * len(compiled(_CLASS_CHANGE).findall(letters))
+        drawn = len(run) / 3 <= len(letters) <= 4 * class_changes(letters)
         if drawn and len(run) >= SHORTEST_PIECE and _ODD.search(run):
             yield run
 
@@ -216,8 +218,13 @@ def _byte_spellings(data: bytes) -> Iterator[str]:
     yield data.hex()
     yield data.hex(":")
     yield data.hex("-")
+    numbers = [str(byte) for byte in data]
     for separator in (",", ",\n", ",\\n"):  # the last two: one number a line, also as JSON in JSON
-        yield separator.join(map(str, data))
+        yield separator.join(numbers)
+    # As Go prints it, with blanks between the numbers. Bytes of zeros would be a number that stands in any text.
+    digits = "".join(numbers)
+    if len(digits) >= 2 * len(data):
+        yield digits
 
 
 def _base64_runs(data: bytes) -> Iterator[str]:

@@ -1,21 +1,15 @@
-"""Names that announce a secret within text: ``password=...``, ``"token": "..."``, ``--api-key ...``."""
+"""Names that announce a secret within text: ``password=...``, ``"token": "..."``, ``--key ...``, ``token is ...``."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
-from keyring_core.redaction.names import Names
+from keyring_core.redaction.folding import reduced
+from keyring_core.redaction.names import Names, words
+from keyring_core.redaction.ordinary import PASSWORDS, PLACEHOLDER, is_ordinary, looks_random
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, compiled
 from keyring_core.redaction.spans import MASK_START, Span
-
-# Of a gate and of a text, what is compared first: a text is a fifth as long so, and many searches take less time.
-_TELLING = b"pswdcktyojx"
-_UNTELLING = bytes(set(range(256)) - set(_TELLING))
-
-
-def _reduced(low: bytes) -> str:
-    return low.translate(None, _UNTELLING).decode()
-
 
 # One of these stands in the last word of every name that announces a secret. Behind each, what a text holds then,
 # reduced: for a word that says nothing by itself, also what is left of the words before it.
@@ -37,7 +31,7 @@ _GATES = (
 @cache
 def _gates(own: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, str], ...]:
     """All gates: ours, and the last words of a service's *own* names."""
-    return (*_GATES, *((name[-1], _reduced("".join(name).encode())) for name in own if name))
+    return (*_GATES, *((name[-1], reduced("".join(name).encode())) for name in own if name))
 
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -45,55 +39,79 @@ _LONGEST_NAME = 64
 _END = r"""(?=[\s&;,"'`<>()\[\]{}|\\]|$)"""
 
 _WORD = r"(?P<word>[a-z]{1,40}+\d{0,3})"
+_QUOTE = r"""\\{0,7}+["'`]"""
+_NAME_ENDS = rf"(?:{_QUOTE})?+\]?+\s?+"
 _QUOTED = r"""b?(?P<quote>\\{0,7}["'`])(?!(?P=quote))(?P<quoted>[\s\S]+?)(?:(?<!\\)(?P=quote)|$)"""
 # What a value without quotes is made of.
 _BARE = r"""(?:[^\s&;,"'`<>()\[\]{}|\\]|(?!\\[nrtu"'])\\)"""
+
+# Of an object that code reads an attribute from: ``token = request.user.token`` gives nothing away.
+_OBJECT = (
+    "(?:self|cls|this|app|args|body|cfg|client|conf|config|context|ctx|data|env|event|form|kwargs|obj|options|opts|os"
+    "|params|payload|record|req|request|row|session|settings|state|user)"
+)
+
+# A value in a sentence.
+_PROSE = r"""[^\s,;"'`<>()\[\]{}\\]{6,}+"""
 
 # A value is taken to its end, however long it is. The work is linear all the same: a quoted value ends at the next
 # quote of its kind, where the next one begins; others hold no blank, bracket or quote, which stands before each.
 _PATTERN = rf"""
     {_WORD}
     (?:
-        # name="value", 'name': b'value', {{\"name\": \"value\"}} inside a JSON string
-        (?:\\{{0,7}}["'`])?\]? \s?(?:=>|:=|=|:)\s{{0,2}} {_QUOTED}
-      # name=value, not code: name=call(...), name=some.attribute
-      | (?:\\{{0,7}}["'`])?\]? \s?(?:=>|=)(?!=)\s?
-                (?!\$\{{|%\(\w{{1,64}}\)s)(?![A-Za-z_][\w.]{{0,80}}[(\[])(?![a-z_]{{1,40}}(?:\.[a-z_]{{1,40}}){{1,8}}{_END})
+        (?:
+            # name="value", 'name': b'value', {{\"name\": \"value\"}} inside a JSON string
+            {_NAME_ENDS} (?:=>|:=|=|:)\s{{0,2}}
+            # key="name" value="value", {{"name": "name", "value": "value"}}
+          | {_QUOTE}[\s,]{{1,8}}+(?:{_QUOTE})?+value{_NAME_ENDS}[=:]\s{{0,2}}
+            # setName("value")
+          | (?P<call>\(\s{{0,8}})
+            # name is "value"
+          | [ ](?:is|was):?[ ]
+        ) {_QUOTED}
+      # name=value, not code: name=call(...), name=self.attribute
+      | {_NAME_ENDS} (?:=>|=)(?!=)\s?
+                (?!\$\{{|%\(\w{{1,64}}\)s)(?![A-Za-z_][\w.]{{0,80}}[(\[])(?!{_OBJECT}(?:\.[a-z_]{{1,40}}){{1,8}}{_END})
         # one character, for a value can hold names and values of its own: the rest of a secret is found by _BARE_END
         (?P<bare>{_BARE})
-      # Name: value, where the value is no word of a sentence
-      | :[ ](?P<header>(?=\S{{0,64}}[0-9])(?=\S{{0,64}}[A-Za-z])[^\s,;"'`<>()\[\]{{}}\\]{{8,}}+)
+      # Name: value and name:value, where the value is no word of a sentence
+      | :[ ]{{0,2}}(?![ :])(?P<header>{_PROSE})
       # <name>value</name>
       | >(?P<element>[^<>\s][^<>]*+)</
-      # --name value
+      # the name is value
+      | [ ](?:is|was):?[ ](?P<prose>{_PROSE})
+      # --name value, and (name value) where the value is no word of a sentence
       | [ ](?P<option>(?=[^\s"']*[^a-z\s"'])[^\s"'\\]++)
       # ALTER USER u PASSWORD 'value', but not a parser's unexpected token '<'
       | (?<=password)[ ]'(?P<literal>[^'\n]++)'
     )
 """
 _BARE_END = f"{_BARE}++"
+# "&" ends a value in a URL and in a form.
+_BARE_END_OUTSIDE_URLS = f"(?:{_BARE}|&)++"
 # '--name', 'value' in a list, --name 'value' in a shell
 _ARGUMENT = rf"""{_WORD}(?:\\{{0,7}}["'],\s?|[ ]){_QUOTED.replace("quoted", "argument")}"""
 _COOKIES = r"""cookies?["'\\]{0,8}\s?[:=]\s?["'\\b]{0,8}(?P<cookies>[\w.-]{1,64}=[^\r\n"'\\]++)"""
 # Says that there is, or will be, a value, and holds none.
-_NO_VALUE = r"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|required|optional|unset
-    |not-set|hidden|[*]+|x{3,}
-    |[^\w\x80-\xff]{1,3}|[.]{4,}|%s|%\(\w+\)s|\{[\w.!:]*\}|\$\{?[A-Z_]+\}?|\$\d|<[\w -]+>|[:@][a-z_]+"""
+_NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|required|optional|unset
+    |not-set|hidden|[^\w\x80-\xff]{{1,3}}|{PLACEHOLDER}"""
 _NUMBER = r"-?\d+(?:\.\d+)?"
 
 
+# PWD is also where a shell stands.
+_PATH = r"(?:/[\w.@-]*)+"
+# setPassword("value") gives a value, getPassword("name") a name.
+_VERBS = frozenset(
+    {"change", "check", "compare", "hash", "login", "reset", "set", "update", "validate", "verify", "with"}
+)
 # Of --plaintext and --cleartext, before the word that tells.
 _SWITCHES = frozenset({"--plain", "--clear"})
 
 
-def find_pairs(text: str, low: str, squeezed: bytes, names: Names) -> list[Span]:
-    """Where *text* gives a secret's name and its value.
-
-    *low* and *squeezed* are *text* in lower case, as text and as the matchers see it.
-    """
+def find_pairs(text: str, low: str, gist: str, names: Names) -> list[Span]:
+    """Where *text* gives a secret's name and its value. *low* is *text* in lower case, *gist* what `reduced` leaves."""
     spans: list[Span] = []
-    reduced = _reduced(squeezed)
-    for gate in [gate for gate, telling in _gates(names.own) if telling in reduced]:
+    for gate in [gate for gate, telling in _gates(names.own) if telling in gist]:
         start = low.find(gate)
         while start >= 0:
             pair = _pair_at(text, start, names)
@@ -110,20 +128,50 @@ def _pair_at(text: str, start: int, names: Names) -> Span | None:
     if found is None and text.find("--", max(0, start - _LONGEST_NAME), start) >= 0:
         found = compiled(_ARGUMENT, ANY_CASE_VERBOSE).match(text, start)
     if found is not None:
-        kind = found.lastgroup or ""
         before = _name_before(text, start)
         label = names.label(before + found["word"])
-        if label and _fits(kind, before, text, start):
-            begin, end = found.span(kind)
-            if kind == "bare" and (rest := compiled(_BARE_END).match(text, begin)):
-                end = rest.end()
-            if _is_value(kind, text[begin:end], names):
-                return Span(begin, end, label)
-    elif text[start] in "cC":
+        pair = _value_of(found, before, label, names) if label else None
+        if pair is not None:
+            return pair
+    if text[start] in "cC":
         found = compiled(_COOKIES, ANY_CASE_VERBOSE).match(text, start)
         if found is not None and not found["cookies"].startswith(MASK_START):
             return Span(*found.span("cookies"), "cookie")
     return None
+
+
+def _value_of(found: re.Match[str], before: str, label: str, names: Names) -> Span | None:
+    """The value in a match of a name, *before* and the match's word, that announces one."""
+    text, kind, name = found.string, found.lastgroup or "", (before + found["word"]).lower()
+    begin, end = found.span(kind)
+    if kind == "option" and not before.startswith("--"):
+        # "pass" is a verb there.
+        if label not in PASSWORDS or name == "pass":
+            return None
+        kind, end = "prose", _end(_PROSE, text, begin)
+    if not _fits(kind, before, found):
+        return None
+    if kind == "bare":
+        end = _end(_BARE_END, text, begin)
+    value = text[begin:end]
+    if not _is_value(kind, value, names) or (kind in ("header", "prose") and is_ordinary(value, label)):
+        return None
+    if name == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
+        return None
+    if kind == "bare" and not _in_url(text, found.start() - len(before)):
+        end = _end(_BARE_END_OUTSIDE_URLS, text, begin)
+    return Span(begin, end, label)
+
+
+def _end(pattern: str, text: str, begin: int) -> int:
+    """Where what *pattern* matches at *begin* ends."""
+    found = compiled(pattern, ANY_CASE_VERBOSE).match(text, begin)
+    return begin if found is None else found.end()
+
+
+def _in_url(text: str, name: int) -> bool:
+    """Whether what stands before the *name* there says that it is in a URL's query or in a form."""
+    return text.endswith(("?", "&", "#", "&amp;"), max(0, name - 5), name)
 
 
 def _name_before(text: str, start: int) -> str:
@@ -135,13 +183,15 @@ def _name_before(text: str, start: int) -> str:
     return name[1:] if outside.endswith("\\") and name[:1] in ("n", "r", "t") else name
 
 
-def _fits(kind: str, before: str, text: str, start: int) -> bool:
-    """Whether a name may give its value in this *kind* of way: after ``--``, between angle brackets, or in SQL."""
+def _fits(kind: str, before: str, found: re.Match[str]) -> bool:
+    """Whether a name may give its value in this *kind* of way: after ``--``, in a call, between brackets, in SQL."""
     if kind in ("option", "argument"):
         # --no-password and --plaintext are switches: what follows is another argument.
         return before.startswith("--") and not before.startswith("--no-") and before.lower() not in _SWITCHES
     if kind == "element":
-        return text.startswith("<", max(0, start - len(before) - 1))
+        return found.string.startswith("<", max(0, found.start() - len(before) - 1))
+    if kind == "quoted" and found["call"]:
+        return not _VERBS.isdisjoint(words(before + found["word"]))
     return kind != "literal" or not before or before.startswith("--")
 
 
@@ -150,5 +200,6 @@ def _is_value(kind: str, value: str, names: Names) -> bool:
     if value.startswith(MASK_START) or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value):
         return False
     if kind == "bare":
-        return not (compiled(_NUMBER).fullmatch(value) or (value.isidentifier() and names.label(value)))
+        is_name = value.replace(".", "_").isidentifier() and names.label(value)
+        return not (compiled(_NUMBER).fullmatch(value) or is_name)
     return True

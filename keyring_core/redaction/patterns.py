@@ -32,6 +32,7 @@ def by_gate(*shapes: Shape) -> dict[str, tuple[Shape, ...]]:
 
 # Numbers, since an enum's hash, which the cache asks for, is slow.
 EXACT = int(re.ASCII)
+EXACT_VERBOSE = int(re.ASCII | re.VERBOSE)
 ANY_CASE = int(re.ASCII | re.IGNORECASE)
 ANY_CASE_VERBOSE = int(re.ASCII | re.IGNORECASE | re.VERBOSE)
 

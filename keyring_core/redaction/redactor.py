@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 
 from keyring_core.errors import KeyringError
 from keyring_core.redaction.fitness import unfit
-from keyring_core.redaction.folding import squeeze, unsqueeze
+from keyring_core.redaction.folding import reduced, squeeze, unsqueeze
 from keyring_core.redaction.forms import trimmed
 from keyring_core.redaction.grams import GramMatcher
 from keyring_core.redaction.names import Names
 from keyring_core.redaction.pairs import find_pairs
+from keyring_core.redaction.readings import readings, spells_bytes
 from keyring_core.redaction.registry import Registry
 from keyring_core.redaction.secret import Secret, revealed
 from keyring_core.redaction.shapes import find_shapes
@@ -24,6 +25,8 @@ from keyring_core.redaction.walk import Walk
 _LABEL = re.compile(r"[A-Za-z0-9][\w .:/-]{0,59}", re.ASCII)
 # What colours a terminal's text, as it is or escaped.
 _COLOUR = re.compile(r"(?:\x1b|\\x1b|\\u001b)\[[0-9;:]*[mK]")
+# Text in text in text, each spelt byte by byte in the one around it.
+_MOST_READINGS = 3
 
 # What `redacting` adds for the time of its block; seen in its own context only.
 block_matchers: ContextVar[tuple[GramMatcher, ...]] = ContextVar("keyring_core_redacting", default=())
@@ -133,22 +136,32 @@ class Redactor:
             data = text.encode("utf-8", "surrogatepass")
             folded = data.lower()
             flat, low = data.decode("latin-1"), folded.decode("latin-1")
+        return flat, self._find(flat, low, folded)
+
+    def _find(self, flat: str, low: str, folded: bytes, depth: int = 0) -> list[Span]:
+        """Where secrets stand in *flat*. *low* and *folded* are it in lower case, as text and as bytes."""
         squeezed = squeeze(folded)
+        gist = reduced(squeezed)
         spans = self._registry.find(squeezed)
         for matcher in block_matchers.get():
             spans += matcher.find(squeezed)
         if spans:
             spans = unsqueeze(spans, folded)
         found = find_shapes(flat, low, folded, spans)
-        found += find_pairs(flat, low, squeezed, self._names)
+        found += find_pairs(flat, low, gist, self._names)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is no part of the word behind it; and without colours words stand apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             folded = plain.encode("latin-1").lower()
             low = folded.decode("latin-1")
             found += find_shapes(plain, low, folded, spans)
-            found += find_pairs(plain, low, squeezed, self._names)
-        return flat, found
+            found += find_pairs(plain, low, gist, self._names)
+        if spells_bytes(low, gist) and depth < _MOST_READINGS:
+            for reading in readings(flat, low):
+                folded = reading.data.lower()
+                inner = self._find(reading.data.decode("latin-1"), folded.decode("latin-1"), folded, depth + 1)
+                found += map(reading.original, inner)
+        return found
 
     def _redact(self, text: str) -> str:
         flat, spans = self.find(text)

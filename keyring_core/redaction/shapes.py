@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from keyring_core.redaction.credentials import find_credentials
 from keyring_core.redaction.forms import Form
+from keyring_core.redaction.logins import find_logins
+from keyring_core.redaction.ordinary import PLACEHOLDER
 from keyring_core.redaction.patterns import ANY_CASE, Shape, by_gate, compiled, hidden
 from keyring_core.redaction.spans import Span
 
@@ -13,6 +15,16 @@ _KEY_BODY = r"private key(?: block)?-----"
 _ANY = r"[\s\S]{1,20000}"
 _ROW_END = r"(?=\.?\s*(?:\\n|\n|\(background|\"|'|$))"
 _ENGINE = r" [^\]\n]{1,40}\] (?P<hide>[(\[{][^\n]{1,20000})"
+_NO_PORT = r"(?!\d{1,5}(?:[^\w@]|$))"
+_NO_PLACEHOLDER = rf"(?!(?:{PLACEHOLDER})@(?!\S{{0,256}}@))"
+# How SQLAlchemy writes a user's name and a password in a URL.
+_RENDERED = r"[\w.~%+ -]{1,256}"
+_BLANKS = r"(?:\s|\\{1,7}[nrt]){1,16}"
+# Behind "Authorization: Bearer", in a sentence about it.
+_SPOKEN_OF = (
+    r"(?:auth|authentication|authorization|credentials?|expected|expired|header|invalid|is|missing|must|needed|not|only"
+    r"|realm|required|scheme|should|tokens?|was)(?![\w-])"
+)
 _ROW_KEY = r"\)=\((?P<hide>[^\n]{1,1000}?)\)(?= (?:already exists|is not present|is still|conflicts with))"
 
 # Matched in any case. Each gate is long enough to be found in the pass that looks for values.
@@ -26,7 +38,7 @@ _SHAPES = by_gate(
     Shape(
         "authorization",
         r"authorization[\"'\\]{0,8}\s?[:=,]\s?[b\"'\\\[(]{0,10}(?:"
-        r"(?:bearer|basic|negotiate|apikey)\s+(?P<token>[^\s\"'\\,;]{4,})"
+        rf"(?:bearer|basic|negotiate|apikey)\s+(?!{_SPOKEN_OF})(?P<token>[^\s\"'\\,;]{{4,}})"
         r"|(?:digest|hmac|aws4-hmac-sha256)\s+(?P<fields>[^\"\r\n\\]{8,800})"
         r"|(?:token\s+)?(?P<plain>(?=[^\s\"']{0,80}[0-9])[^\s\"'\\,;]{8,}))",
         "authorization",
@@ -43,19 +55,30 @@ _SHAPES = by_gate(
         rf"failing row contains \((?:(?P<hide>{_ANY}?)\){_ROW_END}|(?P<cut>[^\n]{{1,20000}}))",
         "row",
     ),
+    # CREATE USER u IDENTIFIED BY 'value', and what MySQL and MariaDB let stand between.
+    Shape(
+        "identified",
+        rf"identified{_BLANKS}(?:by|(?:with|via){_BLANKS}[\w'\"`\\]{{1,80}}{_BLANKS}(?:by|as|using)){_BLANKS}"
+        rf"(?:password(?:{_BLANKS}|\(\s?))?(?P<quote>\\{{0,7}}[\"'])(?P<hide>[^\n]{{1,1000}}?)(?:(?<!\\)(?P=quote)|$)",
+        "password",
+        numbers=True,
+    ),
     Shape("duplicate entry '", r"duplicate entry '(?:(?P<hide>[^\n]{1,5000}?)' for key|(?P<cut>[^\n]{1,5000}))", "row"),
 )
 # Their gates are short: a text without the first character needs no search for them.
 _BY_CHARACTER = {
     "@": (
         # Up to the last "@": a password that should have been percent-encoded may hold "@" and "/"; a port does not.
-        # Dots and stars stand where one was left out.
+        # SQLAlchemy leaves blanks as they are, and encodes all else. Placeholders, dots and stars stand where one was
+        # left out.
         Shape(
             "://",
-            r"://[^\s/?#@:\"<>\[]{0,100}:(?!\d{1,5}(?:[^\w@]|$))(?P<hide>(?![.*]{1,16}@(?!\S{0,256}@))[^\s\"<>]{1,256})@",
+            rf"://[^\s/?#@:\"<>\[]{{0,100}}:{_NO_PORT}{_NO_PLACEHOLDER}"
+            rf"(?P<hide>[^\s\"<>]{{1,256}}|(?! ){_RENDERED})@",
             "password",
             numbers=True,
         ),
+        Shape("://", rf"://[\w.~%+-]{{1,100}} {_RENDERED}:(?P<hide>(?! ){_RENDERED})@[^\s/?#@]{{1,256}}/", "password"),
         Shape("://", r"://(?P<hide>(?=[\w-]{0,80}[0-9])[\w-]{20,})@", "token"),
     ),
     # How Azure signs a URL.
@@ -84,6 +107,8 @@ def find_shapes(text: str, low: str, folded: bytes, known: Sequence[Span]) -> li
         if needed in text:
             for shape in shapes:
                 spans += _matches(shape, text, _places(shape.gate, low))
+    if "@" in text:
+        spans += find_logins(text)
     return spans
 
 

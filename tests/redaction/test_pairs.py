@@ -84,3 +84,59 @@ def test_own_names_count_in_text(text: str) -> None:
 def test_own_names_count_as_whole_words(text: str) -> None:
     """A name that only holds an own name, or only its last word, gives nothing away."""
     assert Redactor(names=["iban", "launch code"]).redact(text) is text
+
+
+# Before the value, the value, and what has to stay behind it.
+UNREGISTERED = [
+    ("password=", "abcdef.ghijkl", ""),
+    ("password=", "abcdef.ghijkl", " host=db"),
+    ("host=db password=", "abc&rest", " dbname=app"),
+    ("password=", "abc&rest=1", ""),
+    ("https://h/cb?password=", "abc", "&state=1"),
+    ("user=bob&password=", "abc.def", "&state=1"),
+    ("password:", "hunter2", ""),
+    ("DB_PASSWORD:", "abc!def", ", retrying"),
+    ("{password:", "s3cr3t-Pa55", "}"),
+    ("password:  ", "s3cr3t-Pa55", ""),
+    ("log in as bob (password ", "hunter2", ")"),
+    ("bob, password ", "s3cr3t-Pa55", ", host db"),
+    ("the password is ", "hunter2.", " and stays it"),
+    ("password is: ", "aBcDeFgH", ""),
+    ("the password was '", "correct horse", "'"),
+    ("refresh_token is ", "a1b2c3d4e5", ""),
+    ('setPassword("', "correct horse", '")'),
+    ("user.set_password('", "x", "')"),
+    ("check_password( '", "correct horse", "', hashed)"),
+    ('<add key="password" value="', "x y", '"/>'),
+    ("<add key='DbPassword' value = '", "x y", "' />"),
+    ('{"name": "DB_PASSWORD", "value": "', "x", '"}'),
+    ("password%3D", "x1", "%20a%3Db"),
+    ("q=%7B%22password%22%3A%22", "x", "%22%7D"),
+    ("create user bob identified by '", "x y", "'"),
+    ('IDENTIFIED BY "', "x", '"'),
+    ("CREATE USER a@'%' IDENTIFIED WITH caching_sha2_password BY '", "x y", "' REQUIRE SSL"),
+    ("IDENTIFIED VIA ed25519 USING PASSWORD('", "x y", "')"),
+    ("GRANT ALL ON *.* TO a IDENTIFIED BY PASSWORD '", "*94BDCEBE", "'"),
+    ("CREATE USER a\n  IDENTIFIED\n  BY '", "x y", "'"),
+    ("ALTER ROLE bob WITH ENCRYPTED PASSWORD '", "x y", "' VALID UNTIL 'infinity'"),
+    ("alter role bob password '", "12345678", "'"),
+]
+
+
+@pytest.mark.parametrize(("before", "value", "behind"), UNREGISTERED)
+def test_values_that_nobody_registered(before: str, value: str, behind: str) -> None:
+    """A value under a telling name is masked in every way to write one, in text and in JSON; the rest stays."""
+    masked = f"{before}[REDACTED:{'token' if 'token' in before else 'password'}]{behind}"
+
+    assert Redactor().redact(f"{before}{value}{behind}") == masked
+    for depth in range(2):
+        text, expected = f"{before}{value}{behind}", masked
+        for _ in range(depth + 1):
+            text, expected = json.dumps({"event": text}), json.dumps({"event": expected})
+        assert Redactor().redact_json(text) == expected
+
+
+def test_a_password_may_hold_a_path() -> None:
+    """Only a path of words is the folder that a shell stands in."""
+    assert Redactor().redact("PWD=/srv/app2/v3") == "PWD=/srv/app2/v3"
+    assert Redactor().redact("UID=sa;PWD=/aB3x9/Q7z;") == "UID=sa;PWD=[REDACTED:password];"

@@ -6,6 +6,7 @@ import base64
 import secrets
 
 import pytest
+from sqlalchemy import URL
 
 from keyring_core.redaction import Redactor
 
@@ -52,3 +53,49 @@ def test_what_names_a_digest_leaves_it(text: str) -> None:
     shown = text.format(key())
 
     assert Redactor().redact(shown) is shown
+
+
+@pytest.mark.parametrize("database", ["/orders", "", "/orders?sslmode=require and mail bob@example.com"])
+def test_urls_as_sqlalchemy_renders_them(database: str) -> None:
+    """A blank in a password stays in a rendered URL; all of the password is masked, registered or not."""
+    url = URL.create("postgresql+psycopg", "app", "pass word + f@our/ten", "db", 5432).render_as_string(
+        hide_password=False
+    )
+
+    shown = Redactor().redact(f"cannot connect to {url}{database}")
+
+    assert " word" in url
+    assert shown == f"cannot connect to postgresql+psycopg://app:[REDACTED:password]@db:5432{database}"
+    assert Redactor([url]).redact("is pass word + f%40our%2Ften so") == "is [REDACTED:secret] so"
+
+
+def test_a_blank_in_a_users_name() -> None:
+    """The same with a user's name that holds blanks."""
+    assert Redactor().redact("mssql+pyodbc://My own User:pass word@db/app") == (
+        "mssql+pyodbc://My own User:[REDACTED:password]@db/app"
+    )
+
+
+@pytest.mark.parametrize(
+    "password", ["%s", "{}", "{password}", "{0!r}", "$PASSWORD", "${DB_PASSWORD}", ":name", "***", "xxxx", "%(pw)s"]
+)
+def test_a_placeholder_in_a_url_is_no_password(password: str) -> None:
+    """What stands for a password stays; a password behind it does not."""
+    text = f"postgresql://app:{password}@db/app"
+
+    assert Redactor().redact(text) is text
+    assert "a1b2" not in Redactor().redact(f"postgresql://app:{password}@a1b2@db/app")
+
+
+@pytest.mark.parametrize("said", ["required", "token expected", "is missing", "realm=x", "credentials were not sent"])
+def test_a_header_that_is_spoken_of(said: str) -> None:
+    """A sentence about the header holds no credential."""
+    text = f"Authorization: Bearer {said}"
+
+    assert Redactor().redact(text) is text
+
+
+@pytest.mark.parametrize("token", ["requiredX1", "required-x1", "abcdefgh"])
+def test_a_token_that_begins_like_a_word(token: str) -> None:
+    """A token is one also if it begins with a word of such a sentence."""
+    assert Redactor().redact(f"Authorization: Bearer {token}") == "Authorization: Bearer [REDACTED:authorization]"

@@ -117,12 +117,28 @@ def _spellings(value: str) -> Iterator[tuple[str, str]]:
     yield "hex", data.hex(":")
     yield "hex", data.hex("-")
     yield "numbers", ", ".join(map(str, data))
+    for run in _byte_runs(data):
+        yield "byte by byte", run
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
         yield form, unicodedata.normalize(form, value)
     for shift in range(3):
         whole = base64.b64encode(b"\0" * shift + data).decode().rstrip("=")
         yield "base64", whole[4 if shift else 0 : -2]
         yield "url-safe base64", whole[4 if shift else 0 : -2].replace("+", "-").replace("/", "_")
+
+
+def _byte_runs(data: bytes) -> Iterator[str]:
+    """Eight bytes in a row, as C, Go, URLs and hex dumps spell them one by one."""
+    for start in range(len(data) - RUN + 1):
+        run = data[start : start + RUN]
+        yield ", ".join(f"0x{byte:02x}" for byte in run)
+        yield ",".join(f"0x{byte:02x}" for byte in run)
+        yield ", ".join(f"{byte:#x}" for byte in run)
+        yield " ".join(map(str, run))
+        yield "".join(f"%{byte:02x}" for byte in run)
+        yield "".join(f"\\x{byte:02x}" for byte in run)
+        yield run.hex(" ")
+        yield run.hex(" ", 2)
 
 
 def _key_needles(raw: bytes) -> Iterator[tuple[str, str]]:
@@ -133,6 +149,8 @@ def _key_needles(raw: bytes) -> Iterator[tuple[str, str]]:
         # It escapes an apostrophe that stands between quotation marks.
         yield "a bytearray", repr(bytearray(part)).removeprefix("bytearray(b")[1:-2]
         yield "hex", part.hex()
+        for run in _byte_runs(part):
+            yield "byte by byte", run
         yield "base64 of a half", base64.b64encode(part).decode()[:20]
         yield "numbers", ", ".join(map(str, part))
         yield "numbers", ",".join(map(str, part))

@@ -179,6 +179,19 @@ def formatter_that_writes_json(world: World) -> None:
 
 
 @leak()
+def formatter_that_writes_names(world: World) -> None:
+    """The same, with a secret that only the name of its extra field gives away."""
+
+    class Json(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return json.dumps({"message": record.getMessage(), "password": vars(record)["password"]})
+
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(Json())
+    own_logger("json", handler).error("loaded", extra={"password": world.unknown})
+
+
+@leak()
 def formatter_with_braces(world: World) -> None:
     """A foreign formatter in another style."""
     handler = logging.StreamHandler(sys.stdout)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 
 from tests.redaction.leaks.case import World, leak
+from tests.redaction.leaks.dumps import hex_dump
 
 FIELDS: dict[str, Callable[[World], dict[Any, Any]]] = {
     "password": lambda w: {"password": w.unknown},
@@ -55,6 +57,17 @@ FIELDS: dict[str, Callable[[World], dict[Any, Any]]] = {
     "option_in_text": lambda w: {"command": f"mysql --user bob --password {w.unknown}"},
     "sql_in_text": lambda w: {"sql": f"ALTER USER bob PASSWORD '{w.unknown}'"},
     "query_in_text": lambda w: {"url": f"https://h/cb?access_token={w.unknown}&state=1"},
+    "ampersand_in_text": lambda w: {"dsn": f"host=db password=abc&{w.unknown} dbname=app"},
+    "colon_in_text": lambda w: {"note": f"user:bob password:{w.unknown}"},
+    "brackets_in_text": lambda w: {"note": f"log in as bob (password {w.unknown})"},
+    "sentence_in_text": lambda w: {"note": f"the new password is {w.unknown}"},
+    "call_in_text": lambda w: {"call": f'user.setPassword("{w.unknown}")'},
+    "sql_identified_in_text": lambda w: {"sql": f"CREATE USER bob IDENTIFIED BY '{w.unknown}'"},
+    "xml_attribute_in_text": lambda w: {"config": f'<add key="password" value="{w.unknown}"/>'},
+    "encoded_in_text": lambda w: {"url": f"https://h/?next=%2Flogin%3Fpassword%3D{w.unknown}"},
+    "json_in_url_in_text": lambda w: {"url": "https://h/?q=" + quote(json.dumps({"password": w.unknown}))},
+    "login_in_text": lambda w: {"note": f"connecting to bob:{w.unknown}@db"},
+    "hexdump_in_text": lambda w: {"file": hex_dump(f"a=b\npassword={w.unknown}\n".encode())},
     "cookie_in_text": lambda w: {"request": f"Cookie: theme=dark; sid={w.unknown}"},
 }
 

@@ -11,6 +11,7 @@ import urllib.parse
 from collections.abc import Callable
 
 from tests.redaction.leaks.case import World, leak
+from tests.redaction.leaks.dumps import hex_dump
 
 SPELLINGS: dict[str, Callable[[World], str]] = {
     "json": lambda w: json.dumps({"v": w.password}),
@@ -66,6 +67,21 @@ SPELLINGS: dict[str, Callable[[World], str]] = {
     "key_bytes_in_json": lambda w: json.dumps(repr(w.raw)),
     "key_in_data": lambda w: base64.b64encode(b"x" + w.raw + b"y").decode(),
     "key_other_last_character": lambda w: w.key[:42] + chr(ord(w.key[42]) + 1) + "=",
+    "key_in_c": lambda w: "{" + ", ".join(f"0x{byte:02x}" for byte in w.raw) + "}",
+    "key_in_c_capitals": lambda w: ",".join(f"0X{byte:02X}" for byte in w.raw),
+    "key_in_go": lambda w: "[]byte{" + ", ".join(f"{byte:#x}" for byte in w.raw) + "}",
+    "key_in_go_numbers": lambda w: str(list(w.raw)).replace(",", ""),
+    "key_text_in_c": lambda w: ", ".join(f"0x{byte:02x}" for byte in w.key.encode()),
+    "key_escapes": lambda w: "".join(f"\\x{byte:02x}" for byte in w.raw),
+    "key_percent_in_full": lambda w: "".join(f"%{byte:02x}" for byte in w.raw),
+    "key_text_percent_in_full": lambda w: "".join(f"%{byte:02X}" for byte in w.key.encode()),
+    "key_in_a_url_in_json": lambda w: "https://h/?q=" + urllib.parse.quote(json.dumps({"k": w.key, "t": 1})),
+    "key_hexdump": lambda w: hex_dump(w.raw),
+    "key_text_hexdump": lambda w: hex_dump(b"ENCRYPTION_KEY=" + w.key.encode() + b"\n"),
+    "key_xxd": lambda w: hex_dump(w.raw, words=2),
+    "password_in_c": lambda w: ", ".join(f"0x{byte:02x}" for byte in w.password.encode()),
+    "password_percent_in_full": lambda w: "".join(f"%{byte:02X}" for byte in w.password.encode()),
+    "password_hexdump": lambda w: hex_dump(w.password.encode()),
     "base64_basic_auth": lambda w: base64.b64encode(f"bob:{w.plaintext}".encode()).decode(),
     "base64_mime": lambda w: base64.encodebytes(w.long.encode()).decode(),
 }

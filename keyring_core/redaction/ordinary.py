@@ -1,0 +1,50 @@
+"""What an ordinary word looks like: behind `password is`, only what cannot be one is taken for a secret."""
+
+from __future__ import annotations
+
+from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, EXACT_VERBOSE, compiled
+
+# Stands for a value and holds none.
+PLACEHOLDER = (
+    r"%s|%\(\w+\)s|\{[\w.!:]*\}|\$\{?[A-Z_]+\}?|\$\d|<[\w\ -]+>|[:@][a-z_]+|[*]+|[.]{3,}|x{3,}"  # also within VERBOSE
+)
+
+# A password may be short; a short token or secret with a digit is mostly a version or a number of something.
+PASSWORDS = frozenset({"password", "passphrase"})
+_FEWEST_OF_A_PASSWORD = 6
+_FEWEST = 8
+
+_DIGIT_AND_LETTER = r"(?=.{0,64}[0-9]).{0,64}[A-Za-z]"
+# An algorithm, a standard, a version, or a number with its unit.
+_TECHNICAL = r"""(?=.{1,20}\Z)(?:
+      (?:sha|aes|rfc|iso|utf|pbkdf|argon|bcrypt|scrypt|base|oauth|tls|ssl|cve|fips|nist)-?\d{1,4}[a-z]{0,3}(?:[-_./+].*)?
+    | (?:md|hs|rs|es|x)-?\d{1,3} | v\d{1,4}(?:[.-].*)?
+    | \d+(?:-\d+)?-?(?:fa|factor|chars?|characters?|bytes?|bits?|seconds?|min|minutes?|hours?|days?|times?))"""
+_CLASS_CHANGE = r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])"
+# "user-supplied", "docs/setup.md", "NotFound", "HTTPError", "n/a", "7.30".
+_WORD = r"(?:(?=[A-Za-z'\x80-\xff]) [A-Z]*+ [a-z'\x80-\xff]*+ (?:[A-Z][a-z]{2,}+)*+ | [0-9]++)"
+_WORDS = rf"{_WORD} (?:[._/:-]++{_WORD})*+"
+_ENDS_OF_SENTENCES = ".,:;!?"
+
+
+def class_changes(text: str) -> int:
+    """How often *text* changes between small letters, capitals and digits: what is random does so all the time."""
+    return len(compiled(_CLASS_CHANGE).findall(text))
+
+
+def looks_random(text: str) -> bool:
+    """Whether each fourth character of *text*, or more of them, is of another kind than the one before it."""
+    return class_changes(text) * 4 >= len(text)
+
+
+def is_ordinary(value: str, label: str) -> bool:
+    """Whether *value*, behind a name whose label is *label*, can be a word of a sentence and no secret."""
+    word = value.rstrip(_ENDS_OF_SENTENCES)
+    is_password = label in PASSWORDS
+    if len(word) < (_FEWEST_OF_A_PASSWORD if is_password else _FEWEST):
+        return True
+    if compiled(_TECHNICAL, ANY_CASE_VERBOSE).fullmatch(word):
+        return True
+    if compiled(_DIGIT_AND_LETTER).match(word):
+        return False
+    return not is_password or bool(compiled(_WORDS, EXACT_VERBOSE).fullmatch(word))

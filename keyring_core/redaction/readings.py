@@ -1,0 +1,120 @@
+"""The bytes that a text spells one by one: percent-encoding, bytes as C and Go write them, hex dumps.
+
+They are searched as the text itself is. So a value needs no form for any of these, and a name in a URL's JSON counts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from keyring_core.redaction.patterns import ANY_CASE, compiled
+from keyring_core.redaction.spans import Span
+
+_PERCENT = r"%[0-9a-f]{2}"
+_ESCAPED = r"(?:0x|\\x)([0-9a-f]{1,2})(?![0-9a-f])"
+# An offset and up to sixteen bytes: what hexdump -C, xxd, od -t x1 and their likes in Python print. In JSON, the
+# letter of an escaped newline stands right before it.
+_DUMPED = r"(?:(?<![0-9a-z])|(?<=\\[nrt]))[0-9a-f]{4,16}:?[ ]{1,3}(?P<bytes>(?:[0-9a-f]{2}[ ]{0,2}){1,16})"
+_DUMPED_BYTE = r"[0-9a-f]{2}"
+_LONGEST_OFFSET = 16
+# A value of several bytes does not go on behind it.
+_NEXT_FIELD = r"[\"']\s?:|="
+# Fewer bytes than this can stand in ordinary text, and make no value.
+_FEWEST = 8
+
+
+class _Byte(NamedTuple):
+    """A byte that a text spells: where, and by which digits."""
+
+    start: int
+    end: int
+    digits: str
+
+
+class Reading(NamedTuple):
+    """The bytes that a text spells, or their digits. *original* says where in the text a span of them stands."""
+
+    data: bytes
+    original: Callable[[Span], Span]
+
+
+def spells_bytes(low: str, gist: str) -> bool:
+    """Whether *low*, of which `reduced` leaves *gist*, may spell bytes: nearly always not."""
+    return "%" in low or "0000" in gist or ("x" in gist and gist.count("x") >= _FEWEST)
+
+
+def readings(flat: str, low: str) -> Iterator[Reading]:
+    """What *flat* spells in each of the ways, with one character for each of its bytes; *low* is it in lower case."""
+    if "%" in low:
+        yield from _percent(flat)
+    if "0x" in low or "\\x" in low:
+        yield from _listed(low, (_Byte(*found.span(), found[1]) for found in compiled(_ESCAPED).finditer(low)))
+    offset = low.find("0000")
+    if offset >= 0:
+        places = list(_dumped(low, max(0, offset - _LONGEST_OFFSET)))
+        yield from _listed(low, places)
+        yield from _listed(low, _swapped(places))
+
+
+def _percent(flat: str) -> Iterator[Reading]:
+    """*flat* without percent-encoding. A plus stands for a blank, as in forms."""
+    from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - loaded on first use: importing this package has to stay cheap
+
+    # Where each escape's character stands once those before it are one character instead of three.
+    places = [found.start() - 2 * number for number, found in enumerate(compiled(_PERCENT, ANY_CASE).finditer(flat))]
+    if places:
+        yield from _readings_of(
+            unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")),
+            lambda start, end: (start + 2 * bisect_left(places, start), end + 2 * bisect_left(places, end)),
+        )
+
+
+def _listed(low: str, places: Iterable[_Byte]) -> Iterator[Reading]:
+    """The bytes that are spelt at *places* in *low*; in JSON, each field is a reading of its own."""
+    fields: list[list[_Byte]] = []
+    for byte in places:
+        if not fields or compiled(_NEXT_FIELD).search(low, fields[-1][-1].end, byte.start):
+            fields.append([])
+        fields[-1].append(byte)
+    for field in fields:
+        if len(field) >= _FEWEST:
+            yield from _readings_of(bytes(int(byte.digits, 16) for byte in field), _place_among(field))
+
+
+def _place_among(field: list[_Byte]) -> Callable[[int, int], tuple[int, int]]:
+    return lambda start, end: (field[start].start, field[end - 1].end)
+
+
+def _readings_of(data: bytes, place: Callable[[int, int], tuple[int, int]]) -> Iterator[Reading]:
+    """*data* as text, and as digits, since a value's bytes may be no text. *place* says where its bytes stand."""
+
+    def original(span: Span) -> Span:
+        start, end = place(span.start, span.end)
+        return span._replace(start=start, end=end)
+
+    yield Reading(data, original)
+    yield Reading(data.hex().encode(), lambda span: original(Span(span.start // 2, (span.end + 1) // 2, *span[2:])))
+
+
+def _dumped(low: str, start: int) -> Iterator[_Byte]:
+    """The bytes of hex dumps in *low*. Each ends with its line, whose last column shows them as text."""
+    for line in compiled(_DUMPED).finditer(low, start):
+        found = list(compiled(_DUMPED_BYTE).finditer(low, *line.span("bytes")))
+        column = compiled(_text_column(len(found))).match(low, found[-1].end())
+        end = found[-1].end() if column is None else column.end()
+        for byte in found:
+            yield _Byte(byte.start(), end, byte[0])
+
+
+def _swapped(places: list[_Byte]) -> Iterator[_Byte]:
+    """The bytes as hexdump without options and od -x write them: the second one of each two first."""
+    for one, other in zip(places[::2], places[1::2], strict=False):
+        yield _Byte(one.start, other.end, other.digits)
+        yield _Byte(one.start, other.end, one.digits)
+
+
+def _text_column(count: int) -> str:
+    r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, and ``\n`` is none."""
+    return rf"[ ]{{2,60}}[|>]?(?:(?!\\{{1,7}}[nrt])\\{{1,7}}.|[^\n\\]){{0,{count}}}[|<]?"

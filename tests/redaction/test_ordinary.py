@@ -1,0 +1,44 @@
+"""Ordinary words: what stands behind `password is` in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from keyring_core.redaction.ordinary import is_ordinary
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["wrong", "required.", "Missing!", "NOT-SET", "PasswordExpired", "HTTPError", "case-sensitive", "docs/setup.md",
+     "user's", "für", "12345678", "7:30", "sha-256", "SHA256-hashed", "pbkdf2_sha256", "argon2id", "utf-8",
+     "x509", "v1.2.3-rc4", "8-character", "12chars", "30days", "2fa", "ab1"],
+)  # fmt: skip
+def test_ordinary_words(word: str) -> None:
+    """Words, names of errors, algorithms, versions, numbers with units, and whatever is short."""
+    assert is_ordinary(word, "password")
+    assert is_ordinary(word, "token")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "hunter2",
+        "aBcDeFgH",
+        "abc!def",
+        "s3cr3t.",
+        "p&ssword",
+        "Tr0ub4dor&3",
+        "sha2" + "x1" * 12,
+        "x7Kq2mN9",
+        "v7Kq2mN9",
+    ],
+)
+def test_no_word_of_a_sentence(word: str) -> None:
+    """A digit between letters, an odd symbol or letters in mixed case make a password."""
+    assert not is_ordinary(word, "password")
+
+
+@pytest.mark.parametrize(("word", "ordinary"), [("step12", True), ("abc!defgh", True), ("a1b2c3d4", False)])
+def test_a_token_is_longer_and_has_digits(word: str, ordinary: bool) -> None:
+    """Behind names of tokens and keys, short words with a digit stand for other things."""
+    assert is_ordinary(word, "token") is ordinary
