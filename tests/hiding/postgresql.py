@@ -32,11 +32,11 @@ PLACES: dict[str, Place] = {
         "CREATE TABLE near PARTITION OF creds FOR VALUES FROM (0) TO (500); CREATE SCHEMA far; "
         "CREATE TABLE far.stash PARTITION OF creds FOR VALUES FROM (500) TO (900)",
     ),
-    "target-twin": Place(
+    "target-child": Place(
         (
             FAR,
             "CREATE TABLE far.stash (extra text) INHERITS (creds)",
-            "INSERT INTO far.stash (id, token) VALUES (1, :cell)",
+            "INSERT INTO far.stash (id, token) VALUES (77, :cell)",
         ),
         ("creds", "stash"),
         covered=True,
@@ -297,6 +297,7 @@ PLACES: dict[str, Place] = {
     ),
     "no-select-on-target-column": Place(
         ("ALTER TABLE creds ADD stash text", "UPDATE creds SET stash = :cell"),
+        ("stash", "creds"),
         role=True,
         lets_in=(
             "GRANT USAGE ON SCHEMA public TO {role}",
@@ -338,6 +339,7 @@ PLACES: dict[str, Place] = {
             "INSERT INTO base VALUES (:cell)",
             "CREATE MATERIALIZED VIEW stash AS SELECT * FROM base",
             "TRUNCATE base",
+            "GRANT SELECT ON base TO {role}",
         ),
         role=True,
         lets_in=MAY_CONNECT,
