@@ -179,13 +179,13 @@ def test_a_database_that_holds_less_than_the_ledger_knows_keeps_the_key(
         assert made.rotate("status").code == 1
         swap.do(made)
         checked, reported = made.rotate("check", "--json"), made.rotate("report", "--html", str(made.page))
-        retired, told = made.retire("--json"), made.retire()
-        faults = [f"check: {fault}" for fault in _checked_faults(checked, ["creds"])]
+        retired = made.retire("--json")
+        faults = [f"retire --json: {fault}" for fault in _retired_faults(retired, ["creds"])]
+        faults += [f"retire --json: exit code {retired.code}"] if retired.code != 1 else []
+        faults += [f"check: {fault}" for fault in _checked_faults(checked, ["creds"])]
         faults += [f"report: {fault}" for fault in _reported_faults(made, reported, ["creds"])]
 
     assert not faults, "\n".join([swap.why, *faults])
-    assert (retired.code, told.code) == (1, 1), retired.out + retired.err
-    assert says(" ".join(refusal["reason"] for refusal in retired.document["refused"]), ["creds"])
 
 
 @pytest.mark.parametrize("kind", ALL.split())
