@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +89,7 @@ def _faults(made: Estate, names: list[str], *, in_words: bool) -> Iterator[tuple
 
 def _retired_faults(ran: Ran, names: list[str]) -> Iterator[str]:
     if ran.code == 0:
-        if not says(json.dumps(ran.document["certificate"].get("not_looked_at", []), ensure_ascii=False), names):
+        if not says(" ".join(ran.document["certificate"].get("not_looked_at", [])), names):
             yield "lets the key go, and the certificate does not name the place as not looked at"
     elif ran.code != 1:
         yield f"exit code {ran.code}: {ran.out[-300:]} {ran.err[-300:]}"
@@ -139,9 +138,11 @@ def _found_faults(ran: Ran, names: list[str]) -> Iterator[str]:
     if ran.code not in (0, 1, 3) or "error" in (document := ran.document):
         yield f"exit code {ran.code}: {ran.out[-300:]} {ran.err[-300:]}"
         return
-    places = [column for column in document["columns"] if not column["named"]]
-    places += [remark for name in ("remarks", "unseen", "beyond", "hidden") for remark in document.get(name, [])]
-    if not says(json.dumps(places, ensure_ascii=False), names):
+    uncovered = [column for column in document["columns"] if not column["named"]]
+    places = [f"{column['database']} {column['table']}.{column['column']}" for column in uncovered]
+    for kind in ("remarks", "unseen", "beyond", "hidden"):
+        places += [" ".join(remark.values()) for remark in document.get(kind, [])]
+    if not says(" ".join(places), names):
         yield "does not name the place"
 
 
