@@ -167,10 +167,51 @@ def test_a_line_break_may_stand_in_its_beginning(between: bytes) -> None:
             assert any(mark in broken for mark in MARKS)
 
 
-@given(st.one_of(st.text(max_size=400), st.binary(max_size=400), st.lists(st.sampled_from(MARKS)).map(b"".join)))
+def test_alignment_hides_nothing() -> None:
+    """Base64 of base64 and base64 of hex at each alignment, and hex behind an odd number of hex digits."""
+    value = token("old").encode()
+    for outer in range(3):
+        for inner in range(3):
+            for form in (
+                base64.b64encode(b"ab"[:inner] + value),
+                value.hex().encode(),
+                value.decode().encode("utf-16"),
+            ):
+                twice = base64.b64encode(b"{ "[:outer] + form)
+
+                assert find_inner([KEYRING], twice).under == {OLD: 1}
+                assert any(mark in twice for mark in MARKS)
+    assert find_inner([KEYRING], b"abc" + value.hex().encode()).under == {OLD: 1}
+
+
+def test_hex_of_postgresql_in_lines_is_found() -> None:
+    """What PostgreSQL writes before hex is no escape of its first byte, also where the lines are escaped."""
+    value = b"\\x" + wrapped(token("old").encode().hex().encode(), 64, b"\\n")
+
+    assert find_inner([KEYRING], value).under == {OLD: 1}
+
+
+def test_a_wrong_guess_is_no_other_token() -> None:
+    """A raw token whose own bytes look like blanks or escapes is one token, and not an unknown one besides."""
+    for number in range(100):
+        found = find_inner([KEYRING], repr(raw(token("old", f"secret {number}").encode())))
+
+        assert (found.under, found.unknown) == ({OLD: 1}, 0)
+
+
+@given(st.one_of(st.text(max_size=400), st.binary(max_size=400)))
 def test_what_holds_no_token_claims_none(value: str | bytes) -> None:
-    """Text, bytes and heaps of marks hold nothing."""
+    """Any text and any bytes hold nothing."""
     assert not find_inner([KEYRING], value)
+
+
+@given(st.lists(st.sampled_from([*MARKS, b"=", b" "])).map(b"".join))
+def test_marks_are_no_tokens(value: bytes) -> None:
+    """What marks look like claims no key, and ends."""
+    found = find_inner([KEYRING], value)
+
+    assert not found.under
+    assert not found.given_up
 
 
 @pytest.mark.parametrize(
