@@ -17,8 +17,8 @@ from cryptography.fernet import Fernet
 from keyring_core import Key, Keyring
 from rotation.errors import WorkerError
 from rotation.history import History
-from rotation.ledger.records import Promotion
 from rotation.job import rotate
+from rotation.ledger.records import Promotion
 from rotation.stores.sql import SqlStore
 from rotation.targets import Target
 from rotation.work.processes import ProcessWorkers
