@@ -18,6 +18,7 @@ from keyring_core import Key, Keyring
 from rotation.errors import WorkerError
 from rotation.history import History
 from rotation.job import rotate
+from rotation.ledger.records import Promotion
 from rotation.stores.sql import SqlStore
 from rotation.targets import Target
 from rotation.work.processes import ProcessWorkers
@@ -240,7 +241,8 @@ def test_workers_move_nothing_back_either(
     """R08: they have no ledger of their own; what it tells of the keys' past travels with the work."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    before, history = app.column(), History(newer={old.id: datetime(2026, 5, 2, tzinfo=UTC)})
+    promoted = datetime(2026, 5, 2, tzinfo=UTC)
+    before, history = app.column(), History(newer={old.id: Promotion(promoted, promoted)})
 
     with ProcessWorkers(1, log_level="WARNING") as executor:
         [target] = _rotate(app, keyring, executor, options=Options(history=history)).targets
