@@ -84,6 +84,7 @@ class Looking:
             if spot not in self._seen:
                 is_neighbour = spot[0] in self._neighbours
                 (self.discovery.beyond if is_neighbour else self.discovery.unseen).append(remark)
+        self.discovery.beyond = list(dict.fromkeys(self.discovery.beyond))
         return self.discovery
 
     def _place(self, survey: Survey, held: Held, column: TokenColumn) -> None:

@@ -20,6 +20,7 @@ from rotation.work.pace import Pace
 WINDOWS = 50
 WINDOW_ROWS = 200
 BATCH_ROWS = 2000
+STREAM_ROWS = 500
 
 Rows = Sequence[Sequence[Any]]
 Look = Callable[[], Rows]
@@ -201,7 +202,7 @@ class CursorWalk(_ByPlace):
 
     def whole(self) -> Iterator[Rows]:
         """As the transaction sees them: a row that moves meanwhile is there once."""
-        yield from self._reader.stream(self._query, WINDOW_ROWS)
+        yield from self._reader.stream(self._query, STREAM_ROWS)
 
     def looks(self, count: int) -> list[Look] | None:
         """There is no place to begin at."""
@@ -223,7 +224,7 @@ class BlockWalk(_ByPlace):
 
     def whole(self) -> Iterator[Rows]:
         """A table that is small enough."""
-        yield from self._reader.stream(self._query, WINDOW_ROWS)
+        yield from self._reader.stream(self._query, STREAM_ROWS)
 
     def looks(self, count: int) -> list[Look] | None:
         """At even distances; where exactly, chance decides, and decides alike each time."""
@@ -273,7 +274,7 @@ class PlainWalk:
 
     def whole(self) -> Iterator[Rows]:
         """In two statements, since nothing tells where to go on: rows with a large cell one by one."""
-        yield from self._reader.stream(self._query.where(sa.not_(self._has_large)), WINDOW_ROWS)
+        yield from self._reader.stream(self._query.where(sa.not_(self._has_large)), STREAM_ROWS)
         yield from self._reader.stream(self._query.where(self._has_large), 1)
 
     def looks(self, count: int) -> list[Look] | None:

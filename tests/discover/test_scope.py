@@ -72,8 +72,12 @@ def test_a_database_that_may_not_be_entered_is_named(whole: Database, discover: 
     whole.make_creds([None])
     with neighbour(whole, tmp_path, may_enter=False) as other:
         ran, shown = discover(whole, "--full"), discover(whole, "--full", as_json=False)
+        whole.execute(f"ALTER DATABASE {name_of(other)} ALLOW_CONNECTIONS false")
+        closed = discover(whole, "--full")
+        whole.execute(f"ALTER DATABASE {name_of(other)} ALLOW_CONNECTIONS true")
 
-    assert ran.code == 0
+    assert (ran.code, closed.code) == (0, 0)
+    assert any(name_of(other) in subject for subject in remarks(closed.document))
     (subject,) = (subject for subject in remarks(ran.document) if name_of(other) in subject)
     assert "may not connect" in remarks(ran.document)[subject]
     assert "Beyond this look: " in shown.out
