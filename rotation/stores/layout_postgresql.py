@@ -14,7 +14,8 @@ from rotation.stores.access import Access
 from rotation.stores.layout import Column, Layout, Listed, Outside, any_of
 from rotation.stores.place import Spot, table_clause
 from rotation.stores.postgresql_catalog import FAMILY, query
-from rotation.stores.walk import BlockWalk, Cells, CursorWalk, PlainWalk, Reader, Walk
+from rotation.stores.reader import Cells, Reader
+from rotation.stores.walk import BlockWalk, CursorWalk, PlainWalk, Walk
 
 OURS = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
 """No schema of the system's, and no other session's temporary table."""

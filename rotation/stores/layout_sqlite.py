@@ -15,7 +15,8 @@ from rotation.inner_tokens import MARKS
 from rotation.stores.access import Access
 from rotation.stores.layout import Column, Layout, Listed
 from rotation.stores.place import free_column
-from rotation.stores.walk import Cells, KeyWalk, PlainWalk, Reader, Walk
+from rotation.stores.reader import Cells, Reader
+from rotation.stores.walk import KeyWalk, PlainWalk, Walk
 
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
 """SQLite's own tables, which hold names and numbers. What sqlite_stat4 holds are pieces of cells."""
