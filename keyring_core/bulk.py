@@ -82,7 +82,7 @@ def decrypt(found: Found) -> list[bytes | InvalidToken]:
     signed = found.signed
     return [
         padded[: -padded[-1]] if _is_padded(padded) else _damaged(found.key, each)
-        for each, padded in zip(signed, _decrypted(found.key, signed), strict=True)
+        for each, padded in zip(signed, decrypt_padded(found.key, signed), strict=True)
     ]
 
 
@@ -92,14 +92,14 @@ def damaged(found: Found) -> dict[int, DamagedToken]:
     A key that is mistyped in its second half signs as the right one does, and then it is nearly all of them.
     """
     signed = found.signed
-    ends = _decrypted(found.key, [each[:_HEAD] + each[-2 * BLOCK :] for each in signed])
+    ends = decrypt_padded(found.key, [each[:_HEAD] + each[-2 * BLOCK :] for each in signed])
     return {index: _damaged(found.key, signed[index]) for index, end in enumerate(ends) if not _is_padded(end)}
 
 
 def reencrypt(primary: Key, found: Found) -> list[str | InvalidToken]:
     """For each a token under *primary* with the same plaintext and timestamp, or DamagedToken."""
     heads = [signed[:_HEAD] for signed in found.signed]
-    padded = _decrypted(found.key, found.signed)
+    padded = decrypt_padded(found.key, found.signed)
     sound = list(map(_is_padded, padded))
     new = iter(_encrypted(primary, list(compress(heads, sound)), list(compress(padded, sound))))
     return [next(new) if good else _damaged(found.key, head) for head, good in zip(heads, sound, strict=True)]
@@ -115,8 +115,8 @@ def encrypt(primary: Key, plaintexts: Sequence[bytes]) -> list[str]:
     return tokens
 
 
-def _decrypted(key: Key, signed: Sequence[bytes]) -> list[bytes]:
-    """The padded plaintext of each."""
+def decrypt_padded(key: Key, signed: Sequence[bytes]) -> list[bytes]:
+    """The padded plaintext of each of *signed*, which are under *key* and of one length; one cipher call."""
     decryptor = key.cbc(bytes(BLOCK)).decryptor()
     blocks = decryptor.update(b"".join([each[_HEAD:] for each in signed])) + decryptor.finalize()
     size = len(blocks) // len(signed) - BLOCK

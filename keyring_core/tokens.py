@@ -31,6 +31,9 @@ MARK = "gAAAA"
 TOKEN_IN_TEXT = re.compile(rb"gAAAA[A-Za-z0-9_-]{93,}={0,2}")
 """A whole token in a longer text; the shortest has a hundred characters."""
 
+INSIDE = "a token inside something else, or in another encoding"
+"""What is said of such a cell."""
+
 TokenText = str | bytes | bytearray | memoryview
 """What drivers hand out for a cell that holds a token."""
 
@@ -176,7 +179,7 @@ _FAULTS: tuple[tuple[Callable[[bytes], object], Malformed, str], ...] = (
     (
         lambda raw: b"gAAAA" in raw or raw.startswith((b"Z0FBQ", b"\\x67414141", b"\x80")) or not _is_text(raw),
         Malformed.NOT_A_TOKEN,
-        "a token inside something else, or in another encoding",
+        INSIDE,
     ),
     (_has_token_length, Malformed.NOT_A_TOKEN, "as long as a token, but without a token's first byte"),
     # In words that no plaintext is likely to hold: they stand in messages.

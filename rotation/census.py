@@ -8,13 +8,23 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from keyring_core import InvalidToken, Key, Keyring, KeyState, Malformed, MalformedToken, UndecryptableToken
+from keyring_core import (
+    DamagedToken,
+    InvalidToken,
+    Key,
+    Keyring,
+    KeyState,
+    Malformed,
+    MalformedToken,
+    UndecryptableToken,
+)
 from keyring_core.stripes import Refused, pick
-from keyring_core.tokens import iv_of, timestamp_of
+from keyring_core.tokens import INSIDE, iv_of, timestamp_of
 from rotation.ages import months
 from rotation.columns import are_all, each
 from rotation.history import UNKNOWN, History
-from rotation.nested import count_nested
+from rotation.inner_tokens import SHORTEST, InnerTokens, find_inner, holds_mark
+from rotation.nested import find_nested
 from rotation.trials import Trial, errors_in, judge
 
 KEPT_PROBLEMS = 1000
@@ -77,7 +87,8 @@ class Counts:
     inner: Counter[str] = field(default_factory=Counter)
     """Tokens per key id that are part of something else: of a longer text, of another encoding, of another token."""
     suspects: int = 0
-    """Plaintext cells that are long enough to hold a token in a form that is not looked for."""
+    """Plaintext cells of SHORTEST bytes or more: a form that is not looked for may hide a token in them, and a person
+    has to look. In a shorter one there is no room for a token."""
     unbound: int = 0
     """Tokens that are to be bound to the target's context and are not yet; a dry run alone counts them."""
     lost: list[int] = field(default_factory=list)
@@ -182,6 +193,8 @@ def sort_rows(
         if reason := _reason_to_stay(part.key.id, state, history):
             counts.conflicts += len(places)
             counts.hold(part.key.id, signed)
+            if dry_run:
+                _count_nested(counts, keyring, part.key, signed)
             for place in places:
                 counts.note(keys[place], *reason)
         elif dry_run:
@@ -196,13 +209,13 @@ def sort_rows(
         key, at, tokens, new, _ = trial.sound()
         if new is None:
             _count_found(counts, key.id, keyring.states[key], tokens)
-            counts.nested += count_nested(key, tokens)
+            _count_nested(counts, keyring, key, tokens)
             counts.unbound += len(tokens) if key.context != keyring.context else 0
             continue
         changes = each(Change, pick(keys, at), *_alike(pick(cells, at), new))
         planned.update(zip(at, each(Planned, changes, repeat(key.id, len(changes)), tokens), strict=True))
     for place in sorted(refused):
-        _count_refused(counts, keys[place], refused[place], history)
+        _count_refused(counts, keys[place], _looked_into(keyring, counts, cells[place], refused[place]), history)
     # In the order of the rows, which is the order to write them in.
     return Outcome([planned[place] for place in sorted(planned)], counts)
 
@@ -243,6 +256,28 @@ def _count_found(counts: Counts, key_id: str, state: KeyState, signed: Sequence[
         counts.current += len(signed)
     else:
         counts.rotated += len(signed)
+
+
+def _count_nested(counts: Counts, keyring: Keyring, key: Key, signed: Sequence[bytes]) -> None:
+    for inner in find_nested(keyring, key, signed):
+        counts.nested += 1
+        counts.inner.update(inner.under)
+
+
+def _looked_into(keyring: Keyring, counts: Counts, cell: str | bytes, error: InvalidToken) -> InvalidToken:
+    """*error*, or what a cell that passed for plaintext is. Counts the tokens in it, and a cell that may hide one."""
+    data = cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else cell
+    # A damaged token is one all the same: there is nothing around it.
+    if len(data) < SHORTEST or isinstance(error, DamagedToken):
+        return error
+    inner = find_inner([keyring], data) if holds_mark(data) else InnerTokens()
+    counts.inner.update(inner.under)
+    if not isinstance(error, MalformedToken) or error.category != Malformed.PLAINTEXT:
+        return error
+    if inner:
+        return MalformedToken(Malformed.NOT_A_TOKEN, f"{INSIDE} ({len(data)} bytes)")
+    counts.suspects += 1
+    return error
 
 
 def _count_refused(counts: Counts, key: RowKey, error: InvalidToken, history: History) -> None:

@@ -42,22 +42,24 @@ one, in whatever form."""
 LONGEST_OPEN = 16 * 1024
 """Bytes of the longest token, decoded, that is found where other data follow it without any sign."""
 
+WORK, WORK_PER_BYTE = 16 * 1024 * 1024, 8
+"""How many bytes are looked at for one value: so many, and so many more for each byte of it."""
+
 # The version and a time under 2**42, which is what `gAAAA` spells.
 _HEAD = re.compile(rb"\x80\0\0[\0-\3]")
-_HEAD_SIZE = 1 + 8 + BLOCK
+_TIMED = 1 + 8
+_NAME = _TIMED + BLOCK
 _GATES = (*MARKS[:-1], *(b"\x80\0\0" + bytes([byte]) for byte in range(4)))
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{98,}")
 _BASE32_RUN = re.compile(rb"[A-Z2-7]{117,}")
 _HEX_RUN = re.compile(rb"[0-9A-Fa-f]{146,}")
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_BLANKS = b"\0 \t\r\n\v\f"
 
-_ESCAPE = re.compile(
-    rb"\\u00([0-9A-Fa-f]{2})|\\x([0-9A-Fa-f]{2})|%([0-9A-Fa-f]{2})|=([0-9A-F]{2})"
-    rb"|\\(.)|(&(?:\#[0-9]{1,4}|\#[xX][0-9A-Fa-f]{1,4}|[A-Za-z]{2,8});)",
-    re.DOTALL,
-)
-_CHARACTER, _ENTITY = 5, 6
+# Of JSON and Python, apart from those of URLs: a raw token's own `%41` is none. More hex behind `\x` is PostgreSQL's.
+_BACKSLASH = re.compile(rb"\\u00([0-9A-Fa-f]{2})|\\x(?![0-9A-Fa-f]{8})([0-9A-Fa-f]{2})|\\(.)", re.DOTALL)
+# Of URLs, quoted-printable and HTML.
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})|=([0-9A-F]{2})|(&(?:\#[0-9]{1,4}|\#[xX][0-9A-Fa-f]{1,4}|[A-Za-z]{2,8});)")
+_LAST = 3  # the group of what is no hex
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"0": b"\0"}
 
 
@@ -68,7 +70,7 @@ class InnerTokens:
     under: Counter[str] = field(default_factory=Counter)
     """Tokens per id of a key of ours."""
     unknown: int = 0
-    """What looks like a whole token and that no key of ours signed."""
+    """What looks like a whole token and that no key of ours signed; those of one second count once."""
     given_up: bool = False
     """Whether there was more to look at than a value of this size may cost, so that a token may have been missed."""
 
@@ -102,9 +104,10 @@ class _Search:
         # Tokens by version, time and IV; the latter is random, so that no two share it.
         self._sizes: dict[bytes, int] = {}
         self._under: Counter[str] = Counter()
+        # By version and time: in a view that is a wrong guess the rest of a token may be another.
         self._unknown: set[bytes] = set()
-        # In bytes looked at. Without a bound, data made for it would take a square of their size.
-        self._allowance = 8 * len(data) + 16 * 1024 * 1024
+        # In bytes looked at. Without a bound, a value made for it would take time in the square of its size.
+        self._allowance = WORK_PER_BYTE * len(data) + WORK
 
     def result(self) -> InnerTokens:
         """Looks at every view, up to the bound."""
@@ -116,8 +119,8 @@ class _Search:
             self._allowance -= len(view)
             self._look(view)
             self._views.extend(_views_of(view))
-        unknown = len(self._unknown - self._sizes.keys())
-        return InnerTokens(self._under, unknown, given_up=self._allowance <= 0)
+        known = {name[:_TIMED] for name in self._sizes}
+        return InnerTokens(self._under, len(self._unknown - known), given_up=self._allowance <= 0)
 
     def _look(self, data: bytes) -> None:
         """Looks for raw tokens in *data*."""
@@ -128,7 +131,7 @@ class _Search:
 
     def _token_at(self, data: bytes, begin: int) -> int:
         """The size of the token that begins there; 0 if no key of ours signed one."""
-        name = data[begin : begin + _HEAD_SIZE]
+        name = data[begin : begin + _NAME]
         if name in self._sizes:
             return self._sizes[name]
         following = _HEAD.search(data, begin + 1)
@@ -140,7 +143,7 @@ class _Search:
                 self._hold(key, name, data[begin : begin + size])
                 return size
         if ends:
-            self._unknown.add(name)
+            self._unknown.add(name[:_TIMED])
         return 0
 
     def _signed_size(self, key: Key, data: bytes, begin: int, ends: Sequence[int]) -> int:
@@ -167,7 +170,7 @@ def _is_size(size: int) -> bool:
 
 def _views_of(data: bytes) -> Iterator[bytes]:
     """What *data* may stand for. Each is shorter than *data*."""
-    for view in (_ESCAPE.sub(_resolved, data), _squeezed(data)):
+    for view in (_BACKSLASH.sub(_unescaped, data), _ESCAPE.sub(_resolved, data), _squeezed(data)):
         if len(view) < len(data):
             yield view
     for run in _BASE64_RUN.finditer(data):
@@ -177,9 +180,8 @@ def _views_of(data: bytes) -> Iterator[bytes]:
     for run in _HEX_RUN.finditer(data if _holds(data, _IN_HEX) else b""):
         for begin in range(2):
             yield binascii.unhexlify(run[0][begin : begin + (len(run[0]) - begin) // 2 * 2])
-    for run in _BASE32_RUN.finditer(data if _holds(data, (*_IN_BASE32, b"AAAA")) else b""):
-        for begin in range(8):
-            yield base64.b32decode(run[0][begin : begin + (len(run[0]) - begin) // 8 * 8])
+    for run in _BASE32_RUN.finditer(data if _holds(data, _IN_BASE32) else b""):
+        yield from (_from_base32(run[0][begin:]) for begin in range(8))
 
 
 def _from_base64(text: bytes) -> bytes:
@@ -188,16 +190,23 @@ def _from_base64(text: bytes) -> bytes:
     return decoded[: len(text) * 3 // 4 + (len(text) % 4 == 1)]
 
 
-def _resolved(escape: re.Match[bytes]) -> bytes:
-    """The character that *escape* stands for: one of JSON, Python, URLs, quoted-printable, HTML."""
+def _from_base32(text: bytes) -> bytes:
+    return base64.b32decode(text + b"A" * (-len(text) % 8))[: len(text) * 5 // 8]
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
     text: bytes = escape[escape.lastindex or 0]
-    if escape.lastindex == _CHARACTER:
-        return _ESCAPED.get(text, text)
-    if escape.lastindex == _ENTITY:
-        return html.unescape(text.decode("ascii")).encode("utf-8", "surrogatepass")
-    return bytes([int(text, 16)])
+    return bytes([int(text, 16)]) if escape.lastindex != _LAST else _ESCAPED.get(text, text)
+
+
+def _resolved(escape: re.Match[bytes]) -> bytes:
+    text: bytes = escape[escape.lastindex or 0]
+    if escape.lastindex != _LAST:
+        return bytes([int(text, 16)])
+    return html.unescape(text.decode("ascii")).encode("utf-8", "surrogatepass")
 
 
 def _squeezed(data: bytes) -> bytes:
-    """*data* without line breaks, those of quoted-printable too, without blanks, and without UTF-16's zeros."""
-    return data.replace(b"=\r\n", b"").replace(b"=\n", b"").translate(None, _BLANKS)
+    """*data* without UTF-16's zeros, without line breaks, those of quoted-printable too, and without blanks."""
+    narrow = data.translate(None, b"\0")
+    return narrow.replace(b"=\r\n", b"").replace(b"=\n", b"").translate(None, b" \t\r\n\v\f")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections import Counter
 
 import pytest
+from hypothesis import given, settings
 
 from keyring_core import InvalidToken, Key, Keyring
+from rotation import inner_tokens
 from rotation.census import KEPT_PROBLEMS, Counts, Row, sort_rows
 from tests.fakes import ISSUED_AT, token
 from tests.keys import key_text, mistyped
+from tests.test_inner_tokens import KEYRING, dressed
+from tests.test_inner_tokens import OLD as OLD_ID
 from tests.test_tokens import seal
 
 CELLS = {
@@ -177,6 +183,107 @@ def test_no_problem_shows_its_cell(keyring: Keyring) -> None:
     assert len(counts.problems) == 6
     assert "gAAAAA" not in shown
     assert "hunter2" not in shown
+
+
+OLD = token("old", "x" * 20)
+DRESSED = {
+    "JSON": f'{{"token": "{token("old")}"}}',
+    "hex": token("old").encode().hex(),
+    "base64": base64.b64encode(b'{"user":7,"token":"' + token("old").encode() + b'"}').decode(),
+    "escapes": "".join(f"\\u{ord(character):04x}" for character in token("old")),
+    "percent": "".join(f"%{ord(character):02x}" for character in token("old")),
+    "standard alphabet": "key: " + token("old").replace("-", "+").replace("_", "/"),
+    "wrapped": "key:\n" + "\n".join(OLD[at : at + 64] for at in range(0, 140, 64)),
+    "glued": token("old") + token("old", "another"),
+    "glued to a digest": token("old", "x" * 20).rstrip("=") + "0123456789abcdef" * 4,
+    "raw": base64.urlsafe_b64decode(token("old")),
+    "UTF-16": token("old").encode("utf-16-le"),
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(dressed())
+def test_a_census_misses_no_dressed_token(value: tuple[bytes, list[str]]) -> None:
+    """Any token in any dress, as bytes or as text, counts under its key: by itself, or as part of something else."""
+    cells = [value[0], value[0].decode()] if value[0].isascii() else [value[0]]
+    for cell in cells:
+        counts = sort_rows(KEYRING, [Row((1,), cell)], dry_run=True).counts
+
+        assert counts.under[OLD_ID] + counts.inner[OLD_ID] >= 1
+        assert (counts.plaintext, counts.suspects) == (0, 0)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("dress", DRESSED)
+def test_a_cell_that_holds_a_token_is_unreadable_and_counts_under_its_key(
+    keyring: Keyring, old: Key, dress: str, dry_run: bool
+) -> None:
+    """D33, T17, T66 to T72: whatever it wears, it is no plaintext, and its key is needed; a run says so, too."""
+    _, counts = sort_rows(keyring, [Row((1,), DRESSED[dress])], dry_run=dry_run)
+
+    assert (counts.unreadable, counts.plaintext, counts.suspects) == (1, 0, 0)
+    assert counts.inner == {old.id: 2 if dress == "glued" else 1}
+    assert counts.problems[0].category != "plaintext"
+
+
+def test_a_hidden_token_under_a_foreign_key_is_no_plaintext(keyring: Keyring) -> None:
+    """It is told as what it is, and counts under no key of ours."""
+    _, counts = sort_rows(keyring, [Row((1,), token("nobody").encode().hex())])
+
+    assert (counts.categories, counts.inner) == ({"not-a-token": 1}, {})
+
+
+def test_a_cell_that_cannot_be_searched_to_the_end_is_no_plaintext(
+    keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a search gives up on blocks as an unreadable cell does."""
+    monkeypatch.setattr(inner_tokens, "WORK", 0)
+    _, counts = sort_rows(keyring, [Row((1,), ("80" + "00" * 7) * 20_000)])
+
+    assert counts.categories == {"not-a-token": 1}
+
+
+def test_a_token_that_no_key_opens_is_nothing_inside(keyring: Keyring) -> None:
+    """A bare token is part of nothing, whether its key is unknown or its content is damaged."""
+    rows = [Row((1,), token("unknown")), Row((2,), seal(b" " * 32, "old", ISSUED_AT))]
+    sound = [Row((row,), token("old")) for row in range(3, 6)]
+    _, counts = sort_rows(keyring, [*rows, *sound], dry_run=True)
+
+    assert (counts.unreadable, counts.inner, counts.nested) == (2, {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [
+        pytest.param("x" * 73, 1, id="as long as a token's bytes"),
+        pytest.param("x" * 72, 0, id="shorter than any token"),
+        pytest.param("\u20ac" * 25, 1, id="75 bytes in 25 characters"),
+        pytest.param("Correct horse battery staple. " * 3, 1, id="prose"),
+        pytest.param('{"scope": "read", "expires": 3600}', 0, id="a short JSON document"),
+        pytest.param(gzip.compress(token("old").encode()).hex(), 1, id="a token that is compressed"),
+        pytest.param(token("old")[::-1], 1, id="a token that is backwards"),
+        pytest.param(token("old")[:-4], 0, id="what is told as unreadable already"),
+        pytest.param("", 0, id="an empty cell"),
+        pytest.param(None, 0, id="NULL"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_plaintext_that_has_room_for_a_token_is_suspect(
+    keyring: Keyring, cell: str | None, number: int, dry_run: bool
+) -> None:
+    """D03: a token is random and nothing makes it shorter: 73 bytes may hide one, fewer cannot."""
+    _, counts = sort_rows(keyring, [Row((1,), cell), Row((2,), "hunter2")], dry_run=dry_run)
+
+    assert counts.suspects == number
+
+
+def test_what_is_hidden_adds_up() -> None:
+    """A target's counts are the sums of its batches'."""
+    total, batch = Counts(), Counts(inner=Counter({"5f0c1a9e": 2}), suspects=3, nested=1)
+    total.add(batch)
+    total.add(batch)
+
+    assert (total.inner, total.suspects, total.nested) == ({"5f0c1a9e": 4}, 6, 2)
 
 
 def test_a_targets_counts_keep_the_first_problems_and_the_number_of_all() -> None:

@@ -195,3 +195,15 @@ def test_the_stock_fernet_of_a_key_is_the_same_key():
 def test_states_are_the_words_of_the_documents():
     """A state prints as the word that reports and ledgers use."""
     assert [str(state) for state in KeyState] == ["primary", "previous", "staged"]
+
+
+def test_a_token_is_measured_whatever_follows():
+    """The MAC finds its end: of a token of any length, with anything behind it, under its own key alone."""
+    for length in range(0, 100, 7):
+        token = base64.urlsafe_b64decode(make_key("old").fernet.encrypt(b"x" * length))
+
+        assert make_key("old").signed_size(token) == len(token)
+        assert make_key("old").signed_size(token + b"more" * 20) == len(token)
+        assert make_key("old").signed_size(token[:-1]) == 0
+        assert make_key("new").signed_size(token + token) == 0
+    assert make_key("old").signed_size(b"") == 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections import Counter
+
 import pytest
 
 from keyring_core import Key, Keyring
 from keyring_core.tokens import parse_token
 from rotation.census import Row, sort_rows
-from rotation.nested import count_nested
+from rotation.nested import find_nested
 from tests.fakes import token
 
 
@@ -15,38 +19,60 @@ def signed(label: str, text: str) -> bytes:
     return parse_token(token(label, text)).signed
 
 
+def count(keyring: Keyring, key: Key, tokens: list[bytes]) -> int:
+    return len(list(find_nested(keyring, key, tokens)))
+
+
+OLD = token("old")
+
+
 @pytest.mark.parametrize(
     ("text", "number"),
     [
-        pytest.param(token("old"), 1, id="a token under a known key"),
+        pytest.param(OLD, 1, id="a token under a known key"),
         pytest.param(token("nobody"), 1, id="a token under any key"),
         pytest.param(token("old", "x" * 5000), 1, id="a long token"),
+        pytest.param(json.dumps({"access_token": OLD, "expires": 3600}), 1, id="a token in JSON"),
+        pytest.param(json.dumps(["x" * 700, OLD]), 1, id="a token in a list, far from its beginning"),
+        pytest.param(OLD.encode().hex(), 1, id="a token in hex"),
+        pytest.param(base64.b64encode(f"user:{OLD}".encode()).decode(), 1, id="a token in base64"),
+        pytest.param(token("nobody", OLD), 1, id="what holds a token and does not open"),
         pytest.param("secret", 0, id="a short secret"),
         pytest.param("x" * 200, 0, id="a long secret"),
+        pytest.param("AAAA" * 50, 0, id="a secret with marks"),
         pytest.param("gAAAA" + "x" * 200, 0, id="begins like a token"),
-        pytest.param(token("old")[:-4], 0, id="most of a token"),
+        pytest.param(OLD[:-4], 0, id="most of a token"),
         pytest.param("", 0, id="nothing"),
     ],
 )
-def test_a_token_that_holds_a_token_is_counted(new: Key, text: str, number: int) -> None:
-    """What a token holds is looked at from its first block, and only a whole token counts."""
+def test_a_token_that_holds_a_token_is_counted(new: Key, keyring: Keyring, text: str, number: int) -> None:
+    """Whatever form the inner one has; only a whole token counts."""
     tokens = [signed("new", "x" * 300), signed("new", text), signed("new", "short")]
 
-    assert count_nested(new, tokens) == number
+    assert count(keyring, new, tokens) == number
 
 
-def test_no_token_holds_no_token(new: Key) -> None:
+def test_the_shortest_inner_token_is_not_too_short(new: Key, keyring: Keyring) -> None:
+    """As raw bytes it has 73, and so does the plaintext: what is shorter is not decrypted at all."""
+    raw = base64.urlsafe_b64decode(token("old", ""))
+    outer = parse_token(new.fernet.encrypt(raw)).signed
+
+    assert len(raw) == 73
+    assert count(keyring, new, [outer]) == 1
+
+
+def test_no_token_holds_no_token(new: Key, keyring: Keyring) -> None:
     """An empty list is looked at, too."""
-    assert count_nested(new, []) == 0
+    assert count(keyring, new, []) == 0
 
 
-def test_a_damaged_token_holds_none(new: Key) -> None:
-    """A first block of a token before a padding that is none does not end the census."""
+def test_a_damaged_token_holds_none(new: Key, keyring: Keyring) -> None:
+    """A beginning of a token before a padding that is none does not end the census."""
     padded = b"gAAAA" + bytes(1000)
     encryptor = new.cbc(bytes(16)).encryptor()
     damaged = b"\x80" + bytes(8) + bytes(16) + encryptor.update(padded[:992])
 
-    assert count_nested(new, [damaged]) == 0
+    assert count(keyring, new, [damaged]) == 0
 
 
 def test_a_look_counts_them_and_a_run_does_not(keyring: Keyring) -> None:
@@ -55,3 +81,31 @@ def test_a_look_counts_them_and_a_run_does_not(keyring: Keyring) -> None:
 
     assert sort_rows(keyring, rows, dry_run=True).counts.nested == 2
     assert sort_rows(keyring, rows).counts.nested == 0
+
+
+def test_inner_tokens_count_under_their_own_keys(keyring: Keyring, new: Key, old: Key, older: Key) -> None:
+    """Each level under its key, however deep, and one under no key of ours under none."""
+    deep = token("old", json.dumps([token("older"), token("older", "another"), token("nobody")]))
+    rows = [Row((1,), token("new", deep)), Row((2,), token("new", token("new"))), Row((3,), token("new", "x" * 200))]
+    counts = sort_rows(keyring, rows, dry_run=True).counts
+
+    assert counts.inner == {old.id: 1, older.id: 2, new.id: 1}
+    assert (counts.nested, counts.under) == (2, {new.id: 3})
+
+
+def test_a_bound_target_knows_the_unbound_inner_token(keyring: Keyring, new: Key, old: Key) -> None:
+    """Where a context is set, the keys that it came from are tried, too; an inner token moves with neither."""
+    bound = keyring.bind("users.api_key", accept_unbound=True)
+    rows = [Row((1,), bound.encrypt(token("old"))), Row((2,), bound.encrypt(bound.encrypt("x")))]
+
+    assert sort_rows(bound, rows, dry_run=True).counts.inner == {old.id: 1, new.id: 1}
+
+
+def test_tokens_under_the_staged_key_are_looked_into(new: Key, old: Key) -> None:
+    """They stay where they are, and what they hold needs its key all the same."""
+    from tests.keys import make_key
+
+    keyring = Keyring(new, previous=[old], staged=make_key("staged"))
+    counts = sort_rows(keyring, [Row((1,), token("staged", token("old")))], dry_run=True).counts
+
+    assert (counts.conflicts, counts.nested, counts.inner) == (1, 1, Counter({old.id: 1}))

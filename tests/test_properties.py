@@ -38,6 +38,10 @@ cells = st.one_of(
     st.tuples(tokens, st.integers(1, 120)).map(lambda pair: pair[0][: pair[1]]),
     tokens.map(lambda token: f"b'{token}'"),
     tokens.map(lambda token: f" {token}\n"),
+    tokens.map(lambda token: token.encode().hex()),
+    tokens.map(lambda token: f'{{"token": "{token}"}}'),
+    st.builds(_token, st.sampled_from(LABELS), tokens.map(str.encode), st.just(0)),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=60, max_size=90),
     st.sampled_from([None, "", b"", "hunter2", 7, 1.5]),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
     st.binary(max_size=30),
@@ -86,6 +90,7 @@ def test_every_plaintext_stays_and_the_counts_add_up(
         parts = (counts.current, counts.rotated, counts.empty, counts.plaintext, counts.unreadable, counts.conflicts)
         assert counts.scanned == sum(parts)
         assert counts.scanned + counts.nulls == len(values)
+        assert counts.suspects <= counts.plaintext
         assert counts.categories.total() == counts.plaintext + counts.unreadable + counts.conflicts
 
 
