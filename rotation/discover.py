@@ -143,7 +143,7 @@ def _look_into(survey: Survey, name: str, looking: Looking) -> str | None:
     try:
         with closing(survey.enter(name)) as neighbour:
             if looking.add(neighbour, is_neighbour=True):
-                looking.look_through(neighbour, lambda _: True, lambda _: False, url="")
+                looking.look_through(neighbour, lambda _: True, lambda _: False, url=None)
     except (StoreError, UsageError) as error:
         return str(error)
     return None

@@ -41,14 +41,14 @@ class Looking:
         """The `where` of each target, by its column."""
         self._seen: set[Spot] = set()
         self._unseen: list[tuple[Spot, Remark]] = []
+        self._places: set[tuple[object, ...]] = set()
         self._neighbours: set[tuple[object, ...]] = set()
 
     def add(self, survey: Survey, *, is_neighbour: bool = False) -> bool:
-        """Takes in a database. A neighbour is one that no url names: False where one does."""
-        if is_neighbour and survey.name in self.discovery.databases:
+        """Takes in a database. A neighbour is one that no url names: False if one does, under whichever host name."""
+        if is_neighbour and survey.identity in self._places:
             return False
-        if is_neighbour:
-            self._neighbours.add(survey.identity)
+        (self._neighbours if is_neighbour else self._places).add(survey.identity)
         self.discovery.databases.setdefault(survey.name, 0)
         return True
 
@@ -61,14 +61,21 @@ class Looking:
         return {schema for identity, schema, *_ in self._named if identity == survey.identity}
 
     def look_through(
-        self, survey: Survey, wanted: Callable[[Listed], bool], near: Callable[[Listed], bool], *, url: str
+        self, survey: Survey, wanted: Callable[[Listed], bool], near: Callable[[Listed], bool], *, url: str | None
     ) -> None:
-        """Looks at the tables that *wanted* wants, if nobody has yet. Those that are not *near* are elsewhere."""
+        """Looks at the tables that *wanted* wants, if nobody has yet. Those that are not *near* are elsewhere.
+
+        *url*: how the database's was written; None for a neighbour.
+        """
         for held in survey.tables(wanted):
             spot = survey.identity, held.listed.schema, held.listed.table
             if spot not in self._seen:
                 for column in self._look(survey, held, spot):
-                    column.url, column.elsewhere = url, not near(held.listed)
+                    column.url, column.in_other_database, column.elsewhere = (
+                        url or "",
+                        url is None,
+                        not near(held.listed),
+                    )
                     self._place(survey, held, column)
                     self.discovery.columns.append(column)
         left_out = survey.schemas(lambda listed: not wanted(listed)) - survey.schemas(wanted)
@@ -84,6 +91,7 @@ class Looking:
             if spot not in self._seen:
                 is_neighbour = spot[0] in self._neighbours
                 (self.discovery.beyond if is_neighbour else self.discovery.unseen).append(remark)
+        self.discovery.beyond = list(dict.fromkeys(self.discovery.beyond))
         return self.discovery
 
     def _place(self, survey: Survey, held: Held, column: TokenColumn) -> None:

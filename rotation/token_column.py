@@ -54,6 +54,8 @@ class TokenColumn:
     """Why a target for it would be refused."""
     elsewhere: bool = False
     """Whether it is in another schema or database than the targets' own."""
+    in_other_database: bool = False
+    """Whether it is in a database that no url names."""
     has_history: bool = False
     """Whether rows of the past were looked at, too (SYSTEM VERSIONING)."""
     url: str = field(default="", repr=False)
@@ -61,8 +63,9 @@ class TokenColumn:
 
     @property
     def label(self) -> str:
-        """What messages call it: `user_credentials.api_key`."""
-        return f"{self.table}.{self.column}"
+        """What messages call it: `user_credentials.api_key`; with its database, if no url names that."""
+        where = f" in {self.database}" if self.in_other_database else ""
+        return f"{self.table}.{self.column}{where}"
 
     @property
     def found(self) -> bool:

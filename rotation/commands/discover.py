@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def discover(common: Common, *, urls: tuple[str, ...], schemas: tuple[str, ...], full: bool) -> int:
     """Find columns that hold Fernet tokens and that no target names. Reads only.
 
-    Looks through every table of the databases of rotation.toml, or of --url, and prints the entries to add.
+    Looks through every table of the databases of rotation.toml, or of --url, and prints the entries to add. With --full
+    it also enters the other databases of a PostgreSQL server. What it cannot look at is named.
     """
     from rotation.discover import Place, places_of
     from rotation.discover import discover as look

@@ -11,7 +11,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.inner_tokens import SHORTEST
 from rotation.stores.layout import Column, Layout, any_of
 from rotation.stores.place import free_column
-from rotation.stores.walk import Cells, Reader, Walk
+from rotation.stores.reader import Cells, Reader
+from rotation.stores.walk import Walk
 
 CUT = 64 * 1024
 """A larger cell is read by itself, so that a batch of rows has a bounded size."""

@@ -11,7 +11,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.inner_tokens import MARKS
 from rotation.stores.access import Access
 from rotation.stores.place import table_clause
-from rotation.stores.walk import Cells, Reader, Rows, Walk
+from rotation.stores.reader import Cells, Reader, Rows
+from rotation.stores.walk import Walk
 
 
 class Listed(NamedTuple):

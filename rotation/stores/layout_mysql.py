@@ -13,7 +13,8 @@ from rotation.stores.layout import Column, Layout, Listed, Outside, any_of, firs
 from rotation.stores.mysql import MySQL
 from rotation.stores.mysql_grants import blind_spot
 from rotation.stores.place import Spot, free_column
-from rotation.stores.walk import Cells, KeyWalk, PlainWalk, Reader, Walk
+from rotation.stores.reader import Cells, Reader
+from rotation.stores.walk import KeyWalk, PlainWalk, Walk
 
 BYTES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json", "enum", "set"})

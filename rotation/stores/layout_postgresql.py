@@ -14,7 +14,8 @@ from rotation.stores.access import Access
 from rotation.stores.layout import Column, Layout, Listed, Outside, any_of
 from rotation.stores.place import Spot, table_clause
 from rotation.stores.postgresql_catalog import FAMILY, query
-from rotation.stores.walk import BlockWalk, Cells, CursorWalk, PlainWalk, Reader, Walk
+from rotation.stores.reader import Cells, Reader
+from rotation.stores.walk import BlockWalk, CursorWalk, PlainWalk, Walk
 
 OURS = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
 """No schema of the system's, and no other session's temporary table."""
@@ -46,8 +47,8 @@ LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
 WHERE t.typtype <> 'd' ORDER BY number"""
 """Each column with its type, of a domain the type below it, and the category of that: of an array its elements'."""
 
-DATABASES = """SELECT datname, has_database_privilege(oid, 'CONNECT') FROM pg_database
-WHERE datallowconn AND datname <> current_database() ORDER BY 1"""
+DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT') FROM pg_database
+WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""
 
 LEAVES = f"""{FAMILY} SELECT n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'),
 pg_relation_size(c.oid) / CAST(current_setting('block_size') AS int),
@@ -82,7 +83,7 @@ class PostgreSQLLayout(Layout):
         return [Outside(subject, words) for subject, words in connection.execute(sa.text(OUTSIDE))]
 
     def databases(self, connection: sa.Connection) -> tuple[list[str], list[str]]:
-        """All but this one, and the one that nobody may enter."""
+        """All but this one, and the template that nobody ever enters."""
         found = connection.execute(sa.text(DATABASES)).all()
         return [name for name, may in found if may], [name for name, may in found if not may]
 

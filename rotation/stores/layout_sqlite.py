@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -12,9 +13,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.inner_tokens import MARKS
 from rotation.stores.access import Access
-from rotation.stores.layout import Column, Layout, Listed, any_of
+from rotation.stores.layout import Column, Layout, Listed
 from rotation.stores.place import free_column
-from rotation.stores.walk import Cells, KeyWalk, PlainWalk, Reader, Walk
+from rotation.stores.reader import Cells, Reader
+from rotation.stores.walk import KeyWalk, PlainWalk, Walk
 
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
 """SQLite's own tables, which hold names and numbers. What sqlite_stat4 holds are pieces of cells."""
@@ -60,8 +62,9 @@ class SQLiteLayout(Layout):
     def is_marked(self, haystack: ColumnElement[Any], kind: Column, marks: Collection[bytes]) -> ColumnElement[bool]:
         """In its bytes, also behind a NUL."""
         del kind
-        held = sa.cast(haystack, sa.LargeBinary)
-        return any_of(sa.func.instr(held, sa.literal(mark, sa.LargeBinary)) > 0 for mark in marks)
+        sought = _table_of(tuple(marks))
+        held = sa.func.instr(sa.cast(haystack, sa.LargeBinary), sought.c.mark) > 0
+        return sa.exists(sa.select(sa.literal_column("1")).select_from(sought).where(held))
 
     def length(self, column: sa.ColumnClause[Any], haystack: ColumnElement[Any]) -> ColumnElement[int]:
         """Of its bytes: a text's letters are counted up to a NUL."""
@@ -85,3 +88,10 @@ class SQLiteLayout(Layout):
             return KeyWalk(reader, access.dialect, table, [free_column(name) for name in key], cells.columns)
         count = access.read(lambda connection: connection.scalar(sa.select(sa.func.count()).select_from(table)))
         return PlainWalk(reader, table, cells, chance=access.dialect.chance(), estimate=int(count or 0))
+
+
+@cache
+def _table_of(marks: tuple[bytes, ...]) -> sa.CTE:
+    """The marks once a statement: for each column of a wide table anew they would be too many parameters."""
+    column = sa.column("mark", sa.LargeBinary)
+    return sa.values(column, name="marks").data([(mark,) for mark in marks]).cte("marks")

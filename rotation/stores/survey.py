@@ -19,8 +19,9 @@ from rotation.stores.layout import Column, Layout, Listed, Outside
 from rotation.stores.layouts import layout_of
 from rotation.stores.link import Links
 from rotation.stores.place import table_clause
+from rotation.stores.reader import OneTransaction, Reader, Rows, ShortReads
 from rotation.stores.schema import base_type, find_place, find_unique, quietly
-from rotation.stores.walk import WINDOWS, OneTransaction, Reader, Rows, ShortReads, Walk
+from rotation.stores.walk import WINDOWS, Walk
 from rotation.targets import Target
 
 SAMPLE_SECONDS = 5.0

@@ -5,85 +5,24 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.stores.access import Access
 from rotation.stores.dialect import Dialect
 from rotation.stores.order import between, beyond, same_key
+from rotation.stores.reader import Cells, Reader, Rows
 from rotation.stores.spread import Window, spread
 from rotation.work.pace import Pace
 
 WINDOWS = 50
 WINDOW_ROWS = 200
 BATCH_ROWS = 2000
+STREAM_ROWS = 500
 
-Rows = Sequence[Sequence[Any]]
 Look = Callable[[], Rows]
 """Reads one window."""
-
-
-class Cells(NamedTuple):
-    """The cells of a row, as a statement asks for them."""
-
-    columns: Sequence[ColumnElement[Any]]
-    """Of each cell what holds a mark. A large one is LARGE, and has to be read by itself."""
-    whole: Sequence[ColumnElement[Any]]
-    """The same, with a large one as it is."""
-    has_large: ColumnElement[bool]
-
-
-class Reader(Protocol):
-    """Whom to ask for rows."""
-
-    def read(self, query: sa.Executable) -> Rows:
-        """All rows of *query*."""
-
-    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
-        """What *query* finds, *rows* at a time."""
-
-
-class ShortReads:
-    """Each read by itself, tried again where that may help: no writer waits, and rows may move between two reads."""
-
-    def __init__(self, access: Access) -> None:
-        self._access = access
-
-    def read(self, query: sa.Executable) -> Rows:
-        """All rows of *query*."""
-        return self._access.read(lambda connection: connection.execute(query).all())
-
-    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
-        """It is not tried again."""
-        return self._access.stream(query, rows)
-
-
-class OneTransaction:
-    """All reads in the transaction of *connection*. Raises DBAPIError."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
-        self._results: list[sa.CursorResult[Any]] = []
-
-    def close(self) -> None:
-        """Ends the transaction, and what was not read to its end."""
-        for result in self._results:
-            result.close()
-        with suppress(sa.exc.SQLAlchemyError):
-            self._connection.exec_driver_sql("ROLLBACK")
-
-    def read(self, query: sa.Executable) -> Rows:
-        """All rows of *query*."""
-        return self._connection.execute(query).all()
-
-    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
-        """Through a cursor of the server's."""
-        result = self._connection.execute(query, execution_options={"yield_per": rows})
-        self._results.append(result)
-        yield from result.partitions()
 
 
 class Walk(Protocol):
@@ -201,7 +140,7 @@ class CursorWalk(_ByPlace):
 
     def whole(self) -> Iterator[Rows]:
         """As the transaction sees them: a row that moves meanwhile is there once."""
-        yield from self._reader.stream(self._query, WINDOW_ROWS)
+        yield from self._reader.stream(self._query, STREAM_ROWS)
 
     def looks(self, count: int) -> list[Look] | None:
         """There is no place to begin at."""
@@ -223,7 +162,7 @@ class BlockWalk(_ByPlace):
 
     def whole(self) -> Iterator[Rows]:
         """A table that is small enough."""
-        yield from self._reader.stream(self._query, WINDOW_ROWS)
+        yield from self._reader.stream(self._query, STREAM_ROWS)
 
     def looks(self, count: int) -> list[Look] | None:
         """At even distances; where exactly, chance decides, and decides alike each time."""
@@ -273,7 +212,7 @@ class PlainWalk:
 
     def whole(self) -> Iterator[Rows]:
         """In two statements, since nothing tells where to go on: rows with a large cell one by one."""
-        yield from self._reader.stream(self._query.where(sa.not_(self._has_large)), WINDOW_ROWS)
+        yield from self._reader.stream(self._query.where(sa.not_(self._has_large)), STREAM_ROWS)
         yield from self._reader.stream(self._query.where(self._has_large), 1)
 
     def looks(self, count: int) -> list[Look] | None:

@@ -237,8 +237,20 @@ def test_every_value_of_sqlite_is_searched(whole: Database, discover: Discover, 
 def test_a_file_in_utf16_is_searched(whole: Database, discover: Discover) -> None:
     """The file's own encoding of texts is not that of the mark."""
     whole.execute("PRAGMA encoding = 'UTF-16le'", "CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT)")
-    whole.insert("creds", [{"id": 1, "token": make_token("one")}, {"id": 2, "token": f"{make_token('x')} " * 1000}])
+    cells = [make_token("one"), f"{make_token('x')} " * 1000, make_token("y").encode().hex()]
+    whole.insert("creds", [{"id": number, "token": cell} for number, cell in enumerate(cells)])
 
     found = columns(discover(whole, "--full").document)["creds.token"]
 
-    assert (found["tokens"], found["embedded"]) == (1, 1)
+    assert (found["tokens"], found["embedded"]) == (1, 2)
+
+
+@SQLITE
+def test_a_table_may_have_very_many_columns(whole: Database, discover: Discover) -> None:
+    """A statement of SQLite has at most 32,766 parameters, and a table 2,000 columns."""
+    names = [f"c{number}" for number in range(1_900)]
+    whole.execute(f"CREATE TABLE wide (id INTEGER PRIMARY KEY, {', '.join(f'{name} TEXT' for name in names)})")
+    whole.execute("INSERT INTO wide (id, c1899) VALUES (1, :token)", token=make_token("last"))
+
+    for options in ((), ("--full",)):
+        assert list(columns(discover(whole, *options).document)) == ["wide.c1899"]

@@ -39,6 +39,55 @@ def test_cells_are_told_apart(keyring: Keyring, old: Key, new: Key) -> None:
     assert found.under[old.id] >= 3 + 4
 
 
+def test_a_key_has_to_stay_for_what_may_need_it(keyring: Keyring, old: Key, new: Key) -> None:
+    """A token under it anywhere; one that no key opens only as a cell of its own, in the targets' own schemas."""
+    cells = {
+        "under it": make_token("x"),
+        "under another": make_token("x", "new"),
+        "unknown": make_token("x", "nobody"),
+        "inside text": f"see {make_token('x')}",
+        "inside a token": make_token(make_token("x"), "new"),
+        "unknown inside text": f"see {make_token('x', 'nobody')}",
+    }
+    found = {name: TokenColumn("a database", "creds", "token") for name in cells}
+    for name, cell in cells.items():
+        found[name].take([keyring], [cell])
+    near = {name for name, column in found.items() if column.may_need(old.id)}
+    for one in found.values():
+        one.elsewhere = True
+
+    assert near == {"under it", "unknown", "inside text", "inside a token"}
+    assert {name for name, column in found.items() if column.may_need(old.id)} == near - {"unknown"}
+    assert {name for name, column in found.items() if column.is_foreign} == {"unknown", "unknown inside text"}
+
+
+REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
+    "proposed": ({}, ["rotate.py discover prints the entry"]),
+    "named": ({"named": True}, ["rotate.py run"]),
+    "without a key": ({"hint": "table creds has no primary key; name"}, ["give the table a primary key"]),
+    "of another type": ({"hint": "the column's type is JSON"}, ["let the application keep these tokens where"]),
+    "inside text": ({"tokens": 0, "embedded": 1}, ["no target rotates tokens inside other text"]),
+    "in the past": ({"has_history": True, "named": True}, ["rotate.py run", "DELETE HISTORY FROM creds"]),
+}
+
+
+@pytest.mark.parametrize(("given", "begins"), REMEDIES.values(), ids=REMEDIES.keys())
+def test_each_column_has_a_way_out(given: dict[str, object], begins: list[str]) -> None:
+    """Whatever keeps a key, its remedy leads out of it."""
+    remedies = TokenColumn(**{"database": "a", "table": "creds", "column": "token", "tokens": 1, **given}).remedies  # type: ignore[arg-type]
+
+    assert len(remedies) == len(begins)
+    assert all(words.startswith(begin) for words, begin in zip(remedies, begins, strict=True))
+
+
+def test_a_database_that_no_url_names_has_none_in_its_entry() -> None:
+    """The entry leaves the url open, and says of which database it is."""
+    text = entries([TokenColumn("PostgreSQL database other", "creds", "token", tokens=1)])
+
+    assert msgspec.toml.decode(text)["target"][0]["url"] == "$DATABASE_URL"
+    assert "of the PostgreSQL database other" in text
+
+
 @given(st.text(min_size=1), st.lists(st.text(min_size=1), min_size=1, max_size=3, unique=True))
 def test_an_entry_is_toml_whatever_the_names(table: str, key: list[str]) -> None:
     """What is printed parses to what was meant."""

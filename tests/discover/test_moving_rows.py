@@ -40,7 +40,7 @@ def test_no_row_that_moves_is_missed(database: Database, keyring: Keyring) -> No
             for _ in range(LOOKS)
         ]
 
-    assert sum(moved) > ROWS / 10, "the services wrote meanwhile"
+    assert all(moved), "the services wrote meanwhile"
     assert [[(one.label, one.tokens, one.rows) for one in look.columns] for look in looks] == [
         [("creds.token", ROWS, ROWS)]
     ] * LOOKS

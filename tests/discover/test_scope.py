@@ -55,6 +55,7 @@ def test_other_databases_of_the_server_are_entered(
     whole.make_creds([None])
     with neighbour(whole, tmp_path) as other:
         ran, sampled = discover(whole, "--full"), discover(whole)
+        shown = discover(whole, "--full", as_json=False)
         left_out = next(words for subject, words in remarks(sampled.document).items() if name_of(other) in subject)
 
     (found,) = (column for column in ran.document["columns"] if name_of(other) in column["database"])
@@ -62,6 +63,7 @@ def test_other_databases_of_the_server_are_entered(
     assert (
         f'url = "$DATABASE_URL"  # a variable that holds the url of the {found["database"]}' in ran.document["targets"]
     )
+    assert "creds.token in PostgreSQL database" in shown.out
     assert sampled.document["columns"] == []
     assert "only a look at every row of all schemas enters them" in left_out
 
@@ -72,8 +74,12 @@ def test_a_database_that_may_not_be_entered_is_named(whole: Database, discover: 
     whole.make_creds([None])
     with neighbour(whole, tmp_path, may_enter=False) as other:
         ran, shown = discover(whole, "--full"), discover(whole, "--full", as_json=False)
+        whole.execute(f"ALTER DATABASE {name_of(other)} ALLOW_CONNECTIONS false")
+        closed = discover(whole, "--full")
+        whole.execute(f"ALTER DATABASE {name_of(other)} ALLOW_CONNECTIONS true")
 
-    assert ran.code == 0
+    assert (ran.code, closed.code) == (0, 0)
+    assert any(name_of(other) in subject for subject in remarks(closed.document))
     (subject,) = (subject for subject in remarks(ran.document) if name_of(other) in subject)
     assert "may not connect" in remarks(ran.document)[subject]
     assert "Beyond this look: " in shown.out
@@ -101,14 +107,24 @@ def test_two_urls_of_one_server_look_at_each_table_once(
 ) -> None:
     """A column that one url's target names is not unnamed because another url leads to it, too."""
     whole.make_creds(make_tokens(2))
+    whole.execute("CREATE TABLE more (id INTEGER PRIMARY KEY, token TEXT)")
+    whole.insert("more", [{"id": 1, "token": make_token("x")}])
     with neighbour(whole, tmp_path) as other:
         other.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name_of(whole)}")
-        by_name = sa.make_url(whole.url).set(host="localhost", database=name_of(other))
-        urls = [whole.url, by_name.render_as_string(hide_password=False)]
-        targets = [Target(url, "creds", "token", "creds") for url in urls]
+        other.execute("CREATE TABLE private (token TEXT)", f"REVOKE ALL ON private FROM {name_of(whole)}")
+        local = sa.make_url(whole.url).set(host="localhost")
+        targets = [
+            Target(url, table, "token", table)
+            for url, table in (
+                (whole.url, "creds"),
+                (local.render_as_string(hide_password=False), "more"),
+                (local.set(database=name_of(other)).render_as_string(hide_password=False), "creds"),
+            )
+        ]
         found = look(places_of(targets), targets, keyring, survey, full=True, schemas=None)
 
-    assert sorted((column.named, column.tokens) for column in found.columns) == [(True, 1), (True, 2)]
+    assert sorted((column.named, column.tokens) for column in found.columns) == [(True, 1), (True, 1), (True, 2)]
+    assert [remark.subject for remark in found.unseen] == ["private"], "a url names its database"
 
 
 @SERVERS
