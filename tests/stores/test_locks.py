@@ -68,15 +68,17 @@ def test_one_connection_serves_readers_and_writers(database: Database) -> None:
     """A reader cannot write, before and after a writer and one in a hurry, and each waits for locks as it should."""
     database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY)")
     dialect, url = _open_url(database.url, "creds")
-    link, waits = Link(dialect, url), []
+    link, waits, wrote = Link(dialect, url), [], []
     wait = {"postgresql": "SHOW lock_timeout", "mariadb": "SELECT @@lock_wait_timeout"}.get(database.kind, "SELECT 1")
 
     for number, mode in enumerate([Mode.READ, Mode.WRITE, Mode.HURRIED, Mode.READ, Mode.WRITE]):
         with suppress(sa.exc.DBAPIError), link.transaction(mode) as connection:
             waits.append(connection.scalar(sa.text(wait)))
             connection.execute(sa.text(f"INSERT INTO creds VALUES ({number})"))
+            wrote.append(mode)
     link.rest()
 
+    assert wrote == [Mode.WRITE, Mode.HURRIED, Mode.WRITE]
     assert [row for (row,) in database.rows("SELECT id FROM creds ORDER BY id")] == [1, 2, 4]
     usual, hurried = {"postgresql": ("1s", "1ms"), "mariadb": (1, 0)}.get(database.kind, (1, 1))
     assert waits == [usual, usual, hurried, usual, usual]

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
-from rotation.stores.dialect import Fault
+from rotation.stores.dialect import Dialect
+from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
 from tests.conftest import Cli, Ran
 from tests.databases import Database, mariadb_server, open_database, postgres_server
@@ -232,10 +232,44 @@ def test_a_condition_that_is_none_is_refused(database: Database, cli: Cli, where
     assert secrets_of(database.column().values(), "old") == secret_names(2)
 
 
-@pytest.mark.parametrize(("query", "seconds"), [("", "10"), ("?connect_timeout=60", "60")])
-def test_a_silent_server_is_waited_for_as_long_as_the_url_says(query: str, seconds: str) -> None:
-    """Ten seconds without a word of it; and such a server is tried again, since a failover may be under way."""
-    dialect = PostgreSQL()
+@pytest.mark.parametrize("dialect", [PostgreSQL(), MySQL()], ids=["postgresql", "mariadb"])
+def test_a_silent_server_is_waited_for_as_long_as_the_url_says(dialect: Dialect) -> None:
+    """Without a word of it, for as long as every server is."""
+    plain = dialect.prepare_url(sa.make_url("postgresql://db-1/app"))
+    patient = dialect.prepare_url(sa.make_url("postgresql://db-1/app?connect_timeout=60"))
 
-    assert dialect.prepare_url(sa.make_url(f"postgresql://db-1/app{query}")).query["connect_timeout"] == seconds
-    assert dialect.fault(psycopg.errors.ConnectionTimeout()) is Fault.PASSING
+    assert float(dialect.in_time(plain, 7)["connect_timeout"]) == 7
+    assert "connect_timeout" not in dialect.in_time(patient, 7)
+    assert patient.query["connect_timeout"] == "60"
+
+
+FAULTS = {
+    "password": ("user or password is wrong", 1),
+    "database": ("there is no such database", 1),
+    "port": ("nothing listens at this port", 6),
+    "host": ("no server of this name is known", 1),
+}
+"""What is wrong with a url, what is said of it, and how often it is tried."""
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_of_a_url_has_its_message(
+    cli: Cli, scheme: str, fault: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """C05: what is refused is tried once, since a password that is tried again and again locks an account."""
+    monkeypatch.setattr("rotation.world.World.wait", lambda self, seconds: None)
+    url = sa.make_url(postgres_server() if scheme == "postgresql" else mariadb_server())
+    wrong = {
+        "password": url.set(username="no_such_user", password=PASSWORD),
+        "database": url.set(database="no_such_db"),
+        "port": url.set(port=1, password=PASSWORD),
+        "host": url.set(host="nosuch.invalid", password=PASSWORD),
+    }[fault]
+    words, tries = FAULTS[fault]
+
+    ran = cli("run", "--url", wrong.render_as_string(hide_password=False), "--table", "creds", "--column", "token")
+
+    assert (ran.code, words in ran.err) == (3, True), ran.err
+    assert "".join(capfd.readouterr()).count("rotation.retry") == tries - 1
+    assert not shows_password(ran)
