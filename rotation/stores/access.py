@@ -18,6 +18,7 @@ from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
 from rotation.stores.sqlite import SQLite
 from rotation.targets import Target
+from rotation.wording import install
 
 ATTEMPTS = 6
 
@@ -204,7 +205,7 @@ class Access:
         try:
             self.dialect.try_options(*self._reader().dialect.create_connect_args(self._url))
         except ImportError:
-            fault = f"the driver is not installed: pip install 'keyring-core[rotate,{self.dialect.extra}]'"
+            fault = f"the driver is not installed; {install(self.dialect.extra)}"
         except Exception:
             fault = "the driver does not take the url; look at its port and options"
         if fault:
