@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from keyring_core import Keyring, KeyState
 from rotation import fleet
 from rotation.fleet import TABLE_PREFIX, announce, include_object
-from rotation.ledger import InstanceRecord, Ledger
+from rotation.ledger import InstanceRecord, Ledger, LedgerError
 from rotation.ledger.schema import TABLE_NAMES
 from tests.conftest import Cli
 from tests.databases import Database, mariadb_server
@@ -165,6 +165,17 @@ def test_a_service_announces_with_the_privileges_that_the_document_names(served:
 
     with Ledger.open(served.url) as ledger:
         assert {one.instance for one in ledger.instances(timedelta(hours=1))} == {"web-1", "web-2"}
+
+
+def test_a_missing_privilege_leads_to_the_document(served: Database) -> None:
+    """What a service may not do in the ledger is no matter of a target's table, of which the usual words are."""
+    Ledger.open(served.url).close()
+    with (
+        role(served, "A service that announces") as url,
+        Ledger.open(url) as ledger,
+        pytest.raises(LedgerError, match=r"has not the privileges on it that docs/ledger\.md names"),
+    ):
+        ledger.keys()
 
 
 def test_a_service_without_them_is_told_which(served: Database) -> None:
