@@ -6,6 +6,8 @@ import signal
 import sys
 from typing import NoReturn
 
+from rotation.wording import install
+
 
 def start() -> NoReturn:
     """Runs the command line, or says which extra it needs."""
@@ -14,7 +16,7 @@ def start() -> NoReturn:
     try:
         from rotation.cli import entry  # noqa: PLC0415 - services install this package without the extra
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"Error: {error.name} is missing; pip install 'keyring-core[rotate]'\n")
+        sys.stderr.write(f"Error: {error.name} is missing; {install()}\n")
         sys.exit(2)
     entry()
 

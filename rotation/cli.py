@@ -18,6 +18,7 @@ from keyring_core.redaction import configure_logging
 from rotation.commands.check import check
 from rotation.commands.discover import discover
 from rotation.commands.keys import keys
+from rotation.commands.ledger import ledger
 from rotation.commands.report import report
 from rotation.commands.rotate import demo, run, status
 from rotation.errors import StoppedError, StoreError, UsageError
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for _command in (demo, status, run, check, discover, report, keys):
+for _command in (demo, status, run, check, discover, report, keys, ledger):
     cli.add_command(_command)
 
 

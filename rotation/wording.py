@@ -13,6 +13,12 @@ def be(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
+def install(*extras: str | None) -> str:
+    """How to install the *extras* beside `rotate`: from the checkout, since an index may have others under our name."""
+    named = ",".join(["rotate", *filter(None, extras)])
+    return f"in a checkout of this project: pip install '.[{named}]'"
+
+
 def retire_command(key_id: str) -> str:
     """What to type to take a previous key out. It names an archive, since the key may stand nowhere else then."""
     return f"rotate.py keys retire {key_id} --archive FILE"

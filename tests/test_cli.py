@@ -379,7 +379,7 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> N
     )
 
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "Error: click is missing; pip install 'keyring-core[rotate]'\n"
+    assert ran.stderr == "Error: click is missing; in a checkout of this project: pip install '.[rotate]'\n"
 
 
 def test_help_imports_no_database_library() -> None:

@@ -45,9 +45,10 @@ def test_every_command_and_option_is_explained() -> None:
     """Every command and option of rotate.py stands in the README."""
     from rotation.cli import cli
 
-    for name, command in [*cli.commands.items(), *((f"keys {n}", c) for n, c in cli.commands["keys"].commands.items())]:
-        if name == "keys":
-            continue
+    groups = {name: group.commands for name, group in cli.commands.items() if hasattr(group, "commands")}
+    commands = {name: command for name, command in cli.commands.items() if name not in groups}
+    commands |= {f"{group} {name}": command for group, them in groups.items() for name, command in them.items()}
+    for name, command in commands.items():
         assert f"`rotate.py {name}`" in README, name
         for option in (opt for parameter in command.params for opt in parameter.opts if opt.startswith("-")):
             assert f"`{option}" in README, option
@@ -203,6 +204,16 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
         assert target.exists(), link
         assert not heading or heading in _anchors(target.read_text()), link
+
+
+def test_no_hint_names_a_package_of_an_index() -> None:
+    """What an index has under this name is not this project: each `pip install` of it names a checkout."""
+    folders = ("keyring_core", "rotation", "scripts", "deploy", "docs")
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
+    files = [path for path in found if path.suffix != ".pyc"]
+    named = re.compile(r"""(pip|uv|pipx) (install|add) [^\n]*keyring[-_]|keyring[-_]core\[""")
+
+    assert [path.name for path in [*files, *PAGES] if named.search(path.read_text(errors="replace"))] == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from freezegun import freeze_time
+from sqlalchemy.ext.asyncio import create_async_engine
 from structlog.testing import capture_logs
 
 from keyring_core import Keyring
@@ -29,6 +30,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fleet._last.clear()
+    fleet._told.clear()
     monkeypatch.setenv("ROTATION_SERVICE", "billing")
     monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
     yield
@@ -66,6 +68,33 @@ def test_a_ledger_s_url_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
     assert announce(keyring=ring, instance="web-1")
     assert [told.instance for told in instances(url)] == ["web-1"]
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg_async://postgres@127.0.0.1/postgres", "postgresql+psycopg://u@h/d"]
+)
+def test_an_asynchronous_engine_gets_an_answer(ring: Keyring, url: str) -> None:
+    """It is not asked; the log says what to give in its place, and nothing is raised."""
+    engine = create_async_engine(url)
+    with capture_logs() as logs:
+        assert not announce(engine, keyring=ring)  # type: ignore[arg-type]
+
+    assert "the engine is asynchronous: give a synchronous one" in logs[0]["reason"]
+    assert "asyncio.to_thread" in logs[0]["reason"]
+
+
+def test_both_sides_name_the_ledger_alike(database: Database, ring: Keyring) -> None:
+    """Once in the log of the service, in the words of `keys promote`; a password is in neither."""
+    engine = sa.create_engine(database.url)
+    with capture_logs() as logs, freeze_time("2026-01-03 12:00:00") as clock:
+        assert announce(engine, keyring=ring, instance="web-1")
+        clock.tick(120)
+        assert announce(engine, keyring=ring, instance="web-1")
+    engine.dispose()
+
+    [told] = logs
+    with Ledger.open(database.url) as ledger:
+        assert (told["event"], told["ledger"]) == ("rotation.announced", ledger.name)
 
 
 def test_it_writes_once_a_minute(tmp_path: Path, ring: Keyring) -> None:
@@ -118,7 +147,7 @@ def test_a_service_without_the_extra_is_told_of_it(ring: Keyring, monkeypatch: p
     with capture_logs() as logs:
         assert not announce(keyring=ring)
 
-    assert "pip install 'keyring-core[rotate]'" in logs[0]["reason"]
+    assert "in a checkout of this project: pip install '.[rotate]'" in logs[0]["reason"]
 
 
 def test_a_fork_is_an_instance_of_its_own() -> None:

@@ -61,7 +61,8 @@ class Ledger(KeyPages, WorkPages):
     def __init__(self, access: LedgerAccess, now: Callable[[], datetime] = utc_now) -> None:
         """Makes or migrates the tables. Raises LedgerError, NewerLedgerError."""
         self._access, self._now = access, now
-        access.migrate()
+        self.made = access.migrate()
+        """Whether its tables were made, or brought to our version, just now."""
 
     @property
     def name(self) -> str:

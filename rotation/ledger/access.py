@@ -14,19 +14,31 @@ import tenacity
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
+from keyring_core.key_files import irregularity
 from rotation.errors import StoreError, UsageError
+from rotation.ledger.owner import UNWRITABLE, unwritable
 from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.stores.access import DIALECTS
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.link import Link
 from rotation.stores.silence import NoAnswerError
+from rotation.wording import install
 
 ATTEMPTS = 6
+UNMADE = (
+    "its tables are not there and could not be made; `keyring-rotate ledger init` makes them, as a user who may, and "
+    "with --sql prints the statements"
+)
 T = TypeVar("T")
 
 
 class LedgerError(StoreError):
     """The ledger cannot be read or written. No data hangs on it: what is lost is dates."""
+
+    def __init__(self, message: str = "", reason: str = "") -> None:
+        """*reason*: the fault alone, without the ledger's name."""
+        super().__init__(message)
+        self.reason = reason or message
 
 
 class NewerLedgerError(LedgerError):
@@ -52,13 +64,19 @@ class Engine:
 class LedgerAccess:
     """Transactions on the ledger. No error of a driver leaves it."""
 
-    def __init__(self, link: Link | Engine, name: str, dialect: Dialect | None, attempts: int) -> None:
+    def __init__(
+        self, link: Link | Engine, name: str, dialect: Dialect | None, attempts: int, *, path: Path | None = None
+    ) -> None:
+        """*path*: the ledger's file, if it is one."""
         self._link, self.name = link, name
-        self._dialect, self._attempts = dialect, attempts
+        self._dialect, self._attempts, self._path = dialect, attempts, path
 
-    def migrate(self) -> None:
-        """Makes the tables, or brings them to our version. A ledger that has it may be read-only."""
-        found = self.read(read_version)
+    def migrate(self) -> bool:
+        """Makes the tables, or brings them to our version; whether there was anything to do.
+
+        A ledger that has it may be read-only.
+        """
+        begun = found = self.read(read_version)
         for _ in range(ATTEMPTS):
             if found > VERSION:
                 raise NewerLedgerError(
@@ -66,13 +84,13 @@ class LedgerAccess:
                     "by a newer one. Install that version here, or name another ledger in ROTATION_LEDGER_URL."
                 )
             if found == VERSION:
-                return
+                return begun != VERSION
             failure = self._try_migrating(found)
             # Another process may have done it in this moment; then the next look finds it done.
             found = self.read(read_version)
             if failure and found != VERSION:
                 time.sleep(0.1)
-        raise failure or LedgerError(f"{self.name}: its tables could not be made")
+        raise self.fault(f"{UNMADE} ({failure.reason if failure else 'somebody else is at it'})")
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """What *act* returns. Raises LedgerError."""
@@ -91,7 +109,7 @@ class LedgerAccess:
 
     def fault(self, words: str) -> LedgerError:
         """An error with the ledger's name."""
-        return LedgerError(f"{self.name}: {words}. It holds dates only; no token depends on it.")
+        return LedgerError(f"{self.name}: {words}. It holds dates only; no token depends on it.", words)
 
     def _try_migrating(self, found: int) -> LedgerError | None:
         try:
@@ -122,7 +140,7 @@ class LedgerAccess:
         except SQLAlchemyError as error:
             failure = self.fault(f"the database does not do as asked ({type(error).__name__})")
         except ImportError:
-            failure = self.fault("the driver of this database is not installed")
+            failure = self.fault(_driverless(self._dialect))
         except (ValueError, KeyError, TypeError):
             # A time that is no time, a document that is no JSON: somebody has been at the rows.
             failure = self.fault("a row in it is corrupt; move the ledger away, and a new one is made")
@@ -140,6 +158,10 @@ class LedgerAccess:
     def _failure(self, error: DBAPIError) -> LedgerError:
         cause = error.orig or error
         words = self._dialect.words(cause) if self._dialect else None
+        if self._dialect and self._dialect.code(cause) in self._dialect.denials:
+            words = "this user has not the privileges on it that docs/ledger.md names"
+        elif self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE:
+            words = unwritable(self._path) or words
         return self.fault(words or f"the database failed ({type(cause).__name__})")
 
 
@@ -155,15 +177,14 @@ def open_url(
     """
     fault = None
     try:
-        url = sa.make_url(text)
+        url, path = sa.make_url(text), None
         dialect = _dialect(url.get_backend_name())
         if isinstance(dialect, DIALECTS["sqlite"]):  # type: ignore[arg-type]
-            url, name = _sqlite(url)
-        elif dialect:
-            url = dialect.prepare_url(url)
-            name = f"ledger in {dialect.describe(url)}"
+            path = _path(url)
+            url, name = _sqlite(url, path), _file_name(path)
         else:
-            name = f"ledger in a database of {url.get_backend_name()}"
+            url = dialect.prepare_url(url) if dialect else url
+            name = _name(dialect, url)
         link = (
             Link(dialect, url, wait=wait, seconds=seconds)
             if dialect
@@ -173,15 +194,19 @@ def open_url(
         # SQLAlchemy's own message shows the text, password and all.
         fault = str(error) if isinstance(error, UsageError) else "not of the form dialect://user:...@host/database"
     except ImportError:
-        fault = "the driver of this database is not installed"
+        fault = _driverless(_dialect(url.get_backend_name()))
     if fault:
         raise UsageError(f"ROTATION_LEDGER_URL: {fault}")
-    return LedgerAccess(link, name, dialect, attempts)
+    return LedgerAccess(link, name, dialect, attempts, path=path)
 
 
 def over_engine(engine: sa.Engine, attempts: int) -> LedgerAccess:
     """The ledger in the database of a service's own *engine*."""
-    return LedgerAccess(Engine(engine), "ledger in the engine's database", _dialect(engine.dialect.name), attempts)
+    dialect = _dialect(engine.dialect.name)
+    if isinstance(dialect, DIALECTS["sqlite"]):  # type: ignore[arg-type]
+        path = Path(engine.url.database or ":memory:")
+        return LedgerAccess(Engine(engine), _file_name(path), dialect, attempts, path=path)
+    return LedgerAccess(Engine(engine), _name(dialect, engine.url), dialect, attempts)
 
 
 def _dialect(name: str) -> Dialect | None:
@@ -189,13 +214,38 @@ def _dialect(name: str) -> Dialect | None:
     return make() if make else None
 
 
-def _sqlite(url: URL) -> tuple[URL, str]:
+def _name(dialect: Dialect | None, url: URL) -> str:
+    return f"ledger in {dialect.describe(url) if dialect else f'a database of {url.get_backend_name()}'}"
+
+
+def _file_name(path: Path) -> str:
+    return f"ledger {path}"
+
+
+def _driverless(dialect: Dialect | None) -> str:
+    return f"the driver of this database is not installed; {install(dialect.extra if dialect else None)}"
+
+
+def _path(url: URL) -> Path:
+    """The file that an SQLite url names. Raises UsageError for what can be none."""
     path = Path((url.database or "").removeprefix("file:"))
     if not path.name or path.name == ":memory:":
         raise UsageError("an SQLite url names a file: sqlite:///relative.db or sqlite:////absolute.db")
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent} for the ledger")
+    fault = None
+    try:
+        if not path.parent.is_dir():
+            fault = f"there is no folder {path.parent} for the ledger"
+        elif path.exists() and not path.is_dir() and (words := irregularity(path.stat())):
+            # SQLite itself refuses a directory; it would make a journal beside a device.
+            fault = f"{path}: {words}"
+    except OSError as error:
+        fault = f"{error.filename}: {error.strerror}"
+    if fault:
+        raise UsageError(fault)
+    return path
+
+
+def _sqlite(url: URL, path: Path) -> URL:
     # As a target's url: of what follows a `?`, only `mode=ro` counts.
     mode = "ro" if url.query.get("mode") == "ro" else "rwc"
-    made = URL.create("sqlite+pysqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
-    return made, f"ledger {path}"
+    return URL.create("sqlite+pysqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})

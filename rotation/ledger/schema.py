@@ -134,6 +134,21 @@ VERSION = 2
 """What this program writes."""
 
 
+TABLE_NAMES = tuple(metadata.tables)
+"""All tables of a ledger; each name begins with `keyring_ledger_`."""
+
+
+def ddl(dialect: sa.Dialect) -> list[str]:
+    """The statements that make a ledger of our version in a database of that dialect."""
+    tables = metadata.sorted_tables
+    indexes = sorted((index for table in tables for index in table.indexes), key=lambda index: str(index.name))
+    made: list[sa.Compiled] = [sa.schema.CreateTable(table).compile(dialect=dialect) for table in tables]
+    made += [sa.schema.CreateIndex(index).compile(dialect=dialect) for index in indexes]
+    version = schema.insert().values(id=1, version=VERSION)
+    made.append(version.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    return [str(statement).strip() for statement in made]
+
+
 def read_version(connection: sa.Connection) -> int:
     """The version of the ledger that is there; 0 where none is."""
     if not sa.inspect(connection).has_table(schema.name):

@@ -21,6 +21,7 @@ from rotation.stores.postgresql import PostgreSQL
 from rotation.stores.silence import NoAnswerError
 from rotation.stores.sqlite import SQLite
 from rotation.targets import Target
+from rotation.wording import install
 from rotation.work.stopping import STOPPED
 
 ATTEMPTS = 6
@@ -76,7 +77,7 @@ class Access:
             self._link = links.to(self.dialect, self._url)
             self.dialect.try_options(*self._link.arguments())
         except ImportError:
-            fault = f"the driver is not installed: pip install 'keyring-core[rotate,{self.dialect.extra}]'"
+            fault = f"the driver is not installed; {install(self.dialect.extra)}"
         except Exception:
             # A driver's complaint of the url's query part is a TypeError, an AttributeError, or anything else.
             fault = "the driver does not take the url; look at its port and options"

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from rotation.errors import UsageError, WorkerError
+from rotation.wording import install
 
 WORTH_ROWS = 100_000
 """Processes take half a second to start; in that time one alone does so many rows."""
@@ -61,7 +62,7 @@ def _dask(address: str) -> Iterator[Staffing]:
         # It has no types.
         distributed: Any = importlib.import_module("distributed")
     except ImportError:
-        fault = "--dask needs another package: pip install 'keyring-core[rotate,dask]'"
+        fault = f"--dask needs another package; {install('dask')}"
     # Without certificates a client is half made, and waits for itself when Python ends.
     if not fault and address.startswith("tls://") and not _has_certificates(distributed):
         fault = (

@@ -1,0 +1,48 @@
+"""Who may write a ledger's file, in words for the one who may not."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import sqlite3
+import stat
+from pathlib import Path
+
+from keyring_core.config import LEDGER_URL
+
+UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
+"""The codes of SQLite's errors that owner or mode may explain."""
+
+
+def unwritable(path: Path) -> str | None:
+    """Why this process cannot write the SQLite file at *path*: whose it is, its mode, and what helps; None if it can.
+
+    Its folder counts as well: SQLite makes a journal there.
+    """
+    for place in (path, path.parent):
+        try:
+            status = place.stat()
+            if os.statvfs(place).f_flag & os.ST_RDONLY:
+                return None
+        except OSError:
+            continue
+        if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            owner, me = _name(status.st_uid), _name(os.geteuid())
+            if place == path:
+                following = f"once as root: chown {shlex.quote(me)} {shlex.quote(str(place))}"
+            else:
+                following = f"name a ledger in a folder of {me}'s own in {LEDGER_URL}"
+            mode = stat.filemode(status.st_mode)
+            return (
+                f"{place} belongs to {owner} ({mode}), and this user, {me}, cannot write it; "
+                f"run this as {owner}, or {following}"
+            )
+    return None
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
