@@ -145,14 +145,14 @@ class Redactor:
         spans = self._known(squeezed)
         if spans:
             spans = unsqueeze(spans, folded)
-        found = find_shapes(flat, low, folded, spans)
+        found = find_shapes(flat, low, folded, gist, spans)
         found += find_pairs(flat, low, gist, self._names)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is no part of the word behind it; and without colours words stand apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             folded = plain.encode("latin-1").lower()
             low = folded.decode("latin-1")
-            found += find_shapes(plain, low, folded, spans)
+            found += find_shapes(plain, low, folded, gist, spans)
             found += find_pairs(plain, low, gist, self._names)
         if spells_bytes(low, gist) and depth < _MOST_READINGS:
             for reading in readings(flat, low):
