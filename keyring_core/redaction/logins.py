@@ -9,8 +9,10 @@ from keyring_core.redaction.patterns import ANY_CASE, compiled
 from keyring_core.redaction.spans import Span
 
 _LONGEST = 320
+_ENDS_WORDS = r"\s\"'`<>()\[\]{},;|\\"
+_LAST_PART = rf"[^{_ENDS_WORDS}]+"
 # What stands before the last word of a text.
-_BEFORE = r"(?:[\s\S]*[\s\"'`<>()\[\]{},;|\\])?"
+_BEFORE = rf"(?:[\s\S]*[{_ENDS_WORDS}])?"
 _LOGIN = r"(?:[\w.-]{1,64}=)?(?P<user>[A-Za-z_][\w.+-]{0,63}):(?P<hide>[^/]+)"
 # A name or an address. What follows in "tag@sha256:5f0c" and "package@v1.2" is none.
 _HOST = r"@(?!v?\d+(?:\.\d+){0,2}(?![\w.])|sha\d+:)[a-z0-9\[]"
@@ -29,7 +31,12 @@ def find_logins(text: str) -> Iterator[Span]:
     at = text.find("@")
     while at >= 0:
         start = max(0, at - _LONGEST)
-        if text.find(":", start, at) >= 0 and compiled(_HOST, ANY_CASE).match(text, at):
+        colon = text.rfind(":", start, at)
+        if (
+            colon >= 0
+            and compiled(_LAST_PART).fullmatch(text, colon + 1, at)
+            and compiled(_HOST, ANY_CASE).match(text, at)
+        ):
             before = compiled(_BEFORE).match(text, start, at)
             found = compiled(_LOGIN).fullmatch(text, before.end() if before else start, at)
             if found is not None and _is_password(found["hide"], found["user"]):

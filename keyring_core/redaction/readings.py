@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from keyring_core.redaction.patterns import ANY_CASE, compiled
-from keyring_core.redaction.spans import Span
 
 _PERCENT = r"%[0-9a-f]{2}"
 _ESCAPED = r"(?:0x|\\x)([0-9a-f]{1,2})(?![0-9a-f])"
 # An offset and up to sixteen bytes: what hexdump -C, xxd, od -t x1 and their likes in Python print. In JSON, the
 # letter of an escaped newline stands right before it.
 _DUMPED = r"(?:(?<![0-9a-z])|(?<=\\[nrt]))[0-9a-f]{4,16}:?[ ]{1,3}(?P<bytes>(?:[0-9a-f]{2}[ ]{0,2}){1,16})"
+_FIRST_LINE = r"0000[0-9a-f]{0,12}:?[ ]{1,3}[0-9a-f]{2}[0-9a-f ]"
 _DUMPED_BYTE = r"[0-9a-f]{2}"
-_LONGEST_OFFSET = 16
 # A value of several bytes does not go on behind it.
 _NEXT_FIELD = r"[\"']\s?:|="
 # Fewer bytes than this can stand in ordinary text, and make no value.
@@ -34,10 +33,10 @@ class _Byte(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """The bytes that a text spells, or their digits. *original* says where in the text a span of them stands."""
+    """The bytes that a text spells. *place* says where in the text those from *start* to *end* stand."""
 
     data: bytes
-    original: Callable[[Span], Span]
+    place: Callable[[int, int], tuple[int, int]]
 
 
 def spells_bytes(low: str, gist: str) -> bool:
@@ -51,21 +50,20 @@ def readings(flat: str, low: str) -> Iterator[Reading]:
         yield from _percent(flat)
     if "0x" in low or "\\x" in low:
         yield from _listed(low, (_Byte(*found.span(), found[1]) for found in compiled(_ESCAPED).finditer(low)))
-    offset = low.find("0000")
-    if offset >= 0:
-        places = list(_dumped(low, max(0, offset - _LONGEST_OFFSET)))
+    if "0000" in low and compiled(_FIRST_LINE).search(low):
+        places = list(_dumped(low))
         yield from _listed(low, places)
         yield from _listed(low, _swapped(places))
 
 
 def _percent(flat: str) -> Iterator[Reading]:
     """*flat* without percent-encoding. A plus stands for a blank, as in forms."""
-    from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - loaded on first use: importing this package has to stay cheap
-
     # Where each escape's character stands once those before it are one character instead of three.
     places = [found.start() - 2 * number for number, found in enumerate(compiled(_PERCENT, ANY_CASE).finditer(flat))]
     if places:
-        yield from _readings_of(
+        from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - loaded on first use: importing this package has to stay cheap
+
+        yield Reading(
             unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")),
             lambda start, end: (start + 2 * bisect_left(places, start), end + 2 * bisect_left(places, end)),
         )
@@ -80,27 +78,16 @@ def _listed(low: str, places: Iterable[_Byte]) -> Iterator[Reading]:
         fields[-1].append(byte)
     for field in fields:
         if len(field) >= _FEWEST:
-            yield from _readings_of(bytes(int(byte.digits, 16) for byte in field), _place_among(field))
+            yield Reading(bytes(int(byte.digits, 16) for byte in field), _place_among(field))
 
 
 def _place_among(field: list[_Byte]) -> Callable[[int, int], tuple[int, int]]:
     return lambda start, end: (field[start].start, field[end - 1].end)
 
 
-def _readings_of(data: bytes, place: Callable[[int, int], tuple[int, int]]) -> Iterator[Reading]:
-    """*data* as text, and as digits, since a value's bytes may be no text. *place* says where its bytes stand."""
-
-    def original(span: Span) -> Span:
-        start, end = place(span.start, span.end)
-        return span._replace(start=start, end=end)
-
-    yield Reading(data, original)
-    yield Reading(data.hex().encode(), lambda span: original(Span(span.start // 2, (span.end + 1) // 2, *span[2:])))
-
-
-def _dumped(low: str, start: int) -> Iterator[_Byte]:
+def _dumped(low: str) -> Iterator[_Byte]:
     """The bytes of hex dumps in *low*. Each ends with its line, whose last column shows them as text."""
-    for line in compiled(_DUMPED).finditer(low, start):
+    for line in compiled(_DUMPED).finditer(low):
         found = list(compiled(_DUMPED_BYTE).finditer(low, *line.span("bytes")))
         column = compiled(_text_column(len(found))).match(low, found[-1].end())
         end = found[-1].end() if column is None else column.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
@@ -15,7 +15,7 @@ from keyring_core.redaction.forms import trimmed
 from keyring_core.redaction.grams import GramMatcher
 from keyring_core.redaction.names import Names
 from keyring_core.redaction.pairs import find_pairs
-from keyring_core.redaction.readings import readings, spells_bytes
+from keyring_core.redaction.readings import Reading, readings, spells_bytes
 from keyring_core.redaction.registry import Registry
 from keyring_core.redaction.secret import Secret, revealed
 from keyring_core.redaction.shapes import find_shapes
@@ -142,26 +142,39 @@ class Redactor:
         """Where secrets stand in *flat*. *low* and *folded* are it in lower case, as text and as bytes."""
         squeezed = squeeze(folded)
         gist = reduced(squeezed)
-        spans = self._registry.find(squeezed)
-        for matcher in block_matchers.get():
-            spans += matcher.find(squeezed)
+        spans = self._known(squeezed)
         if spans:
             spans = unsqueeze(spans, folded)
-        found = find_shapes(flat, low, folded, spans)
+        found = find_shapes(flat, low, folded, gist, spans)
         found += find_pairs(flat, low, gist, self._names)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is no part of the word behind it; and without colours words stand apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             folded = plain.encode("latin-1").lower()
             low = folded.decode("latin-1")
-            found += find_shapes(plain, low, folded, spans)
+            found += find_shapes(plain, low, folded, gist, spans)
             found += find_pairs(plain, low, gist, self._names)
         if spells_bytes(low, gist) and depth < _MOST_READINGS:
             for reading in readings(flat, low):
-                folded = reading.data.lower()
-                inner = self._find(reading.data.decode("latin-1"), folded.decode("latin-1"), folded, depth + 1)
-                found += map(reading.original, inner)
+                found += self._spelt(reading, depth + 1)
         return found
+
+    def _spelt(self, reading: Reading, depth: int) -> Iterator[Span]:
+        """Where secrets stand in the text that spells the bytes of *reading*: as text, and values that are no text."""
+        folded = reading.data.lower()
+        for span in self._find(reading.data.decode("latin-1"), folded.decode("latin-1"), folded, depth):
+            start, end = reading.place(span.start, span.end)
+            yield span._replace(start=start, end=end)
+        for span in self._known(reading.data.hex().encode()):
+            start, end = reading.place(span.start // 2, (span.end + 1) // 2)
+            yield span._replace(start=start, end=end)
+
+    def _known(self, squeezed: bytes) -> list[Span]:
+        """Where known values, and landmarks of shapes, stand in *squeezed*."""
+        spans = self._registry.find(squeezed)
+        for matcher in block_matchers.get():
+            spans += matcher.find(squeezed)
+        return spans
 
     def _redact(self, text: str) -> str:
         flat, spans = self.find(text)

@@ -83,19 +83,21 @@ _BY_CHARACTER = {
     ),
     # How Azure signs a URL.
     "&": (Shape("&sig=", r"&sig=(?P<hide>[\w%+/=-]{16,})", "signature"),),
-    ")": (Shape(")=(", _ROW_KEY, "row"),),
 }
+# PostgreSQL's "Key (cell)=(value) already exists", if what `reduced` leaves of a text can hold its first word.
+_KEY_LEFT = "ky"
+_ROW = Shape(")=(", _ROW_KEY, "row")
 
 # No label of a value starts like this.
 _LANDMARK = "?"
 LANDMARKS = tuple(Form(gate, _LANDMARK + gate) for gate in _SHAPES)
 
 
-def find_shapes(text: str, low: str, folded: bytes, known: Sequence[Span]) -> list[Span]:
+def find_shapes(text: str, low: str, folded: bytes, gist: str, known: Sequence[Span]) -> list[Span]:
     """The spans of *text* to mask: those of *known* that are values, and those of shapes.
 
-    *low* and *folded* are *text* in lower case, as text and as bytes of the same length; the landmarks among *known*
-    say where to look.
+    *low* and *folded* are *text* in lower case, as text and as bytes of the same length, *gist* what `reduced` leaves
+    of it; the landmarks among *known* say where to look.
     """
     spans = find_credentials(text, low, folded)
     if known:
@@ -107,6 +109,8 @@ def find_shapes(text: str, low: str, folded: bytes, known: Sequence[Span]) -> li
         if needed in text:
             for shape in shapes:
                 spans += _matches(shape, text, _places(shape.gate, low))
+    if ")" in text and _KEY_LEFT in gist:
+        spans += _matches(_ROW, text, _places(_ROW.gate, low))
     if "@" in text:
         spans += find_logins(text)
     return spans
