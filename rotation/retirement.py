@@ -223,7 +223,7 @@ def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
         return None
     tokens = many(column.under[key_id], "token")
     doubts = (
-        (column.under[key_id], f"{tokens} under {key_id}, and no target names it"),
+        (column.under[key_id], f"holds tokens, and no target names it: {tokens} under {key_id}"),
         (column.large, f"{many(column.large, 'cell')} too large to be looked at, and no target names it"),
         (column.given_up, f"{many(column.given_up, 'cell')} with more in them than could be searched"),
         (bare, "holds tokens, and no target names it"),
@@ -235,7 +235,7 @@ def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
 
 def _remedy(column: TokenColumn, key_id: str) -> str:
     """What leads out of a column that keeps the key."""
-    if column.bare_unknown == column.tokens and column.tokens and not column.named:
+    if column.tokens and column.bare_unknown == column.tokens and not column.named:
         return f"name it, with its context; if its tokens are another application's: --force {key_id}"
     return "; ".join([*column.remedies, AGAIN])
 

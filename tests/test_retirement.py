@@ -87,10 +87,11 @@ def test_each_reason_keeps_the_key(against: dict[str, Any]) -> None:
 
 def test_what_others_need_does_not_keep_the_key() -> None:
     """A token inside text under another key, tokens of other keys in targets, a service with the primary key."""
-    text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}), unknown=1)
+    text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}), unknown=1, inner_unknown=1)
+    foreign = column("elsewhere", tokens=1, unknown=1, elsewhere=True)
     found = evidence(
         censuses=[("a.b", Counts(under=Counter({PRIMARY: 5}), inner=Counter({OTHER: 1})))],
-        search=Discovery(full=True, columns=[text]),
+        search=Discovery(full=True, columns=[text, foreign]),
         fleet=[InstanceRecord("web-1", "web", PRIMARY, NOW)],
     )
 

@@ -31,13 +31,13 @@ def ping_url(text: str, environ: Mapping[str, str]) -> str:
 def ping(url: str, end: str = "") -> str | None:
     """Calls *url*, or what *end* makes of it. Returns None, or why that failed in words that do not show the URL."""
     # Each word of an answer may come late, and so may that of a name server.
-    errand = Errand(lambda: _call(_with_end(url, end)))
+    errand = Errand(lambda: _call(url, end))
     return errand.result() if errand.wait(SECONDS + 1) else "the server does not answer"
 
 
-def _call(url: str) -> str | None:
+def _call(url: str, end: str) -> str | None:
     try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - http only
+        with urllib.request.urlopen(_with_end(url, end), timeout=SECONDS) as answer:  # noqa: S310 - http only
             answer.read(1024)
     except urllib.error.HTTPError as error:
         error.close()

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.stores.dialect import Dialect
-from rotation.stores.order import between, beyond, same_key
+from rotation.stores.order import Forward, between, beyond, same_key
 from rotation.stores.reader import Cells, Reader, Rows
 from rotation.stores.spread import Window, spread
 from rotation.work.pace import Pace
@@ -63,13 +63,15 @@ class KeyWalk:
     def whole(self) -> Iterator[Rows]:
         """By the key of the last row that was read."""
         after: Sequence[Any] | None = None
+        forward = Forward()
         query = self._rows.order_by(*self.address)
         for pace in paces():
             behind = query if after is None else query.where(beyond(self.address, self._parts(after)))
             rows = self._reader.read(behind.limit(pace.rows))
             if not rows:
                 return
-            after = rows[-1][self._width :]
+            after = tuple(rows[-1][self._width :])
+            forward.to(after)
             yield rows
 
     def looks(self, count: int) -> list[Look] | None:

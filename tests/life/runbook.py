@@ -80,7 +80,9 @@ class Stage:
         assert program == "rotate.py", f"only our own commands can be played: {line}"
         out = io.StringIO()
         main(argv, {}, out, out)
-        return out.getvalue().replace(str(self.folder), FOLDER)
+        # A server that tests share has databases of others, and each retirement names them.
+        told = re.sub(r"(?m)^Not looked at: .*\n", "", out.getvalue())
+        return told.replace(str(self.folder), FOLDER)
 
     def _happen(self, event: str) -> None:
         self.clock.tick(3600)

@@ -153,7 +153,11 @@ def test_every_picture_has_words_and_a_table(facts: PageFacts) -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        pytest.param(FEW, f"Complete. Every one of 3 tokens is under the primary key {PRIMARY}.", id="complete"),
+        pytest.param(
+            FEW,
+            f"Complete. Every one of the 3 tokens of the columns named is under the primary key {PRIMARY}.",
+            id="complete",
+        ),
         pytest.param(
             FULL,
             f"Not complete. 389 of 1,250,990 tokens are not under the primary key {PRIMARY}. 9 cells cannot be read or "
@@ -267,7 +271,7 @@ def test_certificates_tell_what_was_proven() -> None:
     )
 
     assert f"Key {RETIRED} was retired without proof Retired 2025-04-02 Primary key then {PREVIOUS}" in shown
-    assert "Looked at 1,180,000 cells: user_credentials.api_key Tokens under it 0" in shown
+    assert "Looked at 1,180,000 rows: user_credentials.api_key Tokens under it 0" in shown
     assert "Against these reasons a token is under it Not checked x Services production on web-1" in shown
     assert f"Key {RETIRED} was retired Retired" in text(FULL)
 
