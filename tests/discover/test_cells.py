@@ -99,19 +99,19 @@ def test_every_type_of_postgresql_is_searched(whole: Database, discover: Discove
         "CREATE TYPE pair AS (name TEXT, secret TEXT, raw BYTEA)",
         "CREATE DOMAIN secrets AS TEXT[]",
         "CREATE DOMAIN more_secrets AS secrets",
-        "CREATE TABLE odd (id INTEGER PRIMARY KEY, texts TEXT[], bytes BYTEA[], one pair, many pair[], "
+        "CREATE TABLE odd (id INTEGER PRIMARY KEY, texts TEXT[], bytes BYTEA[], raws BYTEA[], one pair, many pair[], "
         "d more_secrets, h hstore, j JSON, jb JSONB, made TEXT GENERATED ALWAYS AS (h -> 'a') STORED, "
         "bits BIT VARYING, numbers INTEGER[], few name)",
     )
     token = make_token("one")
-    raw = "decode(translate(:t, '-_', '+/'), 'base64')"
     escaped = "\\u0067" + token[1:]
+    cells = (
+        "1, ARRAY['x', :t], ARRAY[convert_to(:t, 'UTF8')], ARRAY[decode(translate(:t, '-_', '+/'), 'base64')], "
+        "ROW('a', :t, NULL), ARRAY[CAST(ROW('a', NULL, convert_to(:t, 'UTF8')) AS pair)], ARRAY[:t], hstore('a', :t), "
+        "CAST(:j AS json), CAST(:j AS jsonb), DEFAULT, B'1', ARRAY[1], 'x'"
+    )
     whole.execute(
-        "INSERT INTO odd VALUES (1, ARRAY['x', :t], ARRAY[convert_to(:t, 'UTF8'), "
-        + raw
-        + "], "
-        "ROW('a', :t, NULL), ARRAY[ROW('a', NULL, convert_to(:t, 'UTF8'))::pair], ARRAY[:t], hstore('a', :t), "
-        "CAST(:j AS json), CAST(:j AS jsonb), DEFAULT, B'1', ARRAY[1], 'x')".replace("::", "\\:\\:"),
+        f"INSERT INTO odd VALUES ({cells})",
         t=token,
         j=f'{{"a": "{escaped}"}}',
     )
@@ -119,7 +119,7 @@ def test_every_type_of_postgresql_is_searched(whole: Database, discover: Discove
     ran = discover(whole, "--full")
 
     found = {label: column["under"] for label, column in columns(ran.document).items()}
-    kinds = ("texts", "bytes", "one", "many", "d", "h", "j", "jb", "made")
+    kinds = ("texts", "bytes", "raws", "one", "many", "d", "h", "j", "jb", "made")
     assert found == {f"odd.{name}": {old.id: 1} for name in kinds}
     assert "bits (bit string)" in remarks(ran.document)["odd"]
 

@@ -169,12 +169,13 @@ def test_partitions_are_read_wherever_their_parent_is(whole: Database, discover:
         "CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT) PARTITION BY RANGE (id)",
         "CREATE TABLE parts.low PARTITION OF creds FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id)",
         "CREATE TABLE parts.lower PARTITION OF parts.low DEFAULT",
+        "CREATE TABLE back_again PARTITION OF parts.low FOR VALUES FROM (5) TO (10)",
         "CREATE TABLE parent (id INTEGER PRIMARY KEY, token TEXT)",
         "CREATE TABLE parts.child (own TEXT) INHERITS (parent)",
         "CREATE TABLE parts.grandchild (own_too TEXT) INHERITS (parts.child)",
     )
     token = make_token("one")
-    whole.insert("creds", [{"id": 1, "token": token}])
+    whole.insert("creds", [{"id": 1, "token": token}, {"id": 6, "token": token}])
     whole.insert("parts.grandchild", [{"id": 2, "token": token, "own": token, "own_too": token}])
 
     whole_look = columns(discover(whole, "--full").document)
@@ -183,7 +184,10 @@ def test_partitions_are_read_wherever_their_parent_is(whole: Database, discover:
     other_schema = columns(discover(whole, "--full", "--schema", "public").document)
 
     everything = {"creds.token", "parent.token", "parts.child.own", "parts.grandchild.own_too"}
-    assert {label: column["tokens"] for label, column in whole_look.items()} == dict.fromkeys(everything, 1)
+    assert {label: column["tokens"] for label, column in whole_look.items()} == {
+        **dict.fromkeys(everything, 1),
+        "creds.token": 2,
+    }
     assert sampled.keys() == everything
     assert one_schema.keys() == {
         "parts.low.token",
