@@ -104,12 +104,12 @@ COMMANDS = {
     "run": Case("run --full-speed", 3),
     "check": Case("check", 3),
     "discover": Case("discover", 3),
-    "report": Case("report --html {folder}/report.html", 0, ""),
+    "report": Case("report --html {folder}/report.html", 3, ""),
     "retire": Case("keys retire {old} --env-file {folder}/.env --archive {folder}/archive", 3),
 }
 LEDGER_COMMANDS = {
     "list": Case("keys list", 0, ""),
-    "stage": Case("keys stage --env-file {folder}/.env", 0, ""),
+    "stage": Case("keys stage --env-file {folder}/.env", 3),
     "check": Case("check", 3),
     "status": Case("status", 0, ""),
 }
