@@ -12,7 +12,7 @@ from rotation.inner_tokens import find_inner
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
-IN_TEXT = "no target rotates tokens inside other text: let the application write them again; until then keep their keys"
+IN_TEXT = "no target rotates tokens inside other text: have the application write them again; keep their keys until then"
 
 
 @dataclass
@@ -111,7 +111,7 @@ class TokenColumn:
             return "rotate.py discover prints the entry to add"
         if "no primary key" in self.hint:
             return "give the table a primary key, or a unique index whose columns key_columns can name"
-        return "let the application keep these tokens where a target can name them; until then keep their keys"
+        return "have the application keep these tokens where a target can name them; keep their keys until then"
 
     def take(self, keyrings: Sequence[Keyring], cells: Sequence[Any]) -> None:
         """Counts cells of this column; each token is tried under the keys of all *keyrings*."""

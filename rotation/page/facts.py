@@ -11,7 +11,6 @@ from typing import Any
 
 from rotation.checks.findings import Finding, Level, Result, worst_first
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
-from rotation.page.words import share
 
 
 @dataclass(frozen=True)
@@ -99,10 +98,6 @@ class PageFacts:
         if not self.censuses or self.unreached or self.uncovered or self.left:
             return False
         return all(census.complete for census in self.censuses)
-
-    def share(self, part: int, whole: int) -> str:
-        """*part* of *whole* in percent; all of it is no 100 % as long as something speaks against completeness."""
-        return "all counted" if part == whole != 0 and not self.complete else share(part, whole)
 
 
 def total(parts: Iterable[Mapping[str, int]]) -> Counter[str]:

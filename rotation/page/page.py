@@ -84,6 +84,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for function in (words.number, words.day, words.moment, words.issued, words.promoted, span, be, many):
+    for function in (words.number, words.share, words.day, words.moment, words.issued, words.promoted, span, be, many):
         environment.filters[function.__name__] = function
     return environment

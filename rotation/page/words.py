@@ -17,9 +17,9 @@ def number(value: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """`97.5 %`, and never 0 or 100 for what is not quite."""
+    """`97.5 %`; `all` of what was counted, which is not all that there is; never 0 or 100 for what is not quite."""
     if not whole or part in (0, whole):
-        return "100 %" if whole and part else "0 %"
+        return "all" if whole and part else "0 %"
     return f"{min(max(round(100 * part / whole, 1), 0.1), 99.9):.1f} %"
 
 

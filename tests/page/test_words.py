@@ -15,7 +15,7 @@ from rotation.page.words import day, issued, moment, promoted, share
     [
         (0, 0, "0 %"),
         (0, 5, "0 %"),
-        (5, 5, "100 %"),
+        (5, 5, "all"),
         (1, 3, "33.3 %"),
         (1, 10**9, "0.1 %"),
         (10**9 - 1, 10**9, "99.9 %"),
