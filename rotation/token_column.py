@@ -12,7 +12,7 @@ from rotation.inner_tokens import find_inner
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
-IN_TEXT = "no target rotates tokens inside other text: have the application write them again; keep their keys until then"
+IN_TEXT = "no target rotates tokens inside other text: have the application write them again; keep their key until then"
 
 
 @dataclass
