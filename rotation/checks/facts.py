@@ -15,7 +15,7 @@ from rotation.ledger.unexplained import unexplained
 from rotation.retirement import Evidence
 
 if TYPE_CHECKING:
-    from rotation.discover import Discovery
+    from rotation.discover import Discovery, TokenColumn
     from rotation.ledger import CensusRecord, InstanceRecord, KeyRecord, RunRecord
     from rotation.ledger.records import Promotion
 
@@ -129,6 +129,11 @@ class Facts:
     def ids(self, state: KeyState) -> list[str]:
         """The ids of the keys in that state."""
         return [key_id for key_id, has in (self.keys or {}).items() if has is state]
+
+    @property
+    def uncovered(self) -> list[TokenColumn]:
+        """The columns that the search found and that no target names, those of other applications left out."""
+        return [column for column in self.search.unnamed if not column.is_foreign] if self.search else []
 
     @property
     def primary(self) -> str | None:

@@ -111,14 +111,14 @@ def look_around(  # noqa: PLR0913 - what a look stands on
         unopened = counts.categories[UndecryptableToken.category]
         seen.append(TargetFacts(census, before, counts.nested, unopened, tuple(counts.lost), title))
     search, fault = _search(targets, keyring, open_survey)
+    facts = replace(facts, search=search)
     return replace(
         facts,
         targets=tuple(seen),
         unreached=unreached,
         sample=sample,
-        unnamed=tuple(column.label for column in search.unnamed if not column.is_foreign) if search else (),
+        unnamed=tuple(column.label for column in facts.uncovered),
         unnamed_fault=fault,
-        search=search,
         partial=any(target.where for target in targets),
     )
 

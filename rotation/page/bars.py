@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -30,7 +30,9 @@ class Part(NamedTuple):
 def parts(census: CensusRecord, states: Mapping[str, str], kinds: Mapping[str, str]) -> list[Part]:
     """What is not zero, in the order of *kinds*, each key's kind; their sum is the number of cells."""
     keys = [Part(key, states.get(key, "not in use"), census.under.get(key, 0), kind) for key, kind in kinds.items()]
+    keys = list(_less(keys, census.nested))
     others = [
+        Part("with another token inside", "", census.nested, "wrong"),
         Part("unreadable", "", census.unreadable, "wrong"),
         Part("plaintext", "", census.plaintext, "plain"),
         Part("empty", "", census.empty, "rest"),
@@ -38,6 +40,14 @@ def parts(census: CensusRecord, states: Mapping[str, str], kinds: Mapping[str, s
     # Tokens under the staged key are unsettled, and are counted per key already.
     unsettled = census.scanned - sum(part.number for part in [*keys, *others])
     return [part for part in [*keys, *others, Part("unsettled", "", unsettled, "plain")] if part.number > 0]
+
+
+def _less(keys: Sequence[Part], nested: int) -> Iterator[Part]:
+    """*keys* without the tokens that hold another one, which are a part of their own; the first keys lose most."""
+    for part in keys:
+        taken = min(part.number, nested)
+        nested -= taken
+        yield part._replace(number=part.number - taken)
 
 
 def bar(label: str, found: Sequence[Part]) -> Markup:

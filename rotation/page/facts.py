@@ -11,6 +11,7 @@ from typing import Any
 
 from rotation.checks.findings import Finding, Level, Result, worst_first
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.page.words import share
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class PageFacts:
     instances: Sequence[InstanceRecord] = ()
     scope: str = "the columns named"
     """What was counted: `the 2 columns named in rotation.toml`."""
-    uncovered: Sequence[str] = ()
-    """Columns that hold tokens and that no target names."""
+    uncovered: Mapping[str, int] = field(default_factory=dict)
+    """Columns that no target names, and the cells with tokens that were seen there."""
 
     @property
     def findings(self) -> list[Finding]:
@@ -91,6 +92,14 @@ class PageFacts:
     def nested(self) -> int:
         """Tokens that hold another token."""
         return sum(census.nested for census in self.censuses)
+
+    @property
+    def share(self) -> str:
+        """How much of all that was found is as it should be: a token under the primary key, and nothing else."""
+        if self.unreached:
+            return "not known"
+        found = self.tokens + self.wrong + sum(self.uncovered.values())
+        return share(self.under[self.primary or ""] - self.nested, found)
 
     @property
     def complete(self) -> bool:

@@ -59,7 +59,7 @@ def gather_page(common: Common, targets: Sequence[Target], policy: Policy, look:
         certificates=certificates,
         instances=facts.instances,
         scope=columns_of(targets),
-        uncovered=facts.unnamed,
+        uncovered={column.label: column.tokens + column.embedded for column in facts.uncovered},
     )
 
 
