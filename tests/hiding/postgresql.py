@@ -182,6 +182,7 @@ PLACES: dict[str, Place] = {
             "CREATE FOREIGN TABLE stash (id int, body text) SERVER remote OPTIONS (table_name 'base')",
             "INSERT INTO stash VALUES (1, :cell)",
         ),
+        ("stash", "base"),
         more=("CREATE TABLE base (id int, body text)",),
     ),
     "schema": Place(
