@@ -53,11 +53,12 @@ def configure(folder: Path, url: str, tables: int = TABLES, columns: int = COLUM
 def user_with(database: Database, connections: int) -> Iterator[str]:
     """The url of a user who may have so many *connections* at once, and the next one is refused."""
     name, url = f"u_{secrets.token_hex(5)}", sa.make_url(database.url)
-    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    admin = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     if database.kind == "postgresql":
         schema = str(url.query["options"]).partition("search_path=")[2]
         made = [
             f"CREATE ROLE {name} LOGIN CONNECTION LIMIT {connections}",
+            f"GRANT CONNECT ON DATABASE {url.database} TO {name}",
             f"GRANT ALL ON SCHEMA {schema} TO {name}",
             f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {name}",
         ]
@@ -78,7 +79,6 @@ def user_with(database: Database, connections: int) -> Iterator[str]:
         finally:
             for statement in gone:
                 connection.exec_driver_sql(statement.replace("%", "%%"))
-    admin.dispose()
 
 
 def connections_of(database: Database, url: str) -> int:

@@ -20,7 +20,7 @@ from rotation.fleet import TABLE_PREFIX, announce, include_object
 from rotation.ledger import InstanceRecord, Ledger, LedgerError
 from rotation.ledger.schema import TABLE_NAMES
 from tests.conftest import Cli
-from tests.databases import Database, mariadb_server
+from tests.databases import Database
 from tests.keys import make_key
 
 pytestmark = pytest.mark.database
@@ -117,13 +117,13 @@ def role(database: Database, whom: str) -> Iterator[str]:
     url = sa.make_url(database.url)
     if database.kind == "postgresql":
         place = sa.make_url(database.url).query["options"].partition("search_path=")[2]
-        server, kind = database.url, "PostgreSQL"
-        make = f"CREATE ROLE {name} LOGIN; GRANT USAGE ON SCHEMA {place} TO {name}"
+        kind, make = "PostgreSQL", f"CREATE ROLE {name} LOGIN; GRANT USAGE ON SCHEMA {place} TO {name}"
+        make += f"; GRANT CONNECT ON DATABASE {url.database} TO {name}"
         drop = f"DROP OWNED BY {name}; DROP ROLE {name}"
     else:
-        place, kind, server = url.database, "MariaDB", mariadb_server()
+        place, kind = url.database, "MariaDB"
         make, drop = f"CREATE USER '{name}'@'127.0.0.1'", f"DROP USER '{name}'@'127.0.0.1'"
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    admin = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     names = {"billing": name if kind == "PostgreSQL" else f"'{name}'@'127.0.0.1'", "rotation": name, "app": place}
     names["rotation"] = names["billing"]
     words = re.compile(r"\b(billing|rotation|app)\b")
@@ -137,7 +137,6 @@ def role(database: Database, whom: str) -> Iterator[str]:
         finally:
             for statement in drop.split(";"):
                 connection.exec_driver_sql(statement)
-    admin.dispose()
 
 
 @pytest.fixture

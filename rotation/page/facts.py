@@ -96,10 +96,9 @@ class PageFacts:
     @property
     def share(self) -> str:
         """How much of all that was found is as it should be: a token under the primary key, and nothing else."""
-        if self.unreached:
-            return "not known"
         found = self.tokens + self.wrong + sum(self.uncovered.values())
-        return share(self.under[self.primary or ""] - self.nested, found)
+        shown = share(self.under[self.primary or ""] - self.nested, found)
+        return "not known" if shown == "all" and self.unreached else shown
 
     @property
     def complete(self) -> bool:

@@ -83,7 +83,7 @@ class Survey:
         self.name = self._access.name
         """The database, fit for a message."""
         self._layout: Layout = layout_of(self._access.dialect)
-        self._url, self._sleep = url, sleep
+        self._url, self._sleep, self._links = url, sleep, links
         try:
             identity: tuple[object, ...] | None = self._access.read(self._layout.identity)
             self.identity = identity or (self.name,)
@@ -135,7 +135,7 @@ class Survey:
     def enter(self, database: str) -> Survey:
         """Another database of the server, by the same user."""
         url = sa.make_url(self._url).set(database=database)
-        return Survey(url.render_as_string(hide_password=False), sleep=self._sleep)
+        return Survey(url.render_as_string(hide_password=False), sleep=self._sleep, links=self._links)
 
     def read(self, held: Held, count: Callable[[Reading], T], *, full: bool) -> tuple[T | None, str | None]:
         """What *count* makes of a table's rows, or what the database says against it; neither if it has vanished.
