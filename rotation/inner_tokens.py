@@ -26,14 +26,14 @@ _IN_BASE32 = (b"IFAUC", b"CQKBI")
 _IN_HEX = (b"41414", b"8000000000", b"51554642", b"00410041")  # text, a raw token, base64, UTF-16; without letters
 _OF_THESE_IN_BASE64 = (b"NDE0MT", b"QQBBAE")  # hex, UTF-16
 _IN_ESCAPES = (b"%41%41", b"u0041", b"\\x80", b"u0080")  # of URLs and JSON; a raw token in Python's repr and in JSON
-_IN_BYTES = (b"\0A\0A\0", b"\x80\0\0\0\0")  # UTF-16, a raw token
+_IN_BYTES = (b"A\0\0\0A\0\0\0A", b"\0A\0A\0", b"\x80\0\0\0\0")  # UTF-32, UTF-16, a raw token
 
 MARKS: tuple[bytes, ...] = (
     *(*_IN_TEXT, *_IN_BASE64, *_IN_BASE64_TWICE, *_IN_BASE32, *_IN_HEX, *_OF_THESE_IN_BASE64, *_IN_ESCAPES),
     *_IN_BYTES,
 )
 """Every cell that holds a token in a form that is looked for holds one of these byte strings, so that a database can
-tell which cells to fetch. The last two stand in columns of bytes alone: no text holds a NUL or is the byte 0x80."""
+tell which cells to fetch. The last three stand in columns of bytes alone: no text holds a NUL or is the byte 0x80."""
 
 SHORTEST = OVERHEAD + BLOCK
 """Bytes of the shortest token, decoded. It is random, so that nothing makes it shorter: no text of fewer bytes holds
@@ -207,6 +207,6 @@ def _resolved(escape: re.Match[bytes]) -> bytes:
 
 
 def _squeezed(data: bytes) -> bytes:
-    """*data* without UTF-16's zeros, without line breaks, those of quoted-printable too, and without blanks."""
+    """*data* without the zeros of wide characters, line breaks, those of quoted-printable with them, and blanks."""
     narrow = data.translate(None, b"\0")
     return narrow.replace(b"=\r\n", b"").replace(b"=\n", b"").translate(None, b" \t\r\n\v\f")

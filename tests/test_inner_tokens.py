@@ -337,3 +337,12 @@ def test_marks_are_few_and_rare() -> None:
     """A database looks for each of them in each cell, so they are few, and of four bytes at least."""
     assert len(MARKS) == len(set(MARKS)) <= 24
     assert min(map(len, MARKS)) == 4
+
+
+@pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be"])
+def test_wide_characters_are_found(keyring: Keyring, old: Key, encoding: str) -> None:
+    """As C's wchar_t writes them on Linux."""
+    value = f"key={token('old')}".encode(encoding)
+
+    assert find_inner([keyring], value).under == {old.id: 1}
+    assert any(mark in value for mark in MARKS)

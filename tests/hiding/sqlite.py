@@ -100,7 +100,7 @@ PLACES: dict[str, Place] = {
     "named-sqlitefoo": table("body TEXT", name="sqlitefoo", names=("sqlitefoo",)),
     "named-alembic": table("body TEXT", name="alembic_version", names=("alembic_version",)),
     "named-quotes": table("body TEXT", name='"we""ird.st ash\'"', names=("weird.stash",)),
-    "named-percent": table('"100%s %(body)s" TEXT', name='"50%(id)s stash"'),
+    "named-percent": table('"9%s %(body)s" TEXT', name='"50%(id)s stash"'),
     "named-colon": table('"a\\:body" TEXT', name='"stash\\:id"'),
     "named-newline": table('"two\nlines" TEXT', name='"stash\nof\ttwo"', names=("stashoftwo",)),
     "named-reserved": table('"where" TEXT', name='"order"', names=("order",)),
@@ -112,8 +112,8 @@ PLACES: dict[str, Place] = {
     ),
     "many-columns": Place(
         (
-            f"CREATE TABLE stash (id INTEGER PRIMARY KEY, {', '.join(f'c{n} TEXT' for n in range(1500))})",
-            "INSERT INTO stash (id, c1499) VALUES (1, :cell)",
+            f"CREATE TABLE stash (id INTEGER PRIMARY KEY, {', '.join(f'c{n} TEXT' for n in range(300))})",
+            "INSERT INTO stash (id, c299) VALUES (1, :cell)",
         )
     ),
     "among-many-rows": Place(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,17 +67,20 @@ def test_no_command_lets_the_key_go(row: Row, tmp_path: Path, request: pytest.Fi
 
 
 def _faults(made: Estate, names: list[str], *, in_words: bool) -> Iterator[tuple[str, str]]:
-    """What is wrong with each command's answer; *in_words* asks `keys retire` for words, too."""
-    checked = made.rotate("check", "--json")
-    reported = made.rotate("report", "--html", str(made.page))
-    found = made.rotate("discover", "--full", "--json")
+    """What is wrong with each command's answer; *in_words* asks all five, and `keys retire` for words, too."""
+    answers: dict[str, tuple[Ran, Iterable[str]]] = {}
+    # What a dress looks like is the same to them on every database.
+    if in_words or made.database.kind == "sqlite":
+        checked = made.rotate("check", "--json")
+        reported = made.rotate("report", "--html", str(made.page))
+        found = made.rotate("discover", "--full", "--json")
+        answers |= {
+            "check": (checked, _checked_faults(checked, names)),
+            "report": (reported, _reported_faults(made, reported, names)),
+            "discover": (found, () if made.place.covered else _found_faults(found, names)),
+        }
     retired = made.retire("--json")
-    answers = {
-        "retire --json": (retired, _retired_faults(retired, names)),
-        "check": (checked, _checked_faults(checked, names)),
-        "report": (reported, _reported_faults(made, reported, names)),
-        "discover": (found, () if made.place.covered else _found_faults(found, names)),
-    }
+    answers["retire --json"] = retired, _retired_faults(retired, names)
     if in_words:
         told = made.retire()
         answers["retire"] = (told, _told_faults(told, names))
