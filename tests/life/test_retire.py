@@ -179,6 +179,25 @@ def test_a_bound_column_that_no_target_names_keeps_the_key(shop: Shop) -> None:
     assert refusals(retire(shop)) == [f"webhooks.secret: 1 token under {OLDER.id}"]
 
 
+def test_each_refusal_leads_out_of_it(shop: Shop) -> None:
+    """A table without a primary key, a token inside text, a nested one, plaintext: each with what can be done."""
+    shop.fill([old_token("old"), token("old", f'{{"token": "{old_token("older")}"}}'), "a remark of a person " * 5])
+    shop.database.execute("CREATE TABLE legacy (secret TEXT)", "CREATE TABLE log (id INTEGER PRIMARY KEY, line TEXT)")
+    shop.database.execute("INSERT INTO legacy VALUES (:secret)", secret=old_token("older"))
+    shop.database.execute("INSERT INTO log (line) VALUES (:line)", line=f"saved {old_token('older')} today")
+    found = {refusal["reason"]: refusal["remedy"] for refusal in retire(shop).document["refused"]}
+
+    ways = (
+        ("creds.token: 1 token under", "have the application write such cells again; rotate.py run --dry-run"),
+        ("creds.token: 1 plaintext cell long enough", f"if none is a token: --force {OLDER.id}"),
+        ("legacy.secret: holds tokens", "give the table a primary key, or a unique index"),
+        ("log.line: holds tokens", "have the application write them again"),
+    )
+    assert len(found) == len(ways)
+    for reason, remedy in ways:
+        assert [remedy in told for known, told in found.items() if known.startswith(reason)] == [True], reason
+
+
 def test_where_columns_cannot_be_looked_for_the_key_stays(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that we may not read may hold anything; whoever knows better says --force."""
 
