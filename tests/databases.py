@@ -95,7 +95,7 @@ def _postgresql(_folder: Path) -> Iterator[Database]:
         f"GRANT ALL ON DATABASE {name} TO {name}",
     ]
     dropped = [f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE {name}"]
-    with _admin(server, made, dropped):
+    with as_admin(server, made, dropped):
         engine = sa.create_engine(server.set(database=name))
         with engine.begin() as connection:
             connection.exec_driver_sql(f"GRANT ALL ON SCHEMA public TO {name}")
@@ -112,11 +112,11 @@ def _mariadb(_folder: Path) -> Iterator[Database]:
     server, name = sa.make_url(mariadb_server()), f"t_{secrets.token_hex(6)}"
     made = [
         f"CREATE DATABASE {name} CHARACTER SET utf8mb4",
-        f"CREATE USER {name}@'%%'",
-        f"GRANT ALL ON `{name}%%`.* TO {name}@'%%'",
+        f"CREATE USER {name}@'%'",
+        f"GRANT ALL ON `{name}%`.* TO {name}@'%'",
     ]
-    dropped = [f"DROP DATABASE {name}", f"DROP USER {name}@'%%'"]
-    with _admin(server, made, dropped):
+    dropped = [f"DROP DATABASE {name}", f"DROP USER {name}@'%'"]
+    with as_admin(server, made, dropped):
         charset = {"charset": "utf8mb4"}
         engine = sa.create_engine(server.set(database=name).update_query_dict(charset))
         url = server.set(username=name, database=name).update_query_dict(charset)
@@ -125,16 +125,17 @@ def _mariadb(_folder: Path) -> Iterator[Database]:
 
 
 @contextmanager
-def _admin(server: sa.URL, before: Sequence[str], after: Sequence[str]) -> Iterator[None]:
+def as_admin(server: sa.URL, before: Sequence[str], after: Sequence[str]) -> Iterator[None]:
+    """Statements of the user of *server*, before and after what is done within."""
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
             for statement in before:
-                connection.exec_driver_sql(statement)
+                connection.execute(sa.text(statement))
         yield
         with engine.connect() as connection:
             for statement in after:
-                connection.exec_driver_sql(statement)
+                connection.execute(sa.text(statement))
     finally:
         engine.dispose()
 

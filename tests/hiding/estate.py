@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from keyring_core import Key, Keyring
 from rotation.cli import main
 from tests.conftest import Ran
-from tests.databases import Database, mariadb_server, open_database
+from tests.databases import Database, as_admin, mariadb_server, open_database
 from tests.fakes import ISSUED_AT
 from tests.hiding.dresses import NAMED_CONTEXT, Tokens, Value
 from tests.hiding.place import Place
@@ -165,7 +165,7 @@ def make_afresh(database: Database) -> None:
         return
     near = sa.make_url(database.url).set(database=f"{name}_more")
     drop = f"DROP DATABASE {name}" + (" WITH (FORCE)" if database.kind == "postgresql" else "")
-    with _admin(near, [drop, f"CREATE DATABASE {name}"], []):
+    with as_admin(near, [drop, f"CREATE DATABASE {name}"], []):
         pass
 
 
@@ -182,7 +182,7 @@ def _postgresql(name: str, place: Place, server: str) -> Iterator[Database]:
     made += [f"CREATE ROLE {name}_role LOGIN PASSWORD 'pw'"] if place.role else []
     dropped = [*place.undo, *(f"DROP DATABASE {each} WITH (FORCE)" for each in databases)]
     dropped += [f"DROP ROLE {name}_role"] if place.role else []
-    with _admin(sa.make_url(server), made, [part.replace("{more}", f"{name}_more") for part in dropped]):
+    with as_admin(sa.make_url(server), made, [part.replace("{more}", f"{name}_more") for part in dropped]):
         url = sa.make_url(server).set(database=name)
         yield Database("postgresql", url.render_as_string(hide_password=False), sa.create_engine(url))
 
@@ -195,25 +195,10 @@ def _mariadb(name: str, place: Place) -> Iterator[Database]:
     made += [f"CREATE USER {user}@'%' IDENTIFIED BY 'pw'" for user in users]
     made += [f"GRANT ALL ON `{each}`.* TO {name}@'%' WITH GRANT OPTION" for each in databases]
     dropped = [f"DROP DATABASE {each}" for each in databases] + [f"DROP USER {user}@'%'" for user in users]
-    with _admin(server, made, dropped):
+    with as_admin(server, made, dropped):
         url = server.set(username=name, password="pw", database=name, query={"charset": "utf8mb4"})
         yield Database("mariadb", url.render_as_string(hide_password=False), sa.create_engine(url))
 
 
 def _needs_more(place: Place) -> bool:
     return bool(place.more) or "{more}" in "".join(place.make)
-
-
-@contextmanager
-def _admin(server: sa.URL, before: Sequence[str], after: Sequence[str]) -> Iterator[None]:
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            for statement in before:
-                connection.execute(sa.text(statement))
-        yield
-        with engine.connect() as connection:
-            for statement in after:
-                connection.execute(sa.text(statement))
-    finally:
-        engine.dispose()
