@@ -78,6 +78,9 @@ class Looking:
                     )
                     self._place(survey, held, column)
                     self.discovery.columns.append(column)
+                    if column.elsewhere and column.bare_unknown:
+                        words = f"{column.column}: tokens that no key opens: another application's, or bound ones"
+                        self.discovery.beyond.append(Remark(survey.name, held.name, words))
         left_out = survey.schemas(lambda listed: not wanted(listed)) - survey.schemas(wanted)
         words = "not asked for; without --schema every schema is looked into"
         self.discovery.beyond += [

@@ -46,6 +46,10 @@ class Census(Protocol):
         """Cells that no key opens."""
 
     @property
+    def given_up(self) -> int:
+        """Cells with so much in them that a token may have been missed."""
+
+    @property
     def suspects(self) -> int:
         """Plaintext cells that may hold a token in a form that is not looked for."""
 
@@ -177,6 +181,11 @@ def _of_cells(label: str, census: Census, key_id: str, remedy: str, rows: str = 
             f"{label}: {census.unreadable:,} unreadable, which may need {key_id}{rows}",
             f"{LIST_ROWS}: correct or empty them",
         )
+    if census.given_up:
+        yield Refusal(
+            f"{label}: {many(census.given_up, 'cell')} with more in them than could be searched{rows}",
+            f"look at them ({LIST_ROWS}); if no token is in them: --force {key_id}",
+        )
     if census.suspects:
         yield Refusal(
             f"{label}: {many(census.suspects, 'plaintext cell')} long enough to hold a token in some form{rows}",
@@ -224,8 +233,6 @@ def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
     tokens = many(column.under[key_id], "token")
     doubts = (
         (column.under[key_id], f"holds tokens, and no target names it: {tokens} under {key_id}"),
-        (column.large, f"{many(column.large, 'cell')} too large to be looked at, and no target names it"),
-        (column.given_up, f"{many(column.given_up, 'cell')} with more in them than could be searched"),
         (bare, "holds tokens, and no target names it"),
         (column.bare_unknown, "holds tokens that no key opens unless they are bound, and no target names it"),
     )

@@ -84,15 +84,16 @@ class TokenColumn:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it is elsewhere, and none of its tokens is under a key of ours: another application's."""
-        return self.elsewhere and not (self.under or self.large)
+        """Whether it is elsewhere, and no key of ours opens any token in it: another application's, or bound."""
+        return self.elsewhere and not self.under
 
     def may_need(self, key_id: str) -> bool:
         """Whether a token in it is under that key, or may be, so that the key has to stay.
 
-        A token inside text needs the key only if it is under it; so does any token elsewhere.
+        A token inside text needs the key only if it is under it; so does any token elsewhere. What was not looked at
+        stands in `Discovery.beyond`, whatever else the column holds.
         """
-        return bool(self.under[key_id] or self.large or self.given_up or (self.bare_unknown and not self.elsewhere))
+        return bool(self.under[key_id] or (self.bare_unknown and not self.elsewhere))
 
     @property
     def remedies(self) -> list[str]:

@@ -22,7 +22,7 @@ from rotation.discover import Discovery, Remark, TokenColumn
 from rotation.ledger import Ledger
 from rotation.ledger.census_record import census_record
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, Promotion
-from rotation.ledger.unexplained import Unexplained, carried, unexplained
+from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained
 from rotation.life.listing import following, list_keys
 from rotation.page.facts import PageFacts
 from rotation.page.page import page
@@ -65,7 +65,7 @@ AGAINST = {
     "a token in text": {
         "search": Discovery(full=True, columns=[column(embedded=1, under=Counter({KEY: 1}), inner=Counter({KEY: 1}))])
     },
-    "a token too large to try": {"search": Discovery(full=True, columns=[column(tokens=1, large=1)])},
+    "a cell with too much in it": {"censuses": [("a.b", Counts(given_up=1))]},
     "a second look": {"search": Discovery(full=True, columns=[column(named=True, tokens=1, under=Counter({KEY: 1}))])},
     "a table that may not be read": {"search": Discovery(full=True, unseen=[Remark("app", "audit", "no right")])},
     "rows that may be hidden": {"search": Discovery(full=True, hidden=[Remark("app", "audit", "row security")])},
@@ -130,6 +130,7 @@ def census(tokens: int, days: int, **values: Any) -> CensusRecord:
     """Taken so many days from now, with tokens under the key."""
     given: dict[str, Any] = {"service": "default", "target": "creds", "table": "creds", "column": "token"}
     under = {key_id: number for key_id, number in ((KEY, tokens), (PRIMARY, values.pop("moved", 0))) if number}
+    given["rotated"] = values.pop("rotated", sum(under.values()) if values.get("by_run") else 0)
     given |= {"taken": NOW + timedelta(days=days), "complete": True, "identity": "here", "under": under}
     return CensusRecord(**(given | values))
 
@@ -138,7 +139,9 @@ def walk(*censuses: CensusRecord) -> list[CensusRecord]:
     """What the ledger holds after one census after the other."""
     known: dict[Any, CensusRecord] = {}
     for one in censuses:
-        known[one.place] = carried(one, known.values())
+        known = {place: settled(other, [one]) for place, other in known.items() if place != one.place} | {
+            one.place: carried(one, known.values())
+        }
     return list(known.values())
 
 
@@ -173,6 +176,19 @@ CASES = {
         [census(300, 0, database="old"), census(0, 1, database="new", by_run=True, moved=300)],
         [],
     ),
+    "looked at again after that run": (
+        [
+            census(300, 0, database="old"),
+            census(0, 1, database="new", by_run=True, moved=300),
+            census(0, 2, database="new", moved=300),
+        ],
+        [],
+    ),
+    "the column under another url, with others' tokens": (
+        [census(300, 0, database="old"), census(0, 1, database="new", by_run=True, moved=900, rotated=0)],
+        [300],
+    ),
+    "another condition, and a run": ([census(300, 0, where="id > 1"), census(0, 1, by_run=True, moved=300)], []),
     "the column under another url, empty": (
         [census(300, 0, database="old"), census(0, 1, database="new", by_run=True)],
         [300],

@@ -13,7 +13,7 @@ from rotation.history import UNKNOWN, History, history_of
 from rotation.ledger import Ledger, LedgerError, Outcome, service_name, utc_now
 from rotation.ledger.census_record import census_record
 from rotation.ledger.clock import warn_of_clock
-from rotation.ledger.unexplained import carried
+from rotation.ledger.unexplained import carried, settled
 from rotation.options import Common
 from rotation.report import Report
 
@@ -95,11 +95,18 @@ class Recorder:
 
     def _keep(self, ledger: Ledger, report: Report) -> None:
         taken, known = utc_now(), ledger.censuses()
-        for target in report.targets:
-            # A shard is not the target.
-            if target.stopped is None and report.shard is None:
-                census = census_record(target, self.primary, self.service, taken, by_run=self.run is not None)
-                ledger.keep_census(carried(census, known))
+        # A shard is not the target.
+        read = [target for target in report.targets if target.stopped is None and report.shard is None]
+        censuses = [
+            census_record(target, self.primary, self.service, taken, by_run=self.run is not None) for target in read
+        ]
+        for census in censuses:
+            ledger.keep_census(carried(census, known))
+        places = {census.place for census in censuses}
+        for other in known:
+            explained = settled(other, censuses)
+            if other.place not in places and explained != other:
+                ledger.keep_census(explained)
 
     def _try(self, act: Callable[[Ledger], None]) -> None:
         if self.ledger is None:

@@ -1,12 +1,12 @@
 """Tokens that the ledger knows of and that are no longer where they were, though no run has moved them. Pure.
 
-A run explains them: one on the same table, or one that finds at least as many tokens in a table of that name. Without
-this an empty table, or another database behind the same url, would prove that nothing needs a key.
+A run explains them: one on the same table, or one that rotates at least as many in a table of that name. Without this
+an empty table, or another database behind the same url, would prove that nothing needs a key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -37,24 +37,37 @@ def carried(census: CensusRecord, known: Iterable[CensusRecord]) -> CensusRecord
     return replace(census, unexplained=waiting, home=_home(before)) if waiting else census
 
 
+def settled(known: CensusRecord, runs: Iterable[CensusRecord]) -> CensusRecord:
+    """A *known* census of another place, without the tokens that one of the *runs* explains."""
+    runs = list(runs)
+    waiting = {
+        key_id
+        for key_id in (*known.under, *known.unexplained)
+        if not any(_explains(run, known, _known(known, key_id)) for run in runs)
+    }
+    return replace(known, under=_only(known.under, waiting), unexplained=_only(known.unexplained, waiting))
+
+
 def unexplained(
     key_id: str, now: Sequence[CensusRecord], known: Sequence[CensusRecord], service: str
 ) -> Iterator[Unexplained]:
     """What is missing of that key's tokens: in the censuses of *now*, and in places that are no target any more."""
+    places = {census.place for census in now}
     for census in now:
         if tokens := census.unexplained.get(key_id, 0):
             yield Unexplained(census.label, census.database, tokens, census.taken)
-    places = {census.place for census in now}
-    for before in known:
-        tokens = _known(before, key_id)
-        if before.service != service or before.place in places or not tokens:
-            continue
-        if not any(_explains(later, before, tokens) for later in (*known, *now)):
-            yield Unexplained(before.label, before.database, tokens, before.taken)
+    for census in known:
+        tokens = _known(census, key_id)
+        if tokens and census.service == service and census.place not in places:
+            yield Unexplained(census.label, census.database, tokens, census.taken)
 
 
 def _known(census: CensusRecord, key_id: str) -> int:
     return max(census.under.get(key_id, 0), census.unexplained.get(key_id, 0))
+
+
+def _only(tokens: Mapping[str, int], keys: Collection[str]) -> dict[str, int]:
+    return {key_id: number for key_id, number in tokens.items() if key_id in keys}
 
 
 def _home(census: CensusRecord) -> str:
@@ -64,7 +77,9 @@ def _home(census: CensusRecord) -> str:
 
 def _explains(later: CensusRecord, before: CensusRecord, tokens: int) -> bool:
     """Whether *later* is of a run that had those *tokens* before it, and so has moved what it had to."""
-    if not later.by_run or later.taken < before.taken or (later.table, later.column) != (before.table, before.column):
+    if not later.by_run or later.service != before.service or later.taken < before.taken:
+        return False
+    if (later.table, later.column) != (before.table, before.column):
         return False
     same = later.database == before.database and later.identity == _home(before)
-    return same or sum(later.under.values()) >= tokens
+    return same or later.rotated >= tokens

@@ -36,7 +36,9 @@ class MySQLLayout(Layout):
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The server: whatever database a url names, it shows all."""
-        return tuple(connection.execute(sa.text("SELECT @@hostname, @@port, @@datadir")).one())
+        # Two pods, or two hosts called localhost, differ in their server's own id alone.
+        server = connection.execute(sa.text(r"SHOW VARIABLES LIKE 'server\_u%id'")).all()
+        return (*connection.execute(sa.text("SELECT @@hostname, @@port, @@datadir")).one(), *map(tuple, server))
 
     def tables(self, connection: sa.Connection) -> list[Listed]:
         """Of all databases that this user may look into."""

@@ -64,11 +64,11 @@ class PostgreSQLLayout(Layout):
     """Any type can be read as text, and any row has its place in a file."""
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
-        """The cluster and the database."""
+        """The cluster and the database, on one server: a copy of it starts with the same number."""
         allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
         if not connection.scalar(sa.text(allowed)):
             return None
-        found = "SELECT system_identifier, current_database() FROM pg_control_system()"
+        found = "SELECT system_identifier, pg_postmaster_start_time(), current_database() FROM pg_control_system()"
         return tuple(connection.execute(sa.text(found)).one())
 
     def tables(self, connection: sa.Connection) -> list[Listed]:
