@@ -23,7 +23,7 @@ from keyring_core.tokens import INSIDE, iv_of, timestamp_of
 from rotation.ages import months
 from rotation.columns import are_all, each
 from rotation.history import UNKNOWN, History
-from rotation.inner_tokens import SHORTEST, InnerTokens, find_inner, holds_mark
+from rotation.inner_tokens import SHORTEST, InnerTokens, bytes_of, find_inner, holds_mark
 from rotation.nested import find_nested
 from rotation.trials import Trial, errors_in, judge
 
@@ -286,7 +286,7 @@ def _told(inner: InnerTokens) -> str:
 
 def _looked_into(keyring: Keyring, counts: Counts, cell: str | bytes, error: InvalidToken) -> InvalidToken:
     """*error*, or what a cell that passed for plaintext is. Counts the tokens in it, and a cell that may hide one."""
-    data = cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else cell
+    data = bytes_of(cell)
     # A damaged token is one all the same: there is nothing around it.
     if len(data) < SHORTEST or isinstance(error, DamagedToken):
         return error
