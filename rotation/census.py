@@ -23,7 +23,7 @@ from keyring_core.tokens import INSIDE, iv_of, timestamp_of
 from rotation.ages import months
 from rotation.columns import are_all, each
 from rotation.history import UNKNOWN, History
-from rotation.inner_tokens import SHORTEST, InnerTokens, find_inner, holds_mark
+from rotation.inner_tokens import SHORTEST, InnerTokens, bytes_of, find_inner, holds_mark
 from rotation.nested import find_nested
 from rotation.trials import Trial, errors_in, judge
 
@@ -32,11 +32,14 @@ KEPT_PROBLEMS = 1000
 
 PARTS = ("scanned", "rotated", "current", "empty", "plaintext", "unreadable", "conflicts")
 """The fields of Counts that make up a report: all cells, then the parts that they come to."""
-NUMBERS = (*PARTS, "nulls", "nested", "suspects", "unbound")
+NUMBERS = (*PARTS, "nulls", "nested", "suspects", "given_up", "unbound")
 """Those that simply add up."""
 
 NESTED = "nested"
 """The category of a token that holds another one: it counts among those under its key, too."""
+
+GIVEN_UP = "there is more in it than could be searched, so it may hold a token that no run rotates"
+"""What is told of a cell whose search was given up."""
 
 RowKey = tuple[Any, ...]
 """The values of a row's key columns."""
@@ -86,12 +89,14 @@ class Counts:
     ages: Counter[str] = field(default_factory=Counter)
     """Tokens per month of issue, such as "2026-01"; nine hours off at most."""
     nested: int = 0
-    """Tokens whose plaintext holds another token; of those that a pass rotated the next one tells."""
+    """Tokens whose plaintext holds another token, or may: those given up, too; what was rotated the next pass tells."""
     inner: Counter[str] = field(default_factory=Counter)
     """Tokens per key id that are part of something else: of a longer text, of another encoding, of another token."""
     suspects: int = 0
     """Plaintext cells of SHORTEST bytes or more: a form that is not looked for may hide a token in them, and a person
     has to look. In a shorter one there is no room for a token."""
+    given_up: int = 0
+    """Cells with more in them than could be searched, so that a token may have been missed, under whatever key."""
     unbound: int = 0
     """Tokens that are to be bound to the target's context and are not yet; a dry run alone counts them."""
     lost: list[int] = field(default_factory=list)
@@ -266,21 +271,28 @@ def _note_nested(counts: Counts, keyring: Keyring, key: Key, signed: Sequence[by
     for index, inner in find_nested(keyring, key, signed):
         counts.nested += 1
         counts.inner.update(inner.under)
-        counts.note(rows[index], NESTED, f"it holds another token ({_named(inner)}), which no run rotates")
+        counts.given_up += inner.given_up
+        counts.note(rows[index], NESTED, _told(inner))
 
 
-def _named(inner: InnerTokens) -> str:
-    return ", ".join(f"under {key_id}" for key_id in inner.under) or "under no key here"
+def _told(inner: InnerTokens) -> str:
+    """What is wrong with a token that holds *inner*."""
+    if not (inner.under or inner.unknown):
+        return GIVEN_UP
+    keys = ", ".join(f"under {key_id}" for key_id in inner.under) or "under no key here"
+    told = f"it holds another token ({keys}), which no run rotates"
+    return f"{told}; {GIVEN_UP}" if inner.given_up else told
 
 
 def _looked_into(keyring: Keyring, counts: Counts, cell: str | bytes, error: InvalidToken) -> InvalidToken:
     """*error*, or what a cell that passed for plaintext is. Counts the tokens in it, and a cell that may hide one."""
-    data = cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else cell
+    data = bytes_of(cell)
     # A damaged token is one all the same: there is nothing around it.
     if len(data) < SHORTEST or isinstance(error, DamagedToken):
         return error
     inner = find_inner([keyring], data) if holds_mark(data) else InnerTokens()
     counts.inner.update(inner.under)
+    counts.given_up += inner.given_up
     if not isinstance(error, MalformedToken) or error.category != Malformed.PLAINTEXT:
         return error
     if inner:

@@ -87,9 +87,20 @@ def _holds(data: bytes, marks: tuple[bytes, ...]) -> bool:
     return any(mark in data for mark in marks)
 
 
+def bytes_of(value: str | bytes) -> bytes:
+    """The bytes that *value* stands for in its database, also where they are no UTF-8, as SQLite allows in a text."""
+    if not isinstance(value, str):
+        return bytes(value)
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Half a surrogate pair of the value's own.
+        return value.encode("utf-8", "surrogatepass")
+
+
 def find_inner(keyrings: Sequence[Keyring], value: str | bytes) -> InnerTokens:
     """Every token in *value*, at any depth; each is tried under the keys of all *keyrings*. Raises nothing."""
-    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else bytes(value)
+    data = bytes_of(value)
     search = _Search(list(dict.fromkeys(key for keyring in keyrings for key in keyring.states)), data)
     return search.result()
 

@@ -241,6 +241,7 @@ def test_a_cell_that_cannot_be_searched_to_the_end_is_no_plaintext(
     _, counts = sort_rows(keyring, [Row((1,), ("80" + "00" * 7) * 20_000)])
 
     assert counts.categories == {"not-a-token": 1}
+    assert (counts.unreadable, counts.given_up) == (1, 1)
 
 
 def test_a_token_that_no_key_opens_is_nothing_inside(keyring: Keyring) -> None:
@@ -279,11 +280,11 @@ def test_plaintext_that_has_room_for_a_token_is_suspect(
 
 def test_what_is_hidden_adds_up() -> None:
     """A target's counts are the sums of its batches'."""
-    total, batch = Counts(), Counts(inner=Counter({"5f0c1a9e": 2}), suspects=3, nested=1)
+    total, batch = Counts(), Counts(inner=Counter({"5f0c1a9e": 2}), suspects=3, nested=1, given_up=2)
     total.add(batch)
     total.add(batch)
 
-    assert (total.inner, total.suspects, total.nested) == ({"5f0c1a9e": 4}, 6, 2)
+    assert (total.inner, total.suspects, total.nested, total.given_up) == ({"5f0c1a9e": 4}, 6, 2, 4)
 
 
 def test_a_targets_counts_keep_the_first_problems_and_the_number_of_all() -> None:

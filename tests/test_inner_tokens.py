@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import quopri
+import sqlite3
 import textwrap
 import urllib.parse
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
 from rotation import inner_tokens
+from rotation.census import Row, sort_rows
 from rotation.inner_tokens import MARKS, SHORTEST, find_inner
+from rotation.stores.sqlite import SQLite
 from tests.fakes import token
 from tests.keys import key_text, make_key
 
@@ -165,6 +168,25 @@ def test_a_line_break_may_stand_in_its_beginning(between: bytes) -> None:
 
             assert find_inner([KEYRING], broken).under == {OLD: 1}
             assert any(mark in broken for mark in MARKS)
+
+
+@pytest.mark.parametrize("around", [b"", b"caf\xc3\xa9 \xff"])
+def test_raw_bytes_in_a_text_are_found(around: bytes) -> None:
+    """SQLite keeps any bytes as a text, and the driver hands over those that are no UTF-8 as surrogates."""
+    database = sqlite3.connect(":memory:")
+    SQLite().set_up(database)
+    value = around + raw(token("old").encode()) + around
+    (cell,) = database.execute("select cast(? as text)", (value,)).fetchone()
+    database.close()
+
+    assert isinstance(cell, str)
+    assert find_inner([KEYRING], cell).under == {OLD: 1}
+    assert sort_rows(KEYRING, [Row((1,), cell)]).counts.inner == {OLD: 1}
+
+
+def test_a_lone_surrogate_beside_a_token_hides_nothing() -> None:
+    """What has no UTF-8 form at all is searched all the same."""
+    assert find_inner([KEYRING], f"\ud800 {token('old')}").under == {OLD: 1}
 
 
 def test_alignment_hides_nothing() -> None:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from keyring_core import Key, Keyring
 from keyring_core.tokens import parse_token
+from rotation import inner_tokens
 from rotation.census import Row, sort_rows
+from rotation.ledger.census_record import census_record
 from rotation.nested import find_nested
+from rotation.report import TargetReport
+from rotation.targets import Target
 from tests.fakes import token
 
 
@@ -112,3 +118,21 @@ def test_tokens_under_the_staged_key_are_looked_into(new: Key, old: Key) -> None
     counts = sort_rows(keyring, [Row((1,), token("staged", token("old")))], dry_run=True).counts
 
     assert (counts.conflicts, counts.nested, counts.inner) == (1, 1, Counter({old.id: 1}))
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_a_token_holds_and_no_search_ends_is_told(
+    keyring: Keyring, new: Key, dry_run: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token within a token behind data made to cost time is missed, and both the counts and the record say so."""
+    monkeypatch.setattr(inner_tokens, "WORK", 0)
+    hostile = "gAAAAAA" * 30_000 + json.dumps(token("old"))
+    counts = sort_rows(keyring, [Row((1,), token("new", hostile))], dry_run=dry_run).counts
+    (tmp_path / "app.db").touch()
+    report = TargetReport(Target(f"sqlite:///{tmp_path / 'app.db'}", "users", "token", "users.token"), ("id",), counts)
+    record = census_record(report, new.id, "api", datetime.now(UTC))
+
+    assert counts.inner == {}
+    assert (counts.given_up, counts.nested, counts.complete) == (1, 1, False)
+    assert record.given_up == record.document()["given_up"] == 1
+    assert "more in it than could be searched" in counts.problems[0].detail

@@ -35,6 +35,7 @@ def census_record(  # noqa: PLR0913 - what a census is of, and how it was taken
         nulls=counts.nulls,
         nested=counts.nested,
         suspects=counts.suspects,
+        given_up=counts.given_up,
         under=dict(counts.under),
         inner=dict(counts.inner),
         categories=dict(counts.categories),

@@ -135,6 +135,8 @@ class CensusRecord:
     """Tokens whose plaintext holds another token."""
     suspects: int = 0
     """Plaintext cells that are long enough to hold a token in a form that is not looked for."""
+    given_up: int = 0
+    """Cells with more in them than could be searched, so that a token may have been missed, under whatever key."""
     under: dict[str, int] = field(default_factory=dict)
     """Tokens per key id."""
     inner: dict[str, int] = field(default_factory=dict)
