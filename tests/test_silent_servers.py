@@ -23,6 +23,7 @@ from rotation.errors import StoreError
 from rotation.ledger import Ledger, LedgerError
 from rotation.stores import silence, watch
 from rotation.stores.access import Access
+from rotation.stores.link import Link
 from rotation.stores.silence import Errand, Silences, silences
 from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Cli
@@ -267,6 +268,100 @@ def test_a_long_statement_is_left_alone_while_the_server_lives(database: Databas
     access.close()
 
     assert len(found) == 1
+
+
+@contextmanager
+def slow_to_connect(url: str, seconds: float) -> Iterator[str]:
+    """The url of a proxy that passes a new connection on only after so many *seconds*."""
+    place, done = sa.make_url(url), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def begin(act: Callable[..., None], *given: object) -> threading.Thread:
+        threads.append(threading.Thread(target=act, args=given))
+        threads[-1].start()
+        return threads[-1]
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for side in (source, sink):
+            with suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
+
+    def carry(visitor: socket.socket) -> None:
+        with visitor:
+            if not done.wait(seconds):
+                with socket.create_connection((place.host or "127.0.0.1", place.port or 0)) as onward:
+                    back = begin(pump, visitor, onward)
+                    pump(onward, visitor)
+                    back.join()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    begin(carry, server.accept()[0])
+
+        begin(serve)
+        try:
+            port = server.getsockname()[1]
+            yield place.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+        finally:
+            done.set()
+            server.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(10)
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_long_statement_is_left_alone_where_connecting_is_slow(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look for a sign of life is given the time that the statement's own connection took, and as much again."""
+    monkeypatch.setattr(watch, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(watch, "PROBE_SECONDS", 1.0)
+    sleeping = "SELECT pg_sleep(5)" if database.kind == "postgresql" else "SELECT SLEEP(5)"
+
+    with slow_to_connect(database.url, 2.0) as url:
+        access = Access(url, "creds", read_only=True, sleep=lambda _: None)
+        found = access.read(lambda connection: connection.execute(sa.text(sleeping)).all())
+        access.close()
+
+    assert len(found) == 1
+
+
+def test_however_slow_a_server_connects_its_silence_ends_within_half_a_minute() -> None:
+    """The patience grows with the last connection, and is bounded."""
+    patience = []
+    for seconds in (0.1, 5.5, 60.0):
+        seen = watch.Watch(is_stopping=lambda: False, probe=lambda _: True, hang_up=lambda _: None)
+        seen.made_in(seconds)
+        patience.append(watch.QUIET_SECONDS + seen.patience)
+
+    assert patience == [10.0, 16.0, 24.0]
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_server_that_does_statement_after_statement_is_not_probed(
+    database: Database, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answers are signs of life enough, however long their transaction is."""
+    probed: list[float] = []
+    monkeypatch.setattr(Link, "_probe", lambda _self, seconds: bool(probed.append(seconds)))
+    access = Access(database.url, "creds", read_only=True, sleep=lambda _: None)
+
+    def many(connection: sa.Connection) -> int:
+        for _ in range(30):
+            connection.execute(sa.text("SELECT 1")).all()
+            time.sleep(0.1)
+        return connection.scalar(sa.text("SELECT 7")) or 0
+
+    found = access.read(many)
+    access.close()
+
+    assert (found, probed) == (7, [])
 
 
 BANNERS = {

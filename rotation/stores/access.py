@@ -51,6 +51,8 @@ class Refusal(NamedTuple):
     """Why the database does not do what was asked, while it does other things."""
 
     words: str
+    is_locked: bool = False
+    """Whether it is another's lock."""
 
 
 class Access:
@@ -127,16 +129,18 @@ class Access:
         known = self.dialect.words(cause) is not None or self._may_pass(error) or self._is_locked(error)
         return not known
 
-    def attempt(self, act: Callable[[sa.Connection], T]) -> T | Refusal:
+    def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | Refusal:
         """What *act* returns, or a Refusal where only what it asks for is at fault, or a right to it is missing.
 
-        Raises StoreError where the database fails.
+        Raises StoreError where the database fails; with *past_locks* a lock that stays is a Refusal, too.
         """
         failure: DBAPIError
         try:
             return self._again(lambda: self._act(Mode.READ, act), locks_pass=True)
         except DBAPIError as error:
             failure = error
+        if past_locks and self._is_locked(failure):
+            return Refusal(self._words(failure), is_locked=True)
         if self.blames_statement(failure) or self.dialect.code(failure.orig or failure) in self.dialect.denials:
             return Refusal(self._words(failure))
         raise self.failure(failure)

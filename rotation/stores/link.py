@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,6 +47,8 @@ class Link:
                 self._base, "do_connect", lambda _dialect, _record, args, options: self._open(args, options)
             )
         sa.event.listen(self._base, "connect", lambda connection, _record: self._set_up(connection), insert=True)
+        # A transaction of many statements is no long statement.
+        sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watch.answered())
         self._engines = {mode: self._engine(mode) for mode in Mode}
 
     def arguments(self) -> tuple[Any, Any]:
@@ -76,7 +78,7 @@ class Link:
             self._watch.end()
         self.rest()
         if call.ended == "silent":
-            silences.note(self._server, watch.QUIET_SECONDS + watch.PROBE_SECONDS)
+            silences.note(self._server, watch.QUIET_SECONDS + self._watch.patience)
         raise NoAnswerError(SILENT if call.ended == "silent" else STOPPED, stopped=call.ended == "stopped")
 
     def rest(self) -> None:
@@ -121,7 +123,9 @@ class Link:
                 errand.leave()
                 self._give_up(time.monotonic() - began, stopped=stopped)
         try:
-            return errand.result()
+            made = errand.result()
+            self._watch.made_in(time.monotonic() - began)
+            return made
         except Exception as error:
             if not self.dialect.is_late(error):
                 raise
@@ -136,12 +140,11 @@ class Link:
     def _connect(self, arguments: Any, options: Any, seconds: float) -> Any:
         return self._base.dialect.connect(*arguments, **{**options, **self.dialect.in_time(self._url, seconds)})
 
-    def _probe(self) -> bool:
+    def _probe(self, seconds: float) -> bool:
         """Whether the server answers one who connects, be it with a refusal. Comes back late where it does not."""
         try:
-            connection = self._connect(*self.arguments(), watch.PROBE_SECONDS)
-            with closing(connection), connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+            # No statement: a pooler whose only connection is ours would leave it waiting.
+            self._connect(*self.arguments(), seconds).close()
         except Exception as error:
             return not self.dialect.is_late(error)
         return True

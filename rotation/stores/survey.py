@@ -153,7 +153,7 @@ class Survey:
             with closing(OneTransaction(connection)) as reader:
                 return count(self._reading(held, reader, full=full))
 
-        tried = self._access.attempt(act)
+        tried = self._access.attempt(act, past_locks=True)
         if not isinstance(tried, Refusal):
             return tried, None
         return None, tried.words if self._exists(held.listed) else None
@@ -175,7 +175,7 @@ class Survey:
                 return str(error)
             return None
 
-        tried = self._access.attempt(find)
+        tried = self._access.attempt(find, past_locks=True)
         return tried.words if isinstance(tried, Refusal) else tried
 
     def _reading(self, held: Held, reader: Reader, *, full: bool) -> Reading:
@@ -261,23 +261,24 @@ class Survey:
                 return () if any(name not in kinds or unfit(kinds[name]) for name in key) else key
             return ()
 
-        found = self._access.attempt(read)
+        found = self._access.attempt(read, past_locks=True)
         return () if isinstance(found, Refusal) else found
 
     def _fault(self, held: Held) -> str | None:
         """What the database says against reading these columns."""
         asked = CellReader(self._layout, held.columns, self._marks, MOST[False]).cells.columns
         query = sa.select(*asked).select_from(table_clause(held.listed.schema, held.listed.table)).limit(1)
-        tried = self._access.attempt(lambda connection: connection.execute(query).all())
+        tried = self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=True)
         return tried.words if isinstance(tried, Refusal) else None
 
     def _columns(self, listed: Listed) -> list[Column] | Refusal:
         """None of a table that has vanished."""
-        return self._access.attempt(lambda connection: self._layout.columns(connection, listed))
+        return self._access.attempt(lambda connection: self._layout.columns(connection, listed), past_locks=True)
 
     def _names(self, listed: Listed) -> set[str]:
         columns = self._columns(listed)
         return set() if isinstance(columns, Refusal) else {column.name for column in columns}
 
     def _exists(self, listed: Listed) -> bool:
-        return bool(self._names(listed))
+        columns = self._columns(listed)
+        return isinstance(columns, Refusal) or bool(columns)

@@ -14,7 +14,9 @@ LOOK_SECONDS = 0.25
 QUIET_SECONDS = 5.0
 """A statement that takes longer makes us look whether the server is alive."""
 PROBE_SECONDS = 5.0
-"""How long that look may take."""
+"""How long that look may take, where connections are made fast."""
+MOST_PROBE_SECONDS = 19.0
+"""How long it may take where they are slow: a server that says nothing is given up within half a minute."""
 GRACE_SECONDS = 3.0
 """How long a statement may still take once somebody asked to stop."""
 
@@ -27,7 +29,7 @@ class Call:
     asked_to_stop: float | None = None
     """When somebody did."""
     alive: float | None = None
-    """When the server was last seen to be."""
+    """When the server was last seen to be: it answered this call, or a probe."""
     probe: Errand[bool] | None = None
     probed: float = 0.0
     ended: str | None = None
@@ -38,10 +40,11 @@ class Watch:
     """One connection's watch; its thread begins with the first call."""
 
     def __init__(
-        self, *, is_stopping: Callable[[], bool], probe: Callable[[], bool], hang_up: Callable[[Any], None]
+        self, *, is_stopping: Callable[[], bool], probe: Callable[[float], bool], hang_up: Callable[[Any], None]
     ) -> None:
-        """*probe* finds out whether the server answers; it may not come back."""
+        """*probe* finds out whether the server answers within seconds; it may not come back."""
         self._is_stopping, self._probe, self._hang_up = is_stopping, probe, hang_up
+        self._took = 0.0
         self._connection: Any = None
         self._call: Call | None = None
         self._lock = threading.Lock()
@@ -55,9 +58,23 @@ class Watch:
         self._call = call = Call()
         return call
 
+    @property
+    def patience(self) -> float:
+        """How long a probe may take: twice as long as the last connection, within bounds."""
+        return min(max(PROBE_SECONDS, 2 * self._took), MOST_PROBE_SECONDS)
+
     def connecting(self) -> None:
         """There is no connection, and so nothing to hang up."""
         self._connection = None
+
+    def made_in(self, seconds: float) -> None:
+        """A connection took so long to make; one that looks for a sign of life may take long as well."""
+        self._took = seconds
+
+    def answered(self) -> None:
+        """The server has done a statement of the call: it is alive."""
+        if call := self._call:
+            call.alive = time.monotonic()
 
     def connected(self, connection: Any) -> None:
         """The call goes on through this *connection* of the driver's."""
@@ -97,11 +114,19 @@ class Watch:
             return "stopped"
         if call.probe is None:
             if now - (call.alive or call.began) > QUIET_SECONDS:
-                call.probe, call.probed = Errand(self._probe), now
-        elif call.probe.wait(0):
-            if not call.probe.result():
-                return "silent"
+                call.probed = now
+                call.probe = self._begin_probe()
+        elif (call.alive or 0.0) > call.probed:
+            call.probe = None
+        elif call.probe.wait(0) and call.probe.result():
             call.probe, call.alive = None, now
-        elif now - call.probed > PROBE_SECONDS:
+        elif now - call.probed > self.patience:
             return "silent"
+        elif call.probe.wait(0):
+            # It gave up early: there is time for another.
+            call.probe = self._begin_probe()
         return None
+
+    def _begin_probe(self) -> Errand[bool]:
+        seconds = self.patience
+        return Errand(lambda: self._probe(seconds))

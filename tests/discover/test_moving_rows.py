@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from keyring_core import Keyring
 from rotation.discover import discover, places_of
 from rotation.stores.cells import CellReader
+from rotation.stores.layout_mysql import MySQLLayout
 from rotation.stores.survey import Reading, Survey
 from rotation.targets import Target
 from tests.databases import Database
@@ -91,6 +92,27 @@ def test_a_large_cell_is_the_one_of_that_moment(
     found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
     assert [column.embedded for column in found.columns] == [3]
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_a_table_that_is_altered_after_the_snapshot_is_read_anew(
+    database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older snapshot has no such table; the next one does."""
+    database.make_creds(make_tokens(3))
+    targets, hold, altered = [Target(database.url, "creds", "token", "creds")], MySQLLayout.hold_snapshot, []
+
+    def alter_after(self: MySQLLayout, connection: sa.Connection) -> None:
+        hold(self, connection)
+        if not altered:
+            altered.append(database.execute("ALTER TABLE creds ADD more INTEGER, ALGORITHM = COPY"))
+
+    monkeypatch.setattr(MySQLLayout, "hold_snapshot", alter_after)
+
+    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+
+    assert len(altered) == 1
+    assert ([column.tokens for column in found.columns], found.unseen) == ([3], [])
 
 
 def _kill(database: Database) -> int:

@@ -270,6 +270,27 @@ def test_grants_are_read(line: str, seen: str | None) -> None:
     assert seen is None or words.endswith(f"it may read: {seen}")  # type: ignore[union-attr]
 
 
+@SERVERS
+@pytest.mark.parametrize("options", [(), ("--full",)], ids=["sampled", "full"])
+def test_a_locked_table_is_named_and_the_others_are_read(
+    whole: Database, discover: Discover, options: tuple[str, ...]
+) -> None:
+    """Whoever alters or locks one table does not end the look at the whole database."""
+    whole.make_creds([make_token("one")])
+    whole.execute("CREATE TABLE a_locked (id INTEGER PRIMARY KEY, token TEXT)")
+    lock = "LOCK TABLE a_locked" if whole.kind == "postgresql" else "LOCK TABLES a_locked WRITE"
+
+    with whole.engine.connect() as other:
+        other.exec_driver_sql(lock)
+        ran = discover(whole, *options)
+        if whole.kind == "mariadb":
+            other.exec_driver_sql("UNLOCK TABLES")
+
+    assert ran.code == 3
+    assert remarks(ran.document, "unseen") == {"a_locked": "another transaction holds a lock; "}
+    assert columns(ran.document).keys() == {"creds.token"}
+
+
 @POSTGRESQL
 def test_what_no_table_shows_is_named(whole: Database, discover: Discover) -> None:
     """Schemas without USAGE, foreign tables, large objects."""
