@@ -16,6 +16,7 @@ from rotation.report import Report
 from rotation.wording import many
 
 AGAIN = "then run this again"
+NAME_ROWS = "name these rows in a [[target]] of their own, then: rotate.py run"
 LIST_ROWS = "rotate.py run --dry-run --problems FILE names the rows"
 
 
@@ -141,10 +142,12 @@ def gaps(evidence: Evidence) -> list[str]:
     return found
 
 
-def not_looked_at(evidence: Evidence) -> list[str]:
-    """What is out of reach, by name: the key may go all the same, and the certificate says so."""
-    search = evidence.search
-    return [] if search is None else [f"{one.database}: {one.subject}: {one.words}" for one in search.beyond]
+def not_looked_at(evidence: Evidence) -> dict[str, list[str]]:
+    """What is out of reach, by name, per database: the key may go all the same, and the certificate says so."""
+    found: dict[str, list[str]] = {}
+    for remark in evidence.search.beyond if evidence.search else ():
+        found.setdefault(remark.database, []).append(f"{remark.subject}: {remark.words}")
+    return found
 
 
 def _of_target(label: str, census: Census, evidence: Evidence) -> Iterator[Refusal]:
@@ -162,8 +165,7 @@ def _of_target(label: str, census: Census, evidence: Evidence) -> Iterator[Refus
 
 
 def _of_left_out(label: str, census: Census, key_id: str) -> Iterator[Refusal]:
-    remedy = "name these rows in a [[target]] of their own, then: rotate.py run"
-    return _of_cells(label, census, key_id, remedy, ", in rows that its `where` leaves out")
+    return _of_cells(label, census, key_id, NAME_ROWS, ", in rows that its `where` leaves out")
 
 
 def _of_cells(label: str, census: Census, key_id: str, remedy: str, rows: str = "") -> Iterator[Refusal]:
@@ -204,7 +206,8 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
     for remark in (*search.unseen, *search.hidden):
         yield Refusal(
             f"{remark.subject} cannot be looked at: {remark.words}",
-            f"grant what is missing, {AGAIN}; if no token can be there: --force {key_id}",
+            f"let its user see all of it (GRANT SELECT; for row security BYPASSRLS), {AGAIN}; "
+            f"if no token can be there: --force {key_id}",
         )
     for column in search.columns:
         refusal = _of_named(column, evidence) if column.named else _of_uncovered(column, key_id)
@@ -218,11 +221,14 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     looked = (*evidence.censuses, *(evidence.left_out or ()))
     if not column.under[key_id] or any(census.under.get(key_id) or census.inner.get(key_id) for _, census in looked):
         return None
-    past = ", those of the table's past with them" if column.has_history else ""
+    tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
+    if column.has_history:
+        return Refusal(f"{column.label}: {tokens}, in rows of the table's past", _remedy(column))
+    if column.where is not None:
+        return Refusal(f"{column.label}: {tokens}, in rows that its `where` leaves out", NAME_ROWS)
     return Refusal(
-        f"{column.label}: a second look at all rows{past} found {many(column.under[key_id], 'token')} under {key_id}: "
-        "they were written or moved meanwhile, or stand outside of its targets' rows",
-        _remedy(column, key_id),
+        f"{column.label}: a second look at all rows found {tokens}: they were written or moved meanwhile",
+        f"rotate.py run, {AGAIN}",
     )
 
 
@@ -230,27 +236,27 @@ def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
     bare = column.under - column.inner
     if not column.may_need(key_id) and (column.elsewhere or not bare):
         return None
-    tokens = many(column.under[key_id], "token")
-    doubts = (
-        (column.under[key_id], f"holds tokens, and no target names it: {tokens} under {key_id}"),
-        (bare, "holds tokens, and no target names it"),
-        (column.bare_unknown, "holds tokens that no key opens unless they are bound, and no target names it"),
+    if column.under[key_id]:
+        tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
+        return Refusal(f"{column.label}: holds tokens, and no target names it: {tokens}", _remedy(column))
+    if bare:
+        return Refusal(f"{column.label}: holds tokens, and no target names it", _remedy(column))
+    return Refusal(
+        f"{column.label}: holds tokens that no key here opens (another application's, or bound to a context that no "
+        "target names), and no target names it",
+        f"name it, with its context; if its tokens are another application's: --force {key_id}",
     )
-    reason = next(words for found, words in doubts if found)
-    return Refusal(f"{column.label}: {reason}", _remedy(column, key_id))
 
 
-def _remedy(column: TokenColumn, key_id: str) -> str:
+def _remedy(column: TokenColumn) -> str:
     """What leads out of a column that keeps the key."""
-    if column.tokens and column.bare_unknown == column.tokens and not column.named:
-        return f"name it, with its context; if its tokens are another application's: --force {key_id}"
     return "; ".join([*column.remedies, AGAIN])
 
 
 def _of_unexplained(one: Unexplained, key_id: str) -> Refusal:
     return Refusal(
         f"{one.label} in {one.database}: the ledger knows of {many(one.tokens, 'token')} under {key_id} there, "
-        f"counted at {at(one.counted)}, and no run has moved them",
+        f"counted at {at(one.counted)}; they are not there, or nobody looked, and no run has moved them",
         "if this is the wrong database, or the column is no target any more, correct rotation.toml; then: rotate.py "
         f"run, which records what is there; if they are gone for good: --force {key_id}",
     )

@@ -356,7 +356,7 @@ def test_keys_list_shows_ids_and_states(cli: Cli, new: Key, old: Key, older: Key
 
     listed, following = ran.out.split("Next: ")
     assert listed == f"{new.id}  primary\n{old.id}  previous\n{older.id}  previous\n"
-    assert following == f"rotate.py run, and when it is complete: rotate.py keys retire {older.id} --archive FILE\n"
+    assert following == f"rotate.py run, and when nothing needs it: rotate.py keys retire {older.id} --archive FILE\n"
     assert cli("keys", "list", "--json").document == {
         "keys": [
             {"id": new.id, "state": "primary"},

@@ -119,7 +119,7 @@ def test_what_is_out_of_reach_is_named() -> None:
 
     assert (found.standing, not_looked_at(found)) == (
         Standing.FREE,
-        ["server: billing: its user may not enter it"],
+        {"server": ["billing: its user may not enter it"]},
     )
 
 

@@ -121,7 +121,7 @@ class Facts:
             promoted=self.promotion,
             partial=self.partial,
             search=self.search,
-            search_fault=self.unnamed_fault,
+            search_fault=None if self.search else self.unnamed_fault,
             unexplained=tuple(unexplained(key_id, censuses, self.known, self.service)),
             fleet=self.instances,
         )

@@ -118,6 +118,8 @@ class CensusRecord:
     """Tokens per key id that an earlier census found, that are not there, and that no run has moved."""
     home: str = ""
     """The identity of the table that those were in."""
+    seen: str = ""
+    """When they were seen there last, as ISO 8601."""
     database: str = ""
     where: str | None = None
     checked: bool = False

@@ -21,7 +21,7 @@ class Unexplained(NamedTuple):
     database: str
     tokens: int
     counted: datetime
-    """When they were last known to be missing, or to be there."""
+    """When they were seen last."""
 
 
 def carried(census: CensusRecord, known: Iterable[CensusRecord]) -> CensusRecord:
@@ -34,7 +34,9 @@ def carried(census: CensusRecord, known: Iterable[CensusRecord]) -> CensusRecord
         for key_id in (*before.under, *before.unexplained)
         if (tokens := _known(before, key_id)) > census.under.get(key_id, 0) and not _explains(census, before, tokens)
     }
-    return replace(census, unexplained=waiting, home=_home(before)) if waiting else census
+    if not waiting:
+        return census
+    return replace(census, unexplained=waiting, home=_home(before), seen=_seen(before).isoformat())
 
 
 def settled(known: CensusRecord, runs: Iterable[CensusRecord]) -> CensusRecord:
@@ -55,11 +57,11 @@ def unexplained(
     places = {census.place for census in now}
     for census in now:
         if tokens := census.unexplained.get(key_id, 0):
-            yield Unexplained(census.label, census.database, tokens, census.taken)
+            yield Unexplained(census.label, census.database, tokens, _seen(census))
     for census in known:
         tokens = _known(census, key_id)
         if tokens and census.service == service and census.place not in places:
-            yield Unexplained(census.label, census.database, tokens, census.taken)
+            yield Unexplained(census.label, census.database, tokens, _seen(census))
 
 
 def _known(census: CensusRecord, key_id: str) -> int:
@@ -73,6 +75,11 @@ def _only(tokens: Mapping[str, int], keys: Collection[str]) -> dict[str, int]:
 def _home(census: CensusRecord) -> str:
     """Which table the tokens that *census* tells of were in."""
     return census.home or census.identity
+
+
+def _seen(census: CensusRecord) -> datetime:
+    """When the tokens that *census* tells of were seen last."""
+    return datetime.fromisoformat(census.seen) if census.seen else census.taken
 
 
 def _explains(later: CensusRecord, before: CensusRecord, tokens: int) -> bool:

@@ -14,7 +14,7 @@ from rotation.ledger import CensusRecord, InstanceRecord, Ledger, service_name
 from rotation.ledger.records import Promotion
 from rotation.ledger.unexplained import unexplained
 from rotation.life.refusals import LIVE, in_fleet
-from rotation.retirement import Evidence, Standing
+from rotation.retirement import Evidence, Standing, refusals
 from rotation.wording import retire_command
 
 RETIRED = "retired"
@@ -39,6 +39,8 @@ class ListedKey:
     """By the last census of each target; None where there is none."""
     standing: str | None = None
     """Of a previous key, by those: `needed`, or `unproven`, since only `keys retire` looks at everything."""
+    remedy: str | None = None
+    """What leads out of what needs it."""
 
     @property
     def promotion(self) -> Promotion | None:
@@ -72,8 +74,10 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Ma
         dates.pop("service", None)
         tokens = sum(census.under.get(key_id, 0) for census in censuses) if censuses else None
         state = states.get(key_id, RETIRED)
-        standing = _evidence(key_id, states, censuses, fleet).standing if state is KeyState.PREVIOUS else None
-        found.append(ListedKey(state=str(state), tokens=tokens, standing=standing and str(standing), **dates))
+        if state is KeyState.PREVIOUS:
+            evidence = _evidence(key_id, states, censuses, fleet)
+            dates |= {"standing": str(evidence.standing), "remedy": next((way for _, way in refusals(evidence)), None)}
+        found.append(ListedKey(state=str(state), tokens=tokens, **dates))
     return found
 
 
@@ -101,7 +105,8 @@ def following(keys: Sequence[ListedKey]) -> str:
     if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
         return f"{retire_command(unneeded[-1])}: it looks at everything, and takes the key out if nothing needs it"
     if previous := in_state[KeyState.PREVIOUS]:
-        return f"rotate.py run, and when it is complete: {retire_command(previous[-1])}"
+        remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or "rotate.py run"
+        return f"{remedy}, and when nothing needs it: {retire_command(previous[-1])}"
     return "rotate.py keys stage, when the key is to change"
 
 

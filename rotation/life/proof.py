@@ -39,7 +39,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         "forced": bool(overridden),
         "overridden": [refusal.reason for refusal in overridden],
         "unchecked": list(unchecked),
-        "not_looked_at": not_looked_at(evidence),
+        "not_looked_at": [f"{name}: {one}" for name, those in not_looked_at(evidence).items() for one in those],
         "instances": [f"{one.service} on {one.instance}" for one in evidence.fleet],
         "rows": rows_of(census),
         "cells": cells_of(census),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ class Done:
     refused: Sequence[Refusal] = ()
     """Why it was refused; then nothing was changed."""
     certificate: dict[str, Any] | None = None
-    not_looked_at: Sequence[str] = ()
-    """What lies out of reach, by name."""
+    not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What lies out of reach, by name, per database."""
 
 
 def stage(common: Common) -> Done:

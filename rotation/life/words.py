@@ -21,8 +21,8 @@ def tell(done: Done, world: World, *, as_json: bool, show_key: bool) -> int:
     else:
         for note in done.notes:
             world.say(f"Note: {note}.")
-        for place in done.not_looked_at:
-            world.say(f"Not looked at: {place}")
+        for database, subjects in done.not_looked_at.items():
+            world.say(f"Not looked at: {database}: {'; '.join(subjects)}")
         _say(done, world, show_key=show_key)
     return 1 if done.refused or done.written.todo else 0
 

@@ -75,6 +75,8 @@ def _verdict(report: Report) -> Iterator[Text]:
         done = f"Rotated {many(rotated, 'token')}. " if rotated else ""
         whose = f" of shard {report.shard}" if report.shard else ""
         columns = columns_of([target.target for target in report.targets])
+        if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
+            columns += ", of the rows that this user sees,"
         yield Text(
             f"{done}Complete: every token of {columns}{whose} is under the primary key {report.primary}.", "bold green"
         )

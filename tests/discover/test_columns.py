@@ -65,7 +65,7 @@ REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
     "proposed": ({}, ["rotate.py discover prints the entry"]),
     "named": ({"named": True}, ["rotate.py run"]),
     "without a key": ({"hint": "table creds has no primary key; name"}, ["give the table a primary key"]),
-    "of another type": ({"hint": "the column's type is JSON"}, ["let the application keep these tokens where"]),
+    "of another type": ({"hint": "the column's type is JSON"}, ["have the application keep these tokens where"]),
     "inside text": ({"tokens": 0, "embedded": 1}, ["no target rotates tokens inside other text"]),
     "in the past": ({"has_history": True, "named": True}, ["rotate.py run", "DELETE HISTORY FROM creds"]),
 }

@@ -229,7 +229,7 @@ def test_the_list_ends_with_the_next_step(shop: Shop) -> None:
 
     assert fresh == "Next: rotate.py keys stage, when the key is to change"
     assert staged == f"Next: when every service has {shop.settings().primary.id}: rotate.py keys promote"
-    assert promoted == f"Next: rotate.py run, and when it is complete: rotate.py keys retire {OLD.id} --archive FILE"
+    assert promoted == f"Next: rotate.py run, and when nothing needs it: rotate.py keys retire {OLD.id} --archive FILE"
 
 
 def test_a_promotion_that_was_cut_short_is_finished(shop: Shop) -> None:
