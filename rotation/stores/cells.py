@@ -29,8 +29,8 @@ class CellReader:
         self._layout, self._kinds, self._marks, self._most = layout, kinds, marks, most
         self.cells = Cells(
             [self._piece(kind, CUT) for kind in kinds],
-            [self._piece(kind, most) for kind in kinds],
-            any_of(sa.func.coalesce(self._length(kind), 0) > CUT for kind in kinds),
+            lambda: [self._piece(kind, most) for kind in kinds],
+            lambda: any_of(sa.func.coalesce(self._length(kind), 0) > CUT for kind in kinds),
         )
 
     def fill(self, reader: Reader, table: sa.FromClause, walk: Walk, row: Sequence[Any]) -> list[Any]:

@@ -64,6 +64,8 @@ class Layout:
 
     has_snapshots: ClassVar[bool] = True
     """Whether a table is read in one transaction that sees one moment; otherwise each read is short."""
+    follows_keys: ClassVar[bool] = True
+    """Whether a table is read by its key."""
     piece: ClassVar[int | None] = 4 * 1024 * 1024
     """So much of a large cell is read at once, in bytes or letters; None: all of it."""
 

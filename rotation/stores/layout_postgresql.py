@@ -63,6 +63,8 @@ NO_ROOM = frozenset("BDEGINT")
 class PostgreSQLLayout(Layout):
     """Any type can be read as text, and any row has its place in a file."""
 
+    follows_keys = False
+
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The cluster and the database, on one server: a copy of it starts with the same number."""
         allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
@@ -19,9 +19,9 @@ class Cells(NamedTuple):
 
     columns: Sequence[ColumnElement[Any]]
     """Of each cell what holds a mark. A large one is LARGE, and has to be read by itself."""
-    whole: Sequence[ColumnElement[Any]]
-    """The same, with a large one as it is."""
-    has_large: ColumnElement[bool]
+    whole: Callable[[], Sequence[ColumnElement[Any]]]
+    """The same, with a large one as it is. Made where they are needed, since a table may be wide."""
+    has_large: Callable[[], ColumnElement[bool]]
 
 
 class Reader(Protocol):

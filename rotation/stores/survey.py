@@ -38,8 +38,6 @@ class Held:
 
     listed: Listed
     columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    """Columns that lead through it; none where it has no key that can be followed."""
     caution: str | None = None
     """Why rows of it may be hidden."""
     fault: str | None = None
@@ -145,13 +143,17 @@ class Survey:
         Where the database can hold a snapshot, all is read in one transaction that sees one moment, so that no row that
         moves is missed; *count* is called anew where the connection is lost on the way.
         """
+        key = self._key(held.listed) if self._layout.follows_keys else ()
         if not self._layout.has_snapshots:
-            return count(self._reading(held, ShortReads(self._access), full=full)), None
+            fault = self._fault(held)
+            if fault is None:
+                return count(self._reading(held, key, ShortReads(self._access), full=full)), None
+            return None, fault if self._exists(held.listed) else None
 
         def act(connection: sa.Connection) -> T:
             self._layout.hold_snapshot(connection)
             with closing(OneTransaction(connection)) as reader:
-                return count(self._reading(held, reader, full=full))
+                return count(self._reading(held, key, reader, full=full))
 
         tried = self._access.attempt(act, past_locks=True)
         if not isinstance(tried, Refusal):
@@ -160,12 +162,11 @@ class Survey:
 
     def fit(self, held: Held, column: str) -> tuple[tuple[str, ...], str | None]:
         """The key columns that a target for *column* has to name, and what speaks against such a target."""
-        tries = [(), *([held.key] if held.key else [])]
-        for key in tries:
-            reason = self._refusal(Target(self._url, held.name, column, held.name, key))
-            if reason is None:
-                return key, None
-        return (), self._refusal(Target(self._url, held.name, column, held.name))
+        reason = self._refusal(Target(self._url, held.name, column, held.name))
+        key = self._key(held.listed) if reason else ()
+        if key and self._refusal(Target(self._url, held.name, column, held.name, key)) is None:
+            return key, None
+        return (), reason
 
     def _refusal(self, target: Target) -> str | None:
         def find(connection: sa.Connection) -> str | None:
@@ -178,10 +179,10 @@ class Survey:
         tried = self._access.attempt(find, past_locks=True)
         return tried.words if isinstance(tried, Refusal) else tried
 
-    def _reading(self, held: Held, reader: Reader, *, full: bool) -> Reading:
+    def _reading(self, held: Held, key: tuple[str, ...], reader: Reader, *, full: bool) -> Reading:
         most = min(MOST[full], self._largest or MOST[full])
         asked = CellReader(self._layout, held.columns, self._marks, most)
-        given = (self._access, reader, held.listed, held.key, asked.cells)
+        given = (self._access, reader, held.listed, key, asked.cells)
         walks = [self._layout.whole(*given)] if full else self._layout.parts(*given)
         looks = [None if full else walk.looks(max(1, WINDOWS // len(walks))) for walk in walks]
         scattered = [(walk, look) for walk, some in zip(walks, looks, strict=True) for look in some or ()]
@@ -224,20 +225,16 @@ class Survey:
     def _hold(self, listed: Listed, parents: Sequence[Listed]) -> Held | None:
         columns = self._columns(listed)
         if isinstance(columns, Refusal):
-            return Held(listed, (), (), fault=columns.words)
+            return Held(listed, (), fault=columns.words)
         inherited = set().union(*(self._names(parent) for parent in parents))
         own = [column for column in columns if column.name not in inherited]
         searched = tuple(column for column in own if column.searched and column.readable)
         denied = self._denied(listed, own)
         unsearched = tuple(f"{column.name} ({column.unsearched})" for column in own if column.unsearched)
         if not searched:
-            return Held(listed, (), (), fault=denied, unsearched=unsearched) if denied or unsearched else None
-        key = self._key(listed)
+            return Held(listed, (), fault=denied, unsearched=unsearched) if denied or unsearched else None
         caution = self._access.read(lambda connection: self._layout.caution(connection, listed))
-        held = Held(listed, searched, key, caution, None, denied, unsearched)
-        if fault := self._fault(held):
-            return Held(listed, (), (), fault=fault) if self._exists(listed) else None
-        return held
+        return Held(listed, searched, caution, None, denied, unsearched)
 
     def _denied(self, listed: Listed, columns: Sequence[Column]) -> str | None:
         names = [column.name for column in columns if column.searched and not column.readable]
@@ -265,7 +262,7 @@ class Survey:
         return () if isinstance(found, Refusal) else found
 
     def _fault(self, held: Held) -> str | None:
-        """What the database says against reading these columns."""
+        """What the database says against reading these columns, where short reads do not tell a table's fault."""
         asked = CellReader(self._layout, held.columns, self._marks, MOST[False]).cells.columns
         query = sa.select(*asked).select_from(table_clause(held.listed.schema, held.listed.table)).limit(1)
         tried = self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=True)

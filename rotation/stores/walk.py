@@ -205,8 +205,8 @@ class PlainWalk:
         chance: ColumnElement[Any],
         estimate: int,
     ) -> None:
-        self._reader, self._has_large, self._chance, self._estimate = reader, cells.has_large, chance, estimate
-        self._query = sa.select(*cells.whole).select_from(table)
+        self._reader, self._has_large, self._chance, self._estimate = reader, cells.has_large(), chance, estimate
+        self._query = sa.select(*cells.whole()).select_from(table)
 
     def at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
         """Nothing finds a row again."""

@@ -271,6 +271,32 @@ def test_grants_are_read(line: str, seen: str | None) -> None:
 
 
 @SERVERS
+def test_a_table_without_tokens_is_asked_for_its_cells_once(
+    whole: Database, discover: Discover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be ten thousand of them; PostgreSQL's is not asked for a key either, since its rows have a place."""
+    whole.execute("CREATE TABLE idle (id INTEGER PRIMARY KEY, note TEXT)")
+    whole.insert("idle", [{"id": 1, "note": "n"}])
+    asked, keys, find = [], [], Survey._key
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "idle" in statement and "LIMIT 0" not in statement:
+            asked.append(statement)
+
+    monkeypatch.setattr(Survey, "_key", lambda *given: keys.append(given[1].table) or find(*given))
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        ran = discover(whole, "--full")
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+    assert (ran.code, remarks(ran.document, "unseen")) == (0, {})
+    # By key, a second statement finds nothing behind the last row.
+    assert sum(statement.startswith("SELECT") and "\nWHERE" not in statement for statement in asked) == 1
+    assert keys == ([] if whole.kind == "postgresql" else ["idle"])
+
+
+@SERVERS
 @pytest.mark.parametrize("options", [(), ("--full",)], ids=["sampled", "full"])
 def test_a_locked_table_is_named_and_the_others_are_read(
     whole: Database, discover: Discover, options: tuple[str, ...]
