@@ -14,7 +14,7 @@ from rotation import inner_tokens
 from rotation.census import KEPT_PROBLEMS, Counts, Row, sort_rows
 from tests.fakes import ISSUED_AT, token
 from tests.keys import key_text, mistyped
-from tests.test_inner_tokens import KEYRING, dressed
+from tests.test_inner_tokens import DECOYS, KEYRING, dressed
 from tests.test_inner_tokens import OLD as OLD_ID
 from tests.test_tokens import seal
 
@@ -238,7 +238,7 @@ def test_a_cell_that_cannot_be_searched_to_the_end_is_no_plaintext(
 ) -> None:
     """What a search gives up on blocks as an unreadable cell does."""
     monkeypatch.setattr(inner_tokens, "WORK", 0)
-    _, counts = sort_rows(keyring, [Row((1,), ("80" + "00" * 7) * 20_000)])
+    _, counts = sort_rows(keyring, [Row((1,), DECOYS.hex())])
 
     assert counts.categories == {"not-a-token": 1}
     assert (counts.unreadable, counts.given_up) == (1, 1)

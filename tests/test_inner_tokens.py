@@ -6,7 +6,9 @@ import base64
 import html
 import json
 import quopri
+import random
 import sqlite3
+import struct
 import textwrap
 import urllib.parse
 from collections.abc import Callable
@@ -27,6 +29,11 @@ from tests.keys import key_text, make_key
 
 KEYRING = Keyring(make_key("new"), previous=[make_key("old")])
 OLD, NEW = make_key("old").id, make_key("new").id
+
+
+RANDOM = random.Random(1)
+DECOYS = b"".join(b"\x80\0\0\0" + RANDOM.randbytes(68) for _ in range(3000))
+"""Data made to cost time: each of these begins like a token, and no end of one shows."""
 
 
 class Dress(NamedTuple):
@@ -316,6 +323,7 @@ def test_tokens_many_levels_deep_are_found() -> None:
     [
         pytest.param(b"gAAAAAA" * 30_000, id="beginnings of tokens"),
         pytest.param(b"\x80\0\0\0\0" * 30_000, id="beginnings of raw tokens"),
+        pytest.param(DECOYS, id="beginnings of raw tokens that look random"),
         pytest.param(b"A" * 200_000, id="one letter"),
         pytest.param(b"41" * 100_000, id="hex"),
         pytest.param(b"\\u0041" * 30_000, id="escapes"),
@@ -350,9 +358,40 @@ def test_work_is_bounded(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_search_that_is_given_up_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A token behind data made to cost time is not silently missed."""
     monkeypatch.setattr(inner_tokens, "WORK", 0)
-    decoys = b"gAAAAAA" * 30_000
 
-    assert find_inner([KEYRING], decoys + b'"' + token("old").encode()).given_up
+    assert find_inner([KEYRING], DECOYS + b'"' + token("old").encode()).given_up
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(RANDOM.randbytes(1_000_000) + b"AAAA", id="random bytes, as of an archive"),
+        pytest.param(struct.pack("<125000q", *range(125_000)), id="whole numbers of 64 bits"),
+        pytest.param(struct.pack("<60000i", *range(60_000)), id="whole numbers of 32 bits"),
+        pytest.param(struct.pack("<60000d", *[-0.0] * 60_000), id="zeros with a sign"),
+        pytest.param(
+            b"".join(RANDOM.choice([bytes(3) + b"\x80", RANDOM.randbytes(3) + b"\x80"]) for _ in range(60_000)),
+            id="a half-transparent picture",
+        ),
+        pytest.param((b'  {"a\\n": "b \\\\ \\"c\\" &amp; AAAA %20"},\n' * 20_000), id="a document with escapes"),
+    ],
+)
+def test_ordinary_data_are_searched_to_the_end(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What images, archives and arrays hold costs in proportion to its size, and hides no token beside it."""
+    monkeypatch.setattr(inner_tokens, "WORK", 0)
+    raw_token, text_token = raw(token("old").encode()), token("new").encode()
+    found = find_inner([KEYRING], value + raw_token + value[:99] + b'"' + text_token + b'"')
+
+    assert (found.under, found.given_up) == ({OLD: 1, NEW: 1}, False)
+
+
+@pytest.mark.parametrize("iv", [bytes(16), b"\x80\0\0\0" * 4, b"A" * 16])
+def test_a_token_whose_iv_is_not_random_is_found(iv: bytes) -> None:
+    """Its ciphertext and its tag look random all the same, also in the shortest one."""
+    for second in range(2**31, 2**31 + 200):
+        found = Fernet(key_text("old"))._encrypt_from_parts(b"", second, iv)
+
+        assert find_inner([KEYRING], b"\0" * 20 + raw(found) + b"more").under == {OLD: 1}
 
 
 def test_marks_are_few_and_rare() -> None:

@@ -19,6 +19,7 @@ from rotation.nested import find_nested
 from rotation.report import TargetReport
 from rotation.targets import Target
 from tests.fakes import token
+from tests.test_inner_tokens import DECOYS
 
 
 def signed(label: str, text: str) -> bytes:
@@ -126,7 +127,7 @@ def test_what_a_token_holds_and_no_search_ends_is_told(
 ) -> None:
     """A token within a token behind data made to cost time is missed, and both the counts and the record say so."""
     monkeypatch.setattr(inner_tokens, "WORK", 0)
-    hostile = "gAAAAAA" * 30_000 + json.dumps(token("old"))
+    hostile = base64.b64encode(DECOYS).decode() + json.dumps(token("old"))
     counts = sort_rows(keyring, [Row((1,), token("new", hostile))], dry_run=dry_run).counts
     (tmp_path / "app.db").touch()
     report = TargetReport(Target(f"sqlite:///{tmp_path / 'app.db'}", "users", "token", "users.token"), ("id",), counts)
