@@ -45,9 +45,8 @@ LONGEST_OPEN = 16 * 1024
 WORK, WORK_PER_BYTE = 16 * 1024 * 1024, 16
 """How many bytes are looked at for one value: so many, and so many more for each byte of it."""
 
-# The version and a time under 2**42, which is what `gAAAA` spells. Seven weeks of 1987, in milliseconds, are left out:
-# half-transparent black, and floats that are -0.0, would each begin a token.
-_HEAD = re.compile(rb"\x80\0\0(?:\0[^\x80]|[\1-\3])")
+# The version and a time under 2**42, which is what `gAAAA` spells.
+_HEAD = re.compile(rb"\x80\0\0[\0-\3]")
 _TIMED = 1 + 8
 _NAME = _TIMED + BLOCK
 # Ciphertext and tag look random: of their first 48 bytes about 44 are different, and NULs are rare.
