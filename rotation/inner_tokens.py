@@ -45,15 +45,14 @@ LONGEST_OPEN = 16 * 1024
 WORK, WORK_PER_BYTE = 16 * 1024 * 1024, 16
 """How many bytes are looked at for one value: so many, and so many more for each byte of it."""
 
-# The version and a time under 2**42, which is what `gAAAA` spells. Seven weeks of 1987, in milliseconds, are left out:
-# half-transparent black, and floats that are -0.0, would each begin a token.
-_HEAD = re.compile(rb"\x80\0\0(?:\0[^\x80]|[\1-\3])")
+# The version and a time under 2**42, which is what `gAAAA` spells.
+_HEAD = re.compile(rb"\x80\0\0[\0-\3]")
 _TIMED = 1 + 8
 _NAME = _TIMED + BLOCK
-# IV, ciphertext and tag look random, so the first 64 bytes of them hold about 57 different ones: fewer than 24 has a
-# chance of 2**-100, and of 2**-60 if all IVs are the same. Numbers in a row and pixels hold fewer.
-_RANDOM = slice(_TIMED, SHORTEST)
-_DIFFERENT = 24
+# Ciphertext and tag look random: of their first 48 bytes about 44 are different, and NULs are rare.
+# That a token is refused has a chance below 2**-40; numbers in a row and pixels are.
+_RANDOM = slice(_NAME, SHORTEST)
+_LEAST_DIFFERENT, _MOST_NULS = 26, 8
 # What escapes, lines and wide characters stand in, and no token in any of them is shorter: in other bytes, such as an
 # image's, they mean nothing.
 _TEXT_RUN = re.compile(rb"[\0\t-\r -~]{73,}")
@@ -186,7 +185,8 @@ class _Search:
 
 
 def _looks_random(beginning: bytes) -> bool:
-    return len(set(beginning[_RANDOM])) >= _DIFFERENT
+    random = beginning[_RANDOM]
+    return random.count(0) <= _MOST_NULS and len(set(random)) >= _LEAST_DIFFERENT
 
 
 def _is_size(size: int) -> bool:

@@ -367,12 +367,16 @@ def test_a_search_that_is_given_up_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     [
         pytest.param(RANDOM.randbytes(1_000_000) + b"AAAA", id="random bytes, as of an archive"),
         pytest.param(struct.pack("<125000q", *range(125_000)), id="whole numbers of 64 bits"),
-        pytest.param(struct.pack("<60000i", *range(60_000)), id="whole numbers of 32 bits"),
+        pytest.param(
+            struct.pack("<60000d", *(RANDOM.choice([-0.0, 1.5, -2.0, RANDOM.random()]) for _ in range(60_000))),
+            id="fractions",
+        ),
         pytest.param(struct.pack("<60000d", *[-0.0] * 60_000), id="zeros with a sign"),
         pytest.param(
-            b"".join(RANDOM.choice([bytes(3) + b"\x80", RANDOM.randbytes(3) + b"\x80"]) for _ in range(60_000)),
+            b"".join(RANDOM.choice([(bytes(3) + b"\x80") * 9, RANDOM.randbytes(3) + b"\x80"]) for _ in range(60_000)),
             id="a half-transparent picture",
         ),
+        pytest.param((b"\x80\0\0\1" + b"name=alice;team=sales;" * 3) * 9000, id="records of text"),
         pytest.param((b'  {"a\\n": "b \\\\ \\"c\\" &amp; AAAA %20"},\n' * 20_000), id="a document with escapes"),
     ],
 )
