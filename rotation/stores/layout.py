@@ -47,9 +47,12 @@ class Column(NamedTuple):
     searched: bool = True
     """Whether its type can hold a token."""
     is_bytes: bool = False
+    """Whether it is searched, and fetched, as bytes."""
     readable: bool = True
     unsearched: str | None = None
     """Its type, where that can hold a token and is not searched."""
+    is_text: bool = False
+    """Whether it is text all the same, so that its bytes have to be asked for."""
 
 
 class Outside(NamedTuple):

@@ -23,11 +23,14 @@ TIMES = frozenset({"date", "datetime", "timestamp", "time", "year"})
 SHORT = NUMBERS | TIMES | {"uuid", "inet4", "inet6", "point"}
 """They have less room than a token needs."""
 
+WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
+"""Charsets in which no letter of a token is the byte that it is elsewhere."""
+
 TABLES = """SELECT t.TABLE_SCHEMA, t.TABLE_NAME, COALESCE(t.TABLE_SCHEMA = DATABASE(), 0), t.TABLE_TYPE, t.ENGINE,
 e.TRANSACTIONS FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
 WHERE t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')
 AND t.TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys') ORDER BY 1, 2"""
-COLUMNS = """SELECT COLUMN_NAME, DATA_TYPE, PRIVILEGES FROM information_schema.COLUMNS
+COLUMNS = """SELECT COLUMN_NAME, DATA_TYPE, PRIVILEGES, CHARACTER_SET_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :table ORDER BY ORDINAL_POSITION"""
 
 
@@ -65,11 +68,12 @@ class MySQLLayout(Layout):
             Column(
                 name,
                 searched=kind in TEXTS | BYTES,
-                is_bytes=kind in BYTES,
+                is_bytes=kind in BYTES or _keeps_bytes(charset),
                 readable="select" in rights,
                 unsearched=None if kind in TEXTS | BYTES | SHORT else kind,
+                is_text=kind in TEXTS,
             )
-            for name, kind, rights in rows
+            for name, kind, rights, charset in rows
         ]
 
     def hides_columns(self, access: Access, listed: Listed) -> bool:
@@ -83,7 +87,9 @@ class MySQLLayout(Layout):
         return MySQL().largest_write(connection)
 
     def haystack(self, column: sa.ColumnClause[Any], kind: Column) -> ColumnElement[Any]:
-        """As bytes, whatever its charset."""
+        """As bytes, whatever its charset. A token's own bytes are letters of some, and others once converted."""
+        if kind.is_bytes and kind.is_text:
+            return sa.cast(column, sa.BINARY)
         return MySQL().exactly(column, sa.LargeBinary() if kind.is_bytes else sa.Text())
 
     def is_marked(self, haystack: ColumnElement[Any], kind: Column, marks: Collection[bytes]) -> ColumnElement[bool]:
@@ -120,6 +126,11 @@ class MySQLLayout(Layout):
         estimate = access.dialect.estimate(Spot(listed.schema, listed.table, ""))
         count = 0 if estimate is None else first(reader.read(estimate)) or 0
         return PlainWalk(reader, table, cells, chance=access.dialect.chance(), estimate=int(count))
+
+
+def _keeps_bytes(charset: str | None) -> bool:
+    """Whether text of that *charset* may hold any bytes, and a token's letters as they are."""
+    return charset is not None and not charset.startswith("utf8") and charset not in WIDE
 
 
 def quoted_pair(listed: Listed) -> str:

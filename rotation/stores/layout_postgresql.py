@@ -120,6 +120,8 @@ class PostgreSQLLayout(Layout):
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         # Bytes within an array or a composite type are text, in this form.
         connection.exec_driver_sql("SET LOCAL bytea_output = 'hex'")
+        # Between two batches their tokens are tried: the snapshot outlasts that, however long it takes.
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
     def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
         """With what is read with it: the right to read a table is one to read its partitions through it."""

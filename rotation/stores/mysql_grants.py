@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) TO ", re.DOTALL)
+_LINE = re.compile(
+    r"(?P<word>GRANT|REVOKE) (?P<rights>.+?) ON (?P<what>(?:`(?:[^`]|``)*`|\*)\.(?:`(?:[^`]|``)*`|\*)) (?:TO|FROM) ",
+    re.DOTALL,
+)
 
 
 def blind_spot(grants: Iterable[str]) -> str | None:
@@ -13,15 +16,28 @@ def blind_spot(grants: Iterable[str]) -> str | None:
 
     A table that the user has no right to is in no catalog that it is shown.
     """
-    readable = []
+    readable: list[str] = []
+    revoked: list[str] = []
+    sees_all = False
     for line in grants:
-        found = _GRANT.match(line)
-        if line.startswith("REVOKE"):
-            readable.append("less what is revoked")
-        elif found and (columns := _columns(found["rights"])) is not None:
-            if found["what"] == "*.*":
-                return None
-            readable.append(found["what"].replace("`", "") + columns)
+        found = _LINE.match(line)
+        columns = _columns(found["rights"]) if found else None
+        if not found or columns is None:
+            continue
+        what = found["what"].replace("`", "")
+        if found["word"] == "REVOKE":
+            revoked.append(what)
+        elif found["what"] == "*.*":
+            sees_all = True
+        else:
+            readable.append(what + columns)
+    if sees_all and not revoked:
+        return None
+    less = f"it lost SELECT on {', '.join(revoked)}"
+    if sees_all:
+        return f"this user has SELECT on *.*, but {less} (REVOKE): what is there is invisible and was not looked at"
+    if revoked:
+        readable.append(f"but {less}")
     return (
         "this user has no SELECT on *.*, so a database, table or column that it has no right to is invisible and was "
         f"not looked at; it may read: {', '.join(readable) or 'nothing'}"

@@ -58,8 +58,10 @@ class OneTransaction:
 
     def close(self) -> None:
         """Ends the transaction, and what was not read to its end."""
+        # Over a lost connection each of these fails, and hides the error that is to be told.
         for result in self._results:
-            result.close()
+            with suppress(Exception):
+                result.close()
         with suppress(sa.exc.SQLAlchemyError):
             self._connection.exec_driver_sql("ROLLBACK")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from keyring_core import Key
@@ -153,6 +155,32 @@ def test_every_type_of_mariadb_is_searched(whole: Database, discover: Discover, 
     found = {label: column["under"] for label, column in columns(ran.document).items()}
     assert found == {f"odd.{name}": {old.id: 1} for name in ("e", "s", "v", "b", "i", "j", "made", "kept")}
     assert "shape (geometry)" in remarks(ran.document)["odd"]
+
+
+@MARIADB
+@pytest.mark.parametrize("key", [" PRIMARY KEY", ""], ids=["with a key", "without a key"])
+def test_raw_bytes_in_a_text_of_any_charset_are_found(whole: Database, discover: Discover, old: Key, key: str) -> None:
+    """The first byte of a raw token is a letter of latin1, a euro sign; letters of a wide charset are converted."""
+    whole.execute(
+        f"CREATE TABLE odd (id INTEGER{key}, raw VARCHAR(300) CHARACTER SET latin1, "
+        "long_raw LONGTEXT CHARACTER SET latin1, letters VARCHAR(300) CHARACTER SET cp1251, "
+        "wide VARCHAR(300) CHARACTER SET utf16, empty VARCHAR(300) CHARACTER SET latin1)"
+    )
+    token = make_token("one")
+    raw = base64.urlsafe_b64decode(token)
+    whole.execute(
+        "INSERT INTO odd VALUES (1, CONVERT(CAST(:raw AS BINARY) USING latin1), "
+        "CONVERT(CAST(:long AS BINARY) USING latin1), :token, :token, '€')",
+        raw=raw,
+        long=raw + b" \xe9" * CUT,
+        token=token,
+    )
+
+    for options in ((), ("--full",)):
+        found = columns(discover(whole, *options).document)
+        assert {label: column["under"] for label, column in found.items()} == {
+            f"odd.{name}": {old.id: 1} for name in ("raw", "long_raw", "letters", "wide")
+        }
 
 
 @MARIADB

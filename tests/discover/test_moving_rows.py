@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from keyring_core import Keyring
 from rotation.discover import discover, places_of
 from rotation.stores.cells import CellReader
 from rotation.stores.layout_mysql import MySQLLayout
+from rotation.stores.reader import OneTransaction
 from rotation.stores.survey import Reading, Survey
 from rotation.targets import Target
 from tests.databases import Database
@@ -113,6 +115,53 @@ def test_a_table_that_is_altered_after_the_snapshot_is_read_anew(
 
     assert len(altered) == 1
     assert ([column.tokens for column in found.columns], found.unseen) == ([3], [])
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_snapshot_outlasts_a_long_look_at_one_batch(
+    database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that ends idle transactions does not take one away while we try what we fetched."""
+    database.make_creds(make_tokens(3))
+    database.execute(f"ALTER ROLE {sa.make_url(database.url).username} SET idle_in_transaction_session_timeout = 300")
+    targets, read, looks = [Target(database.url, "creds", "token", "creds")], Reading.__iter__, []
+
+    def look_long(self: Reading) -> Iterator[Any]:
+        looks.append(self)
+        for rows in read(self):
+            time.sleep(1)
+            yield rows
+
+    monkeypatch.setattr(Reading, "__iter__", look_long)
+
+    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+
+    assert [column.tokens for column in found.columns] == [3]
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_what_does_not_close_hides_no_error(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a lost connection a driver may fail to close a cursor; what is told is why, and the transaction ends."""
+    database.make_creds(make_tokens(3))
+
+    really_close = sa.CursorResult.close
+
+    def close(result: sa.CursorResult[Any]) -> None:
+        really_close(result)
+        raise sa.exc.InvalidRequestError("the cursor does not close")
+
+    def fail(reader: OneTransaction) -> None:
+        with closing(reader):
+            raise ZeroDivisionError
+
+    with database.engine.connect() as connection:
+        reader = OneTransaction(connection)
+        next(reader.stream(sa.select(sa.literal_column("id")).select_from(sa.text("creds")), 1))
+        with monkeypatch.context() as broken:
+            broken.setattr(sa.CursorResult, "close", close)
+            with pytest.raises(ZeroDivisionError):
+                fail(reader)
 
 
 def _kill(database: Database) -> int:

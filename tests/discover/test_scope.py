@@ -317,6 +317,22 @@ def test_a_locked_table_is_named_and_the_others_are_read(
     assert columns(ran.document).keys() == {"creds.token"}
 
 
+@pytest.mark.parametrize("revoked_first", [False, True])
+def test_what_is_revoked_of_all_is_named(revoked_first: bool) -> None:
+    """With partial revokes, SELECT on *.* is not the right to all, whichever line is first."""
+    lines = ["GRANT SELECT, INSERT ON *.* TO `a`@`%`", "REVOKE INSERT ON `open`.* FROM `a`@`%`"]
+    assert blind_spot(lines) is None
+
+    lines += ["REVOKE SELECT ON `secret`.* FROM `a`@`%`", "REVOKE SELECT, INSERT ON `more`.* FROM `a`@`%`"]
+    words = blind_spot(lines[::-1] if revoked_first else lines)
+
+    assert words is not None
+    assert "REVOKE" in words
+    assert "secret.*" in words
+    assert "more.*" in words
+    assert "open" not in words
+
+
 @POSTGRESQL
 def test_what_no_table_shows_is_named(whole: Database, discover: Discover) -> None:
     """Schemas without USAGE, foreign tables, large objects."""
