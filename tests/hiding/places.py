@@ -362,10 +362,14 @@ _HIDES: tuple[tuple[str, str, str, str], ...] = (
     ("mariadb", "insert-grant", "bare", "a grant to write and none to read"),
 )
 
-ROWS = tuple(Row(kind, where, dress, why) for kinds, where, dress, why in _HIDES for kind in kinds.split())
+_ALL_ROWS = tuple(Row(kind, where, dress, why) for kinds, where, dress, why in _HIDES for kind in kinds.split())
 
-FIRST = frozenset({(row.kind, row.where): row for row in reversed(ROWS)}.values())
+FIRST = frozenset({(row.kind, row.where): row for row in reversed(_ALL_ROWS)}.values())
 """The first row of each place: it stands for all others of the place where the dress makes no difference."""
+
+_ONCE = frozenset({(row.where, row.dress): row for row in reversed(_ALL_ROWS)}.values())
+ROWS = tuple(row for row in _ALL_ROWS if row in FIRST or row in _ONCE)
+"""Each place on each database, and each dress of a place once: the suite has its time."""
 
 HARMLESS = tuple(
     Row(kind, "blob" if dress in BYTES else "table", dress, "under a key that is not of this keyring")
@@ -375,10 +379,11 @@ HARMLESS = tuple(
 """The same under a foreign key, inside text or bytes: none of it keeps a key."""
 
 _UNLIKE = ("audit-trigger", "database-closed", "note-column")
-CALM = tuple(
+_QUIET = [
     Row(kind, where, "bare", "nothing is hidden there")
     for kind, places in PLACES.items()
     for where, place in places.items()
     if not (place.covered or place.role or where in _UNLIKE or where.startswith("named-"))
-)
-"""Places that a value without any token stands in."""
+]
+CALM = tuple({row.where: row for row in reversed(_QUIET)}.values())
+"""Places that a value without any token stands in, each kind of place once."""
