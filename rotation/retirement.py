@@ -13,11 +13,11 @@ from rotation.ledger.records import InstanceRecord, Promotion
 from rotation.ledger.unexplained import Unexplained
 from rotation.life.refusals import SECOND, Refusal, at, retirement_refusals
 from rotation.report import Report
-from rotation.wording import many
+from rotation.wording import LIST_ROWS, many
 
 AGAIN = "then run this again"
 NAME_ROWS = "name these rows in a [[target]] of their own, then: rotate.py run"
-LIST_ROWS = "rotate.py run --dry-run --problems FILE names the rows"
+NAMES_ROWS = f"{LIST_ROWS} names the rows"
 
 
 class Standing(StrEnum):
@@ -176,22 +176,22 @@ def _of_cells(label: str, census: Census, key_id: str, remedy: str, rows: str = 
         yield Refusal(
             f"{label}: {many(tokens, 'token')} under {key_id} inside something else (a longer text, another encoding, "
             f"another token){rows}",
-            f"no run rotates these: have the application write such cells again; {LIST_ROWS}",
+            f"no run rotates these: have the application write such cells again; {NAMES_ROWS}",
         )
     if census.unreadable:
         yield Refusal(
             f"{label}: {census.unreadable:,} unreadable, which may need {key_id}{rows}",
-            f"{LIST_ROWS}: correct or empty them",
+            f"{NAMES_ROWS}: correct or empty them",
         )
     if census.given_up:
         yield Refusal(
             f"{label}: {many(census.given_up, 'cell')} with more in them than could be searched{rows}",
-            f"look at them ({LIST_ROWS}); if no token is in them: --force {key_id}",
+            f"look at them ({NAMES_ROWS}); if no token is in them: --force {key_id}",
         )
     if census.suspects:
         yield Refusal(
             f"{label}: {many(census.suspects, 'plaintext cell')} long enough to hold a token in some form{rows}",
-            f"look at them ({LIST_ROWS}) and have the application encrypt them; if none is a token: --force {key_id}",
+            f"look at them ({NAMES_ROWS}) and have the application encrypt them; if none is a token: --force {key_id}",
         )
     if nameless := census.categories.get("no-key", 0):
         yield Refusal(f"{label}: {nameless:,} not read, for a NULL in the row's key{rows}", "give them a key")

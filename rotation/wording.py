@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LIST_ROWS = "rotate.py run --dry-run --problems FILE"
+"""The command that names every row with a problem."""
+
 
 def many(number: int, noun: str) -> str:
     """`1 cell`, `2,000 cells`."""

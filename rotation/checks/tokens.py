@@ -13,14 +13,11 @@ from rotation.checks.findings import Finding, Level, span
 from rotation.history import history_of
 from rotation.policy import Policy
 from rotation.unreadable import NOT_UNREADABLE
-from rotation.wording import many
+from rotation.wording import LIST_ROWS, many
 
 if TYPE_CHECKING:
     from rotation.ledger import CensusRecord
     from rotation.ledger.records import Promotion
-
-LIST_ROWS = "rotate.py run --dry-run --problems FILE"
-"""The command that names every row."""
 
 
 def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:

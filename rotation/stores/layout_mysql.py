@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
+from rotation.stores import mysql_catalog as catalog
 from rotation.stores.access import Access, Refusal
 from rotation.stores.layout import Column, Layout, Listed, Outside, any_of, first
 from rotation.stores.mysql import MySQL
@@ -40,8 +41,7 @@ class MySQLLayout(Layout):
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The server: whatever database a url names, it shows all."""
         # Two pods, or two hosts called localhost, differ in their server's own id alone.
-        server = connection.execute(sa.text(r"SHOW VARIABLES LIKE 'server\_u%id'")).all()
-        return (*connection.execute(sa.text("SELECT @@hostname, @@port, @@datadir")).one(), *map(tuple, server))
+        return (*connection.execute(sa.text("SELECT @@hostname, @@port, @@datadir")).one(), *catalog.server(connection))
 
     def tables(self, connection: sa.Connection) -> list[Listed]:
         """Of all databases that this user may look into."""

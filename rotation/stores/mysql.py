@@ -283,8 +283,7 @@ class MySQL(Dialect):
 
     def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
         """The server's own id, and when the table was made; one that was rebuilt counts as another."""
-        server = connection.execute(sa.text(r"SHOW VARIABLES LIKE 'server\_u%id'")).all()
-        return f"{server}/{catalog.made(connection, spot)}"
+        return f"{catalog.server(connection)}/{catalog.made(connection, spot)}"
 
     def estimate(self, spot: Spot) -> sa.Select[Any] | None:
         """InnoDB's estimate."""

@@ -71,6 +71,12 @@ def estimate(spot: Spot) -> sa.Select[Any]:
     return sa.select(source.c.TABLE_ROWS).where(*_of_table(source, spot))
 
 
+def server(connection: sa.Connection) -> list[tuple[str, str]]:
+    """The server's own id, by the name that MariaDB or MySQL gives it."""
+    found = connection.execute(sa.text(r"SHOW VARIABLES LIKE 'server\_u%id'"))
+    return [(name, value) for name, value in found]
+
+
 def made(connection: sa.Connection, spot: Spot) -> str:
     """When the table was made, or rebuilt."""
     source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "CREATE_TIME")
