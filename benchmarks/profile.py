@@ -31,7 +31,11 @@ PARTS = {
     "SQLAlchemy": ("sqlalchemy/",),
     "the driver": ("psycopg/",),
     "stores: statements, rows, arrays": ("rotation/stores/",),
-    "sorting and counting rows": ("rotation/census.py", "rotation/ages.py", "rotation/columns.py"),
+    "sorting and counting rows": (
+        "rotation/model/batch.py",
+        "rotation/model/ages.py",
+        "rotation/model/bulk_columns.py",
+    ),
 }
 REST = "all else"
 

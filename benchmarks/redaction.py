@@ -22,9 +22,9 @@ import structlog
 from benchmarks.goals import Goal, show
 from keyring_core.redaction import Redactor, registry
 from keyring_core.redaction import render as render_module
-from keyring_core.redaction.automaton import AutomatonMatcher
-from keyring_core.redaction.forms import forms_of_key
-from keyring_core.redaction.grams import GramMatcher
+from keyring_core.redaction.aho_corasick import AutomatonMatcher
+from keyring_core.redaction.encodings import forms_of_key
+from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.render import JsonRenderer
 
 ORJSON = render_module._orjson()

@@ -14,10 +14,10 @@ from benchmarks.creds import fill, make_base
 from benchmarks.parts import own_seconds, server_seconds
 from benchmarks.run import ROWS, floor
 from keyring_core import Keyring
-from rotation.census import Change, Row
+from rotation.model.batch import Change, Row
+from rotation.model.targets import Target
+from rotation.stores.shards import Shard
 from rotation.stores.sql import SqlStore
-from rotation.targets import Target
-from rotation.work.shards import Shard
 from tests.databases import Database, open_database
 from tests.keys import key_text
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from keyring_core.errors import DamagedToken, InvalidToken
 from keyring_core.keys import Key
-from keyring_core.stripes import Refused, Stripe, alike, pick, put, read_tokens, write_tokens
+from keyring_core.token_batches import Refused, Stripe, alike, pick, put, read_tokens, write_tokens
 from keyring_core.tokens import BLOCK, VERSION, Token, TokenText, timestamp_of
 
 _HEAD = 9  # version, timestamp

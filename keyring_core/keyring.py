@@ -22,7 +22,7 @@ from keyring_core.errors import (
     UndecryptableToken,
 )
 from keyring_core.keys import Key, KeyState, check_told_apart
-from keyring_core.stripes import Refused, pick, put
+from keyring_core.token_batches import Refused, pick, put
 from keyring_core.tokens import Token, TokenText, parse_token, timestamp_of
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from rotation.wording import install
+from rotation.model.text import install
 
 
 def start() -> NoReturn:
@@ -14,7 +14,7 @@ def start() -> NoReturn:
     # Until the command line has a handler of its own: a traceback from the middle of an import helps nobody.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        from rotation.cli import entry  # noqa: PLC0415 - services install this package without the extra
+        from rotation.cli.main import entry  # noqa: PLC0415 - services install this package without the extra
     except ModuleNotFoundError as error:
         sys.stderr.write(f"Error: {error.name} is missing; {install()}\n")
         sys.exit(2)

@@ -12,7 +12,7 @@ import structlog
 
 from keyring_core import Keyring, KeyringError, KeyState, get_keyring
 from keyring_core.config import LEDGER_URL
-from rotation.wording import install
+from rotation.model.text import install
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -82,7 +82,8 @@ os.register_at_fork(after_in_child=_start_anew)
 
 
 def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
-    from rotation.ledger import InstanceRecord, Ledger, service_name, utc_now  # noqa: PLC0415 - SQLAlchemy is heavy
+    from rotation.ledger.ledger import Ledger, service_name, utc_now  # noqa: PLC0415 - SQLAlchemy is heavy
+    from rotation.ledger.records import InstanceRecord  # noqa: PLC0415 - SQLAlchemy is heavy
 
     url = os.environ.get(LEDGER_URL, "").strip()
     fault = _NO_LEDGER if engine is None and not url else _ASYNCHRONOUS if hasattr(engine, "sync_engine") else None

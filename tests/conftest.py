@@ -13,7 +13,7 @@ from weakref import WeakSet
 import pytest
 
 from keyring_core import Key, Keyring
-from keyring_core.redaction import active, registry
+from keyring_core.redaction import current, registry
 from tests.keys import key_text, make_key
 
 OLD, OLDER, NEW = "old", "older", "new"
@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def keys_loaded_by_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process masks every key that it ever loaded: without this, each test would mask those of all before it."""
-    active._default.cache_clear()
+    current._default.cache_clear()
     monkeypatch.setattr(registry, "_keys", {})
     monkeypatch.setattr(registry, "_registries", WeakSet())
 
@@ -91,7 +91,7 @@ def cli(environ: dict[str, str]) -> Cli:
     """Runs the command line in this process, with the keyring's environment."""
 
     def run(*argv: str, environ: Mapping[str, str] = environ) -> Ran:
-        from rotation.cli import main
+        from rotation.cli.main import main
 
         out, err = io.StringIO(), io.StringIO()
         code = main(argv, environ, out, err)

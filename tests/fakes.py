@@ -8,12 +8,12 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from keyring_core import Keyring
-from rotation.census import Change, Row, RowKey
-from rotation.job import rotate
-from rotation.report import Report, TargetReport
+from rotation.job.ranges import Options
+from rotation.job.run import rotate
+from rotation.model.batch import Change, Row, RowKey
+from rotation.model.report import Report, TargetReport
+from rotation.model.targets import Target
 from rotation.stores.base import Written
-from rotation.targets import Target
-from rotation.work.ranges import Options
 from tests.keys import key_text
 
 ISSUED_AT = 1_600_000_000

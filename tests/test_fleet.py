@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 from keyring_core import Keyring
 from rotation import fleet
 from rotation.fleet import announce
-from rotation.ledger import InstanceRecord, Ledger
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import InstanceRecord
 from tests.databases import Database
 from tests.keys import make_key
 
@@ -143,7 +144,7 @@ def test_a_ledger_that_fails_is_logged_and_not_asked_again_at_once(tmp_path: Pat
 
 def test_a_service_without_the_extra_is_told_of_it(ring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says what to install."""
-    monkeypatch.setitem(sys.modules, "rotation.ledger", None)
+    monkeypatch.setitem(sys.modules, "rotation.ledger.ledger", None)
     with capture_logs() as logs:
         assert not announce(keyring=ring)
 

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from keyring_core.redaction.active import get_redactor, set_redactor
+from keyring_core.redaction.current import get_redactor, set_redactor
 from keyring_core.redaction.formatter import RedactingFormatter
 from keyring_core.redaction.handler import ChainFormatter, LogHandler, put_in_positional
 from keyring_core.redaction.hooks import Hooks

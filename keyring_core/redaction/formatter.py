@@ -7,10 +7,10 @@ import logging
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from keyring_core.redaction.active import get_redactor
-from keyring_core.redaction.afterwards import show_record
+from keyring_core.redaction.current import get_redactor
+from keyring_core.redaction.deferred import show_record
 from keyring_core.redaction.lines import block, one_line
-from keyring_core.redaction.records import message_of
+from keyring_core.redaction.log_records import message_of
 from keyring_core.redaction.redactor import Redactor
 from keyring_core.redaction.render import withheld
 

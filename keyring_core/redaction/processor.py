@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
-from keyring_core.redaction.active import get_redactor
-from keyring_core.redaction.afterwards import show_masked
+from keyring_core.redaction.current import get_redactor
+from keyring_core.redaction.deferred import show_masked
 
 
 def redact_processor(logger: Any, method: str, event: Any) -> Any:

@@ -9,13 +9,13 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from keyring_core.errors import KeyringError
-from keyring_core.redaction.fitness import unfit
+from keyring_core.redaction.encodings import trimmed
 from keyring_core.redaction.folding import reduced, squeeze, unsqueeze
-from keyring_core.redaction.forms import trimmed
-from keyring_core.redaction.grams import GramMatcher
 from keyring_core.redaction.names import Names
 from keyring_core.redaction.pairs import find_pairs
+from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.readings import Reading, readings, spells_bytes
+from keyring_core.redaction.registrable import unfit
 from keyring_core.redaction.registry import Registry
 from keyring_core.redaction.secret import Secret, revealed
 from keyring_core.redaction.shapes import find_shapes

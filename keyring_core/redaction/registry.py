@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from weakref import WeakSet
 
-from keyring_core.redaction.automaton import fastest_matcher
-from keyring_core.redaction.forms import Form, forms_of, forms_of_key
+from keyring_core.redaction.aho_corasick import fastest_matcher
+from keyring_core.redaction.encodings import Form, forms_of, forms_of_key
 from keyring_core.redaction.shapes import LANDMARKS
 from keyring_core.redaction.spans import Span
 

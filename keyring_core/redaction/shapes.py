@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from keyring_core.redaction.credentials import find_credentials
-from keyring_core.redaction.forms import Form
+from keyring_core.redaction.encodings import Form
 from keyring_core.redaction.logins import find_logins
 from keyring_core.redaction.ordinary import PLACEHOLDER
 from keyring_core.redaction.patterns import ANY_CASE, Shape, by_gate, compiled, hidden

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO, cast
 
 from keyring_core.forks import call_in_children
-from keyring_core.redaction.afterwards import show_masked
+from keyring_core.redaction.deferred import show_masked
 from keyring_core.redaction.redactor import Redactor
 
 

@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any
 
 from keyring_core import KeyringError, KeyState
-from rotation.ledger import CensusRecord, InstanceRecord, KeyRecord, Ledger, Outcome, RunRecord
-from rotation.life.refusals import LIVE, in_fleet
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.ledger.run_tables import Outcome
+from rotation.retirement.refusals import LIVE, in_fleet
 
 COMMAND, RUN = "check", "run"
 NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from rotation.checks.book import Book
 from rotation.checks.gather import Look, gather, kept, key_files, load_keys, look_around
 from rotation.checks.verdict import Verdict
-from rotation.ledger import service_name, utc_now
-from rotation.options import Common
-from rotation.policy import Policy
-from rotation.targets import Target
+from rotation.cli.options import Common
+from rotation.ledger.ledger import service_name, utc_now
+from rotation.model.policy import Policy
+from rotation.model.targets import Target
 
 
 def examine(common: Common, targets: Sequence[Target], policy: Policy, look: Look, sample: int | None) -> Verdict:

@@ -10,14 +10,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
-from rotation.history import took_over
 from rotation.ledger.unexplained import unexplained
-from rotation.retirement import Evidence
+from rotation.model.key_history import took_over
+from rotation.retirement.decision import Evidence
 
 if TYPE_CHECKING:
-    from rotation.discover import Discovery, TokenColumn
-    from rotation.ledger import CensusRecord, InstanceRecord, KeyRecord, RunRecord
-    from rotation.ledger.records import Promotion
+    from rotation.discovery.discover import Discovery, TokenColumn
+    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, Promotion, RunRecord
 
 
 ARCHIVE = "--archive"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
 
-from rotation.wording import many
+from rotation.model.text import many
 
 
 class Level(IntEnum):

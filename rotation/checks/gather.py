@@ -14,17 +14,17 @@ from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
 from rotation.checks.book import Book, Entries
 from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
-from rotation.discover import Discovery, discover, places_of
-from rotation.errors import StoppedError
-from rotation.ledger import utc_now
+from rotation.discovery.discover import Discovery, discover, places_of
+from rotation.discovery.survey import Survey
 from rotation.ledger.census_record import census_record
+from rotation.ledger.ledger import utc_now
 from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, CensusRecord
+from rotation.ledger.titles import titles
 from rotation.ledger.unexplained import carried
-from rotation.report import TargetReport
-from rotation.stores.survey import Survey
-from rotation.targets import Target
-from rotation.titles import titles
-from rotation.unreadable import pack
+from rotation.model.failures import StoppedError
+from rotation.model.report import TargetReport
+from rotation.model.row_marks import pack
+from rotation.model.targets import Target
 
 FILE = "_FILE"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from keyring_core import KeyState
-from rotation.checks import run_checks
+from rotation.checks.all_checks import run_checks
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, Result, worst, worst_first
-from rotation.policy import Policy
+from rotation.model.policy import Policy
 
 ITSELF = "check"
 """The name under which the check tells that it could not be made."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from keyring_core.redaction.active import get_redactor
+from keyring_core.redaction.current import get_redactor
 from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, CensusPlace, CensusRecord
-from rotation.report import TargetReport, legible_key
+from rotation.model.report import TargetReport, legible_key
+from rotation.model.row_marks import pack
+from rotation.model.targets import Target
 from rotation.stores.access import database_of
-from rotation.targets import Target
-from rotation.unreadable import pack
 
 
 def census_record(  # noqa: PLR0913 - what a census is of, and how it was taken

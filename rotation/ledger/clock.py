@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from rotation.errors import UsageError
-from rotation.ledger import Ledger, utc_now
-from rotation.options import Common
-from rotation.policy import Policy
+from rotation.cli.options import Common
+from rotation.ledger.ledger import Ledger, utc_now
+from rotation.model.failures import UsageError
+from rotation.model.policy import Policy
 
 REMEDY = "set this machine's clock by NTP: timedatectl"
 
@@ -28,7 +28,7 @@ def warn_of_clock(common: Common, ledger: Ledger) -> None:
 
 def _skew(common: Common) -> timedelta:
     """What the policy allows. A rotation.toml that cannot be read is told by the commands that need it."""
-    from rotation.targets import load_policy  # noqa: PLC0415 - it reads TOML, which few commands do
+    from rotation.model.targets import load_policy  # noqa: PLC0415 - it reads TOML, which few commands do
 
     path = common.config_path()
     if not common.without_config and path.is_file():

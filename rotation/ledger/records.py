@@ -7,8 +7,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from keyring_core.redaction.active import get_redactor
-from rotation.unreadable import NOT_UNREADABLE, mark, unpack
+from keyring_core.redaction.current import get_redactor
+from rotation.model.row_marks import NOT_UNREADABLE, mark, unpack
 
 KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names; the report that found them has more."""

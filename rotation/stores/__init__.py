@@ -1,1 +1,1 @@
-"""Where tokens are kept: each store reads cells by ranges of keys and swaps them one for one."""
+"""Where tokens are kept: read by ranges of keys, swapped one for one."""

@@ -13,16 +13,16 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from keyring_core import KeyringError
-from rotation.errors import StoppedError, StoreError, UsageError
+from rotation.model.failures import StoppedError, StoreError, UsageError
+from rotation.model.stopping import STOPPED
+from rotation.model.targets import Target
+from rotation.model.text import install
+from rotation.stores.connection import Links
 from rotation.stores.dialect import Dialect, Fault, Mode
-from rotation.stores.link import Links
 from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
-from rotation.stores.silence import NoAnswerError
+from rotation.stores.silent_servers import NoAnswerError
 from rotation.stores.sqlite import SQLite
-from rotation.targets import Target
-from rotation.wording import install
-from rotation.work.stopping import STOPPED
 
 ATTEMPTS = 6
 

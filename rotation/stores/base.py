@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rotation.census import Change, Row, RowKey
+from rotation.model.batch import Change, Row, RowKey
 
 
 @dataclass

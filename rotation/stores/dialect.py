@@ -12,9 +12,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.census import Change
-from rotation.errors import UsageError
-from rotation.stores.place import Place, Spot
+from rotation.model.batch import Change
+from rotation.model.failures import UsageError
+from rotation.stores.columns import Place, Spot
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
 CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"

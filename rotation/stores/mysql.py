@@ -14,11 +14,11 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.census import Change
+from rotation.model.batch import Change
 from rotation.stores import mysql_catalog as catalog
+from rotation.stores.columns import Place, Spot
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
-from rotation.stores.place import Place, Spot
-from rotation.work.shards import BLOCK_BITS
+from rotation.stores.shards import BLOCK_BITS
 
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.stores.place import Spot
+from rotation.stores.columns import Spot
 
 
 def tables(connection: sa.Connection, schema: str | None) -> list[str]:

@@ -14,13 +14,13 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.census import Change
+from rotation.model.batch import Change
 from rotation.stores import postgresql_catalog as catalog
+from rotation.stores.columns import AsRead, Place, Spot
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
-from rotation.stores.place import AsRead, Place, Spot
 from rotation.stores.postgresql_arrays import bigint_array, register, text_array
 from rotation.stores.postgresql_text import take_any_text
-from rotation.work.shards import BLOCK_BITS
+from rotation.stores.shards import BLOCK_BITS
 
 LOCK_MILLISECONDS = 1000
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rotation.stores.place import Spot
+from rotation.stores.columns import Spot
 
 FAMILY = """WITH RECURSIVE family(oid) AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -11,18 +11,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.census import Change, Row, RowKey
-from rotation.columns import are_all, each, weight_of
-from rotation.errors import UsageError
+from rotation.model.batch import Change, Row, RowKey
+from rotation.model.bulk_columns import are_all, each, weight_of
+from rotation.model.failures import UsageError
+from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import Written
+from rotation.stores.columns import AsRead
+from rotation.stores.connection import Links
 from rotation.stores.dialect import BatchSwap
-from rotation.stores.link import Links
-from rotation.stores.order import beyond, same_key
-from rotation.stores.place import AsRead
-from rotation.stores.schema import cautions_of, find_place
-from rotation.targets import Target
-from rotation.work.shards import Shard
+from rotation.stores.key_order import beyond, same_key
+from rotation.stores.shards import Shard
+from rotation.stores.target_schema import cautions_of, find_place
 
 LARGE_CELL = 64 * 1024
 """Bytes; a larger cell is fetched by itself, so that a batch of rows has a bounded size."""

@@ -16,9 +16,9 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.errors import UsageError
+from rotation.model.failures import UsageError
+from rotation.stores.columns import Place, Spot
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
-from rotation.stores.place import Place, Spot
 
 BUSY_SECONDS = 1
 """How long one try waits for another writer; in this time no signal is heard, so the tries are many and short."""

@@ -12,10 +12,10 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import KeyState
-from rotation.checks import CHECKS, list_checks, run_checks
+from rotation.checks.all_checks import CHECKS, list_checks, run_checks
 from rotation.checks.facts import Facts, KeyFile
 from rotation.checks.findings import Level, Result
-from rotation.policy import Policy, Span
+from rotation.model.policy import Policy, Span
 from tests.checks.worlds import (
     DAY,
     HOUR,

@@ -9,15 +9,14 @@ import io
 import os
 import sys
 
-from rotation import job
-from rotation.cli import main
-from rotation.ledger import recording
-from rotation.screen import render, watchers
+from rotation.cli.main import main
+from rotation.job import run, workers
+from rotation.ledger import session
+from rotation.output import progress, run_text
 from rotation.stores import sql
-from rotation.work import staffing
 from tests.faults.injector import KILLED, failing
 
-LOADED = (job, recording, render, sql, staffing, watchers)
+LOADED = (run, session, run_text, sql, workers, progress)
 """What the command imports when it runs: here once, and not in each fork."""
 
 

@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from rotation import output_file, whole_file
-from rotation.cli import main
-from rotation.life import steps, words
+from rotation.cli.main import main
+from rotation.lifecycle import operations
+from rotation.model import atomic_file, output_file
+from rotation.output import keys_text
 
-LOADED = (steps, words)
+LOADED = (operations, keys_text)
 """What the command imports when it runs: here once, and not in each fork."""
 CALLS = ("open", "write", "fsync", "close", "rename", "unlink", "fchmod", "fchown", "setxattr", "stat", "fstat")
 
@@ -54,7 +55,7 @@ def die_at_every_call(argv: list[str]) -> None:
         nth += 1
         child = os.fork()
         if child == 0:
-            whole_file.os = output_file.os = DyingSystem(nth)  # type: ignore[assignment]
+            atomic_file.os = output_file.os = DyingSystem(nth)  # type: ignore[assignment]
             os._exit(main(argv, os.environ, io.StringIO(), io.StringIO()))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps(code), flush=True)  # noqa: T201

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
-from rotation.work.passes import Hire, TargetRun
+from rotation.job.passes import Hire, TargetRun
 from tests.databases import Database
 
 

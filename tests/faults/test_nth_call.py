@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
-from rotation.world import World
+from rotation.context import World
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.faults.injector import failing, fault_named

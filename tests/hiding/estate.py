@@ -15,7 +15,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from keyring_core import Key, Keyring
-from rotation.cli import main
+from rotation.cli.main import main
 from tests.conftest import Ran
 from tests.databases import Database, as_admin, mariadb_server, open_database
 from tests.fakes import ISSUED_AT

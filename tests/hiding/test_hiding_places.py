@@ -16,7 +16,7 @@ from tests.hiding.estate import Estate, Names, estate, says, second, shows_a_tok
 from tests.hiding.place import Place
 from tests.hiding.places import ALL, CALM, FIRST, HARMLESS, ROWS, Row
 from tests.hiding.swaps import SWAPS, Swap
-from tests.page.test_page import Parsed
+from tests.output.html.test_page import Parsed
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rotation.census import Change
+from rotation.model.batch import Change
+from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore
-from rotation.targets import Target
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.stores.tokens import make_token, make_tokens, problems, report, rotate, secrets_of

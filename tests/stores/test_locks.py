@@ -14,16 +14,16 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from rotation.census import Change
+from rotation.context import World
+from rotation.job import passes
+from rotation.model.batch import Change
 from rotation.stores import access, sqlite
 from rotation.stores.access import _open_url
 from rotation.stores.base import Written
+from rotation.stores.connection import Link
 from rotation.stores.dialect import Mode
-from rotation.stores.link import Link
 from rotation.stores.postgresql import PostgreSQL
 from rotation.stores.sql import SqlStore
-from rotation.work import passes
-from rotation.world import World
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.stores.tokens import make_token, make_tokens, problems, report, rotate, secret_names, secrets_of

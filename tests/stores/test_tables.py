@@ -7,10 +7,10 @@ import tracemalloc
 import pytest
 from cryptography.fernet import Fernet
 
-from rotation.census import Change
+from rotation.model.batch import Change
+from rotation.model.targets import Target
 from rotation.stores import sql
 from rotation.stores.sql import SqlStore
-from rotation.targets import Target
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.keys import key_text

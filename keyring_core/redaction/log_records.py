@@ -1,0 +1,62 @@
+"""stdlib log records: their message and their fields without secrets; the record itself stays as it is."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from keyring_core.redaction.deferred import show_record
+from keyring_core.redaction.names import PLAIN
+from keyring_core.redaction.redactor import Redacted, Redactor, safe_repr, safe_str
+
+_SENDABLE = PLAIN | {str, bytes}
+
+
+def message_of(redactor: Redactor, record: logging.LogRecord) -> str:
+    """The record's message, masked.
+
+    Arguments are masked before they are put in: ``%.10s`` would leave a piece that no value equals any more, and
+    the names in ``%(password)s`` are gone afterwards. Raises what ``msg % args`` raises.
+    """
+    if isinstance(record.msg, Redacted):
+        return record.msg
+    # A structlog event in somebody else's handler is a dict here: its names count, and it can be a circle.
+    message = safe_str(record.msg if isinstance(record.msg, str) else redactor.redact_value(record.msg))
+    if record.args:
+        message %= redactor.redact_value(record.args)
+    return redactor.redact(message)
+
+
+def clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:
+    """A copy of *record* whose every field can be sent elsewhere; the traceback and every object have become text."""
+    return show_record(record, _clean_copy, redactor, record)
+
+
+def _clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:
+    clean = copy.copy(record)
+    clean.msg, clean.args = message_of(redactor, record), None
+    if record.exc_info and not record.exc_text:
+        clean.exc_text = logging.Formatter().formatException(record.exc_info)
+    clean.exc_info = None
+    clean.__dict__.update(_sendable(redactor, redactor.redact_value(clean.__dict__)))
+    return clean
+
+
+def _sendable(redactor: Redactor, value: Any) -> Any:
+    """*value* with the text of each object in its place: one is sent with attributes that its repr does not show."""
+    kind = type(value)
+    if kind in _SENDABLE or kind.__module__ in ("datetime", "decimal", "fractions"):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, Mapping):
+        return {_sendable(redactor, key): _sendable(redactor, item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        items = [_sendable(redactor, item) for item in value]
+        # What is hashable stays so.
+        plain = next((plain for plain in (tuple, frozenset, set) if isinstance(value, plain)), list)
+        return plain(items)
+    return redactor.redact(str.__str__(value) if isinstance(value, str) else safe_repr(value))

@@ -1,0 +1,148 @@
+"""Checks of the keys themselves: their age, their strength, their files."""
+
+from __future__ import annotations
+
+import stat
+from datetime import datetime
+
+from keyring_core import KeyState
+from rotation.checks.facts import ARCHIVE, Facts, at
+from rotation.checks.findings import Finding, Level, span
+from rotation.model.policy import Policy
+from rotation.model.text import many, retire_command
+from rotation.retirement.decision import refusals
+
+
+def check_weak_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A key can be guessed: it is a placeholder, a public example, or not random.
+
+    Remedy: a key of `rotate.py keys generate` as the primary one, this one first among ENCRYPTION_PREVIOUS_KEYS, with
+    ENCRYPTION_ALLOW_WEAK_PREVIOUS=1, in every service at once; then `rotate.py run` today.
+    """
+    del policy, now
+    remedy = (
+        "rotate.py keys generate: a new primary key; this one first in ENCRYPTION_PREVIOUS_KEYS, with "
+        "ENCRYPTION_ALLOW_WEAK_PREVIOUS=1; then rotate.py run"
+    )
+    return [Finding(Level.CRITICAL, "", message, remedy) for message in facts.weak]
+
+
+def check_key_files(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A file that holds keys can be read or changed by users who need not.
+
+    Remedy: `chmod 600 FILE`; for a mounted secret set its mode to 0400.
+    """
+    del policy, now
+    found = []
+    for file in facts.key_files:
+        mode, remedy = stat.filemode(file.mode), f"chmod 600 {file.path}"
+        if file.mode & (stat.S_IWGRP | stat.S_IWOTH):
+            message = f"others can change this file of {file.variable} ({mode})"
+            found.append(Finding(Level.CRITICAL, file.path, message, remedy))
+        elif file.mode & (stat.S_IROTH | (stat.S_IRGRP if file.variable == ARCHIVE else 0)):
+            # A service may read its keys through its group; an archive serves its owner alone.
+            who = "every user" if file.mode & stat.S_IROTH else "its group"
+            message = f"{who} can read this file of {file.variable} ({mode})"
+            found.append(Finding(Level.WARNING, file.path, message, remedy))
+    return found
+
+
+def check_shared_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """The same key is used in two environments of one ledger, so that a leak in one opens the other.
+
+    Remedy: give each environment a key of its own: `rotate.py keys stage` in one of them, then promote and run.
+    """
+    del policy, now
+    found = []
+    for key_id in facts.keys or {}:
+        others = sorted(
+            {
+                record.service
+                for record in facts.records
+                if record.id == key_id and record.service != facts.service and record.retired is None
+            }
+        )
+        if others:
+            message = f"this key is also in use in {', '.join(others)}"
+            remedy = f"rotate.py keys stage, promote and run here, then {retire_command(key_id)}"
+            found.append(Finding(Level.WARNING, key_id, message, remedy))
+    return found
+
+
+def check_key_age(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """The primary key is older than the policy allows, or soon will be.
+
+    Remedy: begin the next rotation with `rotate.py keys stage`.
+    """
+    since = facts.since(facts.primary or "")
+    if facts.primary is None or since is None:
+        return [_undated("the primary key", facts.primary or "")]
+    age, remedy = now - since, _next_step(facts)
+    exact = facts.own[facts.primary].promoted is not None
+    if age > policy.max_key_age:
+        old = f"{span(age)} old" if exact else f"at least {span(age)} old, in use since before {at(since)}"
+        message = f"the primary key is {old}, and the limit is {span(policy.max_key_age)}"
+        return [Finding(Level.CRITICAL, facts.primary, message, remedy)]
+    if age > policy.max_key_age - policy.warn_before:
+        message = f"the primary key must be replaced by {at(since + policy.max_key_age)}"
+        message += "" if exact else f", or earlier: it has been in use since before {at(since)}"
+        return [Finding(Level.WARNING, facts.primary, message, remedy)]
+    return []
+
+
+def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A staged key has been waiting too long, or some service has promoted it already.
+
+    Remedy: `rotate.py keys promote`, once every service has the staged key.
+    """
+    found = []
+    for key_id in facts.ids(KeyState.STAGED):
+        since = facts.since(key_id)
+        if since is None:
+            found.append(_undated("the staged key", key_id))
+        elif now - since > policy.max_staged_age:
+            message = f"staged for {span(now - since)}, and the limit is {span(policy.max_staged_age)}"
+            found.append(Finding(Level.WARNING, key_id, message, "rotate.py keys promote"))
+        if facts.under[key_id]:
+            message = (
+                f"{many(facts.under[key_id], 'token')} under this key already: a service has it as its primary key"
+            )
+            found.append(Finding(Level.WARNING, key_id, message, "rotate.py keys promote, and the same everywhere"))
+    return found
+
+
+def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A previous key is kept though nothing seems to need it, or is needed for longer than the policy allows.
+
+    Remedy: `rotate.py run` until no token needs it, then `rotate.py keys retire ID --archive FILE`.
+    """
+    found = (_previous_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.PREVIOUS))
+    return [finding for finding in found if finding]
+
+
+def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> Finding | None:
+    since = facts.superseded(key_id)
+    if since is None:
+        return _undated("the previous key", key_id)
+    late, tokens, against = now - since > policy.max_previous_age, facts.under[key_id], refusals(facts.evidence(key_id))
+    limit = f"replaced {span(now - since)} ago, and the limit is {span(policy.max_previous_age)}; " if late else ""
+    level = Level.WARNING if late else Level.OK
+    if tokens:
+        # Within the limit the check of tokens that are left tells.
+        message = f"{limit}still needed by {many(tokens, 'token')}"
+        return Finding(Level.CRITICAL, key_id, message, "rotate.py run") if late else None
+    if against:
+        more = f", and {many(len(against) - 1, 'reason')} more" if len(against) > 1 else ""
+        return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
+    message = f"{limit}nothing that was looked at needs it; keys retire looks at the rest first"
+    return Finding(level, key_id, message, retire_command(key_id))
+
+
+def _next_step(facts: Facts) -> str:
+    return "rotate.py keys promote" if facts.ids(KeyState.STAGED) else "rotate.py keys stage"
+
+
+def _undated(what: str, key_id: str) -> Finding:
+    return Finding(
+        Level.UNKNOWN, key_id, f"the ledger has no date of {what}", "rotate.py check, with a ledger it can write"
+    )

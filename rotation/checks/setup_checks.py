@@ -1,0 +1,101 @@
+"""Checks of what the others stand on: keys that load, databases that answer, a clock, runs that end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rotation.checks.facts import Facts, at
+from rotation.checks.findings import Finding, Level, span
+from rotation.ledger.clock import REMEDY, clock_fault
+from rotation.model.policy import Policy
+from rotation.model.text import many
+
+RUN = "run"
+
+
+def check_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """The keys of this environment cannot be loaded, so that nothing about tokens can be told.
+
+    Remedy: `rotate.py keys list` shows the fault; give the check the same keys as the services.
+    """
+    del policy, now
+    if facts.keys_fault is None:
+        return []
+    return [Finding(Level.UNKNOWN, "", facts.keys_fault, "rotate.py keys list, with the same options")]
+
+
+def check_targets(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """A target cannot be looked at: its database does not answer, or the table does not fit.
+
+    Remedy: `rotate.py status` shows the fault; mend the database, its rights or rotation.toml.
+    """
+    del policy, now
+    remedy = "rotate.py status, with the same options"
+    return [Finding(Level.UNKNOWN, label, why, remedy) for label, why in facts.unreached.items()]
+
+
+def check_ledger(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """The ledger cannot be read or written, so that no date of a key and no run is known.
+
+    Remedy: mend the database that ROTATION_LEDGER_URL names, or its rights.
+    """
+    del policy, now
+    remedy = "mend the database that ROTATION_LEDGER_URL names"
+    faults = (facts.ledger_fault, facts.ledger_unwritten)
+    return [Finding(Level.UNKNOWN, "ledger", fault, remedy) for fault in faults if fault is not None]
+
+
+def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """The clock is behind what the ledger has seen, so that ages are not to be trusted.
+
+    Remedy: set this machine's clock by NTP (`timedatectl`).
+    """
+    fault = clock_fault(facts.latest, now, policy.max_clock_skew)
+    return [Finding(Level.WARNING, "clock", fault, REMEDY)] if fault else []
+
+
+def check_unnamed_columns(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """Columns hold tokens and no target names them: a run leaves them out, and retiring a key would lose them.
+
+    Remedy: `rotate.py discover` prints the entries for rotation.toml.
+    """
+    del policy, now
+    found = [
+        Finding(Level.WARNING, column, "this column holds tokens, and no target names it", "rotate.py discover")
+        for column in facts.unnamed
+    ]
+    if facts.unnamed_fault is not None:
+        found.append(Finding(Level.UNKNOWN, "", facts.unnamed_fault, "rotate.py discover"))
+    return found
+
+
+def check_last_run(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+    """The last run failed, was cut short, or is missing for longer than the policy allows.
+
+    Remedy: `rotate.py run`; look at its log, and at the scheduler that should have started it.
+    """
+    runs = [run for run in facts.runs if run.command == RUN and run.service == facts.service]
+    done = [run.finished for run in runs if run.finished and run.outcome in {"complete", "left"}]
+    found, begun = [], _begun(facts, max(done, default=None))
+    if runs:
+        last = runs[0]
+        if last.outcome in {"failed", "interrupted"}:
+            message = f"the run of {at(last.started)} ended {last.outcome}{begun}"
+            found.append(Finding(Level.CRITICAL, RUN, message, "rotate.py run, and look at its log"))
+        elif last.outcome is None and now - last.started > policy.max_left_age:
+            message = f"the run of {at(last.started)} never ended: it was killed, or it hangs{begun}"
+            found.append(Finding(Level.WARNING, RUN, message, "rotate.py run, and look at its log"))
+    begin = max(done, default=min((record.first_seen for record in facts.own.values()), default=now))
+    if now - begin > policy.max_run_age:
+        when = f"for {span(now - begin)}" if done else f"since the ledger began, {span(now - begin)} ago"
+        message = f"no run came to its end {when}, and the limit is {span(policy.max_run_age)}{begun}"
+        found.append(Finding(Level.WARNING, RUN, message, "rotate.py run, and look at the scheduler"))
+    return found
+
+
+def _begun(facts: Facts, ended: datetime | None) -> str:
+    """How many runs did not come to their end, where they are several."""
+    if facts.begun < 2:
+        return ""
+    since = f" since the last that came to its end, at {at(ended)}" if ended else ", and none came to its end"
+    return f"; {many(facts.begun, 'run')} began{since}"

@@ -1,0 +1,56 @@
+"""A call to a web address when a check begins and ends, so that a check that never comes is noticed.
+
+The convention is that of healthchecks: URL/start, then URL or URL/fail. The URL is a secret and is never shown.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPException
+from urllib.parse import urlsplit, urlunsplit
+
+from rotation.model.failures import UsageError
+from rotation.model.targets import expand_url
+from rotation.stores.silent_servers import Errand
+
+SECONDS = 5
+"""How long a ping may take; together with databases that do not answer a check stays within half a minute."""
+
+
+def ping_url(text: str, environ: Mapping[str, str]) -> str:
+    """The URL that *text* is, or that the variable `$NAME` holds. Raises UsageError, showing nothing of it."""
+    url = expand_url(text, environ, "--ping")
+    if not re.fullmatch(r"https?://[\x21-\x7e]+", url):
+        raise UsageError("--ping: a url begins with http:// or https:// and has no blanks in it")
+    return url
+
+
+def ping(url: str, end: str = "") -> str | None:
+    """Calls *url*, or what *end* makes of it. Returns None, or why that failed in words that do not show the URL."""
+    # Each word of an answer may come late, and so may that of a name server.
+    errand = Errand(lambda: _call(url, end))
+    return errand.result() if errand.wait(SECONDS + 1) else "the server does not answer"
+
+
+def _call(url: str, end: str) -> str | None:
+    try:
+        with urllib.request.urlopen(_with_end(url, end), timeout=SECONDS) as answer:  # noqa: S310 - http only
+            answer.read(1024)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"the server answered with code {error.code}"
+    except urllib.error.URLError as error:
+        return f"the server cannot be reached ({type(error.reason).__name__})"
+    except (OSError, ValueError, HTTPException) as error:
+        return f"the server cannot be reached ({type(error).__name__})"
+    return None
+
+
+def _with_end(url: str, end: str) -> str:
+    if not end:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{end}"))

@@ -1,0 +1,1 @@
+"""Token columns that no target covers: databases looked through, table by table. Reads only."""

@@ -1,0 +1,1 @@
+"""The one loop: read a batch, plan, write, count; here or on many machines."""

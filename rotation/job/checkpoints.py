@@ -1,0 +1,117 @@
+"""How far a run has come, so that the next one goes on there. It saves work and proves nothing.
+
+Only the first pass can be shortened so: "complete" still needs a whole pass that found nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from keyring_core.redaction.current import get_redactor
+from rotation.model.batch import RowKey
+from rotation.model.targets import Target
+from rotation.stores.open import database_digest
+
+NOTE_SECONDS = 5.0
+"""What is done again at worst; so seldom that the ledger costs nothing."""
+
+log = structlog.get_logger(__name__)
+
+
+class Reached(NamedTuple):
+    """How far a pass has come."""
+
+    key: RowKey | None = None
+    """The last row that is done; None: none is."""
+    rows: int = 0
+    """How many are done: for who wants to know how long the rest takes."""
+
+
+class Ranges(Protocol):
+    """Where a plan's progress is kept. A ledger that fails tells so itself, once, and forgets the rest."""
+
+    def reached(self, plan: str) -> str | None:
+        """How far the plan has come; None: not begun, or not known."""
+
+    def reach(self, plan: str, upto: str) -> None:
+        """Takes down how far it has come, in place of what was there."""
+
+    def forget(self, plan: str) -> None:
+        """Its work is over."""
+
+
+class Journal:
+    """The progress of one target's first pass."""
+
+    def __init__(self, ranges: Ranges, target: Target, primary: str, *, shard: str = "", fresh: bool = False) -> None:
+        """With *fresh* it begins anew, whatever is known."""
+        self._ranges, self._fresh = ranges, fresh
+        cells = (target.table, target.column, target.key_columns, target.where, target.context)
+        self._plan = json.dumps([database_digest(target), *cells, primary, shard])
+        self._next = time.monotonic() + NOTE_SECONDS
+        self._target = target
+
+    def begin(self) -> Reached:
+        """Where to go on."""
+        if self._fresh:
+            self._ranges.forget(self._plan)
+            return Reached()
+        text = self._ranges.reached(self._plan)
+        reached = _read(text) if text else Reached()
+        if reached.key:
+            log.warning("rotation.resumed_run", target=self._target.label, fresh="--fresh begins anew")
+        return reached
+
+    def note(self, reached: Reached, *, now: bool = False) -> None:
+        """Every row up to the key of *reached* is done. Writes it down when it is time to, or *now*."""
+        if reached.key is None or (not now and time.monotonic() < self._next):
+            return
+        self._next = time.monotonic() + NOTE_SECONDS
+        if text := _write(reached.key, reached.rows):
+            self._ranges.reach(self._plan, text)
+
+    def end(self) -> None:
+        """The pass is over, and the next run begins at the beginning."""
+        self._ranges.forget(self._plan)
+
+
+_KINDS: Mapping[str, tuple[type, Callable[[Any], str], Callable[[str], object]]] = {
+    "bytes": (bytes, bytes.hex, bytes.fromhex),
+    "uuid": (uuid.UUID, str, uuid.UUID),
+    "decimal": (Decimal, str, Decimal),
+    # A datetime is a date, too: the first that fits counts.
+    "datetime": (datetime.datetime, datetime.datetime.isoformat, datetime.datetime.fromisoformat),
+    "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
+    "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
+}
+
+
+def _write(key: RowKey, rows: int) -> str | None:
+    """As text; None for a key with a part that is of no known type, or a secret: such a run begins anew."""
+    parts = [_write_part(part) for part in key]
+    text = json.dumps({"key": parts, "rows": rows})
+    return None if None in parts or get_redactor().redact(text) != text else text
+
+
+def _write_part(part: object) -> object:
+    if isinstance(part, str | int | float):
+        return part
+    return next(([name, write(part)] for name, (kind, write, _) in _KINDS.items() if isinstance(part, kind)), None)
+
+
+def _read(text: str) -> Reached:
+    """What was written; the beginning for a text of another make."""
+    try:
+        note = json.loads(text)
+        parts = [_KINDS[part[0]][2](part[1]) if isinstance(part, list) else part for part in note["key"]]
+        return Reached(tuple(parts), int(note["rows"]))
+    except (ValueError, KeyError, TypeError, ArithmeticError):
+        return Reached()

@@ -1,0 +1,224 @@
+"""One target, pass after pass, until a whole pass finds nothing left to do."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from keyring_core import DamagedToken, Keyring
+from rotation.job.checkpoints import Reached
+from rotation.job.executors import Crew, Inline, in_order
+from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
+from rotation.job.throttle import FIRST_ROWS, Pace
+from rotation.job.undo_detector import Traces
+from rotation.model.batch import Counts, Problem, sort_rows
+from rotation.model.failures import StoppedError, StoreError, WorkerError
+from rotation.model.report import TargetReport
+from rotation.model.targets import Target
+from rotation.model.text import many
+from rotation.stores.base import Store
+
+MAX_PASSES = 5
+PROBE_TOKENS = 1000
+PROBE_LEAST = 20
+PROBE_ROWS = 100_000
+"""Where tokens are rare, a look for a missing key ends here."""
+
+UNSETTLED = ("rewritten", "locked")
+"""Problems that the next pass may find gone."""
+
+log = structlog.get_logger(__name__)
+
+
+class Watcher(Protocol):
+    """Somebody who follows a run: a progress bar, or a log."""
+
+    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
+        """A pass over a target begins; it has about *rows* rows, of which an earlier run has *done* so many."""
+
+    def advance(self, rows: int, rotated: int) -> None:
+        """*rows* more are done, *rotated* of them rotated."""
+
+
+Hire = Callable[[Target, int], Crew | None]
+"""A crew for a target of about so many rows; None where one process does best alone."""
+
+
+class TargetRun:
+    """What is done to one target; its report is kept up to date, so that it tells the truth if a batch fails."""
+
+    def __init__(
+        self, store: Store, keyring: Keyring, report: TargetReport, options: Options, watcher: Watcher
+    ) -> None:
+        self._store, self._keyring, self._report = store, keyring, report
+        self._options, self._watcher = options, watcher
+        self._worker = RangeWorker(store, keyring, options)
+        open_journal = None if options.dry_run else options.journal
+        # By the key as it is today: a place in the order of another one would mean nothing.
+        keyed = replace(report.target, key_columns=report.key_names)
+        self._journal = open_journal and open_journal(keyed, keyring.primary.id)
+        self._traces = Traces()
+        self._moved = 0
+        """Tokens rotated by earlier passes."""
+
+    def run(self, hire: Hire) -> None:
+        """All passes. Raises StoreError, StoppedError and WorkerError."""
+        rows = self._store.size()
+        # Whoever is hired begins while we look.
+        crew = hire(self._report.target, rows)
+        if not self._options.dry_run and self._key_is_missing():
+            return
+        begun = self._journal.begin() if self._journal else Reached()
+        whole = begun.key is None
+        for number in range(1, MAX_PASSES + 1):
+            self._watcher.begin(self._report, rows, number, begun.rows)
+            counts = self._pass(number, crew, begun)
+            begun = Reached()
+            # A last pass that finds nothing to do is the proof; a conflict may be a token under an old key by now.
+            if self._options.dry_run or (whole and not (counts.rotated or _unsettled(counts))):
+                return
+            whole = True
+            if self._traces.undone:
+                self._report.stopped = _undone(self._traces)
+                return
+        self._report.stopped = _still_moving(counts, self._report.target.context)
+
+    def _pass(self, number: int, crew: Crew | None, reached: Reached) -> Counts:
+        counts, report = Counts(), self._report
+        report.unreadable.clear()
+        if number == 1:
+            report.counts = counts
+        pace = Pace(MOST_ROWS, RANGE_SECONDS / 2, sys.maxsize, FIRST_RANGE)
+        journal = self._journal if number == 1 else None
+        try:
+            ranges = cut(self._store, pace, reached.key)
+            for bounds, done in in_order(
+                crew or Inline(self._worker, self._watcher.advance), ranges, self._options.brake
+            ):
+                self._list(done.counts.problems)
+                # Here all of a range's are; the counts of the target keep the first.
+                report.remember(done.counts.problems)
+                counts.add(done.counts)
+                self._traces.take(done.traces)
+                pace.took(done.rows, done.seconds, 0)
+                if bounds.after == reached.key:
+                    # Nothing is left out before it, as it would be where others end while the run is stopped.
+                    key = bounds.upto if done.whole else done.reached or reached.key
+                    reached = Reached(key, reached.rows + done.rows)
+                    if journal:
+                        journal.note(reached)
+                if crew:
+                    report.retries += done.retries
+                    self._watcher.advance(done.rows, done.counts.rotated)
+            keyless = self._store.keyless()
+        except (StoreError, StoppedError, WorkerError):
+            if journal:
+                journal.note(reached, now=True)
+            # The last whole pass says more than a part of this one.
+            self._end_list(whole=number == 1)
+            raise
+        if journal:
+            journal.end()
+        if keyless:
+            nameless = _without_key(report, keyless)
+            self._list(nameless.problems)
+            counts.add(nameless)
+        self._end_list(whole=True)
+        report.counts, report.passes = _in_view_of_earlier_passes(counts, self._moved), number
+        self._moved += counts.rotated
+        log.info(
+            "rotation.pass",
+            target=report.target.label,
+            number=number,
+            scanned=counts.scanned,
+            rotated=counts.rotated,
+            unreadable=counts.unreadable,
+            conflicts=counts.conflicts,
+        )
+        return counts
+
+    def _key_is_missing(self) -> bool:
+        """Whether most of the first tokens are unreadable. The report says so, and nothing is written."""
+        sample, rows_seen = Counts(), 0
+        options = replace(self._options, batch_rows=min(FIRST_ROWS, self._options.batch_rows))
+        for rows in RangeWorker(self._store, self._keyring, options).batches(Bounds()):
+            sample.add(sort_rows(self._keyring, rows, dry_run=True, history=self._options.history).counts)
+            rows_seen += len(rows)
+            if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
+                break
+        if sample.tokens < PROBE_LEAST or sample.unreadable * 2 <= sample.tokens:
+            return False
+        self._list(sample.problems)
+        self._end_list(whole=True)
+        self._report.counts, self._report.lacks_key = sample, True
+        if sample.categories[DamagedToken.category] * 2 > sample.unreadable:
+            cause = "the key that signed them is mistyped in its second half. Correct it. "
+        else:
+            cause = (
+                f"a key is missing, or the `context` that they are bound to. {self._whereabouts(sample)}"
+                "Add the key to ENCRYPTION_PREVIOUS_KEYS, or the context to the target. "
+            )
+        self._report.stopped = (
+            f"{sample.unreadable} of its first {sample.tokens} tokens cannot be read: {cause}Nothing was written here."
+        )
+        return True
+
+    def _whereabouts(self, sample: Counts) -> str:
+        """Which key it probably is, where the times of most such tokens tell."""
+        hints = Counter(map(self._options.history.hint, sample.lost)).most_common(1)
+        return f"They are {hints[0][0]}. " if hints and hints[0][0] else ""
+
+    def _list(self, problems: Iterable[Problem]) -> None:
+        if self._options.problems:
+            self._options.problems.collect(self._report, problems)
+
+    def _end_list(self, *, whole: bool) -> None:
+        if self._options.problems and whole:
+            self._options.problems.settle(self._report)
+        elif self._options.problems:
+            self._options.problems.discard()
+
+
+def _unsettled(counts: Counts) -> int:
+    return sum(counts.categories[category] for category in UNSETTLED)
+
+
+def _undone(traces: Traces) -> str:
+    ids = ", ".join(sorted(traces.undone))
+    return (
+        f"another rotation works against this one: it put {many(traces.undone.total(), 'token')} back under {ids}. "
+        "Stop whatever still has that key as its primary, then run again."
+    )
+
+
+def _still_moving(last: Counts, context: str | None) -> str:
+    if last.rotated:
+        bound = f", bound to {context!r}" if context else ""
+        return (
+            f"tokens under older keys still appear after {MAX_PASSES} passes: a service encrypts with an older key. "
+            f"Give every service the new primary key{bound}, then run again."
+        )
+    return f"{many(_unsettled(last), 'cell')} locked or rewritten in each of {MAX_PASSES} passes; run again later."
+
+
+def _without_key(report: TargetReport, rows: int) -> Counts:
+    """One problem, since no key tells these rows apart."""
+    counts = Counts(scanned=rows, conflicts=rows)
+    key = (None,) * len(report.key_names)
+    counts.note(key, "no-key", f"a NULL in its key: nothing can name such a row, and there are {rows}; give it a key")
+    counts.categories["no-key"] = rows
+    return counts
+
+
+def _in_view_of_earlier_passes(last: Counts, moved: int) -> Counts:
+    """The last pass's counts, where what earlier passes rotated counts as rotated and no longer as current.
+
+    Should a service have rewritten or deleted some of these since, fewer are left to count.
+    """
+    still_there = min(moved, last.current)
+    return replace(last, current=last.current - still_there, rotated=last.rotated + still_there)

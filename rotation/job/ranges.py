@@ -1,0 +1,207 @@
+"""One range of keys: its rows are read in batches, rotated, written, counted. Stopping between two batches is safe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from keyring_core import Key, Keyring, KeyringError
+from rotation.job.checkpoints import Journal
+from rotation.job.problems_file import ProblemsFile
+from rotation.job.throttle import Brake, Pace
+from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
+from rotation.model.batch import Counts, Planned, Row, RowKey, sort_rows
+from rotation.model.bulk_columns import weight_of
+from rotation.model.failures import StoppedError, StoreError
+from rotation.model.key_history import UNKNOWN, History
+from rotation.model.targets import Target
+from rotation.stores.base import Store, Written
+from rotation.stores.key_order import Forward
+from rotation.stores.shards import Shard
+
+DEFAULT_BATCH = 100
+"""Small enough that a service which comes while a batch is written hardly waits: benchmarks/latency.py."""
+FULL_SPEED_BATCH = 5000
+"""Where no service waits, fewer and larger transactions are faster."""
+
+RANGE_SECONDS = 2.0
+"""What a range aims at. Whoever waits for one, to report or to stop, waits no longer; and it costs far less to cut."""
+RANGE_PROBLEMS = 10_000
+"""A range with more of them ends early, so that what it reports has a bounded size."""
+
+
+FIRST_RANGE, MOST_ROWS = 2000, 1_000_000
+"""The first range is small, so that every worker soon has one."""
+
+
+class Bounds(NamedTuple):
+    """A range of keys: behind *after*, up to and with *upto*; None is open."""
+
+    after: RowKey | None = None
+    upto: RowKey | None = None
+
+
+def cut(store: Store, pace: Pace, after: RowKey | None = None) -> Iterator[Bounds]:
+    """The keys of *store* behind *after* in ranges of as many rows as *pace* says; each is cut when it is asked for.
+
+    The last one is open: rows that come in at the end belong to it. Raises StoreError where the keys do not grow.
+    """
+    forward = Forward(after)
+    while (upto := store.key_after(after, pace.rows)) is not None:
+        forward.to(upto)
+        yield Bounds(after, upto)
+        after = upto
+    yield Bounds(after)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run."""
+
+    dry_run: bool = False
+    batch_rows: int = DEFAULT_BATCH
+    brake: Brake = field(default_factory=Brake)
+    """Asked before every batch; it may wait, or end the run with StoppedError."""
+    problems: ProblemsFile | None = None
+    """Where to list every problem; a report keeps the first ones."""
+    sample: int | None = None
+    """About how many rows of a target a dry run looks at; None: all."""
+    journal: Callable[[Target, str], Journal] | None = None
+    """Knows how far a target's first pass has come, under the primary key of that id."""
+    shard: Shard | None = None
+    """The rows that this job does, of several that share a table."""
+    env_file: Path | None = None
+    """Variables that workers read beside their environment."""
+    workers: int = 0
+    """How many workers an executor has; 0: as many as it tells, or as there are cores."""
+    least_rows: int = 0
+    """A target with fewer rows is not worth a worker's start."""
+    history: History = UNKNOWN
+    """What the ledger tells of the keys' past."""
+
+
+@dataclass
+class RangeDone:
+    """What a range came to, and how far; it can be pickled."""
+
+    counts: Counts = field(default_factory=Counts)
+    """With all its problems."""
+    rows: int = 0
+    seconds: float = 0.0
+    reached: RowKey | None = None
+    """The key of the last row that was done."""
+    whole: bool = False
+    """Whether nothing of the range is left."""
+    traces: list[Trace] = field(default_factory=list)
+    retries: int = 0
+    fault: KeyringError | None = None
+    """Why it ended early, where going on at once would not help."""
+
+
+Follow = Callable[[int, int], None]
+"""Is told how many rows more are done, and how many of them rotated."""
+
+
+class Batch(NamedTuple):
+    """What one batch of rows came to."""
+
+    counts: Counts
+    traces: list[Trace]
+    wrote: bool
+    """Whether the database was asked to write."""
+
+
+class RangeWorker:
+    """Does ranges of one target, one after the other."""
+
+    def __init__(self, store: Store, keyring: Keyring, options: Options) -> None:
+        self._store, self._keyring, self._options = store, keyring, options
+        self._pace = Pace(options.brake.limit(options.batch_rows))
+        self._balance: Counter[Key] = Counter()
+
+    def do(self, bounds: Bounds, follow: Follow = lambda _rows, _rotated: None) -> RangeDone:
+        """Does a range, or a part of it: it ends early where it takes long, and where somebody wants the run to pause.
+
+        Never raises a StoreError or StoppedError, which would hide what is done until then: it is in the result.
+        """
+        done = RangeDone()
+        started, retries = time.monotonic(), self._store.retries
+        try:
+            done.whole = self._do(bounds, done, follow, started + RANGE_SECONDS)
+        except (StoreError, StoppedError) as error:
+            done.fault = error
+        done.seconds = time.monotonic() - started
+        done.retries = self._store.retries - retries
+        return done
+
+    def batches(self, bounds: Bounds) -> Iterator[list[Row]]:
+        """The rows of a range, as many at once as the last batch's time and size allow.
+
+        Raises StoreError where their keys do not grow.
+        """
+        brake, after, forward = self._options.brake, bounds.after, Forward(bounds.after)
+        while after != bounds.upto or after is None:
+            brake.wait(0)
+            started = time.monotonic()
+            # A store may hand out fewer than it was asked for, where they are heavy.
+            rows = self._store.read(after, bounds.upto, self._pace.rows)
+            if not rows:
+                return
+            forward.to(rows[-1].key)
+            yield rows
+            after = rows[-1].key
+            seconds = time.monotonic() - started
+            self._pace.took(len(rows), seconds, weight_of([value for _, value in rows]))
+            brake.rest(len(rows), seconds)
+
+    def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
+        """Whether nothing of the range is left."""
+        brake = self._options.brake
+        if brake.paused():
+            return False
+        for rows in self.batches(bounds):
+            started = time.monotonic()
+            batch = self._rotate(rows, RANGE_KEPT - len(done.traces))
+            done.counts.add(batch.counts, keep=sys.maxsize)
+            done.traces += batch.traces
+            done.rows += len(rows)
+            done.reached = rows[-1].key
+            follow(len(rows), batch.counts.rotated)
+            if batch.wrote:
+                brake.give_way(time.monotonic() - started, one_writer=self._store.one_writer)
+            if time.monotonic() > end or brake.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
+                return done.reached == bounds.upto
+        return True
+
+    def _rotate(self, rows: Sequence[Row], room: int) -> Batch:
+        planned, counts = sort_rows(
+            self._keyring,
+            rows,
+            dry_run=self._options.dry_run,
+            history=self._options.history,
+            balance=self._balance,
+        )
+        if not planned:
+            return Batch(counts, [], wrote=False)
+        written = self._store.write([plan.change for plan in planned])
+        _count(counts, planned, written, self._keyring.primary.id)
+        return Batch(counts, traces_of(planned, written, room), wrote=True)
+
+
+def _count(counts: Counts, planned: Sequence[Planned], written: Written, primary: str) -> None:
+    failed = [plan for plan in planned if written.failed(plan.change.key)] if written.lost or written.refused else []
+    done = [plan.signed for plan in planned if not failed or not written.failed(plan.change.key)]
+    counts.rotated = len(done)
+    counts.hold(primary, done)
+    counts.conflicts += len(failed)
+    for plan in failed:
+        if refusal := written.refused.get(plan.change.key):
+            counts.hold(plan.key_id, [plan.signed])
+            counts.note(plan.change.key, *refusal)
+        else:
+            counts.note(plan.change.key, "rewritten", "a service changed, moved or deleted it meanwhile")

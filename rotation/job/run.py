@@ -1,0 +1,81 @@
+"""The job: every target opened and checked first, then done one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+
+import structlog
+
+from keyring_core import Keyring
+from rotation.job.passes import Hire, TargetRun, Watcher
+from rotation.job.ranges import Options
+from rotation.model.failures import StoppedError, StoreError, WorkerError
+from rotation.model.report import Report, TargetReport
+from rotation.model.targets import Target
+from rotation.stores.base import Store
+
+log = structlog.get_logger(__name__)
+
+
+def rotate(  # noqa: PLR0913 - what a run consists of
+    targets: Sequence[Target],
+    keyring: Keyring,
+    open_store: Callable[[Target], Store],
+    options: Options,
+    watcher: Watcher,
+    *,
+    executor: Executor | None = None,
+) -> Report:
+    """Re-encrypts every target under the primary key, pass after pass, until one finds nothing left to do.
+
+    With `options.dry_run` it reads only and tells what a run would do: that is the census, too.
+    Every target is opened, and so checked, before the first is written to. A database that fails later ends its own
+    target, and `options.brake` may end all; what happened until then is in the report, which says so.
+
+    Large targets are done through *executor*, where there is one, range by range: a pool of processes, Dask's
+    `Client.get_executor(pure=False)`, or any other whose workers can import this package. Each worker reads its keys
+    and targets from its own environment, and refuses where they are not ours.
+
+    Raises UsageError, StoreError and StoppedError while nothing is written yet.
+    """
+    hire = _hire(executor, keyring, options)
+    keys = [{"id": key.id, "state": str(state)} for key, state in keyring.states.items()]
+    report = Report(options.dry_run, keyring.primary.id, keys, newer=options.history.newer)
+    with ExitStack() as closing:
+        stores = []
+        for target in targets:
+            store = open_store(target)
+            closing.callback(store.close)
+            stores.append(store)
+            part = TargetReport(target, store.key_names(), identity=store.identity(), warnings=store.warnings())
+            report.targets.append(part)
+        if not options.dry_run:
+            # The report has them, too; but then it is too late to stop.
+            for warning in (warning for part in report.targets for warning in part.warnings):
+                log.warning("rotation.caution", caution=warning)
+        for store, part in zip(stores, report.targets, strict=True):
+            started = time.monotonic()
+            try:
+                TargetRun(store, part.target.keyring(keyring), part, options, watcher).run(hire)
+            except (StoreError, StoppedError) as error:
+                part.stopped, part.interrupted = str(error), True
+            except WorkerError as error:
+                if not any(each.counts.scanned for each in report.targets):
+                    raise
+                part.stopped, part.interrupted = str(error), True
+            part.seconds = time.monotonic() - started
+            part.retries += store.retries
+    report.shard = str(options.shard) if options.shard else None
+    report.fault = options.problems.fault if options.problems else None
+    return report
+
+
+def _hire(executor: Executor | None, keyring: Keyring, options: Options) -> Hire:
+    if executor is None:
+        return lambda _target, _rows: None
+    from rotation.job.hired import Staff  # noqa: PLC0415 - one process needs none of it
+
+    return Staff(executor, keyring, options).crew

@@ -1,0 +1,60 @@
+"""Who brings an older key back: a service that writes with it, or another rotation that undoes this one."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rotation.model.batch import Planned, RowKey
+from rotation.stores.base import Written
+
+KEPT = 10_000
+"""Rows to remember; a rotation that undoes ours meets some of the first ones, too."""
+RANGE_KEPT = 1000
+"""Of one range the first ones only: every pass begins its ranges at about the same rows."""
+
+YOUNG_SECONDS = 60.0
+"""Clocks of a service and of this machine may differ by so much."""
+
+
+class Trace(NamedTuple):
+    """What is public of a token under an older key, and whether it was rotated."""
+
+    key: RowKey
+    key_id: str
+    issued: int
+    iv: bytes
+    rotated: bool
+
+
+class Traces:
+    """Remembers the time and the IV of a sample of the tokens that this run has rotated.
+
+    A rotation keeps a token's time and changes its IV. A service that encrypts makes a young token; one that writes
+    back a row as it was read brings the very token back. So an old time with another IV is another rotation's doing.
+    """
+
+    def __init__(self) -> None:
+        self.undone: Counter[str] = Counter()
+        """Tokens per older key that another rotation put under it, after we had rotated them."""
+        self._seen: dict[RowKey, tuple[int, bytes]] = {}
+        self._young = time.time() - YOUNG_SECONDS
+
+    def take(self, traces: Iterable[Trace]) -> None:
+        """Notes which of these tokens had been rotated before, and remembers those that were rotated now."""
+        for key, key_id, issued, iv, rotated in traces:
+            before = self._seen.get(key, (issued, iv))
+            if before[0] == issued < self._young and before[1] != iv:
+                self.undone[key_id] += 1
+            if rotated and len(self._seen) < KEPT:
+                self._seen.setdefault(key, (issued, iv))
+
+
+def traces_of(planned: Sequence[Planned], written: Written, room: int) -> list[Trace]:
+    """The first *room* of these tokens."""
+    return [
+        Trace(plan.change.key, plan.key_id, plan.issued, plan.iv, not written.failed(plan.change.key))
+        for plan in planned[:room]
+    ]

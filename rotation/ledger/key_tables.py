@@ -1,0 +1,187 @@
+"""The ledger's pages on keys: their dates, who holds them, and the proofs of their retirement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from keyring_core.keys import KeyState
+from rotation.ledger import schema as tables
+from rotation.ledger.database import LedgerAccess
+from rotation.ledger.records import InstanceRecord, KeyRecord
+
+FORGET_INSTANCES = timedelta(days=30)
+"""An instance that was not heard of for so long is gone."""
+
+Event = Literal["staged", "promoted", "retired"]
+
+_PROMOTION = ("promoted", "promoted_after", "promoted_before")
+"""The columns of which one date, or one span of time, takes the place of another."""
+
+
+class KeyPages:
+    """Part of the ledger. Every method raises LedgerError."""
+
+    _access: LedgerAccess
+    _now: Callable[[], datetime]
+
+    def see_keys(self, states: Mapping[str, KeyState], service: str) -> None:
+        """Takes down the keys of an environment, by id, where they are new or in a state that they were not seen in.
+
+        A key that is found primary became so before: the ledger notes between which times, as far as it knows.
+        A date that stands stays: a key that becomes primary a second time keeps its first promotion, so that a run
+        can tell that its tokens would move backwards; `mark` takes down a second one. Writes only what is new.
+        """
+        now = self._now()
+        known = {key.id: key for key in self.keys() if key.service == service}
+        dates = {
+            key_id: found
+            for key_id, state in states.items()
+            if (found := self._found(key_id, state, known, service, now)) or key_id not in known
+        }
+        new = [
+            {"id": key_id, "service": service, "first_seen": now, "forced": False} | found
+            for key_id, found in dates.items()
+            if key_id not in known
+        ]
+        moved = {key_id: found for key_id, found in dates.items() if key_id in known}
+        if not new and not moved:
+            return
+
+        def act(connection: sa.Connection) -> None:
+            for key_id, found in moved.items():
+                connection.execute(_update_key(key_id, service).values(found))
+            for row in new:
+                # Another process may have been faster since we looked.
+                if not connection.execute(_update_key(str(row["id"]), service).values(service=service)).rowcount:
+                    connection.execute(tables.keys.insert().values(row))
+
+        self._access.write(act)
+
+    def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False) -> None:
+        """Takes down that a key was staged, promoted or retired just now."""
+        now = self._now()
+        values: dict[str, Any] = {event: now}
+        if event == "retired":
+            values["forced"] = forced
+        if event == "promoted":
+            values = dict.fromkeys(_PROMOTION) | values
+        self._put(key_id, service, values, now)
+
+    def mark_newest(self, key_id: str, service: str) -> None:
+        """Takes down that a key that was found primary counts as promoted after all others, as somebody decided."""
+        now = self._now()
+        known = {key.id: key for key in self.keys() if key.service == service}
+        found = self._found_primary(key_id, known, service, now)
+        self._put(key_id, service, dict.fromkeys(_PROMOTION) | found, now)
+
+    def _put(self, key_id: str, service: str, values: Mapping[str, Any], now: datetime) -> None:
+        def act(connection: sa.Connection) -> None:
+            if not connection.execute(_update_key(key_id, service).values(values)).rowcount:
+                row = {"id": key_id, "service": service, "first_seen": now, "forced": False, **values}
+                connection.execute(tables.keys.insert().values(row))
+
+        self._access.write(act)
+
+    def keys(self) -> list[KeyRecord]:
+        """All keys that were ever seen, the first seen first."""
+        query = sa.select(tables.keys).order_by(tables.keys.c.first_seen, tables.keys.c.id)
+        return self._access.read(lambda connection: [KeyRecord(**row._asdict()) for row in connection.execute(query)])
+
+    def keep_certificate(self, document: Mapping[str, Any]) -> None:
+        """Keeps the certificate of a retirement; its `key` is the key's id."""
+        row = {"key_id": document["key"], "written": self._now(), "document": json.dumps(document)}
+        self._access.write(lambda connection: connection.execute(tables.certificates.insert().values(row)))
+
+    def certificates(self) -> list[dict[str, Any]]:
+        """All certificates, the last one last."""
+        query = sa.select(tables.certificates.c.document).order_by(tables.certificates.c.id)
+        return self._access.read(lambda connection: [json.loads(text) for text in connection.scalars(query)])
+
+    def announce(self, record: InstanceRecord) -> None:
+        """Takes down which keys an instance holds. One that was not heard of for long is forgotten."""
+        mine = (tables.instances.c.service == record.service) & (tables.instances.c.instance == record.instance)
+        values = {
+            "primary_id": record.primary,
+            "staged_id": record.staged,
+            "previous_ids": json.dumps(record.previous),
+            "seen": record.seen,
+        }
+
+        def act(connection: sa.Connection) -> None:
+            if not connection.execute(tables.instances.update().where(mine).values(values)).rowcount:
+                row = {"service": record.service, "instance": record.instance, **values}
+                connection.execute(tables.instances.insert().values(row))
+                gone = tables.instances.c.seen < self._now() - FORGET_INSTANCES
+                connection.execute(tables.instances.delete().where(gone))
+
+        self._access.write(act)
+
+    def instances(self, within: timedelta) -> list[InstanceRecord]:
+        """The instances that were seen within that time; one whose clock is ahead counts, too."""
+        query = (
+            sa.select(tables.instances)
+            .where(tables.instances.c.seen >= self._now() - within)
+            .order_by(tables.instances.c.service, tables.instances.c.instance)
+        )
+
+        def act(connection: sa.Connection) -> list[InstanceRecord]:
+            return [
+                InstanceRecord(
+                    row.instance,
+                    row.service,
+                    row.primary_id,
+                    row.seen,
+                    tuple(json.loads(row.previous_ids)),
+                    row.staged_id,
+                )
+                for row in connection.execute(query)
+            ]
+
+        return self._access.read(act)
+
+    def _found(
+        self, key_id: str, state: KeyState, known: Mapping[str, KeyRecord], service: str, now: datetime
+    ) -> dict[str, datetime | None]:
+        """The dates that are new from finding a key in *state*."""
+        key = known.get(key_id)
+        if state is KeyState.STAGED and not (key and key.staged):
+            return {"staged": now}
+        # One first seen as a previous key was promoted long ago: no date of now is true of it.
+        if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
+            return self._found_primary(key_id, known, service, now)
+        return {}
+
+    def _found_primary(
+        self, key_id: str, known: Mapping[str, KeyRecord], service: str, now: datetime
+    ) -> dict[str, datetime | None]:
+        """Between which times a key became primary that is primary *now*."""
+        then = [other.promotion.latest for other in known.values() if other.id != key_id and other.promotion]
+        if key := known.get(key_id):
+            then.append(key.staged or key.first_seen)
+        if last := self._last_run_with_another(key_id, service):
+            then.append(last)
+        # What a clock that was ahead wrote tells nothing.
+        after = max((when for when in then if when < now), default=None)
+        return {"promoted_after": after, "promoted_before": now}
+
+    def _last_run_with_another(self, key_id: str, service: str) -> datetime | None:
+        """When a run of *service* began last whose primary key was another one."""
+        runs = tables.runs.c
+        query = sa.select(sa.func.max(runs.started)).where(
+            runs.service == service, runs.primary_id.not_in([key_id, ""])
+        )
+
+        def act(connection: sa.Connection) -> datetime | None:
+            last: datetime | None = connection.scalar(query)
+            return last
+
+        return self._access.read(act)
+
+
+def _update_key(key_id: str, service: str) -> sa.Update:
+    return tables.keys.update().where(tables.keys.c.id == key_id, tables.keys.c.service == service)

@@ -1,0 +1,146 @@
+"""The ledger's pages on work: runs, the last census of each target, and how far a run has come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from rotation.ledger import schema as tables
+from rotation.ledger.database import LedgerAccess
+from rotation.ledger.records import CensusRecord, RunRecord
+
+Outcome = Literal["complete", "left", "interrupted", "failed"]
+
+TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
+"""The outcomes of runs that came to their end, also where they left something."""
+
+
+class WorkPages:
+    """Part of the ledger. Every method raises LedgerError."""
+
+    _access: LedgerAccess
+    _now: Callable[[], datetime]
+
+    def begin_run(self, command: str, service: str, primary: str) -> int:
+        """Takes down that a run begins, and returns its number."""
+        row = {"command": command, "service": service, "started": self._now(), "primary_id": primary, "counts": "{}"}
+
+        def act(connection: sa.Connection) -> int:
+            [number] = connection.execute(tables.runs.insert().values(row)).inserted_primary_key or (0,)
+            return int(number)
+
+        return self._access.write(act)
+
+    def end_run(self, number: int, outcome: Outcome, counts: Mapping[str, Any] | None = None) -> None:
+        """Takes down how a run ended, and what it counted."""
+        values = {"finished": self._now(), "outcome": outcome, "counts": json.dumps(counts or {})}
+        statement = tables.runs.update().where(tables.runs.c.id == number).values(values)
+        self._access.write(lambda connection: connection.execute(statement))
+
+    def runs(self, limit: int = 20, command: str | None = None, service: str | None = None) -> list[RunRecord]:
+        """The last runs, of one *command* and *service* or of all, the last first."""
+        query = sa.select(tables.runs).order_by(tables.runs.c.id.desc()).limit(limit)
+        if command is not None:
+            query = query.where(tables.runs.c.command == command)
+        if service is not None:
+            query = query.where(tables.runs.c.service == service)
+        return self._runs(query)
+
+    def _runs(self, query: sa.Select[Any]) -> list[RunRecord]:
+        def act(connection: sa.Connection) -> list[RunRecord]:
+            return [
+                RunRecord(
+                    row.id,
+                    row.command,
+                    row.service,
+                    row.started,
+                    row.primary_id,
+                    row.finished,
+                    row.outcome,
+                    json.loads(row.counts),
+                )
+                for row in connection.execute(query)
+            ]
+
+        return self._access.read(act)
+
+    def last_runs(self, limit: int, service: str, command: str | None = None) -> list[RunRecord]:
+        """The last runs, the last first; and of each command the last that ended and the last that came to its end.
+
+        So a hundred runs that died do not hide the last good one.
+        """
+        runs = tables.runs.c
+        ended = (runs.outcome.is_not(None), runs.outcome.in_(TO_THEIR_END))
+        of_service = sa.and_(runs.service == service, *([runs.command == command] if command else []))
+
+        def act(connection: sa.Connection) -> list[int]:
+            last = [sa.select(sa.func.max(runs.id)).where(of_service, kind).group_by(runs.command) for kind in ended]
+            return [number for query in last for number in connection.scalars(query)]
+
+        recent = self.runs(limit, command, service)
+        missing = {*self._access.read(act)} - {run.id for run in recent}
+        return recent + self._runs(sa.select(tables.runs).where(runs.id.in_(missing)).order_by(runs.id.desc()))
+
+    def begun_since_an_end(self, service: str, command: str) -> int:
+        """How many runs of *command* were begun since one came to its end."""
+        runs = tables.runs.c
+        own = sa.and_(runs.service == service, runs.command == command)
+        last = sa.select(sa.func.max(runs.id)).where(own, runs.outcome.in_(TO_THEIR_END)).scalar_subquery()
+        query = sa.select(sa.func.count()).where(own, runs.id > sa.func.coalesce(last, 0))
+        return self._access.read(lambda connection: connection.scalar(query) or 0)
+
+    def keep_census(self, census: CensusRecord) -> None:
+        """Takes down the census of a target, in place of the last one of the same; those of checks stand apart."""
+        place = _digest(json.dumps([*census.place, *(["check"] if census.checked else [])]))
+        values = {"taken": census.taken, "document": json.dumps(census.document())}
+
+        def act(connection: sa.Connection) -> None:
+            there = tables.censuses.update().where(tables.censuses.c.place == place)
+            if not connection.execute(there.values(values)).rowcount:
+                connection.execute(tables.censuses.insert().values(place=place, **values))
+
+        self._access.write(act)
+
+    def censuses(self, *, checked: bool = False) -> list[CensusRecord]:
+        """The last census of each target, or the last that a check took, in the order of their names."""
+
+        def act(connection: sa.Connection) -> list[CensusRecord]:
+            rows = connection.execute(sa.select(tables.censuses))
+            return [CensusRecord(taken=row.taken, **json.loads(row.document)) for row in rows]
+
+        taken = sorted(self._access.read(act), key=lambda census: census.taken)
+        last = {census.place: census for census in taken if census.checked or not checked}
+        return sorted(last.values(), key=lambda census: (census.service, census.target, census.label))
+
+    def reach(self, plan: str, upto: str) -> None:
+        """Takes down that *plan* is done up to the key *upto*, in place of what was known of it.
+
+        A plan is any text that names target, primary key and shard; *upto* is the run's own text.
+        """
+        values = {"upto_key": upto, "reached": self._now()}
+        here = tables.progress.c.plan == _digest(plan)
+
+        def act(connection: sa.Connection) -> None:
+            if not connection.execute(tables.progress.update().where(here).values(values)).rowcount:
+                connection.execute(tables.progress.insert().values(plan=_digest(plan), **values))
+
+        self._access.write(act)
+
+    def reached(self, plan: str) -> str | None:
+        """Up to which key *plan* is done; None where nothing is known of it."""
+        query = sa.select(tables.progress.c.upto_key).where(tables.progress.c.plan == _digest(plan))
+        return self._access.read(lambda connection: connection.scalar(query))
+
+    def forget(self, plan: str) -> None:
+        """Forgets what is done of *plan*."""
+        statement = tables.progress.delete().where(tables.progress.c.plan == _digest(plan))
+        self._access.write(lambda connection: connection.execute(statement))
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,109 @@
+"""The certificate of a retirement: what was looked at, and what was not. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from rotation.ledger.records import Promotion
+from rotation.model.report import Report, TargetReport
+from rotation.retirement.decision import Evidence, not_looked_at
+from rotation.retirement.refusals import Refusal
+
+CERTIFICATE_VERSION = 1
+
+
+def certificate(  # noqa: PLR0913 - what a certificate holds
+    evidence: Evidence,
+    census: Report,
+    service: str,
+    now: datetime,
+    *,
+    overridden: Sequence[Refusal] = (),
+    unchecked: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What was proven, for whoever asks later; where the retirement was forced, against which reasons."""
+    search = evidence.search
+    return {
+        "certificate": CERTIFICATE_VERSION,
+        "key": evidence.key_id,
+        "service": service,
+        "retired": now.astimezone(UTC).isoformat(timespec="seconds"),
+        "primary": evidence.primary,
+        **_promotion_document(evidence.promoted),
+        "tool": f"keyring-core {version('keyring-core')}",
+        "forced": bool(overridden),
+        "overridden": [refusal.reason for refusal in overridden],
+        "unchecked": list(unchecked),
+        "not_looked_at": [f"{name}: {one}" for name, those in not_looked_at(evidence).items() for one in those],
+        "instances": [f"{one.service} on {one.instance}" for one in evidence.fleet],
+        "rows": rows_of(census),
+        "cells": cells_of(census),
+        "targets": [_target_document(target) for target in census.targets],
+        "searched": [] if search is None else [{"database": name, "tables": n} for name, n in search.databases.items()],
+    }
+
+
+def cells_of(census: Report) -> int:
+    """How many cells were counted; a column has one in each row."""
+    return sum(_size(target) for target in census.targets)
+
+
+def rows_of(census: Report) -> int:
+    """How many rows they stand in: the columns of one table share its rows."""
+    cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for part in census.targets:
+        cells[part.target.url, part.target.table][part.target.column] += _size(part)
+    return sum(max(columns.values()) for columns in cells.values())
+
+
+def _size(target: TargetReport) -> int:
+    return target.counts.scanned + target.counts.nulls
+
+
+def may_hold_certificate(data: bytes) -> bool:
+    """Whether a file with that content is there for a certificate: it is empty, or holds an older one."""
+    if not data.strip():
+        return True
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and "certificate" in document
+
+
+def _promotion_document(promotion: Promotion | None) -> dict[str, str | None]:
+    """The time; of a key that was found primary those between which it was."""
+    earliest, latest = promotion or (None, None)
+    known = promotion is not None and promotion.exact
+    return {
+        "promoted": _iso(latest) if known else None,
+        "promoted_after": None if known else _iso(earliest),
+        "promoted_before": None if known else _iso(latest),
+    }
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.astimezone(UTC).isoformat(timespec="seconds") if when else None
+
+
+def _target_document(target: TargetReport) -> dict[str, Any]:
+    counts = target.counts
+    return {
+        "name": target.target.name,
+        "table": target.target.table,
+        "column": target.target.column,
+        "rows": _size(target),
+        "current": counts.current,
+        "empty": counts.empty,
+        "plaintext": counts.plaintext,
+        "unreadable": counts.unreadable,
+        "conflicts": counts.conflicts,
+        "null": counts.nulls,
+        "under": dict(counts.under),
+        "inner": dict(counts.inner),
+    }

@@ -1,0 +1,123 @@
+"""Keys in files: some taken out, some put in, every other byte as it was. Bytes in, bytes out."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Collection, Sequence
+
+from rotation.model.failures import UsageError
+
+_ITEM = re.compile(r"[^,\s]+")
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_BOM = "\ufeff"
+
+
+def key_file_items(data: bytes) -> list[str]:
+    """The keys of a key file, as they are written there."""
+    return [item for line in _text(data).splitlines() for item in _items(line)]
+
+
+def dotenv_items(data: bytes, name: str) -> list[str]:
+    """The keys that the variable *name* of a dotenv file holds, as they are written there.
+
+    Raises UsageError where it stands twice: which of the two counts depends on who reads.
+    """
+    return _ITEM.findall(_value(_text(data), name) or "")
+
+
+def edit_key_file(data: bytes, gone: Collection[str], added: Sequence[str]) -> bytes:
+    """The key file without the items *gone*, and with *added* before the first that stays.
+
+    One for the first, the new key takes the old one's place. A line that held nothing else goes with its key.
+    """
+    lines = _text(data).splitlines(keepends=True)
+    line_end = "\r\n" if "\r\n" in _text(data) else "\n"
+    if gone and len(added) == 1 and list(gone) == key_file_items(data)[:1]:
+        return _bytes("".join(_swapped(line, set(gone), added[0]) for line in lines))
+    first = next((number for number, line in enumerate(lines) if _items(line)), len(lines))
+    if added and first == len(lines) and lines and not lines[-1].endswith(("\n", "\r")):
+        lines[-1] += line_end
+    kept = [_without(line, gone) for line in lines]
+    return _bytes("".join([*kept[:first], *(item + line_end for item in added), *kept[first:]]))
+
+
+def edit_dotenv(data: bytes, name: str, gone: Collection[str], added: Sequence[str]) -> bytes:
+    """The dotenv file with the items *gone* taken out of *name*, and *added* put before the first that stays.
+
+    Quotes, `export`, comments and other lines stay; a variable that does not stand there is appended.
+    Raises UsageError where it stands there twice.
+    """
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
+
+    text = _text(data)
+    before = _value(text, name)
+    # Keys need no quotes, and with commas no quoted lines.
+    separator = "\n" if before and "\n" in before.strip() and "," not in before else ","
+    value = separator.join([*added, *(item for item in _ITEM.findall(before or "") if item not in gone)])
+    if before is None:
+        line_end = "\r\n" if "\r\n" in text else "\n"
+        gap = line_end if text and not text.endswith(("\n", "\r")) else ""
+        return _bytes(f"{text}{gap}{name}={value}{line_end}")
+    # The parser drops a byte order mark.
+    parts = [_BOM] if text.startswith(_BOM) else []
+    for binding in parse_stream(io.StringIO(text, newline="")):
+        assignment = binding.original.string
+        parts.append(_with_value(assignment, value) if binding.key == name else assignment)
+    return _bytes("".join(parts))
+
+
+def _value(text: str, name: str) -> str | None:
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
+
+    found = [binding.value for binding in parse_stream(io.StringIO(text, newline="")) if binding.key == name]
+    if len(found) > 1:
+        raise UsageError(f"{name} stands {len(found)} times in the dotenv file; keep one of them")
+    return (found[0] or "") if found else None
+
+
+def _with_value(assignment: str, value: str) -> str:
+    """One assignment with another value: `export NAME = 'old'  # why` keeps all but `old`."""
+    named, equals, rest = assignment.partition("=")
+    if not equals:
+        # `NAME` alone, without a value.
+        body = assignment.rstrip("\r\n")
+        return f"{body}={value}{assignment[len(body) :]}"
+    bare = rest.lstrip(" \t")
+    blanks = rest[: len(rest) - len(bare)]
+    if quoted := _QUOTED.match(bare):
+        return f"{named}={blanks}{bare[0]}{value}{bare[0]}{bare[quoted.end() :]}"
+    if blanks and bare.startswith("#"):
+        return f"{named}={value}{blanks}{bare}"
+    line = bare.partition("\n")[0].rstrip("\r")
+    end = re.search(r"\s+#.*|\s+$", line)
+    return f"{named}={blanks}{value}{line[end.start() :] if end else ''}{bare[len(line) :]}"
+
+
+def _items(line: str) -> list[str]:
+    return _ITEM.findall(line.partition("#")[0])
+
+
+def _swapped(line: str, gone: set[str], new: str) -> str:
+    keys, hash_sign, comment = line.partition("#")
+    return _ITEM.sub(lambda item: new if item[0] in gone else item[0], keys) + hash_sign + comment
+
+
+def _without(line: str, gone: Collection[str]) -> str:
+    items = _items(line)
+    left = [item for item in items if item not in gone]
+    if len(left) == len(items):
+        return line
+    keys, hash_sign, comment = line.partition("#")
+    if not left:
+        return hash_sign + comment
+    return ",".join(left) + keys[len(keys.rstrip()) :] + hash_sign + comment
+
+
+def _text(data: bytes) -> str:
+    # What is not ours, and not UTF-8, goes back byte for byte.
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

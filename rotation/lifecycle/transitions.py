@@ -1,0 +1,129 @@
+"""A key's way: staged, promoted, retired. The allowed moves stand in one table; pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from keyring_core import Key, KeyState
+from keyring_core.config import PREVIOUS, PRIMARY, STAGED, Settings
+from rotation.model.failures import UsageError
+
+
+class Step(StrEnum):
+    """What an admin does to a key."""
+
+    STAGE = "stage"
+    PROMOTE = "promote"
+    GO_BACK = "go back"
+    RETIRE = "retire"
+    RESTORE = "restore"
+
+
+class Move(NamedTuple):
+    """From one state to another; None is outside of the environment."""
+
+    before: KeyState | None
+    after: KeyState | None
+
+
+MOVES: Mapping[Step, tuple[Move, ...]] = {
+    Step.STAGE: (Move(None, KeyState.STAGED),),
+    Step.PROMOTE: (Move(KeyState.STAGED, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
+    Step.GO_BACK: (Move(KeyState.PREVIOUS, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
+    Step.RETIRE: (Move(KeyState.PREVIOUS, None),),
+    Step.RESTORE: (Move(None, KeyState.PREVIOUS),),
+}
+"""What each step does: the first move is that of the key it is about, the second that of the key it displaces."""
+
+VARIABLE = {KeyState.PRIMARY: PRIMARY, KeyState.PREVIOUS: PREVIOUS, KeyState.STAGED: STAGED}
+
+WRITES = (
+    (KeyState.PREVIOUS, True, False),
+    (KeyState.STAGED, True, False),
+    (KeyState.PRIMARY, True, True),
+    (KeyState.PREVIOUS, False, True),
+    (KeyState.STAGED, False, True),
+)
+"""In which order variables are written, and whether keys come into it then, and go. Each may have a file of its own: a
+key stands in its new place before it leaves the old one, so that a process that dies in between leaves every key
+behind, and the same command finishes the work."""
+
+
+class Edit(NamedTuple):
+    """What one variable is to hold from then on. A key that is added stands before all others."""
+
+    variable: str
+    keys: tuple[Key, ...]
+    added: tuple[Key, ...] = ()
+
+
+def find_key(settings: Settings, key_id: str) -> Key:
+    """The key with that id. Raises UsageError with the ids that there are, and the near one."""
+    known = {key.id: key for key in states(settings)}
+    if key_id in known:
+        return known[key_id]
+    near = difflib.get_close_matches(key_id, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    raise UsageError(f"no key {key_id} in this environment; {hint}")
+
+
+def check_order(settings: Settings, step: Step, key: Key) -> None:
+    """Raises UsageError where *step* is out of order for *key*, with the step that comes first."""
+    state = states(settings).get(key)
+    if state is not MOVES[step][0].before:
+        raise UsageError(_OUT_OF_ORDER[step].format(id=key.id, state=state, following=_BEFORE_RETIRE.get(state)))
+    if step is Step.STAGE and settings.staged:
+        raise UsageError(
+            f"{settings.staged.id} is staged already; two at once would leave services with different ones.\n"
+            "Next: rotate.py keys promote"
+        )
+
+
+def edits(settings: Settings, step: Step, key: Key) -> list[Edit]:
+    """What is to change, variable by variable, in the order in which it is safe to write."""
+    moves = list(zip(MOVES[step], (key, settings.primary), strict=False))
+    now, found = held(settings), []
+    for state, coming, going in WRITES:
+        added = tuple(moved for move, moved in moves if coming and move.after is state)
+        gone = tuple(moved for move, moved in moves if going and move.before is state)
+        if gone or added:
+            variable = VARIABLE[state]
+            now[variable] = (*added, *(other for other in now[variable] if other not in (*gone, *added)))
+            found.append(Edit(variable, now[variable], added))
+    return found
+
+
+def after(settings: Settings, step: Step, key: Key) -> Settings:
+    """The keys when *step* is done."""
+    found = held(settings) | {change.variable: change.keys for change in edits(settings, step, key)}
+    return Settings(found[PRIMARY][0], found[PREVIOUS], next(iter(found[STAGED]), None))
+
+
+def held(settings: Settings) -> dict[str, tuple[Key, ...]]:
+    """The keys of each variable."""
+    return {
+        PRIMARY: (settings.primary,),
+        PREVIOUS: settings.previous,
+        STAGED: (settings.staged,) if settings.staged else (),
+    }
+
+
+def states(settings: Settings) -> dict[Key, KeyState]:
+    """The state of each key."""
+    return {key: state for state, variable in VARIABLE.items() for key in held(settings)[variable]}
+
+
+_OUT_OF_ORDER = {
+    Step.STAGE: "{id} is {state} already",
+    Step.PROMOTE: "{id} is {state}, not staged",
+    Step.GO_BACK: "{id} is {state}; what goes back to being primary is a previous key",
+    Step.RESTORE: "{id} is {state} already",
+    Step.RETIRE: "{id} is {state}, and only a previous key can be retired.\nNext: {following}",
+}
+_BEFORE_RETIRE: dict[KeyState | None, str] = {
+    KeyState.PRIMARY: "rotate.py keys stage, keys promote and run make it one that nothing needs",
+    KeyState.STAGED: "take it out of ENCRYPTION_STAGED_KEY everywhere, once rotate.py status finds no token under it",
+}

@@ -1,0 +1,164 @@
+"""A file of keys, read and replaced: whoever reads it, or dies writing it, finds the old or the new one."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shlex
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from keyring_core.key_files import read_regular
+from rotation.model.failures import StoreError, UsageError
+from rotation.model.output_file import NEW, PRIVATE, destination, keep_attributes, opened_folder, take_place
+
+LOCK_SECONDS = 5
+
+
+class FileChangedError(UsageError):
+    """Somebody else has written the file since it was read; nothing of theirs is overwritten."""
+
+
+class Snapshot(NamedTuple):
+    """What a file held when it was read, and which file that was."""
+
+    path: Path
+    """Where it is, without symbolic links."""
+    data: bytes
+    identity: tuple[int, int, int] | None
+    """Device, inode and time of change; None where there was no file."""
+
+
+def read_whole(path: Path) -> Snapshot:
+    """The file at *path*, or behind the symbolic link there; empty where there is none.
+
+    Raises UsageError for what is no file of ours to write: a directory, a FIFO, a huge one, one with several names.
+    """
+    real = destination(path)
+    try:
+        data, status = read_regular(real, "list of keys")
+    except FileNotFoundError:
+        return Snapshot(real, b"", None)
+    except OSError as error:
+        fault = error.strerror or "cannot be read"
+    else:
+        if status.st_nlink <= 1:
+            return Snapshot(real, data, _identity(status))
+        fault = f"has {status.st_nlink} names (hard links), and a new file would have one; make it a file of its own"
+    raise UsageError(f"{path}: {fault}")
+
+
+def mode_for_others(path: Path) -> str | None:
+    """The mode of the file at *path*, as `ls -l` shows it, where others than its owner can read or write it."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return None
+    return stat.filemode(mode) if mode & (stat.S_IRWXG | stat.S_IRWXO) else None
+
+
+def legible_to_others(path: Path, mode: str) -> str:
+    """What to say of a file that is to hold a key and has that mode."""
+    return f"{path}: other users can read or change it ({mode}), and keys go there; chmod 600 {shlex.quote(str(path))}"
+
+
+def refusal(path: Path) -> str | None:
+    """Why the file at *path* is not ours to write, or None."""
+    real = Path(os.path.realpath(path))
+    if any(part.startswith("..") for part in real.parts):
+        return "Kubernetes keeps this file; change the Secret behind it"
+    if not real.parent.is_dir():
+        return f"there is no folder {real.parent}"
+    if os.statvfs(real.parent).f_flag & os.ST_RDONLY or not os.access(real.parent, os.W_OK):
+        return f"the folder {real.parent} is read-only"
+    if real.exists() and not os.access(real, os.W_OK):
+        return "it is read-only"
+    if os.path.ismount(real):
+        return "it is mounted by itself, as by Docker; change what is mounted"
+    return None
+
+
+def replace_whole(old: Snapshot, data: bytes) -> Snapshot:
+    """Puts *data* in the place of what was read, and reads it back from the disk. Keeps mode, owner and attributes.
+
+    A new file can be read by its owner alone. Raises FileChangedError where the file is no longer the one that was
+    read, StoreError where the system does not do it; the file is then what it was.
+    """
+    failure: OSError
+    try:
+        with _locked(old.path.parent) as folder:
+            _swap(old, data)
+            os.fsync(folder)
+        written = read_whole(old.path)
+    except OSError as error:
+        failure = error
+    else:
+        if written.data != data:
+            raise StoreError(f"{old.path}: what was written does not read back the same; look at the file")
+        return written
+    raise StoreError(f"{old.path}: could not be written ({failure.strerror}). It is whole, the old one or the new.")
+
+
+def _swap(old: Snapshot, data: bytes) -> None:
+    # One name, so that what a killed process left behind is found and removed by the next one.
+    beside = old.path.with_name(f".{old.path.name}.rotation-new")
+    with suppress(FileNotFoundError):
+        os.unlink(beside)
+    _check_unchanged(old)
+    try:
+        _write_beside(beside, old, data)
+        _check_unchanged(old)
+        take_place(beside, old.path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def _check_unchanged(old: Snapshot) -> None:
+    now = read_whole(old.path)
+    if (now.data, now.identity) != (old.data, old.identity):
+        raise FileChangedError(f"{old.path}: somebody wrote it meanwhile. Nothing was changed; run it again.")
+
+
+def _write_beside(path: Path, old: Snapshot, data: bytes) -> None:
+    descriptor = os.open(path, NEW, PRIVATE)
+    try:
+        left = data
+        while left:
+            left = left[os.write(descriptor, left) :]
+        if old.identity:
+            keep_attributes(old.path, descriptor, owner_must_stay=True)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """The folder, opened, while no other process of ours writes in it. The lock goes with the process."""
+    with opened_folder(folder) as descriptor:
+        _lock(descriptor)
+        yield descriptor
+
+
+def _lock(descriptor: int) -> None:
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in {errno.EWOULDBLOCK, errno.EINTR}:
+                return None  # a file system without locks; the comparison before the rename stays
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.05)

@@ -1,0 +1,36 @@
+"""A dotenv file over an environment."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from keyring_core.key_files import read_regular
+from rotation.model.failures import UsageError
+
+
+def environment(base: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    """*base* and what *env_file* sets, which wins. Raises UsageError as `read_env_file` does."""
+    return {**base, **(read_env_file(env_file) if env_file else {})}
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """What the dotenv file sets. Raises UsageError, with path and fault, where it cannot be read."""
+    from dotenv import dotenv_values  # noqa: PLC0415 - most runs read none
+
+    text, fault = "", None
+    try:
+        # Somebody's comment in another encoding is none of our business.
+        text = read_regular(path, "dotenv file")[0].decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        fault = "there is no such file"
+    except OSError as error:
+        fault = error.strerror or "cannot be read"
+    if "\0" in text:
+        fault = "has NUL characters; write it in UTF-8, not in UTF-16"
+    if fault:
+        raise UsageError(f"--env-file {path}: {fault}")
+    # A `$` in a value stays a `$`: interpolation would change a secret without a word.
+    values = dotenv_values(stream=io.StringIO(text, newline=None), interpolate=False)
+    return {name: value for name, value in values.items() if value is not None}

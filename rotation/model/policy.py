@@ -1,0 +1,71 @@
+"""`[policy]` of rotation.toml: how old keys may become, and which checks are off and why."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST = timedelta(days=36500)
+
+
+class Span(timedelta):
+    """A length of time, written as in `365d`, `12h` or `90s`."""
+
+    @classmethod
+    def parse(cls, text: object) -> Span:
+        """The span that *text* spells. Raises ValueError, with words for an admin."""
+        found = re.fullmatch(r"(\d{1,12})([smhdw])", text) if isinstance(text, str) else None
+        if found is None:
+            raise ValueError("a length of time is written as 365d, 12h, 30m or 90s")
+        seconds = int(found[1]) * timedelta(**{_UNITS[found[2]]: 1}).total_seconds()
+        if seconds > _LONGEST.total_seconds():
+            raise ValueError("a length of time is 100 years at most")
+        return cls(seconds=seconds)
+
+
+class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How old things may become. Up to and with a limit all is well."""
+
+    max_key_age: Span = Span(days=365)
+    """The primary key, since it was promoted."""
+    warn_before: Span = Span(days=30)
+    """How long before `max_key_age` to warn."""
+    max_staged_age: Span = Span(days=14)
+    """A staged key, until it is promoted."""
+    max_left_age: Span = Span(days=7)
+    """Tokens under a previous key, since the next key was promoted."""
+    max_previous_age: Span = Span(days=90)
+    """A previous key, since the next key was promoted, until it is retired."""
+    max_reload_age: Span = Span(hours=1)
+    """How long after a promotion a service may still encrypt under the key before."""
+    max_run_age: Span = Span(days=32)
+    """How long ago the last run may be that came to its end."""
+    max_clock_skew: Span = Span(seconds=60)
+    """How far the clocks of two machines may differ."""
+    off: dict[str, str] = {}
+    """Checks that are not made, by name, and why."""
+
+    def __post_init__(self) -> None:
+        if self.warn_before > self.max_key_age:
+            raise ValueError("warn_before is longer than max_key_age")
+        if not self.off:
+            return
+        from rotation.checks.all_checks import CHECKS  # noqa: PLC0415 - the checks read policies
+
+        names = [check.name for check in CHECKS]
+        for name, reason in self.off.items():
+            if name not in names:
+                raise ValueError(f"off: there is no check called {name!r}; there are {', '.join(names)}")
+            if not reason.strip():
+                raise ValueError(f"off: say why {name} is off")
+
+
+def decode_span(kind: type, value: Any) -> Any:
+    """The hook by which msgspec reads a Span."""
+    if kind is Span:
+        return Span.parse(value)
+    raise NotImplementedError(kind)

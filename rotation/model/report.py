@@ -1,0 +1,138 @@
+"""Counts in, report out: what was done, what is left, and whether it is complete."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rotation.model.batch import PARTS, Counts, Problem, RowKey
+from rotation.model.row_marks import MOST_MARKS, NOT_UNREADABLE, mark
+from rotation.model.targets import Target
+
+if TYPE_CHECKING:
+    from rotation.ledger.records import Promotion
+
+
+@dataclass
+class TargetReport:
+    """What one target came to."""
+
+    target: Target
+    key_names: tuple[str, ...]
+    counts: Counts = field(default_factory=Counts)
+    passes: int = 0
+    seconds: float = 0.0
+    retries: int = 0
+    warnings: list[str] = field(default_factory=list)
+    stopped: str | None = None
+    """Why the run left this target alone, or stopped in it."""
+    lacks_key: bool = False
+    """Whether most of its first tokens did not open, so that nothing was written."""
+    interrupted: bool = False
+    """Whether it stopped for a database error or on request, so that running again goes on."""
+    unreadable: set[bytes] = field(default_factory=set)
+    """Marks of the rows whose cells cannot be read, as `mark` makes them; MOST_MARKS at most."""
+    identity: str = ""
+    """Which table of which server it is; empty where the database does not tell."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left in it."""
+        return self.stopped is None and self.counts.complete
+
+    def remember(self, problems: Iterable[Problem]) -> None:
+        """Marks the rows among *problems* whose cells cannot be read; the counts keep the first of them only."""
+        for key, category, _ in problems:
+            if category not in NOT_UNREADABLE and len(self.unreadable) < MOST_MARKS:
+                self.unreadable.add(mark(legible_key(self.key_names, key)))
+
+    def document(self) -> dict[str, Any]:
+        """Its part of the JSON document."""
+        counts = self.counts
+        return {
+            "name": self.target.name,
+            "column": self.target.column,
+            **{name: getattr(counts, name) for name in PARTS},
+            "null": counts.nulls,
+            "under": dict(counts.under),
+            "oldest": counts.oldest,
+            "youngest": counts.youngest,
+            "ages": dict(sorted(counts.ages.items())),
+            "nested": counts.nested,
+            "inner": dict(counts.inner),
+            "suspects": counts.suspects,
+            "unbound": counts.unbound,
+            "passes": self.passes,
+            "seconds": round(self.seconds, 3),
+            "retries": self.retries,
+            "warnings": self.warnings,
+            "stopped": self.stopped,
+            "problems": [
+                {"key": legible_key(self.key_names, key), "category": category, "detail": detail}
+                for key, category, detail in counts.problems
+            ],
+            "problems_total": counts.categories.total(),
+        }
+
+
+@dataclass
+class Report:
+    """What a command found or did, over all targets."""
+
+    dry_run: bool
+    primary: str
+    keys: list[dict[str, str]]
+    targets: list[TargetReport] = field(default_factory=list)
+    shard: str | None = None
+    """Of which rows it speaks, where it is not all: `0/3`."""
+    fault: str | None = None
+    """Why the file of problems is not whole."""
+    newer: Mapping[str, Promotion] = field(default_factory=dict)
+    """Previous keys that were promoted later than the primary key, whose tokens are left, and when that was."""
+
+    def under(self, key_id: str) -> int:
+        """Tokens under that key, in all targets."""
+        return sum(target.counts.under[key_id] for target in self.targets)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left under another key than the primary, and nothing is left to look at."""
+        waiting = self.dry_run and any(report.counts.rotated for report in self.targets)
+        return not waiting and all(report.complete for report in self.targets)
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 1 something is left, 3 interrupted."""
+        if any(report.interrupted for report in self.targets):
+            return 3
+        return 0 if self.complete and self.fault is None else 1
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document of `run` and `status`."""
+        return {
+            "complete": self.complete,
+            "dry_run": self.dry_run,
+            "primary": self.primary,
+            "keys": self.keys,
+            "newer": {key_id: promoted.latest.isoformat() for key_id, promoted in self.newer.items()},
+            "shard": self.shard,
+            "fault": self.fault,
+            "targets": [report.document() for report in self.targets],
+        }
+
+
+def legible_key(names: tuple[str, ...], key: RowKey) -> dict[str, Any]:
+    """A row's key with its columns' names, fit for JSON and for a screen."""
+    return {name: _legible(part) for name, part in zip(names, key, strict=True)}
+
+
+def _legible(part: object) -> object:
+    if part is None or isinstance(part, bool | int | float):
+        return part
+    if isinstance(part, bytes | bytearray | memoryview):
+        return bytes(part).hex()
+    if isinstance(part, datetime.datetime | datetime.date | datetime.time):
+        return part.isoformat()
+    return str(part).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,187 @@
+"""rotation.toml in, targets out: which columns of which tables hold tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from keyring_core import KeyConfigError, Keyring
+from keyring_core.binding import check_context
+from rotation.model.condition import fault_of
+from rotation.model.failures import UsageError
+from rotation.model.policy import Policy, decode_span
+from rotation.model.toml_file import read_toml
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One column of one table that holds tokens."""
+
+    url: str = field(repr=False)
+    """May hold a password, and so is in no repr."""
+    table: str
+    column: str
+    name: str
+    key_columns: tuple[str, ...] = ()
+    """Empty: the table's primary key."""
+    where: str | None = None
+    """An SQL condition; rows that it leaves out are not scanned."""
+    context: str | None = None
+    """The use that its tokens are bound to; tokens that are not yet are moved."""
+    written: str = field(default="", repr=False, compare=False)
+    """The url as it was written, such as `$DATABASE_URL`."""
+    listed: bool = field(default=False, compare=False)
+    """Whether rotation.toml names it, and not the command line."""
+
+    def keyring(self, keyring: Keyring) -> Keyring:
+        """*keyring* as it is to be used here: every token it has to move is under a key that is not its primary."""
+        return keyring if self.context is None else keyring.bind(self.context, accept_unbound=True)
+
+    def sealed(self) -> Target:
+        """Without the url, where a variable holds it: fit to travel."""
+        return replace(self, url="") if _VARIABLE.fullmatch(self.written) else self
+
+    def unsealed(self, environ: Mapping[str, str]) -> Target:
+        """With the url that *environ* holds. Raises UsageError where it holds none."""
+        return self if self.url else replace(self, url=expand_url(self.written, environ, f"target {self.table}"))
+
+    @property
+    def label(self) -> str:
+        """What messages call it: `user_credentials.api_key`."""
+        return f"{self.table}.{self.column}"
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    url: str
+    table: str
+    columns: list[str]
+    name: str | None = None
+    key_columns: list[str] = []
+    where: str | None = None
+    context: str | None = None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    target: list[_Entry] = []
+    policy: Policy = Policy()
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy of the rotation.toml at *path*. Raises UsageError naming the file and the fault."""
+    return _read(path).policy
+
+
+def load_targets(path: Path, environ: Mapping[str, str]) -> list[Target]:
+    """The targets of the rotation.toml at *path*; `$NAME` in a url is read from *environ*.
+
+    Raises UsageError naming the file and the fault; values are not shown.
+    """
+    file = _read(path)
+    targets = [
+        replace(target, listed=True)
+        for entry in file.target
+        for target in make_targets(**msgspec.structs.asdict(entry), environ=environ)
+    ]
+    if not targets:
+        raise UsageError(
+            f"{path}: names no target, so there is nothing to rotate. Each is a [[target]] with url, table and columns"
+        )
+    _refuse_rivals(targets)
+    return without_repeats(targets)
+
+
+def _read(path: Path) -> _File:
+    try:
+        return msgspec.convert(read_toml(path), _File, dec_hook=decode_span)
+    except OSError as error:
+        fault = f"{error.strerror}. Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
+    except ValueError as error:
+        # Of the parser, or of a setting that does not fit.
+        fault = str(error)
+    raise UsageError(f"{path}: {fault}")
+
+
+def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
+    *,
+    url: str,
+    table: str,
+    columns: Sequence[str],
+    key_columns: Sequence[str] = (),
+    where: str | None = None,
+    context: str | None = None,
+    name: str | None = None,
+    environ: Mapping[str, str],
+) -> list[Target]:
+    """One target a column. Raises UsageError where a setting is empty or a variable is not set."""
+    if not table or not columns or not all(columns):
+        raise UsageError("a target needs a table and at least one column")
+    if where is not None and not where.strip():
+        raise UsageError(f"target {table}: where is empty; leave it out to take every row")
+    if context is not None:
+        _check_context(context, table)
+    resolved, name, key_columns = expand_url(url, environ, f"target {table}"), name or table, tuple(key_columns)
+    if where is not None:
+        _check_condition(where, resolved, table)
+    return [Target(resolved, table, column, name, key_columns, where, context, written=url) for column in columns]
+
+
+def without_repeats(targets: Iterable[Target]) -> list[Target]:
+    """*targets* in their order, each column once for each `where` and context."""
+    return list({(*_place(target), target.context): target for target in targets}.values())
+
+
+def columns_of(targets: Sequence[Target]) -> str:
+    """What a report is about: `the 2 columns named in rotation.toml`."""
+    number = len({(target.url, target.label) for target in targets})
+    named = "named in rotation.toml" if all(target.listed for target in targets) else "named on the command line"
+    rows = " (only the rows of their `where`)" if any(target.where for target in targets) else ""
+    return f"{'the column' if number == 1 else f'the {number:,} columns'} {named}{rows}"
+
+
+def _place(target: Target) -> tuple[str | None, ...]:
+    return target.url, target.table, target.column, target.where
+
+
+def _check_condition(where: str, url: str, table: str) -> None:
+    """It is put between parentheses, and what gets out of them would choose other rows."""
+    if fault := fault_of(where, re.split(r"[+:]", url, maxsplit=1)[0]):
+        raise UsageError(f"target {table}: where, character {fault.position}: it {fault.words}")
+
+
+def _check_context(context: str, table: str) -> None:
+    fault = None
+    try:
+        check_context(context)
+    except KeyConfigError as error:
+        fault = str(error)
+    if fault:
+        raise UsageError(f"target {table}: {fault}")
+
+
+def _refuse_rivals(targets: Sequence[Target]) -> None:
+    """Two contexts for the same cells: each would find the other's tokens unreadable."""
+    contexts: dict[tuple[str | None, ...], str | None] = {}
+    for target in targets:
+        if contexts.setdefault(_place(target), target.context) != target.context:
+            raise UsageError(
+                f"{target.label} is named twice, with different contexts; give each a `where` of its own, or drop one"
+            )
+
+
+def expand_url(url: str, environ: Mapping[str, str], whose: str) -> str:
+    """*url*, or where it is `$NAME` that variable's value. Raises UsageError, which says *whose* url it is."""
+    variable = _VARIABLE.fullmatch(url)
+    if variable is None:
+        if not url.strip():
+            raise UsageError(f"{whose}: the url is empty")
+        return url
+    name = variable[1] or variable[2]
+    if not environ.get(name):
+        raise UsageError(f"{whose}: its url is ${name}, and that variable is not set")
+    return environ[name]

@@ -1,0 +1,1 @@
+"""Values in, text out: terminal, JSON, metrics, monitoring plugin. Opens nothing."""

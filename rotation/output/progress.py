@@ -1,0 +1,102 @@
+"""How far a run is: a bar on a terminal, a log line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from rotation.model.report import TargetReport
+
+LOG_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class BarWatcher:
+    """One bar a target, on a terminal. A context manager: the bars live while it is open."""
+
+    def __init__(self, console: Console, *, verb: str) -> None:
+        self._verb = verb
+        self._task: TaskID | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> BarWatcher:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
+        """A new bar, behind what an earlier run has *done*. A second pass takes it over, and checks the first one."""
+        if self._task is None or pass_number == 1:
+            rotating = f"{self._verb} {report.target.label}"
+            self._task = self._progress.add_task(rotating, total=max(rows, done), completed=done, rate="")
+        else:
+            checking = f"checking (pass {pass_number}) {report.target.label}"
+            self._progress.reset(self._task, total=rows, description=checking, rate="")
+        self._before = self._done = done
+        self._started = time.monotonic()
+
+    def advance(self, rows: int, rotated: int) -> None:
+        """Moves the bar on. An estimate that was too low grows with the facts."""
+        del rotated
+        if self._task is None:
+            return
+        self._done += rows
+        rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-6)
+        total = max(self._progress.tasks[-1].total or 0, self._done)
+        self._progress.update(self._task, completed=self._done, total=total, rate=f"{rate:,.0f}/s")
+
+
+class LogWatcher:
+    """A log line at most every LOG_SECONDS."""
+
+    def __init__(self) -> None:
+        self._label = ""
+        self._number = self._rows = self._before = self._done = self._rotated = 0
+        self._started = self._next = time.monotonic()
+
+    def __enter__(self) -> LogWatcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to end."""
+
+    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
+        """Starts the clock for a pass, of which an earlier run has *done* its part."""
+        self._label, self._rows, self._number = report.target.label, rows, pass_number
+        self._before = self._done = done
+        self._rotated = 0
+        self._started = time.monotonic()
+        self._next = self._started + LOG_SECONDS
+
+    def advance(self, rows: int, rotated: int) -> None:
+        """Tells how far it is, when it is time to."""
+        self._done += rows
+        self._rotated += rotated
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + LOG_SECONDS
+        rate = (self._done - self._before) / max(now - self._started, 1e-6)
+        log.info(
+            "rotation.progress",
+            target=self._label,
+            number=self._number,
+            done=self._done,
+            rows=self._rows,
+            rotated=self._rotated,
+            rows_per_second=round(rate),
+            seconds_left=round(max(self._rows - self._done, 0) / max(rate, 1e-6)),
+        )

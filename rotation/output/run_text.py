@@ -1,0 +1,143 @@
+"""A report as a person reads it: what was found, what was done, what is left, what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from keyring_core import KeyState
+from rotation.model.batch import Counts, Problem
+from rotation.model.report import Report, TargetReport, legible_key
+from rotation.model.targets import columns_of
+from rotation.model.text import be, many, retire_command
+from rotation.output.printable import printable
+from rotation.output.run_tables import Keys, Targets
+from rotation.retirement.decision import evidence_of, refusals
+
+SHOWN_PROBLEMS = 20
+
+
+def render(report: Report) -> Iterator[RenderableType]:
+    """The parts of a screen, one below the other. Of the problems it shows the first SHOWN_PROBLEMS."""
+    yield from census(report)
+    room = SHOWN_PROBLEMS
+    for target in report.targets:
+        yield from _remarks(target)
+        # Where a key is missing every row says the same.
+        shown = [] if target.lacks_key else target.counts.problems[:room]
+        room -= len(shown)
+        yield from _problems(target, shown)
+    yield from _verdict(report)
+
+
+def census(report: Report) -> Iterator[RenderableType]:
+    """Cells per target, and tokens per key."""
+    yield Targets(report)
+    yield ""
+    yield Keys(report)
+    yield ""
+
+
+def where(target: TargetReport, key: tuple[object, ...]) -> str:
+    """A row in words: `user_credentials.api_key, id=812`."""
+    named = ", ".join(f"{name}={part}" for name, part in legible_key(target.key_names, key).items())
+    return f"{target.target.label}, {named}"
+
+
+def _remarks(target: TargetReport) -> Iterator[Text]:
+    for warning in target.warnings:
+        yield Text(f"Note: {warning}", "yellow")
+    if target.retries:
+        yield Text(f"{target.target.label}: tried again {many(target.retries, 'time')}, see the log", "yellow")
+    if target.stopped:
+        yield Text(f"{target.target.label}: {target.stopped}", "red")
+
+
+def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
+    total = target.counts.categories.total()
+    if total:
+        kinds = ", ".join(f"{number:,} {category}" for category, number in target.counts.categories.most_common())
+        yield Text(f"{target.target.label}: {kinds}", "bold")
+    for key, category, detail in shown:
+        yield Text(printable(f"  {where(target, key)}: {category}, {detail}"))
+    if shown and total > len(shown):
+        yield Text(f"  and {total - len(shown):,} more")
+
+
+def _verdict(report: Report) -> Iterator[Text]:
+    if report.fault:
+        yield Text(report.fault, "red")
+    parts = [target.counts for target in report.targets]
+    rotated = sum(counts.rotated for counts in parts)
+    if report.complete:
+        done = f"Rotated {many(rotated, 'token')}. " if rotated else ""
+        whose = f" of shard {report.shard}" if report.shard else ""
+        columns = columns_of([target.target for target in report.targets])
+        if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
+            columns += ", of the rows that this user sees,"
+        yield Text(
+            f"{done}Complete: every token of {columns}{whose} is under the primary key {report.primary}.", "bold green"
+        )
+        if report.shard:
+            yield Text("Next: when all shards are done, a run without --shard speaks for all.")
+        elif unneeded := [key_id for key_id in _previous(report) if not refusals(evidence_of(report, key_id))]:
+            yield Text(
+                f"Next: {retire_command(unneeded[-1])} looks at everything else, and takes it out if nothing needs it."
+            )
+        return
+    if report.dry_run and rotated:
+        unbound = " or not bound yet" if any(counts.unbound for counts in parts) else ""
+        yield Text(
+            f"{many(rotated, 'token')} {be(rotated)} under older keys{unbound}. Nothing was written.", "bold yellow"
+        )
+        yield from _directions(report)
+        yield Text("Next: rotate.py run, with the same options, re-encrypts them.")
+    elif rotated:
+        yield Text(f"Rotated {many(rotated, 'token')}.", "bold green")
+    yield from _demotions(report)
+    if left := _left(parts):
+        yield Text(f"Not complete: {left}. They stay byte for byte what they were.", "bold red")
+        # A target that lacks a key has said already what to do.
+        if _left([target.counts for target in report.targets if not target.lacks_key]):
+            yield Text("Next: look at these rows; until then keep every older key.")
+    if any(target.interrupted for target in report.targets):
+        yield Text("Interrupted: what is done stays; rows that it did not come to are not counted above.", "bold red")
+        yield Text("Next: run the same command again.", "bold red")
+
+
+def _previous(report: Report) -> list[str]:
+    return [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
+
+
+def _directions(report: Report) -> Iterator[Text]:
+    """From which key to which, so that swapped ones are seen before anything is written."""
+    for key in report.keys:
+        tokens = report.under(key["id"])
+        if key["state"] == "previous" and tokens and key["id"] not in report.newer:
+            yield Text(f"  {many(tokens, 'token')} {key['id']} -> {report.primary}")
+
+
+def _demotions(report: Report) -> Iterator[Text]:
+    for key_id, promoted in report.newer.items():
+        if tokens := report.under(key_id):
+            yield Text(
+                f"{many(tokens, 'token')} {be(tokens)} under {key_id}, promoted {promoted.words()}: later "
+                f"than the primary key {report.primary}. They were left: the keys look swapped, or this configuration "
+                "is an old one.",
+                "bold red",
+            )
+            yield Text(
+                f"Next: rotate.py keys promote {key_id}; or, to go back on purpose: rotate.py run --allow-demotion"
+            )
+
+
+def _left(parts: list[Counts]) -> str:
+    kinds = (
+        ("unreadable", sum(counts.unreadable for counts in parts)),
+        ("plaintext", sum(counts.plaintext for counts in parts)),
+        ("unsettled", sum(counts.conflicts for counts in parts)),
+        ("nested", sum(counts.nested for counts in parts)),
+    )
+    return ", ".join(f"{number:,} {name}" for name, number in kinds if number)

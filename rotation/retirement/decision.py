@@ -1,0 +1,262 @@
+"""Whether a key may go. Whoever says anything about that asks here, and nobody else decides it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from rotation.discovery.discover import Discovery, TokenColumn
+from rotation.ledger.records import InstanceRecord, Promotion
+from rotation.ledger.unexplained import Unexplained
+from rotation.model.report import Report
+from rotation.model.text import LIST_ROWS, many
+from rotation.retirement.refusals import SECOND, Refusal, at, retirement_refusals
+
+AGAIN = "then run this again"
+NAME_ROWS = "name these rows in a [[target]] of their own, then: rotate.py run"
+NAMES_ROWS = f"{LIST_ROWS} names the rows"
+
+
+class Standing(StrEnum):
+    """What is known of a key that may be retired."""
+
+    NEEDED = "needed"
+    """Something needs it, or may need it."""
+    UNPROVEN = "unproven"
+    """Nothing that was looked at needs it; not all was looked at."""
+    FREE = "free"
+    """Nothing needs it: all was looked at, but for what is named as out of reach."""
+
+
+class Census(Protocol):
+    """What was counted of one target: `Counts`, or what the ledger keeps of them."""
+
+    @property
+    def under(self) -> Mapping[str, int]:
+        """Tokens per key id."""
+
+    @property
+    def inner(self) -> Mapping[str, int]:
+        """Tokens per key id that are part of something else."""
+
+    @property
+    def unreadable(self) -> int:
+        """Cells that no key opens."""
+
+    @property
+    def given_up(self) -> int:
+        """Cells with so much in them that a token may have been missed."""
+
+    @property
+    def suspects(self) -> int:
+        """Plaintext cells that may hold a token in a form that is not looked for."""
+
+    @property
+    def categories(self) -> Mapping[str, int]:
+        """Problems per category."""
+
+    @property
+    def youngest(self) -> Mapping[str, int]:
+        """When the youngest token under each key was issued, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was looked at, found and not looked at, for one key."""
+
+    key_id: str
+    primary: str
+    censuses: Sequence[tuple[str, Census]] = ()
+    """What each target holds, behind what messages call it."""
+    previous: Sequence[str] = ()
+    """The ids of all previous keys, this one among them."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Targets that were not read to the end, and why."""
+    sampled: bool = False
+    """Whether some rows of the targets only were read."""
+    since: datetime | None = None
+    """When it was counted, if that is not now."""
+    promoted: Promotion | None = None
+    """When the primary key took over from the previous ones; None: nobody knows."""
+    partial: bool = False
+    """Whether some target has a `where`."""
+    left_out: Sequence[tuple[str, Census]] | None = None
+    """The same of the rows that the targets' `where` leave out, per column; None: they were not read."""
+    search: Discovery | None = None
+    """What was found in all columns; None: nobody searched."""
+    search_fault: str | None = None
+    """Why the search failed."""
+    unexplained: Sequence[Unexplained] = ()
+    """Tokens under the key that the ledger knows of and that no run has moved."""
+    fleet: Sequence[InstanceRecord] = ()
+
+    @property
+    def standing(self) -> Standing:
+        """The answer."""
+        if refusals(self):
+            return Standing.NEEDED
+        return Standing.UNPROVEN if gaps(self) else Standing.FREE
+
+
+def evidence_of(report: Report, key_id: str) -> Evidence:
+    """What a run or a census says of a key: it has looked at its targets, and at nothing else."""
+    return Evidence(
+        key_id=key_id,
+        primary=report.primary,
+        censuses=[(target.target.label, target.counts) for target in report.targets],
+        unread={target.target.label: target.stopped for target in report.targets if target.stopped},
+        partial=any(target.target.where for target in report.targets),
+    )
+
+
+def refusals(evidence: Evidence) -> list[Refusal]:
+    """Every reason to keep the key, and what leads out of it. None: nothing that was looked at needs it."""
+    return [
+        *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")
+          for label, why in evidence.unread.items()),
+        *(refusal for label, census in evidence.censuses for refusal in _of_target(label, census, evidence)),
+        *(refusal for label, census in evidence.left_out or ()
+          for refusal in _of_left_out(label, census, evidence.key_id)),
+        *_of_search(evidence),
+        *(_of_unexplained(one, evidence.key_id) for one in evidence.unexplained),
+        *retirement_refusals(evidence.fleet, evidence.primary),
+    ]  # fmt: skip
+
+
+def gaps(evidence: Evidence) -> list[str]:
+    """What `keys retire` looks at and nobody has looked at here."""
+    found = []
+    if evidence.sampled:
+        found.append("some rows of each target only were read")
+    if evidence.since is not None:
+        found.append(f"the targets were counted at {at(evidence.since)}")
+    if evidence.partial and evidence.left_out is None:
+        found.append("rows that a `where` leaves out were not read")
+    if evidence.search is None:
+        found.append("no other column was searched")
+    elif not evidence.search.full:
+        found.append("of large tables a sample was searched")
+    return found
+
+
+def not_looked_at(evidence: Evidence) -> dict[str, list[str]]:
+    """What is out of reach, by name, per database: the key may go all the same, and the certificate says so."""
+    found: dict[str, list[str]] = {}
+    for remark in evidence.search.beyond if evidence.search else ():
+        found.setdefault(remark.database, []).append(f"{remark.subject}: {remark.words}")
+    return found
+
+
+def _of_target(label: str, census: Census, evidence: Evidence) -> Iterator[Refusal]:
+    yield from _of_cells(label, census, evidence.key_id, "rotate.py run")
+    for key_id in evidence.previous:
+        youngest = census.youngest.get(key_id)
+        # Only what is younger than the latest possible time was surely written after it.
+        if evidence.promoted and youngest is not None and youngest > evidence.promoted.latest.timestamp():
+            exact = "at " if evidence.promoted.exact else ""
+            yield Refusal(
+                f"{label}: a token under {key_id} was made at {at(youngest)}, after {evidence.primary} was "
+                f"promoted {exact}{evidence.promoted.words(SECOND)}: a service still encrypts with {key_id}",
+                f"give every service {evidence.primary} as its primary key, then: rotate.py run",
+            )
+
+
+def _of_left_out(label: str, census: Census, key_id: str) -> Iterator[Refusal]:
+    return _of_cells(label, census, key_id, NAME_ROWS, ", in rows that its `where` leaves out")
+
+
+def _of_cells(label: str, census: Census, key_id: str, remedy: str, rows: str = "") -> Iterator[Refusal]:
+    """What a target's cells, or those of some *rows* of it, say against retiring the key."""
+    if tokens := census.under.get(key_id, 0):
+        yield Refusal(f"{label}: {many(tokens, 'token')} under {key_id}{rows}", remedy)
+    if tokens := census.inner.get(key_id, 0):
+        yield Refusal(
+            f"{label}: {many(tokens, 'token')} under {key_id} inside something else (a longer text, another encoding, "
+            f"another token){rows}",
+            f"no run rotates these: have the application write such cells again; {NAMES_ROWS}",
+        )
+    if census.unreadable:
+        yield Refusal(
+            f"{label}: {census.unreadable:,} unreadable, which may need {key_id}{rows}",
+            f"{NAMES_ROWS}: correct or empty them",
+        )
+    if census.given_up:
+        yield Refusal(
+            f"{label}: {many(census.given_up, 'cell')} with more in them than could be searched{rows}",
+            f"look at them ({NAMES_ROWS}); if no token is in them: --force {key_id}",
+        )
+    if census.suspects:
+        yield Refusal(
+            f"{label}: {many(census.suspects, 'plaintext cell')} long enough to hold a token in some form{rows}",
+            f"look at them ({NAMES_ROWS}) and have the application encrypt them; if none is a token: --force {key_id}",
+        )
+    if nameless := census.categories.get("no-key", 0):
+        yield Refusal(f"{label}: {nameless:,} not read, for a NULL in the row's key{rows}", "give them a key")
+
+
+def _of_search(evidence: Evidence) -> Iterator[Refusal]:
+    search, key_id = evidence.search, evidence.key_id
+    if evidence.search_fault:
+        yield Refusal(f"columns that no target names: {evidence.search_fault}", f"correct that, {AGAIN}")
+    if search is None:
+        return
+    for remark in (*search.unseen, *search.hidden):
+        yield Refusal(
+            f"{remark.subject} cannot be looked at: {remark.words}",
+            f"let its user see all of it (GRANT SELECT; for row security BYPASSRLS), {AGAIN}; "
+            f"if no token can be there: --force {key_id}",
+        )
+    for column in search.columns:
+        refusal = _of_named(column, evidence) if column.named else _of_uncovered(column, key_id)
+        if refusal:
+            yield refusal
+
+
+def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
+    """A second look at a target's column: rows that moved or were written meanwhile, and those that it leaves out."""
+    key_id = evidence.key_id
+    looked = (*evidence.censuses, *(evidence.left_out or ()))
+    if not column.under[key_id] or any(census.under.get(key_id) or census.inner.get(key_id) for _, census in looked):
+        return None
+    tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
+    if column.has_history:
+        return Refusal(f"{column.label}: {tokens}, in rows of the table's past", _remedy(column))
+    if column.where is not None:
+        return Refusal(f"{column.label}: {tokens}, in rows that its `where` leaves out", NAME_ROWS)
+    return Refusal(
+        f"{column.label}: a second look at all rows found {tokens}: they were written or moved meanwhile",
+        f"rotate.py run, {AGAIN}",
+    )
+
+
+def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
+    bare = column.under - column.inner
+    if not column.may_need(key_id) and (column.elsewhere or not bare):
+        return None
+    if column.under[key_id]:
+        tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
+        return Refusal(f"{column.label}: holds tokens, and no target names it: {tokens}", _remedy(column))
+    if bare:
+        return Refusal(f"{column.label}: holds tokens, and no target names it", _remedy(column))
+    return Refusal(
+        f"{column.label}: holds tokens that no key here opens (another application's, or bound to a context that no "
+        "target names), and no target names it",
+        f"name it, with its context; if its tokens are another application's: --force {key_id}",
+    )
+
+
+def _remedy(column: TokenColumn) -> str:
+    """What leads out of a column that keeps the key."""
+    return "; ".join([*column.remedies, AGAIN])
+
+
+def _of_unexplained(one: Unexplained, key_id: str) -> Refusal:
+    return Refusal(
+        f"{one.label} in {one.database}: the ledger knows of {many(one.tokens, 'token')} under {key_id} there, "
+        f"counted at {at(one.counted)}; they are not there, or nobody looked, and no run has moved them",
+        "if this is the wrong database, or the column is no target any more, correct rotation.toml; then: rotate.py "
+        f"run, which records what is there; if they are gone for good: --force {key_id}",
+    )

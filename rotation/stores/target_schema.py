@@ -1,0 +1,220 @@
+"""Finds a target's table and columns in the database, or says by name what does not fit. Reads the catalog only."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import ReflectedColumn
+from sqlalchemy.engine.reflection import Inspector
+
+from rotation.model.failures import UsageError
+from rotation.model.targets import Target
+from rotation.stores.columns import Place, Spot
+from rotation.stores.dialect import Dialect
+
+
+def find_place(target: Target, connection: sa.Connection, dialect: Dialect, database: str) -> Place:
+    """The place of *target*. Raises UsageError for a missing table or column, a view, a generated column, no key.
+
+    *database* is what messages call the database.
+    """
+    with quietly():
+        inspector = sa.inspect(connection)
+        schema, table = _find_table(target, connection, dialect, database)
+        columns = {column["name"]: column for column in inspector.get_columns(table, schema)}
+        column = _named(columns, target.column, f"table {target.table}")
+        spot = Spot(schema, table, target.column)
+        if column.get("computed"):
+            raise UsageError(f"{target.label}: a generated column; name the column it is made from")
+        if not dialect.holds_text(base_type(column)):
+            raise UsageError(f"{target.label}: the column's type is {_type_name(column)}, not text or binary")
+        if reason := dialect.unfit_column(connection, spot):
+            raise UsageError(f"{target.label}: {reason}")
+        primary = dialect.primary_key(connection, spot)
+        indexes = _unique_indexes(connection, dialect, spot)
+        key = _find_key(target, columns, primary, [set(names) for names in indexes])
+    for name in key:
+        if reason := dialect.unfit_key(base_type(columns[name])):
+            raise UsageError(f"{target.label}: key column {name} is a {_type_name(columns[name])}, {reason}")
+    place = Place(
+        spot,
+        base_type(column),
+        key,
+        tuple(base_type(columns[name]) for name in key),
+        _collations(indexes, key),
+        nullable_key=any(columns[name].get("nullable") for name in key),
+    )
+    if dialect.repeated_keys(connection, spot):
+        _refuse_repeated_keys(target, connection, place)
+    return place
+
+
+def cautions_of(place: Place, connection: sa.Connection, dialect: Dialect) -> list[str]:
+    """Where old tokens may live on elsewhere, who may miss them, and what may be hidden."""
+    spot = place.spot
+    found = dialect.cautions(connection, spot)
+    with quietly():
+        inspector = sa.inspect(connection)
+        names = {
+            index["name"]
+            for index in inspector.get_indexes(spot.table, spot.schema, include_auto_indexes=True)
+            if _uses(index, spot.column)
+        }
+        names |= {
+            entry["name"]
+            for entry in inspector.get_unique_constraints(spot.table, spot.schema)
+            if spot.column in entry["column_names"]
+        }
+        ties = [
+            f"foreign key {entry['name'] or 'without a name'} ties the column to table {entry['referred_table']}: "
+            "tokens of that table are another target, and the database may refuse new ones here"
+            for entry in inspector.get_foreign_keys(spot.table, spot.schema)
+            if spot.column in entry["constrained_columns"]
+        ]
+    found += [
+        f"index {name or 'without a name'} uses the column: who looks a row up by its token finds it no more, "
+        "and old tokens stay in the index's pages until it is rebuilt"
+        for name in sorted(names, key=str)
+    ]
+    found += ties
+    found += [
+        f"foreign key {name} refers to the column: the tokens over there change along, or the database refuses new ones"
+        for name in dialect.referrers(connection, spot)
+    ]
+    return found
+
+
+def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, database: str) -> tuple[str | None, str]:
+    name, inspector = target.table, sa.inspect(connection)
+    schemas = set(inspector.get_schema_names()) if "." in name else set()
+    options: list[tuple[str | None, str]] = [(None, name)]
+    # A dot may be part of either name.
+    options += [
+        (name[:dot], name[dot + 1 :]) for dot, letter in enumerate(name) if letter == "." and name[:dot] in schemas
+    ]
+    found = [(schema, table) for schema, table in options if table in dialect.tables(connection, schema)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"table {name}: a table of that whole name and one in schema {found[-1][0]} both exist")
+    for schema, table in options:
+        if kind := _other_kind(inspector, schema, table):
+            raise UsageError(f"table {name} is a {kind}; name the table behind it")
+    near = _near(name, dialect.tables(connection, None))
+    raise UsageError(f"there is no table {name} in {database}{near}")
+
+
+def _other_kind(inspector: Inspector, schema: str | None, name: str) -> str | None:
+    if name in inspector.get_view_names(schema):
+        return "view"
+    if inspector.dialect.name != "postgresql":
+        return None
+    if name in inspector.get_materialized_view_names(schema):
+        return "materialized view"
+    foreign: list[str] = inspector.get_foreign_table_names(schema)  # type: ignore[attr-defined]
+    return "foreign table" if name in foreign else None
+
+
+def _find_key(
+    target: Target, columns: dict[str, ReflectedColumn], primary: tuple[str, ...], unique: Sequence[set[str]]
+) -> tuple[str, ...]:
+    if not target.key_columns:
+        if not primary:
+            raise UsageError(
+                f"table {target.table} has no primary key; name the columns of a unique index with key_columns "
+                "(--key-column)"
+            )
+        key = primary
+    else:
+        for name in target.key_columns:
+            _named(columns, name, f"table {target.table}, key_columns")
+        if not any(names and names <= set(target.key_columns) for names in (set(primary), *unique)):
+            raise UsageError(
+                f"table {target.table}: {', '.join(target.key_columns)} is no unique key; "
+                "name the columns of the primary key or of a unique index"
+            )
+        key = tuple(dict.fromkeys(target.key_columns))
+    if target.column in key:
+        raise UsageError(f"{target.label}: a key column cannot hold the tokens; name other key_columns")
+    return key
+
+
+def find_unique(connection: sa.Connection, dialect: Dialect, schema: str | None, table: str) -> tuple[str, ...]:
+    """The columns of the primary key, or else of a unique key without NULLs; none where there is no such key."""
+    with quietly():
+        spot = Spot(schema, table, "")
+        if primary := dialect.primary_key(connection, spot):
+            return primary
+        columns = sa.inspect(connection).get_columns(table, schema)
+        nullable = {column["name"] for column in columns if column.get("nullable")}
+        indexes = _unique_indexes(connection, dialect, spot)
+    return next((tuple(names) for names in indexes if not nullable & set(names)), ())
+
+
+def _unique_indexes(connection: sa.Connection, dialect: Dialect, spot: Spot) -> list[dict[str, str | None]]:
+    """The columns of each index that is unique over all rows, with their collations where these may be others."""
+    indexes: dict[str, dict[str | None, str | None]] = {}
+    for index, column, collation in dialect.unique_columns(connection, spot):
+        indexes.setdefault(index, {})[column] = collation
+    # One over expressions says nothing of the columns themselves.
+    return [{name: by for name, by in columns.items() if name} for columns in indexes.values() if None not in columns]
+
+
+def _collations(indexes: Iterable[dict[str, str | None]], key: tuple[str, ...]) -> tuple[str | None, ...]:
+    """By which collation to compare each column of *key*: by that of an index which says that the key is unique.
+
+    The column's own may take two keys for one, and then a row is passed over.
+    """
+    by = next((columns for columns in indexes if set(columns) <= set(key)), {})
+    return tuple(by.get(name) for name in key)
+
+
+def _refuse_repeated_keys(target: Target, connection: sa.Connection, place: Place) -> None:
+    table = place.clause()
+    key = [table.c[name] for name in place.key]
+    repeated = sa.select(sa.literal(1)).select_from(table).group_by(*key).having(sa.func.count() > 1).limit(1)
+    if connection.execute(repeated).first():
+        raise UsageError(
+            f"table {target.table}: tables inherit from it, and a key ({', '.join(place.key)}) is in more than one of "
+            "them; a row cannot be told by it"
+        )
+
+
+def _uses(index: Any, column: str) -> bool:
+    return column in index["column_names"] or any(column in text for text in index.get("expressions", ()))
+
+
+def _named(columns: dict[str, ReflectedColumn], name: str, where: str) -> ReflectedColumn:
+    if name not in columns:
+        raise UsageError(f"{where} has no column {name}{_near(name, columns)}")
+    return columns[name]
+
+
+def base_type(column: ReflectedColumn) -> sa.types.TypeEngine[Any]:
+    """The column's type; of a domain, the type below it."""
+    kind = column["type"]
+    while hasattr(kind, "data_type"):
+        kind = kind.data_type
+    return kind
+
+
+def _type_name(column: ReflectedColumn) -> str:
+    return type(base_type(column)).__name__
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """SQLAlchemy warns of types and indexes it does not know; none of them is refused for that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sa.exc.SAWarning)
+        yield

@@ -1,0 +1,724 @@
+"""`check` on real databases: its exit codes, its ledger, its pings, and what it says when it cannot look."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+from prometheus_client.parser import text_string_to_metric_families
+
+from keyring_core import Key
+from keyring_core.config import ALLOW_WEAK_PREVIOUS
+from rotation.checks.facts import Facts
+from rotation.checks.gather import kept
+from rotation.ledger.database import LedgerError
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import InstanceRecord
+from rotation.model.failures import StoppedError, StoreError
+from rotation.model.row_marks import mark, pack, unpack
+from rotation.stores.silent_servers import silences
+from tests.checks.worlds import census, target
+from tests.conftest import Cli
+from tests.databases import Database
+from tests.fakes import token
+from tests.keys import key_text
+
+pytestmark = pytest.mark.database
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+WEAK = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+
+def configure(folder: Path, database: Database, policy: str = "") -> tuple[str, ...]:
+    """A rotation.toml for creds.token, and the options that name it."""
+    path = folder / "rotation.toml"
+    path.write_text(f'[[target]]\nurl = "{database.url}"\ntable = "creds"\ncolumns = ["token"]\n{policy}')
+    return ("--config", str(path))
+
+
+def ledger(folder: Path) -> Ledger:
+    return Ledger.open(f"sqlite:///{folder / 'rotation-ledger.db'}")
+
+
+@pytest.fixture
+def app(database: Database) -> Database:
+    """Three tokens under the new key."""
+    database.make_creds([token("new")] * 3)
+    return database
+
+
+@pytest.fixture
+def sqlite_app(tmp_path: Path) -> Iterator[Database]:
+    from tests.databases import open_database
+
+    with open_database("sqlite", tmp_path) as database:
+        database.make_creds([token("new")] * 3)
+        yield database
+
+
+def test_all_is_well(cli: Cli, app: Database, tmp_path: Path) -> None:
+    """Exit code 0; each previous key is said to be ready for retirement."""
+    ran = cli("check", *configure(tmp_path, app))
+
+    assert ran.code == OK
+    assert ran.out.count("nothing that was looked at needs it") == 2
+    assert ran.out.splitlines()[-1] == "OK: 19 checks, nothing urgent"
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (token("new", token("old")), (WARNING, "another token inside")),
+        ("hunter2", (CRITICAL, "plain text in 1 cell")),
+        (token("old")[:60], (CRITICAL, "1 cell unreadable since the last check, 1 in all: 1 truncated")),
+        (token("new", issued_at=4_000_000_000), (WARNING, "2096-10-02")),
+    ],
+    ids=["encrypted twice", "plain text", "unreadable", "future"],
+)
+def test_what_is_stored_decides(
+    cli: Cli, database: Database, tmp_path: Path, cell: str, expected: tuple[int, str]
+) -> None:
+    """The exit code is that of a monitoring plugin, on every database, and no cell is shown."""
+    database.make_creds([token("new"), cell])
+    ran = cli("check", *configure(tmp_path, database))
+
+    code, words = expected
+    assert (ran.code, words in ran.out) == (code, True)
+    assert "hunter2" not in ran.out + ran.err
+
+
+def test_what_is_known_is_told_more_quietly_next_time(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """The ledger keeps what was unreadable: the next check warns, and is CRITICAL only for what is new."""
+    config = configure(tmp_path, sqlite_app)
+    sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken' WHERE id = 1")
+    first, second = cli("check", *config), cli("check", *config)
+    sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken' WHERE id = 3")
+    third = cli("check", *config)
+
+    assert [first.code, second.code, third.code] == [CRITICAL, WARNING, CRITICAL]
+    assert "1 cell unreadable since the last check, 2 in all" in third.out
+
+
+def test_all_rows_are_compared_with_those_of_last_time(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """Not the first hundred: of 150 known ones one was healed, and another one is new."""
+    database.make_creds([token("old")[:60]] * 150 + [token("new")])
+    config = configure(tmp_path, database)
+    first, second = cli("check", *config), cli("check", *config)
+    database.execute("UPDATE creds SET token = :token WHERE id = 7", token=token("new"))
+    database.execute("UPDATE creds SET token = 'gAAAAABroken' WHERE id = 151")
+    third, fourth = cli("check", *config), cli("check", *config)
+
+    assert "150 cells unreadable since the last check, 150 in all: 150 truncated" in first.out
+    assert "150 cells unreadable, as at the last check: 150 truncated" in second.out
+    assert "1 cell unreadable since the last check, 150 in all: 150 truncated" in third.out
+    assert "150 cells unreadable, as at the last check" in fourth.out
+
+
+def test_a_sample_adds_to_the_rows_that_are_known() -> None:
+    """What it drew and what was known before: none of them is new when it is drawn again."""
+    rows = [{"key": {"id": number}, "category": "truncated"} for number in range(300)]
+    first, second, both = (pack(mark(row["key"]) for row in some) for some in (rows[:200], rows[100:], rows))
+    before = census(sampled=True, problems=rows[:100], unreadable_rows=first)
+
+    [census_kept] = kept(Facts(targets=(target(before=before, sampled=True, problems=[], unreadable_rows=second),)))
+
+    assert census_kept.unreadable_marks == unpack(both)
+    assert census_kept.problems == rows[:100]
+
+
+def test_what_no_check_took_keeps_no_marks(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """Nobody compares with them, and they may be a megabyte."""
+    sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken'")
+    config = configure(tmp_path, sqlite_app)
+    cli("status", *config)
+    cli("check", *config)
+
+    with ledger(tmp_path) as kept:
+        marks = {census.checked: bool(census.unreadable_rows) for census in [*kept.censuses(checked=True)]}
+    looks = sqlite3.connect(tmp_path / "rotation-ledger.db").execute("SELECT document FROM keyring_ledger_censuses")
+    assert marks == {True: True}
+    assert sorted('"unreadable_rows": ""' in document for (document,) in looks) == [False, True]
+
+
+def test_a_hundred_dead_runs_hide_no_good_one(cli: Cli, sqlite_app: Database, tmp_path: Path, new: Key) -> None:
+    """The check, its metrics and the page find the last one that came to its end, however many died since."""
+    config = configure(tmp_path, sqlite_app)
+    with freeze_time("2026-01-03 12:00"):
+        cli("run", *config)
+    with freeze_time("2026-02-28 12:00"), ledger(tmp_path) as kept:
+        for _ in range(100):
+            kept.begin_run("run", "default", new.id)
+    with freeze_time("2026-03-01 12:00"):
+        metrics, html = tmp_path / "keys.prom", tmp_path / "page.html"
+        ran = cli("check", *config, "--prometheus", str(metrics))
+        cli("report", *config, "--html", str(html))
+
+    words = " ".join(ran.out.split())
+    assert "no run came to its end for 57 days" in words
+    assert "100 runs began since the last that came to its end, at 2026-01-03 12:00 UTC" in words
+    families = {family.name: family for family in text_string_to_metric_families(metrics.read_text())}
+    [ended] = families["keyring_last_run_timestamp_seconds"].samples
+    assert ended.value == datetime(2026, 1, 3, 12, tzinfo=UTC).timestamp()
+    assert "2026-01-03 12:00</time></th><td>run</td>" in html.read_text()
+
+
+def test_a_look_in_between_hides_nothing(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """What `status` saw is still new to the check: an admin's look must not take the alarm away."""
+    config = configure(tmp_path, sqlite_app)
+    cli("check", *config)
+    sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken' WHERE id = 1")
+    cli("status", *config)
+    codes = [cli("check", *config).code, cli("check", *config).code]
+
+    assert codes == [CRITICAL, WARNING]
+
+
+def test_the_ledger_keeps_census_and_check(cli: Cli, sqlite_app: Database, tmp_path: Path, new: Key) -> None:
+    """Keys are dated, the census is kept, and the check stands among the runs with its verdict."""
+    cli("check", *configure(tmp_path, sqlite_app))
+
+    with ledger(tmp_path) as kept:
+        [census] = kept.censuses()
+        [run] = kept.runs()
+        records = kept.keys()
+    assert (census.target, census.under, census.sampled) == ("creds", {new.id: 3}, False)
+    assert (run.command, run.outcome, run.primary, run.counts["status"]) == ("check", "complete", new.id, "OK")
+    assert [record.id for record in records if record.promoted_before] == [new.id]
+
+
+def test_a_target_is_read_once(cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One census serves all checks."""
+    from rotation.job import run
+
+    seen: list[Any] = []
+    real = run.rotate
+    monkeypatch.setattr(run, "rotate", lambda *given, **more: seen.append(given[3]) or real(*given, **more))
+    cli("check", *configure(tmp_path, sqlite_app))
+
+    assert [options.dry_run for options in seen] == [True]
+
+
+def test_a_column_that_no_target_names_is_told(cli: Cli, app: Database, tmp_path: Path) -> None:
+    """A table that was forgotten, in the database of a target: its tokens would go with the old key."""
+    app.execute("CREATE TABLE forgotten (id INTEGER PRIMARY KEY, secret TEXT)")
+    app.insert("forgotten", [{"id": 1, "secret": token("old")}])
+    ran = cli("check", *configure(tmp_path, app), "--json")
+
+    found = {finding["check"]: finding["subject"] for finding in ran.document["findings"] if finding["status"] != "OK"}
+    assert (ran.code, found) == (WARNING, {"unnamed_columns": "forgotten.secret"})
+
+
+def test_a_look_for_forgotten_columns_that_fails_is_unknown(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be looked at is said, and is not OK."""
+    from rotation.checks import gather
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("the database went away")
+
+    monkeypatch.setattr(gather, "discover", fail)
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--json")
+
+    assert ran.code == UNKNOWN
+    assert ("unnamed_columns", "the database went away") in [
+        (finding["check"], finding["message"]) for finding in ran.document["findings"]
+    ]
+
+
+def test_a_table_that_could_not_be_looked_at_is_unknown(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table without the right to read it may hold tokens: it is named."""
+    from rotation.checks import gather
+    from rotation.discovery.discover import Discovery, Remark
+
+    unseen = [Remark("app.db", "audit", "no right to read it")]
+    monkeypatch.setattr(gather, "discover", lambda *_, **__: Discovery(full=False, unseen=unseen))
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--format", "nagios")
+
+    assert ran.code == UNKNOWN
+    assert "unnamed_columns: audit cannot be looked at: no right to read it" in ran.out
+
+
+def test_a_target_that_is_lost_hides_no_other(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """One table is gone: UNKNOWN, with what the other shows."""
+    path = Path(configure(tmp_path, sqlite_app)[1])
+    path.write_text(path.read_text() + path.read_text().replace("creds", "gone"))
+    ran = cli("check", "--config", str(path), "--json")
+
+    assert ran.code == UNKNOWN
+    assert [target["name"] for target in ran.document["targets"]] == ["creds"]
+    assert any(finding["subject"] == "gone.token" for finding in ran.document["findings"])
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:hunter2hunter2@127.0.0.1:1/x", "sqlite:////nowhere/ledger.db", "x"])
+def test_a_ledger_that_is_lost_is_unknown(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, environ: dict[str, str], url: str
+) -> None:
+    """Dates cannot be had: UNKNOWN, never OK, and the census is taken all the same."""
+    config = configure(tmp_path, sqlite_app)
+    ran = cli("check", *config, "--json", environ=environ | {"ROTATION_LEDGER_URL": url})
+
+    assert (ran.code, ran.document["status"]) == (UNKNOWN, "UNKNOWN")
+    assert ran.document["targets"][0]["scanned"] == 3
+    assert "hunter2h" not in ran.out + ran.err
+
+
+def test_a_ledger_that_cannot_be_written_is_read(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dates are known and told, and that nothing was taken down is UNKNOWN."""
+    config = configure(tmp_path, sqlite_app)
+    cli("check", *config)
+
+    def fail(*_: object) -> None:
+        raise LedgerError("the ledger is read-only")
+
+    monkeypatch.setattr(Ledger, "begin_run", fail)
+    ran = cli("check", *config, "--json")
+
+    assert ran.code == UNKNOWN
+    urgent = [finding for finding in ran.document["findings"] if finding["status"] != "OK"]
+    assert [(finding["check"], finding["message"]) for finding in urgent] == [("ledger", "the ledger is read-only")]
+
+
+def test_a_ledger_that_fails_while_it_is_read_is_unknown(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could be opened, and a row in it is corrupt."""
+
+    def fail(*_: object) -> None:
+        raise LedgerError("a row in it is corrupt")
+
+    monkeypatch.setattr(Ledger, "censuses", fail)
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--format", "nagios")
+
+    assert ran.code == UNKNOWN
+    assert "ledger: ledger: a row in it is corrupt" in ran.out
+
+
+def test_without_a_ledger_ages_are_unknown(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target from options has no ledger beside it: the check says how to name one."""
+    monkeypatch.chdir(tmp_path)
+    ran = cli("check", "--url", sqlite_app.url, "--table", "creds", "--column", "token")
+
+    assert ran.code == UNKNOWN
+    assert "name one in ROTATION_LEDGER_URL" in ran.out
+    assert not (tmp_path / "rotation-ledger.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"ENCRYPTION_KEY": WEAK}, (CRITICAL, "bytes repeat")),
+        ({"ENCRYPTION_KEY": key_text("new"), "ENCRYPTION_PREVIOUS_KEYS": WEAK}, (CRITICAL, "bytes repeat")),
+        (
+            {"ENCRYPTION_KEY": key_text("new"), "ENCRYPTION_PREVIOUS_KEYS": WEAK, ALLOW_WEAK_PREVIOUS: "1"},
+            (CRITICAL, "rotate away from it today"),
+        ),
+        ({}, (UNKNOWN, "ENCRYPTION_KEY")),
+        ({"ENCRYPTION_KEY": "changed"}, (UNKNOWN, "7 characters")),
+    ],
+    ids=["weak primary", "weak previous", "weak previous, allowed", "no key", "malformed"],
+)
+def test_keys_that_do_not_load_or_are_weak_are_told(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, changes: dict[str, str], expected: tuple[int, str]
+) -> None:
+    """A weak key is CRITICAL; keys that do not load leave everything about tokens UNKNOWN; no key is shown."""
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--format", "nagios", environ=changes)
+
+    code, words = expected
+    assert (ran.code, words in ran.out) == (code, True)
+    assert WEAK[:8] not in ran.out + ran.err
+
+
+def test_a_key_file_for_all_eyes_is_told(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """The file of a variable, and the dotenv file that holds a key."""
+    key, env = tmp_path / "key", tmp_path / "env"
+    key.write_text(key_text("new"))
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    env.write_text(
+        f"ENCRYPTION_STAGED_KEY={key_text('staged')}\nENCRYPTION_KEY_FILE=$CREDENTIALS_DIRECTORY/{key.name}\n"
+    )
+    key.chmod(0o604)
+    env.chmod(0o602)
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--env-file", str(env), "--json", environ=environ)
+
+    found = {finding["subject"]: finding["status"] for finding in ran.document["findings"]}
+    assert found[str(key)] == "WARNING"
+    assert found[str(env)] == "CRITICAL"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--formt", "nagios"], "--format"),
+        (["--format", "xml"], "xml"),
+        (["--sample", "0"], "--sample"),
+        (["--config", "nowhere.toml"], "nowhere.toml"),
+        (["--env-file", "nowhere.env"], "nowhere.env"),
+        (["--url", "sqlite:///x.db"], "go together"),
+        (["--json", "--format", "nagios"], "exclude each other"),
+        (["--ping", "ftp://hunter2hunter2"], "begins with http"),
+        (["--ping", "$NOWHERE"], "$NOWHERE"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_command_line_that_does_not_fit_is_unknown(cli: Cli, argv: list[str], words: str) -> None:
+    """Exit code 2 would be taken for CRITICAL: it is 3, and one line says why."""
+    ran = cli("check", *argv)
+
+    assert ran.code == UNKNOWN
+    assert words in ran.out + ran.err
+    assert "Traceback" not in ran.out + ran.err
+    assert "hunter2h" not in ran.out + ran.err
+    if "--json" not in argv:
+        assert "UNKNOWN" in ran.out
+
+
+@pytest.mark.parametrize("form", [["--json"], ["--format", "json"], ["--format=json"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("argv", "words"), [(["--env-file", "nowhere.env"], "nowhere.env"), (["--sample", "0"], "--sample")]
+)
+def test_an_error_is_one_json_document(cli: Cli, form: list[str], argv: list[str], words: str) -> None:
+    """Where JSON is asked for, a file that is missing and a wrong option are one document, and nothing else is."""
+    ran = cli("check", *argv, *form)
+
+    assert ran.code == UNKNOWN
+    assert (ran.document["status"], ran.document["exit_code"]) == ("UNKNOWN", UNKNOWN)
+    assert words in ran.document["error"]
+
+
+def test_an_error_is_one_line_of_a_plugin(cli: Cli) -> None:
+    """A bar in a name begins no performance data, and a newline no second line."""
+    ran = cli("check", "--format", "nagios", "--env-file", "a|b\nc")
+
+    assert ran.out.startswith("ROTATION UNKNOWN - check: --env-file a b c: there is no such file")
+    assert (ran.out.count("|"), ran.out.count("\n")) == (0, 1)
+
+
+def test_a_check_that_could_not_be_made_is_of_its_service(cli: Cli, tmp_path: Path) -> None:
+    """Or its metrics would be those of another service on this machine, and both would be refused."""
+    path = tmp_path / "keys.prom"
+    argv = ("check", "--config", "nowhere.toml", "--json", "--prometheus", str(path))
+    ran = cli(*argv, environ={"ROTATION_SERVICE": "billing"})
+
+    assert ran.document["service"] == "billing"
+    assert '\nkeyring_status{service="billing"} 3.0\n' in path.read_text()
+
+
+def test_a_running_service_with_another_primary_key_is_told(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, new: Key, old: Key
+) -> None:
+    """Services that announce their keys are asked, whatever their name; those of another environment are not."""
+    config = configure(tmp_path, sqlite_app)
+    with freeze_time("2030-01-01"):
+        cli("check", *config)
+    with freeze_time("2030-01-02"):
+        seen = datetime.now(UTC)
+        with ledger(tmp_path) as kept:
+            kept.announce(InstanceRecord("web-1", "web", old.id, seen, (new.id,)))
+            kept.announce(InstanceRecord("web-2", "web", new.id, seen))
+            kept.announce(InstanceRecord("web-3", "elsewhere", "99999999", seen))
+        ran = cli("check", *config, "--json")
+
+    lagging = [finding for finding in ran.document["findings"] if finding["check"] == "lagging_services"]
+    assert [(finding["subject"], finding["status"]) for finding in lagging] == [("web-1", "WARNING")]
+
+
+def test_the_runs_of_others_hide_none_of_ours(cli: Cli, sqlite_app: Database, tmp_path: Path, new: Key) -> None:
+    """In a ledger of many services, the last run of this one is found behind all of theirs."""
+    config = configure(tmp_path, sqlite_app)
+    cli("run", *config)
+    with ledger(tmp_path) as kept, freeze_time("2040-01-01"):
+        number = kept.begin_run("run", "default", new.id)
+        kept.end_run(number, "failed")
+        for _ in range(50):
+            kept.end_run(kept.begin_run("run", "other", new.id), "complete")
+    ran = cli("check", *config, "--json")
+
+    assert "last_run" in {finding["check"] for finding in ran.document["findings"]}
+
+
+def test_a_crash_is_unknown(cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours must not look like a warning of theirs."""
+    from rotation.checks import gather
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr(gather, "load_keyring", fail)
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--format", "nagios")
+
+    assert ran.code == UNKNOWN
+    assert ran.out == (
+        "ROTATION UNKNOWN - check: the check failed (RuntimeError); see the log "
+        "(next: mend that, and run rotate.py check again)\n"
+    )
+
+
+def test_a_list_of_checks_shows_what_is_off(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """All messages, and the reason; no target is looked at."""
+    config = configure(tmp_path, sqlite_app, '[policy.off]\nclock = "no NTP here"\n')
+    Path(tmp_path / "app.db").unlink()
+    ran, told = cli("check", "--list", *config), cli("check", "--list", "--json", *config)
+
+    assert (ran.code, told.code) == (OK, OK)
+    assert "clock  (off: no NTP here)" in ran.out
+    assert {check["check"]: check["off"] for check in told.document["checks"]}["clock"] == "no NTP here"
+    assert len(told.document["checks"]) == 19
+
+
+def test_a_list_of_checks_needs_no_configuration(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever wants to know what there is need not have set up anything."""
+    monkeypatch.chdir(tmp_path)
+
+    assert cli("check", "--list", environ={}).code == OK
+
+
+def test_metrics_that_cannot_be_written_are_told(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """All formats say it, since an old file would go on to say that all is well."""
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--prometheus", "/nowhere/keys.prom", "--json")
+
+    assert (ran.code, ran.document["status"]) == (UNKNOWN, "UNKNOWN")
+    assert "/nowhere/keys.prom: cannot be written: No such file or directory" in ran.document["findings"][0]["message"]
+
+
+def test_metrics_are_written_beside_the_output(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """The file and the line come of one check."""
+    path = tmp_path / "keys.prom"
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--prometheus", str(path), "--format", "nagios")
+
+    assert ran.out.startswith("ROTATION OK - ")
+    assert "\nkeyring_status 0.0\n" in path.read_text()
+
+
+class Pinged(ThreadingHTTPServer):
+    """A server that writes down what was called; *code* is its answer."""
+
+    def __init__(self, code: int) -> None:
+        self.paths: list[str] = []
+        self.code = code
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/hunter2hunter2"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Pinged
+
+    def do_GET(self) -> None:
+        self.server.paths.append(self.path)
+        self.send_response(self.server.code)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(params=[200, 404], ids=["up", "refusing"])
+def pinged(request: pytest.FixtureRequest) -> Iterator[Pinged]:
+    with Pinged(request.param) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("end", ["", "/fail"], ids=["well", "not well"])
+def test_a_ping_begins_and_ends_a_check(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, pinged: Pinged, end: str
+) -> None:
+    """URL/start, then URL or URL/fail; a server that refuses is told of and changes no verdict; no URL is shown."""
+    if end:
+        sqlite_app.execute("UPDATE creds SET token = 'hunter2' WHERE id = 1")
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", pinged.url)
+
+    assert pinged.paths == ["/hunter2hunter2/start", f"/hunter2hunter2{end}"]
+    assert ran.code == (CRITICAL if end else OK)
+    assert ("the server answered with code 404" in ran.err) == (pinged.code == 404)
+    assert "hunter2h" not in ran.out + ran.err
+
+
+def test_a_ping_keeps_the_query(cli: Cli, sqlite_app: Database, tmp_path: Path, environ: dict[str, str]) -> None:
+    """The address may be in a variable, and what stands behind its `?` stays there."""
+    with Pinged(200) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        config = configure(tmp_path, sqlite_app)
+        cli("check", *config, "--ping", "${PING}", environ=environ | {"PING": f"{server.url}/?rid=1"})
+        server.shutdown()
+        thread.join()
+
+    assert server.paths == ["/hunter2hunter2/start?rid=1", "/hunter2hunter2/?rid=1"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/hunter2hunter2", "http://[hunter2hunter2/", "http://127.0.0.1:x/"])
+def test_a_ping_that_reaches_nobody_changes_no_verdict(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, url: str
+) -> None:
+    """It is told, twice, and the exit code is the check's."""
+    ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", url)
+
+    assert ran.code == OK
+    assert ran.err.count("--ping: the server cannot be reached") == 2
+    assert "hunter2h" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["in a census", "behind it"])
+def test_a_check_that_is_stopped_pings_a_failure(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
+    """Whoever stops it gets exit code 3 and reads why, and the watcher is told that it did not end well."""
+    from rotation.checks import gather
+    from rotation.stores import sql
+
+    def stop(*_: object, **__: object) -> None:
+        raise StoppedError("stopped on request")
+
+    monkeypatch.setattr(*(sql.SqlStore, "_open") if early else (gather, "discover"), stop)
+    with Pinged(200) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", server.url)
+        server.shutdown()
+        thread.join()
+
+    assert (ran.code, server.paths[-1]) == (UNKNOWN, "/hunter2hunter2/fail")
+    assert "stopped on request" in ran.out
+
+
+def test_a_sample_looks_at_some_rows(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """About as many as were asked for, drawn anew each time, on every database; a large sample is the whole."""
+    database.make_creds([token("new")] * 2000)
+    config = configure(tmp_path, database)
+    sizes = [cli("check", *config, "--sample", "500", "--json").document["targets"][0]["scanned"] for _ in range(3)]
+    whole = cli("check", *config, "--sample", "100000", "--json")
+
+    assert all(350 < size < 650 for size in sizes)
+    assert len(set(sizes)) > 1
+    assert whole.document["targets"][0]["scanned"] == 2000
+
+
+def test_a_sample_forgets_no_row_that_it_left_out(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """What was unreadable stays known though a sample did not draw it; so it is not new when it is drawn again."""
+    config = configure(tmp_path, sqlite_app)
+    sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken'")
+    cli("check", *config)
+    for _ in range(5):
+        cli("check", *config, "--sample", "1")
+    with ledger(tmp_path) as kept:
+        [census] = kept.censuses()
+
+    assert census.sampled
+    assert {problem["key"]["id"] for problem in census.problems} == {1, 2, 3}
+
+
+def test_checks_that_overlap_do_not_disturb_each_other(cli: Cli, app: Database, tmp_path: Path) -> None:
+    """Four at once: each comes to the same verdict, and the ledger holds four checks and one census."""
+    config = configure(tmp_path, app)
+    codes: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: codes.append(cli("check", *config, "--format", "nagios").code))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with ledger(tmp_path) as kept:
+        outcomes = [run.outcome for run in kept.runs()]
+        censuses = kept.censuses()
+    assert codes == [OK] * 4
+    assert outcomes == ["complete"] * 4
+    assert len(censuses) == 1
+
+
+def test_a_check_writes_to_no_target(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """The database stays byte for byte what it was."""
+    path = tmp_path / "app.db"
+    sqlite_app.engine.dispose()
+    before = path.read_bytes()
+    cli("check", *configure(tmp_path, sqlite_app))
+
+    assert path.read_bytes() == before
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (1,)
+    connection.close()
+
+
+def test_the_remedies_are_commands_that_exist(cli: Cli) -> None:
+    """What a remedy tells to type is a command of ours."""
+    from rotation.cli.main import cli as group
+
+    listed = cli("check", "--list", "--json", environ={}).document["checks"]
+    named = {name for check in listed for name in re.findall(r"`rotate\.py (\w+)", check["remedy"])}
+
+    assert named <= {*group.commands, "discover"}
+
+
+def test_a_clock_behind_the_ledger_is_told(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """The latest date that another machine wrote counts."""
+    config = configure(tmp_path, sqlite_app)
+    first = cli("check", *config)
+    with freeze_time("2020-01-01"):
+        behind = cli("check", *config)
+
+    assert first.code == OK
+    assert (behind.code, "the clock says 2020-01-01 00:00 UTC" in behind.out) == (WARNING, True)
+
+
+def test_a_server_that_says_nothing_is_given_up(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wall that swallows everything, or a server that hangs: UNKNOWN after seconds, and not after minutes."""
+    silences.forget()
+    monkeypatch.setattr("rotation.stores.silent_servers.CONNECT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"postgresql://u@127.0.0.1:{mute.getsockname()[1]}/app"
+        began = time.monotonic()
+        ran = cli("check", "--url", url, "--table", "creds", "--column", "token", "--json")
+        took = time.monotonic() - began
+
+    assert ran.code == UNKNOWN
+    [fault] = [finding["message"] for finding in ran.document["findings"] if finding["check"] == "targets"]
+    assert "the server does not answer" in fault
+    assert took < 20
+
+
+def same_table_in(folder: Path, *databases: str) -> tuple[str, ...]:
+    """A rotation.toml with creds.token of each of these SQLite files, and the options that name it."""
+    path = folder / "rotation.toml"
+    entry = '[[target]]\nurl = "sqlite:///{}"\ntable = "creds"\ncolumns = ["token"]\n'
+    path.write_text("".join(entry.format(folder / name) for name in databases))
+    return ("--config", str(path))
+
+
+def test_targets_of_the_same_name_are_told_apart(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """A table of one name in several databases: each finding, each series and each fault says which it is of."""
+    sqlite_app.execute("UPDATE creds SET token = 'hunter2' WHERE id = 1")
+    sqlite_app.engine.dispose()
+    (tmp_path / "second.db").write_bytes((tmp_path / "app.db").read_bytes())
+    config, metrics = same_table_in(tmp_path, "app.db", "second.db", "gone.db", "lost.db"), tmp_path / "keys.prom"
+    ran = cli("check", *config, "--json", "--prometheus", str(metrics))
+
+    found = [(finding["check"], finding["subject"], finding["message"]) for finding in ran.document["findings"]]
+    plain = {subject for check, subject, _ in found if check == "plaintext" and subject}
+    assert plain == {f"creds.token in SQLite file {tmp_path / name}" for name in ("app.db", "second.db")}
+    lost = [message for check, _, message in found if check == "targets"]
+    assert ["gone.db" in lost[0], "lost.db" in lost[1]] == [True, True]
+    series = [line.rpartition(" ")[0] for line in metrics.read_text().splitlines() if not line.startswith("#")]
+    assert len(set(series)) == len(series)
+    assert sum(line.startswith("keyring_target_up") for line in series) == 4

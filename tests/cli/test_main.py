@@ -1,0 +1,415 @@
+"""The command line: what an admin types, and what is said when it does not fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import dask
+import pytest
+from cryptography.fernet import Fernet
+
+from keyring_core import Key
+from keyring_core.redaction import Redactor
+from tests.conftest import Cli, Ran
+from tests.keys import key_text
+
+pytestmark = pytest.mark.database
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def app(tmp_path: Path, old: Key) -> Path:
+    """An SQLite database with three tokens under the old key."""
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT)")
+        tokens = [(number, old.fernet.encrypt(b"secret").decode()) for number in (1, 2, 3)]
+        connection.executemany("INSERT INTO creds VALUES (?, ?)", tokens)
+    return path
+
+
+def target(path: Path) -> tuple[str, ...]:
+    return ("--url", f"sqlite:///{path}", "--table", "creds", "--column", "token")
+
+
+def is_refused(ran: Ran, *words: str) -> bool:
+    """Exit code 2, every word on stderr in one or two lines, no traceback, nothing on stdout."""
+    assert all(word in ran.err for word in words), ran.err
+    assert len(ran.err.splitlines()) <= 2, ran.err
+    return ran.code == 2 and "Traceback" not in ran.err and ran.out == ""
+
+
+@pytest.mark.parametrize(
+    "value", [pytest.param(None, id="unset"), pytest.param("", id="empty"), pytest.param("  ", id="blanks")]
+)
+@pytest.mark.parametrize("command", ["run", "status"])
+def test_without_a_primary_key_nothing_starts(
+    cli: Cli, app: Path, environ: dict[str, str], command: str, value: str | None
+) -> None:
+    """C01: without ENCRYPTION_KEY the command names it, shows how to make one, and touches nothing."""
+    untouched = app.read_bytes()
+    environ = {name: text for name, text in environ.items() if name != "ENCRYPTION_KEY"}
+    if value is not None:
+        environ["ENCRYPTION_KEY"] = value
+
+    ran = cli(command, *target(app), environ=environ)
+
+    assert is_refused(ran, "ENCRYPTION_KEY", "Fernet.generate_key()")
+    assert app.read_bytes() == untouched
+
+
+def test_two_forms_of_one_variable_are_refused(cli: Cli, app: Path, environ: dict[str, str], tmp_path: Path) -> None:
+    """C02: a variable and its _FILE form at once are an error that names both."""
+    ran = cli("status", *target(app), environ=environ | {"ENCRYPTION_KEY_FILE": str(tmp_path / "key")})
+
+    assert is_refused(ran, "ENCRYPTION_KEY and ENCRYPTION_KEY_FILE")
+
+
+def test_a_key_file_that_cannot_be_read_is_named(cli: Cli, app: Path, tmp_path: Path) -> None:
+    """C03: a key file that is missing is named, with the fault."""
+    ran = cli("status", *target(app), environ={"ENCRYPTION_KEY_FILE": str(tmp_path / "missing")})
+
+    assert is_refused(ran, "ENCRYPTION_KEY_FILE", "missing", "No such file")
+
+
+def test_a_key_file_that_others_can_read_gives_a_warning(cli: Cli, app: Path, tmp_path: Path) -> None:
+    """C04: a key file that every user can read works, and the warning shows its mode."""
+    key = tmp_path / "key"
+    key.write_text(key_text("old"))
+    key.chmod(0o644)
+
+    ran = cli("status", *target(app), environ={"ENCRYPTION_KEY_FILE": str(key)})
+
+    assert ran.code == 0
+    assert "-rw-r--r--" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        pytest.param("", "go together", id="missing"),
+        pytest.param("oracle://u:hunter2hunter2@h/db", "not served", id="unknown scheme"),
+        pytest.param("postgresql://u:hunter2hunter2@h:port/db", "port is a number", id="port not a number"),
+        pytest.param("hunter2hunter2", "not of the form", id="no url"),
+        pytest.param("sqlite:////nowhere/app.db", "no SQLite file", id="no file"),
+    ],
+)
+def test_a_database_url_that_cannot_work_is_refused(cli: Cli, url: str, word: str) -> None:
+    """C05: a url that cannot work is refused, its password is not shown, and the redactor leaves the words alone."""
+    ran = cli("status", "--url", url, "--table", "creds", "--column", "token")
+
+    assert is_refused(ran, word)
+    assert "hunter2h" not in ran.err
+    assert Redactor().redact(ran.err) == ran.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [((), (100, 7)), (("--full-speed",), (5000, 0)), (("--full-speed", "--batch-size", "7"), (7, 0))],
+    ids=["polite", "full speed", "own size"],
+)
+def test_a_run_is_polite_unless_told_otherwise(
+    cli: Cli, app: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], expected: tuple[int, float]
+) -> None:
+    """By default a run takes small batches and pauses; --full-speed does without, and a given size counts."""
+    from rotation.job import run
+
+    seen = []
+    real = run.rotate
+    monkeypatch.setattr(run, "rotate", lambda *given, **more: seen.append(given[3]) or real(*given, **more))
+
+    ran = cli("run", *target(app), *argv)
+
+    assert ran.code == 0
+    assert (seen[0].batch_rows, seen[0].brake.idle_share) == expected
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "many", "1000000000"])
+def test_a_batch_size_that_makes_no_sense_is_refused(cli: Cli, app: Path, size: str) -> None:
+    """C06: the option and its value are named."""
+    ran = cli("run", *target(app), "--batch-size", size)
+
+    assert is_refused(ran, "--batch-size", size)
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "1e999", "fast"])
+def test_a_rate_that_makes_no_sense_is_refused(cli: Cli, app: Path, rate: str) -> None:
+    """C06: also what Python would read as a number, and no clock can keep to."""
+    ran = cli("run", *target(app), "--max-rate", rate)
+
+    assert is_refused(ran, "--max-rate", rate)
+
+
+def test_an_unknown_option_is_refused_with_the_near_one(cli: Cli, app: Path) -> None:
+    """C07: a misspelt option is refused, and the right one is named."""
+    ran = cli("run", *target(app), "--dryrun")
+
+    assert is_refused(ran, "--dryrun", "--dry-run", "See rotate.py run --help")
+
+
+def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
+    """Who types rotate.py alone sees the commands; nothing was asked for, so it is no success."""
+    ran = cli()
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "demo" in ran.err
+
+
+def test_a_misspelt_variable_is_told_even_where_the_key_is_missing(cli: Cli, app: Path) -> None:
+    """C07: ENCRYPTION_KEYS for ENCRYPTION_KEY is told beside the error that it causes."""
+    ran = cli("status", *target(app), environ={"ENCRYPTION_KEYS": key_text("old")})
+
+    assert is_refused(ran, "ENCRYPTION_KEYS is not a variable of ours; did you mean ENCRYPTION_KEY?")
+
+
+@pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=["status", "dry run"])
+def test_looking_writes_nothing(cli: Cli, app: Path, command: tuple[str, ...]) -> None:
+    """C08: status and a dry run work on a file that cannot be written, and leave it byte for byte."""
+    app.chmod(0o444)
+    untouched = app.read_bytes()
+
+    ran = cli(*command, "--json", *target(app))
+
+    assert ran.code == 1
+    assert ran.document["dry_run"] is True
+    assert ran.document["targets"][0]["rotated"] == 3
+    assert app.read_bytes() == untouched
+
+
+def test_no_option_takes_a_key() -> None:
+    """C09: no option of any command is for a key, since everybody sees a command line."""
+    from rotation.cli.main import cli as group
+
+    names = {
+        name
+        for command in (*group.commands.values(), *group.commands["keys"].commands.values())
+        for parameter in command.params
+        for name in parameter.opts
+    }
+
+    assert names >= {"--config", "--env-file", "--json"}
+    assert {name for name in names if "key" in name} == {"--key-column", "--show-key", "key_id"}
+
+
+def test_the_same_column_twice_counts_once(cli: Cli, app: Path) -> None:
+    """C10: a column that is named twice is done once."""
+    ran = cli("run", "--json", *target(app), "--column", "token")
+
+    assert len(ran.document["targets"]) == 1
+
+
+def test_a_config_without_targets_is_an_error(cli: Cli, tmp_path: Path) -> None:
+    """C10: a rotation.toml without a target is refused, with what makes one."""
+    config = tmp_path / "rotation.toml"
+    config.write_text("")
+
+    ran = cli("run", "--config", str(config))
+
+    assert is_refused(ran, str(config), "names no target", "[[target]]")
+
+
+def test_an_ascii_terminal_ends_no_run(tmp_path: Path, old: Key, environ: dict[str, str]) -> None:
+    """C11: under LANG=C, without a terminal, a table of any name is rotated and named."""
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute('CREATE TABLE "schlüssel" (id INTEGER PRIMARY KEY, token TEXT)')
+        connection.execute('INSERT INTO "schlüssel" VALUES (1, ?)', [old.fernet.encrypt(b"x").decode()])
+    argv = ["run", "--url", f"sqlite:///{path}", "--table", "schlüssel", "--column", "token"]
+
+    ran = subprocess.run(
+        [sys.executable, ROOT / "scripts/rotate.py", *argv],
+        env=environ | {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert rb"schl\xfcssel.token" in ran.stdout
+    assert b"Traceback" not in ran.stderr
+
+
+def test_an_env_file_is_a_dotenv_file(cli: Cli, app: Path, tmp_path: Path) -> None:
+    """C12: export, quotes and comments are dotenv's, its values win over the environment, and $ stays $."""
+    env = tmp_path / ".env"
+    env.write_text(f"# keys\nexport ENCRYPTION_KEY=\"{key_text('old')}\" # the old one\nDB='sqlite:///{app}'\n")
+
+    ran = cli("status", "--json", "--env-file", str(env), "--url", "$DB", "--table", "creds", "--column", "token",
+              environ={"ENCRYPTION_KEY": key_text("new")})  # fmt: skip
+
+    assert ran.code == 0
+    assert ran.document["targets"][0]["current"] == 3
+
+
+def test_an_env_file_in_utf_16_is_refused(cli: Cli, tmp_path: Path) -> None:
+    """C12: its variables would not be found, and nobody would know why."""
+    env = tmp_path / ".env"
+    env.write_bytes(f"ENCRYPTION_KEY={key_text('old')}\n".encode("utf-16"))
+
+    assert is_refused(cli("keys", "list", "--env-file", str(env)), f"--env-file {env}: has NUL characters")
+
+
+def test_an_env_file_may_hold_bytes_that_are_no_utf_8(cli: Cli, tmp_path: Path) -> None:
+    """C12: a comment in Latin-1 stops nobody, and stays when a key is staged."""
+    env = tmp_path / ".env"
+    env.write_bytes(f"# Schl\xfcssel\nENCRYPTION_KEY={key_text('old')}\n".encode("latin-1"))
+
+    assert cli("keys", "stage", "--env-file", str(env)).code == 0
+    assert env.read_bytes().startswith(b"# Schl\xfcssel\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        pytest.param("none", "there is no such file", id="missing"),
+        pytest.param(".", "is not a regular file", id="directory"),
+        pytest.param("fifo", "is not a regular file", id="fifo"),
+        pytest.param("x" * 300, "File name too long", id="no-name-of-a-file"),
+    ],
+)
+def test_an_env_file_that_cannot_be_read_is_refused(cli: Cli, tmp_path: Path, name: str, fault: str) -> None:
+    """C12: it is named with its fault; a FIFO is not waited for."""
+    os.mkfifo(tmp_path / "fifo")
+    ran = cli("keys", "list", "--env-file", str(tmp_path / name))
+
+    assert is_refused(ran, "--env-file", fault)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        pytest.param(("--table", "creds"), id="table alone"),
+        pytest.param(("--url", "sqlite:///x", "--column", "c"), id="no table"),
+        pytest.param(("--where", "id > 1"), id="where alone"),
+    ],
+)
+def test_half_a_target_is_refused(cli: Cli, argv: tuple[str, ...]) -> None:
+    """--url, --table and --column go together."""
+    assert is_refused(cli("status", *argv), "--url, --table and --column go together")
+
+
+@pytest.mark.parametrize("file", [None, "/nowhere/ca.pem"])
+def test_a_cluster_that_needs_certificates_is_refused_without(cli: Cli, app: Path, file: str | None) -> None:
+    """Where Dask's own settings name none, or one that is not there, nobody is waited for."""
+    with dask.config.set({"distributed.comm.tls.ca-file": file}):
+        ran = cli("run", "--dask", "tls://127.0.0.1:1", *target(app))
+
+    assert is_refused(ran, "Dask has no certificates that it can read")
+
+
+def test_config_and_target_options_exclude_each_other(cli: Cli, app: Path) -> None:
+    """Two ways to name targets at once are refused."""
+    assert is_refused(cli("status", "--config", "rotation.toml", *target(app)), "exclude each other")
+
+
+def test_a_rotated_database_opens_with_the_new_key_alone(cli: Cli, app: Path) -> None:
+    """A run rotates, says so, and exits 0; stock Fernet opens the result with the new key."""
+    ran = cli("run", *target(app))
+
+    assert ran.code == 0
+    assert "Rotated 3 tokens. Complete" in ran.out
+    with sqlite3.connect(app) as connection:
+        tokens = [row[0] for row in connection.execute("SELECT token FROM creds")]
+    assert [Fernet(key_text("new")).decrypt(token) for token in tokens] == [b"secret"] * 3
+
+
+def test_an_error_is_one_json_document_too(cli: Cli, tmp_path: Path) -> None:
+    """With --json an error is a document on stdout, and words on stderr."""
+    ran = cli("status", "--json", "--config", str(tmp_path / "none.toml"))
+
+    assert ran.code == 2
+    assert ran.document["complete"] is False
+    assert "none.toml" in ran.document["error"]
+    assert "none.toml" in ran.err
+
+
+def test_keys_generate_prints_a_key_alone(cli: Cli) -> None:
+    """One new key is printed by keys generate, with nothing around it."""
+    first, second = cli("keys", "generate"), cli("keys", "generate")
+
+    assert Key.parse(first.out).reveal() + "\n" == first.out
+    assert first.out != second.out
+
+
+def test_keys_generate_prints_its_key_in_a_real_process() -> None:
+    """The net around stdout, which masks every key, lets the one through that was asked for."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "rotation", "keys", "generate", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+
+    made = json.loads(ran.stdout)
+    assert Key.parse(made["key"]).id == made["id"]
+
+
+def test_keys_list_shows_ids_and_states(cli: Cli, new: Key, old: Key, older: Key) -> None:
+    """Every key is listed by its id, never by its text."""
+    ran = cli("keys", "list")
+
+    listed, following = ran.out.split("Next: ")
+    assert listed == f"{new.id}  primary\n{old.id}  previous\n{older.id}  previous\n"
+    assert following == f"rotate.py run, and when nothing needs it: rotate.py keys retire {older.id} --archive FILE\n"
+    assert cli("keys", "list", "--json").document == {
+        "keys": [
+            {"id": new.id, "state": "primary"},
+            {"id": old.id, "state": "previous"},
+            {"id": older.id, "state": "previous"},
+        ]
+    }
+
+
+def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
+    """Where click is not installed the command names the extra, exit code 2, no traceback."""
+    (tmp_path / "click.py").write_text("raise ModuleNotFoundError('No module named click', name='click')")
+
+    ran = subprocess.run(
+        [sys.executable, ROOT / "scripts/rotate.py", "demo"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "Error: click is missing; in a checkout of this project: pip install '.[rotate]'\n"
+
+
+def test_help_imports_no_database_library() -> None:
+    """--help answers without loading SQLAlchemy or msgspec."""
+    code = (
+        "import sys; from rotation.cli.main import main\n"
+        "code = main(['--help'], {}, sys.stdout)\n"
+        "print(code, sorted({'sqlalchemy', 'msgspec', 'psycopg'} & set(sys.modules)))"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert ran.stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_reader_that_goes_away_leaves_no_traceback(
+    app: Path, environ: dict[str, str], options: tuple[str, ...], unbuffered: str
+) -> None:
+    """R26: a closed pipe on stdout ends quietly, the rows are done, and the exit code says so."""
+    argv = [sys.executable, str(ROOT / "scripts/rotate.py"), "run", *target(app), *options]
+    environ |= {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": unbuffered}
+    process = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.close()
+    _, err = process.communicate()
+
+    assert b"Traceback" not in err
+    assert process.returncode == 0
+    with sqlite3.connect(app) as connection:
+        tokens = [row[0] for row in connection.execute("SELECT token FROM creds")]
+    assert [Fernet(key_text("new")).decrypt(token) for token in tokens] == [b"secret"] * 3

@@ -1,0 +1,206 @@
+"""Rows that move while they are looked for: services update them, and give them other keys."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from keyring_core import Keyring
+from rotation.discovery.cells import CellReader
+from rotation.discovery.discover import discover, places_of
+from rotation.discovery.mysql_tables import MySQLLayout
+from rotation.discovery.reads import OneTransaction
+from rotation.discovery.survey import Reading, Survey
+from rotation.model.targets import Target
+from tests.databases import Database
+from tests.stores.tokens import make_token, make_tokens
+
+pytestmark = pytest.mark.database
+
+ROWS, LOOKS, WRITERS, BATCH = 6_000, 3, 2, 100
+FAR = 10_000_000
+"""A row's key is its number, or this less its number."""
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_no_row_that_moves_is_missed(database: Database, keyring: Keyring) -> None:
+    """A look at every row sees one moment, so that each row is there exactly once."""
+    database.make_creds([])
+    token = make_token("moving")
+    database.insert("creds", [{"id": number, "token": token, "note": "n"} for number in range(1, ROWS + 1)])
+    targets = [Target(database.url, "creds", "token", "creds")]
+
+    with _services(database) as moved:
+        looks = [
+            discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+            for _ in range(LOOKS)
+        ]
+
+    assert all(moved), "the services wrote meanwhile"
+    assert [[(one.label, one.tokens, one.rows) for one in look.columns] for look in looks] == [
+        [("creds.token", ROWS, ROWS)]
+    ] * LOOKS
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_connection_that_is_lost_begins_the_table_anew(
+    database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row is counted twice, and none is missed; other tables are not read again."""
+    database.make_creds(make_tokens(5_000))
+    database.execute("CREATE TABLE a_first (id INTEGER PRIMARY KEY, token TEXT)")
+    database.insert("a_first", [{"id": 1, "token": make_token("x")}])
+    targets = [Target(database.url, "creds", "token", "creds")]
+    read, killed = Reading.__iter__, []
+
+    def kill_in_the_middle(self: Reading) -> Iterator[Any]:
+        for number, rows in enumerate(read(self)):
+            yield rows
+            if number == 1 and not killed:
+                killed.append(_kill(database))
+
+    monkeypatch.setattr(Reading, "__iter__", kill_in_the_middle)
+
+    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+
+    assert killed == [1]
+    assert {one.label: one.tokens for one in found.columns} == {"a_first.token": 1, "creds.token": 5_000}
+    assert found.rows == 5_001
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_large_cell_is_the_one_of_that_moment(
+    database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read by itself, and by then a service has changed its row: what was found in it counts all the same."""
+    database.make_creds([], "LONGTEXT" if database.kind == "mariadb" else None)
+    large = f"{make_token('x')} {'y' * 200_000}"
+    database.insert("creds", [{"id": number, "token": large} for number in range(3)])
+    targets, fill = [Target(database.url, "creds", "token", "creds")], CellReader.fill
+
+    def change_before(*given: Any) -> Any:
+        database.execute("UPDATE creds SET token = NULL")
+        return fill(*given)
+
+    monkeypatch.setattr(CellReader, "fill", change_before)
+
+    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+
+    assert [column.embedded for column in found.columns] == [3]
+
+
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_a_table_that_is_altered_after_the_snapshot_is_read_anew(
+    database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older snapshot has no such table; the next one does."""
+    database.make_creds(make_tokens(3))
+    targets, hold, altered = [Target(database.url, "creds", "token", "creds")], MySQLLayout.hold_snapshot, []
+
+    def alter_after(self: MySQLLayout, connection: sa.Connection) -> None:
+        hold(self, connection)
+        if not altered:
+            altered.append(database.execute("ALTER TABLE creds ADD more INTEGER, ALGORITHM = COPY"))
+
+    monkeypatch.setattr(MySQLLayout, "hold_snapshot", alter_after)
+
+    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+
+    assert len(altered) == 1
+    assert ([column.tokens for column in found.columns], found.unseen) == ([3], [])
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_snapshot_outlasts_a_long_look_at_one_batch(
+    database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that ends idle transactions does not take one away while we try what we fetched."""
+    database.make_creds(make_tokens(3))
+    database.execute(f"ALTER ROLE {sa.make_url(database.url).username} SET idle_in_transaction_session_timeout = 300")
+    targets, read, looks = [Target(database.url, "creds", "token", "creds")], Reading.__iter__, []
+
+    def look_long(self: Reading) -> Iterator[Any]:
+        looks.append(self)
+        for rows in read(self):
+            time.sleep(1)
+            yield rows
+
+    monkeypatch.setattr(Reading, "__iter__", look_long)
+
+    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+
+    assert [column.tokens for column in found.columns] == [3]
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_what_does_not_close_hides_no_error(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a lost connection a driver may fail to close a cursor; what is told is why, and the transaction ends."""
+    database.make_creds(make_tokens(3))
+
+    really_close = sa.CursorResult.close
+
+    def close(result: sa.CursorResult[Any]) -> None:
+        really_close(result)
+        raise sa.exc.InvalidRequestError("the cursor does not close")
+
+    def fail(reader: OneTransaction) -> None:
+        with closing(reader):
+            raise ZeroDivisionError
+
+    with database.engine.connect() as connection:
+        reader = OneTransaction(connection)
+        next(reader.stream(sa.select(sa.literal_column("id")).select_from(sa.text("creds")), 1))
+        with monkeypatch.context() as broken:
+            broken.setattr(sa.CursorResult, "close", close)
+            with pytest.raises(ZeroDivisionError):
+                fail(reader)
+
+
+def _kill(database: Database) -> int:
+    """Ends every connection of the job's user; how many these were."""
+    user = sa.make_url(database.url).username
+    if database.kind == "postgresql":
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :user"
+        return len(database.rows(query, user=user))
+    found = database.rows("SELECT id FROM information_schema.processlist WHERE user = :user", user=user)
+    database.execute(*(f"KILL {number}" for (number,) in found))
+    return len(found)
+
+
+def _survey(url: str) -> Survey:
+    return Survey(url, sleep=lambda _: None)
+
+
+@contextmanager
+def _services(database: Database) -> Iterator[list[int]]:
+    """Services that update rows all the time, each its own; how many each has moved."""
+    moved, ended = [0] * WRITERS, threading.Event()
+    threads = [threading.Thread(target=_serve, args=(database, number, moved, ended)) for number in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield moved
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def _serve(database: Database, number: int, moved: list[int], ended: threading.Event) -> None:
+    dice, mine = random.Random(number), range(1 + number, ROWS + 1, WRITERS)
+    move = sa.text(f"UPDATE creds SET id = {FAR} - id, note = :note WHERE id IN :ids OR id IN :far").bindparams(
+        sa.bindparam("ids", expanding=True), sa.bindparam("far", expanding=True)
+    )
+    while not ended.is_set():
+        ids = dice.sample(mine, BATCH)
+        with suppress(sa.exc.OperationalError), database.engine.begin() as connection:  # a deadlock of MariaDB's
+            connection.execute(move, {"note": f"moved {moved[number]}", "ids": ids, "far": [FAR - one for one in ids]})
+        moved[number] += BATCH

@@ -1,0 +1,209 @@
+"""What cells come to, and the entries that are printed for them."""
+
+from __future__ import annotations
+
+import string
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyring_core import Key, Keyring
+from rotation.discovery.discover import Discovery, Remark, TokenColumn, entries, unnamed_token_columns
+from rotation.discovery.survey import Survey
+from rotation.model.failures import StoreError
+from rotation.model.targets import Target
+from rotation.output.discovery_text import render_discovery
+from tests.databases import Database
+from tests.stores.tokens import make_token, make_tokens
+
+pytestmark = pytest.mark.database
+
+
+def column(**more: object) -> TokenColumn:
+    """One that holds a token."""
+    return TokenColumn("a database", "creds", "token", tokens=1, url="$DATABASE_URL", **more)  # type: ignore[arg-type]
+
+
+def test_cells_are_told_apart(keyring: Keyring, old: Key, new: Key) -> None:
+    """Bare tokens, tokens in text, and what only begins like one; bytes and texts alike."""
+    token, found = make_token("one"), TokenColumn("a database", "creds", "token")
+
+    found.take([keyring], [token, token.encode(), f" {token}\n", make_token("x", "new"), make_token("x", "nobody")])
+    found.take([keyring], [f"see {token}, and {token}", f'"{token}"', token + token, memoryview(f"<{token}>".encode())])
+    found.take([keyring], ["gAAAA", "gAAAA is how it begins", token[:60], "gAAAA" + "x" * 90])
+
+    assert (found.tokens, found.embedded, found.unknown) == (5, 4, 1)
+    assert found.under[new.id] == 1
+    assert found.under[old.id] >= 3 + 4
+
+
+def test_a_key_has_to_stay_for_what_may_need_it(keyring: Keyring, old: Key, new: Key) -> None:
+    """A token under it anywhere; one that no key opens only as a cell of its own, in the targets' own schemas."""
+    cells = {
+        "under it": make_token("x"),
+        "under another": make_token("x", "new"),
+        "unknown": make_token("x", "nobody"),
+        "inside text": f"see {make_token('x')}",
+        "inside a token": make_token(make_token("x"), "new"),
+        "unknown inside text": f"see {make_token('x', 'nobody')}",
+    }
+    found = {name: TokenColumn("a database", "creds", "token") for name in cells}
+    for name, cell in cells.items():
+        found[name].take([keyring], [cell])
+    near = {name for name, column in found.items() if column.may_need(old.id)}
+    for one in found.values():
+        one.elsewhere = True
+
+    assert near == {"under it", "unknown", "inside text", "inside a token"}
+    assert {name for name, column in found.items() if column.may_need(old.id)} == near - {"unknown"}
+    assert {name for name, column in found.items() if column.is_foreign} == {"unknown", "unknown inside text"}
+
+
+REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
+    "proposed": ({}, ["rotate.py discover prints the entry"]),
+    "named": ({"named": True}, ["rotate.py run"]),
+    "without a key": ({"hint": "table creds has no primary key; name"}, ["give the table a primary key"]),
+    "of another type": ({"hint": "the column's type is JSON"}, ["have the application keep these tokens where"]),
+    "inside text": ({"tokens": 0, "embedded": 1}, ["no target rotates tokens inside other text"]),
+    "in the past": ({"has_history": True, "named": True}, ["rotate.py run", "DELETE HISTORY FROM creds"]),
+}
+
+
+@pytest.mark.parametrize(("given", "begins"), REMEDIES.values(), ids=REMEDIES.keys())
+def test_each_column_has_a_way_out(given: dict[str, object], begins: list[str]) -> None:
+    """Whatever keeps a key, its remedy leads out of it."""
+    remedies = TokenColumn(**{"database": "a", "table": "creds", "column": "token", "tokens": 1, **given}).remedies  # type: ignore[arg-type]
+
+    assert len(remedies) == len(begins)
+    assert all(words.startswith(begin) for words, begin in zip(remedies, begins, strict=True))
+
+
+def test_a_database_that_no_url_names_has_none_in_its_entry() -> None:
+    """The entry leaves the url open, and says of which database it is."""
+    text = entries([TokenColumn("PostgreSQL database other", "creds", "token", tokens=1)])
+
+    assert msgspec.toml.decode(text)["target"][0]["url"] == "$DATABASE_URL"
+    assert "of the PostgreSQL database other" in text
+
+
+@given(st.text(min_size=1), st.lists(st.text(min_size=1), min_size=1, max_size=3, unique=True))
+def test_an_entry_is_toml_whatever_the_names(table: str, key: list[str]) -> None:
+    """What is printed parses to what was meant."""
+    proposed = TokenColumn("a", table, key[0], tokens=1, key_columns=tuple(key), url="$DB")
+
+    parsed = msgspec.toml.decode(entries([proposed]))
+
+    assert parsed == {"target": [{"url": "$DB", "table": table, "columns": [key[0]], "key_columns": key}]}
+
+
+URLS = {
+    "$DATABASE_URL": "$DATABASE_URL",
+    "sqlite:///app.db?mode=ro": "sqlite:///app.db?mode=ro",
+    "postgresql://localhost/app": "postgresql://localhost/app",
+    "postgresql://user:pw@localhost/app": "$DATABASE_URL",
+    "postgresql://localhost/app?password=pw": "$DATABASE_URL",
+}
+
+
+@pytest.mark.parametrize(("written", "printed"), URLS.items(), ids=URLS.keys())
+def test_an_entry_shows_no_password(written: str, printed: str) -> None:
+    """A url that may hold one is left out, and a variable is named in its place."""
+    text = entries([TokenColumn("PostgreSQL database app", "creds", "token", tokens=1, url=written)])
+
+    assert msgspec.toml.decode(text)["target"][0]["url"] == printed
+    assert "pw" not in text
+    assert ("PostgreSQL database app" in text) == (written != printed)
+
+
+def test_columns_of_one_table_are_one_entry() -> None:
+    """And what cannot be a target, or is one, is in none."""
+    second = column()
+    second.column = "other"
+    text = entries([column(), second, column(named=True), column(hint="it is a view")])
+
+    assert [entry["columns"] for entry in msgspec.toml.decode(text)["target"]] == [["token", "other"]]
+
+
+def test_what_no_target_names_is_had_without_a_command(database: Database, keyring: Keyring, old: Key) -> None:
+    """Others ask the same before they retire a key: in the targets' own schemas, with the keys that are needed."""
+    database.make_creds(make_tokens(3))
+    database.execute("CREATE TABLE forgotten (id INTEGER PRIMARY KEY, token TEXT)")
+    database.insert("forgotten", [{"id": 1, "token": make_token("x")}])
+    targets = [Target(database.url, "creds", "token", "creds")]
+
+    found = unnamed_token_columns(targets, keyring, lambda url: Survey(url, sleep=lambda _: None))
+
+    assert [(unnamed.label, dict(unnamed.under)) for unnamed in found] == [("forgotten.token", {old.id: 1})]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_cannot_be_looked_at_is_no_all_clear(
+    database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may retire a key on the strength of a table that was not read."""
+    database.make_creds([])
+    monkeypatch.setattr(Survey, "_fault", lambda self, held: "the privilege for it is missing")
+
+    with pytest.raises(StoreError, match=r"creds cannot be looked at: the privilege for it is missing"):
+        unnamed_token_columns(
+            [Target(database.url, "creds", "token", "creds")], keyring, lambda url: Survey(url, sleep=lambda _: None)
+        )
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_target_that_takes_some_rows_only_is_told(database: Database, keyring: Keyring) -> None:
+    """Its column is named; what its `where` leaves out is nobody's."""
+    from rotation.discovery.discover import discover, places_of
+
+    database.make_creds(make_tokens(3))
+    some = Target(database.url, "creds", "token", "creds", where="id > 1")
+    targets = [some, Target(database.url, "gone", "token", "gone")]
+
+    def survey(url: str) -> Survey:
+        return Survey(url, sleep=lambda _: None)
+
+    found = discover(places_of(targets), targets, keyring, survey, full=True, schemas=None)
+
+    assert [(one.named, one.where) for one in found.columns] == [(True, "id > 1")]
+    assert [(remark.subject, remark.words[:22]) for remark in found.remarks] == [
+        ("gone.token", "there is no table gone")
+    ]
+    assert found.exit_code == 0
+
+
+def test_a_screen_has_words_for_all_of_it() -> None:
+    """What was sampled, hidden, not seen, too large, or only named in part."""
+    found = Discovery(
+        full=False,
+        columns=[column(where="id > 1", named=True), column(large=1, sampled=True, rows=10_000)],
+        databases={"a database": 3},
+        rows=12_345,
+        sampled=1,
+        remarks=[Remark("a database", "creds", "rows may be hidden")],
+        unseen=[Remark("a database", "secret", "the privilege for it is missing")],
+    )
+    text = "\n".join(str(part) for part in render_discovery(found))
+
+    for words in (
+        "Looked at 12,345 rows: a sample of 1 large table",
+        "creds.token: its target takes only the rows of its where",
+        "creds.token: in 10,000 rows, of a sample, none under a key of ours",
+        "1 cell too large to be looked at",
+        "Note: creds: rows may be hidden",
+        "Not looked at: secret: the privilege for it is missing",
+        "Not looked at: 1 table.",
+    ):
+        assert words in text
+    assert found.exit_code == 3
+    clean = [str(part) for part in render_discovery(Discovery(full=True))]
+    assert clean[-1] == "No column holds tokens that no target names, as far as was looked."
+
+
+def test_no_name_reaches_a_terminal_as_a_command() -> None:
+    """CWE-150: escape sequences in a table's name are shown, not obeyed."""
+    from rotation.output.printable import printable
+
+    assert printable("a\x1b[2Jb\nc") == r"a\x1b[2Jb\nc"
+    assert printable(string.printable[:95]) == string.printable[:95]

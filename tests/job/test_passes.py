@@ -1,0 +1,202 @@
+"""Passes over one target: when they end, and what is said then."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from structlog.testing import capture_logs
+
+from keyring_core import Key, Keyring
+from rotation.job.passes import MAX_PASSES
+from rotation.job.ranges import Options
+from tests.fakes import MemoryStore, run, token
+from tests.keys import key_text, mistyped
+
+
+def test_complete_needs_a_whole_pass_that_found_nothing(keyring: Keyring) -> None:
+    """One pass rotates, the next one proves it."""
+    report = run(MemoryStore({1: token("old"), 2: token("new")}), keyring)
+
+    [target] = report.targets
+    assert (report.exit_code, target.passes) == (0, 2)
+    assert (target.counts.rotated, target.counts.current) == (1, 1)
+
+
+def test_nothing_to_do_is_one_pass_and_no_write(keyring: Keyring) -> None:
+    """R33: a table that is in order is read once and not written."""
+    store = MemoryStore({1: token("new"), 2: None, 3: ""})
+    report = run(store, keyring)
+
+    assert (report.exit_code, report.targets[0].passes, store.writes) == (0, 1, 0)
+
+
+def test_a_row_inserted_behind_the_pass_is_found_by_the_next(keyring: Keyring) -> None:
+    """R04: a row that came in before the place where the pass was is rotated all the same."""
+
+    def insert_once(store: MemoryStore) -> None:
+        store.cells.setdefault(1, token("old"))
+
+    store = MemoryStore({5: token("old")}, between=insert_once)
+    report = run(store, keyring, Options(batch_rows=1))
+
+    assert report.exit_code == 0
+    assert {keyring.key_for(cell) for cell in store.cells.values()} == {keyring.primary}
+
+
+def test_a_cell_that_a_service_rewrites_is_settled_by_the_next_pass(keyring: Keyring) -> None:
+    """R01: the service wins; a conflict is read again and is gone."""
+    rewritten = iter([token("older", "the service's")])
+
+    def rewrite(store: MemoryStore) -> None:
+        if store.writes == 0 and store.reads == 3:  # the first two look for a missing key
+            store.cells[1] = next(rewritten)
+
+    store = MemoryStore({1: token("old"), 2: token("old")}, between=rewrite)
+    report = run(store, keyring)
+
+    [target] = report.targets
+    assert (report.exit_code, target.counts.conflicts) == (0, 0)
+    assert keyring.decrypt(store.cells[1]) == "the service's"
+
+
+def test_a_service_with_an_old_key_is_told_of(keyring: Keyring) -> None:
+    """R05: passes are bounded; what still comes in under an older key is said, and makes the exit code 1."""
+
+    def write(store: MemoryStore) -> None:
+        store.cells[1] = token("old", "again", 4_000_000_000)
+
+    report = run(MemoryStore({1: token("old")}, between=write), keyring)
+
+    [target] = report.targets
+    assert (report.exit_code, target.passes) == (1, MAX_PASSES)
+
+
+def test_a_service_that_adds_rows_with_an_old_key_is_told_of(keyring: Keyring) -> None:
+    """R05: new rows under an older key in the last pass, too, mean that a service has the old key."""
+    numbers = itertools.count(2)
+
+    def insert(store: MemoryStore) -> None:
+        if store.reads % 2 == 0:
+            store.cells[next(numbers)] = token("old", "more", 4_000_000_000)
+
+    report = run(MemoryStore({1: token("old")}, between=insert), keyring)
+
+    assert report.exit_code == 1
+    assert "a service encrypts with an older key" in str(report.targets[0].stopped)
+
+
+def test_rows_that_stay_locked_are_told_once_each(keyring: Keyring) -> None:
+    """R21: a lock that is held through every pass leaves one problem a row, not one a pass."""
+    store = MemoryStore({1: token("old"), 2: token("old")})
+    store.refuses[(1,)] = ("locked", "another transaction holds the row")
+    report = run(store, keyring)
+
+    [target] = report.targets
+    assert (report.exit_code, target.passes, target.counts.rotated) == (1, MAX_PASSES, 1)
+    assert [(problem.key, problem.category) for problem in target.counts.problems] == [((1,), "locked")]
+    assert "run again later" in str(target.stopped)
+
+
+def test_a_key_that_is_mistyped_where_it_does_not_sign_stops_the_run(new: Key) -> None:
+    """K26: of its tokens one in 256 decrypts to something else than was encrypted; the first ones tell, unwritten."""
+    cells: dict[int, object] = {row: token("old") for row in range(300)}
+    store = MemoryStore(dict(cells))
+    report = run(store, Keyring(new, previous=[mistyped(key_text("old"))]))
+
+    [target] = report.targets
+    assert (report.exit_code, store.writes, store.cells) == (1, 0, cells)
+    assert "the key that signed them is mistyped in its second half" in str(target.stopped)
+
+
+def test_a_poison_row_never_wedges_a_run(keyring: Keyring) -> None:
+    """A row that the database refuses for ever is told, and all others are rotated."""
+    store = MemoryStore({row: token("old") for row in range(30)})
+    store.refuses[(7,)] = ("refused", "the database refuses the new value")
+    report = run(store, keyring)
+
+    [target] = report.targets
+    assert (report.exit_code, target.passes, target.counts.rotated, target.counts.conflicts) == (1, 2, 29, 1)
+
+
+def test_rows_without_a_key_are_one_problem_with_their_number(keyring: Keyring) -> None:
+    """Nothing tells such rows apart, so nothing is told three times."""
+    store = MemoryStore({1: token("new")})
+    store.keyless_rows = 3
+    report = run(store, keyring)
+
+    [target] = report.targets
+    assert (report.exit_code, target.counts.conflicts, target.counts.scanned) == (1, 3, 4)
+    assert target.document()["problems_total"] == 3
+    assert [problem["category"] for problem in target.document()["problems"]] == ["no-key"]
+
+
+def test_a_row_without_a_key_that_comes_late_is_seen(keyring: Keyring) -> None:
+    """Each pass counts such rows anew: the last one finds what came meanwhile."""
+
+    def insert(store: MemoryStore) -> None:
+        store.keyless_rows = store.writes
+
+    report = run(MemoryStore({1: token("old")}, between=insert), keyring)
+
+    assert (report.exit_code, report.targets[0].counts.conflicts) == (1, 1)
+
+
+def test_a_caution_is_told_before_the_first_write(keyring: Keyring) -> None:
+    """D24, D30: whoever reads that old tokens may live on elsewhere can still stop; the report says it again."""
+    told_before: list[int] = []
+    with capture_logs() as logged:
+        store = MemoryStore({1: token("old")}, between=lambda _: told_before.append(len(logged)))
+        store.cautions = ["creds.token: trigger audit acts on UPDATE"]
+        report = run(store, keyring)
+
+    assert told_before[0] == 1
+    assert logged[0] == {
+        "event": "rotation.caution",
+        "caution": "creds.token: trigger audit acts on UPDATE",
+        "log_level": "warning",
+    }
+    assert report.targets[0].warnings == store.cautions
+
+
+def test_a_dry_run_leaves_cautions_to_its_report(keyring: Keyring) -> None:
+    """Where nothing is written there is nothing to stop: told once is enough."""
+    store = MemoryStore({1: token("old")})
+    store.cautions = ["creds.token: trigger audit acts on UPDATE"]
+
+    with capture_logs() as logged:
+        run(store, keyring, Options(dry_run=True))
+
+    assert [entry for entry in logged if entry["event"] == "rotation.caution"] == []
+
+
+@pytest.mark.parametrize(
+    ("readable", "unreadable", "stops"),
+    [
+        pytest.param(9, 11, True, id="most of 20"),
+        pytest.param(10, 10, False, id="half of 20"),
+        pytest.param(0, 19, False, id="all of 19 are too few to tell"),
+        pytest.param(0, 20, True, id="all of 20"),
+        pytest.param(499, 501, True, id="most of the first 1000"),
+        # The batch that brings it to a thousand is looked at whole, and has 200 rows at most.
+        pytest.param(600, 2000, False, id="less than half of the first 1000, and nothing but unreadable ones after"),
+    ],
+)
+def test_a_missing_key_stops_a_run_before_it_writes(
+    keyring: Keyring, readable: int, unreadable: int, stops: bool
+) -> None:
+    """Where most of the first thousand tokens, of twenty at least, are unreadable, a key is missing."""
+    cells = [token("old")] * readable + [token("unknown")] * unreadable
+    store = MemoryStore(dict(enumerate(cells)))
+    report = run(store, keyring)
+
+    [target] = report.targets
+    assert ("a key is missing" in str(target.stopped)) is stops
+    assert (store.writes == 0) is (stops or not readable)
+    assert (report.exit_code, target.interrupted) == (1, False)
+
+
+def test_an_empty_column_is_complete(keyring: Keyring) -> None:
+    """D34: no row, or none that holds anything, is nothing to do."""
+    assert run(MemoryStore({}), keyring).exit_code == 0
+    assert run(MemoryStore(dict.fromkeys(range(500))), keyring).exit_code == 0

@@ -1,0 +1,132 @@
+"""Processes as an executor: each call gets its own answer, whatever happens to the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+
+import pytest
+
+from keyring_core import KeyConfigError
+from rotation.job.process_pool import ProcessWorkers
+from tests.processes import die, is_alive, until
+
+SECONDS = 20.0
+"""For a busy machine; each of these takes one or two."""
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+
+
+@pytest.fixture
+def workers() -> Iterator[ProcessWorkers]:
+    """Two."""
+    with ProcessWorkers(2, log_level="WARNING") as workers:
+        yield workers
+
+
+def test_deaths_leave_no_call_without_an_answer(workers: ProcessWorkers) -> None:
+    """R10: however many die while others are being started: whoever waits for one of them is told."""
+    deaths, calls = zip(*((workers.submit(die), workers.submit(os.getpid)) for _ in range(8)), strict=True)
+
+    assert [type(each.exception(SECONDS)) for each in deaths] == [BrokenExecutor] * 8
+    assert all(each.result(SECONDS) for each in calls)
+
+
+def test_a_death_is_that_of_one_call(workers: ProcessWorkers, tmp_path: Path) -> None:
+    """R10: what another process has begun goes on, in that same process."""
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    other = workers.submit(_wait_for, begun, end)
+    until(begun.exists)
+    death = workers.submit(die)
+    assert isinstance(death.exception(SECONDS), BrokenExecutor)
+    end.touch()
+
+    assert other.result(SECONDS) == int(begun.read_text())
+
+
+def test_one_that_died_while_idle_is_replaced() -> None:
+    """R10: the call that finds it dead fails, the next one has a new process."""
+    with ProcessWorkers(1, log_level="WARNING") as workers:
+        first = workers.submit(os.getpid).result(SECONDS)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: not is_alive(first))
+
+        assert isinstance(workers.submit(os.getpid).exception(SECONDS), BrokenExecutor)
+        assert workers.submit(os.getpid).result(SECONDS) != first
+
+
+def test_a_process_that_cannot_be_started_is_one_that_died(
+    workers: ProcessWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is full of processes."""
+
+    def refuse(*_: object) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr("multiprocessing.popen_spawn_posix.Popen._launch", refuse)
+
+    assert isinstance(workers.submit(os.getpid).exception(SECONDS), BrokenExecutor)
+
+
+def test_idle_processes_end_with_their_executor() -> None:
+    """Each by itself, not killed."""
+    with ProcessWorkers(1, log_level="WARNING") as workers:
+        pid = workers.submit(os.getpid).result(SECONDS)
+        [process] = workers._processes
+
+    assert (is_alive(pid), process.exitcode) == (False, 0)
+
+
+def test_one_that_does_not_come_to_its_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time of grace; its call is told."""
+    monkeypatch.setattr("rotation.job.process_pool.GRACE_SECONDS", 0.2)
+    with ProcessWorkers(1, log_level="WARNING") as workers:
+        pid = workers.submit(os.getpid).result(SECONDS)
+        endless = workers.submit(time.sleep, 600)
+
+    until(lambda: not is_alive(pid))
+    assert isinstance(endless.exception(SECONDS), BrokenExecutor)
+
+
+def test_nobody_is_hired_after_the_end(workers: ProcessWorkers) -> None:
+    """A call that was not begun is told; no process is started for it."""
+    workers.ask_to_stop()
+
+    assert isinstance(workers.submit(os.getpid).exception(SECONDS), BrokenExecutor)
+    assert workers._processes == []
+
+
+def test_an_error_tells_where_in_the_worker_it_arose(workers: ProcessWorkers) -> None:
+    """As a note: a traceback does not travel."""
+    error = workers.submit(int, "no number").exception(SECONDS)
+
+    assert isinstance(error, ValueError)
+    assert "_work" in error.__notes__[0]
+
+
+def test_an_error_of_ours_is_as_it_was(workers: ProcessWorkers) -> None:
+    """Its words are for the user."""
+    error = workers.submit(_fail).exception(SECONDS)
+
+    assert (str(error), getattr(error, "__notes__", [])) == ("no key", [])
+
+
+def test_a_result_that_cannot_travel_is_an_error(workers: ProcessWorkers) -> None:
+    """Of that call alone."""
+    assert "cannot travel (TypeError)" in str(workers.submit(threading.Lock).exception(SECONDS))
+    assert workers.submit(os.getpid).result(SECONDS)
+
+
+def _fail() -> None:
+    raise KeyConfigError("no key")
+
+
+def _wait_for(begun: Path, end: Path) -> int:
+    begun.write_text(str(os.getpid()))
+    until(end.exists)
+    return os.getpid()

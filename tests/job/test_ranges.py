@@ -1,0 +1,105 @@
+"""A range that ends early: what is left of it is done next, by whoever, and no row is passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyring_core import Keyring
+from rotation.job import passes, ranges
+from rotation.job.ranges import Options
+from rotation.job.throttle import Brake, Pace
+from rotation.model.batch import Row, RowKey
+from rotation.model.failures import StoreError
+from tests.fakes import MemoryStore, run, token
+from tests.keys import make_key
+
+KEYRING = Keyring(make_key("new"), previous=[make_key("old")])
+OLD = token("old")
+
+
+@dataclass(frozen=True)
+class Flicker(Brake):
+    """A pause file that comes and goes: for each look whether it is there, and then never again."""
+
+    looks: Iterator[bool] = field(default_factory=lambda: iter(()))
+
+    def paused(self) -> bool:
+        return next(self.looks, False)
+
+
+@pytest.mark.parametrize("name", ["RANGE_SECONDS", "RANGE_PROBLEMS"])
+@pytest.mark.parametrize("batch", [1, 7, 40])
+def test_a_range_that_takes_long_is_done_in_parts(monkeypatch: pytest.MonkeyPatch, name: str, batch: int) -> None:
+    """R10, R22: its time is over, or its list of problems full, after any batch: the rest is done, and counted once."""
+    monkeypatch.setattr(ranges, name, 0)
+    store = MemoryStore({row: OLD if row % 3 else "hunter2" for row in range(40)})
+    report = run(store, KEYRING, Options(batch_rows=batch))
+
+    counts = report.targets[0].counts
+    assert OLD not in store.cells.values()
+    assert (counts.scanned, counts.rotated, counts.plaintext) == (40, 26, 14)
+    assert counts.categories["plaintext"] == len(counts.problems) == 14
+
+
+class Circle(MemoryStore):
+    """A database that follows each row's key by that of another one, and comes back to *back* behind the last."""
+
+    def __init__(self, rows: int, back: int) -> None:
+        super().__init__(dict.fromkeys(range(rows), "hunter2"))
+        self._back = back
+
+    def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
+        del rows
+        return self._next(after)
+
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+        del upto, limit
+        return [Row(self._next(after), "hunter2")]
+
+    def _next(self, after: RowKey | None) -> RowKey:
+        number = 0 if after is None else after[0] + 1
+        return (number if number < len(self.cells) else self._back,)
+
+
+@pytest.mark.parametrize(("rows", "back"), [(1, 0), (2, 0), (2, 1), (3, 0), (50, 17)])
+def test_keys_that_do_not_grow_end_a_pass(rows: int, back: int) -> None:
+    """Where the same rows come again, after however many others, the run ends with 3 and says why."""
+    report = run(Circle(rows, back), KEYRING, Options(batch_rows=1))
+
+    assert report.exit_code == 3
+    assert "the keys do not grow" in str(report.targets[0].stopped)
+
+
+@pytest.mark.parametrize(("rows", "back"), [(1, 0), (2, 0), (50, 17)])
+def test_keys_that_do_not_grow_end_a_pass_of_short_parts(monkeypatch: pytest.MonkeyPatch, rows: int, back: int) -> None:
+    """Also where each part of a range ends after one batch, and sees no row twice."""
+    monkeypatch.setattr(ranges, "RANGE_SECONDS", 0)
+    monkeypatch.setattr(Circle, "key_after", lambda *_: None)
+    report = run(Circle(rows, back), KEYRING, Options(batch_rows=1, dry_run=True))
+
+    assert report.exit_code == 3
+    assert "the keys do not grow" in str(report.targets[0].stopped)
+
+
+def test_ranges_that_do_not_grow_are_not_cut_for_ever() -> None:
+    """The one who cuts them notices by itself."""
+    with pytest.raises(StoreError, match="the keys do not grow"):
+        list(ranges.cut(Circle(5, 2), Pace(10)))
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 9))
+def test_a_pause_at_any_moment_leaves_out_no_row(looks: list[bool], batch: int) -> None:
+    """R22: also one that comes between the cut of a range and its first batch, when nothing of it is done."""
+    store = MemoryStore(dict.fromkeys(range(20), OLD))
+    brake = Flicker(lambda _: None, idle_share=0, looks=iter(looks))
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(passes, "FIRST_RANGE", 4)
+        [target] = run(store, KEYRING, Options(batch_rows=batch, brake=brake)).targets
+
+    assert OLD not in store.cells.values()
+    assert (target.complete, target.passes, target.counts.scanned, target.counts.rotated) == (True, 2, 20, 20)

@@ -1,0 +1,132 @@
+"""Pace and Brake: how large the next batch is, and when the job holds still."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keyring_core import Keyring
+from rotation.job import ranges
+from rotation.job.ranges import Bounds, Options, RangeWorker
+from rotation.job.throttle import FIRST_ROWS, Brake, Pace
+from rotation.model.failures import StoppedError
+from tests.conftest import OLD
+from tests.fakes import MemoryStore, token
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds", "size", "then"),
+    [
+        pytest.param(200, 0.001, 20_000, 400, id="fast batches double"),
+        pytest.param(200, 0.4, 20_000, 250, id="near the aim a batch grows a little"),
+        pytest.param(200, 5.0, 20_000, 20, id="a slow batch shrinks at once"),
+        pytest.param(200, 0.001, 80 * 1024 * 1024, 20, id="a heavy batch shrinks at once"),
+        pytest.param(200, 1e9, 20_000, 1, id="one row is the least"),
+        pytest.param(200, 0.0, 0, 400, id="no time and no bytes divide nothing"),
+    ],
+)
+def test_the_next_batch_follows_the_last(rows: int, seconds: float, size: int, then: int) -> None:
+    """R22: a batch takes about half a second and eight megabytes, whatever the rows are like."""
+    pace = Pace(10_000)
+
+    pace.took(rows, seconds, size)
+
+    assert pace.rows == then
+
+
+def test_a_batch_is_never_larger_than_asked_for() -> None:
+    """--batch-size bounds the first batch and each that follows."""
+    pace = Pace(50)
+    first = pace.rows
+    pace.took(50, 0.0001, 100)
+
+    assert (first, pace.rows) == (50, 50)
+    assert Pace(10_000).rows == FIRST_ROWS
+
+
+@pytest.mark.parametrize(("rate", "rows"), [(None, 2000), (100.0, 50), (1.0, 1), (1e9, 2000)])
+def test_a_low_rate_makes_small_batches(rate: float | None, rows: int) -> None:
+    """Ten rows a second are five every half second, not a batch of 200 and a long sleep."""
+    assert Brake(max_rate=rate).limit(2000) == rows
+
+
+@pytest.mark.parametrize(
+    ("rate", "took", "waits"),
+    [
+        pytest.param(100, 0.2, [0.3], id="faster than the rate allows: the rest of its time"),
+        pytest.param(100, 0.7, [0.0], id="slower: only a look whether to stop"),
+        pytest.param(None, 0.2, [], id="no rate: no wait"),
+    ],
+)
+def test_the_rate_is_kept_by_waiting(rate: float | None, took: float, waits: list[float]) -> None:
+    """R22: --max-rate bounds the rows a second."""
+    waited: list[float] = []
+
+    Brake(waited.append, max_rate=rate).rest(50, took)
+
+    assert waited == pytest.approx(waits)
+
+
+def test_services_have_their_turn() -> None:
+    """R22: behind a batch that wrote, the job does nothing for longer than the batch took."""
+    waited: list[float] = []
+
+    Brake(waited.append).give_way(0.1)
+
+    assert waited == pytest.approx([0.7])
+
+
+@pytest.mark.parametrize(("one_writer", "rest"), [(False, 0.7), (True, 1.4)])
+def test_a_rest_is_longer_where_one_writes_at_a_time(
+    keyring: Keyring, monkeypatch: pytest.MonkeyPatch, one_writer: bool, rest: float
+) -> None:
+    """R22: where a batch keeps out every other writer, the rest behind it is twice as long."""
+    waited: list[float] = []
+    store = MemoryStore({1: token(OLD)})
+    store.one_writer = one_writer
+    clock = iter(range(100))
+    monkeypatch.setattr(ranges.time, "monotonic", lambda: next(clock) / 10)
+
+    RangeWorker(store, keyring, Options(brake=Brake(waited.append))).do(Bounds())
+
+    assert max(waited) == pytest.approx(rest)
+
+
+def test_a_run_waits_while_the_pause_file_is_there(tmp_path: Path) -> None:
+    """Present: wait; gone: go on."""
+    file = tmp_path / "pause"
+    file.touch()
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 4:
+            file.unlink()
+
+    Brake(wait, pause_file=file).hold()
+
+    assert waited == [0, 0.5, 0.5, 0.5]
+
+
+def test_a_run_that_is_paused_hears_a_stop(tmp_path: Path) -> None:
+    """R11: the wait itself raises."""
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if seconds:
+            raise StoppedError("stopped")
+
+    with pytest.raises(StoppedError):
+        Brake(wait, pause_file=tmp_path).hold()
+    assert waited == [0, 0.5]
+
+
+def test_full_speed_rests_for_nobody() -> None:
+    """Without an idle share the job goes on at once behind a batch that wrote."""
+    waited: list[float] = []
+
+    Brake(waited.append, idle_share=0).give_way(2.0)
+
+    assert waited == [0.0]

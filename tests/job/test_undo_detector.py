@@ -1,0 +1,71 @@
+"""Who brings an older key back."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from rotation.job.undo_detector import KEPT, Trace, Traces, traces_of
+from rotation.model.batch import Change, Planned
+from rotation.stores.base import Written
+
+OLD_TIME = 1_600_000_000
+
+
+def trace(row: int, issued: int, iv: bytes, *, rotated: bool = True) -> Trace:
+    return Trace((row,), "0123abcd", issued, iv, rotated)
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "undone"),
+    [
+        pytest.param(trace(1, OLD_TIME, b"first"), trace(1, OLD_TIME, b"another"), 1, id="old time, new IV: undone"),
+        pytest.param(trace(1, OLD_TIME, b"first"), trace(1, OLD_TIME, b"first"), 0, id="the same token: written back"),
+        pytest.param(
+            trace(1, OLD_TIME, b"first"), trace(1, OLD_TIME + 5, b"another"), 0, id="another time: another secret"
+        ),
+        pytest.param(trace(1, OLD_TIME, b"first"), trace(2, OLD_TIME, b"another"), 0, id="another row"),
+        pytest.param(
+            trace(1, OLD_TIME, b"first", rotated=False), trace(1, OLD_TIME, b"another"), 0, id="it was not rotated"
+        ),
+    ],
+)
+def test_a_rotation_is_known_by_time_and_iv(first: Trace, again: Trace, undone: int) -> None:
+    """R08: a rotation keeps the time and changes the IV; nobody else does both."""
+    traces = Traces()
+    traces.take([first])
+
+    traces.take([again])
+
+    assert traces.undone == ({"0123abcd": undone} if undone else {})
+
+
+def test_a_young_token_accuses_nobody() -> None:
+    """R05: a service can write a row twice in one second."""
+    traces, now = Traces(), int(time.time())
+    traces.take([trace(1, now, b"first")])
+
+    traces.take([trace(1, now, b"another")])
+
+    assert not traces.undone
+
+
+def test_only_a_sample_is_remembered() -> None:
+    """Memory is bounded, whatever the size of the table."""
+    traces = Traces()
+    traces.take(trace(row, OLD_TIME, b"first") for row in range(KEPT + 1))
+
+    traces.take([trace(KEPT, OLD_TIME, b"another")])
+
+    assert not traces.undone
+
+
+def test_a_batch_leaves_what_is_public_of_its_first_tokens() -> None:
+    """The time, the IV, and whether the database took the new token."""
+    signed = [b"\x80" + OLD_TIME.to_bytes(8, "big") + bytes([row]) * 16 for row in range(3)]
+    planned = [Planned(Change((row,), "old", "new"), "0123abcd", signed[row]) for row in range(3)]
+
+    traces = traces_of(planned, Written(lost={(1,)}), 2)
+
+    assert traces == [trace(0, OLD_TIME, b"\0" * 16), trace(1, OLD_TIME, b"\1" * 16, rotated=False)]

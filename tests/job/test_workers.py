@@ -1,0 +1,304 @@
+"""Several processes share one table: they lose nothing when one dies, and live no longer than who started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from keyring_core import Key, Keyring
+from rotation.job.process_pool import ProcessWorkers
+from rotation.job.ranges import Options
+from rotation.job.run import rotate
+from rotation.ledger.records import Promotion
+from rotation.model.failures import WorkerError
+from rotation.model.key_history import History
+from rotation.model.targets import Target
+from rotation.stores.sql import SqlStore
+from tests.databases import Database
+from tests.fakes import ISSUED_AT, Silence, token
+from tests.keys import key_text
+from tests.processes import is_alive, start, until
+
+pytestmark = [pytest.mark.database, pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")]
+
+ROWS = 8000
+SECONDS = 15.0
+"""For a busy machine; alone it is two or three."""
+
+OLD = token("old")
+TOKENS: list[Any] = [token("old", f"secret {number}") for number in range(50)]
+ODD = {7: token("unknown"), 3000: OLD[:64], 5000: None, 7999: "hunter2"}
+STARTING = {OLD, *TOKENS, *ODD.values()}
+
+
+@pytest.fixture
+def table(database: Database) -> Database:
+    """Many tokens under the old key, and four cells to tell of."""
+    cells = TOKENS * (ROWS // len(TOKENS))
+    for row, cell in ODD.items():
+        cells[row - 1] = cell
+    database.make_creds(cells)
+    return database
+
+
+def test_workers_report_what_one_process_reports(table: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """Everything is rotated, and the report is that of one process; time and the like apart."""
+    before = table.column()
+    with start(table, environ, tmp_path, "--workers", "2", "--full-speed") as together:
+        code, document = together.end()
+    _restore(table, before)
+    with start(table, environ, tmp_path, "--workers", "1", "--full-speed") as alone:
+        expected = alone.end()
+
+    assert (code, _telling(document)) == (expected[0], _telling(expected[1]))
+    assert document["targets"][0]["rotated"] == ROWS - 4
+    _check(table, before)
+
+
+def test_a_worker_that_is_killed_loses_nothing(table: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """R10: its range is done again, by a new one; each row ends as it would have, and each problem is told once."""
+    before = table.column()
+    with start(table, environ, tmp_path, "--workers", "2", "--max-rate", "4000") as command:
+        until(lambda: _moved(table) > 500 and command.workers())
+        os.kill(command.workers()[0], signal.SIGKILL)
+        code, document = command.end()
+
+    [target] = document["targets"]
+    assert (code, target["scanned"], target["unreadable"], target["plaintext"]) == (1, ROWS - 1, 2, 1)
+    # What the dead one had written and not reported was found current.
+    assert target["rotated"] + target["current"] == ROWS - 4
+    assert [problem["key"]["id"] for problem in target["problems"]] == [7, 3000, 7999]
+    assert "rotation.worker_died" in command.log
+    _check(table, before)
+
+
+def test_workers_that_die_again_and_again_end_the_run(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """A machine without memory is no reason to go on for ever; exit code 3."""
+    with start(app, environ, tmp_path, "--workers", "2", "--batch-size", "10") as command:
+        while command.process.poll() is None:
+            for worker in command.workers():
+                # It may have ended meanwhile.
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+        code, document = command.end()
+
+    assert (code, document["complete"]) == (3, False)
+    assert "workers die" in document["targets"][0]["stopped"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_workers_after_their_batch(
+    app: Database, environ: dict[str, str], tmp_path: Path, number: int
+) -> None:
+    """R11: within seconds, with exit code 3 and a report that is true."""
+    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
+        until(lambda: _moved(app) > 0)
+        workers = command.workers()
+        command.process.send_signal(number)
+        code, document = command.end(SECONDS)
+
+    [target] = document["targets"]
+    assert (code, len(workers)) == (3, 2)
+    assert "stopped on request" in target["stopped"]
+    assert 0 < target["rotated"] == _moved(app) < ROWS
+    assert not any(map(is_alive, workers))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_is_heard_once(
+    app: Database, environ: dict[str, str], tmp_path: Path, number: int
+) -> None:
+    """R11: Ctrl-C and systemd signal the workers, too; the report is whole all the same."""
+    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
+        until(lambda: _moved(app) > 0)
+        for process in (*command.workers(), command.process.pid):
+            os.kill(process, number)
+        code, document = command.end(SECONDS)
+
+    assert code == 3
+    assert 0 < document["targets"][0]["rotated"] <= _moved(app) < ROWS
+
+
+def test_a_second_signal_ends_workers_at_once(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """Nobody is left behind."""
+    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
+        until(lambda: _moved(app) > 0)
+        workers = command.workers()
+        command.process.send_signal(signal.SIGINT)
+        until(lambda: "once more" in command.log)
+        command.process.send_signal(signal.SIGINT)
+        code, _ = command.end(SECONDS)
+
+    assert code == 3
+    assert not any(map(is_alive, workers))
+
+
+def test_workers_end_when_their_coordinator_is_killed(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """R10: SIGKILL leaves nobody who goes on writing."""
+    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
+        until(lambda: _moved(app) > 0)
+        workers = command.workers()
+        command.process.kill()
+        until(lambda: not any(map(is_alive, workers)), SECONDS)
+        moved = _moved(app)
+
+    assert len(workers) == 2
+    assert 0 < moved < ROWS
+
+
+def test_the_rate_is_that_of_all_workers_together(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """R22: two workers share what --max-rate allows; the first batches come at once."""
+    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "2000") as command:
+        until(lambda: _moved(app) > 0)
+        first = _moved(app)
+        time.sleep(2.0)
+        then = _moved(app)
+        command.process.kill()
+
+    assert 0 < then - first <= 2000 * 2 + 2 * 500
+
+
+def test_a_pause_file_holds_all_workers(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """R11, R22: while it is there nothing is written; gone, the run goes on to its end."""
+    pause = tmp_path / "pause"
+    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "4000", "--pause-file", str(pause)) as command:
+        until(lambda: _moved(app) > 0)
+        pause.touch()
+        until(lambda: "rotation.paused" in command.log)
+        still = _moved(app)
+        time.sleep(1.0)
+        after = _moved(app)
+        pause.unlink()
+        code, _ = command.end()
+
+    assert (still, code, _moved(app)) == (after, 0, ROWS)
+
+
+def test_a_worker_with_other_keys_is_refused(app: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys never travel: a worker has its own, and where they differ nothing is written and both are named by id."""
+    monkeypatch.setenv("ENCRYPTION_KEY", key_text("new"))
+    monkeypatch.setenv("ENCRYPTION_PREVIOUS_KEYS", key_text("old"))
+    before = app.column()
+
+    with pytest.raises(WorkerError) as refused, ProcessWorkers(2, log_level="WARNING") as executor:
+        _rotate(app, keyring, executor)
+
+    assert "has other keys than the run was started with" in str(refused.value)
+    assert all(key.id in str(refused.value) for key in keyring.states)
+    assert key_text("old") not in str(refused.value)
+    assert app.column() == before
+
+
+def test_a_worker_without_keys_is_refused(app: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what is missing, and where."""
+    monkeypatch.delenv("ENCRYPTION_KEY", raising=False)
+
+    with (
+        pytest.raises(WorkerError, match=r"worker \d+ on .*ENCRYPTION_KEY"),
+        ProcessWorkers(1, log_level="WARNING") as executor,
+    ):
+        _rotate(app, keyring, executor)
+
+
+def test_a_worker_whose_url_leads_elsewhere_is_refused(
+    app: Database, keyring: Keyring, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A url in a variable does not travel either; a worker with another one there would go astray."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("APP_URL", f"sqlite:///{tmp_path}/other.db")
+    target = Target(app.url, "creds", "token", "creds", written="$APP_URL")
+
+    with (
+        pytest.raises(WorkerError, match=r"\$APP_URL leads to another database"),
+        ProcessWorkers(1, log_level="WARNING") as executor,
+    ):
+        _rotate(app, keyring, executor, target)
+
+
+def test_keys_from_an_env_file_reach_the_workers(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
+    """--env-file counts for them, too: its path travels, not what it holds."""
+    file = tmp_path / "keys.env"
+    file.write_text("".join(f"{name}={value}\n" for name, value in environ.items()))
+    with start(app, {}, tmp_path, "--workers", "2", "--env-file", str(file), "--full-speed") as command:
+        code, document = command.end()
+
+    assert (code, document["targets"][0]["rotated"]) == (0, ROWS)
+
+
+def test_workers_move_nothing_back_either(
+    app: Database, keyring: Keyring, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, old: Key
+) -> None:
+    """R08: they have no ledger of their own; what it tells of the keys' past travels with the work."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    promoted = datetime(2026, 5, 2, tzinfo=UTC)
+    before, history = app.column(), History(newer={old.id: Promotion(promoted, promoted)})
+
+    with ProcessWorkers(1, log_level="WARNING") as executor:
+        [target] = _rotate(app, keyring, executor, options=Options(history=history)).targets
+
+    assert app.column() == before
+    assert (target.counts.rotated, target.counts.categories["newer-key"]) == (0, ROWS)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Database]:
+    """Where the database does not matter."""
+    from tests.databases import open_database
+
+    with open_database("sqlite", tmp_path) as database:
+        database.make_creds([OLD] * ROWS)
+        yield database
+
+
+def _rotate(
+    app: Database,
+    keyring: Keyring,
+    executor: ProcessWorkers,
+    target: Target | None = None,
+    options: Options | None = None,
+) -> Any:
+    target = target or Target(app.url, "creds", "token", "creds")
+
+    def open_store(target: Target) -> SqlStore:
+        return SqlStore(target, read_only=False, sleep=time.sleep)
+
+    return rotate([target], keyring, open_store, options or Options(), Silence(), executor=executor)
+
+
+def _moved(database: Database) -> int:
+    """How many cells are none of those at the start."""
+    return sum(cell not in STARTING for cell in database.column().values())
+
+
+def _telling(document: dict[str, Any]) -> dict[str, Any]:
+    [target] = document["targets"]
+    return document | {"targets": [target | {"seconds": 0}]}
+
+
+def _restore(database: Database, cells: dict[Any, Any]) -> None:
+    database.execute("DELETE FROM creds")
+    database.insert("creds", [{"id": row, "token": cell} for row, cell in cells.items()])
+
+
+def _check(database: Database, before: dict[Any, Any]) -> None:
+    """Each token is what it was, under the new key alone; every other cell is byte for byte what it was."""
+    new, old = Fernet(key_text("new")), Fernet(key_text("old"))
+    stored = database.column()
+    assert stored.keys() == before.keys()
+    for row, cell in stored.items():
+        if row in ODD:
+            assert cell == before[row]
+        else:
+            assert new.decrypt(cell) == old.decrypt(before[row])
+            assert new.extract_timestamp(cell) == ISSUED_AT

@@ -1,0 +1,75 @@
+"""Runs one case in a fresh interpreter: ``python -m tests.keyring_core.redaction.leaks.run_case NAME on|off FOLDER``.
+
+Its secrets come on stdin. Whatever it lets out goes to stdout, stderr and files in FOLDER.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from pathlib import Path
+
+
+def without_redaction() -> None:
+    """What services have today: structlog and stdlib logging through one chain, as JSON."""
+    import structlog
+
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        )
+    )
+    logging.basicConfig(level="INFO", handlers=[handler])
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+def with_redaction(setup: str, secrets: object) -> None:
+    """Redaction as *setup* says: ``json``, ``console``, ``stdio``, or ``parts`` for the pieces used alone."""
+    from keyring_core.redaction import configure_logging, get_redactor
+    from keyring_core.redaction.registry import protect_key
+
+    protect_key(secrets.raw, "5f0c1a9e")  # type: ignore[attr-defined]
+    for name in ("password", "plaintext", "accented", "letter", "long"):
+        get_redactor().add(getattr(secrets, name), name)
+    if setup != "parts":
+        configure_logging(renderer="console" if setup == "console" else "json", guard_stdio=setup == "stdio")
+
+
+def main(name: str, mode: str, folder: str) -> None:
+    """Sets the stage and runs the case; what it raises is an uncaught exception of a real program."""
+    from tests.keyring_core.redaction.leaks.canaries import Canaries
+
+    if not name.startswith("rich_"):
+        sys.modules["rich"] = None  # type: ignore[assignment]  # half of structlog's import time
+    from tests.keyring_core.redaction.leaks.case import CASES, World
+
+    importlib.import_module(f"tests.keyring_core.redaction.leaks.{name.partition('.')[0]}")
+    secrets = Canaries.from_json(sys.stdin.read())
+    case = CASES[name]
+    if mode == "on":
+        with_redaction(case.setup, secrets)
+    elif case.setup != "parts":
+        without_redaction()
+    case.run(World(secrets, Path(folder), mode == "on"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,37 @@
+"""docs/redaction.md: its code works, and it leaves nothing out."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import structlog
+
+from keyring_core import redaction
+
+TEXT = (Path(__file__).parents[3] / "docs" / "redaction.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", redaction.__all__)
+def test_every_public_name_is_documented(name: str) -> None:
+    """Whatever can be imported stands in the document."""
+    assert re.search(rf"\b{name}\b", TEXT)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_code_is_python(block: str) -> None:
+    """Every block of code parses."""
+    ast.parse(block)
+
+
+def test_the_structlog_configuration_works(capsys: pytest.CaptureFixture[str]) -> None:
+    """The configuration for an existing structlog masks a name."""
+    (block,) = [block for block in BLOCKS if "structlog.configure" in block]
+
+    exec(block, {})
+    structlog.get_logger().info("event", password="x1y2")
+
+    assert '"password": "[REDACTED:password]"' in capsys.readouterr().out

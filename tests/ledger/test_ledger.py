@@ -1,0 +1,454 @@
+"""The ledger keeps dates and counts, on any database, under any number of writers."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from keyring_core import KeyState
+from rotation.ledger import schema as ledger_schema
+from rotation.ledger.database import LedgerError, NewerLedgerError
+from rotation.ledger.ledger import Ledger, ledger_url, service_name
+from rotation.ledger.records import CensusRecord, InstanceRecord, Promotion
+from rotation.model.failures import UsageError
+from tests.databases import Database
+
+pytestmark = pytest.mark.database
+
+ROOT = Path(__file__).parents[2]
+T0 = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
+OLD, NEW = "0d0d0d0d", "4e4e4e4e"
+
+
+class Clock:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.time = T0
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def step(self, **by: float) -> None:
+        self.time += timedelta(**by)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(database: Database, clock: Clock) -> Iterator[Ledger]:
+    with Ledger.open(database.url, now=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A ledger in an SQLite file, with one key in it."""
+    path = tmp_path / "rotation-ledger.db"
+    with Ledger.open(f"sqlite:///{path}") as opened:
+        opened.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    return path
+
+
+def test_a_key_gets_its_dates_when_it_is_seen(ledger: Ledger, clock: Clock) -> None:
+    """First seen and staged are when we saw it so for the first time; a date that stands stays."""
+    ledger.see_keys({OLD: KeyState.PRIMARY, NEW: KeyState.STAGED}, "billing")
+    clock.step(days=1)
+    ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
+    clock.step(days=1)
+    ledger.see_keys({OLD: KeyState.PRIMARY, NEW: KeyState.PREVIOUS}, "billing")
+
+    old, new = ledger.keys()
+    day = T0 + timedelta(days=1)
+    assert (old.id, old.first_seen, old.staged, old.promotion) == (OLD, T0, None, Promotion(None, T0))
+    assert (new.id, new.first_seen, new.staged, new.promotion) == (NEW, T0, T0, Promotion(T0, day))
+    assert old.promoted is new.promoted is None
+
+
+def test_a_promotion_that_nobody_saw_lies_between_two_looks(ledger: Ledger, clock: Clock) -> None:
+    """Since the last look at another primary key: a run's, or one that found or made a key primary."""
+    third = "77777777"
+    ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    clock.step(days=1)
+    ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
+    clock.step(days=1)
+    ledger.begin_run("check", "billing", NEW)
+    clock.step(hours=12)
+    ledger.begin_run("check", "shop", OLD)
+    ledger.begin_run("check", "billing", "")
+    clock.step(hours=12)
+    ledger.see_keys({third: KeyState.PRIMARY, NEW: KeyState.PREVIOUS}, "billing")
+
+    promotions = {key.id: key.promotion for key in ledger.keys()}  # noqa: SIM118
+    days = [T0 + timedelta(days=number) for number in range(4)]
+    assert promotions == {
+        OLD: Promotion(None, days[0]),
+        NEW: Promotion(days[0], days[1]),
+        third: Promotion(days[2], days[3]),
+    }
+
+
+def test_a_key_that_was_a_previous_one_at_first_gets_no_date_by_being_found_primary(
+    ledger: Ledger, clock: Clock
+) -> None:
+    """Or a run would take it for the newest; where somebody decides so it is dated, between the looks."""
+    ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
+    clock.step(days=1)
+    ledger.see_keys({OLD: KeyState.PRIMARY, NEW: KeyState.PREVIOUS}, "billing")
+    before = {key.id: key.promotion for key in ledger.keys()}  # noqa: SIM118
+    ledger.mark_newest(OLD, "billing")
+    after = {key.id: key.promotion for key in ledger.keys()}  # noqa: SIM118
+
+    assert before == {NEW: Promotion(None, T0), OLD: None}
+    assert after == {NEW: Promotion(None, T0), OLD: Promotion(T0, T0 + timedelta(days=1))}
+
+
+def test_what_a_clock_that_was_ahead_wrote_bounds_nothing(ledger: Ledger, clock: Clock) -> None:
+    """R27: a promotion lies not after the time at which it was found."""
+    ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    clock.step(days=-1)
+    ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
+
+    promotions = [key.promotion for key in ledger.keys()]  # noqa: SIM118
+    assert promotions == [Promotion(None, clock.time), Promotion(None, T0)]
+
+
+def test_an_event_is_marked_anew(ledger: Ledger, clock: Clock) -> None:
+    """What somebody does on purpose takes the date's place; a key never seen before is taken down, too."""
+    ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    clock.step(days=1)
+    ledger.mark(OLD, "promoted", "billing")
+    ledger.mark(NEW, "retired", "billing", forced=True)
+
+    old, new = ledger.keys()
+    assert old.promotion == Promotion(T0 + timedelta(days=1), T0 + timedelta(days=1))
+    assert old.promoted_before is None
+    assert (new.retired, new.forced) == (T0 + timedelta(days=1), True)
+
+
+def test_services_do_not_mix(ledger: Ledger) -> None:
+    """One key of two services has two records, whatever the case of their names."""
+    ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    ledger.see_keys({OLD: KeyState.PREVIOUS}, "Billing")
+
+    kept = ledger.keys()
+    assert {(key.service, key.promoted_before) for key in kept} == {("billing", T0), ("Billing", None)}
+
+
+def test_seeing_the_same_again_writes_nothing(file: Path) -> None:
+    """So a read-only ledger serves as long as nothing is new."""
+    with Ledger.open(f"sqlite:///file:{file}?mode=ro&uri=true") as opened:
+        before = file.read_bytes()
+        opened.see_keys({OLD: KeyState.PRIMARY}, "billing")
+
+    assert file.read_bytes() == before
+
+
+def test_a_run_is_kept_with_its_counts(ledger: Ledger, clock: Clock) -> None:
+    """Begun, then ended; one that died has no end. The last comes first."""
+    first = ledger.begin_run("run", "billing", NEW)
+    clock.step(minutes=3)
+    ledger.begin_run("check", "billing", NEW)
+    ledger.end_run(first, "complete", {"rotated": 7})
+
+    check, run = ledger.runs()
+    assert (check.command, check.started, check.finished, check.outcome) == ("check", clock.time, None, None)
+    assert (run.started, run.finished, run.outcome, run.counts) == (T0, clock.time, "complete", {"rotated": 7})
+    assert ledger.runs(limit=1) == [check]
+
+
+def test_runs_that_died_hide_neither_the_last_end_nor_the_last_good_one(ledger: Ledger) -> None:
+    """Of each command of a service, however many were begun since; how many is told, too."""
+    check = ledger.begin_run("check", "billing", NEW)
+    ledger.end_run(check, "left")
+    good = ledger.begin_run("run", "billing", NEW)
+    ledger.end_run(good, "complete")
+    failed = ledger.begin_run("run", "billing", NEW)
+    ledger.end_run(failed, "failed")
+    dead = [ledger.begin_run("run", "billing", NEW) for _ in range(5)]
+    ledger.end_run(ledger.begin_run("run", "shop", NEW), "complete")
+
+    last, runs = [dead[4], dead[3]], ledger.last_runs(2, "billing", "run")
+    assert [run.id for run in runs] == [*last, failed, good]
+    assert [run.id for run in ledger.last_runs(2, "billing")] == [*last, failed, good, check]
+    assert [run.id for run in ledger.last_runs(9, "billing", "run")] == [*reversed(dead), failed, good]
+    assert ledger.begun_since_an_end("billing", "run") == 6
+    assert ledger.begun_since_an_end("billing", "check") == 0
+    assert ledger.begun_since_an_end("nobody", "run") == 0
+
+
+def census(**values: object) -> CensusRecord:
+    settings = {"service": "billing", "target": "creds", "table": "creds", "column": "token", "taken": T0} | values
+    return CensusRecord(complete=False, **settings)  # type: ignore[arg-type]
+
+
+def test_the_last_census_of_each_target_is_kept(ledger: Ledger) -> None:
+    """A new one takes the old one's place; another column, database or condition is another target."""
+    ledger.keep_census(census(under={OLD: 3}, oldest={OLD: 5}, ages={"2026-01": 3}))
+    last = census(under={NEW: 3}, problems=[{"key": {"id": 7}, "category": "truncated"}])
+    ledger.keep_census(last)
+    others = [census(column="other"), census(database="here"), census(where="a = 1")]
+    for other in others:
+        ledger.keep_census(other)
+
+    assert len(ledger.censuses()) == 4
+    assert last in ledger.censuses()
+
+
+def test_certificates_are_kept_in_order(ledger: Ledger) -> None:
+    """As they were given."""
+    documents = [{"key": OLD, "targets": [{"rows": 1}]}, {"key": NEW, "targets": []}]
+    for document in documents:
+        ledger.keep_certificate(document)
+
+    assert ledger.certificates() == documents
+
+
+def test_an_instance_counts_for_as_long_as_it_is_heard_of(ledger: Ledger, clock: Clock) -> None:
+    """Its last word is what counts; after a month of silence a new instance's word makes the ledger forget it."""
+    one = InstanceRecord("web-1:7", "billing", OLD, T0, (), NEW)
+    ledger.announce(InstanceRecord("web-1:7", "billing", OLD, T0))
+    ledger.announce(one)
+    clock.step(minutes=10)
+    two = InstanceRecord("web-2:8", "billing", NEW, clock.time, (OLD,))
+    ledger.announce(two)
+
+    assert ledger.instances(timedelta(minutes=10)) == [one, two]
+    assert ledger.instances(timedelta(minutes=9)) == [two]
+    clock.step(days=31)
+    ledger.announce(InstanceRecord("web-3:9", "billing", NEW, clock.time))
+    assert [instance.instance for instance in ledger.instances(timedelta(days=400))] == ["web-3:9"]
+
+
+def test_a_clock_that_steps_back_loses_nothing(ledger: Ledger, clock: Clock) -> None:
+    """R27: an instance from the future is alive; dates that came later stay, and nothing fails."""
+    ledger.announce(InstanceRecord("web-1:7", "billing", OLD, T0))
+    ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    clock.step(days=-400)
+    ledger.mark(OLD, "retired", "billing")
+
+    assert [instance.seen for instance in ledger.instances(timedelta(minutes=1))] == [T0]
+    [kept] = ledger.keys()
+    assert (kept.first_seen, kept.retired) == (T0, clock.time)
+
+
+def test_progress_is_kept_per_plan(ledger: Ledger) -> None:
+    """The last key that a plan has reached stands; forgetting one plan leaves the others."""
+    ledger.reach("plan", "[7]")
+    ledger.reach("plan", "[14]")
+    ledger.reach("other", "[1]")
+
+    assert ledger.reached("plan") == "[14]"
+    ledger.forget("plan")
+    assert ledger.reached("plan") is None
+    assert ledger.reached("other") == "[1]"
+
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from keyring_core import KeyState
+from rotation.ledger.ledger import InstanceRecord, Ledger
+url, me = sys.argv[1:]
+for number in range(5):
+    with Ledger.open(url) as ledger:
+        ledger.see_keys({"0d0d0d0d": KeyState.PRIMARY, f"{number:08x}": KeyState.PREVIOUS}, "billing")
+        ledger.announce(InstanceRecord(me, "billing", "0d0d0d0d", datetime.now(UTC)))
+        run = ledger.begin_run("run", "billing", "0d0d0d0d")
+        ledger.reach("plan", me)
+        ledger.end_run(run, "complete", {"rotated": number})
+"""
+
+
+def test_many_processes_write_at_once(database: Database) -> None:
+    """Four processes make, announce and record at once, from the first table on: nobody fails, and all is there."""
+    command = [sys.executable, "-c", WRITER, database.url]
+    started = [
+        subprocess.Popen([*command, f"web-{number}"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for number in range(4)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in started]
+
+    assert errors == [""] * 4
+    with Ledger.open(database.url) as ledger:
+        assert len(ledger.keys()) == 6
+        assert len(ledger.instances(timedelta(hours=1))) == 4
+        assert [run.outcome for run in ledger.runs(100)] == ["complete"] * 20
+        assert ledger.reached("plan") in {f"web-{number}" for number in range(4)}
+
+
+@pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
+def test_a_ledger_of_version_1_tells_bounds(database: Database, half_done: bool) -> None:
+    """It dated a key that it found primary as one that a step made so: each may be the former. Other dates stay."""
+    Ledger.open(database.url).close()
+    # Whoever made the tables alters them.
+    database = replace(database, engine=sa.create_engine(database.url, poolclass=sa.NullPool))
+    dates = ", ".join(f"{name} VARCHAR(27)" for name in ("first_seen", "staged", "promoted", "retired"))
+    database.execute(
+        "DROP TABLE keyring_ledger_keys",
+        f"CREATE TABLE keyring_ledger_keys (id VARCHAR(8), service VARCHAR(100), {dates}, forced BOOLEAN NOT NULL)",
+        "UPDATE keyring_ledger_schema SET version = 1",
+    )
+    rows = [
+        ("found", "01", None, "01", "03"),
+        ("staged", "01", "02", "03", None),
+        ("previous", "01", None, "02", None),
+        ("never", "01", None, None, None),
+    ]
+    for key_id, *months in rows:
+        known = zip(("first_seen", "staged", "promoted", "retired"), months, strict=True)
+        dated = {name: month and f"2026-{month}-01T00:00:00.000000Z" for name, month in known}
+        database.insert("keyring_ledger_keys", [{"id": key_id, "service": "billing", "forced": False} | dated])
+    if half_done:
+        database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN promoted_before VARCHAR(27)")
+
+    with Ledger.open(database.url) as ledger:
+        kept = {key.id: key for key in ledger.keys()}  # noqa: SIM118
+    jan, feb, mar = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
+    assert {key.id: key.promotion for key in kept.values()} == {
+        "found": Promotion(None, jan),
+        "staged": Promotion(feb, mar),
+        "previous": Promotion(jan, feb),
+        "never": None,
+    }
+    assert (kept["found"].retired, kept["staged"].staged, kept["found"].promoted) == (mar, feb, None)
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(2,)]
+
+
+@pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
+def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.MonkeyPatch, half_done: bool) -> None:
+    """Each step from the version found to ours runs once, in order; one that was broken off goes on. Rows stay."""
+    with Ledger.open(database.url) as ledger:
+        ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
+    done = []
+
+    def add_column(connection: sa.Connection) -> None:
+        done.append("first")
+        names = {column["name"] for column in sa.inspect(connection).get_columns("keyring_ledger_keys")}
+        if "note" not in names:
+            connection.execute(sa.text("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)"))
+
+    if half_done:
+        database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)")
+    monkeypatch.setattr(ledger_schema, "STEPS", {2: add_column, 3: lambda _: done.append("second")})
+    for module in ("schema", "access"):
+        monkeypatch.setattr(f"rotation.ledger.ledger.{module}.VERSION", 4)
+
+    with Ledger.open(database.url) as migrated:
+        kept = migrated.keys()
+    assert [key.id for key in kept] == [OLD]
+    Ledger.open(database.url).close()
+    assert done == ["first", "second"]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
+    assert database.rows("SELECT note FROM keyring_ledger_keys") == [(None,)]
+
+
+def test_a_newer_ledger_is_left_alone(database: Database) -> None:
+    """It is refused by its version, with what to do; nothing in it changes."""
+    Ledger.open(database.url).close()
+    database.execute("UPDATE keyring_ledger_schema SET version = 99")
+
+    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 2.*Install"):
+        Ledger.open(database.url)
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(99,)]
+
+
+def _read_only(path: Path) -> str:
+    with sqlite3.connect(path) as connection:
+        connection.execute("SELECT 1")
+    return f"sqlite:///file:{path}?mode=ro&uri=true"
+
+
+def _garbage(path: Path) -> str:
+    path.write_bytes(b"not a database at all" * 100)
+    return f"sqlite:///{path}"
+
+
+def _folder(path: Path) -> str:
+    path.unlink()
+    path.mkdir()
+    return f"sqlite:///{path}"
+
+
+def _bad_row(path: Path) -> str:
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE keyring_ledger_keys SET first_seen = 'yesterday'")
+    return f"sqlite:///{path}"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        pytest.param(_read_only, "read-only", id="read-only"),
+        pytest.param(_garbage, "not an SQLite database", id="corrupt-file"),
+        pytest.param(_folder, "cannot be opened", id="folder"),
+        pytest.param(_bad_row, "a row in it is corrupt", id="corrupt-row"),
+    ],
+)
+def test_a_ledger_that_does_not_work_says_why(file: Path, spoil: Callable[[Path], str], words: str) -> None:
+    """It ends in a LedgerError that names the file and the fault; no driver's error comes out."""
+    url = spoil(file)
+
+    with pytest.raises(LedgerError, match=f"{file}.*{words}") as caught, Ledger.open(url) as ledger:
+        ledger.see_keys({NEW: KeyState.PRIMARY}, "billing")
+    assert caught.value.__context__ is None
+
+
+def test_a_locked_ledger_is_waited_for_and_then_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer that never ends: some tries, then a LedgerError."""
+    monkeypatch.setattr("rotation.stores.sqlite.BUSY_SECONDS", 0.01)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(LedgerError, match="locked by another process"):
+            Ledger.open(f"sqlite:///{file}")
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        pytest.param("hunter2", "not of the form", id="no-url"),
+        pytest.param("sqlite://", "names a file", id="memory"),
+        pytest.param("sqlite:////nowhere/at/all.db", "no folder /nowhere/at", id="no-folder"),
+        pytest.param("nosuch://u:hunter2@h/d", "not of the form", id="dialect"),
+        pytest.param("postgresql://u:hun@ter2@h/d", "percent-encoded", id="password"),
+    ],
+)
+def test_a_url_that_cannot_work_is_a_usage_error(url: str, words: str) -> None:
+    """It names the variable and shows no password."""
+    with pytest.raises(UsageError, match=f"ROTATION_LEDGER_URL: .*{words}") as caught:
+        Ledger.open(url)
+    assert "ter2" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_the_ledger_is_beside_the_configuration(tmp_path: Path) -> None:
+    """The variable wins; without one it is an SQLite file beside rotation.toml."""
+    assert ledger_url({"ROTATION_LEDGER_URL": "postgresql://h/d"}, tmp_path / "x.toml") == "postgresql://h/d"
+    assert ledger_url({}, tmp_path / "x.toml") == f"sqlite:///{tmp_path}/rotation-ledger.db"
+    assert ledger_url({}, None) == f"sqlite:///{os.getcwd()}/rotation-ledger.db"
+    assert service_name({"ROTATION_SERVICE": " billing "}) == "billing"
+    assert service_name({}) == "default"
+
+
+def test_records_go_through_json(ledger: Ledger) -> None:
+    """What a census holds can be written as JSON as it is."""
+    ledger.keep_census(census(under={OLD: 1}))
+
+    [kept] = ledger.censuses()
+    assert json.loads(json.dumps(kept.document()))["under"] == {OLD: 1}

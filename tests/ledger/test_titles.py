@@ -1,0 +1,46 @@
+"""What tells targets apart in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rotation.ledger.titles import titles
+from rotation.model.targets import Target
+from tests.keys import key_text
+
+pytestmark = pytest.mark.database
+
+
+def target(url: str, table: str = "creds", where: str | None = None) -> Target:
+    return Target(url, table, "token", table, where=where)
+
+
+def test_a_target_alone_of_its_name_is_called_by_it() -> None:
+    """Messages stay short where nothing can be mixed up."""
+    assert list(titles([target("sqlite:///a.db"), target("sqlite:///a.db", "other")]).values()) == [
+        "creds.token",
+        "other.token",
+    ]
+
+
+def test_others_say_database_and_condition_and_no_secret(tmp_path: Path) -> None:
+    """No two are equal, whatever their urls are; a password, and a secret in a condition, stay out."""
+    secret, path = key_text("new"), tmp_path / "a.db"
+    path.touch()
+    given = [
+        target(f"sqlite:///{path}"),
+        target("postgresql://u:hunter2hunter2@db-1/app", where="kind = 'a'"),
+        target("postgresql://v:hunter2hunter2@db-1/app", where=f"kind = '{secret}'"),
+        target("nonsense:"),
+        target("nonsense::"),
+    ]
+    told = list(titles(given).values())
+
+    assert len(set(told)) == len(told)
+    assert told[0] == f"creds.token in SQLite file {path}"
+    assert told[1] == "creds.token in PostgreSQL database app on db-1, rows where kind = 'a'"
+    assert told[3:] == ["creds.token", "creds.token (target 5)"]
+    assert "hunter2h" not in "".join(told)
+    assert secret not in "".join(told)

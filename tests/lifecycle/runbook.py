@@ -1,0 +1,138 @@
+"""Plays a document: its commands as an admin types them, its remarks as what goes on meanwhile.
+
+`python -m tests.lifecycle.runbook` writes what they print into docs/runbook.md.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import tempfile
+from contextlib import ExitStack, chdir
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest import mock
+
+import sqlalchemy as sa
+from dotenv import dotenv_values
+from freezegun import freeze_time
+
+from keyring_core import Keyring
+from keyring_core.config import Settings, load_settings
+from rotation.cli.main import main
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import InstanceRecord
+from tests.databases import Database, open_database
+from tests.keys import key_text, make_key
+
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
+BEGIN = datetime(2026, 1, 5, 9, tzinfo=UTC)
+PART = re.compile(r"<!-- meanwhile: (?P<event>.*?) -->|```console\n(?P<block>.*?)```", re.DOTALL)
+TABLE = "CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key VARCHAR(500))"
+FOLDER = "/srv/app"
+
+
+class Stage:
+    """A folder, a database, two services, and an admin who does as the document says."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.folder, self.database = folder.resolve(), database
+        self.ledger_url = f"sqlite:///{self.folder}/rotation-ledger.db"
+        env = f"# what every service reads\nENCRYPTION_KEY={key_text('old')}\nDATABASE_URL='{database.url}'\n"
+        if database.kind != "sqlite":
+            self.ledger_url = database.url
+            env += f"ROTATION_LEDGER_URL='{database.url}'\n"
+        (folder / ".env").touch(0o600)
+        (folder / ".env").write_text(env)
+        (folder / "rotation.toml").write_text(
+            '[[target]]\nurl = "$DATABASE_URL"\ntable = "user_credentials"\ncolumns = ["api_key"]\n'
+        )
+        database.execute(TABLE)
+        self.services: dict[str, Settings] = {}
+        self.rows = 0
+        for age in range(6):
+            self._write(self._settings(), BEGIN.timestamp() - (age + 1) * 30 * 86400)
+        self.backup = self._cells()
+
+    def play(self, text: str) -> str:
+        """*text* with what its commands print now."""
+        made = iter(range(1, 100))
+        with ExitStack() as stack:
+            stack.enter_context(chdir(self.folder))
+            # The same keys each time, so that the document's ids hold.
+            new = staticmethod(lambda: make_key(f"runbook {next(made)}"))
+            stack.enter_context(mock.patch("keyring_core.keys.Key.generate", new))
+            self.clock = stack.enter_context(freeze_time(BEGIN, tick=True))
+            return PART.sub(self._play_part, text)
+
+    def _play_part(self, part: re.Match[str]) -> str:
+        if part["event"] is not None:
+            self._happen(part["event"])
+            return part[0]
+        commands = [line for line in part["block"].splitlines() if line.startswith("$ ")]
+        return "```console\n" + "".join(f"{line}\n{self._type(line)}" for line in commands) + "```"
+
+    def _type(self, line: str) -> str:
+        self.clock.tick(60)
+        self._announce()
+        program, *argv = shlex.split(line.removeprefix("$ "))
+        assert program == "rotate.py", f"only our own commands can be played: {line}"
+        out = io.StringIO()
+        main(argv, {}, out, out)
+        # A server that tests share has databases of others, and each retirement names them.
+        told = re.sub(r"(?m)^Not looked at: .*\n", "", out.getvalue())
+        return told.replace(str(self.folder), FOLDER)
+
+    def _happen(self, event: str) -> None:
+        self.clock.tick(3600)
+        if event.endswith("restarts"):
+            name = event.removesuffix(" restarts")
+            for service in ("web-1", "web-2") if name == "everybody" else (name,):
+                self.services[service] = self._settings()
+        elif event.endswith("writes"):
+            self._write(self.services[event.removesuffix(" writes")], datetime.now(UTC).timestamp())
+        elif event == "a key is staged, promoted and run":
+            for argv in (["keys", "stage"], ["keys", "promote"], ["run"]):
+                self._announce()
+                assert main([*argv, "--env-file", ".env"], {}, io.StringIO(), io.StringIO()) == 0
+                self._happen("everybody restarts")
+        elif event == "the first backup is restored":
+            self.database.execute("DELETE FROM user_credentials")
+            self.database.insert("user_credentials", self.backup)
+        else:
+            raise ValueError(event)
+
+    def _announce(self) -> None:
+        with Ledger.open(self.ledger_url) as ledger:
+            for name, keys in self.services.items():
+                previous, staged = tuple(key.id for key in keys.previous), keys.staged and keys.staged.id
+                ledger.announce(InstanceRecord(name, "billing", keys.primary.id, datetime.now(UTC), previous, staged))
+
+    def _settings(self) -> Settings:
+        values = dotenv_values(self.folder / ".env", interpolate=False)
+        return load_settings({name: value or "" for name, value in values.items()})
+
+    def _write(self, keys: Settings, time: float) -> None:
+        self.rows += 1
+        token = Keyring(*keys).primary.fernet.encrypt_at_time(b"sk-live-4242", int(time)).decode()
+        self.database.insert("user_credentials", [{"id": self.rows, "api_key": token}])
+
+    def _cells(self) -> list[dict[str, object]]:
+        with self.database.engine.connect() as connection:
+            found = connection.execute(sa.text("SELECT id, api_key FROM user_credentials"))
+            return [dict(row._mapping) for row in found]
+
+
+def without_times(text: str) -> str:
+    """*text* as it is at any hour, and with blanks at no line's end."""
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", lambda time: re.sub(r"\d", "0", time[0]), text)
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+if __name__ == "__main__":
+    os.environ.pop("ROTATION_LEDGER_URL", None)
+    with tempfile.TemporaryDirectory() as folder, open_database("sqlite", Path(folder)) as database:
+        played = Stage(Path(folder), database).play(RUNBOOK.read_text())
+    RUNBOOK.write_text("\n".join(line.rstrip() for line in played.splitlines()) + "\n")

@@ -1,0 +1,384 @@
+"""keys stage, promote and go back: what is written where, in which order, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from freezegun import freeze_time
+
+from keyring_core import Key
+from keyring_core.config import Settings, load_settings
+from keyring_core.redaction import Redactor
+from rotation.lifecycle.environment_keys import KeyDesk, Written
+from rotation.lifecycle.transitions import Step
+from tests.keys import key_text
+from tests.lifecycle.shop import NEW, OLD, OLDER, Shop, announce, refusals
+
+pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
+
+KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
+
+
+def staged_env(shop: Shop) -> None:
+    shop.write_env(
+        f"ENCRYPTION_KEY={key_text('old')}\nENCRYPTION_PREVIOUS_KEYS={key_text('older')}\n"
+        f"ENCRYPTION_STAGED_KEY={key_text('new')}\n"
+    )
+
+
+@pytest.mark.parametrize("bits", [0o644, 0o640])
+def test_a_dotenv_file_that_others_can_read_takes_a_key_with_a_warning(shop: Shop, bits: int) -> None:
+    """By path and mode, with the command that ends it; the file's mode stays, since services may need it."""
+    shop.env_file.chmod(bits)
+    mode = stat.filemode(shop.env_file.stat().st_mode)
+
+    ran = shop.keys("stage")
+
+    assert ran.code == 0
+    assert f"Warning: {shop.env_file}: other users can read or change it ({mode})" in ran.err
+    assert f"chmod 600 {shop.env_file}" in ran.err
+    assert stat.S_IMODE(shop.env_file.stat().st_mode) == bits
+    assert shop.settings().staged
+
+
+def test_a_staged_key_is_new_and_on_disk(shop: Shop) -> None:
+    """The other keys stay; the ledger knows when; no output shows a key; the next command is told."""
+    with freeze_time("2026-01-03 12:00:00"):
+        ran = shop.keys("stage")
+
+    settings = shop.settings()
+    assert (ran.code, ran.err) == (0, "")
+    assert (settings.primary, settings.previous) == (OLD, (OLDER,))
+    assert settings.staged not in (None, OLD, OLDER)
+    assert settings.staged
+    assert f"Staged {settings.staged.id}" in ran.out
+    assert ran.out.splitlines()[-1].endswith("rotate.py keys promote")
+    assert not KEY.search(ran.out)
+    with shop.ledger() as ledger:
+        dates = {key.id: key.staged for key in ledger.keys()}  # noqa: SIM118
+    assert dates == {OLD.id: None, OLDER.id: None, settings.staged.id: datetime(2026, 1, 3, 12, tzinfo=UTC)}
+
+
+def test_a_second_stage_is_refused(shop: Shop) -> None:
+    """Two next keys at once would leave services with different ones."""
+    staged_env(shop)
+    before = shop.env_file.read_bytes()
+    ran = shop.keys("stage")
+
+    assert ran.code == 2
+    assert f"{NEW.id} is staged already" in ran.err
+    assert "Next: rotate.py keys promote" in ran.err
+    assert shop.env_file.read_bytes() == before
+
+
+def test_promotion_moves_both_keys(shop: Shop) -> None:
+    """The staged key becomes primary, the primary the first previous one; nothing is staged then."""
+    staged_env(shop)
+    ran = shop.keys("promote", "--json")
+
+    assert (ran.code, ran.document["complete"], ran.document["key"]) == (0, True, NEW.id)
+    assert ran.document["files"] == [str(shop.env_file)]
+    assert "rotate.py run" in ran.document["next"]
+    assert shop.settings() == Settings(NEW, (OLD, OLDER), None)
+    assert not KEY.search(ran.out)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        pytest.param(["promote"], "no key is staged.\nNext: rotate.py keys stage", id="nothing-staged"),
+        pytest.param(["promote", OLD.id], f"{OLD.id} is primary", id="the-primary"),
+        pytest.param(["promote", "00000000"], "no key 00000000 in this environment; there are", id="unknown"),
+        pytest.param(["promote", OLDER.id[:-1] + "x"], f"did you mean {OLDER.id}?", id="misspelt"),
+        pytest.param(["promote", OLDER.id, "--force", OLD.id], "type the id of the key that you mean", id="force"),
+        pytest.param(["retire", OLD.id], f"{OLD.id} is primary, and only a previous key", id="retire-primary"),
+        pytest.param(["retire", "00000000"], "no key 00000000", id="retire-unknown"),
+    ],
+)
+def test_a_step_out_of_order_is_refused(shop: Shop, argv: list[str], words: str) -> None:
+    """Exit code 2, what comes first, and not a byte changed."""
+    shop.fill([])
+    before = shop.env_file.read_bytes()
+    ran = shop.keys(*argv)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err
+    assert shop.env_file.read_bytes() == before
+
+
+def test_a_staged_key_cannot_be_retired(shop: Shop) -> None:
+    """It is on its way in; who wants to give it up is told how."""
+    shop.fill([])
+    staged_env(shop)
+    ran = shop.keys("retire", NEW.id)
+
+    assert f"{NEW.id} is staged" in ran.err
+    assert "take it out of ENCRYPTION_STAGED_KEY everywhere" in ran.err
+
+
+def test_going_back_makes_a_previous_key_primary(shop: Shop) -> None:
+    """The way to roll back: by its id; what was primary is the first previous key, what is staged stays."""
+    staged_env(shop)
+    ran = shop.keys("promote", OLDER.id)
+
+    assert ran.code == 0
+    assert shop.settings() == Settings(OLDER, (OLD,), NEW)
+
+
+def test_promotion_waits_for_the_fleet(shop: Shop) -> None:
+    """An instance that could not read the new tokens stops it, and is named; others' services and dead ones do not."""
+    staged_env(shop)
+    with freeze_time("2026-01-03 11:00:00"):
+        announce(shop, "gone:1", OLD)
+    with freeze_time("2026-01-03 12:00:00"):
+        announce(shop, "web-1:2", OLD, staged=NEW)
+        announce(shop, "web-2:3", OLD, OLDER)
+        announce(shop, "other:4", Key.generate(), service="their shop")
+        refused = shop.keys("promote", "--json")
+        told = shop.keys("promote")
+        announce(shop, "web-2:3", OLD, OLDER, staged=NEW)
+        ran = shop.keys("promote", "--json")
+
+    assert refused.code == told.code == 1
+    assert refusals(refused) == [f"web on web-2:3 (seen 2026-01-03 12:00:00 UTC) does not have {NEW.id}"]
+    assert "nothing was changed" in told.out
+    assert (ran.code, ran.document["notes"]) == (0, [])
+
+
+def test_going_back_waits_for_the_fleet(shop: Shop) -> None:
+    """An instance that has dropped the older key already could not read what is written under it again."""
+    announce(shop, "web-2:3", OLD)
+    ran = shop.keys("promote", OLDER.id)
+
+    assert ran.code == 1
+    assert f"Refused to go back to {OLDER.id}" in ran.out
+    assert f"does not have {OLDER.id}" in ran.out
+
+
+def test_a_promotion_can_be_forced_by_the_key_s_id(shop: Shop) -> None:
+    """For a key that somebody stole; the reasons against it are told all the same."""
+    staged_env(shop)
+    announce(shop, "web-2:3", OLD)
+    ran = shop.keys("promote", "--force", NEW.id, "--json")
+
+    assert ran.code == 0
+    assert "forced, though web on web-2:3" in ran.document["notes"][0]
+    assert shop.settings().primary == NEW
+
+
+def test_where_no_service_announces_it_says_so(shop: Shop) -> None:
+    """What could not be looked at is told."""
+    staged_env(shop)
+
+    assert "no service announces its keys in the ledger" in shop.keys("promote").out
+
+
+def test_without_a_ledger_it_says_so_and_makes_none(shop: Shop) -> None:
+    """No rotation.toml and no ROTATION_LEDGER_URL: no surprise file."""
+    shop.config.unlink()
+    ran = shop.keys("stage")
+
+    assert ran.code == 0
+    assert "no ledger counts here" in ran.out
+    assert not list(shop.folder.glob("*ledger*"))
+
+
+class Files:
+    """An environment whose variables name files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.primary, self.previous, self.staged = (folder / name for name in ("primary", "previous", "staged"))
+        self.primary.write_text(f"# ours\n{key_text('old')} # since 2025\n")
+        self.previous.write_text(f"{key_text('older')}\n")
+        for path in (self.primary, self.previous):
+            path.chmod(0o600)
+        self.environ = {
+            "ENCRYPTION_KEY_FILE": str(self.primary),
+            "ENCRYPTION_PREVIOUS_KEYS_FILE": str(self.previous),
+            "ENCRYPTION_STAGED_KEY_FILE": str(self.staged),
+        }
+
+
+def test_key_files_are_written_where_the_environment_names_them(shop: Shop) -> None:
+    """The staged one is made, for its owner alone; in the end it is empty and still there, so that services start."""
+    files = Files(shop.folder)
+    assert shop.keys("stage", environ=files.environ).code == 0
+    staged = load_settings(files.environ).staged
+    assert files.staged.stat().st_mode & 0o777 == 0o600
+
+    ran = shop.keys("promote", environ=files.environ)
+
+    assert (ran.code, ran.err) == (0, "")
+    assert load_settings(files.environ) == Settings(staged, (OLD, OLDER), None)
+    assert files.staged.read_text() == ""
+    assert KEY.sub("KEY", files.primary.read_text()) == "# ours\nKEY # since 2025\n"
+
+
+def test_the_list_ends_with_the_next_step(shop: Shop) -> None:
+    """Promote what is staged, rotate and retire what is previous, else stage; as text and beside the ledger's dates."""
+    shop.write_env(f"ENCRYPTION_KEY={key_text('old')}\n")
+    fresh = shop.keys("list").out.splitlines()[-1]
+    shop.keys("stage")
+    staged = shop.keys("list").out.splitlines()[-1]
+    shop.keys("promote")
+    promoted = shop.keys("list").out.splitlines()[-1]
+
+    assert fresh == "Next: rotate.py keys stage, when the key is to change"
+    assert staged == f"Next: when every service has {shop.settings().primary.id}: rotate.py keys promote"
+    assert promoted == f"Next: rotate.py run, and when nothing needs it: rotate.py keys retire {OLD.id} --archive FILE"
+
+
+def test_a_promotion_that_was_cut_short_is_finished(shop: Shop) -> None:
+    """A process that died before the last file left the primary key staged, too."""
+    files = Files(shop.folder)
+    files.staged.write_text(f"{key_text('old')}\n")
+    ran = shop.keys("promote", environ=files.environ)
+
+    assert "finished what was cut short" in ran.out
+    assert (ran.code, files.staged.read_text()) == (0, "")
+
+
+def test_going_back_that_was_cut_short_is_finished(shop: Shop) -> None:
+    """A process died before the last file: the same command takes the key out of its old place, and dates it anew."""
+    files = Files(shop.folder)
+    files.primary.write_text(f"{key_text('older')}\n")
+    files.previous.write_text(f"{key_text('old')}\n{key_text('older')}\n")
+    with freeze_time("2026-01-03 12:00:00"):
+        assert shop.keys("promote", OLDER.id, environ=files.environ).code == 0
+
+    assert files.previous.read_text() == f"{key_text('old')}\n"
+    with shop.ledger() as ledger:
+        promoted = {key.id: key.promoted for key in ledger.keys()}  # noqa: SIM118
+    assert promoted == {OLDER.id: datetime(2026, 1, 3, 12, tzinfo=UTC), OLD.id: None}
+
+
+def test_what_stands_somewhere_without_effect_spoils_no_step(shop: Shop) -> None:
+    """A primary key that was left in the staged place, or that is listed as a previous one, too, goes from there."""
+    shop.write_env(
+        f"ENCRYPTION_KEY={key_text('old')}\nENCRYPTION_PREVIOUS_KEYS={key_text('older')},{key_text('old')}\n"
+        f"ENCRYPTION_STAGED_KEY={key_text('old')}\n"
+    )
+
+    assert shop.keys("stage").code == 0
+    staged = shop.settings().staged
+    assert staged not in (None, OLD)
+    assert shop.keys("promote").code == 0
+    assert shop.settings() == Settings(staged, (OLD, OLDER), None)
+
+
+def test_a_key_left_in_the_staged_place_stays_out_when_another_is_primary(shop: Shop) -> None:
+    """It would be staged again, without anybody having asked for it."""
+    shop.write_env(
+        f"ENCRYPTION_KEY={key_text('old')}\nENCRYPTION_PREVIOUS_KEYS={key_text('older')}\n"
+        f"ENCRYPTION_STAGED_KEY={key_text('old')}\n"
+    )
+
+    assert shop.keys("promote", OLDER.id).code == 0
+    assert shop.settings() == Settings(OLDER, (OLD,), None)
+
+
+def test_somebody_else_s_edit_stops_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between our look and our write the keys became others: nothing is written."""
+    staged_env(shop)
+    real = Key.reveal
+
+    def reveal(key: Key) -> str:
+        shop.write_env(f"ENCRYPTION_KEY={real(OLD)}\n")
+        return real(key)
+
+    monkeypatch.setattr(Key, "reveal", reveal)
+    ran = shop.keys("promote")
+
+    assert ran.code == 2
+    assert "somebody wrote it meanwhile" in ran.err
+    assert shop.env_file.read_text() == f"ENCRYPTION_KEY={real(OLD)}\n"
+
+
+def test_keys_that_changed_since_the_decision_stop_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a census ran somebody promoted another key: what was decided no longer holds."""
+    staged_env(shop)
+    real = KeyDesk.take
+
+    def take(desk: KeyDesk, step: Step, key: Key) -> Written:
+        shop.write_env(f"ENCRYPTION_KEY={key_text('older')}\nENCRYPTION_STAGED_KEY={key_text('new')}\n")
+        return real(desk, step, key)
+
+    monkeypatch.setattr(KeyDesk, "take", take)
+    ran = shop.keys("promote")
+
+    assert ran.code == 2
+    assert "the keys were changed while this command ran" in ran.err
+    assert shop.settings().primary == OLDER
+
+
+NO_FILE = {"ENCRYPTION_KEY": key_text("old"), "ENCRYPTION_STAGED_KEY": key_text("new")}
+
+
+def test_without_a_file_it_says_what_to_put_where(shop: Shop) -> None:
+    """By ids, in a safe order, without a key; exit code 1, since somebody has yet to do it."""
+    ran = shop.keys("promote", environ=NO_FILE)
+
+    assert ran.code == 1
+    assert not KEY.search(ran.out + ran.err)
+    assert [line for line in ran.out.splitlines() if line.startswith("  ")] == [
+        f"  {OLD.id} (now in ENCRYPTION_KEY) -> ENCRYPTION_PREVIOUS_KEYS, set in the environment",
+        f"  {NEW.id} (now in ENCRYPTION_STAGED_KEY) -> ENCRYPTION_KEY, set in the environment",
+        "  nothing -> ENCRYPTION_STAGED_KEY, set in the environment",
+    ]
+    assert Redactor().redact(ran.out) == ran.out
+
+
+def test_by_hand_too_a_key_that_goes_back_is_never_nowhere(shop: Shop) -> None:
+    """It leaves its old place last: a service that reads in between still has it."""
+    environ = {"ENCRYPTION_KEY": key_text("old"), "ENCRYPTION_PREVIOUS_KEYS": key_text("older")}
+    document = shop.keys("promote", OLDER.id, "--json", environ=environ).document
+
+    assert [(todo["variable"], todo["keys"]) for todo in document["todo"]] == [
+        ("ENCRYPTION_PREVIOUS_KEYS", [OLD.id, OLDER.id]),
+        ("ENCRYPTION_KEY", [OLDER.id]),
+        ("ENCRYPTION_PREVIOUS_KEYS", [OLD.id]),
+    ]
+
+
+def test_a_key_that_is_not_kept_has_no_id(shop: Shop) -> None:
+    """Without a file and without --show-key nobody gets to know it."""
+    environ = {"ENCRYPTION_KEY": key_text("old")}
+
+    assert shop.keys("stage", "--json", environ=environ).document["key"] is None
+    assert "  a new key -> ENCRYPTION_STAGED_KEY, set in the environment" in shop.keys("stage", environ=environ).out
+
+
+def test_show_key_prints_what_to_put(shop: Shop) -> None:
+    """The lines as they are, for a vault's own command; as JSON, too."""
+    shown = shop.keys("promote", "--show-key", environ=NO_FILE)
+    document = shop.keys("promote", "--show-key", "--json", environ=NO_FILE).document
+    staged = shop.keys("stage", "--show-key", environ={"ENCRYPTION_KEY": key_text("old")})
+
+    lines = [
+        f"ENCRYPTION_PREVIOUS_KEYS={key_text('old')}",
+        f"ENCRYPTION_KEY={key_text('new')}",
+        "ENCRYPTION_STAGED_KEY=",
+    ]
+    assert [line for line in shown.out.splitlines() if line.startswith("ENCRYPTION")] == lines
+    assert [f"{todo['variable']}={todo['value']}" for todo in document["todo"]] == lines
+    assert re.search(r"^ENCRYPTION_STAGED_KEY=[A-Za-z0-9_-]{43}=$", staged.out, re.MULTILINE)
+
+
+def test_a_command_s_keys_and_kubernetes_files_are_not_ours_to_write(shop: Shop) -> None:
+    """What holds the key is told by its name."""
+    (shop.folder / "..data").mkdir()
+    (shop.folder / "..data" / "key").write_text(key_text("old"))
+    (shop.folder / "key").symlink_to("..data/key")
+    environ = {
+        "ENCRYPTION_KEY_FILE": str(shop.folder / "key"),
+        "ENCRYPTION_STAGED_KEY_COMMAND": f"echo {key_text('new')}",
+    }
+    ran = shop.keys("promote", environ=environ)
+
+    assert ran.code == 1
+    assert "Kubernetes keeps this file" in ran.out
+    assert "read by the command in ENCRYPTION_STAGED_KEY_COMMAND" in ran.out

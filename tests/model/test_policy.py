@@ -1,0 +1,92 @@
+"""`[policy]` of rotation.toml, and what it refuses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rotation.checks.findings import span
+from rotation.model.failures import UsageError
+from rotation.model.policy import Policy, Span
+from rotation.model.targets import load_policy, load_targets
+
+TARGET = '[[target]]\nurl = "sqlite:///app.db"\ntable = "creds"\ncolumns = ["token"]\n'
+
+
+def policy(text: str, folder: Path) -> Policy:
+    """The policy of a rotation.toml that holds *text*."""
+    path = folder / "rotation.toml"
+    path.write_text(TARGET + text)
+    load_targets(path, {})
+    return load_policy(path)
+
+
+def test_without_a_policy_the_limits_are_the_usual_ones(tmp_path: Path) -> None:
+    """A rotation.toml need not name any."""
+    assert policy("", tmp_path) == Policy()
+
+
+def test_a_policy_sets_limits_and_turns_checks_off(tmp_path: Path) -> None:
+    """Each unit of time, and a check that is off with its reason."""
+    found = policy(
+        '[policy]\nmax_key_age = "52w"\nwarn_before = "12h"\nmax_left_age = "90m"\nmax_clock_skew = "5s"\n'
+        'max_run_age = "8d"\n[policy.off]\nplaintext = "until May"\n',
+        tmp_path,
+    )
+
+    assert found.max_key_age == timedelta(weeks=52)
+    assert found.warn_before == timedelta(hours=12)
+    assert found.max_left_age == timedelta(minutes=90)
+    assert found.max_clock_skew == timedelta(seconds=5)
+    assert found.off == {"plaintext": "until May"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[policy]\nmax_age = "1d"\n', "max_age"),
+        ("[policy]\nmax_key_age = 365\n", "written as 365d, 12h, 30m or 90s"),
+        ('[policy]\nmax_key_age = "a year"\n', "written as 365d"),
+        ('[policy]\nmax_key_age = "-1d"\n', "written as 365d"),
+        ('[policy]\nmax_key_age = "1.5d"\n', "written as 365d"),
+        ('[policy]\nmax_key_age = "99999999d"\n', "100 years at most"),
+        ('[policy]\nmax_key_age = "10d"\n', "warn_before is longer than max_key_age"),
+        ('[policy.off]\nplain_text = "x"\n', "there is no check called 'plain_text'"),
+        ('[policy.off]\nplaintext = " "\n', "say why plaintext is off"),
+        ("[policy.off]\nplaintext = true\n", "str"),
+        ("[[policy]]\n", "object"),
+    ],
+)
+def test_a_policy_that_does_not_fit_is_refused_by_every_command(tmp_path: Path, text: str, words: str) -> None:
+    """The file and the fault are named; a misspelt limit is not taken for no limit."""
+    with pytest.raises(UsageError) as caught:
+        policy(text, tmp_path)
+
+    assert words in str(caught.value)
+    assert "rotation.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        (timedelta(days=371), "371 days"),
+        (timedelta(days=2), "2 days"),
+        (timedelta(days=2, seconds=-1), "47 hours"),
+        (timedelta(hours=2), "2 hours"),
+        (timedelta(hours=1), "60 minutes"),
+        (timedelta(seconds=90), "90 seconds"),
+        (timedelta(seconds=1), "1 second"),
+        (timedelta(0), "0 seconds"),
+        (timedelta(days=4000), "4,000 days"),
+    ],
+)
+def test_a_length_of_time_is_told_in_whole_units(time: timedelta, words: str) -> None:
+    """At least two of a unit, so that nothing is rounded away that matters."""
+    assert span(time) == words
+
+
+def test_a_span_of_words_is_a_length_of_time() -> None:
+    """The type is timedelta's own, so that limits and ages compare."""
+    assert Span.parse("2w") == timedelta(days=14)

@@ -1,0 +1,137 @@
+"""rotation.toml and what it comes to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rotation.model.failures import UsageError
+from rotation.model.targets import Target, load_targets, make_targets, without_repeats
+
+ENTRY = """[[target]]
+url = "sqlite:///app.db"
+table = "creds"
+columns = ["token"]
+"""
+
+
+def load(folder: Path, text: str | bytes, **environ: str) -> list[Target]:
+    """The targets of a rotation.toml of that *text*."""
+    path = folder / "rotation.toml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load_targets(path, environ)
+
+
+def test_an_entry_is_a_target_for_each_column(tmp_path: Path) -> None:
+    """A target is one column; the table's name is its name unless it has one."""
+    first, second = load(tmp_path, ENTRY.replace('["token"]', '["token", "refresh"]'))
+
+    assert (first.label, second.label) == ("creds.token", "creds.refresh")
+    assert {first.name, second.name} == {"creds"}
+
+
+def test_all_settings_are_taken(tmp_path: Path) -> None:
+    """Key columns, condition, context and name come through."""
+    settings = 'name = "n"\nkey_columns = ["a", "b"]\nwhere = "x = 1"\ncontext = "c"\n'
+    (target,) = load(tmp_path, ENTRY + settings)
+
+    assert (target.name, target.key_columns, target.where, target.context) == ("n", ("a", "b"), "x = 1", "c")
+
+
+def test_the_same_column_twice_is_one_target(tmp_path: Path) -> None:
+    """C10: what is listed twice is rotated once, and keeps its place."""
+    more = ENTRY.replace("creds", "more")
+
+    targets = load(tmp_path, ENTRY + more + ENTRY + ENTRY.replace('["token"]', '["token", "token"]'))
+
+    assert [target.label for target in targets] == ["creds.token", "more.token"]
+
+
+@pytest.mark.parametrize("first", ["", 'context = "a"\n'], ids=["unbound", "bound"])
+def test_one_column_has_one_context(tmp_path: Path, first: str) -> None:
+    """Two entries that would take each other's tokens for unreadable are refused; under different conditions not."""
+    with pytest.raises(UsageError, match=r"creds\.token is named twice, with different contexts"):
+        load(tmp_path, ENTRY + first + ENTRY + 'context = "b"\n')
+
+    assert len(load(tmp_path, ENTRY + first + ENTRY + 'context = "b"\nwhere = "id = 1"\n')) == 2
+
+
+def test_columns_of_other_places_stay_apart() -> None:
+    """C10: the same name in another database, or under another condition, is another target."""
+    targets = [
+        Target(url, "creds", "token", "creds", (), where)
+        for url in ("sqlite:///a.db", "sqlite:///b.db")
+        for where in (None, "id = 1")
+    ]
+
+    assert without_repeats(targets * 2) == targets
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "target = []\n"])
+def test_no_target_is_an_error(tmp_path: Path, text: str) -> None:
+    """C10: a file that names no target is no success; the message shows an entry."""
+    with pytest.raises(UsageError, match=r"names no target, so there is nothing to rotate[\s\S]*\[\[target\]\]"):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize("url", ["$DATABASE_URL", "${DATABASE_URL}"])
+def test_a_url_may_be_a_variable(tmp_path: Path, url: str) -> None:
+    """`$NAME` is read from the environment, whole; nothing else is expanded."""
+    (target,) = load(tmp_path, ENTRY.replace("sqlite:///app.db", url), DATABASE_URL="sqlite:///$x.db")
+
+    assert target.url == "sqlite:///$x.db"
+
+
+@pytest.mark.parametrize("environ", [{}, {"DATABASE_URL": ""}], ids=["not set", "empty"])
+def test_a_variable_without_a_value_is_named(tmp_path: Path, environ: dict[str, str]) -> None:
+    """C05: a url that is nowhere is told by its variable."""
+    with pytest.raises(UsageError, match=r"target creds: its url is \$DATABASE_URL, and that variable is not set"):
+        load(tmp_path, ENTRY.replace("sqlite:///app.db", "$DATABASE_URL"), **environ)
+
+
+PASSWORD = "vT7qLm2xZr9KwP4s"
+
+BAD = {
+    "unknown setting": (ENTRY + f'passwd = "{PASSWORD}"\n', "unknown field `passwd`"),
+    "url is a number": (ENTRY.replace('"sqlite:///app.db"', "7"), "Expected `str`, got `int`"),
+    "columns are text": (ENTRY.replace('["token"]', f'"{PASSWORD}"'), "Expected `array`, got `str`"),
+    "no url": (ENTRY.replace('url = "sqlite:///app.db"\n', ""), "missing required field `url`"),
+    "url is blank": (ENTRY.replace("sqlite:///app.db", "  "), "the url is empty"),
+    "no columns": (ENTRY.replace('"token"', ""), "at least one column"),
+    "a column without a name": (ENTRY.replace('"token"', '""'), "at least one column"),
+    "a table without a name": (ENTRY.replace('"creds"', '""'), "needs a table"),
+    "a blank condition": (ENTRY + 'where = " "\n', "where is empty"),
+    "not TOML": (f'url = "postgresql://u:{PASSWORD}@h/d\n', "not TOML"),
+    "not UTF-8": (b'[[target]]\nurl = "\xff"\n', "not TOML"),
+    "a key twice": (ENTRY + 'table = "x"\n', "not TOML"),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD.keys())
+def test_a_bad_file_is_refused_by_its_fault(tmp_path: Path, text: str | bytes, told: str) -> None:
+    """C05: the fault is named, and no value of the file is shown."""
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path, text)
+
+    assert told in str(refused.value)
+    assert not any(PASSWORD[start : start + 8] in str(refused.value) for start in range(9))
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("what", ["missing", "directory"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
+    """A missing file is told by its path, and by how to name another."""
+    path = tmp_path / "rotation.toml"
+    if what == "directory":
+        path.mkdir()
+
+    with pytest.raises(UsageError, match=r"rotation\.toml: .*--config or ROTATION_CONFIG"):
+        load_targets(path, {})
+
+
+def test_a_target_shows_no_password() -> None:
+    """C05: a url may hold one, so it is in no repr."""
+    (target,) = make_targets(url=f"postgresql://u:{PASSWORD}@h/d", table="creds", columns=["token"], environ={})
+
+    assert PASSWORD[:8] not in repr(target)

@@ -1,0 +1,287 @@
+"""A verdict as text, as a plugin's line, as JSON and as metrics: four ways to say the same."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nagiosplugin.range import Range
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from keyring_core import KeyState
+from rotation.checks.findings import Level, worst
+from rotation.checks.verdict import Verdict
+from rotation.context import World
+from rotation.model.policy import Policy, Span
+from rotation.output.check_json import document
+from rotation.output.check_text import render
+from rotation.output.nagios import line
+from rotation.output.prometheus import write
+from tests.checks.test_checks import CASES, Case
+from tests.checks.worlds import DAY, NOW, PREVIOUS, PRIMARY, SECOND, STAGED, facts, key, target
+
+pytestmark = pytest.mark.database
+
+OFF = Policy(off={"plaintext": "half migrated | until May"})
+PERFORMANCE = re.compile(r"(\w+)=(-?\d+)(s?)((?:;[\d.:~@]*){0,4})")
+
+
+def text_of(verdict: Verdict) -> str:
+    """What stands on the screen."""
+    out = io.StringIO()
+    world = World({}, out, out, key_stream=out)
+    for part in render(verdict):
+        world.say(part)
+    return out.getvalue()
+
+
+def on_terminal(verdict: Verdict, width: int) -> str:
+    """What stands on a terminal of that width, without its colours."""
+    console = Console(width=width, force_terminal=True, color_system=None, file=io.StringIO(), highlight=False)
+    with console.capture() as captured:
+        for part in render(verdict):
+            console.print(part, markup=False)
+    return captured.get()
+
+
+def metrics_of(verdict: Verdict, folder: Path) -> dict[str, Metric]:
+    """The file of metrics, read by Prometheus' own parser."""
+    path = folder / "keys.prom"
+    assert write(path, verdict) is None
+    return {family.name: family for family in text_string_to_metric_families(path.read_text())}
+
+
+def by_label(family: Metric, *names: str) -> dict[Any, float]:
+    """The values of a family by some of its labels."""
+    return {tuple(sample.labels[name] for name in names): sample.value for sample in family.samples}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("policy", [Policy(), OFF], ids=["all on", "one off"])
+def test_the_four_formats_agree(case: Case, policy: Policy, tmp_path: Path) -> None:
+    """Verdict, exit code, the level of each check and every finding are the same in all of them."""
+    verdict = Verdict.of(facts(**case.given), policy, NOW)
+    shown, plugin = text_of(verdict), line(verdict)
+    told = json.loads(json.dumps(document(verdict)))
+    metrics = metrics_of(verdict, tmp_path)
+
+    assert plugin.startswith(f"ROTATION {verdict.level.name} - ")
+    assert (told["status"], told["exit_code"]) == (verdict.level.name, verdict.level.value)
+    assert metrics["keyring_status"].samples[0].value == verdict.level
+    assert shown.splitlines()[-1].startswith(f"{verdict.level.name}: ")
+
+    levels = {(check["check"],): float(Level[check["status"]]) for check in told["checks"]}
+    assert by_label(metrics["keyring_check_status"], "check") == levels
+    off = {(check["check"],): float(check["off"] is not None) for check in told["checks"]}
+    assert by_label(metrics["keyring_check_off"], "check") == off
+
+    flat = " ".join(shown.split())
+    for finding in told["findings"]:
+        assert finding["status"] in flat
+        assert all(word in flat for word in finding["message"].split())
+    assert "half migrated" not in flat if policy is not OFF else "Off: plaintext (half migrated | until May)" in flat
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_the_plugins_line_is_one_line_that_a_monitoring_system_reads(case: Case) -> None:
+    """One line; behind its only bar stand numbers in the format of the guidelines."""
+    plugin = line(Verdict.of(facts(**case.given), OFF, NOW))
+    words, _, data = plugin.partition(" | ")
+
+    assert "\n" not in plugin
+    assert "|" not in words
+    assert all(PERFORMANCE.fullmatch(each) for each in data.split()), data
+
+
+@pytest.mark.parametrize("after", [-SECOND, 0 * SECOND, SECOND, 0.4 * SECOND], ids=["before", "at", "after", "part"])
+@pytest.mark.parametrize("limit", [335 * DAY, 365 * DAY], ids=["warning", "critical"])
+def test_the_ranges_alert_as_the_check_does(limit: Any, after: Any) -> None:
+    """A monitoring system that looks at the primary key's age and its ranges comes to the same level as the check."""
+    verdict = Verdict.of(facts(promoted=NOW - limit - after), Policy(), NOW)
+    [[_, age, unit, ranges]] = [each for each in PERFORMANCE.findall(line(verdict)) if each[0] == "primary_key_age"]
+    warning, critical = ranges.split(";")[1:3]
+    level = Level.CRITICAL if int(age) not in Range(critical) else Level(int(age) not in Range(warning))
+
+    assert unit == "s"
+    assert level == next(result.level for result in verdict.results if result.check == "key_age")
+
+
+def test_the_line_names_the_most_urgent_and_counts_the_others() -> None:
+    """Three findings stand in the line with what to type; the rest is a number, and what is off is named."""
+    plugin = line(Verdict.of(MANY, OFF, NOW))
+
+    assert "ROTATION CRITICAL - key_age: 11111111: the primary key is 400 days old" in plugin
+    assert "(next: rotate.py keys stage)" in plugin
+    assert re.search(r"; and \d more; off: plaintext \|", plugin)
+
+
+def test_a_name_from_the_database_breaks_no_line() -> None:
+    """Bars, newlines and control characters of a table's name do not end the line or begin its numbers."""
+    plugin = line(Verdict.of(facts(unreached={"a|b\nc\u2028\x1b[31m\u202e\ud800.d": "gone"}), Policy(), NOW))
+
+    assert plugin.count("|") == 1
+    assert plugin.isprintable()
+    assert "a b c [31m .d: gone" in plugin
+
+
+def test_what_is_known_to_be_wrong_is_not_hidden_by_what_is_unknown() -> None:
+    """CRITICAL stands above UNKNOWN, and UNKNOWN above WARNING."""
+    assert worst([Level.UNKNOWN, Level.CRITICAL]) is Level.CRITICAL
+    assert worst([Level.UNKNOWN, Level.WARNING]) is Level.UNKNOWN
+    assert worst([]) is Level.OK
+
+
+def test_a_sample_is_said_in_every_format(tmp_path: Path) -> None:
+    """Nobody can take a sample for the whole."""
+    verdict = Verdict.of(facts(sample=500), Policy(), NOW)
+
+    assert "Sampled: about 500 rows" in text_of(verdict)
+    assert "sampled, about 500 rows" in line(verdict)
+    assert document(verdict)["sample"] == 500
+    assert metrics_of(verdict, tmp_path)["keyring_sample_rows"].samples[0].value == 500
+
+
+def test_what_several_checks_say_alike_is_told_once() -> None:
+    """Without a ledger eight checks cannot be made: one row names them."""
+    shown = text_of(Verdict.of(facts(ledger_fault="gone"), Policy(), NOW))
+
+    assert shown.count("it needs the ledger") == 1
+    assert "previous_keys" in shown
+
+
+MANY = facts(promoted=NOW - 400 * DAY, targets=(target(plaintext=1, nested=1, unreadable=1),), unnamed=("a.b",))
+
+
+def test_a_terminal_obeys_no_name_from_the_database() -> None:
+    """Escape sequences of a table's name, and what turns the text around, are shown and not sent."""
+    odd = "a\x1b[31mb\nc\u202e.token"
+    verdict = Verdict.of(facts(unnamed=(odd,), unreached={odd: odd}), Policy(), NOW)
+
+    for shown in (text_of(verdict), on_terminal(verdict, 40)):
+        assert shown.replace("\n", "").isprintable()
+        assert r"a\x1b[31mb" in shown
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_a_terminal_of_any_width_shows_all(width: int) -> None:
+    """No word is cut or left out, and no line is wider than the terminal."""
+    verdict = Verdict.of(MANY, OFF, NOW)
+    shown = on_terminal(verdict, width)
+
+    assert max(map(len, shown.splitlines())) <= width
+    flat = " ".join(shown.split())
+    for finding in verdict.findings:
+        assert {*f"{finding.check} {finding.subject} {finding.message} {finding.remedy}".split()} <= {*flat.split()}
+
+
+def test_on_a_usual_terminal_a_command_stands_in_one_line() -> None:
+    """With 80 columns the findings stand one below the other, so that what is to be typed can be copied."""
+    verdict = Verdict.of(MANY, OFF, NOW)
+
+    assert "\n  Next: rotate.py run --dry-run --problems FILE" in on_terminal(verdict, 80)
+    assert on_terminal(verdict, 200).startswith("level ")
+
+
+def test_metrics_are_named_as_prometheus_asks(tmp_path: Path) -> None:
+    """A prefix, base units, no label `job` or `instance`, a HELP for each, and the numbers of the facts."""
+    metrics = metrics_of(Verdict.of(facts(targets=(target({PRIMARY: 7, PREVIOUS: 3}),)), Policy(), NOW), tmp_path)
+
+    assert all(name.startswith("keyring_") and metrics[name].documentation for name in metrics)
+    labels = {label for family in metrics.values() for sample in family.samples for label in sample.labels}
+    assert labels == {"check", "column", "key_id", "kind", "state", "target"}
+    assert metrics["keyring_primary_key_age_seconds"].samples[0].value == 86400
+    assert metrics["keyring_last_run_timestamp_seconds"].samples[0].value == (NOW - 0.5 * DAY).timestamp() + 3600
+    tokens = by_label(metrics["keyring_tokens"], "target", "column", "key_id", "state")
+    assert tokens == {("creds", "token", PRIMARY, "primary"): 7, ("creds", "token", PREVIOUS, "previous"): 3}
+
+
+def test_two_services_on_one_machine_write_different_series(tmp_path: Path) -> None:
+    """A service with a name has it as a label everywhere."""
+    given = facts(service="billing", records=())
+    metrics = metrics_of(Verdict.of(given, Policy(), NOW), tmp_path)
+
+    assert {sample.labels.get("service") for family in metrics.values() for sample in family.samples} == {"billing"}
+
+
+def test_a_name_with_quotes_stays_one_label(tmp_path: Path) -> None:
+    """Quotes, backslashes and newlines in a table's name are escaped."""
+    odd = 'a"b\\c\nd.token'
+    metrics = metrics_of(Verdict.of(facts(unreached={odd: "gone"}, targets=()), Policy(), NOW), tmp_path)
+
+    assert by_label(metrics["keyring_target_up"], "target") == {(odd,): 0}
+
+
+def test_the_file_of_metrics_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where writing fails the old file stays, the fault is told, and nothing lies around."""
+    path = tmp_path / "keys.prom"
+    path.write_text("old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.rename", fail)
+    fault = write(path, Verdict.of(facts(), Policy(), NOW))
+
+    assert fault is not None
+    assert "No space left on device" in fault
+    assert [each.name for each in tmp_path.iterdir()] == ["keys.prom"]
+    assert path.read_text() == "old"
+
+
+def test_a_check_that_could_not_be_made_is_unknown_everywhere(tmp_path: Path) -> None:
+    """A fault of the whole check has its level and its words in all formats."""
+    verdict = Verdict.failed("rotation.toml: names no target", NOW)
+
+    assert verdict.level is Level.UNKNOWN
+    assert "names no target" in line(verdict)
+    assert "names no target" in text_of(verdict)
+    assert text_of(verdict).endswith("\nUNKNOWN: 1 check, 1 unknown\n")
+    assert document(verdict)["findings"][0]["message"] == "rotation.toml: names no target"
+    assert metrics_of(verdict, tmp_path)["keyring_status"].samples[0].value == 3
+
+
+@pytest.mark.parametrize(
+    ("check", "metric", "ranges"),
+    [
+        ("key_age", "primary_key_age", ";28944000;31536000;0"),
+        ("staged_key", "staged_key_age", ";1209600;;0"),
+        ("previous_keys", "previous_key_age", ";7776000;;0"),
+        ("unreadable", "unreadable", ";0;;0"),
+        ("plaintext", "plaintext", ";;0;0"),
+    ],
+)
+def test_a_check_that_is_off_alerts_by_no_range(check: str, metric: str, ranges: str) -> None:
+    """What the policy has turned off wakes nobody by its number."""
+    world = facts(
+        keys={PRIMARY: KeyState.PRIMARY, PREVIOUS: KeyState.PREVIOUS, STAGED: KeyState.STAGED},
+        records=(*facts().records, key(STAGED, staged=NOW - DAY)),
+    )
+
+    def told(policy: Policy) -> str:
+        data = line(Verdict.of(world, policy, NOW)).partition(" | ")[2].split()
+        [found] = [each for each in data if each.startswith(f"{metric}=")]
+        return found.partition(";")[1] + found.partition(";")[2]
+
+    assert told(Policy()).replace("0:", "") == ranges
+    assert told(Policy(off={check: "not here"})).strip(";") in {"", "0"}
+
+
+def test_a_check_that_is_off_has_no_limit_in_the_metrics(tmp_path: Path) -> None:
+    """An alert on the key's age compares with it."""
+    metrics = metrics_of(Verdict.of(facts(), Policy(off={"key_age": "not here"}), NOW), tmp_path)
+
+    assert metrics["keyring_primary_key_max_age_seconds"].samples == []
+    assert metrics["keyring_primary_key_age_seconds"].samples[0].value == 86400
+
+
+def test_limits_are_those_of_the_policy() -> None:
+    """The ranges of the line follow rotation.toml."""
+    plugin = line(Verdict.of(facts(), Policy(max_key_age=Span(days=100), warn_before=Span(days=10)), NOW))
+
+    assert "primary_key_age=86400s;7776000;8640000;0" in plugin

@@ -1,0 +1,252 @@
+"""The documents hold what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keyring_core import Keyring, config
+from keyring_core.config import get_keyring, keyring_status
+from keyring_core.encryption_service import get_encryption_service
+from keyring_core.redaction import reset_logging
+from tests.keys import key_text, mistyped
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("name", config.VARIABLES)
+def test_every_variable_is_explained(name: str) -> None:
+    """Every variable stands in .env.sample, and in the README by itself or by its form."""
+    sample = (ROOT / ".env.sample").read_text()
+
+    assert re.search(rf"^(# )?{name}=", sample, re.MULTILINE)
+    assert f"`{name}`" in README or re.fullmatch(r"\w+(_FILE|_COMMAND)", name)
+
+
+def test_the_sample_says_that_a_key_is_never_committed() -> None:
+    """.env.sample says so, holds no key, and .env itself is ignored by git."""
+    sample = (ROOT / ".env.sample").read_text()
+
+    assert "Never commit a key" in sample
+    assert not re.search(r"[A-Za-z0-9_-]{43}=", sample)
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+@pytest.mark.database
+def test_every_command_and_option_is_explained() -> None:
+    """Every command and option of rotate.py stands in the README."""
+    from rotation.cli.main import cli
+
+    groups = {name: group.commands for name, group in cli.commands.items() if hasattr(group, "commands")}
+    commands = {name: command for name, command in cli.commands.items() if name not in groups}
+    commands |= {f"{group} {name}": command for group, them in groups.items() for name, command in them.items()}
+    for name, command in commands.items():
+        assert f"`rotate.py {name}`" in README, name
+        for option in (opt for parameter in command.params for opt in parameter.opts if opt.startswith("-")):
+            assert f"`{option}" in README, option
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3])
+def test_every_exit_code_is_explained(code: int) -> None:
+    """Every exit code has its row."""
+    assert re.search(rf"^\| {code} \|", README, re.MULTILINE)
+
+
+@pytest.mark.database
+def test_every_setting_is_explained() -> None:
+    """Every setting of a target stands in the README."""
+    from rotation.model.policy import Policy
+    from rotation.model.targets import _Entry
+
+    for name in (*_Entry.__struct_fields__, *Policy.__struct_fields__):
+        assert f"| `{name}` |" in README
+
+
+def test_the_code_in_the_readme_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A service's lines do what the README says they do."""
+    monkeypatch.setenv("ENCRYPTION_KEY", key_text("readme"))
+    get_keyring.reset()
+    get_encryption_service.reset()
+    handler = signal.getsignal(signal.SIGHUP)
+    try:
+        for block in re.findall(r"```python\n(.*?)```", README + (ROOT / "docs" / "keys.md").read_text(), re.DOTALL):
+            exec(compile(block, "README.md or keys.md", "exec"), {})
+    finally:
+        signal.signal(signal.SIGHUP, handler)
+        reset_logging()
+        get_keyring.reset()
+        get_encryption_service.reset()
+
+    assert "ENCRYPTION_KEY configured (key id" in capsys.readouterr().err
+
+
+def test_tokens_under_two_keys_that_sign_alike_can_be_repaired() -> None:
+    """K26: the function in docs/keys.md finds the right key of each token, or leaves the token to a human."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "keys.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(next(block for block in blocks if "def repaired" in block), "keys.md", "exec"), names)
+    right, new = key_text("right"), key_text("new")
+    alike = [right, mistyped(right)]
+    # Enough for the wrong key to give nonsense now and then.
+    texts = [f"sk-live-{number}" for number in range(1000)]
+    tokens = [Keyring(alike[number % 2]).encrypt(text) for number, text in enumerate(texts)]
+
+    repaired = [names["repaired"](token, new, alike) for token in tokens]
+
+    opened = [token and Keyring(new).decrypt(token) for token in repaired]
+    assert all(found in (None, text) for found, text in zip(opened, texts, strict=True))
+    assert repaired.count(None) <= 2
+    assert next(names["repaired"](token, new, alike) == token for token in repaired if token)
+    assert names["repaired"](Keyring(key_text("elsewhere")).encrypt("x"), new, alike) is None
+
+
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text()
+
+
+def test_every_event_and_case_is_promised_or_named_as_not_promised() -> None:
+    """No event R01 to R35 and no case D01 to D40 is passed over in silence."""
+    expected = {f"R{number:02}" for number in range(1, 36)} | {f"D{number:02}" for number in range(1, 41)}
+
+    assert expected - _marks(GUARANTEES) == set()
+
+
+@pytest.mark.parametrize("row", re.findall(r"^\| [DR]\d\d.*$", GUARANTEES, re.MULTILINE), ids=lambda row: row[2:20])
+def test_every_promise_has_a_test_that_names_it(row: str) -> None:
+    """The files that a row of the guarantees names are there, and name each of its events."""
+    cells = row.strip("| ").split("|")
+    shown = [_shown_by(name) for name in re.findall(r"`([\w./]+)`", cells[-1])]
+    named = set().union(*(_marks(path.read_text()) for paths in shown for path in paths))
+
+    assert all(shown), "a file is missing"
+    assert _marks(cells[0]) <= named
+
+
+def _marks(text: str) -> set[str]:
+    """The events and cases in *text*: `R07` and `D01 to D04`."""
+    found = set()
+    for kind, first, last in re.findall(r"\b([DR])(\d\d)(?: to [DR](\d\d))?\b", text):
+        found |= {f"{kind}{number:02}" for number in range(int(first), int(last or first) + 1)}
+    return found
+
+
+def _shown_by(name: str) -> list[Path]:
+    """The files of a test, a folder or a benchmark."""
+    path = ROOT / name if "/" in name else ROOT / "tests" / "stores" / name
+    return sorted(path.glob("**/*.py")) if path.is_dir() else [path] * path.exists()
+
+
+def key_commands() -> list[str]:
+    """The commands that the documents and the sample give for printing a key."""
+    text = (ROOT / "docs" / "keys.md").read_text() + (ROOT / ".env.sample").read_text()
+    return re.findall(r"^(?:# )?ENCRYPTION_\w+_COMMAND=(.*)$", text, re.MULTILINE)
+
+
+def test_every_key_command_works_without_a_shell() -> None:
+    """A line that is to be copied needs nothing that only a shell does, and no quoting beyond what we split."""
+    programs = {shlex.split(command)[0] for command in key_commands()}
+
+    assert programs == {"vault", "aws", "gcloud", "op", "pass", "sops", "age"}
+    for command in key_commands():
+        assert not set("|;&<>$`*~") & set(command), command
+
+
+def test_the_status_in_the_documents_is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/keys.md shows every field of keyring_status, in its order, and no other."""
+    shown = re.search(r"```json\n(.*?)```", (ROOT / "docs" / "keys.md").read_text(), re.DOTALL)
+    monkeypatch.setenv("ENCRYPTION_KEY", key_text("status"))
+    get_keyring.reset()
+    try:
+        status = keyring_status()
+    finally:
+        get_keyring.reset()
+
+    assert shown
+    assert list(json.loads(shown[1])) == list(status)
+
+
+def test_the_places_of_the_token_format_are_there() -> None:
+    """docs/threat-model.md names files and functions that a new format has to change; each of them exists."""
+    table = re.findall(r"^\| `([\w/]+\.py)` \| (.*?) \|", (ROOT / "docs" / "threat-model.md").read_text(), re.MULTILINE)
+
+    assert len(table) == 10
+    for file, names in table:
+        source = (ROOT / file).read_text()
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b(def|class) {name}\b|^ *{name}\b( =|:)|import .*\b{name}\b", source, re.MULTILINE), (
+                name
+            )
+
+
+def test_no_other_file_knows_the_token_format() -> None:
+    """What imports the parts of a token, or spells how one begins, stands in that table."""
+    named = set(re.findall(r"^\| `([\w/]+\.py)` \|", (ROOT / "docs" / "threat-model.md").read_text(), re.MULTILINE))
+    knows = re.compile(r"""import .*\b(decode_token|parse_token|timestamp_of|iv_of|Token)\b|["']gAAAA""")
+
+    files = [path for folder in ("keyring_core", "rotation") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+    assert {str(path.relative_to(ROOT)) for path in files if knows.search(path.read_text())} <= named
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """Relative links in the documents name files that exist, and headings that stand there."""
+    for link in re.findall(r"\]\(([^):]+)\)", path.read_text()):
+        file, _, heading = link.partition("#")
+        target = path.parent / file if file else path
+
+        assert target.exists(), link
+        assert not heading or heading in _anchors(target.read_text()), link
+
+
+def test_no_hint_names_a_package_of_an_index() -> None:
+    """What an index has under this name is not this project: each `pip install` of it names a checkout."""
+    folders = ("keyring_core", "rotation", "scripts", "deploy", "docs")
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
+    files = [path for path in found if path.suffix != ".pyc"]
+    named = re.compile(r"""(pip|uv|pipx) (install|add) [^\n]*keyring[-_]|keyring[-_]core\[""")
+
+    assert [path.name for path in [*files, *PAGES] if named.search(path.read_text(errors="replace"))] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_one_sentence_a_line(path: Path) -> None:
+    """Prose has one sentence a line, so that a change shows what it changed; a bold lead-in goes with its sentence."""
+    text = re.sub(r"`[^`\n]+`|\([^)]*\)", "X", re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL))
+    lines = [re.sub(r"^ *(- |\d+\. )?(\*\*.*?\*\*)?", "", line) for line in text.splitlines() if line[:1] not in "|#"]
+
+    assert not [line for line in lines if re.search(r"[a-z)\]X]\. [A-Z[]", line)]
+
+
+def _anchors(text: str) -> set[str]:
+    """The headings as links name them: `What services notice` is `what-services-notice`."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_two_commands_of_the_readme_are_where_ci_looks() -> None:
+    """.ci/run takes the first and the second command that make an environment."""
+    commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+
+    assert [command.split()[-1] for command in commands] == ["demo", "pytest"]
+
+
+@pytest.mark.database
+def test_every_finding_is_explained() -> None:
+    """docs/operations.md has a section on each check, with its message and its remedy word for word."""
+    from rotation.checks.all_checks import list_checks
+    from rotation.model.policy import Policy
+
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    for check in list_checks(Policy()):
+        _, _, section = operations.partition(f"\n### {check.check}\n")
+        section = section.partition("\n### ")[0]
+        assert check.title in section, check.check
+        assert check.remedy in section, check.check

@@ -1,0 +1,319 @@
+"""Whether a key may go: one answer, which every part of the program gives."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keyring_core import KeyState
+from rotation.checks.facts import Facts, TargetFacts
+from rotation.checks.findings import Level
+from rotation.checks.page_facts import PageFacts
+from rotation.checks.verdict import Verdict
+from rotation.discovery.discover import Discovery, Remark, TokenColumn
+from rotation.ledger.census_record import census_record
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, Promotion
+from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained
+from rotation.lifecycle.listing import following, list_keys
+from rotation.model.batch import Counts
+from rotation.model.policy import Policy
+from rotation.model.report import Report, TargetReport
+from rotation.model.targets import Target
+from rotation.output.html.page import page
+from rotation.output.run_text import render
+from rotation.retirement.decision import Evidence, Standing, evidence_of, gaps, not_looked_at, refusals
+
+NOW = datetime(2026, 6, 15, 2, 0, tzinfo=UTC)
+PRIMARY, KEY, OTHER = "11111111", "22222222", "33333333"
+STATES = {PRIMARY: KeyState.PRIMARY, OTHER: KeyState.PREVIOUS, KEY: KeyState.PREVIOUS}
+# Any file that is there: nothing opens it.
+TARGET = Target(f"sqlite:///{__file__}", "creds", "token", "creds", listed=True)
+
+
+def evidence(**changes: Any) -> Evidence:
+    """Of a key that nothing needs, and everything was looked at."""
+    found: dict[str, Any] = {"censuses": [("creds.token", Counts())], "search": Discovery(full=True)}
+    return Evidence(KEY, PRIMARY, previous=(OTHER, KEY), **(found | changes))
+
+
+def column(name: str = "secret", **values: Any) -> TokenColumn:
+    return TokenColumn("app", "webhooks", name, **values)
+
+
+AGAINST = {
+    "tokens under it": {"censuses": [("a.b", Counts(under=Counter({KEY: 1})))]},
+    "tokens inside something else": {"censuses": [("a.b", Counts(inner=Counter({KEY: 1})))]},
+    "unreadable cells": {"censuses": [("a.b", Counts(unreadable=1))]},
+    "plaintext that may hold one": {"censuses": [("a.b", Counts(suspects=1))]},
+    "rows without a key": {"censuses": [("a.b", Counts(categories=Counter({"no-key": 1})))]},
+    "a target that was not read": {"unread": {"a.b": "lost"}},
+    "tokens in rows left out": {"left_out": [("a.b", Counts(under=Counter({KEY: 1})))]},
+    "unreadable cells in rows left out": {"left_out": [("a.b", Counts(unreadable=1))]},
+    "plaintext in rows left out": {"left_out": [("a.b", Counts(suspects=1))]},
+    "a young token": {"censuses": [("a.b", Counts(youngest={OTHER: 2_000_000_000}))], "promoted": Promotion(NOW, NOW)},
+    "an uncovered column": {"search": Discovery(full=True, columns=[column(tokens=1, under=Counter({PRIMARY: 1}))])},
+    "a bound column": {"search": Discovery(full=True, columns=[column(tokens=1, unknown=1)])},
+    "a token in text": {
+        "search": Discovery(full=True, columns=[column(embedded=1, under=Counter({KEY: 1}), inner=Counter({KEY: 1}))])
+    },
+    "a cell with too much in it": {"censuses": [("a.b", Counts(given_up=1))]},
+    "a second look": {"search": Discovery(full=True, columns=[column(named=True, tokens=1, under=Counter({KEY: 1}))])},
+    "a table that may not be read": {"search": Discovery(full=True, unseen=[Remark("app", "audit", "no right")])},
+    "rows that may be hidden": {"search": Discovery(full=True, hidden=[Remark("app", "audit", "row security")])},
+    "a search that failed": {"search": None, "search_fault": "lost"},
+    "tokens that the ledger knows": {"unexplained": [Unexplained("a.b", "app", 300, NOW)]},
+    "a service with another key": {"fleet": [InstanceRecord("web-1", "web", KEY, NOW)]},
+}
+
+
+@pytest.mark.parametrize("against", AGAINST.values(), ids=AGAINST.keys())
+def test_each_reason_keeps_the_key(against: dict[str, Any]) -> None:
+    """R31: each by itself, with what leads out of it."""
+    [refusal] = refusals(evidence(**against))
+
+    assert refusal.reason
+    assert refusal.remedy
+    assert evidence(**against).standing is Standing.NEEDED
+
+
+def test_what_others_need_does_not_keep_the_key() -> None:
+    """A token inside text under another key, tokens of other keys in targets, a service with the primary key."""
+    text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}), unknown=1, inner_unknown=1)
+    foreign = column("elsewhere", tokens=1, unknown=1, elsewhere=True)
+    found = evidence(
+        censuses=[("a.b", Counts(under=Counter({PRIMARY: 5}), inner=Counter({OTHER: 1})))],
+        search=Discovery(full=True, columns=[text, foreign]),
+        fleet=[InstanceRecord("web-1", "web", PRIMARY, NOW)],
+    )
+
+    assert refusals(found) == []
+    assert found.standing is Standing.FREE
+
+
+def test_only_a_look_at_everything_frees_a_key() -> None:
+    """A sample, an earlier census, rows left out, a search that was not made or not full: not proven, and named."""
+    missing = [
+        {"sampled": True},
+        {"since": NOW},
+        {"partial": True},
+        {"search": None},
+        {"search": Discovery(full=False)},
+    ]
+    for changes in missing:
+        assert (evidence(**changes).standing, len(gaps(evidence(**changes)))) == (Standing.UNPROVEN, 1)
+    assert evidence(partial=True, left_out=[]).standing is Standing.FREE
+
+
+def test_what_is_out_of_reach_is_named() -> None:
+    """It does not keep the key; the certificate says it."""
+    found = evidence(search=Discovery(full=True, beyond=[Remark("server", "billing", "its user may not enter it")]))
+
+    assert (found.standing, not_looked_at(found)) == (
+        Standing.FREE,
+        {"server": ["billing: its user may not enter it"]},
+    )
+
+
+# What the ledger knows
+
+
+def census(tokens: int, days: int, **values: Any) -> CensusRecord:
+    """Taken so many days from now, with tokens under the key."""
+    given: dict[str, Any] = {"service": "default", "target": "creds", "table": "creds", "column": "token"}
+    under = {key_id: number for key_id, number in ((KEY, tokens), (PRIMARY, values.pop("moved", 0))) if number}
+    given["rotated"] = values.pop("rotated", sum(under.values()) if values.get("by_run") else 0)
+    given |= {"taken": NOW + timedelta(days=days), "complete": True, "identity": "here", "under": under}
+    return CensusRecord(**(given | values))
+
+
+def walk(*censuses: CensusRecord) -> list[CensusRecord]:
+    """What the ledger holds after one census after the other."""
+    known: dict[Any, CensusRecord] = {}
+    for one in censuses:
+        known = {place: settled(other, [one]) for place, other in known.items() if place != one.place} | {
+            one.place: carried(one, known.values())
+        }
+    return list(known.values())
+
+
+def missing(*censuses: CensusRecord) -> list[int]:
+    """How many tokens nobody has explained, of the places that the last of the censuses is of."""
+    known = walk(*censuses)
+    now = [one for one in known if one.place == censuses[-1].place]
+    return [one.tokens for one in unexplained(KEY, now, known, "default")]
+
+
+CASES = {
+    "nothing was ever there": ([census(0, 0)], []),
+    "they are there": ([census(300, 0), census(300, 1)], []),
+    "gone without a run": ([census(300, 0), census(0, 1)], [300]),
+    "moved by a run": ([census(300, 0), census(0, 1, by_run=True, moved=300), census(0, 2, moved=300)], []),
+    "deleted, and a run has looked": ([census(300, 0), census(0, 1, by_run=True), census(0, 2)], []),
+    "another, fresh database": ([census(300, 0), census(0, 1, identity="there")], [300]),
+    "a run on the fresh database": ([census(300, 0), census(0, 1, identity="there", by_run=True)], [300]),
+    "two runs on the fresh database": (
+        [census(300, 0), *(census(0, day, identity="there", by_run=True) for day in (1, 2))],
+        [300],
+    ),
+    "a restored copy, and a run": ([census(300, 0), census(0, 1, identity="copy", by_run=True, moved=300)], []),
+    "looked at again before the run": (
+        [census(300, 0), census(250, 1), census(0, 2, by_run=True, moved=300)],
+        [],
+    ),
+    "a sample finds few": ([census(300, 0), census(3, 1, sampled=True), census(0, 2)], [300]),
+    "another service's": ([census(300, 0, service="other"), census(0, 1)], []),
+    "a column that is no target any more": ([census(300, 0, column="old"), census(0, 1)], [300]),
+    "the column under another url, and a run": (
+        [census(300, 0, database="old"), census(0, 1, database="new", by_run=True, moved=300)],
+        [],
+    ),
+    "looked at again after that run": (
+        [
+            census(300, 0, database="old"),
+            census(0, 1, database="new", by_run=True, moved=300),
+            census(0, 2, database="new", moved=300),
+        ],
+        [],
+    ),
+    "the column under another url, with others' tokens": (
+        [census(300, 0, database="old"), census(0, 1, database="new", by_run=True, moved=900, rotated=0)],
+        [300],
+    ),
+    "another condition, and a run": ([census(300, 0, where="id > 1"), census(0, 1, by_run=True, moved=300)], []),
+    "the column under another url, empty": (
+        [census(300, 0, database="old"), census(0, 1, database="new", by_run=True)],
+        [300],
+    ),
+}
+
+
+@pytest.mark.parametrize(("censuses", "expected"), CASES.values(), ids=CASES.keys())
+def test_what_the_ledger_knew_must_be_explained(censuses: list[CensusRecord], expected: list[int]) -> None:
+    """An empty table, or another database behind the same url, proves nothing."""
+    assert missing(*censuses) == expected
+
+
+# The five answers
+
+
+class State(NamedTuple):
+    """What is stored, and what the ledger knows."""
+
+    counts: Counts
+    column: TokenColumn | None
+    known: int
+    """Tokens under the key that the last census found."""
+    lagging: bool
+    """Whether a service still encrypts with it."""
+
+
+NUMBERS = st.integers(0, 2)
+UNDER = st.dictionaries(st.sampled_from([PRIMARY, KEY, OTHER]), st.integers(1, 3)).map(Counter)
+
+
+@st.composite
+def all_counts(draw: st.DrawFn) -> Counts:
+    under, inner, wrong = draw(UNDER), draw(UNDER), {name: draw(NUMBERS) for name in ("unreadable", "plaintext")}
+    nested, suspects = min(draw(NUMBERS), under.total()), min(draw(NUMBERS), wrong["plaintext"])
+    rotated = under.total() - under[PRIMARY]
+    scanned = under.total() + wrong["unreadable"] + wrong["plaintext"]
+    return Counts(scanned, under[PRIMARY], rotated, under=under, inner=inner, nested=nested, suspects=suspects, **wrong)
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> TokenColumn | None:
+    if draw(st.booleans()):
+        return None
+    bare, inner, unknown = draw(UNDER), draw(UNDER), draw(NUMBERS)
+    tokens, embedded = bare.total() + unknown, int(bool(inner))
+    return column(tokens=tokens, embedded=embedded, under=bare + inner, inner=inner, unknown=unknown)
+
+
+STATES_OF_THE_WORLD = st.builds(State, all_counts(), columns(), st.sampled_from([0, 0, 0, 5]), st.booleans())
+
+
+@settings(max_examples=60, deadline=None)
+@given(state=STATES_OF_THE_WORLD)
+def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """check, report, keys list, the closing words of status, and keys retire: none contradicts another."""
+    before = census(state.known, -1)
+    report = Report(
+        dry_run=True,
+        primary=PRIMARY,
+        keys=[{"id": key_id, "state": str(key_state)} for key_id, key_state in STATES.items()],
+        targets=[TargetReport(TARGET, ("id",), state.counts, identity="here")],
+    )
+    now = carried(replace(census_record(report.targets[0], PRIMARY, "default", NOW), database=""), [before])
+    found = [state.column] if state.column and (state.column.tokens or state.column.embedded) else []
+    fleet = (InstanceRecord("web-1", "default", KEY if state.lagging else PRIMARY, NOW),)
+    full = Evidence(
+        KEY,
+        PRIMARY,
+        [("creds.token", state.counts)],
+        previous=(OTHER, KEY),
+        search=Discovery(full=True, columns=found),
+        unexplained=tuple(unexplained(KEY, [now], [before], "default")),
+        fleet=fleet,
+    )
+    facts = Facts(
+        keys=STATES,
+        records=tuple(KeyRecord(key_id, "default", NOW - timedelta(days=9)) for key_id in STATES),
+        targets=(TargetFacts(now, before),),
+        instances=fleet,
+        unnamed=tuple(each.label for each in found),
+        search=Discovery(full=False, columns=found),
+        known=(before,),
+    )
+    verdict = Verdict.of(facts, Policy(), NOW)
+    seen = {each.label: each.tokens + each.embedded for each in facts.uncovered}
+    shown = PageFacts(NOW, "default", dict(STATES), censuses=(now,), results=verdict.results, uncovered=seen)
+    words = {
+        "check": " ".join(finding.message for finding in verdict.findings if finding.subject == KEY),
+        "report": page(shown),
+        "status": " ".join(str(part) for part in render(report)),
+        "keys list": _listed(tmp_path_factory.mktemp("ledger"), [before, now], fleet),
+    }
+
+    needed = full.standing is Standing.NEEDED
+    assert all("may be retired" not in text for text in words.values())
+    assert facts.evidence(KEY).standing is (Standing.NEEDED if needed else Standing.UNPROVEN)
+    assert ("nothing that was looked at needs it" in words["check"]) is not needed
+    assert not (shown.share == "all" and not shown.complete)
+    assert not (shown.complete and (found or state.counts.nested or state.counts.unreadable or state.counts.plaintext))
+    # Who looks at less may not see what speaks for the key, and never more than the proof sees.
+    assert {each.reason for each in refusals(evidence_of(report, KEY))} <= {each.reason for each in refusals(full)}
+    if f"keys retire {KEY}" in words["status"]:
+        assert refusals(evidence_of(report, KEY)) == []
+    if f"keys retire {KEY} --archive FILE: it looks" in words["keys list"]:
+        speaking = (state.counts.under[KEY], state.counts.inner[KEY], state.counts.unreadable, state.lagging)
+        assert not any(speaking)
+
+
+def _listed(folder: Path, censuses: list[CensusRecord], fleet: tuple[InstanceRecord, ...]) -> str:
+    with Ledger.open(f"sqlite:///{folder}/ledger.db", now=lambda: NOW) as ledger:
+        ledger.see_keys(STATES, "default")
+        for one in itertools.chain(censuses):
+            ledger.keep_census(one)
+        for instance in fleet:
+            ledger.announce(instance)
+        return following(list_keys(STATES, ledger, {}))
+
+
+def test_a_late_key_is_a_warning_whatever_keeps_it() -> None:
+    """The reason is told, the first of them, and how many more there are."""
+    records = tuple(KeyRecord(key_id, "default", NOW - timedelta(days=900), promoted=NOW - timedelta(days=days))
+                    for key_id, days in ((KEY, 800), (OTHER, 700), (PRIMARY, 600)))  # fmt: skip
+    facts = Facts(keys=STATES, records=records, targets=(TargetFacts(census(0, 0, unreadable=2, suspects=1)),))
+    [finding] = [each for each in Verdict.of(facts, Policy(), NOW).findings if each.subject == KEY]
+
+    assert finding.level is Level.WARNING
+    assert f"kept for creds.token: 2 unreadable, which may need {KEY}, and 1 reason more" in finding.message
