@@ -33,7 +33,7 @@ PARTS = {
     "stores: statements, rows, arrays": ("rotation/stores/",),
     "sorting and counting rows": (
         "rotation/model/batch.py",
-        "rotation/model/ages.py",
+        "rotation/model/counts.py",
         "rotation/model/bulk_columns.py",
     ),
 }

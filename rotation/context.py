@@ -1,51 +1,155 @@
-"""What a command meets outside: the environment, the streams, and a request to stop."""
+"""What a command or a program works with: environment, files, ledger, connections, streams and a request to stop."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TextIO
 
+from keyring_core import KeyConfigWarning, Keyring
+from keyring_core.config import LEDGER_URL, ROTATION_CONFIG, load_keyring
+from rotation.model.env_file import environment, read_env_file
+from rotation.model.failures import UsageError
 from rotation.model.stopping import Stopping
+from rotation.model.watcher import NoWatcher, Watcher
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rotation.discovery.survey import Survey
+    from rotation.ledger.ledger import Ledger
+    from rotation.model.policy import Policy
+    from rotation.model.targets import Target
+    from rotation.stores.connection import Links
 
 
 @dataclass
-class World(Stopping):
-    """What a command meets outside: the environment, the streams, and whether somebody asked it to stop."""
+class Streams(Stopping):
+    """Where output goes, and whether somebody asked to stop."""
 
-    environ: Mapping[str, str]
-    stdout: TextIO
-    stderr: TextIO
-    key_stream: TextIO
-    """Where `keys generate` prints: stdout, without the net that masks keys."""
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    key_stream: TextIO = field(default_factory=lambda: sys.stdout)
+    """Where a key is printed that somebody asked for: stdout, without the redactor."""
 
-    def console(self, stream: TextIO) -> Console:
-        """A rich console on *stream*: colours on a terminal, plain text elsewhere."""
-        from rotation.output.terminal import PatientConsole  # noqa: PLC0415 - --help needs none of it
-
-        width = None if stream.isatty() else 160
-        return PatientConsole(
-            file=stream, width=width, markup=False, highlight=False, emoji=False, _environ=self.environ
-        )
-
-    def say(self, part: RenderableType) -> None:
-        """Prints on stdout."""
-        from rich.text import Text  # noqa: PLC0415
-
-        self.console(self.stdout).print(part, soft_wrap=isinstance(part, str | Text))
-
-    def print_json(self, document: Mapping[str, Any]) -> None:
-        """Prints the one JSON document on stdout."""
-        # A reader that has gone does not change what the command came to.
-        with suppress(BrokenPipeError):
-            print(json.dumps(document, ensure_ascii=True), file=self.stdout)
-
-    def tell(self, text: str) -> None:
-        """Prints on stderr; where that cannot be written, the exit code has to say it."""
+    def warn(self, text: str) -> None:
+        """Prints on stderr. If that cannot be written, the exit code has to say it."""
         with suppress(OSError):
             print(text, file=self.stderr, flush=True)
+
+
+@dataclass
+class Context:
+    """The environment of one command, with its ledger and its connections. A context manager: it closes them."""
+
+    process_environ: Mapping[str, str]
+    """The environment of the process; it alone decides which keys, targets and ledger count."""
+    config: Path | None = None
+    """rotation.toml; None: where ROTATION_CONFIG says, or in the current folder."""
+    env_file: Path | None = None
+    """A dotenv file whose variables win over those of the process."""
+    streams: Streams = field(default_factory=Streams)
+    uses_config: bool = True
+    """Whether rotation.toml counts; False: options name the target in its place."""
+
+    def __post_init__(self) -> None:
+        """Reads the dotenv file. Raises UsageError if it cannot be read."""
+        self.environ = self.read_environ()
+        """The process's environment with the dotenv file's variables, as they were at the start."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        if "links" in self.__dict__:
+            self.links.close()
+
+    def read_environ(self) -> dict[str, str]:
+        """The environment with the dotenv file as it is now. Raises UsageError."""
+        return environment(self.process_environ, self.env_file)
+
+    def read_env_file(self) -> dict[str, str]:
+        """The variables of the dotenv file alone, as they are now. Raises UsageError."""
+        return read_env_file(self.env_file) if self.env_file else {}
+
+    def config_path(self) -> Path:
+        """Where rotation.toml is, or would be."""
+        return self.config or Path(self.environ.get(ROTATION_CONFIG) or "rotation.toml")
+
+    def targets(self) -> list[Target]:
+        """The targets of rotation.toml. Raises UsageError."""
+        from rotation.model.targets import load_targets  # noqa: PLC0415 - it reads TOML, which few commands do
+
+        return load_targets(self.config_path(), self.environ)
+
+    def policy(self) -> Policy:
+        """The policy of rotation.toml; the default one if that does not count. Raises UsageError."""
+        from rotation.model.policy import Policy  # noqa: PLC0415 - as above
+        from rotation.model.targets import load_policy  # noqa: PLC0415
+
+        return load_policy(self.config_path()) if self.uses_config else Policy()
+
+    def clock_skew(self) -> timedelta:
+        """How far the clocks of two machines may differ; a rotation.toml that cannot be read is reported elsewhere."""
+        from rotation.model.policy import Policy  # noqa: PLC0415 - as above
+
+        if self.uses_config and self.config_path().is_file():
+            with suppress(UsageError):
+                return self.policy().max_clock_skew
+        return Policy().max_clock_skew
+
+    def watch(self, verb: str) -> AbstractContextManager[Watcher]:
+        """Who follows what is *rotating* or *reading*: nobody; a subclass may show it."""
+        del verb
+        return nullcontext(NoWatcher())
+
+    def keyring(self) -> Keyring:
+        """The keyring of the environment; warnings about keys go to stderr. Raises KeyConfigError."""
+        with self.reporting_warnings():
+            return load_keyring(self.environ)
+
+    @contextmanager
+    def reporting_warnings(self) -> Iterator[None]:
+        """Prints each warning about keys on stderr, once."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", KeyConfigWarning)
+            try:
+                yield
+            finally:
+                for words in dict.fromkeys(str(warning.message) for warning in caught):
+                    self.streams.warn(f"Warning: {words}")
+
+    def open_ledger(self, *, make: bool = True) -> Ledger | None:
+        """The ledger that ROTATION_LEDGER_URL names, or else the one beside a rotation.toml that counts.
+
+        Without *make* a file that is not there stays so. Raises UsageError and LedgerError.
+        """
+        from rotation.ledger.ledger import DEFAULT_FILE, Ledger, ledger_url  # noqa: PLC0415 - brings SQLAlchemy
+
+        path = self.config_path() if self.uses_config else None
+        if not self.environ.get(LEDGER_URL, "").strip() and (
+            path is None or not path.is_file() or not (make or path.with_name(DEFAULT_FILE).exists())
+        ):
+            return None
+        return Ledger.open(ledger_url(self.environ, path), wait=self.streams.wait)
+
+    def open_survey(self, url: str) -> Survey:
+        """The database at *url*, to be searched for tokens. Raises UsageError and StoreError."""
+        from rotation.discovery.survey import Survey  # noqa: PLC0415 - brings SQLAlchemy
+
+        return Survey(url, sleep=self.streams.wait, links=self.links)
+
+    @cached_property
+    def links(self) -> Links:
+        """The connections of this command, shared by all that it does in a database."""
+        from rotation.stores.connection import Links  # noqa: PLC0415 - brings SQLAlchemy
+
+        return Links(self.streams.wait)

@@ -9,8 +9,9 @@ from cryptography.fernet import Fernet
 
 from keyring_core import Keyring
 from rotation.job.ranges import Options
-from rotation.job.run import rotate
-from rotation.model.batch import Change, Row, RowKey
+from rotation.job.rotation import rotate
+from rotation.model.batch import Change, Row
+from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.stores.base import Written

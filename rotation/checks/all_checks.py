@@ -14,6 +14,7 @@ import structlog
 from rotation.checks import key_checks, setup_checks, token_checks
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, Result
+from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     from rotation.model.policy import Policy
@@ -75,10 +76,20 @@ CHECKS = (
     Check(token_checks.check_plaintext, _CELLS),
     Check(token_checks.check_double_encryption, _CELLS),
     Check(token_checks.check_future_tokens, _CELLS),
-    Check(setup_checks.check_unnamed_columns, frozenset({Need.KEYS})),
+    Check(setup_checks.check_uncovered_columns, frozenset({Need.KEYS})),
     Check(setup_checks.check_last_run, _DATES),
 )
 """All of them, in the order in which equally urgent findings are told."""
+
+
+def check_names(policy: Policy) -> None:
+    """Raises UsageError if *policy* turns off a check that does not exist."""
+    names = [check.name for check in CHECKS]
+    for name in policy.off:
+        if name not in names:
+            raise UsageError(
+                f"rotation.toml, [policy.off]: there is no check called {name!r}; there are {', '.join(names)}"
+            )
 
 
 def run_checks(facts: Facts, policy: Policy, now: datetime, checks: Iterable[Check] = CHECKS) -> list[Result]:

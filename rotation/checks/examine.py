@@ -1,36 +1,113 @@
-"""A check from first to last: gather, judge, take down."""
+"""The two uses of the checks: one that a scheduler makes and the ledger records, and one for a page."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
-from rotation.checks.book import Book
-from rotation.checks.gather import Look, gather, kept, key_files, load_keys, look_around
+from msgspec import structs
+
+from rotation.checks.all_checks import check_names
+from rotation.checks.facts import Facts
+from rotation.checks.gather import census_targets, facts_without_targets, kept, last_censuses, load_keys
 from rotation.checks.verdict import Verdict
-from rotation.cli.options import Common
-from rotation.ledger.ledger import service_name, utc_now
+from rotation.context import Context
+from rotation.ledger.ledger import Ledger, service_name, utc_now
+from rotation.ledger.records import RunRecord
+from rotation.ledger.run_tables import Outcome
+from rotation.ledger.session import OnFailure, Session
+from rotation.model.failures import UsageError
 from rotation.model.policy import Policy
 from rotation.model.targets import Target
 
+PAGE_RUNS = 60
+NOT_IN_A_CENSUS = dict.fromkeys(
+    ("retired_key", "double_encryption", "uncovered_columns"), "--last-census reads no target"
+)
+"""Checks of facts that no census keeps."""
 
-def examine(common: Common, targets: Sequence[Target], policy: Policy, look: Look, sample: int | None) -> Verdict:
-    """What the checks say now of these *targets*; the ledger keeps it.
 
-    Raises StoppedError where somebody asked to stop.
+@dataclass(frozen=True)
+class Overview:
+    """What a page shows: a verdict, and what the ledger keeps beside it."""
+
+    verdict: Verdict
+    targets: Sequence[Target]
+    runs: Sequence[RunRecord] = ()
+    """The service's last runs, the last one first."""
+    certificates: Sequence[Mapping[str, Any]] = ()
+
+
+def examine(
+    context: Context, targets: Sequence[Target], policy: Policy | None = None, *, sample: int | None = None
+) -> Verdict:
+    """Counts every row of *targets*, or about *sample* rows of each, and judges what it finds by *policy*.
+
+    The ledger keeps the keys' dates, the counts, and that a check was made.
+
+    Raises UsageError for a policy that names no check, and StoppedError. All other faults are findings.
     """
-    keys = load_keys(common.environ, common.world.tell)
-    with Book.open(common.open_ledger, service_name(common.environ)) as book:
-        book.begin(keys.states, keys.keyring.primary.id if keys.keyring else "")
-        facts = gather(book, keys, key_files(common.environ, common.env_file))
+    policy = policy or Policy()
+    check_names(policy)
+    keys, service = load_keys(context.environ, context.streams.warn), service_name(context.environ)
+    with Session.open(context.open_ledger, service, OnFailure.NOTE) as session:
+        facts = facts_without_targets(session, keys, context)
+        number = None
+        if facts.ledger_fault is None:
+            session.fault = None
+            session.attempt(lambda ledger: ledger.see_keys(keys.states, service))
+            if session.fault is None:
+                primary = keys.keyring.primary.id if keys.keyring else ""
+                number = session.attempt(lambda ledger: ledger.begin_run("check", service, primary))
+            # The dates that were recorded just now count, too.
+            facts = replace(facts_without_targets(session, keys, context), ledger_unwritten=session.fault)
         if keys.keyring:
-            facts = look_around(
-                facts, targets, keys.keyring, book.entries, look=look, open_survey=common.open_survey, sample=sample
-            )
+            facts = census_targets(facts, context, targets, keys.keyring, sample=sample)
         # The clock is read last: a token that was written meanwhile is not of the future.
         verdict = Verdict.of(facts, policy, utc_now())
-        book.keep(kept(facts), well=verdict.level == 0, counts=_counts(verdict))
+        if facts.ledger_fault is None:
+            for census in kept(facts):
+                session.attempt(lambda ledger, census=census: ledger.keep_census(census))  # type: ignore[misc]
+            if number is not None:
+                outcome: Outcome = "complete" if verdict.level == 0 else "left"
+                session.attempt(partial(Ledger.end_run, number=number, outcome=outcome, counts=_counts(verdict)))
     return verdict
+
+
+def overview(
+    context: Context, targets: Sequence[Target], policy: Policy | None = None, *, last_census: bool = False
+) -> Overview:
+    """The same facts and findings for a page; nothing is written. With *last_census* no target is read.
+
+    Raises UsageError if the keys cannot be loaded, or the policy names no check; LedgerError if the ledger fails half
+    way; StoppedError.
+    """
+    policy = policy or Policy()
+    check_names(policy)
+    keys = load_keys(context.environ, context.streams.warn)
+    if keys.keyring is None:
+        raise UsageError(keys.fault or "there are no keys")
+    service = service_name(context.environ)
+    with Session.open(partial(context.open_ledger, make=False), service, OnFailure.NOTE) as session:
+        facts = facts_without_targets(session, keys, context)
+        if last_census:
+            facts = last_censuses(facts, targets)
+            policy = structs.replace(policy, off={**NOT_IN_A_CENSUS, **policy.off})
+        else:
+            facts = census_targets(facts, context, targets, keys.keyring)
+        runs, certificates = _history(session, facts)
+    return Overview(Verdict.of(facts, policy, utc_now()), targets, runs, certificates)
+
+
+def _history(session: Session, facts: Facts) -> tuple[Sequence[RunRecord], Sequence[Mapping[str, Any]]]:
+    """The service's last runs and all its certificates. Raises LedgerError."""
+    if session.ledger is None or facts.ledger_fault is not None:
+        return [], []
+    certificates = [one for one in session.ledger.certificates() if one["service"] == session.service]
+    return session.ledger.last_runs(PAGE_RUNS, session.service), certificates
 
 
 def _counts(verdict: Verdict) -> dict[str, object]:

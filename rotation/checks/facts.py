@@ -10,13 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
+from rotation.ledger.promotions import took_over
 from rotation.ledger.unexplained import unexplained
-from rotation.model.key_history import took_over
 from rotation.retirement.decision import Evidence
 
 if TYPE_CHECKING:
     from rotation.discovery.discover import Discovery, TokenColumn
-    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, Promotion, RunRecord
+    from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+    from rotation.model.key_history import Promotion
 
 
 ARCHIVE = "--archive"
@@ -84,17 +85,18 @@ class Facts:
     """Running services of this environment that announced themselves."""
     latest: datetime | None = None
     """The latest time in the ledger."""
-    unnamed: tuple[str, ...] = ()
-    """Columns that hold tokens and that no target names."""
-    unnamed_fault: str | None = None
     search: Discovery | None = None
-    """The search that found them; None where none was made."""
+    """The search for token columns; None: none was made, or it failed."""
+    search_fault: str | None = None
+    """What could not be searched."""
     partial: bool = False
     """Whether some target leaves rows out by its `where`."""
     counted: datetime | None = None
     """When the targets were counted, where that is not now."""
     known: tuple[CensusRecord, ...] = ()
     """The last census of each place that the ledger knows."""
+    checked: tuple[CensusRecord, ...] = ()
+    """The last census of each place that a check took: what is new since then nobody was told."""
 
     @cached_property
     def own(self) -> Mapping[str, KeyRecord]:
@@ -120,7 +122,7 @@ class Facts:
             promoted=self.promotion,
             partial=self.partial,
             search=self.search,
-            search_fault=None if self.search else self.unnamed_fault,
+            search_fault=None if self.search else self.search_fault,
             unexplained=tuple(unexplained(key_id, censuses, self.known, self.service)),
             fleet=self.instances,
         )
@@ -132,7 +134,7 @@ class Facts:
     @property
     def uncovered(self) -> list[TokenColumn]:
         """The columns that the search found and that no target names, those of other applications left out."""
-        return [column for column in self.search.unnamed if not column.is_foreign] if self.search else []
+        return [column for column in self.search.uncovered if not column.is_foreign] if self.search else []
 
     @property
     def primary(self) -> str | None:

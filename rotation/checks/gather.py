@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState, UndecryptableToken
 from keyring_core.config import KEY_VARIABLES, load_keyring
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
-from rotation.checks.book import Book, Entries
+from rotation import job
 from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
-from rotation.discovery.discover import Discovery, discover, places_of
-from rotation.discovery.survey import Survey
-from rotation.ledger.census_record import census_record
-from rotation.ledger.ledger import utc_now
-from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, CensusRecord
+from rotation.context import Context
+from rotation.discovery.discover import discover, places_of
+from rotation.discovery.result import Discovery
+from rotation.ledger.census_record import census_record, place_of
+from rotation.ledger.ledger import Ledger, utc_now
+from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusRecord, in_fleet
+from rotation.ledger.session import Session
 from rotation.ledger.titles import titles
 from rotation.ledger.unexplained import carried
 from rotation.model.failures import StoppedError
@@ -26,10 +29,9 @@ from rotation.model.report import TargetReport
 from rotation.model.row_marks import pack
 from rotation.model.targets import Target
 
-FILE = "_FILE"
-
-Look = Callable[[Target, Keyring], TargetReport]
-"""A census of one target. Raises KeyringError where it cannot be taken."""
+NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
+NEVER = "the ledger has no count of it: make one with rotate.py check, or leave out --last-census"
+KEPT_RUNS = 20
 
 
 @dataclass
@@ -67,7 +69,7 @@ def load_keys(environ: Mapping[str, str], tell: Callable[[str], None]) -> Keys:
 
 def key_files(environ: Mapping[str, str], env_file: Path | None) -> Iterator[KeyFile]:
     """The files that hold keys, with their modes; one that is missing is told where the keys are loaded."""
-    named = [(name + FILE, environ[name + FILE]) for name in KEY_VARIABLES if environ.get(name + FILE)]
+    named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in KEY_VARIABLES if environ.get(f"{name}_FILE")]
     if env_file and any(environ.get(name) for name in KEY_VARIABLES):
         named.append(("--env-file", str(env_file)))
     for variable, value in named:
@@ -83,42 +85,66 @@ def archive_files(archives: Iterable[str]) -> Iterator[KeyFile]:
             yield KeyFile(ARCHIVE, path, Path(path).stat().st_mode)
 
 
-def look_around(  # noqa: PLR0913 - what a look stands on
-    facts: Facts,
-    targets: Sequence[Target],
-    keyring: Keyring,
-    entries: Entries,
-    *,
-    look: Look,
-    open_survey: Callable[[str], Survey],
-    sample: int | None = None,
-) -> Facts:
-    """*facts*, and what one census of each target shows, and a search for columns that no target names.
+def facts_without_targets(session: Session, keys: Keys, context: Context) -> Facts:
+    """What keys, files and ledger tell; no target is read."""
+    ledger = session.attempt(lambda ledger: _from_ledger(ledger, session.service, keys.states))
+    fault = None if ledger is not None else session.fault or NO_LEDGER
+    known = ledger or {}
+    return Facts(
+        service=session.service,
+        keys=keys.states if keys.keyring else None,
+        keys_fault=keys.fault,
+        weak=tuple(keys.weak),
+        key_files=(*key_files(context.environ, context.env_file), *archive_files(known.pop("archives", ()))),
+        ledger_fault=fault,
+        **known,
+    )
 
-    Raises StoppedError where somebody asked to stop.
+
+def census_targets(
+    facts: Facts, context: Context, targets: Sequence[Target], keyring: Keyring, *, sample: int | None = None
+) -> Facts:
+    """*facts*, with one census of each target, and a search for token columns that no target covers.
+
+    Raises StoppedError.
     """
-    seen: list[TargetFacts] = []
+    counted: list[TargetFacts] = []
     unreached: dict[str, str] = {}
     for target, title in titles(targets).items():
-        report = _look_at(target, keyring, look)
+        report = _count(context, target, keyring, sample)
         if isinstance(report, str):
             unreached[title] = report
             continue
         census = census_record(report, keyring.primary.id, facts.service, utc_now(), sampled=sample is not None)
-        census = carried(census, entries.censuses)
-        before = next((each for each in entries.checked if each.place == census.place), None)
+        census = carried(census, facts.known)
+        before = next((each for each in facts.checked if each.place == census.place), None)
         counts = report.counts
         unopened = counts.categories[UndecryptableToken.category]
-        seen.append(TargetFacts(census, before, counts.nested, unopened, tuple(counts.lost), title))
-    search, fault = _search(targets, keyring, open_survey)
-    facts = replace(facts, search=search)
+        counted.append(TargetFacts(census, before, counts.nested, unopened, tuple(counts.lost), title))
+    search, fault = _search(context, targets, keyring)
     return replace(
         facts,
-        targets=tuple(seen),
+        targets=tuple(counted),
         unreached=unreached,
         sample=sample,
-        unnamed=tuple(column.label for column in facts.uncovered),
-        unnamed_fault=fault,
+        search=search,
+        search_fault=fault,
+        partial=any(target.where for target in targets),
+    )
+
+
+def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:
+    """*facts*, with the last census of each target that the ledger knows."""
+    kept = {census.place: census for census in facts.known}
+    places = [(title, place_of(target, facts.service)) for target, title in titles(targets).items()]
+    return replace(
+        facts,
+        # This is the last census, so nothing in it is new.
+        targets=tuple(
+            TargetFacts(kept[place], before=kept[place], title=title) for title, place in places if place in kept
+        ),
+        unreached={title: NEVER for title, place in places if place not in kept},
+        counted=min((kept[place].taken for _, place in places if place in kept), default=None),
         partial=any(target.where for target in targets),
     )
 
@@ -135,30 +161,25 @@ def kept(facts: Facts) -> Iterator[CensusRecord]:
         yield census
 
 
-def gather(book: Book, keys: Keys, files: Iterable[KeyFile]) -> Facts:
-    """What is known without looking at a target."""
-    entries = book.entries
-    return Facts(
-        service=book.service,
-        keys=keys.states if keys.keyring else None,
-        keys_fault=keys.fault,
-        weak=tuple(keys.weak),
-        key_files=(*files, *archive_files(entries.archives)),
-        ledger_fault=entries.fault,
-        ledger_unwritten=entries.unwritten,
-        records=entries.records,
-        runs=entries.runs,
-        begun=entries.begun,
-        instances=entries.instances,
-        latest=entries.latest,
-        known=entries.censuses,
-    )
+def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:
+    """The facts that the ledger holds, by their names; and where the archives of retired keys are."""
+    certificates = [one for one in ledger.certificates() if one.get("service") == service]
+    return {
+        "records": tuple(ledger.keys()),
+        "runs": tuple(ledger.last_runs(KEPT_RUNS, service, "run")),
+        "begun": ledger.begun_since_an_end(service, "run"),
+        "known": tuple(ledger.censuses()),
+        "checked": tuple(ledger.censuses(checked=True)),
+        "instances": tuple(in_fleet(ledger.instances(LIVE), states, service)),
+        "latest": ledger.latest(),
+        "archives": [path for one in certificates if isinstance(path := one.get("archive"), str)],
+    }
 
 
-def _look_at(target: Target, keyring: Keyring, look: Look) -> TargetReport | str:
+def _count(context: Context, target: Target, keyring: Keyring, sample: int | None) -> TargetReport | str:
     """Its report, or why there is none."""
     try:
-        report = look(target, keyring)
+        [report] = job.census(context, [target], keyring, sample=sample).targets
     except StoppedError:
         raise
     except KeyringError as error:
@@ -166,15 +187,10 @@ def _look_at(target: Target, keyring: Keyring, look: Look) -> TargetReport | str
     return report if report.stopped is None else report.stopped
 
 
-def _search(
-    targets: Sequence[Target], keyring: Keyring, open_survey: Callable[[str], Survey]
-) -> tuple[Discovery | None, str | None]:
-    """A search of all columns, from a sample of each table; and what was not looked at.
-
-    Raises StoppedError where somebody asked to stop.
-    """
+def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
+    """A search of a sample of all columns, and what could not be searched. Raises StoppedError."""
     try:
-        found = discover(places_of(targets), targets, keyring, open_survey, full=False, schemas=None)
+        found = discover(places_of(targets), targets, keyring, context.open_survey, full=False, schemas=None)
     except StoppedError:
         raise
     except KeyringError as error:

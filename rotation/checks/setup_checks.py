@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rotation.checks.facts import Facts, at
 from rotation.checks.findings import Finding, Level, span
-from rotation.ledger.clock import REMEDY, clock_fault
+from rotation.ledger.session import CLOCK_REMEDY, clock_fault
 from rotation.model.policy import Policy
 from rotation.model.text import many
 
@@ -51,21 +51,21 @@ def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     Remedy: set this machine's clock by NTP (`timedatectl`).
     """
     fault = clock_fault(facts.latest, now, policy.max_clock_skew)
-    return [Finding(Level.WARNING, "clock", fault, REMEDY)] if fault else []
+    return [Finding(Level.WARNING, "clock", fault, CLOCK_REMEDY)] if fault else []
 
 
-def check_unnamed_columns(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_uncovered_columns(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """Columns hold tokens and no target names them: a run leaves them out, and retiring a key would lose them.
 
     Remedy: `rotate.py discover` prints the entries for rotation.toml.
     """
     del policy, now
     found = [
-        Finding(Level.WARNING, column, "this column holds tokens, and no target names it", "rotate.py discover")
-        for column in facts.unnamed
+        Finding(Level.WARNING, column.label, "this column holds tokens, and no target names it", "rotate.py discover")
+        for column in facts.uncovered
     ]
-    if facts.unnamed_fault is not None:
-        found.append(Finding(Level.UNKNOWN, "", facts.unnamed_fault, "rotate.py discover"))
+    if facts.search_fault is not None:
+        found.append(Finding(Level.UNKNOWN, "", facts.search_fault, "rotate.py discover"))
     return found
 
 

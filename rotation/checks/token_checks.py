@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from keyring_core import KeyState
 from rotation.checks.facts import Facts, TargetFacts, at, moment
 from rotation.checks.findings import Finding, Level, span
-from rotation.model.key_history import history_of
+from rotation.ledger.promotions import history_of
 from rotation.model.policy import Policy
 from rotation.model.row_marks import NOT_UNREADABLE
 from rotation.model.text import LIST_ROWS, many
 
 if TYPE_CHECKING:
-    from rotation.ledger.records import CensusRecord, Promotion
+    from rotation.ledger.records import CensusRecord
+    from rotation.model.key_history import Promotion
 
 
 def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:

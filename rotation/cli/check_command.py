@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keyring_core import KeyringError
-from rotation.cli.options import Common, Given, common_options, find_policy, find_targets, target_parameters
-from rotation.cli.run_command import look_at
-from rotation.context import World
+from rotation.cli.options import (
+    Command,
+    GivenTarget,
+    Process,
+    common_options,
+    find_targets,
+    print_json,
+    target_parameters,
+)
 
 if TYPE_CHECKING:
     from rotation.checks.verdict import Verdict
@@ -45,7 +50,7 @@ class PluginCommand(click.Command):
 
 
 @contextmanager
-def _failing_as_unknown(world: World, *, as_json: bool) -> Iterator[None]:
+def _failing_as_unknown(process: Process, *, as_json: bool) -> Iterator[None]:
     """Tells an error on stderr, and on stdout as a document or as a plugin's line."""
     try:
         yield
@@ -54,15 +59,16 @@ def _failing_as_unknown(world: World, *, as_json: bool) -> Iterator[None]:
         words = error.format_message()
     except (KeyringError, OSError) as error:
         words = str(error)
-    world.tell(f"Error: {words}")
+    streams = process.streams
+    streams.warn(f"Error: {words}")
     if as_json:
-        world.print_json({"status": "UNKNOWN", "exit_code": UNKNOWN, "error": words})
+        print_json({"status": "UNKNOWN", "exit_code": UNKNOWN, "error": words}, streams.stdout)
     else:
         from rotation.checks.verdict import Verdict
         from rotation.ledger.ledger import utc_now
         from rotation.output.nagios import line
 
-        print(line(Verdict.failed(words, utc_now())), file=world.stdout)
+        print(line(Verdict.failed(words, utc_now())), file=streams.stdout)
     raise click.exceptions.Exit(UNKNOWN)
 
 
@@ -77,8 +83,8 @@ def _failing_as_unknown(world: World, *, as_json: bool) -> Iterator[None]:
 @common_options
 @target_parameters
 def check(  # noqa: PLR0913 - click's
-    common: Common,
-    given: Given,
+    command: Command,
+    given: GivenTarget,
     *,
     form: str | None,
     prometheus: Path | None,
@@ -92,23 +98,23 @@ def check(  # noqa: PLR0913 - click's
     """
     from rotation.model.output_file import destination
 
-    if common.as_json and form not in {None, "json"}:
+    if command.as_json and form not in {None, "json"}:
         raise click.UsageError(f"--json and --format {form} exclude each other")
-    form = "json" if common.as_json else form or "text"
+    form = "json" if command.as_json else form or "text"
     if listing:
-        return _list(common, given, form)
-    with _pinging(common, ping) as pinger:
+        return _list(command, form)
+    with _pinging(command, ping) as pinger:
         if prometheus:
             destination(prometheus, f"--prometheus {prometheus}")
-        verdict = _examine(common, given, sample)
+        verdict = _examine(command, given, sample)
         if prometheus:
             verdict = _write_metrics(prometheus, verdict)
         pinger.well = verdict.level == 0
-    _print(common, verdict, form)
+    _print(command, verdict, form)
     return int(verdict.level)
 
 
-def _examine(common: Common, given: Given, sample: int | None) -> Verdict:
+def _examine(command: Command, given: GivenTarget, sample: int | None) -> Verdict:
     """The verdict; where nothing could be looked at, one that says why."""
     import structlog
 
@@ -116,10 +122,10 @@ def _examine(common: Common, given: Given, sample: int | None) -> Verdict:
     from rotation.checks.verdict import Verdict
     from rotation.ledger.ledger import service_name, utc_now
 
-    service = service_name(common.environ)
+    service = service_name(command.environ)
     try:
-        targets = find_targets(common, given)
-        return examine(common, targets, find_policy(common, given), partial(look_at, common, sample=sample), sample)
+        targets = find_targets(command, given)
+        return examine(command, targets, command.policy(), sample=sample)
     except KeyringError as error:
         return Verdict.failed(str(error), utc_now(), service)
     except Exception as error:
@@ -134,7 +140,7 @@ class _Pinger:
 
 
 @contextmanager
-def _pinging(common: Common, text: str | None) -> Iterator[_Pinger]:
+def _pinging(command: Command, text: str | None) -> Iterator[_Pinger]:
     """Calls the address at the beginning and at the end, whatever the end is; a ping that fails is told."""
     pinger = _Pinger()
     if text is None:
@@ -142,11 +148,11 @@ def _pinging(common: Common, text: str | None) -> Iterator[_Pinger]:
         return
     from rotation.cli.ping import ping, ping_url
 
-    url = ping_url(text, common.environ)
+    url = ping_url(text, command.environ)
 
     def call(end: str) -> None:
         if fault := ping(url, end):
-            common.world.tell(f"Warning: --ping: {fault}. The verdict stands.")
+            command.streams.warn(f"Warning: --ping: {fault}. The verdict stands.")
 
     call("start")
     try:
@@ -164,33 +170,35 @@ def _write_metrics(path: Path, verdict: Verdict) -> Verdict:
     return verdict if fault is None else verdict.with_result(unknown(fault))
 
 
-def _print(common: Common, verdict: Verdict, form: str) -> None:
+def _print(command: Command, verdict: Verdict, form: str) -> None:
     if form == "json":
         from rotation.output.check_json import document
 
-        common.world.print_json(document(verdict))
+        command.print_json(document(verdict))
     elif form == "nagios":
         from rotation.output.nagios import line
 
-        print(line(verdict), file=common.world.stdout)
+        print(line(verdict), file=command.streams.stdout)
     else:
         from rotation.output.check_text import render
 
         for part in render(verdict):
-            common.world.say(part)
+            command.say(part)
 
 
-def _list(common: Common, given: Given, form: str) -> int:
-    from rotation.checks.all_checks import list_checks
+def _list(command: Command, form: str) -> int:
+    from rotation.checks.all_checks import check_names, list_checks
     from rotation.model.policy import Policy
     from rotation.output.check_json import list_document
     from rotation.output.check_text import render_list
 
-    named = common.config is not None or common.config_path().exists()
-    checks = list_checks(find_policy(common, given) if named else Policy())
+    named = command.config is not None or command.config_path().exists()
+    policy = command.policy() if named else Policy()
+    check_names(policy)
+    checks = list_checks(policy)
     if form == "json":
-        common.world.print_json(list_document(checks))
+        command.print_json(list_document(checks))
         return 0
     for part in render_list(checks):
-        common.world.say(part)
+        command.say(part)
     return 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rotation.cli.options import Common, common_options
+from rotation.cli.options import Command, common_options
 
 if TYPE_CHECKING:
     from rotation.model.targets import Target
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--schema", "schemas", multiple=True, help="Only this schema; repeatable. Default: all.")
 @click.option("--full", is_flag=True, help="Look at every row; default: a sample of each large table.")
 @common_options
-def discover(common: Common, *, urls: tuple[str, ...], schemas: tuple[str, ...], full: bool) -> int:
+def discover(command: Command, *, urls: tuple[str, ...], schemas: tuple[str, ...], full: bool) -> int:
     """Find columns that hold Fernet tokens and that no target names. Reads only.
 
     Looks through every table of the databases of rotation.toml, or of --url, and prints the entries to add. With --full
@@ -27,26 +27,28 @@ def discover(common: Common, *, urls: tuple[str, ...], schemas: tuple[str, ...],
     from rotation.discovery.discover import discover as look
     from rotation.model.targets import expand_url
 
-    keyring = common.keyring()
-    places = [Place(expand_url(url, common.environ, "--url"), url) for url in urls]
-    targets = _targets(common, needed=not urls)
+    keyring = command.keyring()
+    places = [Place(expand_url(url, command.environ, "--url"), url) for url in urls]
+    targets = _targets(command, needed=not urls)
 
-    found = look(places or places_of(targets), targets, keyring, common.open_survey, full=full, schemas=schemas or None)
-    if common.as_json:
-        common.world.print_json(found.document())
+    found = look(
+        places or places_of(targets), targets, keyring, command.open_survey, full=full, schemas=schemas or None
+    )
+    if command.as_json:
+        command.print_json(found.document())
     else:
         from rotation.output.discovery_text import render_discovery
 
         for part in render_discovery(found):
-            common.world.say(part)
+            command.say(part)
     return found.exit_code
 
 
-def _targets(common: Common, *, needed: bool) -> list[Target]:
+def _targets(command: Command, *, needed: bool) -> list[Target]:
     """Those of rotation.toml; without one, none where a --url says where to look."""
     from rotation.model.targets import load_targets
 
-    path = common.config_path()
-    if not needed and common.config is None and not path.exists():
+    path = command.config_path()
+    if not needed and command.config is None and not path.exists():
         return []
-    return load_targets(path, common.environ)
+    return load_targets(path, command.environ)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyring_core.config import LEDGER_URL
-from rotation.cli.options import Common, common_options
+from rotation.cli.options import Command, common_options
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def ledger() -> None:
 @click.option("--url", help=f"The ledger's database, or $NAME of a variable that holds it. Default: ${LEDGER_URL}.")
 @click.option("--sql", is_flag=True, help="Print the statements for this database, and make nothing.")
 @common_options
-def init(common: Common, url: str | None, *, sql: bool) -> int:
+def init(command: Command, url: str | None, *, sql: bool) -> int:
     """Make the ledger's tables, so that nobody else needs the right to make one.
 
     In the database of --url, or of ROTATION_LEDGER_URL, or else in the SQLite file beside rotation.toml. Tables that
@@ -34,36 +34,36 @@ def init(common: Common, url: str | None, *, sql: bool) -> int:
     from rotation.ledger.ledger import Ledger
     from rotation.ledger.schema import TABLE_NAMES, VERSION, ddl
 
-    where = _where(common, url)
+    where = _where(command, url)
     if sql:
         statements = ddl(_dialect(where))
-        if common.as_json:
-            common.world.print_json({"complete": True, "statements": statements})
+        if command.as_json:
+            command.print_json({"complete": True, "statements": statements})
         else:
-            common.world.say("".join(f"{statement};\n\n" for statement in statements).rstrip())
+            command.say("".join(f"{statement};\n\n" for statement in statements).rstrip())
         return 0
     with Ledger.open(where) as opened:
         name, made = opened.name, opened.made
-    if common.as_json:
+    if command.as_json:
         tables = list(TABLE_NAMES)
-        common.world.print_json({"complete": True, "ledger": name, "version": VERSION, "made": made, "tables": tables})
+        command.print_json({"complete": True, "ledger": name, "version": VERSION, "made": made, "tables": tables})
         return 0
-    common.world.say(f"The {name} {'has its tables now' if made else 'had its tables already'}, version {VERSION}:")
+    command.say(f"The {name} {'has its tables now' if made else 'had its tables already'}, version {VERSION}:")
     for table in TABLE_NAMES:
-        common.world.say(f"  {table}")
+        command.say(f"  {table}")
     return 0
 
 
-def _where(common: Common, url: str | None) -> str:
+def _where(command: Command, url: str | None) -> str:
     from rotation.ledger.ledger import ledger_url
     from rotation.model.targets import expand_url
 
     if url is not None:
-        return expand_url(url, common.environ, "ledger init")
-    path = common.config_path()
-    if not common.environ.get(LEDGER_URL, "").strip() and not path.is_file():
+        return expand_url(url, command.environ, "ledger init")
+    path = command.config_path()
+    if not command.environ.get(LEDGER_URL, "").strip() and not path.is_file():
         raise UsageError(f"no ledger is named: give --url, set {LEDGER_URL}, or go where rotation.toml is")
-    return ledger_url(common.environ, path)
+    return ledger_url(command.environ, path)
 
 
 def _dialect(url: str) -> sa.Dialect:

@@ -19,9 +19,10 @@ from rotation.cli.check_command import check
 from rotation.cli.discover_command import discover
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
+from rotation.cli.options import Process, print_json
 from rotation.cli.report_command import report
 from rotation.cli.run_command import demo, run, status
-from rotation.context import World
+from rotation.context import Streams
 from rotation.model.failures import StoppedError, StoreError, UsageError
 
 EXIT_CODES = """\b
@@ -48,7 +49,7 @@ for _command in (demo, status, run, check, discover, report, keys, ledger):
 
 def main(argv: Sequence[str], environ: Mapping[str, str], stdout: TextIO, stderr: TextIO | None = None) -> int:
     """Runs a command and returns its exit code; it never raises for what a user or a database does."""
-    return _main(argv, World(environ, stdout, stderr or sys.stderr, key_stream=stdout))
+    return _main(argv, Process(environ, Streams(stdout, stderr or sys.stderr, key_stream=stdout)))
 
 
 def entry() -> NoReturn:
@@ -67,10 +68,10 @@ def entry() -> NoReturn:
     configure_logging(stream=sys.stderr, level=level, guard_stdio=True)
     # A batch makes tens of thousands of small objects and few cycles: the collector need not look at them each time.
     gc.set_threshold(20_000, 50, 50)
-    world = World(os.environ, sys.stdout, sys.stderr, key_stream=raw)
+    streams = Streams(sys.stdout, sys.stderr, key_stream=raw)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: _ask_to_stop(world))
-    code = _main(sys.argv[1:], world)
+        signal.signal(number, lambda *_: _ask_to_stop(streams))
+    code = _main(sys.argv[1:], Process(os.environ, streams))
     for number in (signal.SIGINT, signal.SIGTERM):
         # All is done. Python would give them back their default while it ends, and the exit code would be another.
         signal.signal(number, signal.SIG_IGN)
@@ -80,59 +81,60 @@ def entry() -> NoReturn:
     except OSError as error:
         # The reader has gone, or a disk is full. Python must not complain of it a second time on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), raw.fileno())
-        code = code if isinstance(error, BrokenPipeError) else _unsaid(world, error)
+        code = code if isinstance(error, BrokenPipeError) else _unsaid(streams, error)
     sys.exit(code)
 
 
-def _unsaid(world: World, error: OSError) -> int:
-    world.tell(f"Error: the report could not be written: {error.strerror}. What is done stays; run status to see it.")
+def _unsaid(streams: Streams, error: OSError) -> int:
+    streams.warn(f"Error: the report could not be written: {error.strerror}. What is done stays; run status to see it.")
     return 3
 
 
-def _ask_to_stop(world: World) -> None:
-    if world.stopping:
+def _ask_to_stop(streams: Streams) -> None:
+    if streams.stopping:
         raise KeyboardInterrupt
-    world.stopping = True
+    streams.stopping = True
     # Not through the streams: the signal may have come while one of them is in the middle of a line.
     with suppress(OSError):
         os.write(2, b"Stopping after this batch; once more to stop at once.\n")
 
 
-def _main(argv: Sequence[str], world: World) -> int:
+def _main(argv: Sequence[str], process: Process) -> int:
     try:
-        return _run(argv, world)
+        return _run(argv, process)
     except OSError as error:
-        return 3 if isinstance(error, BrokenPipeError) else _unsaid(world, error)
+        return 3 if isinstance(error, BrokenPipeError) else _unsaid(process.streams, error)
 
 
-def _run(argv: Sequence[str], world: World) -> int:
+def _run(argv: Sequence[str], process: Process) -> int:
+    streams = process.streams
     try:
-        return int(cli.main(args=list(argv), prog_name="rotate.py", standalone_mode=False, obj=world) or 0)
+        return int(cli.main(args=list(argv), prog_name="rotate.py", standalone_mode=False, obj=process) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show(file=world.stderr)
+        error.show(file=streams.stderr)
         return 2
     except click.ClickException as error:
         words, code = error.format_message(), 2
         # Two lines, as every refusal: click's own words begin with three on usage.
         context = error.ctx if isinstance(error, click.UsageError) else None
-        world.tell(f"Error: {words}" + (f"\nSee {context.command_path} --help" if context else ""))
+        streams.warn(f"Error: {words}" + (f"\nSee {context.command_path} --help" if context else ""))
     except (UsageError, KeyConfigError) as error:
-        world.tell(f"Error: {error}")
+        streams.warn(f"Error: {error}")
         words, code = str(error), 2
     except (StoreError, StoppedError) as error:
-        world.tell(f"Error: {error}")
+        streams.warn(f"Error: {error}")
         words, code = str(error), 3
     except (click.Abort, KeyboardInterrupt):
         words, code = "Stopped at once. Finished batches stay; run it again to go on.", 3
-        world.tell(words)
+        streams.warn(words)
     except OSError:
         raise
     except Exception as error:
         # A mistake of ours. Python would end with 1, as a run does that came to its end.
         structlog.get_logger(__name__).exception("rotation.failed")
         words, code = f"it failed ({type(error).__name__}); see the log. What is done stays; run it again to go on.", 3
-        world.tell(f"Error: {words}")
+        streams.warn(f"Error: {words}")
     # Not as the parser understood it: the command line itself may be what is wrong.
     if "--json" in argv:
-        world.print_json({"complete": False, "error": words})
+        print_json({"complete": False, "error": words}, streams.stdout)
     return code

@@ -2,101 +2,65 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import cached_property, wraps
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
-from keyring_core import KeyConfigWarning, Keyring
-from keyring_core.config import LEDGER_URL, ROTATION_CONFIG, load_keyring
-from rotation.context import World
-from rotation.model.env_file import environment, read_env_file
+from rotation.context import Context, Streams
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
-    from rotation.discovery.survey import Survey
-    from rotation.ledger.ledger import Ledger
-    from rotation.model.policy import Policy
+    from rich.console import RenderableType
+
     from rotation.model.targets import Target
-    from rotation.stores.connection import Links
+    from rotation.model.watcher import Watcher
+
+
+class Process(NamedTuple):
+    """What a command line runs in."""
+
+    environ: Mapping[str, str]
+    streams: Streams
 
 
 @dataclass
-class Common:
-    """The options that every command takes, made ready."""
+class Command(Context):
+    """A context, and how its command prints."""
 
-    world: World
-    environ: Mapping[str, str]
-    config: Path | None
-    as_json: bool
-    env_file: Path | None = None
-    without_config: bool = False
-    """Whether options name the target, so that no rotation.toml counts."""
+    as_json: bool = False
 
-    def config_path(self) -> Path:
-        """Where rotation.toml is, or would be."""
-        return self.config or Path(self.environ.get(ROTATION_CONFIG) or "rotation.toml")
+    def watch(self, verb: str) -> AbstractContextManager[Watcher]:
+        """A bar a target on a terminal, a log line now and then elsewhere."""
+        from rotation.output.progress import watch
 
-    def open_ledger(self, *, make: bool = True) -> Ledger | None:
-        """The ledger, where one applies: beside a rotation.toml that counts, or where ROTATION_LEDGER_URL says.
+        return watch(verb, self.streams.stderr, self.process_environ)
 
-        Without *make* a file that is not there stays so. Raises UsageError and LedgerError.
-        """
-        from rotation.ledger.ledger import DEFAULT_FILE, Ledger, ledger_url
+    def say(self, part: RenderableType) -> None:
+        """Prints on stdout."""
+        from rotation.output.terminal import say
 
-        path = None if self.without_config else self.config_path()
-        if not self.environ.get(LEDGER_URL, "").strip() and (
-            path is None or not path.is_file() or not (make or path.with_name(DEFAULT_FILE).exists())
-        ):
-            return None
-        return Ledger.open(ledger_url(self.environ, path), wait=self.world.wait)
+        say(part, self.streams.stdout, self.process_environ)
 
-    def open_survey(self, url: str) -> Survey:
-        """The database at *url*, to be looked through. Raises UsageError and StoreError."""
-        from rotation.discovery.survey import Survey
+    def print_json(self, document: Mapping[str, Any]) -> None:
+        """Prints the one JSON document on stdout."""
+        print_json(document, self.streams.stdout)
 
-        return Survey(url, sleep=self.world.wait, links=self.links)
 
-    @cached_property
-    def links(self) -> Links:
-        """What all that this command does in a database goes through, so that it takes one connection."""
-        from rotation.stores.connection import Links
-
-        return Links(self.world.wait)
-
-    def close(self) -> None:
-        """Gives up the connections."""
-        if "links" in self.__dict__:
-            self.links.close()
-
-    def in_env_file(self) -> dict[str, str]:
-        """The variables of --env-file, as they stand there now."""
-        return read_env_file(self.env_file) if self.env_file else {}
-
-    def keyring(self) -> Keyring:
-        """The keyring of the environment; what should be tidied up is told on stderr."""
-        with self.telling_warnings():
-            return load_keyring(self.environ)
-
-    @contextmanager
-    def telling_warnings(self) -> Iterator[None]:
-        """While it is open, each warning about keys is told on stderr, once."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", KeyConfigWarning)
-            try:
-                yield
-            finally:
-                for words in dict.fromkeys(str(warning.message) for warning in caught):
-                    self.world.tell(f"Warning: {words}")
+def print_json(document: Mapping[str, Any], stream: TextIO) -> None:
+    """Prints the one JSON document."""
+    # A reader that has gone does not change what the command came to.
+    with suppress(BrokenPipeError):
+        print(json.dumps(document, ensure_ascii=True), file=stream)
 
 
 def common_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds --config, --env-file and --json, and hands over a Common in their place."""
+    """Adds --config, --env-file and --json, and hands over a Command in their place."""
 
     @click.option(
         "--config",
@@ -111,13 +75,9 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout.")
     @wraps(command)
     def wrapped(config: Path | None, env_file: Path | None, *, as_json: bool, **options: Any) -> int:
-        world: World = click.get_current_context().obj
-        environ = environment(world.environ, env_file)
-        common = Common(world, environ, config, as_json, env_file)
-        try:
-            return command(common, **options)
-        finally:
-            common.close()
+        process: Process = click.get_current_context().obj
+        with Command(process.environ, config, env_file, process.streams, as_json=as_json) as ready:
+            return command(ready, **options)
 
     return wrapped
 
@@ -126,8 +86,8 @@ def target_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds --url, --table, --column, --key-column, --where and --context, and hands over the targets in their place."""
 
     @wraps(command)
-    def wrapped(common: Common, given: Given, **options: Any) -> int:
-        return command(common, targets=find_targets(common, given), **options)
+    def wrapped(ready: Command, given: GivenTarget, **options: Any) -> int:
+        return command(ready, targets=find_targets(ready, given), **options)
 
     return target_parameters(wrapped)
 
@@ -147,13 +107,15 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--where", help="SQL condition on the rows to look at.")
     @click.option("--context", help="What its tokens are bound to, as in keyring.bind(CONTEXT).")
     @wraps(command)
-    def wrapped(common: Common, **options: Any) -> int:
-        return command(common, given=Given(*(options.pop(name) for name in Given._fields)), **options)
+    def wrapped(ready: Command, **options: Any) -> int:
+        given = GivenTarget(*(options.pop(name) for name in GivenTarget._fields))
+        ready.uses_config = not any(given)
+        return command(ready, given=given, **options)
 
     return wrapped
 
 
-class Given(NamedTuple):
+class GivenTarget(NamedTuple):
     """A target as options name it."""
 
     url: str | None
@@ -164,23 +126,14 @@ class Given(NamedTuple):
     context: str | None
 
 
-def find_policy(common: Common, given: Given) -> Policy:
-    """That of rotation.toml; the usual one where options name the target. Raises UsageError."""
-    from rotation.model.policy import Policy
-    from rotation.model.targets import load_policy
-
-    return Policy() if any(given) else load_policy(common.config_path())
-
-
-def find_targets(common: Common, given: Given) -> list[Target]:
+def find_targets(command: Command, given: GivenTarget) -> list[Target]:
     """The targets of the options, or else of rotation.toml. Raises UsageError."""
-    from rotation.model.targets import load_targets, make_targets, without_repeats
+    from rotation.model.targets import make_targets, without_repeats
 
     if not any(given):
-        return load_targets(common.config_path(), common.environ)
-    if common.config:
+        return command.targets()
+    if command.config:
         raise UsageError("--config and --url, --table, --column exclude each other")
     if not (given.url and given.table and given.columns):
         raise UsageError("--url, --table and --column go together: give all three, or none and a --config")
-    common.without_config = True
-    return without_repeats(make_targets(**given._asdict(), environ=common.environ))
+    return without_repeats(make_targets(**given._asdict(), environ=command.environ))

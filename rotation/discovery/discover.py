@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rotation.discovery.catalogs import Listed
     from rotation.discovery.survey import Survey
 
-__all__ = ["Discovery", "Place", "Remark", "TokenColumn", "discover", "entries", "places_of", "unnamed_token_columns"]
+__all__ = ["Discovery", "Place", "Remark", "TokenColumn", "discover", "entries", "places_of", "uncovered_token_columns"]
 
 
 class Place(NamedTuple):
@@ -28,7 +28,7 @@ class Place(NamedTuple):
     written: str
 
 
-def unnamed_token_columns(
+def uncovered_token_columns(
     targets: Sequence[Target], keyring: Keyring, open_survey: Callable[[str], Survey], *, full: bool = False
 ) -> list[TokenColumn]:
     """The columns that hold tokens and that no target names, wherever the users of *targets* may look. Writes nothing.
@@ -37,7 +37,7 @@ def unnamed_token_columns(
     of a PostgreSQL server. `under` of a column tells which of our keys its tokens need:
 
         from rotation.discovery.survey import Survey
-        found = unnamed_token_columns(targets, keyring, lambda url: Survey(url, sleep=world.wait))
+        found = uncovered_token_columns(targets, keyring, lambda url: Survey(url, sleep=world.wait))
         needed = [column.label for column in found if column.under["5f0c1a9e"]]
 
     Another application's are left out: those in other schemas or databases that no key of ours opens. What it cannot
@@ -49,7 +49,7 @@ def unnamed_token_columns(
     found = discover(places_of(targets), targets, keyring, open_survey, full=full, schemas=None)
     if unsure := [*found.unseen, *found.hidden]:
         raise StoreError(f"{unsure[0].subject} cannot be looked at: {unsure[0].words}")
-    return [column for column in found.unnamed if not column.is_foreign]
+    return [column for column in found.uncovered if not column.is_foreign]
 
 
 def places_of(targets: Iterable[Target]) -> list[Place]:

@@ -38,14 +38,14 @@ class Discovery:
     """What lies outside of what can be looked at, by name: other databases, other kinds of columns, cells too large."""
 
     @property
-    def unnamed(self) -> list[TokenColumn]:
+    def uncovered(self) -> list[TokenColumn]:
         """The columns that hold tokens and that no target names."""
-        return [column for column in self.columns if not column.named]
+        return [column for column in self.columns if not column.covered]
 
     @property
     def exit_code(self) -> int:
-        """3 where a table could not be looked at, 1 where a column is unnamed, else 0."""
-        return 3 if self.unseen else int(bool(self.unnamed))
+        """3 where a table could not be looked at, 1 where a column is uncovered, else 0."""
+        return 3 if self.unseen else int(bool(self.uncovered))
 
     def document(self) -> dict[str, Any]:
         """The one JSON document."""
@@ -59,5 +59,5 @@ class Discovery:
             "remarks": [remark._asdict() for remark in self.remarks],
             "unseen": [remark._asdict() for remark in self.unseen],
             "beyond": [remark._asdict() for remark in self.beyond],
-            "targets": entries(self.unnamed),
+            "targets": entries(self.uncovered),
         }

@@ -100,9 +100,9 @@ class Looking:
     def _place(self, survey: Survey, held: Held, column: TokenColumn) -> None:
         """Says whether a target names *column*, and otherwise how one can."""
         wheres = self._named.get((survey.identity, held.listed.schema, held.listed.table, column.column), [])
-        column.named = bool(wheres)
+        column.covered = bool(wheres)
         column.where = None if None in wheres else next(iter(wheres), None)
-        if not column.named:
+        if not column.covered:
             column.key_columns, column.hint = survey.fit(held, column.column)
 
     def _look(self, survey: Survey, held: Held, spot: Spot) -> Iterator[TokenColumn]:

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.discovery.key_windows import Window, spread
 from rotation.discovery.reads import Cells, Reader, Rows
-from rotation.job.throttle import Pace
+from rotation.model.batch_size import Pace
 from rotation.stores.dialect import Dialect
 from rotation.stores.key_order import Forward, between, beyond, same_key
 

@@ -24,7 +24,7 @@ class TokenColumn:
     table: str
     """As a target names it: `table`, or `schema.table`."""
     column: str
-    named: bool = False
+    covered: bool = False
     """Whether a target names it."""
     where: str | None = None
     """The condition of the targets that name it, where none of them takes every row."""
@@ -75,7 +75,7 @@ class TokenColumn:
     @property
     def proposed(self) -> bool:
         """Whether an entry for it can be added to rotation.toml as it is."""
-        return bool(not self.named and self.tokens and self.hint is None)
+        return bool(not self.covered and self.tokens and self.hint is None)
 
     @property
     def bare_unknown(self) -> int:
@@ -106,7 +106,7 @@ class TokenColumn:
         return found
 
     def _bare_remedy(self) -> str:
-        if self.named:
+        if self.covered:
             return "rotate.py run"
         if self.hint is None:
             return "rotate.py discover prints the entry to add"
@@ -142,7 +142,7 @@ class TokenColumn:
 
     def document(self) -> dict[str, Any]:
         """Its part of the JSON document."""
-        names = ("database", "table", "column", "named", "where", "rows", "sampled", "tokens", "embedded")
+        names = ("database", "table", "column", "covered", "where", "rows", "sampled", "tokens", "embedded")
         return {name: getattr(self, name) for name in names} | {
             "under": dict(self.under),
             "unknown": self.unknown,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from keyring_core.redaction.current import get_redactor
-from rotation.model.batch import RowKey
+from rotation.model.counts import RowKey
 from rotation.model.targets import Target
 from rotation.stores.open import database_digest
 

@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Protocol
 
 import structlog
 
@@ -14,13 +13,15 @@ from keyring_core import DamagedToken, Keyring
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import Crew, Inline, in_order
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
-from rotation.job.throttle import FIRST_ROWS, Pace
 from rotation.job.undo_detector import Traces
-from rotation.model.batch import Counts, Problem, sort_rows
+from rotation.model.batch import sort_rows
+from rotation.model.batch_size import FIRST_ROWS, Pace
+from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target
 from rotation.model.text import many
+from rotation.model.watcher import Watcher
 from rotation.stores.base import Store
 
 MAX_PASSES = 5
@@ -33,16 +34,6 @@ UNSETTLED = ("rewritten", "locked")
 """Problems that the next pass may find gone."""
 
 log = structlog.get_logger(__name__)
-
-
-class Watcher(Protocol):
-    """Somebody who follows a run: a progress bar, or a log."""
-
-    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
-        """A pass over a target begins; it has about *rows* rows, of which an earlier run has *done* so many."""
-
-    def advance(self, rows: int, rotated: int) -> None:
-        """*rows* more are done, *rotated* of them rotated."""
 
 
 Hire = Callable[[Target, int], Crew | None]

@@ -13,7 +13,7 @@ from typing import Self
 
 from keyring_core import KeyringError
 from keyring_core.redaction.current import get_redactor
-from rotation.model.batch import Problem
+from rotation.model.counts import Problem
 from rotation.model.failures import UsageError
 from rotation.model.output_file import destination, whole_file
 from rotation.model.report import TargetReport, legible_key

@@ -13,10 +13,12 @@ from typing import NamedTuple
 from keyring_core import Key, Keyring, KeyringError
 from rotation.job.checkpoints import Journal
 from rotation.job.problems_file import ProblemsFile
-from rotation.job.throttle import Brake, Pace
+from rotation.job.throttle import Brake
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
-from rotation.model.batch import Counts, Planned, Row, RowKey, sort_rows
+from rotation.model.batch import Planned, Row, sort_rows
+from rotation.model.batch_size import Pace
 from rotation.model.bulk_columns import weight_of
+from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.key_history import UNKNOWN, History
 from rotation.model.targets import Target

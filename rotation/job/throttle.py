@@ -10,9 +10,6 @@ from pathlib import Path
 
 import structlog
 
-FIRST_ROWS = 200
-"""A first batch is small: nobody knows yet how heavy the rows are."""
-
 IDLE_SHARE = 7.0
 """Keeps a service's waits within twice what they are without a run: benchmarks/latency.py."""
 ONE_WRITER = 2.0
@@ -22,25 +19,6 @@ PAUSE_SECONDS = 0.5
 """How often to look whether the pause file is gone."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass
-class Pace:
-    """Aims at batches of *seconds* and *max_bytes*, of at most *max_rows*. Grows by doubling, shrinks at once."""
-
-    max_rows: int
-    seconds: float = 0.5
-    max_bytes: int = 8 * 1024 * 1024
-    rows: int = FIRST_ROWS
-
-    def __post_init__(self) -> None:
-        self.rows = min(self.rows, self.max_rows)
-
-    def took(self, rows: int, seconds: float, size: int) -> None:
-        """Learns from a batch of *rows* that took *seconds* and had *size* bytes."""
-        fits_time = rows * self.seconds / max(seconds, 1e-6)
-        fits_bytes = rows * self.max_bytes / max(size, 1)
-        self.rows = max(1, int(min(fits_time, fits_bytes, self.rows * 2, self.max_rows)))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rotation.model.batch import Planned, RowKey
+from rotation.model.batch import Planned
+from rotation.model.counts import RowKey
 from rotation.stores.base import Written
 
 KEPT = 10_000

@@ -20,9 +20,8 @@ from rotation.model.failures import StoppedError, UsageError, WorkerError
 from rotation.model.key_history import UNKNOWN, History
 from rotation.model.stopping import Stopping
 from rotation.model.targets import Target
-from rotation.stores.open import database_digest
+from rotation.stores.open import database_digest, open_store
 from rotation.stores.shards import Shard
-from rotation.stores.sql import SqlStore
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def _open(task: Task) -> _Hand:
         if database_digest(target) != task.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
-            store = SqlStore(target, read_only=setup.dry_run, sleep=process.wait, shard=setup.shard)
+            store = open_store(target, read_only=setup.dry_run, wait=process.wait, shard=setup.shard)
     except UsageError as error:
         fault = str(error)
     if fault:

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from keyring_core.redaction.current import get_redactor
+from rotation.model.key_history import Promotion
 from rotation.model.row_marks import NOT_UNREADABLE, mark, unpack
 
 KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names; the report that found them has more."""
-
-
-class Promotion(NamedTuple):
-    """When a key became primary: not before *earliest*, where that is known, and not after *latest*.
-
-    A step of this program gives both the same time; a key that was found primary became so at some time before.
-    """
-
-    earliest: datetime | None
-    latest: datetime
-
-    @classmethod
-    def of(cls, exact: datetime | None, after: datetime | None, before: datetime | None) -> Promotion | None:
-        """From the dates that a ledger holds; None where it has none."""
-        if exact:
-            return cls(exact, exact)
-        return cls(after, before) if before else None
-
-    @property
-    def exact(self) -> bool:
-        """Whether the time itself is known."""
-        return self.earliest == self.latest
-
-    def words(self, form: str = "%Y-%m-%d %H:%M UTC") -> str:
-        """`2026-01-03 12:00 UTC`, `before 2026-01-03 12:00 UTC`, or `between ... and ...`."""
-        latest = f"{self.latest:{form}}"
-        if self.exact:
-            return latest
-        return f"between {self.earliest:{form}} and {latest}" if self.earliest else f"before {latest}"
 
 
 @dataclass(frozen=True)
@@ -199,3 +172,13 @@ class InstanceRecord:
     def known(self) -> frozenset[str]:
         """The ids of all keys whose tokens it can read."""
         return frozenset((self.primary, *self.previous, *([self.staged] if self.staged else [])))
+
+
+LIVE = timedelta(minutes=10)
+"""A service that announced itself within this time is running."""
+
+
+def in_fleet(instances: Iterable[InstanceRecord], ring: Iterable[str], service: str) -> list[InstanceRecord]:
+    """The instances that share our keys. Ids are unique: one that has none of ours belongs to another environment."""
+    ours = set(ring)
+    return [one for one in instances if one.service == service or ours & one.known]

@@ -1,157 +1,129 @@
-"""What a run or a look leaves in the ledger. A ledger that fails never stops the command: a warning tells."""
+"""A ledger as one command uses it; the command chooses what a ledger that fails does to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import TypeVar
 
-from keyring_core import Keyring
-from rotation.cli.options import Common
+from keyring_core import KeyState
 from rotation.ledger.census_record import census_record
-from rotation.ledger.clock import warn_of_clock
 from rotation.ledger.database import LedgerError
-from rotation.ledger.ledger import Ledger, service_name, utc_now
-from rotation.ledger.run_tables import Outcome
+from rotation.ledger.ledger import Ledger, utc_now
+from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, in_fleet
 from rotation.ledger.unexplained import carried, settled
-from rotation.model.batch import PARTS
-from rotation.model.failures import StoppedError, UsageError
-from rotation.model.key_history import UNKNOWN, History, history_of
+from rotation.model.failures import UsageError
 from rotation.model.report import Report
+
+T = TypeVar("T")
+
+CLOCK_REMEDY = "set this machine's clock by NTP: timedatectl"
+
+
+class OnFailure(Enum):
+    """What a command does if its ledger cannot be opened, read or written."""
+
+    RAISE = "it stops"
+    WARN = "it warns once, records nothing more, and goes on"
+    NOTE = "it goes on, and reports the fault as a finding"
 
 
 @dataclass
-class Recorder:
-    """Takes down one command's doings, as long as the ledger does its part."""
+class Session:
+    """One command's ledger, or none. Only with OnFailure.RAISE does a method raise LedgerError."""
 
-    ledger: Ledger | None
     service: str
-    primary: str
+    on_failure: OnFailure
     warn: Callable[[str], None]
-    command: str | None = None
-    """What is a run of its own; None for a look."""
-    run: int | None = None
-    """The number of the run, from its beginning to its end."""
-    _goes_back: bool = False
+    ledger: Ledger | None = None
+    fault: str | None = None
+    """Why the ledger was not opened, or what failed last."""
 
-    def begin(self) -> None:
-        """Takes down that the run begins: once, when its arguments and all of its targets stand.
-
-        A mistyped command is no run that failed, and pages nobody.
-        """
-        command, self.command = self.command, None
-        if command:
-            self._try(lambda ledger: self._begin(ledger, command))
-
-    def history(self, keyring: Keyring, *, allow_demotion: bool = False) -> History:
-        """What the ledger tells of the keys' past; with *allow_demotion* the primary key counts as the newest."""
-        found: list[History] = []
-        self._try(lambda ledger: found.append(self._history(ledger, keyring)))
-        history = found[0] if found else UNKNOWN
-        if not (allow_demotion and history.newer):
-            return history
-        self._goes_back = True
-        return replace(history, newer={})
-
-    def keep(self, report: Report) -> None:
-        """Takes down what the command came to: the census of each target that was read to its end."""
-        self._try(lambda ledger: self._keep(ledger, report))
-        interrupted = any(target.interrupted for target in report.targets)
-        self.end("interrupted" if interrupted else "complete" if report.complete else "left", _counts(report))
-
-    def end(self, outcome: Outcome, counts: dict[str, int] | None = None) -> None:
-        """Takes down how the run ended, if one was begun and has no end yet."""
-        run, self.run = self.run, None
-        if run is not None:
-            self._try(lambda ledger: ledger.end_run(run, outcome, counts))
-
-    def reached(self, plan: str) -> str | None:
-        """How far a stopped run has come with *plan*."""
-        found: list[str | None] = []
-        self._try(lambda ledger: found.append(ledger.reached(plan)))
-        return found[-1] if found else None
-
-    def reach(self, plan: str, upto: str) -> None:
-        """Takes down how far it has come."""
-        self._try(lambda ledger: ledger.reach(plan, upto))
-
-    def forget(self, plan: str) -> None:
-        """It is done, or to be begun anew."""
-        self._try(lambda ledger: ledger.forget(plan))
-
-    def see(self, common: Common, keyring: Keyring) -> None:
-        """Takes down the keys; warns of a clock that is behind."""
-        states = {key.id: state for key, state in keyring.states.items()}
-        self._try(lambda ledger: warn_of_clock(common, ledger))
-        self._try(lambda ledger: ledger.see_keys(states, self.service))
-
-    def _begin(self, ledger: Ledger, command: str) -> None:
-        self.run = ledger.begin_run(command, self.service, self.primary)
-        if self._goes_back:
-            # Or the next run, without the option, would refuse what this one began.
-            ledger.mark_newest(self.primary, self.service)
-
-    def _history(self, ledger: Ledger, keyring: Keyring) -> History:
-        others = [key.id for key in keyring.states if key is not keyring.primary]
-        return history_of(self.primary, others, ledger.keys(), self.service)
-
-    def _keep(self, ledger: Ledger, report: Report) -> None:
-        taken, known = utc_now(), ledger.censuses()
-        # A shard is not the target.
-        read = [target for target in report.targets if target.stopped is None and report.shard is None]
-        censuses = [
-            census_record(target, self.primary, self.service, taken, by_run=self.run is not None) for target in read
-        ]
-        for census in censuses:
-            ledger.keep_census(carried(census, known))
-        places = {census.place for census in censuses}
-        for other in known:
-            explained = settled(other, censuses)
-            if other.place not in places and explained != other:
-                ledger.keep_census(explained)
-
-    def _try(self, act: Callable[[Ledger], None]) -> None:
-        if self.ledger is None:
-            return
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        open_ledger: Callable[[], Ledger | None],
+        service: str,
+        on_failure: OnFailure,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> Iterator[Session]:
+        """Opens what *open_ledger* opens, and closes it at the end."""
+        session = cls(service, on_failure, warn)
         try:
-            act(self.ledger)
+            session.ledger = open_ledger()
+        except (LedgerError, UsageError) as error:
+            if on_failure is OnFailure.RAISE:
+                raise
+            session._note(f"{str(error).rstrip('.')}. Nothing of this command is recorded.", str(error))
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def attempt(self, act: Callable[[Ledger], T]) -> T | None:
+        """Returns what *act* returns; None without a ledger, or if it failed and the command goes on."""
+        if self.ledger is None:
+            return None
+        try:
+            return act(self.ledger)
         except LedgerError as error:
-            self.warn(f"Warning: {error} Nothing more of this command is written down.")
+            if self.on_failure is OnFailure.RAISE:
+                raise
+            self._note(f"{error} Nothing more of this command is recorded.", str(error))
+        if self.on_failure is OnFailure.WARN:
+            self.close()
+        return None
+
+    def close(self) -> None:
+        """Closes the ledger; nothing more is recorded."""
+        if self.ledger is not None:
             self.ledger.close()
             self.ledger = None
 
+    def see_keys(self, states: Mapping[str, KeyState], skew: timedelta) -> None:
+        """Records the keys as they are now; warns before that if the clock is behind the ledger by more than *skew*."""
+        if fault := clock_fault(self.attempt(Ledger.latest), utc_now(), skew):
+            self.warn(f"Warning: {fault}. Next: {CLOCK_REMEDY}")
+        self.attempt(lambda ledger: ledger.see_keys(states, self.service))
 
-@contextmanager
-def recording(common: Common, keyring: Keyring, command: str | None = None) -> Iterator[Recorder]:
-    """A recorder, writing where a ledger counts; *command* names what is a run of its own, once it begins.
+    def fleet(self, key_ids: Collection[str]) -> list[InstanceRecord]:
+        """The running services that share one of these keys, or the name of this service."""
+        return in_fleet(self.attempt(lambda ledger: ledger.instances(LIVE)) or (), key_ids, self.service)
 
-    A run whose database fails before that has failed, too; one whose arguments or targets do not fit has not begun.
-    """
-    recorder = Recorder(_open(common), service_name(common.environ), keyring.primary.id, common.world.tell, command)
-    recorder.see(common, keyring)
-    try:
-        yield recorder
-    except UsageError:
-        raise
-    except StoppedError:
-        recorder.end("interrupted")
-        raise
-    except BaseException:
-        recorder.begin()
-        raise
-    finally:
-        recorder.end("failed")
-        if recorder.ledger:
-            recorder.ledger.close()
+    def censuses(self) -> list[CensusRecord]:
+        """The last census of each target that the ledger knows."""
+        return self.attempt(Ledger.censuses) or []
+
+    def keep_censuses(
+        self, report: Report, known: Sequence[CensusRecord], *, by_run: bool = False
+    ) -> list[CensusRecord]:
+        """Records and returns the census of each target that was read to its end.
+
+        Each keeps the tokens that the *known* census of its place found and that no run has moved.
+        """
+        now = utc_now()
+        # One shard's counts are not the target's.
+        read = [part for part in report.targets if part.stopped is None and report.shard is None]
+        censuses = [census_record(part, report.primary, self.service, now, by_run=by_run) for part in read]
+        kept = [carried(census, known) for census in censuses]
+        places = {census.place for census in censuses}
+        explained = [settled(other, censuses) for other in known if other.place not in places]
+        for census in (*kept, *(other for other in explained if other not in known)):
+            self.attempt(lambda ledger, census=census: ledger.keep_census(census))  # type: ignore[misc]
+        return kept
+
+    def _note(self, words: str, fault: str) -> None:
+        self.fault = fault
+        if self.on_failure is OnFailure.WARN:
+            self.warn(f"Warning: {words}")
 
 
-def _open(common: Common) -> Ledger | None:
-    try:
-        return common.open_ledger()
-    except (LedgerError, UsageError) as error:
-        common.world.tell(f"Warning: {str(error).rstrip('.')}. Nothing of this command is written down.")
+def clock_fault(latest: datetime | None, now: datetime, skew: timedelta) -> str | None:
+    """What to say of a clock that is *now* behind the ledger's *latest* time by more than *skew*; None if it is not."""
+    if latest is None or latest - now <= skew:
         return None
-
-
-def _counts(report: Report) -> dict[str, int]:
-    return {name: sum(getattr(target.counts, name) for target in report.targets) for name in PARTS}
+    return f"the clock says {now:%Y-%m-%d %H:%M} UTC, and the ledger holds an entry of {latest:%Y-%m-%d %H:%M} UTC"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from rotation.ledger.records import Promotion
+from rotation.model.key_history import Promotion
 from rotation.model.report import Report, TargetReport
 from rotation.retirement.decision import Evidence, not_looked_at
 from rotation.retirement.refusals import Refusal

@@ -12,7 +12,7 @@ from keyring_core import Key, KeyConfigWarning, KeyState
 from keyring_core.config import STAGED, Settings, load_settings
 from keyring_core.key_files import key_path
 from keyring_core.keys import check_told_apart
-from rotation.cli.options import Common
+from rotation.context import Context
 from rotation.lifecycle.key_locations import Place, check_unchanged, find_places, write_edits
 from rotation.lifecycle.transitions import Edit, Step, after, edits, held, states
 from rotation.model.atomic_file import legible_to_others, mode_for_others
@@ -64,10 +64,10 @@ class Todo:
 class KeyDesk:
     """The keys of one environment."""
 
-    def __init__(self, common: Common) -> None:
+    def __init__(self, context: Context) -> None:
         """Raises KeyConfigError where the environment's keys do not load; tells warnings on stderr."""
-        self._common = common
-        with common.telling_warnings():
+        self._context = context
+        with context.reporting_warnings():
             self.settings = load_settings(self._environ())
 
     @property
@@ -119,7 +119,7 @@ class KeyDesk:
         """Writes the changes and returns the files; says of each that others can read it too, if so."""
         for path in dict.fromkeys(places[change.variable].path for change in changes):
             if path and (mode := mode_for_others(path)):
-                self._common.world.tell(f"Warning: {legible_to_others(path, mode)}")
+                self._context.streams.warn(f"Warning: {legible_to_others(path, mode)}")
         return write_edits(changes, places, self._load, self.settings, done)
 
     def _lingers(self, place: Place) -> bool:
@@ -142,11 +142,11 @@ class KeyDesk:
             return load_settings(self._environ())
 
     def _places(self) -> dict[str, Place]:
-        return find_places(self._fresh(), self._common.env_file, self._common.in_env_file())
+        return find_places(self._fresh(), self._context.env_file, self._context.read_env_file())
 
     def _fresh(self) -> dict[str, str]:
         """The environment as it is now: a census takes its time."""
-        return {**self._common.world.environ, **self._common.in_env_file()}
+        return self._context.read_environ()
 
     def _todo(self, change: Edit, place: Place) -> Todo:
         origins = tuple(self._origin(key, change.variable) for key in change.keys)

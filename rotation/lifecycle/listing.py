@@ -11,11 +11,11 @@ from rich.table import Table
 
 from keyring_core import KeyState
 from rotation.ledger.ledger import Ledger, service_name
-from rotation.ledger.records import CensusRecord, InstanceRecord, Promotion
+from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, in_fleet
 from rotation.ledger.unexplained import unexplained
+from rotation.model.key_history import Promotion
 from rotation.model.text import retire_command
 from rotation.retirement.decision import Evidence, Standing, refusals
-from rotation.retirement.refusals import LIVE, in_fleet
 
 RETIRED = "retired"
 MINUTE = "%Y-%m-%d %H:%M"

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keyring_core import Key
-from keyring_core.config import PREVIOUS, STAGED
-from rotation.cli.options import Common
-from rotation.ledger.ledger import utc_now
+from keyring_core import Key, KeyState
+from keyring_core.config import LEDGER_URL, PREVIOUS, STAGED
+from rotation.context import Context
+from rotation.ledger.database import LedgerError
+from rotation.ledger.key_tables import Event
+from rotation.ledger.ledger import service_name, utc_now
+from rotation.ledger.records import InstanceRecord
+from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archive import archive_key, archived, find_archived
-from rotation.lifecycle.book import NO_LEDGER, UNDATED, KeyBook, open_book
 from rotation.lifecycle.certificate import cells_of, certificate, may_hold_certificate
 from rotation.lifecycle.environment_keys import KeyDesk, Written
-from rotation.lifecycle.retirement_census import Looks, gather
+from rotation.lifecycle.retirement_census import gather
 from rotation.lifecycle.transitions import Edit, Step, check_order, find_key
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
@@ -26,6 +30,14 @@ from rotation.model.text import many, retire_command
 from rotation.retirement.decision import not_looked_at, refusals
 from rotation.retirement.refusals import Refusal, promotion_refusals
 
+NO_LEDGER = (
+    "no ledger counts here (a rotation.toml, or ROTATION_LEDGER_URL): no date was written down, and no service asked"
+)
+UNDATED = "the ledger does not know when {} was promoted, so it was not checked whether older keys still make tokens"
+NO_FLEET = (
+    "no service announces its keys in the {} (rotation.fleet.announce), so it was not checked that all have them; "
+    f"where they announce elsewhere, set {LEDGER_URL}"
+)
 DISTRIBUTE = "give this to every service, and restart those that do not reload"
 THEN_RUN = f"{DISTRIBUTE}. Then: rotate.py run"
 
@@ -48,74 +60,73 @@ class Done:
     """What lies out of reach, by name, per database."""
 
 
-def stage(common: Common) -> Done:
+def stage(context: Context) -> Done:
     """Makes a key and writes it as staged."""
-    desk, key = KeyDesk(common), Key.generate()
+    desk, key = KeyDesk(context), Key.generate()
     check_order(desk.settings, Step.STAGE, key)
-    with open_book(common, desk.states) as book:
+    with _session(context, desk.states) as session:
         following = f"{DISTRIBUTE}. When all have it: rotate.py keys promote"
         done = Done(Step.STAGE, key, f"Staged {key.id}", following)
         done.written = desk.take(Step.STAGE, key)
-        done.notes = _mark(book, done) if book.ledger else [NO_LEDGER]
+        done.notes = _mark(session, done) if session.ledger else [NO_LEDGER]
     return done
 
 
-def promote(common: Common, key_id: str | None, force: str | None) -> Done:
+def promote(context: Context, key_id: str | None, force: str | None) -> Done:
     """Makes the staged key primary, or a previous one where its id is given."""
-    desk = KeyDesk(common)
+    desk = KeyDesk(context)
     if left := desk.left_behind(_old_places(desk, key_id)):
-        return _finish(common, desk, left)
+        return _finish(context, desk, left)
     key = find_key(desk.settings, key_id or desk.staged().id)
     step = Step.PROMOTE if key == desk.settings.staged else Step.GO_BACK
     check_order(desk.settings, step, key)
     _check_force(force, key)
     was = desk.settings.primary.id
-    with open_book(common, desk.states) as book:
-        fleet = book.fleet()
+    with _session(context, desk.states) as session:
+        fleet = session.fleet(desk.states)
         said = f"Promoted {key.id}; {was} is a previous key now"
-        done = Done(step, key, said, THEN_RUN, notes=book.unchecked(fleet))
+        done = Done(step, key, said, THEN_RUN, notes=_unchecked(session, fleet))
         against = promotion_refusals(fleet, key.id)
         if against and not force:
             done.refused = against
             return done
         done.notes += [f"forced, though {reason}" for reason, _ in against]
         done.written = desk.take(step, key)
-        done.notes += _mark(book, done)
+        done.notes += _mark(session, done)
     return done
 
 
 def retire(  # noqa: PLR0913 - what a retirement needs
-    common: Common,
+    context: Context,
     key_id: str,
-    targets: list[Target],
-    looks: Looks,
+    targets: Sequence[Target],
     *,
     proof: Path | None = None,
     archive: Path | None = None,
     force: str | None = None,
 ) -> Done:
     """Takes a previous key out, once nothing needs it. *proof* and *archive* are files to write."""
-    desk = KeyDesk(common)
+    desk = KeyDesk(context)
     key = find_key(desk.settings, key_id)
     check_order(desk.settings, Step.RETIRE, key)
     _check_force(force, key)
     _check_kept(desk, proof, archive)
-    with open_book(common, desk.states) as book:
-        evidence, census = gather(desk.settings, key, targets, looks, book)
-        if common.world.stopping:
+    with _session(context, desk.states) as session:
+        evidence, census = gather(context, session, desk.settings, key, targets)
+        if context.streams.stopping:
             # Not even with --force: who asked to stop did not mean half a census.
             raise StoppedError("stopped on request. Nothing was changed.")
         # A census takes its time; and a certificate must not tell of a retirement that then fails.
         desk.check_unchanged()
-        against, unchecked = refusals(evidence), book.unchecked(evidence.fleet)
-        if book.ledger and evidence.promoted is None:
+        against, unchecked = refusals(evidence), _unchecked(session, evidence.fleet)
+        if session.ledger and evidence.promoted is None:
             unchecked.append(UNDATED.format(evidence.primary))
         done = Done(Step.RETIRE, key, "", f"{DISTRIBUTE}. {_whereabouts(archive)}", notes=list(unchecked))
         if against and not force:
             done.refused = against
             return done
         done.certificate = certificate(
-            evidence, census, book.service, utc_now(), overridden=against, unchecked=unchecked
+            evidence, census, session.service, utc_now(), overridden=against, unchecked=unchecked
         )
         done.said = f"Retired {key.id}: " + ("forced" if against else _proven(census))
         done.not_looked_at = not_looked_at(evidence)
@@ -128,23 +139,24 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             replace_whole(read_whole(proof), f"{json.dumps(done.certificate, indent=2)}\n".encode())
         if archive:
             archive_key(archive, key, utc_now())
-        book.keep(done.certificate)
+        certified = done.certificate
+        session.attempt(lambda ledger: ledger.keep_certificate(certified))
         done.written = desk.take(Step.RETIRE, key)
-        done.notes += book.mark(key.id, "retired", forced=bool(against))
+        done.notes += _date(session, key, "retired", forced=bool(against))
     return done
 
 
-def restore(common: Common, key_id: str, archive: Path) -> Done:
+def restore(context: Context, key_id: str, archive: Path) -> Done:
     """Puts a retired key back among the previous ones, for the tokens of a backup."""
     if mode := mode_for_others(archive):
-        common.world.tell(f"Warning: {legible_to_others(archive, mode)}")
-    desk, key = KeyDesk(common), find_archived(archive, key_id)
+        context.streams.warn(f"Warning: {legible_to_others(archive, mode)}")
+    desk, key = KeyDesk(context), find_archived(archive, key_id)
     check_order(desk.settings, Step.RESTORE, key)
-    with open_book(common, desk.states) as book:
+    with _session(context, desk.states) as session:
         following = f"{DISTRIBUTE}. Then: rotate.py run, and {retire_command(key.id)}"
         done = Done(Step.RESTORE, key, f"Restored {key.id} as a previous key", following)
         done.written = desk.take(Step.RESTORE, key)
-        done.notes = [] if book.ledger else [NO_LEDGER]
+        done.notes = [] if session.ledger else [NO_LEDGER]
     return done
 
 
@@ -155,19 +167,44 @@ def _old_places(desk: KeyDesk, key_id: str | None) -> tuple[str, ...]:
     return (STAGED, PREVIOUS) if key_id == desk.settings.primary.id else ()
 
 
-def _finish(common: Common, desk: KeyDesk, left: Sequence[Edit]) -> Done:
+def _finish(context: Context, desk: KeyDesk, left: Sequence[Edit]) -> Done:
     """The end of a promotion in which a process died between two files."""
     primary = desk.settings.primary
-    with open_book(common, desk.states) as book:
+    with _session(context, desk.states) as session:
         done = Done(Step.PROMOTE, primary, f"Promoted {primary.id}: finished what was cut short", THEN_RUN)
         done.written = desk.finish(left)
-        done.notes = _mark(book, done)
+        done.notes = _mark(session, done)
     return done
 
 
-def _mark(book: KeyBook, done: Done) -> list[str]:
+@contextmanager
+def _session(context: Context, states: Mapping[str, KeyState]) -> Iterator[Session]:
+    """The ledger, opened before anything is changed, with the keys as they are now."""
+    service = service_name(context.environ)
+    with Session.open(context.open_ledger, service, OnFailure.RAISE, context.streams.warn) as session:
+        session.see_keys(states, context.clock_skew())
+        yield session
+
+
+def _unchecked(session: Session, fleet: Sequence[InstanceRecord]) -> list[str]:
+    """What could not be looked at."""
+    if session.ledger is None:
+        return [NO_LEDGER]
+    return [] if fleet else [NO_FLEET.format(session.ledger.name)]
+
+
+def _mark(session: Session, done: Done) -> list[str]:
     # What somebody has yet to put in place is dated when it is seen there.
-    return [] if done.written.todo else book.mark(done.key.id, "staged" if done.step is Step.STAGE else "promoted")
+    return [] if done.written.todo else _date(session, done.key, "staged" if done.step is Step.STAGE else "promoted")
+
+
+def _date(session: Session, key: Key, event: Event, *, forced: bool = False) -> list[str]:
+    """Dates a step that is done; if that fails a note, since the step stays done."""
+    try:
+        session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced))
+    except LedgerError as error:
+        return [f"the step is done, but its date was not written down: {error}"]
+    return []
 
 
 def _check_force(force: str | None, key: Key) -> None:

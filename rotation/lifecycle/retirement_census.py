@@ -2,74 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from keyring_core import Key, Keyring
 from keyring_core.config import Settings
-from rotation.discovery.discover import Discovery
-from rotation.ledger.titles import titles
+from rotation import job
+from rotation.context import Context
+from rotation.discovery.discover import Discovery, discover, places_of
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.promotions import took_over
+from rotation.ledger.session import Session
 from rotation.ledger.unexplained import unexplained
-from rotation.lifecycle.book import KeyBook
-from rotation.model.batch import Counts
+from rotation.model.counts import Counts
 from rotation.model.failures import StoreError
 from rotation.model.report import Report
 from rotation.model.targets import Target, without_repeats
-from rotation.retirement.decision import Evidence
+from rotation.retirement.decision import Evidence, evidence_of
 
 
-@dataclass(frozen=True)
-class Looks:
-    """How to look at the databases; each reads only."""
-
-    census: Callable[[list[Target], Keyring], Report]
-    """Counts every token of some targets."""
-    search: Callable[[list[Target], Keyring], Discovery]
-    """Looks for tokens in every column of their servers, those of the targets with them."""
-
-
-def gather(settings: Settings, key: Key, targets: list[Target], looks: Looks, book: KeyBook) -> tuple[Evidence, Report]:
+def gather(
+    context: Context, session: Session, settings: Settings, key: Key, targets: Sequence[Target]
+) -> tuple[Evidence, Report]:
     """The evidence on retiring *key*, and the census in it, which the ledger keeps.
 
-    Raises StoreError where a target cannot be opened, and StoppedError.
+    Raises StoreError if a target cannot be opened, and StoppedError.
     """
     keyring = Keyring(*settings)
-    report = looks.census(targets, keyring)
-    left_out = _left_out(targets, lambda some: looks.census(some, keyring))
-    search, fault = _search(targets, keyring, looks)
-    known = book.censuses()
-    censuses = book.keep_censuses(report, known)
-    named = titles(targets)
-    evidence = Evidence(
-        key_id=key.id,
-        primary=settings.primary.id,
-        previous=tuple(previous.id for previous in settings.previous),
-        censuses=[(named[part.target], part.counts) for part in report.targets],
-        unread={named[part.target]: part.stopped for part in report.targets if part.stopped},
-        promoted=book.promotion(settings.primary.id, [previous.id for previous in settings.previous]),
-        partial=any(target.where for target in targets),
+    report = job.census(context, targets, keyring)
+    left_out = _left_out(context, targets, keyring)
+    search, fault = _search(context, targets, keyring)
+    known = session.censuses()
+    censuses = session.keep_censuses(report, known)
+    previous = [each.id for each in settings.previous]
+    records = session.attempt(Ledger.keys) or ()
+    evidence = replace(
+        evidence_of(report, key.id),
+        previous=previous,
+        promoted=took_over(settings.primary.id, previous, records, session.service),
         left_out=left_out,
         search=search,
         search_fault=fault,
-        unexplained=tuple(unexplained(key.id, censuses, known, book.service)),
+        unexplained=tuple(unexplained(key.id, censuses, known, session.service)),
         # Asked last: a census may take an hour, and a service that came back in it still counts.
-        fleet=book.fleet(),
+        fleet=session.fleet([each.id for each in keyring.states]),
     )
     return evidence, report
 
 
-def _search(targets: list[Target], keyring: Keyring, looks: Looks) -> tuple[Discovery | None, str | None]:
+def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
+    """A search of every row, since a sample may miss the one token that needs the key; or why it failed."""
     try:
-        return looks.search(targets, keyring), None
+        return discover(places_of(targets), targets, keyring, context.open_survey, full=True, schemas=None), None
     except StoreError as error:
         return None, str(error)
 
 
-def _left_out(targets: Sequence[Target], take_census: Callable[[list[Target]], Report]) -> list[tuple[str, Counts]]:
-    """What the rows hold that no target of their column names, per column."""
-    rest = [complement for target in targets if (complement := _complement(target, targets))]
+def _left_out(context: Context, targets: Sequence[Target], keyring: Keyring) -> list[tuple[str, Counts]]:
+    """What the rows hold that no target of their column covers, per column."""
+    rest = without_repeats(complement for target in targets if (complement := _complement(target, targets)))
     found: dict[tuple[str, str], Counts] = {}
-    for part in take_census(without_repeats(rest)).targets if rest else ():
+    for part in job.census(context, rest, keyring).targets if rest else ():
         if part.stopped:
             raise StoreError(f"{part.target.label}, outside of its `where`: it was not read to the end: {part.stopped}")
         counts = found.setdefault((part.target.url, part.target.label), part.counts)

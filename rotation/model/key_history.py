@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from rotation.ledger.records import KeyRecord, Promotion
+
+class Promotion(NamedTuple):
+    """When a key became primary: not before *earliest*, where that is known, and not after *latest*.
+
+    A step of this program gives both the same time; a key that was found primary became so at some time before.
+    """
+
+    earliest: datetime | None
+    latest: datetime
+
+    @classmethod
+    def of(cls, exact: datetime | None, after: datetime | None, before: datetime | None) -> Promotion | None:
+        """From the dates that a ledger holds; None where it has none."""
+        if exact:
+            return cls(exact, exact)
+        return cls(after, before) if before else None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the time itself is known."""
+        return self.earliest == self.latest
+
+    def words(self, form: str = "%Y-%m-%d %H:%M UTC") -> str:
+        """`2026-01-03 12:00 UTC`, `before 2026-01-03 12:00 UTC`, or `between ... and ...`."""
+        latest = f"{self.latest:{form}}"
+        if self.exact:
+            return latest
+        return f"between {self.earliest:{form}} and {latest}" if self.earliest else f"before {latest}"
 
 
 class Retired(NamedTuple):
@@ -52,40 +78,3 @@ class History:
 
 UNKNOWN = History()
 """Without a ledger."""
-
-
-def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> History:
-    """What *records* tell a run of *service* with these keys."""
-    own = {record.id: record for record in records if record.service == service}
-    return History(
-        _promoted_later(own[primary], [own[key_id] for key_id in previous if key_id in own]) if primary in own else {},
-        tuple(_retired(record) for record in own.values() if record.id not in {primary, *previous} and record.retired),
-    )
-
-
-def took_over(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> Promotion | None:
-    """When the primary key took over from the *previous* ones, as far as the ledger knows; None: it does not.
-
-    Nor does it where one of these was promoted later: somebody has put the primary key back, and nobody saw when.
-    """
-    own = {record.id: record for record in records if record.service == service}
-    if primary not in own or _promoted_later(own[primary], [own[key_id] for key_id in previous if key_id in own]):
-        return None
-    return own[primary].promotion
-
-
-def _promoted_later(primary: KeyRecord, previous: Iterable[KeyRecord]) -> dict[str, Promotion]:
-    # A primary key that was never promoted was a previous one when it was first seen: older than all that were.
-    # Of a key that was found primary the latest possible time counts: it was seen in that order.
-    return {
-        key.id: key.promotion
-        for key in previous
-        if key.promotion and (primary.promotion is None or primary.promotion.latest < key.promotion.latest)
-    }
-
-
-def _retired(record: KeyRecord) -> Retired:
-    # It may have encrypted from the earliest possible time on.
-    begin = record.promotion and record.promotion.earliest
-    end = record.retired.timestamp() if record.retired else 0
-    return Retired(record.id, begin.timestamp() if begin else None, end)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rotation.model.batch import PARTS, Counts, Problem, RowKey
+from rotation.model.counts import PARTS, Counts, Problem, RowKey
 from rotation.model.row_marks import MOST_MARKS, NOT_UNREADABLE, mark
 from rotation.model.targets import Target
 
 if TYPE_CHECKING:
-    from rotation.ledger.records import Promotion
+    from rotation.model.key_history import Promotion
 
 
 @dataclass

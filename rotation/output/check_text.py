@@ -13,8 +13,8 @@ from rich.text import Text
 from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.verdict import Verdict
 from rotation.model.text import many
-from rotation.output.printable import printable
 from rotation.output.run_tables import natural_width
+from rotation.output.terminal import printable
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red", Level.UNKNOWN: "magenta"}
 

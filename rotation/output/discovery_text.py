@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rotation.discovery.discover import Discovery, TokenColumn, entries
 from rotation.model.text import many
-from rotation.output.printable import printable
+from rotation.output.terminal import printable
 
 
 def render_discovery(found: Discovery) -> Iterator[RenderableType]:
@@ -52,7 +52,7 @@ def _table(found: Discovery) -> Table:
     table.add_column("target")
     for column in found.columns:
         numbers = (column.tokens, column.embedded, column.under.total(), column.unknown)
-        named = Text("named", "green") if column.named else Text("none", "bold red")
+        named = Text("named", "green") if column.covered else Text("none", "bold red")
         table.add_row(Text(printable(column.label)), *(f"{number:,}" for number in numbers), named)
     return table
 
@@ -61,7 +61,7 @@ def _words(column: TokenColumn) -> Iterator[Text]:
     label = printable(column.label)
     if column.where is not None:
         yield Text(f"{label}: its target takes only the rows of its where", "yellow")
-    if column.named:
+    if column.covered:
         return
     opened = ", ".join(f"{number:,} under {key_id}" for key_id, number in column.under.most_common())
     seen = many(column.rows, "row") + (", of a sample" if column.sampled else "")
@@ -75,17 +75,17 @@ def _words(column: TokenColumn) -> Iterator[Text]:
 
 
 def _verdict(found: Discovery) -> Iterator[Text]:
-    for column in found.unnamed:
+    for column in found.uncovered:
         # The entry of one that is proposed stands below.
         for way in column.remedies[1:] if column.proposed else column.remedies:
             yield Text(f"Next: {printable(column.label)}: {printable(way)}.")
-    if proposed := entries(found.unnamed):
+    if proposed := entries(found.uncovered):
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")
         yield Text(proposed)
         yield Text("Next: rotate.py status counts their tokens per key.")
-    if found.unnamed:
-        yield Text(f"Named by no target: {many(len(found.unnamed), 'column')} with tokens.", "bold red")
+    if found.uncovered:
+        yield Text(f"Named by no target: {many(len(found.uncovered), 'column')} with tokens.", "bold red")
     elif not found.unseen:
         yield Text("No column holds tokens that no target names, as far as was looked.", "bold green")
     if found.unseen:

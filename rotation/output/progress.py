@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import TextIO
 
 import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from rotation.model.report import TargetReport
+from rotation.model.watcher import Watcher
+from rotation.output.terminal import console_on
 
 LOG_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
+
+
+def watch(verb: str, stream: TextIO, environ: Mapping[str, str]) -> AbstractContextManager[Watcher]:
+    """Bars where *stream* is a terminal, log lines elsewhere."""
+    return BarWatcher(console_on(stream, environ), verb=verb) if stream.isatty() else LogWatcher()
 
 
 class BarWatcher:

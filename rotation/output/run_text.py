@@ -8,12 +8,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from keyring_core import KeyState
-from rotation.model.batch import Counts, Problem
+from rotation.model.counts import Counts, Problem
 from rotation.model.report import Report, TargetReport, legible_key
 from rotation.model.targets import columns_of
 from rotation.model.text import be, many, retire_command
-from rotation.output.printable import printable
 from rotation.output.run_tables import Keys, Targets
+from rotation.output.terminal import printable
 from rotation.retirement.decision import evidence_of, refusals
 
 SHOWN_PROBLEMS = 20

@@ -9,8 +9,10 @@ from enum import StrEnum
 from typing import Protocol
 
 from rotation.discovery.discover import Discovery, TokenColumn
-from rotation.ledger.records import InstanceRecord, Promotion
+from rotation.ledger.records import InstanceRecord
+from rotation.ledger.titles import titles
 from rotation.ledger.unexplained import Unexplained
+from rotation.model.key_history import Promotion
 from rotation.model.report import Report
 from rotation.model.text import LIST_ROWS, many
 from rotation.retirement.refusals import SECOND, Refusal, at, retirement_refusals
@@ -103,11 +105,12 @@ class Evidence:
 
 def evidence_of(report: Report, key_id: str) -> Evidence:
     """What a run or a census says of a key: it has looked at its targets, and at nothing else."""
+    named = titles([part.target for part in report.targets])
     return Evidence(
         key_id=key_id,
         primary=report.primary,
-        censuses=[(target.target.label, target.counts) for target in report.targets],
-        unread={target.target.label: target.stopped for target in report.targets if target.stopped},
+        censuses=[(named[part.target], part.counts) for part in report.targets],
+        unread={named[part.target]: part.stopped for part in report.targets if part.stopped},
         partial=any(target.target.where for target in report.targets),
     )
 
@@ -210,7 +213,7 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
             f"if no token can be there: --force {key_id}",
         )
     for column in search.columns:
-        refusal = _of_named(column, evidence) if column.named else _of_uncovered(column, key_id)
+        refusal = _of_named(column, evidence) if column.covered else _of_uncovered(column, key_id)
         if refusal:
             yield refusal
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from rotation.ledger.records import InstanceRecord
-
-LIVE = timedelta(minutes=10)
-"""A service that announced itself within this time is running."""
-
+from rotation.ledger.records import LIVE, InstanceRecord
 
 SECOND = "%Y-%m-%d %H:%M:%S UTC"
 """How a time is written where a second counts."""
@@ -21,12 +17,6 @@ class Refusal(NamedTuple):
 
     reason: str
     remedy: str
-
-
-def in_fleet(instances: Iterable[InstanceRecord], ring: Iterable[str], service: str) -> list[InstanceRecord]:
-    """The instances that share our keys. Ids are unique: one that has none of ours belongs to another environment."""
-    ours = set(ring)
-    return [one for one in instances if one.service == service or ours & one.known]
 
 
 def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str) -> list[Refusal]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rotation.model.batch import Change, Row, RowKey
+from rotation.model.batch import Change, Row
+from rotation.model.counts import RowKey
 
 
 @dataclass

@@ -11,8 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Change, Row, RowKey
+from rotation.model.batch import Change, Row
 from rotation.model.bulk_columns import are_all, each, weight_of
+from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError

@@ -12,9 +12,10 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import KeyState
-from rotation.checks.all_checks import CHECKS, list_checks, run_checks
+from rotation.checks.all_checks import CHECKS, check_names, list_checks, run_checks
 from rotation.checks.facts import Facts, KeyFile
 from rotation.checks.findings import Level, Result
+from rotation.model.failures import UsageError
 from rotation.model.policy import Policy, Span
 from tests.checks.worlds import (
     DAY,
@@ -27,6 +28,7 @@ from tests.checks.worlds import (
     STAGED,
     census,
     facts,
+    found,
     instance,
     key,
     problem,
@@ -274,9 +276,9 @@ CASES = {
     "token beyond any time": Case(
         "future_tokens", WARNING, {"targets": (target(youngest={PRIMARY: 2**64 - 1}),)}, "beyond any calendar"
     ),
-    "every column is named": Case("unnamed_columns", OK, {}),
-    "a column is not named": Case("unnamed_columns", WARNING, {"unnamed": ("audit.token",)}, "no target names it"),
-    "columns could not be looked at": Case("unnamed_columns", UNKNOWN, {"unnamed_fault": "no right"}, "no right"),
+    "every column is named": Case("uncovered_columns", OK, {}),
+    "a column is not named": Case("uncovered_columns", WARNING, {"search": found("audit.token")}, "no target names it"),
+    "columns could not be looked at": Case("uncovered_columns", UNKNOWN, {"search_fault": "no right"}, "no right"),
     "last run is recent": Case("last_run", OK, {"runs": (run(32, lasted=timedelta(0)),)}),
     "last run is long ago": Case(
         "last_run", WARNING, {"runs": (run(32, lasted=-SECOND),)}, "no run came to its end for 32 days"
@@ -492,3 +494,9 @@ def test_a_key_that_was_staged_and_never_found_primary_was_replaced_at_the_lates
     given = facts(records=(key(PREVIOUS, staged=NOW - 100 * DAY), key(PRIMARY, promoted=NOW - DAY)))
 
     assert given.superseded(PREVIOUS) == NOW - DAY
+
+
+def test_a_policy_that_names_no_check_is_refused() -> None:
+    """A check that is turned off by a misspelt name would go on; the names there are stand in the message."""
+    with pytest.raises(UsageError, match=r"there is no check called 'plain_text'; there are keys, targets, ledger"):
+        check_names(Policy(off={"plain_text": "half migrated"}))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keyring_core import KeyState
 from rotation.checks.facts import Facts, TargetFacts
+from rotation.discovery.result import Discovery
+from rotation.discovery.token_column import TokenColumn
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
 
 NOW = datetime(2026, 6, 15, 2, 0, tzinfo=UTC)
@@ -49,6 +52,15 @@ def instance(primary: str, seen: datetime = NOW) -> InstanceRecord:
 def problem(row: int, category: str = "truncated") -> dict[str, Any]:
     """A row of a census that somebody should look at."""
     return {"key": {"id": row}, "category": category}
+
+
+def found(*labels: str) -> Discovery:
+    """A search that found tokens in columns that no target covers: `table.column`."""
+    named = (label.rpartition(".") for label in labels)
+    columns = [
+        TokenColumn("app.db", table, column, tokens=1, under=Counter({PRIMARY: 1})) for table, _, column in named
+    ]
+    return Discovery(full=False, columns=columns)
 
 
 def facts(promoted: datetime = NOW - DAY, **changes: Any) -> Facts:

@@ -198,11 +198,11 @@ def test_the_ledger_keeps_census_and_check(cli: Cli, sqlite_app: Database, tmp_p
 
 def test_a_target_is_read_once(cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One census serves all checks."""
-    from rotation.job import run
+    from rotation.job import runs
 
     seen: list[Any] = []
-    real = run.rotate
-    monkeypatch.setattr(run, "rotate", lambda *given, **more: seen.append(given[3]) or real(*given, **more))
+    real = runs.rotate
+    monkeypatch.setattr(runs, "rotate", lambda *given, **more: seen.append(given[3]) or real(*given, **more))
     cli("check", *configure(tmp_path, sqlite_app))
 
     assert [options.dry_run for options in seen] == [True]
@@ -215,7 +215,7 @@ def test_a_column_that_no_target_names_is_told(cli: Cli, app: Database, tmp_path
     ran = cli("check", *configure(tmp_path, app), "--json")
 
     found = {finding["check"]: finding["subject"] for finding in ran.document["findings"] if finding["status"] != "OK"}
-    assert (ran.code, found) == (WARNING, {"unnamed_columns": "forgotten.secret"})
+    assert (ran.code, found) == (WARNING, {"uncovered_columns": "forgotten.secret"})
 
 
 def test_a_look_for_forgotten_columns_that_fails_is_unknown(
@@ -231,7 +231,7 @@ def test_a_look_for_forgotten_columns_that_fails_is_unknown(
     ran = cli("check", *configure(tmp_path, sqlite_app), "--json")
 
     assert ran.code == UNKNOWN
-    assert ("unnamed_columns", "the database went away") in [
+    assert ("uncovered_columns", "the database went away") in [
         (finding["check"], finding["message"]) for finding in ran.document["findings"]
     ]
 
@@ -248,7 +248,7 @@ def test_a_table_that_could_not_be_looked_at_is_unknown(
     ran = cli("check", *configure(tmp_path, sqlite_app), "--format", "nagios")
 
     assert ran.code == UNKNOWN
-    assert "unnamed_columns: audit cannot be looked at: no right to read it" in ran.out
+    assert "uncovered_columns: audit cannot be looked at: no right to read it" in ran.out
 
 
 def test_a_target_that_is_lost_hides_no_other(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:

@@ -118,11 +118,11 @@ def test_a_run_is_polite_unless_told_otherwise(
     cli: Cli, app: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], expected: tuple[int, float]
 ) -> None:
     """By default a run takes small batches and pauses; --full-speed does without, and a given size counts."""
-    from rotation.job import run
+    from rotation.job import runs
 
     seen = []
-    real = run.rotate
-    monkeypatch.setattr(run, "rotate", lambda *given, **more: seen.append(given[3]) or real(*given, **more))
+    real = runs.rotate
+    monkeypatch.setattr(runs, "rotate", lambda *given, **more: seen.append(given[3]) or real(*given, **more))
 
     ran = cli("run", *target(app), *argv)
 

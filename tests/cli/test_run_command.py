@@ -146,7 +146,7 @@ def test_a_run_that_is_stopped_at_once_is_one_document_too(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rotation.job.run.rotate", interrupt)
+    monkeypatch.setattr("rotation.job.runs.rotate", interrupt)
 
     ran = cli("run", *_target(app), "--json")
 
@@ -160,7 +160,7 @@ def test_a_mistake_of_ours_is_no_end_of_a_run(cli: Cli, app: Database, monkeypat
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("hunter2hunter2")
 
-    monkeypatch.setattr("rotation.job.run.rotate", fail)
+    monkeypatch.setattr("rotation.job.runs.rotate", fail)
 
     ran = cli("run", *_target(app), "--json")
 

@@ -29,7 +29,7 @@ def entries(document: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_column_of_tokens_is_found_and_proposed(
     whole: Database, discover: Discover, cli: Cli, old: Key, new: Key
 ) -> None:
-    """It is told by its keys, and the printed entry is one that `status` takes; then nothing is unnamed any more."""
+    """It is told by its keys, and the printed entry is one that `status` takes; then nothing is uncovered any more."""
     whole.make_creds([*make_tokens(3), make_token("x", "new"), make_token("y", "nobody"), None, "sk-live-4242", ""])
 
     ran = discover(whole)
@@ -45,7 +45,7 @@ def test_a_column_of_tokens_is_found_and_proposed(
     assert cli("status", "--json").document["targets"][0]["unreadable"] == 1
     again = discover(whole)
     assert (again.code, again.document["complete"], again.document["targets"]) == (0, True, "")
-    assert columns(again.document)["creds.token"]["named"] is True
+    assert columns(again.document)["creds.token"]["covered"] is True
 
 
 ODD = ['we"ird;--', "a%s", "100%", "select", "a:b", "MixedCase", "été 日本", "with blank", "back\\slash"]

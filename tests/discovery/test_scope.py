@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from keyring_core import Key, Keyring
 from rotation.discovery.discover import discover as look
-from rotation.discovery.discover import places_of, unnamed_token_columns
+from rotation.discovery.discover import places_of, uncovered_token_columns
 from rotation.discovery.mysql_grants import blind_spot
 from rotation.discovery.survey import Survey
 from rotation.model.targets import Target
@@ -105,7 +105,7 @@ def test_a_database_that_refuses_is_no_failure(whole: Database, discover: Discov
 def test_two_urls_of_one_server_look_at_each_table_once(
     whole: Database, keyring: Keyring, tmp_path: Path, old: Key
 ) -> None:
-    """A column that one url's target names is not unnamed because another url leads to it, too."""
+    """A column that one url's target names is not uncovered because another url leads to it, too."""
     whole.make_creds(make_tokens(2))
     whole.execute("CREATE TABLE more (id INTEGER PRIMARY KEY, token TEXT)")
     whole.insert("more", [{"id": 1, "token": make_token("x")}])
@@ -123,7 +123,7 @@ def test_two_urls_of_one_server_look_at_each_table_once(
         ]
         found = look(places_of(targets), targets, keyring, survey, full=True, schemas=None)
 
-    assert sorted((column.named, column.tokens) for column in found.columns) == [(True, 1), (True, 1), (True, 2)]
+    assert sorted((column.covered, column.tokens) for column in found.columns) == [(True, 1), (True, 1), (True, 2)]
     assert [remark.subject for remark in found.unseen] == ["private"], "a url names its database"
 
 
@@ -139,7 +139,7 @@ def test_another_application_s_tokens_do_not_count(whole: Database, keyring: Key
     whole.execute("CREATE TABLE unknown (id INTEGER PRIMARY KEY, token TEXT)")
     whole.insert("unknown", [{"id": 1, "token": make_token("x", "nobody")}])
 
-    found = unnamed_token_columns([Target(whole.url, "creds", "token", "creds")], keyring, survey, full=True)
+    found = uncovered_token_columns([Target(whole.url, "creds", "token", "creds")], keyring, survey, full=True)
 
     assert {column.label: column.may_need(old.id) for column in found} == {
         f"{more}.ours.token": True,

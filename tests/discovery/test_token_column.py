@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.discovery.discover import Discovery, Remark, TokenColumn, entries, unnamed_token_columns
+from rotation.discovery.discover import Discovery, Remark, TokenColumn, entries, uncovered_token_columns
 from rotation.discovery.survey import Survey
 from rotation.model.failures import StoreError
 from rotation.model.targets import Target
@@ -63,11 +63,11 @@ def test_a_key_has_to_stay_for_what_may_need_it(keyring: Keyring, old: Key, new:
 
 REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
     "proposed": ({}, ["rotate.py discover prints the entry"]),
-    "named": ({"named": True}, ["rotate.py run"]),
+    "named": ({"covered": True}, ["rotate.py run"]),
     "without a key": ({"hint": "table creds has no primary key; name"}, ["give the table a primary key"]),
     "of another type": ({"hint": "the column's type is JSON"}, ["have the application keep these tokens where"]),
     "inside text": ({"tokens": 0, "embedded": 1}, ["no target rotates tokens inside other text"]),
-    "in the past": ({"has_history": True, "named": True}, ["rotate.py run", "DELETE HISTORY FROM creds"]),
+    "in the past": ({"has_history": True, "covered": True}, ["rotate.py run", "DELETE HISTORY FROM creds"]),
 }
 
 
@@ -121,7 +121,7 @@ def test_columns_of_one_table_are_one_entry() -> None:
     """And what cannot be a target, or is one, is in none."""
     second = column()
     second.column = "other"
-    text = entries([column(), second, column(named=True), column(hint="it is a view")])
+    text = entries([column(), second, column(covered=True), column(hint="it is a view")])
 
     assert [entry["columns"] for entry in msgspec.toml.decode(text)["target"]] == [["token", "other"]]
 
@@ -133,9 +133,9 @@ def test_what_no_target_names_is_had_without_a_command(database: Database, keyri
     database.insert("forgotten", [{"id": 1, "token": make_token("x")}])
     targets = [Target(database.url, "creds", "token", "creds")]
 
-    found = unnamed_token_columns(targets, keyring, lambda url: Survey(url, sleep=lambda _: None))
+    found = uncovered_token_columns(targets, keyring, lambda url: Survey(url, sleep=lambda _: None))
 
-    assert [(unnamed.label, dict(unnamed.under)) for unnamed in found] == [("forgotten.token", {old.id: 1})]
+    assert [(uncovered.label, dict(uncovered.under)) for uncovered in found] == [("forgotten.token", {old.id: 1})]
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -147,7 +147,7 @@ def test_what_cannot_be_looked_at_is_no_all_clear(
     monkeypatch.setattr(Survey, "_fault", lambda self, held: "the privilege for it is missing")
 
     with pytest.raises(StoreError, match=r"creds cannot be looked at: the privilege for it is missing"):
-        unnamed_token_columns(
+        uncovered_token_columns(
             [Target(database.url, "creds", "token", "creds")], keyring, lambda url: Survey(url, sleep=lambda _: None)
         )
 
@@ -166,7 +166,7 @@ def test_a_target_that_takes_some_rows_only_is_told(database: Database, keyring:
 
     found = discover(places_of(targets), targets, keyring, survey, full=True, schemas=None)
 
-    assert [(one.named, one.where) for one in found.columns] == [(True, "id > 1")]
+    assert [(one.covered, one.where) for one in found.columns] == [(True, "id > 1")]
     assert [(remark.subject, remark.words[:22]) for remark in found.remarks] == [
         ("gone.token", "there is no table gone")
     ]
@@ -177,7 +177,7 @@ def test_a_screen_has_words_for_all_of_it() -> None:
     """What was sampled, hidden, not seen, too large, or only named in part."""
     found = Discovery(
         full=False,
-        columns=[column(where="id > 1", named=True), column(large=1, sampled=True, rows=10_000)],
+        columns=[column(where="id > 1", covered=True), column(large=1, sampled=True, rows=10_000)],
         databases={"a database": 3},
         rows=12_345,
         sampled=1,
@@ -203,7 +203,7 @@ def test_a_screen_has_words_for_all_of_it() -> None:
 
 def test_no_name_reaches_a_terminal_as_a_command() -> None:
     """CWE-150: escape sequences in a table's name are shown, not obeyed."""
-    from rotation.output.printable import printable
+    from rotation.output.terminal import printable
 
     assert printable("a\x1b[2Jb\nc") == r"a\x1b[2Jb\nc"
     assert printable(string.printable[:95]) == string.printable[:95]

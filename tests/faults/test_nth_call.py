@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
-from rotation.context import World
+from rotation.context import Streams
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.faults.injector import failing, fault_named
@@ -33,7 +33,7 @@ def opening(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(World, "wait", lambda self, seconds: None)
+    monkeypatch.setattr(Streams, "wait", lambda self, seconds: None)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def _found_faults(ran: Ran, names: list[str]) -> Iterator[str]:
     if ran.code not in (0, 1, 3) or "error" in (document := ran.document):
         yield f"exit code {ran.code}: {ran.out[-300:]} {ran.err[-300:]}"
         return
-    uncovered = [column for column in document["columns"] if not column["named"]]
+    uncovered = [column for column in document["columns"] if not column["covered"]]
     places = [f"{column['database']} {column['table']}.{column['column']}" for column in uncovered]
     for kind in ("remarks", "unseen", "beyond", "hidden"):
         places += [" ".join(remark.values()) for remark in document.get(kind, [])]

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from keyring_core import Keyring
 from rotation.job.checkpoints import Journal, Reached
 from rotation.job.ranges import Options, cut
-from rotation.job.run import rotate
-from rotation.job.throttle import Brake, Pace
+from rotation.job.rotation import rotate
+from rotation.job.throttle import Brake
+from rotation.model.batch_size import Pace
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target

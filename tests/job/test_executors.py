@@ -16,7 +16,7 @@ import pytest
 from keyring_core import Keyring
 from rotation.job.process_pool import ProcessWorkers
 from rotation.job.ranges import Bounds, Options
-from rotation.job.run import rotate
+from rotation.job.rotation import rotate
 from rotation.job.throttle import Brake
 from rotation.job.worker import do_range, make_setup, make_task, report_for_duty
 from rotation.model.failures import WorkerError

@@ -13,7 +13,7 @@ import pytest
 from keyring_core import Keyring
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.ranges import Options
-from rotation.model.batch import KEPT_PROBLEMS
+from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.failures import StoreError, UsageError
 from tests.conftest import Cli
 from tests.databases import Database, open_database

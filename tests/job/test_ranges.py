@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from keyring_core import Keyring
 from rotation.job import passes, ranges
 from rotation.job.ranges import Options
-from rotation.job.throttle import Brake, Pace
-from rotation.model.batch import Row, RowKey
+from rotation.job.throttle import Brake
+from rotation.model.batch import Row
+from rotation.model.batch_size import Pace
+from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
 from tests.fakes import MemoryStore, run, token
 from tests.keys import make_key

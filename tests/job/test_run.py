@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from keyring_core import Key, Keyring
 from rotation.job.ranges import Options
-from rotation.job.run import rotate
+from rotation.job.rotation import rotate
 from rotation.job.throttle import Brake
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.report import Report

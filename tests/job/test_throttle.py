@@ -9,7 +9,8 @@ import pytest
 from keyring_core import Keyring
 from rotation.job import ranges
 from rotation.job.ranges import Bounds, Options, RangeWorker
-from rotation.job.throttle import FIRST_ROWS, Brake, Pace
+from rotation.job.throttle import Brake
+from rotation.model.batch_size import FIRST_ROWS, Pace
 from rotation.model.failures import StoppedError
 from tests.conftest import OLD
 from tests.fakes import MemoryStore, token

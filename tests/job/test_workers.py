@@ -17,10 +17,9 @@ from cryptography.fernet import Fernet
 from keyring_core import Key, Keyring
 from rotation.job.process_pool import ProcessWorkers
 from rotation.job.ranges import Options
-from rotation.job.run import rotate
-from rotation.ledger.records import Promotion
+from rotation.job.rotation import rotate
 from rotation.model.failures import WorkerError
-from rotation.model.key_history import History
+from rotation.model.key_history import History, Promotion
 from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore
 from tests.databases import Database

@@ -19,8 +19,9 @@ from keyring_core import KeyState
 from rotation.ledger import schema as ledger_schema
 from rotation.ledger.database import LedgerError, NewerLedgerError
 from rotation.ledger.ledger import Ledger, ledger_url, service_name
-from rotation.ledger.records import CensusRecord, InstanceRecord, Promotion
+from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.model.failures import UsageError
+from rotation.model.key_history import Promotion
 from tests.databases import Database
 
 pytestmark = pytest.mark.database
@@ -344,8 +345,8 @@ def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.Mon
     if half_done:
         database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)")
     monkeypatch.setattr(ledger_schema, "STEPS", {2: add_column, 3: lambda _: done.append("second")})
-    for module in ("schema", "access"):
-        monkeypatch.setattr(f"rotation.ledger.ledger.{module}.VERSION", 4)
+    for module in ("schema", "database"):
+        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 4)
 
     with Ledger.open(database.url) as migrated:
         kept = migrated.keys()

@@ -15,7 +15,7 @@ from freezegun import freeze_time
 
 from keyring_core import Key, KeyState
 from keyring_core.config import load_settings
-from rotation.context import World
+from rotation.context import Streams
 from rotation.discovery.discover import Discovery
 from rotation.model.batch import Row
 from rotation.model.failures import StoppedError, StoreError
@@ -206,7 +206,7 @@ def test_where_columns_cannot_be_looked_for_the_key_stays(shop: Shop, monkeypatc
         raise StoreError("secrets cannot be looked at")
 
     shop.fill([old_token("old")])
-    monkeypatch.setattr("rotation.discovery.discover.discover", fail)
+    monkeypatch.setattr("rotation.lifecycle.retirement_census.discover", fail)
 
     assert refusals(retire(shop)) == ["columns that no target names: secrets cannot be looked at"]
     assert retire(shop, "--force", OLDER.id).code == 0
@@ -299,14 +299,14 @@ def test_a_second_look_that_broke_off_proves_nothing_either(shop: Shop, monkeypa
 def test_whoever_asks_to_stop_retires_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even with --force, exit code 3: the reasons that were overridden are not yet known."""
 
-    def stop(world: World, _: float) -> None:
-        world.stopping = True
+    def stop(streams: Streams, _: float) -> None:
+        streams.stopping = True
         raise StoppedError("stopped on request.")
 
     shop.fill([old_token("older")])
     before = shop.env_file.read_bytes()
-    monkeypatch.setattr(World, "wait", stop)
-    monkeypatch.setattr("rotation.discovery.discover.discover", lambda *_, **__: Discovery(full=True))
+    monkeypatch.setattr(Streams, "wait", stop)
+    monkeypatch.setattr("rotation.lifecycle.retirement_census.discover", lambda *_, **__: Discovery(full=True))
 
     assert retire(shop, "--force", OLDER.id).code == 3
     assert shop.env_file.read_bytes() == before
@@ -321,7 +321,7 @@ def test_keys_that_changed_during_the_census_leave_no_proof(shop: Shop, monkeypa
         shop.write_env(f"ENCRYPTION_KEY={key_text('new')}\nENCRYPTION_PREVIOUS_KEYS={key_text('old')}\n")
         return Discovery(full=True)
 
-    monkeypatch.setattr("rotation.discovery.discover.discover", look)
+    monkeypatch.setattr("rotation.lifecycle.retirement_census.discover", look)
     ran = retire(shop, "--certificate", str(proof), "--archive", str(archive))
 
     assert ran.code == 2

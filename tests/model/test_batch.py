@@ -11,7 +11,8 @@ from hypothesis import given, settings
 
 from keyring_core import InvalidToken, Key, Keyring
 from rotation.model import inner_tokens
-from rotation.model.batch import KEPT_PROBLEMS, Counts, Row, sort_rows
+from rotation.model.batch import Row, sort_rows
+from rotation.model.counts import KEPT_PROBLEMS, Counts
 from tests.fakes import ISSUED_AT, token
 from tests.keyring_core.test_tokens import seal
 from tests.keys import key_text, mistyped

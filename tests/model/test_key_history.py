@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyring_core import Key, Keyring
-from rotation.ledger.records import KeyRecord, Promotion
+from rotation.ledger.promotions import history_of, took_over
+from rotation.ledger.records import KeyRecord
 from rotation.model.batch import Row, sort_rows
-from rotation.model.key_history import UNKNOWN, History, history_of, took_over
+from rotation.model.key_history import UNKNOWN, History, Promotion
 from tests.fakes import token
 
 DAY = timedelta(days=1)

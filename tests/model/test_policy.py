@@ -53,7 +53,6 @@ def test_a_policy_sets_limits_and_turns_checks_off(tmp_path: Path) -> None:
         ('[policy]\nmax_key_age = "1.5d"\n', "written as 365d"),
         ('[policy]\nmax_key_age = "99999999d"\n', "100 years at most"),
         ('[policy]\nmax_key_age = "10d"\n', "warn_before is longer than max_key_age"),
-        ('[policy.off]\nplain_text = "x"\n', "there is no check called 'plain_text'"),
         ('[policy.off]\nplaintext = " "\n', "say why plaintext is off"),
         ("[policy.off]\nplaintext = true\n", "str"),
         ("[[policy]]\n", "object"),

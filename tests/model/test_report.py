@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from rotation.model.batch import Counts
+from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport, legible_key
 from tests.fakes import TARGET
 

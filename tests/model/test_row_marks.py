@@ -8,7 +8,7 @@ import pytest
 
 from rotation.ledger.census_record import census_record
 from rotation.model import row_marks
-from rotation.model.batch import Problem
+from rotation.model.counts import Problem
 from rotation.model.report import TargetReport
 from rotation.model.row_marks import SIZE, mark, pack, unpack
 from rotation.model.targets import Target

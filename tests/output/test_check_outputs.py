@@ -17,14 +17,14 @@ from rich.console import Console
 from keyring_core import KeyState
 from rotation.checks.findings import Level, worst
 from rotation.checks.verdict import Verdict
-from rotation.context import World
 from rotation.model.policy import Policy, Span
 from rotation.output.check_json import document
 from rotation.output.check_text import render
 from rotation.output.nagios import line
 from rotation.output.prometheus import write
+from rotation.output.terminal import say
 from tests.checks.test_checks import CASES, Case
-from tests.checks.worlds import DAY, NOW, PREVIOUS, PRIMARY, SECOND, STAGED, facts, key, target
+from tests.checks.worlds import DAY, NOW, PREVIOUS, PRIMARY, SECOND, STAGED, facts, found, key, target
 
 pytestmark = pytest.mark.database
 
@@ -35,9 +35,8 @@ PERFORMANCE = re.compile(r"(\w+)=(-?\d+)(s?)((?:;[\d.:~@]*){0,4})")
 def text_of(verdict: Verdict) -> str:
     """What stands on the screen."""
     out = io.StringIO()
-    world = World({}, out, out, key_stream=out)
     for part in render(verdict):
-        world.say(part)
+        say(part, out, {})
     return out.getvalue()
 
 
@@ -155,13 +154,13 @@ def test_what_several_checks_say_alike_is_told_once() -> None:
     assert "previous_keys" in shown
 
 
-MANY = facts(promoted=NOW - 400 * DAY, targets=(target(plaintext=1, nested=1, unreadable=1),), unnamed=("a.b",))
+MANY = facts(promoted=NOW - 400 * DAY, targets=(target(plaintext=1, nested=1, unreadable=1),), search=found("a.b"))
 
 
 def test_a_terminal_obeys_no_name_from_the_database() -> None:
     """Escape sequences of a table's name, and what turns the text around, are shown and not sent."""
     odd = "a\x1b[31mb\nc\u202e.token"
-    verdict = Verdict.of(facts(unnamed=(odd,), unreached={odd: odd}), Policy(), NOW)
+    verdict = Verdict.of(facts(search=found(odd), unreached={odd: odd}), Policy(), NOW)
 
     for shown in (text_of(verdict), on_terminal(verdict, 40)):
         assert shown.replace("\n", "").isprintable()

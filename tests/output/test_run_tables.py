@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from rotation.cli.main import main
-from rotation.model.batch import Counts
+from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.output.bars import DONE, ROOM, WAITING, WRONG

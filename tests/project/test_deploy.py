@@ -22,7 +22,8 @@ import yaml
 from rotation.checks.all_checks import CHECKS
 from rotation.checks.verdict import Verdict
 from rotation.cli.main import cli
-from rotation.context import World
+from rotation.cli.options import Process
+from rotation.context import Streams
 from rotation.model.policy import Policy
 from rotation.output.prometheus import write
 from tests.checks.worlds import NOW, facts, target
@@ -43,9 +44,9 @@ def tool(name: str) -> str:
 
 def accepted(argv: list[str]) -> str:
     """The command of ours that takes *argv*. Raises click's error for what it does not."""
-    world = World({}, sys.stdout, sys.stderr, key_stream=sys.stdout)
+    process = Process({}, Streams())
     command = cli.commands[argv[0]]
-    with click.Context(cli, obj=world) as parent:
+    with click.Context(cli, obj=process) as parent:
         # The error as it is, not as a plugin tells it.
         click.Command.make_context(command, argv[0], argv[1:], parent=parent)
     return argv[0]

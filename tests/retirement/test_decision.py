@@ -16,19 +16,20 @@ from hypothesis import strategies as st
 from keyring_core import KeyState
 from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Level
-from rotation.checks.page_facts import PageFacts
 from rotation.checks.verdict import Verdict
 from rotation.discovery.discover import Discovery, Remark, TokenColumn
 from rotation.ledger.census_record import census_record
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, Promotion
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord
 from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.listing import following, list_keys
-from rotation.model.batch import Counts
+from rotation.model.counts import Counts
+from rotation.model.key_history import Promotion
 from rotation.model.policy import Policy
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.output.html.page import page
+from rotation.output.html.page_facts import PageFacts
 from rotation.output.run_text import render
 from rotation.retirement.decision import Evidence, Standing, evidence_of, gaps, not_looked_at, refusals
 
@@ -66,7 +67,9 @@ AGAINST = {
         "search": Discovery(full=True, columns=[column(embedded=1, under=Counter({KEY: 1}), inner=Counter({KEY: 1}))])
     },
     "a cell with too much in it": {"censuses": [("a.b", Counts(given_up=1))]},
-    "a second look": {"search": Discovery(full=True, columns=[column(named=True, tokens=1, under=Counter({KEY: 1}))])},
+    "a second look": {
+        "search": Discovery(full=True, columns=[column(covered=True, tokens=1, under=Counter({KEY: 1}))])
+    },
     "a table that may not be read": {"search": Discovery(full=True, unseen=[Remark("app", "audit", "no right")])},
     "rows that may be hidden": {"search": Discovery(full=True, hidden=[Remark("app", "audit", "row security")])},
     "a search that failed": {"search": None, "search_fault": "lost"},
@@ -269,7 +272,6 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
         records=tuple(KeyRecord(key_id, "default", NOW - timedelta(days=9)) for key_id in STATES),
         targets=(TargetFacts(now, before),),
         instances=fleet,
-        unnamed=tuple(each.label for each in found),
         search=Discovery(full=False, columns=found),
         known=(before,),
     )

@@ -14,7 +14,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from rotation.context import World
+from rotation.context import Streams
 from rotation.job import passes
 from rotation.model.batch import Change
 from rotation.stores import access, sqlite
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.database
 
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(World, "wait", lambda self, seconds: None)
+    monkeypatch.setattr(Streams, "wait", lambda self, seconds: None)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ UNREACHABLE = {
 @pytest.mark.parametrize("url", UNREACHABLE.values(), ids=UNREACHABLE.keys())
 def test_a_server_that_is_not_there_ends_the_run(cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """C05: a server that cannot be reached ends with 3; the driver's own words stay inside."""
-    monkeypatch.setattr("rotation.context.World.wait", lambda self, seconds: None)
+    monkeypatch.setattr("rotation.context.Streams.wait", lambda self, seconds: None)
 
     ran = cli("run", "--json", "--url", url, "--table", "creds", "--column", "token")
 
@@ -114,7 +114,7 @@ def test_a_server_that_is_not_there_ends_the_run(cli: Cli, url: str, monkeypatch
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
 def test_a_database_that_is_not_there_ends_the_run(cli: Cli, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """C05: so does a database or a user that the server does not know."""
-    monkeypatch.setattr("rotation.context.World.wait", lambda self, seconds: None)
+    monkeypatch.setattr("rotation.context.Streams.wait", lambda self, seconds: None)
     server = sa.make_url(postgres_server() if kind == "postgresql" else mariadb_server())
     urls = [server.set(database="no_such_db"), server.set(username="no_such_user", password=PASSWORD)]
 
@@ -139,7 +139,7 @@ def test_a_server_that_makes_no_sense_ends_the_run(
     cli: Cli, scheme: str, answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C05: whatever else listens at that port, a driver's surprise at it is no fault of the url: exit 3."""
-    monkeypatch.setattr("rotation.context.World.wait", lambda self, seconds: None)
+    monkeypatch.setattr("rotation.context.Streams.wait", lambda self, seconds: None)
 
     with _listening(answer) as port:
         url = f"{scheme}://user:{PASSWORD}@127.0.0.1:{port}/app"
@@ -258,7 +258,7 @@ def test_each_fault_of_a_url_has_its_message(
     cli: Cli, scheme: str, fault: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """C05: what is refused is tried once, since a password that is tried again and again locks an account."""
-    monkeypatch.setattr("rotation.context.World.wait", lambda self, seconds: None)
+    monkeypatch.setattr("rotation.context.Streams.wait", lambda self, seconds: None)
     url = sa.make_url(postgres_server() if scheme == "postgresql" else mariadb_server())
     wrong = {
         "password": url.set(username="no_such_user", password=PASSWORD),

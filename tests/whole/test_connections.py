@@ -165,7 +165,7 @@ def test_a_server_without_a_connection_to_spare_is_called_that(
     database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In words of its own, with what to do, after a few tries; exit code 3."""
-    monkeypatch.setattr("rotation.context.World.wait", lambda self, seconds: None)
+    monkeypatch.setattr("rotation.context.Streams.wait", lambda self, seconds: None)
     fill(database, 1, 1)
     with user_with(database, 1) as url:
         holder = sa.create_engine(url)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from keyring_core import InvalidToken, Keyring
 from rotation.job.ranges import Options
-from rotation.job.run import rotate
+from rotation.job.rotation import rotate
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore

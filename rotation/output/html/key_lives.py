@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from rotation.ledger.records import KeyRecord, Promotion
+from rotation.ledger.records import KeyRecord
+from rotation.model.key_history import Promotion
 
 
 class Span(NamedTuple):

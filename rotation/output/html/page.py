@@ -13,10 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rotation.checks.findings import span
-from rotation.checks.page_facts import PageFacts
 from rotation.model.text import be, many
 from rotation.output.html import month_chart, run_chart, wording
 from rotation.output.html.key_chart import timeline
+from rotation.output.html.page_facts import PageFacts
 from rotation.output.html.target_chart import bar, parts, swatch
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rotation.checks.findings import Finding, Level, Result
-from rotation.checks.page_facts import PageFacts
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.output.html.page_facts import PageFacts
 
 NOW = datetime(2026, 11, 25, 3, 10, tzinfo=UTC)
 STAGED, PRIMARY, PREVIOUS, RETIRED = "99aa0011", "cba5a815", "6587597c", "1f00ba42"

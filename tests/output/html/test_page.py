@@ -13,8 +13,8 @@ import pytest
 
 from keyring_core.redaction import get_redactor
 from rotation.checks.findings import Level
-from rotation.checks.page_facts import PageFacts
 from rotation.output.html.page import page
+from rotation.output.html.page_facts import PageFacts
 from tests.output.html.samples import (
     EVERY,
     EVIL,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation.model.ages import months
+from rotation.model.counts import months
 
 
 def signed(timestamp: int) -> bytes:

@@ -10,11 +10,12 @@ from contextlib import ExitStack
 import structlog
 
 from keyring_core import Keyring
-from rotation.job.passes import Hire, TargetRun, Watcher
+from rotation.job.passes import Hire, TargetRun
 from rotation.job.ranges import Options
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
+from rotation.model.watcher import Watcher
 from rotation.stores.base import Store
 
 log = structlog.get_logger(__name__)

@@ -9,8 +9,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from rotation.checks.examine import Overview
 from rotation.checks.findings import Finding, Level, Result, worst_first
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from rotation.model.targets import columns_of
 from rotation.output.html.wording import share
 
 
@@ -36,6 +38,25 @@ class PageFacts:
     """What was counted: `the 2 columns named in rotation.toml`."""
     uncovered: Mapping[str, int] = field(default_factory=dict)
     """Columns that no target names, and the cells with tokens that were seen there."""
+
+    @classmethod
+    def of(cls, overview: Overview) -> PageFacts:
+        """What a page shows of an overview."""
+        facts = overview.verdict.facts
+        return cls(
+            made=overview.verdict.now,
+            service=facts.service,
+            states={key_id: str(state) for key_id, state in (facts.keys or {}).items()},
+            records=tuple(facts.own.values()),
+            censuses=tuple(target.census for target in facts.targets),
+            unreached=facts.unreached,
+            results=overview.verdict.results,
+            runs=overview.runs,
+            certificates=overview.certificates,
+            instances=facts.instances,
+            scope=columns_of(overview.targets),
+            uncovered={column.label: column.tokens + column.embedded for column in facts.uncovered},
+        )
 
     @property
     def findings(self) -> list[Finding]:

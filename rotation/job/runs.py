@@ -1,0 +1,163 @@
+"""Runs and censuses, as a program calls them: targets in, a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from keyring_core import Keyring
+from rotation.context import Context
+from rotation.job.checkpoints import Journal
+from rotation.job.problems_file import ProblemsFile
+from rotation.job.ranges import DEFAULT_BATCH, FULL_SPEED_BATCH, Options
+from rotation.job.recorder import RunRecorder
+from rotation.job.rotation import rotate
+from rotation.job.throttle import IDLE_SHARE, Brake
+from rotation.job.workers import staff
+from rotation.ledger.ledger import service_name
+from rotation.ledger.session import OnFailure, Session
+from rotation.model.failures import StoppedError, UsageError
+from rotation.model.report import Report
+from rotation.model.targets import Target
+from rotation.stores.base import Store
+from rotation.stores.open import open_store
+from rotation.stores.shards import Shard
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run works; each is an option of the command line."""
+
+    dry_run: bool = False
+    """Read only, and report what a run would do."""
+    batch_size: int | None = None
+    """Rows in a transaction, at most."""
+    full_speed: bool = False
+    """No pauses, large batches: for when no service has to wait."""
+    workers: int | None = None
+    """Processes that share the work."""
+    dask: str | None = None
+    """Address of a Dask scheduler whose workers do the work."""
+    fresh: bool = False
+    """Begin at the first row, whatever the ledger knows of a stopped run."""
+    shard: str | None = None
+    """`I/N`: only the I-th of N parts, from 0."""
+    max_rate: int | None = None
+    """Rows a second, at most."""
+    pause_file: Path | None = None
+    """The run waits while this file is there."""
+    problems: Path | None = None
+    """File for all problems, as JSON lines."""
+    allow_demotion: bool = False
+    """Move tokens also to a primary key that was promoted earlier than theirs."""
+
+
+def run(context: Context, targets: Sequence[Target], settings: RunSettings | None = None) -> Report:
+    """Re-encrypts every target under the primary key, and records the run in the ledger, if one counts.
+
+    Services may write meanwhile. What is done is skipped, so that a run can be stopped and repeated at any time.
+
+    Raises KeyConfigError and UsageError before anything is written; StoreError and StoppedError if nothing was written
+    yet. What fails later is in the report.
+    """
+    settings = settings or RunSettings()
+    keyring = context.keyring()
+    rows = settings.batch_size or (FULL_SPEED_BATCH if settings.full_speed else DEFAULT_BATCH)
+    idle_share = 0 if settings.full_speed else IDLE_SHARE
+    brake = Brake(context.streams.wait, settings.max_rate, settings.pause_file, idle_share)
+    shard = Shard.parse(settings.shard) if settings.shard else None
+    with ExitStack() as closing:
+        listed = closing.enter_context(ProblemsFile(settings.problems)) if settings.problems else None
+        staffed = closing.enter_context(staff(settings.workers, settings.dask, full_speed=settings.full_speed))
+        recorder = closing.enter_context(_recording(context, keyring, dry_run=settings.dry_run))
+
+        def open_journal(target: Target, primary: str) -> Journal:
+            # The first of them is opened when every target was checked.
+            recorder.begin()
+            return Journal(recorder, target, primary, shard=settings.shard or "", fresh=settings.fresh)
+
+        options = Options(
+            settings.dry_run,
+            rows,
+            brake,
+            listed,
+            journal=open_journal,
+            shard=shard,
+            env_file=context.env_file,
+            workers=staffed.workers,
+            least_rows=staffed.least_rows,
+            history=recorder.history(keyring, allow_demotion=settings.allow_demotion),
+        )
+        report = rotate_targets(context, targets, keyring, options, staffed.executor)
+        recorder.keep(report)
+    return report
+
+
+def status(context: Context, targets: Sequence[Target]) -> Report:
+    """Counts tokens per key and target, and records the counts in the ledger, if one counts. Writes no target.
+
+    Raises as `run` does.
+    """
+    keyring = context.keyring()
+    with _recording(context, keyring, dry_run=True) as recorder:
+        options = replace(reading(context), history=recorder.history(keyring))
+        report = rotate_targets(context, targets, keyring, options)
+        recorder.keep(report)
+    return report
+
+
+def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sample: int | None = None) -> Report:
+    """Counts the tokens of every row, or of about *sample* rows of each target. Writes nothing, the ledger neither.
+
+    Raises UsageError and StoreError if a target cannot be opened, and StoppedError.
+    """
+    return rotate_targets(context, targets, keyring, replace(reading(context), sample=sample))
+
+
+def reading(context: Context, *, dry_run: bool = True) -> Options:
+    """The options of what keeps nobody waiting: it only reads, or has a database of its own."""
+    return Options(dry_run, FULL_SPEED_BATCH, Brake(context.streams.wait, idle_share=0))
+
+
+def rotate_targets(
+    context: Context, targets: Sequence[Target], keyring: Keyring, options: Options, executor: Executor | None = None
+) -> Report:
+    """`rotate` with the connections and the progress display of *context*."""
+
+    def open_target(target: Target) -> Store:
+        return open_store(
+            target,
+            read_only=options.dry_run,
+            wait=context.streams.wait,
+            shard=options.shard,
+            sample=options.sample,
+            links=context.links,
+        )
+
+    with context.watch("reading" if options.dry_run else "rotating") as watcher:
+        return rotate(targets, keyring, open_target, options, watcher, executor=executor)
+
+
+@contextmanager
+def _recording(context: Context, keyring: Keyring, *, dry_run: bool) -> Iterator[RunRecorder]:
+    """A recorder. A run whose database fails has failed; one whose arguments or targets do not fit has not begun."""
+    service = service_name(context.environ)
+    with Session.open(context.open_ledger, service, OnFailure.WARN, context.streams.warn) as session:
+        session.see_keys({key.id: state for key, state in keyring.states.items()}, context.clock_skew())
+        # A dry run, like a census, is no run of its own.
+        recorder = RunRecorder(session, keyring.primary.id, _begun=dry_run)
+        try:
+            yield recorder
+        except UsageError:
+            raise
+        except StoppedError:
+            recorder.end("interrupted")
+            raise
+        except BaseException:
+            recorder.begin()
+            raise
+        finally:
+            recorder.end("failed")

@@ -1,0 +1,27 @@
+"""How many rows the next batch takes: as many as fit into a time and a size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FIRST_ROWS = 200
+"""A first batch is small: nobody knows yet how heavy the rows are."""
+
+
+@dataclass
+class Pace:
+    """Aims at batches of *seconds* and *max_bytes*, of at most *max_rows*. Grows by doubling, shrinks at once."""
+
+    max_rows: int
+    seconds: float = 0.5
+    max_bytes: int = 8 * 1024 * 1024
+    rows: int = FIRST_ROWS
+
+    def __post_init__(self) -> None:
+        self.rows = min(self.rows, self.max_rows)
+
+    def took(self, rows: int, seconds: float, size: int) -> None:
+        """Learns from a batch of *rows* that took *seconds* and had *size* bytes."""
+        fits_time = rows * self.seconds / max(seconds, 1e-6)
+        fits_bytes = rows * self.max_bytes / max(size, 1)
+        self.rows = max(1, int(min(fits_time, fits_bytes, self.rows * 2, self.max_rows)))

@@ -1,0 +1,138 @@
+"""When tokens were issued: their months, coarsely and cheaply."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from keyring_core.tokens import timestamp_of
+
+_COARSE = itemgetter(slice(1, 7))
+"""The first six of a timestamp's eight bytes: steps of 65,536 seconds, some 18 hours."""
+_STEP = 16
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def months(signed: Iterable[bytes]) -> Counter[str]:
+    """Tokens per month of issue, as "2026-01" in UTC, from their signed parts; nine hours off at most."""
+    found: Counter[str] = Counter()
+    for step, tokens in Counter(map(_COARSE, signed)).items():
+        found[_month(step)] += tokens
+    return found
+
+
+# A service's tokens lie within a few years, and a year has 481 steps.
+@lru_cache(maxsize=8192)
+def _month(step: bytes) -> str:
+    middle = (int.from_bytes(step, "big") << _STEP) + (1 << _STEP - 1)
+    # A token may bear any time up to 2**64 - 1; a calendar ends with the year 9999.
+    return f"{datetime.fromtimestamp(min(middle, _LAST.timestamp()), UTC):%Y-%m}"
+
+
+KEPT_PROBLEMS = 1000
+"""Problems kept for the report of one target; beyond these only their number is."""
+
+
+PARTS = ("scanned", "rotated", "current", "empty", "plaintext", "unreadable", "conflicts")
+"""The fields of Counts that make up a report: all cells, then the parts that they come to."""
+
+
+NUMBERS = (*PARTS, "nulls", "nested", "suspects", "given_up", "unbound")
+"""Those that simply add up."""
+
+
+RowKey = tuple[Any, ...]
+"""The values of a row's key columns."""
+
+
+class Problem(NamedTuple):
+    """A cell that somebody should look at."""
+
+    key: RowKey
+    category: str
+    detail: str
+
+
+@dataclass
+class Counts:
+    """What was found. `scanned = current + rotated + empty + plaintext + unreadable + conflicts`; NULLs stand apart."""
+
+    scanned: int = 0
+    current: int = 0
+    rotated: int = 0
+    empty: int = 0
+    plaintext: int = 0
+    unreadable: int = 0
+    conflicts: int = 0
+    """Cells left unsettled: rewritten meanwhile, refused by the database, or under the staged key."""
+    nulls: int = 0
+    under: Counter[str] = field(default_factory=Counter)
+    """Tokens per key id."""
+    oldest: dict[str, int] = field(default_factory=dict)
+    """When the oldest token under each key id was issued, in seconds since 1970; a rotation keeps that time."""
+    youngest: dict[str, int] = field(default_factory=dict)
+    ages: Counter[str] = field(default_factory=Counter)
+    """Tokens per month of issue, such as "2026-01"; nine hours off at most."""
+    nested: int = 0
+    """Tokens whose plaintext holds another token, or may: those given up, too; what was rotated the next pass tells."""
+    inner: Counter[str] = field(default_factory=Counter)
+    """Tokens per key id that are part of something else: of a longer text, of another encoding, of another token."""
+    suspects: int = 0
+    """Plaintext cells of SHORTEST bytes or more: a form that is not looked for may hide a token in them, and a person
+    has to look. In a shorter one there is no room for a token."""
+    given_up: int = 0
+    """Cells with more in them than could be searched, so that a token may have been missed, under whatever key."""
+    unbound: int = 0
+    """Tokens that are to be bound to the target's context and are not yet; a dry run alone counts them."""
+    lost: list[int] = field(default_factory=list)
+    """When the tokens that no key opens say that they were issued; the first KEPT_PROBLEMS."""
+    categories: Counter[str] = field(default_factory=Counter)
+    """Problems per category, all of them."""
+    problems: list[Problem] = field(default_factory=list)
+    """All of a batch's and a range's; of a target's, the first KEPT_PROBLEMS."""
+
+    def note(self, key: RowKey, category: str, detail: str) -> None:
+        """Remembers a problem."""
+        self.categories[category] += 1
+        self.problems.append(Problem(key, category, detail))
+
+    def hold(self, key_id: str, signed: Sequence[bytes]) -> None:
+        """Counts tokens under a key by their *signed* parts, and notes when they were issued."""
+        if not signed:
+            return
+        self.under[key_id] += len(signed)
+        # Behind the version, which is the same in all, the timestamp comes first: bytes compare as times do.
+        self._date(key_id, timestamp_of(min(signed)), timestamp_of(max(signed)))
+        self.ages.update(months(signed))
+
+    def add(self, other: Counts, keep: int = KEPT_PROBLEMS) -> None:
+        """Takes in what was found in another part of the same target; *keep* bounds the lists of rows."""
+        for name in NUMBERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.under.update(other.under)
+        self.inner.update(other.inner)
+        for key_id, oldest in other.oldest.items():
+            self._date(key_id, oldest, other.youngest[key_id])
+        self.ages.update(other.ages)
+        self.categories.update(other.categories)
+        self.problems.extend(other.problems[: max(0, keep - len(self.problems))])
+        self.lost.extend(other.lost[: max(0, keep - len(self.lost))])
+
+    def _date(self, key_id: str, oldest: int, youngest: int) -> None:
+        self.oldest[key_id] = min(oldest, self.oldest.get(key_id, oldest))
+        self.youngest[key_id] = max(youngest, self.youngest.get(key_id, youngest))
+
+    @property
+    def tokens(self) -> int:
+        """Cells that are tokens, or were meant to be."""
+        return self.scanned - self.empty - self.plaintext
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do or to look at, once what is counted as rotated is written."""
+        return not (self.plaintext or self.unreadable or self.conflicts or self.nested)

@@ -1,0 +1,28 @@
+"""Who follows the progress of a run: a bar on a terminal, a log, or nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rotation.model.report import TargetReport
+
+
+class Watcher(Protocol):
+    """Follows a run."""
+
+    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
+        """A pass over a target begins; the target has about *rows* rows, *done* of them from an earlier run."""
+
+    def advance(self, rows: int, rotated: int) -> None:
+        """*rows* more are done, *rotated* of them rotated."""
+
+
+class NoWatcher:
+    """Nobody follows."""
+
+    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
+        """Ignored."""
+
+    def advance(self, rows: int, rotated: int) -> None:
+        """Ignored."""
