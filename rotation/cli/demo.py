@@ -62,7 +62,7 @@ def demo(say: Callable[[RenderableType], None], rotate: Rotate) -> int:
         "   2. rotate.py run --dry-run --url sqlite:///app.db --table user_credentials --column api_key\n"
         "      reads only, and says what it would do. Without --dry-run it does it."
     )
-    return 0 if opened == len(secrets) and not left.targets[0].counts.rotated else 1
+    return 0 if opened == len(secrets) and not left.targets[0].counts.to_rotate else 1
 
 
 def _show(say: Callable[[RenderableType], None], parts: Iterable[RenderableType]) -> None:

@@ -129,7 +129,7 @@ class TargetRun:
             scanned=counts.scanned,
             rotated=counts.rotated,
             unreadable=counts.unreadable,
-            conflicts=counts.conflicts,
+            unsettled=counts.unsettled,
         )
         return counts
 
@@ -199,7 +199,7 @@ def _still_moving(last: Counts, context: str | None) -> str:
 
 def _without_key(report: TargetReport, rows: int) -> Counts:
     """One problem, since no key tells these rows apart."""
-    counts = Counts(scanned=rows, conflicts=rows)
+    counts = Counts(scanned=rows, unsettled=rows)
     key = (None,) * len(report.key_names)
     counts.note(key, "no-key", f"a NULL in its key: nothing can name such a row, and there are {rows}; give it a key")
     counts.categories["no-key"] = rows

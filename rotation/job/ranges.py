@@ -200,7 +200,7 @@ def _count(counts: Counts, planned: Sequence[Planned], written: Written, primary
     done = [plan.signed for plan in planned if not failed or not written.failed(plan.change.key)]
     counts.rotated = len(done)
     counts.hold(primary, done)
-    counts.conflicts += len(failed)
+    counts.unsettled += len(failed)
     for plan in failed:
         if refusal := written.refused.get(plan.change.key):
             counts.hold(plan.key_id, [plan.signed])

@@ -99,13 +99,15 @@ class CensusRecord:
     """Whether the scheduled check took it: what that one saw, somebody was told."""
     scanned: int = 0
     current: int = 0
+    to_rotate: int = 0
+    """Tokens that a run would rotate."""
     rotated: int = 0
-    """Tokens that a run would rotate, or that this run rotated."""
+    """Tokens that this run rotated."""
     empty: int = 0
     plaintext: int = 0
     unreadable: int = 0
-    conflicts: int = 0
-    nulls: int = 0
+    unsettled: int = 0
+    null: int = 0
     nested: int = 0
     """Tokens whose plaintext holds another token."""
     suspects: int = 0

@@ -62,7 +62,7 @@ def rows_of(census: Report) -> int:
 
 
 def _size(target: TargetReport) -> int:
-    return target.counts.scanned + target.counts.nulls
+    return target.counts.scanned + target.counts.null
 
 
 def may_hold_certificate(data: bytes) -> bool:
@@ -102,8 +102,8 @@ def _target_document(target: TargetReport) -> dict[str, Any]:
         "empty": counts.empty,
         "plaintext": counts.plaintext,
         "unreadable": counts.unreadable,
-        "conflicts": counts.conflicts,
-        "null": counts.nulls,
+        "unsettled": counts.unsettled,
+        "null": counts.null,
         "under": dict(counts.under),
         "inner": dict(counts.inner),
     }

@@ -99,7 +99,7 @@ def sort_rows(
             continue
         places, signed, state = part.stripe.places, part.signed, keyring.states[part.key]
         if reason := _reason_to_stay(part.key.id, state, history):
-            counts.conflicts += len(places)
+            counts.unsettled += len(places)
             counts.hold(part.key.id, signed)
             _note_nested(counts, keyring, part.key, signed, pick(keys, places))
             for place in places:
@@ -135,7 +135,7 @@ def _cells_of(rows: Sequence[Row], counts: Counts) -> tuple[Sequence[RowKey], Se
         # SQLite keeps a number in a text column where somebody put one.
         full = [(key, cell if isinstance(cell, str | bytes) else str(cell)) for key, cell in rows if cell is not None]
         keys, cells = zip(*full, strict=True) if full else ((), ())
-    counts.scanned, counts.nulls = len(cells), len(rows) - len(cells)
+    counts.scanned, counts.null = len(cells), len(rows) - len(cells)
     return keys, cells
 
 
@@ -163,7 +163,7 @@ def _count_found(counts: Counts, key_id: str, state: KeyState, signed: Sequence[
     if state is KeyState.PRIMARY:
         counts.current += len(signed)
     else:
-        counts.rotated += len(signed)
+        counts.to_rotate += len(signed)
 
 
 def _note_nested(counts: Counts, keyring: Keyring, key: Key, signed: Sequence[bytes], rows: Sequence[RowKey]) -> None:

@@ -38,11 +38,11 @@ KEPT_PROBLEMS = 1000
 """Problems kept for the report of one target; beyond these only their number is."""
 
 
-PARTS = ("scanned", "rotated", "current", "empty", "plaintext", "unreadable", "conflicts")
+PARTS = ("scanned", "current", "to_rotate", "rotated", "empty", "plaintext", "unreadable", "unsettled")
 """The fields of Counts that make up a report: all cells, then the parts that they come to."""
 
 
-NUMBERS = (*PARTS, "nulls", "nested", "suspects", "given_up", "unbound")
+NUMBERS = (*PARTS, "null", "nested", "suspects", "given_up", "unbound")
 """Those that simply add up."""
 
 
@@ -60,17 +60,20 @@ class Problem(NamedTuple):
 
 @dataclass
 class Counts:
-    """What was found. `scanned = current + rotated + empty + plaintext + unreadable + conflicts`; NULLs stand apart."""
+    """What was found, in cells: `scanned` is the sum of the other PARTS; NULLs stand apart."""
 
     scanned: int = 0
     current: int = 0
+    to_rotate: int = 0
+    """Tokens that a run would rotate; only a dry run counts them."""
     rotated: int = 0
+    """Tokens that were rotated and written."""
     empty: int = 0
     plaintext: int = 0
     unreadable: int = 0
-    conflicts: int = 0
+    unsettled: int = 0
     """Cells left unsettled: rewritten meanwhile, refused by the database, or under the staged key."""
-    nulls: int = 0
+    null: int = 0
     under: Counter[str] = field(default_factory=Counter)
     """Tokens per key id."""
     oldest: dict[str, int] = field(default_factory=dict)
@@ -135,4 +138,4 @@ class Counts:
     @property
     def complete(self) -> bool:
         """Whether nothing is left to do or to look at, once what is counted as rotated is written."""
-        return not (self.plaintext or self.unreadable or self.conflicts or self.nested)
+        return not (self.plaintext or self.unreadable or self.unsettled or self.nested)

@@ -55,7 +55,7 @@ class TargetReport:
             "name": self.target.name,
             "column": self.target.column,
             **{name: getattr(counts, name) for name in PARTS},
-            "null": counts.nulls,
+            "null": counts.null,
             "under": dict(counts.under),
             "oldest": counts.oldest,
             "youngest": counts.youngest,
@@ -99,7 +99,7 @@ class Report:
     @property
     def complete(self) -> bool:
         """Whether nothing is left under another key than the primary, and nothing is left to look at."""
-        waiting = self.dry_run and any(report.counts.rotated for report in self.targets)
+        waiting = any(report.counts.to_rotate for report in self.targets)
         return not waiting and all(report.complete for report in self.targets)
 
     @property

@@ -19,7 +19,7 @@ from rotation.checks.verdict import Verdict
 from rotation.ledger.ledger import service_name
 from rotation.model.output_file import whole_file
 
-CELLS = ("empty", "plaintext", "unreadable", "conflicts", "nulls")
+CELLS = ("empty", "plaintext", "unreadable", "unsettled", "null")
 _PLACE = ("target", "column")
 
 

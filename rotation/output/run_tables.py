@@ -36,13 +36,13 @@ class Targets:
         self._titles = titles([target.target for target in report.targets])
         self._columns = (
             Column("current", "current", "green"),
-            Column("to rotate", "rotated", "yellow") if report.dry_run else Column("rotated", "rotated", "green"),
+            Column("to rotate", "to_rotate", "yellow") if report.dry_run else Column("rotated", "rotated", "green"),
             Column("empty", "empty", ""),
             Column("plaintext", "plaintext", "red"),
             Column("unreadable", "unreadable", "red"),
-            Column("unsettled", "conflicts", "red"),
+            Column("unsettled", "unsettled", "red"),
             Column("cells", "scanned", "bold"),
-            Column("NULL", "nulls", "dim"),
+            Column("NULL", "null", "dim"),
         )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[RenderableType]:
@@ -91,8 +91,8 @@ class Targets:
 
     def _bar(self, target: TargetReport, width: int) -> Bar:
         counts = target.counts
-        moved = (counts.rotated, WAITING if self._report.dry_run else DONE)
-        wrong = counts.plaintext + counts.unreadable + counts.conflicts
+        moved = (counts.to_rotate, WAITING) if self._report.dry_run else (counts.rotated, DONE)
+        wrong = counts.plaintext + counts.unreadable + counts.unsettled
         return Bar([(counts.current, DONE), moved, (wrong, WRONG), (counts.empty, ROOM)], width)
 
 

@@ -70,7 +70,7 @@ def _verdict(report: Report) -> Iterator[Text]:
     if report.fault:
         yield Text(report.fault, "red")
     parts = [target.counts for target in report.targets]
-    rotated = sum(counts.rotated for counts in parts)
+    rotated, waiting = (sum(getattr(counts, name) for counts in parts) for name in ("rotated", "to_rotate"))
     if report.complete:
         done = f"Rotated {many(rotated, 'token')}. " if rotated else ""
         whose = f" of shard {report.shard}" if report.shard else ""
@@ -87,10 +87,10 @@ def _verdict(report: Report) -> Iterator[Text]:
                 f"Next: {retire_command(unneeded[-1])} looks at everything else, and takes it out if nothing needs it."
             )
         return
-    if report.dry_run and rotated:
+    if report.dry_run and waiting:
         unbound = " or not bound yet" if any(counts.unbound for counts in parts) else ""
         yield Text(
-            f"{many(rotated, 'token')} {be(rotated)} under older keys{unbound}. Nothing was written.", "bold yellow"
+            f"{many(waiting, 'token')} {be(waiting)} under older keys{unbound}. Nothing was written.", "bold yellow"
         )
         yield from _directions(report)
         yield Text("Next: rotate.py run, with the same options, re-encrypts them.")
@@ -137,7 +137,7 @@ def _left(parts: list[Counts]) -> str:
     kinds = (
         ("unreadable", sum(counts.unreadable for counts in parts)),
         ("plaintext", sum(counts.plaintext for counts in parts)),
-        ("unsettled", sum(counts.conflicts for counts in parts)),
+        ("unsettled", sum(counts.unsettled for counts in parts)),
         ("nested", sum(counts.nested for counts in parts)),
     )
     return ", ".join(f"{number:,} {name}" for name, number in kinds if number)

@@ -87,7 +87,7 @@ def _last_run(rotators: Rotators, folder: Path) -> list[str]:
     if code != 1 or document is None:
         return [f"the last run ended with {code}; broken rows make it 1"]
     [target] = document["targets"]
-    if target["stopped"] or target["conflicts"] or any(target["under"].get(key["id"]) for key in document["keys"][1:]):
+    if target["stopped"] or target["unsettled"] or any(target["under"].get(key["id"]) for key in document["keys"][1:]):
         return [f"the last run left something: {target['stopped']}"]
     states = allowed_states([folder / "seed.log", *_logs(folder)]).values()
     broken = sum(any(state and is_broken(state.token) for state in allowed) for allowed in states)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sqlite3
@@ -178,7 +179,7 @@ def test_looking_writes_nothing(cli: Cli, app: Path, command: tuple[str, ...]) -
 
     assert ran.code == 1
     assert ran.document["dry_run"] is True
-    assert ran.document["targets"][0]["rotated"] == 3
+    assert ran.document["targets"][0]["to_rotate"] == 3
     assert app.read_bytes() == untouched
 
 
@@ -296,6 +297,8 @@ def test_half_a_target_is_refused(cli: Cli, argv: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("file", [None, "/nowhere/ca.pem"])
 def test_a_cluster_that_needs_certificates_is_refused_without(cli: Cli, app: Path, file: str | None) -> None:
     """Where Dask's own settings name none, or one that is not there, nobody is waited for."""
+    # Its defaults are read first: undoing a setting that was made before them would take them away.
+    importlib.import_module("distributed")
     with dask.config.set({"distributed.comm.tls.ca-file": file}):
         ran = cli("run", "--dask", "tls://127.0.0.1:1", *target(app))
 

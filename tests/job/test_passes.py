@@ -56,7 +56,7 @@ def test_a_cell_that_a_service_rewrites_is_settled_by_the_next_pass(keyring: Key
     report = run(store, keyring)
 
     [target] = report.targets
-    assert (report.exit_code, target.counts.conflicts) == (0, 0)
+    assert (report.exit_code, target.counts.unsettled) == (0, 0)
     assert keyring.decrypt(store.cells[1]) == "the service's"
 
 
@@ -116,7 +116,7 @@ def test_a_poison_row_never_wedges_a_run(keyring: Keyring) -> None:
     report = run(store, keyring)
 
     [target] = report.targets
-    assert (report.exit_code, target.passes, target.counts.rotated, target.counts.conflicts) == (1, 2, 29, 1)
+    assert (report.exit_code, target.passes, target.counts.rotated, target.counts.unsettled) == (1, 2, 29, 1)
 
 
 def test_rows_without_a_key_are_one_problem_with_their_number(keyring: Keyring) -> None:
@@ -126,7 +126,7 @@ def test_rows_without_a_key_are_one_problem_with_their_number(keyring: Keyring) 
     report = run(store, keyring)
 
     [target] = report.targets
-    assert (report.exit_code, target.counts.conflicts, target.counts.scanned) == (1, 3, 4)
+    assert (report.exit_code, target.counts.unsettled, target.counts.scanned) == (1, 3, 4)
     assert target.document()["problems_total"] == 3
     assert [problem["category"] for problem in target.document()["problems"]] == ["no-key"]
 
@@ -139,7 +139,7 @@ def test_a_row_without_a_key_that_comes_late_is_seen(keyring: Keyring) -> None:
 
     report = run(MemoryStore({1: token("old")}, between=insert), keyring)
 
-    assert (report.exit_code, report.targets[0].counts.conflicts) == (1, 1)
+    assert (report.exit_code, report.targets[0].counts.unsettled) == (1, 1)
 
 
 def test_a_caution_is_told_before_the_first_write(keyring: Keyring) -> None:

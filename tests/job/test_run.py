@@ -86,7 +86,7 @@ def test_a_service_one_key_ahead_is_left_alone(database: Database, cli: Cli, env
     ran = cli("run", *_target(database), "--json", environ=environ | {"ENCRYPTION_STAGED_KEY": key_text("staged")})
 
     [target] = ran.document["targets"]
-    assert (ran.code, target["rotated"], target["conflicts"]) == (1, 1, 1)
+    assert (ran.code, target["rotated"], target["unsettled"]) == (1, 1, 1)
     assert target["problems"][0]["category"] == "staged-key"
     assert database.column()[1] == before
 

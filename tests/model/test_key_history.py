@@ -147,7 +147,7 @@ def test_tokens_under_a_newer_key_stay(keyring: Keyring, old: Key, new: Key) -> 
     planned, counts = sort_rows(keyring, rows, history=History(newer={old.id: Promotion(T0, T0)}))
 
     assert [plan.change.key for plan in planned] == [(2,)]
-    assert (counts.conflicts, counts.current, counts.under) == (1, 1, {old.id: 1, new.id: 1})
+    assert (counts.unsettled, counts.current, counts.under) == (1, 1, {old.id: 1, new.id: 1})
     [(key, category, detail)] = counts.problems
     assert (key, category) == ((1,), "newer-key")
     assert detail == f"under {old.id}, promoted 2026-01-01 00:00 UTC, later than the primary key"

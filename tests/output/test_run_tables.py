@@ -38,13 +38,13 @@ def report_of(*targets: TargetReport, dry_run: bool = True) -> Report:
 
 
 def target(table: str = "credentials", **counts: int) -> TargetReport:
-    under = Counter({"cba5a815": counts.get("current", 0), "6587597c": counts.get("rotated", 0)})
+    under = Counter({"cba5a815": counts.get("current", 0), "6587597c": counts.get("to_rotate", 0)})
     return TargetReport(Target("sqlite:///a.db", table, "api_key", table), ("id",), Counts(**counts, under=under))
 
 
 MIXED = report_of(
-    target(scanned=1_199, current=801, rotated=389, unreadable=9, nulls=77),
-    target("oauth", scanned=1_250_000, rotated=1_249_000, empty=1_000),
+    target(scanned=1_199, current=801, to_rotate=389, unreadable=9, null=77),
+    target("oauth", scanned=1_250_000, to_rotate=1_249_000, empty=1_000),
 )
 
 
@@ -139,7 +139,7 @@ def test_every_width_is_legible(width: int) -> None:
 
 def test_a_screen_too_narrow_for_zeros_leaves_them_out() -> None:
     """On a usual terminal the table stays a table, without the columns that hold nothing but zeros."""
-    screen = shown(report_of(target(scanned=1_199, current=810, rotated=389)), 80, environ={"TERM": "dumb"})
+    screen = shown(report_of(target(scanned=1_199, current=810, to_rotate=389)), 80, environ={"TERM": "dumb"})
 
     assert screen.splitlines()[0].split() == ["target", "current", "to", "rotate", "cells"]
 
@@ -153,9 +153,9 @@ def test_a_target_without_cells_has_no_bar() -> None:
 
 def test_a_run_that_wrote_is_done() -> None:
     """What a run rotated is drawn as done, what a look finds as waiting."""
-    rotated = target(scanned=5, rotated=5)
+    waiting, rotated = target(scanned=5, to_rotate=5), target(scanned=5, rotated=5)
 
-    assert ("┅" in shown(report_of(rotated), 160), "━" in shown(report_of(rotated), 160)) == (True, False)
+    assert ("┅" in shown(report_of(waiting), 160), "━" in shown(report_of(waiting), 160)) == (True, False)
     first, *_ = shown(report_of(rotated, dry_run=False), 160).split("state")
     assert ("┅" in first, "━" in first) == (False, True)
 

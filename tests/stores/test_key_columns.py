@@ -157,7 +157,7 @@ def test_a_row_with_null_in_its_key_is_reported(database: Database, cli: Cli, ba
     ran = rotate(cli, database, "--key-column", "a", "--key-column", "b", "--batch-size", str(batch))
 
     assert ran.code == 1
-    assert (report(ran)["rotated"], report(ran)["conflicts"]) == (2, 3)
+    assert (report(ran)["rotated"], report(ran)["unsettled"]) == (2, 3)
     assert {category for _, category in problems(ran)} == {"no-key"}
     left = database.rows("SELECT token FROM creds WHERE a IS NULL OR b IS NULL")
     assert {row[0] for row in left} == {*tokens[1:4], None}
@@ -171,7 +171,7 @@ def test_sqlite_takes_null_for_a_primary_key(database: Database, cli: Cli) -> No
 
     ran = rotate(cli, database, "--batch-size", "1")
 
-    assert (ran.code, report(ran)["rotated"], report(ran)["conflicts"]) == (1, 1, 2)
+    assert (ran.code, report(ran)["rotated"], report(ran)["unsettled"]) == (1, 1, 2)
     assert ({"id": None}, "no-key") in problems(ran)
 
 

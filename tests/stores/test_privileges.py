@@ -49,7 +49,7 @@ def test_no_right_to_update_ends_the_run(database: Database, cli: Cli, user: str
     assert ran.code == 3
     assert "creds.token in " in ran.err
     assert "the privilege for it is missing: grant SELECT and UPDATE" in ran.err
-    assert (looked.code, report(looked)["rotated"]) == (1, 2), "reading is allowed"
+    assert (looked.code, report(looked)["to_rotate"]) == (1, 2), "reading is allowed"
     assert secrets_of(database.column().values(), "old") == secret_names(2)
 
 
@@ -141,7 +141,7 @@ def test_a_read_only_file_ends_the_run(database: Database, cli: Cli) -> None:
 
     assert ran.code == 3
     assert "the database is read-only" in ran.err
-    assert (looked.code, report(looked)["rotated"]) == (1, 2)
+    assert (looked.code, report(looked)["to_rotate"]) == (1, 2)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -57,7 +57,7 @@ def test_a_row_without_a_key_is_told_by_one_shard(database: Database, cli: Cli, 
     target = ["--url", database.url, "--table", "creds", "--column", "token", "--key-column", "id"]
     documents = [cli("run", *target, "--shard", f"{index}/3", "--json").document for index in range(3)]
 
-    assert [document["targets"][0]["conflicts"] for document in documents] == [6, 0, 0]
+    assert [document["targets"][0]["unsettled"] for document in documents] == [6, 0, 0]
     assert [document["complete"] for document in documents] == [False, True, True]
     assert sum(document["targets"][0]["rotated"] for document in documents) == 6
 

@@ -190,4 +190,4 @@ def test_either_meaning_of_rowcount_will_do(database: Database, cli: Cli, flag: 
 
     ran = rotate(cli, database, "--batch-size", "2")
 
-    assert (ran.code, report(ran)["rotated"], report(ran)["conflicts"]) == (0, 5, 0)
+    assert (ran.code, report(ran)["rotated"], report(ran)["unsettled"]) == (0, 5, 0)

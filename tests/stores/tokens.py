@@ -49,7 +49,7 @@ def rotate(cli: Cli, database: Database, *more: str, table: str = "creds", colum
 def report(ran: Ran) -> dict[str, Any]:
     """The only target's part of the document; the counts add up."""
     (target,) = ran.document["targets"]
-    counted = ("current", "rotated", "empty", "plaintext", "unreadable", "conflicts")
+    counted = ("current", "to_rotate", "rotated", "empty", "plaintext", "unreadable", "unsettled")
     assert target["scanned"] == sum(target[name] for name in counted)
     return dict(target)
 

@@ -56,7 +56,7 @@ def test_tokens_are_not_moved_back(shop: Shop, new: Key, old: Key) -> None:
 
     assert ran.code == 1
     assert shop.database.column() == before
-    assert (report(ran)["rotated"], report(ran)["conflicts"]) == (0, ROWS)
+    assert (report(ran)["rotated"], report(ran)["unsettled"]) == (0, ROWS)
     assert {problem["category"] for problem in report(ran)["problems"]} == {"newer-key"}
     assert ran.document["newer"] == {new.id: "2026-05-02T00:00:00+00:00"}
     assert shop.on("2026-05-04", SWAPPED, "run").code == 1, "and it is not forgotten by the next day"
@@ -106,7 +106,7 @@ def test_a_roll_back_is_told_and_remembered(shop: Shop, old: Key) -> None:
     assert (allowed.code, report(allowed)["rotated"]) == (0, ROWS)
     assert (again.code, report(again)["rotated"]) == (0, 0)
     assert (mixed.code, report(mixed)["rotated"]) == (0, 1)
-    assert (other_way.code, report(other_way)["conflicts"]) == (1, ROWS)
+    assert (other_way.code, report(other_way)["unsettled"]) == (1, ROWS)
     assert shop.under("old") == secret_names(ROWS)
 
 

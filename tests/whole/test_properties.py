@@ -87,11 +87,11 @@ def test_every_plaintext_stays_and_the_counts_add_up(
         assert second.counts.rotated == 0
     for report in (first, second):
         counts = report.counts
-        parts = (counts.current, counts.rotated, counts.empty, counts.plaintext, counts.unreadable, counts.conflicts)
+        parts = (counts.current, counts.rotated, counts.empty, counts.plaintext, counts.unreadable, counts.unsettled)
         assert counts.scanned == sum(parts)
-        assert counts.scanned + counts.nulls == len(values)
+        assert counts.scanned + counts.null == len(values)
         assert counts.suspects <= counts.plaintext
-        assert counts.categories.total() == counts.plaintext + counts.unreadable + counts.conflicts + counts.nested
+        assert counts.categories.total() == counts.plaintext + counts.unreadable + counts.unsettled + counts.nested
 
 
 def _fill(app: Path, values: list[Any]) -> None:
