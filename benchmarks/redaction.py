@@ -113,10 +113,10 @@ def maskerlogger(_values: list[str]) -> Step:
 
 def contenders(values: list[str]) -> Iterator[tuple[str, Step]]:
     """Every row of the table; peers that are not installed are left out."""
-    yield "ours, pure Python, stdlib json", ours(values, GramMatcher, with_orjson=False)
-    yield "ours, pure Python, orjson", ours(values, GramMatcher, with_orjson=True)
-    yield "ours, ahocorasick-rs, stdlib json", ours(values, AutomatonMatcher, with_orjson=False)
-    yield "ours, ahocorasick-rs, orjson", ours(values, AutomatonMatcher, with_orjson=True)
+    yield "keyring_core, pure Python, stdlib json", ours(values, GramMatcher, with_orjson=False)
+    yield "keyring_core, pure Python, orjson", ours(values, GramMatcher, with_orjson=True)
+    yield "keyring_core, ahocorasick-rs, stdlib json", ours(values, AutomatonMatcher, with_orjson=False)
+    yield "keyring_core, ahocorasick-rs, orjson", ours(values, AutomatonMatcher, with_orjson=True)
     for peer in (loggingredactor, maskerlogger):
         try:
             yield f"peer: {peer.__name__}", peer(values)
@@ -200,7 +200,7 @@ def compare() -> list[Goal]:
         for (row, _), with_few, with_many in zip(few, first, last, strict=True):
             more = (with_many - one) / one
             print(f"{name:20} {row:36} {with_few:15.1f} us {with_many:15.1f} us {more:12.1f}")
-            if name in MOST_UNITS and row.startswith("ours"):
+            if name in MOST_UNITS and row.startswith("keyring_core"):
                 work, most = f"{name} event, {row}", MOST_UNITS[name]["ahocorasick" in row]
                 goals.append(Goal(f"{work}, more than structlog's rendering", more, most, unit="units"))
                 goals.append(Goal(f"{work}, 100 values against 5", with_many / with_few, 1.2))

@@ -101,7 +101,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that somebody writes as prose, with their numbers: what a document quotes belongs to the code."""
     text = path.read_text()
     if path.suffix == ".md":
-        text = re.sub(r"^#.*", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^#.*|`[^`\n]+`", "", text, flags=re.MULTILINE)
         text = re.sub(r"^```(console|text)\n.*?^```", _blank, text, flags=re.DOTALL | re.MULTILINE)
     if path.suffix == ".py" and path.is_relative_to(ROOT / "tests"):
         yield from _docstrings(ast.parse(text))
