@@ -4,7 +4,7 @@
 
 The unit is `structlog.processors.JSONRenderer()` with the stdlib's json, on the same event in the same run. Each row
 is the time from an event to its final text. Peers get the text that JSONRenderer made, as they would in a handler,
-and the values as patterns where they take patterns; install them with ``pip install loggingredactor maskerlogger``.
+and the values as patterns if they take patterns; install them with ``pip install loggingredactor maskerlogger``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from keyring_core.redaction.render import JsonRenderer
 
 ORJSON = render_module._orjson()
 ROUNDS = 120
-# At most so many units more, in pure Python and with ahocorasick-rs.
+# At most this many units more, in pure Python and with ahocorasick-rs.
 MOST_UNITS = {"small": (2.0, 2.0), "large": (5.0, 3.0)}
 BATCH_SECONDS = 0.004  # short: on a busy machine some of them run undisturbed
 
@@ -70,7 +70,7 @@ def unit(event: Event) -> str:
 
 
 def ours(values: list[str], matcher: type[GramMatcher | AutomatonMatcher], *, with_orjson: bool) -> Step:
-    """Our rendering with *values* registered."""
+    """keyring_core's rendering with *values* registered."""
     registry.fastest_matcher = matcher  # type: ignore[attr-defined]
     redactor = Redactor(values)
     renderer = JsonRenderer(redactor)
@@ -80,7 +80,7 @@ def ours(values: list[str], matcher: type[GramMatcher | AutomatonMatcher], *, wi
         render_module._orjson = lambda: serializer  # type: ignore[attr-defined]
         return renderer(None, "info", event)
 
-    for _ in range(200):  # the automaton is built once no value has come for a while
+    for _ in range(200):  # the automaton is built after some events without a new value
         step(small_event())
     return step
 
@@ -125,7 +125,7 @@ def contenders(values: list[str]) -> Iterator[tuple[str, Step]]:
 
 
 def measure(steps: list[Step], event: Event) -> list[float]:
-    """Microseconds a call of each of *steps*: the best of many rounds that all take turns in."""
+    """Microseconds a call of each of *steps*: the best of many rounds, in turns."""
     best = [float("inf")] * len(steps)
     batches = []
     for step in steps:

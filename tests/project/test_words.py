@@ -35,7 +35,7 @@ WORDS = {
     r"\b(desk|Desk|KeyDesk)\b": "environment keys",
     r"\b([Cc]rews?|[Hh]ired?|[Ss]taff(ed|ing)?|report_for_duty)\b": "executor, workers",
     r"\bleash\b": "alive pipe",
-    r"\b[Ss]tripes?\b": "batch of tokens of one length",
+    r"\bstripes?\b|\bStripe(?=[\[(.]| \|)": "batch of tokens of one length",
     r"\bstrangers\b": "tokens not signed by the key",
     r"\btrials\b": "batch planning",
     r"\btitles\b": "target labels",
