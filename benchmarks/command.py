@@ -62,7 +62,7 @@ def rotate(database: Database, *options: str, previous: Sequence[str] = ("old",)
 
 
 class _Peak(threading.Thread):
-    """Reads the memory of a session's processes until it is asked. Linux keeps high-water marks, so it may read late."""
+    """Reads the memory of a session's processes until it is asked. Linux keeps high-water marks, so late is fine."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)

@@ -78,7 +78,7 @@ def rotates(ring: Keyring, stock: Fernet | MultiFernet, token: str) -> tuple[Cal
 
 
 def batches() -> list[tuple[str, float | None, Call, Call]]:
-    """What is compared batch by batch: a name, at least how many times as fast, the keyring's call, a loop over stock's."""
+    """What is compared batch by batch: a name, the least speed-up, the keyring's call, a loop over stock's."""
     keys = [Key.generate() for _ in range(5)]
     table: list[tuple[str, float | None, Call, Call]] = []
     for count, least in ((2, 5.0), (5, 7.0)):
