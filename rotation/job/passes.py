@@ -14,7 +14,7 @@ from rotation.job.checkpoints import Reached
 from rotation.job.executors import Crew, Inline, in_order
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
 from rotation.job.undo_detector import Traces
-from rotation.model.batch import sort_rows
+from rotation.model.batch import plan_batch
 from rotation.model.batch_size import FIRST_ROWS, Pace
 from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError
@@ -137,9 +137,9 @@ class TargetRun:
         """Whether most of the first tokens are unreadable. The report says so, and nothing is written."""
         sample, rows_seen = Counts(), 0
         options = replace(self._options, batch_rows=min(FIRST_ROWS, self._options.batch_rows))
-        for rows in RangeWorker(self._store, self._keyring, options).batches(Bounds()):
-            sample.add(sort_rows(self._keyring, rows, dry_run=True, history=self._options.history).counts)
-            rows_seen += len(rows)
+        for batch in RangeWorker(self._store, self._keyring, options).batches(Bounds()):
+            sample.add(plan_batch(self._keyring, batch, dry_run=True, history=self._options.history).counts)
+            rows_seen += len(batch.keys)
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
         if sample.tokens < PROBE_LEAST or sample.unreadable * 2 <= sample.tokens:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +15,8 @@ from rotation.job.checkpoints import Journal
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.throttle import Brake
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
-from rotation.model.batch import Planned, Row, sort_rows
+from rotation.model.batch import Batch, Plan, plan_batch, weight_of
 from rotation.model.batch_size import Pace
-from rotation.model.bulk_columns import weight_of
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.key_history import UNKNOWN, History
@@ -109,15 +108,6 @@ Follow = Callable[[int, int], None]
 """Is told how many rows more are done, and how many of them rotated."""
 
 
-class Batch(NamedTuple):
-    """What one batch of rows came to."""
-
-    counts: Counts
-    traces: list[Trace]
-    wrote: bool
-    """Whether the database was asked to write."""
-
-
 class RangeWorker:
     """Does ranges of one target, one after the other."""
 
@@ -141,7 +131,7 @@ class RangeWorker:
         done.retries = self._store.retries - retries
         return done
 
-    def batches(self, bounds: Bounds) -> Iterator[list[Row]]:
+    def batches(self, bounds: Bounds) -> Iterator[Batch]:
         """The rows of a range, as many at once as the last batch's time and size allow.
 
         Raises StoreError where their keys do not grow.
@@ -151,59 +141,59 @@ class RangeWorker:
             brake.wait(0)
             started = time.monotonic()
             # A store may hand out fewer than it was asked for, where they are heavy.
-            rows = self._store.read(after, bounds.upto, self._pace.rows)
+            batch = self._store.read(after, bounds.upto, self._pace.rows)
+            rows = len(batch.keys)
             if not rows:
                 return
-            forward.to(rows[-1].key)
-            yield rows
-            after = rows[-1].key
+            after = batch.keys[-1]
+            forward.to(after)
+            yield batch
             seconds = time.monotonic() - started
-            self._pace.took(len(rows), seconds, weight_of([value for _, value in rows]))
-            brake.rest(len(rows), seconds)
+            self._pace.took(rows, seconds, weight_of(batch.cells))
+            brake.rest(rows, seconds)
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """Whether nothing of the range is left."""
         brake = self._options.brake
         if brake.paused():
             return False
-        for rows in self.batches(bounds):
+        for batch in self.batches(bounds):
             started = time.monotonic()
-            batch = self._rotate(rows, RANGE_KEPT - len(done.traces))
-            done.counts.add(batch.counts, keep=sys.maxsize)
-            done.traces += batch.traces
-            done.rows += len(rows)
-            done.reached = rows[-1].key
-            follow(len(rows), batch.counts.rotated)
-            if batch.wrote:
+            plan = plan_batch(
+                self._keyring,
+                batch,
+                dry_run=self._options.dry_run,
+                history=self._options.history,
+                balance=self._balance,
+            )
+            if plan.swaps:
+                written = self._store.write(plan.swaps)
+                _count(plan, written, self._keyring.primary.id)
+                done.traces += traces_of(plan, written, RANGE_KEPT - len(done.traces))
+            done.counts.add(plan.counts, keep=sys.maxsize)
+            done.rows += len(batch.keys)
+            done.reached = batch.keys[-1]
+            follow(len(batch.keys), plan.counts.rotated)
+            if plan.swaps:
                 brake.give_way(time.monotonic() - started, one_writer=self._store.one_writer)
             if time.monotonic() > end or brake.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True
 
-    def _rotate(self, rows: Sequence[Row], room: int) -> Batch:
-        planned, counts = sort_rows(
-            self._keyring,
-            rows,
-            dry_run=self._options.dry_run,
-            history=self._options.history,
-            balance=self._balance,
-        )
-        if not planned:
-            return Batch(counts, [], wrote=False)
-        written = self._store.write([plan.change for plan in planned])
-        _count(counts, planned, written, self._keyring.primary.id)
-        return Batch(counts, traces_of(planned, written, room), wrote=True)
 
-
-def _count(counts: Counts, planned: Sequence[Planned], written: Written, primary: str) -> None:
-    failed = [plan for plan in planned if written.failed(plan.change.key)] if written.lost or written.refused else []
-    done = [plan.signed for plan in planned if not failed or not written.failed(plan.change.key)]
-    counts.rotated = len(done)
-    counts.hold(primary, done)
+def _count(plan: Plan, written: Written, primary: str) -> None:
+    """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
+    counts, signed, failed = plan.counts, plan.signed, set[int]()
+    if written.lost or written.refused:
+        failed = {index for index, key in enumerate(plan.swaps.keys) if written.failed(key)}
+        signed = [part for index, part in enumerate(signed) if index not in failed]
+    counts.rotated = len(signed)
+    counts.hold(primary, signed)
     counts.unsettled += len(failed)
-    for plan in failed:
-        if refusal := written.refused.get(plan.change.key):
-            counts.hold(plan.key_id, [plan.signed])
-            counts.note(plan.change.key, *refusal)
+    for index in sorted(failed):
+        key = plan.swaps.keys[index]
+        if refusal := written.refused.get(key):
+            counts.hold(plan.key_ids[index], [plan.signed[index]])
+            counts.note(key, *refusal)
         else:
-            counts.note(plan.change.key, "rewritten", "a service changed, moved or deleted it meanwhile")
+            counts.note(key, "rewritten", "a service changed, moved or deleted it meanwhile")

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Change
+from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.stores.columns import Place, Spot
 
@@ -39,11 +39,11 @@ class Mode(enum.Enum):
 
 
 class BatchSwap(NamedTuple):
-    """The statement that swaps a batch, and its parameters for some changes: for all at once, or one set a row."""
+    """The statement that swaps a batch, and its parameters for some swaps: for all at once, or one set a row."""
 
     statement: Executable | str
     """As str, in the driver's own words."""
-    parameters: Callable[[Sequence[Change]], Any]
+    parameters: Callable[[Swaps], Any]
 
 
 class Dialect:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Change
+from rotation.model.batch import Swaps
 from rotation.stores import mysql_catalog as catalog
 from rotation.stores.columns import Place, Spot
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
@@ -222,8 +222,8 @@ class MySQL(Dialect):
             f", '$[*]' COLUMNS ({paths})) swap ON {found} SET {sets} WHERE {_as_bytes(cell)} = CAST(swap.old AS BINARY)"
         ).replace(":", r"\:")
 
-        def parameters(changes: Sequence[Change]) -> dict[str, Any]:
-            return {"swaps": json.dumps([[*change.key, change.old, change.new] for change in changes])}
+        def parameters(swaps: Swaps) -> dict[str, Any]:
+            return {"swaps": json.dumps([[*key, old, new] for key, old, new in swaps.rows()])}
 
         return BatchSwap(sa.text(f"{before}:swaps{after}"), parameters)
 

@@ -7,14 +7,14 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Change
+from rotation.model.batch import Swaps
 from rotation.stores import postgresql_catalog as catalog
 from rotation.stores.columns import AsRead, Place, Spot
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
@@ -196,13 +196,12 @@ class PostgreSQL(Dialect):
             sa.update(table).where(*found, self.exactly(cell, place.kind) == new.c.old).values({cell: new.c.new})
         )
 
-        def parameters(changes: Sequence[Change]) -> dict[str, Any]:
-            keys, olds, news = zip(*changes, strict=True)
-            columns = zip(names, place.key_kinds, zip(*keys, strict=True), strict=True)
+        def parameters(swaps: Swaps) -> dict[str, Any]:
+            columns = zip(names, place.key_kinds, zip(*swaps.keys, strict=True), strict=True)
             return {
                 name: bigint_array(column) if isinstance(kind, sa.Integer) else list(column)
                 for name, kind, column in columns
-            } | {"old": text_array(olds), "new": text_array(news)}
+            } | {"old": text_array(cast(Sequence[str], swaps.old)), "new": text_array(cast(Sequence[str], swaps.new))}
 
         return BatchSwap(statement, parameters)
 

@@ -146,7 +146,7 @@ class SQLite(Dialect):
             f"UPDATE {quoted.format_table(table)} SET {cell} = ? "  # noqa: S608 - quoted identifiers
             f"WHERE {keys} AND {cell} COLLATE BINARY = ?"
         )
-        return BatchSwap(statement, lambda changes: [(change.new, *change.key, change.old) for change in changes])
+        return BatchSwap(statement, lambda swaps: [(new, *key, old) for key, old, new in swaps.rows()])
 
     def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
         """CRC-32, by a function of ours; SQLite has none."""
