@@ -28,10 +28,10 @@ from rotation.stores.shards import Shard
 DEFAULT_BATCH = 100
 """Small enough that a service which comes while a batch is written hardly waits: benchmarks/latency.py."""
 FULL_SPEED_BATCH = 5000
-"""Where no service waits, fewer and larger transactions are faster."""
+"""If no service waits, fewer and larger transactions are faster."""
 
 RANGE_SECONDS = 2.0
-"""What a range aims at. Whoever waits for one, to report or to stop, waits no longer; and it costs far less to cut."""
+"""The time that a range aims at. Progress and a request to stop wait no longer; finding its end costs far less."""
 RANGE_PROBLEMS = 10_000
 """A range with more of them ends early, so that what it reports has a bounded size."""
 
@@ -50,7 +50,7 @@ class Bounds(NamedTuple):
 def cut(store: Store, pace: Pace, after: RowKey | None = None) -> Iterator[Bounds]:
     """The keys of *store* behind *after* in ranges of as many rows as *pace* says; each is cut when it is asked for.
 
-    The last one is open: rows that come in at the end belong to it. Raises StoreError where the keys do not grow.
+    The last one is open: rows that come in at the end belong to it. Raises StoreError if the keys do not grow.
     """
     forward = Forward(after)
     while (upto := store.key_after(after, pace.rows)) is not None:
@@ -69,7 +69,7 @@ class Options:
     brake: Brake = field(default_factory=Brake)
     """Asked before every batch; it may wait, or end the run with StoppedError."""
     problems: ProblemsFile | None = None
-    """Where to list every problem; a report keeps the first ones."""
+    """The file that lists every problem; a report keeps the first ones."""
     sample: int | None = None
     """About how many rows of a target a dry run looks at; None: all."""
     journal: Callable[[Target, str], Journal] | None = None
@@ -79,11 +79,11 @@ class Options:
     env_file: Path | None = None
     """Variables that workers read beside their environment."""
     workers: int = 0
-    """How many workers an executor has; 0: as many as it tells, or as there are cores."""
+    """How many workers an executor has; 0: as many as it reports, or as there are cores."""
     least_rows: int = 0
     """A target with fewer rows is not worth a worker's start."""
     history: History = UNKNOWN
-    """What the ledger tells of the keys' past."""
+    """What the ledger knows of the keys' past."""
 
 
 @dataclass
@@ -101,11 +101,11 @@ class RangeDone:
     traces: list[Trace] = field(default_factory=list)
     retries: int = 0
     fault: KeyringError | None = None
-    """Why it ended early, where going on at once would not help."""
+    """Why it ended early, if going on at once would not help."""
 
 
 Follow = Callable[[int, int], None]
-"""Is told how many rows more are done, and how many of them rotated."""
+"""Called with how many more rows are done, and how many of them rotated."""
 
 
 class RangeWorker:
@@ -117,7 +117,7 @@ class RangeWorker:
         self._balance: Counter[Key] = Counter()
 
     def do(self, bounds: Bounds, follow: Follow = lambda _rows, _rotated: None) -> RangeDone:
-        """Does a range, or a part of it: it ends early where it takes long, and where somebody wants the run to pause.
+        """Does a range, or a part of it: it ends early if it takes long, or if the run is to pause.
 
         Never raises a StoreError or StoppedError, which would hide what is done until then: it is in the result.
         """
@@ -134,13 +134,13 @@ class RangeWorker:
     def batches(self, bounds: Bounds) -> Iterator[Batch]:
         """The rows of a range, as many at once as the last batch's time and size allow.
 
-        Raises StoreError where their keys do not grow.
+        Raises StoreError if their keys do not grow.
         """
         brake, after, forward = self._options.brake, bounds.after, Forward(bounds.after)
         while after != bounds.upto or after is None:
             brake.wait(0)
             started = time.monotonic()
-            # A store may hand out fewer than it was asked for, where they are heavy.
+            # A store returns fewer rows than asked for if they are heavy.
             batch = self._store.read(after, bounds.upto, self._pace.rows)
             rows = len(batch.keys)
             if not rows:

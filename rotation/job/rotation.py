@@ -32,13 +32,13 @@ def rotate(  # noqa: PLR0913 - what a run consists of
 ) -> Report:
     """Re-encrypts every target under the primary key, pass after pass, until one finds nothing left to do.
 
-    With `options.dry_run` it reads only and tells what a run would do: that is the census, too.
+    With `options.dry_run` it reads only and reports what a run would do: the census.
     Every target is opened, and so checked, before the first is written to. A database that fails later ends its own
     target, and `options.brake` may end all; what happened until then is in the report, which says so.
 
-    Large targets are done through *executor*, where there is one, range by range: a pool of processes, Dask's
+    Large targets are done through *executor*, if there is one, range by range: a pool of processes, Dask's
     `Client.get_executor(pure=False)`, or any other whose workers can import this package. Each worker reads its keys
-    and targets from its own environment, and refuses where they are not ours.
+    and targets from its own environment, and refuses if they differ from those of this process.
 
     Raises UsageError, StoreError and StoppedError while nothing is written yet.
     """

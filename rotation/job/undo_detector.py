@@ -1,4 +1,4 @@
-"""Who brings an older key back: a service that writes with it, or another rotation that undoes this one."""
+"""Detects another rotation that undoes this one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotation.model.counts import RowKey
 from rotation.stores.base import Written
 
 KEPT = 10_000
-"""Rows to remember; a rotation that undoes ours meets some of the first ones, too."""
+"""Rows to remember; a rotation that undoes this one meets some of the first ones, too."""
 RANGE_KEPT = 1000
 """Of one range the first ones only: every pass begins its ranges at about the same rows."""
 

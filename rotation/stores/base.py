@@ -29,7 +29,7 @@ class Written:
 
 
 class Store(Protocol):
-    """One target, opened. Every method raises StoreError where the database fails for good."""
+    """One target, opened. Every method raises StoreError if the database fails for good."""
 
     @property
     def retries(self) -> int:
@@ -46,7 +46,7 @@ class Store(Protocol):
         """What an admin should know before the first write."""
 
     def identity(self) -> str:
-        """Which table of which server it is, however it was reached; empty where the database does not tell."""
+        """Which table of which server it is, however it was reached; empty if the database does not tell."""
 
     def size(self) -> int:
         """About how many rows there are; for progress only."""
@@ -55,7 +55,7 @@ class Store(Protocol):
         """How many rows that hold something no key names."""
 
     def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
-        """The key of the row that is *rows* behind *after*; None where there are fewer."""
+        """The key of the row that is *rows* behind *after*; None if there are fewer."""
 
     def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
         """The next rows in the order of their keys: behind *after*, up to and with *upto*.
@@ -64,7 +64,7 @@ class Store(Protocol):
         """
 
     def write(self, swaps: Swaps) -> Written:
-        """Swaps each cell that still holds what was read. One transaction, where the database takes all of it.
+        """Swaps each cell that still holds what was read. One transaction, if the database takes all of it.
 
         Heavy swaps are parted: a transaction is bounded in bytes, too.
         """

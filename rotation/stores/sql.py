@@ -46,7 +46,7 @@ class SqlStore:
         shard: Shard | None = None,
         links: Links | None = None,
     ) -> None:
-        """Raises UsageError where the target does not fit, StoreError where the database cannot be reached.
+        """Raises UsageError if the target does not fit, StoreError where the database cannot be reached.
 
         With *links* it shares a connection with the other stores of a command.
         """
@@ -104,14 +104,14 @@ class SqlStore:
         return [f"{self._target.label}: {caution}" for caution in found]
 
     def identity(self) -> str:
-        """A digest of what the database tells of the server and of the table."""
+        """A digest of what the database reports about the server and the table."""
         found = self._access.attempt(lambda connection: self._dialect.identity(connection, self._place.spot))
         if isinstance(found, Refusal) or not found:
             return ""
         return sha256(found.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def size(self) -> int:
-        """The database's estimate, or a count where it has none."""
+        """The database's estimate, or a count if it has none."""
         query = self._dialect.estimate(self._place.spot)
         estimate = self._scalar(query) if query is not None else None
         if estimate is not None and estimate > 0 and self._target.where is None:
@@ -138,7 +138,7 @@ class SqlStore:
     def keyless(self) -> int:
         """How many rows hold something and have a NULL in their key: no comparison finds them again.
 
-        Which shard such a row is in no key tells; the first one counts them all.
+        No key says which shard such a row is in; the first shard counts them all.
         """
         if not self._place.nullable_key or (self._shard and self._shard.index):
             return 0
@@ -147,7 +147,7 @@ class SqlStore:
         return int(self._scalar(count.where(missing, self._cell.is_not(None), self._of_all_shards)) or 0)
 
     def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
-        """The key of the row that is *rows* behind *after*; None where there are fewer."""
+        """The key of the row that is *rows* behind *after*; None if there are fewer."""
         query = sa.select(*self._key).where(self._rows, self._named, *self._within(after, None))
         found = self._access.read(
             lambda connection: connection.execute(query.order_by(*self._key).offset(rows - 1).limit(1)).first()
@@ -279,7 +279,7 @@ class SqlStore:
         if len(swaps) == 1:
             return Written(refused={swaps.keys[0]: self._in_detail(swaps, *refusal)})
         self._access.breathe()
-        # Once a lock was waited for, nobody is to wait behind us for each half of the batch, too.
+        # After one wait for a lock, no service must wait again for each half of the batch.
         hurried = hurried or refusal[0] == "locked"
         half = len(swaps) // 2
         written = self._write(swaps.part(0, half), hurried=hurried)
@@ -292,7 +292,7 @@ class SqlStore:
             return Written()
         written = self._look_again(connection, swaps)
         if swapped and written.lost and self._triggers:
-            # Somebody rewrote a cell before us, or a trigger did just now: alone, a row tells which.
+            # A service or a trigger rewrote a cell: writing the rows one by one shows which.
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
         return written
 

@@ -52,7 +52,7 @@ def test_a_foreign_key_from_elsewhere_is_warned_of(database: Database, cli: Cli)
     assert (ran.code, report(ran)["rotated"]) == (0, 1)
     assert "refers to the column" in warned
     assert "child" in warned
-    assert "uses the column: who looks a row up by its token finds it no more" in warned
+    assert "uses the column: a query by the old token no longer finds its row" in warned
 
 
 @pytest.mark.parametrize("kind", ["VARCHAR(200) UNIQUE", "VARCHAR(200)"])
