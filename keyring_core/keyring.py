@@ -13,6 +13,7 @@ from cryptography.fernet import MultiFernet
 
 from keyring_core import bulk
 from keyring_core.bulk import Found
+from keyring_core.environment import load_settings
 from keyring_core.errors import (
     DamagedToken,
     ExpiredToken,
@@ -62,9 +63,7 @@ class Keyring:
 
         It keeps its keys; `get_keyring` gives one that follows them. Warnings and errors as for `load_settings`.
         """
-        from keyring_core import config  # noqa: PLC0415 - it builds on this file
-
-        return config.load_keyring(os.environ if environ is None else environ)
+        return cls(*load_settings(os.environ if environ is None else environ))
 
     def _hold(self, states: dict[Key, KeyState]) -> None:
         self._states = states

@@ -10,6 +10,9 @@ from keyring_core.errors import KeyConfigError
 from keyring_core.key_commands import run_key_command
 from keyring_core.key_files import Stamp, key_path, read_key_file
 
+FORMS = ("", "_FILE", "_COMMAND")
+"""The endings of a variable that holds keys, names their file, or the command that prints them."""
+
 COMMAND_SECONDS = 30
 """How long a start waits for a command."""
 
@@ -53,7 +56,7 @@ def read_source(name: str, environ: Mapping[str, str], seconds: float = COMMAND_
 
     Raises KeyConfigError where two forms are set, or the file or command yields nothing; a command has *seconds*.
     """
-    forms = [form for form in (name, f"{name}_FILE", f"{name}_COMMAND") if form in environ]
+    forms = [name + form for form in FORMS if name + form in environ]
     if len(forms) > 1:
         raise KeyConfigError(f"{' and '.join(forms)} are both set; keep one of them")
     if not forms:
