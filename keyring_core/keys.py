@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from keyring_core.binding import derive_key
 from keyring_core.errors import KeyConfigError
 from keyring_core.key_text import KEY_BYTES, decode_key
-from keyring_core.redaction.registry import protect_key
+from keyring_core.loaded_keys import protect_key
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
 
 _ID_LABEL = b"keyring-core key id v1\0"
