@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 import structlog
 
 from keyring_core.config import present_reloader
 from keyring_core.errors import DamagedToken, KeyringError, MalformedToken, UndecryptableToken
+from keyring_core.forks import call_in_children
 from keyring_core.keyring import Keyring
-from keyring_core.lazy import Lazy
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +72,35 @@ class CredentialEncryptionService:
 def _log_failure(event: str, error: KeyringError) -> None:
     category = {"category": str(error.category)} if isinstance(error, MalformedToken) else {}
     log.warning(event, error=type(error).__name__, **category)
+
+
+class Lazy(Generic[T]):
+    """Call it for a value that is built once, on first use. After a build that raised, the next call tries again."""
+
+    def __init__(self, build: Callable[[], T]) -> None:
+        self._build = build
+        self._value: T | None = None
+        self._renew_lock()
+        call_in_children(self._renew_lock)
+
+    def __call__(self) -> T:
+        """The value; built by the first call."""
+        # Read once: another thread may call `reset` between two reads.
+        value = self._value
+        if value is not None:
+            return value
+        with self._lock:
+            if self._value is None:
+                self._value = self._build()
+            return self._value
+
+    def reset(self) -> None:
+        """Forgets the value; the next call builds it again. For tests, and after the environment changed."""
+        with self._lock:
+            self._value = None
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
 
 
 get_encryption_service: Lazy[CredentialEncryptionService] = Lazy(CredentialEncryptionService)
