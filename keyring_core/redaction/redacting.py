@@ -38,4 +38,3 @@ class redacting(ContextDecorator):  # noqa: N801 - it reads as a verb where it i
         block_matchers.set(tuple(matchers))
         if error is not None:
             leave_with(error, self._matcher)
-            del error  # or this frame, which the traceback leads to, would keep it
