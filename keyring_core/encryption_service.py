@@ -1,4 +1,4 @@
-"""The one object that a service calls to encrypt and decrypt other people's credentials."""
+"""The object that a service calls to encrypt and decrypt credentials."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ log = structlog.get_logger(__name__)
 
 
 class CredentialEncryptionService:
-    """Encrypts and decrypts credentials. A failure is logged, a success is not, and a value never is."""
+    """Encrypts and decrypts credentials. Logs failures, without any value; logs no success."""
 
     def __init__(self, keyring: Keyring | None = None) -> None:
-        """Takes the keyring that this process's variables name where none is given, and follows it when keys change.
+        """Uses *keyring*; by default the one that this process's variables name, also when its keys change.
 
-        Raises KeyConfigError, a ValueError, without a key.
+        Raises KeyConfigError, a ValueError, if no key is set.
         """
         self._source = keyring or present_reloader()
 
@@ -57,7 +57,7 @@ class CredentialEncryptionService:
         try:
             return ring.decrypt(ciphertext)
         except UndecryptableToken as error:
-            # Another process may have been given a key that this one has not read yet.
+            # Another process may have a key that this one has not read yet.
             if isinstance(self._source, Keyring) or isinstance(error, DamagedToken):
                 raise
             newer = self._source.renew(ring)
@@ -104,4 +104,4 @@ class Lazy(Generic[T]):
 
 
 get_encryption_service: Lazy[CredentialEncryptionService] = Lazy(CredentialEncryptionService)
-"""The process's one service, built on first use. Raises ValueError, with the remedy, where no key is set."""
+"""The process's one service, built on first use. Raises ValueError, with the remedy, if no key is set."""

@@ -137,7 +137,7 @@ def _read(environ: Mapping[str, str], seconds: float) -> dict[str, Found]:
     every = {name: read_source(name, environ, seconds) for name in (PRIMARY, STAGED, PREVIOUS)}
     found = {name: each for name, each in every.items() if each}
     for _ in range(_LOOKS):
-        # All of one moment: half of the files from before a promotion and half from after it would lack a key.
+        # A mix of files from before and after a promotion would lack a key.
         moved = [name for name, each in found.items() if each.source.moved()]
         if not moved:
             break
@@ -153,7 +153,7 @@ def _keys_in(name: str, found: Found, *, allow_weak: bool) -> Iterator[tuple[Key
             raise KeyConfigError(f"{PREVIOUS}: {len(items)} keys; at most {MAX_PREVIOUS_KEYS}. Retire some.")
         for text, place in items:
             yield _previous_key(text, place, allow_weak=allow_weak), place
-    # An empty variable is how a deployment template says "none".
+    # A deployment template that has nothing to stage leaves the variable empty.
     elif name == PRIMARY or found.text.strip():
         yield Key.parse(found.text, found.where), found.where
 

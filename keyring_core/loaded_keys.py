@@ -1,4 +1,4 @@
-"""The keys that this process has loaded, for those that mask text. Loading a key imports no matcher."""
+"""The keys that this process has loaded, for the code that masks them. Loading a key imports no matcher."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from weakref import WeakSet
 
 # Held while a key or a value is registered, never while something is logged.
 writing = threading.RLock()
-# A thread that loads keys at the moment of a fork is not there in the child to give the lock back.
+# A thread that holds the lock during a fork does not exist in the child, and could not release it there.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=writing.acquire, after_in_parent=writing.release, after_in_child=writing.release)
 
 
 class Subscriber(Protocol):
-    """Has to know every key."""
+    """Something that masks keys."""
 
     def add_key(self, raw: bytes, label: str) -> None:
         """Masks the 32-byte key *raw* from now on."""

@@ -429,7 +429,7 @@ def test_the_memory_of_faults_is_bounded(world, log):
         world.keyring.reload()
 
     assert len(log.entries) == reload._DISTINCT_ERRORS * 2
-    assert len(world.keyring._told) <= reload._DISTINCT_ERRORS
+    assert len(world.keyring._logged) <= reload._DISTINCT_ERRORS
 
 
 def test_an_error_that_is_not_ours_shows_its_class_alone(world, log):
