@@ -1,4 +1,4 @@
-"""What must never be printed: the values a redactor knows, and the keys that every redactor knows."""
+"""The values that a redactor masks: its own, and every key that this process has loaded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Registry:
         self._add(value, label, forms_of)
 
     def add_key(self, raw: bytes, label: str) -> None:
-        """Masks the 32-byte key *raw* from now on, in parts also where it was a value before."""
+        """Masks the 32-byte key *raw*, and parts of it, from now on; also if it was a value before."""
         with writing:
             self._forms.pop(raw, None)
             self._add(raw, label, forms_of_key)
@@ -56,5 +56,5 @@ class Registry:
                 self._matcher.discard(form)
 
     def find(self, low: bytes) -> list[Span]:
-        """Where known values stand in *low*, a folded text in UTF-8."""
+        """The known values in *low*, a folded text in UTF-8."""
         return self._matcher.find(low)
