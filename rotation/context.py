@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 from keyring_core import KeyConfigWarning, Keyring
-from keyring_core.config import LEDGER_URL, ROTATION_CONFIG, load_keyring
+from keyring_core.config import load_keyring
+from keyring_core.environment import LEDGER_URL, ROTATION_CONFIG
 from rotation.model.env_file import environment, read_env_file
 from rotation.model.failures import UsageError
 from rotation.model.stopping import Stopping

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState, UndecryptableToken
-from keyring_core.config import KEY_VARIABLES, load_keyring
+from keyring_core.config import load_keyring
+from keyring_core.environment import KEY_VARIABLES
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
 from rotation import job

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from keyring_core import Key, Keyring
-from keyring_core.config import Settings
+from keyring_core.environment import Settings
 from rotation import job
 from rotation.context import Context
 from rotation.discovery.discover import Discovery, discover, places_of

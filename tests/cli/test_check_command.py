@@ -18,7 +18,7 @@ from freezegun import freeze_time
 from prometheus_client.parser import text_string_to_metric_families
 
 from keyring_core import Key
-from keyring_core.config import ALLOW_WEAK_PREVIOUS
+from keyring_core.environment import ALLOW_WEAK_PREVIOUS
 from rotation.checks.facts import Facts
 from rotation.checks.gather import kept
 from rotation.ledger.database import LedgerError

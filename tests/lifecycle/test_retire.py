@@ -14,7 +14,7 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import Key, KeyState
-from keyring_core.config import load_settings
+from keyring_core.environment import load_settings
 from rotation.context import Streams
 from rotation.discovery.discover import Discovery
 from rotation.model.batch import Row
