@@ -41,6 +41,7 @@ def list_keys(command: Command) -> int:
     """List the keys' ids and states, and from the ledger their dates and tokens. Reads only."""
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing
+    from rotation.output.keys_text import render_list
 
     states = {key.id: state for key, state in command.keyring().states.items()}
     try:
@@ -53,7 +54,7 @@ def list_keys(command: Command) -> int:
         command.print_json({"keys": [key.document(dated=ledger is not None) for key in found]})
         return 0
     if ledger:
-        command.say(listing.render(found))
+        command.say(render_list(found))
     else:
         for key in found:
             command.say(f"{key.id}  {key.state}")

@@ -1,20 +1,46 @@
-"""What a step of a key's life came to, as text and as JSON."""
+"""The table of `keys list`; the result of a key step as text and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.table import Table
+
+from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import Done
 from rotation.lifecycle.transitions import Step
+from rotation.output.terminal import table
+from rotation.retirement.decision import Standing
 
 _VERB = {Step.GO_BACK: "go back to"}
+_MINUTE = "%Y-%m-%d %H:%M"
+_NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
 class Unmasked(str):
     """A line with a key in it that somebody asked for: printed without the redactor."""
 
     __slots__ = ()
+
+
+def render_list(keys: Sequence[ListedKey]) -> Table:
+    """A table of keys, dates and tokens."""
+    shown = table()
+    for name in ("key", "state", "first seen", "staged", "promoted", "retired"):
+        shown.add_column(name)
+    shown.add_column("tokens", justify="right")
+    if judged := any(key.standing for key in keys):
+        shown.add_column("needed")
+    for key in keys:
+        dates = (key.first_seen, key.staged, key.retired)
+        first_seen, staged, retired = ("" if date is None else f"{date:{_MINUTE}}" for date in dates)
+        promoted = key.promotion.words(_MINUTE) if key.promotion else ""
+        retired += " (forced)" if key.forced and key.retired else ""
+        tokens = "" if key.tokens is None else f"{key.tokens:,}"
+        needed = [_NEEDED[key.standing]] if judged else []
+        shown.add_row(key.id, key.state, first_seen, staged, promoted, retired, tokens, *needed)
+    return shown
 
 
 def render(done: Done, *, show_key: bool) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 
@@ -26,6 +27,11 @@ def console_on(stream: TextIO, environ: Mapping[str, str]) -> Console:
 def say(part: RenderableType, stream: TextIO, environ: Mapping[str, str]) -> None:
     """Prints *part* on *stream*."""
     console_on(stream, environ).print(part, soft_wrap=isinstance(part, str | Text))
+
+
+def table() -> Table:
+    """A table without lines around it, to be filled."""
+    return Table(box=None, pad_edge=False, header_style="bold")
 
 
 def printable(text: str) -> str:

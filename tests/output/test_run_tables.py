@@ -22,9 +22,8 @@ from rotation.cli.main import main
 from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
-from rotation.output.bars import DONE, ROOM, WAITING, WRONG
+from rotation.output.bars import DONE, ROOM, WAITING, WRONG, shares
 from rotation.output.run_text import census
-from rotation.output.shares import shares
 from tests.fakes import token
 from tests.keys import key_text
 

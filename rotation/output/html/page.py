@@ -14,10 +14,9 @@ from markupsafe import Markup
 
 from rotation.checks.findings import span
 from rotation.model.text import be, many
-from rotation.output.html import month_chart, run_chart, wording
+from rotation.output.html import charts, wording
 from rotation.output.html.key_chart import timeline
 from rotation.output.html.page_facts import PageFacts
-from rotation.output.html.target_chart import bar, parts, swatch
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
 POLICY = "; ".join(
@@ -39,7 +38,7 @@ _ILLEGIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-
 def page(facts: PageFacts) -> str:
     """The page, all in one: no network and no script needed. Every name from outside is text in it."""
     kinds = _kinds(facts)
-    months = month_chart.columns(facts.ages, facts.made)
+    months = charts.month_columns(facts.ages, facts.made)
     text = (
         _environment()
         .get_template("page.html.jinja")
@@ -50,17 +49,17 @@ def page(facts: PageFacts) -> str:
             version=version("keyring-core"),
             records={record.id: record for record in facts.records},
             kinds=kinds,
-            swatch=swatch,
+            swatch=charts.swatch,
             timeline=timeline(facts.dated, facts.made),
-            bar=bar,
-            parts=lambda census: parts(census, facts.states, kinds),
+            bar=charts.cell_bar,
+            parts=lambda census: charts.cell_parts(census, facts.states, kinds),
             oldest=lambda key: min((c.oldest[key] for c in facts.censuses if key in c.oldest), default=None),
             youngest=lambda key: max((c.youngest[key] for c in facts.censuses if key in c.youngest), default=None),
             left_under=lambda proof: sum(target["under"].get(proof["key"], 0) for target in proof["targets"]),
             months=months,
-            histogram=month_chart.histogram(months),
-            run_chart=run_chart.chart(facts.runs, facts.made),
-            run_mark=run_chart.mark,
+            histogram=charts.histogram(months),
+            run_chart=charts.run_chart(facts.runs, facts.made),
+            run_mark=charts.run_mark,
             taken=min((census.taken for census in facts.censuses), default=None),
         )
     )
