@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rotation.discovery.discover import Discovery, TokenColumn, entries
 from rotation.model.text import many
-from rotation.output.terminal import printable
+from rotation.output.terminal import printable, table
 
 
 def render_discovery(found: Discovery) -> Iterator[RenderableType]:
@@ -45,16 +45,12 @@ def _looked_at(found: Discovery) -> Iterator[Text]:
 
 
 def _table(found: Discovery) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("column", overflow="fold")
-    for heading in ("tokens", "in text", "our keys open", "no key opens"):
-        table.add_column(heading, justify="right")
-    table.add_column("target")
+    shown = table("column", "#tokens", "#in text", "#our keys open", "#no key opens", "target")
     for column in found.columns:
         numbers = (column.tokens, column.embedded, column.under.total(), column.unknown)
         named = Text("named", "green") if column.covered else Text("none", "bold red")
-        table.add_row(Text(printable(column.label)), *(f"{number:,}" for number in numbers), named)
-    return table
+        shown.add_row(Text(printable(column.label)), *(f"{number:,}" for number in numbers), named)
+    return shown
 
 
 def _words(column: TokenColumn) -> Iterator[Text]:

@@ -26,12 +26,9 @@ class Unmasked(str):
 
 def render_list(keys: Sequence[ListedKey]) -> Table:
     """A table of keys, dates and tokens."""
-    shown = table()
-    for name in ("key", "state", "first seen", "staged", "promoted", "retired"):
-        shown.add_column(name)
-    shown.add_column("tokens", justify="right")
-    if judged := any(key.standing for key in keys):
-        shown.add_column("needed")
+    judged = any(key.standing for key in keys)
+    headings = ("key", "state", "first seen", "staged", "promoted", "retired", "#tokens")
+    shown = table(*headings, *(["needed"] if judged else []))
     for key in keys:
         dates = (key.first_seen, key.staged, key.retired)
         first_seen, staged, retired = ("" if date is None else f"{date:{_MINUTE}}" for date in dates)
