@@ -32,12 +32,9 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
         file.write(get_redactor().redact(page(found)).encode("utf-8"))
     facts, complete = found.verdict.facts, Totals(found.verdict.facts).complete
     findings = sum(finding.level > 0 for finding in found.verdict.findings)
-    if command.as_json:
-        unreached = dict(facts.unreached)
-        command.print_json({"complete": complete, "html": str(html), "findings": findings, "unreached": unreached})
-    else:
-        words = "Complete" if complete else "Not complete"
-        command.say(f"Wrote {html}. {words}, and {many(findings, 'finding')}.")
+    document = {"complete": complete, "html": str(html), "findings": findings, "unreached": dict(facts.unreached)}
+    words = "Complete" if complete else "Not complete"
+    command.show(document, [f"Wrote {html}. {words}, and {many(findings, 'finding')}."])
     if complete:
         return 0
     return 3 if facts.unreached and not last_census else 1

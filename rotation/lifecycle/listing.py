@@ -1,4 +1,4 @@
-"""Keys, with what the ledger knows of them."""
+"""The keys of the environment and those that were retired, with what the ledger knows."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class ListedKey:
     promoted_before: datetime | None = None
     promoted_after: datetime | None = None
     tokens: int | None = None
-    """By the last census of each target; None where there is none."""
+    """By the last census of each target; None without a census."""
     standing: str | None = None
-    """Of a previous key, by those: `needed`, or `unproven`, since only `keys retire` looks at everything."""
+    """Of a previous key, by those: `needed`, or `unproven`, since only `keys retire` checks everything."""
     remedy: str | None = None
-    """What leads out of what needs it."""
+    """What to do about what needs it."""
 
     @property
     def promotion(self) -> Promotion | None:
@@ -54,7 +54,7 @@ class ListedKey:
 
 
 def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Mapping[str, str]) -> list[ListedKey]:
-    """The environment's keys in their order, then those that were retired."""
+    """The environment's keys in their order, then the retired ones."""
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     service = service_name(environ)
@@ -80,7 +80,7 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Ma
 def _evidence(
     key_id: str, states: Mapping[str, KeyState], censuses: Sequence[CensusRecord], fleet: Sequence[InstanceRecord]
 ) -> Evidence:
-    """What the ledger alone tells of a previous key."""
+    """What the ledger alone knows of a previous key."""
     return Evidence(
         key_id=key_id,
         primary=next(known for known, state in states.items() if state is KeyState.PRIMARY),

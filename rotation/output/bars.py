@@ -45,7 +45,7 @@ class Bar:
 def shares(numbers: Sequence[int], width: int) -> list[int]:
     """*width* places divided in proportion to *numbers*. Every number that is not zero gets at least one place.
 
-    If all are zero, nobody gets a place. Raises ValueError if there are fewer places than numbers that are not zero.
+    All zeros get no place. Raises ValueError if there are fewer places than numbers that are not zero.
     """
     total = sum(numbers)
     if not total:

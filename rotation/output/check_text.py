@@ -1,4 +1,4 @@
-"""A verdict as a person reads it: the most urgent finding first, each with what to type."""
+"""A verdict as text: the most urgent finding first, each with the next command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def render(verdict: Verdict) -> Iterator[RenderableType]:
         yield ""
     yield from _off(verdict.off)
     if verdict.facts.sample is not None:
-        yield f"Sampled: about {verdict.facts.sample:,} rows of each target were looked at, not all."
+        yield f"Sampled: about {verdict.facts.sample:,} rows of each target were read, not all."
     yield Text(f"{verdict.level.name}: {summary(verdict)}", STYLES[verdict.level])
 
 
@@ -37,7 +37,7 @@ def render_list(checks: Iterable[Result]) -> Iterator[RenderableType]:
 
 
 def summary(verdict: Verdict) -> str:
-    """How many checks were made and how many findings of each level there are, in words."""
+    """How many checks were made, and the number of findings of each level, in words."""
     made = sum(result.off is None for result in verdict.results)
     urgent = [level for level in (Level.CRITICAL, Level.UNKNOWN, Level.WARNING) if _number(verdict, level)]
     found = ", ".join(f"{_number(verdict, level)} {level.name.lower()}" for level in urgent)

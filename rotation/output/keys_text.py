@@ -19,7 +19,7 @@ _NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.
 
 
 class Unmasked(str):
-    """A line with a key in it that somebody asked for: printed without the redactor."""
+    """A line with a key that --show-key asked for: to be printed without redaction."""
 
     __slots__ = ()
 
@@ -59,14 +59,14 @@ def render(done: Done, *, show_key: bool) -> Iterator[str]:
 
 
 def _todo(done: Done, *, show_key: bool) -> Iterator[str]:
-    yield "No file here is ours to write, so nothing was changed. To be put there by hand, in this order:"
+    yield "No file that this command may write holds these keys, so nothing was changed. Store them yourself, in order:"
     yield from (f"  {todo.words()}" for todo in done.written.todo)
     if show_key:
         yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.todo)
     elif done.step is Step.STAGE:
-        yield "rotate.py keys generate prints a new key, and so does --show-key here."
+        yield "rotate.py keys generate prints a new key. This command prints one with --show-key."
     else:
-        yield "--show-key prints the values themselves."
+        yield "With --show-key this command prints the values (secrets!)."
 
 
 def document(done: Done, *, show_key: bool) -> dict[str, Any]:
@@ -85,5 +85,5 @@ def document(done: Done, *, show_key: bool) -> dict[str, Any]:
 
 
 def _unknown(done: Done, *, show_key: bool) -> bool:
-    """Whether the key is one that nobody gets to know: made, not written, and not shown."""
+    """Whether the new key is dropped: it was made, but neither written nor shown."""
     return done.step is Step.STAGE and bool(done.written.todo) and not show_key

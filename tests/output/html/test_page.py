@@ -210,7 +210,7 @@ def test_findings_come_worst_first_with_what_to_do() -> None:
     )
     assert shown.index("is CRITICAL") < shown.index("is UNKNOWN") < shown.index("is WARNING")
     assert "Checks that were not made key_file_modes: Keys come from a command here." in shown
-    assert "Findings None: 1 check was made, and all is as the policy wants." in text(FEW)
+    assert "Findings None: 1 check was made, and all is as the policy requires." in text(FEW)
 
 
 def test_what_is_within_the_policy_is_no_finding() -> None:
@@ -267,7 +267,7 @@ def test_runs_are_listed() -> None:
 
     assert f"2026-11-23 02:20 run complete 9 minutes {PRIMARY}" in shown
     assert f"2026-10-25 02:20 run not finished {PRIMARY}" in shown
-    assert "The ledger knows of no run." in text(FEW)
+    assert "The ledger has no run." in text(FEW)
 
 
 def test_certificates_tell_what_was_proven() -> None:
@@ -275,8 +275,8 @@ def test_certificates_tell_what_was_proven() -> None:
     shown = text(full(certificates=[certificate(forced=True, overridden=["a token is under it"], unchecked=["x"])]))
 
     assert f"Key {RETIRED} was retired without proof Retired 2025-04-02 Primary key then {PREVIOUS}" in shown
-    assert "Looked at 1,180,000 rows: user_credentials.api_key Tokens under it 0" in shown
-    assert "Against these reasons a token is under it Not checked x Services production on web-1" in shown
+    assert "Read 1,180,000 rows: user_credentials.api_key Tokens under it 0" in shown
+    assert "Overridden refusals a token is under it Not checked x Services production on web-1" in shown
     assert f"Key {RETIRED} was retired Retired" in text(FULL)
 
 
