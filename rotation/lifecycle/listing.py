@@ -1,4 +1,4 @@
-"""Keys, with what the ledger knows of them."""
+"""The keys of the environment and those that were retired, with what the ledger knows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-
-from rich.table import Table
 
 from keyring_core import KeyState
 from rotation.ledger.ledger import Ledger, service_name
@@ -18,8 +16,6 @@ from rotation.model.text import retire_command
 from rotation.retirement.decision import Evidence, Standing, refusals
 
 RETIRED = "retired"
-MINUTE = "%Y-%m-%d %H:%M"
-NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
 @dataclass(frozen=True)
@@ -36,11 +32,11 @@ class ListedKey:
     promoted_before: datetime | None = None
     promoted_after: datetime | None = None
     tokens: int | None = None
-    """By the last census of each target; None where there is none."""
+    """By the last census of each target; None without a census."""
     standing: str | None = None
-    """Of a previous key, by those: `needed`, or `unproven`, since only `keys retire` looks at everything."""
+    """Of a previous key, by those: `needed`, or `unproven`, since only `keys retire` checks everything."""
     remedy: str | None = None
-    """What leads out of what needs it."""
+    """What to do about what needs it."""
 
     @property
     def promotion(self) -> Promotion | None:
@@ -58,7 +54,7 @@ class ListedKey:
 
 
 def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Mapping[str, str]) -> list[ListedKey]:
-    """The environment's keys in their order, then those that were retired."""
+    """The environment's keys in their order, then the retired ones."""
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     service = service_name(environ)
@@ -84,7 +80,7 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Ma
 def _evidence(
     key_id: str, states: Mapping[str, KeyState], censuses: Sequence[CensusRecord], fleet: Sequence[InstanceRecord]
 ) -> Evidence:
-    """What the ledger alone tells of a previous key."""
+    """What the ledger alone knows of a previous key."""
     return Evidence(
         key_id=key_id,
         primary=next(known for known, state in states.items() if state is KeyState.PRIMARY),
@@ -108,24 +104,3 @@ def following(keys: Sequence[ListedKey]) -> str:
         remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or "rotate.py run"
         return f"{remedy}, and when nothing needs it: {retire_command(previous[-1])}"
     return "rotate.py keys stage, when the key is to change"
-
-
-def render(keys: list[ListedKey]) -> Table:
-    """A table of keys, dates and tokens."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("key", "state", "first seen", "staged", "promoted", "retired"):
-        table.add_column(name)
-    table.add_column("tokens", justify="right")
-    judged = any(key.standing for key in keys)
-    if judged:
-        table.add_column("needed")
-    for key in keys:
-        dates = (key.first_seen, key.staged, key.retired)
-        first_seen, staged, retired = ("" if date is None else f"{date:{MINUTE}}" for date in dates)
-        promoted = key.promotion.words(MINUTE) if key.promotion else ""
-        cells = [first_seen, staged, promoted, retired]
-        if key.forced and key.retired:
-            cells[-1] += " (forced)"
-        tokens = "" if key.tokens is None else f"{key.tokens:,}"
-        table.add_row(key.id, key.state, *cells, tokens, *([NEEDED[key.standing]] if judged else []))
-    return table

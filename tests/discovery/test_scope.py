@@ -82,7 +82,7 @@ def test_a_database_that_may_not_be_entered_is_named(whole: Database, discover: 
     assert any(name_of(other) in subject for subject in remarks(closed.document))
     (subject,) = (subject for subject in remarks(ran.document) if name_of(other) in subject)
     assert "may not connect" in remarks(ran.document)[subject]
-    assert "Beyond this look: " in shown.out
+    assert "Outside this search: " in shown.out
     assert name_of(other) in shown.out
 
 

@@ -187,10 +187,10 @@ def test_a_screen_has_words_for_all_of_it() -> None:
     text = "\n".join(str(part) for part in render_discovery(found))
 
     for words in (
-        "Looked at 12,345 rows: a sample of 1 large table",
-        "creds.token: its target takes only the rows of its where",
-        "creds.token: in 10,000 rows, of a sample, none under a key of ours",
-        "1 cell too large to be looked at",
+        "Read 12,345 rows: a sample of 1 large table",
+        "creds.token: its target covers only the rows of its `where`",
+        "creds.token: in 10,000 rows, of a sample, none under a key of this environment",
+        "1 cell too large to be read",
         "Note: creds: rows may be hidden",
         "Not looked at: secret: the privilege for it is missing",
         "Not looked at: 1 table.",
@@ -198,7 +198,7 @@ def test_a_screen_has_words_for_all_of_it() -> None:
         assert words in text
     assert found.exit_code == 3
     clean = [str(part) for part in render_discovery(Discovery(full=True))]
-    assert clean[-1] == "No column holds tokens that no target names, as far as was looked."
+    assert clean[-1] == "Every column in which tokens were found is covered by a target."
 
 
 def test_no_name_reaches_a_terminal_as_a_command() -> None:
