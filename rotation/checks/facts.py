@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
-from rotation.ledger.promotions import took_over
-from rotation.ledger.unexplained import unexplained
-from rotation.retirement.decision import Evidence
+from rotation.ledger.promotions import next_promotion, took_over
+from rotation.model.counts import Counts
+from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
     from rotation.discovery.discover import Discovery, TokenColumn
@@ -40,12 +40,6 @@ class TargetFacts:
     census: CensusRecord
     before: CensusRecord | None = None
     """The last census that the ledger knew."""
-    nested: int = 0
-    """Tokens that decrypt to another token."""
-    unopened: int = 0
-    """Tokens that no key opens."""
-    lost: tuple[int, ...] = ()
-    """The times of tokens that no key opens, in Fernet's seconds; the first thousand."""
     title: str = ""
     """What tells it apart, where another target has the same table and column."""
 
@@ -53,6 +47,11 @@ class TargetFacts:
     def label(self) -> str:
         """What messages call it."""
         return self.title or self.census.label
+
+    @property
+    def counts(self) -> Counts:
+        """Those of the census."""
+        return self.census.counts
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,6 @@ class Facts:
     """The search for token columns; None: none was made, or it failed."""
     search_fault: str | None = None
     """What could not be searched."""
-    partial: bool = False
-    """Whether some target leaves rows out by its `where`."""
     counted: datetime | None = None
     """When the targets were counted, where that is not now."""
     known: tuple[CensusRecord, ...] = ()
@@ -106,24 +103,23 @@ class Facts:
     @cached_property
     def under(self) -> Counter[str]:
         """Tokens per key id, in all targets."""
-        return sum((Counter(target.census.under) for target in self.targets), Counter())
+        return sum((target.counts.under for target in self.targets), Counter())
 
     def evidence(self, key_id: str) -> Evidence:
         """All that is known here for and against retiring a key."""
-        censuses = [target.census for target in self.targets]
-        return Evidence(
-            key_id=key_id,
-            primary=self.primary or "",
-            censuses=[(target.label, target.census) for target in self.targets],
-            previous=self.ids(KeyState.PREVIOUS),
+        return replace(
+            of_censuses(
+                key_id,
+                self.keys or {},
+                [(target.label, target.census) for target in self.targets],
+                self.known,
+                self.service,
+            ),
             unread=self.unreached,
-            sampled=self.sample is not None,
             since=self.counted,
             promoted=self.promotion,
-            partial=self.partial,
             search=self.search,
             search_fault=None if self.search else self.search_fault,
-            unexplained=tuple(unexplained(key_id, censuses, self.known, self.service)),
             fleet=self.instances,
         )
 
@@ -170,26 +166,12 @@ class Facts:
             # A previous key when it was first seen; one that was staged was replaced while nobody looked.
             known = (self.promoted, None if record.staged else record.first_seen)
             return min((when for when in known if when), default=None)
-        own = record.promotion.latest
-        promotions = [other.promotion.latest for other in self.own.values() if other.promotion]
-        return min((when for when in promotions if when > own), default=self.promoted)
+        following = next_promotion(record.promotion, self.own.values())
+        return following.latest if following else self.promoted
 
     def previous_in_targets(self) -> Iterator[tuple[TargetFacts, str]]:
         """Each target with each previous key that has tokens there."""
         for target in self.targets:
             for key_id in self.ids(KeyState.PREVIOUS):
-                if target.census.under.get(key_id):
+                if target.counts.under.get(key_id):
                     yield target, key_id
-
-
-def moment(seconds: int) -> datetime | None:
-    """A token's time; None where no calendar has it."""
-    try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-    except OverflowError:
-        return None
-
-
-def at(time: datetime) -> str:
-    """A time as messages write it."""
-    return f"{time:%Y-%m-%d %H:%M} UTC"

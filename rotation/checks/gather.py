@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState, UndecryptableToken
+from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState
 from keyring_core.config import KEY_VARIABLES, load_keyring
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
@@ -18,16 +18,16 @@ from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
 from rotation.context import Context
 from rotation.discovery.discover import discover, places_of
 from rotation.discovery.result import Discovery
-from rotation.ledger.census_record import census_record, place_of
+from rotation.ledger.census_record import census_record
 from rotation.ledger.ledger import Ledger, utc_now
-from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusRecord, in_fleet
+from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusPlace, CensusRecord, in_fleet
 from rotation.ledger.session import Session
-from rotation.ledger.titles import titles
 from rotation.ledger.unexplained import carried
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
 from rotation.model.row_marks import pack
-from rotation.model.targets import Target
+from rotation.model.targets import Target, titles
+from rotation.stores.open import identify
 
 NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
 NEVER = "the ledger has no count of it: make one with rotate.py check, or leave out --last-census"
@@ -45,7 +45,7 @@ class Keys:
     @property
     def states(self) -> dict[str, KeyState]:
         """Every key's state, by id; none where they cannot be loaded."""
-        return {key.id: state for key, state in self.keyring.states.items()} if self.keyring else {}
+        return self.keyring.states_by_id if self.keyring else {}
 
 
 def load_keys(environ: Mapping[str, str], tell: Callable[[str], None]) -> Keys:
@@ -110,7 +110,7 @@ def census_targets(
     """
     counted: list[TargetFacts] = []
     unreached: dict[str, str] = {}
-    for target, title in titles(targets).items():
+    for target, title in _titled(targets):
         report = _count(context, target, keyring, sample)
         if isinstance(report, str):
             unreached[title] = report
@@ -118,9 +118,7 @@ def census_targets(
         census = census_record(report, keyring.primary.id, facts.service, utc_now(), sampled=sample is not None)
         census = carried(census, facts.known)
         before = next((each for each in facts.checked if each.place == census.place), None)
-        counts = report.counts
-        unopened = counts.categories[UndecryptableToken.category]
-        counted.append(TargetFacts(census, before, counts.nested, unopened, tuple(counts.lost), title))
+        counted.append(TargetFacts(census, before, title))
     search, fault = _search(context, targets, keyring)
     return replace(
         facts,
@@ -129,14 +127,13 @@ def census_targets(
         sample=sample,
         search=search,
         search_fault=fault,
-        partial=any(target.where for target in targets),
     )
 
 
 def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:
     """*facts*, with the last census of each target that the ledger knows."""
     kept = {census.place: census for census in facts.known}
-    places = [(title, place_of(target, facts.service)) for target, title in titles(targets).items()]
+    places = [(title, CensusPlace.of(facts.service, identify(target))) for target, title in _titled(targets)]
     return replace(
         facts,
         # This is the last census, so nothing in it is new.
@@ -145,7 +142,6 @@ def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:
         ),
         unreached={title: NEVER for title, place in places if place not in kept},
         counted=min((kept[place].taken for _, place in places if place in kept), default=None),
-        partial=any(target.where for target in targets),
     )
 
 
@@ -159,6 +155,10 @@ def kept(facts: Facts) -> Iterator[CensusRecord]:
             problems = _union(census.problems, target.before.problems)
             census = replace(census, problems=problems, unreadable_rows=marks)
         yield census
+
+
+def _titled(targets: Sequence[Target]) -> Iterable[tuple[Target, str]]:
+    return zip(targets, titles([identify(target) for target in targets]), strict=True)
 
 
 def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:

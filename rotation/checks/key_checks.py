@@ -6,10 +6,11 @@ import stat
 from datetime import datetime
 
 from keyring_core import KeyState
-from rotation.checks.facts import ARCHIVE, Facts, at
+from rotation.checks.facts import ARCHIVE, Facts
 from rotation.checks.findings import Finding, Level, span
 from rotation.model.policy import Policy
 from rotation.model.text import many, retire_command
+from rotation.model.times import to_minute
 from rotation.retirement.decision import refusals
 
 
@@ -80,12 +81,12 @@ def check_key_age(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     age, remedy = now - since, _next_step(facts)
     exact = facts.own[facts.primary].promoted is not None
     if age > policy.max_key_age:
-        old = f"{span(age)} old" if exact else f"at least {span(age)} old, in use since before {at(since)}"
+        old = f"{span(age)} old" if exact else f"at least {span(age)} old, in use since before {to_minute(since)}"
         message = f"the primary key is {old}, and the limit is {span(policy.max_key_age)}"
         return [Finding(Level.CRITICAL, facts.primary, message, remedy)]
     if age > policy.max_key_age - policy.warn_before:
-        message = f"the primary key must be replaced by {at(since + policy.max_key_age)}"
-        message += "" if exact else f", or earlier: it has been in use since before {at(since)}"
+        message = f"the primary key must be replaced by {to_minute(since + policy.max_key_age)}"
+        message += "" if exact else f", or earlier: it has been in use since before {to_minute(since)}"
         return [Finding(Level.WARNING, facts.primary, message, remedy)]
     return []
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rotation.checks.facts import Facts, at
+from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, span
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
 from rotation.model.policy import Policy
 from rotation.model.text import many
+from rotation.model.times import to_minute
 
 RUN = "run"
 
@@ -80,10 +81,10 @@ def check_last_run(facts: Facts, policy: Policy, now: datetime) -> list[Finding]
     if runs:
         last = runs[0]
         if last.outcome in {"failed", "interrupted"}:
-            message = f"the run of {at(last.started)} ended {last.outcome}{begun}"
+            message = f"the run of {to_minute(last.started)} ended {last.outcome}{begun}"
             found.append(Finding(Level.CRITICAL, RUN, message, "rotate.py run, and look at its log"))
         elif last.outcome is None and now - last.started > policy.max_left_age:
-            message = f"the run of {at(last.started)} never ended: it was killed, or it hangs{begun}"
+            message = f"the run of {to_minute(last.started)} never ended: it was killed, or it hangs{begun}"
             found.append(Finding(Level.WARNING, RUN, message, "rotate.py run, and look at its log"))
     begin = max(done, default=min((record.first_seen for record in facts.own.values()), default=now))
     if now - begin > policy.max_run_age:
@@ -97,5 +98,5 @@ def _begun(facts: Facts, ended: datetime | None) -> str:
     """How many runs did not come to their end, where they are several."""
     if facts.begun < 2:
         return ""
-    since = f" since the last that came to its end, at {at(ended)}" if ended else ", and none came to its end"
+    since = f" since the last that came to its end, at {to_minute(ended)}" if ended else ", and none came to its end"
     return f"; {many(facts.begun, 'run')} began{since}"

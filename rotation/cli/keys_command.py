@@ -42,7 +42,7 @@ def list_keys(command: Command) -> int:
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing
 
-    states = {key.id: state for key, state in command.keyring().states.items()}
+    states = command.keyring().states_by_id
     try:
         ledger = command.open_ledger(make=False)
         found = listing.list_keys(states, ledger, command.environ)

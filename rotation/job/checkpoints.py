@@ -18,7 +18,7 @@ import structlog
 from keyring_core.redaction.current import get_redactor
 from rotation.model.counts import RowKey
 from rotation.model.targets import Target
-from rotation.stores.open import database_digest
+from rotation.stores.open import identify
 
 NOTE_SECONDS = 5.0
 """What is done again at worst; so seldom that the ledger costs nothing."""
@@ -55,7 +55,7 @@ class Journal:
         """With *fresh* it begins anew, whatever is known."""
         self._ranges, self._fresh = ranges, fresh
         cells = (target.table, target.column, target.key_columns, target.where, target.context)
-        self._plan = json.dumps([database_digest(target), *cells, primary, shard])
+        self._plan = json.dumps([identify(target).digest, *cells, primary, shard])
         self._next = time.monotonic() + NOTE_SECONDS
         self._target = target
 

@@ -32,6 +32,12 @@ def took_over(primary: str, previous: Collection[str], records: Iterable[KeyReco
     return own[primary].promotion
 
 
+def next_promotion(own: Promotion, records: Iterable[KeyRecord]) -> Promotion | None:
+    """The first promotion after *own*, by the latest times at which they can have been: another key took over then."""
+    later = [each.promotion for each in records if each.promotion and each.promotion.latest > own.latest]
+    return min(later, key=lambda promotion: (promotion.latest, not promotion.exact), default=None)
+
+
 def _promoted_later(primary: KeyRecord, previous: Iterable[KeyRecord]) -> dict[str, Promotion]:
     # A primary key that was never promoted was a previous one when it was first seen: older than all that were.
     # Of a key that was found primary the latest possible time counts: it was seen in that order.

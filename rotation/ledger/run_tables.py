@@ -111,11 +111,11 @@ class WorkPages:
 
         def act(connection: sa.Connection) -> list[CensusRecord]:
             rows = connection.execute(sa.select(tables.censuses))
-            return [CensusRecord(taken=row.taken, **json.loads(row.document)) for row in rows]
+            return [CensusRecord.of_document(row.taken, json.loads(row.document)) for row in rows]
 
         taken = sorted(self._access.read(act), key=lambda census: census.taken)
         last = {census.place: census for census in taken if census.checked or not checked}
-        return sorted(last.values(), key=lambda census: (census.service, census.target, census.label))
+        return sorted(last.values(), key=lambda census: (census.service, census.name, census.label))
 
     def reach(self, plan: str, upto: str) -> None:
         """Takes down that *plan* is done up to the key *upto*, in place of what was known of it.

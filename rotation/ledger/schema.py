@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,12 +128,38 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
     connection.execute(keys.update().where(keys.c.promoted.is_not(None)).ordered_values(*values))
 
 
-STEPS: dict[int, Step] = {1: _tell_found_from_made}
-"""How to come from a version to the next one. A step may find itself half done, on databases that commit each
-statement: it looks before it changes anything."""
+def _nest_counts(connection: sa.Connection) -> None:
+    """Version 2 kept a census flat, with other names, and one number for tokens to rotate and tokens rotated."""
+    for row in connection.execute(sa.select(censuses)).all():
+        with suppress(ValueError, KeyError, TypeError, AttributeError):  # a corrupt row is reported when it is read
+            document = _nested(json.loads(row.document))
+            this = censuses.update().where(censuses.c.place == row.place)
+            connection.execute(this.values(document=json.dumps(document)))
 
-VERSION = 2
-"""What this program writes."""
+
+def _nested(old: dict[str, Any]) -> dict[str, Any]:
+    if "counts" in old:
+        return old
+    rest = {name: old[name] for name in _NOT_COUNTED if name in old}
+    place = {name: old.get(name) for name in ("table", "column", "where")} | {"database": old.get("database", "")}
+    counts = {_RENAMED.get(name, name): old[name] for name in old.keys() - rest.keys() - place.keys() - {"target"}}
+    if not old.get("by_run") and "to_rotate" not in old:
+        counts["to_rotate"] = counts.pop("rotated", 0)
+    return rest | {"name": old["target"], "target": place | {"digest": ""}, "counts": counts}
+
+
+_RENAMED = {"conflicts": "unsettled", "nulls": "null"}
+_NOT_COUNTED = (
+    *("service", "complete", "sampled", "checked", "by_run", "identity", "unexplained", "home", "seen"),
+    *("problems", "unreadable_rows"),
+)
+
+STEPS: dict[int, Step] = {1: _tell_found_from_made, 2: _nest_counts}
+"""How to get from a version to the next one. On a database that commits each statement a step may find itself half
+done, so it checks before it changes anything."""
+
+VERSION = 3
+"""The version that this program writes."""
 
 
 TABLE_NAMES = tuple(metadata.tables)

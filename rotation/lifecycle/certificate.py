@@ -11,8 +11,8 @@ from typing import Any
 
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report, TargetReport
-from rotation.retirement.decision import Evidence, not_looked_at
-from rotation.retirement.refusals import Refusal
+from rotation.retirement.decision import Refusal, not_looked_at
+from rotation.retirement.evidence import Evidence
 
 CERTIFICATE_VERSION = 1
 
@@ -92,18 +92,14 @@ def _iso(when: datetime | None) -> str | None:
 
 
 def _target_document(target: TargetReport) -> dict[str, Any]:
-    counts = target.counts
+    of = target.id
     return {
         "name": target.target.name,
-        "table": target.target.table,
-        "column": target.target.column,
+        "database": of.database,
+        "table": of.table,
+        "column": of.column,
+        "where": of.where,
+        "context": of.context,
         "rows": _size(target),
-        "current": counts.current,
-        "empty": counts.empty,
-        "plaintext": counts.plaintext,
-        "unreadable": counts.unreadable,
-        "unsettled": counts.unsettled,
-        "null": counts.null,
-        "under": dict(counts.under),
-        "inner": dict(counts.inner),
+        **target.counts.document(),
     }

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keyring_core import Key, KeyConfigWarning, KeyState
+from keyring_core import Key, KeyConfigWarning, Keyring, KeyState
 from keyring_core.config import STAGED, Settings, load_settings
 from keyring_core.key_files import key_path
 from keyring_core.keys import check_told_apart
 from rotation.context import Context
 from rotation.lifecycle.key_locations import Place, check_unchanged, find_places, write_edits
-from rotation.lifecycle.transitions import Edit, Step, after, edits, held, states
+from rotation.lifecycle.transitions import Edit, Step, after, edits, held
 from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
 
@@ -73,7 +73,7 @@ class KeyDesk:
     @property
     def states(self) -> dict[str, KeyState]:
         """Every key's state, by id."""
-        return {key.id: state for key, state in states(self.settings).items()}
+        return Keyring(*self.settings).states_by_id
 
     def staged(self) -> Key:
         """The staged key. Raises UsageError where none is."""

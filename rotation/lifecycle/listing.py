@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,14 +11,14 @@ from rich.table import Table
 
 from keyring_core import KeyState
 from rotation.ledger.ledger import Ledger, service_name
-from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, in_fleet
-from rotation.ledger.unexplained import unexplained
+from rotation.ledger.records import LIVE, in_fleet
 from rotation.model.key_history import Promotion
 from rotation.model.text import retire_command
-from rotation.retirement.decision import Evidence, Standing, refusals
+from rotation.model.times import MINUTE
+from rotation.retirement.decision import Standing, refusals, standing
+from rotation.retirement.evidence import of_censuses
 
 RETIRED = "retired"
-MINUTE = "%Y-%m-%d %H:%M"
 NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
@@ -72,29 +72,17 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Ma
     for key_id in (*states, *retired):
         dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
         dates.pop("service", None)
-        tokens = sum(census.under.get(key_id, 0) for census in censuses) if censuses else None
+        tokens = sum(census.counts.under.get(key_id, 0) for census in censuses) if censuses else None
         state = states.get(key_id, RETIRED)
         if state is KeyState.PREVIOUS:
-            evidence = _evidence(key_id, states, censuses, fleet)
-            dates |= {"standing": str(evidence.standing), "remedy": next((way for _, way in refusals(evidence)), None)}
+            evidence = replace(
+                of_censuses(key_id, states, [(census.label, census) for census in censuses], censuses, service),
+                since=min((census.taken for census in censuses), default=None),
+                fleet=fleet,
+            )
+            dates |= {"standing": str(standing(evidence)), "remedy": next((way for _, way in refusals(evidence)), None)}
         found.append(ListedKey(state=str(state), tokens=tokens, **dates))
     return found
-
-
-def _evidence(
-    key_id: str, states: Mapping[str, KeyState], censuses: Sequence[CensusRecord], fleet: Sequence[InstanceRecord]
-) -> Evidence:
-    """What the ledger alone tells of a previous key."""
-    return Evidence(
-        key_id=key_id,
-        primary=next(known for known, state in states.items() if state is KeyState.PRIMARY),
-        censuses=[(census.label, census) for census in censuses],
-        sampled=any(census.sampled for census in censuses),
-        since=min((census.taken for census in censuses), default=None),
-        partial=any(census.where for census in censuses),
-        unexplained=tuple(unexplained(key_id, censuses, censuses, censuses[0].service)) if censuses else (),
-        fleet=fleet,
-    )
 
 
 def following(keys: Sequence[ListedKey]) -> str:

@@ -21,14 +21,13 @@ from rotation.lifecycle.archive import archive_key, archived, find_archived
 from rotation.lifecycle.certificate import cells_of, certificate, may_hold_certificate
 from rotation.lifecycle.environment_keys import KeyDesk, Written
 from rotation.lifecycle.retirement_census import gather
-from rotation.lifecycle.transitions import Edit, Step, check_order, find_key
+from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.report import Report
 from rotation.model.targets import Target, columns_of
 from rotation.model.text import many, retire_command
-from rotation.retirement.decision import not_looked_at, refusals
-from rotation.retirement.refusals import Refusal, promotion_refusals
+from rotation.retirement.decision import Refusal, not_looked_at, refusals
 
 NO_LEDGER = (
     "no ledger counts here (a rotation.toml, or ROTATION_LEDGER_URL): no date was written down, and no service asked"

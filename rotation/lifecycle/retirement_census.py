@@ -18,7 +18,7 @@ from rotation.model.counts import Counts
 from rotation.model.failures import StoreError
 from rotation.model.report import Report
 from rotation.model.targets import Target, without_repeats
-from rotation.retirement.decision import Evidence, evidence_of
+from rotation.retirement.evidence import Evidence, of_report
 
 
 def gather(
@@ -34,18 +34,16 @@ def gather(
     search, fault = _search(context, targets, keyring)
     known = session.censuses()
     censuses = session.keep_censuses(report, known)
-    previous = [each.id for each in settings.previous]
     records = session.attempt(Ledger.keys) or ()
     evidence = replace(
-        evidence_of(report, key.id),
-        previous=previous,
-        promoted=took_over(settings.primary.id, previous, records, session.service),
+        of_report(report, key.id),
+        promoted=took_over(settings.primary.id, [each.id for each in settings.previous], records, session.service),
         left_out=left_out,
         search=search,
         search_fault=fault,
         unexplained=tuple(unexplained(key.id, censuses, known, session.service)),
         # Asked last: a census may take an hour, and a service that came back in it still counts.
-        fleet=session.fleet([each.id for each in keyring.states]),
+        fleet=session.fleet(keyring.states_by_id),
     )
     return evidence, report
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from keyring_core import Key, KeyState
 from keyring_core.config import PREVIOUS, PRIMARY, STAGED, Settings
+from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.model.failures import UsageError
+from rotation.retirement.decision import Refusal, called
 
 
 class Step(StrEnum):
@@ -114,6 +117,19 @@ def held(settings: Settings) -> dict[str, tuple[Key, ...]]:
 def states(settings: Settings) -> dict[Key, KeyState]:
     """The state of each key."""
     return {key: state for state, variable in VARIABLE.items() for key in held(settings)[variable]}
+
+
+def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str) -> list[Refusal]:
+    """A refusal for each live instance that could not read what is written under the key *key_id*."""
+    return [
+        Refusal(
+            f"{called(one)} does not have {key_id}",
+            "give it the key, and restart it unless it reloads; one that is gone for good counts as gone "
+            f"{LIVE // timedelta(minutes=1)} minutes after it was seen",
+        )
+        for one in fleet
+        if key_id not in one.known
+    ]
 
 
 _OUT_OF_ORDER = {

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from rotation.model.times import UTC_MINUTE
+
 
 class Promotion(NamedTuple):
     """When a key became primary: not before *earliest*, where that is known, and not after *latest*.
@@ -29,7 +31,7 @@ class Promotion(NamedTuple):
         """Whether the time itself is known."""
         return self.earliest == self.latest
 
-    def words(self, form: str = "%Y-%m-%d %H:%M UTC") -> str:
+    def words(self, form: str = UTC_MINUTE) -> str:
         """`2026-01-03 12:00 UTC`, `before 2026-01-03 12:00 UTC`, or `between ... and ...`."""
         latest = f"{self.latest:{form}}"
         if self.exact:

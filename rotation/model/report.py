@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rotation.model.counts import PARTS, Counts, Problem, RowKey
+from rotation.model.counts import Counts, Problem, RowKey
 from rotation.model.row_marks import MOST_MARKS, NOT_UNREADABLE, mark
-from rotation.model.targets import Target
+from rotation.model.targets import Target, TargetId
 
 if TYPE_CHECKING:
     from rotation.model.key_history import Promotion
@@ -20,6 +20,7 @@ class TargetReport:
     """What one target came to."""
 
     target: Target
+    id: TargetId
     key_names: tuple[str, ...]
     counts: Counts = field(default_factory=Counts)
     passes: int = 0
@@ -50,20 +51,10 @@ class TargetReport:
 
     def document(self) -> dict[str, Any]:
         """Its part of the JSON document."""
-        counts = self.counts
         return {
             "name": self.target.name,
             "column": self.target.column,
-            **{name: getattr(counts, name) for name in PARTS},
-            "null": counts.null,
-            "under": dict(counts.under),
-            "oldest": counts.oldest,
-            "youngest": counts.youngest,
-            "ages": dict(sorted(counts.ages.items())),
-            "nested": counts.nested,
-            "inner": dict(counts.inner),
-            "suspects": counts.suspects,
-            "unbound": counts.unbound,
+            **self.counts.document(),
             "passes": self.passes,
             "seconds": round(self.seconds, 3),
             "retries": self.retries,
@@ -71,9 +62,9 @@ class TargetReport:
             "stopped": self.stopped,
             "problems": [
                 {"key": legible_key(self.key_names, key), "category": category, "detail": detail}
-                for key, category, detail in counts.problems
+                for key, category, detail in self.counts.problems
             ],
-            "problems_total": counts.categories.total(),
+            "problems_total": self.counts.categories.total(),
         }
 
 

@@ -1,8 +1,9 @@
-"""rotation.toml in, targets out: which columns of which tables hold tokens."""
+"""rotation.toml in, targets out: which columns of which tables hold tokens, and what tells them apart."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,6 +56,45 @@ class Target:
     def label(self) -> str:
         """What messages call it: `user_credentials.api_key`."""
         return f"{self.table}.{self.column}"
+
+
+@dataclass(frozen=True)
+class TargetId:
+    """Which cells a target stands for: equal on every machine, and without a secret. `stores.open.identify` makes it.
+
+    Messages, the ledger's censuses, checkpoints, metrics, certificates and workers all name a target by it.
+    """
+
+    database: str
+    """In words that hold no password; empty if the url cannot work."""
+    digest: str
+    """A digest of the url without its passwords; empty if the url cannot work."""
+    table: str
+    column: str
+    where: str | None = None
+    """The condition, with secrets masked."""
+    context: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call it: `user_credentials.api_key`."""
+        return f"{self.table}.{self.column}"
+
+    @property
+    def words(self) -> str:
+        """The label with database and condition."""
+        database = f" in {self.database}" if self.database else ""
+        return f"{self.label}{database}{f', rows where {self.where}' if self.where else ''}"
+
+
+def titles(ids: Sequence[TargetId]) -> list[str]:
+    """A title for each target, no two alike: its label; with database and condition if several have that label."""
+    labels = Counter(each.label for each in ids)
+    found: list[str] = []
+    for number, each in enumerate(ids, 1):
+        title = each.label if labels[each.label] == 1 else each.words
+        found.append(title if title not in found else f"{title} (target {number})")
+    return found
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):

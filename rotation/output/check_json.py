@@ -22,13 +22,9 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "findings": [_finding(finding) for finding in verdict.findings],
         "targets": [
             {
-                "name": target.census.target,
-                "column": target.census.column,
-                "scanned": target.census.scanned,
-                "under": target.census.under,
-                "plaintext": target.census.plaintext,
-                "unreadable": target.census.unreadable,
-                "nested": target.nested,
+                "name": target.census.name,
+                "column": target.census.target.column,
+                **target.census.counts.document(),
             }
             for target in facts.targets
         ],

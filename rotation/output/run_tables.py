@@ -10,8 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from rotation.ledger.titles import titles
 from rotation.model.report import Report, TargetReport
+from rotation.model.targets import titles
 from rotation.output.bars import DONE, ROOM, WAITING, WRONG, Bar
 
 BAR, SHORT_BAR = 24, 8
@@ -33,7 +33,8 @@ class Targets:
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._titles = titles([target.target for target in report.targets])
+        named = titles([part.id for part in report.targets])
+        self._titles = dict(zip((part.target for part in report.targets), named, strict=True))
         self._columns = (
             Column("current", "current", "green"),
             Column("to rotate", "to_rotate", "yellow") if report.dry_run else Column("rotated", "rotated", "green"),

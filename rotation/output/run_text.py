@@ -14,7 +14,8 @@ from rotation.model.targets import columns_of
 from rotation.model.text import be, many, retire_command
 from rotation.output.run_tables import Keys, Targets
 from rotation.output.terminal import printable
-from rotation.retirement.decision import evidence_of, refusals
+from rotation.retirement.decision import refusals
+from rotation.retirement.evidence import of_report
 
 SHOWN_PROBLEMS = 20
 
@@ -82,7 +83,7 @@ def _verdict(report: Report) -> Iterator[Text]:
         )
         if report.shard:
             yield Text("Next: when all shards are done, a run without --shard speaks for all.")
-        elif unneeded := [key_id for key_id in _previous(report) if not refusals(evidence_of(report, key_id))]:
+        elif unneeded := [key_id for key_id in _previous(report) if not refusals(of_report(report, key_id))]:
             yield Text(
                 f"Next: {retire_command(unneeded[-1])} looks at everything else, and takes it out if nothing needs it."
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from rotation.ledger.promotions import next_promotion
 from rotation.ledger.records import KeyRecord
 from rotation.model.key_history import Promotion
 
@@ -34,7 +35,8 @@ def spans(key: KeyRecord, keys: Iterable[KeyRecord], now: datetime) -> list[Span
     """
     end = _Mark(key.retired or now)
     if key.promotion:
-        begun, replaced = _Mark.of(key.promotion), _superseded(key.promotion, keys) or end
+        following = next_promotion(key.promotion, keys)
+        begun, replaced = _Mark.of(key.promotion), _Mark.of(following) if following else end
         staged = [("staged", _Mark(key.staged), begun)] if key.staged else []
         states = [*staged, ("primary", begun, replaced), ("previous", replaced, end)]
     elif key.staged:
@@ -58,8 +60,3 @@ class _Mark(NamedTuple):
     @classmethod
     def of(cls, promotion: Promotion) -> _Mark:
         return cls(promotion.latest, before=not promotion.exact)
-
-
-def _superseded(own: Promotion, keys: Iterable[KeyRecord]) -> _Mark | None:
-    later = [_Mark.of(key.promotion) for key in keys if key.promotion and key.promotion.latest > own.latest]
-    return min(later, default=None)

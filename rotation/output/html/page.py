@@ -38,7 +38,7 @@ _ILLEGIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-
 
 def page(facts: PageFacts) -> str:
     """The page, all in one: no network and no script needed. Every name from outside is text in it."""
-    kinds = _kinds(facts)
+    kinds, counts = _kinds(facts), [census.counts for census in facts.censuses]
     months = month_chart.columns(facts.ages, facts.made)
     text = (
         _environment()
@@ -54,8 +54,8 @@ def page(facts: PageFacts) -> str:
             timeline=timeline(facts.dated, facts.made),
             bar=bar,
             parts=lambda census: parts(census, facts.states, kinds),
-            oldest=lambda key: min((c.oldest[key] for c in facts.censuses if key in c.oldest), default=None),
-            youngest=lambda key: max((c.youngest[key] for c in facts.censuses if key in c.youngest), default=None),
+            oldest=lambda key: min((c.oldest[key] for c in counts if key in c.oldest), default=None),
+            youngest=lambda key: max((c.youngest[key] for c in counts if key in c.youngest), default=None),
             left_under=lambda proof: sum(target["under"].get(proof["key"], 0) for target in proof["targets"]),
             months=months,
             histogram=month_chart.histogram(months),

@@ -87,12 +87,12 @@ class PageFacts:
     @cached_property
     def under(self) -> Counter[str]:
         """Tokens per key id, in all targets."""
-        return total(census.under for census in self.censuses)
+        return total(census.counts.under for census in self.censuses)
 
     @cached_property
     def ages(self) -> Counter[str]:
         """Tokens per month of issue, in all targets."""
-        return total(census.ages for census in self.censuses)
+        return total(census.counts.ages for census in self.censuses)
 
     @property
     def tokens(self) -> int:
@@ -107,12 +107,12 @@ class PageFacts:
     @property
     def wrong(self) -> int:
         """Cells that no rotation mends."""
-        return sum(census.unreadable + census.plaintext for census in self.censuses)
+        return sum(census.counts.unreadable + census.counts.plaintext for census in self.censuses)
 
     @property
     def nested(self) -> int:
         """Tokens that hold another token."""
-        return sum(census.nested for census in self.censuses)
+        return sum(census.counts.nested for census in self.censuses)
 
     @property
     def share(self) -> str:
