@@ -41,7 +41,7 @@ def check_key_files(facts: Facts, policy: Policy, now: datetime) -> list[Finding
             message = f"others can change this file of {file.variable} ({mode})"
             found.append(Finding(Level.CRITICAL, file.path, message, remedy))
         elif file.mode & (stat.S_IROTH | (stat.S_IRGRP if file.variable == ARCHIVE else 0)):
-            # A service may read its keys through its group; an archive serves its owner alone.
+            # A service may read its keys through its group; an archive is for its owner alone.
             who = "every user" if file.mode & stat.S_IROTH else "its group"
             message = f"{who} can read this file of {file.variable} ({mode})"
             found.append(Finding(Level.WARNING, file.path, message, remedy))
@@ -129,7 +129,7 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
     limit = f"replaced {span(now - since)} ago, and the limit is {span(policy.max_previous_age)}; " if late else ""
     level = Level.WARNING if late else Level.OK
     if tokens:
-        # Within the limit the check of tokens that are left tells.
+        # Within the limit, check_tokens_left reports them.
         message = f"{limit}still needed by {many(tokens, 'token')}"
         return Finding(Level.CRITICAL, key_id, message, "rotate.py run") if late else None
     if against:

@@ -1,4 +1,4 @@
-"""Checks of what is stored: tokens under which key, from when, and cells that are none."""
+"""Checks of what is stored: tokens, by key and time, and cells that hold none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """Tokens are left under previous keys, longer after the promotion of the primary key than the policy allows.
 
-    Remedy: `rotate.py run`; schedule it where it does not run by itself.
+    Remedy: `rotate.py run`; schedule it if it does not run by itself.
     """
     found = []
     left = Counter[str]()
@@ -54,7 +54,7 @@ def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[
     for target, key_id in facts.previous_in_targets():
         since = facts.superseded(key_id)
         youngest = issued(target.counts.youngest.get(key_id, 0))
-        # A time in the future tells nothing of when it was written; another check tells of it.
+        # A time in the future does not say when it was written; check_future_tokens reports it.
         if since is None or youngest is None or youngest > now + policy.max_clock_skew:
             continue
         late = youngest - since
@@ -119,7 +119,7 @@ def check_retired_key(facts: Facts, policy: Policy, now: datetime) -> list[Findi
 def check_plaintext(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """Cells of a target hold plain text where tokens belong.
 
-    Remedy: find the rows with `rotate.py run --dry-run --problems FILE`, and let the service write them anew.
+    Remedy: find the rows with `rotate.py run --dry-run --problems FILE`, and let the service write them again.
     """
     del policy, now
     return [
@@ -132,10 +132,10 @@ def check_plaintext(facts: Facts, policy: Policy, now: datetime) -> list[Finding
 def check_double_encryption(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """Tokens decrypt to other tokens: something was encrypted twice, and its inner key is not rotated.
 
-    Remedy: mend the code that encrypts a token once more; keep every key until these cells are written anew.
+    Remedy: fix the code that encrypts a token once more; keep every key until these cells are written again.
     """
     del policy, now
-    remedy = "mend the code that encrypts twice, write these cells anew, and retire no key until then"
+    remedy = "fix the code that encrypts twice, write these cells again, and retire no key until then"
     return [
         Finding(Level.WARNING, target.label, f"{many(target.counts.nested, 'token')} with another token inside", remedy)
         for target in facts.targets
@@ -146,7 +146,7 @@ def check_double_encryption(facts: Facts, policy: Policy, now: datetime) -> list
 def check_future_tokens(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """Tokens carry times in the future: the clock of the machine that wrote them, or of this one, is wrong.
 
-    Remedy: set the clocks by NTP; such a token expires late, or is refused where a ttl is given.
+    Remedy: set the clocks by NTP; such a token expires late, or is refused if a ttl is given.
     """
     latest = (now.astimezone(UTC) + policy.max_clock_skew).timestamp()
     found = []
@@ -161,7 +161,7 @@ def check_future_tokens(facts: Facts, policy: Policy, now: datetime) -> list[Fin
 
 
 def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Facts) -> Finding:
-    """What a run says of it, too: it leaves such tokens."""
+    """The finding on tokens that a run leaves, since their key is newer than the primary one."""
     key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
     message = (
         f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
@@ -172,14 +172,14 @@ def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Fa
 
 
 def _new_unreadable(target: TargetFacts) -> int:
-    """How many cells are unreadable and were not at the last check; by number alone, where they are too many."""
+    """How many cells became unreadable since the last check; by number alone if they are too many to mark."""
     now, before = target.census, target.before
     if before is None:
         return now.counts.unreadable
     new = len(now.unreadable_marks - before.unreadable_marks)
     if now.sampled or before.sampled:
         return new
-    # Of rows that are in no list only the number tells.
+    # Rows without a mark can only be compared by number.
     more = max(0, now.counts.unreadable - before.counts.unreadable)
     return max(new, more) if _all_marked(before) else more
 

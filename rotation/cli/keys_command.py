@@ -12,7 +12,7 @@ from keyring_core import Key
 from rotation.cli.options import Command, common_options, target_options
 
 if TYPE_CHECKING:
-    from rotation.lifecycle.operations import Done
+    from rotation.lifecycle.operations import StepResult
     from rotation.model.targets import Target
 
 show_key_option = click.option(
@@ -132,7 +132,7 @@ def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> 
     return _print(command, done, show_key=show_key)
 
 
-def _print(command: Command, done: Done, *, show_key: bool) -> int:
+def _print(command: Command, done: StepResult, *, show_key: bool) -> int:
     """Prints what a step came to, and returns the exit code: 0 done, 1 refused, or left to be done by hand."""
     from rotation.output.keys_text import Unmasked, document, render
 
@@ -145,4 +145,4 @@ def _print(command: Command, done: Done, *, show_key: bool) -> int:
                 print(line, file=streams.key_stream)
             else:
                 command.say(line)
-    return 1 if done.refused or done.written.todo else 0
+    return 1 if done.refused or done.written.manual else 0

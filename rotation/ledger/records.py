@@ -1,4 +1,4 @@
-"""What the ledger knows, as values. Times are aware and in UTC; none of it is secret."""
+"""The ledger's records, as values. Times are aware and in UTC; nothing is secret."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rotation.model.row_marks import NOT_UNREADABLE, mark, unpack
 from rotation.model.targets import TargetId
 
 KEPT_CENSUS_PROBLEMS = 100
-"""Rows with a problem that a census names; the report that found them has more."""
+"""How many rows with a problem a census names."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,23 @@ class KeyRecord:
     first_seen: datetime
     staged: datetime | None = None
     promoted: datetime | None = None
-    """When a step of this program made it primary; None where none did."""
+    """When a command of this program made it primary; None if none did."""
     retired: datetime | None = None
     forced: bool = False
     """Whether it was retired without proof."""
     promoted_before: datetime | None = None
-    """When it was first found primary, where no step of this program had made it so."""
+    """When it was first found primary, if no command of this program had made it so."""
     promoted_after: datetime | None = None
-    """When it was last known not to be primary before that; None where nothing is known."""
+    """The last time before that at which it is known not to have been primary; None if none is known."""
 
     @property
     def promotion(self) -> Promotion | None:
-        """When it became primary; None for a key that never was, since the ledger began."""
+        """When it became primary; None for a key that has not been primary since the ledger began."""
         return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
 
     @property
     def in_use_since(self) -> datetime:
-        """Since when it has been in use at least; where it was in use before, nobody knows for how long."""
+        """Since when it has been in use at least. It may have been in use earlier."""
         return self.promotion.latest if self.promotion else self.first_seen
 
 
@@ -58,7 +58,7 @@ class RunRecord:
     primary: str
     finished: datetime | None = None
     outcome: str | None = None
-    """complete, left, interrupted or failed; None while it runs, or where it died."""
+    """complete, left, interrupted or failed; None while it runs, or if its process died."""
     counts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -145,7 +145,7 @@ class CensusRecord:
 
 @dataclass(frozen=True)
 class InstanceRecord:
-    """A running service that told which keys it holds."""
+    """A running service that has announced which keys it holds."""
 
     instance: str
     service: str
@@ -156,7 +156,7 @@ class InstanceRecord:
 
     @property
     def known(self) -> frozenset[str]:
-        """The ids of all keys whose tokens it can read."""
+        """The ids of all keys that it can decrypt with."""
         return frozenset((self.primary, *self.previous, *([self.staged] if self.staged else [])))
 
 
@@ -165,6 +165,6 @@ LIVE = timedelta(minutes=10)
 
 
 def in_fleet(instances: Iterable[InstanceRecord], ring: Iterable[str], service: str) -> list[InstanceRecord]:
-    """The instances that share our keys. Ids are unique: one that has none of ours belongs to another environment."""
-    ours = set(ring)
-    return [one for one in instances if one.service == service or ours & one.known]
+    """The instances of *service*, and those of other names that hold one of the keys of *ring*, by id."""
+    held = set(ring)
+    return [one for one in instances if one.service == service or held & one.known]

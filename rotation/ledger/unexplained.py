@@ -1,7 +1,7 @@
-"""Tokens that the ledger knows of and that are no longer where they were, though no run has moved them. Pure.
+"""Tokens that an earlier census counted and that are gone, though no run has moved them. Pure.
 
-A run explains them: one on the same table, or one that rotates at least as many in a table of that name. Without this
-an empty table, or another database behind the same url, would prove that nothing needs a key.
+A run explains missing tokens if it was on the same table, or rotated at least as many in a table of that name.
+Otherwise an empty table, or another database behind the same url, would prove that nothing needs a key.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Unexplained(NamedTuple):
     target: TargetId
     tokens: int
     counted: datetime
-    """When they were seen last."""
+    """When they were counted last."""
 
 
 def carried(census: CensusRecord, known: Iterable[CensusRecord]) -> CensusRecord:
-    """*census*, with the tokens that the *known* one of the same place found and that nothing explains."""
+    """*census*, with the tokens that the *known* one of the same place counted and that no run explains."""
     before = next((other for other in known if other.place == census.place), None)
     if before is None:
         return census
@@ -54,7 +54,7 @@ def settled(known: CensusRecord, runs: Iterable[CensusRecord]) -> CensusRecord:
 def unexplained(
     key_id: str, now: Sequence[CensusRecord], known: Sequence[CensusRecord], service: str
 ) -> Iterator[Unexplained]:
-    """What is missing of that key's tokens: in the censuses of *now*, and in places that are no target any more."""
+    """The missing tokens of that key: in the censuses of *now*, and in places that are no longer a target."""
     places = {census.place for census in now}
     for census in now:
         if tokens := census.unexplained.get(key_id, 0):
@@ -78,17 +78,17 @@ def _only(tokens: Mapping[str, int], keys: Collection[str]) -> dict[str, int]:
 
 
 def _home(census: CensusRecord) -> str:
-    """Which table the tokens that *census* tells of were in."""
+    """The identity of the table that held the tokens."""
     return census.home or census.identity
 
 
 def _seen(census: CensusRecord) -> datetime:
-    """When the tokens that *census* tells of were seen last."""
+    """When the tokens were counted last."""
     return datetime.fromisoformat(census.seen) if census.seen else census.taken
 
 
 def _explains(later: CensusRecord, before: CensusRecord, tokens: int) -> bool:
-    """Whether *later* is of a run that had those *tokens* before it, and so has moved what it had to."""
+    """Whether *later* is of a run that read those *tokens*, and so has moved what it had to."""
     if not later.by_run or later.service != before.service or later.taken < before.taken:
         return False
     if later.label != before.label:

@@ -1,4 +1,4 @@
-"""Keys, with what the ledger knows of them."""
+"""Lists the keys of an environment, with their dates and tokens from the ledger."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ListedKey:
     promoted_before: datetime | None = None
     promoted_after: datetime | None = None
     tokens: int | None = None
-    """By the last census of each target; None where there is none."""
+    """By the last census of each target; None without one."""
     standing: str | None = None
-    """Of a previous key, by those: `needed`, or `unproven`, since only `keys retire` looks at everything."""
+    """Of a previous key, by those censuses: `needed`, or `unproven`, since only `keys retire` reads everything."""
     remedy: str | None = None
-    """What leads out of what needs it."""
+    """How to remove the first reason that it is needed."""
 
     @property
     def promotion(self) -> Promotion | None:
@@ -58,7 +58,7 @@ class ListedKey:
 
 
 def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Mapping[str, str]) -> list[ListedKey]:
-    """The environment's keys in their order, then those that were retired."""
+    """The environment's keys in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     service = service_name(environ)
@@ -86,7 +86,7 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Ma
 
 
 def following(keys: Sequence[ListedKey]) -> str:
-    """The next step in the life of these keys."""
+    """What to do next with these keys."""
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
         return f"when every service has {staged[0]}: rotate.py keys promote"

@@ -1,4 +1,4 @@
-"""Counts in, report out: what was done, what is left, and whether it is complete."""
+"""A report of all targets: what was done, what is left, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TargetReport:
-    """What one target came to."""
+    """The report of one target."""
 
     target: Target
     id: TargetId
@@ -32,11 +32,11 @@ class TargetReport:
     lacks_key: bool = False
     """Whether most of its first tokens did not open, so that nothing was written."""
     interrupted: bool = False
-    """Whether it stopped for a database error or on request, so that running again goes on."""
+    """Whether it stopped for a database error or on request, so that the next run continues."""
     unreadable: set[bytes] = field(default_factory=set)
     """Marks of the rows whose cells cannot be read, as `mark` makes them; MOST_MARKS at most."""
     identity: str = ""
-    """Which table of which server it is; empty where the database does not tell."""
+    """Which table of which server it is; empty if the database does not say."""
 
     @property
     def complete(self) -> bool:
@@ -77,9 +77,9 @@ class Report:
     keys: list[dict[str, str]]
     targets: list[TargetReport] = field(default_factory=list)
     shard: str | None = None
-    """Of which rows it speaks, where it is not all: `0/3`."""
+    """The shard that it is of, such as `0/3`; None for all rows."""
     fault: str | None = None
-    """Why the file of problems is not whole."""
+    """Why the file of problems is incomplete."""
     newer: Mapping[str, Promotion] = field(default_factory=dict)
     """Previous keys that were promoted later than the primary key, whose tokens are left, and when that was."""
 
@@ -89,7 +89,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left under another key than the primary, and nothing is left to look at."""
+        """Whether no token is under another key than the primary, and no cell needs a person."""
         waiting = any(report.counts.to_rotate for report in self.targets)
         return not waiting and all(report.complete for report in self.targets)
 
@@ -115,7 +115,7 @@ class Report:
 
 
 def legible_key(names: tuple[str, ...], key: RowKey) -> dict[str, Any]:
-    """A row's key with its columns' names, fit for JSON and for a screen."""
+    """A row's key with its columns' names, for JSON and for a screen."""
     return {name: _legible(part) for name, part in zip(names, key, strict=True)}
 
 

@@ -20,14 +20,14 @@ NAMES_ROWS = f"{LIST_ROWS} names the rows"
 
 
 class Standing(StrEnum):
-    """What is known of a key that may be retired."""
+    """What is known of a previous key."""
 
     NEEDED = "needed"
     """Something needs it, or may need it."""
     UNPROVEN = "unproven"
-    """Nothing that was looked at needs it; not all was looked at."""
+    """Nothing that was read needs it; not everything was read."""
     FREE = "free"
-    """Nothing needs it: all was looked at, but for what is named as out of reach."""
+    """Nothing needs it: everything was read, except what is reported as out of reach."""
 
 
 class Refusal(NamedTuple):
@@ -45,7 +45,7 @@ def standing(evidence: Evidence) -> Standing:
 
 
 def refusals(evidence: Evidence) -> list[Refusal]:
-    """Every reason to keep the key, and what leads out of it. None: nothing that was looked at needs it."""
+    """Every reason to keep the key, with its remedy. None: nothing that was read needs it."""
     return [
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")
           for label, why in evidence.unread.items()),
@@ -59,7 +59,7 @@ def refusals(evidence: Evidence) -> list[Refusal]:
 
 
 def gaps(evidence: Evidence) -> list[str]:
-    """What `keys retire` looks at and nobody has looked at here."""
+    """What was not read here, and `keys retire` reads."""
     found = []
     if evidence.sampled:
         found.append("some rows of each target only were read")
@@ -75,7 +75,7 @@ def gaps(evidence: Evidence) -> list[str]:
 
 
 def not_looked_at(evidence: Evidence) -> dict[str, list[str]]:
-    """What is out of reach, by name, per database: the key may go all the same, and the certificate says so."""
+    """What is out of reach, by name, per database. It keeps no key; the certificate names it."""
     found: dict[str, list[str]] = {}
     for remark in evidence.search.beyond if evidence.search else ():
         found.setdefault(remark.database, []).append(f"{remark.subject}: {remark.words}")
@@ -86,7 +86,7 @@ def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refus
     yield from _of_cells(label, counts, evidence.key_id, "rotate.py run")
     for key_id in evidence.previous:
         youngest = counts.youngest.get(key_id)
-        # Only what is younger than the latest possible time was surely written after it.
+        # Only a token younger than the latest possible time was surely written after the promotion.
         if evidence.promoted and youngest is not None and youngest > evidence.promoted.latest.timestamp():
             exact = "at " if evidence.promoted.exact else ""
             yield Refusal(
@@ -101,7 +101,7 @@ def _of_left_out(label: str, counts: Counts, key_id: str) -> Iterator[Refusal]:
 
 
 def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = "") -> Iterator[Refusal]:
-    """What a target's cells, or those of some *rows* of it, say against retiring the key."""
+    """The refusals from a target's cells, or from those of some *rows* of it."""
     if tokens := counts.under.get(key_id, 0):
         yield Refusal(f"{label}: {many(tokens, 'token')} under {key_id}{rows}", remedy)
     if tokens := counts.inner.get(key_id, 0):
@@ -148,7 +148,7 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
 
 
 def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
-    """A second look at a target's column: rows that moved or were written meanwhile, and those that it leaves out."""
+    """The refusal from a target's column that the search read again: new or moved rows, or rows left out."""
     key_id = evidence.key_id
     looked = (*evidence.censuses, *(evidence.left_out or ()))
     if not column.under[key_id] or any(counts.under.get(key_id) or counts.inner.get(key_id) for _, counts in looked):
@@ -181,7 +181,7 @@ def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
 
 
 def _remedy(column: TokenColumn) -> str:
-    """What leads out of a column that keeps the key."""
+    """The remedy for a column that keeps the key."""
     return "; ".join([*column.remedies, AGAIN])
 
 

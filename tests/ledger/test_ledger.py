@@ -408,7 +408,7 @@ def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.Mon
 
     if half_done:
         database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)")
-    monkeypatch.setattr(ledger_schema, "STEPS", {3: add_column, 4: lambda _: done.append("second")})
+    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {3: add_column, 4: lambda _: done.append("second")})
     for module in ("schema", "database"):
         monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 5)
 
