@@ -42,7 +42,8 @@ def _attributes(error: BaseException) -> dict[str, Any]:
 
 
 def _masks_of(error: BaseException) -> tuple[GramMatcher, ...]:
-    return _attributes(error).get(_ATTRIBUTE, ())
+    masks: tuple[GramMatcher, ...] = _attributes(error).get(_ATTRIBUTE, ())
+    return masks
 
 
 def keep(record: logging.LogRecord) -> logging.LogRecord:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rotation.ledger.titles import titles
 from rotation.model.report import Report, TargetReport
-from rotation.model.targets import Target
+from rotation.model.targets import titles
 from rotation.output.bars import DONE, ROOM, WAITING, WRONG, Bar
 from rotation.output.terminal import Fitting, table
 
@@ -42,7 +41,7 @@ def targets_table(report: Report) -> Fitting:
     )
     used = [column for column in columns if any(getattr(target.counts, column.name) for target in report.targets)]
     wide = [column for column in columns if column in used or column.name in {"current", "scanned"}]
-    named = titles([target.target for target in report.targets])
+    named = titles([target.id for target in report.targets])
     narrow = Group(*_one_below_the_other(report, used, named))
     return Fitting(_table(report, columns, named), _table(report, wide, named, bars=True), narrow)
 
@@ -61,21 +60,19 @@ def keys_table(report: Report) -> Fitting:
     return Fitting(plain, wide, Group(*lines))
 
 
-def _table(report: Report, columns: Sequence[Column], named: Mapping[Target, str], *, bars: bool = False) -> Table:
+def _table(report: Report, columns: Sequence[Column], named: Sequence[str], *, bars: bool = False) -> Table:
     shown = table("target", *(f"#{column.heading}" for column in columns), *([""] if bars else []))
-    for target in report.targets:
+    for target, name in zip(report.targets, named, strict=True):
         numbers = [(getattr(target.counts, column.name), column.style) for column in columns]
         cells = [Text(f"{number:,}", style if number else "dim") for number, style in numbers]
-        shown.add_row(Text(named[target.target]), *cells, *([_bar(target, report)] if bars else []))
+        shown.add_row(Text(name), *cells, *([_bar(target, report)] if bars else []))
     return shown
 
 
-def _one_below_the_other(
-    report: Report, columns: Sequence[Column], named: Mapping[Target, str]
-) -> Iterator[RenderableType]:
+def _one_below_the_other(report: Report, columns: Sequence[Column], named: Sequence[str]) -> Iterator[RenderableType]:
     """Each target's name, its bar, and its numbers that are not zero, in words."""
-    for target in report.targets:
-        yield Text(named[target.target], "bold", overflow="fold")
+    for target, name in zip(report.targets, named, strict=True):
+        yield Text(name, "bold", overflow="fold")
         yield _bar(target, report)
         numbers = [(getattr(target.counts, column.name), column) for column in columns]
         words = [Text(f"{number:,} {column.heading}", column.style) for number, column in numbers if number]

@@ -17,6 +17,7 @@ from rotation.model import inner_tokens
 from rotation.model.batch import find_nested, plan_batch
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target
+from rotation.stores.open import identify
 from tests.fakes import batch_of, token
 from tests.model.test_inner_tokens import DECOYS
 
@@ -129,10 +130,11 @@ def test_what_a_token_holds_and_no_search_ends_is_told(
     hostile = base64.b64encode(DECOYS).decode() + json.dumps(token("old"))
     counts = plan_batch(keyring, batch_of([((1,), token("new", hostile))]), dry_run=dry_run).counts
     (tmp_path / "app.db").touch()
-    report = TargetReport(Target(f"sqlite:///{tmp_path / 'app.db'}", "users", "token", "users.token"), ("id",), counts)
+    target = Target(f"sqlite:///{tmp_path / 'app.db'}", "users", "token", "users.token")
+    report = TargetReport(target, identify(target), ("id",), counts)
     record = census_record(report, new.id, "api", datetime.now(UTC))
 
     assert counts.inner == {}
     assert (counts.given_up, counts.nested, counts.complete) == (1, 1, False)
-    assert record.given_up == record.document()["given_up"] == 1
+    assert record.counts.given_up == record.document()["counts"]["given_up"] == 1
     assert "more in it than could be searched" in counts.problems[0].detail
