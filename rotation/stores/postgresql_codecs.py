@@ -1,6 +1,8 @@
-"""Arrays of many values in PostgreSQL's binary form: a driver's own way to send a list costs more than the UPDATE.
+"""How psycopg sends and loads values: arrays in PostgreSQL's binary form, and texts whose encoding nobody checks.
 
-Format: `array_recv` in PostgreSQL's src/backend/utils/adt/arrayfuncs.c.
+Arrays: psycopg's own way to send a list costs more than the UPDATE. Format: `array_recv` in PostgreSQL's
+src/backend/utils/adt/arrayfuncs.c.
+Texts: a database whose encoding is SQL_ASCII checks none of them.
 """
 
 from __future__ import annotations
@@ -64,6 +66,30 @@ def register(connection: Any) -> None:
 
     for kind, oid in ((TextArray, TEXT_ARRAY), (BigintArray, BIGINT_ARRAY)):
         connection.adapters.register_dumper(kind, type(f"{kind.__name__}Dumper", (AsItIs,), {"oid": oid}))
+
+
+def take_any_text(connection: Any) -> None:
+    """Teaches a psycopg connection that a text may be no UTF-8, so that it hides no row beside it."""
+    from psycopg.adapt import Dumper, Loader  # noqa: PLC0415 - an extra
+
+    class AnyTextLoader(Loader):
+        def load(self, data: Any) -> str:
+            return bytes(data).decode("utf-8", "surrogateescape")
+
+    class AnyTextDumper(Dumper):
+        """A key goes back as its bytes."""
+
+        def dump(self, obj: str) -> bytes:
+            return obj.encode("utf-8", "surrogateescape")
+
+    # As UTF-8 the server would check what it hands out, and refuse all for one text that is none. This is the one
+    # setting of a session: a pooler looks after it for each client.
+    autocommit, connection.autocommit = connection.autocommit, True
+    connection.execute("SET client_encoding = 'SQL_ASCII'")
+    connection.autocommit = autocommit
+    for kind in ("text", "varchar", "bpchar", "name", '"char"'):
+        connection.adapters.register_loader(kind, AnyTextLoader)
+    connection.adapters.register_dumper(str, AnyTextDumper)
 
 
 def _head(oid: int, values: Sequence[object]) -> bytes:
