@@ -8,14 +8,14 @@ from typing import Any, ClassVar, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.discovery.reads import Cells, Reader, Rows
-from rotation.discovery.table_readers import Walk
+from rotation.discovery.reads import Cells, Reads, Rows
+from rotation.discovery.table_readers import TableReader
 from rotation.model.inner_tokens import MARKS
 from rotation.stores.access import Access
 from rotation.stores.columns import table_clause
 
 
-class Listed(NamedTuple):
+class TableEntry(NamedTuple):
     """A table by its names, as the catalog has it."""
 
     schema: str | None
@@ -55,14 +55,14 @@ class Column(NamedTuple):
     """Whether it is text all the same, so that its bytes have to be asked for."""
 
 
-class Outside(NamedTuple):
+class Unsearchable(NamedTuple):
     """What cannot be looked at, and why."""
 
     subject: str
     words: str
 
 
-class Layout:
+class Catalog:
     """What the three have in common."""
 
     has_snapshots: ClassVar[bool] = True
@@ -76,11 +76,11 @@ class Layout:
         """The same for two urls that lead to the same tables; None where the database does not tell."""
         raise NotImplementedError
 
-    def tables(self, connection: sa.Connection) -> list[Listed]:
+    def tables(self, connection: sa.Connection) -> list[TableEntry]:
         """Every table that holds rows, those of the system left out; no view, and nothing of other servers."""
         raise NotImplementedError
 
-    def outside(self, connection: sa.Connection) -> list[Outside]:
+    def outside(self, connection: sa.Connection) -> list[Unsearchable]:
         """What of this database no table shows to this user."""
         del connection
         return []
@@ -90,13 +90,13 @@ class Layout:
         del connection
         return [], []
 
-    def columns(self, connection: sa.Connection, listed: Listed) -> list[Column]:
+    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[Column]:
         """Its columns; none of a table that has vanished."""
         raise NotImplementedError
 
-    def hides_columns(self, access: Access, listed: Listed) -> bool:
+    def hides_columns(self, access: Access, entry: TableEntry) -> bool:
         """Whether `columns` leaves out those that this user may not read."""
-        del access, listed
+        del access, entry
         return False
 
     def marks(self, connection: sa.Connection) -> Sequence[bytes]:
@@ -126,21 +126,23 @@ class Layout:
         """Begins a transaction that sees one moment from now on, and writes nothing."""
         raise NotImplementedError
 
-    def source(self, listed: Listed) -> sa.FromClause:
+    def source(self, entry: TableEntry) -> sa.FromClause:
         """The rows of a table, and of those that are read with it."""
-        return table_clause(listed.schema, listed.table)
+        return table_clause(entry.schema, entry.table)
 
-    def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
+    def whole(self, access: Access, reader: Reads, entry: TableEntry, key: Sequence[str], cells: Cells) -> TableReader:
         """How all of the table is read, with its history."""
         raise NotImplementedError
 
-    def parts(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> list[Walk]:
+    def parts(
+        self, access: Access, reader: Reads, entry: TableEntry, key: Sequence[str], cells: Cells
+    ) -> list[TableReader]:
         """How it is read for a sample, without its history: each part by itself, where it has parts."""
-        return [self.whole(access, reader, listed, key, cells)]
+        return [self.whole(access, reader, entry, key, cells)]
 
-    def caution(self, connection: sa.Connection, listed: Listed) -> str | None:
+    def caution(self, connection: sa.Connection, entry: TableEntry) -> str | None:
         """Why rows may be hidden from this user."""
-        del connection, listed
+        del connection, entry
         return None
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.discovery.catalogs import Column, Layout, any_of
-from rotation.discovery.reads import Cells, Reader
-from rotation.discovery.table_readers import Walk
+from rotation.discovery.catalogs import Catalog, Column, any_of
+from rotation.discovery.reads import Cells, Reads
+from rotation.discovery.table_readers import TableReader
 from rotation.model.inner_tokens import SHORTEST
 from rotation.stores.columns import free_column
 
@@ -25,15 +25,15 @@ short."""
 class CellReader:
     """What is fetched of the columns *kinds* of one table; a cell of more than *most* bytes is not looked at."""
 
-    def __init__(self, layout: Layout, kinds: Sequence[Column], marks: Collection[bytes], most: int) -> None:
-        self._layout, self._kinds, self._marks, self._most = layout, kinds, marks, most
+    def __init__(self, catalog: Catalog, kinds: Sequence[Column], marks: Collection[bytes], most: int) -> None:
+        self._catalog, self._kinds, self._marks, self._most = catalog, kinds, marks, most
         self.cells = Cells(
             [self._piece(kind, CUT) for kind in kinds],
             lambda: [self._piece(kind, most) for kind in kinds],
             lambda: any_of(sa.func.coalesce(self._length(kind), 0) > CUT for kind in kinds),
         )
 
-    def fill(self, reader: Reader, table: sa.FromClause, walk: Walk, row: Sequence[Any]) -> list[Any]:
+    def fill(self, reader: Reads, table: sa.FromClause, walk: TableReader, row: Sequence[Any]) -> list[Any]:
         """The cells of a *row* of *walk*, with the large ones; TOO_LARGE for one that grew too large meanwhile."""
         width = len(self._kinds)
         return [
@@ -42,7 +42,7 @@ class CellReader:
         ]
 
     def _large(
-        self, reader: Reader, table: sa.FromClause, kind: Column, row: Sequence[ColumnElement[bool]]
+        self, reader: Reads, table: sa.FromClause, kind: Column, row: Sequence[ColumnElement[bool]]
     ) -> str | bytes | None:
         """The cell piece by piece; None where the row is gone."""
         pieces = list(self._pieces(reader, table, kind, row))
@@ -51,9 +51,9 @@ class CellReader:
         return type(pieces[0])().join(pieces) if pieces else None
 
     def _pieces(
-        self, reader: Reader, table: sa.FromClause, kind: Column, row: Sequence[ColumnElement[bool]]
+        self, reader: Reads, table: sa.FromClause, kind: Column, row: Sequence[ColumnElement[bool]]
     ) -> Iterator[Any]:
-        haystack, size, read = self._haystack(kind), self._layout.piece, 0
+        haystack, size, read = self._haystack(kind), self._catalog.piece, 0
         while True:
             piece = haystack if size is None else sa.func.substr(haystack, read + 1, size)
             found = reader.read(sa.select(piece).select_from(table).where(*row))
@@ -71,16 +71,16 @@ class CellReader:
         return sa.case(
             (length < SHORTEST, None),
             (length > self._most, stands[TOO_LARGE]),
-            (sa.not_(self._layout.is_marked(haystack, kind, self._marks)), None),
+            (sa.not_(self._catalog.is_marked(haystack, kind, self._marks)), None),
             (length > whole, stands[LARGE]),
             else_=haystack,
         )
 
     def _haystack(self, kind: Column) -> ColumnElement[Any]:
-        return self._layout.haystack(free_column(kind.name), kind)
+        return self._catalog.haystack(free_column(kind.name), kind)
 
     def _length(self, kind: Column) -> ColumnElement[int]:
-        return self._layout.length(free_column(kind.name), self._haystack(kind))
+        return self._catalog.length(free_column(kind.name), self._haystack(kind))
 
 
 def is_too_large(cell: object) -> bool:

@@ -8,17 +8,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import Keyring
 from rotation.discovery.result import Discovery, Remark
-from rotation.discovery.search import Address, Looking
+from rotation.discovery.search import Address, Search
 from rotation.discovery.target_entries import entries
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.targets import Target
 
 if TYPE_CHECKING:
-    from rotation.discovery.catalogs import Listed
+    from rotation.discovery.catalogs import TableEntry
     from rotation.discovery.survey import Survey
 
-__all__ = ["Discovery", "Place", "Remark", "TokenColumn", "discover", "entries", "places_of", "uncovered_token_columns"]
+__all__ = [
+    "Discovery",
+    "Place",
+    "Remark",
+    "TokenColumn",
+    "databases_of",
+    "discover",
+    "entries",
+    "uncovered_token_columns",
+]
 
 
 class Place(NamedTuple):
@@ -46,13 +55,13 @@ def uncovered_token_columns(
     Raises StoreError where a database or one of its tables cannot be looked at, or rows of it may be hidden; UsageError
     for a url that cannot work.
     """
-    found = discover(places_of(targets), targets, keyring, open_survey, full=full, schemas=None)
+    found = discover(databases_of(targets), targets, keyring, open_survey, full=full, schemas=None)
     if unsure := [*found.unseen, *found.hidden]:
         raise StoreError(f"{unsure[0].subject} cannot be looked at: {unsure[0].words}")
     return [column for column in found.uncovered if not column.is_foreign]
 
 
-def places_of(targets: Iterable[Target]) -> list[Place]:
+def databases_of(targets: Iterable[Target]) -> list[Place]:
     """The databases of *targets*, each url once."""
     return list({target.url: Place(target.url, target.written) for target in targets}.values())
 
@@ -79,39 +88,39 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     contexts = dict.fromkeys(target.context for target in targets if target.context)
     keyrings = [keyring, *(keyring.bind(context) for context in contexts)]
     with ExitStack() as stack:
-        looking = Looking(Discovery(full), keyrings)
+        search = Search(Discovery(full), keyrings)
         surveys: list[tuple[Place, Survey]] = []
         for place in places:
             survey = stack.enter_context(closing(open_survey(place.url)))
             surveys.append((place, survey))
-            looking.add(survey)
+            search.add(survey)
             for target in targets:
-                if target.url == place.url and (address := _find(survey, target, looking.discovery)):
-                    looking.name((survey.identity, *address), target.where)
+                if target.url == place.url and (address := _find(survey, target, search.discovery)):
+                    search.name((survey.identity, *address), target.where)
         for place, survey in surveys:
-            scope = _scope(schemas, looking.schemas_named(survey))
-            looking.look_through(survey, scope.wanted, scope.near, url=place.written)
+            scope = _scope(schemas, search.schemas_named(survey))
+            search.look_through(survey, scope.wanted, scope.near, url=place.written)
         for _, survey in surveys:
-            _look_around(survey, looking, enter=whole_server)
-        return looking.end()
+            _look_around(survey, search, enter=whole_server)
+        return search.end()
 
 
 class _Scope(NamedTuple):
-    wanted: Callable[[Listed], bool]
+    wanted: Callable[[TableEntry], bool]
     """Which tables to look at."""
-    near: Callable[[Listed], bool]
+    near: Callable[[TableEntry], bool]
     """Which of them are in the targets' own schemas, or in one that was asked for."""
 
 
 def _scope(schemas: Collection[str] | None, named: Collection[str | None]) -> _Scope:
     near = {*named, *(schemas or ())}
 
-    def is_near(listed: Listed) -> bool:
-        return listed.plain or listed.schema in near
+    def is_near(entry: TableEntry) -> bool:
+        return entry.plain or entry.schema in near
 
     if schemas is None:
         return _Scope(lambda _: True, is_near)
-    return _Scope((lambda listed: listed.schema in schemas) if schemas else is_near, is_near)
+    return _Scope((lambda entry: entry.schema in schemas) if schemas else is_near, is_near)
 
 
 def _find(survey: Survey, target: Target, discovery: Discovery) -> Address | None:
@@ -123,9 +132,9 @@ def _find(survey: Survey, target: Target, discovery: Discovery) -> Address | Non
     return None
 
 
-def _look_around(survey: Survey, looking: Looking, *, enter: bool) -> None:
+def _look_around(survey: Survey, search: Search, *, enter: bool) -> None:
     """Looks into the other databases of the server, or names them."""
-    beyond = looking.discovery.beyond
+    beyond = search.discovery.beyond
     open_ones, closed = survey.neighbours()
     if closed:
         beyond.append(_databases(survey, closed, "this user may not connect to them"))
@@ -134,16 +143,16 @@ def _look_around(survey: Survey, looking: Looking, *, enter: bool) -> None:
             beyond.append(_databases(survey, open_ones, "only a look at every row of all schemas enters them"))
         return
     for name in open_ones:
-        if fault := _look_into(survey, name, looking):
+        if fault := _look_into(survey, name, search):
             beyond.append(Remark(survey.name, f"database {name}", fault))
 
 
-def _look_into(survey: Survey, name: str, looking: Looking) -> str | None:
+def _look_into(survey: Survey, name: str, search: Search) -> str | None:
     """Looks into another database of the server; returns why it could not be looked at, or not to the end."""
     try:
         with closing(survey.enter(name)) as neighbour:
-            if looking.add(neighbour, is_neighbour=True):
-                looking.look_through(neighbour, lambda _: True, lambda _: False, url=None)
+            if search.add(neighbour, is_neighbour=True):
+                search.look_through(neighbour, lambda _: True, lambda _: False, url=None)
     except (StoreError, UsageError) as error:
         return str(error)
     return None

@@ -8,10 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.discovery.catalogs import Column, Layout, Listed, Outside, any_of, first
+from rotation.discovery.catalogs import Catalog, Column, TableEntry, Unsearchable, any_of, first
 from rotation.discovery.mysql_grants import blind_spot
-from rotation.discovery.reads import Cells, Reader
-from rotation.discovery.table_readers import KeyWalk, PlainWalk, Walk
+from rotation.discovery.reads import Cells, Reads
+from rotation.discovery.table_readers import KeylessReader, KeyReader, TableReader
 from rotation.stores import mysql_catalog as catalog
 from rotation.stores.access import Access, Refusal
 from rotation.stores.columns import Spot, free_column
@@ -35,7 +35,7 @@ COLUMNS = """SELECT COLUMN_NAME, DATA_TYPE, PRIVILEGES, CHARACTER_SET_NAME FROM 
 WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :table ORDER BY ORDINAL_POSITION"""
 
 
-class MySQLLayout(Layout):
+class MySQLCatalog(Catalog):
     """Rows stand in the order of their primary key."""
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
@@ -43,10 +43,10 @@ class MySQLLayout(Layout):
         # Two pods, or two hosts called localhost, differ in their server's own id alone.
         return (*connection.execute(sa.text("SELECT @@hostname, @@port, @@datadir")).one(), *catalog.server(connection))
 
-    def tables(self, connection: sa.Connection) -> list[Listed]:
+    def tables(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all databases that this user may look into."""
         return [
-            Listed(
+            TableEntry(
                 schema,
                 table,
                 bool(plain),
@@ -56,14 +56,14 @@ class MySQLLayout(Layout):
             for schema, table, plain, kind, engine, transactions in connection.execute(sa.text(TABLES))
         ]
 
-    def outside(self, connection: sa.Connection) -> list[Outside]:
+    def outside(self, connection: sa.Connection) -> list[Unsearchable]:
         """What the grants do not show."""
         grants = list(connection.scalars(sa.text("SHOW GRANTS")))
-        return [Outside("other databases of the server", words)] if (words := blind_spot(grants)) else []
+        return [Unsearchable("other databases of the server", words)] if (words := blind_spot(grants)) else []
 
-    def columns(self, connection: sa.Connection, listed: Listed) -> list[Column]:
+    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[Column]:
         """Texts, bytes, JSON, ENUM and SET; a column without any right to it is not shown."""
-        rows = connection.execute(sa.text(COLUMNS), {"schema": listed.schema, "table": listed.table})
+        rows = connection.execute(sa.text(COLUMNS), {"schema": entry.schema, "table": entry.table})
         return [
             Column(
                 name,
@@ -76,9 +76,9 @@ class MySQLLayout(Layout):
             for name, kind, rights, charset in rows
         ]
 
-    def hides_columns(self, access: Access, listed: Listed) -> bool:
+    def hides_columns(self, access: Access, entry: TableEntry) -> bool:
         """Who may not read all of them is refused all at once."""
-        every = sa.text(f"SELECT * FROM {quoted_pair(listed)} LIMIT 0")  # noqa: S608 - quoted identifiers
+        every = sa.text(f"SELECT * FROM {quoted_pair(entry)} LIMIT 0")  # noqa: S608 - quoted identifiers
         tried = access.attempt(lambda connection: connection.execute(every).all(), past_locks=True)
         return isinstance(tried, Refusal) and not tried.is_locked
 
@@ -108,24 +108,28 @@ class MySQLLayout(Layout):
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
-    def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
+    def whole(self, access: Access, reader: Reads, entry: TableEntry, key: Sequence[str], cells: Cells) -> TableReader:
         """With its history, in which a key names more than one row."""
-        if not listed.has_history:
-            return self._by_key(access, reader, listed, key, cells)
-        names = sa.text(f"{quoted_pair(listed)} FOR SYSTEM_TIME ALL")
-        return PlainWalk(reader, names, cells, chance=access.dialect.chance(), estimate=0)
+        if not entry.has_history:
+            return self._by_key(access, reader, entry, key, cells)
+        names = sa.text(f"{quoted_pair(entry)} FOR SYSTEM_TIME ALL")
+        return KeylessReader(reader, names, cells, chance=access.dialect.chance(), estimate=0)
 
-    def parts(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> list[Walk]:
+    def parts(
+        self, access: Access, reader: Reads, entry: TableEntry, key: Sequence[str], cells: Cells
+    ) -> list[TableReader]:
         """Partitions are no tables of their own."""
-        return [self._by_key(access, reader, listed, key, cells)]
+        return [self._by_key(access, reader, entry, key, cells)]
 
-    def _by_key(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
-        table = self.source(listed)
+    def _by_key(
+        self, access: Access, reader: Reads, entry: TableEntry, key: Sequence[str], cells: Cells
+    ) -> TableReader:
+        table = self.source(entry)
         if key:
-            return KeyWalk(reader, access.dialect, table, [free_column(name) for name in key], cells.columns)
-        estimate = access.dialect.estimate(Spot(listed.schema, listed.table, ""))
+            return KeyReader(reader, access.dialect, table, [free_column(name) for name in key], cells.columns)
+        estimate = access.dialect.estimate(Spot(entry.schema, entry.table, ""))
         count = 0 if estimate is None else first(reader.read(estimate)) or 0
-        return PlainWalk(reader, table, cells, chance=access.dialect.chance(), estimate=int(count))
+        return KeylessReader(reader, table, cells, chance=access.dialect.chance(), estimate=int(count))
 
 
 def _keeps_bytes(charset: str | None) -> bool:
@@ -133,7 +137,7 @@ def _keeps_bytes(charset: str | None) -> bool:
     return charset is not None and not charset.startswith("utf8") and charset not in WIDE
 
 
-def quoted_pair(listed: Listed) -> str:
+def quoted_pair(entry: TableEntry) -> str:
     """Schema and table in words of SQL. A colon in a name is no parameter."""
-    names = (name.replace("`", "``").replace(":", r"\:") for name in (listed.schema, listed.table) if name)
+    names = (name.replace("`", "``").replace(":", r"\:") for name in (entry.schema, entry.table) if name)
     return ".".join(f"`{name}`" for name in names)

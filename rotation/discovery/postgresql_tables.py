@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.discovery.catalogs import Column, Layout, Listed, Outside, any_of
-from rotation.discovery.reads import Cells, Reader
-from rotation.discovery.table_readers import BlockWalk, CursorWalk, PlainWalk, Walk
+from rotation.discovery.catalogs import Catalog, Column, TableEntry, Unsearchable, any_of
+from rotation.discovery.reads import Cells, Reads
+from rotation.discovery.table_readers import BlockReader, CursorReader, KeylessReader, TableReader
 from rotation.model.inner_tokens import SHORTEST
 from rotation.stores.access import Access
 from rotation.stores.columns import Spot, table_clause
@@ -60,7 +60,7 @@ NO_ROOM = frozenset("BDEGINT")
 """Categories of types that hold no text: booleans, dates, enums, geometry, networks, numbers, spans of time."""
 
 
-class PostgreSQLLayout(Layout):
+class PostgreSQLCatalog(Catalog):
     """Any type can be read as text, and any row has its place in a file."""
 
     follows_keys = False
@@ -73,25 +73,25 @@ class PostgreSQLLayout(Layout):
         found = "SELECT system_identifier, pg_postmaster_start_time(), current_database() FROM pg_control_system()"
         return tuple(connection.execute(sa.text(found)).one())
 
-    def tables(self, connection: sa.Connection) -> list[Listed]:
+    def tables(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all schemas, with their partitions and materialized views."""
         return [
-            Listed(schema, table, plain, tuple((one, other) for one, other in parents or ()), *rights)
+            TableEntry(schema, table, plain, tuple((one, other) for one, other in parents or ()), *rights)
             for schema, table, plain, *rights, parents in connection.execute(sa.text(TABLES))
         ]
 
-    def outside(self, connection: sa.Connection) -> list[Outside]:
+    def outside(self, connection: sa.Connection) -> list[Unsearchable]:
         """Foreign tables, schemas that may not be used, and large objects."""
-        return [Outside(subject, words) for subject, words in connection.execute(sa.text(OUTSIDE))]
+        return [Unsearchable(subject, words) for subject, words in connection.execute(sa.text(OUTSIDE))]
 
     def databases(self, connection: sa.Connection) -> tuple[list[str], list[str]]:
         """All but this one, and the template that nobody ever enters."""
         found = connection.execute(sa.text(DATABASES)).all()
         return [name for name, may in found if may], [name for name, may in found if not may]
 
-    def columns(self, connection: sa.Connection, listed: Listed) -> list[Column]:
+    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[Column]:
         """Texts, bytes, JSON, arrays, composite types, and whatever else has room for a token."""
-        rows = connection.execute(sa.text(COLUMNS), {"schema": listed.schema, "table": listed.table})
+        rows = connection.execute(sa.text(COLUMNS), {"schema": entry.schema, "table": entry.table})
         return [
             Column(
                 name,
@@ -110,8 +110,8 @@ class PostgreSQLLayout(Layout):
     def is_marked(self, haystack: ColumnElement[Any], kind: Column, marks: Collection[bytes]) -> ColumnElement[bool]:
         """In bytes one by one; in text all at once, since what is no text is made one for each look."""
         if kind.is_bytes:
-            held = (sa.literal(mark, sa.LargeBinary).op("IN")(haystack) for mark in marks)
-            return any_of(sa.func.position(each, type_=sa.Integer) > 0 for each in held)
+            found = (sa.literal(mark, sa.LargeBinary).op("IN")(haystack) for mark in marks)
+            return any_of(sa.func.position(each, type_=sa.Integer) > 0 for each in found)
         texts = [mark.decode() for mark in marks if mark.isascii() and b"\0" not in mark]
         return haystack.op("~", is_comparison=True)(sa.literal("|".join(map(re.escape, texts)), sa.Text))
 
@@ -123,27 +123,29 @@ class PostgreSQLLayout(Layout):
         # Between two batches their tokens are tried: the snapshot outlasts that, however long it takes.
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
-    def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
+    def whole(self, access: Access, reader: Reads, entry: TableEntry, key: Sequence[str], cells: Cells) -> TableReader:
         """With what is read with it: the right to read a table is one to read its partitions through it."""
         del key
-        if listed.by_columns:
+        if entry.by_columns:
             # The right to some columns is none to the place of a row.
-            return PlainWalk(reader, self.source(listed), cells, chance=access.dialect.chance(), estimate=0)
-        return CursorWalk(reader, self.source(listed), cells.columns)
+            return KeylessReader(reader, self.source(entry), cells, chance=access.dialect.chance(), estimate=0)
+        return CursorReader(reader, self.source(entry), cells.columns)
 
-    def parts(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> list[Walk]:
+    def parts(
+        self, access: Access, reader: Reads, entry: TableEntry, key: Sequence[str], cells: Cells
+    ) -> list[TableReader]:
         """Block by block, where this user may read each part by itself."""
-        names = {"schema": listed.schema, "table": listed.table}
+        names = {"schema": entry.schema, "table": entry.table}
         leaves = reader.read(sa.text(LEAVES).bindparams(**names))
         if not all(readable for _, _, readable, *_ in leaves):
-            return [self.whole(access, reader, listed, key, cells)]
+            return [self.whole(access, reader, entry, key, cells)]
         return [
-            BlockWalk(reader, table_clause(schema, table), cells.columns, int(blocks), float(density or 50))
+            BlockReader(reader, table_clause(schema, table), cells.columns, int(blocks), float(density or 50))
             for schema, table, _, blocks, density in leaves
         ]
 
-    def caution(self, connection: sa.Connection, listed: Listed) -> str | None:
+    def caution(self, connection: sa.Connection, entry: TableEntry) -> str | None:
         """Row security."""
-        if connection.scalar(query("row_security_active(c.oid)", Spot(listed.schema, listed.table, ""))):
+        if connection.scalar(query("row_security_active(c.oid)", Spot(entry.schema, entry.table, ""))):
             return "row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"
         return None

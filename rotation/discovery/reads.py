@@ -24,7 +24,7 @@ class Cells(NamedTuple):
     has_large: Callable[[], ColumnElement[bool]]
 
 
-class Reader(Protocol):
+class Reads(Protocol):
     """Whom to ask for rows."""
 
     def read(self, query: sa.Executable) -> Rows:

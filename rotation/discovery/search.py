@@ -12,8 +12,8 @@ from rotation.discovery.token_column import TokenColumn
 from rotation.model.text import many
 
 if TYPE_CHECKING:
-    from rotation.discovery.catalogs import Listed
-    from rotation.discovery.survey import Held, Reading, Survey
+    from rotation.discovery.catalogs import TableEntry
+    from rotation.discovery.survey import Reading, SearchableTable, Survey
 
 Address = tuple[str | None, str, str]
 """Schema, table and column."""
@@ -31,7 +31,7 @@ class _Counted:
     most: int
 
 
-class Looking:
+class Search:
     """Looks at each table once, whatever the number of urls that lead to it."""
 
     def __init__(self, discovery: Discovery, keyrings: Sequence[Keyring]) -> None:
@@ -61,27 +61,32 @@ class Looking:
         return {schema for identity, schema, *_ in self._named if identity == survey.identity}
 
     def look_through(
-        self, survey: Survey, wanted: Callable[[Listed], bool], near: Callable[[Listed], bool], *, url: str | None
+        self,
+        survey: Survey,
+        wanted: Callable[[TableEntry], bool],
+        near: Callable[[TableEntry], bool],
+        *,
+        url: str | None,
     ) -> None:
         """Looks at the tables that *wanted* wants, if nobody has yet. Those that are not *near* are elsewhere.
 
         *url*: how the database's was written; None for a neighbour.
         """
-        for held in survey.tables(wanted):
-            spot = survey.identity, held.listed.schema, held.listed.table
+        for table in survey.tables(wanted):
+            spot = survey.identity, table.entry.schema, table.entry.table
             if spot not in self._seen:
-                for column in self._look(survey, held, spot):
+                for column in self._look(survey, table, spot):
                     column.url, column.in_other_database, column.elsewhere = (
                         url or "",
                         url is None,
-                        not near(held.listed),
+                        not near(table.entry),
                     )
-                    self._place(survey, held, column)
+                    self._place(survey, table, column)
                     self.discovery.columns.append(column)
                     if column.elsewhere and column.bare_unknown:
                         words = f"{column.column}: tokens that no key opens: another application's, or bound ones"
-                        self.discovery.beyond.append(Remark(survey.name, held.name, words))
-        left_out = survey.schemas(lambda listed: not wanted(listed)) - survey.schemas(wanted)
+                        self.discovery.beyond.append(Remark(survey.name, table.name, words))
+        left_out = survey.schemas(lambda entry: not wanted(entry)) - survey.schemas(wanted)
         words = "not asked for; without --schema every schema is looked into"
         self.discovery.beyond += [
             *(Remark(survey.name, subject, words) for subject, words in survey.outside()),
@@ -97,39 +102,39 @@ class Looking:
         self.discovery.beyond = list(dict.fromkeys(self.discovery.beyond))
         return self.discovery
 
-    def _place(self, survey: Survey, held: Held, column: TokenColumn) -> None:
+    def _place(self, survey: Survey, table: SearchableTable, column: TokenColumn) -> None:
         """Says whether a target names *column*, and otherwise how one can."""
-        wheres = self._named.get((survey.identity, held.listed.schema, held.listed.table, column.column), [])
+        wheres = self._named.get((survey.identity, table.entry.schema, table.entry.table, column.column), [])
         column.covered = bool(wheres)
         column.where = None if None in wheres else next(iter(wheres), None)
         if not column.covered:
-            column.key_columns, column.hint = survey.fit(held, column.column)
+            column.key_columns, column.hint = survey.fit(table, column.column)
 
-    def _look(self, survey: Survey, held: Held, spot: Spot) -> Iterator[TokenColumn]:
+    def _look(self, survey: Survey, table: SearchableTable, spot: Spot) -> Iterator[TokenColumn]:
         """The columns of a table that hold tokens."""
         found = self.discovery
-        if held.columns:
-            counted, fault = survey.read(held, lambda reading: self._count(survey, held, reading), full=found.full)
+        if table.columns:
+            counted, fault = survey.read(table, lambda reading: self._count(survey, table, reading), full=found.full)
         else:
-            counted, fault = None, held.fault
+            counted, fault = None, table.fault
         if fault:
-            self._unseen.append((spot, Remark(survey.name, held.name, fault)))
-        if held.unsearched:
-            words = f"columns of a type that is not searched: {', '.join(held.unsearched)}"
-            found.beyond.append(Remark(survey.name, held.name, words))
+            self._unseen.append((spot, Remark(survey.name, table.name, fault)))
+        if table.unsearched:
+            words = f"columns of a type that is not searched: {', '.join(table.unsearched)}"
+            found.beyond.append(Remark(survey.name, table.name, words))
         if counted is None:
             return
-        self._remark(survey, held, spot, counted)
+        self._remark(survey, table, spot, counted)
         found.databases[survey.name] += 1
         found.rows += counted.rows
         found.sampled += counted.sampled
         yield from (column for column in counted.columns if column.found)
 
-    def _count(self, survey: Survey, held: Held, reading: Reading) -> _Counted:
+    def _count(self, survey: Survey, table: SearchableTable, reading: Reading) -> _Counted:
         from rotation.discovery.cells import is_too_large  # noqa: PLC0415 - brings SQLAlchemy
 
-        history = held.listed.has_history and self.discovery.full
-        columns = [TokenColumn(survey.name, held.name, each.name, has_history=history) for each in held.columns]
+        history = table.entry.has_history and self.discovery.full
+        columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
         rows = 0
         for batch in reading:
             rows += len(batch)
@@ -142,9 +147,9 @@ class Looking:
             column.rows, column.sampled = rows, reading.sampled
         return _Counted(columns, rows, reading.sampled, reading.most)
 
-    def _remark(self, survey: Survey, held: Held, spot: Spot, counted: _Counted) -> None:
+    def _remark(self, survey: Survey, table: SearchableTable, spot: Spot, counted: _Counted) -> None:
         """What was not looked at of a table that was read."""
-        found, listed = self.discovery, held.listed
+        found, entry = self.discovery, table.entry
         beyond = [
             f"{each.column}: {many(each.large, 'cell')} of more than {counted.most:,} bytes"
             for each in counted.columns
@@ -155,17 +160,17 @@ class Looking:
             for each in counted.columns
             if each.given_up
         ]
-        if listed.has_history and not found.full:
+        if entry.has_history and not found.full:
             beyond.append("rows of its past (SYSTEM VERSIONING); a look at every row sees them")
-        if listed.caution and found.full:
-            beyond.append(listed.caution)
-        found.beyond += [Remark(survey.name, held.name, words) for words in beyond]
-        if held.denied:
-            self._unseen.append((spot, Remark(survey.name, held.name, held.denied)))
+        if entry.caution and found.full:
+            beyond.append(entry.caution)
+        found.beyond += [Remark(survey.name, table.name, words) for words in beyond]
+        if table.denied:
+            self._unseen.append((spot, Remark(survey.name, table.name, table.denied)))
         else:
             self._seen.add(spot)
-        if held.caution and spot[0] in self._neighbours:
-            found.beyond.append(Remark(survey.name, held.name, held.caution))
-        elif held.caution:
-            found.hidden.append(Remark(survey.name, held.name, held.caution))
+        if table.caution and spot[0] in self._neighbours:
+            found.beyond.append(Remark(survey.name, table.name, table.caution))
+        elif table.caution:
+            found.hidden.append(Remark(survey.name, table.name, table.caution))
             found.remarks.append(found.hidden[-1])

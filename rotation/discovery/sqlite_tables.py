@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.discovery.catalogs import Column, Layout, Listed
-from rotation.discovery.reads import Cells, Reader
-from rotation.discovery.table_readers import KeyWalk, PlainWalk, Walk
+from rotation.discovery.catalogs import Catalog, Column, TableEntry
+from rotation.discovery.reads import Cells, Reads
+from rotation.discovery.table_readers import KeylessReader, KeyReader, TableReader
 from rotation.model.inner_tokens import MARKS
 from rotation.stores.access import Access
 from rotation.stores.columns import free_column
@@ -23,8 +23,8 @@ OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat
 ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 
 
-class SQLiteLayout(Layout):
-    """No transaction is held: in a rollback journal a reader keeps every writer waiting."""
+class SQLiteCatalog(Catalog):
+    """No transaction is table: in a rollback journal a reader keeps every writer waiting."""
 
     has_snapshots: ClassVar[bool] = False
     piece: ClassVar[int | None] = None
@@ -37,15 +37,15 @@ class SQLiteLayout(Layout):
             return found.st_dev, found.st_ino
         return None
 
-    def tables(self, connection: sa.Connection) -> list[Listed]:
+    def tables(self, connection: sa.Connection) -> list[TableEntry]:
         """Of the file itself; nothing is attached."""
         names = connection.scalars(sa.text("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"))
-        return [Listed(None, name, plain=True) for name in names if name not in OWN]
+        return [TableEntry(None, name, plain=True) for name in names if name not in OWN]
 
-    def columns(self, connection: sa.Connection, listed: Listed) -> list[Column]:
+    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[Column]:
         """Generated ones too. A virtual table's hidden ones are ways to ask it."""
         found = sa.text("SELECT name FROM pragma_table_xinfo(:table) WHERE hidden <> 1 ORDER BY cid")
-        return [Column(name) for name in connection.scalars(found, {"table": listed.table})]
+        return [Column(name) for name in connection.scalars(found, {"table": entry.table})]
 
     def marks(self, connection: sa.Connection) -> Sequence[bytes]:
         """As the file holds them: its texts may be UTF-16."""
@@ -63,18 +63,18 @@ class SQLiteLayout(Layout):
         """In its bytes, also behind a NUL."""
         del kind
         sought = _table_of(tuple(marks))
-        held = sa.func.instr(sa.cast(haystack, sa.LargeBinary), sought.c.mark) > 0
-        return sa.exists(sa.select(sa.literal_column("1")).select_from(sought).where(held))
+        found = sa.func.instr(sa.cast(haystack, sa.LargeBinary), sought.c.mark) > 0
+        return sa.exists(sa.select(sa.literal_column("1")).select_from(sought).where(found))
 
     def length(self, column: sa.ColumnClause[Any], haystack: ColumnElement[Any]) -> ColumnElement[int]:
         """Of its bytes: a text's letters are counted up to a NUL."""
         del column
         return sa.func.length(sa.cast(haystack, sa.LargeBinary))
 
-    def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
+    def whole(self, access: Access, reader: Reads, entry: TableEntry, key: Sequence[str], cells: Cells) -> TableReader:
         """By the number of a row where it has one: it has no gaps to speak of, and is never NULL."""
-        table = self.source(listed)
-        taken = {column.name.lower() for column in access.read(lambda connection: self.columns(connection, listed))}
+        table = self.source(entry)
+        taken = {column.name.lower() for column in access.read(lambda connection: self.columns(connection, entry))}
         free = [name for name in ROW_NUMBERS if name not in taken]
         for name in free:
             # Not quoted: a quoted name that is not there is a text.
@@ -82,12 +82,12 @@ class SQLiteLayout(Layout):
             probe = sa.select(number).select_from(table).limit(1)
             tried = access.attempt(lambda connection, probe=probe: connection.execute(probe).all())  # type: ignore[misc]
             if isinstance(tried, list):
-                return KeyWalk(reader, access.dialect, table, [number], cells.columns)
+                return KeyReader(reader, access.dialect, table, [number], cells.columns)
         if key and free:
             # WITHOUT ROWID, so that no part of its key is NULL.
-            return KeyWalk(reader, access.dialect, table, [free_column(name) for name in key], cells.columns)
+            return KeyReader(reader, access.dialect, table, [free_column(name) for name in key], cells.columns)
         count = access.read(lambda connection: connection.scalar(sa.select(sa.func.count()).select_from(table)))
-        return PlainWalk(reader, table, cells, chance=access.dialect.chance(), estimate=int(count or 0))
+        return KeylessReader(reader, table, cells, chance=access.dialect.chance(), estimate=int(count or 0))
 
 
 @cache

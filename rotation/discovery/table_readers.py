@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.discovery.key_windows import Window, spread
-from rotation.discovery.reads import Cells, Reader, Rows
+from rotation.discovery.reads import Cells, Reads, Rows
 from rotation.model.batch_size import Pace
 from rotation.stores.dialect import Dialect
 from rotation.stores.key_order import Forward, between, beyond, same_key
@@ -25,7 +25,7 @@ Look = Callable[[], Rows]
 """Reads one window."""
 
 
-class Walk(Protocol):
+class TableReader(Protocol):
     """A table, or a part of one, as somebody who looks for something reads it: each row's cells, then its address."""
 
     address: Sequence[ColumnElement[Any]]
@@ -41,12 +41,12 @@ class Walk(Protocol):
         """At most *count* looks into windows all over it; None where it is small enough to be read as a whole."""
 
 
-class KeyWalk:
+class KeyReader:
     """The rows of *table* as *cells*, in the order of *key*."""
 
     def __init__(
         self,
-        reader: Reader,
+        reader: Reads,
         dialect: Dialect,
         table: sa.FromClause,
         key: Sequence[ColumnElement[Any]],
@@ -132,10 +132,10 @@ class _ByPlace:
         return [table == sa.literal(int(address[0])), place == sa.cast(sa.literal(address[1], sa.Text), _Tid())]
 
 
-class CursorWalk(_ByPlace):
+class CursorReader(_ByPlace):
     """All rows of a PostgreSQL table and of those that are read with it, through one cursor."""
 
-    def __init__(self, reader: Reader, table: sa.FromClause, cells: Sequence[Any]) -> None:
+    def __init__(self, reader: Reads, table: sa.FromClause, cells: Sequence[Any]) -> None:
         super().__init__()
         self._reader = reader
         self._query = sa.select(*cells, *self.address).select_from(table)
@@ -150,12 +150,10 @@ class CursorWalk(_ByPlace):
         return None
 
 
-class BlockWalk(_ByPlace):
+class BlockReader(_ByPlace):
     """A sample of a PostgreSQL table by the blocks of its file; it needs no key."""
 
-    def __init__(
-        self, reader: Reader, table: sa.TableClause, cells: Sequence[Any], blocks: int, density: float
-    ) -> None:
+    def __init__(self, reader: Reads, table: sa.TableClause, cells: Sequence[Any], blocks: int, density: float) -> None:
         """*density*: how many rows a block holds, about."""
         super().__init__()
         self._reader, self._blocks = reader, blocks
@@ -191,14 +189,14 @@ class _Tid(sa.types.UserDefinedType[Any]):
         return "tid"
 
 
-class PlainWalk:
+class KeylessReader:
     """The rows of a table that no key leads through: in one go, or each with the same small chance."""
 
     address: Sequence[ColumnElement[Any]] = ()
 
     def __init__(
         self,
-        reader: Reader,
+        reader: Reads,
         table: sa.FromClause | sa.TextClause,
         cells: Cells,
         *,

@@ -271,7 +271,7 @@ def test_a_partitioned_table_is_looked_at_once(
 
     asked, hold = [], Survey._hold
     monkeypatch.setattr(
-        Survey, "_hold", lambda self, listed, parents: asked.append(listed.table) or hold(self, listed, parents)
+        Survey, "_hold", lambda self, entry, parents: asked.append(entry.table) or hold(self, entry, parents)
     )
 
     found = columns(discover(whole, "--full").document)
@@ -442,9 +442,9 @@ def test_a_table_that_vanishes_is_no_trouble(
     whole.execute("CREATE TABLE dropped (id INTEGER PRIMARY KEY, token TEXT)")
     hold = Survey._hold
 
-    def drop_before(self: Survey, listed: Any, parents: Any) -> Any:
+    def drop_before(self: Survey, entry: Any, parents: Any) -> Any:
         whole.execute("DROP TABLE IF EXISTS dropped")
-        return hold(self, listed, parents)
+        return hold(self, entry, parents)
 
     monkeypatch.setattr(Survey, "_hold", drop_before)
 

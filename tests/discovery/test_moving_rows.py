@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from keyring_core import Keyring
 from rotation.discovery.cells import CellReader
-from rotation.discovery.discover import discover, places_of
-from rotation.discovery.mysql_tables import MySQLLayout
+from rotation.discovery.discover import databases_of, discover
+from rotation.discovery.mysql_tables import MySQLCatalog
 from rotation.discovery.reads import OneTransaction
 from rotation.discovery.survey import Reading, Survey
 from rotation.model.targets import Target
@@ -39,7 +39,7 @@ def test_no_row_that_moves_is_missed(database: Database, keyring: Keyring) -> No
 
     with _services(database) as moved:
         looks = [
-            discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+            discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
             for _ in range(LOOKS)
         ]
 
@@ -68,7 +68,7 @@ def test_a_connection_that_is_lost_begins_the_table_anew(
 
     monkeypatch.setattr(Reading, "__iter__", kill_in_the_middle)
 
-    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
     assert killed == [1]
     assert {one.label: one.tokens for one in found.columns} == {"a_first.token": 1, "creds.token": 5_000}
@@ -91,7 +91,7 @@ def test_a_large_cell_is_the_one_of_that_moment(
 
     monkeypatch.setattr(CellReader, "fill", change_before)
 
-    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
     assert [column.embedded for column in found.columns] == [3]
 
@@ -102,16 +102,16 @@ def test_a_table_that_is_altered_after_the_snapshot_is_read_anew(
 ) -> None:
     """The older snapshot has no such table; the next one does."""
     database.make_creds(make_tokens(3))
-    targets, hold, altered = [Target(database.url, "creds", "token", "creds")], MySQLLayout.hold_snapshot, []
+    targets, hold, altered = [Target(database.url, "creds", "token", "creds")], MySQLCatalog.hold_snapshot, []
 
-    def alter_after(self: MySQLLayout, connection: sa.Connection) -> None:
+    def alter_after(self: MySQLCatalog, connection: sa.Connection) -> None:
         hold(self, connection)
         if not altered:
             altered.append(database.execute("ALTER TABLE creds ADD more INTEGER, ALGORITHM = COPY"))
 
-    monkeypatch.setattr(MySQLLayout, "hold_snapshot", alter_after)
+    monkeypatch.setattr(MySQLCatalog, "hold_snapshot", alter_after)
 
-    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
     assert len(altered) == 1
     assert ([column.tokens for column in found.columns], found.unseen) == ([3], [])
@@ -134,7 +134,7 @@ def test_a_snapshot_outlasts_a_long_look_at_one_batch(
 
     monkeypatch.setattr(Reading, "__iter__", look_long)
 
-    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
     assert [column.tokens for column in found.columns] == [3]
     assert len(looks) == 1

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Key, Keyring
+from rotation.discovery.discover import databases_of, uncovered_token_columns
 from rotation.discovery.discover import discover as look
-from rotation.discovery.discover import places_of, uncovered_token_columns
 from rotation.discovery.mysql_grants import blind_spot
 from rotation.discovery.survey import Survey
 from rotation.model.targets import Target
@@ -121,7 +121,7 @@ def test_two_urls_of_one_server_look_at_each_table_once(
                 (local.set(database=name_of(other)).render_as_string(hide_password=False), "creds"),
             )
         ]
-        found = look(places_of(targets), targets, keyring, survey, full=True, schemas=None)
+        found = look(databases_of(targets), targets, keyring, survey, full=True, schemas=None)
 
     assert sorted((column.covered, column.tokens) for column in found.columns) == [(True, 1), (True, 1), (True, 2)]
     assert [remark.subject for remark in found.unseen] == ["private"], "a url names its database"

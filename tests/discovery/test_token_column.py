@@ -144,7 +144,7 @@ def test_what_cannot_be_looked_at_is_no_all_clear(
 ) -> None:
     """Nobody may retire a key on the strength of a table that was not read."""
     database.make_creds([])
-    monkeypatch.setattr(Survey, "_fault", lambda self, held: "the privilege for it is missing")
+    monkeypatch.setattr(Survey, "_fault", lambda self, table: "the privilege for it is missing")
 
     with pytest.raises(StoreError, match=r"creds cannot be looked at: the privilege for it is missing"):
         uncovered_token_columns(
@@ -155,7 +155,7 @@ def test_what_cannot_be_looked_at_is_no_all_clear(
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_target_that_takes_some_rows_only_is_told(database: Database, keyring: Keyring) -> None:
     """Its column is named; what its `where` leaves out is nobody's."""
-    from rotation.discovery.discover import discover, places_of
+    from rotation.discovery.discover import databases_of, discover
 
     database.make_creds(make_tokens(3))
     some = Target(database.url, "creds", "token", "creds", where="id > 1")
@@ -164,7 +164,7 @@ def test_a_target_that_takes_some_rows_only_is_told(database: Database, keyring:
     def survey(url: str) -> Survey:
         return Survey(url, sleep=lambda _: None)
 
-    found = discover(places_of(targets), targets, keyring, survey, full=True, schemas=None)
+    found = discover(databases_of(targets), targets, keyring, survey, full=True, schemas=None)
 
     assert [(one.covered, one.where) for one in found.columns] == [(True, "id > 1")]
     assert [(remark.subject, remark.words[:22]) for remark in found.remarks] == [
