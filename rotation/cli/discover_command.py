@@ -23,16 +23,16 @@ def discover(command: Command, *, urls: tuple[str, ...], schemas: tuple[str, ...
     Looks through every table of the databases of rotation.toml, or of --url, and prints the entries to add. With --full
     it also enters the other databases of a PostgreSQL server. What it cannot look at is named.
     """
-    from rotation.discovery.discover import Place, databases_of
+    from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as look
     from rotation.model.targets import expand_url
 
     keyring = command.keyring()
-    places = [Place(expand_url(url, command.environ, "--url"), url) for url in urls]
+    databases = [DatabaseUrl(expand_url(url, command.environ, "--url"), url) for url in urls]
     targets = _targets(command, needed=not urls)
 
     found = look(
-        places or databases_of(targets), targets, keyring, command.open_survey, full=full, schemas=schemas or None
+        databases or databases_of(targets), targets, keyring, command.open_survey, full=full, schemas=schemas or None
     )
     if command.as_json:
         command.print_json(found.document())
