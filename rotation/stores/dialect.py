@@ -79,7 +79,7 @@ class Dialect:
         del arguments, options
 
     def chance(self) -> ColumnElement[Any]:
-        """A random number from 0 up to 1, another for each row."""
+        """A random number from 0 up to 1, a new one for each row."""
         return sa.func.random(type_=sa.Float)
 
     def describe(self, url: URL) -> str:

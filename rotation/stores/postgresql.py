@@ -18,8 +18,7 @@ from rotation.model.batch import Swaps
 from rotation.stores import postgresql_catalog as catalog
 from rotation.stores.columns import AsRead, Place, Spot
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
-from rotation.stores.postgresql_arrays import bigint_array, register, text_array
-from rotation.stores.postgresql_text import take_any_text
+from rotation.stores.postgresql_codecs import bigint_array, register, take_any_text, text_array
 from rotation.stores.shards import BLOCK_BITS
 
 LOCK_MILLISECONDS = 1000
