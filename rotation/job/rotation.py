@@ -77,6 +77,6 @@ def rotate(  # noqa: PLR0913 - what a run consists of
 def _hire(executor: Executor | None, keyring: Keyring, options: Options) -> Hire:
     if executor is None:
         return lambda _target, _rows: None
-    from rotation.job.hired import Staff  # noqa: PLC0415 - one process needs none of it
+    from rotation.job.executors import Staff  # noqa: PLC0415 - one process needs none of it
 
     return Staff(executor, keyring, options).crew
