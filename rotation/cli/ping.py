@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from urllib.parse import urlsplit, urlunsplit
 
+from rotation.model.background_call import BackgroundCall
 from rotation.model.failures import UsageError
 from rotation.model.targets import expand_url
-from rotation.stores.silent_servers import Errand
 
 SECONDS = 5
 """How long a ping may take; together with databases that do not answer a check stays within half a minute."""
@@ -30,9 +30,9 @@ def ping_url(text: str, environ: Mapping[str, str]) -> str:
 
 def ping(url: str, end: str = "") -> str | None:
     """Calls *url*, or what *end* makes of it. Returns None, or why that failed in words that do not show the URL."""
-    # Each word of an answer may come late, and so may that of a name server.
-    errand = Errand(lambda: _call(url, end))
-    return errand.result() if errand.wait(SECONDS + 1) else "the server does not answer"
+    # Neither the lookup of a name nor the parts of an answer have a time limit together.
+    call = BackgroundCall(lambda: _call(url, end))
+    return call.result() if call.done(SECONDS + 1) else "the server does not answer"
 
 
 def _call(url: str, end: str) -> str | None:

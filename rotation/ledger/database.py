@@ -20,7 +20,7 @@ from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.text import install
 from rotation.stores.access import DIALECTS
-from rotation.stores.connection import Link
+from rotation.stores.connection import Connection
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.silent_servers import NoAnswerError
 
@@ -56,8 +56,8 @@ class Engine:
         del mode
         return self._engine.begin()
 
-    def rest(self) -> None:
-        """Gives up the connections."""
+    def disconnect(self) -> None:
+        """Closes the connections."""
         self._engine.dispose()
 
 
@@ -65,7 +65,7 @@ class LedgerAccess:
     """Transactions on the ledger. No error of a driver leaves it."""
 
     def __init__(
-        self, link: Link | Engine, name: str, dialect: Dialect | None, attempts: int, *, path: Path | None = None
+        self, link: Connection | Engine, name: str, dialect: Dialect | None, attempts: int, *, path: Path | None = None
     ) -> None:
         """*path*: the ledger's file, if it is one."""
         self._link, self.name = link, name
@@ -105,7 +105,7 @@ class LedgerAccess:
 
     def close(self) -> None:
         """Gives up the connection."""
-        self._link.rest()
+        self._link.disconnect()
 
     def fault(self, words: str) -> LedgerError:
         """An error with the ledger's name."""
@@ -186,7 +186,7 @@ def open_url(
             url = dialect.prepare_url(url) if dialect else url
             name = _name(dialect, url)
         link = (
-            Link(dialect, url, wait=wait, seconds=seconds)
+            Connection(dialect, url, wait=wait, seconds=seconds)
             if dialect
             else Engine(sa.create_engine(url, hide_parameters=True))
         )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from rotation.model.targets import Target
 from rotation.stores.base import Store
-from rotation.stores.connection import Links
+from rotation.stores.connection import SharedConnections
 from rotation.stores.shards import Shard
 from rotation.stores.sql import SqlStore
 
@@ -23,7 +23,7 @@ def open_store(  # noqa: PLR0913 - what a store may be opened for
     wait: Callable[[float], None],
     shard: Shard | None = None,
     sample: int | None = None,
-    links: Links | None = None,
+    links: SharedConnections | None = None,
 ) -> Store:
     """The store of *target*, opened and checked: all its rows, those of *shard*, or about *sample* random ones.
 
