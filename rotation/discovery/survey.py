@@ -23,7 +23,7 @@ from rotation.model.failures import UsageError
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal
 from rotation.stores.columns import table_clause
-from rotation.stores.connection import Links
+from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Dialect
 from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
@@ -69,7 +69,7 @@ class Reading:
 class Survey:
     """One database. Every method raises StoreError if it fails."""
 
-    def __init__(self, url: str, *, sleep: Callable[[float], None], links: Links | None = None) -> None:
+    def __init__(self, url: str, *, sleep: Callable[[float], None], links: SharedConnections | None = None) -> None:
         """Raises UsageError for a url that cannot work. With *links*, it shares their connection."""
         self._access = Access(url, "every table", read_only=True, sleep=sleep, links=links)
         self.name = self._access.name

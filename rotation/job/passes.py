@@ -11,7 +11,7 @@ import structlog
 
 from keyring_core import DamagedToken, Keyring
 from rotation.job.checkpoints import Reached
-from rotation.job.executors import Crew, Inline, in_order
+from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
 from rotation.job.undo_detector import Traces
 from rotation.model.batch import plan_batch
@@ -36,8 +36,8 @@ UNSETTLED = ("rewritten", "locked")
 log = structlog.get_logger(__name__)
 
 
-Hire = Callable[[Target, int], Crew | None]
-"""Workers for a target of about so many rows; None if one process alone is faster."""
+ExecutorFor = Callable[[Target, int], RangeExecutor | None]
+"""An executor for a target of about so many rows; None if one process does best alone."""
 
 
 class TargetRun:
@@ -57,18 +57,18 @@ class TargetRun:
         self._moved = 0
         """Tokens rotated by earlier passes."""
 
-    def run(self, hire: Hire) -> None:
+    def run(self, executor_for: ExecutorFor) -> None:
         """All passes. Raises StoreError, StoppedError and WorkerError."""
         rows = self._store.size()
-        # The workers start while this process probes the table.
-        crew = hire(self._report.target, rows)
+        # Workers start while this process reads the first rows.
+        executor = executor_for(self._report.target, rows)
         if not self._options.dry_run and self._key_is_missing():
             return
         begun = self._journal.begin() if self._journal else Reached()
         whole = begun.key is None
         for number in range(1, MAX_PASSES + 1):
             self._watcher.begin(self._report, rows, number, begun.rows)
-            counts = self._pass(number, crew, begun)
+            counts = self._pass(number, executor, begun)
             begun = Reached()
             # A last pass that finds nothing to do is the proof; a conflict may be a token under an old key by now.
             if self._options.dry_run or (whole and not (counts.rotated or _unsettled(counts))):
@@ -79,7 +79,7 @@ class TargetRun:
                 return
         self._report.stopped = _still_moving(counts, self._report.target.context)
 
-    def _pass(self, number: int, crew: Crew | None, reached: Reached) -> Counts:
+    def _pass(self, number: int, executor: RangeExecutor | None, reached: Reached) -> Counts:
         counts, report = Counts(), self._report
         report.unreadable.clear()
         if number == 1:
@@ -89,7 +89,7 @@ class TargetRun:
         try:
             ranges = cut(self._store, pace, reached.key)
             for bounds, done in in_order(
-                crew or Inline(self._worker, self._watcher.advance), ranges, self._options.brake
+                executor or InlineExecutor(self._worker, self._watcher.advance), ranges, self._options.brake
             ):
                 self._list(done.counts.problems)
                 # Here all of a range's are; the counts of the target keep the first.
@@ -103,7 +103,7 @@ class TargetRun:
                     reached = Reached(key, reached.rows + done.rows)
                     if journal:
                         journal.note(reached)
-                if crew:
+                if executor:
                     report.retries += done.retries
                     self._watcher.advance(done.rows, done.counts.rotated)
             keyless = self._store.keyless()

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import structlog
 
 from keyring_core import Keyring
-from rotation.job.passes import Hire, TargetRun
+from rotation.job.executors import WorkerPool
+from rotation.job.passes import ExecutorFor, TargetRun
 from rotation.job.ranges import Options
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import Report, TargetReport
@@ -43,7 +44,7 @@ def rotate(  # noqa: PLR0913 - what a run consists of
 
     Raises UsageError, StoreError and StoppedError while nothing is written yet.
     """
-    hire = _hire(executor, keyring, options)
+    executor_for = _executor_for(executor, keyring, options)
     keys = [{"id": key_id, "state": str(state)} for key_id, state in keyring.states_by_id.items()]
     report = Report(options.dry_run, keyring.primary.id, keys, newer=options.history.newer)
     with ExitStack() as closing:
@@ -61,7 +62,7 @@ def rotate(  # noqa: PLR0913 - what a run consists of
         for store, part in zip(stores, report.targets, strict=True):
             started = time.monotonic()
             try:
-                TargetRun(store, part.target.keyring(keyring), part, options, watcher).run(hire)
+                TargetRun(store, part.target.keyring(keyring), part, options, watcher).run(executor_for)
             except (StoreError, StoppedError) as error:
                 part.stopped, part.interrupted = str(error), True
             except WorkerError as error:
@@ -75,9 +76,7 @@ def rotate(  # noqa: PLR0913 - what a run consists of
     return report
 
 
-def _hire(executor: Executor | None, keyring: Keyring, options: Options) -> Hire:
+def _executor_for(executor: Executor | None, keyring: Keyring, options: Options) -> ExecutorFor:
     if executor is None:
         return lambda _target, _rows: None
-    from rotation.job.hired import Staff  # noqa: PLC0415 - one process needs none of it
-
-    return Staff(executor, keyring, options).crew
+    return WorkerPool(executor, keyring, options).for_target

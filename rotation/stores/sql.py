@@ -18,7 +18,7 @@ from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import Written
 from rotation.stores.columns import AsRead
-from rotation.stores.connection import Links
+from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.shards import Shard
@@ -44,7 +44,7 @@ class SqlStore:
         read_only: bool,
         sleep: Callable[[float], None],
         shard: Shard | None = None,
-        links: Links | None = None,
+        links: SharedConnections | None = None,
     ) -> None:
         """Raises UsageError if the target does not fit, StoreError where the database cannot be reached.
 
