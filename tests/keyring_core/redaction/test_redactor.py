@@ -104,7 +104,7 @@ def test_unfit_values_are_refused(value: str | bytes) -> None:
 
 @pytest.mark.parametrize("value", ["hunter2-swordfish", "123456789012", "correct horse", "p\u00e4ssw\u00f6rt1"])
 def test_fit_values(value: str) -> None:
-    """Whatever can be told from honest text is taken."""
+    """A value that can be distinguished from harmless text is accepted."""
     assert unfit(value) is None
 
 
@@ -240,7 +240,7 @@ def test_a_secret_is_masked_by_what_it_holds() -> None:
     assert redactor.redact("hunter2-swordfish") == "hunter2-swordfish"
 
 
-def test_json_stays_json_where_a_secret_crosses_its_structure() -> None:
+def test_json_stays_json_if_a_secret_crosses_its_structure() -> None:
     """A secret that holds JSON's own punctuation, or is a number, leaves valid JSON."""
     across = 'correct horse"], "b": "battery staple'
     number = "9" + str(secrets.randbelow(10**18)).zfill(18)

@@ -32,7 +32,7 @@ def test_the_encoder_made_once_writes_what_the_stdlib_writes(event: dict[str, ob
 
 
 def test_a_python_without_the_encoder_renders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the stdlib has no encoder in C, its own renders, and shows unknown objects by their repr."""
+    """If the stdlib has no encoder in C, its Python encoder renders, and shows unknown objects by their repr."""
     monkeypatch.setattr(encoder, "c_make_encoder", None)
 
     assert render._encoder()({"event": "e", "kind": int}) == '{"event": "e", "kind": "<class \'int\'>"}'

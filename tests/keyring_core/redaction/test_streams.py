@@ -37,7 +37,7 @@ def test_bytes_that_are_no_text_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("flush", [True, False])
 def test_a_character_in_two_writes(flush: bool) -> None:
-    """A character whose bytes come in two writes arrives whole, also where a flush comes between."""
+    """A character whose bytes come in two writes arrives whole, even with a flush in between."""
     stream, raw = guarded()
 
     stream.buffer.write(b"gr\xc3")

@@ -95,7 +95,7 @@ def forced_configuration(world: World) -> None:
 
 @leak()
 def dict_configuration(world: World) -> None:
-    """``dictConfig`` after us."""
+    """``dictConfig`` after `configure_logging`."""
     handler = {"class": "logging.StreamHandler"}
     root = {"handlers": ["h"], "level": "INFO"}
     logging.config.dictConfig(
