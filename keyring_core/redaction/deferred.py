@@ -41,8 +41,8 @@ def _attributes(error: BaseException) -> dict[str, Any]:
     return object.__getattribute__(error, "__dict__")  # type: ignore[no-any-return]
 
 
-def _masks_of(error: BaseException) -> tuple[GramMatcher, ...]:
-    return _attributes(error).get(_ATTRIBUTE, ())
+def _masks_of(error: BaseException) -> _Masks:
+    return _attributes(error).get(_ATTRIBUTE, _Masks())  # type: ignore[no-any-return]
 
 
 def keep(record: logging.LogRecord) -> logging.LogRecord:
