@@ -98,6 +98,11 @@ class Keyring:
         """Every key with its state, in the order in which they are tried."""
         return MappingProxyType(self._states)
 
+    @property
+    def states_by_id(self) -> dict[str, KeyState]:
+        """Every key's state, by the key's id."""
+        return {key.id: state for key, state in self._states.items()}
+
     @cached_property
     def multi_fernet(self) -> MultiFernet:
         """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""

@@ -41,8 +41,9 @@ def _attributes(error: BaseException) -> dict[str, Any]:
     return object.__getattribute__(error, "__dict__")  # type: ignore[no-any-return]
 
 
-def _masks_of(error: BaseException) -> _Masks:
-    return _attributes(error).get(_ATTRIBUTE, _Masks())  # type: ignore[no-any-return]
+def _masks_of(error: BaseException) -> tuple[GramMatcher, ...]:
+    masks: tuple[GramMatcher, ...] = _attributes(error).get(_ATTRIBUTE, ())
+    return masks
 
 
 def keep(record: logging.LogRecord) -> logging.LogRecord:

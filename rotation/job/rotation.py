@@ -17,6 +17,7 @@ from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.model.watcher import Watcher
 from rotation.stores.base import Store
+from rotation.stores.open import identify
 
 log = structlog.get_logger(__name__)
 
@@ -32,18 +33,18 @@ def rotate(  # noqa: PLR0913 - what a run consists of
 ) -> Report:
     """Re-encrypts every target under the primary key, pass after pass, until one finds nothing left to do.
 
-    With `options.dry_run` it reads only and tells what a run would do: that is the census, too.
+    With `options.dry_run` it reads only and reports what a run would do: the census.
     Every target is opened, and so checked, before the first is written to. A database that fails later ends its own
     target, and `options.brake` may end all; what happened until then is in the report, which says so.
 
-    Large targets are done through *executor*, where there is one, range by range: a pool of processes, Dask's
+    Large targets are done through *executor*, if there is one, range by range: a pool of processes, Dask's
     `Client.get_executor(pure=False)`, or any other whose workers can import this package. Each worker reads its keys
-    and targets from its own environment, and refuses where they are not ours.
+    and targets from its own environment, and refuses if they differ from those of this process.
 
     Raises UsageError, StoreError and StoppedError while nothing is written yet.
     """
     hire = _hire(executor, keyring, options)
-    keys = [{"id": key.id, "state": str(state)} for key, state in keyring.states.items()]
+    keys = [{"id": key_id, "state": str(state)} for key_id, state in keyring.states_by_id.items()]
     report = Report(options.dry_run, keyring.primary.id, keys, newer=options.history.newer)
     with ExitStack() as closing:
         stores = []
@@ -51,8 +52,8 @@ def rotate(  # noqa: PLR0913 - what a run consists of
             store = open_store(target)
             closing.callback(store.close)
             stores.append(store)
-            part = TargetReport(target, store.key_names(), identity=store.identity(), warnings=store.warnings())
-            report.targets.append(part)
+            names, of, warnings = store.key_names(), identify(target), store.warnings()
+            report.targets.append(TargetReport(target, of, names, identity=store.identity(), warnings=warnings))
         if not options.dry_run:
             # The report has them, too; but then it is too late to stop.
             for warning in (warning for part in report.targets for warning in part.warnings):

@@ -20,7 +20,7 @@ from rotation.model.failures import StoppedError, UsageError, WorkerError
 from rotation.model.key_history import UNKNOWN, History
 from rotation.model.stopping import Stopping
 from rotation.model.targets import Target
-from rotation.stores.open import database_digest, open_store
+from rotation.stores.open import identify, open_store
 from rotation.stores.shards import Shard
 
 
@@ -70,7 +70,7 @@ def make_setup(keyring: Keyring, options: Options, workers: int) -> Setup:
 
 def make_task(setup: Setup, target: Target, bounds: Bounds) -> Task:
     """A range for whichever worker takes it."""
-    return Task(setup, target.sealed(), database_digest(target), bounds)
+    return Task(setup, target.sealed(), identify(target).digest, bounds)
 
 
 def report_for_duty(setup: Setup) -> None:
@@ -119,7 +119,7 @@ def _open(task: Task) -> _Hand:
     fault = None
     try:
         target = task.target.unsealed(environ)
-        if database_digest(target) != task.database:
+        if identify(target).digest != task.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
             store = open_store(target, read_only=setup.dry_run, wait=process.wait, shard=setup.shard)
@@ -157,7 +157,7 @@ def _load(setup: Setup) -> tuple[Keyring, Mapping[str, str]]:
 
 
 def _states(keyring: Keyring) -> tuple[tuple[str, str], ...]:
-    return tuple((key.id, str(state)) for key, state in keyring.states.items())
+    return tuple((key_id, str(state)) for key_id, state in keyring.states_by_id.items())
 
 
 def _shown(states: tuple[tuple[str, str], ...]) -> str:

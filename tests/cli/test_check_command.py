@@ -466,7 +466,7 @@ def test_a_crash_is_unknown(cli: Cli, sqlite_app: Database, tmp_path: Path, monk
     assert ran.code == UNKNOWN
     assert ran.out == (
         "ROTATION UNKNOWN - check: the check failed (RuntimeError); see the log "
-        "(next: mend that, and run rotate.py check again)\n"
+        "(next: fix that, and run rotate.py check again)\n"
     )
 
 
