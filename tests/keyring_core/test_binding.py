@@ -80,7 +80,7 @@ def test_a_bound_token_is_an_ordinary_fernet_token(plaintext: str, context: str)
 
 @given(contexts, contexts)
 def test_a_bound_token_opens_under_no_other_context(context: str, other: str) -> None:
-    """Neither under the parent, nor under another context; and what the parent wrote does not open under this one."""
+    """A bound token opens neither unbound nor under another context, and an unbound token not under a context."""
     ring = PARENT.bind(context)
     strangers = [PARENT] if context == other else [PARENT, PARENT.bind(other), PARENT.bind(f"{context}.{other}")]
 
@@ -131,7 +131,7 @@ def test_a_derived_key_is_masked() -> None:
 @pytest.mark.parametrize("travel", [pickle.dumps, copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("thing", [BOUND, BOUND.primary], ids=["keyring", "key"])
 def test_what_is_bound_does_not_travel(thing: object, travel: object) -> None:
-    """As for every key."""
+    """A bound key and a bound keyring cannot be pickled or copied."""
     with pytest.raises(TypeError, match="not pickled or copied"):
         travel(thing)  # type: ignore[operator]
 

@@ -236,7 +236,7 @@ def test_bytes_come_back_as_bytes_and_current_tokens_as_they_are() -> None:
 
 
 def test_empty_batches_are_empty() -> None:
-    """Nothing in, nothing out."""
+    """An empty batch gives an empty list."""
     assert (RING.rotate_many([]), RING.encrypt_many([]), RING.decrypt_many([]), RING.identify_many([])) == (
         [],
         [],

@@ -31,7 +31,7 @@ def test_a_value_is_masked_with_its_label() -> None:
 
 
 def test_a_discarded_value_is_no_secret_any_more() -> None:
-    """What was discarded passes."""
+    """A discarded value is not masked any more."""
     secret = secrets.token_urlsafe(20)
     redactor = Redactor([secret])
 
@@ -266,7 +266,7 @@ def test_a_failing_redactor_lets_nothing_through(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_redactor_shows_nothing_of_itself() -> None:
-    """Neither repr, attributes, pickle, copy nor a traceback with locals shows a value."""
+    """Repr, attributes, pickle, copy and a traceback with locals show no value."""
     secret = secrets.token_urlsafe(20)
     redactor = Redactor([secret])
 

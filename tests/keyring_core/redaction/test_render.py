@@ -64,7 +64,7 @@ def test_a_colour_hides_no_shape(event: Callable[[str], dict[str, object]], secr
 
 @pytest.mark.parametrize("colour", ["\x1b[1;35m", "\x1b[m\x1b[K", "\\x1b[35m", "\\u001b[35m"])
 def test_a_colour_in_a_text_hides_no_shape(colour: str) -> None:
-    """Nor does a colour that came with the text, as it is or escaped; the colours stay."""
+    """A colour in the text, as it is or escaped, hides no secret; the colours stay."""
     shown = Redactor().redact(f"{colour}AKIAIOSFODNN7EXAMPLE{colour} größe")
 
     assert shown == f"{colour}[REDACTED:aws-key]{colour} größe"

@@ -60,7 +60,7 @@ def test_bytes_on_a_stream_of_ascii() -> None:
 
 
 def test_a_secret_in_bytes_is_masked() -> None:
-    """In one write, in two, in several lines at once, next to bytes that are no text."""
+    """A secret is masked in one write, in two, in several lines at once, and next to bytes that are no text."""
     stream, raw = guarded()
 
     stream.buffer.write(SECRET.encode()[:10])
