@@ -129,8 +129,9 @@ class _Metrics(Collector):
             self._add(reached, 1, target.label)
             for key_id, state in (facts.keys or {}).items():
                 self._add(tokens, target.census.under.get(key_id, 0), *place, key_id, str(state))
-            for kind, number in _cells(target):
-                self._add(cells, number, *place, kind)
+            for kind in CELLS:
+                self._add(cells, getattr(target.census, kind), *place, kind)
+            self._add(cells, target.nested, *place, "nested")
             for end, family in times.items():
                 for key_id, seconds in getattr(target.census, end).items():
                     self._add(family, seconds, *place, key_id)
@@ -143,9 +144,3 @@ def _places(targets: Sequence[TargetFacts]) -> Iterator[tuple[TargetFacts, tuple
     for target in targets:
         name, column = target.census.target, target.census.column
         yield target, (name if named[name, column] == 1 else target.label, column)
-
-
-def _cells(target: TargetFacts) -> Iterator[tuple[str, int]]:
-    for kind in CELLS:
-        yield kind, getattr(target.census, kind)
-    yield "nested", target.nested
