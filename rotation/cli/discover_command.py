@@ -18,16 +18,16 @@ def discover(command: Command, *, urls: tuple[str, ...], schemas: tuple[str, ...
     Searches every table of the databases of rotation.toml, or of --url, and prints the entries to add. With --full it
     also searches the other databases of a PostgreSQL server. It reports whatever it cannot read.
     """
-    from rotation.discovery.discover import Place, places_of
+    from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search
     from rotation.model.targets import expand_url
     from rotation.output.discovery_text import render_discovery
 
     keyring = command.keyring()
-    places = [Place(expand_url(url, command.environ, "--url"), url) for url in urls]
+    databases = [DatabaseUrl(expand_url(url, command.environ, "--url"), url) for url in urls]
     configured = command.config is not None or command.config_path().exists()
-    targets = command.targets() if configured or not places else []
-    places = places or places_of(targets)
-    found = search(places, targets, keyring, command.open_survey, full=full, schemas=schemas or None)
+    targets = command.targets() if configured or not databases else []
+    databases = databases or databases_of(targets)
+    found = search(databases, targets, keyring, command.open_survey, full=full, schemas=schemas or None)
     command.show(found.document(), render_discovery(found))
     return found.exit_code

@@ -12,7 +12,7 @@ from keyring_core import Key
 from rotation.cli.options import Command, common_options, path_option, target_options
 
 if TYPE_CHECKING:
-    from rotation.lifecycle.operations import Done
+    from rotation.lifecycle.operations import StepResult
     from rotation.model.targets import Target
 
 show_key_option = click.option(
@@ -47,7 +47,7 @@ def list_keys(command: Command) -> int:
     from rotation.lifecycle import listing
     from rotation.output.keys_text import render_list
 
-    states = {key.id: state for key, state in command.keyring().states.items()}
+    states = command.keyring().states_by_id
     try:
         ledger = command.open_ledger(make=False)
         found = listing.list_keys(states, ledger, command.environ)
@@ -122,7 +122,7 @@ def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> 
     return _print(command, operations.restore(command, key_id, archive), show_key=show_key)
 
 
-def _print(command: Command, done: Done, *, show_key: bool) -> int:
+def _print(command: Command, done: StepResult, *, show_key: bool) -> int:
     """Prints the result of a step. Returns the exit code: 0 done; 1 refused, or to be done by hand."""
     from rotation.output.keys_text import Unmasked, document, render
 
@@ -135,4 +135,4 @@ def _print(command: Command, done: Done, *, show_key: bool) -> int:
                 print(line, file=streams.key_stream)
             else:
                 command.say(line)
-    return 1 if done.refused or done.written.todo else 0
+    return 1 if done.refused or done.written.manual else 0

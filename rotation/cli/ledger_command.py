@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyring_core.config import LEDGER_URL
+from keyring_core.environment import LEDGER_URL
 from rotation.cli.options import Command, common_options
 from rotation.model.failures import UsageError
 

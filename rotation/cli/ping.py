@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from urllib.parse import urlsplit, urlunsplit
 
+from rotation.model.background_call import BackgroundCall
 from rotation.model.failures import UsageError
 from rotation.model.targets import expand_url
-from rotation.stores.silent_servers import Errand
 
 SECONDS = 5
 """How long a ping may take. With databases that do not answer, a check still takes less than half a minute."""
@@ -31,8 +31,8 @@ def ping_url(text: str, environ: Mapping[str, str]) -> str:
 def ping(url: str, end: str = "") -> str | None:
     """Calls *url* with *end* added to its path. Returns None, or why that failed, in words that do not show it."""
     # The timeout of urlopen is per read, and does not bound the name server: this bounds the whole call.
-    errand = Errand(lambda: _call(url, end))
-    return errand.result() if errand.wait(SECONDS + 1) else "the server does not answer"
+    call = BackgroundCall(lambda: _call(url, end))
+    return call.result() if call.done(SECONDS + 1) else "the server does not answer"
 
 
 def _call(url: str, end: str) -> str | None:

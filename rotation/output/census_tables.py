@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
-from rotation.ledger.titles import titles
 from rotation.model.report import Report
+from rotation.model.targets import titles
 from rotation.output.bars import DONE, ROOM, WAITING, WRONG, Bar
 from rotation.output.terminal import Fitting, rows_table
 
@@ -27,16 +27,15 @@ def targets_table(report: Report) -> Fitting:
         ("cells", "scanned", "bold"),
         ("NULL", "null", "dim"),
     )
-    named = titles([target.target for target in report.targets])
     rows: list[list[RenderableType]] = []
-    for target in report.targets:
+    for target, title in zip(report.targets, titles([target.id for target in report.targets]), strict=True):
         counts = target.counts
         numbers = [(getattr(counts, name), style) for _, name, style in columns]
         cells = [Text(f"{number:,}", style if number else "dim") for number, style in numbers]
         wrong = counts.plaintext + counts.unreadable + counts.unsettled
         waiting = (counts.to_rotate, WAITING) if report.dry_run else (counts.rotated, DONE)
         bar = Bar([(counts.current, DONE), waiting, (wrong, WRONG), (counts.empty, ROOM)], BAR)
-        rows.append([Text(named[target.target]), *cells, bar])
+        rows.append([title, *cells, bar])
     return rows_table(("target", *(f"#{heading}" for heading, _, _ in columns), ""), rows, always="#cells")
 
 

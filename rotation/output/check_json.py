@@ -23,8 +23,11 @@ def document(verdict: Verdict) -> dict[str, Any]:
             _row(finding.level, finding, "check", "subject", "message", "remedy") for finding in verdict.findings
         ],
         "targets": [
-            {"name": target.census.target, "nested": target.nested}
-            | {name: getattr(target.census, name) for name in ("column", "scanned", "under", "plaintext", "unreadable")}
+            {
+                "name": target.census.name,
+                "column": target.census.target.column,
+                **target.census.counts.document(),
+            }
             for target in facts.targets
         ],
     }

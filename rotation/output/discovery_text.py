@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from rotation.discovery.discover import Discovery, TokenColumn, entries
+from rotation.discovery.discover import Discovery, TokenColumn, target_entries
 from rotation.model.text import many
 from rotation.output.terminal import Fitting, printable, rows_table
 
@@ -75,7 +75,7 @@ def _verdict(found: Discovery) -> Iterator[Text]:
         # The entry of a proposed column is printed below.
         for way in column.remedies[1:] if column.proposed else column.remedies:
             yield Text(f"Next: {printable(column.label)}: {printable(way)}.")
-    if proposed := entries(found.uncovered):
+    if proposed := target_entries(found.uncovered):
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")
         yield Text(proposed)

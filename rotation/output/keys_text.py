@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from rotation.lifecycle.listing import ListedKey
-from rotation.lifecycle.operations import Done
+from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import Step
 from rotation.output.terminal import Fitting, rows_table
 from rotation.retirement.decision import Standing
@@ -40,7 +40,7 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
     return rows_table([*headings, *(["needed"] if judged else [])], rows, always="#tokens")
 
 
-def render(done: Done, *, show_key: bool) -> Iterator[str]:
+def render(done: StepResult, *, show_key: bool) -> Iterator[str]:
     """The lines of a screen."""
     yield from (f"Note: {note}." for note in done.notes)
     for database, subjects in done.not_looked_at.items():
@@ -51,34 +51,34 @@ def render(done: Done, *, show_key: bool) -> Iterator[str]:
             yield f"  - {reason}."
             yield f"    Next: {remedy}"
         return
-    if done.written.todo:
+    if done.written.manual:
         yield from _todo(done, show_key=show_key)
     else:
         yield f"{done.said}. Written: {', '.join(map(str, done.written.files))}"
     yield f"Next: {done.following}"
 
 
-def _todo(done: Done, *, show_key: bool) -> Iterator[str]:
+def _todo(done: StepResult, *, show_key: bool) -> Iterator[str]:
     yield "No file that this command may write holds these keys, so nothing was changed. Store them yourself, in order:"
-    yield from (f"  {todo.words()}" for todo in done.written.todo)
+    yield from (f"  {todo.words()}" for todo in done.written.manual)
     if show_key:
-        yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.todo)
+        yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.manual)
     elif done.step is Step.STAGE:
         yield "rotate.py keys generate prints a new key. This command prints one with --show-key."
     else:
         yield "With --show-key this command prints the values (secrets!)."
 
 
-def document(done: Done, *, show_key: bool) -> dict[str, Any]:
+def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
     """The one JSON document."""
     # A new key that is neither written nor shown exists nowhere.
-    dropped = done.step is Step.STAGE and done.written.todo and not show_key
+    dropped = done.step is Step.STAGE and done.written.manual and not show_key
     found: dict[str, Any] = {
-        "complete": not (done.refused or done.written.todo),
+        "complete": not (done.refused or done.written.manual),
         "step": str(done.step),
         "key": None if dropped else done.key.id,
         "files": [str(path) for path in done.written.files],
-        "todo": [todo.document(show_key=show_key) for todo in done.written.todo],
+        "todo": [todo.document(show_key=show_key) for todo in done.written.manual],
         "refused": [refusal._asdict() for refusal in done.refused],
         "notes": done.notes,
         "next": None if done.refused else done.following,

@@ -62,8 +62,8 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
     if not facts.targets:
         return
     left = sum(facts.under[key_id] for key_id in facts.ids(KeyState.PREVIOUS))
-    unreadable = sum(target.census.unreadable for target in facts.targets)
-    plaintext = sum(target.census.plaintext for target in facts.targets)
+    unreadable = sum(target.census.counts.unreadable for target in facts.targets)
+    plaintext = sum(target.census.counts.plaintext for target in facts.targets)
     yield Performance("tokens", facts.under.total(), min=0)
     yield Performance("tokens_left", left, min=0)
     yield Performance("unreadable", unreadable, "", *ranges("unreadable", "0", ""), 0)

@@ -19,7 +19,7 @@ from rotation.checks.verdict import Verdict
 from rotation.ledger.ledger import service_name
 from rotation.model.output_file import whole_file
 
-CELLS = ("empty", "plaintext", "unreadable", "unsettled", "null")
+CELLS = ("empty", "plaintext", "unreadable", "unsettled", "null", "nested")
 _PLACE = ("target", "column")
 
 
@@ -128,19 +128,18 @@ class _Metrics(Collector):
         for target, place in _places(facts.targets):
             self._add(reached, 1, target.label)
             for key_id, state in (facts.keys or {}).items():
-                self._add(tokens, target.census.under.get(key_id, 0), *place, key_id, str(state))
+                self._add(tokens, target.census.counts.under.get(key_id, 0), *place, key_id, str(state))
             for kind in CELLS:
-                self._add(cells, getattr(target.census, kind), *place, kind)
-            self._add(cells, target.nested, *place, "nested")
+                self._add(cells, getattr(target.census.counts, kind), *place, kind)
             for end, family in times.items():
-                for key_id, seconds in getattr(target.census, end).items():
+                for key_id, seconds in getattr(target.census.counts, end).items():
                     self._add(family, seconds, *place, key_id)
         yield from (tokens, cells, *times.values(), reached)
 
 
 def _places(targets: Sequence[TargetFacts]) -> Iterator[tuple[TargetFacts, tuple[str, str]]]:
     """Each target with its labels. Prometheus rejects the whole file if one series is in it twice."""
-    named = Counter((target.census.target, target.census.column) for target in targets)
+    named = Counter((target.census.name, target.census.target.column) for target in targets)
     for target in targets:
-        name, column = target.census.target, target.census.column
+        name, column = target.census.name, target.census.target.column
         yield target, (name if named[name, column] == 1 else target.label, column)

@@ -14,7 +14,8 @@ from rotation.model.targets import columns_of
 from rotation.model.text import be, many, retire_command
 from rotation.output.census_tables import keys_table, targets_table
 from rotation.output.terminal import printable
-from rotation.retirement.decision import evidence_of, refusals
+from rotation.retirement.decision import refusals
+from rotation.retirement.evidence import of_report
 
 SHOWN_PROBLEMS = 20
 
@@ -105,7 +106,7 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
         yield Text("Next: when all shards are done, run once without --shard, which checks all rows.")
         return
     previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
-    if unneeded := [key_id for key_id in previous if not refusals(evidence_of(report, key_id))]:
+    if unneeded := [key_id for key_id in previous if not refusals(of_report(report, key_id))]:
         retire = retire_command(unneeded[-1])
         yield Text(f"Next: {retire} looks at everything else, and takes it out if nothing needs it.")
 

@@ -24,6 +24,7 @@ from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.output.bars import DONE, ROOM, WAITING, WRONG, shares
 from rotation.output.run_text import census
+from rotation.stores.open import identify
 from tests.fakes import token
 from tests.keys import key_text
 
@@ -38,7 +39,8 @@ def report_of(*targets: TargetReport, dry_run: bool = True) -> Report:
 
 def target(table: str = "credentials", **counts: int) -> TargetReport:
     under = Counter({"cba5a815": counts.get("current", 0), "6587597c": counts.get("to_rotate", 0)})
-    return TargetReport(Target("sqlite:///a.db", table, "api_key", table), ("id",), Counts(**counts, under=under))
+    target = Target("sqlite:///a.db", table, "api_key", table)
+    return TargetReport(target, identify(target), ("id",), Counts(**counts, under=under))
 
 
 MIXED = report_of(
@@ -209,7 +211,7 @@ def _read(terminal: int) -> bytes:
 def test_tables_of_one_name_in_two_databases_are_distinguished() -> None:
     """Each row says which database it is of, in a table and on a narrow screen."""
     targets = [Target(f"postgresql://db-{number}/app", "creds", "token", "creds") for number in (1, 2)]
-    report = report_of(*(TargetReport(target, ("id",), Counts()) for target in targets))
+    report = report_of(*(TargetReport(target, identify(target), ("id",), Counts()) for target in targets))
 
     for width in (160, 50):
         words = shown(report, width)

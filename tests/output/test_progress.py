@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 from rotation.model.report import TargetReport
 from rotation.output import progress
 from rotation.output.progress import BarWatcher, LogWatcher
+from rotation.stores.open import identify
 from tests.fakes import TARGET
 
-REPORT = TargetReport(TARGET, ("id",))
+REPORT = TargetReport(TARGET, identify(TARGET), ("id",))
 
 
 def test_a_bar_shows_what_is_done_and_the_rows() -> None:

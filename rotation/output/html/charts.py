@@ -41,16 +41,17 @@ class Part(NamedTuple):
 
 def cell_parts(census: CensusRecord, states: Mapping[str, str], kinds: Mapping[str, str]) -> list[Part]:
     """The parts that are not zero, keys in the order of *kinds*; their sum is the number of cells."""
-    keys = [Part(key, states.get(key, "not in use"), census.under.get(key, 0), kind) for key, kind in kinds.items()]
-    keys = list(_without_nested(keys, census.nested))
+    counts = census.counts
+    keys = [Part(key, states.get(key, "not in use"), counts.under.get(key, 0), kind) for key, kind in kinds.items()]
+    keys = list(_without_nested(keys, counts.nested))
     others = [
-        Part("with another token inside", "", census.nested, "wrong"),
-        Part("unreadable", "", census.unreadable, "wrong"),
-        Part("plaintext", "", census.plaintext, "plain"),
-        Part("empty", "", census.empty, "rest"),
+        Part("with another token inside", "", counts.nested, "wrong"),
+        Part("unreadable", "", counts.unreadable, "wrong"),
+        Part("plaintext", "", counts.plaintext, "plain"),
+        Part("empty", "", counts.empty, "rest"),
     ]
     # Tokens under the staged key are unsettled, but already counted under that key.
-    unsettled = census.scanned - sum(part.number for part in [*keys, *others])
+    unsettled = counts.scanned - sum(part.number for part in [*keys, *others])
     return [part for part in [*keys, *others, Part("unsettled", "", unsettled, "plain")] if part.number > 0]
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from rotation.ledger.promotions import next_promotion
 from rotation.ledger.records import KeyRecord
 from rotation.model.key_history import Promotion
 from rotation.output.html.svg import LANE, TimeScale, axis, element, movable, percent, picture
@@ -50,7 +51,8 @@ def spans(key: KeyRecord, keys: Iterable[KeyRecord], now: datetime) -> list[Span
     """
     end = _Change(key.retired or now)
     if key.promotion:
-        begun, replaced = _Change.of(key.promotion), _superseded(key.promotion, keys) or end
+        following = next_promotion(key.promotion, keys)
+        begun, replaced = _Change.of(key.promotion), _Change.of(following) if following else end
         staged = [("staged", _Change(key.staged), begun)] if key.staged else []
         states = [*staged, ("primary", begun, replaced), ("previous", replaced, end)]
     elif key.staged:
@@ -63,11 +65,6 @@ def spans(key: KeyRecord, keys: Iterable[KeyRecord], now: datetime) -> list[Span
         for state, begin, stop in found
         if begin.when < stop.when
     ]
-
-
-def _superseded(own: Promotion, keys: Iterable[KeyRecord]) -> _Change | None:
-    later = [_Change.of(key.promotion) for key in keys if key.promotion and key.promotion.latest > own.latest]
-    return min(later, default=None)
 
 
 def timeline(keys: Sequence[KeyRecord], now: datetime) -> Markup:

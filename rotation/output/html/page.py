@@ -44,14 +44,15 @@ class Totals:
 
     def __init__(self, facts: Facts) -> None:
         censuses = [target.census for target in facts.targets]
+        counts = [census.counts for census in censuses]
         current = facts.under[facts.primary or ""]
         self.tokens = facts.under.total()
         """Tokens that some key opens."""
         self.left = self.tokens - current
         """Tokens under another key than the primary."""
-        self.wrong = sum(census.unreadable + census.plaintext for census in censuses)
+        self.wrong = sum(each.unreadable + each.plaintext for each in counts)
         """Cells that no rotation can fix."""
-        self.nested = sum(census.nested for census in censuses)
+        self.nested = sum(each.nested for each in counts)
         """Tokens that hold another token."""
         self.uncovered = len(facts.uncovered)
         uncovered = sum(column.tokens + column.embedded for column in facts.uncovered)
@@ -69,8 +70,8 @@ def page(overview: Overview) -> str:
     censuses, states = [target.census for target in facts.targets], facts.keys or {}
     youngest_first = sorted(facts.own.values(), key=lambda record: record.first_seen, reverse=True)
     ids = list(dict.fromkeys([*states, *facts.under, *(record.id for record in youngest_first)]))
-    kinds = _kinds(ids, states)
-    ages = sum((Counter(census.ages) for census in censuses), Counter[str]())
+    kinds, counts = _kinds(ids, states), [census.counts for census in censuses]
+    ages = sum((each.ages for each in counts), Counter[str]())
     months = charts.month_columns(ages, verdict.now)
     text = (
         _environment()
@@ -94,8 +95,8 @@ def page(overview: Overview) -> str:
             swatch=charts.swatch,
             bar=charts.cell_bar,
             parts=lambda census: charts.cell_parts(census, states, kinds),
-            oldest=lambda key: min((c.oldest[key] for c in censuses if key in c.oldest), default=None),
-            youngest=lambda key: max((c.youngest[key] for c in censuses if key in c.youngest), default=None),
+            oldest=lambda key: min((each.oldest[key] for each in counts if key in each.oldest), default=None),
+            youngest=lambda key: max((each.youngest[key] for each in counts if key in each.youngest), default=None),
             left_under=lambda proof: sum(target["under"].get(proof["key"], 0) for target in proof["targets"]),
             taken=min((census.taken for census in censuses), default=None),
             policy=POLICY,

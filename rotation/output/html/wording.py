@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from rotation.ledger.records import KeyRecord
-
-LAST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+from rotation.model import times
 
 
 def share(part: int, whole: int) -> str:
@@ -47,7 +46,8 @@ def promoted(key: KeyRecord | None) -> Markup:
 
 
 def issued(seconds: int | None) -> Markup:
-    """A token's time as a date. It may be any number up to 2**64 - 1; datetime ends with the year 9999."""
-    if seconds is not None and seconds > LAST:
-        return Markup("after 9999")
-    return day(None if seconds is None else datetime.fromtimestamp(seconds, UTC))
+    """A token's time as a date; it may lie beyond any calendar."""
+    if seconds is None:
+        return day(None)
+    when = times.issued(seconds)
+    return day(when) if when else Markup("after 9999")

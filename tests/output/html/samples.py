@@ -14,6 +14,7 @@ from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.verdict import Verdict
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
 from rotation.model.targets import Target
+from tests.ledger.censuses import census_of
 
 NOW = datetime(2026, 11, 25, 3, 10, tzinfo=UTC)
 STAGED, PRIMARY, PREVIOUS, RETIRED = "99aa0011", "cba5a815", "6587597c", "1f00ba42"
@@ -41,7 +42,7 @@ def census(label: str = "user_credentials.api_key", **counts: Any) -> CensusReco
     table, column = label.rsplit(".", 1)
     known = {"scanned": sum(counts.get("under", {}).values()), "database": "PostgreSQL at db-1, app"}
     complete = counts.pop("complete", counts.get("under", {}).keys() <= {PRIMARY})
-    return CensusRecord("production", table, table, column, NOW, complete, **(known | counts))
+    return census_of("production", table, column, taken=NOW, complete=complete, **(known | counts))
 
 
 def months(tokens: int, first: int = 2023) -> dict[str, int]:

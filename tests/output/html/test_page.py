@@ -250,7 +250,7 @@ def test_the_parts_of_a_target_add_up() -> None:
         f"{PRIMARY} primary 66.2 % 801 {PREVIOUS} previous 32.1 % 389 unreadable 0.7 % 9 empty 0.4 % 5 "
         "unsettled 0.5 % 6" in shown
     )
-    assert one.scanned == 801 + 389 + 9 + 5 + 6
+    assert one.counts.scanned == 801 + 389 + 9 + 5 + 6
 
 
 def test_times_that_no_calendar_has_are_shown() -> None:
