@@ -110,7 +110,7 @@ def test_what_is_known_is_only_a_warning_next_time(cli: Cli, sqlite_app: Databas
 
 
 def test_all_rows_are_compared_with_those_of_last_time(cli: Cli, database: Database, tmp_path: Path) -> None:
-    """Not the first hundred: of 150 known ones one was healed, and another one is new."""
+    """Not only the first hundred: of 150 known rows one is fixed, and another row is new."""
     database.make_creds([token("old")[:60]] * 150 + [token("new")])
     config = configure(tmp_path, database)
     first, second = cli("check", *config), cli("check", *config)
@@ -125,7 +125,7 @@ def test_all_rows_are_compared_with_those_of_last_time(cli: Cli, database: Datab
 
 
 def test_a_sample_adds_to_the_rows_that_are_known() -> None:
-    """What it drew and what was known before: none of them is new when it is drawn again."""
+    """Rows of the sample and rows known before: none of them is new when a later sample reads it again."""
     rows = [{"key": {"id": number}, "category": "truncated"} for number in range(300)]
     first, second, both = (pack(mark(row["key"]) for row in some) for some in (rows[:200], rows[100:], rows))
     before = census(sampled=True, problems=rows[:100], unreadable_rows=first)
@@ -137,7 +137,7 @@ def test_a_sample_adds_to_the_rows_that_are_known() -> None:
 
 
 def test_what_no_check_took_keeps_no_marks(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
-    """Nobody compares with them, and they may be a megabyte."""
+    """They are compared with nothing, and may be a megabyte."""
     sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken'")
     config = configure(tmp_path, sqlite_app)
     cli("status", *config)
@@ -191,7 +191,7 @@ def test_the_ledger_keeps_census_and_check(cli: Cli, sqlite_app: Database, tmp_p
         [census] = kept.censuses()
         [run] = kept.runs()
         records = kept.keys()
-    assert (census.target, census.under, census.sampled) == ("creds", {new.id: 3}, False)
+    assert (census.name, census.counts.under, census.sampled) == ("creds", {new.id: 3}, False)
     assert (run.command, run.outcome, run.primary, run.counts["status"]) == ("check", "complete", new.id, "OK")
     assert [record.id for record in records if record.promoted_before] == [new.id]
 
@@ -411,7 +411,7 @@ def test_an_error_is_one_line_of_a_plugin(cli: Cli) -> None:
 
 
 def test_a_check_that_could_not_be_made_is_of_its_service(cli: Cli, tmp_path: Path) -> None:
-    """Or its metrics would be those of another service on this machine, and both would be refused."""
+    """Otherwise its metrics would be those of another service on this machine, and Prometheus rejects both."""
     path = tmp_path / "keys.prom"
     argv = ("check", "--config", "nowhere.toml", "--json", "--prometheus", str(path))
     ran = cli(*argv, environ={"ROTATION_SERVICE": "billing"})
@@ -471,7 +471,7 @@ def test_a_crash_is_unknown(cli: Cli, sqlite_app: Database, tmp_path: Path, monk
 
 
 def test_a_list_of_checks_shows_what_is_off(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
-    """All messages, and the reason; no target is looked at."""
+    """All messages, and the reason; no target is read."""
     config = configure(tmp_path, sqlite_app, '[policy.off]\nclock = "no NTP here"\n')
     Path(tmp_path / "app.db").unlink()
     ran, told = cli("check", "--list", *config), cli("check", "--list", "--json", *config)
@@ -483,7 +483,7 @@ def test_a_list_of_checks_shows_what_is_off(cli: Cli, sqlite_app: Database, tmp_
 
 
 def test_a_list_of_checks_needs_no_configuration(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever wants to know what there is need not have set up anything."""
+    """--list works before anything is configured."""
     monkeypatch.chdir(tmp_path)
 
     assert cli("check", "--list", environ={}).code == OK
@@ -614,7 +614,7 @@ def test_a_sample_looks_at_some_rows(cli: Cli, database: Database, tmp_path: Pat
 
 
 def test_a_sample_forgets_no_row_that_it_left_out(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
-    """What was unreadable stays known though a sample did not draw it; so it is not new when it is drawn again."""
+    """An unreadable row that a sample left out stays known, so it is not new when a later sample reads it."""
     config = configure(tmp_path, sqlite_app)
     sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken'")
     cli("check", *config)
@@ -683,7 +683,7 @@ def test_a_clock_behind_the_ledger_is_reported(cli: Cli, sqlite_app: Database, t
 
 
 def test_a_server_that_says_nothing_is_given_up(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wall that swallows everything, or a server that hangs: UNKNOWN after seconds, and not after minutes."""
+    """A firewall that drops packets, or a server that hangs: UNKNOWN after seconds, not after minutes."""
     known_silent.forget()
     monkeypatch.setattr("rotation.stores.silent_servers.CONNECT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as mute:

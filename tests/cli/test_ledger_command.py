@@ -169,7 +169,7 @@ def test_a_service_announces_with_the_privileges_that_the_document_names(served:
 
 
 def test_a_missing_privilege_leads_to_the_document(served: Database) -> None:
-    """What a service may not do in the ledger is no matter of a target's table, of which the usual words are."""
+    """A missing privilege in the ledger is not reported as one in a target's table."""
     Ledger.open(served.url).close()
     with (
         role(served, "A service that announces") as url,

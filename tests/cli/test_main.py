@@ -340,7 +340,7 @@ def test_keys_generate_prints_a_key_alone(cli: Cli) -> None:
 
 
 def test_keys_generate_prints_its_key_in_a_real_process() -> None:
-    """The net around stdout, which masks every key, lets the one through that was asked for."""
+    """The redactor of stdout, which masks every key, lets the requested one through."""
     ran = subprocess.run(
         [sys.executable, "-m", "rotation", "keys", "generate", "--json"],
         capture_output=True,
@@ -370,7 +370,7 @@ def test_keys_list_shows_ids_and_states(cli: Cli, new: Key, old: Key, older: Key
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
-    """Where click is not installed the command names the extra, exit code 2, no traceback."""
+    """Without click the command names the extra to install: exit code 2, no traceback."""
     (tmp_path / "click.py").write_text("raise ModuleNotFoundError('No module named click', name='click')")
 
     ran = subprocess.run(

@@ -132,7 +132,7 @@ def test_a_server_that_cannot_be_reached_is_exit_code_3(cli: Cli, url: str) -> N
     ],
 )
 def test_a_command_line_that_does_not_fit_is_one_document_too(cli: Cli, argv: tuple[str, ...]) -> None:
-    """Whoever reads the document learns of a mistyped option, too, which no command has seen."""
+    """A mistyped option is reported in the document, too, although no command has read it."""
     ran = cli(*argv, "--json")
 
     assert (ran.code, ran.document["complete"]) == (2, False)

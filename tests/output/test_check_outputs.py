@@ -137,7 +137,7 @@ def test_what_is_known_to_be_wrong_is_not_hidden_by_what_is_unknown() -> None:
 
 
 def test_a_sample_is_said_in_every_format(tmp_path: Path) -> None:
-    """Nobody can take a sample for the whole."""
+    """A sample cannot be mistaken for the whole."""
     verdict = Verdict.of(facts(sample=500), Policy(), NOW)
 
     assert "Sampled: about 500 rows" in text_of(verdict)

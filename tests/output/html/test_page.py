@@ -197,6 +197,8 @@ def test_the_figures_are_those_of_all_targets() -> None:
         FULL
     )
     assert "Age of the primary key unknown" in text(NOTHING)
+    nested = census(under={PRIMARY: 3}, nested=1)
+    assert "Under the primary key, of all found 66.7 %" in text(few(censuses=[nested]))
 
 
 def test_findings_come_worst_first_with_what_to_do() -> None:
