@@ -118,7 +118,7 @@ def _examine(command: Command, given: GivenTarget, sample: int | None) -> Verdic
     """The verdict; where nothing could be looked at, one that says why."""
     import structlog
 
-    from rotation.checks.examine import examine
+    from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict
     from rotation.ledger.ledger import service_name, utc_now
 

@@ -183,7 +183,7 @@ def test_without_a_ledger_it_says_so_and_makes_none(shop: Shop) -> None:
     ran = shop.keys("stage")
 
     assert ran.code == 0
-    assert "no ledger counts here" in ran.out
+    assert "there is no ledger" in ran.out
     assert not list(shop.folder.glob("*ledger*"))
 
 

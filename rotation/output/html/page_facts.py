@@ -9,8 +9,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from rotation.checks.examine import Overview
 from rotation.checks.findings import Finding, Level, Result, worst_first
+from rotation.checks.use_cases import Overview
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
 from rotation.model.targets import columns_of
 from rotation.output.html.wording import share
