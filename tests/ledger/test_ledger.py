@@ -264,7 +264,8 @@ WRITER = """
 import sys
 from datetime import UTC, datetime
 from keyring_core import KeyState
-from rotation.ledger.ledger import InstanceRecord, Ledger
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import InstanceRecord
 url, me = sys.argv[1:]
 for number in range(5):
     with Ledger.open(url) as ledger:

@@ -12,7 +12,7 @@ import pytest
 
 from keyring_core import Key, Keyring
 from keyring_core.tokens import parse_token
-from rotation.ledger.census_record import census_record
+from rotation.ledger.records import census_record
 from rotation.model import inner_tokens
 from rotation.model.batch import Row, sort_rows
 from rotation.model.nested import find_nested

@@ -17,9 +17,8 @@ from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Level
 from rotation.checks.verdict import Verdict
 from rotation.discovery.discover import Discovery, Remark, TokenColumn
-from rotation.ledger.census_record import census_record
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
 from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.listing import following, list_keys
 from rotation.model.counts import Counts
