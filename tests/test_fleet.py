@@ -156,7 +156,7 @@ def test_a_fork_is_an_instance_of_its_own() -> None:
     fleet._last["web"] = 1e12
     fleet._lock.acquire()
     try:
-        fleet._start_anew()
+        fleet._reset()
     finally:
         if fleet._lock.locked():
             fleet._lock.release()
