@@ -191,7 +191,7 @@ def test_the_ledger_keeps_census_and_check(cli: Cli, sqlite_app: Database, tmp_p
         [census] = kept.censuses()
         [run] = kept.runs()
         records = kept.keys()
-    assert (census.target, census.under, census.sampled) == ("creds", {new.id: 3}, False)
+    assert (census.name, census.counts.under, census.sampled) == ("creds", {new.id: 3}, False)
     assert (run.command, run.outcome, run.primary, run.counts["status"]) == ("check", "complete", new.id, "OK")
     assert [record.id for record in records if record.promoted_before] == [new.id]
 

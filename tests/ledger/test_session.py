@@ -70,7 +70,7 @@ def test_a_mistyped_command_is_no_run(shop: Shop, argv: list[str]) -> None:
 
 
 def test_a_run_whose_target_does_not_fit_has_not_begun(shop: Shop, database: Database) -> None:
-    """Not even where the first of its targets does: all are looked at before one is written."""
+    """Even if its first target works: all targets are opened before one is written."""
     shop.configure(database.url, "creds", "nosuch")
 
     assert shop("run").code == 2

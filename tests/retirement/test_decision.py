@@ -311,7 +311,7 @@ def _listed(folder: Path, censuses: list[CensusRecord], fleet: tuple[InstanceRec
 
 
 def test_a_late_key_is_a_warning_whatever_keeps_it() -> None:
-    """The reason is told, the first of them, and how many more there are."""
+    """The message has the first reason, and the number of the others."""
     records = tuple(KeyRecord(key_id, "default", NOW - timedelta(days=900), promoted=NOW - timedelta(days=days))
                     for key_id, days in ((KEY, 800), (OTHER, 700), (PRIMARY, 600)))  # fmt: skip
     facts = Facts(keys=STATES, records=records, targets=(TargetFacts(census(0, 0, unreadable=2, suspects=1)),))
