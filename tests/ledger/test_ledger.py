@@ -129,7 +129,7 @@ def test_what_a_clock_that_was_ahead_wrote_bounds_nothing(ledger: Ledger, clock:
     assert promotions == [Promotion(None, clock.time), Promotion(None, T0)]
 
 
-def test_an_event_is_marked_anew(ledger: Ledger, clock: Clock) -> None:
+def test_an_event_is_marked_again(ledger: Ledger, clock: Clock) -> None:
     """What somebody does on purpose takes the date's place; a key never seen before is taken down, too."""
     ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
     clock.step(days=1)

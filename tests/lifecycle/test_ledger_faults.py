@@ -120,7 +120,7 @@ def test_one_target_by_options_makes_no_ledger(shop: Shop, monkeypatch: pytest.M
     assert not list(shop.folder.glob("*ledger*"))
 
 
-def test_a_run_is_written_down(shop: Shop) -> None:
+def test_a_run_is_recorded(shop: Shop) -> None:
     """Command, end, outcome, counts; and the census of each target."""
     shop.rotate("run")
     shop.rotate("run", "--dry-run")

@@ -231,7 +231,7 @@ def test_a_live_service_with_another_primary_keeps_the_key(shop: Shop) -> None:
     assert reason.endswith(f"still encrypts with {OLDER.id}")
 
 
-def test_every_reason_is_told_at_once(shop: Shop) -> None:
+def test_every_reason_is_reported_at_once(shop: Shop) -> None:
     """With the command for each, so that nobody comes back for the second one."""
     shop.fill([old_token("older"), "x" * 30, old_token("lost")])
     announce(shop, "web-2:3", OLDER)
