@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 from keyring_core import KeyConfigWarning, Keyring
-from keyring_core.config import LEDGER_URL, ROTATION_CONFIG, load_keyring
+from keyring_core.config import load_keyring
+from keyring_core.environment import LEDGER_URL, ROTATION_CONFIG
 from rotation.model.env_file import environment, read_env_file
 from rotation.model.failures import UsageError
 from rotation.model.stopping import Stopping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rotation.ledger.ledger import Ledger
     from rotation.model.policy import Policy
     from rotation.model.targets import Target
-    from rotation.stores.connection import Links
+    from rotation.stores.connection import SharedConnections
 
 
 @dataclass
@@ -148,8 +149,8 @@ class Context:
         return Survey(url, sleep=self.streams.wait, links=self.links)
 
     @cached_property
-    def links(self) -> Links:
-        """The connections of this command, one per database."""
-        from rotation.stores.connection import Links  # noqa: PLC0415 - brings SQLAlchemy
+    def links(self) -> SharedConnections:
+        """The connections of this command, shared by all that it does in a database."""
+        from rotation.stores.connection import SharedConnections  # noqa: PLC0415 - brings SQLAlchemy
 
-        return Links(self.streams.wait)
+        return SharedConnections(self.streams.wait)

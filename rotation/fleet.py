@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyring_core import Keyring, KeyringError, KeyState, get_keyring
-from keyring_core.config import LEDGER_URL
+from keyring_core.environment import LEDGER_URL
 from rotation.model.text import install
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState
-from keyring_core.config import KEY_VARIABLES, load_keyring
+from keyring_core.config import load_keyring
+from keyring_core.environment import KEY_VARIABLES
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
 from rotation import job
 from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
 from rotation.context import Context
-from rotation.discovery.discover import discover, places_of
+from rotation.discovery.discover import databases_of, discover
 from rotation.discovery.result import Discovery
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusPlace, CensusRecord, census_record, in_fleet
@@ -189,7 +190,7 @@ def _count(context: Context, target: Target, keyring: Keyring, sample: int | Non
 def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
     """A search of a sample of all columns, and what could not be searched. Raises StoppedError."""
     try:
-        found = discover(places_of(targets), targets, keyring, context.open_survey, full=False, schemas=None)
+        found = discover(databases_of(targets), targets, keyring, context.open_survey, full=False, schemas=None)
     except StoppedError:
         raise
     except KeyringError as error:

@@ -19,7 +19,7 @@ from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, find_dialect, parse_url, retry, words_of
-from rotation.stores.connection import Link
+from rotation.stores.connection import Connection
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.silent_servers import NoAnswerError
 from rotation.stores.sqlite import SQLite
@@ -55,7 +55,7 @@ class Engine:
         del mode
         return self._engine.begin()
 
-    def rest(self) -> None:
+    def disconnect(self) -> None:
         """Closes the connections."""
         self._engine.dispose()
 
@@ -64,7 +64,7 @@ class LedgerAccess:
     """Transactions on the ledger. Its methods raise LedgerError; no driver's error leaves it."""
 
     def __init__(
-        self, link: Link | Engine, name: str, dialect: Dialect | None, attempts: int, *, path: Path | None = None
+        self, link: Connection | Engine, name: str, dialect: Dialect | None, attempts: int, *, path: Path | None = None
     ) -> None:
         """*path*: the ledger's file, if it is one."""
         self._link, self.name = link, name
@@ -104,7 +104,7 @@ class LedgerAccess:
 
     def close(self) -> None:
         """Closes the connection."""
-        self._link.rest()
+        self._link.disconnect()
 
     def fault(self, words: str) -> LedgerError:
         """An error with the ledger's name."""
@@ -180,7 +180,7 @@ def open_url(
             url = dialect.prepare_url(url) if dialect else url
             name = _name(dialect, url)
         if url:
-            link = Link(dialect, url, wait=wait, seconds=seconds) if dialect else Engine(_engine(url))
+            link = Connection(dialect, url, wait=wait, seconds=seconds) if dialect else Engine(_engine(url))
             return LedgerAccess(link, name, dialect, attempts, path=path)
     except UsageError as error:
         fault = str(error)

@@ -9,7 +9,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from keyring_core.config import LEDGER_URL
+from keyring_core.environment import LEDGER_URL
 
 UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 """The SQLite error codes that an owner or a mode may explain."""

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import sqlalchemy as sa
 
-from keyring_core.config import LEDGER_URL, SERVICE
+from keyring_core.environment import LEDGER_URL, SERVICE
 from rotation.ledger import schema as tables
 from rotation.ledger.database import LedgerAccess, open_url, over_engine
 from rotation.ledger.key_tables import KeyTables

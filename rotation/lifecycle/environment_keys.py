@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keyring_core import Key, KeyConfigWarning, Keyring, KeyState
-from keyring_core.config import STAGED, Settings, load_settings
+from keyring_core.environment import STAGED, Settings, load_settings
 from keyring_core.key_files import key_path
 from keyring_core.keys import check_told_apart
 from rotation.context import Context

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning
-from keyring_core.config import PREVIOUS, PRIMARY, STAGED, Settings
+from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from keyring_core.key_files import key_path
 from rotation.lifecycle.key_file_edits import dotenv_items, edit_dotenv, edit_key_file, key_file_items
 from rotation.lifecycle.transitions import Edit

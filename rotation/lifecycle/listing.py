@@ -7,19 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from rich.table import Table
-
 from keyring_core import KeyState
 from rotation.ledger.ledger import Ledger, service_name
 from rotation.ledger.records import LIVE, in_fleet
 from rotation.model.key_history import Promotion
 from rotation.model.text import retire_command
-from rotation.model.times import MINUTE
 from rotation.retirement.decision import Standing, refusals, standing
 from rotation.retirement.evidence import of_censuses
 
 RETIRED = "retired"
-NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
 @dataclass(frozen=True)
@@ -96,24 +92,3 @@ def following(keys: Sequence[ListedKey]) -> str:
         remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or "rotate.py run"
         return f"{remedy}, and when nothing needs it: {retire_command(previous[-1])}"
     return "rotate.py keys stage, when the key is to change"
-
-
-def render(keys: list[ListedKey]) -> Table:
-    """A table of keys, dates and tokens."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("key", "state", "first seen", "staged", "promoted", "retired"):
-        table.add_column(name)
-    table.add_column("tokens", justify="right")
-    judged = any(key.standing for key in keys)
-    if judged:
-        table.add_column("needed")
-    for key in keys:
-        dates = (key.first_seen, key.staged, key.retired)
-        first_seen, staged, retired = ("" if date is None else f"{date:{MINUTE}}" for date in dates)
-        promoted = key.promotion.words(MINUTE) if key.promotion else ""
-        cells = [first_seen, staged, promoted, retired]
-        if key.forced and key.retired:
-            cells[-1] += " (forced)"
-        tokens = "" if key.tokens is None else f"{key.tokens:,}"
-        table.add_row(key.id, key.state, *cells, tokens, *([NEEDED[key.standing]] if judged else []))
-    return table

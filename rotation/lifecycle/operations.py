@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keyring_core import Key, KeyState
-from keyring_core.config import LEDGER_URL, PREVIOUS, STAGED
+from keyring_core.environment import LEDGER_URL, PREVIOUS, STAGED
 from rotation.context import Context
 from rotation.ledger.database import LedgerError
 from rotation.ledger.key_tables import Event

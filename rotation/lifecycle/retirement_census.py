@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from keyring_core import Key, Keyring
-from keyring_core.config import Settings
+from keyring_core.environment import Settings
 from rotation import job
 from rotation.context import Context
-from rotation.discovery.discover import Discovery, discover, places_of
+from rotation.discovery.discover import Discovery, databases_of, discover
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.promotions import took_over
 from rotation.ledger.session import Session
@@ -51,7 +51,7 @@ def gather(
 def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
     """A search of every row, since a sample may miss the one token that needs the key; or why the search failed."""
     try:
-        return discover(places_of(targets), targets, keyring, context.open_survey, full=True, schemas=None), None
+        return discover(databases_of(targets), targets, keyring, context.open_survey, full=True, schemas=None), None
     except StoreError as error:
         return None, str(error)
 

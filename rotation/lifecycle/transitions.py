@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from keyring_core import Key, KeyState
-from keyring_core.config import PREVIOUS, PRIMARY, STAGED, Settings
+from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.model.failures import UsageError
 from rotation.retirement.decision import Refusal, called

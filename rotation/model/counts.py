@@ -84,7 +84,7 @@ class Counts:
     ages: Counter[str] = field(default_factory=Counter)
     """Tokens per month of issue, such as "2026-01"; nine hours off at most."""
     nested: int = 0
-    """Tokens whose plaintext holds another token, or may: those given up, too; what was rotated the next pass tells."""
+    """Tokens whose plaintext holds another token, or may. A run finds them in its next pass, as current tokens."""
     inner: Counter[str] = field(default_factory=Counter)
     """Tokens per key id that are part of something else: of a longer text, of another encoding, of another token."""
     suspects: int = 0

@@ -18,7 +18,7 @@ from rotation.model.failures import StoppedError, StoreError, UsageError
 from rotation.model.stopping import STOPPED
 from rotation.model.targets import Target
 from rotation.model.text import install
-from rotation.stores.connection import Links
+from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
@@ -110,7 +110,13 @@ class Access:
     """Reads and writes through one connection. No error of a driver leaves it: it may hold a token."""
 
     def __init__(
-        self, url: str, label: str, *, read_only: bool, sleep: Callable[[float], None], links: Links | None = None
+        self,
+        url: str,
+        label: str,
+        *,
+        read_only: bool,
+        sleep: Callable[[float], None],
+        links: SharedConnections | None = None,
     ) -> None:
         """Raises UsageError for a *url* that cannot work; messages name the target by *label*.
 
@@ -123,8 +129,8 @@ class Access:
         self.dialect, self._url = _open_url(url, label)
         self.name = self.dialect.describe(self._url)
         """The database, fit for a message."""
-        self._own = Links(sleep) if links is None else None
-        links = links or self._own or Links(sleep)
+        self._own = SharedConnections(sleep) if links is None else None
+        links = links or self._own or SharedConnections(sleep)
         fault = None
         try:
             self._link = links.to(self.dialect, self._url)

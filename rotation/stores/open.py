@@ -14,7 +14,7 @@ from rotation.model.failures import UsageError
 from rotation.model.targets import Target, TargetId
 from rotation.stores.access import database_of
 from rotation.stores.base import Store
-from rotation.stores.connection import Links
+from rotation.stores.connection import SharedConnections
 from rotation.stores.shards import Shard
 from rotation.stores.sql import SqlStore
 
@@ -28,7 +28,7 @@ def open_store(  # noqa: PLR0913 - what a store may be opened for
     wait: Callable[[float], None],
     shard: Shard | None = None,
     sample: int | None = None,
-    links: Links | None = None,
+    links: SharedConnections | None = None,
 ) -> Store:
     """The store of *target*, opened and checked: all its rows, those of *shard*, or about *sample* random ones.
 

@@ -117,7 +117,7 @@ def test_without_a_ledger_none_is_made(cli: Cli, options: tuple[str, ...], tmp_p
     cli("report", *options)
 
     assert not (tmp_path / "rotation-ledger.db").exists()
-    assert "The ledger knows of no run." in shown(tmp_path)
+    assert "The ledger has no run." in shown(tmp_path)
 
 
 def test_the_last_census_is_that_of_the_ledger(

@@ -11,7 +11,7 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import Key
-from keyring_core.config import Settings, load_settings
+from keyring_core.environment import Settings, load_settings
 from keyring_core.redaction import Redactor
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
 from rotation.lifecycle.transitions import Step

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from keyring_core import Key, Keyring, KeyState, UndecryptableToken
-from keyring_core.config import Settings
+from keyring_core.environment import Settings
 from rotation.discovery.discover import Discovery, TokenColumn
 from rotation.job.ranges import Options
 from rotation.ledger.records import InstanceRecord

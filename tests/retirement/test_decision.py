@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from keyring_core import KeyState
 from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Level
+from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.discovery.discover import Discovery, Remark, TokenColumn
 from rotation.ledger.ledger import Ledger
@@ -26,8 +27,7 @@ from rotation.model.key_history import Promotion
 from rotation.model.policy import Policy
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target, TargetId
-from rotation.output.html.page import page
-from rotation.output.html.page_facts import PageFacts
+from rotation.output.html.page import Totals, page
 from rotation.output.run_text import render
 from rotation.retirement.decision import Standing, gaps, not_looked_at, refusals, standing
 from rotation.retirement.evidence import Evidence, of_report
@@ -276,11 +276,10 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
         known=(before,),
     )
     verdict = Verdict.of(facts, Policy(), NOW)
-    seen = {each.label: each.tokens + each.embedded for each in facts.uncovered}
-    shown = PageFacts(NOW, "default", dict(STATES), censuses=(now,), results=verdict.results, uncovered=seen)
+    shown = Totals(facts)
     words = {
         "check": " ".join(finding.message for finding in verdict.findings if finding.subject == KEY),
-        "report": page(shown),
+        "report": page(Overview(verdict, [TARGET])),
         "status": " ".join(str(part) for part in render(report)),
         "keys list": _listed(tmp_path_factory.mktemp("ledger"), [before, now], fleet),
     }

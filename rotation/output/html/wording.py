@@ -1,4 +1,4 @@
-"""Numbers and dates as a page says them."""
+"""Numbers and dates as the page writes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def number(value: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """`97.5 %`; `all` of what was counted, which is not all that there is; never 0 or 100 for what is not quite."""
+    """`97.5 %`; `all` if nothing that was counted is missing. It never rounds to 0 or 100."""
     if not whole or part in (0, whole):
         return "all" if whole and part else "0 %"
     return f"{min(max(round(100 * part / whole, 1), 0.1), 99.9):.1f} %"
@@ -39,7 +39,7 @@ def moment(when: datetime | None) -> Markup:
 
 
 def promoted(key: KeyRecord | None) -> Markup:
-    """When a key became primary; `before` a date where it was only found so, or was a previous key at first."""
+    """When a key became primary: a date, or `before` one if it was found primary or previous then."""
     promotion = key.promotion if key else None
     if key is None or (promotion is None and key.staged):
         return day(None)
