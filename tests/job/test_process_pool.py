@@ -19,9 +19,9 @@ from rotation.job.process_pool import ProcessWorkers
 from tests.processes import die, is_alive, until
 
 SECONDS = 20.0
-"""For a busy machine; each of these takes one or two."""
+"""For a busy machine; an idle one needs one or two."""
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
 
 
 @pytest.fixture
