@@ -124,7 +124,7 @@ def test_an_error_carries_the_traceback_of_the_worker(workers: ProcessWorkers) -
     error = workers.submit(int, "no number").exception(SECONDS)
 
     assert isinstance(error, ValueError)
-    assert "_work" in error.__notes__[0]
+    assert "_answer" in error.__notes__[0]
 
 
 def test_a_keyring_error_gets_no_note(workers: ProcessWorkers) -> None:
