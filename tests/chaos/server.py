@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -61,7 +62,7 @@ class Server:
     def _start(self) -> None:
         with self._log.open("ab") as log:
             start = partial(subprocess.Popen, self._command, user=self._user, stdout=log, stderr=log, cwd="/")
-            self._process: subprocess.Popen[bytes] = self._starter.submit(start).result()
+            self._process: subprocess.Popen[Any] = self._starter.submit(start).result()
         probe = sa.create_engine(self.database.url, poolclass=sa.NullPool)
         end = time.monotonic() + 60
         while time.monotonic() < end and self._process.poll() is None:
