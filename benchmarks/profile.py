@@ -31,11 +31,7 @@ PARTS = {
     "SQLAlchemy": ("sqlalchemy/",),
     "the driver": ("psycopg/",),
     "stores: statements, rows, arrays": ("rotation/stores/",),
-    "sorting and counting rows": (
-        "rotation/model/batch.py",
-        "rotation/model/counts.py",
-        "rotation/model/bulk_columns.py",
-    ),
+    "planning and counting": ("rotation/model/batch.py", "rotation/model/counts.py"),
 }
 REST = "all else"
 

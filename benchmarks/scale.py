@@ -14,7 +14,7 @@ from benchmarks.creds import fill, make_base
 from benchmarks.parts import own_seconds, server_seconds
 from benchmarks.run import ROWS, floor
 from keyring_core import Keyring
-from rotation.model.batch import Change, Row
+from rotation.model.batch import Batch, Swaps
 from rotation.model.targets import Target
 from rotation.stores.shards import Shard
 from rotation.stores.sql import SqlStore
@@ -56,11 +56,11 @@ def _tell(part: str, size: float) -> None:
     print(f"{part:54}{'':>10}{size:>10.0f}", flush=True)
 
 
-def _read(store: SqlStore) -> Iterator[list[Row]]:
+def _read(store: SqlStore) -> Iterator[Batch]:
     after = None
-    while rows := store.read(after, None, BATCH):
-        yield rows
-        after = rows[-1].key
+    while (batch := store.read(after, None, BATCH)).keys:
+        yield batch
+        after = batch.keys[-1]
 
 
 def _cut(store: SqlStore) -> None:
@@ -73,14 +73,13 @@ def _swapping(store: SqlStore) -> Callable[[], None]:
     """What writes all rows; it has read and rotated them already."""
     keyring = Keyring(key_text("new"), previous=[key_text("old")])
     batches = []
-    for rows in _read(store):
-        texts = [str(row.value) for row in rows]
-        new = keyring.rotate_many(texts)
-        batches.append([Change(row.key, text, str(then)) for row, text, then in zip(rows, texts, new, strict=True)])
+    for keys, cells in _read(store):
+        texts = [str(cell) for cell in cells]
+        batches.append(Swaps(keys, texts, [str(token) for token in keyring.rotate_many(texts)]))
 
     def swap() -> None:
-        for changes in batches:
-            store.write(changes)
+        for swaps in batches:
+            store.write(swaps)
 
     return swap
 

@@ -1,4 +1,4 @@
-"""Encrypts other people's credentials under keys that can be rotated, and keeps those keys out of every log."""
+"""Encrypts credentials with keys that can be rotated, and keeps those keys out of every log."""
 
 from keyring_core.config import get_keyring, keyring_status, log_key_status, reload_keyring
 from keyring_core.encryption_service import CredentialEncryptionService, get_encryption_service

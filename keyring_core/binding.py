@@ -1,8 +1,7 @@
 """A key for one use, derived from another by HKDF-SHA256 (RFC 5869).
 
-There is no salt. It would have to be stored beside every token, and a key is uniformly random already, which is what a
-salt would make of it (section 3.1). What separates the uses is the info string (section 3.2): a label with a version,
-and the context.
+There is no salt: it would have to be stored beside every token, and the key is uniformly random already (section 3.1).
+The info string separates the uses (section 3.2): a label with a version, and the context.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ _LABEL = b"keyring-core bind v1\0"
 
 
 def derive_key(raw: bytes, context: str) -> bytes:
-    """The 32 bytes of the key for *context* under the key *raw*. Raises KeyConfigError for a context that is none."""
+    """The 32 bytes of the key for *context* under the key *raw*. Errors as for `check_context`."""
     info = _LABEL + check_context(context)
     return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=info).derive(raw)
 
 
 def check_context(context: str) -> bytes:
-    """The bytes of *context*, the name of one use such as `users.api_key`; it is no secret.
+    """The bytes of *context*, the name of one use such as `users.api_key`. A context is not secret.
 
-    Raises KeyConfigError where it is empty, begins or ends with a blank, or has no UTF-8 form; TypeError for no str.
+    Raises KeyConfigError if it is empty, begins or ends with a blank, or has no UTF-8 form; TypeError if it is no str.
     """
     if not isinstance(context, str):
         raise TypeError(f"a context is str, not {type(context).__name__}")

@@ -1,13 +1,13 @@
 """Many tokens in a few cipher calls: one CBC call decrypts a stripe of tokens and one encrypts it.
 
-Decrypting `IV1|C1|IV2|C2|...` in one call is right, since in CBC each block needs only the block before it: every
-ciphertext stands behind its own IV, and what comes out in an IV's place is thrown away.
+Decrypting `IV1|C1|IV2|C2|...` in one call is correct: in CBC a block needs only the block before it. Every ciphertext
+follows its own IV, and the output at an IV's place is thrown away.
 
 Encrypting `R1|P1|R2|P2|...`, each R one fresh random block, makes each encrypted R the IV of the ciphertext behind it:
 a block cipher's output for a uniformly random block, so uniformly random itself (NIST SP 800-38A, appendix C: "apply
 the forward cipher function, under the same key that is used for the encryption of the plaintext, to a nonce").
 
-A padded plaintext is carried over as it is, so a rotated token has its old length.
+A padded plaintext is copied as it is, so a rotated token has its old length.
 """
 
 from __future__ import annotations
@@ -24,20 +24,33 @@ from keyring_core.keys import Key
 from keyring_core.token_batches import Refused, Stripe, alike, pick, put, read_tokens, write_tokens
 from keyring_core.tokens import BLOCK, VERSION, Token, TokenText, timestamp_of
 
+__all__ = [
+    "Found",
+    "Refused",
+    "alike",
+    "damaged",
+    "decrypt",
+    "decrypt_padded",
+    "encrypt",
+    "find",
+    "pick",
+    "reencrypt",
+]
+
 _HEAD = 9  # version, timestamp
-# What a padded plaintext ends with, by its last byte; nothing ends with one of no endings.
+# How a padded plaintext ends, by its last byte; an empty tuple matches nothing.
 _ENDINGS: list[bytes | tuple[bytes, ...]] = [bytes([last]) * last if 1 <= last <= BLOCK else () for last in range(256)]
 
 
 class Found(NamedTuple):
-    """Tokens of one length that are under one key: their MACs were checked."""
+    """Tokens of one length under one key; their MACs were checked."""
 
     key: Key
     stripe: Stripe
 
     @property
     def signed(self) -> list[bytes]:
-        """Of each its version, timestamp, IV and ciphertext."""
+        """The version, timestamp, IV and ciphertext of each."""
         return [signed for signed, _ in self.stripe.tokens()]
 
 
@@ -56,20 +69,20 @@ def find(
 def _find(order: list[Key], stripe: Stripe, unknown: Callable[[bytes], InvalidToken]) -> Iterator[Found | Refused]:
     _prefer_key_of(Token._make(next(stripe.tokens())), order)
     for key in tuple(order):
-        strangers = key.strangers(stripe.tokens())
-        if not strangers:
+        others = key.not_signed(stripe.tokens())
+        if not others:
             yield Found(key, stripe)
             return
-        if len(strangers) < len(stripe.places):
-            others = set(strangers)
-            yield Found(key, stripe.only([at for at in range(len(stripe.places)) if at not in others]))
-            stripe = stripe.only(strangers)
+        if len(others) < len(stripe.places):
+            elsewhere = set(others)
+            yield Found(key, stripe.only([at for at in range(len(stripe.places)) if at not in elsewhere]))
+            stripe = stripe.only(others)
     for place, (signed, _) in zip(stripe.places, stripe.tokens(), strict=True):
         yield Refused(place, unknown(signed))
 
 
 def _prefer_key_of(token: Token, order: list[Key]) -> None:
-    """Moves the token's key to the front of *order*: neighbours in a table are mostly under one key."""
+    """Moves the token's key to the front of *order*: neighbours in a table mostly share a key."""
     for key in order:
         if key.signed(token):
             order.remove(key)
@@ -87,9 +100,9 @@ def decrypt(found: Found) -> list[bytes | InvalidToken]:
 
 
 def damaged(found: Found) -> dict[int, DamagedToken]:
-    """Those that do not decrypt, by their index in *found*. The last block tells, and in CBC needs only the one before.
+    """The tokens that do not decrypt, by their index in *found*. Decrypts only the last block of each.
 
-    A key that is mistyped in its second half signs as the right one does, and then it is nearly all of them.
+    If the key is mistyped in its second half, nearly all of them fail: it signs as the right key does.
     """
     signed = found.signed
     ends = decrypt_padded(found.key, [each[:_HEAD] + each[-2 * BLOCK :] for each in signed])
@@ -138,7 +151,7 @@ def _encrypted(key: Key, heads: Sequence[bytes], padded: Sequence[bytes]) -> lis
 
 
 def _is_padded(plain: bytes) -> bool:
-    # The MAC has passed, so how a padding fails tells an attacker nothing.
+    # The MAC was right, so an attacker learns nothing from a padding that is wrong.
     return plain.endswith(_ENDINGS[plain[-1]])
 
 

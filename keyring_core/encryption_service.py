@@ -1,24 +1,30 @@
-"""The one object that a service calls to encrypt and decrypt other people's credentials."""
+"""The object that a service calls to encrypt and decrypt credentials."""
 
 from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import structlog
 
 from keyring_core.config import present_reloader
 from keyring_core.errors import DamagedToken, KeyringError, MalformedToken, UndecryptableToken
+from keyring_core.forks import call_in_children
 from keyring_core.keyring import Keyring
-from keyring_core.lazy import Lazy
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
 class CredentialEncryptionService:
-    """Encrypts and decrypts credentials. A failure is logged, a success is not, and a value never is."""
+    """Encrypts and decrypts credentials. Logs failures, without any value; logs no success."""
 
     def __init__(self, keyring: Keyring | None = None) -> None:
-        """Takes the keyring that this process's variables name where none is given, and follows it when keys change.
+        """Uses *keyring*; by default the one that this process's variables name, also when its keys change.
 
-        Raises KeyConfigError, a ValueError, without a key.
+        Raises KeyConfigError, a ValueError, if no key is set.
         """
         self._source = keyring or present_reloader()
 
@@ -51,7 +57,7 @@ class CredentialEncryptionService:
         try:
             return ring.decrypt(ciphertext)
         except UndecryptableToken as error:
-            # Another process may have been given a key that this one has not read yet.
+            # Another process may have a key that this one has not read yet.
             if isinstance(self._source, Keyring) or isinstance(error, DamagedToken):
                 raise
             newer = self._source.renew(ring)
@@ -68,5 +74,34 @@ def _log_failure(event: str, error: KeyringError) -> None:
     log.warning(event, error=type(error).__name__, **category)
 
 
+class Lazy(Generic[T]):
+    """Call it for a value that is built once, on first use. After a build that raised, the next call tries again."""
+
+    def __init__(self, build: Callable[[], T]) -> None:
+        self._build = build
+        self._value: T | None = None
+        self._renew_lock()
+        call_in_children(self._renew_lock)
+
+    def __call__(self) -> T:
+        """The value; built by the first call."""
+        # Read once: another thread may call `reset` between two reads.
+        value = self._value
+        if value is not None:
+            return value
+        with self._lock:
+            if self._value is None:
+                self._value = self._build()
+            return self._value
+
+    def reset(self) -> None:
+        """Forgets the value; the next call builds it again. For tests, and after the environment changed."""
+        with self._lock:
+            self._value = None
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+
 get_encryption_service: Lazy[CredentialEncryptionService] = Lazy(CredentialEncryptionService)
-"""The process's one service, built on first use. Raises ValueError, with the remedy, where no key is set."""
+"""The process's one service, built on first use. Raises ValueError, with the remedy, if no key is set."""

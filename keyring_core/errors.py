@@ -1,4 +1,4 @@
-"""What can go wrong with a key or a token; no message here ever holds one."""
+"""The errors of keys and tokens. No message holds a key or a token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 import cryptography.fernet
 
 MAKE_KEY_COMMAND = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
-"""Prints a new key; works wherever `cryptography` is installed."""
+"""Prints a new key; needs only `cryptography`."""
 
 
 class KeyringError(Exception):
@@ -15,23 +15,23 @@ class KeyringError(Exception):
 
 
 class KeyConfigError(KeyringError, ValueError):
-    """A key is missing or malformed. The message names the variable or file, the fault and the remedy."""
+    """A key is missing or malformed. The message says which variable or file, what is wrong, and what to do."""
 
 
 class WeakKeyError(KeyConfigError):
-    """A well-formed key that anybody can guess."""
+    """A well-formed key that can be guessed."""
 
 
 class KeyConfigWarning(UserWarning):
-    """A key setting that works, and that somebody should tidy up."""
+    """A key setting that works, but should be tidied up."""
 
 
 class WeakKeyWarning(KeyConfigWarning):
-    """A key that anybody can guess, accepted to read old tokens."""
+    """A key that can be guessed, accepted to read old tokens."""
 
 
 class PlaintextError(KeyringError, ValueError):
-    """A plaintext that is not text: `encrypt_bytes` and `decrypt_bytes` handle it. The message does not show it."""
+    """A plaintext that is not text; use `encrypt_bytes` or `decrypt_bytes`. The message does not show it."""
 
 
 class InvalidToken(KeyringError, cryptography.fernet.InvalidToken):  # noqa: N818 - stock Fernet's own name
@@ -39,7 +39,7 @@ class InvalidToken(KeyringError, cryptography.fernet.InvalidToken):  # noqa: N81
 
 
 class Malformed(StrEnum):
-    """Why a text is no Fernet token."""
+    """Why a text is not a Fernet token."""
 
     EMPTY = "empty"
     PLAINTEXT = "plaintext"
@@ -52,7 +52,7 @@ class Malformed(StrEnum):
 
 
 class MalformedToken(InvalidToken):
-    """The text is not a Fernet token; `category` says in which way, `found` in words."""
+    """The text is not a Fernet token; `category` says why, `found` says it in words."""
 
     def __init__(self, category: Malformed, found: str) -> None:
         super().__init__(f"not a Fernet token: {found}")
@@ -71,11 +71,11 @@ class UndecryptableToken(InvalidToken):
     def __init__(self, message: str, timestamp: int | None = None) -> None:
         super().__init__(message)
         self.timestamp = timestamp
-        """When the token says that it was issued, in seconds since 1970: legible to anybody, proven by nothing."""
+        """The token's own time of issue, in seconds since 1970. It is not authenticated."""
 
 
 class DamagedToken(UndecryptableToken):
-    """A token that a known key signed, and whose content does not decrypt all the same."""
+    """A token that a known key signed, but whose content does not decrypt."""
 
     category = "damaged"
 

@@ -1,4 +1,4 @@
-"""What a forked child has to set right: a lock that another thread held in that moment stays held there for ever."""
+"""Repairs objects in a forked child: a lock that another thread held during the fork stays held there for ever."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 
 def call_in_children(method: Callable[[], None]) -> None:
-    """Has every child that is forked call *method*, as long as the object that it belongs to lives."""
-    # A registration cannot be taken back, so it must not keep an object, and its keys, alive.
+    """Makes every forked child call *method*, as long as its object lives."""
+    # A registration cannot be undone, so it must not keep an object, and its keys, alive.
     alive = weakref.WeakMethod(method)
 
     def call() -> None:

@@ -1,4 +1,4 @@
-"""What a service that is asked for its health may say of its keys."""
+"""What a health endpoint shows of the keys."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from keyring_core.sources import Kind, Source
 
 
 class Loaded(NamedTuple):
-    """A keyring, where its keys came from, and how often to look there, in seconds; 0 is never."""
+    """A keyring, the sources of its keys, and how often to check them, in seconds; 0 is never."""
 
     keyring: Keyring
     sources: Mapping[str, Source]
     every: float
     variables: int
-    """A fingerprint of the variables that named them."""
+    """A fingerprint of this project's variables."""
     again: Callable[[float], Loaded]
-    """Reads the same sources again, whatever became of the variables; takes the seconds for each command."""
+    """Reads the same sources again, even if the variables changed; takes the seconds for each command."""
 
     def follows(self) -> bool:
-        """Whether its sources are looked at without being asked to."""
+        """Whether its sources are checked regularly."""
         return self.every > 0 and any(source.kind is not Kind.VARIABLE for source in self.sources.values())
 
     def may_differ(self) -> bool:
@@ -38,12 +38,12 @@ class KeyStatus(TypedDict):
 
 
 class KeyringStatus(TypedDict):
-    """What a health endpoint shows; times are UTC in ISO 8601."""
+    """The status of a keyring; times are UTC in ISO 8601."""
 
     primary: str | None
     keys: list[KeyStatus]
     sources: dict[str, str]
-    """Each variable with what it comes from: variable, file, command."""
+    """Each variable with the kind of its source: variable, file, command."""
     reload_seconds: float | None
     loaded: str | None
     """Since when these keys are in force."""
@@ -56,7 +56,7 @@ class KeyringStatus(TypedDict):
 def status_of(
     loaded: Loaded | None, since: datetime | None, checked: datetime | None, error: str | None
 ) -> KeyringStatus:
-    """The status of what is loaded; of nothing where nothing is."""
+    """The status of *loaded*; without keys if that is None."""
     states = loaded.keyring.states.items() if loaded else ()
     return {
         "primary": loaded.keyring.primary.id if loaded else None,

@@ -1,4 +1,4 @@
-"""Commands that print a key: run without a shell and within a time limit; what they print is never shown."""
+"""Runs commands that print a key: without a shell, within a time limit. Their output is never shown."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from keyring_core.redaction import get_redactor, redacting
 
 MAX_OUTPUT_BYTES = 1024 * 1024
 MAX_SHOWN_BYTES = 64 * 1024
-"""A longer complaint is not shown at all: where it was cut, a piece of a secret could stand unrecognised."""
+"""A longer error text is not shown: a cut could leave a piece of a secret that is not recognised."""
 MAX_SHOWN = 500
 BY_HAND = "Run it by hand and see that it prints the key, alone."
 
 
 class _Ended(NamedTuple):
-    """How a command ended; *code* is None where it was ended here."""
+    """How a command ended; *code* is None if it was killed here."""
 
     code: int | None
     output: bytes
@@ -33,8 +33,8 @@ class _Ended(NamedTuple):
 def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds: float) -> bytes:
     """What *command*, the value of the variable *form*, prints.
 
-    Raises KeyConfigError where it fails, prints nothing, or takes longer than *seconds*; the message shows what it
-    complained of on stderr, redacted, and nothing of what it printed.
+    Raises KeyConfigError if it fails, prints nothing, or takes longer than *seconds*; the message shows its stderr,
+    redacted, and nothing of its stdout.
     """
     try:
         process = subprocess.Popen(  # noqa: S603 - the operator's own command
@@ -43,7 +43,7 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **environ},
-            # A group of its own, which can be ended as a whole; and no terminal that it could wait at.
+            # A process group, to kill it as a whole; and no terminal to wait for.
             start_new_session=True,
         )
     except OSError as error:
@@ -59,7 +59,7 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
 
 
 def _wait_for(process: subprocess.Popen[bytes], seconds: float) -> _Ended:
-    """Reads until *process* ends, its time is over, or it printed too much; afterwards nothing of it runs."""
+    """Reads until *process* ends, its time is over, or it printed too much; then kills what is left of it."""
     assert process.stdout is not None  # noqa: S101 - for the type checker
     assert process.stderr is not None  # noqa: S101
     deadline = time.monotonic() + seconds
@@ -69,7 +69,7 @@ def _wait_for(process: subprocess.Popen[bytes], seconds: float) -> _Ended:
         pipes.register(stderr, selectors.EVENT_READ, complaint)
         try:
             while (left := deadline - time.monotonic()) > 0 and len(output) <= MAX_OUTPUT_BYTES:
-                # Looked at before the pipes: what it printed is in them once it has ended. Their end may never come,
+                # Checked before the pipes: all output is in them once it has ended. They may never reach their end,
                 # since a process that it left behind can hold them open.
                 has_ended = process.poll() is not None
                 ready = pipes.select(0 if has_ended else min(left, 0.05 if pipes.get_map() else 0.002))
@@ -85,7 +85,7 @@ def _wait_for(process: subprocess.Popen[bytes], seconds: float) -> _Ended:
 
 
 def _read_some(pipes: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-    """Reads what is there from one pipe, or forgets the pipe at its end."""
+    """Reads the available data of one pipe, or drops the pipe at its end."""
     data = os.read(key.fd, 64 * 1024)
     if not data:
         pipes.unregister(key.fileobj)
@@ -96,7 +96,7 @@ def _read_some(pipes: selectors.BaseSelector, key: selectors.SelectorKey) -> Non
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    # One that became another user does not die of it; nor do we wait for it.
+    # A process of another user survives the signal: do not wait for it.
     with suppress(subprocess.TimeoutExpired):
         process.wait(1)
 
@@ -112,16 +112,16 @@ def _fault(ended: _Ended, seconds: float) -> str:
 
 
 def _said(ended: _Ended) -> str:
-    """What the command complained of, fit for a message: redacted, one line, no control characters, bounded."""
+    """The command's stderr, fit for a message: redacted, one line, no control characters, bounded."""
     text = ended.complaint.decode("utf-8", "backslashreplace")
     if not text.strip():
         return ""
     if len(ended.complaint) > MAX_SHOWN_BYTES or len(ended.output) > MAX_SHOWN_BYTES:
         return " and said more than can be shown"
-    # A script that traces itself complains with the key that it prints.
+    # A script with `set -x` writes the key to stderr as well.
     with redacting(*ended.output.split(), label="output"):
         text = get_redactor().redact(text)
     line = " | ".join(stripped for part in text.splitlines() if (stripped := part.strip())).rstrip(".")
     line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
-    # The end: that is where a program says what stopped it.
+    # The end of the text usually says what stopped the program.
     return f" and said: {line if len(line) <= MAX_SHOWN else '... ' + line[-MAX_SHOWN:]}"

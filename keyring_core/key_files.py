@@ -1,4 +1,4 @@
-"""Key files: what one holds, whether it changed since, and who else can read it. Never waits for a writer."""
+"""Key files: their content, whether they changed, and which other users can read them. Never waits for a writer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from keyring_core.errors import KeyConfigError, KeyConfigWarning
 
 MAX_FILE_BYTES = 1024 * 1024
 _EMPTY_WAIT = 0.05
-# A file system's clock may tick so seldom that a second write within this time leaves the same stamp (as in git).
+# Some file systems' clocks are so coarse that a second write within this time leaves the same stamp (as in git).
 _UNSETTLED_SECONDS = 2
 _CREDENTIALS = re.compile(r"\$(?:CREDENTIALS_DIRECTORY|\{CREDENTIALS_DIRECTORY\})(?=/)")
-# A key, a list of keys, or the greater part of one, where a path belongs.
+# A key, a list of keys, or most of a key, in place of a path.
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=|^[A-Za-z0-9_+-]{36,}={0,2}$")
 
 _KINDS = {
@@ -33,7 +33,7 @@ _KINDS = {
 
 
 class Stamp(NamedTuple):
-    """Which file a path led to when it was read."""
+    """The identity of the file that a path led to when it was read."""
 
     path: Path
     identity: tuple[int, ...]
@@ -42,8 +42,8 @@ class Stamp(NamedTuple):
     """Whether every later change shows in `identity`."""
 
     def moved(self) -> bool:
-        """Whether the path leads to something else now."""
-        # The path and not a kept handle: Kubernetes swaps a symlink.
+        """Whether the path leads to another file now, or to none."""
+        # By the path, not by an open file: Kubernetes swaps a symlink.
         try:
             return _identity(os.stat(self.path)) != self.identity
         except OSError:
@@ -58,12 +58,12 @@ class KeyFile(NamedTuple):
 
 
 def key_path(value: str, environ: Mapping[str, str], form: str) -> Path:
-    """The path that the variable *form* names by *value*; `$CREDENTIALS_DIRECTORY/` at its start is systemd's.
+    """The path in *value* of the variable *form*; a leading `$CREDENTIALS_DIRECTORY/` is replaced by systemd's.
 
-    Raises KeyConfigError where that is not set, and for a key in place of a path, which it does not show.
+    Raises KeyConfigError if that is not set, and for a key in place of a path, which it does not show.
     """
     if _LIKE_A_KEY.search(value.strip()):
-        raise KeyConfigError(f"{form}: holds a key, where the path of a file is expected; {form[:-5]} takes a key")
+        raise KeyConfigError(f"{form}: holds a key, but the path of a file is expected; {form[:-5]} takes a key")
     if not _CREDENTIALS.match(value):
         return Path(value)
     if folder := environ.get("CREDENTIALS_DIRECTORY"):
@@ -72,20 +72,20 @@ def key_path(value: str, environ: Mapping[str, str], form: str) -> Path:
 
 
 def read_key_file(path: Path, form: str) -> KeyFile:
-    """The file at *path*, which the variable *form* names. Gives a warning where others can read it.
+    """The file at *path*, which the variable *form* names. Warns if other users can read it.
 
-    Raises KeyConfigError, with path and fault, for all but a regular file of reasonable size.
+    Raises KeyConfigError, with path and fault, unless it is a regular file of reasonable size.
     """
     file = _read(path, form)
     if not file.content:
-        # Its writer may have emptied it a moment ago to write it anew, and a list without keys would be believed.
+        # A writer may have just emptied it, to write it again. An empty list of keys would be accepted.
         time.sleep(_EMPTY_WAIT)
         file = _read(path, form)
     return file
 
 
 def irregularity(status: os.stat_result) -> str | None:
-    """What stands there in place of a regular file, in words, or None."""
+    """What the file is, in words, if it is not a regular file; otherwise None."""
     named = next((words for is_one, words in _KINDS.items() if is_one(status.st_mode)), "something else")
     return None if stat.S_ISREG(status.st_mode) else f"is not a regular file but {named}"
 
@@ -96,7 +96,7 @@ def read_regular(path: Path, kind: str) -> tuple[bytes, os.stat_result]:
     Raises OSError, whose strerror says what is wrong.
     """
     try:
-        # Not to wait for a FIFO's writer: opened at once, and refused for what it is.
+        # Do not wait for a FIFO's writer: open it at once, then refuse it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError:
         descriptor = -1
@@ -107,7 +107,7 @@ def read_regular(path: Path, kind: str) -> tuple[bytes, os.stat_result]:
         if fault := irregularity(status):
             raise OSError(errno.EINVAL, fault)
         with open(descriptor, "rb", closefd=False) as file:
-            # One byte more: some file systems tell no size.
+            # One byte more: some file systems report no size.
             data = file.read(MAX_FILE_BYTES + 1)
     finally:
         os.close(descriptor)
@@ -133,7 +133,7 @@ def _read(path: Path, form: str) -> KeyFile:
 
 
 def _who_else(status: os.stat_result, user: int) -> str | None:
-    """Who can read or write the file and has no need to, in words."""
+    """Which other users can read or write the file without need, in words, or None."""
     if status.st_mode & stat.S_IWOTH:
         return "every user can write it"
     if status.st_mode & stat.S_IROTH:

@@ -1,7 +1,7 @@
-"""Key text in, 32 bytes out, or what is wrong with the text and how to mend it.
+"""Key text in, 32 bytes out; or what is wrong with the text, and how to fix it.
 
 Stock Fernet drops every character outside the base64 alphabet, and what it drops depends on the Python version.
-Here a text either is a key or is refused, and the verdict is the same everywhere.
+Here a text is a key or is refused, with the same result in every Python version.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from keyring_core.errors import MAKE_KEY_COMMAND, KeyConfigError, KeyConfigWarni
 
 KEY_BYTES = 32
 _EXPECTED = "expected 44 characters of URL-safe base64 (32 bytes)"
-_MEND = "Mend the text: the key itself, and so every stored token, stays valid."
+_FIX = "Fix the text: the key itself, and so every stored token, stays valid."
 _MAKE = f"Make a key with: {MAKE_KEY_COMMAND}"
 _MAKE_FIRST = (
-    "Where tokens are stored already, set the key that they are under (rotate.py also takes --env-file FILE). "
-    f"Else make a key with: {MAKE_KEY_COMMAND}"
+    "If tokens are stored already, set the key that they are under (rotate.py also takes --env-file FILE). "
+    f"Otherwise make a key with: {MAKE_KEY_COMMAND}"
 )
-_MAKE_OTHER = f"Only where nothing is stored under this key, make another: {MAKE_KEY_COMMAND}"
+_MAKE_OTHER = f"Only if nothing is stored under this key, make another: {MAKE_KEY_COMMAND}"
 
 _BLANKS = " \t\r\n\v\f"
-# str.splitlines would part at U+001C and U+2028 too.
+# str.splitlines would split at U+001C and U+2028 too.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
 # Long words only: a random key holds a given 7-letter word, in any case, once in 10^8 keys.
@@ -48,22 +48,22 @@ _FORM_FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
         lambda text: any(quote in text for quote in _QUOTES),
         "quotes, which belong to the file's syntax and not to the key",
     ),
-    (re.compile(r"[\w+/-]{43}=(?:\s+[\w+/-]{43}=)+").fullmatch, "several keys, where one key is expected"),
-    (re.compile(r"[,;]").search, "a comma or semicolon, where one key is expected"),
+    (re.compile(r"[\w+/-]{43}=(?:\s+[\w+/-]{43}=)+").fullmatch, "several keys, but one key is expected"),
+    (re.compile(r"[,;]").search, "a comma or semicolon, but one key is expected"),
     (re.compile(r"[ \t\r\n\v\f]").search, "whitespace inside"),
     (re.compile(r"[0-9A-Fa-f]{64}").fullmatch, "64 hex digits (32 bytes in hex, not in base64)"),
     (re.compile(r"=[^=]").search, "characters after the padding, as of two keys glued together"),
     (re.compile(r"={3}").search, "too much padding"),
     (re.compile(r"[^A-Za-z0-9_=+/-]").search, "characters outside the base64 alphabet"),
 )
-"""What a look at the text tells, most telling first."""
+"""The faults that a text can have, in the order in which they are tested."""
 
 
 def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
-    """The 32 bytes that *value* spells. Blanks around it are dropped; the standard base64 alphabet warns.
+    """The 32 bytes that *value* spells. Ignores blanks around it; warns of the standard base64 alphabet.
 
     *where* names the variable or file, and the position in it, for the message.
-    With *allow_weak* a weak, placeholder or public example key gives a warning in place of an error.
+    With *allow_weak*, a weak key, placeholder or public example gives a warning in place of an error.
 
     Raises KeyConfigError, whose message shows nothing of the value.
     """
@@ -74,10 +74,10 @@ def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
     if fault and _is_placeholder(text):
         raise KeyConfigError(f"{where}: a placeholder ({fault}), {_EXPECTED}. {_MAKE}")
     if fault:
-        raise KeyConfigError(f"{where}: {fault}, {_EXPECTED}.\n{_MEND} {_MAKE_OTHER}")
+        raise KeyConfigError(f"{where}: {fault}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}")
     if "+" in text or "/" in text:
         warnings.warn(
-            f"{where}: written in the standard base64 alphabet; write it URL-safe, - for + and _ for /. {_MEND}",
+            f"{where}: written in the standard base64 alphabet; write it URL-safe, - for + and _ for /. {_FIX}",
             KeyConfigWarning,
             stacklevel=2,
         )
@@ -88,17 +88,17 @@ def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
 
 
 def split_key_list(value: str | bytes, where: str) -> list[tuple[str, str]]:
-    """The items of a list of keys, each with its place in words. Items part at commas and newlines.
+    """The items of a list of keys, each with its place in words. Commas and newlines separate items.
 
-    An empty item gives a warning with its position. Raises KeyConfigError for another separator.
+    Warns of an empty item, with its position. Raises KeyConfigError for another separator.
     """
-    # Characters that no key has stay in their items: `decode_key` refuses each by its position.
+    # Invalid characters stay in their items, so that `decode_key` reports their position.
     text = (value if isinstance(value, str) else value.decode("ascii", "surrogateescape")).strip(_BLANKS)
     if not text:
         return []
     if text.startswith("[") or ";" in text:
         found = "a JSON array" if text.startswith("[") else "semicolons"
-        raise KeyConfigError(f"{where}: {found}; separate the keys by commas or newlines. {_MEND}")
+        raise KeyConfigError(f"{where}: {found}; separate the keys by commas or newlines. {_FIX}")
     items = [line for item in text.split(",") for line in _LINE_END.split(item.strip(_BLANKS))]
     places = [f"{where}, key {position} of {len(items)}" for position in range(1, len(items) + 1)]
     for item, place in zip(items, places, strict=True):
@@ -114,12 +114,12 @@ def _to_text(value: object, where: str) -> str:
         raw = bytes(value)
         if not raw.isascii():
             found = "a BOM (byte order mark)" if raw.startswith((_BOM, b"\xff\xfe", b"\xfe\xff")) else "non-ASCII bytes"
-            raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_MEND} {_MAKE_OTHER}")
+            raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}")
         return raw.decode("ascii")
     if not isinstance(value, str):
         raise KeyConfigError(f"{where}: a key is text, not {type(value).__name__}. {_MAKE}")
     if not value.isascii():
-        raise KeyConfigError(f"{where}: non-ASCII characters, {_EXPECTED}.\n{_MEND} {_MAKE_OTHER}")
+        raise KeyConfigError(f"{where}: non-ASCII characters, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}")
     return value
 
 
@@ -137,8 +137,8 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _weakness(raw: bytes, text: str) -> str | None:
-    """Why nobody should use these 32 bytes as a key, or None. A random key passes all but once in 10^8."""
-    # The placeholder itself may have been encoded to make it fit.
+    """Why these 32 bytes are no safe key, or None. It refuses one random key in 10^8."""
+    # A placeholder may have been encoded to make it fit.
     if _is_placeholder(text) or _is_placeholder(raw.decode("latin-1")):
         return "a placeholder"
     if hashlib.sha256(raw).hexdigest() in _PUBLIC_EXAMPLES:

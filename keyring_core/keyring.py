@@ -1,4 +1,4 @@
-"""A keyring: encrypts with one key, decrypts with any of several, and tells which key a token is under. Pure."""
+"""A keyring: encrypts with one key, decrypts with any of several, and finds the key of a token. Does no I/O."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cryptography.fernet import MultiFernet
 
 from keyring_core import bulk
 from keyring_core.bulk import Found
+from keyring_core.environment import load_settings
 from keyring_core.errors import (
     DamagedToken,
     ExpiredToken,
@@ -32,20 +33,20 @@ MAX_CLOCK_SKEW = 60
 
 
 class Keyring:
-    """One primary key, any number of previous ones, and perhaps a staged one.
+    """One primary key, any number of previous keys, and optionally a staged key.
 
-    Every token is an ordinary Fernet token: stock `cryptography.fernet` opens what this writes, and the reverse.
-    Threads may share a keyring, and it survives a fork. It refuses to be pickled or copied.
+    Every token is an ordinary Fernet token: stock `cryptography.fernet` opens it, and the reverse.
+    Threads may share a keyring, and it survives a fork. It cannot be pickled or copied.
     """
 
     def __init__(self, primary: Key | str, previous: Iterable[Key | str] = (), staged: Key | str | None = None) -> None:
-        """Takes keys or their texts. A key given twice keeps its first role: primary, previous, staged.
+        """Takes keys or their texts. A key that is given twice keeps its first role: primary, previous, staged.
 
-        Raises KeyConfigError for a malformed key, for one text in place of a list, and for two keys that share an id
-        or sign alike.
+        Raises KeyConfigError for a malformed key, a text in place of a list, or two keys that share an id or sign
+        alike.
         """
         if isinstance(previous, str | bytes):
-            # Each of its characters would pass for a key.
+            # Otherwise each character would count as a key.
             raise KeyConfigError(f"previous keys: a list of keys is expected, not {type(previous).__name__}")
         self.primary = _as_key(primary, "primary key")
         states = {self.primary: KeyState.PRIMARY}
@@ -60,28 +61,26 @@ class Keyring:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Keyring:
         """The keyring that *environ* names, by default this process's environment, read now.
 
-        It keeps its keys; `get_keyring` gives one that follows them. Warnings and errors as for `load_settings`.
+        Its keys never change; those of `get_keyring` do. Warnings and errors as for `load_settings`.
         """
-        from keyring_core import config  # noqa: PLC0415 - it builds on this file
-
-        return config.load_keyring(os.environ if environ is None else environ)
+        return cls(*load_settings(os.environ if environ is None else environ))
 
     def _hold(self, states: dict[Key, KeyState]) -> None:
         self._states = states
         self._keys = tuple(states)
 
     def bind(self, context: str, *, accept_unbound: bool = False) -> Keyring:
-        """A keyring for one use, such as "users.api_key": its tokens open under no other context, and not under this.
+        """A keyring for one use, such as "users.api_key". Its tokens open under no other context, nor unbound.
 
-        Each key is derived from the one here that has its id (HKDF-SHA256, RFC 5869); the states stay.
-        With *accept_unbound* it also opens tokens that this keyring wrote, and rotates them to bound ones: for the
-        time in which a column moves.
+        Each key is derived from the key here with the same id (HKDF-SHA256, RFC 5869); the states stay.
+        With *accept_unbound* it also opens this keyring's tokens, and rotates them to bound ones: use that while you
+        move a column.
 
         Raises KeyConfigError for an empty context, and for a keyring that is bound already.
         """
         states = {key.bind(context): state for key, state in self._states.items()}
         if accept_unbound:
-            # Under any of them, the primary too, a token still has to move; a staged key is not for us to move from.
+            # An unbound token has to move even if it is under the primary key. Tokens under a staged key stay.
             old = {KeyState.PRIMARY: KeyState.PREVIOUS}
             states |= {key: old.get(state, state) for key, state in self._states.items()}
         bound = Keyring.__new__(Keyring)
@@ -91,7 +90,7 @@ class Keyring:
 
     @property
     def context(self) -> str | None:
-        """The one use that this keyring is bound to."""
+        """The use that this keyring is bound to."""
         return self.primary.context
 
     @property
@@ -99,13 +98,18 @@ class Keyring:
         """Every key with its state, in the order in which they are tried."""
         return MappingProxyType(self._states)
 
+    @property
+    def states_by_id(self) -> dict[str, KeyState]:
+        """Every key's state, by the key's id."""
+        return {key.id: state for key, state in self._states.items()}
+
     @cached_property
     def multi_fernet(self) -> MultiFernet:
         """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""
         return MultiFernet([key.fernet for key in self._keys])
 
     def encrypt(self, plaintext: str) -> str:
-        """A new token under the primary key. Raises PlaintextError where *plaintext* has no UTF-8 form."""
+        """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form."""
         return self.encrypt_bytes(_encoded(plaintext))
 
     def encrypt_bytes(self, plaintext: bytes) -> str:
@@ -113,9 +117,9 @@ class Keyring:
         return self.primary.fernet.encrypt(plaintext).decode("ascii")
 
     def decrypt(self, token: TokenText, ttl: int | None = None) -> str:
-        """The text that any known key opens; *ttl* in seconds, as in Fernet.
+        """The decrypted text; *ttl* in seconds, as in Fernet.
 
-        Raises MalformedToken, UndecryptableToken, ExpiredToken; PlaintextError where the plaintext is not UTF-8.
+        Raises MalformedToken, UndecryptableToken, ExpiredToken; PlaintextError if the plaintext is not UTF-8.
         """
         text = _decoded(self.decrypt_bytes(token, ttl))
         if isinstance(text, PlaintextError):
@@ -123,7 +127,7 @@ class Keyring:
         return text
 
     def decrypt_bytes(self, token: TokenText, ttl: int | None = None) -> bytes:
-        """The bytes that any known key opens; *ttl* and errors as for `decrypt`."""
+        """The decrypted bytes; *ttl* and errors as for `decrypt`."""
         parsed = parse_token(token)
         key = self._key_of(parsed)
         if ttl is not None:
@@ -131,7 +135,7 @@ class Keyring:
         return self._open(key, parsed)
 
     def key_for(self, token: TokenText) -> Key:
-        """The key that *token* is under: one MAC a key, and no decryption.
+        """The key that *token* is under. Checks one MAC per key; decrypts nothing.
 
         Raises MalformedToken and UndecryptableToken.
         """
@@ -146,9 +150,9 @@ class Keyring:
     @overload
     def rotate(self, token: bytes | bytearray | memoryview) -> bytes: ...
     def rotate(self, token: TokenText) -> str | bytes:
-        """The same plaintext and timestamp under the primary key, as str for str and bytes for bytes.
+        """A token with the same plaintext and timestamp under the primary key; str for str, bytes for bytes.
 
-        A current token comes back as it is. Raises MalformedToken and UndecryptableToken.
+        Returns a current token unchanged. Raises MalformedToken and UndecryptableToken.
         """
         parsed = parse_token(token)
         key = self._key_of(parsed)
@@ -157,29 +161,29 @@ class Keyring:
         return _like(token, self.primary.fernet.encrypt_at_time(self._open(key, parsed), parsed.timestamp))
 
     def find_many(self, tokens: Sequence[TokenText]) -> Iterator[Found | Refused]:
-        """The places and parts of *tokens* in groups of one key and one length, and what `key_for` would raise.
+        """*tokens* in groups of one key and one length, and an error for each token that `key_for` would refuse.
 
-        Checks MACs, decrypts nothing. For code that handles tokens by the million; others take `identify_many`.
+        Checks MACs; decrypts nothing. For code that handles tokens by the million; otherwise use `identify_many`.
         """
         return bulk.find(self._keys, tokens, self._unknown_key)
 
     def damaged_many(self, found: Found) -> dict[int, DamagedToken]:
-        """What of `find_many`'s finds does not decrypt, by index: no more than the last block of each is looked at."""
+        """The tokens of *found* that do not decrypt, by index. Decrypts only the last block of each."""
         return bulk.damaged(found)
 
     def reencrypt_many(self, found: Found) -> list[str | InvalidToken]:
-        """What `find_many` found, each under the primary key with its timestamp, or DamagedToken."""
+        """For each token of *found* one under the primary key with its timestamp, or DamagedToken."""
         return bulk.reencrypt(self.primary, found)
 
     def identify_many(self, tokens: Sequence[TokenText]) -> list[Key | InvalidToken]:
-        """For each token what `key_for` returns or raises, in order. A bad token spoils no other.
+        """For each token what `key_for` returns or raises, in order. A bad token does not affect the others.
 
-        Raises TypeError, here and below, where one is no text at all: that is a caller's mistake and no bad token.
+        Raises TypeError, here and below, if one is not a text at all: that is the caller's mistake.
         """
         return self._each(tokens, lambda found: [found.key] * len(found.stripe.places))
 
     def rotate_many(self, tokens: Sequence[TokenText]) -> list[str | bytes | InvalidToken]:
-        """For each token what `rotate` returns or raises, in order. A bad token spoils no other."""
+        """For each token what `rotate` returns or raises, in order. A bad token does not affect the others."""
 
         def rotated(found: Found) -> Iterable[str | bytes | InvalidToken]:
             given = pick(tokens, found.stripe.places)
@@ -192,12 +196,12 @@ class Keyring:
         return bulk.encrypt(self.primary, list(map(_encoded, plaintexts)))
 
     def decrypt_many(self, tokens: Sequence[TokenText]) -> list[str | InvalidToken | PlaintextError]:
-        """For each token what `decrypt` returns or raises, in order. A bad token spoils no other."""
+        """For each token what `decrypt` returns or raises, in order. A bad token does not affect the others."""
         opened = self._each(tokens, bulk.decrypt)
         return [_decoded(item) if isinstance(item, bytes) else item for item in opened]
 
     def _each(self, tokens: Sequence[TokenText], action: Callable[[Found], Iterable[T]]) -> list[T | InvalidToken]:
-        """What *action* makes of each token, or the token's error, in order."""
+        """The result of *action* for each token, or the token's error, in order."""
         outcomes: list[Any] = [None] * len(tokens)
         for part in self.find_many(tokens):
             if isinstance(part, Refused):
@@ -255,7 +259,7 @@ def _like(given: TokenText, token: TokenText) -> str | bytes: ...
 @overload
 def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | InvalidToken: ...
 def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | InvalidToken:
-    """*token* as str where *given* is str, as bytes otherwise; an error as it is."""
+    """*token* as str if *given* is str, otherwise as bytes; an error unchanged."""
     if isinstance(token, InvalidToken):
         return token
     if isinstance(given, str):
@@ -263,7 +267,7 @@ def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | In
     return token.encode("ascii") if isinstance(token, str) else bytes(token)
 
 
-# The two functions below make their errors outside of `except`: a UnicodeError holds the whole plaintext.
+# The two functions below raise outside of `except`: a UnicodeError holds the whole plaintext.
 
 
 def _encoded(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""One key: 32 secret bytes behind a public id and a repr with nothing to hide."""
+"""A key: 32 secret bytes with a public id. Its repr shows no secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from keyring_core.binding import derive_key
 from keyring_core.errors import KeyConfigError
 from keyring_core.key_text import KEY_BYTES, decode_key
-from keyring_core.redaction.registry import protect_key
+from keyring_core.loaded_keys import protect_key
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
 
 _ID_LABEL = b"keyring-core key id v1\0"
@@ -28,7 +28,7 @@ _SHORTEST_SIGNED = OVERHEAD - TAG + BLOCK
 
 
 class KeyState(StrEnum):
-    """Where a key is on its way (NIST SP 800-57 part 1, section 7)."""
+    """The state of a key (NIST SP 800-57 part 1, section 7)."""
 
     PRIMARY = "primary"
     PREVIOUS = "previous"
@@ -36,14 +36,14 @@ class KeyState(StrEnum):
 
 
 class Key:
-    """A Fernet key. Only its `id` is public; it refuses to be pickled or copied, and is masked in every log."""
+    """A Fernet key. Only its `id` is public. It cannot be pickled or copied, and is masked in every log."""
 
     __slots__ = ("_aes", "_mac", "_raw", "context", "fernet", "id")
 
     id: str
-    """The first 8 hex digits of SHA-256 over a fixed label and the 32 bytes; a bound key has that of its parent."""
+    """The first 8 hex digits of SHA-256 over a fixed label and the 32 bytes; a bound key has its parent's id."""
     context: str | None
-    """The one use that the key is bound to."""
+    """The use that the key is bound to."""
     fernet: Fernet
     """The stock `cryptography.fernet.Fernet` of this key."""
 
@@ -55,7 +55,7 @@ class Key:
         self.context = _context
         protect_key(self._raw, self.id)
         self.fernet = Fernet(base64.urlsafe_b64encode(self._raw))
-        # Keyed once: a copy of it costs a fraction of a new HMAC.
+        # Made once: a copy costs a fraction of a new HMAC.
         self._mac = HMAC(self._raw[:16], hashes.SHA256())
         self._aes = algorithms.AES(self._raw[16:])
 
@@ -63,7 +63,7 @@ class Key:
     def parse(cls, text: object, where: str = "key", *, allow_weak: bool = False) -> Key:
         """The key that *text* (str or bytes) spells; *where* names its origin in messages.
 
-        Raises KeyConfigError for anything but one sound key; *allow_weak* turns weakness into a warning.
+        Raises KeyConfigError for anything but one sound key; with *allow_weak*, a weak key only gives a warning.
         """
         return cls(decode_key(text, where, allow_weak=allow_weak))
 
@@ -73,7 +73,7 @@ class Key:
         return cls(os.urandom(KEY_BYTES))
 
     def bind(self, context: str) -> Key:
-        """The key that is derived from this one for the use *context*; it has this one's id.
+        """The key for the use *context*, derived from this key; it has the same id.
 
         Raises KeyConfigError for an empty context, and for a key that is bound already.
         """
@@ -82,7 +82,7 @@ class Key:
         return Key(derive_key(self._raw, context), _parent=self, _context=context)
 
     def reveal(self) -> str:
-        """The key's text, 44 characters of URL-safe base64. For writing it where it belongs, never for a log."""
+        """The key's text, 44 characters of URL-safe base64. Only for writing it to its file, never for a log."""
         return base64.urlsafe_b64encode(self._raw).decode("ascii")
 
     def tag(self, data: bytes) -> bytes:
@@ -96,9 +96,9 @@ class Key:
         return compare_digest(self.tag(token.signed), token.tag)
 
     def signed_size(self, data: bytes) -> int:
-        """How many bytes at the beginning of *data* are a token under this key, whatever follows; 0 if none are.
+        """How many bytes at the start of *data* are a token under this key, whatever follows; 0 if none are.
 
-        For a token whose end nothing marks. One running MAC serves all ends, so this takes time linear in *data*.
+        For a token whose end is not marked. One running MAC checks every possible end, in time linear in *data*.
         """
         mac, end = self._mac.copy(), _SHORTEST_SIGNED
         mac.update(data[:end])
@@ -109,8 +109,8 @@ class Key:
             end += BLOCK
         return 0
 
-    def strangers(self, tokens: Iterable[tuple[bytes, bytes]]) -> list[int]:
-        """Which of *tokens*, each a signed part and a tag, are not under this key; as `signed`, for many."""
+    def not_signed(self, tokens: Iterable[tuple[bytes, bytes]]) -> list[int]:
+        """The indexes of *tokens*, each a signed part and a tag, that are not under this key."""
         copy, places = self._mac.copy, []
         for place, (signed, tag) in enumerate(tokens):
             mac = copy()
@@ -126,7 +126,7 @@ class Key:
         return Cipher(self._aes, modes.CBC(iv))
 
     def open(self, token: Token) -> bytes | None:
-        """The plaintext of a token that this key signed; None where its padding is damaged all the same."""
+        """The plaintext of a token that this key signed; None if its padding is damaged."""
         decryptor = self.cbc(token.iv).decryptor()
         padded = decryptor.update(token.ciphertext) + decryptor.finalize()
         unpadder = _PKCS7.unpadder()
@@ -149,17 +149,17 @@ class Key:
 
 
 def check_told_apart(places: Mapping[Key, str]) -> None:
-    """Raises KeyConfigError where two keys share an id or sign alike; *places* says in words where each stands."""
+    """Raises KeyConfigError if two keys share an id or sign alike; *places* are the keys' places in words."""
     ids: dict[str, Key] = {}
     signers: dict[bytes, Key] = {}
     for key, place in places.items():
         if ids.setdefault(key.id, key) is not key:
             raise KeyConfigError("two different keys have the same key id; replace one of them by a new key")
-        # Keys of one first half; a wrong second half opens one token in 256 to nonsense, so trying both is no way out.
+        # Keys with the same first half. Trying both is unsafe: a wrong second half opens one token in 256, to nonsense.
         twin = signers.setdefault(key.tag(b""), key)
         if twin is not key:
             raise KeyConfigError(
-                f"{places[twin]} ({twin.id}) and {place} ({key.id}) sign alike, so no token tells which of them it is "
+                f"{places[twin]} ({twin.id}) and {place} ({key.id}) sign alike, so no token shows which of them it is "
                 "under: one is probably a mistyped copy of the other.\n"
-                "Keep the one that decrypts your tokens; where both have encrypted, see docs/keys.md."
+                "Keep the one that decrypts your tokens; if both have encrypted, see docs/keys.md."
             )

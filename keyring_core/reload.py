@@ -1,7 +1,7 @@
 """A keyring that follows its files and commands: read again when due, for an unknown token, and on request.
 
-The way to the present keyring takes no lock: one look at the clock. One thread reads again, while the others go on
-with the keyring that they have; a failure leaves that in force.
+Getting the current keyring takes no lock, only a look at the clock. One thread reads again while the others keep
+working with the current keyring. If reading fails, that keyring stays.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from keyring_core.keyring import Keyring
 from keyring_core.sources import COMMAND_SECONDS
 
 AGAIN_SECONDS = 10
-"""How long a re-read waits for a command: less than a start, since there are keys to go on with."""
+"""How long a re-read waits for a command: less than at the start, since there are keys to work with."""
 UNKNOWN_SECONDS = 1
-"""How often an unknown token makes us read again, at most; and how long it waits for a read that is under way."""
+"""Unknown tokens cause at most one read in this time; a call waits as long for a read by another thread."""
 _DISTINCT_ERRORS = 20
 
 log = structlog.get_logger(__name__)
@@ -34,9 +34,9 @@ def _utc_now() -> datetime:
 
 
 class Reloader:
-    """Call it for the present keyring; the first call loads one, and a failure there leaves nothing behind.
+    """Call it for the current keyring. The first call loads it; if that fails, the next call tries again.
 
-    *load* reads what the process's variables name now, with that many seconds for each command: at first, and for
+    *load* reads what the process's variables name now, with so many seconds for each command: at the start, and for
     `reload`. In between, `Loaded.again` reads. *clock* is monotonic; *now* is the time of day.
     """
 
@@ -52,13 +52,13 @@ class Reloader:
         self._asked = -math.inf
         self._since = self._checked = datetime.min
         self._error: str | None = None
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._renew_lock()
         call_in_children(self._renew_lock)
 
     def __call__(self) -> Keyring:
-        """The present keyring. Raises KeyConfigError where the first one cannot be loaded, never later."""
-        # Read once: `reset` may come between a test and a second look.
+        """The current keyring. Raises KeyConfigError if the first one cannot be loaded, never later."""
+        # Read once: another thread may call `reset` between two reads.
         loaded = self._loaded
         if loaded is None:
             return self._first()
@@ -68,22 +68,22 @@ class Reloader:
         return loaded.keyring
 
     def renew(self, ring: Keyring) -> Keyring | None:
-        """Another keyring than *ring*, which met a token that no key of it opens; None where there is none.
+        """A newer keyring than *ring*, which cannot open a token; None if there is none.
 
-        Reads the sources again where they may have changed, at most once a second.
+        Reads the sources again if they may have changed, at most once a second.
         """
-        present = self()
+        current = self()
         loaded = self._loaded
-        if present is not ring or loaded is None or not loaded.follows():
-            return present if present is not ring else None
+        if current is not ring or loaded is None or not loaded.follows():
+            return current if current is not ring else None
         self._look(timeout=UNKNOWN_SECONDS, asked=True)
-        present = self()
-        return present if present is not ring else None
+        current = self()
+        return current if current is not ring else None
 
     def reload(self) -> bool:
-        """Reads every source again, now; whether that worked. Where not, the present keyring stays in force.
+        """Reads every source again now, and returns whether that worked. If not, the current keyring stays.
 
-        Raises KeyConfigError only where there is no keyring yet.
+        Raises KeyConfigError only if there is no keyring yet.
         """
         with self._lock:
             if self._loaded is None:
@@ -92,13 +92,13 @@ class Reloader:
             return self._read_again(self._loaded, always=True)
 
     def was_read_from(self, variables: int) -> bool:
-        """Whether the present keyring was named by variables of that fingerprint."""
+        """Whether the current keyring comes from variables with this fingerprint."""
         return self._loaded is not None and self._loaded.variables == variables
 
     def status(self) -> KeyringStatus:
         """Key ids, states, sources, times and the last error, for a health endpoint; no key.
 
-        Looks at the sources where that is due, so that a service without requests follows them too.
+        Checks the sources if that is due, so that a service without requests follows them too.
         """
         try:
             self()
@@ -107,14 +107,14 @@ class Reloader:
         return status_of(self._loaded, self._since, self._checked, self._error)
 
     def reset(self) -> None:
-        """Forgets everything; the next call loads anew. For tests, and after the environment changed."""
+        """Forgets everything; the next call loads again. For tests, and after the environment changed."""
         with self._lock:
             self._loaded, self._error = None, None
             self._due, self._asked = math.inf, -math.inf
-            self._told.clear()
+            self._logged.clear()
 
     def _renew_lock(self) -> None:
-        # Reentrant: a signal handler that reloads may come while this very thread reads.
+        # Reentrant: a signal handler that reloads may interrupt this thread while it reads.
         self._lock = threading.RLock()
 
     def _first(self) -> Keyring:
@@ -123,7 +123,7 @@ class Reloader:
             return loaded.keyring
 
     def _look(self, *, timeout: float, asked: bool = False) -> None:
-        """Reads the sources again where that is due, unless another thread is at it."""
+        """Reads the sources again if that is due, unless another thread does it."""
         lock = self._lock
         if not lock.acquire(timeout=timeout):
             return
@@ -136,8 +136,8 @@ class Reloader:
             lock.release()
 
     def _read_again(self, loaded: Loaded, *, always: bool = False) -> bool:
-        """Puts what the sources hold now into force, or tells why not. The caller holds the lock."""
-        # Already now: reading may warn, and whoever writes the warning down may ask for the keyring.
+        """Uses the keys that the sources hold now, or logs why not. The caller holds the lock."""
+        # Before reading: reading may warn, and code that shows the warning may ask for the keyring.
         self._schedule(loaded)
         try:
             if always or loaded.may_differ():
@@ -149,14 +149,14 @@ class Reloader:
         return True
 
     def _accept(self, loaded: Loaded, before: Loaded | None) -> Loaded:
-        """Puts *loaded* into force by one assignment. The same keys stay the same object."""
+        """Makes *loaded* current by one assignment. If the keys are the same, the keyring stays the same object."""
         self._checked = self._now()
         if before is not None and _same_keys(before.keyring, loaded.keyring):
             loaded = loaded._replace(keyring=before.keyring)
         else:
             self._since = self._checked
         self._error = None
-        self._told.clear()
+        self._logged.clear()
         self._schedule(loaded)
         self._loaded = loaded
         if before is not None and before.keyring is not loaded.keyring:
@@ -165,15 +165,15 @@ class Reloader:
         return loaded
 
     def _fail(self, error: Exception, loaded: Loaded) -> None:
-        # Messages of ours hold no secret; of others only the class is safe to tell.
-        ours = isinstance(error, KeyringError | KeyConfigWarning)
-        self._error = str(error) if ours else f"reading the keys failed with {type(error).__name__}"
+        # This project's messages hold no secret; of another error only the class is safe to show.
+        own = isinstance(error, KeyringError | KeyConfigWarning)
+        self._error = str(error) if own else f"reading the keys failed with {type(error).__name__}"
         self._schedule(loaded)
-        if self._error in self._told:
+        if self._error in self._logged:
             return
-        if len(self._told) >= _DISTINCT_ERRORS:
-            self._told.clear()
-        self._told.add(self._error)
+        if len(self._logged) >= _DISTINCT_ERRORS:
+            self._logged.clear()
+        self._logged.add(self._error)
         log.warning("keyring.reload.failed", error=self._error, primary=loaded.keyring.primary.id)
 
     def _schedule(self, loaded: Loaded) -> None:

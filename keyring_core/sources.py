@@ -1,4 +1,4 @@
-"""Where key text comes from: a variable, the file that it names, or the command that it names."""
+"""Reads key text from a variable, from the file that it names, or from the command that it names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from keyring_core.errors import KeyConfigError
 from keyring_core.key_commands import run_key_command
 from keyring_core.key_files import Stamp, key_path, read_key_file
 
+FORMS = ("", "_FILE", "_COMMAND")
+"""The endings of a variable that holds keys, names their file, or the command that prints them."""
+
 COMMAND_SECONDS = 30
 """How long a start waits for a command."""
 
 
 class Kind(StrEnum):
-    """What a variable's text comes from."""
+    """The kinds of sources."""
 
     VARIABLE = "variable"
     FILE = "file"
@@ -23,17 +26,17 @@ class Kind(StrEnum):
 
 
 class Source(NamedTuple):
-    """What a variable's text came from, and what tells whether it would still come from there. Holds no key."""
+    """What a variable's text came from, and whether that changed since. Holds no key."""
 
     kind: Kind
     stamp: Stamp | None = None
 
     def moved(self) -> bool:
-        """Whether the file that it was read from is another one now."""
+        """Whether the file changed since it was read."""
         return self.stamp is not None and self.stamp.moved()
 
     def may_differ(self) -> bool:
-        """Whether reading it again may give another text. A variable of a running process does not change."""
+        """Whether reading again may give another text. A variable does not count: it is read only once."""
         return self.kind is Kind.COMMAND or (self.stamp is not None and (not self.stamp.settled or self.stamp.moved()))
 
 
@@ -49,11 +52,11 @@ class Found(NamedTuple):
 
 
 def read_source(name: str, environ: Mapping[str, str], seconds: float = COMMAND_SECONDS) -> Found | None:
-    """What the variable *name* holds, or what its `_FILE` or `_COMMAND` form leads to; None where none is set.
+    """What the variable *name* holds, or what its `_FILE` or `_COMMAND` form leads to; None if none is set.
 
-    Raises KeyConfigError where two forms are set, or the file or command yields nothing; a command has *seconds*.
+    Raises KeyConfigError if two forms are set, or the file or command yields nothing; a command has *seconds*.
     """
-    forms = [form for form in (name, f"{name}_FILE", f"{name}_COMMAND") if form in environ]
+    forms = [name + form for form in FORMS if name + form in environ]
     if len(forms) > 1:
         raise KeyConfigError(f"{' and '.join(forms)} are both set; keep one of them")
     if not forms:

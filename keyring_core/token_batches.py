@@ -1,6 +1,6 @@
 """Tokens of one length side by side: one call reads or writes the base64 of all of them.
 
-What a look at a whole stripe does not find beyond doubt is read token by token, so each verdict is the single token's.
+If any token of a stripe may be invalid, each is read by itself, so every verdict is that of the single token.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from keyring_core.tokens import BLOCK, OVERHEAD, TAG, VERSION, TokenText, decode
 T = TypeVar("T")
 
 STRIPE_BYTES = 48 * 1024
-"""How much is done in one call: what fits into a processor's nearest cache is fastest."""
+"""How much one call handles: data that fits into the L1 cache is fastest."""
 
 
 class Stripe(NamedTuple):
     """Tokens of one length; nothing about them is verified yet."""
 
     places: Sequence[int]
-    """Where in the batch each stands."""
+    """The index of each in the batch."""
     data: bytes
-    """Their bytes on end, each token filled up with zeros to a multiple of three where its text has padding."""
+    """Their bytes, one after the other; if the texts are padded, zeros fill each token up to a multiple of three."""
 
     def tokens(self) -> Iterator[tuple[bytes, bytes]]:
-        """Of each what is signed (version, timestamp, IV and ciphertext), and the tag."""
+        """The signed part (version, timestamp, IV and ciphertext) and the tag of each."""
         stride = len(self.data) // len(self.places)
         padding = (stride - OVERHEAD) % BLOCK
         return iter_unpack(f"{stride - padding - TAG}s{TAG}s{padding}x", self.data)
 
     def only(self, chosen: Iterable[int]) -> Stripe:
-        """Some of its tokens, by their numbers in the stripe."""
+        """Some of its tokens, by their indexes in the stripe."""
         rows = [row for (row,) in iter_unpack(f"{len(self.data) // len(self.places)}s", self.data)]
         return Stripe([self.places[at] for at in chosen], b"".join([rows[at] for at in chosen]))
 
 
 class Refused(NamedTuple):
-    """A text of a batch that is no token, or a token that does not open."""
+    """A text of a batch that is not a token, or a token that does not open."""
 
     place: int
     error: InvalidToken
 
 
 def alike(lengths: Iterable[int]) -> Iterator[Sequence[int]]:
-    """The places of equal lengths, as many at once as come to STRIPE_BYTES."""
+    """The places of equal lengths, in runs of up to STRIPE_BYTES."""
     lengths = list(lengths)
     places_of = {lengths[0]: range(len(lengths))} if len(set(lengths)) == 1 else _places_of(lengths)
     for length, places in places_of.items():
@@ -100,7 +100,7 @@ def write_tokens(tokens: Sequence[bytes]) -> list[str]:
 
 
 def _decode_alike(texts: Sequence[str]) -> bytes | None:
-    """The bytes of *texts* of one length, as in a stripe; None if one of them may be no token."""
+    """The bytes of *texts* of one length, as in a stripe; None if one of them may be invalid."""
     count, length = len(texts), len(texts[0])
     stride = length // 4 * 3
     padding = (stride - OVERHEAD) % BLOCK
@@ -112,13 +112,13 @@ def _decode_alike(texts: Sequence[str]) -> bytes | None:
     for back in range(1, padding + 1):
         if raw[length - back :: length] != b"=" * count:
             return None
-        # Zero bits, which end up behind the token's bytes.
+        # These are zero bits, behind the token's bytes.
         raw[length - back :: length] = b"A" * count
     try:
         data = binascii.a2b_base64(raw)
     except binascii.Error:
         return None
-    # What is outside the alphabet was skipped, and is missing now.
+    # The decoder skips characters outside the alphabet, which makes the data too short.
     return data if len(data) == stride * count and data[::stride] == VERSION * count else None
 
 

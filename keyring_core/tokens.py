@@ -1,8 +1,8 @@
-"""Text in, the parts of a Fernet token out, or the way in which the text is none. Opens nothing.
+"""Text in, the parts of a Fernet token out; or why the text is not a token. Decrypts nothing.
 
 Format: https://github.com/fernet/spec/blob/master/Spec.md
-Accepted beyond the canonical text, since stock Fernet reads it and databases hold it: blanks around or inside the
-token (CHAR padding, wrapped lines), the standard base64 alphabet, and any value of the last character's unused bits.
+Also accepts what stock Fernet reads and databases hold: blanks around or inside the token (CHAR padding, wrapped
+lines), the standard base64 alphabet, and any value of the last character's unused bits.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ OVERHEAD = 1 + 8 + BLOCK + TAG  # version, timestamp, IV
 _LARGE = 1024 * 1024
 
 MARK = "gAAAA"
-"""What every token begins with whose timestamp is under 2**42: the version, and zeros."""
+"""The start of every token whose timestamp is under 2**42: the version, and zeros."""
 TOKEN_IN_TEXT = re.compile(rb"gAAAA[A-Za-z0-9_-]{93,}={0,2}")
-"""A whole token in a longer text; the shortest has a hundred characters."""
+"""A whole token in a longer text; the shortest token has 100 characters."""
 
 INSIDE = "a token inside something else, or in another encoding"
-"""What is said of such a cell."""
+"""The words for such a cell."""
 
 TokenText = str | bytes | bytearray | memoryview
-"""What drivers hand out for a cell that holds a token."""
+"""The types in which drivers return a cell that holds a token."""
 
 
 class Token(NamedTuple):
     """The parts of a token; nothing about them is verified yet."""
 
     signed: bytes
-    """Version, timestamp, IV and ciphertext: what the tag is over."""
+    """Version, timestamp, IV and ciphertext: the tag authenticates them."""
     tag: bytes
 
     @property
@@ -78,9 +78,9 @@ def parse_token(text: TokenText) -> Token:
 
 
 def decode_token(text: TokenText) -> bytes:
-    """The bytes that *text* spells: version, timestamp, IV, ciphertext and tag, in their lengths; nothing is verified.
+    """The bytes that *text* spells: version, timestamp, IV, ciphertext and tag. Checks lengths, not the tag.
 
-    Raises MalformedToken with its category; TypeError where *text* is neither str nor bytes, bytearray, memoryview.
+    Raises MalformedToken with its category; TypeError if *text* is neither str, bytes, bytearray nor memoryview.
     """
     raw = _to_ascii(text)
     if len(raw) % 4 or not _is_base64(raw):
@@ -95,7 +95,7 @@ def decode_token(text: TokenText) -> bytes:
 
 
 def string_of(text: TokenText) -> str:
-    """*text* as a str of the same length, in which a byte outside of ASCII stays outside. Raises TypeError."""
+    """*text* as a str of the same length; bytes outside of ASCII stay outside. Raises TypeError."""
     if isinstance(text, str):
         return text
     if isinstance(text, bytes | bytearray | memoryview):
@@ -104,7 +104,7 @@ def string_of(text: TokenText) -> str:
 
 
 def explain(text: TokenText) -> MalformedToken:
-    """The error for a *text* that is no token. Its message shows lengths and offsets, never the text."""
+    """The error for a *text* that is not a token. Its message shows lengths, never the text."""
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     category, found = _diagnose(raw)
     return MalformedToken(category, f"{found} ({len(raw)} bytes)")
@@ -122,13 +122,13 @@ def _to_ascii(text: TokenText) -> bytes:
 
 
 def _is_base64(raw: bytes) -> bool:
-    # Deleting the alphabet and looking at what is left takes a third of the time of a pattern.
+    # Deleting the alphabet and checking the rest takes a third of the time of a pattern.
     rest = raw.translate(None, _ALPHABET)
     return rest in _PADDINGS and raw.endswith(rest)
 
 
 def _diagnose(raw: bytes) -> tuple[Malformed, str]:
-    """The category of a text that `_decode` refused, and what an admin should know of it."""
+    """The category of a text that `decode_token` refused, and a description for an operator."""
     bare = raw.strip(_BLANKS)
     return next((category, words) for test, category, words in _FAULTS if test(bare))
 
@@ -150,7 +150,6 @@ def _has_token_length(raw: bytes) -> bool:
     return _BASE64.fullmatch(raw) is not None and size >= BLOCK and size % BLOCK == 0
 
 
-# Every token with a timestamp under 2**42 begins with gAAAA: the version, and zeros.
 _FAULTS: tuple[tuple[Callable[[bytes], object], Malformed, str], ...] = (
     (lambda raw: not raw, Malformed.EMPTY, "empty"),
     (lambda raw: len(raw) > _LARGE, Malformed.TOO_LARGE, "far longer than a credential"),
@@ -182,7 +181,7 @@ _FAULTS: tuple[tuple[Callable[[bytes], object], Malformed, str], ...] = (
         INSIDE,
     ),
     (_has_token_length, Malformed.NOT_A_TOKEN, "as long as a token, but without a token's first byte"),
-    # In words that no plaintext is likely to hold: they stand in messages.
+    # Tests look for the plaintext in messages: these words are unlikely to be part of one.
     (lambda _: True, Malformed.PLAINTEXT, "legible as it stands"),
 )
-"""What a look at the text tells, most telling first."""
+"""The faults that a text can have, in the order in which they are tested."""

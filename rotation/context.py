@@ -1,4 +1,4 @@
-"""What a command or a program works with: environment, files, ledger, connections, streams and a request to stop."""
+"""The context of a command or program: environment, files, ledger, connections, streams and a request to stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 from keyring_core import KeyConfigWarning, Keyring
-from keyring_core.config import LEDGER_URL, ROTATION_CONFIG, load_keyring
+from keyring_core.config import load_keyring
+from keyring_core.environment import LEDGER_URL, ROTATION_CONFIG
 from rotation.model.env_file import environment, read_env_file
 from rotation.model.failures import UsageError
 from rotation.model.stopping import Stopping
@@ -24,20 +25,20 @@ if TYPE_CHECKING:
     from rotation.ledger.ledger import Ledger
     from rotation.model.policy import Policy
     from rotation.model.targets import Target
-    from rotation.stores.connection import Links
+    from rotation.stores.connection import SharedConnections
 
 
 @dataclass
 class Streams(Stopping):
-    """Where output goes, and whether somebody asked to stop."""
+    """The output streams, and whether a stop was requested."""
 
     stdout: TextIO = field(default_factory=lambda: sys.stdout)
     stderr: TextIO = field(default_factory=lambda: sys.stderr)
     key_stream: TextIO = field(default_factory=lambda: sys.stdout)
-    """Where a key is printed that somebody asked for: stdout, without the redactor."""
+    """The stream for a key that the user asked to see: stdout, without the redactor."""
 
     def warn(self, text: str) -> None:
-        """Prints on stderr. If that cannot be written, the exit code has to say it."""
+        """Prints on stderr, and ignores a stderr that cannot be written."""
         with suppress(OSError):
             print(text, file=self.stderr, flush=True)
 
@@ -47,19 +48,19 @@ class Context:
     """The environment of one command, with its ledger and its connections. A context manager: it closes them."""
 
     process_environ: Mapping[str, str]
-    """The environment of the process; it alone decides which keys, targets and ledger count."""
+    """The environment of the process."""
     config: Path | None = None
-    """rotation.toml; None: where ROTATION_CONFIG says, or in the current folder."""
+    """The path of rotation.toml; None: from ROTATION_CONFIG, or in the current folder."""
     env_file: Path | None = None
-    """A dotenv file whose variables win over those of the process."""
+    """A dotenv file whose variables override those of the process."""
     streams: Streams = field(default_factory=Streams)
     uses_config: bool = True
-    """Whether rotation.toml counts; False: options name the target in its place."""
+    """Whether rotation.toml is read; False if options name the target."""
 
     def __post_init__(self) -> None:
         """Reads the dotenv file. Raises UsageError if it cannot be read."""
         self.environ = self.read_environ()
-        """The process's environment with the dotenv file's variables, as they were at the start."""
+        """The environment of the process and the dotenv file, as it was at the start."""
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +82,7 @@ class Context:
         return read_env_file(self.env_file) if self.env_file else {}
 
     def config_path(self) -> Path:
-        """Where rotation.toml is, or would be."""
+        """The path of rotation.toml, which may not exist."""
         return self.config or Path(self.environ.get(ROTATION_CONFIG) or "rotation.toml")
 
     def targets(self) -> list[Target]:
@@ -91,14 +92,14 @@ class Context:
         return load_targets(self.config_path(), self.environ)
 
     def policy(self) -> Policy:
-        """The policy of rotation.toml; the default one if that does not count. Raises UsageError."""
+        """The policy of rotation.toml, or the default one if that is not read. Raises UsageError."""
         from rotation.model.policy import Policy  # noqa: PLC0415 - as above
         from rotation.model.targets import load_policy  # noqa: PLC0415
 
         return load_policy(self.config_path()) if self.uses_config else Policy()
 
     def clock_skew(self) -> timedelta:
-        """How far the clocks of two machines may differ; a rotation.toml that cannot be read is reported elsewhere."""
+        """How far the clocks of two machines may differ. Reports no fault of rotation.toml."""
         from rotation.model.policy import Policy  # noqa: PLC0415 - as above
 
         if self.uses_config and self.config_path().is_file():
@@ -107,7 +108,7 @@ class Context:
         return Policy().max_clock_skew
 
     def watch(self, verb: str) -> AbstractContextManager[Watcher]:
-        """Who follows what is *rotating* or *reading*: nobody; a subclass may show it."""
+        """A watcher of the work, *verb* in words such as `rotating`; a subclass may show a progress bar."""
         del verb
         return nullcontext(NoWatcher())
 
@@ -128,9 +129,9 @@ class Context:
                     self.streams.warn(f"Warning: {words}")
 
     def open_ledger(self, *, make: bool = True) -> Ledger | None:
-        """The ledger that ROTATION_LEDGER_URL names, or else the one beside a rotation.toml that counts.
+        """The ledger that ROTATION_LEDGER_URL names, otherwise the one beside rotation.toml; None without either.
 
-        Without *make* a file that is not there stays so. Raises UsageError and LedgerError.
+        Without *make* no file is created. Raises UsageError and LedgerError.
         """
         from rotation.ledger.ledger import DEFAULT_FILE, Ledger, ledger_url  # noqa: PLC0415 - brings SQLAlchemy
 
@@ -142,14 +143,14 @@ class Context:
         return Ledger.open(ledger_url(self.environ, path), wait=self.streams.wait)
 
     def open_survey(self, url: str) -> Survey:
-        """The database at *url*, to be searched for tokens. Raises UsageError and StoreError."""
+        """The database at *url*, for a search for tokens. Raises UsageError and StoreError."""
         from rotation.discovery.survey import Survey  # noqa: PLC0415 - brings SQLAlchemy
 
         return Survey(url, sleep=self.streams.wait, links=self.links)
 
     @cached_property
-    def links(self) -> Links:
+    def links(self) -> SharedConnections:
         """The connections of this command, shared by all that it does in a database."""
-        from rotation.stores.connection import Links  # noqa: PLC0415 - brings SQLAlchemy
+        from rotation.stores.connection import SharedConnections  # noqa: PLC0415 - brings SQLAlchemy
 
-        return Links(self.streams.wait)
+        return SharedConnections(self.streams.wait)

@@ -1,4 +1,4 @@
-"""For services: tell the ledger which keys this instance holds, so that no key is promoted or retired too early."""
+"""For services: records in the ledger which keys an instance holds, so that no key is promoted or retired too early."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import TYPE_CHECKING
 import structlog
 
 from keyring_core import Keyring, KeyringError, KeyState, get_keyring
-from keyring_core.config import LEDGER_URL
+from keyring_core.environment import LEDGER_URL
 from rotation.model.text import install
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 SECONDS = 60
-"""An instance writes once in this time, at most."""
+"""The least time between two writes of an instance."""
 
 log = structlog.get_logger(__name__)
 _lock = threading.Lock()
 _last: dict[str, float] = {}
-"""When this process wrote last, under each name."""
-_told: dict[str, str] = {}
-"""The ledger that was logged last, under each name."""
+"""When this process wrote last, per instance name."""
+_logged: dict[str, str] = {}
+"""The ledger that was logged last, per instance name."""
 
 TABLE_PREFIX = "keyring_ledger_"
-_NO_LEDGER = f"no engine, and {LEDGER_URL} is not set: give it the ledger that rotate.py looks into"
+_NO_LEDGER = f"no engine, and {LEDGER_URL} is not set: give it the ledger that rotate.py reads"
 _ASYNCHRONOUS = (
-    f"the engine is asynchronous: give a synchronous one, or none where {LEDGER_URL} is set, and call it through "
+    f"the engine is asynchronous: give a synchronous one, or none if {LEDGER_URL} is set, and call it through "
     "asyncio.to_thread"
 )
 
 
 def announce(engine: sa.Engine | None = None, *, keyring: Keyring | None = None, instance: str | None = None) -> bool:
-    """Writes instance name, key ids and time into the ledger; whether it did.
+    """Records instance name, key ids and time in the ledger; returns whether it did.
 
-    Made for a health endpoint: it writes at most once a minute, and never raises; what goes wrong is logged, and once
-    which ledger it is. Without an *engine*, which is a synchronous one, the ledger is where `ROTATION_LEDGER_URL`
-    says. *keyring* is the one in use (default: `get_keyring()`), *instance* the name of this process (default: host
-    and process id). It waits for the database: an asynchronous service calls it through `asyncio.to_thread`.
+    Made for a health endpoint: it writes at most once a minute, and never raises. It logs errors, and once
+    the ledger's name. *engine* is a synchronous SQLAlchemy engine; without it `ROTATION_LEDGER_URL` names the ledger.
+    *keyring* is the one in use (default: `get_keyring()`), *instance* the name of this process (default: host and
+    process id). It waits for the database: an asynchronous service calls it through `asyncio.to_thread`.
     """
     name = instance or f"{socket.gethostname()}:{os.getpid()}"
     if not _due(name):
@@ -49,19 +49,19 @@ def announce(engine: sa.Engine | None = None, *, keyring: Keyring | None = None,
     try:
         return _write(engine, keyring or get_keyring(), name)
     except Exception as error:
-        # A service must not fail for the sake of our bookkeeping. Its class tells enough; its text may hold a URL.
+        # A service must not fail because of the ledger. The text of an unknown error may hold a URL: log the class.
         log.warning("rotation.announce_failed", instance=name, error=type(error).__name__, reason=_reason(error))
         return False
 
 
 def include_object(item: object, name: str | None, type_: str, reflected: bool, compare_to: object) -> bool:  # noqa: FBT001
-    """For Alembic's `include_object`: all but the ledger's tables, which `keyring-rotate ledger init` makes."""
+    """For Alembic's `include_object`: excludes the ledger's tables, which `keyring-rotate ledger init` makes."""
     del item, reflected, compare_to
     return not (type_ == "table" and (name or "").startswith(TABLE_PREFIX))
 
 
 def _due(name: str) -> bool:
-    """Whether the minute is over. A try that fails counts, too: a ledger that is down is not asked at every request."""
+    """Whether a minute has passed since the last try, so that a ledger that is down is not tried at every request."""
     now = time.monotonic()
     with _lock:
         if name in _last and now - _last[name] < SECONDS:
@@ -70,15 +70,15 @@ def _due(name: str) -> bool:
     return True
 
 
-def _start_anew() -> None:
-    """A fork is an instance of its own, and may have come while another thread held the lock."""
-    global _lock  # noqa: PLW0603 - a lock cannot be unlocked by who does not hold it
+def _reset() -> None:
+    """A forked child is an instance of its own, and may inherit a lock that another thread holds."""
+    global _lock  # noqa: PLW0603 - a lock of another thread cannot be released
     _lock = threading.Lock()
     _last.clear()
-    _told.clear()
+    _logged.clear()
 
 
-os.register_at_fork(after_in_child=_start_anew)
+os.register_at_fork(after_in_child=_reset)
 
 
 def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
@@ -102,17 +102,17 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
     ledger = Ledger.over(engine) if engine is not None else Ledger.open(url, patient=False)
     try:
         ledger.announce(record)
-        _tell_where(name, ledger.name)
+        _log_ledger(name, ledger.name)
     finally:
         if engine is None:
             ledger.close()
     return True
 
 
-def _tell_where(name: str, ledger: str) -> None:
-    """Once for each ledger: `keys promote` names the one that it looks into, and the two can be compared."""
-    if _told.get(name) != ledger:
-        _told[name] = ledger
+def _log_ledger(name: str, ledger: str) -> None:
+    """Logs the ledger's name once, to be compared with the one that `keys promote` names."""
+    if _logged.get(name) != ledger:
+        _logged[name] = ledger
         log.info("rotation.announced", instance=name, ledger=ledger)
 
 

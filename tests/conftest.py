@@ -15,8 +15,8 @@ from weakref import WeakSet
 
 import pytest
 
-from keyring_core import Key, Keyring
-from keyring_core.redaction import current, registry
+from keyring_core import Key, Keyring, loaded_keys
+from keyring_core.redaction import current
 from tests.keys import key_text, make_key
 
 OLD, OLDER, NEW = "old", "older", "new"
@@ -79,8 +79,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def keys_loaded_by_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process masks every key that it ever loaded: without this, each test would mask those of all before it."""
     current._default.cache_clear()
-    monkeypatch.setattr(registry, "_keys", {})
-    monkeypatch.setattr(registry, "_registries", WeakSet())
+    monkeypatch.setattr(loaded_keys, "_keys", {})
+    monkeypatch.setattr(loaded_keys, "_subscribers", WeakSet())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 from keyring_core import Keyring
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
-from rotation.model.batch import Change, Row
+from rotation.model.batch import Batch, Swaps
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
@@ -24,6 +24,11 @@ TARGET = Target("sqlite:///app.db", "creds", "token", "creds")
 def token(label: str, text: str = "secret", issued_at: int = ISSUED_AT) -> str:
     """A token under the key of that label."""
     return Fernet(key_text(label)).encrypt_at_time(text.encode(), issued_at).decode()
+
+
+def batch_of(rows: Sequence[tuple[RowKey, Any]]) -> Batch:
+    """A batch of these keys and cells."""
+    return Batch([key for key, _ in rows], [cell for _, cell in rows])
 
 
 class MemoryStore:
@@ -59,20 +64,20 @@ class MemoryStore:
         keys = [(row,) for row in sorted(self.cells) if after is None or (row,) > after]
         return keys[rows - 1] if len(keys) >= rows else None
 
-    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
         self.reads += 1
         found = [
-            Row((row,), cell)
+            ((row,), cell)
             for row, cell in sorted(self.cells.items())
             if (after is None or (row,) > after) and (upto is None or (row,) <= upto)
         ][:limit]
         self._between(self)
-        return found
+        return batch_of(found)
 
-    def write(self, changes: Sequence[Change]) -> Written:
+    def write(self, swaps: Swaps) -> Written:
         self.writes += 1
         written = Written()
-        for key, old, new in changes:
+        for key, old, new in swaps.rows():
             if key in self.refuses:
                 written.refused[key] = self.refuses[key]
             elif self.cells.get(key[0]) != old:

@@ -31,7 +31,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fleet._last.clear()
-    fleet._told.clear()
+    fleet._logged.clear()
     monkeypatch.setenv("ROTATION_SERVICE", "billing")
     monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
     yield

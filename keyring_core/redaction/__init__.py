@@ -1,4 +1,4 @@
-"""Keeps secrets out of logs: by type, by name, by value and by shape, behind every channel that a service has."""
+"""Keeps secrets out of logs: masks them by type, name, value and shape, in every channel of a service."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Finds known values in one pass of an Aho-Corasick automaton: the same answers as grams.py, from the
-``ahocorasick-rs`` package where that is installed.
-"""
+"""Finds known values in one pass of an Aho-Corasick automaton, with ``ahocorasick-rs``. Same answers as qgrams.py."""
 
 from __future__ import annotations
 
@@ -13,14 +11,14 @@ from keyring_core.redaction.encodings import Form
 from keyring_core.redaction.qgrams import GramMatcher, windows
 from keyring_core.redaction.spans import Span, runs
 
-# An automaton is built when values have stopped coming: a build for each of them would be quadratic.
+# An automaton is built after so many calls without a new value: building one for each would be quadratic.
 _CALM = 64
 # Building takes some microseconds a pattern, and one log call waits for it.
 _MOST_PATTERNS = 20_000
 
 
 class _State(NamedTuple):
-    """What a reader takes in one step: an automaton over *built*, its patterns' labels, and what came since."""
+    """An automaton over the forms *built*, its patterns' labels, and a matcher of later forms. Read in one step."""
 
     automaton: Any
     labels: list[str]
@@ -29,9 +27,9 @@ class _State(NamedTuple):
 
 
 class AutomatonMatcher:
-    """Like GramMatcher, which it asks for the forms that came after its automaton was built.
+    """Like GramMatcher, which it uses for forms that are newer than its automaton.
 
-    Reading takes no lock: a reader that finds the lock taken leaves the building to its owner.
+    Reading takes no lock: if the lock is taken, another thread builds.
     """
 
     __slots__ = ("__weakref__", "_calls", "_lock", "_patterns", "_state", "_waiting")
@@ -56,7 +54,7 @@ class AutomatonMatcher:
             self._calls = 0
 
     def discard(self, form: Form) -> None:
-        """Forgets *form*. Costs a new start where an automaton knows it."""
+        """Forgets *form*. If the automaton knows it, all forms wait for a new one."""
         with self._lock:
             self._patterns -= form.windows if form in self._waiting or form in self._state.built else 0
             if form in self._waiting:
@@ -70,7 +68,7 @@ class AutomatonMatcher:
                 self._state = _State(None, [], [], recent)
 
     def find(self, low: bytes) -> list[Span]:
-        """Where forms occur in *low*, a folded text in UTF-8."""
+        """The spans of forms in *low*, a folded text in UTF-8."""
         if self._waiting and self._patterns <= _MOST_PATTERNS:
             self._calls += 1
             if self._calls > _CALM:
@@ -87,7 +85,7 @@ class AutomatonMatcher:
         self._lock = threading.Lock()
 
     def build(self) -> None:
-        """Moves every form into the automaton. `find` does it, unless they are too many for a log call to wait for."""
+        """Moves every form into the automaton. `find` calls it, unless there are too many for a log call."""
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -102,7 +100,7 @@ class AutomatonMatcher:
 
 
 def fastest_matcher() -> GramMatcher | AutomatonMatcher:
-    """An AutomatonMatcher where ``ahocorasick-rs`` is installed, else a GramMatcher."""
+    """An AutomatonMatcher if ``ahocorasick-rs`` is installed, otherwise a GramMatcher."""
     try:
         import_module("ahocorasick_rs")
     except ImportError:

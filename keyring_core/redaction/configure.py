@@ -1,4 +1,4 @@
-"""`configure_logging`: structlog and stdlib logging through one redacting chain, in one call."""
+"""`configure_logging`: sends structlog and stdlib logging through one redacting chain."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def configure_logging(
     level: int | str = "INFO",
     guard_stdio: bool = False,  # noqa: FBT001, FBT002
 ) -> Redactor:
-    """Sets up structlog and stdlib logging so that no secret gets out; returns the redactor in force.
+    """Sets up structlog and stdlib logging so that secrets are masked; returns the redactor in force.
 
     *redactor* defaults to the one in force, *stream* to ``sys.stderr``. *renderer* is ``"json"``, ``"console"``,
     ``"auto"`` (console on a terminal, JSON elsewhere) or any structlog renderer that returns text. *guard_stdio*
-    also masks what is printed to stdout and stderr. May be called again: it replaces what it set up before.
-    `reset_logging` undoes it. Raises ValueError for an unknown renderer or level, and leaves all as it was then.
+    also masks what is printed to stdout and stderr. Another call replaces the setup; `reset_logging` undoes it.
+    Raises ValueError for an unknown renderer or level, and changes nothing then.
     """
     redactor = redactor or get_redactor()
     render = _renderer(redactor, stream or sys.stderr, renderer)
@@ -65,7 +65,7 @@ def configure_logging(
 
 
 def reset_logging() -> None:
-    """Undoes `configure_logging`: its handler and hooks go, structlog has its defaults again."""
+    """Undoes `configure_logging`: removes its handler and hooks, and resets structlog to its defaults."""
     while _installed:
         handler, hooks, level = _installed.pop()
         hooks.remove()

@@ -1,4 +1,4 @@
-"""Credentials that begin with a well-known prefix: found by the long run of letters and digits that each has."""
+"""Finds credentials with a well-known prefix. Each has a long run of letters and digits, which is searched first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from keyring_core.redaction.patterns import Shape, by_gate, compiled, hidden
 from keyring_core.redaction.spans import Span
 
-# A new word, also right behind the escape of a newline in JSON, whose last character is a letter.
+# The start of a word, also right after an escaped newline in JSON, whose last character is a letter.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
 _OPAQUE = r"[A-Za-z0-9_-]"
 _HAS_DIGIT = rf"(?={_OPAQUE}{{0,80}}[0-9])"
@@ -62,7 +62,7 @@ _KEY = (
     r"(?:(?<![A-Za-z0-9_+/-])|(?<=\\[nrt]))(?=\S{0,42}[A-Z])(?=\S{0,42}[a-z])(?=\S{0,42}[0-9])"
     r"[A-Za-z0-9_+/-]{43}=(?![A-Za-z0-9=])"
 )
-# What directly names a digest or a public key, which looks like a Fernet key: "sha256=", contentHash: ", public_key '.
+# The name of a digest or public key, which looks like a Fernet key: "sha256=", contentHash: ", public_key '.
 _DIGEST_NAME = (
     r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))"
     r"(?i:sha-?256|digest|hash|checksum|integrity|fingerprint|thumbprint|etag|pubkey|public(?:[ _-]?key)?)"
@@ -72,7 +72,7 @@ _NAME_REACH = 32
 
 
 def find_credentials(text: str, low: str, folded: bytes) -> list[Span]:
-    """Where *text* holds one. *low* and *folded* are *text* in lower case, as text and as bytes of its length."""
+    """The credentials in *text*. *low* and *folded* are *text* in lower case, as text and as bytes of its length."""
     spans: list[Span] = []
     classes = folded.translate(_CLASSES)
     start = classes.find(_LONG_RUN)
@@ -87,11 +87,11 @@ def find_credentials(text: str, low: str, folded: bytes) -> list[Span]:
 
 def _in_run(text: str, start: int, end: int) -> Iterator[Span]:
     """The secrets in one run of letters, digits, ``_`` and ``-``."""
-    done, hopeless = 0, ""
+    done, failed = 0, ""
     for gate in _any_gate().finditer(text, max(0, start - _LONGEST_OUTSIDE), end):
-        # A gate inside the last match is part of it, and what stands behind the run is the same for every gate of a
-        # JWT in it: searching on from these would be quadratic.
-        if gate.start() < done or gate[0] == hopeless:
+        # Searching on from these would be quadratic: a gate inside the last match is part of it, and if one gate of
+        # a JWT in this run does not match, none does.
+        if gate.start() < done or gate[0] == failed:
             continue
         for shape in _SHAPES[gate[0]]:
             found = compiled(shape.pattern).match(text, gate.start())
@@ -100,7 +100,7 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Span]:
                 yield from hidden(found, shape)
                 break
         else:
-            hopeless = _JWT if gate[0] == _JWT and gate.start() >= start else hopeless
+            failed = _JWT if gate[0] == _JWT and gate.start() >= start else failed
     # "+" and "/" of the standard alphabet cut a key's text into several runs.
     equals = text.find("=", end, end + _KEY_LENGTH - len(_LONG_RUN))
     if equals >= _KEY_LENGTH and text[equals - 1] in _KEY_ENDS and compiled(_KEY).match(text, equals - _KEY_LENGTH):

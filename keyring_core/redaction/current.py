@@ -1,4 +1,4 @@
-"""Which redactor is in force in this process."""
+"""The redactor in force in this process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _in_force: list[Redactor] = []
 
 
 def get_redactor() -> Redactor:
-    """The redactor that `configure_logging` was given last, else the process-wide one, made on first use."""
+    """The redactor of the last `configure_logging`, otherwise the default one, made on first use."""
     return _in_force[-1] if _in_force else _default()
 
 
 def set_redactor(redactor: Redactor | None) -> None:
-    """Puts *redactor* in force; None puts the process-wide one back."""
+    """Puts *redactor* in force; None restores the default one."""
     _in_force[:] = [redactor] if redactor is not None else []

@@ -1,15 +1,10 @@
-"""What leaves a `redacting` block and becomes text later: an exception on its way out, a record that a handler keeps.
-
-Either takes the block's masks along for as long as it lives; nothing else holds them.
-"""
+"""Keeps a `redacting` block's masks on exceptions and log records that outlive the block."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from inspect import currentframe
-from types import FrameType, FunctionType, TracebackType
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -18,26 +13,37 @@ from keyring_core.redaction.redactor import block_matchers
 
 Text = TypeVar("Text")
 
+_ATTRIBUTE = "__keyring_core_masks__"
 _kept: WeakKeyDictionary[logging.LogRecord, tuple[GramMatcher, ...]] = WeakKeyDictionary()
 
 
+class _Masks(tuple[GramMatcher, ...]):
+    """The masks on an exception. A copy that is pickled has none: they hold the block's secrets."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[_Masks], tuple[()]]:
+        return _Masks, ()
+
+
 def leave_with(error: BaseException, matcher: GramMatcher) -> None:
-    """Lets *error* take *matcher* along: in its traceback, which every frame that it passes adds a line to.
-
-    An exception of Python's own takes no weak reference, and an attribute would be a change to the caller's object.
-    """
-    # In the frame's globals: its locals are cleared by whoever clears those of a traceback.
-    frame = FunctionType(_still_redacting.__code__, {"currentframe": currentframe, "matcher": matcher})()
-    try:
-        if frame is not None:
-            error.with_traceback(TracebackType(error.__traceback__, frame, frame.f_lasti, frame.f_lineno))
-    finally:
-        # The frame knows who called it, and that would know the error: a circle, which only the collector ends.
-        del error, frame
+    """Puts *matcher* on *error*, and on the members of a group: `except*` makes new groups of them."""
+    errors = [error]
+    for one in errors:
+        if matcher not in (masks := _masks_of(one)):
+            _attributes(one)[_ATTRIBUTE] = _Masks((*masks, matcher))
+        if isinstance(one, BaseExceptionGroup):
+            errors += one.exceptions
 
 
-def _still_redacting() -> FrameType | None:
-    return currentframe()  # what left the block stays masked
+def _attributes(error: BaseException) -> dict[str, Any]:
+    """The attributes of *error*, past a class that refuses or makes up attributes."""
+    return object.__getattribute__(error, "__dict__")  # type: ignore[no-any-return]
+
+
+def _masks_of(error: BaseException) -> tuple[GramMatcher, ...]:
+    masks: tuple[GramMatcher, ...] = _attributes(error).get(_ATTRIBUTE, ())
+    return masks
 
 
 def keep(record: logging.LogRecord) -> logging.LogRecord:
@@ -49,16 +55,16 @@ def keep(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def show_record(record: logging.LogRecord, show: Callable[..., Text], *args: Any) -> Text:
-    """``show(*args)``, what there is to see of *record*, with the masks that it and its exception took along."""
-    told = record.exc_info or (record.msg.get("exc_info") if isinstance(record.msg, dict) else None)
-    return show_masked(told, show, *args, masks=_kept.get(record, ()) if _kept else ())
+    """``show(*args)``, the text of *record*, with the masks that were kept for it and its exception."""
+    given = record.exc_info or (record.msg.get("exc_info") if isinstance(record.msg, dict) else None)
+    return show_masked(given, show, *args, masks=_kept.get(record, ()) if _kept else ())
 
 
-def show_masked(told: Any, show: Callable[..., Text], *args: Any, masks: tuple[GramMatcher, ...] = ()) -> Text:
-    """``show(*args)`` with *masks* and those of an exception: *told*, an ``exc_info``, or the one that is handled."""
+def show_masked(given: Any, show: Callable[..., Text], *args: Any, masks: tuple[GramMatcher, ...] = ()) -> Text:
+    """``show(*args)`` with *masks*, those of the ``exc_info`` *given*, and those of the exception being handled."""
     handled = sys.exception()
-    if told or handled is not None:
-        masks += tuple(_taken_along([told[1] if isinstance(told, tuple) and len(told) > 1 else told, handled]))
+    if given or handled is not None:
+        masks += tuple(_kept_on([given[1] if isinstance(given, tuple) and len(given) > 1 else given, handled]))
     if not masks:
         return show(*args)
     before = block_matchers.set(block_matchers.get() + masks)
@@ -68,19 +74,14 @@ def show_masked(told: Any, show: Callable[..., Text], *args: Any, masks: tuple[G
         block_matchers.reset(before)
 
 
-def _taken_along(errors: list[Any]) -> Iterator[GramMatcher]:
+def _kept_on(errors: list[Any]) -> Iterator[GramMatcher]:
     """The masks of *errors*, and of all that they are chained to."""
     seen: set[int] = set()
-    while errors:
-        error = errors.pop()
+    for error in errors:
         if not isinstance(error, BaseException) or id(error) in seen:
             continue
         seen.add(id(error))
-        traceback = error.__traceback__
-        while traceback is not None:
-            if traceback.tb_frame.f_code is _still_redacting.__code__:
-                yield from filter(None, [traceback.tb_frame.f_globals.get("matcher")])
-            traceback = traceback.tb_next
+        yield from _masks_of(error)
         errors += (error.__cause__, error.__context__)
         if isinstance(error, BaseExceptionGroup):
             errors += error.exceptions

@@ -1,7 +1,7 @@
-"""The ways one secret can be printed: JSON, repr, URL, HTML, shell, base64, hex, and a key's bytes and halves.
+"""The forms in which a secret can be printed: JSON, repr, URL, HTML, shell, base64, hex, a key's bytes and halves.
 
-Forms and texts are compared folded: in lower case, without backslashes and blanks. So letter case needs no forms, and
-neither do JSON inside JSON, a repr inside JSON, and so on: they differ in the number of backslashes only.
+Forms and texts are compared folded: in lower case, without backslashes and blanks. So letter case, JSON inside JSON, a
+repr inside JSON and so on need no forms of their own: they differ only in case or in the number of backslashes.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from keyring_core.redaction.registrable import unfit
 
 # A run this long of a random-looking value is masked even without the rest of the value.
 SHORTEST_PIECE = 10
-# Cut at every 76th character by MIME encoders and at 80 by structlog's frame locals: half of that must suffice.
+# MIME encoders cut at 76 characters, structlog's frame locals at 80: half of that must be enough.
 LONGEST_FLOOR = 32
-# Fewer characters of base64 than this can stand in honest text.
+# Fewer characters of base64 than this occur in harmless text.
 SHORTEST_CUT = 16
 SHORTEST_LINE = 10
 
 _FERNET_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _ATOM = re.compile(r"[A-Za-z0-9+/_=-]+")
-# What stands between the runs of a drawn password with symbols; symbols that hosts, dates and names hold make none.
+# Separates the runs of a random-looking password with symbols.
 _WRITTEN = r"\s+|[^\x00-\x7f]+|(?<![A-Za-z0-9])(?:[A-Za-z][a-z]{4,}|[A-Z]{5,})(?![A-Za-z0-9])"
+# A symbol that hosts, dates and names do not hold.
 _ODD = re.compile(r"[^\w\s.:/@,;=+-]")
 _NO_LETTERS_OR_DIGITS = r"[^A-Za-z0-9]+"
-# The symbols of a document are not drawn.
+# Part of a document, whose symbols are not random.
 _DOCUMENT = r"://|[\"']:"
-# A host stands in honest text, a port is no password, and an "@" that should have been encoded is part of one.
+# A host occurs in harmless text. A port is no password; an "@" that should have been encoded is part of one.
 _URL = (
     r"[A-Za-z][\w+.-]*://(?:[^\s/@:]*(?::(?!\d{1,5}(?:[^\w@]|$))(?P<password>\S(?:[\S ]{0,254}\S)?))?@)?"
     r"(?P<host>[^\s/?#@]+)\S*"
@@ -55,12 +56,12 @@ class Form:
 
     @property
     def windows(self) -> int:
-        """How many runs of *floor* bytes it has."""
+        """The number of its runs of *floor* bytes."""
         return len(self.text) - self.floor + 1
 
 
 def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[Form]:
-    """Every form of *value* that the matcher has to know; of a URL also those of its password, unless it is *inner*."""
+    """Every form of *value* that the matcher has to know; for a URL also those of its password, unless *inner*."""
     text = as_text(value)
     whole: dict[str, None] = {}
     if _is_clean(text):
@@ -72,11 +73,11 @@ def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[For
     forms = _distinct(whole, label)
     forms += [_cuttable(run, label) for run in _base64_runs(_utf8(text))]
     url = compiled(_URL).fullmatch(text)
-    drawn = text if url is None else f"{text[: url.start('host')]} {text[url.end('host') :]}"
-    forms += [Form(piece, label, SHORTEST_PIECE) for piece in dict.fromkeys((*_atoms(drawn), *_odd_runs(drawn)))]
+    random = text if url is None else f"{text[: url.start('host')]} {text[url.end('host') :]}"
+    forms += [Form(piece, label, SHORTEST_PIECE) for piece in dict.fromkeys((*_atoms(random), *_odd_runs(random)))]
     if url is not None and url["password"] and not inner:
         for password in _passwords(url["password"]):
-            # One level: URLs in URLs, encoded over and over, would be more forms than there is time for.
+            # One level only: URLs in URLs would take too many forms.
             forms += forms_of(password, label, inner=True)
     if _FERNET_KEY.fullmatch(text):
         forms += forms_of_key(base64.b64decode(text[:43].replace("-", "+").replace("_", "/") + "="), label)
@@ -87,7 +88,7 @@ def forms_of_key(raw: bytes, label: str) -> list[Form]:
     """Every form of a 32-byte Fernet key: its text in both alphabets, its bytes, its two halves."""
     text = base64.urlsafe_b64encode(raw).decode()
     standard = text.replace("-", "+").replace("_", "/")
-    # A run of SHORTEST_PIECE covers the text without padding, the signing half, and a key cut by a narrow column.
+    # Runs of SHORTEST_PIECE cover the text without padding, the signing half, and a key that a narrow column cut.
     forms = [Form(text, label, SHORTEST_PIECE)]
     forms += [_cuttable(run, label) for run in _base64_runs(text.encode())]
     whole: dict[str, None] = {}
@@ -101,12 +102,12 @@ def forms_of_key(raw: bytes, label: str) -> list[Form]:
     for part in (raw, raw[:16], raw[16:]):
         whole.update(dict.fromkeys(_byte_spellings(part)))
     whole.update(dict.fromkeys(_base64_runs(raw[16:])))
-    # The number that a key of zeros is stands in every text.
+    # Every text holds the number of a key of zeros.
     return forms + [form for form in _distinct(whole, label) if len(form.text) >= SHORTEST_PIECE]
 
 
 def _cuttable(run: str, label: str) -> Form:
-    """A form of a base64 *run* that may be cut at the end of a line: either half of it is masked all the same."""
+    """A form of a base64 *run* of which either half is masked by itself: a line may end inside it."""
     return Form(run, label, min(LONGEST_FLOOR, max(SHORTEST_CUT, len(run) // 2)))
 
 
@@ -126,30 +127,30 @@ def _utf8(text: str) -> bytes:
 
 
 def _is_clean(text: str) -> bool:
-    """Whether *text* was text: bytes that are no UTF-8 have only byte spellings."""
+    """Whether *text* is valid Unicode; bytes that are not UTF-8 have only byte spellings."""
     return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def _atoms(text: str) -> Iterator[str]:
-    """The runs of letters and digits that look drawn, not written: a piece of a written name masks honest text."""
+    """Random-looking runs of letters and digits. Pieces of ordinary words would mask harmless text."""
     for atom in _ATOM.findall(text):
         if len(atom) >= SHORTEST_PIECE and class_changes(atom) * 6 >= len(atom):
             yield atom
 
 
 def _odd_runs(text: str) -> Iterator[str]:
-    """The runs with symbols that look drawn, as a password generator's do."""
+    """Random-looking runs with symbols, as a password generator makes them."""
     if not _ODD.search(text) or compiled(_DOCUMENT).search(text):
         return
     for run in compiled(_WRITTEN).split(text):
         letters = compiled(_NO_LETTERS_OR_DIGITS).sub("", run)
-        drawn = len(run) / 3 <= len(letters) <= 4 * class_changes(letters)
-        if drawn and len(run) >= SHORTEST_PIECE and _ODD.search(run):
+        is_random = len(run) / 3 <= len(letters) <= 4 * class_changes(letters)
+        if is_random and len(run) >= SHORTEST_PIECE and _ODD.search(run):
             yield run
 
 
 def _passwords(encoded: str) -> Iterator[str]:
-    """The password of a URL as it stands there, and as a program has it; unless its text is too common to mask."""
+    """The password of a URL, encoded and decoded, unless its text is too common to mask."""
     from urllib.parse import unquote  # noqa: PLC0415 - as in _urls
 
     for password in dict.fromkeys((encoded, unquote(encoded))):
@@ -174,7 +175,7 @@ def _escapes(text: str) -> Iterator[str]:
     quoted = (text.replace("'", quote) for quote in ("''", "'\"'\"'", "'\\''"))
     for spelling in (text, repr(text)[1:-1], *quoted, *_html(text)):
         yield spelling
-        # What JSON writes besides backslashes: a newline's letter, and a character's number.
+        # JSON writes more than backslashes: a newline's letter, and a character's number.
         yield encode_basestring(spelling)[1:-1]
         yield encode_basestring_ascii(spelling)[1:-1]
     yield from _urls(text)
@@ -193,7 +194,7 @@ def _urls(text: str) -> Iterator[str]:
     from urllib.parse import quote, quote_plus  # noqa: PLC0415 - loaded on first use: importing this package has to stay cheap
 
     data = _utf8(text)
-    # Everything; paths; encodeURIComponent and encodeURI; RFC 3986; requests; a browser's path and query.
+    # Safe characters of: none; paths; encodeURIComponent; encodeURI; RFC 3986; requests; a browser's path and query.
     for safe in (
         "", "/", "!~*'()", ";,/?:@&=+$!~*'()#", "/:@!$&'()*+,;=", "!#$%&'()*+,/:;=?@[]~",
         "!$%&'()*+,/:;=@[\\]|~", "!$%&()*+,/:;=?@[\\]^`{|}~",
@@ -205,7 +206,7 @@ def _urls(text: str) -> Iterator[str]:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines of a longer secret: a log shipper may send each of them as an event of its own."""
+    """The lines of a longer secret: a log shipper may send each as its own event."""
     for line in text.splitlines():
         stripped = line.strip()
         if len(stripped) >= SHORTEST_LINE and not stripped.startswith("-----"):
@@ -213,7 +214,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _byte_spellings(data: bytes) -> Iterator[str]:
-    """*data* as Python, a hex dump and a list of numbers show it."""
+    """*data* as Python, hex dumps and lists of numbers show it."""
     yield repr(data)[2:-1]
     yield data.hex()
     yield data.hex(":")
@@ -221,17 +222,17 @@ def _byte_spellings(data: bytes) -> Iterator[str]:
     numbers = [str(byte) for byte in data]
     for separator in (",", ",\n", ",\\n"):  # the last two: one number a line, also as JSON in JSON
         yield separator.join(numbers)
-    # As Go prints it, with blanks between the numbers. Bytes of zeros would be a number that stands in any text.
+    # As Go prints it, with blanks between the numbers. Bytes of zeros would make a number that any text can hold.
     digits = "".join(numbers)
     if len(digits) >= 2 * len(data):
         yield digits
 
 
 def _base64_runs(data: bytes) -> Iterator[str]:
-    """The characters that *data* alone decides, at each of its three places in a longer base64 text."""
+    """The characters of *data* in a longer base64 text, at each of three offsets, that depend on nothing else."""
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + data).decode().rstrip("=")
-        # The first and last characters share bits with what stands around the secret.
+        # The first and last characters share bits with the text around the secret.
         run = encoded[(0, 2, 3)[shift] : len(encoded) - (1 if (shift + len(data)) % 3 else 0)]
         yield run
         if "+" in run or "/" in run:

@@ -1,6 +1,6 @@
 """Text as the matchers see it: in lower case, without backslashes and blanks.
 
-So escapes of any depth are one, a hex dump is its digits, and there is less to read.
+So escapes of any depth look the same, a hex dump is only its digits, and there is less to search.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from keyring_core.redaction.spans import Span
 
 _LEFT_OUT = b"\\ "
-# What is looked for first: a text is a fifth as long with nothing but this, and many searches take less time.
-_TELLING = b"pswdcktyojx0"
-_UNTELLING = bytes(set(range(256)) - set(_TELLING))
+# Searches look at these letters first: a text reduced to them is a fifth as long.
+_SEARCHED = b"pswdcktyojx0"
+_OTHERS = bytes(set(range(256)) - set(_SEARCHED))
 _PLACES = re.compile(rb"[\\ ]")
 
 
 def as_text(value: str | bytes) -> str:
-    """*value* as text; bytes that are none are kept as surrogates."""
+    """*value* as text; bytes that are not UTF-8 become surrogates."""
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
@@ -29,18 +29,18 @@ def fold(text: str) -> bytes:
 
 
 def squeeze(low: bytes) -> bytes:
-    """*low* without what is left out of comparisons."""
+    """*low* without the characters that comparisons ignore."""
     return low.translate(None, _LEFT_OUT)
 
 
 def reduced(low: bytes) -> str:
-    """*low* without all but a few letters, and zeros: where these are not in it, neither is what they stand in."""
-    return low.translate(None, _UNTELLING).decode()
+    """Only a few letters and the zeros of *low*. A word whose letters are not in it is not in *low*."""
+    return low.translate(None, _OTHERS).decode()
 
 
 def unsqueeze(spans: Iterable[Span], low: bytes) -> list[Span]:
-    """Where *spans* of ``squeeze(low)`` stand in *low*."""
-    # For each byte left out, its place in the squeezed text.
+    """The *spans* of ``squeeze(low)`` as spans of *low*."""
+    # The place in the squeezed text of each byte that was left out.
     missing = [found.start() - number for number, found in enumerate(_PLACES.finditer(low))]
 
     def original(place: int) -> int:

@@ -20,8 +20,8 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | N
 class RedactingFormatter(logging.Formatter):
     """Formats like `logging.Formatter`, masks the result, and keeps an event on one line.
 
-    It covers the handlers it is set on, tracebacks included, and nothing else: not other handlers, not uncaught
-    exceptions, not warnings. *redactor* defaults to the one in force when the record is formatted.
+    It covers only the handlers that it is set on, with their tracebacks: no other handlers, no uncaught exceptions, no
+    warnings. *redactor* defaults to the one in force when the record is formatted.
     """
 
     def __init__(self, *args: Any, redactor: Redactor | None = None, **kwargs: Any) -> None:
@@ -37,9 +37,9 @@ class RedactingFormatter(logging.Formatter):
             return withheld(error, record.name, record.levelname)
 
     def _masked(self, redactor: Redactor, record: logging.LogRecord) -> str:
-        own = copy.copy(record)  # formatting stores its texts in the record, where other handlers find them
+        own = copy.copy(record)  # formatting stores texts in the record, which other handlers would use
         own.msg, own.args = message_of(redactor, record), None
-        own.exc_text = None  # a formatter before us may have left its own there
+        own.exc_text = None  # another formatter may have stored its own
         return redactor.redact(super().format(own))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802

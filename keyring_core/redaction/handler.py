@@ -15,7 +15,7 @@ from keyring_core.redaction.streams import unguarded
 
 
 class ChainFormatter(structlog.stdlib.ProcessorFormatter):
-    """structlog's formatter for both kinds of records; an event that cannot be redacted goes out without content."""
+    """structlog's formatter for both kinds of records. Withholds the content of an event that cannot be redacted."""
 
     def __init__(self, processors: Iterable[Any], foreign_pre_chain: Iterable[Any]) -> None:
         super().__init__(processors=list(processors), foreign_pre_chain=list(foreign_pre_chain))
@@ -29,7 +29,7 @@ class ChainFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to *stream*, or to whatever ``sys.stderr`` is when a line is written."""
+    """Writes lines to *stream*, or to the ``sys.stderr`` of the moment."""
 
     def __init__(self, stream: TextIO | None) -> None:
         logging.Handler.__init__(self)
@@ -37,8 +37,8 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
     @property
     def stream(self) -> TextIO:
-        """Where lines go."""
-        return unguarded(self._stream or sys.stderr)  # what comes here is redacted: once is enough
+        """The stream that lines are written to."""
+        return unguarded(self._stream or sys.stderr)  # lines are already redacted
 
     @stream.setter
     def stream(self, stream: TextIO) -> None:
@@ -46,9 +46,9 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
 
 def put_in_positional(redactor: Redactor) -> Any:
-    """A processor that masks ``%s`` arguments and puts them in, in this order: ``%.10s`` would cut a secret short.
+    """A processor that masks ``%s`` arguments, then puts them in: ``%.10s`` would cut a secret short.
 
-    Where they do not fit, or their own text fails, it withholds the event: structlog would raise into the service.
+    If they do not fit, or an argument raises, it withholds the event: structlog would raise into the service.
     """
     put_in = structlog.stdlib.PositionalArgumentsFormatter()
 

@@ -1,4 +1,4 @@
-"""The ways around a logger: uncaught exceptions, warnings, other people's handlers, logging's own error reports."""
+"""Redacts what bypasses the chain: uncaught exceptions, warnings, foreign handlers, logging's own error reports."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _log = logging.getLogger("keyring_core.uncaught")
 
 
 class Hooks:
-    """What was put in place of what; `remove` puts it back.
+    """Replaces functions of the interpreter and of logging; `remove` puts them back.
 
-    *handler* shows what the interpreter would show, where no handler of the loggers does.
+    *handler* shows what the interpreter would have shown, if no logger's handler does.
     """
 
     def __init__(self, redactor: Redactor, handler: logging.Handler, own_formatters: tuple[type, ...]) -> None:
@@ -46,19 +46,19 @@ class Hooks:
                 self._replace(sys, name, lambda stream: GuardedStream(unguarded(stream), self._redactor))
 
     def remove(self) -> None:
-        """Puts back what stood there before, newest first."""
+        """Puts everything back, newest first."""
         while self._undo:
             self._undo.pop()()
 
     def _replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         before = getattr(owner, name)
-        ours = make(before)
-        setattr(owner, name, ours)
+        made = make(before)
+        setattr(owner, name, made)
 
         def undo() -> None:
-            if hasattr(ours, "flush"):
-                ours.flush()
-            if getattr(owner, name) is ours:  # whoever came after us stays
+            if hasattr(made, "flush"):
+                made.flush()
+            if getattr(owner, name) is made:  # a later replacement stays
                 setattr(owner, name, before)
 
         self._undo.append(undo)
@@ -80,7 +80,7 @@ class Hooks:
         return lambda record: show_record(record, message_of, redactor, record)
 
     def _whole_records(self) -> None:
-        """Handlers that send the record itself, not its text, or show it later."""
+        """Covers handlers that send the record itself, or show it later."""
         import logging.handlers  # noqa: PLC0415 - loaded when hooks are installed, not by an import
 
         redactor = self._redactor
@@ -123,9 +123,9 @@ class Hooks:
         self._report(logging.ERROR, "unraisable exception", exc_info, where=args.err_msg, object=shown)
 
     def _report(self, level: int, message: str, exc_info: Any, **extra: Any) -> None:
-        """Logs it, and never stays silent: the interpreter's own report is what the hooks have replaced."""
-        _log.disabled = False  # dictConfig and fileConfig switch off every logger that is there already
-        with suppress(Exception):  # of somebody's handler: the interpreter would print it and the first one in clear
+        """Logs it, by *handler* if no logger would: the hooks have replaced the interpreter's own report."""
+        _log.disabled = False  # dictConfig and fileConfig disable every existing logger
+        with suppress(Exception):  # a handler's error: the interpreter would print it, unmasked
             if _is_heard(level):
                 _log.log(level, message, exc_info=exc_info, extra=extra)
                 return
@@ -133,7 +133,7 @@ class Hooks:
 
 
 def _is_heard(level: int) -> bool:
-    """Whether a handler would take what `_log` says at *level*."""
+    """Whether a handler would take a record of `_log` at *level*."""
     logger: logging.Logger | None = _log if _log.isEnabledFor(level) else None
     while logger is not None:
         if any(level >= one.level and not isinstance(one, logging.NullHandler) for one in logger.handlers):
@@ -143,7 +143,7 @@ def _is_heard(level: int) -> bool:
 
 
 def _awake(show: Callable[..., None]) -> Callable[..., None]:
-    """*show*, what `logging.captureWarnings` put in place, also after a dictConfig or fileConfig."""
+    """*show*, which `logging.captureWarnings` installed, made to work after a dictConfig or fileConfig too."""
 
     def show_warning(*args: Any, **kwargs: Any) -> None:
         logging.getLogger("py.warnings").disabled = False
@@ -153,9 +153,9 @@ def _awake(show: Callable[..., None]) -> Callable[..., None]:
 
 
 def _handle_error(_handler: logging.Handler, record: logging.LogRecord) -> None:
-    """In place of ``--- Logging error ---``, which prints message and arguments as they are."""
+    """Replaces ``--- Logging error ---``, which prints message and arguments unmasked."""
     error = sys.exc_info()[1]
     if not logging.raiseExceptions or error is None or sys.stderr is None:
         return
-    with suppress(Exception):  # stderr is closed: there is nowhere left to say so
+    with suppress(Exception):  # stderr is closed
         unguarded(sys.stderr).write(withheld(error, record.name, record.levelname) + "\n")

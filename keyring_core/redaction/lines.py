@@ -1,4 +1,4 @@
-"""One event, one line: what could break a line or move a terminal's cursor is written as an escape."""
+"""Keeps an event on one line: escapes characters that break a line or move a terminal's cursor."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def one_line(text: str) -> str:
 
 
 def block(text: str) -> str:
-    """A traceback as lines that no event starts with: each is indented, and none moves the cursor."""
+    """A traceback as indented lines, which no event starts with; escapes what moves the cursor."""
     shown = _BREAKING_BLOCK.sub(_escape, text.strip("\n"))
     return INDENT + shown.replace("\n", "\n" + INDENT)
 
 
 def escape_json(text: str) -> str:
-    """JSON *text* with the breaking characters that JSON allows unescaped, and orjson leaves so."""
+    """JSON *text* with breaking characters escaped: JSON allows some as they are, and orjson writes them so."""
     return text if text.isascii() else _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

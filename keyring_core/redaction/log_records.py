@@ -1,4 +1,4 @@
-"""stdlib log records: their message and their fields without secrets; the record itself stays as it is."""
+"""The message and fields of stdlib log records without secrets; the record itself is not changed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SENDABLE = PLAIN | {str, bytes}
 def message_of(redactor: Redactor, record: logging.LogRecord) -> str:
     """The record's message, masked.
 
-    Arguments are masked before they are put in: ``%.10s`` would leave a piece that no value equals any more, and
-    the names in ``%(password)s`` are gone afterwards. Raises what ``msg % args`` raises.
+    Masks arguments before it puts them in: ``%.10s`` would leave a piece that equals no value, and the names in
+    ``%(password)s`` would be lost. Raises what ``msg % args`` raises.
     """
     if isinstance(record.msg, Redacted):
         return record.msg
-    # A structlog event in somebody else's handler is a dict here: its names count, and it can be a circle.
+    # In a foreign handler, a structlog event is a dict: its names count, and it can be circular.
     message = safe_str(record.msg if isinstance(record.msg, str) else redactor.redact_value(record.msg))
     if record.args:
         message %= redactor.redact_value(record.args)
@@ -31,7 +31,7 @@ def message_of(redactor: Redactor, record: logging.LogRecord) -> str:
 
 
 def clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:
-    """A copy of *record* whose every field can be sent elsewhere; the traceback and every object have become text."""
+    """A copy of *record* that can be sent elsewhere: the traceback and every object have become masked text."""
     return show_record(record, _clean_copy, redactor, record)
 
 
@@ -46,7 +46,7 @@ def _clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogRec
 
 
 def _sendable(redactor: Redactor, value: Any) -> Any:
-    """*value* with the text of each object in its place: one is sent with attributes that its repr does not show."""
+    """*value* with each object replaced by its text: its attributes may hold more than its repr shows."""
     kind = type(value)
     if kind in _SENDABLE or kind.__module__ in ("datetime", "decimal", "fractions"):
         return value

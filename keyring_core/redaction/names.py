@@ -1,4 +1,4 @@
-"""Which names announce a secret: the last whole words decide, so ``password`` does and ``password_policy`` does not."""
+"""Sensitive names. The last whole words decide: ``db_password`` is sensitive, ``password_policy`` is not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# Types whose values are never masked by name: what they can show is a number, or nothing.
+# Types whose values are never masked by name: they show a number or nothing.
 PLAIN = frozenset({int, float, bool, complex, type(None)})
 
 # The last word of a name, and the label of its value's mask.
@@ -15,7 +15,7 @@ _WORDS = {
     "passphrase": "passphrase",
     **dict.fromkeys(("secret", "secrets"), "secret"),
     **dict.fromkeys(("token", "tokens", "jwt", "bearer"), "token"),
-    # Written as one word by libpq, sshpass, and in many a header.
+    # Written as one word by libpq, by sshpass, and in headers.
     **dict.fromkeys(("pgpassword", "dbpassword", "userpassword", "sshpass"), "password"),
     **dict.fromkeys(("accesstoken", "authtoken", "refreshtoken", "sessiontoken", "apitoken"), "token"),
     "clientsecret": "secret",
@@ -30,7 +30,7 @@ _WORDS = {
     "plaintext": "plaintext",
     "cleartext": "plaintext",
 }
-# The last two words where the last alone says nothing: ``primary key`` and ``cache key`` are no secrets.
+# The last two words, if the last alone is not enough: ``primary key`` and ``cache key`` are not secret.
 _KEY_KINDS = (
     "private secret access encryption encrypt decryption signing signature sign auth master fernet account shared "
     "symmetric aes hmac session client server root license storage crypto cipher service"
@@ -53,7 +53,7 @@ _LONGEST_NAME = 256
 
 
 class Names:
-    """Answers for a name which label its value has to be masked with, or None; remembers what it answered."""
+    """Gives the label to mask a name's value with, or None; caches the answers."""
 
     __slots__ = ("_known", "own")
 
@@ -73,12 +73,12 @@ class Names:
         return answer
 
     def touch(self, event: Mapping[str, Any]) -> bool:
-        """Whether a value of *event* has to be looked at: it is no plain text or number, or its name is telling."""
+        """Whether a value of *event* has to be checked: it is no plain text or number, or its name is sensitive."""
         known = self._known
         for name, value in event.items():
             kind = type(value)
             if kind is str:
-                # A name that was never asked for counts as telling; the walk then asks for it.
+                # An unknown name counts as sensitive; the walk then looks it up.
                 if known.get(name, "") is not None:
                     return True
             elif kind not in PLAIN:
@@ -93,7 +93,7 @@ class Names:
         for own in self.own:
             if parts[-len(own) :] == list(own):
                 return "value"
-        if parts == ["pass"]:  # of a sieve, a test or a mountain, in longer names
+        if parts == ["pass"]:  # in longer names it is a verb or a noun of another kind
             return "password"
         return _PAIRS.get((*parts[-2:-1], parts[-1])) or _WORDS.get(parts[-1])  # type: ignore[arg-type]
 

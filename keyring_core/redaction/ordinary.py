@@ -1,10 +1,10 @@
-"""What an ordinary word looks like: behind `password is`, only what cannot be one is taken for a secret."""
+"""Recognises ordinary words: after `password is`, only what cannot be an ordinary word counts as a secret."""
 
 from __future__ import annotations
 
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, EXACT_VERBOSE, compiled
 
-# Stands for a value and holds none.
+# Takes the place of a value.
 PLACEHOLDER = (
     r"%s|%\(\w+\)s|\{[\w.!:]*\}|\$\{?[A-Z_]+\}?|\$\d|<[\w\ -]+>|[:@][a-z_]+|[*]+|[.]{3,}|x{3,}"  # also within VERBOSE
 )
@@ -28,17 +28,17 @@ _ENDS_OF_SENTENCES = ".,:;!?"
 
 
 def class_changes(text: str) -> int:
-    """How often *text* changes between small letters, capitals and digits: what is random does so all the time."""
+    """How often *text* changes between small letters, capitals and digits; random text does so often."""
     return len(compiled(_CLASS_CHANGE).findall(text))
 
 
 def looks_random(text: str) -> bool:
-    """Whether each fourth character of *text*, or more of them, is of another kind than the one before it."""
+    """Whether at least a quarter of the characters of *text* are of another kind than the one before."""
     return class_changes(text) * 4 >= len(text)
 
 
 def is_ordinary(value: str, label: str) -> bool:
-    """Whether *value*, behind a name whose label is *label*, can be a word of a sentence and no secret."""
+    """Whether *value*, after a name with *label*, can be a word of a sentence and not a secret."""
     word = value.rstrip(_ENDS_OF_SENTENCES)
     is_password = label in PASSWORDS
     if len(word) < (_FEWEST_OF_A_PASSWORD if is_password else _FEWEST):

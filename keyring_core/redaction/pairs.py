@@ -1,4 +1,4 @@
-"""Names that announce a secret within text: ``password=...``, ``"token": "..."``, ``--key ...``, ``token is ...``."""
+"""Finds values of sensitive names in text: ``password=...``, ``"token": "..."``, ``--key ...``, ``token is ...``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from keyring_core.redaction.ordinary import PASSWORDS, PLACEHOLDER, is_ordinary,
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, compiled
 from keyring_core.redaction.spans import MASK_START, Span
 
-# One of these stands in the last word of every name that announces a secret. Behind each, what a text holds then,
-# reduced: for a word that says nothing by itself, also what is left of the words before it.
+# The last word of every sensitive name holds one of these. Second, what `reduced` leaves of it; for a word that is not
+# sensitive by itself, with the words before it.
 _GATES = (
     ("pass", "pss"),
     ("pw", "pw"),
@@ -30,7 +30,7 @@ _GATES = (
 
 @cache
 def _gates(own: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, str], ...]:
-    """All gates: ours, and the last words of a service's *own* names."""
+    """All gates: these, and the last words of a service's *own* names."""
     return (*_GATES, *((name[-1], reduced("".join(name).encode())) for name in own if name))
 
 
@@ -42,10 +42,10 @@ _WORD = r"(?P<word>[a-z]{1,40}+\d{0,3})"
 _QUOTE = r"""\\{0,7}+["'`]"""
 _NAME_ENDS = rf"(?:{_QUOTE})?+\]?+\s?+"
 _QUOTED = r"""b?(?P<quote>\\{0,7}["'`])(?!(?P=quote))(?P<quoted>[\s\S]+?)(?:(?<!\\)(?P=quote)|$)"""
-# What a value without quotes is made of.
+# One character of a value without quotes.
 _BARE = r"""(?:[^\s&;,"'`<>()\[\]{}|\\]|(?!\\[nrtu"'])\\)"""
 
-# Of an object that code reads an attribute from: ``token = request.user.token`` gives nothing away.
+# An object whose attribute code reads: ``token = request.user.token`` holds no secret.
 _OBJECT = (
     "(?:self|cls|this|app|args|body|cfg|client|conf|config|context|ctx|data|env|event|form|kwargs|obj|options|opts|os"
     "|params|payload|record|req|request|row|session|settings|state|user)"
@@ -54,8 +54,8 @@ _OBJECT = (
 # A value in a sentence.
 _PROSE = r"""[^\s,;"'`<>()\[\]{}\\]{6,}+"""
 
-# A value is taken to its end, however long it is. The work is linear all the same: a quoted value ends at the next
-# quote of its kind, where the next one begins; others hold no blank, bracket or quote, which stands before each.
+# A value is matched to its end, however long it is. That takes linear time: a quoted value ends at the next quote of
+# its kind, and other values hold no blank, bracket or quote, one of which precedes each.
 _PATTERN = rf"""
     {_WORD}
     (?:
@@ -74,13 +74,13 @@ _PATTERN = rf"""
                 (?!\$\{{|%\(\w{{1,64}}\)s)(?![A-Za-z_][\w.]{{0,80}}[(\[])(?!{_OBJECT}(?:\.[a-z_]{{1,40}}){{1,8}}{_END})
         # one character, for a value can hold names and values of its own: the rest of a secret is found by _BARE_END
         (?P<bare>{_BARE})
-      # Name: value and name:value, where the value is no word of a sentence
+      # Name: value and name:value, if the value is no word of a sentence
       | :[ ]{{0,2}}(?![ :])(?P<header>{_PROSE})
       # <name>value</name>
       | >(?P<element>[^<>\s][^<>]*+)</
       # the name is value
       | [ ](?:is|was):?[ ](?P<prose>{_PROSE})
-      # --name value, and (name value) where the value is no word of a sentence
+      # --name value, and (name value) if the value is no word of a sentence
       | [ ](?P<option>(?=[^\s"']*[^a-z\s"'])[^\s"'\\]++)
       # ALTER USER u PASSWORD 'value', but not a parser's unexpected token '<'
       | (?<=password)[ ]'(?P<literal>[^'\n]++)'
@@ -92,38 +92,38 @@ _BARE_END_OUTSIDE_URLS = f"(?:{_BARE}|&)++"
 # '--name', 'value' in a list, --name 'value' in a shell
 _ARGUMENT = rf"""{_WORD}(?:\\{{0,7}}["'],\s?|[ ]){_QUOTED.replace("quoted", "argument")}"""
 _COOKIES = r"""cookies?["'\\]{0,8}\s?[:=]\s?["'\\b]{0,8}(?P<cookies>[\w.-]{1,64}=[^\r\n"'\\]++)"""
-# Says that there is, or will be, a value, and holds none.
+# A word or placeholder in place of a value.
 _NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|required|optional|unset
     |not-set|hidden|[^\w\x80-\xff]{{1,3}}|{PLACEHOLDER}"""
 _NUMBER = r"-?\d+(?:\.\d+)?"
 
 
-# PWD is also where a shell stands.
+# PWD is also a shell's working directory.
 _PATH = r"(?:/[\w.@-]*)+"
-# setPassword("value") gives a value, getPassword("name") a name.
+# setPassword("value") holds a value, getPassword("name") a name.
 _VERBS = frozenset(
     {"change", "check", "compare", "hash", "login", "reset", "set", "update", "validate", "verify", "with"}
 )
-# Of --plaintext and --cleartext, before the word that tells.
+# The parts of --plaintext and --cleartext before the sensitive word.
 _SWITCHES = frozenset({"--plain", "--clear"})
 
 
 def find_pairs(text: str, low: str, gist: str, names: Names) -> list[Span]:
-    """Where *text* gives a secret's name and its value. *low* is *text* in lower case, *gist* what `reduced` leaves."""
+    """The values of sensitive names in *text*. *low* is *text* in lower case, *gist* what `reduced` leaves of it."""
     spans: list[Span] = []
-    for gate in [gate for gate, telling in _gates(names.own) if telling in gist]:
+    for gate in [gate for gate, left in _gates(names.own) if left in gist]:
         start = low.find(gate)
         while start >= 0:
             pair = _pair_at(text, start, names)
             if pair is not None:
                 spans.append(pair)
-            # What a pair covers holds no other pair; searching it again would be quadratic.
+            # A pair holds no other pair; searching it again would be quadratic.
             start = low.find(gate, pair.end if pair is not None else start + len(gate))
     return spans
 
 
 def _pair_at(text: str, start: int, names: Names) -> Span | None:
-    """The value whose name's last word begins at *start*."""
+    """The value of the name whose last word begins at *start*."""
     found = compiled(_PATTERN, ANY_CASE_VERBOSE).match(text, start)
     if found is None and text.find("--", max(0, start - _LONGEST_NAME), start) >= 0:
         found = compiled(_ARGUMENT, ANY_CASE_VERBOSE).match(text, start)
@@ -141,7 +141,7 @@ def _pair_at(text: str, start: int, names: Names) -> Span | None:
 
 
 def _value_of(found: re.Match[str], before: str, label: str, names: Names) -> Span | None:
-    """The value in a match of a name, *before* and the match's word, that announces one."""
+    """The value in a match of the name that *before* and the match's word make."""
     text, kind, name = found.string, found.lastgroup or "", (before + found["word"]).lower()
     begin, end = found.span(kind)
     if kind == "option" and not before.startswith("--"):
@@ -164,29 +164,29 @@ def _value_of(found: re.Match[str], before: str, label: str, names: Names) -> Sp
 
 
 def _end(pattern: str, text: str, begin: int) -> int:
-    """Where what *pattern* matches at *begin* ends."""
+    """The end of the match of *pattern* at *begin*."""
     found = compiled(pattern, ANY_CASE_VERBOSE).match(text, begin)
     return begin if found is None else found.end()
 
 
 def _in_url(text: str, name: int) -> bool:
-    """Whether what stands before the *name* there says that it is in a URL's query or in a form."""
+    """Whether the characters before the *name* show that it is in a URL's query or a form."""
     return text.endswith(("?", "&", "#", "&amp;"), max(0, name - 5), name)
 
 
 def _name_before(text: str, start: int) -> str:
-    """The characters of the name that stand before *start*."""
+    """The characters of the name before *start*."""
     reach = text[max(0, start - _LONGEST_NAME) : start]
     outside = reach.rstrip(_NAME_CHARACTERS)
     name = reach[len(outside) :]
-    # A newline in JSON ends in a letter that is no part of the name.
+    # An escaped newline in JSON ends in a letter that is not part of the name.
     return name[1:] if outside.endswith("\\") and name[:1] in ("n", "r", "t") else name
 
 
 def _fits(kind: str, before: str, found: re.Match[str]) -> bool:
-    """Whether a name may give its value in this *kind* of way: after ``--``, in a call, between brackets, in SQL."""
+    """Whether the name may have its value in this *kind* of place: after ``--``, in a call, in an element, in SQL."""
     if kind in ("option", "argument"):
-        # --no-password and --plaintext are switches: what follows is another argument.
+        # --no-password and --plaintext are switches: another argument follows.
         return before.startswith("--") and not before.startswith("--no-") and before.lower() not in _SWITCHES
     if kind == "element":
         return found.string.startswith("<", max(0, found.start() - len(before) - 1))
@@ -196,7 +196,7 @@ def _fits(kind: str, before: str, found: re.Match[str]) -> bool:
 
 
 def _is_value(kind: str, value: str, names: Names) -> bool:
-    """Whether *value* can be a secret: a number outside quotes, a placeholder or a variable's name is none."""
+    """Whether *value* can be a secret: not a number outside quotes, a placeholder or a variable's name."""
     if value.startswith(MASK_START) or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value):
         return False
     if kind == "bare":

@@ -1,4 +1,4 @@
-"""What a shape is, and how its pattern is matched: anchored, bounded, compiled when first needed."""
+"""Shapes of secrets and their patterns: anchored, bounded, compiled on first use."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from keyring_core.redaction.spans import MASK_START, Span
 
 
 class Shape(NamedTuple):
-    """*pattern* is matched where *gate* stands; what its last named group (else all of it) matches is the secret.
+    """*pattern* is matched wherever *gate* occurs. Its last named group, or all of it, is the secret.
 
-    Bare numbers in it are none, unless *numbers* says so.
+    A match of nothing but numbers is no secret, unless *numbers* is set.
     """
 
     gate: str
@@ -30,7 +30,7 @@ def by_gate(*shapes: Shape) -> dict[str, tuple[Shape, ...]]:
     return gates
 
 
-# Numbers, since an enum's hash, which the cache asks for, is slow.
+# Numbers: the cache hashes them, and an enum's hash is slow.
 EXACT = int(re.ASCII)
 EXACT_VERBOSE = int(re.ASCII | re.VERBOSE)
 ANY_CASE = int(re.ASCII | re.IGNORECASE)
@@ -39,7 +39,7 @@ ANY_CASE_VERBOSE = int(re.ASCII | re.IGNORECASE | re.VERBOSE)
 
 @cache
 def compiled(pattern: str, flags: int = EXACT) -> re.Pattern[str]:
-    """*pattern*, compiled once. Nothing is compiled by an import."""
+    """*pattern*, compiled once, and not by an import."""
     return re.compile(pattern, flags)
 
 
@@ -47,7 +47,7 @@ _NUMBERS = re.compile(r"[\d\s.,()\[\]{}+-]*")
 
 
 def hidden(found: re.Match[str], shape: Shape) -> Iterator[Span]:
-    """The secret in a match of *shape*: its group that took part, else all of it. Masks are none."""
+    """The secret in a match of *shape*: its matched group, or all of it. A mask is not a secret."""
     group = found.lastgroup or 0
     secret = found[group]
     if not secret.startswith(MASK_START) and (shape.numbers or not _NUMBERS.fullmatch(secret)):

@@ -11,10 +11,10 @@ from keyring_core.redaction.deferred import show_masked
 
 
 def redact_processor(logger: Any, method: str, event: Any) -> Any:
-    """A structlog processor: put it right before the renderer, and a second time after it to scan what that wrote.
+    """A structlog processor. Put it right before the renderer, and a second time after it to scan the rendered text.
 
-    Before the renderer it takes an event dict: exceptions are formatted (without frame locals), telling names and
-    the values and shapes in every text are masked, harmless values keep their types. After the renderer it takes
+    Before the renderer it takes an event dict: it formats exceptions (without frame locals) and masks values under
+    sensitive names, and values and shapes in every text; harmless values keep their types. After the renderer it takes
     the rendered text. It covers this chain only. Never raises.
     """
     redactor = get_redactor()

@@ -1,8 +1,8 @@
 """Finds known values in a text at a cost that does not grow with their number; pure Python.
 
-The text is read as whole numbers of seven bytes, taken so often that every run of ten characters holds one of them,
-and the forms' own numbers stand in one dict. When no number of the text is among them, which one call in C decides,
-no form occurs: the answer is exact. Only after a hit are the few forms that share the number searched for.
+It reads the text as integers of seven bytes, one every fourth byte, so that every run of ten characters holds one. A
+dict holds the integers of all forms. If it has none of the text's, which one call in C decides, no form occurs. Only
+after a hit it searches the text for the few forms that share the integer.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from keyring_core.redaction.encodings import Form
 from keyring_core.redaction.spans import Span, runs
 
 _EVERY = 4
-# What makes a text's length a multiple of eight.
+# Fill a text's length up to a multiple of eight.
 _FILLS = tuple(bytes(-length % 8) for length in range(8))
 
 
 def _sevens(low: bytes) -> memoryview:
-    """The number of the seven bytes at every fourth place of *low*: seven, since Python reads larger ones slower."""
-    # Every eighth place and, behind all of these, those in between; the eighth byte is overwritten.
+    """The integers of the seven bytes at every fourth place of *low*; Python reads larger ones slower."""
+    # Every eighth place, then those in between; the eighth byte is overwritten.
     fill = _FILLS[len(low) % 8]
     read = bytearray().join((low, fill, low[_EVERY:], fill, bytes(_EVERY)))
     read[7::8] = bytes(len(read) // 8)
@@ -28,12 +28,12 @@ def _sevens(low: bytes) -> memoryview:
 
 
 def _fours(low: bytes) -> memoryview:
-    """The number of the four bytes at every fourth place of *low*."""
+    """The integers of the four bytes at every fourth place of *low*."""
     return memoryview(low[: len(low) & -_EVERY]).cast("I")
 
 
 class _Grams:
-    """Forms under the numbers of *width* bytes, filled up to *size*, that *read* shows of every fourth place."""
+    """Forms by the integers of *width* bytes, filled up to *size*, that *read* returns."""
 
     __slots__ = ("forms", "read", "size", "width")
 
@@ -43,16 +43,16 @@ class _Grams:
 
     @property
     def floor(self) -> int:
-        """How long a run has to be to show a whole number wherever it stands."""
+        """The length of a run that always holds a whole integer."""
         return self.width + _EVERY - 1
 
     def numbers(self, form: Form) -> Iterator[int]:
-        """The numbers of which every run of ``form.floor`` bytes, wherever it stands in a text, shows one."""
+        """Integers of *form*: every run of its ``floor`` bytes, at any place of a text, holds one of them."""
         for offset in range(len(form.text) - form.floor + _EVERY):
             yield int.from_bytes(form.text[offset : offset + self.width].ljust(self.size, b"\0"), sys.byteorder)
 
     def candidates(self, low: bytes) -> set[Form]:
-        """The forms that may occur in *low*; nearly always none."""
+        """The forms that may occur in *low*; usually none."""
         known = self.forms.keys()
         if len(low) < self.width or known.isdisjoint(self.read(low)):
             return set()
@@ -66,7 +66,7 @@ class GramMatcher:
 
     def __init__(self) -> None:
         self._wide = _Grams(_sevens, 7, 8)
-        # For forms too short for that; more honest text shares four bytes with a secret than seven.
+        # For shorter forms. Harmless text shares four bytes with a secret more often than seven.
         self._narrow = _Grams(_fours, 4, 4)
 
     def __repr__(self) -> str:
@@ -76,7 +76,7 @@ class GramMatcher:
         return self._wide if form.floor >= self._wide.floor else self._narrow
 
     def add(self, form: Form) -> None:
-        """Makes *form* known. Costs its own length, whatever is known already."""
+        """Makes *form* known. The cost depends on its length alone."""
         grams = self._grams(form)
         known, alone = grams.forms, (form,)
         for number in grams.numbers(form):
@@ -85,7 +85,7 @@ class GramMatcher:
                 known[number] = alone if others is None else (*others, form)
 
     def discard(self, form: Form) -> None:
-        """Forgets *form*; other forms that share text with it stay known."""
+        """Forgets *form*, but no form that shares text with it."""
         grams = self._grams(form)
         for number in grams.numbers(form):
             others = tuple(other for other in grams.forms.get(number, ()) if other is not form)
@@ -95,7 +95,7 @@ class GramMatcher:
                 grams.forms.pop(number, None)
 
     def find(self, low: bytes) -> list[Span]:
-        """Where forms occur in *low*, a folded text in UTF-8."""
+        """The spans of forms in *low*, a folded text in UTF-8."""
         candidates: set[Form] = set()
         for grams in (self._wide, self._narrow):
             if grams.forms:

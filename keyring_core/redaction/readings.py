@@ -1,6 +1,6 @@
-"""The bytes that a text spells one by one: percent-encoding, bytes as C and Go write them, hex dumps.
+"""Reads bytes that a text spells one by one: percent-encoding, bytes as C and Go write them, hex dumps.
 
-They are searched as the text itself is. So a value needs no form for any of these, and a name in a URL's JSON counts.
+They are searched as the text itself is. So a value needs no form for these, and a name in a URL's JSON counts.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from keyring_core.redaction.patterns import ANY_CASE, compiled
 
 _PERCENT = r"%[0-9a-f]{2}"
 _ESCAPED = r"(?:0x|\\x)([0-9a-f]{1,2})(?![0-9a-f])"
-# An offset and up to sixteen bytes: what hexdump -C, xxd, od -t x1 and their likes in Python print. In JSON, the
-# letter of an escaped newline stands right before it.
+# An offset and up to sixteen bytes, as hexdump -C, xxd, od -t x1 and Python libraries print them. In JSON, the letter
+# of an escaped newline precedes it.
 _DUMPED = r"(?:(?<![0-9a-z])|(?<=\\[nrt]))[0-9a-f]{4,16}:?[ ]{1,3}(?P<bytes>(?:[0-9a-f]{2}[ ]{0,2}){1,16})"
 _FIRST_LINE = r"0000[0-9a-f]{0,12}:?[ ]{1,3}[0-9a-f]{2}[0-9a-f ]"
 _DUMPED_BYTE = r"[0-9a-f]{2}"
-# A value of several bytes does not go on behind it.
+# Ends a value of several bytes.
 _NEXT_FIELD = r"[\"']\s?:|="
-# Fewer bytes than this can stand in ordinary text, and make no value.
+# Ordinary text can hold fewer bytes than this; they make no value.
 _FEWEST = 8
 
 
 class _Byte(NamedTuple):
-    """A byte that a text spells: where, and by which digits."""
+    """A byte that a text spells: its place and its digits."""
 
     start: int
     end: int
@@ -33,19 +33,19 @@ class _Byte(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """The bytes that a text spells. *place* says where in the text those from *start* to *end* stand."""
+    """The bytes that a text spells. *place* turns a range of them into a range of the text."""
 
     data: bytes
     place: Callable[[int, int], tuple[int, int]]
 
 
 def spells_bytes(low: str, gist: str) -> bool:
-    """Whether *low*, of which `reduced` leaves *gist*, may spell bytes: nearly always not."""
+    """Whether *low*, of which `reduced` leaves *gist*, may spell bytes; usually not."""
     return "%" in low or "0000" in gist or ("x" in gist and gist.count("x") >= _FEWEST)
 
 
 def readings(flat: str, low: str) -> Iterator[Reading]:
-    """What *flat* spells in each of the ways, with one character for each of its bytes; *low* is it in lower case."""
+    """The readings of *flat*, which has one character for each byte; *low* is *flat* in lower case."""
     if "%" in low:
         yield from _percent(flat)
     if "0x" in low or "\\x" in low:
@@ -58,7 +58,7 @@ def readings(flat: str, low: str) -> Iterator[Reading]:
 
 def _percent(flat: str) -> Iterator[Reading]:
     """*flat* without percent-encoding. A plus stands for a blank, as in forms."""
-    # Where each escape's character stands once those before it are one character instead of three.
+    # The place of each escape's character, when each escape before it has become one character.
     places = [found.start() - 2 * number for number, found in enumerate(compiled(_PERCENT, ANY_CASE).finditer(flat))]
     if places:
         from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - loaded on first use: importing this package has to stay cheap
@@ -70,7 +70,7 @@ def _percent(flat: str) -> Iterator[Reading]:
 
 
 def _listed(low: str, places: Iterable[_Byte]) -> Iterator[Reading]:
-    """The bytes that are spelt at *places* in *low*; in JSON, each field is a reading of its own."""
+    """The bytes that are spelt at *places* in *low*; in JSON, one reading for each field."""
     fields: list[list[_Byte]] = []
     for byte in places:
         if not fields or compiled(_NEXT_FIELD).search(low, fields[-1][-1].end, byte.start):
@@ -86,7 +86,7 @@ def _place_among(field: list[_Byte]) -> Callable[[int, int], tuple[int, int]]:
 
 
 def _dumped(low: str) -> Iterator[_Byte]:
-    """The bytes of hex dumps in *low*. Each ends with its line, whose last column shows them as text."""
+    """The bytes of hex dumps in *low*. Each spans the rest of its line, whose last column shows them as text."""
     for line in compiled(_DUMPED).finditer(low):
         found = list(compiled(_DUMPED_BYTE).finditer(low, *line.span("bytes")))
         column = compiled(_text_column(len(found))).match(low, found[-1].end())
@@ -96,7 +96,7 @@ def _dumped(low: str) -> Iterator[_Byte]:
 
 
 def _swapped(places: list[_Byte]) -> Iterator[_Byte]:
-    """The bytes as hexdump without options and od -x write them: the second one of each two first."""
+    """The bytes as hexdump without options and od -x write them: swapped in pairs."""
     for one, other in zip(places[::2], places[1::2], strict=False):
         yield _Byte(one.start, other.end, other.digits)
         yield _Byte(one.start, other.end, one.digits)

@@ -13,11 +13,10 @@ from keyring_core.redaction.secret import Secret, revealed
 
 
 class redacting(ContextDecorator):  # noqa: N801 - it reads as a verb where it is used
-    """Masks *secrets* in everything this thread or task logs in the block; other contexts do not know them.
+    """Masks *secrets* in everything that this thread or task logs in the block, but not in other contexts.
 
-    An exception that leaves the block stays masked wherever it is logged. A value too short or too common to be
-    masked by its text is passed over: what to decrypt is not the caller's choice, so the block never raises for it.
-    Raises TypeError for what is no str, bytes, Secret or None.
+    An exception that leaves the block stays masked. Ignores a value that is too short or too common to be masked, since
+    the caller cannot choose what a token holds. Raises TypeError for anything but str, bytes, Secret or None.
     """
 
     def __init__(self, *secrets: str | bytes | Secret | None, label: str = "secret") -> None:
@@ -38,4 +37,3 @@ class redacting(ContextDecorator):  # noqa: N801 - it reads as a verb where it i
         block_matchers.set(tuple(matchers))
         if error is not None:
             leave_with(error, self._matcher)
-            del error  # or this frame, which the traceback leads to, would keep it

@@ -1,4 +1,4 @@
-"""A redactor: takes text or values, gives them back with every secret masked, and never raises."""
+"""A redactor: returns text and values with every secret masked, and never raises."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from keyring_core.redaction.spans import Span, mask
 from keyring_core.redaction.walk import Walk
 
 _LABEL = re.compile(r"[A-Za-z0-9][\w .:/-]{0,59}", re.ASCII)
-# What colours a terminal's text, as it is or escaped.
+# A terminal's colour sequence, as it is or escaped.
 _COLOUR = re.compile(r"(?:\x1b|\\x1b|\\u001b)\[[0-9;:]*[mK]")
-# Text in text in text, each spelt byte by byte in the one around it.
+# How deep a text that is spelt byte by byte in another is read.
 _MOST_READINGS = 3
 
-# What `redacting` adds for the time of its block; seen in its own context only.
+# The matchers of `redacting` blocks, in their own context only.
 block_matchers: ContextVar[tuple[GramMatcher, ...]] = ContextVar("keyring_core_redacting", default=())
 
 
 class Redacted(str):
-    """Text that has been through a redactor: no hook has to look at it again."""
+    """Text that a redactor has masked already."""
 
     __slots__ = ()
 
 
 class UnfitSecretError(KeyringError, ValueError):
-    """A value that cannot be masked by its text. The message says why and shows nothing of it."""
+    """A value that cannot be masked by its text. The message says why, and does not show it."""
 
 
 class Redactor:
-    """Masks registered values, telling names and well-known shapes. Shared by threads; log calls take no lock.
+    """Masks registered values, values of sensitive names, and well-known shapes. Threads may share it without a lock.
 
-    *secrets* are registered as by `add`; *names* are further names (last whole words) whose values are masked.
+    *secrets* are registered as by `add`; *names* are more sensitive names (their last whole words).
     Every redactor also knows the keys that this process has loaded.
     """
 
@@ -64,10 +64,10 @@ class Redactor:
         raise TypeError("a Redactor holds secrets: it can be neither pickled nor copied")
 
     def add(self, value: str | bytes | Secret, label: str | None = None) -> None:
-        """Masks *value* from now on as ``[REDACTED:label]``, in every form that a log can give it.
+        """Masks *value* from now on as ``[REDACTED:label]``, in every form in which it may be printed.
 
         Raises UnfitSecretError (a ValueError) for a value too short or too common to mask, ValueError for a label
-        that is not plain words, and TypeError for what is no str, bytes or Secret.
+        that is not plain words, and TypeError for anything but str, bytes or Secret.
         """
         value = revealed(value)
         reason = unfit(value)
@@ -82,16 +82,16 @@ class Redactor:
         self._registry.discard(trimmed(revealed(value)))
 
     def redact(self, text: str) -> str:
-        """*text* with every secret masked; *text* itself where it holds none. Never raises."""
+        """*text* with every secret masked; *text* itself if it holds none. Never raises."""
         try:
             return self._redact(text)
         except Exception as error:
             return f"[WITHHELD:{type(error).__name__}]"
 
     def redact_value(self, value: Any) -> Any:
-        """*value* with every secret in it masked: same types, nothing changed in place. Never raises.
+        """*value* with every secret masked, in the same types. Changes nothing in place. Never raises.
 
-        An object whose text shows a secret is replaced by its masked text.
+        If an object's text shows a secret, the masked text takes its place.
         """
         try:
             return Walk(self._names, self._leaf).value(value)
@@ -99,9 +99,9 @@ class Redactor:
             return f"[WITHHELD:{type(error).__name__}]"
 
     def redact_event(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """*event* with the values under telling names masked, *event* itself where there are none.
+        """*event* with the values of sensitive names masked; *event* itself if there are none.
 
-        May raise whatever the event's own objects raise: the caller withholds the event then.
+        May raise what the event's own objects raise: the caller withholds the event then.
         """
         return Walk(self._names).event(event) if self._names.touch(event) else event
 
@@ -116,7 +116,7 @@ class Redactor:
             return f'{{"event": "withheld", "error": "{type(error).__name__}"}}'
 
     def _redact_leaves(self, text: str) -> str:
-        """For a match that stood across the structure, or was a number: each value by itself, then a last look."""
+        """Masks each value by itself, for a match that broke the JSON; then checks the result once more."""
         shown = json.dumps(self.redact_value(json.loads(text)))
         if self.find(shown)[1]:
             raise ValueError("a secret stands across the structure")
@@ -124,11 +124,11 @@ class Redactor:
 
     @property
     def names(self) -> Names:
-        """Which names announce a secret."""
+        """The sensitive names."""
         return self._names
 
     def find(self, text: str) -> tuple[str, list[Span]]:
-        """*text* with one character for each of its UTF-8 bytes, and where in that the secrets stand."""
+        """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
         if text.isascii():
             flat, low = text, text.lower()
             folded = low.encode()
@@ -139,7 +139,7 @@ class Redactor:
         return flat, self._find(flat, low, folded)
 
     def _find(self, flat: str, low: str, folded: bytes, depth: int = 0) -> list[Span]:
-        """Where secrets stand in *flat*. *low* and *folded* are it in lower case, as text and as bytes."""
+        """The secrets in *flat*. *low* and *folded* are *flat* in lower case, as text and as bytes."""
         squeezed = squeeze(folded)
         gist = reduced(squeezed)
         spans = self._known(squeezed)
@@ -148,7 +148,7 @@ class Redactor:
         found = find_shapes(flat, low, folded, gist, spans)
         found += find_pairs(flat, low, gist, self._names)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
-            # The letter that ends a colour is no part of the word behind it; and without colours words stand apart.
+            # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             folded = plain.encode("latin-1").lower()
             low = folded.decode("latin-1")
@@ -160,7 +160,7 @@ class Redactor:
         return found
 
     def _spelt(self, reading: Reading, depth: int) -> Iterator[Span]:
-        """Where secrets stand in the text that spells the bytes of *reading*: as text, and values that are no text."""
+        """The secrets in the bytes of *reading*, also those that are no text, as spans of the text that spells them."""
         folded = reading.data.lower()
         for span in self._find(reading.data.decode("latin-1"), folded.decode("latin-1"), folded, depth):
             start, end = reading.place(span.start, span.end)
@@ -170,7 +170,7 @@ class Redactor:
             yield span._replace(start=start, end=end)
 
     def _known(self, squeezed: bytes) -> list[Span]:
-        """Where known values, and landmarks of shapes, stand in *squeezed*."""
+        """The known values, and the landmarks of shapes, in *squeezed*."""
         spans = self._registry.find(squeezed)
         for matcher in block_matchers.get():
             spans += matcher.find(squeezed)
@@ -184,7 +184,7 @@ class Redactor:
         return masked if text.isascii() else masked.encode("latin-1").decode("utf-8", "replace")
 
     def _leaf(self, value: Any) -> Any:
-        """A leaf of an event: itself, or its masked text where its text shows a secret."""
+        """A leaf of an event; its masked text if its text shows a secret."""
         kind = type(value)
         if kind is str:
             return self._redact(value)
@@ -194,12 +194,12 @@ class Redactor:
 
 
 def safe_repr(value: Any) -> str:
-    """``repr(value)``, or what there is to say when that fails."""
+    """``repr(value)``, or a note that it raised."""
     return _shown(repr, value)
 
 
 def safe_str(value: Any) -> str:
-    """``str(value)``, or what there is to say when that fails."""
+    """``str(value)``, or a note that it raised."""
     return _shown(str, value)
 
 

@@ -1,4 +1,4 @@
-"""Which values may be registered: a short or common one would mask half of every log."""
+"""Decides which values can be registered: a short or common one would mask harmless text."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ SHORTEST = 8
 _FEWEST_CHARACTERS = 4
 _LONGEST_NUMBER = 11
 
-# Defaults and placeholders that people really set, of eight characters or more. They protect nothing, and masking
-# them hides honest text.
+# Common defaults and placeholders of eight characters or more. They protect nothing, and masking them hides harmless
+# text.
 _COMMON = frozenset(
     """
     password passwords password1 passw0rd passphrase changeme changeit change-me change_me please-change placeholder
@@ -25,7 +25,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.,+Z-]*)?")
 
 
 def unfit(value: str | bytes) -> str | None:
-    """Why *value* cannot be masked by its text, or None. The answer shows nothing of it."""
+    """Why *value* cannot be masked by its text, or None. Does not show the value."""
     text = as_text(value).strip()
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
@@ -33,7 +33,7 @@ def unfit(value: str | bytes) -> str | None:
         (len(seen) < SHORTEST, f"{len(seen)} characters, at least {SHORTEST} are needed to tell it from other text"),
         (len(set(seen)) < _FEWEST_CHARACTERS, f"fewer than {_FEWEST_CHARACTERS} different characters"),
         (text.isdecimal() and len(text) <= _LONGEST_NUMBER, "a number that counts and times can equal"),
-        (text.casefold() in _COMMON, "a common word, which honest text holds too"),
+        (text.casefold() in _COMMON, "a common word, which harmless text holds too"),
         (_DATE.fullmatch(text), "a date"),
     )
     return next((reason for found, reason in faults if found), None)

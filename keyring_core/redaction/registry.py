@@ -1,22 +1,14 @@
-"""What must never be printed: the values a redactor knows, and the keys that every redactor knows."""
+"""The values that a redactor masks: its own, and every key that this process has loaded."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
-from weakref import WeakSet
 
+from keyring_core.loaded_keys import is_loaded, subscribe, writing
 from keyring_core.redaction.aho_corasick import fastest_matcher
 from keyring_core.redaction.encodings import Form, forms_of, forms_of_key
 from keyring_core.redaction.shapes import LANDMARKS
 from keyring_core.redaction.spans import Span
-
-# Held while something is registered, never while something is logged.
-_writing = threading.RLock()
-# A thread that loads keys in the moment of a fork is not there in the child to give the lock back.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_writing.acquire, after_in_parent=_writing.release, after_in_child=_writing.release)
 
 
 class Registry:
@@ -29,10 +21,7 @@ class Registry:
         self._matcher = fastest_matcher()
         for landmark in LANDMARKS:
             self._matcher.add(landmark)
-        with _writing:
-            for raw, label in _keys.items():
-                self.add_key(raw, label)
-            _registries.add(self)
+        subscribe(self)
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self._forms)} values>"
@@ -45,13 +34,13 @@ class Registry:
         self._add(value, label, forms_of)
 
     def add_key(self, raw: bytes, label: str) -> None:
-        """Masks the 32-byte key *raw* from now on, in parts also where it was a value before."""
-        with _writing:
+        """Masks the 32-byte key *raw*, and parts of it, from now on; also if it was a value before."""
+        with writing:
             self._forms.pop(raw, None)
             self._add(raw, label, forms_of_key)
 
     def _add(self, value: str | bytes, label: str, forms: Callable[..., list[Form]]) -> None:
-        with _writing:
+        with writing:
             if value in self._forms:
                 return
             known = self._forms[value] = forms(value, label)
@@ -60,29 +49,12 @@ class Registry:
 
     def discard(self, value: str | bytes) -> None:
         """Forgets *value*; unknown values are ignored. Loaded keys stay until the process ends."""
-        with _writing:
-            if value in _keys:
+        with writing:
+            if is_loaded(value):
                 return
             for form in self._forms.pop(value, ()):
                 self._matcher.discard(form)
 
     def find(self, low: bytes) -> list[Span]:
-        """Where known values stand in *low*, a folded text in UTF-8."""
+        """The known values in *low*, a folded text in UTF-8."""
         return self._matcher.find(low)
-
-
-_keys: dict[bytes, str] = {}
-_registries: WeakSet[Registry] = WeakSet()
-
-
-def protect_key(raw: bytes, key_id: str) -> None:
-    """Masks the 32-byte key *raw* in every log of this process, until the process ends, as ``key <key_id>``.
-
-    The forms are worked out when a redactor exists to use them: a program that logs through none pays a dict entry.
-    """
-    with _writing:
-        if raw in _keys:
-            return
-        _keys[raw] = label = f"key {key_id}"
-        for registry in _registries:
-            registry.add_key(raw, label)

@@ -1,4 +1,4 @@
-"""An event becomes text without secrets: names first, then the renderer, then one scan of all that it wrote."""
+"""Renders events without secrets: masks by names, calls the renderer, then scans the rendered text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Render = Callable[[Any, str, dict[str, Any]], str]
 
 
 def to_json(event: Mapping[str, Any]) -> str:
-    """*event* as one line of JSON; what JSON has no form for is shown by its repr."""
+    """*event* as one line of JSON; other objects by their repr."""
     fast = _orjson()
     try:
         return _encode(event) if fast is None else escape_json(fast(event))
@@ -27,12 +27,12 @@ def to_json(event: Mapping[str, Any]) -> str:
 
 @cache
 def _orjson() -> Callable[[Any], str] | None:
-    """A serializer made of orjson, where that is installed. Looked for once: a failed import costs more than a line."""
+    """A serializer made of orjson, if that is installed. Cached: a failed import costs more than a line."""
     try:
         orjson = import_module("orjson")
     except ImportError:
         return None
-    # What has an own repr is shown by it: a dataclass may hide a field there.
+    # A dataclass is shown by its repr, which may hide a field.
     options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_NON_STR_KEYS
     return lambda event: orjson.dumps(event, _fallback, options).decode()
 
@@ -53,9 +53,9 @@ def _string_keys(value: Any) -> Any:
 
 
 def _encoder() -> Callable[[Any], str]:
-    """What ``json.dumps`` does, without looking for circles, which the walk has cut already.
+    """Encodes like ``json.dumps``, without a check for circles: the walk has cut them already.
 
-    ``JSONEncoder.encode`` makes a C encoder for every event, which takes as long as a small event; ours is made once.
+    ``JSONEncoder.encode`` makes a C encoder for every event, which takes as long as a small event. This makes one.
     """
     plain = json.JSONEncoder(default=_fallback, check_circular=False)
     separators = plain.key_separator, plain.item_separator
@@ -64,7 +64,7 @@ def _encoder() -> Callable[[Any], str]:
     try:
         chunks = make(None, _fallback, encode_basestring_ascii, plain.indent, *separators, *options)
         "".join(chunks({}, 0))
-    except TypeError:  # it is None in a Python without C, and its arguments are nobody's promise
+    except TypeError:  # it may be None, and its arguments are not documented
         return plain.encode
     return lambda event: "".join(chunks(event, 0))
 
@@ -84,7 +84,7 @@ class JsonRenderer:
 
 
 class OtherRenderer:
-    """Renders events with somebody's own *render*, without secrets; what it puts on further lines is indented."""
+    """Renders events with *render*, without secrets; indents all lines but the first."""
 
     def __init__(self, redactor: Redactor, render: Render) -> None:
         self._redactor = redactor
@@ -97,12 +97,8 @@ class OtherRenderer:
         return Redacted(f"{line}\n{block(rest)}" if rest else line)
 
 
-class ConsoleRenderer:
+class ConsoleRenderer(OtherRenderer):
     """Renders events with structlog's console renderer, without secrets, on one line; tracebacks follow indented."""
-
-    def __init__(self, redactor: Redactor, render: Render) -> None:
-        self._redactor = redactor
-        self._render = render
 
     def __call__(self, logger: Any, method: str, event: Mapping[str, Any]) -> Redacted:
         """*event* as text."""
@@ -114,14 +110,14 @@ class ConsoleRenderer:
 
 
 def _flat_leaf(value: Any) -> Any:
-    """*value*, or its text on one line where that takes several."""
+    """*value*; its text on one line if that has several."""
     shown = value if isinstance(value, str) else safe_repr(value)
     flat = one_line(shown)
     return value if flat == shown else flat
 
 
 def withheld(error: BaseException, logger: str | None, level: str | None) -> str:
-    """What goes out in place of an event whose redaction failed: no content, but a trace that there was one."""
+    """Replaces an event whose redaction failed: shows that there was one, without its content."""
     return json.dumps(withheld_event(error, logger, level))
 
 

@@ -1,4 +1,4 @@
-"""A text that shows itself only when asked to: the first net, for values that travel through a program."""
+"""A text that no log shows, for values that are passed through a program."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keyring_core.redaction.spans import mask_of
 
 
 class Secret:
-    """Holds *value*; `reveal` gives it back, and nothing else does: not repr, str, format, vars, pickle or copy."""
+    """Holds *value*. Only `reveal` returns it; repr, str, format, vars, pickle and copy do not."""
 
     __slots__ = ("__value", "_label")
 
@@ -35,14 +35,14 @@ class Secret:
             return NotImplemented
         return hmac.compare_digest(self.__value.encode(), other.reveal().encode())
 
-    __hash__ = None  # type: ignore[assignment]  # a hash of a secret is a way to guess it
+    __hash__ = None  # type: ignore[assignment]  # a hash would help to guess it
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret can be neither pickled nor copied")
 
 
 def revealed(value: object) -> str | bytes:
-    """*value*, or what it holds where it is a Secret. Raises TypeError, without showing it, for anything else."""
+    """*value*, or the value of a Secret. Raises TypeError, without showing it, for other types."""
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, bytearray):

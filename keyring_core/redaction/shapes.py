@@ -1,4 +1,4 @@
-"""Secrets that are told by what stands around them: private keys, URL passwords, headers, rows in database errors."""
+"""Finds secrets by the text around them: private keys, URL passwords, headers, rows in database errors."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _ROW_END = r"(?=\.?\s*(?:\\n|\n|\(background|\"|'|$))"
 _ENGINE = r" [^\]\n]{1,40}\] (?P<hide>[(\[{][^\n]{1,20000})"
 _NO_PORT = r"(?!\d{1,5}(?:[^\w@]|$))"
 _NO_PLACEHOLDER = rf"(?!(?:{PLACEHOLDER})@(?!\S{{0,256}}@))"
-# How SQLAlchemy writes a user's name and a password in a URL.
+# A user's name or password as SQLAlchemy writes them in a URL.
 _RENDERED = r"[\w.~%+ -]{1,256}"
 _BLANKS = r"(?:\s|\\{1,7}[nrt]){1,16}"
-# Behind "Authorization: Bearer", in a sentence about it.
+# After "Authorization: Bearer", in a sentence about it.
 _SPOKEN_OF = (
     r"(?:auth|authentication|authorization|credentials?|expected|expired|header|invalid|is|missing|must|needed|not|only"
     r"|realm|required|scheme|should|tokens?|was)(?![\w-])"
 )
 _ROW_KEY = r"\)=\((?P<hide>[^\n]{1,1000}?)\)(?= (?:already exists|is not present|is still|conflicts with))"
 
-# Matched in any case. Each gate is long enough to be found in the pass that looks for values.
+# Matched in any case. Each gate is long enough to be found together with known values.
 _SHAPES = by_gate(
     Shape(
         "-----begin ",
@@ -45,8 +45,8 @@ _SHAPES = by_gate(
     ),
     Shape("hooks.slack.com/", r"hooks\.slack\.com/(?:services|workflows|triggers)/(?P<hide>[\w/-]{16,})", "slack-hook"),
     Shape("signature=", r"signature=(?P<hide>[0-9a-f%]{32,})", "signature"),
-    # SQLAlchemy shows what it sent; PostgreSQL and MySQL show the row that they refused. All of it up to the end of
-    # the line is the secret where a cut took the end of it.
+    # SQLAlchemy shows its parameters; PostgreSQL and MySQL show the row that they refused. If the end was cut off, all
+    # of it up to the end of the line is the secret.
     Shape("[parameters: ", rf"\[parameters: (?:(?P<hide>{_ANY}?)\]{_ROW_END}|(?P<cut>[^\n]{{1,20000}}))", "parameters"),
     Shape("[generated in ", rf"\[generated in{_ENGINE}", "parameters"),
     Shape("[cached since ", rf"\[cached since{_ENGINE}", "parameters"),
@@ -55,7 +55,7 @@ _SHAPES = by_gate(
         rf"failing row contains \((?:(?P<hide>{_ANY}?)\){_ROW_END}|(?P<cut>[^\n]{{1,20000}}))",
         "row",
     ),
-    # CREATE USER u IDENTIFIED BY 'value', and what MySQL and MariaDB let stand between.
+    # CREATE USER u IDENTIFIED BY 'value', with the words that MySQL and MariaDB allow in between.
     Shape(
         "identified",
         rf"identified{_BLANKS}(?:by|(?:with|via){_BLANKS}[\w'\"`\\]{{1,80}}{_BLANKS}(?:by|as|using)){_BLANKS}"
@@ -69,8 +69,7 @@ _SHAPES = by_gate(
 _BY_CHARACTER = {
     "@": (
         # Up to the last "@": a password that should have been percent-encoded may hold "@" and "/"; a port does not.
-        # SQLAlchemy leaves blanks as they are, and encodes all else. Placeholders, dots and stars stand where one was
-        # left out.
+        # SQLAlchemy encodes everything but blanks. Placeholders, dots and stars are no password.
         Shape(
             "://",
             rf"://[^\s/?#@:\"<>\[]{{0,100}}:{_NO_PORT}{_NO_PLACEHOLDER}"
@@ -81,7 +80,7 @@ _BY_CHARACTER = {
         Shape("://", rf"://[\w.~%+-]{{1,100}} {_RENDERED}:(?P<hide>(?! ){_RENDERED})@[^\s/?#@]{{1,256}}/", "password"),
         Shape("://", r"://(?P<hide>(?=[\w-]{0,80}[0-9])[\w-]{20,})@", "token"),
     ),
-    # How Azure signs a URL.
+    # The signature in Azure's URLs.
     "&": (Shape("&sig=", r"&sig=(?P<hide>[\w%+/=-]{16,})", "signature"),),
 }
 # PostgreSQL's "Key (cell)=(value) already exists", if what `reduced` leaves of a text can hold its first word.
@@ -97,7 +96,7 @@ def find_shapes(text: str, low: str, folded: bytes, gist: str, known: Sequence[S
     """The spans of *text* to mask: those of *known* that are values, and those of shapes.
 
     *low* and *folded* are *text* in lower case, as text and as bytes of the same length, *gist* what `reduced` leaves
-    of it; the landmarks among *known* say where to look.
+    of it; the landmarks among *known* are the gates' places.
     """
     spans = find_credentials(text, low, folded)
     if known:
@@ -117,12 +116,12 @@ def find_shapes(text: str, low: str, folded: bytes, gist: str, known: Sequence[S
 
 
 def _landmarks(known: Iterable[Span], low: str) -> dict[str, list[int]]:
-    """Where each gate that occurs stands. One that is repeated is one span: the matchers see no blank between."""
+    """The places of each gate. A repeated gate can be one span: the matchers see no blank in between."""
     places: dict[str, list[int]] = {}
     for span in sorted(known):
         if span.label.startswith(_LANDMARK):
             gate = span.label[1:]
-            # The blank that some gates end in is no part of the span.
+            # The span does not include the blank at the end of some gates.
             places.setdefault(gate, []).extend(_places(gate, low, span.start, span.end + 1))
     return places
 
@@ -135,7 +134,7 @@ def _places(gate: str, low: str, start: int = 0, end: int | None = None) -> Iter
 
 
 def _matches(shape: Shape, text: str, places: Iterable[int]) -> Iterator[Span]:
-    """What *shape* hides at *places*; a place inside the last match is part of it, so the work stays linear."""
+    """The secrets of *shape* at *places*. Skips places inside the last match, so that the time stays linear."""
     done = 0
     for place in places:
         found = compiled(shape.pattern, ANY_CASE).match(text, place) if place >= done else None

@@ -1,4 +1,4 @@
-"""Where secrets stand in a text: all matches are collected, merged, and masked once."""
+"""Spans of secrets in a text: all matches are collected, merged, and masked once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MASK_START = "[REDACTED:"
 
 
 class Span(NamedTuple):
-    """Positions *start* to *end* of a text hold what *label* names; *known* values tell more than a guessed shape."""
+    """Positions *start* to *end* of a text, with the *label* of their mask; *known* if it is a registered value."""
 
     start: int
     end: int
@@ -18,17 +18,17 @@ class Span(NamedTuple):
 
     @property
     def weight(self) -> tuple[bool, int]:
-        """Of spans that overlap, the heaviest gives its label."""
+        """The heaviest of overlapping spans gives its label: a known value before a guessed shape."""
         return self.known, self.end - self.start
 
 
 def mask_of(label: str) -> str:
-    """The text that stands in for a secret: it says what was hidden, never how long it was."""
+    """The mask of a secret: it shows the label, never the length."""
     return f"{MASK_START}{label}]"
 
 
 def runs(windows: Iterable[tuple[int, int, str]]) -> list[Span]:
-    """The longest runs of known values: of each label, windows that overlap or touch are one."""
+    """The longest runs of known values: joins windows of one label that overlap or touch."""
     done: list[Span] = []
     last: dict[str, Span] = {}
     for start, end, label in sorted(windows):
@@ -43,10 +43,10 @@ def runs(windows: Iterable[tuple[int, int, str]]) -> list[Span]:
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
-    """Disjoint spans in order that cover exactly what *spans* cover.
+    """Disjoint spans, in order, that cover exactly the same text as *spans*.
 
-    An overlap becomes one span under the label of its heaviest part: an alternation would take one match and leak
-    the rest of the other. Neighbours that merely touch are joined when they share a label (two halves of one key).
+    Overlapping spans become one, with the label of the heaviest. Spans that only touch become one if they share a label
+    (two halves of one key).
     """
     merged: list[Span] = []
     for span in sorted(spans):
@@ -60,11 +60,11 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def mask(text: str, spans: Sequence[Span]) -> str:
-    """*text* with every one of *spans* masked; the rest is kept as it is."""
+    """*text* with all *spans* masked."""
     pieces: list[str] = []
     done = 0
     for span in merge(spans):
-        # A backslash escapes what follows: alone, it would escape the mask.
+        # A backslash right before the mask would escape it.
         pieces += (text[done : span.start].rstrip("\\"), mask_of(span.label))
         done = span.end
     pieces.append(text[done:])

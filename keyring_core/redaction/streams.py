@@ -12,7 +12,7 @@ from keyring_core.redaction.redactor import Redactor
 
 
 class GuardedStream:
-    """Stands in for a text stream: masks whole lines, and what a flush forces out."""
+    """Replaces a text stream: masks whole lines, and on a flush the unfinished line."""
 
     def __init__(self, stream: TextIO, redactor: Redactor) -> None:
         self.unguarded = stream
@@ -29,7 +29,7 @@ class GuardedStream:
         return f"<GuardedStream of {getattr(self.unguarded, 'name', '?')}>"
 
     def write(self, text: str) -> int:
-        """Passes on what is complete up to the last newline; a secret must not be cut by two writes."""
+        """Writes the complete lines and keeps the rest: two writes must not split a secret."""
         with self._lock:
             whole, newline, self._pending = (self._pending + text).rpartition("\n")
             if newline:
@@ -37,7 +37,7 @@ class GuardedStream:
         return len(text)
 
     def write_bytes(self, data: bytes) -> int:
-        """The same for bytes. Where they hold no secret, they are passed on as they are: they may be no text."""
+        """The same for bytes, which may not be text: without a secret they are written unchanged."""
         with self._lock:
             whole, newline, self._pending_bytes = (self._pending_bytes + data).rpartition(b"\n")
             if newline:
@@ -49,7 +49,7 @@ class GuardedStream:
         self.write("".join(lines))
 
     def flush(self) -> None:
-        """Passes on the unfinished line, too: first of bytes, which wait in no text layer."""
+        """Writes the unfinished line too: first the bytes, which do not go through the text layer."""
         with self._lock:
             data, self._pending_bytes = self._pending_bytes, b""
             if data:
@@ -61,7 +61,7 @@ class GuardedStream:
 
     @property
     def buffer(self) -> Any:
-        """For what writes bytes: they are masked as well."""
+        """The binary side, masked too."""
         return GuardedBytes(self, self.unguarded.buffer)
 
     def _masked(self, data: bytes) -> bytes:
@@ -69,7 +69,7 @@ class GuardedStream:
         return self._redact(text).encode("utf-8", "surrogateescape")
 
     def _redact(self, text: str) -> str:
-        # What is printed may be of the exception that is handled.
+        # The text may come from the exception that is being handled.
         return show_masked(None, self._redactor.redact, text)
 
     def _renew_lock(self) -> None:
@@ -100,5 +100,5 @@ class GuardedBytes:
 
 
 def unguarded(stream: TextIO) -> TextIO:
-    """The stream behind *stream*, where that is a guarded one."""
+    """The stream behind *stream* if that is guarded, otherwise *stream*."""
     return cast(TextIO, getattr(stream, "unguarded", stream))

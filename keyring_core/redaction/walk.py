@@ -1,4 +1,4 @@
-"""One thin walk over an event: values under telling names are masked, all else keeps its identity and its type."""
+"""Walks over an event: masks values of sensitive names; everything else keeps its identity and type."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from keyring_core.redaction.spans import MASK_START, mask_of
 DEEPEST = 60
 MOST_NODES = 50_000
 
-# Nor are times.
+# Times and exact numbers are not masked by name either.
 _PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions"})
-# A number above it can be a secret's digits, a list of so many numbers its bytes.
+# A larger number can be a secret's digits; a list of so many numbers can be its bytes.
 _LARGEST_COUNT = 9_999_999
 _FEWEST_BYTES = 8
 _NAME = re.compile(r"[\w.:-]{1,256}")
@@ -29,7 +29,7 @@ def _keep(value: Any) -> Any:
 
 
 class Walk:
-    """A walk over one event. *leaf* is asked for what stands under no telling name: text, bytes, any object."""
+    """A walk over one event. *leaf* replaces values without a sensitive name: text, bytes, any object."""
 
     __slots__ = ("_leaf", "_left", "_names", "_path")
 
@@ -40,11 +40,11 @@ class Walk:
         self._path: set[int] = set()
 
     def event(self, event: Mapping[Any, Any]) -> Mapping[Any, Any]:
-        """*event* itself where nothing had to be masked, else a dict of the same order. *event* is not changed."""
+        """*event* itself if nothing had to be masked, otherwise a copy in the same order."""
         return self._mapping(event, None)  # type: ignore[no-any-return]
 
     def value(self, value: Any, hidden: str | None = None) -> Any:
-        """*value*, or what is shown in its place. Under a telling name, *hidden* is the label of the mask."""
+        """*value*, or what is shown in its place. Under a sensitive name, *hidden* is the label of the mask."""
         kind = type(value)
         if kind in PLAIN:
             return self._leaf(value) if kind is int and value > _LARGEST_COUNT else value
@@ -59,7 +59,7 @@ class Walk:
         return mask_of(hidden)
 
     def _guarded(self, walk: Callable[[Any, str | None], Any], value: Any, hidden: str | None) -> Any:
-        """*walk* on *value*, unless that would go round in a circle, too deep or on for ever."""
+        """*walk* on *value*, unless it is circular, too deep or too large."""
         if id(value) in self._path:
             return "[circular]"
         self._left -= len(value)
@@ -84,7 +84,7 @@ class Walk:
         return self._with_keys(mapping if changed is None else changed)
 
     def _with_keys(self, mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
-        """*mapping* with its keys looked at: a key can be a secret, too."""
+        """*mapping* with its keys masked: a key can be a secret too."""
         if self._leaf is _keep:
             return mapping
         keys = [key if type(key) in PLAIN else self._leaf(key) for key in mapping]
@@ -100,7 +100,7 @@ class Walk:
         return _like(sequence, shown)
 
     def _numbers(self, sequence: Any, items: list[Any]) -> Any:
-        """*sequence*, or its masked text where its numbers are a secret's bytes."""
+        """*sequence*; its masked text if its numbers are a secret's bytes."""
         if self._leaf is _keep or len(items) < _FEWEST_BYTES or not all(type(item) is int for item in items):
             return sequence
         text = ", ".join(map(str, items))
@@ -108,7 +108,7 @@ class Walk:
         return sequence if masked == text else masked
 
     def _labels(self, items: list[Any], hidden: str | None) -> list[str | None]:
-        """Which items a neighbour gives away: ``("authorization", "Basic ...")``, ``["--password", "..."]``."""
+        """The labels of items after a sensitive name: ``("authorization", "Basic ...")``, ``["--password", "..."]``."""
         labels: list[str | None] = [hidden] * len(items)
         for place, item in enumerate(items[:-1]):
             if isinstance(item, str | bytes):
@@ -119,14 +119,14 @@ class Walk:
 
 
 def _name(key: Any) -> str:
-    """A dict key or list item as a name; whatever is no text has none."""
+    """A dict key or list item as a name; empty if it is no text."""
     if isinstance(key, str):
         return str.__str__(key)
     return key.decode("latin-1") if isinstance(key, bytes) else ""
 
 
 def _is_pair(name: str, item: Any) -> bool:
-    """Whether *name* can be one, not a sentence or a path, and *item* its value, not a field's name like it."""
+    """Whether *name* can be a name, not a sentence or path, and *item* its value, not another name."""
     if not _NAME.fullmatch(name):
         return False
     word = item.replace(".", "_") if isinstance(item, str) else ""
@@ -134,7 +134,7 @@ def _is_pair(name: str, item: Any) -> bool:
 
 
 def _like(original: Any, items: list[Any]) -> Any:
-    """*items* in the type of *original*, where that type takes them."""
+    """*items* in the type of *original*, if that type takes them."""
     kind = type(original)
     if hasattr(original, "_make"):
         return original._make(items)

@@ -1,4 +1,4 @@
-"""The scheduled checks: facts, policy and now in, findings out. Each check's docstring is the operator's message."""
+"""The list of checks, and how they run. Each check's docstring is the operator's message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CheckFunction = Callable[[Facts, "Policy", datetime], list[Finding]]
 
 
 class Need(Enum):
-    """What a check cannot do without."""
+    """What a check needs to run."""
 
     KEYS = "the keys"
     LEDGER = "the ledger"
@@ -41,7 +41,7 @@ class Check:
 
     @property
     def name(self) -> str:
-        """What a policy, a metric and the documents call it."""
+        """Its name in a policy, in a metric and in the documentation."""
         return self.function.__name__.removeprefix("check_")
 
     @property
@@ -51,7 +51,7 @@ class Check:
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """What to do about a finding."""
         return _halves(self.function)[1]
 
 
@@ -79,7 +79,7 @@ CHECKS = (
     Check(setup_checks.check_uncovered_columns, frozenset({Need.KEYS})),
     Check(setup_checks.check_last_run, _DATES),
 )
-"""All of them, in the order in which equally urgent findings are told."""
+"""All checks, in the order in which equally urgent findings are listed."""
 
 
 def check_names(policy: Policy) -> None:
@@ -93,12 +93,12 @@ def check_names(policy: Policy) -> None:
 
 
 def run_checks(facts: Facts, policy: Policy, now: datetime, checks: Iterable[Check] = CHECKS) -> list[Result]:
-    """What each check comes to. One that fails, or lacks what it needs, is UNKNOWN and hides no other."""
+    """The result of each check. One that fails, or lacks what it needs, is UNKNOWN and hides no other."""
     return [_run(check, facts, policy, now) for check in checks]
 
 
 def list_checks(policy: Policy) -> list[Result]:
-    """Every check with its message, and why it is off where it is; none is made."""
+    """Every check with its message, and why it is off if it is. Runs none of them."""
     return [Result(check.name, check.title, check.remedy, off=policy.off.get(check.name)) for check in CHECKS]
 
 
@@ -110,7 +110,7 @@ def _run(check: Check, facts: Facts, policy: Policy, now: datetime) -> Result:
     if missing := _missing(check, facts):
         findings.append(Finding(Level.UNKNOWN, "", f"not checked: it needs {missing}", "see the finding on that"))
     if not missing or missing == Need.CENSUS.value:
-        # What the other targets show is worth telling all the same.
+        # Findings on the targets that were read are still reported.
         try:
             findings += check.function(facts, policy, now)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The two uses of the checks: one that a scheduler makes and the ledger records, and one for a page."""
+"""The two uses of the checks: a scheduled one that the ledger records, and one for a page that writes nothing."""
 
 from __future__ import annotations
 
@@ -17,27 +17,25 @@ from rotation.checks.verdict import Verdict
 from rotation.context import Context
 from rotation.ledger.ledger import Ledger, service_name, utc_now
 from rotation.ledger.records import RunRecord
-from rotation.ledger.run_tables import Outcome
+from rotation.ledger.run_history import Outcome
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.failures import UsageError
 from rotation.model.policy import Policy
 from rotation.model.targets import Target
 
 PAGE_RUNS = 60
-NOT_IN_A_CENSUS = dict.fromkeys(
-    ("retired_key", "double_encryption", "uncovered_columns"), "--last-census reads no target"
-)
-"""Checks of facts that no census keeps."""
+NOT_IN_A_CENSUS = dict.fromkeys(("retired_key", "uncovered_columns"), "--last-census reads no target")
+"""Checks that need more than a recorded census."""
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What a page shows: a verdict, and what the ledger keeps beside it."""
+    """What a page shows: a verdict, and the history in the ledger."""
 
     verdict: Verdict
     targets: Sequence[Target]
     runs: Sequence[RunRecord] = ()
-    """The service's last runs, the last one first."""
+    """The service's last runs, the newest first."""
     certificates: Sequence[Mapping[str, Any]] = ()
 
 
@@ -46,9 +44,9 @@ def examine(
 ) -> Verdict:
     """Counts every row of *targets*, or about *sample* rows of each, and judges what it finds by *policy*.
 
-    The ledger keeps the keys' dates, the counts, and that a check was made.
+    Records the keys' dates, the counts and the check in the ledger.
 
-    Raises UsageError for a policy that names no check, and StoppedError. All other faults are findings.
+    Raises UsageError for a policy that turns off an unknown check, and StoppedError. All other faults are findings.
     """
     policy = policy or Policy()
     check_names(policy)
@@ -62,11 +60,11 @@ def examine(
             if session.fault is None:
                 primary = keys.keyring.primary.id if keys.keyring else ""
                 number = session.attempt(lambda ledger: ledger.begin_run("check", service, primary))
-            # The dates that were recorded just now count, too.
+            # Read again, with the dates that were recorded just now.
             facts = replace(facts_without_targets(session, keys, context), ledger_unwritten=session.fault)
         if keys.keyring:
             facts = census_targets(facts, context, targets, keys.keyring, sample=sample)
-        # The clock is read last: a token that was written meanwhile is not of the future.
+        # The clock is read last, so that a token written meanwhile is not in the future.
         verdict = Verdict.of(facts, policy, utc_now())
         if facts.ledger_fault is None:
             for census in kept(facts):
@@ -80,10 +78,10 @@ def examine(
 def overview(
     context: Context, targets: Sequence[Target], policy: Policy | None = None, *, last_census: bool = False
 ) -> Overview:
-    """The same facts and findings for a page; nothing is written. With *last_census* no target is read.
+    """The facts and findings of `examine` for a page; writes nothing. With *last_census* no target is read.
 
-    Raises UsageError if the keys cannot be loaded, or the policy names no check; LedgerError if the ledger fails half
-    way; StoppedError.
+    Raises UsageError if the keys cannot be loaded, or the policy turns off an unknown check; LedgerError if the ledger
+    fails after it was opened; StoppedError.
     """
     policy = policy or Policy()
     check_names(policy)

@@ -1,18 +1,18 @@
-"""What the checks look at, as values: gathered at the edge, so that each check is a pure function."""
+"""The facts that the checks judge, as values, so that each check is a pure function."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
-from rotation.ledger.promotions import took_over
-from rotation.ledger.unexplained import unexplained
-from rotation.retirement.decision import Evidence
+from rotation.ledger.promotions import next_promotion, took_over
+from rotation.model.counts import Counts
+from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
     from rotation.discovery.discover import Discovery, TokenColumn
@@ -35,68 +35,65 @@ class KeyFile:
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """One target, looked at just now."""
+    """One target, and its census."""
 
     census: CensusRecord
     before: CensusRecord | None = None
-    """The last census that the ledger knew."""
-    nested: int = 0
-    """Tokens that decrypt to another token."""
-    unopened: int = 0
-    """Tokens that no key opens."""
-    lost: tuple[int, ...] = ()
-    """The times of tokens that no key opens, in Fernet's seconds; the first thousand."""
+    """The last census that a check recorded."""
     title: str = ""
-    """What tells it apart, where another target has the same table and column."""
+    """Its name in messages, different from every other target's."""
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self.title or self.census.label
+
+    @property
+    def counts(self) -> Counts:
+        """The census's counts."""
+        return self.census.counts
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a check looks at. Where something could not be had, the fault says why."""
+    """All facts of one check. If one could not be gathered, the fault beside it says why."""
 
     service: str = "default"
     keys: Mapping[str, KeyState] | None = None
-    """Key ids and states, in the environment of now; None where the keys cannot be loaded."""
+    """Key ids and states in the environment now; None if the keys cannot be loaded."""
     keys_fault: str | None = None
     weak: tuple[str, ...] = ()
-    """What was said of keys that anybody can guess."""
+    """The warnings about keys that can be guessed."""
     key_files: tuple[KeyFile, ...] = ()
     targets: tuple[TargetFacts, ...] = ()
     unreached: Mapping[str, str] = field(default_factory=dict)
-    """Targets that could not be looked at, and why."""
+    """Targets that could not be read, and why."""
     sample: int | None = None
-    """How many rows of each target were looked at, where not all were."""
+    """About how many rows of each target were read; None: all."""
     ledger_fault: str | None = None
     """Why the ledger cannot be read."""
     ledger_unwritten: str | None = None
-    """Why the ledger can be read and not written."""
+    """Why the ledger can be read but not written."""
     records: tuple[KeyRecord, ...] = ()
     """The keys of all services in the ledger."""
     runs: tuple[RunRecord, ...] = ()
-    """The last runs, the last first; however old, the last that came to its end is among them."""
+    """The last runs, the newest first; the last finished one is among them, however old."""
     begun: int = 0
-    """How many runs were begun since that one."""
+    """How many runs began since the last finished one."""
     instances: tuple[InstanceRecord, ...] = ()
-    """Running services of this environment that announced themselves."""
+    """Running services of this environment, as they announced themselves."""
     latest: datetime | None = None
     """The latest time in the ledger."""
     search: Discovery | None = None
-    """The search for token columns; None: none was made, or it failed."""
+    """The search for token columns; None if there was none, or it failed."""
     search_fault: str | None = None
     """What could not be searched."""
-    partial: bool = False
-    """Whether some target leaves rows out by its `where`."""
     counted: datetime | None = None
-    """When the targets were counted, where that is not now."""
+    """When the targets were counted, if that is not now."""
     known: tuple[CensusRecord, ...] = ()
     """The last census of each place that the ledger knows."""
     checked: tuple[CensusRecord, ...] = ()
-    """The last census of each place that a check took: what is new since then nobody was told."""
+    """The last census of each place that a check took: anything newer has not been reported yet."""
 
     @cached_property
     def own(self) -> Mapping[str, KeyRecord]:
@@ -106,24 +103,23 @@ class Facts:
     @cached_property
     def under(self) -> Counter[str]:
         """Tokens per key id, in all targets."""
-        return sum((Counter(target.census.under) for target in self.targets), Counter())
+        return sum((target.counts.under for target in self.targets), Counter())
 
     def evidence(self, key_id: str) -> Evidence:
-        """All that is known here for and against retiring a key."""
-        censuses = [target.census for target in self.targets]
-        return Evidence(
-            key_id=key_id,
-            primary=self.primary or "",
-            censuses=[(target.label, target.census) for target in self.targets],
-            previous=self.ids(KeyState.PREVIOUS),
+        """The evidence in these facts on retiring a key."""
+        return replace(
+            of_censuses(
+                key_id,
+                self.keys or {},
+                [(target.label, target.census) for target in self.targets],
+                self.known,
+                self.service,
+            ),
             unread=self.unreached,
-            sampled=self.sample is not None,
             since=self.counted,
             promoted=self.promotion,
-            partial=self.partial,
             search=self.search,
             search_fault=None if self.search else self.search_fault,
-            unexplained=tuple(unexplained(key_id, censuses, self.known, self.service)),
             fleet=self.instances,
         )
 
@@ -133,7 +129,7 @@ class Facts:
 
     @property
     def uncovered(self) -> list[TokenColumn]:
-        """The columns that the search found and that no target names, those of other applications left out."""
+        """The token columns that no target covers, without those of other applications."""
         return [column for column in self.search.uncovered if not column.is_foreign] if self.search else []
 
     @property
@@ -143,12 +139,12 @@ class Facts:
 
     @property
     def promotion(self) -> Promotion | None:
-        """When the primary key took over; None where that is not known, as after keys were put back by hand."""
+        """When the primary key took over; None if that is unknown, as after keys were put back by hand."""
         return took_over(self.primary or "", self.ids(KeyState.PREVIOUS), self.records, self.service)
 
     @property
     def promoted(self) -> datetime | None:
-        """The latest time at which the primary key may have taken over: what is younger was written after it."""
+        """The latest time at which the primary key may have taken over; younger tokens were written after it."""
         return self.promotion.latest if self.promotion else None
 
     def since(self, key_id: str) -> datetime | None:
@@ -162,34 +158,20 @@ class Facts:
         return self.superseded(key_id) if state is KeyState.PREVIOUS else record.in_use_since
 
     def superseded(self, key_id: str) -> datetime | None:
-        """The latest time at which another key may have taken over from that one: the first promotion after its own."""
+        """The latest time at which another key took over from that one: the first promotion after its own."""
         record = self.own.get(key_id)
         if record is None:
             return self.promoted
         if record.promotion is None:
-            # A previous key when it was first seen; one that was staged was replaced while nobody looked.
+            # It was a previous key when it was first seen; a staged one was replaced between two checks.
             known = (self.promoted, None if record.staged else record.first_seen)
             return min((when for when in known if when), default=None)
-        own = record.promotion.latest
-        promotions = [other.promotion.latest for other in self.own.values() if other.promotion]
-        return min((when for when in promotions if when > own), default=self.promoted)
+        following = next_promotion(record.promotion, self.own.values())
+        return following.latest if following else self.promoted
 
     def previous_in_targets(self) -> Iterator[tuple[TargetFacts, str]]:
         """Each target with each previous key that has tokens there."""
         for target in self.targets:
             for key_id in self.ids(KeyState.PREVIOUS):
-                if target.census.under.get(key_id):
+                if target.counts.under.get(key_id):
                     yield target, key_id
-
-
-def moment(seconds: int) -> datetime | None:
-    """A token's time; None where no calendar has it."""
-    try:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-    except OverflowError:
-        return None
-
-
-def at(time: datetime) -> str:
-    """A time as messages write it."""
-    return f"{time:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""What a check says: how bad, about what, and what to type."""
+"""Findings of checks: a level, a subject, a message and a remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotation.model.text import many
 
 
 class Level(IntEnum):
-    """How bad it is; the number is the exit code of a monitoring plugin."""
+    """How urgent a finding is; the number is the exit code of a monitoring plugin."""
 
     OK = 0
     WARNING = 1
@@ -20,7 +20,7 @@ class Level(IntEnum):
 
     @property
     def weight(self) -> int:
-        """Its place in the order of urgency: what could not be looked at may not hide what is known to be wrong."""
+        """Its rank in urgency. UNKNOWN ranks below CRITICAL, so that it hides no known fault."""
         return _URGENCY.index(self)
 
 
@@ -29,7 +29,7 @@ _URGENCY = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.CRITICAL)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a person should read."""
+    """One message to the operator."""
 
     level: Level
     subject: str
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Result:
-    """What one check came to."""
+    """The result of one check."""
 
     check: str
     title: str
@@ -56,12 +56,12 @@ class Result:
 
     @property
     def level(self) -> Level:
-        """That of its worst finding."""
+        """The level of its most urgent finding."""
         return worst(finding.level for finding in self.findings)
 
 
 def worst(levels: Iterable[Level]) -> Level:
-    """The most urgent level; OK where there is none."""
+    """The most urgent level; OK if there is none."""
     return max(levels, key=lambda level: level.weight, default=Level.OK)
 
 
@@ -74,7 +74,7 @@ def worst_first(results: Iterable[Result]) -> list[Finding]:
 def span(time: timedelta) -> str:
     """A length of time in its largest whole unit: `371 days`, `5 hours`, `1 second`."""
     seconds = int(time.total_seconds())
-    # Two of a unit at least, so that 36 hours do not become one day; seconds are the smallest.
+    # At least two of a unit, so that 36 hours do not become one day.
     units = (("day", 86400), ("hour", 3600), ("minute", 60))
     name, size = next(((name, size) for name, size in units if abs(seconds) >= 2 * size), ("second", 1))
     number = abs(seconds) // size

@@ -1,4 +1,4 @@
-"""Facts gathered at the edge: keys and their files, the ledger, and one census of each target."""
+"""Gathers the facts: keys and their files, the ledger, and one census of each target."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState, UndecryptableToken
-from keyring_core.config import KEY_VARIABLES, load_keyring
+from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState
+from keyring_core.config import load_keyring
+from keyring_core.environment import KEY_VARIABLES
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
 from rotation import job
 from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
 from rotation.context import Context
-from rotation.discovery.discover import discover, places_of
+from rotation.discovery.discover import databases_of, discover
 from rotation.discovery.result import Discovery
-from rotation.ledger.census_record import census_record, place_of
+from rotation.ledger.census_record import census_record
 from rotation.ledger.ledger import Ledger, utc_now
-from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusRecord, in_fleet
+from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusPlace, CensusRecord, in_fleet
 from rotation.ledger.session import Session
-from rotation.ledger.titles import titles
 from rotation.ledger.unexplained import carried
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
 from rotation.model.row_marks import pack
-from rotation.model.targets import Target
+from rotation.model.targets import Target, titles
+from rotation.stores.open import identify
 
 NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
 NEVER = "the ledger has no count of it: make one with rotate.py check, or leave out --last-census"
@@ -44,12 +45,12 @@ class Keys:
 
     @property
     def states(self) -> dict[str, KeyState]:
-        """Every key's state, by id; none where they cannot be loaded."""
-        return {key.id: state for key, state in self.keyring.states.items()} if self.keyring else {}
+        """Every key's state, by id; empty if the keys cannot be loaded."""
+        return self.keyring.states_by_id if self.keyring else {}
 
 
-def load_keys(environ: Mapping[str, str], tell: Callable[[str], None]) -> Keys:
-    """The keys of *environ*; a fault is a fact here, and so is a weak key. *tell* is told what should be tidied up."""
+def load_keys(environ: Mapping[str, str], warn: Callable[[str], None]) -> Keys:
+    """The keys of *environ*. Faults and weak keys become facts; other warnings go to *warn*."""
     keys = Keys()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", KeyConfigWarning)
@@ -63,12 +64,12 @@ def load_keys(environ: Mapping[str, str], tell: Callable[[str], None]) -> Keys:
         if issubclass(warning.category, WeakKeyWarning):
             keys.weak.append(str(warning.message))
         else:
-            tell(f"Warning: {warning.message}")
+            warn(f"Warning: {warning.message}")
     return keys
 
 
 def key_files(environ: Mapping[str, str], env_file: Path | None) -> Iterator[KeyFile]:
-    """The files that hold keys, with their modes; one that is missing is told where the keys are loaded."""
+    """The files that hold keys, with their modes. Loading the keys reports a missing one."""
     named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in KEY_VARIABLES if environ.get(f"{name}_FILE")]
     if env_file and any(environ.get(name) for name in KEY_VARIABLES):
         named.append(("--env-file", str(env_file)))
@@ -79,14 +80,14 @@ def key_files(environ: Mapping[str, str], env_file: Path | None) -> Iterator[Key
 
 
 def archive_files(archives: Iterable[str]) -> Iterator[KeyFile]:
-    """The archives of retired keys that still stand where `keys retire` wrote them, with their modes."""
+    """The archives of retired keys that are still where `keys retire` wrote them, with their modes."""
     for path in dict.fromkeys(archives):
         with suppress(OSError, ValueError):
             yield KeyFile(ARCHIVE, path, Path(path).stat().st_mode)
 
 
 def facts_without_targets(session: Session, keys: Keys, context: Context) -> Facts:
-    """What keys, files and ledger tell; no target is read."""
+    """The facts from keys, files and ledger; reads no target."""
     ledger = session.attempt(lambda ledger: _from_ledger(ledger, session.service, keys.states))
     fault = None if ledger is not None else session.fault or NO_LEDGER
     known = ledger or {}
@@ -104,13 +105,13 @@ def facts_without_targets(session: Session, keys: Keys, context: Context) -> Fac
 def census_targets(
     facts: Facts, context: Context, targets: Sequence[Target], keyring: Keyring, *, sample: int | None = None
 ) -> Facts:
-    """*facts*, with one census of each target, and a search for token columns that no target covers.
+    """*facts*, with a new census of each target, and a search for token columns that no target covers.
 
     Raises StoppedError.
     """
     counted: list[TargetFacts] = []
     unreached: dict[str, str] = {}
-    for target, title in titles(targets).items():
+    for target, title in _titled(targets):
         report = _count(context, target, keyring, sample)
         if isinstance(report, str):
             unreached[title] = report
@@ -118,9 +119,7 @@ def census_targets(
         census = census_record(report, keyring.primary.id, facts.service, utc_now(), sampled=sample is not None)
         census = carried(census, facts.known)
         before = next((each for each in facts.checked if each.place == census.place), None)
-        counts = report.counts
-        unopened = counts.categories[UndecryptableToken.category]
-        counted.append(TargetFacts(census, before, counts.nested, unopened, tuple(counts.lost), title))
+        counted.append(TargetFacts(census, before, title))
     search, fault = _search(context, targets, keyring)
     return replace(
         facts,
@@ -129,14 +128,13 @@ def census_targets(
         sample=sample,
         search=search,
         search_fault=fault,
-        partial=any(target.where for target in targets),
     )
 
 
 def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:
-    """*facts*, with the last census of each target that the ledger knows."""
+    """*facts*, with the last census of each target in the ledger; reads no target."""
     kept = {census.place: census for census in facts.known}
-    places = [(title, place_of(target, facts.service)) for target, title in titles(targets).items()]
+    places = [(title, CensusPlace.of(facts.service, identify(target))) for target, title in _titled(targets)]
     return replace(
         facts,
         # This is the last census, so nothing in it is new.
@@ -145,24 +143,27 @@ def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:
         ),
         unreached={title: NEVER for title, place in places if place not in kept},
         counted=min((kept[place].taken for _, place in places if place in kept), default=None),
-        partial=any(target.where for target in targets),
     )
 
 
 def kept(facts: Facts) -> Iterator[CensusRecord]:
-    """The censuses as the ledger is to keep them."""
+    """The censuses, as a check records them in the ledger."""
     for target in facts.targets:
         census = replace(target.census, checked=True)
         if target.census.sampled and target.before is not None:
-            # Rows that a sample leaves out are not mended: or each would be new when it is drawn again.
+            # A sample may leave out a row that is still unreadable; without its mark it would count as new later.
             marks = pack(census.unreadable_marks | target.before.unreadable_marks)
             problems = _union(census.problems, target.before.problems)
             census = replace(census, problems=problems, unreadable_rows=marks)
         yield census
 
 
+def _titled(targets: Sequence[Target]) -> Iterable[tuple[Target, str]]:
+    return zip(targets, titles([identify(target) for target in targets]), strict=True)
+
+
 def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:
-    """The facts that the ledger holds, by their names; and where the archives of retired keys are."""
+    """The facts in the ledger, by their names; and the paths of the archives of retired keys."""
     certificates = [one for one in ledger.certificates() if one.get("service") == service]
     return {
         "records": tuple(ledger.keys()),
@@ -177,7 +178,7 @@ def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -
 
 
 def _count(context: Context, target: Target, keyring: Keyring, sample: int | None) -> TargetReport | str:
-    """Its report, or why there is none."""
+    """The target's report, or why it could not be read."""
     try:
         [report] = job.census(context, [target], keyring, sample=sample).targets
     except StoppedError:
@@ -190,7 +191,7 @@ def _count(context: Context, target: Target, keyring: Keyring, sample: int | Non
 def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
     """A search of a sample of all columns, and what could not be searched. Raises StoppedError."""
     try:
-        found = discover(places_of(targets), targets, keyring, context.open_survey, full=False, schemas=None)
+        found = discover(databases_of(targets), targets, keyring, context.open_survey, full=False, schemas=None)
     except StoppedError:
         raise
     except KeyringError as error:

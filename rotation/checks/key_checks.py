@@ -6,10 +6,11 @@ import stat
 from datetime import datetime
 
 from keyring_core import KeyState
-from rotation.checks.facts import ARCHIVE, Facts, at
+from rotation.checks.facts import ARCHIVE, Facts
 from rotation.checks.findings import Finding, Level, span
 from rotation.model.policy import Policy
 from rotation.model.text import many, retire_command
+from rotation.model.times import to_minute
 from rotation.retirement.decision import refusals
 
 
@@ -40,7 +41,7 @@ def check_key_files(facts: Facts, policy: Policy, now: datetime) -> list[Finding
             message = f"others can change this file of {file.variable} ({mode})"
             found.append(Finding(Level.CRITICAL, file.path, message, remedy))
         elif file.mode & (stat.S_IROTH | (stat.S_IRGRP if file.variable == ARCHIVE else 0)):
-            # A service may read its keys through its group; an archive serves its owner alone.
+            # A service may read its keys through its group; an archive is for its owner alone.
             who = "every user" if file.mode & stat.S_IROTH else "its group"
             message = f"{who} can read this file of {file.variable} ({mode})"
             found.append(Finding(Level.WARNING, file.path, message, remedy))
@@ -80,12 +81,12 @@ def check_key_age(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     age, remedy = now - since, _next_step(facts)
     exact = facts.own[facts.primary].promoted is not None
     if age > policy.max_key_age:
-        old = f"{span(age)} old" if exact else f"at least {span(age)} old, in use since before {at(since)}"
+        old = f"{span(age)} old" if exact else f"at least {span(age)} old, in use since before {to_minute(since)}"
         message = f"the primary key is {old}, and the limit is {span(policy.max_key_age)}"
         return [Finding(Level.CRITICAL, facts.primary, message, remedy)]
     if age > policy.max_key_age - policy.warn_before:
-        message = f"the primary key must be replaced by {at(since + policy.max_key_age)}"
-        message += "" if exact else f", or earlier: it has been in use since before {at(since)}"
+        message = f"the primary key must be replaced by {to_minute(since + policy.max_key_age)}"
+        message += "" if exact else f", or earlier: it has been in use since before {to_minute(since)}"
         return [Finding(Level.WARNING, facts.primary, message, remedy)]
     return []
 
@@ -128,7 +129,7 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
     limit = f"replaced {span(now - since)} ago, and the limit is {span(policy.max_previous_age)}; " if late else ""
     level = Level.WARNING if late else Level.OK
     if tokens:
-        # Within the limit the check of tokens that are left tells.
+        # Within the limit, check_tokens_left reports them.
         message = f"{limit}still needed by {many(tokens, 'token')}"
         return Finding(Level.CRITICAL, key_id, message, "rotate.py run") if late else None
     if against:

@@ -1,20 +1,21 @@
-"""Checks of what the others stand on: keys that load, databases that answer, a clock, runs that end."""
+"""Preconditions of the other checks: keys that load, databases that answer, a right clock, runs that finish."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from rotation.checks.facts import Facts, at
+from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, span
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
 from rotation.model.policy import Policy
 from rotation.model.text import many
+from rotation.model.times import to_minute
 
 RUN = "run"
 
 
 def check_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
-    """The keys of this environment cannot be loaded, so that nothing about tokens can be told.
+    """Cannot load the keys of this environment, so no token was checked.
 
     Remedy: `rotate.py keys list` shows the fault; give the check the same keys as the services.
     """
@@ -25,9 +26,9 @@ def check_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
 
 
 def check_targets(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
-    """A target cannot be looked at: its database does not answer, or the table does not fit.
+    """A target cannot be read: its database does not answer, or the table does not fit.
 
-    Remedy: `rotate.py status` shows the fault; mend the database, its rights or rotation.toml.
+    Remedy: `rotate.py status` shows the fault; fix the database, its rights or rotation.toml.
     """
     del policy, now
     remedy = "rotate.py status, with the same options"
@@ -37,16 +38,16 @@ def check_targets(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
 def check_ledger(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """The ledger cannot be read or written, so that no date of a key and no run is known.
 
-    Remedy: mend the database that ROTATION_LEDGER_URL names, or its rights.
+    Remedy: fix the database that ROTATION_LEDGER_URL names, or its rights.
     """
     del policy, now
-    remedy = "mend the database that ROTATION_LEDGER_URL names"
+    remedy = "fix the database that ROTATION_LEDGER_URL names"
     faults = (facts.ledger_fault, facts.ledger_unwritten)
     return [Finding(Level.UNKNOWN, "ledger", fault, remedy) for fault in faults if fault is not None]
 
 
 def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
-    """The clock is behind what the ledger has seen, so that ages are not to be trusted.
+    """The clock is behind the latest time in the ledger, so ages are wrong.
 
     Remedy: set this machine's clock by NTP (`timedatectl`).
     """
@@ -80,10 +81,10 @@ def check_last_run(facts: Facts, policy: Policy, now: datetime) -> list[Finding]
     if runs:
         last = runs[0]
         if last.outcome in {"failed", "interrupted"}:
-            message = f"the run of {at(last.started)} ended {last.outcome}{begun}"
+            message = f"the run of {to_minute(last.started)} ended {last.outcome}{begun}"
             found.append(Finding(Level.CRITICAL, RUN, message, "rotate.py run, and look at its log"))
         elif last.outcome is None and now - last.started > policy.max_left_age:
-            message = f"the run of {at(last.started)} never ended: it was killed, or it hangs{begun}"
+            message = f"the run of {to_minute(last.started)} never ended: it was killed, or it hangs{begun}"
             found.append(Finding(Level.WARNING, RUN, message, "rotate.py run, and look at its log"))
     begin = max(done, default=min((record.first_seen for record in facts.own.values()), default=now))
     if now - begin > policy.max_run_age:
@@ -94,8 +95,8 @@ def check_last_run(facts: Facts, policy: Policy, now: datetime) -> list[Finding]
 
 
 def _begun(facts: Facts, ended: datetime | None) -> str:
-    """How many runs did not come to their end, where they are several."""
+    """How many runs did not finish, if they are several."""
     if facts.begun < 2:
         return ""
-    since = f" since the last that came to its end, at {at(ended)}" if ended else ", and none came to its end"
+    since = f" since the last that came to its end, at {to_minute(ended)}" if ended else ", and none came to its end"
     return f"; {many(facts.begun, 'run')} began{since}"

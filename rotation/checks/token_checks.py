@@ -1,4 +1,4 @@
-"""Checks of what is stored: tokens under which key, from when, and cells that are none."""
+"""Checks of what is stored: tokens, by key and time, and cells that hold none."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from keyring_core import KeyState
-from rotation.checks.facts import Facts, TargetFacts, at, moment
+from keyring_core import KeyState, UndecryptableToken
+from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Finding, Level, span
 from rotation.ledger.promotions import history_of
 from rotation.model.policy import Policy
 from rotation.model.row_marks import NOT_UNREADABLE
 from rotation.model.text import LIST_ROWS, many
+from rotation.model.times import issued, to_minute
 
 if TYPE_CHECKING:
     from rotation.ledger.records import CensusRecord
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """Tokens are left under previous keys, longer after the promotion of the primary key than the policy allows.
 
-    Remedy: `rotate.py run`; schedule it where it does not run by itself.
+    Remedy: `rotate.py run`; schedule it if it does not run by itself.
     """
     found = []
     left = Counter[str]()
     newer = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service).newer
     for target, key_id in facts.previous_in_targets():
-        left[target.label] += target.census.under[key_id]
+        left[target.label] += target.counts.under[key_id]
     for label, tokens in left.items():
         if newer:
             found.append(_put_back(label, tokens, newer, facts))
@@ -52,21 +53,22 @@ def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[
     found = []
     for target, key_id in facts.previous_in_targets():
         since = facts.superseded(key_id)
-        youngest = moment(target.census.youngest.get(key_id, 0))
-        # A time in the future tells nothing of when it was written; another check tells of it.
+        youngest = issued(target.counts.youngest.get(key_id, 0))
+        # A time in the future does not say when it was written; check_future_tokens reports it.
         if since is None or youngest is None or youngest > now + policy.max_clock_skew:
             continue
         late = youngest - since
         if late > policy.max_reload_age:
             level = Level.CRITICAL if late > policy.max_left_age else Level.WARNING
-            message = f"a token was written under {key_id} at {at(youngest)}, {span(late)} after it was replaced"
+            message = f"a token was written under {key_id} at {to_minute(youngest)}, {span(late)} after it was replaced"
             remedy = "reload the service that writes there, then rotate.py run"
             found.append(Finding(level, target.label, message, remedy))
     if facts.promoted is not None and now - facts.promoted > policy.max_reload_age:
         for instance in facts.instances:
             stale = instance.seen - facts.promoted > policy.max_reload_age and instance.primary != facts.primary
             if stale:
-                message = f"it had {instance.primary} as its primary key at {at(instance.seen)}, not {facts.primary}"
+                at = to_minute(instance.seen)
+                message = f"it had {instance.primary} as its primary key at {at}, not {facts.primary}"
                 found.append(Finding(Level.WARNING, instance.instance, message, "reload or restart it"))
     return found
 
@@ -79,11 +81,11 @@ def check_unreadable(facts: Facts, policy: Policy, now: datetime) -> list[Findin
     del policy, now
     found = []
     for target in facts.targets:
-        total = target.census.unreadable
+        total = target.counts.unreadable
         if not total:
             continue
         new, remedy = _new_unreadable(target), LIST_ROWS
-        if target.unopened > sum(target.census.under.values()):
+        if target.counts.categories[UndecryptableToken.category] > sum(target.counts.under.values()):
             remedy = f"rotate.py keys list: one is missing, unless these are the keys of the services; then {LIST_ROWS}"
         if new:
             message = f"{many(new, 'cell')} unreadable since the last check, {total:,} in all: {_kinds(target)}"
@@ -103,11 +105,11 @@ def check_retired_key(facts: Facts, policy: Policy, now: datetime) -> list[Findi
     history = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service)
     found = []
     for target in facts.targets:
-        probable = Counter(key for time in target.lost if (key := history.probable_key(time)))
+        probable = Counter(key for time in target.counts.lost if (key := history.probable_key(time)))
         for key, number in probable.items():
             message = (
                 f"{many(number, 'token')} that no key opens, probably under {key.id}, "
-                f"retired at {at(datetime.fromtimestamp(key.end, UTC))}"
+                f"retired at {to_minute(datetime.fromtimestamp(key.end, UTC))}"
             )
             remedy = f"rotate.py keys restore {key.id} --archive FILE, then rotate.py run"
             found.append(Finding(Level.CRITICAL, target.label, message, remedy))
@@ -117,49 +119,49 @@ def check_retired_key(facts: Facts, policy: Policy, now: datetime) -> list[Findi
 def check_plaintext(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """Cells of a target hold plain text where tokens belong.
 
-    Remedy: find the rows with `rotate.py run --dry-run --problems FILE`, and let the service write them anew.
+    Remedy: find the rows with `rotate.py run --dry-run --problems FILE`, and let the service write them again.
     """
     del policy, now
     return [
         Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", LIST_ROWS)
         for target in facts.targets
-        if (number := target.census.plaintext)
+        if (number := target.counts.plaintext)
     ]
 
 
 def check_double_encryption(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """Tokens decrypt to other tokens: something was encrypted twice, and its inner key is not rotated.
 
-    Remedy: mend the code that encrypts a token once more; keep every key until these cells are written anew.
+    Remedy: fix the code that encrypts a token once more; keep every key until these cells are written again.
     """
     del policy, now
-    remedy = "mend the code that encrypts twice, write these cells anew, and retire no key until then"
+    remedy = "fix the code that encrypts twice, write these cells again, and retire no key until then"
     return [
-        Finding(Level.WARNING, target.label, f"{many(target.nested, 'token')} with another token inside", remedy)
+        Finding(Level.WARNING, target.label, f"{many(target.counts.nested, 'token')} with another token inside", remedy)
         for target in facts.targets
-        if target.nested
+        if target.counts.nested
     ]
 
 
 def check_future_tokens(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """Tokens carry times in the future: the clock of the machine that wrote them, or of this one, is wrong.
 
-    Remedy: set the clocks by NTP; such a token expires late, or is refused where a ttl is given.
+    Remedy: set the clocks by NTP; such a token expires late, or is refused if a ttl is given.
     """
     latest = (now.astimezone(UTC) + policy.max_clock_skew).timestamp()
     found = []
     for target in facts.targets:
-        for key_id, seconds in target.census.youngest.items():
+        for key_id, seconds in target.counts.youngest.items():
             if seconds > latest:
-                when = moment(seconds)
-                message = f"a token under {key_id} is of {at(when) if when else 'a time beyond any calendar'}"
+                when = issued(seconds)
+                message = f"a token under {key_id} is of {to_minute(when) if when else 'a time beyond any calendar'}"
                 remedy = "set the clock of the machine that wrote it, and of this one, by NTP"
                 found.append(Finding(Level.WARNING, target.label, message, remedy))
     return found
 
 
 def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Facts) -> Finding:
-    """What a run says of it, too: it leaves such tokens."""
+    """The finding on tokens that a run leaves, since their key is newer than the primary one."""
     key_id, promotion = max(newer.items(), key=lambda item: item[1].latest)
     message = (
         f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
@@ -170,24 +172,24 @@ def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Fa
 
 
 def _new_unreadable(target: TargetFacts) -> int:
-    """How many cells are unreadable and were not at the last check; by number alone, where they are too many."""
+    """How many cells became unreadable since the last check; by number alone if they are too many to mark."""
     now, before = target.census, target.before
     if before is None:
-        return now.unreadable
+        return now.counts.unreadable
     new = len(now.unreadable_marks - before.unreadable_marks)
     if now.sampled or before.sampled:
         return new
-    # Of rows that are in no list only the number tells.
-    more = max(0, now.unreadable - before.unreadable)
+    # Rows without a mark can only be compared by number.
+    more = max(0, now.counts.unreadable - before.counts.unreadable)
     return max(new, more) if _all_marked(before) else more
 
 
 def _all_marked(census: CensusRecord) -> bool:
-    return len(census.unreadable_marks) >= census.unreadable
+    return len(census.unreadable_marks) >= census.counts.unreadable
 
 
 def _kinds(target: TargetFacts) -> str:
-    found = Counter(target.census.categories)
+    found = Counter(target.counts.categories)
     kinds = [f"{number:,} {kind}" for kind, number in found.most_common() if kind not in NOT_UNREADABLE]
     if target.before and not (_all_marked(target.census) and _all_marked(target.before)):
         kinds.append("compared by number, since not all rows are listed")

@@ -1,4 +1,4 @@
-"""What a whole check came to: the facts, what each check says of them, and when."""
+"""The verdict of all checks: the facts, the result of each check, and the time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rotation.checks.findings import Finding, Level, Result, worst, worst_first
 from rotation.model.policy import Policy
 
 ITSELF = "check"
-"""The name under which the check tells that it could not be made."""
+"""The name of the result that says why no check could run."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every output is made of this and of nothing else, so that they agree."""
+    """The one value that every output is made of, so that all outputs agree."""
 
     now: datetime
     results: tuple[Result, ...]
@@ -27,26 +27,26 @@ class Verdict:
 
     @classmethod
     def of(cls, facts: Facts, policy: Policy, now: datetime) -> Verdict:
-        """What all checks say of *facts*."""
+        """The results of all checks on *facts*."""
         return cls(now, tuple(run_checks(facts, policy, now)), facts, policy)
 
     @classmethod
     def failed(cls, fault: str, now: datetime, service: str = "default") -> Verdict:
-        """The check of that service could not be made at all."""
+        """The verdict if the checks of that service could not run at all."""
         return cls(now, (unknown(fault),), Facts(service))
 
     def with_result(self, result: Result) -> Verdict:
-        """The same, and one result more."""
+        """The same verdict with one more result."""
         return replace(self, results=(*self.results, result))
 
     @property
     def level(self) -> Level:
-        """That of the most urgent finding; its number is the exit code."""
+        """The level of the most urgent finding; its number is the exit code."""
         return worst(result.level for result in self.results)
 
     @property
     def findings(self) -> list[Finding]:
-        """All of them, the most urgent first."""
+        """All findings, the most urgent first."""
         return worst_first(self.results)
 
     @property
@@ -55,12 +55,12 @@ class Verdict:
         return (result for result in self.results if result.off is not None)
 
     def age(self, state: KeyState) -> timedelta | None:
-        """How long the longest key of *state* has been in it."""
+        """The longest time that a key has been in *state*."""
         ages = [self.now - since for key_id in self.facts.ids(state) if (since := self.facts.since(key_id))]
         return max(ages, default=None)
 
 
 def unknown(fault: str) -> Result:
-    """What keeps a check from being made, or its outcome from being told."""
-    finding = Finding(Level.UNKNOWN, "", fault, "mend that, and run rotate.py check again", ITSELF)
+    """The result for a *fault* that keeps the checks from running, or their outcome from being reported."""
+    finding = Finding(Level.UNKNOWN, "", fault, "fix that, and run rotate.py check again", ITSELF)
     return Result(ITSELF, "The check itself could not be made.", "See the message.", (finding,))

@@ -1,4 +1,4 @@
-"""A whole rotation on a throw-away SQLite database, told step by step."""
+"""A whole rotation on a temporary SQLite database, step by step."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ YEAR = 365 * 24 * 3600
 
 
 class Rotate(Protocol):
-    """Runs the real job."""
+    """The real job."""
 
     def __call__(self, targets: list[Target], keyring: Keyring, *, dry_run: bool) -> Report:
-        """The report of a run, or of a look."""
+        """The report of a run, or of a dry run."""
 
 
 def demo(say: Callable[[RenderableType], None], rotate: Rotate) -> int:
-    """Makes a database, rotates it and proves the result; 0 where the proof holds, 1 where it does not."""
+    """Makes a database, rotates it and proves the result. Returns 0 if the proof holds, otherwise 1."""
     with tempfile.TemporaryDirectory(prefix="keyring-demo-") as folder:
         path = Path(folder) / "app.db"
         oldest, older, new = Key.generate(), Key.generate(), Key.generate()
@@ -57,10 +57,10 @@ def demo(say: Callable[[RenderableType], None], rotate: Rotate) -> int:
         )
     say(
         "\nNext, for a database of your own:\n"
-        "   1. rotate.py keys generate makes a key. Let ENCRYPTION_KEY hold it, and\n"
-        "      ENCRYPTION_PREVIOUS_KEYS the key that was there before.\n"
+        "   1. rotate.py keys generate prints a new key. Put it into ENCRYPTION_KEY, and the\n"
+        "      key that was there before into ENCRYPTION_PREVIOUS_KEYS.\n"
         "   2. rotate.py run --dry-run --url sqlite:///app.db --table user_credentials --column api_key\n"
-        "      reads only, and says what it would do. Without --dry-run it does it."
+        "      reads only, and reports what it would do. Without --dry-run it re-encrypts."
     )
     return 0 if opened == len(secrets) and not left.targets[0].counts.to_rotate else 1
 
@@ -98,7 +98,7 @@ def _make_database(path: Path, oldest: Key, older: Key) -> Mapping[int, bytes]:
 
 
 def _prove(path: Path, new: Key, secrets: Mapping[int, bytes]) -> int:
-    """How many of the readable tokens stock Fernet opens, with the new key alone, to what they held."""
+    """How many of the readable tokens stock Fernet decrypts, with the new key alone, to their plaintext."""
     stock = Fernet(new.reveal())
     with closing(sqlite3.connect(path)) as connection:
         stored = dict(connection.execute("SELECT id, api_key FROM user_credentials"))

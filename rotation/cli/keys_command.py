@@ -1,4 +1,4 @@
-"""`keys`: make keys, and take them through their lives."""
+"""`keys`: the life cycle of keys."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING
 import click
 
 from keyring_core import Key
-from rotation.cli.options import Command, common_options, target_options
+from rotation.cli.options import Command, common_options, path_option, target_options
 
 if TYPE_CHECKING:
-    from rotation.lifecycle.operations import Done
+    from rotation.lifecycle.operations import StepResult
     from rotation.model.targets import Target
 
 show_key_option = click.option(
-    "--show-key", is_flag=True, help="Where no file is ours to write, print the keys themselves, to be put by hand."
+    "--show-key",
+    is_flag=True,
+    help="If the keys are not in a file that this command may write, print the new values (secrets!) so you can store "
+    "them yourself.",
 )
+force_option = click.option("--force", metavar="ID", help="Override all refusals. Type the key's id to confirm.")
 
 
 @click.group()
 def keys() -> None:
-    """Make keys, and take them through their lives: stage, promote, retire."""
+    """Make keys, and stage, promote, retire or restore them."""
 
 
 @keys.command("generate")
@@ -41,23 +45,18 @@ def list_keys(command: Command) -> int:
     """List the keys' ids and states, and from the ledger their dates and tokens. Reads only."""
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing
+    from rotation.output.keys_text import render_list
 
-    states = {key.id: state for key, state in command.keyring().states.items()}
+    states = command.keyring().states_by_id
     try:
         ledger = command.open_ledger(make=False)
         found = listing.list_keys(states, ledger, command.environ)
     except LedgerError as error:
         command.streams.warn(f"Warning: {error} Without it there are no dates and no tokens here.")
         ledger, found = None, listing.list_keys(states, None, command.environ)
-    if command.as_json:
-        command.print_json({"keys": [key.document(dated=ledger is not None) for key in found]})
-        return 0
-    if ledger:
-        command.say(listing.render(found))
-    else:
-        for key in found:
-            command.say(f"{key.id}  {key.state}")
-    command.say(f"Next: {listing.following(found)}")
+    document = {"keys": [key.document(dated=ledger is not None) for key in found]}
+    rows = [render_list(found)] if ledger else [f"{key.id}  {key.state}" for key in found]
+    command.show(document, [*rows, f"Next: {listing.following(found)}"])
     return 0
 
 
@@ -65,7 +64,7 @@ def list_keys(command: Command) -> int:
 @show_key_option
 @common_options
 def stage(command: Command, *, show_key: bool) -> int:
-    """Make a key and stage it: services decrypt with it, and encrypt nothing yet."""
+    """Make a key and stage it: services decrypt with it, but do not encrypt with it yet."""
     from rotation.lifecycle import operations
 
     return _print(command, operations.stage(command), show_key=show_key)
@@ -73,7 +72,7 @@ def stage(command: Command, *, show_key: bool) -> int:
 
 @keys.command("promote")
 @click.argument("key_id", required=False, metavar="[ID]")
-@click.option("--force", metavar="ID", help="Do it against all reasons; the key's id, typed.")
+@force_option
 @show_key_option
 @common_options
 def promote(command: Command, key_id: str | None, force: str | None, *, show_key: bool) -> int:
@@ -83,15 +82,14 @@ def promote(command: Command, key_id: str | None, force: str | None, *, show_key
     """
     from rotation.lifecycle import operations
 
-    done = operations.promote(command, key_id, force)
-    return _print(command, done, show_key=show_key)
+    return _print(command, operations.promote(command, key_id, force), show_key=show_key)
 
 
 @keys.command("retire")
 @click.argument("key_id", metavar="ID")
-@click.option("--certificate", type=click.Path(path_type=Path), help="File for the proof, as JSON.")
-@click.option("--archive", type=click.Path(path_type=Path), help="Key file that keeps the key, for old backups.")
-@click.option("--force", metavar="ID", help="Do it against all reasons; the key's id, typed. Recorded as forced.")
+@path_option("--certificate", help="File for the proof, as JSON.")
+@path_option("--archive", help="Key file that keeps the key, for old backups.")
+@force_option
 @show_key_option
 @common_options
 @target_options
@@ -105,35 +103,27 @@ def retire(  # noqa: PLR0913 - click's
     force: str | None,
     show_key: bool,
 ) -> int:
-    """Take a previous key out, once a fresh census of every target proves that nothing needs it."""
+    """Retire a previous key, if a fresh census of every target proves that nothing needs it."""
     from rotation.lifecycle import operations
 
-    done = operations.retire(
-        command,
-        key_id,
-        targets,
-        proof=certificate,
-        archive=archive,
-        force=force,
-    )
+    done = operations.retire(command, key_id, targets, proof=certificate, archive=archive, force=force)
     return _print(command, done, show_key=show_key)
 
 
 @keys.command("restore")
 @click.argument("key_id", metavar="ID")
-@click.option("--archive", type=click.Path(path_type=Path), required=True, help="Key file that holds the key.")
+@path_option("--archive", required=True, help="Key file that holds the key.")
 @show_key_option
 @common_options
 def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> int:
-    """Put a retired key back among the previous ones: a backup of its time was restored."""
+    """Put a retired key back among the previous keys, after a backup from its time was restored."""
     from rotation.lifecycle import operations
 
-    done = operations.restore(command, key_id, archive)
-    return _print(command, done, show_key=show_key)
+    return _print(command, operations.restore(command, key_id, archive), show_key=show_key)
 
 
-def _print(command: Command, done: Done, *, show_key: bool) -> int:
-    """Prints what a step came to, and returns the exit code: 0 done, 1 refused, or left to be done by hand."""
+def _print(command: Command, done: StepResult, *, show_key: bool) -> int:
+    """Prints the result of a step. Returns the exit code: 0 done; 1 refused, or to be done by hand."""
     from rotation.output.keys_text import Unmasked, document, render
 
     streams = command.streams
@@ -145,4 +135,4 @@ def _print(command: Command, done: Done, *, show_key: bool) -> int:
                 print(line, file=streams.key_stream)
             else:
                 command.say(line)
-    return 1 if done.refused or done.written.todo else 0
+    return 1 if done.refused or done.written.manual else 0

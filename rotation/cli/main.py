@@ -1,4 +1,4 @@
-"""The command line: its commands, its process, its exit codes."""
+"""The command line: commands, streams, signals and exit codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import structlog
 
 from keyring_core import KeyConfigError
 from keyring_core.redaction import configure_logging
-from rotation.cli.check_command import check
+from rotation.cli.check_command import check, failed
 from rotation.cli.discover_command import discover
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
@@ -28,9 +28,10 @@ from rotation.model.failures import StoppedError, StoreError, UsageError
 EXIT_CODES = """\b
 Exit codes:
   0  complete
-  1  finished, and something is left; each row is named
-  2  usage or configuration; nothing was touched
-  3  database error or interruption; what is done stays, run it again"""
+  1  action needed: rows are left (each is named), a key step was refused, you must store a key
+     by hand, or a dry run found work
+  2  usage or configuration; nothing was changed
+  3  database error or interruption; finished batches stay, run it again"""
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -48,44 +49,44 @@ for _command in (demo, status, run, check, discover, report, keys, ledger):
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str], stdout: TextIO, stderr: TextIO | None = None) -> int:
-    """Runs a command and returns its exit code; it never raises for what a user or a database does."""
+    """Runs a command and returns its exit code. Errors of a user or a database are printed, not raised."""
     return _main(argv, Process(environ, Streams(stdout, stderr or sys.stderr, key_stream=stdout)))
 
 
 def entry() -> NoReturn:
-    """The process: real streams, each behind the redactor, and signals."""
+    """Runs the process: real streams, stdout and stderr redacted, and signal handlers."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            # Whoever started us closed it. A database's connection must not get its number, and our words with it.
+            # If stdin, stdout or stderr is closed, the next socket would reuse its descriptor and receive our output.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="ascii"))  # noqa: SIM115
     raw = sys.stdout
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that knows ASCII only must not end a run.
+        # A character that the terminal cannot show must not end a run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    # On a terminal the bars tell how far it is, and a log line would break them.
+    # On a terminal bars show the progress, and a log line would break them.
     level = "WARNING" if sys.stderr.isatty() else "INFO"
     configure_logging(stream=sys.stderr, level=level, guard_stdio=True)
-    # A batch makes tens of thousands of small objects and few cycles: the collector need not look at them each time.
+    # A batch makes tens of thousands of small objects and few cycles, so collecting garbage less often is enough.
     gc.set_threshold(20_000, 50, 50)
     streams = Streams(sys.stdout, sys.stderr, key_stream=raw)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _ask_to_stop(streams))
     code = _main(sys.argv[1:], Process(os.environ, streams))
     for number in (signal.SIGINT, signal.SIGTERM):
-        # All is done. Python would give them back their default while it ends, and the exit code would be another.
+        # Python restores the default handlers while it exits: a signal would then change the exit code.
         signal.signal(number, signal.SIG_IGN)
     try:
         sys.stdout.flush()
         raw.flush()
     except OSError as error:
-        # The reader has gone, or a disk is full. Python must not complain of it a second time on exit.
+        # The pipe is closed, or the disk is full. Without this, Python would report it a second time on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), raw.fileno())
-        code = code if isinstance(error, BrokenPipeError) else _unsaid(streams, error)
+        code = code if isinstance(error, BrokenPipeError) else _unwritten(streams, error)
     sys.exit(code)
 
 
-def _unsaid(streams: Streams, error: OSError) -> int:
+def _unwritten(streams: Streams, error: OSError) -> int:
     streams.warn(f"Error: the report could not be written: {error.strerror}. What is done stays; run status to see it.")
     return 3
 
@@ -94,16 +95,16 @@ def _ask_to_stop(streams: Streams) -> None:
     if streams.stopping:
         raise KeyboardInterrupt
     streams.stopping = True
-    # Not through the streams: the signal may have come while one of them is in the middle of a line.
+    # Not through the streams: the signal may have interrupted a write to one of them.
     with suppress(OSError):
-        os.write(2, b"Stopping after this batch; once more to stop at once.\n")
+        os.write(2, b"Stopping after this batch. Press Ctrl-C again, or send a second signal, to stop at once.\n")
 
 
 def _main(argv: Sequence[str], process: Process) -> int:
     try:
         return _run(argv, process)
     except OSError as error:
-        return 3 if isinstance(error, BrokenPipeError) else _unsaid(process.streams, error)
+        return 3 if isinstance(error, BrokenPipeError) else _unwritten(process.streams, error)
 
 
 def _run(argv: Sequence[str], process: Process) -> int:
@@ -115,7 +116,7 @@ def _run(argv: Sequence[str], process: Process) -> int:
         return 2
     except click.ClickException as error:
         words, code = error.format_message(), 2
-        # Two lines, as every refusal: click's own words begin with three on usage.
+        # Two lines, as all other errors; click itself prints three lines of usage first.
         context = error.ctx if isinstance(error, click.UsageError) else None
         streams.warn(f"Error: {words}" + (f"\nSee {context.command_path} --help" if context else ""))
     except (UsageError, KeyConfigError) as error:
@@ -125,16 +126,21 @@ def _run(argv: Sequence[str], process: Process) -> int:
         streams.warn(f"Error: {error}")
         words, code = str(error), 3
     except (click.Abort, KeyboardInterrupt):
-        words, code = "Stopped at once. Finished batches stay; run it again to go on.", 3
+        words, code = "Stopped at once. Finished batches stay; run it again to continue.", 3
         streams.warn(words)
     except OSError:
         raise
     except Exception as error:
-        # A mistake of ours. Python would end with 1, as a run does that came to its end.
+        # A bug. Python would exit with 1, which means that a run finished.
         structlog.get_logger(__name__).exception("rotation.failed")
-        words, code = f"it failed ({type(error).__name__}); see the log. What is done stays; run it again to go on.", 3
+        words, code = (
+            f"it failed ({type(error).__name__}); see the log. Finished batches stay; run it again to continue.",
+            3,
+        )
         streams.warn(f"Error: {words}")
-    # Not as the parser understood it: the command line itself may be what is wrong.
+    # Of argv and not of the parsed options: the error may be in the command line itself.
+    if argv and argv[0] == check.name:
+        return failed(words, argv, streams)
     if "--json" in argv:
         print_json({"complete": False, "error": words}, streams.stdout)
     return code

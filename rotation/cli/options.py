@@ -1,9 +1,9 @@
-"""The options that commands share, made ready: the environment, the keyring, the targets."""
+"""The options that commands share, and the context and the targets that are made of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import wraps
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Process(NamedTuple):
-    """What a command line runs in."""
+    """The environment and the streams of a command line."""
 
     environ: Mapping[str, str]
     streams: Streams
@@ -36,7 +36,7 @@ class Command(Context):
     as_json: bool = False
 
     def watch(self, verb: str) -> AbstractContextManager[Watcher]:
-        """A bar a target on a terminal, a log line now and then elsewhere."""
+        """A bar per target on a terminal, a log line every few seconds elsewhere."""
         from rotation.output.progress import watch
 
         return watch(verb, self.streams.stderr, self.process_environ)
@@ -51,27 +51,32 @@ class Command(Context):
         """Prints the one JSON document on stdout."""
         print_json(document, self.streams.stdout)
 
+    def show(self, document: Mapping[str, Any], parts: Iterable[RenderableType]) -> None:
+        """Prints *document* with --json, and otherwise *parts*, one below the other."""
+        if self.as_json:
+            self.print_json(document)
+        else:
+            for part in parts:
+                self.say(part)
+
 
 def print_json(document: Mapping[str, Any], stream: TextIO) -> None:
     """Prints the one JSON document."""
-    # A reader that has gone does not change what the command came to.
+    # A closed pipe does not change the exit code.
     with suppress(BrokenPipeError):
         print(json.dumps(document, ensure_ascii=True), file=stream)
 
 
-def common_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds --config, --env-file and --json, and hands over a Command in their place."""
+def path_option(name: str, **settings: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """An option that takes a path."""
+    return click.option(name, type=click.Path(path_type=Path), **settings)
 
-    @click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="rotation.toml; default: $ROTATION_CONFIG, or ./rotation.toml.",
-    )
-    @click.option(
-        "--env-file",
-        type=click.Path(path_type=Path),
-        help="Variables to read from a dotenv file; they win over the environment.",
-    )
+
+def common_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds --config, --env-file and --json, and passes a Command in their place."""
+
+    @path_option("--config", help="rotation.toml; default: $ROTATION_CONFIG, or ./rotation.toml.")
+    @path_option("--env-file", help="Variables to read from a dotenv file; they win over the environment.")
     @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout.")
     @wraps(command)
     def wrapped(config: Path | None, env_file: Path | None, *, as_json: bool, **options: Any) -> int:
@@ -83,7 +88,7 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def target_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds --url, --table, --column, --key-column, --where and --context, and hands over the targets in their place."""
+    """Adds --url, --table, --column, --key-column, --where and --context, and passes the targets in their place."""
 
     @wraps(command)
     def wrapped(ready: Command, given: GivenTarget, **options: Any) -> int:
@@ -93,19 +98,14 @@ def target_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds the same, and hands over what was given in their place; nothing is looked at yet."""
+    """Adds the same options, and passes their values as a GivenTarget, which is not checked yet."""
 
     @click.option("--url", help="Database, such as sqlite:///app.db, or $NAME of a variable that holds it.")
     @click.option("--table", help="Table, or schema.table.")
     @click.option("--column", "columns", multiple=True, help="Column that holds tokens; repeatable.")
-    @click.option(
-        "--key-column",
-        "key_columns",
-        multiple=True,
-        help="Column of the row's key; repeatable. Default: the primary key.",
-    )
-    @click.option("--where", help="SQL condition on the rows to look at.")
-    @click.option("--context", help="What its tokens are bound to, as in keyring.bind(CONTEXT).")
+    @click.option("--key-column", "key_columns", multiple=True, help="Column of the row's key; default: primary key.")
+    @click.option("--where", help="SQL condition: only these rows.")
+    @click.option("--context", help="What the tokens are bound to, as in keyring.bind(CONTEXT).")
     @wraps(command)
     def wrapped(ready: Command, **options: Any) -> int:
         given = GivenTarget(*(options.pop(name) for name in GivenTarget._fields))
@@ -127,7 +127,7 @@ class GivenTarget(NamedTuple):
 
 
 def find_targets(command: Command, given: GivenTarget) -> list[Target]:
-    """The targets of the options, or else of rotation.toml. Raises UsageError."""
+    """The targets of the options; without any, those of rotation.toml. Raises UsageError."""
     from rotation.model.targets import make_targets, without_repeats
 
     if not any(given):

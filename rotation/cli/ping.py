@@ -1,6 +1,6 @@
-"""A call to a web address when a check begins and ends, so that a check that never comes is noticed.
+"""A call to a web address when a check begins and ends, so that a missing check is noticed.
 
-The convention is that of healthchecks: URL/start, then URL or URL/fail. The URL is a secret and is never shown.
+The convention is that of healthchecks.io: URL/start, then URL or URL/fail. The URL is a secret and is never shown.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from urllib.parse import urlsplit, urlunsplit
 
+from rotation.model.background_call import BackgroundCall
 from rotation.model.failures import UsageError
 from rotation.model.targets import expand_url
-from rotation.stores.silent_servers import Errand
 
 SECONDS = 5
-"""How long a ping may take; together with databases that do not answer a check stays within half a minute."""
+"""How long a ping may take. With databases that do not answer, a check still takes less than half a minute."""
 
 
 def ping_url(text: str, environ: Mapping[str, str]) -> str:
-    """The URL that *text* is, or that the variable `$NAME` holds. Raises UsageError, showing nothing of it."""
+    """The URL in *text*, or in the variable that it names as `$NAME`. Raises UsageError, which shows no URL."""
     url = expand_url(text, environ, "--ping")
     if not re.fullmatch(r"https?://[\x21-\x7e]+", url):
         raise UsageError("--ping: a url begins with http:// or https:// and has no blanks in it")
@@ -29,10 +29,10 @@ def ping_url(text: str, environ: Mapping[str, str]) -> str:
 
 
 def ping(url: str, end: str = "") -> str | None:
-    """Calls *url*, or what *end* makes of it. Returns None, or why that failed in words that do not show the URL."""
-    # Each word of an answer may come late, and so may that of a name server.
-    errand = Errand(lambda: _call(url, end))
-    return errand.result() if errand.wait(SECONDS + 1) else "the server does not answer"
+    """Calls *url* with *end* added to its path. Returns None, or why that failed, in words that do not show it."""
+    # The timeout of urlopen is per read, and does not bound the name server: this bounds the whole call.
+    call = BackgroundCall(lambda: _call(url, end))
+    return call.result() if call.done(SECONDS + 1) else "the server does not answer"
 
 
 def _call(url: str, end: str) -> str | None:

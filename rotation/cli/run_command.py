@@ -1,14 +1,13 @@
-"""`status`, `run` and `demo`: what counts stored tokens, and what re-encrypts them."""
+"""`status`, `run` and `demo`: count stored tokens, and re-encrypt them."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from keyring_core import Keyring
-from rotation.cli.options import Command, common_options, target_options
+from rotation.cli.options import Command, common_options, path_option, target_options
 
 if TYPE_CHECKING:
     from rotation.model.report import Report
@@ -26,43 +25,35 @@ def status(command: Command, targets: list[Target]) -> int:
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Read only, and say what a run would do.")
+@click.option("--dry-run", is_flag=True, help="Read only, and report what a run would do.")
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 100_000),
-    help="Rows in a transaction, at most.  [default: 100; with --full-speed 5000]",
+    help="Rows per transaction, at most.  [default: 100; with --full-speed 5000]",
 )
-@click.option("--full-speed", is_flag=True, help="No pauses, large batches: for when no service has to wait.")
+@click.option("--full-speed", is_flag=True, help="No pauses, large batches: if no service has to wait.")
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
-    help="Processes that share the work.  [default: 1; with --full-speed one a core, where the table is large]",
+    help="Processes that share the work.  [default: 1; with --full-speed one per core, if the table is large]",
 )
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table.")
-@click.option("--fresh", is_flag=True, help="Begin anew, though the ledger knows how far a stopped run came.")
-@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster whose workers do the work.")
-@click.option("--max-rate", type=click.IntRange(1, 10**9), help="Rows a second, at most.")
-@click.option(
-    "--pause-file",
-    type=click.Path(path_type=Path),
-    help="While this file is there the run holds still, with no transaction open.",
-)
-@click.option(
-    "--problems",
-    type=click.Path(path_type=Path),
-    help="File for all problems, as JSON lines; the screen shows the first twenty.",
-)
+@click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint.")
+@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work.")
+@click.option("--max-rate", type=click.IntRange(1, 10**9), help="Rows per second, at most.")
+@path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open.")
+@path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty.")
 @click.option(
     "--allow-demotion",
     is_flag=True,
-    help="Move tokens also to a primary key that was promoted earlier than theirs: the way to roll back.",
+    help="Allow a primary key that was promoted earlier than the tokens' own key: to roll back.",
 )
 @common_options
 @target_options
 def run(command: Command, targets: list[Target], **settings: Any) -> int:
     """Re-encrypt every target under the primary key.
 
-    Safe while services write, safe to stop, safe to run again: what is done is skipped.
+    Safe while services write, safe to stop, safe to run again: it skips tokens that are done.
     """
     from rotation import job
 
@@ -72,7 +63,7 @@ def run(command: Command, targets: list[Target], **settings: Any) -> int:
 @click.command()
 @common_options
 def demo(command: Command) -> int:
-    """Show a whole rotation on a throw-away SQLite database."""
+    """Show a whole rotation on a temporary SQLite database."""
     from rotation.cli.demo import demo as show_demo
     from rotation.job.runs import reading, rotate_targets
 
@@ -90,9 +81,5 @@ def _print(command: Command, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
     from rotation.output.run_text import render
 
-    if command.as_json:
-        command.print_json(report.document())
-    else:
-        for part in render(report):
-            command.say(part)
+    command.show(report.document(), render(report))
     return report.exit_code

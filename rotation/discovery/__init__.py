@@ -1,1 +1,1 @@
-"""Token columns that no target covers: databases looked through, table by table. Reads only."""
+"""Finds token columns that no target covers: searches databases table by table. Reads only."""

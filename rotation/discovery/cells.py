@@ -1,62 +1,84 @@
-"""How the cells of a row are asked for: nothing of a cell without a mark, and a large one by itself."""
+"""How the cells of a row are fetched: nothing of a cell without a mark, and a large one by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.discovery.catalogs import Column, Layout, any_of
-from rotation.discovery.reads import Cells, Reader
-from rotation.discovery.table_readers import Walk
+from rotation.discovery.reads import Reads
+from rotation.discovery.tables import Column
+from rotation.discovery.token_column import TOO_LARGE
 from rotation.model.inner_tokens import SHORTEST
 from rotation.stores.columns import free_column
+from rotation.stores.sql import LARGE_CELL
 
-CUT = 64 * 1024
-"""A larger cell is read by itself, so that a batch of rows has a bounded size."""
+LARGE = ""
+"""What stands for a large cell that holds a mark. No cell that is fetched is as short, or as short as TOO_LARGE."""
 
-LARGE, TOO_LARGE = "", "-"
-"""What stands for a large cell that holds a mark, and for one that was not looked at. No cell that is fetched is so
-short."""
+
+class CellSyntax:
+    """How a kind of database searches a cell."""
+
+    piece: ClassVar[int | None] = 4 * 1024 * 1024
+    """How much of a large cell is read at once, in bytes or letters; None: all of it."""
+
+    def haystack(self, column: sa.ColumnClause[Any], kind: Column) -> ColumnElement[Any]:
+        """The cell as text or bytes."""
+        raise NotImplementedError
+
+    def is_marked(self, haystack: ColumnElement[Any], kind: Column, marks: Collection[bytes]) -> ColumnElement[bool]:
+        """Whether it holds one of *marks*."""
+        raise NotImplementedError
+
+    def length(self, column: sa.ColumnClause[Any], haystack: ColumnElement[Any]) -> ColumnElement[int]:
+        """How long the cell is in bytes, without reading all of it if the database can do that."""
+        del column
+        return sa.func.octet_length(haystack)
 
 
 class CellReader:
-    """What is fetched of the columns *kinds* of one table; a cell of more than *most* bytes is not looked at."""
+    """What is fetched of the columns *kinds* of one table; a cell of more than *most* bytes is not searched."""
 
-    def __init__(self, layout: Layout, kinds: Sequence[Column], marks: Collection[bytes], most: int) -> None:
-        self._layout, self._kinds, self._marks, self._most = layout, kinds, marks, most
-        self.cells = Cells(
-            [self._piece(kind, CUT) for kind in kinds],
-            lambda: [self._piece(kind, most) for kind in kinds],
-            lambda: any_of(sa.func.coalesce(self._length(kind), 0) > CUT for kind in kinds),
-        )
+    def __init__(self, syntax: CellSyntax, kinds: Sequence[Column], marks: Collection[bytes], most: int) -> None:
+        self._syntax, self._kinds, self._marks, self._most = syntax, kinds, marks, most
+        self.columns = [self._piece(kind, LARGE_CELL) for kind in kinds]
+        """Of each cell what holds a mark. A large one is LARGE, and has to be read by itself."""
 
-    def fill(self, reader: Reader, table: sa.FromClause, walk: Walk, row: Sequence[Any]) -> list[Any]:
-        """The cells of a *row* of *walk*, with the large ones; TOO_LARGE for one that grew too large meanwhile."""
-        width = len(self._kinds)
+    # Methods, since a table may be wide and few need them.
+
+    def whole(self) -> list[ColumnElement[Any]]:
+        """As `columns`, with a large cell as it is."""
+        return [self._piece(kind, self._most) for kind in self._kinds]
+
+    def has_large(self) -> ColumnElement[bool]:
+        """Whether a row has a large cell."""
+        return any_of(sa.func.coalesce(self._length(kind), 0) > LARGE_CELL for kind in self._kinds)
+
+    def fill(
+        self, reads: Reads, table: sa.FromClause, found_by: Sequence[ColumnElement[bool]], cells: Sequence[Any]
+    ) -> list[Any]:
+        """*cells* of the row *found_by* these conditions, with the large ones; TOO_LARGE for one that has grown."""
+        query = sa.select().select_from(table).where(*found_by)
         return [
-            self._large(reader, table, kind, walk.at(row[width:])) if _is(cell, LARGE) else cell
-            for kind, cell in zip(self._kinds, row[:width], strict=True)
+            self._large(reads, query, kind) if has_large([cell]) else cell
+            for kind, cell in zip(self._kinds, cells, strict=True)
         ]
 
-    def _large(
-        self, reader: Reader, table: sa.FromClause, kind: Column, row: Sequence[ColumnElement[bool]]
-    ) -> str | bytes | None:
-        """The cell piece by piece; None where the row is gone."""
-        pieces = list(self._pieces(reader, table, kind, row))
+    def _large(self, reads: Reads, query: sa.Select[Any], kind: Column) -> str | bytes | None:
+        """The cell piece by piece; None if the row is gone."""
+        pieces = list(self._pieces(reads, query, kind))
         if sum(map(len, pieces)) > self._most:
             return TOO_LARGE
         return type(pieces[0])().join(pieces) if pieces else None
 
-    def _pieces(
-        self, reader: Reader, table: sa.FromClause, kind: Column, row: Sequence[ColumnElement[bool]]
-    ) -> Iterator[Any]:
-        haystack, size, read = self._haystack(kind), self._layout.piece, 0
+    def _pieces(self, reads: Reads, query: sa.Select[Any], kind: Column) -> Iterator[Any]:
+        haystack, size, read = self._haystack(kind), self._syntax.piece, 0
         while True:
             piece = haystack if size is None else sa.func.substr(haystack, read + 1, size)
-            found = reader.read(sa.select(piece).select_from(table).where(*row))
+            found = reads.read(query.add_columns(piece))
             if not found or found[0][0] is None:
                 return
             text = found[0][0] if isinstance(found[0][0], str) else bytes(found[0][0])
@@ -67,29 +89,29 @@ class CellReader:
 
     def _piece(self, kind: Column, whole: int) -> ColumnElement[Any]:
         haystack, length = self._haystack(kind), self._length(kind)
-        stands = {mark: _constant(mark, kind) for mark in (LARGE, TOO_LARGE)}
         return sa.case(
             (length < SHORTEST, None),
-            (length > self._most, stands[TOO_LARGE]),
-            (sa.not_(self._layout.is_marked(haystack, kind, self._marks)), None),
-            (length > whole, stands[LARGE]),
+            (length > self._most, _constant(TOO_LARGE, kind)),
+            (sa.not_(self._syntax.is_marked(haystack, kind, self._marks)), None),
+            (length > whole, _constant(LARGE, kind)),
             else_=haystack,
         )
 
     def _haystack(self, kind: Column) -> ColumnElement[Any]:
-        return self._layout.haystack(free_column(kind.name), kind)
+        return self._syntax.haystack(free_column(kind.name), kind)
 
     def _length(self, kind: Column) -> ColumnElement[int]:
-        return self._layout.length(free_column(kind.name), self._haystack(kind))
+        return self._syntax.length(free_column(kind.name), self._haystack(kind))
 
 
-def is_too_large(cell: object) -> bool:
-    """Whether *cell* stands for one that was not looked at."""
-    return _is(cell, TOO_LARGE)
+def has_large(cells: Sequence[Any]) -> bool:
+    """Whether one of *cells* has to be read by itself."""
+    return LARGE in cells or LARGE.encode() in cells
 
 
-def _is(cell: object, mark: str) -> bool:
-    return cell in {mark, mark.encode()}
+def any_of(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Whether one of *conditions* holds."""
+    return sa.or_(sa.false(), *conditions)
 
 
 def _constant(mark: str, kind: Column) -> ColumnElement[Any]:

@@ -1,4 +1,4 @@
-"""Databases in, columns that hold tokens out: which of them no target names, and what could not be looked at."""
+"""Databases in, columns that hold tokens out: which of them no target covers, and what could not be searched."""
 
 from __future__ import annotations
 
@@ -8,21 +8,30 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import Keyring
 from rotation.discovery.result import Discovery, Remark
-from rotation.discovery.search import Address, Looking
-from rotation.discovery.target_entries import entries
+from rotation.discovery.search import Search
+from rotation.discovery.tables import TableEntry
+from rotation.discovery.target_entries import target_entries
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.failures import StoreError, UsageError
+from rotation.model.failures import StoreError
 from rotation.model.targets import Target
 
 if TYPE_CHECKING:
-    from rotation.discovery.catalogs import Listed
     from rotation.discovery.survey import Survey
 
-__all__ = ["Discovery", "Place", "Remark", "TokenColumn", "discover", "entries", "places_of", "uncovered_token_columns"]
+__all__ = [
+    "DatabaseUrl",
+    "Discovery",
+    "Remark",
+    "TokenColumn",
+    "databases_of",
+    "discover",
+    "target_entries",
+    "uncovered_token_columns",
+]
 
 
-class Place(NamedTuple):
-    """A database to look through: its url, and how that was written."""
+class DatabaseUrl(NamedTuple):
+    """A database to search: its url, and how that was written."""
 
     url: str
     written: str
@@ -31,34 +40,34 @@ class Place(NamedTuple):
 def uncovered_token_columns(
     targets: Sequence[Target], keyring: Keyring, open_survey: Callable[[str], Survey], *, full: bool = False
 ) -> list[TokenColumn]:
-    """The columns that hold tokens and that no target names, wherever the users of *targets* may look. Writes nothing.
+    """The columns that hold tokens and that no target covers, in all that the users of *targets* may read.
 
     It reads a sample of each table, which may miss a rare token, or with *full* every row, also in the other databases
-    of a PostgreSQL server. `under` of a column tells which of our keys its tokens need:
+    of a PostgreSQL server. It writes nothing. `under` of a column says which keys its tokens need:
 
         from rotation.discovery.survey import Survey
         found = uncovered_token_columns(targets, keyring, lambda url: Survey(url, sleep=world.wait))
         needed = [column.label for column in found if column.under["5f0c1a9e"]]
 
-    Another application's are left out: those in other schemas or databases that no key of ours opens. What it cannot
-    look at is in the `beyond` of `discover`.
+    Tokens of other applications are left out: those in other schemas or databases that no key of *keyring* opens. What
+    it cannot search is in the `beyond` of `discover`.
 
-    Raises StoreError where a database or one of its tables cannot be looked at, or rows of it may be hidden; UsageError
+    Raises StoreError if a database or one of its tables cannot be searched, or rows of it may be hidden; UsageError
     for a url that cannot work.
     """
-    found = discover(places_of(targets), targets, keyring, open_survey, full=full, schemas=None)
+    found = discover(databases_of(targets), targets, keyring, open_survey, full=full, schemas=None)
     if unsure := [*found.unseen, *found.hidden]:
         raise StoreError(f"{unsure[0].subject} cannot be looked at: {unsure[0].words}")
     return [column for column in found.uncovered if not column.is_foreign]
 
 
-def places_of(targets: Iterable[Target]) -> list[Place]:
+def databases_of(targets: Iterable[Target]) -> list[DatabaseUrl]:
     """The databases of *targets*, each url once."""
-    return list({target.url: Place(target.url, target.written) for target in targets}.values())
+    return list({target.url: DatabaseUrl(target.url, target.written) for target in targets}.values())
 
 
 def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
-    places: Iterable[Place],
+    databases: Iterable[DatabaseUrl],
     targets: Sequence[Target],
     keyring: Keyring,
     open_survey: Callable[[str], Survey],
@@ -67,87 +76,31 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     schemas: Collection[str] | None,
     whole_server: bool | None = None,
 ) -> Discovery:
-    """Looks through every table that the users of *places* may see.
+    """Searches every table that the users of *databases* may read.
 
     *schemas*: None for all; otherwise these, and if there are none those that urls and targets name.
     *whole_server*: whether to enter the other databases of a PostgreSQL server, too; by default with *full*, if all
-    schemas are looked into. What is left out is in `beyond`, by name.
+    schemas are searched. What is left out is in `beyond`, by name.
 
     Raises StoreError and UsageError.
     """
-    whole_server = full and schemas is None if whole_server is None else whole_server
     contexts = dict.fromkeys(target.context for target in targets if target.context)
-    keyrings = [keyring, *(keyring.bind(context) for context in contexts)]
+    search = Search(Discovery(full), [keyring, *(keyring.bind(context) for context in contexts)])
     with ExitStack() as stack:
-        looking = Looking(Discovery(full), keyrings)
-        surveys: list[tuple[Place, Survey]] = []
-        for place in places:
-            survey = stack.enter_context(closing(open_survey(place.url)))
-            surveys.append((place, survey))
-            looking.add(survey)
-            for target in targets:
-                if target.url == place.url and (address := _find(survey, target, looking.discovery)):
-                    looking.name((survey.identity, *address), target.where)
-        for place, survey in surveys:
-            scope = _scope(schemas, looking.schemas_named(survey))
-            looking.look_through(survey, scope.wanted, scope.near, url=place.written)
+        surveys: list[tuple[str, Survey]] = []
+        for url, written in databases:
+            survey = stack.enter_context(closing(open_survey(url)))
+            surveys.append((written, survey))
+            search.add(survey, [target for target in targets if target.url == url])
+        for written, survey in surveys:
+            near = _in_schemas({*search.target_schemas(survey), *(schemas or ())}, plain=True)
+            chosen = _in_schemas(schemas, plain=False) if schemas else near
+            search.search_database(survey, (lambda _: True) if schemas is None else chosen, near, url=written)
         for _, survey in surveys:
-            _look_around(survey, looking, enter=whole_server)
-        return looking.end()
+            search.search_neighbours(survey, enter=full and schemas is None if whole_server is None else whole_server)
+        return search.end()
 
 
-class _Scope(NamedTuple):
-    wanted: Callable[[Listed], bool]
-    """Which tables to look at."""
-    near: Callable[[Listed], bool]
-    """Which of them are in the targets' own schemas, or in one that was asked for."""
-
-
-def _scope(schemas: Collection[str] | None, named: Collection[str | None]) -> _Scope:
-    near = {*named, *(schemas or ())}
-
-    def is_near(listed: Listed) -> bool:
-        return listed.plain or listed.schema in near
-
-    if schemas is None:
-        return _Scope(lambda _: True, is_near)
-    return _Scope((lambda listed: listed.schema in schemas) if schemas else is_near, is_near)
-
-
-def _find(survey: Survey, target: Target, discovery: Discovery) -> Address | None:
-    """Where a target's column is; one that is not there is remarked on."""
-    try:
-        return survey.find(target)
-    except UsageError as error:
-        discovery.remarks.append(Remark(survey.name, target.label, str(error)))
-    return None
-
-
-def _look_around(survey: Survey, looking: Looking, *, enter: bool) -> None:
-    """Looks into the other databases of the server, or names them."""
-    beyond = looking.discovery.beyond
-    open_ones, closed = survey.neighbours()
-    if closed:
-        beyond.append(_databases(survey, closed, "this user may not connect to them"))
-    if not enter:
-        if open_ones:
-            beyond.append(_databases(survey, open_ones, "only a look at every row of all schemas enters them"))
-        return
-    for name in open_ones:
-        if fault := _look_into(survey, name, looking):
-            beyond.append(Remark(survey.name, f"database {name}", fault))
-
-
-def _look_into(survey: Survey, name: str, looking: Looking) -> str | None:
-    """Looks into another database of the server; returns why it could not be looked at, or not to the end."""
-    try:
-        with closing(survey.enter(name)) as neighbour:
-            if looking.add(neighbour, is_neighbour=True):
-                looking.look_through(neighbour, lambda _: True, lambda _: False, url=None)
-    except (StoreError, UsageError) as error:
-        return str(error)
-    return None
-
-
-def _databases(survey: Survey, names: Sequence[str], words: str) -> Remark:
-    return Remark(survey.name, f"other databases of the server ({', '.join(names)})", words)
+def _in_schemas(schemas: Collection[str | None], *, plain: bool) -> Callable[[TableEntry], bool]:
+    """Whether a table is in one of *schemas*, or with *plain* is found by its name alone."""
+    return lambda entry: (plain and entry.plain) or entry.schema in schemas

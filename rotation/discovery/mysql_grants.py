@@ -1,4 +1,4 @@
-"""What a MariaDB user's grants say that it cannot see. Pure."""
+"""What a MariaDB user cannot see, according to its grants. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINE = re.compile(
 def blind_spot(grants: Iterable[str]) -> str | None:
     """Why tables may be invisible to the user of these lines of SHOW GRANTS, with what it may read; None: it sees all.
 
-    A table that the user has no right to is in no catalog that it is shown.
+    No catalog shows a table that the user has no right to.
     """
     readable: list[str] = []
     revoked: list[str] = []
@@ -45,7 +45,7 @@ def blind_spot(grants: Iterable[str]) -> str | None:
 
 
 def _columns(rights: str) -> str | None:
-    """Which columns these rights let read, in words: none for all. None: they let read nothing."""
+    """Which columns these rights let the user read, in words: empty for all of them; None if it may read nothing."""
     if re.search(r"(?:^|, )(?:ALL PRIVILEGES|SELECT)(?:$|, )", rights):
         return ""
     some = re.search(r"(?:^|, )SELECT \(([^)]*)\)", rights)

@@ -1,17 +1,18 @@
-"""How a MariaDB or MySQL server is looked through: a schema is a database, and no catalog shows what one may not."""
+"""How a MariaDB or MySQL server is searched: a schema is a database, and a user sees only what it may read."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.discovery.catalogs import Column, Layout, Listed, Outside, any_of, first
+from rotation.discovery.catalogs import Catalog
+from rotation.discovery.cells import any_of
 from rotation.discovery.mysql_grants import blind_spot
-from rotation.discovery.reads import Cells, Reader
-from rotation.discovery.table_readers import KeyWalk, PlainWalk, Walk
+from rotation.discovery.table_readers import KeylessReader, KeyReader, Source, TableReader
+from rotation.discovery.tables import Column, TableEntry, Unsearchable
 from rotation.stores import mysql_catalog as catalog
 from rotation.stores.access import Access, Refusal
 from rotation.stores.columns import Spot, free_column
@@ -22,10 +23,10 @@ TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtex
 NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "bit"})
 TIMES = frozenset({"date", "datetime", "timestamp", "time", "year"})
 SHORT = NUMBERS | TIMES | {"uuid", "inet4", "inet6", "point"}
-"""They have less room than a token needs."""
+"""Types with less room than a token needs."""
 
 WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
-"""Charsets in which no letter of a token is the byte that it is elsewhere."""
+"""Charsets in which a letter of a token is not its ASCII byte."""
 
 TABLES = """SELECT t.TABLE_SCHEMA, t.TABLE_NAME, COALESCE(t.TABLE_SCHEMA = DATABASE(), 0), t.TABLE_TYPE, t.ENGINE,
 e.TRANSACTIONS FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
@@ -35,18 +36,18 @@ COLUMNS = """SELECT COLUMN_NAME, DATA_TYPE, PRIVILEGES, CHARACTER_SET_NAME FROM 
 WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :table ORDER BY ORDINAL_POSITION"""
 
 
-class MySQLLayout(Layout):
-    """Rows stand in the order of their primary key."""
+class MySQLCatalog(Catalog):
+    """Rows are stored in the order of their primary key."""
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
-        """The server: whatever database a url names, it shows all."""
-        # Two pods, or two hosts called localhost, differ in their server's own id alone.
+        """The server: it shows all its databases, whichever one a url names."""
+        # Two pods, or two hosts called localhost, may differ only in their server's own id.
         return (*connection.execute(sa.text("SELECT @@hostname, @@port, @@datadir")).one(), *catalog.server(connection))
 
-    def tables(self, connection: sa.Connection) -> list[Listed]:
-        """Of all databases that this user may look into."""
+    def tables(self, connection: sa.Connection) -> list[TableEntry]:
+        """Of all databases that this user may read."""
         return [
-            Listed(
+            TableEntry(
                 schema,
                 table,
                 bool(plain),
@@ -56,14 +57,14 @@ class MySQLLayout(Layout):
             for schema, table, plain, kind, engine, transactions in connection.execute(sa.text(TABLES))
         ]
 
-    def outside(self, connection: sa.Connection) -> list[Outside]:
-        """What the grants do not show."""
+    def unsearchable(self, connection: sa.Connection) -> list[Unsearchable]:
+        """Other databases, if the grants do not let this user see them all."""
         grants = list(connection.scalars(sa.text("SHOW GRANTS")))
-        return [Outside("other databases of the server", words)] if (words := blind_spot(grants)) else []
+        return [Unsearchable("other databases of the server", words)] if (words := blind_spot(grants)) else []
 
-    def columns(self, connection: sa.Connection, listed: Listed) -> list[Column]:
+    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[Column]:
         """Texts, bytes, JSON, ENUM and SET; a column without any right to it is not shown."""
-        rows = connection.execute(sa.text(COLUMNS), {"schema": listed.schema, "table": listed.table})
+        rows = connection.execute(sa.text(COLUMNS), {"schema": entry.schema, "table": entry.table})
         return [
             Column(
                 name,
@@ -76,64 +77,60 @@ class MySQLLayout(Layout):
             for name, kind, rights, charset in rows
         ]
 
-    def hides_columns(self, access: Access, listed: Listed) -> bool:
-        """Who may not read all of them is refused all at once."""
-        every = sa.text(f"SELECT * FROM {quoted_pair(listed)} LIMIT 0")  # noqa: S608 - quoted identifiers
+    def hides_columns(self, access: Access, entry: TableEntry) -> bool:
+        """A user who may not read all columns is refused `SELECT *`."""
+        every = sa.text(f"SELECT * FROM {quoted_pair(entry)} LIMIT 0")  # noqa: S608 - quoted identifiers
         tried = access.attempt(lambda connection: connection.execute(every).all(), past_locks=True)
         return isinstance(tried, Refusal) and not tried.is_locked
 
     def largest(self, connection: sa.Connection) -> int | None:
-        """No value that it makes is larger than a packet."""
+        """A packet: the database returns no larger value."""
         return MySQL().largest_write(connection)
 
     def haystack(self, column: sa.ColumnClause[Any], kind: Column) -> ColumnElement[Any]:
-        """As bytes, whatever its charset. A token's own bytes are letters of some, and others once converted."""
+        """As bytes, whatever its charset. Converted to another charset, the bytes of a raw token would change."""
         if kind.is_bytes and kind.is_text:
             return sa.cast(column, sa.BINARY)
         return MySQL().exactly(column, sa.LargeBinary() if kind.is_bytes else sa.Text())
 
     def is_marked(self, haystack: ColumnElement[Any], kind: Column, marks: Collection[bytes]) -> ColumnElement[bool]:
-        """In bytes."""
+        """Compares bytes."""
         del kind
         return any_of(sa.func.locate(sa.literal(mark, sa.LargeBinary), haystack) > 0 for mark in marks)
 
     def length(self, column: sa.ColumnClause[Any], haystack: ColumnElement[Any]) -> ColumnElement[int]:
-        """Before it is converted."""
+        """Of the cell before it is converted."""
         del haystack
         return sa.func.octet_length(column)
 
     def hold_snapshot(self, connection: sa.Connection) -> None:
-        """Of InnoDB's tables. What the session does otherwise stays as it is."""
+        """Of InnoDB's tables. The settings of the session stay as they are."""
         connection.exec_driver_sql("ROLLBACK")
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
-    def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
+    def whole(self, source: Source) -> TableReader:
         """With its history, in which a key names more than one row."""
-        if not listed.has_history:
-            return self._by_key(access, reader, listed, key, cells)
-        names = sa.text(f"{quoted_pair(listed)} FOR SYSTEM_TIME ALL")
-        return PlainWalk(reader, names, cells, chance=access.dialect.chance(), estimate=0)
+        if not source.entry.has_history:
+            return self._of_now(source)
+        return KeylessReader(source, table=sa.text(f"{quoted_pair(source.entry)} FOR SYSTEM_TIME ALL"))
 
-    def parts(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> list[Walk]:
+    def parts(self, source: Source) -> list[TableReader]:
         """Partitions are no tables of their own."""
-        return [self._by_key(access, reader, listed, key, cells)]
+        return [self._of_now(source)]
 
-    def _by_key(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
-        table = self.source(listed)
-        if key:
-            return KeyWalk(reader, access.dialect, table, [free_column(name) for name in key], cells.columns)
-        estimate = access.dialect.estimate(Spot(listed.schema, listed.table, ""))
-        count = 0 if estimate is None else first(reader.read(estimate)) or 0
-        return PlainWalk(reader, table, cells, chance=access.dialect.chance(), estimate=int(count))
+    def _of_now(self, source: Source) -> TableReader:
+        if source.key:
+            return KeyReader(source, [free_column(name) for name in source.key])
+        return KeylessReader(source, int(source.first(catalog.estimate(Spot(*source.entry[:2], ""))) or 0))
 
 
 def _keeps_bytes(charset: str | None) -> bool:
-    """Whether text of that *charset* may hold any bytes, and a token's letters as they are."""
+    """Whether text of that *charset* may hold any bytes, and stores a token's letters as ASCII."""
     return charset is not None and not charset.startswith("utf8") and charset not in WIDE
 
 
-def quoted_pair(listed: Listed) -> str:
-    """Schema and table in words of SQL. A colon in a name is no parameter."""
-    names = (name.replace("`", "``").replace(":", r"\:") for name in (listed.schema, listed.table) if name)
+def quoted_pair(entry: TableEntry) -> str:
+    """Schema and table, quoted for SQL. A colon in a name is no parameter."""
+    names = (name.replace("`", "``").replace(":", r"\:") for name in (entry.schema, entry.table) if name)
     return ".".join(f"`{name}`" for name in names)

@@ -1,37 +1,37 @@
-"""How a PostgreSQL server is looked through: database by database, and any type as text."""
+"""How a PostgreSQL server is searched: database by database, and any type as text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.discovery.catalogs import Column, Layout, Listed, Outside, any_of
-from rotation.discovery.reads import Cells, Reader
-from rotation.discovery.table_readers import BlockWalk, CursorWalk, PlainWalk, Walk
+from rotation.discovery.catalogs import Catalog
+from rotation.discovery.cells import any_of
+from rotation.discovery.table_readers import FileReader, KeylessReader, Source, TableReader
+from rotation.discovery.tables import Column, TableEntry, Unsearchable
 from rotation.model.inner_tokens import SHORTEST
-from rotation.stores.access import Access
 from rotation.stores.columns import Spot, table_clause
 from rotation.stores.postgresql_catalog import FAMILY, query
 
-OURS = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
-"""No schema of the system's, and no other session's temporary table."""
+OWN = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
+"""Excludes the system's schemas and temporary tables."""
 
 TABLES = f"""SELECT n.nspname, c.relname, pg_table_is_visible(c.oid), c.relispartition,
 has_any_column_privilege(c.oid, 'SELECT'), NOT has_table_privilege(c.oid, 'SELECT'),
 (SELECT array_agg(ARRAY[pn.nspname, p.relname]) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
 JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE i.inhrelid = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'm') AND {OURS} AND has_schema_privilege(n.oid, 'USAGE') ORDER BY 1, 2"""  # noqa: S608 - constants only
+WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND has_schema_privilege(n.oid, 'USAGE') ORDER BY 1, 2"""  # noqa: S608 - constants only
 
-OUTSIDE = f"""SELECT 'foreign table ' || n.nspname || '.' || c.relname, 'its rows are on another server'
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND {OURS}
+UNSEARCHABLE = f"""SELECT 'foreign table ' || n.nspname || '.' || c.relname, 'its rows are on another server'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'f' AND {OWN}
 UNION ALL SELECT 'schema ' || n.nspname, 'this user has no USAGE on it; tables that were not looked at: ' || count(*)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'm') AND {OURS} AND NOT has_schema_privilege(n.oid, 'USAGE') GROUP BY n.nspname
+WHERE c.relkind IN ('r', 'p', 'm') AND {OWN} AND NOT has_schema_privilege(n.oid, 'USAGE') GROUP BY n.nspname
 UNION ALL SELECT 'large objects', 'large objects are not searched; in this database are: ' || count(*)
 FROM pg_largeobject_metadata HAVING count(*) > 0 ORDER BY 1"""  # noqa: S608 - constants only
 
@@ -60,7 +60,7 @@ NO_ROOM = frozenset("BDEGINT")
 """Categories of types that hold no text: booleans, dates, enums, geometry, networks, numbers, spans of time."""
 
 
-class PostgreSQLLayout(Layout):
+class PostgreSQLCatalog(Catalog):
     """Any type can be read as text, and any row has its place in a file."""
 
     follows_keys = False
@@ -73,25 +73,25 @@ class PostgreSQLLayout(Layout):
         found = "SELECT system_identifier, pg_postmaster_start_time(), current_database() FROM pg_control_system()"
         return tuple(connection.execute(sa.text(found)).one())
 
-    def tables(self, connection: sa.Connection) -> list[Listed]:
+    def tables(self, connection: sa.Connection) -> list[TableEntry]:
         """Of all schemas, with their partitions and materialized views."""
         return [
-            Listed(schema, table, plain, tuple((one, other) for one, other in parents or ()), *rights)
+            TableEntry(schema, table, plain, tuple((one, other) for one, other in parents or ()), *rights)
             for schema, table, plain, *rights, parents in connection.execute(sa.text(TABLES))
         ]
 
-    def outside(self, connection: sa.Connection) -> list[Outside]:
+    def unsearchable(self, connection: sa.Connection) -> list[Unsearchable]:
         """Foreign tables, schemas that may not be used, and large objects."""
-        return [Outside(subject, words) for subject, words in connection.execute(sa.text(OUTSIDE))]
+        return [Unsearchable(subject, words) for subject, words in connection.execute(sa.text(UNSEARCHABLE))]
 
     def databases(self, connection: sa.Connection) -> tuple[list[str], list[str]]:
-        """All but this one, and the template that nobody ever enters."""
+        """All except this one and template0."""
         found = connection.execute(sa.text(DATABASES)).all()
         return [name for name, may in found if may], [name for name, may in found if not may]
 
-    def columns(self, connection: sa.Connection, listed: Listed) -> list[Column]:
+    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[Column]:
         """Texts, bytes, JSON, arrays, composite types, and whatever else has room for a token."""
-        rows = connection.execute(sa.text(COLUMNS), {"schema": listed.schema, "table": listed.table})
+        rows = connection.execute(sa.text(COLUMNS), {"schema": entry.schema, "table": entry.table})
         return [
             Column(
                 name,
@@ -108,42 +108,39 @@ class PostgreSQLLayout(Layout):
         return column if kind.is_bytes else sa.collate(sa.cast(column, sa.Text), "C")
 
     def is_marked(self, haystack: ColumnElement[Any], kind: Column, marks: Collection[bytes]) -> ColumnElement[bool]:
-        """In bytes one by one; in text all at once, since what is no text is made one for each look."""
+        """In bytes mark by mark; in text all at once, since each expression converts the cell to text again."""
         if kind.is_bytes:
-            held = (sa.literal(mark, sa.LargeBinary).op("IN")(haystack) for mark in marks)
-            return any_of(sa.func.position(each, type_=sa.Integer) > 0 for each in held)
+            found = (sa.literal(mark, sa.LargeBinary).op("IN")(haystack) for mark in marks)
+            return any_of(sa.func.position(each, type_=sa.Integer) > 0 for each in found)
         texts = [mark.decode() for mark in marks if mark.isascii() and b"\0" not in mark]
         return haystack.op("~", is_comparison=True)(sa.literal("|".join(map(re.escape, texts)), sa.Text))
 
     def hold_snapshot(self, connection: sa.Connection) -> None:
-        """For the transaction alone, as a pooler wants it."""
+        """Settings are of the transaction only, because of poolers."""
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        # Bytes within an array or a composite type are text, in this form.
+        # Bytes within an array or a composite type are returned as text in this form.
         connection.exec_driver_sql("SET LOCAL bytea_output = 'hex'")
-        # Between two batches their tokens are tried: the snapshot outlasts that, however long it takes.
+        # Between two batches their tokens are decrypted, which may take long.
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
-    def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
-        """With what is read with it: the right to read a table is one to read its partitions through it."""
-        del key
-        if listed.by_columns:
-            # The right to some columns is none to the place of a row.
-            return PlainWalk(reader, self.source(listed), cells, chance=access.dialect.chance(), estimate=0)
-        return CursorWalk(reader, self.source(listed), cells.columns)
+    def whole(self, source: Source) -> TableReader:
+        """With its partitions: the right to read a table includes its partitions, read through it."""
+        # The right to read some columns does not include the place of a row.
+        return KeylessReader(source) if source.entry.by_columns else FileReader(source)
 
-    def parts(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> list[Walk]:
-        """Block by block, where this user may read each part by itself."""
-        names = {"schema": listed.schema, "table": listed.table}
-        leaves = reader.read(sa.text(LEAVES).bindparams(**names))
+    def parts(self, source: Source) -> list[TableReader]:
+        """Block by block, if this user may read each part by itself."""
+        names = {"schema": source.entry.schema, "table": source.entry.table}
+        leaves = source.reads.read(sa.text(LEAVES).bindparams(**names))
         if not all(readable for _, _, readable, *_ in leaves):
-            return [self.whole(access, reader, listed, key, cells)]
+            return [self.whole(source)]
         return [
-            BlockWalk(reader, table_clause(schema, table), cells.columns, int(blocks), float(density or 50))
+            FileReader(source, table_clause(schema, table), int(blocks), float(density or 50))
             for schema, table, _, blocks, density in leaves
         ]
 
-    def caution(self, connection: sa.Connection, listed: Listed) -> str | None:
+    def caution(self, connection: sa.Connection, entry: TableEntry) -> str | None:
         """Row security."""
-        if connection.scalar(query("row_security_active(c.oid)", Spot(listed.schema, listed.table, ""))):
+        if connection.scalar(query("row_security_active(c.oid)", Spot(entry.schema, entry.table, ""))):
             return "row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"
         return None

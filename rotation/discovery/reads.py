@@ -1,52 +1,39 @@
-"""Whom a look through a database asks for rows: in short reads, or in one transaction."""
+"""Two ways to read rows: in short reads, or in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.stores.access import Access
 
 Rows = Sequence[Sequence[Any]]
 
 
-class Cells(NamedTuple):
-    """The cells of a row, as a statement asks for them."""
-
-    columns: Sequence[ColumnElement[Any]]
-    """Of each cell what holds a mark. A large one is LARGE, and has to be read by itself."""
-    whole: Callable[[], Sequence[ColumnElement[Any]]]
-    """The same, with a large one as it is. Made where they are needed, since a table may be wide."""
-    has_large: Callable[[], ColumnElement[bool]]
-
-
-class Reader(Protocol):
-    """Whom to ask for rows."""
+class Reads(Protocol):
+    """What reads rows."""
 
     def read(self, query: sa.Executable) -> Rows:
         """All rows of *query*."""
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
-        """What *query* finds, *rows* at a time."""
+        """The rows of *query*, *rows* at a time."""
 
 
 class ShortReads:
-    """Each read by itself, tried again where that may help: no writer waits, and rows may move between two reads."""
+    """Each read by itself, tried again if that may help: no writer waits, and rows may move between two reads."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self.stream = access.stream
+        """Is not tried again."""
 
     def read(self, query: sa.Executable) -> Rows:
         """All rows of *query*."""
         return self._access.read(lambda connection: connection.execute(query).all())
-
-    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
-        """It is not tried again."""
-        return self._access.stream(query, rows)
 
 
 class OneTransaction:
@@ -58,7 +45,7 @@ class OneTransaction:
 
     def close(self) -> None:
         """Ends the transaction, and what was not read to its end."""
-        # Over a lost connection each of these fails, and hides the error that is to be told.
+        # Over a lost connection each of these fails, and would hide the error that has to be reported.
         for result in self._results:
             with suppress(Exception):
                 result.close()
@@ -70,7 +57,7 @@ class OneTransaction:
         return self._connection.execute(query).all()
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
-        """Through a cursor of the server's."""
+        """Through a cursor on the server."""
         result = self._connection.execute(query, execution_options={"yield_per": rows})
         self._results.append(result)
         yield from result.partitions()

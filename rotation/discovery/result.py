@@ -1,11 +1,11 @@
-"""What a look through databases came to."""
+"""What a search through databases found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rotation.discovery.target_entries import entries
+from rotation.discovery.target_entries import target_entries
 from rotation.discovery.token_column import TokenColumn
 
 
@@ -19,32 +19,32 @@ class Remark(NamedTuple):
 
 @dataclass
 class Discovery:
-    """What was looked at, and what was found."""
+    """What was searched, and what was found."""
 
     full: bool
     columns: list[TokenColumn] = field(default_factory=list)
     """Those that hold tokens."""
     databases: dict[str, int] = field(default_factory=dict)
-    """Tables that were looked at, per database."""
+    """Tables that were searched, per database."""
     rows: int = 0
     sampled: int = 0
     """Tables of which some rows were left out."""
     remarks: list[Remark] = field(default_factory=list)
     hidden: list[Remark] = field(default_factory=list)
-    """Those of the remarks that say that rows may be hidden from us."""
+    """The remarks that say that rows may be hidden from this user."""
     unseen: list[Remark] = field(default_factory=list)
-    """Tables and columns that could not be looked at, and why."""
+    """Tables and columns that could not be searched, and why."""
     beyond: list[Remark] = field(default_factory=list)
-    """What lies outside of what can be looked at, by name: other databases, other kinds of columns, cells too large."""
+    """What lies outside of the search, by name: other databases, other kinds of columns, cells too large."""
 
     @property
     def uncovered(self) -> list[TokenColumn]:
-        """The columns that hold tokens and that no target names."""
+        """The columns that hold tokens and that no target covers."""
         return [column for column in self.columns if not column.covered]
 
     @property
     def exit_code(self) -> int:
-        """3 where a table could not be looked at, 1 where a column is uncovered, else 0."""
+        """3 if a table could not be searched, otherwise 1 if a column is uncovered, otherwise 0."""
         return 3 if self.unseen else int(bool(self.uncovered))
 
     def document(self) -> dict[str, Any]:
@@ -59,5 +59,5 @@ class Discovery:
             "remarks": [remark._asdict() for remark in self.remarks],
             "unseen": [remark._asdict() for remark in self.unseen],
             "beyond": [remark._asdict() for remark in self.beyond],
-            "targets": entries(self.uncovered),
+            "targets": target_entries(self.uncovered),
         }

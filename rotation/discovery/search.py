@@ -1,171 +1,170 @@
-"""One look through one or more databases, table by table: what is counted, and what is remarked on."""
+"""Searches one or more databases table by table: counts their tokens, and remarks on what could not be searched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
 from rotation.discovery.result import Discovery, Remark
+from rotation.discovery.tables import SearchableTable, TableEntry
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.failures import StoreError, UsageError
+from rotation.model.targets import Target
 from rotation.model.text import many
 
 if TYPE_CHECKING:
-    from rotation.discovery.catalogs import Listed
-    from rotation.discovery.survey import Held, Reading, Survey
+    from rotation.discovery.survey import Reading, Survey
 
-Address = tuple[str | None, str, str]
-"""Schema, table and column."""
-Spot = tuple[tuple[object, ...], str | None, str]
+TableIdentity = tuple[tuple[object, ...], str | None, str]
 """A table, whichever url leads to it: the database's identity, schema and table."""
 
 
-@dataclass
-class _Counted:
-    """What one table came to."""
-
-    columns: list[TokenColumn]
-    rows: int
-    sampled: bool
-    most: int
-
-
-class Looking:
-    """Looks at each table once, whatever the number of urls that lead to it."""
+class Search:
+    """Searches each table once, whatever the number of urls that lead to it."""
 
     def __init__(self, discovery: Discovery, keyrings: Sequence[Keyring]) -> None:
-        self.discovery = discovery
-        self._keyrings = keyrings
-        self._named: dict[tuple[tuple[object, ...], str | None, str, str], list[str | None]] = {}
+        self.discovery, self._keyrings = discovery, keyrings
+        self._wheres: dict[tuple[TableIdentity, str], list[str | None]] = {}
         """The `where` of each target, by its column."""
-        self._seen: set[Spot] = set()
-        self._unseen: list[tuple[Spot, Remark]] = []
-        self._places: set[tuple[object, ...]] = set()
+        self._seen: set[TableIdentity] = set()
+        self._unseen: list[tuple[TableIdentity, Remark]] = []
+        self._databases: set[tuple[object, ...]] = set()
         self._neighbours: set[tuple[object, ...]] = set()
+        """Databases that no url names, under whichever host name."""
 
-    def add(self, survey: Survey, *, is_neighbour: bool = False) -> bool:
-        """Takes in a database. A neighbour is one that no url names: False if one does, under whichever host name."""
-        if is_neighbour and survey.identity in self._places:
-            return False
-        (self._neighbours if is_neighbour else self._places).add(survey.identity)
+    def add(self, survey: Survey, targets: Sequence[Target]) -> None:
+        """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on."""
+        self._databases.add(survey.identity)
         self.discovery.databases.setdefault(survey.name, 0)
-        return True
+        for target in targets:
+            try:
+                schema, name, column = survey.find(target)
+            except UsageError as error:
+                self.discovery.remarks.append(Remark(survey.name, target.label, str(error)))
+            else:
+                self._wheres.setdefault(((survey.identity, schema, name), column), []).append(target.where)
 
-    def name(self, column: tuple[tuple[object, ...], str | None, str, str], where: str | None) -> None:
-        """Says that a target names *column*."""
-        self._named.setdefault(column, []).append(where)
-
-    def schemas_named(self, survey: Survey) -> set[str | None]:
+    def target_schemas(self, survey: Survey) -> set[str | None]:
         """The schemas of the targets in that database."""
-        return {schema for identity, schema, *_ in self._named if identity == survey.identity}
+        return {schema for (identity, schema, _), _ in self._wheres if identity == survey.identity}
 
-    def look_through(
-        self, survey: Survey, wanted: Callable[[Listed], bool], near: Callable[[Listed], bool], *, url: str | None
+    def search_database(
+        self,
+        survey: Survey,
+        wanted: Callable[[TableEntry], bool],
+        near: Callable[[TableEntry], bool],
+        *,
+        url: str | None,
     ) -> None:
-        """Looks at the tables that *wanted* wants, if nobody has yet. Those that are not *near* are elsewhere.
+        """Searches the tables that *wanted* accepts, each once. Those that *near* does not accept are elsewhere.
 
         *url*: how the database's was written; None for a neighbour.
         """
-        for held in survey.tables(wanted):
-            spot = survey.identity, held.listed.schema, held.listed.table
-            if spot not in self._seen:
-                for column in self._look(survey, held, spot):
-                    column.url, column.in_other_database, column.elsewhere = (
-                        url or "",
-                        url is None,
-                        not near(held.listed),
-                    )
-                    self._place(survey, held, column)
-                    self.discovery.columns.append(column)
-                    if column.elsewhere and column.bare_unknown:
-                        words = f"{column.column}: tokens that no key opens: another application's, or bound ones"
-                        self.discovery.beyond.append(Remark(survey.name, held.name, words))
-        left_out = survey.schemas(lambda listed: not wanted(listed)) - survey.schemas(wanted)
-        words = "not asked for; without --schema every schema is looked into"
-        self.discovery.beyond += [
-            *(Remark(survey.name, subject, words) for subject, words in survey.outside()),
-            *(Remark(survey.name, f"schema {schema}", words) for schema in sorted(map(str, left_out))),
-        ]
+        beyond = self.discovery.beyond
+        for table in survey.tables(wanted):
+            identity = survey.identity, table.entry.schema, table.entry.table
+            for column in () if identity in self._seen else self._search_table(survey, table, identity):
+                column.url, column.in_other_database, column.elsewhere = url or "", url is None, not near(table.entry)
+                wheres = self._wheres.get((identity, column.column))
+                if wheres:
+                    column.covered, column.where = True, None if None in wheres else wheres[0]
+                else:
+                    column.key_columns, column.hint = survey.fit(table, column.column)
+                self.discovery.columns.append(column)
+                if column.elsewhere and column.bare_unknown:
+                    words = f"{column.column}: tokens that no key opens: another application's, or bound ones"
+                    beyond.append(Remark(survey.name, table.name, words))
+        left_out = survey.schemas(lambda entry: not wanted(entry)) - survey.schemas(wanted)
+        words = "not asked for; without --schema every schema is searched"
+        beyond += [Remark(survey.name, *part) for part in survey.unsearchable()]
+        beyond += [Remark(survey.name, f"schema {schema}", words) for schema in sorted(map(str, left_out))]
+
+    def search_neighbours(self, survey: Survey, *, enter: bool) -> None:
+        """Searches the other databases of the server, or names them."""
+        open_ones, closed = survey.neighbours()
+        self._name_databases(survey, closed, "this user may not connect to them")
+        if not enter:
+            self._name_databases(survey, open_ones, "only a search of every row of all schemas enters them")
+            return
+        for name in open_ones:
+            try:
+                with closing(survey.enter(name)) as neighbour:
+                    if neighbour.identity not in self._databases:
+                        self._neighbours.add(neighbour.identity)
+                        self.discovery.databases.setdefault(neighbour.name, 0)
+                        self.search_database(neighbour, lambda _: True, lambda _: False, url=None)
+            except (StoreError, UsageError) as error:
+                self.discovery.beyond.append(Remark(survey.name, f"database {name}", str(error)))
 
     def end(self) -> Discovery:
-        """What was found. A table that one url's user could not read and another's could was seen."""
-        for spot, remark in self._unseen:
-            if spot not in self._seen:
-                is_neighbour = spot[0] in self._neighbours
+        """What was found. A table that one url's user could not read and another's could was searched."""
+        for identity, remark in self._unseen:
+            if identity not in self._seen:
+                is_neighbour = identity[0] in self._neighbours
                 (self.discovery.beyond if is_neighbour else self.discovery.unseen).append(remark)
         self.discovery.beyond = list(dict.fromkeys(self.discovery.beyond))
         return self.discovery
 
-    def _place(self, survey: Survey, held: Held, column: TokenColumn) -> None:
-        """Says whether a target names *column*, and otherwise how one can."""
-        wheres = self._named.get((survey.identity, held.listed.schema, held.listed.table, column.column), [])
-        column.covered = bool(wheres)
-        column.where = None if None in wheres else next(iter(wheres), None)
-        if not column.covered:
-            column.key_columns, column.hint = survey.fit(held, column.column)
-
-    def _look(self, survey: Survey, held: Held, spot: Spot) -> Iterator[TokenColumn]:
+    def _search_table(self, survey: Survey, table: SearchableTable, identity: TableIdentity) -> Iterator[TokenColumn]:
         """The columns of a table that hold tokens."""
-        found = self.discovery
-        if held.columns:
-            counted, fault = survey.read(held, lambda reading: self._count(survey, held, reading), full=found.full)
-        else:
-            counted, fault = None, held.fault
+        found, counted, fault = self.discovery, None, table.fault
+        if table.columns:
+            counted, fault = survey.read(table, lambda reading: self._count(survey, table, reading), full=found.full)
         if fault:
-            self._unseen.append((spot, Remark(survey.name, held.name, fault)))
-        if held.unsearched:
-            words = f"columns of a type that is not searched: {', '.join(held.unsearched)}"
-            found.beyond.append(Remark(survey.name, held.name, words))
+            self._unseen.append((identity, Remark(survey.name, table.name, fault)))
+        if table.unsearched:
+            words = f"columns of a type that is not searched: {', '.join(table.unsearched)}"
+            found.beyond.append(Remark(survey.name, table.name, words))
         if counted is None:
             return
-        self._remark(survey, held, spot, counted)
+        columns, reading = counted
+        self._remark(survey, table, identity, columns, reading.most)
         found.databases[survey.name] += 1
-        found.rows += counted.rows
-        found.sampled += counted.sampled
-        yield from (column for column in counted.columns if column.found)
+        found.rows += reading.rows
+        found.sampled += reading.sampled
+        yield from (column for column in columns if column.found)
 
-    def _count(self, survey: Survey, held: Held, reading: Reading) -> _Counted:
-        from rotation.discovery.cells import is_too_large  # noqa: PLC0415 - brings SQLAlchemy
-
-        history = held.listed.has_history and self.discovery.full
-        columns = [TokenColumn(survey.name, held.name, each.name, has_history=history) for each in held.columns]
-        rows = 0
+    def _count(self, survey: Survey, table: SearchableTable, reading: Reading) -> tuple[list[TokenColumn], Reading]:
+        history = table.entry.has_history and self.discovery.full
+        columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
         for batch in reading:
-            rows += len(batch)
             for column, cells in zip(columns, zip(*batch, strict=True), strict=False):
-                marked = [cell for cell in cells if cell is not None]
-                seen = [cell for cell in marked if not is_too_large(cell)]
-                column.large += len(marked) - len(seen)
-                column.take(self._keyrings, seen)
+                column.take(self._keyrings, [cell for cell in cells if cell is not None])
         for column in columns:
-            column.rows, column.sampled = rows, reading.sampled
-        return _Counted(columns, rows, reading.sampled, reading.most)
+            column.rows, column.sampled = reading.rows, reading.sampled
+        return columns, reading
 
-    def _remark(self, survey: Survey, held: Held, spot: Spot, counted: _Counted) -> None:
-        """What was not looked at of a table that was read."""
-        found, listed = self.discovery, held.listed
-        beyond = [
-            f"{each.column}: {many(each.large, 'cell')} of more than {counted.most:,} bytes"
-            for each in counted.columns
-            if each.large
-        ]
-        beyond += [
-            f"{each.column}: {many(each.given_up, 'cell')} with more in them than could be searched"
-            for each in counted.columns
-            if each.given_up
-        ]
-        if listed.has_history and not found.full:
-            beyond.append("rows of its past (SYSTEM VERSIONING); a look at every row sees them")
-        if listed.caution and found.full:
-            beyond.append(listed.caution)
-        found.beyond += [Remark(survey.name, held.name, words) for words in beyond]
-        if held.denied:
-            self._unseen.append((spot, Remark(survey.name, held.name, held.denied)))
+    def _remark(
+        self, survey: Survey, table: SearchableTable, identity: TableIdentity, columns: Sequence[TokenColumn], most: int
+    ) -> None:
+        """Remarks on what was not searched of a table that was read."""
+        found, entry = self.discovery, table.entry
+        beyond: list[str] = []
+        for column in columns:
+            if column.large:
+                beyond.append(f"{column.column}: {many(column.large, 'cell')} of more than {most:,} bytes")
+            if column.given_up:
+                cells = many(column.given_up, "cell")
+                beyond.append(f"{column.column}: {cells} with more in them than could be searched")
+        if entry.has_history and not found.full:
+            beyond.append("rows of its past (SYSTEM VERSIONING); only a search of every row reads them")
+        if entry.caution and found.full:
+            beyond.append(entry.caution)
+        if table.denied:
+            self._unseen.append((identity, Remark(survey.name, table.name, table.denied)))
         else:
-            self._seen.add(spot)
-        if held.caution and spot[0] in self._neighbours:
-            found.beyond.append(Remark(survey.name, held.name, held.caution))
-        elif held.caution:
-            found.hidden.append(Remark(survey.name, held.name, held.caution))
-            found.remarks.append(found.hidden[-1])
+            self._seen.add(identity)
+        if table.caution and identity[0] in self._neighbours:
+            beyond.append(table.caution)
+        elif table.caution:
+            remark = Remark(survey.name, table.name, table.caution)
+            found.hidden.append(remark)
+            found.remarks.append(remark)
+        found.beyond += [Remark(survey.name, table.name, words) for words in beyond]
+
+    def _name_databases(self, survey: Survey, names: Sequence[str], words: str) -> None:
+        if names:
+            subject = f"other databases of the server ({', '.join(names)})"
+            self.discovery.beyond.append(Remark(survey.name, subject, words))

@@ -1,4 +1,4 @@
-"""How an SQLite file is looked through: any column may hold any value, and most rows are numbered."""
+"""How an SQLite file is searched: any column may hold any value, and most rows are numbered."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.discovery.catalogs import Column, Layout, Listed
-from rotation.discovery.reads import Cells, Reader
-from rotation.discovery.table_readers import KeyWalk, PlainWalk, Walk
+from rotation.discovery.catalogs import Catalog
+from rotation.discovery.table_readers import KeylessReader, KeyReader, Source, TableReader
+from rotation.discovery.tables import Column, TableEntry
 from rotation.model.inner_tokens import MARKS
-from rotation.stores.access import Access
 from rotation.stores.columns import free_column
 
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
-"""SQLite's own tables, which hold names and numbers. What sqlite_stat4 holds are pieces of cells."""
+"""SQLite's own tables, which hold names and numbers. Not sqlite_stat4: it holds pieces of cells."""
 ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 
 
-class SQLiteLayout(Layout):
-    """No transaction is held: in a rollback journal a reader keeps every writer waiting."""
+class SQLiteCatalog(Catalog):
+    """No transaction is table: in a rollback journal a reader keeps every writer waiting."""
 
     has_snapshots: ClassVar[bool] = False
     piece: ClassVar[int | None] = None
@@ -37,15 +36,15 @@ class SQLiteLayout(Layout):
             return found.st_dev, found.st_ino
         return None
 
-    def tables(self, connection: sa.Connection) -> list[Listed]:
-        """Of the file itself; nothing is attached."""
+    def tables(self, connection: sa.Connection) -> list[TableEntry]:
+        """Of the file itself: no other file is attached."""
         names = connection.scalars(sa.text("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"))
-        return [Listed(None, name, plain=True) for name in names if name not in OWN]
+        return [TableEntry(None, name, plain=True) for name in names if name not in OWN]
 
-    def columns(self, connection: sa.Connection, listed: Listed) -> list[Column]:
-        """Generated ones too. A virtual table's hidden ones are ways to ask it."""
+    def columns(self, connection: sa.Connection, entry: TableEntry) -> list[Column]:
+        """Generated ones too. The hidden columns of a virtual table only take its arguments."""
         found = sa.text("SELECT name FROM pragma_table_xinfo(:table) WHERE hidden <> 1 ORDER BY cid")
-        return [Column(name) for name in connection.scalars(found, {"table": listed.table})]
+        return [Column(name) for name in connection.scalars(found, {"table": entry.table})]
 
     def marks(self, connection: sa.Connection) -> Sequence[bytes]:
         """As the file holds them: its texts may be UTF-16."""
@@ -60,38 +59,37 @@ class SQLiteLayout(Layout):
         return column
 
     def is_marked(self, haystack: ColumnElement[Any], kind: Column, marks: Collection[bytes]) -> ColumnElement[bool]:
-        """In its bytes, also behind a NUL."""
+        """Searches all its bytes, also those after a NUL."""
         del kind
         sought = _table_of(tuple(marks))
-        held = sa.func.instr(sa.cast(haystack, sa.LargeBinary), sought.c.mark) > 0
-        return sa.exists(sa.select(sa.literal_column("1")).select_from(sought).where(held))
+        found = sa.func.instr(sa.cast(haystack, sa.LargeBinary), sought.c.mark) > 0
+        return sa.exists(sa.select(sa.literal_column("1")).select_from(sought).where(found))
 
     def length(self, column: sa.ColumnClause[Any], haystack: ColumnElement[Any]) -> ColumnElement[int]:
-        """Of its bytes: a text's letters are counted up to a NUL."""
+        """In bytes: letters of a text are counted only up to a NUL."""
         del column
         return sa.func.length(sa.cast(haystack, sa.LargeBinary))
 
-    def whole(self, access: Access, reader: Reader, listed: Listed, key: Sequence[str], cells: Cells) -> Walk:
-        """By the number of a row where it has one: it has no gaps to speak of, and is never NULL."""
-        table = self.source(listed)
-        taken = {column.name.lower() for column in access.read(lambda connection: self.columns(connection, listed))}
+    def whole(self, source: Source) -> TableReader:
+        """By the number of a row if it has one: that has few gaps, and is never NULL."""
+        names = source.access.read(lambda connection: self.columns(connection, source.entry))
+        taken = {column.name.lower() for column in names}
         free = [name for name in ROW_NUMBERS if name not in taken]
         for name in free:
-            # Not quoted: a quoted name that is not there is a text.
+            # Not quoted: SQLite takes a quoted name that is no column for a text.
             number: ColumnElement[Any] = sa.literal_column(name)
-            probe = sa.select(number).select_from(table).limit(1)
-            tried = access.attempt(lambda connection, probe=probe: connection.execute(probe).all())  # type: ignore[misc]
+            probe = sa.select(number).select_from(source.table).limit(1)
+            tried = source.access.attempt(lambda connection, probe=probe: connection.execute(probe).all())  # type: ignore[misc]
             if isinstance(tried, list):
-                return KeyWalk(reader, access.dialect, table, [number], cells.columns)
-        if key and free:
-            # WITHOUT ROWID, so that no part of its key is NULL.
-            return KeyWalk(reader, access.dialect, table, [free_column(name) for name in key], cells.columns)
-        count = access.read(lambda connection: connection.scalar(sa.select(sa.func.count()).select_from(table)))
-        return PlainWalk(reader, table, cells, chance=access.dialect.chance(), estimate=int(count or 0))
+                return KeyReader(source, [number])
+        if source.key and free:
+            # WITHOUT ROWID, so no part of its key is NULL.
+            return KeyReader(source, [free_column(name) for name in source.key])
+        return KeylessReader(source, int(source.first(sa.select(sa.func.count()).select_from(source.table)) or 0))
 
 
 @cache
 def _table_of(marks: tuple[bytes, ...]) -> sa.CTE:
-    """The marks once a statement: for each column of a wide table anew they would be too many parameters."""
+    """The marks, once a statement: repeated for each column of a wide table they would be too many parameters."""
     column = sa.column("mark", sa.LargeBinary)
     return sa.values(column, name="marks").data([(mark,) for mark in marks]).cte("marks")

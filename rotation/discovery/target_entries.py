@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from rotation.discovery.token_column import TokenColumn
 
 
-def entries(columns: Iterable[TokenColumn]) -> str:
+def target_entries(columns: Iterable[TokenColumn]) -> str:
     """The `[[target]]` entries of rotation.toml for those of *columns* that can be targets, ready to paste."""
     tables: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
     for column in columns:
@@ -25,14 +25,14 @@ def _entry(database: str, url: str, table: str, key_columns: Sequence[str], colu
 
 
 def _url(written: str, database: str) -> str:
-    """The url, or a variable to put it in: where it may hold a password, and for a database that no url names."""
+    """The url, or a variable to put it in if it may hold a password, or if no url names the database."""
     if written and (written.startswith(("$", "sqlite")) or not re.search(r"[@?]", written)):
         return _toml(written)
     return f'"$DATABASE_URL"  # a variable that holds the url of the {"".join(filter(str.isprintable, database))}'
 
 
 def _toml(text: str) -> str:
-    # A basic string of TOML is one of JSON, but for the one control character that JSON lets through.
+    # A basic string of TOML is one of JSON, except for the one control character that JSON does not escape.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

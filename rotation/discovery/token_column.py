@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from keyring_core import Key, Keyring, UndecryptableToken
@@ -12,24 +12,26 @@ from rotation.model.inner_tokens import find_inner
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
+TOO_LARGE = "-"
+"""What stands for a cell that was too large to be searched."""
 IN_TEXT = "no target rotates tokens inside other text: have the application write them again; keep their key until then"
 
 
 @dataclass
 class TokenColumn:
-    """A column that holds tokens, as far as it was looked at. None of its numbers is more than was seen."""
+    """The tokens of a column, as far as it was searched. Its numbers count only what was read."""
 
     database: str
-    """In words that hold no password."""
+    """As messages name it: without a password."""
     table: str
     """As a target names it: `table`, or `schema.table`."""
     column: str
     covered: bool = False
-    """Whether a target names it."""
+    """Whether a target covers it."""
     where: str | None = None
-    """The condition of the targets that name it, where none of them takes every row."""
+    """The condition of a target that covers it, if none of its targets takes every row."""
     rows: int = 0
-    """Rows of the table that were looked at."""
+    """Rows of the table that were read."""
     sampled: bool = False
     """Whether there are more."""
     tokens: int = 0
@@ -37,19 +39,19 @@ class TokenColumn:
     embedded: int = 0
     """Cells that hold a token as part of something else, such as JSON, or in another encoding."""
     under: Counter[str] = field(default_factory=Counter)
-    """Tokens per key of ours, inner ones included."""
+    """Tokens per key of the keyring, inner ones included."""
     unknown: int = 0
-    """Tokens that no key of ours opens, inner ones included."""
+    """Tokens that no key of the keyring opens, inner ones included."""
     inner: Counter[str] = field(default_factory=Counter)
     """The part of `under` that is inner tokens: inside text, encoded again, or inside another token."""
     inner_unknown: int = 0
     """The part of `unknown` that is inner tokens."""
     large: int = 0
-    """Cells too large to be looked at."""
+    """Cells too large to be searched."""
     given_up: int = 0
     """Cells with so much in them that a token may have been missed."""
     key_columns: tuple[str, ...] = ()
-    """What a target has to name, where the table has no primary key."""
+    """What a target has to name if the table has no primary key."""
     hint: str | None = None
     """Why a target for it would be refused."""
     elsewhere: bool = False
@@ -57,13 +59,13 @@ class TokenColumn:
     in_other_database: bool = False
     """Whether it is in a database that no url names."""
     has_history: bool = False
-    """Whether rows of the past were looked at, too (SYSTEM VERSIONING)."""
+    """Whether rows of the past were read, too (SYSTEM VERSIONING)."""
     url: str = field(default="", repr=False)
-    """Of the database, as it was written; empty for one that no url names."""
+    """The url of the database, as it was written; empty if no url names the database."""
 
     @property
     def label(self) -> str:
-        """What messages call it: `user_credentials.api_key`; with its database, if no url names that."""
+        """As messages name it: `user_credentials.api_key`; with its database if no url names that."""
         where = f" in {self.database}" if self.in_other_database else ""
         return f"{self.table}.{self.column}{where}"
 
@@ -79,25 +81,25 @@ class TokenColumn:
 
     @property
     def bare_unknown(self) -> int:
-        """Cells that are a token that no key of ours opens: it may be bound to a context that no target names."""
+        """Cells that are a token that no key of the keyring opens; it may be bound to a context no target names."""
         return self.unknown - self.inner_unknown
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it is elsewhere, and no key of ours opens any token in it: another application's, or bound."""
+        """Whether it is elsewhere and no key of the keyring opens any token in it: another application's, or bound."""
         return self.elsewhere and not self.under
 
     def may_need(self, key_id: str) -> bool:
         """Whether a token in it is under that key, or may be, so that the key has to stay.
 
-        A token inside text needs the key only if it is under it; so does any token elsewhere. What was not looked at
-        stands in `Discovery.beyond`, whatever else the column holds.
+        A token inside text counts only if it is under that key, and so does any token elsewhere. What was not searched
+        is in `Discovery.beyond`.
         """
         return bool(self.under[key_id] or (self.bare_unknown and not self.elsewhere))
 
     @property
     def remedies(self) -> list[str]:
-        """What leads out if a key has to stay for this column: the first is about its bare tokens, if it has any."""
+        """What to do if a key has to stay for this column; about its bare tokens first, if it has any."""
         found = [self._bare_remedy()] if self.tokens else []
         if self.has_history:
             found.append(f"DELETE HISTORY FROM {self.table} drops its past rows, if nobody needs them")
@@ -116,18 +118,20 @@ class TokenColumn:
 
     def take(self, keyrings: Sequence[Keyring], cells: Sequence[Any]) -> None:
         """Counts cells of this column; each token is tried under the keys of all *keyrings*."""
-        cells = [cell if isinstance(cell, str | bytes) else bytes(cell) for cell in cells]
+        texts = [cell if isinstance(cell, str | bytes) else bytes(cell) for cell in cells]
+        cells = [text for text in texts if text not in {TOO_LARGE, TOO_LARGE.encode()}]
+        self.large += len(texts) - len(cells)
         for cell, key in zip(cells, _identify(keyrings, cells), strict=True):
             if key is not None:
                 self.tokens += 1
                 self.under.update([key] if key else [])
                 self.unknown += not key
-            # Most columns hold short tokens: to look for another one in each would cost more than all the rest.
+            # Most columns hold short tokens. A search inside each would cost more than all the rest.
             if key is None or (key and len(cell) >= ROOM):
                 self._take_inner(keyrings, cell, key)
 
     def _take_inner(self, keyrings: Sequence[Keyring], cell: str | bytes, key: str | None) -> None:
-        """Counts what is in a *cell*, but for the cell itself if that is a token under *key*."""
+        """Counts what is in a *cell*, except the cell itself if that is a token under *key*."""
         found = find_inner(keyrings, cell)
         if key is None:
             self.embedded += bool(found.under or found.unknown)
@@ -141,35 +145,21 @@ class TokenColumn:
         self.inner_unknown += found.unknown
 
     def document(self) -> dict[str, Any]:
-        """Its part of the JSON document."""
-        names = ("database", "table", "column", "covered", "where", "rows", "sampled", "tokens", "embedded")
-        return {name: getattr(self, name) for name in names} | {
-            "under": dict(self.under),
-            "unknown": self.unknown,
-            "inner": dict(self.inner),
-            "inner_unknown": self.inner_unknown,
-            "large": self.large,
-            "given_up": self.given_up,
-            "elsewhere": self.elsewhere,
-            "has_history": self.has_history,
-            "proposed": self.proposed,
-            "key_columns": list(self.key_columns),
-            "hint": self.hint,
-        }
+        """The column in the JSON document."""
+        shown = [each.name for each in fields(self) if each.name not in {"url", "in_other_database"}]
+        return {**{name: getattr(self, name) for name in shown}, "proposed": self.proposed}
 
 
 def _identify(keyrings: Sequence[Keyring], cells: Sequence[str | bytes]) -> list[str | None]:
-    """For each cell the id of its key, no text if none of ours opens it, None if it is no token."""
+    """For each cell the id of its key, empty if no keyring opens it, None if it is no token."""
     outcomes: list[str | None] = [None] * len(cells)
-    open_places = list(range(len(cells)))
+    unopened = list(range(len(cells)))
     for keyring in keyrings:
-        found = keyring.identify_many([cells[place] for place in open_places])
-        unopened = []
-        for place, item in zip(open_places, found, strict=True):
+        found = keyring.identify_many([cells[number] for number in unopened])
+        for number, item in zip(unopened, found, strict=True):
             if isinstance(item, Key):
-                outcomes[place] = item.id
+                outcomes[number] = item.id
             elif isinstance(item, UndecryptableToken):
-                outcomes[place] = ""
-                unopened.append(place)
-        open_places = unopened
+                outcomes[number] = ""
+        unopened = [number for number in unopened if outcomes[number] == ""]
     return outcomes

@@ -1,6 +1,6 @@
-"""How far a run has come, so that the next one goes on there. It saves work and proves nothing.
+"""Checkpoints: how far a run has come, so that the next one continues there. They save work and prove nothing.
 
-Only the first pass can be shortened so: "complete" still needs a whole pass that found nothing.
+They shorten the first pass only: "complete" still needs a whole pass that found nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import structlog
 from keyring_core.redaction.current import get_redactor
 from rotation.model.counts import RowKey
 from rotation.model.targets import Target
-from rotation.stores.open import database_digest
+from rotation.stores.open import identify
 
 NOTE_SECONDS = 5.0
-"""What is done again at worst; so seldom that the ledger costs nothing."""
+"""The least time between two checkpoints: at worst so much work is done again."""
 
 log = structlog.get_logger(__name__)
 
@@ -30,48 +30,48 @@ class Reached(NamedTuple):
     """How far a pass has come."""
 
     key: RowKey | None = None
-    """The last row that is done; None: none is."""
+    """The key of the last row that is done; None: none is."""
     rows: int = 0
-    """How many are done: for who wants to know how long the rest takes."""
+    """How many rows are done, to estimate how long the rest takes."""
 
 
 class Ranges(Protocol):
-    """Where a plan's progress is kept. A ledger that fails tells so itself, once, and forgets the rest."""
+    """Keeps the progress of plans. It reports its own failure once, and then keeps nothing."""
 
     def reached(self, plan: str) -> str | None:
-        """How far the plan has come; None: not begun, or not known."""
+        """The progress of the plan; None if there is none."""
 
     def reach(self, plan: str, upto: str) -> None:
-        """Takes down how far it has come, in place of what was there."""
+        """Replaces the progress of the plan."""
 
     def forget(self, plan: str) -> None:
-        """Its work is over."""
+        """Deletes the progress of the plan."""
 
 
 class Journal:
     """The progress of one target's first pass."""
 
     def __init__(self, ranges: Ranges, target: Target, primary: str, *, shard: str = "", fresh: bool = False) -> None:
-        """With *fresh* it begins anew, whatever is known."""
+        """With *fresh* it begins again from the first row."""
         self._ranges, self._fresh = ranges, fresh
         cells = (target.table, target.column, target.key_columns, target.where, target.context)
-        self._plan = json.dumps([database_digest(target), *cells, primary, shard])
+        self._plan = json.dumps([identify(target).digest, *cells, primary, shard])
         self._next = time.monotonic() + NOTE_SECONDS
         self._target = target
 
     def begin(self) -> Reached:
-        """Where to go on."""
+        """How far the last run came."""
         if self._fresh:
             self._ranges.forget(self._plan)
             return Reached()
         text = self._ranges.reached(self._plan)
         reached = _read(text) if text else Reached()
         if reached.key:
-            log.warning("rotation.resumed_run", target=self._target.label, fresh="--fresh begins anew")
+            log.warning("rotation.resumed_run", target=self._target.label, fresh="--fresh begins again")
         return reached
 
     def note(self, reached: Reached, *, now: bool = False) -> None:
-        """Every row up to the key of *reached* is done. Writes it down when it is time to, or *now*."""
+        """Every row up to the key of *reached* is done. Records it every NOTE_SECONDS, or *now*."""
         if reached.key is None or (not now and time.monotonic() < self._next):
             return
         self._next = time.monotonic() + NOTE_SECONDS
@@ -79,7 +79,7 @@ class Journal:
             self._ranges.reach(self._plan, text)
 
     def end(self) -> None:
-        """The pass is over, and the next run begins at the beginning."""
+        """The pass is done; the next run begins at the first row."""
         self._ranges.forget(self._plan)
 
 
@@ -95,7 +95,7 @@ _KINDS: Mapping[str, tuple[type, Callable[[Any], str], Callable[[str], object]]]
 
 
 def _write(key: RowKey, rows: int) -> str | None:
-    """As text; None for a key with a part that is of no known type, or a secret: such a run begins anew."""
+    """As text; None for a key with a part of an unknown type, or a secret: such a run begins again."""
     parts = [_write_part(part) for part in key]
     text = json.dumps({"key": parts, "rows": rows})
     return None if None in parts or get_redactor().redact(text) != text else text
@@ -108,7 +108,7 @@ def _write_part(part: object) -> object:
 
 
 def _read(text: str) -> Reached:
-    """What was written; the beginning for a text of another make."""
+    """The progress in the text; none for text that is unknown."""
     try:
         note = json.loads(text)
         parts = [_KINDS[part[0]][2](part[1]) if isinstance(part, list) else part for part in note["key"]]

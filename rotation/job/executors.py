@@ -1,149 +1,221 @@
-"""Who does the ranges of a target, here and now or elsewhere; and their results in the order of the keys."""
+"""Runs the ranges of a target, in this process or through an executor's workers; results come in key order."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Future, wait
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from keyring_core import KeyringError
-from rotation.job.ranges import Bounds, Follow, RangeDone, RangeWorker
+from keyring_core import Keyring, KeyringError
+from rotation.job.ranges import Bounds, Follow, Options, RangeDone, RangeWorker
 from rotation.job.throttle import Brake
+from rotation.job.worker import check_worker, do_range, make_setup, make_task
 from rotation.model.failures import StoppedError, StoreError, WorkerError
+from rotation.model.stopping import CHECK_SECONDS, GRACE_SECONDS
+from rotation.model.targets import Target
 from rotation.stores.key_order import Forward
 
-LOOK_SECONDS = 0.1
-"""How often to look whether to stop, while others work."""
-GRACE_SECONDS = 5.0
-"""How long to wait for the results of those who were asked to stop."""
-DEATHS = 3
-"""So often workers may die while no range gets done."""
+MAX_DEATHS = 3
+"""How many workers may die before a range is finished."""
+
+Begun = tuple[Bounds, Future[RangeDone]]
+Step = tuple[Bounds, RangeDone]
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
-class Crew(Protocol):
-    """Does ranges of one target."""
+class RangeExecutor(Protocol):
+    """Runs ranges of one target."""
 
     @property
     def width(self) -> int:
-        """How many ranges to give it at once."""
-
-    def submit(self, bounds: Bounds) -> Future[RangeDone]:
-        """Begins a range, or does it."""
+        """How many ranges to submit before the first result is needed."""
 
     @property
-    def renews_itself(self) -> bool:
-        """Whether new workers take the place of those that died."""
+    def replaces_dead_workers(self) -> bool:
+        """Whether work can be submitted again after a worker died."""
+
+    def submit(self, bounds: Bounds) -> Future[RangeDone]:
+        """Starts a range. If the executor is broken, the future carries the error."""
 
     def ask_to_stop(self) -> None:
-        """Tells the workers to end after their batch."""
+        """Asks the workers to end after their batch."""
 
 
-class Inline:
-    """Does each range when it is submitted."""
+class InlineExecutor:
+    """Runs each range in this process, when it is submitted."""
 
     width = 1
-    renews_itself = False
-    """Nobody can have died."""
+    replaces_dead_workers = False
 
     def __init__(self, worker: RangeWorker, follow: Follow) -> None:
         self._worker, self._follow = worker, follow
 
     def submit(self, bounds: Bounds) -> Future[RangeDone]:
-        """A result, not a promise."""
+        """Runs the range at once; the future is done."""
         future: Future[RangeDone] = Future()
         future.set_result(self._worker.do(bounds, self._follow))
         return future
 
     def ask_to_stop(self) -> None:
-        """Nobody is at work."""
+        """Does nothing: inline work has no workers to stop."""
 
 
-Begun = tuple[Bounds, Future[RangeDone]]
-Step = tuple[Bounds, RangeDone]
+class WorkerPool:
+    """The workers of an executor. They check their setup once, before the first range of the first target."""
+
+    def __init__(self, executor: Executor, keyring: Keyring, options: Options) -> None:
+        """Starts no worker."""
+        from rotation.job.process_pool import ProcessWorkers  # noqa: PLC0415 - a run in one process needs none of it
+
+        self.processes = executor if isinstance(executor, ProcessWorkers) else None
+        self.workers: int = options.workers or getattr(executor, "_max_workers", 0) or os.cpu_count() or 1
+        self.setup = make_setup(keyring, options, self.workers)
+        self._executor, self._options = executor, options
+        self._checks: list[Future[None]] | None = None
+
+    def for_target(self, target: Target, rows: int) -> PooledExecutor | None:
+        """An executor for *target*; None if it has so few *rows* that one process ends before workers have started."""
+        if rows < self._options.least_rows:
+            return None
+        if self._checks is None:
+            # The workers start while this process reads the first rows.
+            self._checks = [self.submit(check_worker, self.setup) for _ in range(self.workers)]
+        return PooledExecutor(self, target)
+
+    def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:
+        """Submits *work*; if the executor is broken, the future carries the error."""
+        try:
+            return self._executor.submit(work, *arguments)
+        except (BrokenExecutor, CancelledError) as error:
+            return _failed(error)
+
+    def wait_until_checked(self) -> None:
+        """Waits until the workers have started. Raises WorkerError if one refuses, StoppedError on request."""
+        while self._checks:
+            check = self._checks.pop()
+            _wait(check, self._options.brake)
+            error = check.exception()
+            if isinstance(error, KeyringError | BrokenExecutor | CancelledError):
+                raise error
+            if error:
+                raise WorkerError(
+                    f"a worker cannot start ({type(error).__name__}). Install the same packages for every worker as "
+                    "on this machine, then run again."
+                )
 
 
-def in_order(crew: Crew, ranges: Iterator[Bounds], brake: Brake) -> Iterator[Step]:
-    """Each range and its result, in the order of *ranges*; behind one that ended early comes its rest.
+class PooledExecutor:
+    """Runs the ranges of one target in the workers of *pool*."""
 
-    Where the run is stopped, the database fails, or a worker refuses, it hands out whatever else was done and then
-    raises StoppedError, StoreError or WorkerError. A worker that dies does no harm: its range is done again.
+    def __init__(self, pool: WorkerPool, target: Target) -> None:
+        self._pool, self._target = pool, target
+        # The next range of each worker is queued while it does one.
+        self.width = 2 * pool.workers
+        # Dask and others have retried by themselves before they report a dead worker.
+        self.replaces_dead_workers = pool.processes is not None
+
+    def submit(self, bounds: Bounds) -> Future[RangeDone]:
+        """Submits the range, once all workers have checked their setup."""
+        try:
+            self._pool.wait_until_checked()
+        except (BrokenExecutor, CancelledError) as error:
+            return _failed(error)
+        return self._pool.submit(do_range, make_task(self._pool.setup, self._target, bounds))
+
+    def ask_to_stop(self) -> None:
+        """Processes of this machine end after their batch; other workers end after their range, which is short."""
+        if self._pool.processes:
+            self._pool.processes.ask_to_stop()
+
+
+def in_order(executor: RangeExecutor, ranges: Iterator[Bounds], brake: Brake) -> Iterator[Step]:
+    """Yields each range with its result, in the order of *ranges*. If a range ends early, its rest comes next.
+
+    If the run is stopped, the database fails, or a worker refuses, yields the other finished ranges and then raises
+    StoppedError, StoreError or WorkerError. If a worker dies, its range is done again.
     """
     waiting: deque[Begun] = deque()
     failure: KeyringError
     try:
-        yield from _in_order(crew, ranges, brake, waiting)
+        yield from _in_order(executor, ranges, brake, waiting)
         return
     except StoppedError as error:
         failure = error
-        crew.ask_to_stop()
+        executor.ask_to_stop()
     except (StoreError, WorkerError) as error:
         failure = error
-    yield from _gather(waiting)
+    yield from _finished(waiting)
     raise failure
 
 
-def _in_order(crew: Crew, ranges: Iterator[Bounds], brake: Brake, waiting: deque[Begun]) -> Iterator[Step]:
+def _in_order(executor: RangeExecutor, ranges: Iterator[Bounds], brake: Brake, waiting: deque[Begun]) -> Iterator[Step]:
     deaths, forward = 0, Forward()
     while True:
         _hold(waiting, brake)
-        while len(waiting) < crew.width and (bounds := next(ranges, None)):
-            waiting.append((bounds, crew.submit(bounds)))
+        while len(waiting) < executor.width and (bounds := next(ranges, None)):
+            waiting.append((bounds, executor.submit(bounds)))
         if not waiting:
             return
         bounds, future = waiting[0]
-        _await(future, brake)
+        _wait(future, brake)
         if _has_died(future):
             deaths += 1
-            log.warning("rotation.worker_died", times=deaths)
-            if deaths > DEATHS:
-                raise StoreError("workers die, one after the other (out of memory?). What is done stays; run it again.")
-            if not crew.renews_itself:
-                raise StoreError(
-                    "workers died, and the executor takes no more work (out of memory, or is its cluster gone?). "
-                    "What is done stays; run it again."
-                )
-            begun = [(each, crew.submit(each) if _has_died(old) else old) for each, old in waiting]
-            waiting.clear()
-            waiting.extend(begun)
+            _check_deaths(deaths, executor)
+            for place, (each, old) in enumerate(waiting):
+                if _has_died(old):
+                    waiting[place] = each, executor.submit(each)
             continue
         done = future.result()
         waiting.popleft()
         if done.rows or done.whole:
             deaths = 0
         if done.reached:
-            # Each part of a range may be too short to show that the parts go round.
+            # Detects keys that do not grow even if each part of a range is too short to show it.
             forward.to(done.reached)
         yield bounds, done
         if done.fault:
             raise done.fault
         if not done.whole:
-            # One that did nothing was told to pause, or to end.
-            brake.wait(0 if done.rows else LOOK_SECONDS)
+            # A range that did no row was asked to pause or to end.
+            brake.wait(0 if done.rows else CHECK_SECONDS)
             rest = Bounds(done.reached or bounds.after, bounds.upto)
-            waiting.appendleft((rest, crew.submit(rest)))
+            waiting.appendleft((rest, executor.submit(rest)))
+
+
+def _check_deaths(deaths: int, executor: RangeExecutor) -> None:
+    """Raises StoreError if no more work should be submitted."""
+    log.warning("rotation.worker_died", times=deaths)
+    if deaths > MAX_DEATHS:
+        raise StoreError("workers die, one after the other (out of memory?). What is done stays; run it again.")
+    if not executor.replaces_dead_workers:
+        raise StoreError(
+            "workers died, and the executor takes no more work (out of memory, or is its cluster gone?). "
+            "What is done stays; run it again."
+        )
 
 
 def _hold(waiting: deque[Begun], brake: Brake) -> None:
-    """Where somebody wants the run to pause, waits until nobody is at work, and then until it may go on."""
+    """If the run is to pause, waits for the ranges in progress, and then until it may go on."""
     if brake.paused():
         for _, future in waiting:
-            _await(future, brake)
+            _wait(future, brake)
     brake.hold()
 
 
-def _await(future: Future[RangeDone], brake: Brake) -> None:
-    """Comes back when *future* is done. Hears a request to stop."""
-    while not wait([future], LOOK_SECONDS).done:
+def _wait(future: Future[Any], brake: Brake) -> None:
+    """Returns when *future* is done. Raises StoppedError on request."""
+    while not wait([future], CHECK_SECONDS).done:
         brake.wait(0)
 
 
 def _has_died(future: Future[RangeDone]) -> bool:
-    """Whether a range has come to nothing because of its worker, and not because of what the worker found."""
+    """Whether the worker of a range died, or its executor broke."""
     if not future.done():
         return False
     if future.cancelled():
@@ -153,15 +225,17 @@ def _has_died(future: Future[RangeDone]) -> bool:
     return isinstance(error, BrokenExecutor | CancelledError) or type(error).__name__ == "KilledWorker"
 
 
-def _is_good(future: Future[RangeDone]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _gather(waiting: deque[Begun]) -> Iterator[Step]:
-    """What is done of the ranges in hand, once nobody begins another."""
+def _finished(waiting: deque[Begun]) -> Iterator[Step]:
+    """Cancels what has not started, and yields what ends within GRACE_SECONDS."""
     for _, future in waiting:
         future.cancel()
     wait([future for _, future in waiting], GRACE_SECONDS)
     for bounds, future in waiting:
-        if _is_good(future):
+        if future.done() and not future.cancelled() and future.exception() is None:
             yield bounds, future.result()
+
+
+def _failed(error: BaseException) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future

@@ -11,10 +11,10 @@ import structlog
 
 from keyring_core import DamagedToken, Keyring
 from rotation.job.checkpoints import Reached
-from rotation.job.executors import Crew, Inline, in_order
+from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
 from rotation.job.undo_detector import Traces
-from rotation.model.batch import sort_rows
+from rotation.model.batch import plan_batch
 from rotation.model.batch_size import FIRST_ROWS, Pace
 from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError
@@ -28,7 +28,7 @@ MAX_PASSES = 5
 PROBE_TOKENS = 1000
 PROBE_LEAST = 20
 PROBE_ROWS = 100_000
-"""Where tokens are rare, a look for a missing key ends here."""
+"""If tokens are rare, the search for a missing key ends here."""
 
 UNSETTLED = ("rewritten", "locked")
 """Problems that the next pass may find gone."""
@@ -36,12 +36,12 @@ UNSETTLED = ("rewritten", "locked")
 log = structlog.get_logger(__name__)
 
 
-Hire = Callable[[Target, int], Crew | None]
-"""A crew for a target of about so many rows; None where one process does best alone."""
+ExecutorFor = Callable[[Target, int], RangeExecutor | None]
+"""An executor for a target of about so many rows; None if one process does best alone."""
 
 
 class TargetRun:
-    """What is done to one target; its report is kept up to date, so that it tells the truth if a batch fails."""
+    """The passes over one target. Its report is updated as it goes, so that it is correct if a batch fails."""
 
     def __init__(
         self, store: Store, keyring: Keyring, report: TargetReport, options: Options, watcher: Watcher
@@ -50,25 +50,25 @@ class TargetRun:
         self._options, self._watcher = options, watcher
         self._worker = RangeWorker(store, keyring, options)
         open_journal = None if options.dry_run else options.journal
-        # By the key as it is today: a place in the order of another one would mean nothing.
+        # A checkpoint is valid only for the same key columns.
         keyed = replace(report.target, key_columns=report.key_names)
         self._journal = open_journal and open_journal(keyed, keyring.primary.id)
         self._traces = Traces()
         self._moved = 0
         """Tokens rotated by earlier passes."""
 
-    def run(self, hire: Hire) -> None:
+    def run(self, executor_for: ExecutorFor) -> None:
         """All passes. Raises StoreError, StoppedError and WorkerError."""
         rows = self._store.size()
-        # Whoever is hired begins while we look.
-        crew = hire(self._report.target, rows)
+        # Workers start while this process reads the first rows.
+        executor = executor_for(self._report.target, rows)
         if not self._options.dry_run and self._key_is_missing():
             return
         begun = self._journal.begin() if self._journal else Reached()
         whole = begun.key is None
         for number in range(1, MAX_PASSES + 1):
             self._watcher.begin(self._report, rows, number, begun.rows)
-            counts = self._pass(number, crew, begun)
+            counts = self._pass(number, executor, begun)
             begun = Reached()
             # A last pass that finds nothing to do is the proof; a conflict may be a token under an old key by now.
             if self._options.dry_run or (whole and not (counts.rotated or _unsettled(counts))):
@@ -79,7 +79,7 @@ class TargetRun:
                 return
         self._report.stopped = _still_moving(counts, self._report.target.context)
 
-    def _pass(self, number: int, crew: Crew | None, reached: Reached) -> Counts:
+    def _pass(self, number: int, executor: RangeExecutor | None, reached: Reached) -> Counts:
         counts, report = Counts(), self._report
         report.unreadable.clear()
         if number == 1:
@@ -89,7 +89,7 @@ class TargetRun:
         try:
             ranges = cut(self._store, pace, reached.key)
             for bounds, done in in_order(
-                crew or Inline(self._worker, self._watcher.advance), ranges, self._options.brake
+                executor or InlineExecutor(self._worker, self._watcher.advance), ranges, self._options.brake
             ):
                 self._list(done.counts.problems)
                 # Here all of a range's are; the counts of the target keep the first.
@@ -98,12 +98,12 @@ class TargetRun:
                 self._traces.take(done.traces)
                 pace.took(done.rows, done.seconds, 0)
                 if bounds.after == reached.key:
-                    # Nothing is left out before it, as it would be where others end while the run is stopped.
+                    # Only ranges without a gap before them count: other workers may have done later ones.
                     key = bounds.upto if done.whole else done.reached or reached.key
                     reached = Reached(key, reached.rows + done.rows)
                     if journal:
                         journal.note(reached)
-                if crew:
+                if executor:
                     report.retries += done.retries
                     self._watcher.advance(done.rows, done.counts.rotated)
             keyless = self._store.keyless()
@@ -137,9 +137,9 @@ class TargetRun:
         """Whether most of the first tokens are unreadable. The report says so, and nothing is written."""
         sample, rows_seen = Counts(), 0
         options = replace(self._options, batch_rows=min(FIRST_ROWS, self._options.batch_rows))
-        for rows in RangeWorker(self._store, self._keyring, options).batches(Bounds()):
-            sample.add(sort_rows(self._keyring, rows, dry_run=True, history=self._options.history).counts)
-            rows_seen += len(rows)
+        for batch in RangeWorker(self._store, self._keyring, options).batches(Bounds()):
+            sample.add(plan_batch(self._keyring, batch, dry_run=True, history=self._options.history).counts)
+            rows_seen += len(batch.keys)
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
         if sample.tokens < PROBE_LEAST or sample.unreadable * 2 <= sample.tokens:
@@ -160,7 +160,7 @@ class TargetRun:
         return True
 
     def _whereabouts(self, sample: Counts) -> str:
-        """Which key it probably is, where the times of most such tokens tell."""
+        """Which key is probably missing, if the times of most such tokens point to one."""
         hints = Counter(map(self._options.history.hint, sample.lost)).most_common(1)
         return f"They are {hints[0][0]}. " if hints and hints[0][0] else ""
 
@@ -198,7 +198,7 @@ def _still_moving(last: Counts, context: str | None) -> str:
 
 
 def _without_key(report: TargetReport, rows: int) -> Counts:
-    """One problem, since no key tells these rows apart."""
+    """One problem for all of them, since no key identifies these rows."""
     counts = Counts(scanned=rows, unsettled=rows)
     key = (None,) * len(report.key_names)
     counts.note(key, "no-key", f"a NULL in its key: nothing can name such a row, and there are {rows}; give it a key")
@@ -207,7 +207,7 @@ def _without_key(report: TargetReport, rows: int) -> Counts:
 
 
 def _in_view_of_earlier_passes(last: Counts, moved: int) -> Counts:
-    """The last pass's counts, where what earlier passes rotated counts as rotated and no longer as current.
+    """Counts cells rotated in earlier passes as rotated, not as already current.
 
     Should a service have rewritten or deleted some of these since, fewer are left to count.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +15,8 @@ from rotation.job.checkpoints import Journal
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.throttle import Brake
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
-from rotation.model.batch import Planned, Row, sort_rows
+from rotation.model.batch import Batch, Plan, plan_batch, weight_of
 from rotation.model.batch_size import Pace
-from rotation.model.bulk_columns import weight_of
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.key_history import UNKNOWN, History
@@ -29,10 +28,10 @@ from rotation.stores.shards import Shard
 DEFAULT_BATCH = 100
 """Small enough that a service which comes while a batch is written hardly waits: benchmarks/latency.py."""
 FULL_SPEED_BATCH = 5000
-"""Where no service waits, fewer and larger transactions are faster."""
+"""If no service waits, fewer and larger transactions are faster."""
 
 RANGE_SECONDS = 2.0
-"""What a range aims at. Whoever waits for one, to report or to stop, waits no longer; and it costs far less to cut."""
+"""The time that a range aims at. Progress and a request to stop wait no longer; finding its end costs far less."""
 RANGE_PROBLEMS = 10_000
 """A range with more of them ends early, so that what it reports has a bounded size."""
 
@@ -51,7 +50,7 @@ class Bounds(NamedTuple):
 def cut(store: Store, pace: Pace, after: RowKey | None = None) -> Iterator[Bounds]:
     """The keys of *store* behind *after* in ranges of as many rows as *pace* says; each is cut when it is asked for.
 
-    The last one is open: rows that come in at the end belong to it. Raises StoreError where the keys do not grow.
+    The last one is open: rows that come in at the end belong to it. Raises StoreError if the keys do not grow.
     """
     forward = Forward(after)
     while (upto := store.key_after(after, pace.rows)) is not None:
@@ -70,7 +69,7 @@ class Options:
     brake: Brake = field(default_factory=Brake)
     """Asked before every batch; it may wait, or end the run with StoppedError."""
     problems: ProblemsFile | None = None
-    """Where to list every problem; a report keeps the first ones."""
+    """The file that lists every problem; a report keeps the first ones."""
     sample: int | None = None
     """About how many rows of a target a dry run looks at; None: all."""
     journal: Callable[[Target, str], Journal] | None = None
@@ -80,11 +79,11 @@ class Options:
     env_file: Path | None = None
     """Variables that workers read beside their environment."""
     workers: int = 0
-    """How many workers an executor has; 0: as many as it tells, or as there are cores."""
+    """How many workers an executor has; 0: as many as it reports, or as there are cores."""
     least_rows: int = 0
     """A target with fewer rows is not worth a worker's start."""
     history: History = UNKNOWN
-    """What the ledger tells of the keys' past."""
+    """What the ledger knows of the keys' past."""
 
 
 @dataclass
@@ -102,20 +101,11 @@ class RangeDone:
     traces: list[Trace] = field(default_factory=list)
     retries: int = 0
     fault: KeyringError | None = None
-    """Why it ended early, where going on at once would not help."""
+    """Why it ended early, if going on at once would not help."""
 
 
 Follow = Callable[[int, int], None]
-"""Is told how many rows more are done, and how many of them rotated."""
-
-
-class Batch(NamedTuple):
-    """What one batch of rows came to."""
-
-    counts: Counts
-    traces: list[Trace]
-    wrote: bool
-    """Whether the database was asked to write."""
+"""Called with how many more rows are done, and how many of them rotated."""
 
 
 class RangeWorker:
@@ -127,7 +117,7 @@ class RangeWorker:
         self._balance: Counter[Key] = Counter()
 
     def do(self, bounds: Bounds, follow: Follow = lambda _rows, _rotated: None) -> RangeDone:
-        """Does a range, or a part of it: it ends early where it takes long, and where somebody wants the run to pause.
+        """Does a range, or a part of it: it ends early if it takes long, or if the run is to pause.
 
         Never raises a StoreError or StoppedError, which would hide what is done until then: it is in the result.
         """
@@ -141,69 +131,69 @@ class RangeWorker:
         done.retries = self._store.retries - retries
         return done
 
-    def batches(self, bounds: Bounds) -> Iterator[list[Row]]:
+    def batches(self, bounds: Bounds) -> Iterator[Batch]:
         """The rows of a range, as many at once as the last batch's time and size allow.
 
-        Raises StoreError where their keys do not grow.
+        Raises StoreError if their keys do not grow.
         """
         brake, after, forward = self._options.brake, bounds.after, Forward(bounds.after)
         while after != bounds.upto or after is None:
             brake.wait(0)
             started = time.monotonic()
-            # A store may hand out fewer than it was asked for, where they are heavy.
-            rows = self._store.read(after, bounds.upto, self._pace.rows)
+            # A store returns fewer rows than asked for if they are heavy.
+            batch = self._store.read(after, bounds.upto, self._pace.rows)
+            rows = len(batch.keys)
             if not rows:
                 return
-            forward.to(rows[-1].key)
-            yield rows
-            after = rows[-1].key
+            after = batch.keys[-1]
+            forward.to(after)
+            yield batch
             seconds = time.monotonic() - started
-            self._pace.took(len(rows), seconds, weight_of([value for _, value in rows]))
-            brake.rest(len(rows), seconds)
+            self._pace.took(rows, seconds, weight_of(batch.cells))
+            brake.rest(rows, seconds)
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """Whether nothing of the range is left."""
         brake = self._options.brake
         if brake.paused():
             return False
-        for rows in self.batches(bounds):
+        for batch in self.batches(bounds):
             started = time.monotonic()
-            batch = self._rotate(rows, RANGE_KEPT - len(done.traces))
-            done.counts.add(batch.counts, keep=sys.maxsize)
-            done.traces += batch.traces
-            done.rows += len(rows)
-            done.reached = rows[-1].key
-            follow(len(rows), batch.counts.rotated)
-            if batch.wrote:
+            plan = plan_batch(
+                self._keyring,
+                batch,
+                dry_run=self._options.dry_run,
+                history=self._options.history,
+                balance=self._balance,
+            )
+            if plan.swaps:
+                written = self._store.write(plan.swaps)
+                _count(plan, written, self._keyring.primary.id)
+                done.traces += traces_of(plan, written, RANGE_KEPT - len(done.traces))
+            done.counts.add(plan.counts, keep=sys.maxsize)
+            done.rows += len(batch.keys)
+            done.reached = batch.keys[-1]
+            follow(len(batch.keys), plan.counts.rotated)
+            if plan.swaps:
                 brake.give_way(time.monotonic() - started, one_writer=self._store.one_writer)
             if time.monotonic() > end or brake.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True
 
-    def _rotate(self, rows: Sequence[Row], room: int) -> Batch:
-        planned, counts = sort_rows(
-            self._keyring,
-            rows,
-            dry_run=self._options.dry_run,
-            history=self._options.history,
-            balance=self._balance,
-        )
-        if not planned:
-            return Batch(counts, [], wrote=False)
-        written = self._store.write([plan.change for plan in planned])
-        _count(counts, planned, written, self._keyring.primary.id)
-        return Batch(counts, traces_of(planned, written, room), wrote=True)
 
-
-def _count(counts: Counts, planned: Sequence[Planned], written: Written, primary: str) -> None:
-    failed = [plan for plan in planned if written.failed(plan.change.key)] if written.lost or written.refused else []
-    done = [plan.signed for plan in planned if not failed or not written.failed(plan.change.key)]
-    counts.rotated = len(done)
-    counts.hold(primary, done)
+def _count(plan: Plan, written: Written, primary: str) -> None:
+    """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
+    counts, signed, failed = plan.counts, plan.signed, set[int]()
+    if written.lost or written.refused:
+        failed = {index for index, key in enumerate(plan.swaps.keys) if written.failed(key)}
+        signed = [part for index, part in enumerate(signed) if index not in failed]
+    counts.rotated = len(signed)
+    counts.hold(primary, signed)
     counts.unsettled += len(failed)
-    for plan in failed:
-        if refusal := written.refused.get(plan.change.key):
-            counts.hold(plan.key_id, [plan.signed])
-            counts.note(plan.change.key, *refusal)
+    for index in sorted(failed):
+        key = plan.swaps.keys[index]
+        if refusal := written.refused.get(key):
+            counts.hold(plan.key_ids[index], [plan.signed[index]])
+            counts.note(key, *refusal)
         else:
-            counts.note(plan.change.key, "rewritten", "a service changed, moved or deleted it meanwhile")
+            counts.note(key, "rewritten", "a service changed, moved or deleted it meanwhile")

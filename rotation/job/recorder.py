@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from keyring_core import Keyring
 from rotation.ledger.promotions import history_of
-from rotation.ledger.run_tables import Outcome
+from rotation.ledger.run_history import Outcome
 from rotation.ledger.session import Session
 from rotation.model.counts import PARTS
 from rotation.model.key_history import UNKNOWN, History

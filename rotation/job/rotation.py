@@ -10,13 +10,15 @@ from contextlib import ExitStack
 import structlog
 
 from keyring_core import Keyring
-from rotation.job.passes import Hire, TargetRun
+from rotation.job.executors import WorkerPool
+from rotation.job.passes import ExecutorFor, TargetRun
 from rotation.job.ranges import Options
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.model.watcher import Watcher
 from rotation.stores.base import Store
+from rotation.stores.open import identify
 
 log = structlog.get_logger(__name__)
 
@@ -32,18 +34,18 @@ def rotate(  # noqa: PLR0913 - what a run consists of
 ) -> Report:
     """Re-encrypts every target under the primary key, pass after pass, until one finds nothing left to do.
 
-    With `options.dry_run` it reads only and tells what a run would do: that is the census, too.
+    With `options.dry_run` it reads only and reports what a run would do: the census.
     Every target is opened, and so checked, before the first is written to. A database that fails later ends its own
     target, and `options.brake` may end all; what happened until then is in the report, which says so.
 
-    Large targets are done through *executor*, where there is one, range by range: a pool of processes, Dask's
+    Large targets are done through *executor*, if there is one, range by range: a pool of processes, Dask's
     `Client.get_executor(pure=False)`, or any other whose workers can import this package. Each worker reads its keys
-    and targets from its own environment, and refuses where they are not ours.
+    and targets from its own environment, and refuses if they differ from those of this process.
 
     Raises UsageError, StoreError and StoppedError while nothing is written yet.
     """
-    hire = _hire(executor, keyring, options)
-    keys = [{"id": key.id, "state": str(state)} for key, state in keyring.states.items()]
+    executor_for = _executor_for(executor, keyring, options)
+    keys = [{"id": key_id, "state": str(state)} for key_id, state in keyring.states_by_id.items()]
     report = Report(options.dry_run, keyring.primary.id, keys, newer=options.history.newer)
     with ExitStack() as closing:
         stores = []
@@ -51,8 +53,8 @@ def rotate(  # noqa: PLR0913 - what a run consists of
             store = open_store(target)
             closing.callback(store.close)
             stores.append(store)
-            part = TargetReport(target, store.key_names(), identity=store.identity(), warnings=store.warnings())
-            report.targets.append(part)
+            names, of, warnings = store.key_names(), identify(target), store.warnings()
+            report.targets.append(TargetReport(target, of, names, identity=store.identity(), warnings=warnings))
         if not options.dry_run:
             # The report has them, too; but then it is too late to stop.
             for warning in (warning for part in report.targets for warning in part.warnings):
@@ -60,7 +62,7 @@ def rotate(  # noqa: PLR0913 - what a run consists of
         for store, part in zip(stores, report.targets, strict=True):
             started = time.monotonic()
             try:
-                TargetRun(store, part.target.keyring(keyring), part, options, watcher).run(hire)
+                TargetRun(store, part.target.keyring(keyring), part, options, watcher).run(executor_for)
             except (StoreError, StoppedError) as error:
                 part.stopped, part.interrupted = str(error), True
             except WorkerError as error:
@@ -74,9 +76,7 @@ def rotate(  # noqa: PLR0913 - what a run consists of
     return report
 
 
-def _hire(executor: Executor | None, keyring: Keyring, options: Options) -> Hire:
+def _executor_for(executor: Executor | None, keyring: Keyring, options: Options) -> ExecutorFor:
     if executor is None:
         return lambda _target, _rows: None
-    from rotation.job.hired import Staff  # noqa: PLC0415 - one process needs none of it
-
-    return Staff(executor, keyring, options).crew
+    return WorkerPool(executor, keyring, options).for_target

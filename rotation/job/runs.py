@@ -16,7 +16,7 @@ from rotation.job.ranges import DEFAULT_BATCH, FULL_SPEED_BATCH, Options
 from rotation.job.recorder import RunRecorder
 from rotation.job.rotation import rotate
 from rotation.job.throttle import IDLE_SHARE, Brake
-from rotation.job.workers import staff
+from rotation.job.workers import open_workers
 from rotation.ledger.ledger import service_name
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.failures import StoppedError, UsageError
@@ -71,7 +71,7 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
     shard = Shard.parse(settings.shard) if settings.shard else None
     with ExitStack() as closing:
         listed = closing.enter_context(ProblemsFile(settings.problems)) if settings.problems else None
-        staffed = closing.enter_context(staff(settings.workers, settings.dask, full_speed=settings.full_speed))
+        workers = closing.enter_context(open_workers(settings.workers, settings.dask, full_speed=settings.full_speed))
         recorder = closing.enter_context(_recording(context, keyring, dry_run=settings.dry_run))
 
         def open_journal(target: Target, primary: str) -> Journal:
@@ -87,11 +87,11 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
             journal=open_journal,
             shard=shard,
             env_file=context.env_file,
-            workers=staffed.workers,
-            least_rows=staffed.least_rows,
+            workers=workers.count,
+            least_rows=workers.least_rows,
             history=recorder.history(keyring, allow_demotion=settings.allow_demotion),
         )
-        report = rotate_targets(context, targets, keyring, options, staffed.executor)
+        report = rotate_targets(context, targets, keyring, options, workers.executor)
         recorder.keep(report)
     return report
 
@@ -146,7 +146,7 @@ def _recording(context: Context, keyring: Keyring, *, dry_run: bool) -> Iterator
     """A recorder. A run whose database fails has failed; one whose arguments or targets do not fit has not begun."""
     service = service_name(context.environ)
     with Session.open(context.open_ledger, service, OnFailure.WARN, context.streams.warn) as session:
-        session.see_keys({key.id: state for key, state in keyring.states.items()}, context.clock_skew())
+        session.see_keys(keyring.states_by_id, context.clock_skew())
         # A dry run, like a census, is no run of its own.
         recorder = RunRecorder(session, keyring.primary.id, _begun=dry_run)
         try:

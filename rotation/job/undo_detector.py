@@ -1,18 +1,19 @@
-"""Who brings an older key back: a service that writes with it, or another rotation that undoes this one."""
+"""Detects another rotation that undoes this one."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from rotation.model.batch import Planned
+from keyring_core.tokens import iv_of, timestamp_of
+from rotation.model.batch import Plan
 from rotation.model.counts import RowKey
 from rotation.stores.base import Written
 
 KEPT = 10_000
-"""Rows to remember; a rotation that undoes ours meets some of the first ones, too."""
+"""Rows to remember; a rotation that undoes this one meets some of the first ones, too."""
 RANGE_KEPT = 1000
 """Of one range the first ones only: every pass begins its ranges at about the same rows."""
 
@@ -53,9 +54,10 @@ class Traces:
                 self._seen.setdefault(key, (issued, iv))
 
 
-def traces_of(planned: Sequence[Planned], written: Written, room: int) -> list[Trace]:
-    """The first *room* of these tokens."""
+def traces_of(plan: Plan, written: Written, room: int) -> list[Trace]:
+    """The first *room* of the tokens that were to be swapped."""
+    first = zip(plan.swaps.keys[:room], plan.key_ids[:room], plan.signed[:room], strict=True)
     return [
-        Trace(plan.change.key, plan.key_id, plan.issued, plan.iv, not written.failed(plan.change.key))
-        for plan in planned[:room]
+        Trace(key, key_id, timestamp_of(signed), iv_of(signed), not written.failed(key))
+        for key, key_id, signed in first
     ]

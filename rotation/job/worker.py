@@ -1,43 +1,37 @@
-"""What a worker does, in a process of its own or on another machine: one range of one target, with its own keys."""
+"""One range of one target in a worker, in another process or on another machine, with the worker's own keys."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.config import load_keyring
 from rotation.job.ranges import Bounds, Options, RangeDone, RangeWorker
-from rotation.job.throttle import Brake
 from rotation.model.env_file import environment
 from rotation.model.failures import StoppedError, UsageError, WorkerError
-from rotation.model.key_history import UNKNOWN, History
 from rotation.model.stopping import Stopping
 from rotation.model.targets import Target
-from rotation.stores.open import database_digest, open_store
-from rotation.stores.shards import Shard
+from rotation.stores.open import identify, open_store
+
+stop_request = Stopping()
+"""Whether this process is to end."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How a worker is to work. It travels, and so it holds no key."""
+    """What every range of a run needs. It is sent to workers, so it holds no key."""
 
     keys: tuple[tuple[str, str], ...]
-    """Ids and states, which the worker's own must equal."""
-    env_file: Path | None
-    dry_run: bool
-    batch_rows: int
-    max_rate: float | None
-    pause_file: Path | None
-    idle_share: float
-    shard: Shard | None
-    history: History = UNKNOWN
+    """Ids and states. The worker's own keys must have the same."""
+    options: Options
+    """Only what can be pickled. Waits sleep; a worker replaces them by waits that it can end."""
 
 
 @dataclass(frozen=True)
@@ -46,103 +40,103 @@ class Task:
 
     setup: Setup
     target: Target
-    """Where its url is a variable's, that is read here, in the worker."""
+    """If a variable holds its url, the worker reads that variable from its own environment."""
     database: str
-    """A digest of where the coordinator's url leads."""
+    """A digest of the database that the url leads to where the run was started."""
     bounds: Bounds
 
 
 def make_setup(keyring: Keyring, options: Options, workers: int) -> Setup:
-    """What *workers* need, so that together they do what one would do by *options*."""
+    """The setup for *workers*, which share the rate of *options*."""
     brake = options.brake
     return Setup(
         _states(keyring),
-        options.env_file and options.env_file.absolute(),
-        options.dry_run,
-        options.batch_rows,
-        brake.max_rate and brake.max_rate / workers,
-        brake.pause_file and brake.pause_file.absolute(),
-        brake.idle_share,
-        options.shard,
-        options.history,
+        replace(
+            options,
+            env_file=options.env_file and options.env_file.absolute(),
+            brake=replace(
+                brake,
+                wait=time.sleep,
+                max_rate=brake.max_rate and brake.max_rate / workers,
+                pause_file=brake.pause_file and brake.pause_file.absolute(),
+            ),
+            problems=None,
+            journal=None,
+        ),
     )
 
 
 def make_task(setup: Setup, target: Target, bounds: Bounds) -> Task:
-    """A range for whichever worker takes it."""
-    return Task(setup, target.sealed(), database_digest(target), bounds)
+    """A range for any worker."""
+    return Task(setup, target.sealed(), identify(target).digest, bounds)
 
 
-def report_for_duty(setup: Setup) -> None:
-    """Loads the keys. Raises WorkerError where they are not the coordinator's."""
+def check_worker(setup: Setup) -> None:
+    """Loads this worker's keys. Raises WorkerError if they are not those of the run."""
     _load(setup)
 
 
 def do_range(task: Task) -> RangeDone:
-    """The range, with this process's own keys and connections. Raises WorkerError."""
-    done = _worker(task).do(task.bounds)
+    """Does the range with this process's own keys and connections. Raises WorkerError."""
+    done = _open_target(task).worker.do(task.bounds)
     if isinstance(done.fault, StoppedError):
-        # This worker is to end, which is no reason for the run to stop: another one does the rest.
+        # Only this worker is to end. The run goes on, and another worker does the rest.
         done.fault = None
     return done
 
 
-process = Stopping()
-"""Whether this process is to end."""
-
-
 @dataclass
-class _Hand:
-    """A target, opened."""
+class _OpenTarget:
+    """A worker's target with its connection."""
 
     of: tuple[Setup, Target, str]
     worker: RangeWorker
 
 
-_own = threading.local()
+_local = threading.local()
 
 
-def _worker(task: Task) -> RangeWorker:
-    """For this thread and the task's target; opened once, as long as no other target comes between."""
+def _open_target(task: Task) -> _OpenTarget:
+    """The target of *task*, opened. Each thread keeps the last one open."""
     of = task.setup, task.target, task.database
-    hand: _Hand | None = getattr(_own, "hand", None)
-    if hand is None or hand.of != of:
-        # The old one's connections go first.
-        hand = _own.hand = None
-        hand = _own.hand = _open(task)
-    return hand.worker
+    if getattr(_local, "opened", None) is None or _local.opened.of != of:
+        # First closes the connections of the previous target.
+        _local.opened = None
+        _local.opened = _open(task)
+    opened: _OpenTarget = _local.opened
+    return opened
 
 
-def _open(task: Task) -> _Hand:
-    setup = task.setup
-    keyring, environ = _load(setup)
+def _open(task: Task) -> _OpenTarget:
+    options = task.setup.options
+    keyring, environ = _load(task.setup)
     fault = None
     try:
         target = task.target.unsealed(environ)
-        if database_digest(target) != task.database:
+        if identify(target).digest != task.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
-            store = open_store(target, read_only=setup.dry_run, wait=process.wait, shard=setup.shard)
+            store = open_store(target, read_only=options.dry_run, wait=stop_request.wait, shard=options.shard)
     except UsageError as error:
         fault = str(error)
     if fault:
-        raise WorkerError(f"{_name()}: {fault}. Give every worker the same, then run again.")
-    brake = Brake(process.wait, setup.max_rate, setup.pause_file, setup.idle_share)
-    options = Options(setup.dry_run, setup.batch_rows, brake, history=setup.history)
-    hand = _Hand((setup, task.target, task.database), RangeWorker(store, target.keyring(keyring), options))
-    # Another target takes its place, or its thread or process ends: any executor's workers hang up.
-    weakref.finalize(hand, store.close)
-    return hand
+        raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
+    options = replace(options, brake=replace(options.brake, wait=stop_request.wait))
+    worker = RangeWorker(store, target.keyring(keyring), options)
+    opened = _OpenTarget((task.setup, task.target, task.database), worker)
+    # Closes the connection when another target is opened, or when the thread or the process ends.
+    weakref.finalize(opened, store.close)
+    return opened
 
 
 def _load(setup: Setup) -> tuple[Keyring, Mapping[str, str]]:
-    """The keyring of this process's own environment, and that environment."""
+    """The keyring of this process's own environment, and that environment. Raises WorkerError."""
     fault = None
     try:
         with warnings.catch_warnings():
-            # Whoever started the run has been told.
+            # The process that started the run prints the same warnings.
             warnings.simplefilter("ignore", KeyConfigWarning)
-            environ = environment(os.environ, setup.env_file)
+            environ = environment(os.environ, setup.options.env_file)
             keyring = load_keyring(environ)
     except (KeyConfigError, UsageError) as error:
         fault = str(error)
@@ -150,14 +144,14 @@ def _load(setup: Setup) -> tuple[Keyring, Mapping[str, str]]:
         raise WorkerError(f"{_name()}: {fault}")
     if _states(keyring) != setup.keys:
         raise WorkerError(
-            f"{_name()} has other keys than the run was started with: {_shown(_states(keyring))} in place of "
+            f"{_name()} has other keys than the run was started with: {_shown(_states(keyring))} instead of "
             f"{_shown(setup.keys)}. Give every worker the same keys, then run again."
         )
     return keyring, environ
 
 
 def _states(keyring: Keyring) -> tuple[tuple[str, str], ...]:
-    return tuple((key.id, str(state)) for key, state in keyring.states.items())
+    return tuple((key_id, str(state)) for key_id, state in keyring.states_by_id.items())
 
 
 def _shown(states: tuple[tuple[str, str], ...]) -> str:

@@ -1,4 +1,4 @@
-"""How many workers a run takes, and from where."""
+"""How many workers a run uses, and where they run."""
 
 from __future__ import annotations
 
@@ -17,56 +17,58 @@ from rotation.model.failures import UsageError, WorkerError
 from rotation.model.text import install
 
 WORTH_ROWS = 100_000
-"""Processes take half a second to start; in that time one alone does so many rows."""
+"""About as many rows as one process rotates in the half second that other processes take to start."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Staffing:
-    """An executor, or none: one process does best alone."""
+class Workers:
+    """An executor and how many workers it has; without one, this process does all the work."""
 
     executor: Executor | None = None
-    workers: int = 1
+    count: int = 1
     least_rows: int = 0
-    """A target with fewer rows is done without them."""
+    """A target with fewer rows is done in this process."""
 
 
 @contextmanager
-def staff(workers: int | None, dask: str | None, *, full_speed: bool) -> Iterator[Staffing]:
-    """What was asked for; else one worker, and at full speed one a core, where the table is worth it.
+def open_workers(count: int | None, dask: str | None, *, full_speed: bool) -> Iterator[Workers]:
+    """*count* processes, or the workers of the *dask* scheduler. Without both: one, or one per core at full speed.
 
-    Raises UsageError, and WorkerError where a cluster cannot be reached.
+    By default, a target with few rows is done in this process. Raises UsageError, and WorkerError if the scheduler
+    cannot be reached.
     """
-    if dask and workers:
+    if dask and count:
         raise UsageError("--dask and --workers exclude each other")
     if dask:
-        with _dask(dask) as staffing:
-            yield staffing
+        with _dask(dask) as workers:
+            yield workers
         return
-    count = workers or (_cores() if full_speed else 1)
-    if count == 1:
-        # The pauses that a run makes for services' sake are no pauses if somebody else works in them.
-        yield Staffing()
+    # Without full speed a run pauses so that services can work; a second worker would use those pauses.
+    processes = count or (_cores() if full_speed else 1)
+    if processes == 1:
+        yield Workers()
         return
-    from rotation.job.process_pool import ProcessWorkers  # noqa: PLC0415 - most runs need none
+    from rotation.job.process_pool import ProcessWorkers  # noqa: PLC0415 - a run in one process needs none of it
 
-    with ProcessWorkers(count, log_level=logging.getLogger().level) as executor:
-        yield Staffing(executor, count, 0 if workers else WORTH_ROWS)
+    with ProcessWorkers(processes, log_level=logging.getLogger().level) as executor:
+        yield Workers(executor, processes, 0 if count else WORTH_ROWS)
 
 
 @contextmanager
-def _dask(address: str) -> Iterator[Staffing]:
+def _dask(address: str) -> Iterator[Workers]:
     fault = None
     try:
         # It has no types.
         distributed: Any = importlib.import_module("distributed")
     except ImportError:
         fault = f"--dask needs another package; {install('dask')}"
-    # Without certificates a client is half made, and waits for itself when Python ends.
+    # Without certificates the constructor of a client fails half-way, and Python then hangs at exit.
     if not fault and address.startswith("tls://") and not _has_certificates(distributed):
         fault = (
-            f"--dask {address}: Dask has no certificates that it can read; look at distributed.comm.tls in its settings"
+            f"--dask {address}: Dask has no certificates that it can read. "
+            "Set distributed.comm.tls in the configuration of Dask."
         )
     if fault:
         raise UsageError(fault)
@@ -81,9 +83,9 @@ def _dask(address: str) -> Iterator[Staffing]:
         executor = client.get_executor(pure=False, retries=3)
         threads = sum(client.nthreads().values())
         if not threads:
-            # It may be one that grows with its work. A run that stands still must say why.
+            # The cluster may add workers on demand. Until then the log must say why the run stands still.
             log.warning("rotation.waiting_for_workers", dask=address)
-        yield Staffing(executor, threads or 1)
+        yield Workers(executor, threads or 1)
 
 
 def _has_certificates(distributed: Any) -> bool:

@@ -1,1 +1,1 @@
-"""Key dates, runs, censuses and instances, in a small database of our own. Holds no secret."""
+"""The ledger: a small database of key dates, runs, censuses and instances. It holds no secret."""

@@ -1,4 +1,4 @@
-"""The ledger's database: opened or made, tried again where that helps, its errors in our words."""
+"""The ledger's database: opened or created, transient errors retried, and every error as a LedgerError."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
-import tenacity
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -19,12 +18,12 @@ from rotation.ledger.file_owner import UNWRITABLE, unwritable
 from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.text import install
-from rotation.stores.access import DIALECTS
-from rotation.stores.connection import Link
+from rotation.stores.access import ATTEMPTS, fault_of, find_dialect, parse_url, retry, words_of
+from rotation.stores.connection import Connection
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.silent_servers import NoAnswerError
+from rotation.stores.sqlite import SQLite
 
-ATTEMPTS = 6
 UNMADE = (
     "its tables are not there and could not be made; `keyring-rotate ledger init` makes them, as a user who may, and "
     "with --sql prints the statements"
@@ -33,7 +32,7 @@ T = TypeVar("T")
 
 
 class LedgerError(StoreError):
-    """The ledger cannot be read or written. No data hangs on it: what is lost is dates."""
+    """The ledger cannot be read or written. No token depends on it; only dates are lost."""
 
     def __init__(self, message: str = "", reason: str = "") -> None:
         """*reason*: the fault alone, without the ledger's name."""
@@ -42,11 +41,11 @@ class LedgerError(StoreError):
 
 
 class NewerLedgerError(LedgerError):
-    """A newer version of this program has been here; this one would spoil what it wrote."""
+    """A newer version of this program wrote the ledger; this version would damage it."""
 
 
 class Engine:
-    """A database of any kind, by SQLAlchemy's own means."""
+    """A database that has no dialect in this package, or whose engine belongs to a service."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -56,25 +55,25 @@ class Engine:
         del mode
         return self._engine.begin()
 
-    def rest(self) -> None:
-        """Gives up the connections."""
+    def disconnect(self) -> None:
+        """Closes the connections."""
         self._engine.dispose()
 
 
 class LedgerAccess:
-    """Transactions on the ledger. No error of a driver leaves it."""
+    """Transactions on the ledger. Its methods raise LedgerError; no driver's error leaves it."""
 
     def __init__(
-        self, link: Link | Engine, name: str, dialect: Dialect | None, attempts: int, *, path: Path | None = None
+        self, link: Connection | Engine, name: str, dialect: Dialect | None, attempts: int, *, path: Path | None = None
     ) -> None:
         """*path*: the ledger's file, if it is one."""
         self._link, self.name = link, name
         self._dialect, self._attempts, self._path = dialect, attempts, path
 
     def migrate(self) -> bool:
-        """Makes the tables, or brings them to our version; whether there was anything to do.
+        """Makes the tables, or migrates them to this program's version; returns whether there was anything to do.
 
-        A ledger that has it may be read-only.
+        A ledger of this version may be read-only.
         """
         begun = found = self.read(read_version)
         for _ in range(ATTEMPTS):
@@ -86,26 +85,26 @@ class LedgerAccess:
             if found == VERSION:
                 return begun != VERSION
             failure = self._try_migrating(found)
-            # Another process may have done it in this moment; then the next look finds it done.
+            # Another process may have migrated it meanwhile.
             found = self.read(read_version)
             if failure and found != VERSION:
                 time.sleep(0.1)
-        raise self.fault(f"{UNMADE} ({failure.reason if failure else 'somebody else is at it'})")
+        raise self.fault(f"{UNMADE} ({failure.reason if failure else 'another process is at it'})")
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
-        """What *act* returns. Raises LedgerError."""
-        return self._told(lambda: self._act(Mode.READ, act))
+        """What *act* returns."""
+        return self._run(Mode.READ, act, self._attempts)
 
     def write(self, act: Callable[[sa.Connection], T]) -> T:
-        """What *act* returns, in a transaction of its own; it begins with a write. Raises LedgerError.
+        """What *act* returns, in a transaction of its own that begins with a write.
 
-        Where another process has just inserted the same row *act* is done again, and finds it.
+        If another process has just inserted the same row, *act* runs again and finds it.
         """
-        return self._told(lambda: self._act(Mode.WRITE, act))
+        return self._run(Mode.WRITE, act, self._attempts)
 
     def close(self) -> None:
-        """Gives up the connection."""
-        self._link.rest()
+        """Closes the connection."""
+        self._link.disconnect()
 
     def fault(self, words: str) -> LedgerError:
         """An error with the ledger's name."""
@@ -113,105 +112,87 @@ class LedgerAccess:
 
     def _try_migrating(self, found: int) -> LedgerError | None:
         try:
-            self._act(Mode.WRITE, lambda connection: migrate(connection, found))
-        except DBAPIError as error:
-            return self._failure(error)
-        except NoAnswerError as error:
-            return self.fault(str(error))
+            self._run(Mode.WRITE, lambda connection: migrate(connection, found), attempts=1)
+        except LedgerError as error:
+            return error
         return None
 
-    def _act(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
-        with self._link.transaction(mode) as connection:
-            return act(connection)
+    def _run(self, mode: Mode, act: Callable[[sa.Connection], T], attempts: int) -> T:
+        def run() -> T:
+            with self._link.transaction(mode) as connection:
+                return act(connection)
 
-    def _told(self, act: Callable[[], T]) -> T:
-        failure: LedgerError
         try:
-            return tenacity.Retrying(
-                stop=tenacity.stop_after_attempt(self._attempts),
-                wait=tenacity.wait_exponential_jitter(multiplier=0.02, max=1, jitter=0.1),
-                retry=tenacity.retry_if_exception(self._may_pass),
-                reraise=True,
-            )(act)
-        except DBAPIError as error:
-            failure = self._failure(error)
-        except NoAnswerError as error:
-            failure = self.fault(str(error))
-        except SQLAlchemyError as error:
-            failure = self.fault(f"the database does not do as asked ({type(error).__name__})")
-        except ImportError:
-            failure = self.fault(_driverless(self._dialect))
-        except (ValueError, KeyError, TypeError):
-            # A time that is no time, a document that is no JSON: somebody has been at the rows.
-            failure = self.fault("a row in it is corrupt; move the ledger away, and a new one is made")
-        raise failure
+            return retry(run, self._is_transient, attempts=attempts)
+        except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
+            words = self._words(error)
+        raise self.fault(words)
 
-    def _may_pass(self, error: BaseException) -> bool:
-        if not isinstance(error, DBAPIError):
-            return False
-        passing = self._dialect is not None and self._dialect.fault(error.orig or error) in {
-            Fault.PASSING,
-            Fault.LOCKED,
-        }
-        return isinstance(error, IntegrityError) or error.connection_invalidated or passing
+    def _is_transient(self, error: BaseException) -> bool:
+        return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in {Fault.PASSING, Fault.LOCKED}
 
-    def _failure(self, error: DBAPIError) -> LedgerError:
+    def _words(self, error: Exception) -> str:
+        if isinstance(error, DBAPIError):
+            return self._driver_words(error)
+        if isinstance(error, NoAnswerError):
+            return str(error)
+        if isinstance(error, SQLAlchemyError):
+            return f"the database does not do as asked ({type(error).__name__})"
+        if isinstance(error, ImportError):
+            return _driverless(self._dialect)
+        # A time that is no time, or a document that is no JSON: somebody has edited the rows.
+        return "a row in it is corrupt; move the ledger away, and a new one is made"
+
+    def _driver_words(self, error: DBAPIError) -> str:
         cause = error.orig or error
-        words = self._dialect.words(cause) if self._dialect else None
         if self._dialect and self._dialect.code(cause) in self._dialect.denials:
-            words = "this user has not the privileges on it that docs/ledger.md names"
-        elif self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE:
-            words = unwritable(self._path) or words
-        return self.fault(words or f"the database failed ({type(cause).__name__})")
+            return "this user has not the privileges on it that docs/ledger.md names"
+        read_only = self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE
+        return (read_only and self._path and unwritable(self._path)) or words_of(error, self._dialect)
 
 
 def open_url(
     text: str, attempts: int, *, wait: Callable[[float], None] = time.sleep, seconds: float | None = None
 ) -> LedgerAccess:
-    """The ledger at an SQLAlchemy URL; an SQLite file is made where none is. What may pass is tried *attempts* times.
+    """The ledger at an SQLAlchemy URL; creates a missing SQLite file. Transient errors are tried *attempts* times.
 
-    *wait* sleeps, and raises StoppedError where somebody asked to stop: then little more is waited for. A connection is
-    made in *seconds* an address, or not at all.
+    *wait* sleeps, and raises StoppedError if a stop was requested. A connection to one address may take *seconds*.
 
-    Raises UsageError for a URL that cannot work, LedgerError where the database cannot be reached.
+    Raises UsageError for a URL that cannot work, LedgerError if the database cannot be reached.
     """
-    fault = None
+    url = parse_url(text)
+    dialect = url and find_dialect(url.get_backend_name())
+    fault, path = "not of the form dialect://user:...@host/database", None
     try:
-        url, path = sa.make_url(text), None
-        dialect = _dialect(url.get_backend_name())
-        if isinstance(dialect, DIALECTS["sqlite"]):  # type: ignore[arg-type]
+        if isinstance(dialect, SQLite) and url:
             path = _path(url)
             url, name = _sqlite(url, path), _file_name(path)
-        else:
+        elif url:
             url = dialect.prepare_url(url) if dialect else url
             name = _name(dialect, url)
-        link = (
-            Link(dialect, url, wait=wait, seconds=seconds)
-            if dialect
-            else Engine(sa.create_engine(url, hide_parameters=True))
-        )
-    except (ArgumentError, ValueError, NoSuchModuleError, UsageError) as error:
-        # SQLAlchemy's own message shows the text, password and all.
-        fault = str(error) if isinstance(error, UsageError) else "not of the form dialect://user:...@host/database"
+        if url:
+            link = Connection(dialect, url, wait=wait, seconds=seconds) if dialect else Engine(_engine(url))
+            return LedgerAccess(link, name, dialect, attempts, path=path)
+    except UsageError as error:
+        fault = str(error)
     except ImportError:
-        fault = _driverless(_dialect(url.get_backend_name()))
-    if fault:
-        raise UsageError(f"ROTATION_LEDGER_URL: {fault}")
-    return LedgerAccess(link, name, dialect, attempts, path=path)
+        fault = _driverless(dialect)
+    except (ArgumentError, ValueError, NoSuchModuleError):
+        # SQLAlchemy's own message shows the text, password and all.
+        pass
+    raise UsageError(f"ROTATION_LEDGER_URL: {fault}")
 
 
 def over_engine(engine: sa.Engine, attempts: int) -> LedgerAccess:
     """The ledger in the database of a service's own *engine*."""
-    dialect = _dialect(engine.dialect.name)
-    if isinstance(dialect, DIALECTS["sqlite"]):  # type: ignore[arg-type]
-        path = Path(engine.url.database or ":memory:")
-        return LedgerAccess(Engine(engine), _file_name(path), dialect, attempts, path=path)
-    return LedgerAccess(Engine(engine), _name(dialect, engine.url), dialect, attempts)
+    dialect = find_dialect(engine.dialect.name)
+    path = Path(engine.url.database or ":memory:") if isinstance(dialect, SQLite) else None
+    name = _file_name(path) if path else _name(dialect, engine.url)
+    return LedgerAccess(Engine(engine), name, dialect, attempts, path=path)
 
 
-def _dialect(name: str) -> Dialect | None:
-    make = DIALECTS.get(name)
-    return make() if make else None
+def _engine(url: URL) -> sa.Engine:
+    return sa.create_engine(url, hide_parameters=True)
 
 
 def _name(dialect: Dialect | None, url: URL) -> str:
@@ -227,7 +208,7 @@ def _driverless(dialect: Dialect | None) -> str:
 
 
 def _path(url: URL) -> Path:
-    """The file that an SQLite url names. Raises UsageError for what can be none."""
+    """The file that an SQLite url names. Raises UsageError if it cannot be a ledger."""
     path = Path((url.database or "").removeprefix("file:"))
     if not path.name or path.name == ":memory:":
         raise UsageError("an SQLite url names a file: sqlite:///relative.db or sqlite:////absolute.db")

@@ -1,4 +1,4 @@
-"""Who may write a ledger's file, in words for the one who may not."""
+"""Why a user cannot write the ledger's file: its owner and its mode, in words."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from keyring_core.config import LEDGER_URL
+from keyring_core.environment import LEDGER_URL
 
 UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
-"""The codes of SQLite's errors that owner or mode may explain."""
+"""The SQLite error codes that an owner or a mode may explain."""
 
 
 def unwritable(path: Path) -> str | None:
-    """Why this process cannot write the SQLite file at *path*: whose it is, its mode, and what helps; None if it can.
+    """Why this process cannot write the SQLite file at *path*: its owner, its mode and a remedy; None if it can.
 
-    Its folder counts as well: SQLite makes a journal there.
+    The folder counts as well: SQLite makes a journal there.
     """
     for place in (path, path.parent):
         try:

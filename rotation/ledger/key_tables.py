@@ -1,4 +1,4 @@
-"""The ledger's pages on keys: their dates, who holds them, and the proofs of their retirement."""
+"""The ledger's tables of keys: their dates, the instances that hold them, and certificates of retirement."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from rotation.ledger.database import LedgerAccess
 from rotation.ledger.records import InstanceRecord, KeyRecord
 
 FORGET_INSTANCES = timedelta(days=30)
-"""An instance that was not heard of for so long is gone."""
+"""An instance that has not announced itself for so long is deleted."""
 
 Event = Literal["staged", "promoted", "retired"]
 
 _PROMOTION = ("promoted", "promoted_after", "promoted_before")
-"""The columns of which one date, or one span of time, takes the place of another."""
+"""The columns that hold a promotion: one date, or the two bounds of a span."""
 
 
-class KeyPages:
+class KeyTables:
     """Part of the ledger. Every method raises LedgerError."""
 
     _access: LedgerAccess
     _now: Callable[[], datetime]
 
     def see_keys(self, states: Mapping[str, KeyState], service: str) -> None:
-        """Takes down the keys of an environment, by id, where they are new or in a state that they were not seen in.
+        """Records the keys of an environment, by id, if they are new or in a state that was not recorded yet.
 
-        A key that is found primary became so before: the ledger notes between which times, as far as it knows.
-        A date that stands stays: a key that becomes primary a second time keeps its first promotion, so that a run
-        can tell that its tokens would move backwards; `mark` takes down a second one. Writes only what is new.
+        A key that is found primary became so earlier: the ledger records the bounds of that time, as far as it knows.
+        A date that is recorded stays. A key that becomes primary a second time keeps its first promotion, so that a run
+        recognizes that its tokens would move backwards; only `mark` records the second one.
         """
         now = self._now()
         known = {key.id: key for key in self.keys() if key.service == service}
@@ -56,14 +56,14 @@ class KeyPages:
             for key_id, found in moved.items():
                 connection.execute(_update_key(key_id, service).values(found))
             for row in new:
-                # Another process may have been faster since we looked.
+                # Another process may have inserted the key meanwhile.
                 if not connection.execute(_update_key(str(row["id"]), service).values(service=service)).rowcount:
                     connection.execute(tables.keys.insert().values(row))
 
         self._access.write(act)
 
     def mark(self, key_id: str, event: Event, service: str, *, forced: bool = False) -> None:
-        """Takes down that a key was staged, promoted or retired just now."""
+        """Records that a key was staged, promoted or retired just now."""
         now = self._now()
         values: dict[str, Any] = {event: now}
         if event == "retired":
@@ -73,7 +73,7 @@ class KeyPages:
         self._put(key_id, service, values, now)
 
     def mark_newest(self, key_id: str, service: str) -> None:
-        """Takes down that a key that was found primary counts as promoted after all others, as somebody decided."""
+        """Records that a key that was found primary counts as promoted after all others, as an operator decided."""
         now = self._now()
         known = {key.id: key for key in self.keys() if key.service == service}
         found = self._found_primary(key_id, known, service, now)
@@ -88,7 +88,7 @@ class KeyPages:
         self._access.write(act)
 
     def keys(self) -> list[KeyRecord]:
-        """All keys that were ever seen, the first seen first."""
+        """All keys that were ever recorded, the oldest record first."""
         query = sa.select(tables.keys).order_by(tables.keys.c.first_seen, tables.keys.c.id)
         return self._access.read(lambda connection: [KeyRecord(**row._asdict()) for row in connection.execute(query)])
 
@@ -98,12 +98,12 @@ class KeyPages:
         self._access.write(lambda connection: connection.execute(tables.certificates.insert().values(row)))
 
     def certificates(self) -> list[dict[str, Any]]:
-        """All certificates, the last one last."""
+        """All certificates, the oldest first."""
         query = sa.select(tables.certificates.c.document).order_by(tables.certificates.c.id)
         return self._access.read(lambda connection: [json.loads(text) for text in connection.scalars(query)])
 
     def announce(self, record: InstanceRecord) -> None:
-        """Takes down which keys an instance holds. One that was not heard of for long is forgotten."""
+        """Records which keys an instance holds, and deletes instances that are long gone."""
         mine = (tables.instances.c.service == record.service) & (tables.instances.c.instance == record.instance)
         values = {
             "primary_id": record.primary,
@@ -122,7 +122,7 @@ class KeyPages:
         self._access.write(act)
 
     def instances(self, within: timedelta) -> list[InstanceRecord]:
-        """The instances that were seen within that time; one whose clock is ahead counts, too."""
+        """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
         query = (
             sa.select(tables.instances)
             .where(tables.instances.c.seen >= self._now() - within)
@@ -147,11 +147,11 @@ class KeyPages:
     def _found(
         self, key_id: str, state: KeyState, known: Mapping[str, KeyRecord], service: str, now: datetime
     ) -> dict[str, datetime | None]:
-        """The dates that are new from finding a key in *state*."""
+        """The dates to record for a key that is found in *state*."""
         key = known.get(key_id)
         if state is KeyState.STAGED and not (key and key.staged):
             return {"staged": now}
-        # One first seen as a previous key was promoted long ago: no date of now is true of it.
+        # A key first seen as a previous one was promoted long ago: no date of now would be true.
         if state is KeyState.PRIMARY and (key is None or (key.staged and not key.promotion)):
             return self._found_primary(key_id, known, service, now)
         return {}
@@ -159,18 +159,18 @@ class KeyPages:
     def _found_primary(
         self, key_id: str, known: Mapping[str, KeyRecord], service: str, now: datetime
     ) -> dict[str, datetime | None]:
-        """Between which times a key became primary that is primary *now*."""
+        """The bounds of the time at which a key became primary that is primary *now*."""
         then = [other.promotion.latest for other in known.values() if other.id != key_id and other.promotion]
         if key := known.get(key_id):
             then.append(key.staged or key.first_seen)
         if last := self._last_run_with_another(key_id, service):
             then.append(last)
-        # What a clock that was ahead wrote tells nothing.
+        # A later time was written by a clock that is ahead, and bounds nothing.
         after = max((when for when in then if when < now), default=None)
         return {"promoted_after": after, "promoted_before": now}
 
     def _last_run_with_another(self, key_id: str, service: str) -> datetime | None:
-        """When a run of *service* began last whose primary key was another one."""
+        """When the last run of *service* with another primary key began."""
         runs = tables.runs.c
         query = sa.select(sa.func.max(runs.started)).where(
             runs.service == service, runs.primary_id.not_in([key_id, ""])

@@ -1,4 +1,4 @@
-"""The ledger: keys' dates, runs, censuses, instances. It holds no secret; losing it loses dates, never data."""
+"""Opens the ledger. It holds no secret; losing it loses dates, never data."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from types import TracebackType
 
 import sqlalchemy as sa
 
-from keyring_core.config import LEDGER_URL, SERVICE
+from keyring_core.environment import LEDGER_URL, SERVICE
 from rotation.ledger import schema as tables
-from rotation.ledger.database import ATTEMPTS, LedgerAccess, LedgerError, NewerLedgerError, open_url, over_engine
-from rotation.ledger.key_tables import Event, KeyPages
+from rotation.ledger.database import LedgerAccess, LedgerError, NewerLedgerError, open_url, over_engine
+from rotation.ledger.key_tables import Event, KeyTables
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
-from rotation.ledger.run_tables import Outcome, WorkPages
+from rotation.ledger.run_history import Outcome, RunTables
+from rotation.stores.access import ATTEMPTS
 
 __all__ = [
     "CensusRecord",
@@ -43,7 +44,7 @@ def utc_now() -> datetime:
 
 
 def ledger_url(environ: Mapping[str, str], config: Path | None) -> str:
-    """Where the ledger is: `ROTATION_LEDGER_URL`, or an SQLite file beside the rotation.toml at *config*."""
+    """The ledger's url: `ROTATION_LEDGER_URL`, or an SQLite file beside the rotation.toml at *config*."""
     if given := environ.get(LEDGER_URL, "").strip():
         return given
     folder = config.parent if config else Path()
@@ -51,22 +52,22 @@ def ledger_url(environ: Mapping[str, str], config: Path | None) -> str:
 
 
 def service_name(environ: Mapping[str, str]) -> str:
-    """What the ledger calls this service or environment: `ROTATION_SERVICE`, or `default`."""
+    """The name of this service or environment in the ledger: `ROTATION_SERVICE`, or `default`."""
     return environ.get(SERVICE, "").strip()[:100] or "default"
 
 
-class Ledger(KeyPages, WorkPages):
-    """One ledger, opened. Every method raises LedgerError where its database fails; writers may be many."""
+class Ledger(KeyTables, RunTables):
+    """An open ledger. Every method raises LedgerError if the database fails; many processes may write at once."""
 
     def __init__(self, access: LedgerAccess, now: Callable[[], datetime] = utc_now) -> None:
         """Makes or migrates the tables. Raises LedgerError, NewerLedgerError."""
         self._access, self._now = access, now
         self.made = access.migrate()
-        """Whether its tables were made, or brought to our version, just now."""
+        """Whether its tables were just made, or migrated to this program's version."""
 
     @property
     def name(self) -> str:
-        """Which ledger it is, fit for a message."""
+        """The ledger in words, for a message."""
         return self._access.name
 
     @classmethod
@@ -80,8 +81,8 @@ class Ledger(KeyPages, WorkPages):
     ) -> Ledger:
         """The ledger at an SQLAlchemy *url*. Raises UsageError for a url that cannot work, and LedgerError.
 
-        Unless *patient* nothing is tried again, and a server is given up sooner: for a service. *wait* sleeps, and
-        raises StoppedError where somebody asked to stop; then the ledger waits for little more.
+        A service passes *patient* as False: then nothing is retried, and a silent server is given up sooner.
+        *wait* sleeps, and raises StoppedError if a stop was requested.
         """
         access = open_url(url, ATTEMPTS if patient else 1, wait=wait, seconds=None if patient else HURRIED_SECONDS)
         try:
@@ -92,11 +93,11 @@ class Ledger(KeyPages, WorkPages):
 
     @classmethod
     def over(cls, engine: sa.Engine, *, now: Callable[[], datetime] = utc_now) -> Ledger:
-        """The ledger in the database of *engine*, which stays its owner's to close. Nothing is tried again."""
+        """The ledger in the database of *engine*, which the caller closes. Nothing is retried."""
         return cls(over_engine(engine, 1), now)
 
     def latest(self) -> datetime | None:
-        """The latest time in it, of keys, runs and censuses; services have clocks of their own."""
+        """The latest time in it, of keys, runs and censuses. Services' clocks do not count."""
         keys, runs = tables.keys.c, tables.runs.c
         dates = (keys.first_seen, keys.staged, keys.promoted, keys.promoted_before, keys.retired)
         columns = (*dates, runs.started, runs.finished, tables.censuses.c.taken)
@@ -115,5 +116,5 @@ class Ledger(KeyPages, WorkPages):
         self.close()
 
     def close(self) -> None:
-        """Gives up the connections."""
+        """Closes the connections."""
         self._access.close()

@@ -1,4 +1,4 @@
-"""What the ledger's key dates mean for a run: which way would be back, and which key took over when. Pure."""
+"""What recorded key dates mean: which keys are newer than the primary, and when each key took over. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> History:
-    """What *records* tell a run of *service* with these keys."""
+    """The history of *service*'s keys in *records*, for a run with these keys."""
     own = {record.id: record for record in records if record.service == service}
     return History(
         _promoted_later(own[primary], [own[key_id] for key_id in previous if key_id in own]) if primary in own else {},
@@ -22,9 +22,9 @@ def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRec
 
 
 def took_over(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> Promotion | None:
-    """When the primary key took over from the *previous* ones, as far as the ledger knows; None: it does not.
+    """When the primary key took over from the *previous* ones; None if the ledger does not know.
 
-    Nor does it where one of these was promoted later: somebody has put the primary key back, and nobody saw when.
+    None, too, if a previous key was promoted later: then the primary key was put back by hand at an unknown time.
     """
     own = {record.id: record for record in records if record.service == service}
     if primary not in own or _promoted_later(own[primary], [own[key_id] for key_id in previous if key_id in own]):
@@ -32,9 +32,15 @@ def took_over(primary: str, previous: Collection[str], records: Iterable[KeyReco
     return own[primary].promotion
 
 
+def next_promotion(own: Promotion, records: Iterable[KeyRecord]) -> Promotion | None:
+    """The first promotion after *own*, by the latest times at which they can have been: another key took over then."""
+    later = [each.promotion for each in records if each.promotion and each.promotion.latest > own.latest]
+    return min(later, key=lambda promotion: (promotion.latest, not promotion.exact), default=None)
+
+
 def _promoted_later(primary: KeyRecord, previous: Iterable[KeyRecord]) -> dict[str, Promotion]:
-    # A primary key that was never promoted was a previous one when it was first seen: older than all that were.
-    # Of a key that was found primary the latest possible time counts: it was seen in that order.
+    # A primary key without a promotion was a previous key when it was first seen, so it is older than promoted ones.
+    # For a key that was found primary the latest possible time counts: keys were seen in that order.
     return {
         key.id: key.promotion
         for key in previous
@@ -43,7 +49,7 @@ def _promoted_later(primary: KeyRecord, previous: Iterable[KeyRecord]) -> dict[s
 
 
 def _retired(record: KeyRecord) -> Retired:
-    # It may have encrypted from the earliest possible time on.
+    # The key may have encrypted from the earliest possible time on.
     begin = record.promotion and record.promotion.earliest
     end = record.retired.timestamp() if record.retired else 0
     return Retired(record.id, begin.timestamp() if begin else None, end)

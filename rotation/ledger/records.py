@@ -1,19 +1,21 @@
-"""What the ledger knows, as values. Times are aware and in UTC; none of it is secret."""
+"""The ledger's records, as values. Times are aware and in UTC; nothing is secret."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from keyring_core.redaction.current import get_redactor
+from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.row_marks import NOT_UNREADABLE, mark, unpack
+from rotation.model.targets import TargetId
 
 KEPT_CENSUS_PROBLEMS = 100
-"""Rows with a problem that a census names; the report that found them has more."""
+"""How many rows with a problem a census names."""
 
 
 @dataclass(frozen=True)
@@ -25,23 +27,23 @@ class KeyRecord:
     first_seen: datetime
     staged: datetime | None = None
     promoted: datetime | None = None
-    """When a step of this program made it primary; None where none did."""
+    """When a command of this program made it primary; None if none did."""
     retired: datetime | None = None
     forced: bool = False
     """Whether it was retired without proof."""
     promoted_before: datetime | None = None
-    """When it was first found primary, where no step of this program had made it so."""
+    """When it was first found primary, if no command of this program had made it so."""
     promoted_after: datetime | None = None
-    """When it was last known not to be primary before that; None where nothing is known."""
+    """The last time before that at which it is known not to have been primary; None if none is known."""
 
     @property
     def promotion(self) -> Promotion | None:
-        """When it became primary; None for a key that never was, since the ledger began."""
+        """When it became primary; None for a key that has not been primary since the ledger began."""
         return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
 
     @property
     def in_use_since(self) -> datetime:
-        """Since when it has been in use at least; where it was in use before, nobody knows for how long."""
+        """Since when it has been in use at least. It may have been in use earlier."""
         return self.promotion.latest if self.promotion else self.first_seen
 
 
@@ -56,112 +58,94 @@ class RunRecord:
     primary: str
     finished: datetime | None = None
     outcome: str | None = None
-    """complete, left, interrupted or failed; None while it runs, or where it died."""
+    """complete, left, interrupted or failed; None while it runs, or if its process died."""
     counts: dict[str, Any] = field(default_factory=dict)
 
 
 class CensusPlace(NamedTuple):
-    """What a census is of: the ledger keeps the last one of each."""
+    """What a census is of: the ledger keeps the last census of each."""
 
     service: str
     database: str
-    """Which database, in words that hold no password."""
     table: str
     column: str
     where: str | None
 
+    @classmethod
+    def of(cls, service: str, target: TargetId) -> CensusPlace:
+        """The place of a service's target. Contexts share it: two of them cannot count the same cells."""
+        return cls(service, target.database, target.table, target.column, target.where)
+
 
 @dataclass(frozen=True)
 class CensusRecord:
-    """The last census of a target. Numbers of tokens; times of tokens are Fernet's, in seconds since 1970."""
+    """The last census of a target."""
 
     service: str
-    target: str
-    """What reports call it."""
-    table: str
-    column: str
+    name: str
+    """The target's name in rotation.toml."""
+    target: TargetId
     taken: datetime
     complete: bool
+    counts: Counts = field(default_factory=Counts)
+    """Numbers only, if the ledger kept it: without rows and without the times of unreadable tokens."""
     sampled: bool = False
     by_run: bool = False
     """Whether a run left it: what is gone since the last census, that run has moved."""
     identity: str = ""
-    """Which table of which server it was; empty where the database does not tell."""
+    """Which table of which server it was; empty if the database does not say."""
     unexplained: dict[str, int] = field(default_factory=dict)
-    """Tokens per key id that an earlier census found, that are not there, and that no run has moved."""
+    """Tokens per key id that an earlier census found, that are gone, and that no run has moved."""
     home: str = ""
-    """The identity of the table that those were in."""
+    """The identity of the table that held the unexplained tokens."""
     seen: str = ""
-    """When they were seen there last, as ISO 8601."""
-    database: str = ""
-    where: str | None = None
+    """When the unexplained tokens were counted last, as ISO 8601."""
     checked: bool = False
-    """Whether the scheduled check took it: what that one saw, somebody was told."""
-    scanned: int = 0
-    current: int = 0
-    to_rotate: int = 0
-    """Tokens that a run would rotate."""
-    rotated: int = 0
-    """Tokens that this run rotated."""
-    empty: int = 0
-    plaintext: int = 0
-    unreadable: int = 0
-    unsettled: int = 0
-    null: int = 0
-    nested: int = 0
-    """Tokens whose plaintext holds another token."""
-    suspects: int = 0
-    """Plaintext cells that are long enough to hold a token in a form that is not looked for."""
-    given_up: int = 0
-    """Cells with more in them than could be searched, so that a token may have been missed, under whatever key."""
-    under: dict[str, int] = field(default_factory=dict)
-    """Tokens per key id."""
-    inner: dict[str, int] = field(default_factory=dict)
-    """Tokens per key id that are part of something else."""
-    categories: dict[str, int] = field(default_factory=dict)
-    """Problems per category, all of them."""
-    oldest: dict[str, int] = field(default_factory=dict)
-    youngest: dict[str, int] = field(default_factory=dict)
-    """The first and the last time of a token, per key id."""
-    ages: dict[str, int] = field(default_factory=dict)
-    """Tokens per month of their time, such as `2026-01`."""
+    """Whether the scheduled check took it, and so has reported what it found."""
     problems: list[dict[str, Any]] = field(default_factory=list)
-    """The first rows to look at: {"key": {"id": 7}, "category": "truncated"}."""
+    """The first rows with a problem: {"key": {"id": 7}, "category": "truncated"}."""
     unreadable_rows: str = ""
-    """Marks of all rows whose cells cannot be read, packed; what a check took keeps them."""
+    """Packed marks of all rows whose cells cannot be read; the ledger keeps them for a check's census."""
 
     @property
     def place(self) -> CensusPlace:
         """What it is of."""
-        return CensusPlace(self.service, self.database, self.table, self.column, self.where)
+        return CensusPlace.of(self.service, self.target)
 
     @property
     def label(self) -> str:
         """What messages call it: `user_credentials.api_key`."""
-        return f"{self.table}.{self.column}"
+        return self.target.label
 
     @cached_property
     def unreadable_marks(self) -> frozenset[bytes]:
-        """Marks of the rows whose cells cannot be read; of a census from before there were any those that it names."""
+        """Marks of the rows whose cells cannot be read. A census without marks has those of the rows that it names."""
         if self.unreadable_rows:
             return unpack(self.unreadable_rows)
         named = (problem["key"] for problem in self.problems if problem["category"] not in NOT_UNREADABLE)
         return frozenset(map(mark, named))
 
     def document(self) -> dict[str, Any]:
-        """All but the time, for JSON. A row's key may itself be somebody's secret, and is masked where it looks so."""
-        document = asdict(self)
-        del document["taken"]
-        if not self.checked:
-            # Nobody compares with it.
-            document["unreadable_rows"] = ""
-        document["problems"] = get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS])
-        return document
+        """All but the time, for JSON. A row's key that looks like a secret is masked."""
+        document = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "taken"}
+        return document | {
+            "target": asdict(self.target),
+            "counts": self.counts.document(),
+            "problems": get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS]),
+            # Only a check compares marks.
+            "unreadable_rows": self.unreadable_rows if self.checked else "",
+        }
+
+    @classmethod
+    def of_document(cls, taken: datetime, document: Mapping[str, Any]) -> CensusRecord:
+        """The census whose `document` that is. Raises KeyError or TypeError if it is none."""
+        parts = {"target": TargetId(**document["target"]), "counts": Counts.of_document(document["counts"])}
+        return cls(taken=taken, **{**document, **parts})
 
 
 @dataclass(frozen=True)
 class InstanceRecord:
-    """A running service that told which keys it holds."""
+    """A running service that has announced which keys it holds."""
 
     instance: str
     service: str
@@ -172,7 +156,7 @@ class InstanceRecord:
 
     @property
     def known(self) -> frozenset[str]:
-        """The ids of all keys whose tokens it can read."""
+        """The ids of all keys that it can decrypt with."""
         return frozenset((self.primary, *self.previous, *([self.staged] if self.staged else [])))
 
 
@@ -181,6 +165,6 @@ LIVE = timedelta(minutes=10)
 
 
 def in_fleet(instances: Iterable[InstanceRecord], ring: Iterable[str], service: str) -> list[InstanceRecord]:
-    """The instances that share our keys. Ids are unique: one that has none of ours belongs to another environment."""
-    ours = set(ring)
-    return [one for one in instances if one.service == service or ours & one.known]
+    """The instances of *service*, and those of other names that hold one of the keys of *ring*, by id."""
+    held = set(ring)
+    return [one for one in instances if one.service == service or held & one.known]

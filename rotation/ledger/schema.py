@@ -1,8 +1,10 @@
-"""The ledger's tables, their version, and the way from an older version to this one."""
+"""The ledger's tables, their version, and the migrations from older versions."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +15,7 @@ _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 class UtcTime(sa.TypeDecorator[datetime]):
-    """A time as text: legible, sorted by itself, and alike on every database, whatever its zone."""
+    """A time as text: readable, sortable, and the same on every database in every zone."""
 
     impl = sa.String(27)
     cache_ok = True
@@ -24,13 +26,13 @@ class UtcTime(sa.TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC).strftime(_FORMAT)
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
-        """Text in, UTC time out. Raises ValueError for what is no time."""
+        """Text in, UTC time out. Raises ValueError for text that is no time."""
         del dialect
         return None if value is None else datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
 
 
 def _name(length: int) -> sa.types.TypeEngine[str]:
-    # MariaDB would take `Billing` and `billing` for one.
+    # By default MariaDB compares `Billing` and `billing` as equal.
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     return sa.String(length).with_variant(exact, "mysql", "mariadb")
 
@@ -105,19 +107,19 @@ progress = sa.Table(
     sa.Column("reached", UtcTime, nullable=False),
 )
 
-Step = Callable[[sa.Connection], None]
+Migration = Callable[[sa.Connection], None]
 
 
 def _tell_found_from_made(connection: sa.Connection) -> None:
-    """Version 1 dated a key that it found primary as it dated one that a step made so: each may be the former."""
+    """Version 1 gave a key that it found primary the same date as one that a command promoted: treat all as found."""
     there = {column["name"] for column in sa.inspect(connection).get_columns(keys.name)}
     for column in (keys.c.promoted_before, keys.c.promoted_after):
         if column.name not in there:
             kind = column.type.compile(connection.dialect)
             connection.execute(sa.text(f"ALTER TABLE {keys.name} ADD COLUMN {column.name} {kind}"))
-    # A key that was staged, or seen as a previous one, was not primary at that time.
+    # A key was not primary when it was staged, or seen as a previous one.
     known = sa.case((keys.c.promoted > keys.c.first_seen, sa.func.coalesce(keys.c.staged, keys.c.first_seen)))
-    # In this order: MariaDB takes the new value of a column that stands further left.
+    # The order matters: MariaDB reads the new value of a column that is assigned further left.
     values = (
         (keys.c.promoted_after, known),
         (keys.c.promoted_before, keys.c.promoted),
@@ -126,12 +128,38 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
     connection.execute(keys.update().where(keys.c.promoted.is_not(None)).ordered_values(*values))
 
 
-STEPS: dict[int, Step] = {1: _tell_found_from_made}
-"""How to come from a version to the next one. A step may find itself half done, on databases that commit each
-statement: it looks before it changes anything."""
+def _nest_counts(connection: sa.Connection) -> None:
+    """Version 2 kept a census flat, with other names, and one number for tokens to rotate and tokens rotated."""
+    for row in connection.execute(sa.select(censuses)).all():
+        with suppress(ValueError, KeyError, TypeError, AttributeError):  # a corrupt row is reported when it is read
+            document = _nested(json.loads(row.document))
+            this = censuses.update().where(censuses.c.place == row.place)
+            connection.execute(this.values(document=json.dumps(document)))
 
-VERSION = 2
-"""What this program writes."""
+
+def _nested(old: dict[str, Any]) -> dict[str, Any]:
+    if "counts" in old:
+        return old
+    rest = {name: old[name] for name in _NOT_COUNTED if name in old}
+    place = {name: old.get(name) for name in ("table", "column", "where")} | {"database": old.get("database", "")}
+    counts = {_RENAMED.get(name, name): old[name] for name in old.keys() - rest.keys() - place.keys() - {"target"}}
+    if not old.get("by_run") and "to_rotate" not in old:
+        counts["to_rotate"] = counts.pop("rotated", 0)
+    return rest | {"name": old["target"], "target": place | {"digest": ""}, "counts": counts}
+
+
+_RENAMED = {"conflicts": "unsettled", "nulls": "null"}
+_NOT_COUNTED = (
+    *("service", "complete", "sampled", "checked", "by_run", "identity", "unexplained", "home", "seen"),
+    *("problems", "unreadable_rows"),
+)
+
+MIGRATIONS: dict[int, Migration] = {1: _tell_found_from_made, 2: _nest_counts}
+"""How to get from a version to the next one. On a database that commits each statement a step may find itself half
+done, so it checks before it changes anything."""
+
+VERSION = 3
+"""The version that this program writes."""
 
 
 TABLE_NAMES = tuple(metadata.tables)
@@ -139,7 +167,7 @@ TABLE_NAMES = tuple(metadata.tables)
 
 
 def ddl(dialect: sa.Dialect) -> list[str]:
-    """The statements that make a ledger of our version in a database of that dialect."""
+    """The statements that make a ledger of this version in a database of that dialect."""
     tables = metadata.sorted_tables
     indexes = sorted((index for table in tables for index in table.indexes), key=lambda index: str(index.name))
     made: list[sa.Compiled] = [sa.schema.CreateTable(table).compile(dialect=dialect) for table in tables]
@@ -150,18 +178,18 @@ def ddl(dialect: sa.Dialect) -> list[str]:
 
 
 def read_version(connection: sa.Connection) -> int:
-    """The version of the ledger that is there; 0 where none is."""
+    """The version of the ledger in the database; 0 if there is none."""
     if not sa.inspect(connection).has_table(schema.name):
         return 0
     return connection.scalar(sa.select(schema.c.version)) or 0
 
 
 def migrate(connection: sa.Connection, found: int) -> None:
-    """Brings a ledger of version *found* to ours. Where somebody else does the same meanwhile the database says so."""
+    """Migrates a ledger of version *found*. The database raises if another process does the same meanwhile."""
     if found == 0:
         metadata.create_all(connection)
         connection.execute(schema.insert().values(id=1, version=VERSION))
         return
     for version in range(found, VERSION):
-        STEPS[version](connection)
+        MIGRATIONS[version](connection)
     connection.execute(schema.update().values(version=VERSION))

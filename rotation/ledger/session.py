@@ -1,4 +1,4 @@
-"""A ledger as one command uses it; the command chooses what a ledger that fails does to it."""
+"""One command's ledger; the command chooses what happens if the ledger fails."""
 
 from __future__ import annotations
 

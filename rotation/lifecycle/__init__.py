@@ -1,1 +1,1 @@
-"""A key's life: stage, promote, retire, restore; with proof, and with the files that hold the keys."""
+"""The lifecycle of a key: stage, promote, retire, restore; the proof of a retirement; the files that hold keys."""

@@ -1,4 +1,4 @@
-"""Retired keys, kept in a key file for the sake of backups: ENCRYPTION_PREVIOUS_KEYS_FILE can name it as it is."""
+"""The archive of retired keys, for old backups: a key file that ENCRYPTION_PREVIOUS_KEYS_FILE can name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotation.model.failures import UsageError
 
 
 def archive_key(path: Path, key: Key, now: datetime) -> None:
-    """Adds *key* to the archive at *path*; one that it holds already is not added again. Errors as `replace_whole`."""
+    """Adds *key* to the archive at *path*, if it is not in it yet. Errors as `replace_whole`."""
     old = read_whole(path)
     if key.reveal() in key_file_items(old.data):
         return
@@ -23,10 +23,10 @@ def archive_key(path: Path, key: Key, now: datetime) -> None:
 
 
 def archived(path: Path) -> list[Key]:
-    """The keys in the archive at *path*. Raises UsageError for what is no file, KeyConfigError for other content."""
+    """The keys in the archive at *path*. Raises UsageError, and KeyConfigError for content that is no key."""
     items = key_file_items(read_whole(path).data)
     with warnings.catch_warnings():
-        # A weak key was retired for a reason; its backups are no less there.
+        # Weak keys are archived too: their backups still exist.
         warnings.simplefilter("ignore", KeyConfigWarning)
         return [
             Key.parse(item, f"{path}, key {number} of {len(items)}", allow_weak=True)
@@ -35,7 +35,7 @@ def archived(path: Path) -> list[Key]:
 
 
 def find_archived(path: Path, key_id: str) -> Key:
-    """The key of that id in the archive at *path*. Raises UsageError with the ids that it holds, KeyConfigError."""
+    """The key with that id in the archive at *path*. Raises UsageError with the ids in it, and KeyConfigError."""
     found = {key.id: key for key in archived(path)}
     if key_id not in found:
         raise UsageError(f"{path}: holds no key {key_id}; it holds {', '.join(found) or 'none'}")

@@ -1,4 +1,4 @@
-"""The certificate of a retirement: what was looked at, and what was not. Pure."""
+"""The certificate of a retirement: what was counted and searched, and what was not. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report, TargetReport
-from rotation.retirement.decision import Evidence, not_looked_at
-from rotation.retirement.refusals import Refusal
+from rotation.retirement.decision import Refusal, not_looked_at
+from rotation.retirement.evidence import Evidence
 
 CERTIFICATE_VERSION = 1
 
@@ -26,7 +26,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
     overridden: Sequence[Refusal] = (),
     unchecked: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What was proven, for whoever asks later; where the retirement was forced, against which reasons."""
+    """What was proven, as JSON for a later audit; for a forced retirement, the reasons that were overridden."""
     search = evidence.search
     return {
         "certificate": CERTIFICATE_VERSION,
@@ -49,12 +49,12 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
 
 
 def cells_of(census: Report) -> int:
-    """How many cells were counted; a column has one in each row."""
+    """How many cells were counted: one per row and column."""
     return sum(_size(target) for target in census.targets)
 
 
 def rows_of(census: Report) -> int:
-    """How many rows they stand in: the columns of one table share its rows."""
+    """How many rows were counted; the columns of one table share its rows."""
     cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for part in census.targets:
         cells[part.target.url, part.target.table][part.target.column] += _size(part)
@@ -66,7 +66,7 @@ def _size(target: TargetReport) -> int:
 
 
 def may_hold_certificate(data: bytes) -> bool:
-    """Whether a file with that content is there for a certificate: it is empty, or holds an older one."""
+    """Whether a certificate may replace a file with that content: it is empty, or an older certificate."""
     if not data.strip():
         return True
     try:
@@ -77,7 +77,7 @@ def may_hold_certificate(data: bytes) -> bool:
 
 
 def _promotion_document(promotion: Promotion | None) -> dict[str, str | None]:
-    """The time; of a key that was found primary those between which it was."""
+    """The time, or for a key that was found primary its two bounds."""
     earliest, latest = promotion or (None, None)
     known = promotion is not None and promotion.exact
     return {
@@ -92,18 +92,14 @@ def _iso(when: datetime | None) -> str | None:
 
 
 def _target_document(target: TargetReport) -> dict[str, Any]:
-    counts = target.counts
+    of = target.id
     return {
         "name": target.target.name,
-        "table": target.target.table,
-        "column": target.target.column,
+        "database": of.database,
+        "table": of.table,
+        "column": of.column,
+        "where": of.where,
+        "context": of.context,
         "rows": _size(target),
-        "current": counts.current,
-        "empty": counts.empty,
-        "plaintext": counts.plaintext,
-        "unreadable": counts.unreadable,
-        "unsettled": counts.unsettled,
-        "null": counts.null,
-        "under": dict(counts.under),
-        "inner": dict(counts.inner),
+        **target.counts.document(),
     }

@@ -1,4 +1,4 @@
-"""Keys in files: some taken out, some put in, every other byte as it was. Bytes in, bytes out."""
+"""Adds and removes keys in the content of a file, and keeps every other byte. Pure: bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _BOM = "\ufeff"
 
 
 def key_file_items(data: bytes) -> list[str]:
-    """The keys of a key file, as they are written there."""
+    """The keys of a key file, as text."""
     return [item for line in _text(data).splitlines() for item in _items(line)]
 
 
 def dotenv_items(data: bytes, name: str) -> list[str]:
-    """The keys that the variable *name* of a dotenv file holds, as they are written there.
+    """The keys that the variable *name* of a dotenv file holds, as text.
 
-    Raises UsageError where it stands twice: which of the two counts depends on who reads.
+    Raises UsageError if the file sets it twice: programs differ in which of the two counts.
     """
     return _ITEM.findall(_value(_text(data), name) or "")
 
@@ -29,7 +29,7 @@ def dotenv_items(data: bytes, name: str) -> list[str]:
 def edit_key_file(data: bytes, gone: Collection[str], added: Sequence[str]) -> bytes:
     """The key file without the items *gone*, and with *added* before the first that stays.
 
-    One for the first, the new key takes the old one's place. A line that held nothing else goes with its key.
+    One new key for the first old one replaces it in its line. A line that held only removed keys is removed.
     """
     lines = _text(data).splitlines(keepends=True)
     line_end = "\r\n" if "\r\n" in _text(data) else "\n"
@@ -43,16 +43,16 @@ def edit_key_file(data: bytes, gone: Collection[str], added: Sequence[str]) -> b
 
 
 def edit_dotenv(data: bytes, name: str, gone: Collection[str], added: Sequence[str]) -> bytes:
-    """The dotenv file with the items *gone* taken out of *name*, and *added* put before the first that stays.
+    """The dotenv file with *gone* removed from the variable *name*, and *added* before the first item that stays.
 
-    Quotes, `export`, comments and other lines stay; a variable that does not stand there is appended.
-    Raises UsageError where it stands there twice.
+    Quotes, `export`, comments and other lines stay; a missing variable is appended.
+    Raises UsageError if the file sets it twice.
     """
     from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
 
     text = _text(data)
     before = _value(text, name)
-    # Keys need no quotes, and with commas no quoted lines.
+    # Keys need no quotes. A value of several lines keeps its line ends, unless it has commas.
     separator = "\n" if before and "\n" in before.strip() and "," not in before else ","
     value = separator.join([*added, *(item for item in _ITEM.findall(before or "") if item not in gone)])
     if before is None:
@@ -115,7 +115,7 @@ def _without(line: str, gone: Collection[str]) -> str:
 
 
 def _text(data: bytes) -> str:
-    # What is not ours, and not UTF-8, goes back byte for byte.
+    # Other lines that are not UTF-8 are written back byte for byte.
     return data.decode("utf-8", "surrogateescape")
 
 

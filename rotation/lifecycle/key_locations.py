@@ -1,4 +1,4 @@
-"""Where an environment's keys are written down, and how they get there: read, changed, written, read back."""
+"""The files that hold an environment's keys: found, read, edited, replaced and read back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning
-from keyring_core.config import PREVIOUS, PRIMARY, STAGED, Settings
+from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from keyring_core.key_files import key_path
 from rotation.lifecycle.key_file_edits import dotenv_items, edit_dotenv, edit_key_file, key_file_items
 from rotation.lifecycle.transitions import Edit
@@ -18,23 +18,23 @@ from rotation.model.failures import StoreError
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a variable's keys stand."""
+class KeyLocation:
+    """Where the keys of one variable are stored."""
 
     variable: str
     path: Path | None
-    """The file that we may write; None where there is none."""
+    """The file, if this command may write it."""
     dotenv: bool = False
     why_not: str = ""
-    """In words, where there is no such file: what holds the keys instead."""
+    """If there is no such file, what holds the keys instead, in words."""
 
     def keys(self, data: bytes) -> list[tuple[str, Key | None]]:
-        """The items that stand there in *data*, each with the key that it spells."""
+        """The items in *data*, each with its key; None if it is no key."""
         items = dotenv_items(data, self.variable) if self.dotenv else key_file_items(data)
         return [(item, _parsed(item)) for item in items]
 
     def edit(self, data: bytes, change: Edit) -> bytes:
-        """*data* with the change. What stands there without effect, as a second copy of a key does, goes with it."""
+        """*data* with the change. Items without effect, such as a second copy of a key, are removed too."""
         gone = [item for item, key in self.keys(data) if key and (key not in change.keys or key in change.added)]
         added = [key.reveal() for key in change.added]
         if self.dotenv:
@@ -42,33 +42,37 @@ class Place:
         return edit_key_file(data, gone, added)
 
 
-def find_places(environ: Mapping[str, str], env_file: Path | None, in_file: Mapping[str, str]) -> dict[str, Place]:
-    """The place of each of the three variables.
+def find_locations(
+    environ: Mapping[str, str], env_file: Path | None, in_file: Mapping[str, str]
+) -> dict[str, KeyLocation]:
+    """The location of each of the three variables.
 
-    *environ* is what counts, *in_file* what of it stands in the dotenv file *env_file*.
+    *environ* is the whole environment, *in_file* what the dotenv file *env_file* sets.
     """
-    return {name: _place(name, environ, env_file, in_file) for name in (PRIMARY, PREVIOUS, STAGED)}
+    return {name: _location(name, environ, env_file, in_file) for name in (PRIMARY, PREVIOUS, STAGED)}
 
 
 def write_edits(
     edits: Sequence[Edit],
-    places: Mapping[str, Place],
+    locations: Mapping[str, KeyLocation],
     load: Callable[[], Settings],
     before: Settings,
     after: Settings,
 ) -> list[Path]:
-    """Writes the edits, file by file in their order, and returns the files. What *load* reads then is *after*.
+    """Writes the edits, file by file in their order, and returns the files. Afterwards *load* returns *after*.
 
-    Raises FileChangedError where it does not read *before* when we begin, and whatever `replace_whole` raises.
+    Raises FileChangedError if *load* does not return *before* at the start, and whatever `replace_whole` raises.
     """
-    files = [(path, list(part)) for path, part in groupby(edits, key=lambda edit: places[edit.variable].path) if path]
-    # Read first, compared with what was decided on, and compared again before each rename: no edit slips between.
+    files = [
+        (path, list(part)) for path, part in groupby(edits, key=lambda edit: locations[edit.variable].path) if path
+    ]
+    # Each file is compared before the first write and before each rename, so that no other edit is lost.
     read: dict[Path, Snapshot] = {path: read_whole(path) for path, _ in files}
     check_unchanged(load, before)
     for path, part in files:
         data = read[path].data
         for edit in part:
-            data = places[edit.variable].edit(data, edit)
+            data = locations[edit.variable].edit(data, edit)
         if data != read[path].data:
             read[path] = replace_whole(read[path], data)
     if load() != after:
@@ -80,22 +84,22 @@ def write_edits(
 
 
 def check_unchanged(load: Callable[[], Settings], before: Settings) -> None:
-    """Raises FileChangedError where the keys are no longer those that a command has decided on."""
+    """Raises FileChangedError if the keys are no longer those that the command was decided on."""
     if load() != before:
         raise FileChangedError("the keys were changed while this command ran. Nothing was written; run it again.")
 
 
-def _place(name: str, environ: Mapping[str, str], env_file: Path | None, in_file: Mapping[str, str]) -> Place:
+def _location(name: str, environ: Mapping[str, str], env_file: Path | None, in_file: Mapping[str, str]) -> KeyLocation:
     if f"{name}_COMMAND" in environ:
-        return Place(name, None, why_not=f"read by the command in {name}_COMMAND")
+        return KeyLocation(name, None, why_not=f"read by the command in {name}_COMMAND")
     if named := environ.get(f"{name}_FILE"):
         path, dotenv, called = key_path(named, environ, f"{name}_FILE"), False, f"in {named}"
     elif env_file and (name in in_file or name not in environ):
         path, dotenv, called = env_file, True, f"in {env_file}"
     else:
-        return Place(name, None, why_not="set in the environment")
+        return KeyLocation(name, None, why_not="set in the environment")
     fault = refusal(path)
-    return Place(name, None, why_not=f"{called}: {fault}") if fault else Place(name, path, dotenv)
+    return KeyLocation(name, None, why_not=f"{called}: {fault}") if fault else KeyLocation(name, path, dotenv)
 
 
 def _parsed(item: str) -> Key | None:

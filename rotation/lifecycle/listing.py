@@ -1,25 +1,21 @@
-"""Keys, with what the ledger knows of them."""
+"""Lists the keys of an environment, with their dates and tokens from the ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from rich.table import Table
-
 from keyring_core import KeyState
 from rotation.ledger.ledger import Ledger, service_name
-from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, in_fleet
-from rotation.ledger.unexplained import unexplained
+from rotation.ledger.records import LIVE, in_fleet
 from rotation.model.key_history import Promotion
 from rotation.model.text import retire_command
-from rotation.retirement.decision import Evidence, Standing, refusals
+from rotation.retirement.decision import Standing, refusals, standing
+from rotation.retirement.evidence import of_censuses
 
 RETIRED = "retired"
-MINUTE = "%Y-%m-%d %H:%M"
-NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
 @dataclass(frozen=True)
@@ -36,11 +32,11 @@ class ListedKey:
     promoted_before: datetime | None = None
     promoted_after: datetime | None = None
     tokens: int | None = None
-    """By the last census of each target; None where there is none."""
+    """By the last census of each target; None without one."""
     standing: str | None = None
-    """Of a previous key, by those: `needed`, or `unproven`, since only `keys retire` looks at everything."""
+    """Of a previous key, by those censuses: `needed`, or `unproven`, since only `keys retire` reads everything."""
     remedy: str | None = None
-    """What leads out of what needs it."""
+    """How to remove the first reason that it is needed."""
 
     @property
     def promotion(self) -> Promotion | None:
@@ -58,7 +54,7 @@ class ListedKey:
 
 
 def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Mapping[str, str]) -> list[ListedKey]:
-    """The environment's keys in their order, then those that were retired."""
+    """The environment's keys in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
     service = service_name(environ)
@@ -72,33 +68,21 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Ma
     for key_id in (*states, *retired):
         dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
         dates.pop("service", None)
-        tokens = sum(census.under.get(key_id, 0) for census in censuses) if censuses else None
+        tokens = sum(census.counts.under.get(key_id, 0) for census in censuses) if censuses else None
         state = states.get(key_id, RETIRED)
         if state is KeyState.PREVIOUS:
-            evidence = _evidence(key_id, states, censuses, fleet)
-            dates |= {"standing": str(evidence.standing), "remedy": next((way for _, way in refusals(evidence)), None)}
+            evidence = replace(
+                of_censuses(key_id, states, [(census.label, census) for census in censuses], censuses, service),
+                since=min((census.taken for census in censuses), default=None),
+                fleet=fleet,
+            )
+            dates |= {"standing": str(standing(evidence)), "remedy": next((way for _, way in refusals(evidence)), None)}
         found.append(ListedKey(state=str(state), tokens=tokens, **dates))
     return found
 
 
-def _evidence(
-    key_id: str, states: Mapping[str, KeyState], censuses: Sequence[CensusRecord], fleet: Sequence[InstanceRecord]
-) -> Evidence:
-    """What the ledger alone tells of a previous key."""
-    return Evidence(
-        key_id=key_id,
-        primary=next(known for known, state in states.items() if state is KeyState.PRIMARY),
-        censuses=[(census.label, census) for census in censuses],
-        sampled=any(census.sampled for census in censuses),
-        since=min((census.taken for census in censuses), default=None),
-        partial=any(census.where for census in censuses),
-        unexplained=tuple(unexplained(key_id, censuses, censuses, censuses[0].service)) if censuses else (),
-        fleet=fleet,
-    )
-
-
 def following(keys: Sequence[ListedKey]) -> str:
-    """The next step in the life of these keys."""
+    """What to do next with these keys."""
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
         return f"when every service has {staged[0]}: rotate.py keys promote"
@@ -108,24 +92,3 @@ def following(keys: Sequence[ListedKey]) -> str:
         remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or "rotate.py run"
         return f"{remedy}, and when nothing needs it: {retire_command(previous[-1])}"
     return "rotate.py keys stage, when the key is to change"
-
-
-def render(keys: list[ListedKey]) -> Table:
-    """A table of keys, dates and tokens."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("key", "state", "first seen", "staged", "promoted", "retired"):
-        table.add_column(name)
-    table.add_column("tokens", justify="right")
-    judged = any(key.standing for key in keys)
-    if judged:
-        table.add_column("needed")
-    for key in keys:
-        dates = (key.first_seen, key.staged, key.retired)
-        first_seen, staged, retired = ("" if date is None else f"{date:{MINUTE}}" for date in dates)
-        promoted = key.promotion.words(MINUTE) if key.promotion else ""
-        cells = [first_seen, staged, promoted, retired]
-        if key.forced and key.retired:
-            cells[-1] += " (forced)"
-        tokens = "" if key.tokens is None else f"{key.tokens:,}"
-        table.add_row(key.id, key.state, *cells, tokens, *([NEEDED[key.standing]] if judged else []))
-    return table

@@ -1,4 +1,4 @@
-"""What speaks for and against retiring a key, gathered afresh: censuses, a search of all columns, ledger and fleet."""
+"""Gathers the evidence on retiring a key: a new census, a search of all columns, the ledger and the fleet."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from keyring_core import Key, Keyring
-from keyring_core.config import Settings
+from keyring_core.environment import Settings
 from rotation import job
 from rotation.context import Context
-from rotation.discovery.discover import Discovery, discover, places_of
+from rotation.discovery.discover import Discovery, databases_of, discover
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.promotions import took_over
 from rotation.ledger.session import Session
@@ -18,13 +18,13 @@ from rotation.model.counts import Counts
 from rotation.model.failures import StoreError
 from rotation.model.report import Report
 from rotation.model.targets import Target, without_repeats
-from rotation.retirement.decision import Evidence, evidence_of
+from rotation.retirement.evidence import Evidence, of_report
 
 
 def gather(
     context: Context, session: Session, settings: Settings, key: Key, targets: Sequence[Target]
 ) -> tuple[Evidence, Report]:
-    """The evidence on retiring *key*, and the census in it, which the ledger keeps.
+    """The evidence on retiring *key*, and the census in it, which is recorded in the ledger.
 
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
@@ -34,32 +34,30 @@ def gather(
     search, fault = _search(context, targets, keyring)
     known = session.censuses()
     censuses = session.keep_censuses(report, known)
-    previous = [each.id for each in settings.previous]
     records = session.attempt(Ledger.keys) or ()
     evidence = replace(
-        evidence_of(report, key.id),
-        previous=previous,
-        promoted=took_over(settings.primary.id, previous, records, session.service),
+        of_report(report, key.id),
+        promoted=took_over(settings.primary.id, [each.id for each in settings.previous], records, session.service),
         left_out=left_out,
         search=search,
         search_fault=fault,
         unexplained=tuple(unexplained(key.id, censuses, known, session.service)),
-        # Asked last: a census may take an hour, and a service that came back in it still counts.
-        fleet=session.fleet([each.id for each in keyring.states]),
+        # Read last: a census may take an hour, and a service that started meanwhile still counts.
+        fleet=session.fleet(keyring.states_by_id),
     )
     return evidence, report
 
 
 def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
-    """A search of every row, since a sample may miss the one token that needs the key; or why it failed."""
+    """A search of every row, since a sample may miss the one token that needs the key; or why the search failed."""
     try:
-        return discover(places_of(targets), targets, keyring, context.open_survey, full=True, schemas=None), None
+        return discover(databases_of(targets), targets, keyring, context.open_survey, full=True, schemas=None), None
     except StoreError as error:
         return None, str(error)
 
 
 def _left_out(context: Context, targets: Sequence[Target], keyring: Keyring) -> list[tuple[str, Counts]]:
-    """What the rows hold that no target of their column covers, per column."""
+    """The counts of the rows that no target of their column covers, per column."""
     rest = without_repeats(complement for target in targets if (complement := _complement(target, targets)))
     found: dict[tuple[str, str], Counts] = {}
     for part in job.census(context, rest, keyring).targets if rest else ():
@@ -72,7 +70,7 @@ def _left_out(context: Context, targets: Sequence[Target], keyring: Keyring) -> 
 
 
 def _complement(target: Target, targets: Sequence[Target]) -> Target | None:
-    """The rows of *target*'s column that no target takes, each context by itself; None where one takes all."""
+    """A target for the rows of *target*'s column that no target covers, per context; None if one covers all."""
     wheres = [other.where for other in targets if (other.url, other.label) == (target.url, target.label)]
     if None in wheres:
         return None
@@ -81,7 +79,7 @@ def _complement(target: Target, targets: Sequence[Target]) -> Target | None:
 
 
 def _add_context(counts: Counts, other: Counts) -> None:
-    """Takes in what the same rows hold under another context: unreadable is what no context opens."""
+    """Merges the counts of the same rows under another context: a cell is unreadable if no context opens it."""
     counts.under |= other.under
     counts.inner |= other.inner
     counts.unreadable = min(counts.unreadable, other.unreadable)

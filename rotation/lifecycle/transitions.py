@@ -1,19 +1,22 @@
-"""A key's way: staged, promoted, retired. The allowed moves stand in one table; pure."""
+"""The states of a key and the steps between them, as one table of allowed moves. Pure."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from keyring_core import Key, KeyState
-from keyring_core.config import PREVIOUS, PRIMARY, STAGED, Settings
+from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
+from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.model.failures import UsageError
+from rotation.retirement.decision import Refusal, called
 
 
 class Step(StrEnum):
-    """What an admin does to a key."""
+    """A step that an operator takes with a key."""
 
     STAGE = "stage"
     PROMOTE = "promote"
@@ -23,7 +26,7 @@ class Step(StrEnum):
 
 
 class Move(NamedTuple):
-    """From one state to another; None is outside of the environment."""
+    """From one state to another; None is outside the environment."""
 
     before: KeyState | None
     after: KeyState | None
@@ -36,7 +39,7 @@ MOVES: Mapping[Step, tuple[Move, ...]] = {
     Step.RETIRE: (Move(KeyState.PREVIOUS, None),),
     Step.RESTORE: (Move(None, KeyState.PREVIOUS),),
 }
-"""What each step does: the first move is that of the key it is about, the second that of the key it displaces."""
+"""The moves of each step: first that of the step's own key, then that of the key it displaces."""
 
 VARIABLE = {KeyState.PRIMARY: PRIMARY, KeyState.PREVIOUS: PREVIOUS, KeyState.STAGED: STAGED}
 
@@ -47,13 +50,13 @@ WRITES = (
     (KeyState.PREVIOUS, False, True),
     (KeyState.STAGED, False, True),
 )
-"""In which order variables are written, and whether keys come into it then, and go. Each may have a file of its own: a
-key stands in its new place before it leaves the old one, so that a process that dies in between leaves every key
-behind, and the same command finishes the work."""
+"""The order of writes: a variable's state, and whether keys are added and removed then. Each variable may have its own
+file. A key is added to its new variable before it is removed from the old one, so that a process that dies in between
+loses no key, and the same command finishes the work."""
 
 
 class Edit(NamedTuple):
-    """What one variable is to hold from then on. A key that is added stands before all others."""
+    """The new keys of one variable. Added keys come before all others."""
 
     variable: str
     keys: tuple[Key, ...]
@@ -61,7 +64,7 @@ class Edit(NamedTuple):
 
 
 def find_key(settings: Settings, key_id: str) -> Key:
-    """The key with that id. Raises UsageError with the ids that there are, and the near one."""
+    """The key with that id. Raises UsageError, which lists the known ids or the nearest one."""
     known = {key.id: key for key in states(settings)}
     if key_id in known:
         return known[key_id]
@@ -71,7 +74,7 @@ def find_key(settings: Settings, key_id: str) -> Key:
 
 
 def check_order(settings: Settings, step: Step, key: Key) -> None:
-    """Raises UsageError where *step* is out of order for *key*, with the step that comes first."""
+    """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
     state = states(settings).get(key)
     if state is not MOVES[step][0].before:
         raise UsageError(_OUT_OF_ORDER[step].format(id=key.id, state=state, following=_BEFORE_RETIRE.get(state)))
@@ -83,7 +86,7 @@ def check_order(settings: Settings, step: Step, key: Key) -> None:
 
 
 def edits(settings: Settings, step: Step, key: Key) -> list[Edit]:
-    """What is to change, variable by variable, in the order in which it is safe to write."""
+    """The changes of *step*, variable by variable, in the order in which it is safe to write them."""
     moves = list(zip(MOVES[step], (key, settings.primary), strict=False))
     now, found = held(settings), []
     for state, coming, going in WRITES:
@@ -97,7 +100,7 @@ def edits(settings: Settings, step: Step, key: Key) -> list[Edit]:
 
 
 def after(settings: Settings, step: Step, key: Key) -> Settings:
-    """The keys when *step* is done."""
+    """The keys after *step*."""
     found = held(settings) | {change.variable: change.keys for change in edits(settings, step, key)}
     return Settings(found[PRIMARY][0], found[PREVIOUS], next(iter(found[STAGED]), None))
 
@@ -114,6 +117,19 @@ def held(settings: Settings) -> dict[str, tuple[Key, ...]]:
 def states(settings: Settings) -> dict[Key, KeyState]:
     """The state of each key."""
     return {key: state for state, variable in VARIABLE.items() for key in held(settings)[variable]}
+
+
+def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str) -> list[Refusal]:
+    """A refusal for each live instance that could not read what is written under the key *key_id*."""
+    return [
+        Refusal(
+            f"{called(one)} does not have {key_id}",
+            "give it the key, and restart it unless it reloads; one that is gone for good counts as gone "
+            f"{LIVE // timedelta(minutes=1)} minutes after it was seen",
+        )
+        for one in fleet
+        if key_id not in one.known
+    ]
 
 
 _OUT_OF_ORDER = {

@@ -1,4 +1,4 @@
-"""A file of keys, read and replaced: whoever reads it, or dies writing it, finds the old or the new one."""
+"""Replaces a key file atomically: a reader, or a crash, finds the old file or the new one."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ LOCK_SECONDS = 5
 
 
 class FileChangedError(UsageError):
-    """Somebody else has written the file since it was read; nothing of theirs is overwritten."""
+    """Another process has written the file since it was read; its changes are not overwritten."""
 
 
 class Snapshot(NamedTuple):
-    """What a file held when it was read, and which file that was."""
+    """The content of a file when it was read, and the identity of the file."""
 
     path: Path
     """Where it is, without symbolic links."""
     data: bytes
     identity: tuple[int, int, int] | None
-    """Device, inode and time of change; None where there was no file."""
+    """Device, inode and time of change; None if there was no file."""
 
 
 def read_whole(path: Path) -> Snapshot:
-    """The file at *path*, or behind the symbolic link there; empty where there is none.
+    """The file at *path*, or behind the symbolic link there; empty if there is none.
 
-    Raises UsageError for what is no file of ours to write: a directory, a FIFO, a huge one, one with several names.
+    Raises UsageError for a path that must not be replaced: a directory, a FIFO, a huge file, one with hard links.
     """
     real = destination(path)
     try:
@@ -54,7 +54,7 @@ def read_whole(path: Path) -> Snapshot:
 
 
 def mode_for_others(path: Path) -> str | None:
-    """The mode of the file at *path*, as `ls -l` shows it, where others than its owner can read or write it."""
+    """The mode of the file at *path*, as `ls -l` shows it, if others than its owner can read or write it."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -63,12 +63,12 @@ def mode_for_others(path: Path) -> str | None:
 
 
 def legible_to_others(path: Path, mode: str) -> str:
-    """What to say of a file that is to hold a key and has that mode."""
+    """A warning about a file that is to hold a key and has that mode."""
     return f"{path}: other users can read or change it ({mode}), and keys go there; chmod 600 {shlex.quote(str(path))}"
 
 
 def refusal(path: Path) -> str | None:
-    """Why the file at *path* is not ours to write, or None."""
+    """Why the file at *path* must not be written, or None."""
     real = Path(os.path.realpath(path))
     if any(part.startswith("..") for part in real.parts):
         return "Kubernetes keeps this file; change the Secret behind it"
@@ -86,8 +86,8 @@ def refusal(path: Path) -> str | None:
 def replace_whole(old: Snapshot, data: bytes) -> Snapshot:
     """Puts *data* in the place of what was read, and reads it back from the disk. Keeps mode, owner and attributes.
 
-    A new file can be read by its owner alone. Raises FileChangedError where the file is no longer the one that was
-    read, StoreError where the system does not do it; the file is then what it was.
+    A new file can be read by its owner alone. Raises FileChangedError if the file is no longer the one that was
+    read, StoreError if the system refuses; the file is then unchanged.
     """
     failure: OSError
     try:
@@ -105,7 +105,7 @@ def replace_whole(old: Snapshot, data: bytes) -> Snapshot:
 
 
 def _swap(old: Snapshot, data: bytes) -> None:
-    # One name, so that what a killed process left behind is found and removed by the next one.
+    # A fixed name, so that the next process removes what a killed one left behind.
     beside = old.path.with_name(f".{old.path.name}.rotation-new")
     with suppress(FileNotFoundError):
         os.unlink(beside)
@@ -145,7 +145,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[int]:
-    """The folder, opened, while no other process of ours writes in it. The lock goes with the process."""
+    """The folder, open and locked against other runs of this program. The lock ends with the process."""
     with opened_folder(folder) as descriptor:
         _lock(descriptor)
         yield descriptor

@@ -1,11 +1,12 @@
-"""Rows in, changes and counts out. Touches no database, so a test needs none."""
+"""Plans a batch: cells in, what to write and what was found out. Pure: no database, so that a test needs none."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from itertools import repeat
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress, repeat
+from typing import Any, NamedTuple, cast
 
 from keyring_core import (
     DamagedToken,
@@ -17,82 +18,90 @@ from keyring_core import (
     MalformedToken,
     UndecryptableToken,
 )
-from keyring_core.token_batches import Refused, pick
-from keyring_core.tokens import INSIDE, iv_of, timestamp_of
-from rotation.model.bulk_columns import are_all, each
+from keyring_core.bulk import decrypt_padded
+from keyring_core.token_batches import Refused, alike, pick
+from keyring_core.tokens import BLOCK, INSIDE
 from rotation.model.counts import Counts, RowKey
 from rotation.model.inner_tokens import SHORTEST, InnerTokens, bytes_of, find_inner, holds_mark
 from rotation.model.key_history import UNKNOWN, History
-from rotation.model.nested import find_nested
-from rotation.model.trials import Trial, errors_in, judge
 
 NESTED = "nested"
-"""The category of a token that holds another one: it counts among those under its key, too."""
+"""The category of a token whose plaintext holds another token; it counts among those under its key, too."""
 
 GIVEN_UP = "there is more in it than could be searched, so it may hold a token that no run rotates"
-"""What is told of a cell whose search was given up."""
+"""The words for a cell whose search was given up."""
+
+# Version, time, IV, and the shortest token, padded.
+_SHORTEST_NESTED = 1 + 8 + BLOCK + SHORTEST + -SHORTEST % BLOCK
 
 
-class Row(NamedTuple):
-    """One cell and the key of its row."""
+class Batch(NamedTuple):
+    """Cells of one column and the keys of their rows, side by side and in the order of the keys."""
 
-    key: RowKey
-    value: str | bytes | None
-
-
-class Change(NamedTuple):
-    """What a cell held when it was read, and what it is to hold."""
-
-    key: RowKey
-    old: str | bytes
-    new: str | bytes
+    keys: Sequence[RowKey]
+    cells: Sequence[str | bytes | None]
 
 
-class Planned(NamedTuple):
-    """A change, and what is public of the token that it replaces."""
+@dataclass(frozen=True, slots=True)
+class Swaps:
+    """Cells to write, side by side: each held *old* when it was read, and is to hold *new*."""
 
-    change: Change
-    key_id: str
-    signed: bytes
-    """The token without its tag."""
+    keys: Sequence[RowKey] = ()
+    old: Sequence[str | bytes] = ()
+    new: Sequence[str | bytes] = ()
 
-    @property
-    def issued(self) -> int:
-        """The token's own time, in seconds since 1970; its successor keeps it."""
-        return timestamp_of(self.signed)
+    def __len__(self) -> int:
+        return len(self.keys)
 
-    @property
-    def iv(self) -> bytes:
-        """The initialisation vector; its successor has another."""
-        return iv_of(self.signed)
+    def rows(self) -> Iterator[tuple[RowKey, str | bytes, str | bytes]]:
+        """Key, old and new cell of each."""
+        return zip(self.keys, self.old, self.new, strict=True)
+
+    def part(self, start: int, stop: int | None = None) -> Swaps:
+        """Some of them, as a slice."""
+        return Swaps(self.keys[start:stop], self.old[start:stop], self.new[start:stop])
 
 
-class Outcome(NamedTuple):
-    """What one batch of rows comes to."""
+class Plan(NamedTuple):
+    """What a batch comes to."""
 
-    planned: list[Planned]
+    swaps: Swaps
+    key_ids: Sequence[str]
+    """The key that each old token is under."""
+    signed: Sequence[bytes]
+    """Each old token without its tag: its time, which the new one keeps, and its IV."""
     counts: Counts
-    """Of every row but the planned ones."""
+    """Of all cells but those to swap."""
 
 
-def sort_rows(
+def are_all(values: Iterable[object], *kinds: type) -> bool:
+    """Whether each of *values* is of one of *kinds*, exactly."""
+    return set(map(type, values)).issubset(kinds)
+
+
+def weight_of(values: Sequence[object]) -> int:
+    """How many characters and bytes the texts among *values* have."""
+    texts = values if are_all(values, str, bytes) else [value for value in values if isinstance(value, str | bytes)]
+    return sum(map(len, cast(Sequence[str], texts)))
+
+
+def plan_batch(
     keyring: Keyring,
-    rows: Sequence[Row],
+    batch: Batch,
     *,
     dry_run: bool = False,
     history: History = UNKNOWN,
     balance: Counter[Key] | None = None,
-) -> Outcome:
+) -> Plan:
     """Rotates what needs it and counts the rest; a bad cell spoils no other.
 
-    A dry run counts as rotated what a run would rotate, and plans nothing. Tokens under a key that *history* calls
-    newer than the primary one stay. *balance* tells of the batches before this one, as `judge` wants it.
+    A dry run counts what a run would rotate, and plans nothing. Tokens under a key that *history* calls newer than the
+    primary one stay. *balance* is that of the batches before this one, as `_judge` keeps it.
     """
     counts = Counts()
-    keys, cells = _cells_of(rows, counts)
-    planned: dict[int, Planned] = {}
+    keys, cells = _filled(batch, counts)
     refused: dict[int, InvalidToken] = {}
-    trials: list[Trial] = []
+    trials: list[_Trial] = []
     for part in keyring.find_many(cells):
         if isinstance(part, Refused):
             refused[part.place] = part.error
@@ -105,51 +114,108 @@ def sort_rows(
             for place in places:
                 counts.note(keys[place], *reason)
         elif dry_run:
-            trials.append(Trial(part.key, places, signed, None, keyring.damaged_many(part)))
+            trials.append(_Trial(part.key, places, signed, None, keyring.damaged_many(part)))
         elif state is KeyState.PRIMARY:
             _count_found(counts, part.key.id, state, signed)
             _note_nested(counts, keyring, part.key, signed, pick(keys, places))
         else:
             renewed = keyring.reencrypt_many(part)
-            trials.append(Trial(part.key, places, signed, renewed, errors_in(renewed)))
-    for trial in judge(trials, Counter() if balance is None else balance):
+            trials.append(_Trial(part.key, places, signed, renewed, _errors_in(renewed)))
+    rotated: list[_Trial] = []
+    for trial in _judge(trials, Counter() if balance is None else balance):
         refused |= {trial.places[index]: error for index, error in trial.errors.items()}
-        key, at, tokens, new, _ = trial.sound()
-        if new is None:
-            _count_found(counts, key.id, keyring.states[key], tokens)
-            _note_nested(counts, keyring, key, tokens, pick(keys, at))
-            counts.unbound += len(tokens) if key.context != keyring.context else 0
+        sound = trial.sound()
+        if sound.new is not None:
+            rotated.append(sound)
             continue
-        changes = each(Change, pick(keys, at), *_alike(pick(cells, at), new))
-        planned.update(zip(at, each(Planned, changes, repeat(key.id, len(changes)), tokens), strict=True))
+        _count_found(counts, sound.key.id, keyring.states[sound.key], sound.signed)
+        _note_nested(counts, keyring, sound.key, sound.signed, pick(keys, sound.places))
+        counts.unbound += len(sound.signed) if sound.key.context != keyring.context else 0
     for place in sorted(refused):
         _count_refused(counts, keys[place], _looked_into(keyring, counts, cells[place], refused[place]), history)
-    # In the order of the rows, which is the order to write them in.
-    return Outcome([planned[place] for place in sorted(planned)], counts)
+    return _plan(keys, cells, rotated, counts)
 
 
-def _cells_of(rows: Sequence[Row], counts: Counts) -> tuple[Sequence[RowKey], Sequence[str | bytes]]:
+class _Trial(NamedTuple):
+    """Tokens that one key signed, and what decrypting them came to."""
+
+    key: Key
+    places: Sequence[int]
+    """Their places in the batch, ascending."""
+    signed: Sequence[bytes]
+    """Each without its tag."""
+    new: Sequence[Any] | None
+    """Their successors, or an error each; None if they are only counted."""
+    errors: Mapping[int, InvalidToken]
+    """Those that do not decrypt, by their index here."""
+
+    def sound(self) -> _Trial:
+        """The others."""
+        if not self.errors:
+            return self
+        good = [index not in self.errors for index in range(len(self.places))]
+        new = None if self.new is None else list(compress(self.new, good))
+        return _Trial(self.key, list(compress(self.places, good)), list(compress(self.signed, good)), new, {})
+
+
+def _errors_in(new: Sequence[str | InvalidToken]) -> dict[int, InvalidToken]:
+    """The errors among successors, by their index."""
+    if are_all(new, str):
+        return {}
+    return {index: error for index, error in enumerate(new) if isinstance(error, InvalidToken)}
+
+
+def _judge(trials: Sequence[_Trial], balance: Counter[Key]) -> Iterator[_Trial]:
+    """*trials*; if at least half of a key's tokens fail to decrypt, all of them count as damaged.
+
+    Then the key is wrong: it is mistyped in its second half, which does not sign. One in 256 of its tokens decrypts
+    all the same, to nonsense, and must not be written. *balance* holds by how many more tokens of a key have decrypted
+    than have not, in this batch and in those before.
+    """
+    for trial in trials:
+        balance[trial.key] += len(trial.signed) - 2 * len(trial.errors)
+    for trial in trials:
+        if balance[trial.key] > 0:
+            yield trial
+        else:
+            error = DamagedToken.under(trial.key.id)
+            yield trial._replace(errors=dict.fromkeys(range(len(trial.places)), error))
+
+
+def _plan(keys: Sequence[RowKey], cells: Sequence[str | bytes], rotated: Sequence[_Trial], counts: Counts) -> Plan:
+    """The swaps in the order of the rows, which is the order to write them in."""
+    if not rotated:
+        return Plan(Swaps(), (), (), counts)
+    if len(rotated) == 1:
+        key, places, signed, new, _ = rotated[0]
+        key_ids: Sequence[str] = [key.id] * len(places)
+    else:
+        columns = [zip(each.places, each.new or (), repeat(each.key.id), each.signed, strict=False) for each in rotated]
+        places, new, key_ids, signed = zip(*sorted(chain.from_iterable(columns)), strict=True)
+    old = pick(cells, places)
+    return Plan(Swaps(pick(keys, places), old, _alike(old, new or ())), key_ids, signed, counts)
+
+
+def _filled(batch: Batch, counts: Counts) -> tuple[Sequence[RowKey], Sequence[str | bytes]]:
     """Keys and cells of the rows that hold something; counts all."""
-    keys, cells = zip(*rows, strict=True) if rows else ((), ())
+    keys, cells = batch
     if not are_all(cells, str, bytes):
-        # SQLite keeps a number in a text column where somebody put one.
-        full = [(key, cell if isinstance(cell, str | bytes) else str(cell)) for key, cell in rows if cell is not None]
-        keys, cells = zip(*full, strict=True) if full else ((), ())
-    counts.scanned, counts.null = len(cells), len(rows) - len(cells)
-    return keys, cells
+        # SQLite keeps a number in a text column if somebody put one there.
+        texts = [cell if isinstance(cell, str | bytes) else str(cell) for cell in cells if cell is not None]
+        keys, cells = list(compress(keys, [cell is not None for cell in cells])), texts
+    counts.scanned, counts.null = len(cells), len(batch.cells) - len(cells)
+    return keys, cast(Sequence[str | bytes], cells)
 
 
-def _alike(old: Sequence[str | bytes], new: Sequence[Any]) -> tuple[Sequence[str | bytes], Sequence[str | bytes]]:
-    """Both, with each new token of the type of the old one."""
+def _alike(old: Sequence[str | bytes], new: Sequence[str]) -> Sequence[str | bytes]:
+    """Each new token, of the type of the old one."""
     if are_all(old, str):
-        return old, new
-    return old, [
-        token if isinstance(cell, str) else token.encode("ascii") for cell, token in zip(old, new, strict=True)
-    ]
+        return new
+    return [token if isinstance(cell, str) else token.encode("ascii") for cell, token in zip(old, new, strict=True)]
 
 
 def _reason_to_stay(key_id: str, state: KeyState, history: History) -> tuple[str, str] | None:
-    """Category and detail, where to the primary key would be the wrong way."""
+    """Category and detail, if a token must not move to the primary key."""
     if state is KeyState.STAGED:
         # A service that has it as primary would only write it again.
         return "staged-key", f"under the staged key {key_id}: finish the promotion, then run again"
@@ -172,16 +238,33 @@ def _note_nested(counts: Counts, keyring: Keyring, key: Key, signed: Sequence[by
         counts.nested += 1
         counts.inner.update(inner.under)
         counts.given_up += inner.given_up
-        counts.note(rows[index], NESTED, _told(inner))
+        counts.note(rows[index], NESTED, _describe(inner))
 
 
-def _told(inner: InnerTokens) -> str:
-    """What is wrong with a token that holds *inner*."""
+def find_nested(keyring: Keyring, key: Key, signed: Sequence[bytes]) -> Iterator[tuple[int, InnerTokens]]:
+    """Each of the tokens under *key* that holds another token: its index, and what it holds, under whatever key.
+
+    Takes the signed parts of the tokens. Short ones can hold none, so that most columns cost nothing; all others are
+    decrypted, many in one cipher call.
+    """
+    long = [index for index, part in enumerate(signed) if len(part) >= _SHORTEST_NESTED]
+    for places in alike(len(signed[index]) for index in long) if long else ():
+        indexes = pick(long, places)
+        plaintexts = decrypt_padded(key, [signed[index] for index in indexes])
+        if not holds_mark(b"".join(plaintexts)):
+            continue
+        for index, padded in zip(indexes, plaintexts, strict=True):
+            if holds_mark(padded) and (found := find_inner([keyring], padded[: -padded[-1]])):
+                yield index, found
+
+
+def _describe(inner: InnerTokens) -> str:
+    """What is wrong with a token that holds *inner*, in words."""
     if not (inner.under or inner.unknown):
         return GIVEN_UP
     keys = ", ".join(f"under {key_id}" for key_id in inner.under) or "under no key here"
-    told = f"it holds another token ({keys}), which no run rotates"
-    return f"{told}; {GIVEN_UP}" if inner.given_up else told
+    found = f"it holds another token ({keys}), which no run rotates"
+    return f"{found}; {GIVEN_UP}" if inner.given_up else found
 
 
 def _looked_into(keyring: Keyring, counts: Counts, cell: str | bytes, error: InvalidToken) -> InvalidToken:

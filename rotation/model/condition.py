@@ -1,6 +1,6 @@
-"""Whether the condition of a `where` stays within the parentheses that are put around it. Pure; asks no database.
+"""Checks that the condition of a `where` stays within the parentheses that are put around it. Pure.
 
-Each database reads texts and names in its own way, and some by a setting: a condition has to stay inside in each.
+Databases quote strings and names differently, some by a setting: a condition has to stay inside under each of them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ _ESCAPED = r"{0}(?:[^{0}\\]|{0}{0}|\\.)*+{0}"
 
 
 def _reading(*parts: str, comments: str = r"--|/\*") -> re.Pattern[str]:
-    """What the SQL of one database consists of, as far as it matters here; a quote that is left over has no end."""
+    """A pattern for the parts of one database's SQL that matter here; a quote that it leaves over is unterminated."""
     whole = "|".join(f"(?:{part})" for part in parts)
     return re.compile(rf"(?P<comment>{comments})|{whole}|(?P<sign>[();])|(?P<quote>['\"`\[$])", re.DOTALL)
 
 
 _SINGLE, _DOUBLE, _BACK = (_DOUBLED.format(quote) for quote in "'\"`")
 _SINGLE_ESCAPED, _DOUBLE_ESCAPED = (_ESCAPED.format(quote) for quote in "'\"")
-# What stands in a line of its own behind such a text belongs to it.
+# A string on the next line continues such a string.
 _E_TEXT = rf"[eE]{_SINGLE_ESCAPED}(?:[ \t\f\v]*[\n\r]\s*{_SINGLE_ESCAPED})*"
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
 _NAME = rf"[{_LETTER}][{_LETTER}0-9$]*"
@@ -54,13 +54,13 @@ _BACKSLASH = "where a server's settings give a backslash another meaning; write 
 
 
 class Fault(NamedTuple):
-    """What is wrong with a condition, without a word of it: it may quote a token."""
+    """What is wrong with a condition. It quotes none of it: a condition may contain a token."""
 
     position: int
     """From 1."""
     words: str
     escapes: bool
-    """Whether the database would take what follows for something else than the condition."""
+    """Whether the rest would leave the condition."""
 
 
 def fault_of(condition: str, database: str) -> Fault | None:
@@ -71,7 +71,7 @@ def fault_of(condition: str, database: str) -> Fault | None:
     usual, *others = _READINGS.get(database, _SQLITE)
     if fault := _fault(condition, usual):
         return fault
-    # In another reading a text may have no end: the server that reads it so refuses it, and nothing gets out.
+    # Under another setting a string may be unterminated: then the server refuses the statement, and nothing leaks out.
     found = (_fault(condition, reading) for reading in others)
     escape = next((fault for fault in found if fault and fault.escapes), None)
     return escape and escape._replace(words=f"{escape.words}, {_BACKSLASH}")

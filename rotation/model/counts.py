@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from keyring_core.tokens import timestamp_of
+from rotation.model import times
 
 _COARSE = itemgetter(slice(1, 7))
 """The first six of a timestamp's eight bytes: steps of 65,536 seconds, some 18 hours."""
 _STEP = 16
-_LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def months(signed: Iterable[bytes]) -> Counter[str]:
@@ -30,8 +29,7 @@ def months(signed: Iterable[bytes]) -> Counter[str]:
 @lru_cache(maxsize=8192)
 def _month(step: bytes) -> str:
     middle = (int.from_bytes(step, "big") << _STEP) + (1 << _STEP - 1)
-    # A token may bear any time up to 2**64 - 1; a calendar ends with the year 9999.
-    return f"{datetime.fromtimestamp(min(middle, _LAST.timestamp()), UTC):%Y-%m}"
+    return f"{times.issued(middle) or times.LAST:%Y-%m}"
 
 
 KEPT_PROBLEMS = 1000
@@ -44,6 +42,10 @@ PARTS = ("scanned", "current", "to_rotate", "rotated", "empty", "plaintext", "un
 
 NUMBERS = (*PARTS, "null", "nested", "suspects", "given_up", "unbound")
 """Those that simply add up."""
+
+
+TABLES = ("under", "oldest", "youngest", "ages", "inner", "categories")
+"""Those that map a key's id, a month or a category to a number."""
 
 
 RowKey = tuple[Any, ...]
@@ -82,7 +84,7 @@ class Counts:
     ages: Counter[str] = field(default_factory=Counter)
     """Tokens per month of issue, such as "2026-01"; nine hours off at most."""
     nested: int = 0
-    """Tokens whose plaintext holds another token, or may: those given up, too; what was rotated the next pass tells."""
+    """Tokens whose plaintext holds another token, or may. A run finds them in its next pass, as current tokens."""
     inner: Counter[str] = field(default_factory=Counter)
     """Tokens per key id that are part of something else: of a longer text, of another encoding, of another token."""
     suspects: int = 0
@@ -125,6 +127,21 @@ class Counts:
         self.categories.update(other.categories)
         self.problems.extend(other.problems[: max(0, keep - len(self.problems))])
         self.lost.extend(other.lost[: max(0, keep - len(self.lost))])
+
+    def document(self) -> dict[str, Any]:
+        """The numbers, for JSON; no row is in it."""
+        return {
+            **{name: getattr(self, name) for name in NUMBERS},
+            **{name: dict(sorted(getattr(self, name).items())) for name in TABLES},
+        }
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> Counts:
+        """The counts whose `document` that is. Raises TypeError for a name that is no count."""
+        counts = cls(**document)
+        counts.under, counts.inner = Counter(counts.under), Counter(counts.inner)
+        counts.ages, counts.categories = Counter(counts.ages), Counter(counts.categories)
+        return counts
 
     def _date(self, key_id: str, oldest: int, youngest: int) -> None:
         self.oldest[key_id] = min(oldest, self.oldest.get(key_id, oldest))

@@ -1,4 +1,4 @@
-"""A dotenv file over an environment."""
+"""Reads a dotenv file, whose variables override an environment."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rotation.model.failures import UsageError
 
 
 def environment(base: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
-    """*base* and what *env_file* sets, which wins. Raises UsageError as `read_env_file` does."""
+    """*base*, overridden by what *env_file* sets. Raises UsageError as `read_env_file` does."""
     return {**base, **(read_env_file(env_file) if env_file else {})}
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """What the dotenv file sets. Raises UsageError, with path and fault, where it cannot be read."""
+    """The variables that the dotenv file sets. Raises UsageError, with path and fault, if it cannot be read."""
     from dotenv import dotenv_values  # noqa: PLC0415 - most runs read none
 
     text, fault = "", None
     try:
-        # Somebody's comment in another encoding is none of our business.
+        # A comment in another encoding must not stop the command.
         text = read_regular(path, "dotenv file")[0].decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         fault = "there is no such file"
@@ -31,6 +31,6 @@ def read_env_file(path: Path) -> dict[str, str]:
         fault = "has NUL characters; write it in UTF-8, not in UTF-16"
     if fault:
         raise UsageError(f"--env-file {path}: {fault}")
-    # A `$` in a value stays a `$`: interpolation would change a secret without a word.
+    # A `$` in a value stays a `$`: interpolation would change a secret silently.
     values = dotenv_values(stream=io.StringIO(text, newline=None), interpolate=False)
     return {name: value for name, value in values.items() if value is not None}

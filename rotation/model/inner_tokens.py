@@ -75,9 +75,9 @@ class InnerTokens:
     """The tokens in one value, each counted once however often it stands there."""
 
     under: Counter[str] = field(default_factory=Counter)
-    """Tokens per id of a key of ours."""
+    """Tokens per key id, under the keys of these keyrings."""
     unknown: int = 0
-    """What looks like a whole token and that no key of ours signed; those of one second count once."""
+    """What looks like a whole token and none of the keys signed; those of one second count once."""
     given_up: bool = False
     """Whether there was more to look at than a value of this size may cost, so that a token may have been missed."""
 
@@ -86,7 +86,7 @@ class InnerTokens:
 
 
 def holds_mark(data: bytes) -> bool:
-    """Whether *data* may hold a token; a quick look, for data by the gigabyte."""
+    """Whether *data* may hold a token; a quick test, for gigabytes of data."""
     return _holds(data, _GATES)
 
 
@@ -148,7 +148,7 @@ class _Search:
             head = _HEAD.search(data, head.start() + (size or 1))
 
     def _token_at(self, data: bytes, begin: int) -> int:
-        """The size of the token that begins there; 0 if no key of ours signed one."""
+        """The size of the token that begins there; 0 if none of the keys signed one."""
         if not _looks_random(data[begin : begin + SHORTEST]):
             return 0
         name = data[begin : begin + _NAME]
@@ -199,7 +199,7 @@ def _views_of(data: bytes) -> Iterator[bytes]:
         yield from _unwrapped(run[0])
     for run in _BASE64_RUN.finditer(data):
         text = run[0].translate(_URL_SAFE_TO_STANDARD)
-        # Where a token begins in it is not known, nor what stands before it.
+        # It is not known at which character a token begins.
         yield from (_from_base64(text[begin:]) for begin in range(4))
     for run in _HEX_RUN.finditer(data if _holds(data, _IN_HEX) else b""):
         for begin in range(2):

@@ -1,4 +1,4 @@
-"""What the ledger's dates tell of tokens: which way would be back, and which retired key they may need. Pure."""
+"""What the ledger's dates mean for tokens: which keys are newer, and which retired key a token may need. Pure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from rotation.model.times import UTC_MINUTE
+
 
 class Promotion(NamedTuple):
-    """When a key became primary: not before *earliest*, where that is known, and not after *latest*.
+    """When a key became primary: not before *earliest*, if that is known, and not after *latest*.
 
-    A step of this program gives both the same time; a key that was found primary became so at some time before.
+    A command of this program gives both the same time; a key that was found primary became so at an earlier time.
     """
 
     earliest: datetime | None
@@ -19,7 +21,7 @@ class Promotion(NamedTuple):
 
     @classmethod
     def of(cls, exact: datetime | None, after: datetime | None, before: datetime | None) -> Promotion | None:
-        """From the dates that a ledger holds; None where it has none."""
+        """The promotion from the ledger's dates; None if it has none."""
         if exact:
             return cls(exact, exact)
         return cls(after, before) if before else None
@@ -29,7 +31,7 @@ class Promotion(NamedTuple):
         """Whether the time itself is known."""
         return self.earliest == self.latest
 
-    def words(self, form: str = "%Y-%m-%d %H:%M UTC") -> str:
+    def words(self, form: str = UTC_MINUTE) -> str:
         """`2026-01-03 12:00 UTC`, `before 2026-01-03 12:00 UTC`, or `between ... and ...`."""
         latest = f"{self.latest:{form}}"
         if self.exact:
@@ -38,7 +40,7 @@ class Promotion(NamedTuple):
 
 
 class Retired(NamedTuple):
-    """A key that is gone, and the time in which it encrypted; in seconds since 1970, as in tokens."""
+    """A retired key, and the time in which it encrypted, in seconds since 1970 as in tokens."""
 
     id: str
     begin: float | None
@@ -48,16 +50,16 @@ class Retired(NamedTuple):
 
 @dataclass(frozen=True)
 class History:
-    """The past of one service's keys, as far as a run needs it. Nothing in it is secret, and it may be pickled."""
+    """The past of one service's keys, as far as a run needs it. It holds no secret, and may be pickled."""
 
     newer: Mapping[str, Promotion] = field(default_factory=dict)
-    """Previous keys that were promoted later than the primary key, and when: its tokens are not moved back."""
+    """Previous keys that were promoted later than the primary key, and when; their tokens are not moved back."""
     retired: tuple[Retired, ...] = ()
 
     def probable_key(self, issued: int) -> Retired | None:
-        """The retired key that a token of that time is probably under: a token does not name its key."""
+        """The retired key that a token of that time is probably under; a token does not name its key."""
         held = [key for key in self.retired if (key.begin is None or key.begin <= issued) and issued <= key.end]
-        # The one that took over last before: the others were previous keys by then.
+        # The key that was promoted last before that time: the others were previous keys by then.
         return max(held, key=lambda key: (key.begin is not None, key.begin or -key.end), default=None)
 
     def hint(self, issued: int) -> str | None:
@@ -69,7 +71,7 @@ class History:
         return f"probably under {key.id}, retired {retired:%Y-%m-%d}: restore that key from your archive"
 
     def demotion(self, key_id: str) -> str | None:
-        """Why tokens under that key stay, where the primary key is the older one."""
+        """Why tokens under that key stay; None if the primary key is the newer one."""
         promoted = self.newer.get(key_id)
         if promoted is None:
             return None

@@ -1,4 +1,4 @@
-"""What a command writes becomes a file whole or not at all, in the place of a regular file or of none.
+"""Writes a command's output file whole or not at all, in place of a regular file or of none.
 
 A symbolic link stays, and the file behind it is written; devices, FIFOs, sockets and directories are refused.
 """
@@ -18,17 +18,17 @@ from keyring_core.key_files import irregularity
 from rotation.model.failures import StoreError, UsageError
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-"""How a new file is opened: never through a link, and never one that is there."""
+"""Flags for a new file: never through a link, and never an existing file."""
 PRIVATE, LEGIBLE = 0o600, 0o666
-"""The mode of a new file: of one that may hold a key, and of one that holds no secret, from which the umask takes."""
+"""Modes of a new file: one that may hold a key, and one that holds no secret (minus the umask)."""
 LINKS = 40
 
 
 def destination(path: Path, called: str = "") -> Path:
-    """The file that is written for *path*: the one behind symbolic links, which stay.
+    """The file to write for *path*: the one behind symbolic links, which stay.
 
-    Raises UsageError, which says what stands there, for all that no file may replace: a directory, a device, a FIFO, a
-    socket, and a process's open file such as /dev/stdout. *called* is what the message calls the path.
+    Raises UsageError, which names the fault, for a directory, a device, a FIFO, a socket, and a process's open file
+    such as /dev/stdout. *called* is what the message calls the path.
     """
     fault = None
     try:
@@ -39,7 +39,7 @@ def destination(path: Path, called: str = "") -> Path:
         else:
             fault = irregularity(os.stat(path))
     except FileNotFoundError:
-        # Nothing stands there yet.
+        # There is no file yet.
         fault = None
     except OSError as error:
         fault = f"cannot be written: {error.strerror}"
@@ -52,17 +52,17 @@ def destination(path: Path, called: str = "") -> Path:
 
 @contextmanager
 def whole_file(path: Path, called: str) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of the one at *path* when all went well.
+    """A file to write to, which replaces the one at *path* if no error occurs.
 
-    It is made at once, so that nobody counts for an hour to find that there is no room for the result. An older file's
-    mode stays. Raises UsageError as `destination` and where it cannot be made, StoreError where it cannot be finished;
-    an older file then stays.
+    It is made at once, so that a command fails before it counts for an hour. An older file's mode stays.
+    Raises UsageError as `destination` and if the file cannot be made, StoreError if it cannot be finished; an older
+    file then stays.
     """
     real = destination(path, called)
-    # A name of its own: two commands may take an hour each to write the same file.
+    # A random name: two commands may write the same file for an hour each.
     beside = real.with_name(f".{secrets.token_hex(8)}.rotation-new")
     try:
-        # An older file's mode is given to it when it is whole, and may be a narrow one.
+        # It gets an older file's mode, which may be a narrow one, when it is finished.
         descriptor, fault = os.open(beside, NEW, PRIVATE if real.exists() else LEGIBLE), None
     except OSError as error:
         descriptor, fault = -1, error.strerror
@@ -80,7 +80,7 @@ def whole_file(path: Path, called: str) -> Iterator[BinaryIO]:
 
 
 def take_place(beside: Path, real: Path) -> None:
-    """Puts the new file *beside* where *real* is. Raises OSError where that is no regular file any more."""
+    """Renames the new file *beside* to *real*. Raises OSError if that is no longer a regular file."""
     with suppress(FileNotFoundError):
         if fault := irregularity(os.lstat(real)):
             raise OSError(errno.EINVAL, fault)
@@ -94,10 +94,10 @@ def keep_attributes(path: Path, descriptor: int, *, owner_must_stay: bool) -> No
         try:
             os.fchown(descriptor, status.st_uid, status.st_gid)
         except OSError:
-            # The service that owns a key file could not read it any more.
+            # Otherwise the service that owns a key file could no longer read it.
             if owner_must_stay:
                 raise
-    # The access list is among them. macOS has no such calls.
+    # They include the access control list. macOS has no such calls.
     for name in os.listxattr(path) if hasattr(os, "listxattr") else ():
         with suppress(OSError):
             os.setxattr(descriptor, name, os.getxattr(path, name))
@@ -115,7 +115,7 @@ def opened_folder(folder: Path) -> Iterator[int]:
 
 
 def _finish(file: BinaryIO, beside: Path, real: Path) -> str | None:
-    """Why the file could not take its place; None where it did."""
+    """Why the file could not take its place; None if it did."""
     try:
         file.flush()
         if real.exists():
@@ -124,14 +124,14 @@ def _finish(file: BinaryIO, beside: Path, real: Path) -> str | None:
         take_place(beside, real)
     except OSError as error:
         return error.strerror or "the system refused"
-    # In a folder that cannot be listed the name is flushed when the system does it.
+    # A folder that cannot be opened is flushed by the system, later.
     with suppress(OSError), opened_folder(real.parent) as folder:
         os.fsync(folder)
     return None
 
 
 def _is_open_file(path: Path) -> bool:
-    """Whether *path* is /dev/stdout, /dev/fd/3 or the like: a link to what a process has open, wherever that leads."""
+    """Whether *path* is /dev/stdout, /dev/fd/3 or another link to what a process has open."""
     for _ in range(LINKS):
         path = Path(os.path.realpath(path.parent)) / path.name
         if path.parts[1:2] == ("proc",):

@@ -28,7 +28,7 @@ class Span(timedelta):
 
 
 class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """How old things may become. Up to and with a limit all is well."""
+    """How old keys, tokens and runs may become. A limit itself is still OK."""
 
     max_key_age: Span = Span(days=365)
     """The primary key, since it was promoted."""
@@ -43,11 +43,11 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     max_reload_age: Span = Span(hours=1)
     """How long after a promotion a service may still encrypt under the key before."""
     max_run_age: Span = Span(days=32)
-    """How long ago the last run may be that came to its end."""
+    """How long ago the last finished run may be."""
     max_clock_skew: Span = Span(seconds=60)
     """How far the clocks of two machines may differ."""
     off: dict[str, str] = {}
-    """Checks that are not made, by name, and why."""
+    """Checks that are turned off, by name, and why."""
 
     def __post_init__(self) -> None:
         if self.warn_before > self.max_key_age:

@@ -1,4 +1,4 @@
-"""Counts in, report out: what was done, what is left, and whether it is complete."""
+"""A report of all targets: what was done, what is left, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rotation.model.counts import PARTS, Counts, Problem, RowKey
+from rotation.model.counts import Counts, Problem, RowKey
 from rotation.model.row_marks import MOST_MARKS, NOT_UNREADABLE, mark
-from rotation.model.targets import Target
+from rotation.model.targets import Target, TargetId
 
 if TYPE_CHECKING:
     from rotation.model.key_history import Promotion
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class TargetReport:
-    """What one target came to."""
+    """The report of one target."""
 
     target: Target
+    id: TargetId
     key_names: tuple[str, ...]
     counts: Counts = field(default_factory=Counts)
     passes: int = 0
@@ -31,11 +32,11 @@ class TargetReport:
     lacks_key: bool = False
     """Whether most of its first tokens did not open, so that nothing was written."""
     interrupted: bool = False
-    """Whether it stopped for a database error or on request, so that running again goes on."""
+    """Whether it stopped for a database error or on request, so that the next run continues."""
     unreadable: set[bytes] = field(default_factory=set)
     """Marks of the rows whose cells cannot be read, as `mark` makes them; MOST_MARKS at most."""
     identity: str = ""
-    """Which table of which server it is; empty where the database does not tell."""
+    """Which table of which server it is; empty if the database does not say."""
 
     @property
     def complete(self) -> bool:
@@ -50,20 +51,10 @@ class TargetReport:
 
     def document(self) -> dict[str, Any]:
         """Its part of the JSON document."""
-        counts = self.counts
         return {
             "name": self.target.name,
             "column": self.target.column,
-            **{name: getattr(counts, name) for name in PARTS},
-            "null": counts.null,
-            "under": dict(counts.under),
-            "oldest": counts.oldest,
-            "youngest": counts.youngest,
-            "ages": dict(sorted(counts.ages.items())),
-            "nested": counts.nested,
-            "inner": dict(counts.inner),
-            "suspects": counts.suspects,
-            "unbound": counts.unbound,
+            **self.counts.document(),
             "passes": self.passes,
             "seconds": round(self.seconds, 3),
             "retries": self.retries,
@@ -71,9 +62,9 @@ class TargetReport:
             "stopped": self.stopped,
             "problems": [
                 {"key": legible_key(self.key_names, key), "category": category, "detail": detail}
-                for key, category, detail in counts.problems
+                for key, category, detail in self.counts.problems
             ],
-            "problems_total": counts.categories.total(),
+            "problems_total": self.counts.categories.total(),
         }
 
 
@@ -86,9 +77,9 @@ class Report:
     keys: list[dict[str, str]]
     targets: list[TargetReport] = field(default_factory=list)
     shard: str | None = None
-    """Of which rows it speaks, where it is not all: `0/3`."""
+    """The shard that it is of, such as `0/3`; None for all rows."""
     fault: str | None = None
-    """Why the file of problems is not whole."""
+    """Why the file of problems is incomplete."""
     newer: Mapping[str, Promotion] = field(default_factory=dict)
     """Previous keys that were promoted later than the primary key, whose tokens are left, and when that was."""
 
@@ -98,7 +89,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left under another key than the primary, and nothing is left to look at."""
+        """Whether no token is under another key than the primary, and no cell needs a person."""
         waiting = any(report.counts.to_rotate for report in self.targets)
         return not waiting and all(report.complete for report in self.targets)
 
@@ -124,7 +115,7 @@ class Report:
 
 
 def legible_key(names: tuple[str, ...], key: RowKey) -> dict[str, Any]:
-    """A row's key with its columns' names, fit for JSON and for a screen."""
+    """A row's key with its columns' names, for JSON and for a screen."""
     return {name: _legible(part) for name, part in zip(names, key, strict=True)}
 
 

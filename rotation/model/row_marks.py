@@ -1,6 +1,6 @@
-"""Cells that cannot be read, remembered by eight bytes a row: so that a check compares all of them with the last ones.
+"""Eight-byte marks of rows whose cells cannot be read, so that a check recognizes the new ones among all of them.
 
-A census names the first hundred rows; what is new may be any other.
+A census names only the first hundred rows; a new one may be any other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hashlib import sha256
 
 SIZE = 8
 MOST_MARKS = 100_000
-"""Rows of a target that are remembered, a megabyte; beyond these only numbers are compared."""
+"""Marks kept per target, about a megabyte; beyond these only numbers are compared."""
 
 NOT_UNREADABLE = frozenset(
     {"nested", "plaintext", "staged-key", "newer-key", "no-key", "locked", "rewritten", "refused", "not-written"}
@@ -21,7 +21,7 @@ NOT_UNREADABLE = frozenset(
 
 
 def mark(key: Mapping[str, object]) -> bytes:
-    """What a row is known by: a digest of its key, which is given with its columns' names and fit for JSON."""
+    """A row's mark: a digest of its key. *key* maps column names to values that fit JSON."""
     return sha256(json.dumps(list(key.items())).encode()).digest()[:SIZE]
 
 
@@ -31,6 +31,6 @@ def pack(marks: Iterable[bytes]) -> str:
 
 
 def unpack(text: str) -> frozenset[bytes]:
-    """The marks in a text. Raises ValueError for what is no such text."""
+    """The marks in a packed text. Raises ValueError for other text."""
     data = b64decode(text, validate=True)
     return frozenset(data[place : place + SIZE] for place in range(0, len(data), SIZE))

@@ -1,4 +1,4 @@
-"""Waiting that somebody can end: a run that is asked to stop does so between two batches."""
+"""A sleep that ends early if a stop was requested, so that a run stops between two batches."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import time
 
 from rotation.model.failures import StoppedError
 
-LOOK_SECONDS = 0.1
+CHECK_SECONDS = 0.1
+"""How often a wait checks whether a stop was requested."""
+GRACE_SECONDS = 5.0
+"""How long workers may still take for their batch after a stop was requested."""
 STOPPED = "stopped on request. What is done stays; run it again to go on."
 
 
 class Stopping:
-    """Whether somebody asked to stop."""
+    """Whether a stop was requested."""
 
     stopping: bool = False
-    """No Event: a signal handler may come while this very thread holds its lock."""
+    """No Event: a signal handler may run while this same thread holds the Event's lock."""
 
     def wait(self, seconds: float) -> None:
-        """Sleeps. Raises StoppedError as soon as somebody asks to stop."""
+        """Sleeps. Raises StoppedError as soon as a stop is requested."""
         end = time.monotonic() + seconds
         while not self.stopping and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, LOOK_SECONDS))
+            time.sleep(min(left, CHECK_SECONDS))
         if self.stopping:
             raise StoppedError(STOPPED)

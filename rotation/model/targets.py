@@ -1,8 +1,9 @@
-"""rotation.toml in, targets out: which columns of which tables hold tokens."""
+"""rotation.toml in, targets out: which columns of which tables hold tokens, and what tells them apart."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,30 +32,69 @@ class Target:
     key_columns: tuple[str, ...] = ()
     """Empty: the table's primary key."""
     where: str | None = None
-    """An SQL condition; rows that it leaves out are not scanned."""
+    """An SQL condition; other rows are not scanned."""
     context: str | None = None
-    """The use that its tokens are bound to; tokens that are not yet are moved."""
+    """The use that its tokens are bound to; a run binds tokens that are not bound yet."""
     written: str = field(default="", repr=False, compare=False)
     """The url as it was written, such as `$DATABASE_URL`."""
     listed: bool = field(default=False, compare=False)
     """Whether rotation.toml names it, and not the command line."""
 
     def keyring(self, keyring: Keyring) -> Keyring:
-        """*keyring* as it is to be used here: every token it has to move is under a key that is not its primary."""
+        """*keyring*, bound to the context if there is one. Then no token to move is under the primary key."""
         return keyring if self.context is None else keyring.bind(self.context, accept_unbound=True)
 
     def sealed(self) -> Target:
-        """Without the url, where a variable holds it: fit to travel."""
+        """Without the url if a variable holds it, so that it may be sent to a worker."""
         return replace(self, url="") if _VARIABLE.fullmatch(self.written) else self
 
     def unsealed(self, environ: Mapping[str, str]) -> Target:
-        """With the url that *environ* holds. Raises UsageError where it holds none."""
+        """With the url from *environ*. Raises UsageError if it holds none."""
         return self if self.url else replace(self, url=expand_url(self.written, environ, f"target {self.table}"))
 
     @property
     def label(self) -> str:
         """What messages call it: `user_credentials.api_key`."""
         return f"{self.table}.{self.column}"
+
+
+@dataclass(frozen=True)
+class TargetId:
+    """Which cells a target stands for: equal on every machine, and without a secret. `stores.open.identify` makes it.
+
+    Messages, the ledger's censuses, checkpoints, metrics, certificates and workers all name a target by it.
+    """
+
+    database: str
+    """In words that hold no password; empty if the url cannot work."""
+    digest: str
+    """A digest of the url without its passwords; empty if the url cannot work."""
+    table: str
+    column: str
+    where: str | None = None
+    """The condition, with secrets masked."""
+    context: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call it: `user_credentials.api_key`."""
+        return f"{self.table}.{self.column}"
+
+    @property
+    def words(self) -> str:
+        """The label with database and condition."""
+        database = f" in {self.database}" if self.database else ""
+        return f"{self.label}{database}{f', rows where {self.where}' if self.where else ''}"
+
+
+def titles(ids: Sequence[TargetId]) -> list[str]:
+    """A title for each target, no two alike: its label; with database and condition if several have that label."""
+    labels = Counter(each.label for each in ids)
+    found: list[str] = []
+    for number, each in enumerate(ids, 1):
+        title = each.label if labels[each.label] == 1 else each.words
+        found.append(title if title not in found else f"{title} (target {number})")
+    return found
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -102,7 +142,7 @@ def _read(path: Path) -> _File:
     except OSError as error:
         fault = f"{error.strerror}. Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
     except ValueError as error:
-        # Of the parser, or of a setting that does not fit.
+        # From the parser, or from a setting that does not fit.
         fault = str(error)
     raise UsageError(f"{path}: {fault}")
 
@@ -118,7 +158,7 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
     name: str | None = None,
     environ: Mapping[str, str],
 ) -> list[Target]:
-    """One target a column. Raises UsageError where a setting is empty or a variable is not set."""
+    """One target per column. Raises UsageError if a setting is empty or a variable is not set."""
     if not table or not columns or not all(columns):
         raise UsageError("a target needs a table and at least one column")
     if where is not None and not where.strip():
@@ -137,7 +177,7 @@ def without_repeats(targets: Iterable[Target]) -> list[Target]:
 
 
 def columns_of(targets: Sequence[Target]) -> str:
-    """What a report is about: `the 2 columns named in rotation.toml`."""
+    """The scope of a report: `the 2 columns named in rotation.toml`."""
     number = len({(target.url, target.label) for target in targets})
     named = "named in rotation.toml" if all(target.listed for target in targets) else "named on the command line"
     rows = " (only the rows of their `where`)" if any(target.where for target in targets) else ""
@@ -149,7 +189,7 @@ def _place(target: Target) -> tuple[str | None, ...]:
 
 
 def _check_condition(where: str, url: str, table: str) -> None:
-    """It is put between parentheses, and what gets out of them would choose other rows."""
+    """A condition is put between parentheses; one that closes them would choose other rows."""
     if fault := fault_of(where, re.split(r"[+:]", url, maxsplit=1)[0]):
         raise UsageError(f"target {table}: where, character {fault.position}: it {fault.words}")
 
@@ -165,7 +205,7 @@ def _check_context(context: str, table: str) -> None:
 
 
 def _refuse_rivals(targets: Sequence[Target]) -> None:
-    """Two contexts for the same cells: each would find the other's tokens unreadable."""
+    """Raises UsageError for two contexts on the same cells: each would find the other's tokens unreadable."""
     contexts: dict[tuple[str | None, ...], str | None] = {}
     for target in targets:
         if contexts.setdefault(_place(target), target.context) != target.context:
@@ -175,7 +215,7 @@ def _refuse_rivals(targets: Sequence[Target]) -> None:
 
 
 def expand_url(url: str, environ: Mapping[str, str], whose: str) -> str:
-    """*url*, or where it is `$NAME` that variable's value. Raises UsageError, which says *whose* url it is."""
+    """*url*, or the value of the variable if it is `$NAME`. Raises UsageError, which says *whose* url it is."""
     variable = _VARIABLE.fullmatch(url)
     if variable is None:
         if not url.strip():

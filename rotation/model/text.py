@@ -1,4 +1,4 @@
-"""Words that several screens share."""
+"""Phrases that several outputs share."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def be(number: int) -> str:
 
 
 def install(*extras: str | None) -> str:
-    """How to install the *extras* beside `rotate`: from the checkout, since an index may have others under our name."""
+    """The command that installs the *extras* beside `rotate`, from a checkout: no package index has this project."""
     named = ",".join(["rotate", *filter(None, extras)])
     return f"in a checkout of this project: pip install '.[{named}]'"
 
 
 def retire_command(key_id: str) -> str:
-    """What to type to take a previous key out. It names an archive, since the key may stand nowhere else then."""
+    """The command that retires a previous key. It names an archive, which may be the key's only copy from then on."""
     return f"rotate.py keys retire {key_id} --archive FILE"

@@ -1,4 +1,4 @@
-"""rotation.toml as a table: a regular file of bounded size and depth, or a fault in words that quote nothing of it."""
+"""Reads rotation.toml: a regular file of bounded size and depth. Error messages quote nothing of it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from keyring_core.key_files import read_regular
 
 DEPTH = 16
-"""Brackets within brackets, and names joined by dots. Nobody needs as many; the parser's time grows as their square."""
+"""The most nested brackets, or dots in a name: the parser's time grows with the square of their number."""
 
 _PARTS = re.compile(
-    # A text that does not end goes on to the end of its line, or of the file: each character is looked at once.
+    # A string that does not end extends to the end of its line, or of the file, so each character is read once.
     r'"""(?:\\.|[^\\])*?(?:"""|\Z)'
     r"|'''.*?(?:'''|\Z)"
     r'|"(?:\\[^\n]|[^"\\\n])*"?'
@@ -25,9 +25,9 @@ _PARTS = re.compile(
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The table that stands at *path*.
+    """The table in the file at *path*.
 
-    Raises OSError where it cannot be read, and ValueError where it is no TOML; the words say where, and quote nothing.
+    Raises OSError if it cannot be read, and ValueError if it is no TOML; the message gives the position, no content.
     """
     data, _ = read_regular(path, "rotation.toml")
     try:
@@ -56,7 +56,7 @@ def _parsed(text: str) -> dict[str, Any] | str:
 
 
 def _too_deep(text: str) -> int | None:
-    """The first line where brackets or names go too deep; None if there is none."""
+    """The first line with too many nested brackets or dotted names; None if there is none."""
     brackets = dots = 0
     for part in _PARTS.finditer(text):
         sign = part[0]

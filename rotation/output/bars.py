@@ -1,4 +1,4 @@
-"""Numbers as a bar of characters, which tells its parts apart in colour, without colour and in plain ASCII."""
+"""Numbers as a bar of characters. Its parts differ in colour, and without colour and in plain ASCII, too."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
 
-from rotation.output.shares import shares
-
 
 class Ink(NamedTuple):
-    """What a part of a bar is drawn with."""
+    """How a part of a bar is drawn."""
 
     glyph: str
     ascii: str
@@ -28,7 +26,7 @@ ROOM = Ink("─", ".", "bright_black")
 
 
 class Bar:
-    """A renderable of *width* characters, divided among *parts* as their numbers are."""
+    """A renderable of *width* characters, divided among *parts* in proportion to their numbers."""
 
     def __init__(self, parts: Sequence[tuple[int, Ink]], width: int) -> None:
         self._parts = parts
@@ -42,3 +40,23 @@ class Bar:
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(self._width, self._width)
+
+
+def shares(numbers: Sequence[int], width: int) -> list[int]:
+    """*width* places divided in proportion to *numbers*. Every number that is not zero gets at least one place.
+
+    All zeros get no place. Raises ValueError if there are fewer places than numbers that are not zero.
+    """
+    total = sum(numbers)
+    if not total:
+        return [0] * len(numbers)
+    if width < sum(number > 0 for number in numbers):
+        raise ValueError(f"a bar of {width} places has no room for its parts")
+    # Whole numbers throughout: a float would lose one cell among 2**53.
+    places = [max(number * width // total, number > 0) for number in numbers]
+    while (over := sum(places) - width) > 0:
+        places[places.index(max(places))] -= min(over, 1)
+    remainders = sorted(range(len(numbers)), key=lambda index: -(numbers[index] * width % total))
+    for index in remainders[: width - sum(places)]:
+        places[index] += 1
+    return [int(place) for place in places]

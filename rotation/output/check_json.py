@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rotation.checks.findings import Finding, Result
+from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.verdict import Verdict
 
 
@@ -18,17 +18,15 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "service": facts.service,
         "sample": facts.sample,
         "keys": [{"id": key_id, "state": str(state)} for key_id, state in (facts.keys or {}).items()],
-        "checks": [_check(result) for result in verdict.results],
-        "findings": [_finding(finding) for finding in verdict.findings],
+        "checks": [_row(result.level, result, "check", "off", "title") for result in verdict.results],
+        "findings": [
+            _row(finding.level, finding, "check", "subject", "message", "remedy") for finding in verdict.findings
+        ],
         "targets": [
             {
-                "name": target.census.target,
-                "column": target.census.column,
-                "scanned": target.census.scanned,
-                "under": target.census.under,
-                "plaintext": target.census.plaintext,
-                "unreadable": target.census.unreadable,
-                "nested": target.nested,
+                "name": target.census.name,
+                "column": target.census.target.column,
+                **target.census.counts.document(),
             }
             for target in facts.targets
         ],
@@ -41,15 +39,5 @@ def list_document(checks: list[Result]) -> dict[str, Any]:
     return {"checks": [{name: getattr(check, name) for name in fields} for check in checks]}
 
 
-def _check(result: Result) -> dict[str, Any]:
-    return {"check": result.check, "status": result.level.name, "off": result.off, "title": result.title}
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "status": finding.level.name,
-        "check": finding.check,
-        "subject": finding.subject,
-        "message": finding.message,
-        "remedy": finding.remedy,
-    }
+def _row(level: Level, value: Finding | Result, *names: str) -> dict[str, Any]:
+    return {"status": level.name, **{name: getattr(value, name) for name in names}}

@@ -1,20 +1,18 @@
-"""A verdict as a person reads it: the most urgent finding first, each with what to type."""
+"""A verdict as text: the most urgent finding first, each with the next command."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.verdict import Verdict
 from rotation.model.text import many
-from rotation.output.run_tables import natural_width
-from rotation.output.terminal import printable
+from rotation.output.terminal import Fitting, printable, table
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red", Level.UNKNOWN: "magenta"}
 
@@ -22,11 +20,11 @@ STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red"
 def render(verdict: Verdict) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other."""
     if verdict.findings:
-        yield _Findings(verdict.findings)
+        yield _findings(verdict.findings)
         yield ""
     yield from _off(verdict.off)
     if verdict.facts.sample is not None:
-        yield f"Sampled: about {verdict.facts.sample:,} rows of each target were looked at, not all."
+        yield f"Sampled: about {verdict.facts.sample:,} rows of each target were read, not all."
     yield Text(f"{verdict.level.name}: {summary(verdict)}", STYLES[verdict.level])
 
 
@@ -39,7 +37,7 @@ def render_list(checks: Iterable[Result]) -> Iterator[RenderableType]:
 
 
 def summary(verdict: Verdict) -> str:
-    """How many checks were made and how many findings of each level there are, in words."""
+    """How many checks were made, and the number of findings of each level, in words."""
     made = sum(result.off is None for result in verdict.results)
     urgent = [level for level in (Level.CRITICAL, Level.UNKNOWN, Level.WARNING) if _number(verdict, level)]
     found = ", ".join(f"{_number(verdict, level)} {level.name.lower()}" for level in urgent)
@@ -50,41 +48,26 @@ def _number(verdict: Verdict, level: Level) -> int:
     return sum(finding.level is level for finding in verdict.findings)
 
 
-class _Findings:
-    """The findings as a table; on a terminal that has no room for it one below the other."""
-
-    def __init__(self, findings: Iterable[Finding]) -> None:
-        # What several checks say alike is told once.
-        self._groups: dict[Finding, list[str]] = {}
-        for finding in findings:
-            self._groups.setdefault(replace(finding, check=""), []).append(finding.check)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        table = self._table()
-        if console.is_terminal and natural_width(table, console, options) > options.max_width:
-            yield from self._blocks()
-        else:
-            yield table
-
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("level", "check", "about"):
-            table.add_column(heading, no_wrap=heading != "about", overflow="fold")
-        table.add_column("finding", overflow="fold")
-        for finding, checks in self._groups.items():
-            table.add_row(
-                Text(finding.level.name, STYLES[finding.level]),
-                Text("\n".join(checks)),
-                Text(printable(finding.subject)),
-                _words(finding),
-            )
-        return table
-
-    def _blocks(self) -> Iterator[RenderableType]:
-        for finding, checks in self._groups.items():
-            about = f"  {printable(finding.subject)}" if finding.subject else ""
-            yield Text.assemble((finding.level.name, STYLES[finding.level]), f"  {', '.join(checks)}{about}")
-            yield Padding(_words(finding), (0, 0, 0, 2))
+def _findings(findings: Iterable[Finding]) -> Fitting:
+    """The findings as a table; on a terminal that has no room for it, one below the other."""
+    # A finding that several checks share is shown once.
+    groups: dict[Finding, list[str]] = {}
+    for finding in findings:
+        groups.setdefault(replace(finding, check=""), []).append(finding.check)
+    narrow: list[RenderableType] = []
+    shown = table("level", "check", "about", "finding")
+    for column in shown.columns[:2]:
+        column.no_wrap = True
+    for finding, checks in groups.items():
+        level, about, words = (
+            Text(finding.level.name, STYLES[finding.level]),
+            printable(finding.subject),
+            _words(finding),
+        )
+        shown.add_row(level, Text("\n".join(checks)), Text(about), words)
+        narrow.append(Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else ""))
+        narrow.append(Padding(words, (0, 0, 0, 2)))
+    return Fitting(shown, shown, Group(*narrow))
 
 
 def _words(finding: Finding) -> Text:

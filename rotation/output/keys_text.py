@@ -1,23 +1,46 @@
-"""What a step of a key's life came to, as text and as JSON."""
+"""The table of `keys list`; the result of a key step as text and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rotation.lifecycle.operations import Done
+from rich.table import Table
+
+from rotation.lifecycle.listing import ListedKey
+from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import Step
+from rotation.output.terminal import table
+from rotation.retirement.decision import Standing
 
 _VERB = {Step.GO_BACK: "go back to"}
+_MINUTE = "%Y-%m-%d %H:%M"
+_NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
 class Unmasked(str):
-    """A line with a key in it that somebody asked for: printed without the redactor."""
+    """A line with a key that --show-key asked for: to be printed without redaction."""
 
     __slots__ = ()
 
 
-def render(done: Done, *, show_key: bool) -> Iterator[str]:
+def render_list(keys: Sequence[ListedKey]) -> Table:
+    """A table of keys, dates and tokens."""
+    judged = any(key.standing for key in keys)
+    headings = ("key", "state", "first seen", "staged", "promoted", "retired", "#tokens")
+    shown = table(*headings, *(["needed"] if judged else []))
+    for key in keys:
+        dates = (key.first_seen, key.staged, key.retired)
+        first_seen, staged, retired = ("" if date is None else f"{date:{_MINUTE}}" for date in dates)
+        promoted = key.promotion.words(_MINUTE) if key.promotion else ""
+        retired += " (forced)" if key.forced and key.retired else ""
+        tokens = "" if key.tokens is None else f"{key.tokens:,}"
+        needed = [_NEEDED[key.standing]] if judged else []
+        shown.add_row(key.id, key.state, first_seen, staged, promoted, retired, tokens, *needed)
+    return shown
+
+
+def render(done: StepResult, *, show_key: bool) -> Iterator[str]:
     """The lines of a screen."""
     yield from (f"Note: {note}." for note in done.notes)
     for database, subjects in done.not_looked_at.items():
@@ -28,32 +51,32 @@ def render(done: Done, *, show_key: bool) -> Iterator[str]:
             yield f"  - {reason}."
             yield f"    Next: {remedy}"
         return
-    if done.written.todo:
+    if done.written.manual:
         yield from _todo(done, show_key=show_key)
     else:
         yield f"{done.said}. Written: {', '.join(map(str, done.written.files))}"
     yield f"Next: {done.following}"
 
 
-def _todo(done: Done, *, show_key: bool) -> Iterator[str]:
-    yield "No file here is ours to write, so nothing was changed. To be put there by hand, in this order:"
-    yield from (f"  {todo.words()}" for todo in done.written.todo)
+def _todo(done: StepResult, *, show_key: bool) -> Iterator[str]:
+    yield "No file that this command may write holds these keys, so nothing was changed. Store them yourself, in order:"
+    yield from (f"  {todo.words()}" for todo in done.written.manual)
     if show_key:
-        yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.todo)
+        yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.manual)
     elif done.step is Step.STAGE:
-        yield "rotate.py keys generate prints a new key, and so does --show-key here."
+        yield "rotate.py keys generate prints a new key. This command prints one with --show-key."
     else:
-        yield "--show-key prints the values themselves."
+        yield "With --show-key this command prints the values (secrets!)."
 
 
-def document(done: Done, *, show_key: bool) -> dict[str, Any]:
+def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
     """The one JSON document."""
     found: dict[str, Any] = {
-        "complete": not (done.refused or done.written.todo),
+        "complete": not (done.refused or done.written.manual),
         "step": str(done.step),
         "key": None if _unknown(done, show_key=show_key) else done.key.id,
         "files": [str(path) for path in done.written.files],
-        "todo": [todo.document(show_key=show_key) for todo in done.written.todo],
+        "todo": [todo.document(show_key=show_key) for todo in done.written.manual],
         "refused": [refusal._asdict() for refusal in done.refused],
         "notes": done.notes,
         "next": None if done.refused else done.following,
@@ -61,6 +84,6 @@ def document(done: Done, *, show_key: bool) -> dict[str, Any]:
     return found | ({"certificate": done.certificate} if done.certificate else {})
 
 
-def _unknown(done: Done, *, show_key: bool) -> bool:
-    """Whether the key is one that nobody gets to know: made, not written, and not shown."""
-    return done.step is Step.STAGE and bool(done.written.todo) and not show_key
+def _unknown(done: StepResult, *, show_key: bool) -> bool:
+    """Whether the new key is dropped: it was made, but neither written nor shown."""
+    return done.step is Step.STAGE and bool(done.written.manual) and not show_key

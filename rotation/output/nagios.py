@@ -19,29 +19,29 @@ from rotation.output.check_text import summary
 
 NAME = "ROTATION"
 SHOWN = 3
-"""Findings that stand in the line; of the others it gives the number."""
+"""Findings that the line shows; it gives the number of the others."""
 
 
 def line(verdict: Verdict) -> str:
     """The line, without its end."""
     urgent = [finding for finding in verdict.findings if finding.level is not Level.OK]
-    told = "; ".join(_words(finding) for finding in urgent[:SHOWN]) or summary(verdict)
+    words = "; ".join(_words(finding) for finding in urgent[:SHOWN]) or summary(verdict)
     if len(urgent) > SHOWN:
-        told += f"; and {len(urgent) - SHOWN} more"
+        words += f"; and {len(urgent) - SHOWN} more"
     if off := ", ".join(result.check for result in verdict.off):
-        told += f"; off: {off}"
+        words += f"; off: {off}"
     if verdict.facts.sample is not None:
-        told += f"; sampled, about {verdict.facts.sample} rows of each target"
-    # A bar begins the performance data, and a line's end the long output.
-    told = " ".join("".join(letter if letter.isprintable() and letter != "|" else " " for letter in told).split())
+        words += f"; sampled, about {verdict.facts.sample} rows of each target"
+    # A bar begins the performance data, and a newline the long output.
+    words = " ".join("".join(letter if letter.isprintable() and letter != "|" else " " for letter in words).split())
     data = " ".join(str(each) for each in performance(verdict))
-    return f"{NAME} {verdict.level.name} - {told}" + (f" | {data}" if data else "")
+    return f"{NAME} {verdict.level.name} - {words}" + (f" | {data}" if data else "")
 
 
 def performance(verdict: Verdict) -> Iterator[Performance]:
-    """The numbers behind the verdict; where a check has a limit, its ranges alert as the check does.
+    """The numbers of the verdict. If a check has a limit, the ranges of its number alert as the check does.
 
-    A check that is off has no ranges: what nobody wants to be told of must not alert by its number.
+    A check that is off has no ranges, so that its number raises no alert.
     """
     policy, facts = verdict.policy, verdict.facts
 
@@ -57,13 +57,13 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
     for name, state, limits in ages:
         age = verdict.age(state)
         if age is not None:
-            # Upwards, as a second beyond a limit is beyond it.
+            # Rounded up: a part of a second over a limit is over it.
             yield Performance(name, math.ceil(age.total_seconds()), "s", *limits, 0)
     if not facts.targets:
         return
     left = sum(facts.under[key_id] for key_id in facts.ids(KeyState.PREVIOUS))
-    unreadable = sum(target.census.unreadable for target in facts.targets)
-    plaintext = sum(target.census.plaintext for target in facts.targets)
+    unreadable = sum(target.census.counts.unreadable for target in facts.targets)
+    plaintext = sum(target.census.counts.plaintext for target in facts.targets)
     yield Performance("tokens", facts.under.total(), min=0)
     yield Performance("tokens_left", left, min=0)
     yield Performance("unreadable", unreadable, "", *ranges("unreadable", "0", ""), 0)

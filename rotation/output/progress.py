@@ -1,10 +1,10 @@
-"""How far a run is: a bar on a terminal, a log line every few seconds elsewhere."""
+"""Progress of a run: a bar on a terminal, a log line every few seconds elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
 import structlog
@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 
 
 def watch(verb: str, stream: TextIO, environ: Mapping[str, str]) -> AbstractContextManager[Watcher]:
-    """Bars where *stream* is a terminal, log lines elsewhere."""
-    return BarWatcher(console_on(stream, environ), verb=verb) if stream.isatty() else LogWatcher()
+    """Bars if *stream* is a terminal, otherwise log lines."""
+    return BarWatcher(console_on(stream, environ), verb=verb) if stream.isatty() else nullcontext(LogWatcher())
 
 
 class BarWatcher:
-    """One bar a target, on a terminal. A context manager: the bars live while it is open."""
+    """One bar per target, on a terminal. A context manager: the bars are drawn while it is open."""
 
     def __init__(self, console: Console, *, verb: str) -> None:
         self._verb = verb
@@ -48,7 +48,7 @@ class BarWatcher:
         self._progress.stop()
 
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
-        """A new bar, behind what an earlier run has *done*. A second pass takes it over, and checks the first one."""
+        """Adds a bar that begins after the rows *done* by an earlier run. A second pass reuses it from the start."""
         if self._task is None or pass_number == 1:
             rotating = f"{self._verb} {report.target.label}"
             self._task = self._progress.add_task(rotating, total=max(rows, done), completed=done, rate="")
@@ -59,7 +59,7 @@ class BarWatcher:
         self._started = time.monotonic()
 
     def advance(self, rows: int, rotated: int) -> None:
-        """Moves the bar on. An estimate that was too low grows with the facts."""
+        """Moves the bar. An estimate that was too low is raised."""
         del rotated
         if self._task is None:
             return
@@ -77,14 +77,8 @@ class LogWatcher:
         self._number = self._rows = self._before = self._done = self._rotated = 0
         self._started = self._next = time.monotonic()
 
-    def __enter__(self) -> LogWatcher:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to end."""
-
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
-        """Starts the clock for a pass, of which an earlier run has *done* its part."""
+        """Starts the clock for a pass; an earlier run has *done* that many of its rows."""
         self._label, self._rows, self._number = report.target.label, rows, pass_number
         self._before = self._done = done
         self._rotated = 0
@@ -92,7 +86,7 @@ class LogWatcher:
         self._next = self._started + LOG_SECONDS
 
     def advance(self, rows: int, rotated: int) -> None:
-        """Tells how far it is, when it is time to."""
+        """Logs the progress if the last line is LOG_SECONDS old."""
         self._done += rows
         self._rotated += rotated
         now = time.monotonic()

@@ -19,7 +19,7 @@ from rotation.checks.verdict import Verdict
 from rotation.ledger.ledger import service_name
 from rotation.model.output_file import whole_file
 
-CELLS = ("empty", "plaintext", "unreadable", "unsettled", "null")
+CELLS = ("empty", "plaintext", "unreadable", "unsettled", "null", "nested")
 _PLACE = ("target", "column")
 
 
@@ -45,7 +45,7 @@ class _Metrics(Collector):
 
     def __init__(self, verdict: Verdict) -> None:
         self._verdict = verdict
-        # Two services on one machine would else write the same series.
+        # Otherwise two services on one machine would write the same series.
         named = verdict.facts.service != service_name({})
         self._common: Mapping[str, str] = {"service": verdict.facts.service} if named else {}
 
@@ -73,7 +73,7 @@ class _Metrics(Collector):
         self._add(overall, int(verdict.level))
         checked = self._family("last_check_timestamp_seconds", "When the check was made.")
         self._add(checked, verdict.now.timestamp())
-        sample = self._family("sample_rows", "Rows of each target that were looked at; 0: all.")
+        sample = self._family("sample_rows", "Rows of each target that were read; 0: all.")
         self._add(sample, verdict.facts.sample or 0)
         yield from (status, off, overall, checked, sample)
 
@@ -103,8 +103,8 @@ class _Metrics(Collector):
     def _runs(self) -> Iterator[GaugeMetricFamily]:
         facts = self._verdict.facts
         runs = [run for run in facts.runs if run.command == "run" and run.service == facts.service]
-        ended = self._family("last_run_timestamp_seconds", "When the last run ended that came to an end.")
-        failed = self._family("last_run_failed", "1: that run failed or was cut short.")
+        ended = self._family("last_run_timestamp_seconds", "When the last finished run ended.")
+        failed = self._family("last_run_failed", "1: that run failed or was interrupted.")
         for run in runs:
             if run.finished is not None:
                 self._add(ended, run.finished.timestamp())
@@ -115,37 +115,31 @@ class _Metrics(Collector):
     def _targets(self) -> Iterator[GaugeMetricFamily]:
         facts = self._verdict.facts
         tokens = self._family("tokens", "Tokens stored under a key.", *_PLACE, "key_id", "state")
-        cells = self._family("cells", "Cells that hold no token of ours, per kind.", *_PLACE, "kind")
+        cells = self._family("cells", "Cells that are not sound tokens of a loaded key, per kind.", *_PLACE, "kind")
         times = {
             end: self._family(
                 f"{end}_token_timestamp_seconds", f"When the {end} token under a key was issued.", *_PLACE, "key_id"
             )
             for end in ("oldest", "youngest")
         }
-        reached = self._family("target_up", "1: the target was looked at.", "target")
+        reached = self._family("target_up", "1: the target was read.", "target")
         for label in facts.unreached:
             self._add(reached, 0, label)
         for target, place in _places(facts.targets):
             self._add(reached, 1, target.label)
             for key_id, state in (facts.keys or {}).items():
-                self._add(tokens, target.census.under.get(key_id, 0), *place, key_id, str(state))
-            for kind, number in _cells(target):
-                self._add(cells, number, *place, kind)
+                self._add(tokens, target.census.counts.under.get(key_id, 0), *place, key_id, str(state))
+            for kind in CELLS:
+                self._add(cells, getattr(target.census.counts, kind), *place, kind)
             for end, family in times.items():
-                for key_id, seconds in getattr(target.census, end).items():
+                for key_id, seconds in getattr(target.census.counts, end).items():
                     self._add(family, seconds, *place, key_id)
         yield from (tokens, cells, *times.values(), reached)
 
 
 def _places(targets: Sequence[TargetFacts]) -> Iterator[tuple[TargetFacts, tuple[str, str]]]:
-    """Each target with its labels. One series written twice would spoil all metrics of the machine."""
-    named = Counter((target.census.target, target.census.column) for target in targets)
+    """Each target with its labels. Prometheus rejects the whole file if one series is in it twice."""
+    named = Counter((target.census.name, target.census.target.column) for target in targets)
     for target in targets:
-        name, column = target.census.target, target.census.column
+        name, column = target.census.name, target.census.target.column
         yield target, (name if named[name, column] == 1 else target.label, column)
-
-
-def _cells(target: TargetFacts) -> Iterator[tuple[str, int]]:
-    for kind in CELLS:
-        yield kind, getattr(target.census, kind)
-    yield "nested", target.nested

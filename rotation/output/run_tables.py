@@ -1,23 +1,21 @@
-"""The census as tables: with bars and colours on a terminal, and as wide as it is; plain where a program reads."""
+"""Cells per target and tokens per key: tables with bars on a terminal, plain tables elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rotation.ledger.titles import titles
 from rotation.model.report import Report, TargetReport
+from rotation.model.targets import titles
 from rotation.output.bars import DONE, ROOM, WAITING, WRONG, Bar
+from rotation.output.terminal import Fitting, table
 
-BAR, SHORT_BAR = 24, 8
-"""Characters of a bar, and the fewest that tell something."""
-GAP = 2
-"""Blanks between two columns."""
+BAR = 16
+"""Characters of a bar."""
 
 
 class Column(NamedTuple):
@@ -28,106 +26,61 @@ class Column(NamedTuple):
     style: str
 
 
-class Targets:
-    """Cells per target. Of its layouts, the first that the terminal has room for."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._titles = titles([target.target for target in report.targets])
-        self._columns = (
-            Column("current", "current", "green"),
-            Column("to rotate", "to_rotate", "yellow") if report.dry_run else Column("rotated", "rotated", "green"),
-            Column("empty", "empty", ""),
-            Column("plaintext", "plaintext", "red"),
-            Column("unreadable", "unreadable", "red"),
-            Column("unsettled", "unsettled", "red"),
-            Column("cells", "scanned", "bold"),
-            Column("NULL", "null", "dim"),
-        )
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[RenderableType]:
-        yield self._fitting(console, options)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._fitting(console, options))
-
-    def _fitting(self, console: Console, options: ConsoleOptions) -> RenderableType:
-        if not console.is_terminal:
-            return self._table(self._columns)
-        telling = [column for column in self._columns if column.name in ("current", "scanned") or self._counted(column)]
-        for columns in (self._columns, telling):
-            room = options.max_width - natural_width(self._table(columns), console, options) - GAP
-            if room >= SHORT_BAR:
-                return self._table(columns, min(room, BAR))
-        return Group(*self._blocks(min(options.max_width, BAR)))
-
-    def _counted(self, column: Column) -> bool:
-        return any(getattr(target.counts, column.name) for target in self._report.targets)
-
-    def _table(self, columns: Sequence[Column], bar: int = 0) -> Table:
-        table = _table()
-        table.add_column("target", overflow="fold")
-        for column in columns:
-            table.add_column(column.heading, justify="right")
-        if bar:
-            table.add_column("")
-        for target in self._report.targets:
-            numbers = [(getattr(target.counts, column.name), column.style) for column in columns]
-            cells = [Text(f"{number:,}", style if number else "dim") for number, style in numbers]
-            table.add_row(Text(self._titles[target.target]), *cells, *([self._bar(target, bar)] if bar else []))
-        return table
-
-    def _blocks(self, width: int) -> Iterator[RenderableType]:
-        """For a narrow terminal: each target's name, its bar, and what is not zero in words."""
-        for target in self._report.targets:
-            yield Text(self._titles[target.target], "bold", overflow="fold")
-            yield self._bar(target, width)
-            words = Text()
-            for column in self._columns:
-                if number := getattr(target.counts, column.name):
-                    words.append(", " if words else "")
-                    words.append(f"{number:,} {column.heading}", column.style)
-            yield words or Text("0 cells")
-
-    def _bar(self, target: TargetReport, width: int) -> Bar:
-        counts = target.counts
-        moved = (counts.to_rotate, WAITING) if self._report.dry_run else (counts.rotated, DONE)
-        wrong = counts.plaintext + counts.unreadable + counts.unsettled
-        return Bar([(counts.current, DONE), moved, (wrong, WRONG), (counts.empty, ROOM)], width)
+def targets_table(report: Report) -> Fitting:
+    """Cells per target. On a terminal a column that holds nothing but zeros is left out."""
+    moved = Column("to rotate", "to_rotate", "yellow") if report.dry_run else Column("rotated", "rotated", "green")
+    columns = (
+        Column("current", "current", "green"),
+        moved,
+        Column("empty", "empty", ""),
+        Column("plaintext", "plaintext", "red"),
+        Column("unreadable", "unreadable", "red"),
+        Column("unsettled", "unsettled", "red"),
+        Column("cells", "scanned", "bold"),
+        Column("NULL", "null", "dim"),
+    )
+    used = [column for column in columns if any(getattr(target.counts, column.name) for target in report.targets)]
+    wide = [column for column in columns if column in used or column.name in {"current", "scanned"}]
+    named = titles([target.id for target in report.targets])
+    narrow = Group(*_one_below_the_other(report, used, named))
+    return Fitting(_table(report, columns, named), _table(report, wide, named, bars=True), narrow)
 
 
-class Keys:
-    """Tokens per key, and each key's part of all tokens."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[RenderableType]:
-        room = options.max_width - natural_width(self._table(), console, options) - GAP
-        yield self._table(min(room, BAR) if console.is_terminal and room >= SHORT_BAR else 0)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._table(BAR if console.is_terminal else 0))
-
-    def _table(self, bar: int = 0) -> Table:
-        table = _table()
-        table.add_column("key")
-        table.add_column("state")
-        table.add_column("tokens", justify="right")
-        if bar:
-            table.add_column("")
-        tokens = [sum(target.counts.under[key["id"]] for target in self._report.targets) for key in self._report.keys]
-        for key, number in zip(self._report.keys, tokens, strict=True):
-            ink = DONE if key["state"] == "primary" else WAITING
-            drawn = [Bar([(number, ink), (sum(tokens) - number, ROOM)], bar)] if bar else []
-            table.add_row(Text(key["id"]), Text(key["state"], ink.style), f"{number:,}", *drawn)
-        return table
+def keys_table(report: Report) -> Fitting:
+    """Tokens per key, and on a terminal each key's share of all tokens as a bar."""
+    plain, wide = table("key", "state", "#tokens"), table("key", "state", "#tokens", "")
+    lines = []
+    tokens = {key["id"]: report.under(key["id"]) for key in report.keys}
+    for key in report.keys:
+        number, ink = tokens[key["id"]], DONE if key["state"] == "primary" else WAITING
+        row = (Text(key["id"]), Text(key["state"], ink.style), f"{number:,}")
+        plain.add_row(*row)
+        wide.add_row(*row, Bar([(number, ink), (sum(tokens.values()) - number, ROOM)], BAR))
+        lines.append(Text.assemble(key["id"], " ", row[1], f" {number:,}"))
+    return Fitting(plain, wide, Group(*lines))
 
 
-def _table() -> Table:
-    return Table(box=None, pad_edge=False, header_style="bold")
+def _table(report: Report, columns: Sequence[Column], named: Sequence[str], *, bars: bool = False) -> Table:
+    shown = table("target", *(f"#{column.heading}" for column in columns), *([""] if bars else []))
+    for target, name in zip(report.targets, named, strict=True):
+        numbers = [(getattr(target.counts, column.name), column.style) for column in columns]
+        cells = [Text(f"{number:,}", style if number else "dim") for number, style in numbers]
+        shown.add_row(Text(name), *cells, *([_bar(target, report)] if bars else []))
+    return shown
 
 
-def natural_width(table: Table, console: Console, options: ConsoleOptions) -> int:
-    """How wide it wants to be, and not how narrow it can be made."""
-    return Measurement.get(console, options.update(max_width=10_000), table).maximum
+def _one_below_the_other(report: Report, columns: Sequence[Column], named: Sequence[str]) -> Iterator[RenderableType]:
+    """Each target's name, its bar, and its numbers that are not zero, in words."""
+    for target, name in zip(report.targets, named, strict=True):
+        yield Text(name, "bold", overflow="fold")
+        yield _bar(target, report)
+        numbers = [(getattr(target.counts, column.name), column) for column in columns]
+        words = [Text(f"{number:,} {column.heading}", column.style) for number, column in numbers if number]
+        yield Text(", ").join(words) if words else Text("0 cells")
+
+
+def _bar(target: TargetReport, report: Report) -> Bar:
+    counts = target.counts
+    moved = (counts.to_rotate, WAITING) if report.dry_run else (counts.rotated, DONE)
+    wrong = counts.plaintext + counts.unreadable + counts.unsettled
+    return Bar([(counts.current, DONE), moved, (wrong, WRONG), (counts.empty, ROOM)], BAR)

@@ -1,4 +1,4 @@
-"""A report as a person reads it: what was found, what was done, what is left, what to type next."""
+"""A report as text: what was found, what was done, what is left, and the next command."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from rotation.model.counts import Counts, Problem
 from rotation.model.report import Report, TargetReport, legible_key
 from rotation.model.targets import columns_of
 from rotation.model.text import be, many, retire_command
-from rotation.output.run_tables import Keys, Targets
+from rotation.output.run_tables import keys_table, targets_table
 from rotation.output.terminal import printable
-from rotation.retirement.decision import evidence_of, refusals
+from rotation.retirement.decision import refusals
+from rotation.retirement.evidence import of_report
 
 SHOWN_PROBLEMS = 20
 
 
 def render(report: Report) -> Iterator[RenderableType]:
-    """The parts of a screen, one below the other. Of the problems it shows the first SHOWN_PROBLEMS."""
+    """The parts of a screen, one below the other, with the first SHOWN_PROBLEMS problems."""
     yield from census(report)
     room = SHOWN_PROBLEMS
     for target in report.targets:
         yield from _remarks(target)
-        # Where a key is missing every row says the same.
+        # If a key is missing, every row has the same problem.
         shown = [] if target.lacks_key else target.counts.problems[:room]
         room -= len(shown)
         yield from _problems(target, shown)
@@ -34,14 +35,14 @@ def render(report: Report) -> Iterator[RenderableType]:
 
 def census(report: Report) -> Iterator[RenderableType]:
     """Cells per target, and tokens per key."""
-    yield Targets(report)
+    yield targets_table(report)
     yield ""
-    yield Keys(report)
+    yield keys_table(report)
     yield ""
 
 
-def where(target: TargetReport, key: tuple[object, ...]) -> str:
-    """A row in words: `user_credentials.api_key, id=812`."""
+def _cell(target: TargetReport, key: tuple[object, ...]) -> str:
+    """A cell in words: `user_credentials.api_key, id=812`."""
     named = ", ".join(f"{name}={part}" for name, part in legible_key(target.key_names, key).items())
     return f"{target.target.label}, {named}"
 
@@ -61,7 +62,7 @@ def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
         kinds = ", ".join(f"{number:,} {category}" for category, number in target.counts.categories.most_common())
         yield Text(f"{target.target.label}: {kinds}", "bold")
     for key, category, detail in shown:
-        yield Text(printable(f"  {where(target, key)}: {category}, {detail}"))
+        yield Text(printable(f"  {_cell(target, key)}: {category}, {detail}"))
     if shown and total > len(shown):
         yield Text(f"  and {total - len(shown):,} more")
 
@@ -72,20 +73,7 @@ def _verdict(report: Report) -> Iterator[Text]:
     parts = [target.counts for target in report.targets]
     rotated, waiting = (sum(getattr(counts, name) for counts in parts) for name in ("rotated", "to_rotate"))
     if report.complete:
-        done = f"Rotated {many(rotated, 'token')}. " if rotated else ""
-        whose = f" of shard {report.shard}" if report.shard else ""
-        columns = columns_of([target.target for target in report.targets])
-        if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
-            columns += ", of the rows that this user sees,"
-        yield Text(
-            f"{done}Complete: every token of {columns}{whose} is under the primary key {report.primary}.", "bold green"
-        )
-        if report.shard:
-            yield Text("Next: when all shards are done, a run without --shard speaks for all.")
-        elif unneeded := [key_id for key_id in _previous(report) if not refusals(evidence_of(report, key_id))]:
-            yield Text(
-                f"Next: {retire_command(unneeded[-1])} looks at everything else, and takes it out if nothing needs it."
-            )
+        yield from _complete(report, rotated)
         return
     if report.dry_run and waiting:
         unbound = " or not bound yet" if any(counts.unbound for counts in parts) else ""
@@ -99,20 +87,32 @@ def _verdict(report: Report) -> Iterator[Text]:
     yield from _demotions(report)
     if left := _left(parts):
         yield Text(f"Not complete: {left}. They stay byte for byte what they were.", "bold red")
-        # A target that lacks a key has said already what to do.
+        # A target that lacks a key has already printed what to do.
         if _left([target.counts for target in report.targets if not target.lacks_key]):
             yield Text("Next: look at these rows; until then keep every older key.")
     if any(target.interrupted for target in report.targets):
-        yield Text("Interrupted: what is done stays; rows that it did not come to are not counted above.", "bold red")
+        yield Text("Interrupted: finished batches stay; rows that were not reached are not counted above.", "bold red")
         yield Text("Next: run the same command again.", "bold red")
 
 
-def _previous(report: Report) -> list[str]:
-    return [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
+def _complete(report: Report, rotated: int) -> Iterator[Text]:
+    done = f"Rotated {many(rotated, 'token')}. " if rotated else ""
+    columns = columns_of([target.target for target in report.targets])
+    if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
+        columns += ", of the rows that this user sees,"
+    columns += f" of shard {report.shard}" if report.shard else ""
+    yield Text(f"{done}Complete: every token of {columns} is under the primary key {report.primary}.", "bold green")
+    if report.shard:
+        yield Text("Next: when all shards are done, run once without --shard, which checks all rows.")
+        return
+    previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
+    if unneeded := [key_id for key_id in previous if not refusals(of_report(report, key_id))]:
+        retire = retire_command(unneeded[-1])
+        yield Text(f"Next: {retire} looks at everything else, and takes it out if nothing needs it.")
 
 
 def _directions(report: Report) -> Iterator[Text]:
-    """From which key to which, so that swapped ones are seen before anything is written."""
+    """From which key to which tokens would move: swapped keys can be noticed before anything is written."""
     for key in report.keys:
         tokens = report.under(key["id"])
         if key["state"] == "previous" and tokens and key["id"] not in report.newer:
@@ -134,10 +134,6 @@ def _demotions(report: Report) -> Iterator[Text]:
 
 
 def _left(parts: list[Counts]) -> str:
-    kinds = (
-        ("unreadable", sum(counts.unreadable for counts in parts)),
-        ("plaintext", sum(counts.plaintext for counts in parts)),
-        ("unsettled", sum(counts.unsettled for counts in parts)),
-        ("nested", sum(counts.nested for counts in parts)),
-    )
-    return ", ".join(f"{number:,} {name}" for name, number in kinds if number)
+    names = ("unreadable", "plaintext", "unsettled", "nested")
+    numbers = {name: sum(getattr(counts, name) for counts in parts) for name in names}
+    return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number)

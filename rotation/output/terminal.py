@@ -1,11 +1,14 @@
-"""Rich text on a terminal, plain text elsewhere; names from outside made fit for it."""
+"""Rich text on a terminal, plain text elsewhere; names from outside made safe to print."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
 from rich.text import Text
 
 
@@ -26,6 +29,36 @@ def console_on(stream: TextIO, environ: Mapping[str, str]) -> Console:
 def say(part: RenderableType, stream: TextIO, environ: Mapping[str, str]) -> None:
     """Prints *part* on *stream*."""
     console_on(stream, environ).print(part, soft_wrap=isinstance(part, str | Text))
+
+
+def table(*headings: str) -> Table:
+    """A table without lines around it. A heading that begins with `#` makes a column of numbers."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        number = heading.startswith("#")
+        shown.add_column(heading.removeprefix("#"), justify="right" if number else "left", overflow="fold")
+    return shown
+
+
+@dataclass
+class Fitting:
+    """What suits the place: *plain* in a pipe; *wide* on a terminal that has room for it, and otherwise *narrow*."""
+
+    plain: Table
+    wide: Table
+    narrow: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        yield self._choice(console, options)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._choice(console, options))
+
+    def _choice(self, console: Console, options: ConsoleOptions) -> RenderableType:
+        if not console.is_terminal:
+            return self.plain
+        natural = Measurement.get(console, options.update(max_width=10_000), self.wide).maximum
+        return self.wide if natural <= options.max_width else self.narrow
 
 
 def printable(text: str) -> str:

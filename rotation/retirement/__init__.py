@@ -1,1 +1,1 @@
-"""Whether a key may go. Every command that says anything about that asks here. Pure."""
+"""Whether a key may be retired: the evidence, and the decision. Pure."""

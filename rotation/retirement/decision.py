@@ -1,21 +1,18 @@
-"""Whether a key may go. Whoever says anything about that asks here, and nobody else decides it. Pure."""
+"""Whether a key may be retired. Every command that reports on it asks this module. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple
 
-from rotation.discovery.discover import Discovery, TokenColumn
+from rotation.discovery.discover import TokenColumn
 from rotation.ledger.records import InstanceRecord
-from rotation.ledger.titles import titles
 from rotation.ledger.unexplained import Unexplained
-from rotation.model.key_history import Promotion
-from rotation.model.report import Report
+from rotation.model.counts import Counts
 from rotation.model.text import LIST_ROWS, many
-from rotation.retirement.refusals import SECOND, Refusal, at, retirement_refusals
+from rotation.model.times import UTC_SECOND, to_second
+from rotation.retirement.evidence import Evidence
 
 AGAIN = "then run this again"
 NAME_ROWS = "name these rows in a [[target]] of their own, then: rotate.py run"
@@ -23,119 +20,51 @@ NAMES_ROWS = f"{LIST_ROWS} names the rows"
 
 
 class Standing(StrEnum):
-    """What is known of a key that may be retired."""
+    """What is known of a previous key."""
 
     NEEDED = "needed"
     """Something needs it, or may need it."""
     UNPROVEN = "unproven"
-    """Nothing that was looked at needs it; not all was looked at."""
+    """Nothing that was read needs it; not everything was read."""
     FREE = "free"
-    """Nothing needs it: all was looked at, but for what is named as out of reach."""
+    """Nothing needs it: everything was read, except what is reported as out of reach."""
 
 
-class Census(Protocol):
-    """What was counted of one target: `Counts`, or what the ledger keeps of them."""
+class Refusal(NamedTuple):
+    """A reason to refuse a step, and the command or action that removes it."""
 
-    @property
-    def under(self) -> Mapping[str, int]:
-        """Tokens per key id."""
-
-    @property
-    def inner(self) -> Mapping[str, int]:
-        """Tokens per key id that are part of something else."""
-
-    @property
-    def unreadable(self) -> int:
-        """Cells that no key opens."""
-
-    @property
-    def given_up(self) -> int:
-        """Cells with so much in them that a token may have been missed."""
-
-    @property
-    def suspects(self) -> int:
-        """Plaintext cells that may hold a token in a form that is not looked for."""
-
-    @property
-    def categories(self) -> Mapping[str, int]:
-        """Problems per category."""
-
-    @property
-    def youngest(self) -> Mapping[str, int]:
-        """When the youngest token under each key was issued, in seconds since 1970."""
+    reason: str
+    remedy: str
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """All that was looked at, found and not looked at, for one key."""
-
-    key_id: str
-    primary: str
-    censuses: Sequence[tuple[str, Census]] = ()
-    """What each target holds, behind what messages call it."""
-    previous: Sequence[str] = ()
-    """The ids of all previous keys, this one among them."""
-    unread: Mapping[str, str] = field(default_factory=dict)
-    """Targets that were not read to the end, and why."""
-    sampled: bool = False
-    """Whether some rows of the targets only were read."""
-    since: datetime | None = None
-    """When it was counted, if that is not now."""
-    promoted: Promotion | None = None
-    """When the primary key took over from the previous ones; None: nobody knows."""
-    partial: bool = False
-    """Whether some target has a `where`."""
-    left_out: Sequence[tuple[str, Census]] | None = None
-    """The same of the rows that the targets' `where` leave out, per column; None: they were not read."""
-    search: Discovery | None = None
-    """What was found in all columns; None: nobody searched."""
-    search_fault: str | None = None
-    """Why the search failed."""
-    unexplained: Sequence[Unexplained] = ()
-    """Tokens under the key that the ledger knows of and that no run has moved."""
-    fleet: Sequence[InstanceRecord] = ()
-
-    @property
-    def standing(self) -> Standing:
-        """The answer."""
-        if refusals(self):
-            return Standing.NEEDED
-        return Standing.UNPROVEN if gaps(self) else Standing.FREE
-
-
-def evidence_of(report: Report, key_id: str) -> Evidence:
-    """What a run or a census says of a key: it has looked at its targets, and at nothing else."""
-    named = titles([part.target for part in report.targets])
-    return Evidence(
-        key_id=key_id,
-        primary=report.primary,
-        censuses=[(named[part.target], part.counts) for part in report.targets],
-        unread={named[part.target]: part.stopped for part in report.targets if part.stopped},
-        partial=any(target.target.where for target in report.targets),
-    )
+def standing(evidence: Evidence) -> Standing:
+    """Whether the key is needed, free to go, or neither proven."""
+    if refusals(evidence):
+        return Standing.NEEDED
+    return Standing.UNPROVEN if gaps(evidence) else Standing.FREE
 
 
 def refusals(evidence: Evidence) -> list[Refusal]:
-    """Every reason to keep the key, and what leads out of it. None: nothing that was looked at needs it."""
+    """Every reason to keep the key, with its remedy. None: nothing that was read needs it."""
     return [
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")
           for label, why in evidence.unread.items()),
-        *(refusal for label, census in evidence.censuses for refusal in _of_target(label, census, evidence)),
-        *(refusal for label, census in evidence.left_out or ()
-          for refusal in _of_left_out(label, census, evidence.key_id)),
+        *(refusal for label, counts in evidence.censuses for refusal in _of_target(label, counts, evidence)),
+        *(refusal for label, counts in evidence.left_out or ()
+          for refusal in _of_left_out(label, counts, evidence.key_id)),
         *_of_search(evidence),
         *(_of_unexplained(one, evidence.key_id) for one in evidence.unexplained),
-        *retirement_refusals(evidence.fleet, evidence.primary),
+        *_of_fleet(evidence.fleet, evidence.primary),
     ]  # fmt: skip
 
 
 def gaps(evidence: Evidence) -> list[str]:
-    """What `keys retire` looks at and nobody has looked at here."""
+    """What was not read here, and `keys retire` reads."""
     found = []
     if evidence.sampled:
         found.append("some rows of each target only were read")
     if evidence.since is not None:
-        found.append(f"the targets were counted at {at(evidence.since)}")
+        found.append(f"the targets were counted at {to_second(evidence.since)}")
     if evidence.partial and evidence.left_out is None:
         found.append("rows that a `where` leaves out were not read")
     if evidence.search is None:
@@ -146,57 +75,57 @@ def gaps(evidence: Evidence) -> list[str]:
 
 
 def not_looked_at(evidence: Evidence) -> dict[str, list[str]]:
-    """What is out of reach, by name, per database: the key may go all the same, and the certificate says so."""
+    """What is out of reach, by name, per database. It keeps no key; the certificate names it."""
     found: dict[str, list[str]] = {}
     for remark in evidence.search.beyond if evidence.search else ():
         found.setdefault(remark.database, []).append(f"{remark.subject}: {remark.words}")
     return found
 
 
-def _of_target(label: str, census: Census, evidence: Evidence) -> Iterator[Refusal]:
-    yield from _of_cells(label, census, evidence.key_id, "rotate.py run")
+def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refusal]:
+    yield from _of_cells(label, counts, evidence.key_id, "rotate.py run")
     for key_id in evidence.previous:
-        youngest = census.youngest.get(key_id)
-        # Only what is younger than the latest possible time was surely written after it.
+        youngest = counts.youngest.get(key_id)
+        # Only a token younger than the latest possible time was surely written after the promotion.
         if evidence.promoted and youngest is not None and youngest > evidence.promoted.latest.timestamp():
             exact = "at " if evidence.promoted.exact else ""
             yield Refusal(
-                f"{label}: a token under {key_id} was made at {at(youngest)}, after {evidence.primary} was "
-                f"promoted {exact}{evidence.promoted.words(SECOND)}: a service still encrypts with {key_id}",
+                f"{label}: a token under {key_id} was made at {to_second(youngest)}, after {evidence.primary} was "
+                f"promoted {exact}{evidence.promoted.words(UTC_SECOND)}: a service still encrypts with {key_id}",
                 f"give every service {evidence.primary} as its primary key, then: rotate.py run",
             )
 
 
-def _of_left_out(label: str, census: Census, key_id: str) -> Iterator[Refusal]:
-    return _of_cells(label, census, key_id, NAME_ROWS, ", in rows that its `where` leaves out")
+def _of_left_out(label: str, counts: Counts, key_id: str) -> Iterator[Refusal]:
+    return _of_cells(label, counts, key_id, NAME_ROWS, ", in rows that its `where` leaves out")
 
 
-def _of_cells(label: str, census: Census, key_id: str, remedy: str, rows: str = "") -> Iterator[Refusal]:
-    """What a target's cells, or those of some *rows* of it, say against retiring the key."""
-    if tokens := census.under.get(key_id, 0):
+def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = "") -> Iterator[Refusal]:
+    """The refusals from a target's cells, or from those of some *rows* of it."""
+    if tokens := counts.under.get(key_id, 0):
         yield Refusal(f"{label}: {many(tokens, 'token')} under {key_id}{rows}", remedy)
-    if tokens := census.inner.get(key_id, 0):
+    if tokens := counts.inner.get(key_id, 0):
         yield Refusal(
             f"{label}: {many(tokens, 'token')} under {key_id} inside something else (a longer text, another encoding, "
             f"another token){rows}",
             f"no run rotates these: have the application write such cells again; {NAMES_ROWS}",
         )
-    if census.unreadable:
+    if counts.unreadable:
         yield Refusal(
-            f"{label}: {census.unreadable:,} unreadable, which may need {key_id}{rows}",
+            f"{label}: {counts.unreadable:,} unreadable, which may need {key_id}{rows}",
             f"{NAMES_ROWS}: correct or empty them",
         )
-    if census.given_up:
+    if counts.given_up:
         yield Refusal(
-            f"{label}: {many(census.given_up, 'cell')} with more in them than could be searched{rows}",
+            f"{label}: {many(counts.given_up, 'cell')} with more in them than could be searched{rows}",
             f"look at them ({NAMES_ROWS}); if no token is in them: --force {key_id}",
         )
-    if census.suspects:
+    if counts.suspects:
         yield Refusal(
-            f"{label}: {many(census.suspects, 'plaintext cell')} long enough to hold a token in some form{rows}",
+            f"{label}: {many(counts.suspects, 'plaintext cell')} long enough to hold a token in some form{rows}",
             f"look at them ({NAMES_ROWS}) and have the application encrypt them; if none is a token: --force {key_id}",
         )
-    if nameless := census.categories.get("no-key", 0):
+    if nameless := counts.categories.get("no-key", 0):
         yield Refusal(f"{label}: {nameless:,} not read, for a NULL in the row's key{rows}", "give them a key")
 
 
@@ -219,10 +148,10 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
 
 
 def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
-    """A second look at a target's column: rows that moved or were written meanwhile, and those that it leaves out."""
+    """The refusal from a target's column that the search read again: new or moved rows, or rows left out."""
     key_id = evidence.key_id
     looked = (*evidence.censuses, *(evidence.left_out or ()))
-    if not column.under[key_id] or any(census.under.get(key_id) or census.inner.get(key_id) for _, census in looked):
+    if not column.under[key_id] or any(counts.under.get(key_id) or counts.inner.get(key_id) for _, counts in looked):
         return None
     tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
     if column.has_history:
@@ -252,14 +181,28 @@ def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
 
 
 def _remedy(column: TokenColumn) -> str:
-    """What leads out of a column that keeps the key."""
+    """The remedy for a column that keeps the key."""
     return "; ".join([*column.remedies, AGAIN])
 
 
 def _of_unexplained(one: Unexplained, key_id: str) -> Refusal:
     return Refusal(
-        f"{one.label} in {one.database}: the ledger knows of {many(one.tokens, 'token')} under {key_id} there, "
-        f"counted at {at(one.counted)}; they are not there, or nobody looked, and no run has moved them",
+        f"{one.target.words}: the ledger knows of {many(one.tokens, 'token')} under {key_id} there, "
+        f"counted at {to_second(one.counted)}; they are not there, or nobody looked, and no run has moved them",
         "if this is the wrong database, or the column is no target any more, correct rotation.toml; then: rotate.py "
         f"run, which records what is there; if they are gone for good: --force {key_id}",
     )
+
+
+def _of_fleet(fleet: Sequence[InstanceRecord], primary: str) -> Iterator[Refusal]:
+    for one in fleet:
+        if one.primary != primary:
+            yield Refusal(
+                f"{called(one)} still encrypts with {one.primary}",
+                f"give it {primary} as its primary key and restart it, then: rotate.py run",
+            )
+
+
+def called(instance: InstanceRecord) -> str:
+    """An instance in words: `billing on web-1:4242 (seen 2026-01-03 12:00:00 UTC)`."""
+    return f"{instance.service} on {instance.instance} (seen {to_second(instance.seen)})"

@@ -1,7 +1,8 @@
-"""A target's database: what is done there, what is tried again, and its errors in our words."""
+"""Access to a database: which errors are retried, what errors say, and reads and writes of a target's database."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
@@ -17,7 +18,7 @@ from rotation.model.failures import StoppedError, StoreError, UsageError
 from rotation.model.stopping import STOPPED
 from rotation.model.targets import Target
 from rotation.model.text import install
-from rotation.stores.connection import Links
+from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
@@ -38,8 +39,58 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+def find_dialect(name: str) -> Dialect | None:
+    """The dialect for a url of that kind, such as `postgresql`; None if this package has none."""
+    make = DIALECTS.get(name)
+    return make() if make else None
+
+
+def parse_url(text: str) -> URL | None:
+    """The url; None if *text* is none. SQLAlchemy's own message would show it, password and all."""
+    with suppress(ArgumentError, ValueError, NoSuchModuleError):
+        return sa.make_url(text)
+    return None
+
+
+def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
+    """Which kind of fault a driver's *error* is; None if that is unknown."""
+    if not isinstance(error, DBAPIError):
+        return None
+    if error.connection_invalidated:
+        return Fault.PASSING
+    return dialect.fault(error.orig or error) if dialect else None
+
+
+def words_of(error: DBAPIError, dialect: Dialect | None) -> str:
+    """A driver's *error* in words that show no value."""
+    cause = error.orig or error
+    if error.connection_invalidated:
+        return "the connection was lost"
+    words, code = (dialect.words(cause), f", code {dialect.code(cause)}") if dialect else (None, "")
+    return words or f"the database failed ({type(cause).__name__}{code})"
+
+
+def retry(
+    act: Callable[[], T],
+    is_transient: Callable[[BaseException], bool],
+    *,
+    attempts: int | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    before_sleep: Callable[[tenacity.RetryCallState], None] | None = None,
+) -> T:
+    """Returns what *act* returns; calls it again after a transient error, with growing, random pauses."""
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(attempts or ATTEMPTS),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.05, max=5, jitter=0.2),
+        retry=tenacity.retry_if_exception(is_transient),
+        before_sleep=before_sleep,
+        sleep=sleep,
+        reraise=True,
+    )(act)
+
+
 class RowRefusedError(Exception):
-    """A batch holds a row that the database does not take, or that is locked."""
+    """A batch holds a row that the database refuses, or that is locked."""
 
     def __init__(self, category: str, reason: str) -> None:
         super().__init__(reason)
@@ -48,22 +99,28 @@ class RowRefusedError(Exception):
 
 
 class Refusal(NamedTuple):
-    """Why the database does not do what was asked, while it does other things."""
+    """Why the database refuses one statement, while it accepts others."""
 
     words: str
     is_locked: bool = False
-    """Whether it is another's lock."""
+    """Whether another transaction's lock is the reason."""
 
 
 class Access:
     """Reads and writes through one connection. No error of a driver leaves it: it may hold a token."""
 
     def __init__(
-        self, url: str, label: str, *, read_only: bool, sleep: Callable[[float], None], links: Links | None = None
+        self,
+        url: str,
+        label: str,
+        *,
+        read_only: bool,
+        sleep: Callable[[float], None],
+        links: SharedConnections | None = None,
     ) -> None:
-        """Raises UsageError for a *url* that cannot work; *label* says in messages what is looked for there.
+        """Raises UsageError for a *url* that cannot work; messages name the target by *label*.
 
-        With *links* it shares their connection to that url, which stays theirs to close.
+        With *links* it shares their connection to that url, and does not close it.
         """
         self.retries = 0
         self._label = label
@@ -72,8 +129,8 @@ class Access:
         self.dialect, self._url = _open_url(url, label)
         self.name = self.dialect.describe(self._url)
         """The database, fit for a message."""
-        self._own = Links(sleep) if links is None else None
-        links = links or self._own or Links(sleep)
+        self._own = SharedConnections(sleep) if links is None else None
+        links = links or self._own or SharedConnections(sleep)
         fault = None
         try:
             self._link = links.to(self.dialect, self._url)
@@ -85,7 +142,7 @@ class Access:
             fault = "the driver does not take the url; look at its port and options"
         if fault:
             raise UsageError(f"target {label}: {fault}")
-        # Whoever reads first connects, and tries again what may pass.
+        # The first read connects, and retries transient errors.
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """What *act* returns, with a connection that cannot write. Raises StoreError."""
@@ -97,13 +154,13 @@ class Access:
         raise self.failure(failure)
 
     def fetch(self, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
-        """All rows of *query* as the driver hands them out: SQLAlchemy's own cost more than reading them. As `read`."""
+        """All rows of *query* as the driver returns them; SQLAlchemy's own rows would cost more than the read."""
         return self.read(lambda connection: self.dialect.fetch_all(connection, query))
 
     def write(self, act: Callable[[sa.Connection], T], *, hurried: bool = False) -> T:
         """What *act* returns, in a transaction; a *hurried* one waits for no lock.
 
-        Raises RowRefusedError where one row is at fault, and StoreError for all else.
+        Raises RowRefusedError if one row is at fault, and StoreError for every other fault.
         """
         if self._read_only:
             raise RuntimeError("a read-only store was asked to write")
@@ -124,15 +181,15 @@ class Access:
         return None
 
     def blames_statement(self, error: DBAPIError) -> bool:
-        """Whether *error* is about what was asked, and not about the database."""
-        cause = error.orig or error
-        known = self.dialect.words(cause) is not None or self._may_pass(error) or self._is_locked(error)
-        return not known
+        """Whether *error* is about the statement, and not about the database."""
+        if fault_of(error, self.dialect) in {Fault.PASSING, Fault.LOCKED}:
+            return False
+        return self.dialect.words(error.orig or error) is None
 
     def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | Refusal:
-        """What *act* returns, or a Refusal where only what it asks for is at fault, or a right to it is missing.
+        """What *act* returns, or a Refusal if only its statement is at fault, or a privilege is missing.
 
-        Raises StoreError where the database fails; with *past_locks* a lock that stays is a Refusal, too.
+        Raises StoreError if the database fails; with *past_locks* a lock that stays is a Refusal, too.
         """
         failure: DBAPIError
         try:
@@ -140,13 +197,13 @@ class Access:
         except DBAPIError as error:
             failure = error
         if past_locks and self._is_locked(failure):
-            return Refusal(self._words(failure), is_locked=True)
+            return Refusal(words_of(failure, self.dialect), is_locked=True)
         if self.blames_statement(failure) or self.dialect.code(failure.orig or failure) in self.dialect.denials:
-            return Refusal(self._words(failure))
+            return Refusal(words_of(failure, self.dialect))
         raise self.failure(failure)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
-        """What *query* finds, *rows* at a time. It is not tried again. Raises StoreError."""
+        """What *query* finds, *rows* at a time, without a retry. Raises StoreError."""
         failure: KeyringError
         try:
             with self._transaction(Mode.READ) as connection:
@@ -159,27 +216,22 @@ class Access:
         raise failure
 
     def breathe(self) -> None:
-        """A batch with many bad rows takes long: whoever asks to stop is heard."""
+        """Raises StoppedError if a stop was requested: a batch with many bad rows takes long."""
         self._sleep(0)
 
     def close(self) -> None:
-        """Gives up the connection, unless others share it."""
+        """Closes the connection, unless others share it."""
         if self._own:
             self._own.close()
 
     def failure(self, error: DBAPIError) -> StoreError:
-        """A driver's *error* in our words."""
-        return self.lasting(self._words(error))
+        """The StoreError for a driver's *error*; it shows no value."""
+        return self.lasting(words_of(error, self.dialect))
 
     def lasting(self, words: str) -> StoreError:
-        """What ends a run of this target."""
+        """The StoreError that ends the work on this target."""
         following = "Nothing was written." if self._read_only else "What is done stays; run it again to go on."
         return StoreError(f"{self._label} in {self.name}: {words}. {following}")
-
-    def _words(self, error: DBAPIError) -> str:
-        cause = error.orig or error
-        words = "the connection was lost" if error.connection_invalidated else self.dialect.words(cause)
-        return words or f"the database failed ({type(cause).__name__}, code {self.dialect.code(cause)})"
 
     def _refusal(self, error: DBAPIError) -> RowRefusedError | None:
         cause = error.orig or error
@@ -205,7 +257,7 @@ class Access:
 
     @contextmanager
     def _transaction(self, mode: Mode) -> Iterator[sa.Connection]:
-        """A transaction. The driver took the url's options, so any fault in connecting is the server's."""
+        """A transaction. The driver accepted the url's options, so any fault in connecting is the server's."""
         with ExitStack() as ending:
             connection = self._begin(ending, mode)
             yield connection
@@ -216,29 +268,20 @@ class Access:
         except Exception as error:
             if isinstance(error, DBAPIError | NoAnswerError | KeyringError):
                 raise
-        # A driver that cannot make sense of an answer fails in a way of its own.
+        # A driver that cannot parse an answer raises errors of any class.
         raise self.lasting(f"what answers there does not speak as a {self.dialect.product} server does")
 
-    def _may_pass(self, error: BaseException) -> bool:
-        return isinstance(error, DBAPIError) and (
-            error.connection_invalidated or self.dialect.fault(error.orig or error) is Fault.PASSING
-        )
-
     def _is_locked(self, error: BaseException) -> bool:
-        return isinstance(error, DBAPIError) and self.dialect.fault(error.orig or error) is Fault.LOCKED
+        return fault_of(error, self.dialect) is Fault.LOCKED
 
     def _again(self, act: Callable[[], T], *, locks_pass: bool = False) -> T:
-        """What *act* returns; what may pass is tried again with growing, random pauses."""
-        return tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(multiplier=0.05, max=5, jitter=0.2),
-            retry=tenacity.retry_if_exception(
-                lambda error: self._may_pass(error) or (locks_pass and self._is_locked(error))
-            ),
-            before_sleep=self._log_retry,
+        passing = {Fault.PASSING, Fault.LOCKED} if locks_pass else {Fault.PASSING}
+        return retry(
+            act,
+            lambda error: fault_of(error, self.dialect) in passing,
             sleep=self._sleep,
-            reraise=True,
-        )(act)
+            before_sleep=self._log_retry,
+        )
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         self.retries += 1
@@ -260,19 +303,15 @@ def database_of(target: Target) -> str:
 
 
 def _open_url(text: str, label: str) -> tuple[Dialect, URL]:
-    url = None
-    # make_url's own message shows the text, password and all.
-    with suppress(ArgumentError, ValueError, NoSuchModuleError):
-        url = sa.make_url(text)
+    url = parse_url(text)
     if url is None:
         raise UsageError(
             f"target {label}: the url is not of the form dialect://user:...@host:port/database; "
             "a password with @ : / or % in it is percent-encoded, and a port is a number"
         )
-    make = DIALECTS.get(url.drivername.partition("+")[0])
-    if make is None:
+    dialect = find_dialect(url.drivername.partition("+")[0])
+    if dialect is None:
         raise UsageError(f"target {label}: a url of this kind is not served; served are {', '.join(DIALECTS)}")
-    dialect = make()
     try:
         return dialect, dialect.prepare_url(url)
     except UsageError as error:

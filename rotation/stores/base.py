@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rotation.model.batch import Change, Row
+from rotation.model.batch import Batch, Swaps
 from rotation.model.counts import RowKey
 
 
@@ -30,7 +29,7 @@ class Written:
 
 
 class Store(Protocol):
-    """One target, opened. Every method raises StoreError where the database fails for good."""
+    """One target, opened. Every method raises StoreError if the database fails for good."""
 
     @property
     def retries(self) -> int:
@@ -47,7 +46,7 @@ class Store(Protocol):
         """What an admin should know before the first write."""
 
     def identity(self) -> str:
-        """Which table of which server it is, however it was reached; empty where the database does not tell."""
+        """Which table of which server it is, however it was reached; empty if the database does not tell."""
 
     def size(self) -> int:
         """About how many rows there are; for progress only."""
@@ -56,18 +55,18 @@ class Store(Protocol):
         """How many rows that hold something no key names."""
 
     def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
-        """The key of the row that is *rows* behind *after*; None where there are fewer."""
+        """The key of the row that is *rows* behind *after*; None if there are fewer."""
 
-    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
         """The next rows in the order of their keys: behind *after*, up to and with *upto*.
 
-        At most *limit*, fewer where they are large, none only where none is left.
+        At most *limit*, fewer if they are large, none only if none is left.
         """
 
-    def write(self, changes: Sequence[Change]) -> Written:
-        """Swaps each cell that still holds what was read. One transaction, where the database takes all of it.
+    def write(self, swaps: Swaps) -> Written:
+        """Swaps each cell that still holds what was read. One transaction, if the database takes all of it.
 
-        Heavy changes are parted: a transaction is bounded in bytes, too.
+        Heavy swaps are parted: a transaction is bounded in bytes, too.
         """
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 
 class AsRead(sa.types.UserDefinedType[Any]):
-    """A value that goes back as it came. A type of ours would be a cast, which an enum or a domain does not take."""
+    """A value that goes back as it came. A declared type would be a cast, which an enum or a domain does not take."""
 
     cache_ok = True
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Change
+from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.stores.columns import Place, Spot
 
@@ -39,11 +39,11 @@ class Mode(enum.Enum):
 
 
 class BatchSwap(NamedTuple):
-    """The statement that swaps a batch, and its parameters for some changes: for all at once, or one set a row."""
+    """The statement that swaps a batch, and its parameters for some swaps: for all at once, or one set a row."""
 
     statement: Executable | str
     """As str, in the driver's own words."""
-    parameters: Callable[[Sequence[Change]], Any]
+    parameters: Callable[[Swaps], Any]
 
 
 class Dialect:
@@ -57,7 +57,7 @@ class Dialect:
     name_quote: ClassVar[str] = '"'
     """What stands around a name in SQL."""
     has_server: ClassVar[bool] = True
-    """Whether there is somebody to wait for, who may say nothing."""
+    """Whether there is a server, which may not answer."""
     one_writer: ClassVar[bool] = False
     """Whether a write keeps out every other one."""
     refusals: ClassVar[Mapping[Any, str]] = {}
@@ -79,7 +79,7 @@ class Dialect:
         del arguments, options
 
     def chance(self) -> ColumnElement[Any]:
-        """A random number from 0 up to 1, anew for each row."""
+        """A random number from 0 up to 1, a new one for each row."""
         return sa.func.random(type_=sa.Float)
 
     def describe(self, url: URL) -> str:
@@ -92,7 +92,7 @@ class Dialect:
         raise NotImplementedError
 
     def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
-        """What the driver needs to be told, beyond *url*, so that a connection is made in *seconds* or not at all."""
+        """The driver's options, beyond *url*, with which a connection is made in *seconds* or not at all."""
         del url, seconds
         return {}
 
@@ -136,7 +136,7 @@ class Dialect:
         return self.refusals.get(self.code(error))
 
     def constraint(self, error: BaseException) -> str | None:
-        """The name of the constraint that refused a row, where the driver tells it."""
+        """The name of the constraint that refused a row, if the driver reports it."""
         raise NotImplementedError
 
     def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
@@ -144,7 +144,7 @@ class Dialect:
         raise NotImplementedError
 
     def strictly(self, condition: str) -> str:
-        """*condition* in words that this database refuses where a name is no column's."""
+        """*condition*, written so that this database refuses names that are no columns."""
         return condition
 
     def key_part(self, part: object) -> object:
@@ -152,7 +152,7 @@ class Dialect:
         return part
 
     def batch_swap(self, place: Place, kept: Sequence[str]) -> BatchSwap | None:
-        """A statement for a whole batch, where this database is faster so. None: one statement a row.
+        """A statement for a whole batch, if this database is faster with one. None: one statement a row.
 
         A changed cell holds a token, and so no comma. The columns *kept* are set to themselves.
         """
@@ -160,7 +160,7 @@ class Dialect:
         return None
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int] | None:
-        """The number of a key's block of 2 ** BLOCK_BITS whole numbers; None where such a column may hold others."""
+        """The number of a key's block of 2 ** BLOCK_BITS whole numbers; None if such a column may hold others."""
         del key
         return None
 
@@ -173,7 +173,7 @@ class Dialect:
         raise NotImplementedError
 
     def largest_write(self, connection: sa.Connection) -> int | None:
-        """How many bytes a statement may have, where that is bounded."""
+        """How many bytes a statement may have, if that is bounded."""
         del connection
         return None
 
@@ -192,12 +192,12 @@ class Dialect:
         return sa.inspect(connection).get_table_names(schema)
 
     def unfit_column(self, connection: sa.Connection, spot: Spot) -> str | None:
-        """Why this column cannot be rotated, where only the catalog of this database tells."""
+        """Why this column cannot be rotated, if only this database's catalog says so."""
         del connection, spot
         return None
 
     def primary_key(self, connection: sa.Connection, spot: Spot) -> tuple[str, ...]:
-        """The columns of the primary key; none where there is none."""
+        """The columns of the primary key; none if there is none."""
         return tuple(sa.inspect(connection).get_pk_constraint(spot.table, spot.schema)["constrained_columns"])
 
     def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
@@ -209,7 +209,7 @@ class Dialect:
         raise NotImplementedError
 
     def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
-        """What tells this table from one of the same name: of another server, of another time. None: nothing does."""
+        """What distinguishes this table from one of the same name on another server, or made later. None: nothing."""
         raise NotImplementedError
 
     def repeated_keys(self, connection: sa.Connection, spot: Spot) -> bool:
@@ -223,7 +223,7 @@ class Dialect:
         return []
 
     def estimate(self, spot: Spot) -> sa.Select[Any] | None:
-        """A query for the database's own idea of the number of rows, where it has one."""
+        """A query for the database's own estimate of the number of rows, if it keeps one."""
         del spot
         return None
 

@@ -22,7 +22,7 @@ class Forward:
         self._kept, self._steps, self._limit = start, 0, 1
 
     def to(self, key: object) -> None:
-        """The walk has come to *key*. Raises StoreError where it was there before."""
+        """The walk has come to *key*. Raises StoreError if it was there before."""
         if key == self._kept:
             raise StoreError(
                 "the keys do not grow: the database gave a row again whose key is not greater than the last one "

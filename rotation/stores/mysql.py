@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Change
+from rotation.model.batch import Swaps
 from rotation.stores import mysql_catalog as catalog
 from rotation.stores.columns import Place, Spot
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
@@ -158,7 +158,7 @@ class MySQL(Dialect):
             cursor.execute("SET SESSION div_precision_increment = 4")
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
-        """How long to wait for locks is the session's, and so it is changed only where it has to be."""
+        """The wait for locks belongs to the session, so it is changed only if necessary."""
         known, seconds = connection.connection.info, 0 if mode is Mode.HURRIED else LOCK_SECONDS
         if known.get(LOCK_WAIT, LOCK_SECONDS) != seconds:
             connection.exec_driver_sql(_lock_wait(seconds))
@@ -182,7 +182,7 @@ class MySQL(Dialect):
         return Fault.ROW if code in ROW else Fault.LASTING
 
     def words(self, error: BaseException) -> str | None:
-        """By error number; where there is no server to have one, by what the driver met."""
+        """By error number; if no server answered, by the driver's own error."""
         cause = getattr(error, "original_exception", None)
         if isinstance(cause, socket.gaierror):
             return NAMELESS
@@ -222,8 +222,8 @@ class MySQL(Dialect):
             f", '$[*]' COLUMNS ({paths})) swap ON {found} SET {sets} WHERE {_as_bytes(cell)} = CAST(swap.old AS BINARY)"
         ).replace(":", r"\:")
 
-        def parameters(changes: Sequence[Change]) -> dict[str, Any]:
-            return {"swaps": json.dumps([[*change.key, change.old, change.new] for change in changes])}
+        def parameters(swaps: Swaps) -> dict[str, Any]:
+            return {"swaps": json.dumps([[*key, old, new] for key, old, new in swaps.rows()])}
 
         return BatchSwap(sa.text(f"{before}:swaps{after}"), parameters)
 
@@ -278,7 +278,7 @@ class MySQL(Dialect):
         return [(index, column, None) for index, column in catalog.unique_columns(connection, spot)]
 
     def kept_columns(self, connection: sa.Connection, spot: Spot) -> list[str]:
-        """Columns with ON UPDATE CURRENT_TIMESTAMP: a rotation is no change of the row for anybody else."""
+        """Columns with ON UPDATE CURRENT_TIMESTAMP: for the application a rotation does not change the row."""
         return catalog.self_updating_columns(connection, spot)
 
     def identity(self, connection: sa.Connection, spot: Spot) -> str | None:

@@ -1,4 +1,4 @@
-"""What the information_schema of MariaDB and MySQL tells of a table."""
+"""What the information_schema of MariaDB and MySQL says about a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_versioned(connection: sa.Connection, spot: Spot) -> bool:
 
 
 def engine_without_undo(connection: sa.Connection, spot: Spot) -> str | None:
-    """The table's engine, where it has no transactions."""
+    """The table's engine, if it has no transactions."""
     source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "ENGINE")
     engines = _table("ENGINES", "ENGINE", "TRANSACTIONS")
     kind = sa.select(engines.c.ENGINE).where(

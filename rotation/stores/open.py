@@ -1,15 +1,20 @@
-"""Opens a target's store. The one place that knows which kind of store a target needs."""
+"""Opens a target's store and names it. The one place that knows which kind of store a target needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 
 import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
 
-from rotation.model.targets import Target
+from keyring_core.redaction.current import get_redactor
+from rotation.model.failures import UsageError
+from rotation.model.targets import Target, TargetId
+from rotation.stores.access import database_of
 from rotation.stores.base import Store
-from rotation.stores.connection import Links
+from rotation.stores.connection import SharedConnections
 from rotation.stores.shards import Shard
 from rotation.stores.sql import SqlStore
 
@@ -23,7 +28,7 @@ def open_store(  # noqa: PLR0913 - what a store may be opened for
     wait: Callable[[float], None],
     shard: Shard | None = None,
     sample: int | None = None,
-    links: Links | None = None,
+    links: SharedConnections | None = None,
 ) -> Store:
     """The store of *target*, opened and checked: all its rows, those of *shard*, or about *sample* random ones.
 
@@ -37,7 +42,18 @@ def open_store(  # noqa: PLR0913 - what a store may be opened for
     return store
 
 
-def database_digest(target: Target) -> str:
-    """Where the url leads. Its password may differ from machine to machine, and must not travel, even as a digest."""
-    url = sa.make_url(target.url).set(password=None).difference_update_query(SECRET_OPTIONS)
-    return sha256(str(url).encode("utf-8", "surrogatepass")).hexdigest()
+def identify(target: Target) -> TargetId:
+    """Which cells *target* stands for. Connects to nothing; a url that cannot work is reported by `open_store`."""
+    database = digest = ""
+    with suppress(UsageError):
+        database = database_of(target)
+    with suppress(ArgumentError, ValueError):
+        digest = _digest(target.url)
+    where = target.where and get_redactor().redact(target.where)
+    return TargetId(database, digest, target.table, target.column, where, target.context)
+
+
+def _digest(url: str) -> str:
+    # A password may differ from machine to machine, and must not travel, even as a digest.
+    bare = sa.make_url(url).set(password=None).difference_update_query(SECRET_OPTIONS)
+    return sha256(str(bare).encode("utf-8", "surrogatepass")).hexdigest()

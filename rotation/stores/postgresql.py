@@ -7,19 +7,18 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Change
+from rotation.model.batch import Swaps
 from rotation.stores import postgresql_catalog as catalog
 from rotation.stores.columns import AsRead, Place, Spot
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
-from rotation.stores.postgresql_arrays import bigint_array, register, text_array
-from rotation.stores.postgresql_text import take_any_text
+from rotation.stores.postgresql_codecs import bigint_array, register, take_any_text, text_array
 from rotation.stores.shards import BLOCK_BITS
 
 LOCK_MILLISECONDS = 1000
@@ -62,7 +61,7 @@ ANSWERS = {
     r"permission denied for database": "42501",
     r"database .* does not exist|not currently accepting": "3D000",
 }
-"""What a server says to one who connects, and the SQLSTATE, which the driver does not hand on."""
+"""The server's answers to a connection attempt, each with the SQLSTATE that the driver does not pass on."""
 
 
 class PostgreSQL(Dialect):
@@ -122,7 +121,7 @@ class PostgreSQL(Dialect):
         register(connection)
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
-        """A short wait for locks, so that no service waits behind us; a reader cannot write."""
+        """A short wait for locks, so that no service waits behind this run; a reader cannot write."""
         session: Any = connection.connection.driver_connection
         # Otherwise as the server has it: a standby's is read-only, too.
         session.read_only = True if mode is Mode.READ else None
@@ -136,7 +135,7 @@ class PostgreSQL(Dialect):
         connection.exec_driver_sql(settings)
 
     def code(self, error: BaseException) -> object:
-        """The SQLSTATE; of an answer to one who connects, the one that its words stand for."""
+        """The SQLSTATE; for an answer to a connection attempt, the one that its words stand for."""
         state = getattr(error, "sqlstate", None)
         if state is None and type(error).__name__ in UNREACHED:
             words = _answer(error)
@@ -152,19 +151,21 @@ class PostgreSQL(Dialect):
             return Fault.PASSING
         if not state and type(error).__name__ in UNREACHED:
             # A server that starts again refuses connections for a while. What it says in words that are not known may
-            # be a login refused: whoever tries that again is locked out.
+            # be a refused login: trying again can lock the account.
             return Fault.LASTING if _is_nameless(error) or _answer(error) else Fault.PASSING
         # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE.
         return Fault.ROW if state[:2] in {"21", "22", "23", "27", "44", "P0"} else Fault.LASTING
 
     def words(self, error: BaseException) -> str | None:
-        """By SQLSTATE; before there is a session the driver tells none."""
+        """By SQLSTATE; before there is a session the driver has none."""
         if self.code(error) is None and type(error).__name__ in UNREACHED:
             if _is_nameless(error):
                 return NAMELESS
             if "Connection refused" in str(error):
                 return CLOSED
-            return "the server cannot be reached or refuses us; check host, port, database, user and password"
+            return (
+                "the server cannot be reached or refuses the connection; check host, port, database, user and password"
+            )
         return super().words(error)
 
     def constraint(self, error: BaseException) -> str | None:
@@ -196,13 +197,12 @@ class PostgreSQL(Dialect):
             sa.update(table).where(*found, self.exactly(cell, place.kind) == new.c.old).values({cell: new.c.new})
         )
 
-        def parameters(changes: Sequence[Change]) -> dict[str, Any]:
-            keys, olds, news = zip(*changes, strict=True)
-            columns = zip(names, place.key_kinds, zip(*keys, strict=True), strict=True)
+        def parameters(swaps: Swaps) -> dict[str, Any]:
+            columns = zip(names, place.key_kinds, zip(*swaps.keys, strict=True), strict=True)
             return {
                 name: bigint_array(column) if isinstance(kind, sa.Integer) else list(column)
                 for name, kind, column in columns
-            } | {"old": text_array(olds), "new": text_array(news)}
+            } | {"old": text_array(cast(Sequence[str], swaps.old)), "new": text_array(cast(Sequence[str], swaps.new))}
 
         return BatchSwap(statement, parameters)
 
@@ -240,7 +240,7 @@ class PostgreSQL(Dialect):
         return catalog.is_inherited(connection, spot)
 
     def estimate(self, spot: Spot) -> sa.Select[Any] | None:
-        """From the statistics; 0 or less where they were never taken."""
+        """From the statistics; 0 or less if they were never taken."""
         return catalog.query("c.reltuples::bigint", spot)
 
     def triggers(self, connection: sa.Connection, spot: Spot) -> list[str]:
@@ -259,7 +259,7 @@ class PostgreSQL(Dialect):
 
 
 def _answer(error: BaseException) -> str | None:
-    """What the server itself said to one who connects: severity, a colon and two blanks, in any language."""
+    """The server's own answer to a connection attempt: severity, a colon and two blanks, in any language."""
     found = re.search(r"failed: \S+:  (.*)", str(error))
     return found[1] if found else None
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalog tells of a table."""
+"""What PostgreSQL's catalog says about a table."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def referrers(connection: sa.Connection, spot: Spot) -> list[str]:
 
 
 def unique_columns(connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
-    """Index, column, and the collation where it is not the column's, of each column of each unique index."""
+    """Index, column, and the collation if it is not the column's, of each column of each unique index."""
     return [(index, name, by) for index, name, by in connection.execute(sa.text(UNIQUE_COLUMNS), _names(spot))]
 
 

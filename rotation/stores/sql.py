@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
@@ -11,15 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Change, Row
-from rotation.model.bulk_columns import are_all, each, weight_of
+from rotation.model.batch import Batch, Swaps, are_all, weight_of
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import Written
 from rotation.stores.columns import AsRead
-from rotation.stores.connection import Links
+from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.shards import Shard
@@ -45,9 +44,9 @@ class SqlStore:
         read_only: bool,
         sleep: Callable[[float], None],
         shard: Shard | None = None,
-        links: Links | None = None,
+        links: SharedConnections | None = None,
     ) -> None:
-        """Raises UsageError where the target does not fit, StoreError where the database cannot be reached.
+        """Raises UsageError if the target does not fit, StoreError where the database cannot be reached.
 
         With *links* it shares a connection with the other stores of a command.
         """
@@ -105,14 +104,14 @@ class SqlStore:
         return [f"{self._target.label}: {caution}" for caution in found]
 
     def identity(self) -> str:
-        """A digest of what the database tells of the server and of the table."""
+        """A digest of what the database reports about the server and the table."""
         found = self._access.attempt(lambda connection: self._dialect.identity(connection, self._place.spot))
         if isinstance(found, Refusal) or not found:
             return ""
         return sha256(found.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def size(self) -> int:
-        """The database's estimate, or a count where it has none."""
+        """The database's estimate, or a count if it has none."""
         query = self._dialect.estimate(self._place.spot)
         estimate = self._scalar(query) if query is not None else None
         if estimate is not None and estimate > 0 and self._target.where is None:
@@ -139,7 +138,7 @@ class SqlStore:
     def keyless(self) -> int:
         """How many rows hold something and have a NULL in their key: no comparison finds them again.
 
-        Which shard such a row is in no key tells; the first one counts them all.
+        No key says which shard such a row is in; the first shard counts them all.
         """
         if not self._place.nullable_key or (self._shard and self._shard.index):
             return 0
@@ -148,31 +147,34 @@ class SqlStore:
         return int(self._scalar(count.where(missing, self._cell.is_not(None), self._of_all_shards)) or 0)
 
     def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
-        """The key of the row that is *rows* behind *after*; None where there are fewer."""
+        """The key of the row that is *rows* behind *after*; None if there are fewer."""
         query = sa.select(*self._key).where(self._rows, self._named, *self._within(after, None))
         found = self._access.read(
             lambda connection: connection.execute(query.order_by(*self._key).offset(rows - 1).limit(1)).first()
         )
         return None if found is None else tuple(found)
 
-    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
         """The next rows in the order of their keys; a large cell is fetched by itself."""
-        rows: list[Row] = []
+        keys: list[RowKey] = []
+        cells: list[Any] = []
         if self._shard and self._in_blocks and after is not None:
-            # A jump from block to block reads nothing of others. Where blocks are sparse the condition in SQL does it.
+            # A jump from block to block reads nothing of others. If blocks are sparse the condition in SQL does it.
             for _ in range(JUMPS):
                 start, end = self._shard.block_behind(after[0])
                 if upto is not None and start >= upto[0]:
-                    return rows
+                    return Batch(keys, cells)
                 last = (end if upto is None else min(end, upto[0]),)
-                found = self._read((start,), last, limit - len(rows))
-                rows += found
-                if len(rows) >= limit or weight_of([value for _, value in rows]) > BATCH_BYTES // 2:
-                    return rows
-                after = found[-1].key if found else last
-        return rows + self._read(after, upto, limit - len(rows))
+                found = self._read((start,), last, limit - len(keys))
+                keys += found.keys
+                cells += found.cells
+                if len(keys) >= limit or weight_of(cells) > BATCH_BYTES // 2:
+                    return Batch(keys, cells)
+                after = found.keys[-1] if found.keys else last
+        rest = self._read(after, upto, limit - len(keys))
+        return Batch([*keys, *rest.keys], [*cells, *rest.cells]) if keys else rest
 
-    def _read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+    def _read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
         large = self._dialect.length(self._cell) > min(LARGE_CELL, 4 * BATCH_BYTES // limit)
         query = (
             sa.select(*self._key, sa.case((large, None), else_=self._cell), large)
@@ -182,15 +184,15 @@ class SqlStore:
         )
         found = self._access.fetch(query)
         if not found:
-            return []
-        *key, values, are_large = zip(*found, strict=True)
-        rows = each(Row, zip(*key, strict=True), values)
-        return rows if not any(are_large) and weight_of(values) <= BATCH_BYTES else self._with_large(rows, are_large)
+            return Batch((), ())
+        *key, cells, are_large = zip(*found, strict=True)
+        batch = Batch(list(zip(*key, strict=True)), cells)
+        return batch if not any(are_large) and weight_of(cells) <= BATCH_BYTES else self._with_large(batch, are_large)
 
-    def write(self, changes: Sequence[Change]) -> Written:
-        """Swaps each cell that still holds what was read; where one row is refused, all the others are written."""
+    def write(self, swaps: Swaps) -> Written:
+        """Swaps each cell that still holds what was read; if one row is refused, all the others are written."""
         written = Written()
-        for part in self._parted(changes):
+        for part in self._parted(swaps):
             written.add(self._write(part))
         return written
 
@@ -252,56 +254,53 @@ class SqlStore:
         # Compare and swap: a cell that a service rewrote meanwhile keeps the service's value.
         return self._dialect.exactly(table.c[self._place.spot.column], self._place.kind) == sa.bindparam("old")
 
-    def _parted(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-        """*changes* in parts of bounded weight."""
+    def _parted(self, swaps: Swaps) -> Iterator[Swaps]:
+        """*swaps* in parts of bounded weight."""
         most = min(BATCH_BYTES, (self._largest or BATCH_BYTES * 2) // 2)
-        if not changes:
-            return
-        _, old, new = zip(*changes, strict=True)
-        if weight_of(old) + weight_of(new) <= most:
-            yield changes
+        if weight_of(swaps.old) + weight_of(swaps.new) <= most:
+            yield swaps
             return
         start = weight = 0
-        for number, change in enumerate(changes):
-            own = _weight(change.old) + _weight(change.new)
+        for number, (_, old, new) in enumerate(swaps.rows()):
+            own = len(old) + len(new)
             if number > start and weight + own > most:
-                yield changes[start:number]
+                yield swaps.part(start, number)
                 start, weight = number, 0
             weight += own
-        yield changes[start:]
+        yield swaps.part(start)
 
-    def _write(self, changes: Sequence[Change], *, hurried: bool = False) -> Written:
-        if len(changes) == 1 and (refusal := self._too_large(changes[0])):
-            return Written(refused={changes[0].key: refusal})
+    def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
+        if len(swaps) == 1 and (refusal := self._too_large(swaps)):
+            return Written(refused={swaps.keys[0]: refusal})
         try:
-            return self._access.write(lambda connection: self._swap(connection, changes), hurried=hurried)
+            return self._access.write(lambda connection: self._swap(connection, swaps), hurried=hurried)
         except RowRefusedError as error:
             refusal = error.category, error.reason
-        if len(changes) == 1:
-            return Written(refused={changes[0].key: self._in_detail(changes[0], *refusal)})
+        if len(swaps) == 1:
+            return Written(refused={swaps.keys[0]: self._in_detail(swaps, *refusal)})
         self._access.breathe()
-        # Once a lock was waited for, nobody is to wait behind us for each half of the batch, too.
+        # After one wait for a lock, no service must wait again for each half of the batch.
         hurried = hurried or refusal[0] == "locked"
-        half = len(changes) // 2
-        written = self._write(changes[:half], hurried=hurried)
-        written.add(self._write(changes[half:], hurried=hurried))
+        half = len(swaps) // 2
+        written = self._write(swaps.part(0, half), hurried=hurried)
+        written.add(self._write(swaps.part(half), hurried=hurried))
         return written
 
-    def _swap(self, connection: sa.Connection, changes: Sequence[Change]) -> Written:
-        swapped = self._execute(connection, changes)
-        if swapped == len(changes) and not self._triggers:
+    def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
+        swapped = self._execute(connection, swaps)
+        if swapped == len(swaps) and not self._triggers:
             return Written()
-        written = self._look_again(connection, changes)
+        written = self._look_again(connection, swaps)
         if swapped and written.lost and self._triggers:
-            # Somebody rewrote a cell before us, or a trigger did just now: alone, a row tells which.
+            # A service or a trigger rewrote a cell: writing the rows one by one shows which.
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
         return written
 
-    def _execute(self, connection: sa.Connection, changes: Sequence[Change]) -> int:
+    def _execute(self, connection: sa.Connection, swaps: Swaps) -> int:
         """How many cells were swapped."""
-        numbers = are_all(chain.from_iterable([change.key for change in changes]), int)
-        odd = [] if numbers else [change for change in changes if self._is_odd(change.key)]
-        plain = changes if not odd else [change for change in changes if not self._is_odd(change.key)]
+        numbers = are_all(chain.from_iterable(swaps.keys), int)
+        odd = [] if numbers else [row for row in swaps.rows() if self._is_odd(row[0])]
+        plain = swaps if not odd else _swaps_of(row for row in swaps.rows() if not self._is_odd(row[0]))
         swapped = 0
         if plain:
             statement, parameters = self._swap_batch.statement, self._swap_batch.parameters(plain)
@@ -315,15 +314,15 @@ class SqlStore:
             swapped += connection.execute(update.values(values), {"old": old, "new": new}).rowcount
         return swapped
 
-    def _look_again(self, connection: sa.Connection, changes: Sequence[Change]) -> Written:
-        """Which of the *changes* the table holds now: our token was written, if by an earlier try."""
+    def _look_again(self, connection: sa.Connection, swaps: Swaps) -> Written:
+        """Which swaps the table holds now: our token was written, if by an earlier try."""
         now: dict[RowKey, Any] = {}
-        for start in range(0, len(changes), LOOK_ROWS):
-            here = [same_key(self._key, self._parts(change.key)) for change in changes[start : start + LOOK_ROWS]]
+        for start in range(0, len(swaps), LOOK_ROWS):
+            here = [same_key(self._key, self._parts(key)) for key in swaps.keys[start : start + LOOK_ROWS]]
             query = sa.select(*self._key, self._cell).where(sa.or_(*here))
             now |= {tuple(key): value for *key, value in connection.execute(query)}
         written = Written()
-        for key, old, new in changes:
+        for key, old, new in swaps.rows():
             value = now.get(key)
             if _same(value, new):
                 continue
@@ -333,17 +332,16 @@ class SqlStore:
                 written.lost.add(key)
         return written
 
-    def _with_large(self, rows: Iterable[Row], are_large: Iterable[bool]) -> list[Row]:
-        """The first of *rows*, up to BATCH_BYTES, with what was too large to be fetched with the others."""
-        heavy: list[Row] = []
+    def _with_large(self, batch: Batch, are_large: Iterable[bool]) -> Batch:
+        """The first rows, up to BATCH_BYTES, with what was too large to be fetched with the others."""
+        cells: list[Any] = []
         weight = 0
-        for (key, value), is_large in zip(rows, are_large, strict=True):
-            row = Row(key, self._read_large(key) if is_large else value)
-            heavy.append(row)
-            weight += _weight(row.value)
+        for key, cell, is_large in zip(*batch, are_large, strict=True):
+            cells.append(self._read_large(key) if is_large else cell)
+            weight += weight_of(cells[-1:])
             if weight > BATCH_BYTES:
                 break
-        return heavy
+        return Batch(batch.keys[: len(cells)], cells)
 
     def _read_large(self, key: RowKey) -> Any:
         return self._scalar(sa.select(self._cell).where(same_key(self._key, self._parts(key))))
@@ -355,28 +353,29 @@ class SqlStore:
         """Whether the driver cannot send *key* back as it came."""
         return any(self._dialect.key_part(part) is not part for part in key)
 
-    def _too_large(self, change: Change) -> tuple[str, str] | None:
-        needed = _weight(change.old) + _weight(change.new) + 1024
+    def _too_large(self, swap: Swaps) -> tuple[str, str] | None:
+        needed = weight_of([*swap.old, *swap.new]) + 1024
         if self._largest is None or needed <= self._largest:
             return None
         return "refused", f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
 
-    def _in_detail(self, change: Change, category: str, reason: str) -> tuple[str, str]:
-        allowed = getattr(self._place.kind, "length", None)
-        if category == "refused" and allowed and len(change.new) > allowed:
-            reason = f"it needs {len(change.new)} characters and the column holds {allowed}; {reason}"
+    def _in_detail(self, swap: Swaps, category: str, reason: str) -> tuple[str, str]:
+        allowed, size = getattr(self._place.kind, "length", None), len(swap.new[0])
+        if category == "refused" and allowed and size > allowed:
+            reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
         return category, reason
 
 
-def _one_by_one(changes: Sequence[Change]) -> list[dict[str, Any]]:
+def _swaps_of(rows: Iterable[tuple[RowKey, str | bytes, str | bytes]]) -> Swaps:
+    columns = list(zip(*rows, strict=True))
+    return Swaps(*columns) if columns else Swaps()
+
+
+def _one_by_one(swaps: Swaps) -> list[dict[str, Any]]:
     return [
-        {f"key{number}": part for number, part in enumerate(change.key)} | {"old": change.old, "new": change.new}
-        for change in changes
+        {f"key{number}": part for number, part in enumerate(key)} | {"old": old, "new": new}
+        for key, old, new in swaps.rows()
     ]
-
-
-def _weight(value: object) -> int:
-    return len(value) if isinstance(value, str | bytes) else 0
 
 
 def _same(now: object, then: str | bytes) -> bool:

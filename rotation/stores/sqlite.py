@@ -68,7 +68,7 @@ class SQLite(Dialect):
         return sa.func.random(type_=sa.BigInteger).bitwise_and(0x7FFFFFFF) / sa.literal(2.0**31, sa.Float)
 
     def set_up(self, connection: sqlite3.Connection) -> None:
-        """Transactions are ours: the driver's own would read first and write later, which SQLite may refuse."""
+        """Begins transactions itself: the driver's would read first and write later, which SQLite may refuse."""
         connection.isolation_level = None
         # A text that is not UTF-8 must not hide the rows beside it.
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
@@ -82,7 +82,7 @@ class SQLite(Dialect):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
-        """Texts are made in C; where one is not UTF-8, which fails so, each by the function above."""
+        """Texts are made in C; if one of them is not UTF-8, each is made by the function above."""
         raw = connection.connection.driver_connection
         assert raw is not None  # noqa: S101 - for the type checker
         lenient, raw.text_factory = raw.text_factory, str
@@ -146,10 +146,10 @@ class SQLite(Dialect):
             f"UPDATE {quoted.format_table(table)} SET {cell} = ? "  # noqa: S608 - quoted identifiers
             f"WHERE {keys} AND {cell} COLLATE BINARY = ?"
         )
-        return BatchSwap(statement, lambda changes: [(change.new, *change.key, change.old) for change in changes])
+        return BatchSwap(statement, lambda swaps: [(new, *key, old) for key, old, new in swaps.rows()])
 
     def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
-        """CRC-32, by a function of ours; SQLite has none."""
+        """CRC-32, by a function that this module adds; SQLite has none."""
         return sa.func.keyring_crc32(*(sa.cast(key, sa.LargeBinary) for key in keys))
 
     def length(self, column: sa.ColumnClause[Any]) -> ColumnElement[int]:
@@ -174,7 +174,7 @@ class SQLite(Dialect):
         return None
 
     def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
-        """A column's own collation is in no catalog, so each index tells its own."""
+        """A column's own collation is in no catalog, so each index reports its own."""
         found = sa.text(
             "SELECT i.name, c.name, c.coll FROM pragma_index_list(:table, :schema) i"
             " JOIN pragma_index_xinfo(i.name, :schema) c"

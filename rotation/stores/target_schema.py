@@ -55,7 +55,7 @@ def find_place(target: Target, connection: sa.Connection, dialect: Dialect, data
 
 
 def cautions_of(place: Place, connection: sa.Connection, dialect: Dialect) -> list[str]:
-    """Where old tokens may live on elsewhere, who may miss them, and what may be hidden."""
+    """Where copies of old tokens may stay, what may look rows up by their token, and which rows may be hidden."""
     spot = place.spot
     found = dialect.cautions(connection, spot)
     with quietly():
@@ -77,7 +77,7 @@ def cautions_of(place: Place, connection: sa.Connection, dialect: Dialect) -> li
             if spot.column in entry["constrained_columns"]
         ]
     found += [
-        f"index {name or 'without a name'} uses the column: who looks a row up by its token finds it no more, "
+        f"index {name or 'without a name'} uses the column: a query by the old token no longer finds its row, "
         "and old tokens stay in the index's pages until it is rebuilt"
         for name in sorted(names, key=str)
     ]
@@ -145,7 +145,7 @@ def _find_key(
 
 
 def find_unique(connection: sa.Connection, dialect: Dialect, schema: str | None, table: str) -> tuple[str, ...]:
-    """The columns of the primary key, or else of a unique key without NULLs; none where there is no such key."""
+    """The columns of the primary key, or else of a unique key without NULLs; none if there is no such key."""
     with quietly():
         spot = Spot(schema, table, "")
         if primary := dialect.primary_key(connection, spot):
@@ -157,7 +157,7 @@ def find_unique(connection: sa.Connection, dialect: Dialect, schema: str | None,
 
 
 def _unique_indexes(connection: sa.Connection, dialect: Dialect, spot: Spot) -> list[dict[str, str | None]]:
-    """The columns of each index that is unique over all rows, with their collations where these may be others."""
+    """The columns of each index that is unique over all rows, with their collations if these may differ."""
     indexes: dict[str, dict[str | None, str | None]] = {}
     for index, column, collation in dialect.unique_columns(connection, spot):
         indexes.setdefault(index, {})[column] = collation
@@ -181,7 +181,7 @@ def _refuse_repeated_keys(target: Target, connection: sa.Connection, place: Plac
     if connection.execute(repeated).first():
         raise UsageError(
             f"table {target.table}: tables inherit from it, and a key ({', '.join(place.key)}) is in more than one of "
-            "them; a row cannot be told by it"
+            "them; it does not identify a row"
         )
 
 

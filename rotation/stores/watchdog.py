@@ -1,4 +1,7 @@
-"""Watches what a database is asked: a statement may take long, as long as its server still answers somebody."""
+"""Ends a statement whose server no longer answers: a statement may take long as long as its server accepts connections.
+
+While a statement is slow, the watchdog probes the server with a second connection.
+"""
 
 from __future__ import annotations
 
@@ -8,85 +11,83 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rotation.stores.silent_servers import Errand
+from rotation.model.background_call import BackgroundCall
 
-LOOK_SECONDS = 0.25
+WATCH_SECONDS = 0.25
+"""How often to check the call in progress."""
 QUIET_SECONDS = 5.0
-"""A statement that takes longer makes us look whether the server is alive."""
+"""A statement that takes longer has its server probed."""
 PROBE_SECONDS = 5.0
-"""How long that look may take, where connections are made fast."""
+"""How long a probe may take if connecting is fast."""
 MOST_PROBE_SECONDS = 19.0
-"""How long it may take where they are slow: a server that says nothing is given up within half a minute."""
-GRACE_SECONDS = 3.0
-"""How long a statement may still take once somebody asked to stop."""
+"""How long a probe may take if connecting is slow: a silent server is given up within half a minute."""
+STATEMENT_GRACE_SECONDS = 3.0
+"""How long a statement may still take after a stop was requested."""
 
 
 @dataclass
 class Call:
-    """Something that is being asked."""
+    """A transaction in progress."""
 
     began: float = field(default_factory=time.monotonic)
-    asked_to_stop: float | None = None
-    """When somebody did."""
+    stop_requested: float | None = None
     alive: float | None = None
-    """When the server was last seen to be: it answered this call, or a probe."""
-    probe: Errand[bool] | None = None
+    """When the server last answered this call or a probe."""
+    probe: BackgroundCall[bool] | None = None
     probed: float = 0.0
+    """When the first of these probes began."""
     ended: str | None = None
-    """Why nobody waits for its answer any more: `silent`, or `stopped`."""
+    """Why the watchdog closed the connection: `silent` or `stopped`."""
 
 
-class Watch:
-    """One connection's watch; its thread begins with the first call."""
+class Watchdog:
+    """Watches one connection in a thread, which starts with the first call."""
 
     def __init__(
         self, *, is_stopping: Callable[[], bool], probe: Callable[[float], bool], hang_up: Callable[[Any], None]
     ) -> None:
-        """*probe* finds out whether the server answers within seconds; it may not come back."""
+        """*probe* returns whether the server answers within some seconds; it may never return."""
+        self.connect_seconds = 0.0
+        """How long the last connection took to make."""
         self._is_stopping, self._probe, self._hang_up = is_stopping, probe, hang_up
-        self._took = 0.0
         self._connection: Any = None
         self._call: Call | None = None
         self._lock = threading.Lock()
+        """Held to hang up and to end a call, so that the watchdog never closes the connection of the next call."""
         self._over: threading.Event | None = None
 
+    @property
+    def patience(self) -> float:
+        """How long a probe may take: twice as long as the last connection, within bounds."""
+        return min(max(PROBE_SECONDS, 2 * self.connect_seconds), MOST_PROBE_SECONDS)
+
     def begin(self) -> Call:
-        """Watches from here on."""
+        """Starts watching a call."""
         if self._over is None:
             self._over = threading.Event()
             threading.Thread(target=self._watch, args=(self._over,), daemon=True).start()
         self._call = call = Call()
         return call
 
-    @property
-    def patience(self) -> float:
-        """How long a probe may take: twice as long as the last connection, within bounds."""
-        return min(max(PROBE_SECONDS, 2 * self._took), MOST_PROBE_SECONDS)
+    def end(self) -> None:
+        """The call has ended."""
+        with self._lock:
+            self._call = None
 
     def connecting(self) -> None:
-        """There is no connection, and so nothing to hang up."""
+        """There is no connection to hang up until `connected`."""
         self._connection = None
 
-    def made_in(self, seconds: float) -> None:
-        """A connection took so long to make; one that looks for a sign of life may take long as well."""
-        self._took = seconds
-
-    def answered(self) -> None:
-        """The server has done a statement of the call: it is alive."""
-        if call := self._call:
-            call.alive = time.monotonic()
-
     def connected(self, connection: Any) -> None:
-        """The call goes on through this *connection* of the driver's."""
+        """The call uses this *connection* of the driver, and its time starts here."""
         self._connection = connection
         if self._call:
             self._call.began = time.monotonic()
 
-    def end(self) -> None:
-        """The call has come back."""
-        # Whoever hangs up does it within this lock: never on the connection of the next call.
-        with self._lock:
-            self._call = None
+    def answered(self) -> None:
+        """The server has finished a statement of the call, so it is alive."""
+        if call := self._call:
+            call.alive = time.monotonic()
 
     def close(self) -> None:
         """Ends the thread."""
@@ -95,7 +96,7 @@ class Watch:
             self._over = None
 
     def _watch(self, over: threading.Event) -> None:
-        while not over.wait(LOOK_SECONDS):
+        while not over.wait(WATCH_SECONDS):
             call = self._call
             if call is not None and self._connection is not None and (reason := self._judge(call)):
                 with self._lock:
@@ -104,29 +105,28 @@ class Watch:
                         self._hang_up(self._connection)
 
     def _judge(self, call: Call) -> str | None:
-        """Why to hang up, where that is to be done."""
+        """Why to hang up; None to go on. Starts probes of a quiet server."""
         now = time.monotonic()
-        if now - call.began < min(1.0, GRACE_SECONDS):
+        if now - call.began < min(1.0, STATEMENT_GRACE_SECONDS):
             return None
-        if call.asked_to_stop is None and self._is_stopping():
-            call.asked_to_stop = now
-        if call.asked_to_stop is not None and now - call.asked_to_stop > GRACE_SECONDS:
+        if call.stop_requested is None and self._is_stopping():
+            call.stop_requested = now
+        if call.stop_requested is not None and now - call.stop_requested > STATEMENT_GRACE_SECONDS:
             return "stopped"
         if call.probe is None:
             if now - (call.alive or call.began) > QUIET_SECONDS:
-                call.probed = now
-                call.probe = self._begin_probe()
+                call.probed, call.probe = now, self._begin_probe()
         elif (call.alive or 0.0) > call.probed:
             call.probe = None
-        elif call.probe.wait(0) and call.probe.result():
+        elif call.probe.done() and call.probe.result():
             call.probe, call.alive = None, now
         elif now - call.probed > self.patience:
             return "silent"
-        elif call.probe.wait(0):
-            # It gave up early: there is time for another.
+        elif call.probe.done():
+            # The probe failed early: there is time for another.
             call.probe = self._begin_probe()
         return None
 
-    def _begin_probe(self) -> Errand[bool]:
+    def _begin_probe(self) -> BackgroundCall[bool]:
         seconds = self.patience
-        return Errand(lambda: self._probe(seconds))
+        return BackgroundCall(lambda: self._probe(seconds))

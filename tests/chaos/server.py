@@ -1,107 +1,121 @@
-"""A server of a test's own, to be stopped and started at will."""
+"""A database server of a test's own, to be stopped and started at will."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from tests.databases import Database
 
+FAST_STOP = {"postgres": signal.SIGINT, "mariadbd": signal.SIGTERM}
+CRASH = {"postgres": signal.SIGQUIT, "mariadbd": signal.SIGKILL}
 
-@dataclass
+
 class Server:
-    """A server that runs."""
+    """A server that runs as a child of this process. On Linux it ends when this process is killed."""
 
-    database: Database
-    restart: Callable[[str], None]
-    """Its mode: "fast" ends every connection, "immediate" is a crash with a recovery."""
-    processes: Callable[[], list[int]] = list
-    """The ids of its processes."""
+    def __init__(self, command: Sequence[str | Path], folder: Path, kind: str, url: str, user: str | None) -> None:
+        """Starts it, and waits until it accepts connections. Its log is in *folder*."""
+        self.database = Database(kind, url, sa.create_engine(url))
+        self._log, self._user, program = folder / "log", user, Path(command[0]).name
+        self._fast, self._crash = FAST_STOP[program], CRASH[program]
+        setpriv = shutil.which("setpriv")
+        ending = [setpriv, f"--pdeathsig={self._crash.name.removeprefix('SIG')}"] if setpriv else []
+        self._command = [*ending, *command]
+        self._start()
+
+    def restart(self, mode: str) -> None:
+        """*mode* "fast" ends every connection; "immediate" is a crash with a recovery."""
+        self._stop(self._fast if mode == "fast" else self._crash)
+        self._start()
+
+    def processes(self) -> list[int]:
+        """The ids of its processes."""
+        parent = self._process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+        return [parent, *map(int, children.split())]
+
+    def close(self) -> None:
+        """Ends it."""
+        self.database.engine.dispose()
+        self._stop(self._crash)
+
+    def _start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, user=self._user, stdout=log, stderr=log, cwd="/")
+        probe = sa.create_engine(self.database.url, poolclass=sa.NullPool)
+        end = time.monotonic() + 60
+        while time.monotonic() < end and self._process.poll() is None:
+            try:
+                probe.connect().close()
+            except DBAPIError:
+                time.sleep(0.1)
+            else:
+                return
+        self.close()
+        pytest.fail(f"the server does not start: {self._log.read_text()[-500:]}")
+
+    def _stop(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+        self._process.wait(60)
 
 
 @contextmanager
 def own_postgres(*settings: str) -> Iterator[Server]:
-    """A fresh server with *settings*; gone afterwards. Skips where there is no PostgreSQL program to start."""
+    """A fresh server with *settings*; removed afterwards. Skips if there is no PostgreSQL program to start."""
     programs = _programs()
-    folder = Path(tempfile.mkdtemp(prefix="chaos-postgres-"))
-    port = _free_port()
-    try:
-        if os.geteuid() == 0:
-            shutil.chown(folder, "postgres")
-        data = folder / "data"
-        _run([str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync"])
-        options = " ".join([f"-p {port} -k {folder} -c listen_addresses=127.0.0.1", *(f"-c {one}" for one in settings)])
-        ctl = [str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options]
-        _run([*ctl, "start"])
+    # PostgreSQL does not run as root.
+    user = "postgres" if os.geteuid() == 0 else None
+    with _folder("chaos-postgres-") as folder:
+        if user:
+            shutil.chown(folder, user)
+        port, data = _free_port(), folder / "data"
+        _run([programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], user)
+        options = ["listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}", *settings]
+        command = [programs / "postgres", "-D", data, *(f"--{option}" for option in options)]
         url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
-        engine = sa.create_engine(url)
-        try:
-            yield Server(
-                Database("postgresql", url, engine),
-                lambda mode: _run([*ctl, "-m", mode, "restart"]),
-                lambda: _with_children(int((data / "postmaster.pid").read_text().split()[0])),
-            )
-        finally:
-            engine.dispose()
-            _run([*ctl, "-m", "immediate", "stop"])
-    finally:
-        shutil.rmtree(folder)
+        with closing(Server(command, folder, "postgresql", url, user)) as server:
+            yield server
 
 
 @contextmanager
 def own_mariadb() -> Iterator[Server]:
-    """A fresh server; gone afterwards. Skips where there is no MariaDB program to start."""
+    """A fresh server; removed afterwards. Skips if there is no MariaDB program to start."""
     install, program = shutil.which("mariadb-install-db"), shutil.which("mariadbd", path="/usr/sbin:/usr/bin")
     if install is None or program is None:
         pytest.skip("no MariaDB programs to start a server of its own with")
-    folder, port = Path(tempfile.mkdtemp(prefix="chaos-mariadb-")), _free_port()
-    data = f"--datadir={folder / 'data'}"
-    options = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", "--user=root"]
-    server: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        with (folder / "log").open("ab") as log:
-            server[:] = [subprocess.Popen([program, "--no-defaults", data, *options], stdout=log, stderr=log)]
-        _wait_for(port)
-
-    def restart(mode: str) -> None:
-        server[0].terminate() if mode == "fast" else server[0].kill()
-        server[0].wait(60)
-        start()
-
-    try:
-        _run([install, "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"], user=None)
-        start()
+    with _folder("chaos-mariadb-") as folder:
+        port, data, made = _free_port(), f"--datadir={folder / 'data'}", folder / "made.sql"
+        _run([install, "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"])
+        made.write_text("CREATE DATABASE IF NOT EXISTS chaos CHARACTER SET utf8mb4;\n")
+        options = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", "--user=root"]
+        command = [program, "--no-defaults", data, *options, f"--init-file={made}"]
         url = f"mysql+pymysql://root@127.0.0.1:{port}/chaos?charset=utf8mb4"
-        admin = sa.create_engine(sa.make_url(url).set(database="mysql"), isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.exec_driver_sql("CREATE DATABASE chaos CHARACTER SET utf8mb4")
-        admin.dispose()
-        engine = sa.create_engine(url)
-        yield Server(Database("mariadb", url, engine), restart, lambda: [server[0].pid])
-        engine.dispose()
+        with closing(Server(command, folder, "mariadb", url, None)) as server:
+            yield server
+
+
+@contextmanager
+def _folder(prefix: str) -> Iterator[Path]:
+    """A folder with a short path: a socket's path is bounded."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield folder
     finally:
-        for process in server:
-            process.kill()
-            process.wait(60)
         shutil.rmtree(folder)
-
-
-def _with_children(parent: int) -> list[int]:
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-    return [parent, *map(int, children.split())]
 
 
 def _free_port() -> int:
@@ -110,20 +124,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail("the server does not start")
-
-
 def _programs() -> Path:
-    """Where initdb and pg_ctl are. As root, only an account named postgres can run them."""
+    """The folder of initdb and postgres. As root, only an account named postgres can run them."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = found[-1] if found else shutil.which("initdb")
     if initdb is None:
@@ -133,6 +135,5 @@ def _programs() -> Path:
     return Path(initdb).parent
 
 
-def _run(command: list[str], user: str | None = "postgres") -> None:
-    user = user if os.geteuid() == 0 else None
+def _run(command: Sequence[str | Path], user: str | None = None) -> None:
     subprocess.run(command, user=user, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/")

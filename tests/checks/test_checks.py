@@ -323,7 +323,7 @@ CASES = {
 @pytest.mark.parametrize(("lost", "asked"), [(6, True), (5, False)])
 def test_a_check_with_other_keys_than_the_services_asks_for_them(lost: int, asked: bool) -> None:
     """Where no key opens most of the tokens, the rows are seldom at fault."""
-    now = target({PRIMARY: 5}, unreadable=lost, unopened=lost)
+    now = target({PRIMARY: 5}, unreadable=lost, categories={"unknown-key": lost})
     [finding] = result("unreadable", facts(targets=(now,))).findings
 
     assert ("rotate.py keys list: one is missing" in finding.remedy) is asked

@@ -11,6 +11,7 @@ from rotation.checks.facts import Facts, TargetFacts
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
+from tests.ledger.censuses import census_of
 
 NOW = datetime(2026, 6, 15, 2, 0, tzinfo=UTC)
 PRIMARY, PREVIOUS, STAGED, RETIRED = "11111111", "22222222", "33333333", "44444444"
@@ -27,13 +28,12 @@ def census(under: dict[str, int] | None = None, **values: Any) -> CensusRecord:
     """A census of `creds.token`."""
     under = {PRIMARY: 10} if under is None else under
     given = {"complete": True, "taken": NOW, "scanned": sum(under.values()), "under": under}
-    return CensusRecord(service="default", target="creds", table="creds", column="token", **(given | values))
+    return census_of("default", "creds", "token", **(given | values))
 
 
 def target(under: dict[str, int] | None = None, before: CensusRecord | None = None, **values: Any) -> TargetFacts:
     """A target that was looked at just now."""
-    extra = {name: values.pop(name) for name in ("nested", "unopened", "lost") if name in values}
-    return TargetFacts(census(under, **values), before, **extra)
+    return TargetFacts(census(under, **values), before)
 
 
 def run(days_ago: float, outcome: str | None = "complete", *, lasted: timedelta = HOUR, **values: Any) -> RunRecord:

@@ -18,7 +18,7 @@ from freezegun import freeze_time
 from prometheus_client.parser import text_string_to_metric_families
 
 from keyring_core import Key
-from keyring_core.config import ALLOW_WEAK_PREVIOUS
+from keyring_core.environment import ALLOW_WEAK_PREVIOUS
 from rotation.checks.facts import Facts
 from rotation.checks.gather import kept
 from rotation.ledger.database import LedgerError
@@ -26,7 +26,7 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.row_marks import mark, pack, unpack
-from rotation.stores.silent_servers import silences
+from rotation.stores.silent_servers import known_silent
 from tests.checks.worlds import census, target
 from tests.conftest import Cli
 from tests.databases import Database
@@ -466,7 +466,7 @@ def test_a_crash_is_unknown(cli: Cli, sqlite_app: Database, tmp_path: Path, monk
     assert ran.code == UNKNOWN
     assert ran.out == (
         "ROTATION UNKNOWN - check: the check failed (RuntimeError); see the log "
-        "(next: mend that, and run rotate.py check again)\n"
+        "(next: fix that, and run rotate.py check again)\n"
     )
 
 
@@ -684,7 +684,7 @@ def test_a_clock_behind_the_ledger_is_told(cli: Cli, sqlite_app: Database, tmp_p
 
 def test_a_server_that_says_nothing_is_given_up(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wall that swallows everything, or a server that hangs: UNKNOWN after seconds, and not after minutes."""
-    silences.forget()
+    known_silent.forget()
     monkeypatch.setattr("rotation.stores.silent_servers.CONNECT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"postgresql://u@127.0.0.1:{mute.getsockname()[1]}/app"

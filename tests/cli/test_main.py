@@ -166,7 +166,7 @@ def test_a_misspelt_variable_is_told_even_where_the_key_is_missing(cli: Cli, app
     """C07: ENCRYPTION_KEYS for ENCRYPTION_KEY is told beside the error that it causes."""
     ran = cli("status", *target(app), environ={"ENCRYPTION_KEYS": key_text("old")})
 
-    assert is_refused(ran, "ENCRYPTION_KEYS is not a variable of ours; did you mean ENCRYPTION_KEY?")
+    assert is_refused(ran, "ENCRYPTION_KEYS is not a variable of this project; did you mean ENCRYPTION_KEY?")
 
 
 @pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=["status", "dry run"])

@@ -117,7 +117,7 @@ def test_without_a_ledger_none_is_made(cli: Cli, options: tuple[str, ...], tmp_p
     cli("report", *options)
 
     assert not (tmp_path / "rotation-ledger.db").exists()
-    assert "The ledger knows of no run." in shown(tmp_path)
+    assert "The ledger has no run." in shown(tmp_path)
 
 
 def test_the_last_census_is_that_of_the_ledger(
@@ -135,7 +135,7 @@ def test_the_last_census_is_that_of_the_ledger(
     assert f"counted {yesterday:%Y-%m-%d %H:%M}" in shown(tmp_path)
     assert "1 of 3 tokens" in shown(tmp_path)
     assert "1 cell unreadable, as at the last check" in shown(tmp_path)
-    assert "double_encryption: --last-census reads no target" in shown(tmp_path)
+    assert "retired_key: --last-census reads no target" in shown(tmp_path)
 
 
 def test_a_target_without_a_last_census_is_named(cli: Cli, options: tuple[str, ...], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Databases of a test's own, as a whole: what else is on the server is not seen."""
+"""Databases that a test has for itself: the rest of the server is invisible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Discover = Callable[..., Ran]
 
 @pytest.fixture(params=KINDS)
 def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A database that nobody else has a table in; on MariaDB its url's user sees `NAME` and `NAME_more` only."""
+    """A database without other tables; on MariaDB its url's user sees only `NAME` and `NAME_more`."""
     with open_database(request.param, tmp_path) as database:
         more = f"{sa.make_url(database.url).database}_more" if request.param == "mariadb" else None
         database.execute(*([f"CREATE DATABASE {more} CHARACTER SET utf8mb4"] if more else []))
@@ -27,7 +27,7 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def discover(cli: Cli, environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Discover:
-    """`discover` on a database whose url is in DATABASE_URL from then on, in a folder of its own."""
+    """Runs `discover` in an empty folder, on a database whose url it puts into DATABASE_URL."""
     monkeypatch.chdir(tmp_path)
 
     def run(database: Database, *more: str, as_json: bool = True) -> Ran:
@@ -45,7 +45,7 @@ def columns(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def remarks(document: dict[str, Any], of: str = "beyond") -> dict[str, str]:
-    """What lies beyond the look, or what was not seen, by its subject; several on one are in one text."""
+    """The remarks of the document's list *of*, by subject; several on one subject are in one text."""
     found: dict[str, str] = {}
     for remark in document[of]:
         found[remark["subject"]] = f"{found.get(remark['subject'], '')}{remark['words']}; "

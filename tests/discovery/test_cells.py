@@ -1,4 +1,4 @@
-"""Which cells are looked into, and how far: large ones, and those of every type that can hold a token."""
+"""Which cells are searched, and how far: large ones, and those of every type that can hold a token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from keyring_core import Key
 from rotation.discovery import survey
-from rotation.discovery.cells import CUT
+from rotation.stores.sql import LARGE_CELL
 from tests.databases import Database
 from tests.discovery.conftest import Discover, columns, remarks
 from tests.keys import make_key
@@ -26,12 +26,12 @@ BYTES = {"sqlite": "BLOB", "postgresql": "BYTEA", "mariadb": "LONGBLOB"}
 
 @pytest.mark.parametrize("form", ["text", "bytes", "text without a key", "bytes without a key"])
 def test_every_piece_of_a_large_cell_is_read(whole: Database, discover: Discover, form: str) -> None:
-    """Tokens at its begin, across the ends of pieces and at its end count, whatever leads to the row."""
+    """Tokens at its beginning, across the ends of pieces and at its end count, with a key and without."""
     kinds = TEXT if form.startswith("text") else BYTES
     key = "" if "without" in form else " PRIMARY KEY"
     whole.execute(f"CREATE TABLE creds (id INTEGER{key}, token {kinds[whole.kind]})")
     tokens = [*make_tokens(4), make_token("last", "new")]
-    places = [0, CUT - 50, 4 * 2**20 - 60, 5 * 2**20]
+    places = [0, LARGE_CELL - 50, 4 * 2**20 - 60, 5 * 2**20]
     text = "".join(
         token.ljust(end - begin, " ")
         for token, begin, end in zip(tokens, places, [*places[1:], 6 * 2**20], strict=False)
@@ -49,7 +49,7 @@ def test_every_piece_of_a_large_cell_is_read(whole: Database, discover: Discover
 def test_a_cell_that_is_too_large_is_named(
     whole: Database, discover: Discover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is called looked at that was not: its table and column are said, in the document and on the screen."""
+    """Its table and column are named, in the document and on the screen."""
     monkeypatch.setattr(survey, "MOST", {True: 200_000, False: 150_000})
     whole.make_creds([make_token("one"), "x" * 220_000, "y" * 180_000, None], TEXT[whole.kind])
 
@@ -61,8 +61,8 @@ def test_a_cell_that_is_too_large_is_named(
     assert "creds: token: 1 cell of more than 200,000 bytes" in shown.out
 
 
-def test_tokens_in_another_dress_count_by_key(whole: Database, discover: Discover, old: Key, new: Key) -> None:
-    """Encoded again, inside another token, or inside JSON: each is told by its key, also in a column that is named."""
+def test_encoded_and_nested_tokens_count_by_key(whole: Database, discover: Discover, old: Key, new: Key) -> None:
+    """Encoded again, inside another token, or inside JSON: each counts under its own key."""
     token = make_token("one")
     cells = [token.encode().hex(), make_token(token, "new"), f'{{"a": "{token}"}}', make_token("x", "new")]
     whole.make_creds(cells)
@@ -73,10 +73,10 @@ def test_tokens_in_another_dress_count_by_key(whole: Database, discover: Discove
     assert (found["under"], found["inner"]) == ({old.id: 3, new.id: 2}, {old.id: 3})
 
 
-def test_a_token_bound_to_a_target_s_context_is_told_by_its_key(
+def test_a_token_bound_to_a_target_s_context_counts_by_key(
     whole: Database, discover: Discover, old: Key, cli: object
 ) -> None:
-    """A copy in a column that no target names needs that key, too."""
+    """A copy in a column that no target covers needs that key, too."""
     from pathlib import Path
 
     from keyring_core import Keyring
@@ -172,7 +172,7 @@ def test_raw_bytes_in_a_text_of_any_charset_are_found(whole: Database, discover:
         "INSERT INTO odd VALUES (1, CONVERT(CAST(:raw AS BINARY) USING latin1), "
         "CONVERT(CAST(:long AS BINARY) USING latin1), :token, :token, '€')",
         raw=raw,
-        long=raw + b" \xe9" * CUT,
+        long=raw + b" \xe9" * LARGE_CELL,
         token=token,
     )
 
@@ -184,8 +184,8 @@ def test_raw_bytes_in_a_text_of_any_charset_are_found(whole: Database, discover:
 
 
 @MARIADB
-def test_the_history_of_a_table_is_looked_at(whole: Database, discover: Discover, old: Key) -> None:
-    """Old tokens live on in the rows of the past: a full look counts them, a sample says that it does not."""
+def test_the_history_of_a_table_is_searched(whole: Database, discover: Discover, old: Key) -> None:
+    """Old tokens remain in the rows of the past: --full counts them, a sample says that it does not."""
     whole.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT) WITH SYSTEM VERSIONING")
     whole.insert("creds", [{"id": number, "token": token} for number, token in enumerate(make_tokens(3))])
     whole.execute("UPDATE creds SET token = NULL")
@@ -202,7 +202,7 @@ def test_the_history_of_a_table_is_looked_at(whole: Database, discover: Discover
 
 @MARIADB
 def test_an_engine_without_snapshots_is_named(whole: Database, discover: Discover) -> None:
-    """Of a MyISAM table nobody can see one moment."""
+    """No transaction sees a MyISAM table as it was at one moment."""
     whole.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT) ENGINE = MyISAM")
     whole.insert("creds", [{"id": 1, "token": make_token("one")}])
 
@@ -224,7 +224,7 @@ def test_an_engine_without_snapshots_is_named(whole: Database, discover: Discove
     ],
 )
 def test_a_column_called_rowid_is_no_row_number(whole: Database, discover: Discover, create: str) -> None:
-    """Rows are followed by what numbers them: a column of that name holds anything, often the same or nothing."""
+    """Rows are followed by their real number: a column of that name may hold anything, often the same or NULL."""
     whole.execute(create)
     is_key = "PRIMARY KEY" in create
     rows = [{"rowid": f"{number:05}" if is_key else None, "token": make_token("x")} for number in range(5_000)]
@@ -237,7 +237,7 @@ def test_a_column_called_rowid_is_no_row_number(whole: Database, discover: Disco
 
 @SQLITE
 def test_every_value_of_sqlite_is_searched(whole: Database, discover: Discover, old: Key) -> None:
-    """Whatever a column is called, behind a NUL, in a full-text table, and where a name only begins as SQLite's do."""
+    """In a column of any type, after a NUL, in a full-text table, and in a table named almost like SQLite's own."""
     token = make_token("one")
     whole.execute(
         "CREATE TABLE odd (n INTEGER, d DATETIME, made TEXT GENERATED ALWAYS AS (n) VIRTUAL)",

@@ -29,7 +29,7 @@ def entries(document: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_column_of_tokens_is_found_and_proposed(
     whole: Database, discover: Discover, cli: Cli, old: Key, new: Key
 ) -> None:
-    """It is told by its keys, and the printed entry is one that `status` takes; then nothing is uncovered any more."""
+    """Its tokens count by key, and `status` accepts the printed entry; then no column is uncovered any more."""
     whole.make_creds([*make_tokens(3), make_token("x", "new"), make_token("y", "nobody"), None, "sk-live-4242", ""])
 
     ran = discover(whole)
@@ -77,8 +77,8 @@ def test_bytes_hold_tokens_too(whole: Database, discover: Discover) -> None:
     assert (found["tokens"], found["rows"], found["proposed"]) == (1, 2, True)
 
 
-def test_tokens_in_longer_text_are_told_apart(whole: Database, discover: Discover, old: Key) -> None:
-    """D33: in JSON, in a sentence or in quotes a token is said and not proposed, since no target rotates it there."""
+def test_tokens_in_longer_text_are_not_proposed(whole: Database, discover: Discover, old: Key) -> None:
+    """D33: a token in JSON, in a sentence or in quotes is reported and not proposed: no target can rotate it."""
     token = make_token("one")
     texts = [f'{{"a": "{token}", "b": 1}}', f"see {token} there", f'"{token}"', f"b'{token}'"]
     kind = "LONGTEXT" if whole.kind == "mariadb" else "TEXT"
@@ -97,7 +97,7 @@ def test_tokens_in_longer_text_are_told_apart(whole: Database, discover: Discove
 
 
 def test_one_token_in_ten_thousand_rows(whole: Database, discover: Discover) -> None:
-    """A sample may miss it, and says that it is one; --full does not."""
+    """A sample may miss it, and says that it is a sample; --full finds it."""
     rows = 20_000
     whole.make_creds([None] * rows)
     whole.execute("UPDATE creds SET token = 'sk-live-4242'")
@@ -145,7 +145,7 @@ def test_a_sample_is_from_all_over_the_table(whole: Database, discover: Discover
 
 @pytest.mark.parametrize("whole", ["sqlite", "mariadb"], indirect=True)
 def test_a_text_as_key_is_sampled_all_over(whole: Database, discover: Discover) -> None:
-    """So are tables whose keys are texts, in which numbers say little of how many rows are where."""
+    """A sample follows keys of several columns, and keys that are texts."""
     without_rowid = " WITHOUT ROWID" if whole.kind == "sqlite" else ""
     whole.execute(
         f"CREATE TABLE creds (tenant INTEGER, id VARCHAR(40), token TEXT, PRIMARY KEY (tenant, id)){without_rowid}"
@@ -162,7 +162,7 @@ def test_a_text_as_key_is_sampled_all_over(whole: Database, discover: Discover) 
 
 
 def test_a_table_without_a_key_is_named_with_the_hint(whole: Database, discover: Discover) -> None:
-    """D10: no target could name its rows; what to do is said. A unique key will do, and is proposed."""
+    """D10: no target can name its rows, so the hint says what to do. A unique key is enough, and is proposed."""
     whole.execute("CREATE TABLE keyless (token TEXT)", "CREATE TABLE uniq (n INTEGER NOT NULL, token TEXT)")
     whole.execute("CREATE UNIQUE INDEX u ON uniq (n)")
     whole.insert("keyless", [{"token": token} for token in make_tokens(3)])
@@ -180,7 +180,7 @@ def test_a_table_without_a_key_is_named_with_the_hint(whole: Database, discover:
 
 
 def test_a_large_table_without_a_key_is_sampled(whole: Database, discover: Discover) -> None:
-    """Where nothing leads through it, each row has the same chance; --full reads all of them."""
+    """Without a key to follow, each row has the same chance; --full reads all of them."""
     whole.execute("CREATE TABLE keyless (token TEXT)")
     token = make_token("one")
     whole.insert("keyless", [{"token": token if number % 2 else None} for number in range(30_000)])
@@ -206,8 +206,8 @@ def test_nothing_is_nothing(whole: Database, discover: Discover) -> None:
     assert (ran.code, ran.document["columns"], ran.document["rows"]) == (0, [], 2)
 
 
-def test_huge_cells_are_looked_at_in_bounds(whole: Database, discover: Discover) -> None:
-    """D34: of a cell beyond a megabyte a sample sees the beginning; --full finds a token behind that."""
+def test_huge_cells_are_searched_within_bounds(whole: Database, discover: Discover) -> None:
+    """D34: a sample does not search a cell of more than a megabyte, and says so; --full finds a token in it."""
     kind = "LONGTEXT" if whole.kind == "mariadb" else "TEXT"
     whole.make_creds([None], kind)
     whole.execute("UPDATE creds SET token = :text", text="x" * 3_000_000 + f" {make_token('late')} ")
@@ -230,7 +230,7 @@ def test_a_view_is_passed_over(whole: Database, discover: Discover) -> None:
 
 
 @pytest.mark.parametrize("whole", ["postgresql", "mariadb"], indirect=True)
-def test_other_schemas_are_looked_into(whole: Database, discover: Discover, cli: Cli) -> None:
+def test_other_schemas_are_searched(whole: Database, discover: Discover, cli: Cli) -> None:
     """D21: every schema that is not the system's; its tables are named as targets name them; --schema chooses."""
     more = "more" if _is_pg(whole) else f"{sa.make_url(whole.url).database}_more"
     if _is_pg(whole):
@@ -252,7 +252,7 @@ def test_other_schemas_are_looked_into(whole: Database, discover: Discover, cli:
 
 
 @pytest.mark.parametrize("whole", ["postgresql"], indirect=True)
-def test_a_partitioned_table_is_looked_at_once(
+def test_a_partitioned_table_is_searched_once(
     whole: Database, discover: Discover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D32: its partitions are its rows; a table that inherits adds what is its own."""
@@ -271,7 +271,7 @@ def test_a_partitioned_table_is_looked_at_once(
 
     asked, hold = [], Survey._hold
     monkeypatch.setattr(
-        Survey, "_hold", lambda self, listed, parents: asked.append(listed.table) or hold(self, listed, parents)
+        Survey, "_hold", lambda self, entry, parents: asked.append(entry.table) or hold(self, entry, parents)
     )
 
     found = columns(discover(whole, "--full").document)
@@ -286,7 +286,7 @@ def test_a_partitioned_table_is_looked_at_once(
 
 @pytest.mark.parametrize("whole", ["mariadb"], indirect=True)
 def test_partitions_of_mariadb_are_one_table(whole: Database, discover: Discover) -> None:
-    """D32: so it is there, and in a table with a history only what is now counts."""
+    """D32: they are no tables of their own; of a table with a history a sample counts only current rows."""
     whole.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT) PARTITION BY HASH (id) PARTITIONS 3")
     whole.execute("CREATE TABLE remembers (id INTEGER PRIMARY KEY, token TEXT) WITH SYSTEM VERSIONING")
     for table in ("creds", "remembers"):
@@ -324,7 +324,7 @@ def test_any_column_of_sqlite_may_hold_a_token(whole: Database, discover: Discov
 
 @pytest.mark.parametrize("whole", ["postgresql"], indirect=True)
 def test_any_type_of_postgresql_is_read_as_text(whole: Database, discover: Discover) -> None:
-    """D33: arrays, JSON, XML and the like are searched; what holds no text is not looked at."""
+    """D33: arrays, JSON, XML and the like are searched; types that hold no text are not."""
     token = make_token("one")
     whole.execute(
         "CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
@@ -370,8 +370,8 @@ def test_any_charset_of_mariadb_is_searched(whole: Database, discover: Discover)
 
 
 @pytest.mark.parametrize("whole", ["postgresql"], indirect=True)
-def test_a_table_that_may_not_be_read_is_told(whole: Database, discover: Discover, cli: Cli) -> None:
-    """D31: what was not looked at is not said to be clean: exit 3, with its name; the others are looked at."""
+def test_a_table_that_may_not_be_read_is_named(whole: Database, discover: Discover, cli: Cli) -> None:
+    """D31: a table that cannot be read is named, exit code 3; the other tables are searched."""
     role = f"r_{sa.make_url(whole.url).database}"
     whole.make_creds(make_tokens(1))
     whole.execute("CREATE TABLE hidden (id INTEGER PRIMARY KEY, token TEXT)", f"CREATE ROLE {role} LOGIN")
@@ -392,7 +392,7 @@ def test_a_table_that_may_not_be_read_is_told(whole: Database, discover: Discove
 
 @pytest.mark.parametrize("whole", ["postgresql"], indirect=True)
 def test_hidden_rows_are_remarked_on(whole: Database, discover: Discover, cli: Cli) -> None:
-    """D30: with row security on, what was not shown was not looked at."""
+    """D30: with row security on, a remark says that rows may be hidden."""
     role = f"r_{sa.make_url(whole.url).database}"
     whole.make_creds(make_tokens(1))
     whole.execute(f"CREATE ROLE {role} LOGIN", f"GRANT SELECT ON creds TO {role}")
@@ -410,7 +410,7 @@ def test_hidden_rows_are_remarked_on(whole: Database, discover: Discover, cli: C
 
 
 def test_a_sample_ends_in_time(whole: Database, discover: Discover, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a slow database a sample is smaller, says what it has seen, and is not of the first rows only."""
+    """On a slow database a sample is smaller, reports how many rows it read, and is not only of the first rows."""
     whole.make_creds([None] * 20_000)
     whole.execute("UPDATE creds SET token = :token WHERE id <= 150", token=make_token("first"))
     monkeypatch.setattr(survey, "SAMPLE_SECONDS", 0)
@@ -434,17 +434,17 @@ def test_a_key_that_cannot_be_followed_is_not_followed(whole: Database, discover
 
 
 @pytest.mark.parametrize("whole", ["postgresql"], indirect=True)
-def test_a_table_that_vanishes_is_no_trouble(
+def test_a_table_that_vanishes_is_no_error(
     whole: Database, discover: Discover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody drops a table between the list and the look."""
+    """A table is dropped after it was listed and before it is read."""
     whole.make_creds(make_tokens(1))
     whole.execute("CREATE TABLE dropped (id INTEGER PRIMARY KEY, token TEXT)")
     hold = Survey._hold
 
-    def drop_before(self: Survey, listed: Any, parents: Any) -> Any:
+    def drop_before(self: Survey, entry: Any, parents: Any) -> Any:
         whole.execute("DROP TABLE IF EXISTS dropped")
-        return hold(self, listed, parents)
+        return hold(self, entry, parents)
 
     monkeypatch.setattr(Survey, "_hold", drop_before)
 
@@ -455,7 +455,7 @@ def test_a_table_that_vanishes_is_no_trouble(
 
 @pytest.mark.parametrize("whole", ["sqlite"], indirect=True)
 def test_a_file_that_is_no_database_is_exit_code_3(whole: Database, discover: Discover) -> None:
-    """And a table that this SQLite has no module for is told, while the others are looked at."""
+    """A table that needs a missing module of SQLite is named, and the other tables are searched."""
     whole.make_creds(make_tokens(1))
     whole.execute(
         "PRAGMA writable_schema = 1",
@@ -500,7 +500,7 @@ def test_it_only_reads(whole: Database, discover: Discover, monkeypatch: pytest.
     assert longest[0] < 5
 
 
-def test_a_screen_tells_names_numbers_and_the_next_step(whole: Database, discover: Discover) -> None:
+def test_a_screen_shows_names_numbers_and_the_next_step(whole: Database, discover: Discover) -> None:
     """The entries stand alone on their lines, and no cell is shown."""
     whole.make_creds(make_tokens(2))
     whole.execute("CREATE TABLE docs (id INTEGER PRIMARY KEY, doc TEXT)", "CREATE TABLE keyless (token TEXT)")
@@ -520,7 +520,7 @@ def test_a_screen_tells_names_numbers_and_the_next_step(whole: Database, discove
 
 
 def _let_in(database: Database, role: str) -> None:
-    """Nobody but the database's own user may enter it else."""
+    """Without this grant only the database's own user may enter it."""
     database.execute(f"GRANT CONNECT ON DATABASE {sa.make_url(database.url).database} TO {role}")
 
 

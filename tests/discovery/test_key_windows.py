@@ -1,4 +1,4 @@
-"""Windows all over a table, whatever its keys are."""
+"""Windows are all over a table, whatever its keys are."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bisect import bisect_left
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rotation.discovery.key_windows import Window, middle_of, spread
 
 ROOM = 20
-"""Rows of a look."""
+"""Rows that are read of a window."""
 
 
 class Sorted:
-    """Keys of one or more columns, in memory; it counts what it is asked."""
+    """Keys of one or more columns, in memory. Counts the questions."""
 
     def __init__(self, keys: list[tuple[Any, ...]]) -> None:
         self.keys, self.asked = sorted(keys), 0
@@ -58,7 +58,7 @@ KEYS = {
     "hexadecimal": [(f"{number * 7919 % 1_000_003:032x}",) for number in range(2000)],
     "capitals": [(f"KEY-{number * 7919 % 1_000_003:08X}",) for number in range(2000)],
     "bytes": [(uuid.UUID(int=number * 2**108 + 5).bytes,) for number in range(2000)],
-    "uuids": [(uuid.UUID(int=number * 2**100),) for number in range(2000)],
+    "a common beginning": [(f"cl{number:06x}abc",) for number in range(2000)],
     "times": [(datetime.datetime(2026, 1, 1) + datetime.timedelta(minutes=number),) for number in range(2000)],
     "days": [(datetime.date(2000, 1, 1) + datetime.timedelta(days=number),) for number in range(2000)],
     "fractions": [(decimal.Decimal(number) / 8,) for number in range(2000)],
@@ -67,51 +67,69 @@ KEYS = {
 
 @pytest.mark.parametrize("keys", KEYS.values(), ids=KEYS.keys())
 def test_windows_are_all_over_the_table(keys: list[tuple[Any, ...]]) -> None:
-    """Each tenth of the rows is looked into, no row is in two windows, and few questions are asked."""
+    """Some rows of each tenth of the table are read, no row is in two windows, and few questions are asked."""
     table = Sorted(keys)
 
-    windows = list(spread(table, 50))
+    windows = spread(table, 50)
 
     seen = [key for window in windows for key in table.inside(window)[:ROOM]]
-    assert len(windows) <= 50
+    assert len(windows) == 50
     assert len(seen) == len(set(seen))
     assert len(seen) > 500
     places = {bisect_left(table.keys, key) * 10 // len(table.keys) for key in seen}
-    assert places >= set(range(10))
-    assert table.asked < 400
+    assert places == set(range(10))
+    assert table.asked < 160
 
 
 @given(
     keys=st.one_of(
         st.lists(st.tuples(st.integers(-(2**63), 2**63)), unique=True, max_size=100),
-        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2000)), unique=True, max_size=200),
+        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2000)), unique=True, max_size=100),
         st.lists(st.tuples(st.text(max_size=5)), unique=True, max_size=100),
         st.lists(st.tuples(st.binary(max_size=5)), unique=True, max_size=100),
     ),
     count=st.integers(1, 20),
 )
-def test_no_window_overlaps_another(keys: list[tuple[Any, ...]], count: int) -> None:
-    """Whatever the keys: at most so many windows, and no row twice."""
+# Many keys take long to make on a busy machine.
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_each_row_is_in_one_window(keys: list[tuple[Any, ...]], count: int) -> None:
+    """Whatever the keys: at most so many windows, no row in two of them, and none left out."""
     table = Sorted(keys)
 
-    windows = list(spread(table, count)) if keys else []
+    windows = spread(table, count)
 
-    seen = [key for window in windows for key in table.inside(window)]
     assert len(windows) <= count
-    assert len(seen) == len(set(seen))
+    assert sorted(key for window in windows for key in table.inside(window)) == table.keys
+
+
+def test_a_value_of_one_column_is_searched_by_the_next() -> None:
+    """Most tables of one tenant have many rows for the same first column of the key."""
+    table = Sorted([(7, number) for number in range(2000)])
+
+    windows = spread(table, 50)
+
+    assert {window.prefix for window in windows} == {(7,)}
 
 
 @given(
-    st.one_of(st.tuples(st.text(), st.text()), st.tuples(st.binary(), st.binary()), st.tuples(st.floats(), st.floats()))
+    st.one_of(
+        st.tuples(st.text(), st.text()),
+        st.tuples(st.binary(), st.binary()),
+        st.tuples(st.integers(), st.integers()),
+        st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)),
+        st.tuples(st.dates(), st.dates()),
+    )
 )
-def test_a_middle_is_between_or_there_is_none(ends: tuple[Any, Any]) -> None:
-    """So halves get smaller, or are no more split."""
-    middle = middle_of(*ends)
+def test_a_middle_leaves_no_half_empty(ends: tuple[Any, Any]) -> None:
+    """One half holds the least value, and the other one the greatest."""
+    low, high = sorted(ends)
 
-    assert middle is None or ends[0] < middle < ends[1]
+    middle = middle_of(low, high)
+
+    assert low < middle <= high or low == middle == high
 
 
 @pytest.mark.parametrize("ends", [(1, "a"), (None, None), (True, False), ((), ())])
 def test_some_types_have_no_middle(ends: tuple[Any, Any]) -> None:
-    """SQLite compares a number with a text; nothing is between."""
-    assert middle_of(*ends) is None
+    """SQLite compares a number with a text; then the greatest value is split off."""
+    assert middle_of(*ends) == ends[1]

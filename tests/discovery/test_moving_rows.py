@@ -1,4 +1,4 @@
-"""Rows that move while they are looked for: services update them, and give them other keys."""
+"""Rows that move during a search: services update them, and change their keys."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from keyring_core import Keyring
 from rotation.discovery.cells import CellReader
-from rotation.discovery.discover import discover, places_of
-from rotation.discovery.mysql_tables import MySQLLayout
+from rotation.discovery.discover import databases_of, discover
+from rotation.discovery.mysql_tables import MySQLCatalog
 from rotation.discovery.reads import OneTransaction
 from rotation.discovery.survey import Reading, Survey
 from rotation.model.targets import Target
@@ -24,33 +24,33 @@ from tests.stores.tokens import make_token, make_tokens
 
 pytestmark = pytest.mark.database
 
-ROWS, LOOKS, WRITERS, BATCH = 6_000, 3, 2, 100
+ROWS, SEARCHES, WRITERS, BATCH = 6_000, 3, 2, 100
 FAR = 10_000_000
 """A row's key is its number, or this less its number."""
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_no_row_that_moves_is_missed(database: Database, keyring: Keyring) -> None:
-    """A look at every row sees one moment, so that each row is there exactly once."""
+    """A search of every row sees one moment, so each row counts exactly once."""
     database.make_creds([])
     token = make_token("moving")
     database.insert("creds", [{"id": number, "token": token, "note": "n"} for number in range(1, ROWS + 1)])
     targets = [Target(database.url, "creds", "token", "creds")]
 
     with _services(database) as moved:
-        looks = [
-            discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
-            for _ in range(LOOKS)
+        searches = [
+            discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+            for _ in range(SEARCHES)
         ]
 
     assert all(moved), "the services wrote meanwhile"
-    assert [[(one.label, one.tokens, one.rows) for one in look.columns] for look in looks] == [
+    assert [[(one.label, one.tokens, one.rows) for one in search.columns] for search in searches] == [
         [("creds.token", ROWS, ROWS)]
-    ] * LOOKS
+    ] * SEARCHES
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
-def test_a_connection_that_is_lost_begins_the_table_anew(
+def test_after_a_lost_connection_the_table_is_read_again(
     database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No row is counted twice, and none is missed; other tables are not read again."""
@@ -68,7 +68,7 @@ def test_a_connection_that_is_lost_begins_the_table_anew(
 
     monkeypatch.setattr(Reading, "__iter__", kill_in_the_middle)
 
-    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
     assert killed == [1]
     assert {one.label: one.tokens for one in found.columns} == {"a_first.token": 1, "creds.token": 5_000}
@@ -79,7 +79,7 @@ def test_a_connection_that_is_lost_begins_the_table_anew(
 def test_a_large_cell_is_the_one_of_that_moment(
     database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is read by itself, and by then a service has changed its row: what was found in it counts all the same."""
+    """It is read by itself, and by then a service has changed its row: it is read as it was in the snapshot."""
     database.make_creds([], "LONGTEXT" if database.kind == "mariadb" else None)
     large = f"{make_token('x')} {'y' * 200_000}"
     database.insert("creds", [{"id": number, "token": large} for number in range(3)])
@@ -91,58 +91,58 @@ def test_a_large_cell_is_the_one_of_that_moment(
 
     monkeypatch.setattr(CellReader, "fill", change_before)
 
-    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
     assert [column.embedded for column in found.columns] == [3]
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
-def test_a_table_that_is_altered_after_the_snapshot_is_read_anew(
+def test_a_table_that_is_altered_after_the_snapshot_is_read_again(
     database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The older snapshot has no such table; the next one does."""
     database.make_creds(make_tokens(3))
-    targets, hold, altered = [Target(database.url, "creds", "token", "creds")], MySQLLayout.hold_snapshot, []
+    targets, hold, altered = [Target(database.url, "creds", "token", "creds")], MySQLCatalog.hold_snapshot, []
 
-    def alter_after(self: MySQLLayout, connection: sa.Connection) -> None:
+    def alter_after(self: MySQLCatalog, connection: sa.Connection) -> None:
         hold(self, connection)
         if not altered:
             altered.append(database.execute("ALTER TABLE creds ADD more INTEGER, ALGORITHM = COPY"))
 
-    monkeypatch.setattr(MySQLLayout, "hold_snapshot", alter_after)
+    monkeypatch.setattr(MySQLCatalog, "hold_snapshot", alter_after)
 
-    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
     assert len(altered) == 1
     assert ([column.tokens for column in found.columns], found.unseen) == ([3], [])
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_snapshot_outlasts_a_long_look_at_one_batch(
+def test_a_snapshot_outlasts_a_batch_that_takes_long(
     database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that ends idle transactions does not take one away while we try what we fetched."""
+    """A server that ends idle transactions does not end this one while the fetched tokens are decrypted."""
     database.make_creds(make_tokens(3))
     database.execute(f"ALTER ROLE {sa.make_url(database.url).username} SET idle_in_transaction_session_timeout = 300")
-    targets, read, looks = [Target(database.url, "creds", "token", "creds")], Reading.__iter__, []
+    targets, read, readings = [Target(database.url, "creds", "token", "creds")], Reading.__iter__, []
 
-    def look_long(self: Reading) -> Iterator[Any]:
-        looks.append(self)
+    def read_slowly(self: Reading) -> Iterator[Any]:
+        readings.append(self)
         for rows in read(self):
             time.sleep(1)
             yield rows
 
-    monkeypatch.setattr(Reading, "__iter__", look_long)
+    monkeypatch.setattr(Reading, "__iter__", read_slowly)
 
-    found = discover(places_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
+    found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
     assert [column.tokens for column in found.columns] == [3]
-    assert len(looks) == 1
+    assert len(readings) == 1
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_what_does_not_close_hides_no_error(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over a lost connection a driver may fail to close a cursor; what is told is why, and the transaction ends."""
+    """If a driver fails to close a cursor after an error, the first error is raised, and the transaction ends."""
     database.make_creds(make_tokens(3))
 
     really_close = sa.CursorResult.close

@@ -1,4 +1,4 @@
-"""How far a look goes: schemas, databases, partitions, and what a user has no right to, which is said by name."""
+"""How far a search goes: schemas, databases, partitions, and what a user has no right to, which is named."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Key, Keyring
-from rotation.discovery.discover import discover as look
-from rotation.discovery.discover import places_of, uncovered_token_columns
+from rotation.discovery.discover import databases_of, uncovered_token_columns
+from rotation.discovery.discover import discover as search
 from rotation.discovery.mysql_grants import blind_spot
 from rotation.discovery.survey import Survey
 from rotation.model.targets import Target
@@ -37,7 +37,7 @@ def name_of(database: Database) -> str:
 
 @contextmanager
 def neighbour(whole: Database, tmp_path: Path, *, may_enter: bool = True) -> Iterator[Database]:
-    """Another database of the server, with a token; *whole*'s user may enter it, or not."""
+    """Another database of the server, with a token; with *may_enter* the user of *whole* may enter it."""
     with open_database("postgresql", tmp_path) as other:
         other.make_creds([make_token("there")])
         user = name_of(whole)
@@ -65,12 +65,12 @@ def test_other_databases_of_the_server_are_entered(
     )
     assert "creds.token in PostgreSQL database" in shown.out
     assert sampled.document["columns"] == []
-    assert "only a look at every row of all schemas enters them" in left_out
+    assert "only a search of every row of all schemas enters them" in left_out
 
 
 @POSTGRESQL
 def test_a_database_that_may_not_be_entered_is_named(whole: Database, discover: Discover, tmp_path: Path) -> None:
-    """It is no reason against anything, since it may be somebody else's; the admin learns its name."""
+    """It does not change the exit code, since it may belong to others; the remark names it."""
     whole.make_creds([None])
     with neighbour(whole, tmp_path, may_enter=False) as other:
         ran, shown = discover(whole, "--full"), discover(whole, "--full", as_json=False)
@@ -82,13 +82,13 @@ def test_a_database_that_may_not_be_entered_is_named(whole: Database, discover: 
     assert any(name_of(other) in subject for subject in remarks(closed.document))
     (subject,) = (subject for subject in remarks(ran.document) if name_of(other) in subject)
     assert "may not connect" in remarks(ran.document)[subject]
-    assert "Beyond this look: " in shown.out
+    assert "Outside this search: " in shown.out
     assert name_of(other) in shown.out
 
 
 @POSTGRESQL
 def test_a_database_that_refuses_is_no_failure(whole: Database, discover: Discover, tmp_path: Path) -> None:
-    """Whatever is wrong over there, here is looked; a table there that may not be read is named only."""
+    """A fault there does not end the search here; a table there that may not be read is only named."""
     whole.make_creds([make_token("x")])
     with neighbour(whole, tmp_path) as other:
         other.execute("CREATE TABLE private (token TEXT)", f"REVOKE ALL ON creds FROM {name_of(whole)}")
@@ -102,10 +102,10 @@ def test_a_database_that_refuses_is_no_failure(whole: Database, discover: Discov
 
 
 @POSTGRESQL
-def test_two_urls_of_one_server_look_at_each_table_once(
+def test_two_urls_of_one_server_search_each_table_once(
     whole: Database, keyring: Keyring, tmp_path: Path, old: Key
 ) -> None:
-    """A column that one url's target names is not uncovered because another url leads to it, too."""
+    """A column that one url's target covers is not uncovered because another url leads to it, too."""
     whole.make_creds(make_tokens(2))
     whole.execute("CREATE TABLE more (id INTEGER PRIMARY KEY, token TEXT)")
     whole.insert("more", [{"id": 1, "token": make_token("x")}])
@@ -121,7 +121,7 @@ def test_two_urls_of_one_server_look_at_each_table_once(
                 (local.set(database=name_of(other)).render_as_string(hide_password=False), "creds"),
             )
         ]
-        found = look(places_of(targets), targets, keyring, survey, full=True, schemas=None)
+        found = search(databases_of(targets), targets, keyring, survey, full=True, schemas=None)
 
     assert sorted((column.covered, column.tokens) for column in found.columns) == [(True, 1), (True, 1), (True, 2)]
     assert [remark.subject for remark in found.unseen] == ["private"], "a url names its database"
@@ -129,7 +129,7 @@ def test_two_urls_of_one_server_look_at_each_table_once(
 
 @SERVERS
 def test_another_application_s_tokens_do_not_count(whole: Database, keyring: Keyring, old: Key) -> None:
-    """In another schema a token that no key of ours opens is somebody else's; one under our key is ours."""
+    """In another schema, a token that no key opens belongs to another application; others count."""
     more = "more" if whole.kind == "postgresql" else f"{name_of(whole)}_more"
     whole.execute(*(["CREATE SCHEMA more"] if more == "more" else []))
     whole.make_creds([None])
@@ -149,7 +149,7 @@ def test_another_application_s_tokens_do_not_count(whole: Database, keyring: Key
 
 @SERVERS
 def test_schemas_that_were_not_asked_for_are_named(whole: Database, discover: Discover) -> None:
-    """--schema leaves the others out, and says so."""
+    """--schema leaves the other schemas out, and names them."""
     more = "more" if whole.kind == "postgresql" else f"{name_of(whole)}_more"
     whole.execute(*(["CREATE SCHEMA more"] if more == "more" else []))
     whole.execute(f"CREATE TABLE {more}.creds (id INTEGER PRIMARY KEY, token TEXT)")
@@ -163,7 +163,7 @@ def test_schemas_that_were_not_asked_for_are_named(whole: Database, discover: Di
 
 @POSTGRESQL
 def test_partitions_are_read_wherever_their_parent_is(whole: Database, discover: Discover, old: Key) -> None:
-    """In another schema, at any depth, with columns of their own, and with a parent that is not looked at."""
+    """In another schema, at any depth, with columns of their own, and with a parent that is not searched."""
     whole.execute(
         "CREATE SCHEMA parts",
         "CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT) PARTITION BY RANGE (id)",
@@ -178,13 +178,13 @@ def test_partitions_are_read_wherever_their_parent_is(whole: Database, discover:
     whole.insert("creds", [{"id": 1, "token": token}, {"id": 6, "token": token}])
     whole.insert("parts.grandchild", [{"id": 2, "token": token, "own": token, "own_too": token}])
 
-    whole_look = columns(discover(whole, "--full").document)
+    all_rows = columns(discover(whole, "--full").document)
     sampled = columns(discover(whole).document)
     one_schema = columns(discover(whole, "--full", "--schema", "parts").document)
     other_schema = columns(discover(whole, "--full", "--schema", "public").document)
 
     everything = {"creds.token", "parent.token", "parts.child.own", "parts.grandchild.own_too"}
-    assert {label: column["tokens"] for label, column in whole_look.items()} == {
+    assert {label: column["tokens"] for label, column in all_rows.items()} == {
         **dict.fromkeys(everything, 1),
         "creds.token": 2,
     }
@@ -200,7 +200,7 @@ def test_partitions_are_read_wherever_their_parent_is(whole: Database, discover:
 
 @POSTGRESQL
 def test_the_right_to_a_parent_is_enough(whole: Database, discover: Discover, old: Key) -> None:
-    """As PostgreSQL has it: who may read a partitioned table reads its partitions through it. Also the other way."""
+    """In PostgreSQL, the right to a partitioned table lets a user read its partitions through it. Also the reverse."""
     user = name_of(whole)
     whole.execute(
         "CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT) PARTITION BY RANGE (id)",
@@ -233,8 +233,8 @@ def test_a_column_that_may_not_be_read_is_named(whole: Database, discover: Disco
 
 
 @MARIADB
-def test_what_the_grants_do_not_show_is_said(whole: Database, discover: Discover) -> None:
-    """A table without a grant is invisible on MariaDB; the user of all tables is told nothing of that kind."""
+def test_what_the_grants_do_not_show_is_reported(whole: Database, discover: Discover) -> None:
+    """A table without a grant is invisible on MariaDB; a user of all tables gets no such remark."""
     whole.make_creds([make_token("one")])
     whole.execute("CREATE TABLE invisible (id INTEGER PRIMARY KEY, token TEXT)")
 
@@ -246,7 +246,7 @@ def test_what_the_grants_do_not_show_is_said(whole: Database, discover: Discover
     assert "no SELECT on *.*" in words
     assert f"{name_of(whole)}%.*" in words
     assert f"{name_of(whole)}.creds" in remarks(narrow.document)["other databases of the server"]
-    assert survey(mariadb_server()).outside() == []
+    assert survey(mariadb_server()).unsearchable() == []
 
 
 GRANTS = {
@@ -262,7 +262,7 @@ GRANTS = {
 
 @pytest.mark.parametrize(("line", "seen"), GRANTS.items(), ids=GRANTS.keys())
 def test_grants_are_read(line: str, seen: str | None) -> None:
-    """Whoever has SELECT on all sees all; of the others it is said what they may read, and never a password."""
+    """A user with SELECT on *.* sees all; for others the remark says what they may read, and shows no password."""
     words = blind_spot([line])
 
     assert (words is None) == (seen is None)
@@ -301,7 +301,7 @@ def test_a_table_without_tokens_is_asked_for_its_cells_once(
 def test_a_locked_table_is_named_and_the_others_are_read(
     whole: Database, discover: Discover, options: tuple[str, ...]
 ) -> None:
-    """Whoever alters or locks one table does not end the look at the whole database."""
+    """A table that is altered or locked does not end the search of the whole database."""
     whole.make_creds([make_token("one")])
     whole.execute("CREATE TABLE a_locked (id INTEGER PRIMARY KEY, token TEXT)")
     lock = "LOCK TABLE a_locked" if whole.kind == "postgresql" else "LOCK TABLES a_locked WRITE"
@@ -356,7 +356,7 @@ def test_what_no_table_shows_is_named(whole: Database, discover: Discover) -> No
 
 @contextmanager
 def _reader(whole: Database, right: str) -> Iterator[str]:
-    """The url of a user who has that *right* to `creds`, and no other."""
+    """The url of a user that has this *right* to `creds`, and no other."""
     name = f"u_{secrets.token_hex(4)}"
     columns = right.partition("(")[2].rstrip(")")
     if whole.kind == "postgresql":

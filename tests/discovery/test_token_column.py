@@ -1,4 +1,4 @@
-"""What cells come to, and the entries that are printed for them."""
+"""How cells are counted, and the entries that are printed for their columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.discovery.discover import Discovery, Remark, TokenColumn, entries, uncovered_token_columns
+from rotation.discovery.discover import Discovery, Remark, TokenColumn, target_entries, uncovered_token_columns
 from rotation.discovery.survey import Survey
 from rotation.model.failures import StoreError
 from rotation.model.targets import Target
@@ -26,8 +26,8 @@ def column(**more: object) -> TokenColumn:
     return TokenColumn("a database", "creds", "token", tokens=1, url="$DATABASE_URL", **more)  # type: ignore[arg-type]
 
 
-def test_cells_are_told_apart(keyring: Keyring, old: Key, new: Key) -> None:
-    """Bare tokens, tokens in text, and what only begins like one; bytes and texts alike."""
+def test_bare_and_embedded_tokens_are_counted_apart(keyring: Keyring, old: Key, new: Key) -> None:
+    """Bare tokens, tokens in text, and texts that only begin like a token; bytes and texts."""
     token, found = make_token("one"), TokenColumn("a database", "creds", "token")
 
     found.take([keyring], [token, token.encode(), f" {token}\n", make_token("x", "new"), make_token("x", "nobody")])
@@ -73,7 +73,7 @@ REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
 
 @pytest.mark.parametrize(("given", "begins"), REMEDIES.values(), ids=REMEDIES.keys())
 def test_each_column_has_a_way_out(given: dict[str, object], begins: list[str]) -> None:
-    """Whatever keeps a key, its remedy leads out of it."""
+    """Each reason to keep a key has a remedy."""
     remedies = TokenColumn(**{"database": "a", "table": "creds", "column": "token", "tokens": 1, **given}).remedies  # type: ignore[arg-type]
 
     assert len(remedies) == len(begins)
@@ -81,8 +81,8 @@ def test_each_column_has_a_way_out(given: dict[str, object], begins: list[str]) 
 
 
 def test_a_database_that_no_url_names_has_none_in_its_entry() -> None:
-    """The entry leaves the url open, and says of which database it is."""
-    text = entries([TokenColumn("PostgreSQL database other", "creds", "token", tokens=1)])
+    """The entry names a variable for the url, and the database in a comment."""
+    text = target_entries([TokenColumn("PostgreSQL database other", "creds", "token", tokens=1)])
 
     assert msgspec.toml.decode(text)["target"][0]["url"] == "$DATABASE_URL"
     assert "of the PostgreSQL database other" in text
@@ -93,7 +93,7 @@ def test_an_entry_is_toml_whatever_the_names(table: str, key: list[str]) -> None
     """What is printed parses to what was meant."""
     proposed = TokenColumn("a", table, key[0], tokens=1, key_columns=tuple(key), url="$DB")
 
-    parsed = msgspec.toml.decode(entries([proposed]))
+    parsed = msgspec.toml.decode(target_entries([proposed]))
 
     assert parsed == {"target": [{"url": "$DB", "table": table, "columns": [key[0]], "key_columns": key}]}
 
@@ -109,8 +109,8 @@ URLS = {
 
 @pytest.mark.parametrize(("written", "printed"), URLS.items(), ids=URLS.keys())
 def test_an_entry_shows_no_password(written: str, printed: str) -> None:
-    """A url that may hold one is left out, and a variable is named in its place."""
-    text = entries([TokenColumn("PostgreSQL database app", "creds", "token", tokens=1, url=written)])
+    """A url that may hold one is replaced by a variable."""
+    text = target_entries([TokenColumn("PostgreSQL database app", "creds", "token", tokens=1, url=written)])
 
     assert msgspec.toml.decode(text)["target"][0]["url"] == printed
     assert "pw" not in text
@@ -118,16 +118,16 @@ def test_an_entry_shows_no_password(written: str, printed: str) -> None:
 
 
 def test_columns_of_one_table_are_one_entry() -> None:
-    """And what cannot be a target, or is one, is in none."""
+    """A column that cannot be a target, or is one, is in no entry."""
     second = column()
     second.column = "other"
-    text = entries([column(), second, column(covered=True), column(hint="it is a view")])
+    text = target_entries([column(), second, column(covered=True), column(hint="it is a view")])
 
     assert [entry["columns"] for entry in msgspec.toml.decode(text)["target"]] == [["token", "other"]]
 
 
-def test_what_no_target_names_is_had_without_a_command(database: Database, keyring: Keyring, old: Key) -> None:
-    """Others ask the same before they retire a key: in the targets' own schemas, with the keys that are needed."""
+def test_uncovered_columns_are_available_without_a_command(database: Database, keyring: Keyring, old: Key) -> None:
+    """Other programs can ask for them before a key is retired, with the keys that each column needs."""
     database.make_creds(make_tokens(3))
     database.execute("CREATE TABLE forgotten (id INTEGER PRIMARY KEY, token TEXT)")
     database.insert("forgotten", [{"id": 1, "token": make_token("x")}])
@@ -139,12 +139,12 @@ def test_what_no_target_names_is_had_without_a_command(database: Database, keyri
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_what_cannot_be_looked_at_is_no_all_clear(
+def test_a_table_that_cannot_be_read_raises(
     database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody may retire a key on the strength of a table that was not read."""
+    """Otherwise a key could be retired although a table was not read."""
     database.make_creds([])
-    monkeypatch.setattr(Survey, "_fault", lambda self, held: "the privilege for it is missing")
+    monkeypatch.setattr(Survey, "_fault", lambda self, table: "the privilege for it is missing")
 
     with pytest.raises(StoreError, match=r"creds cannot be looked at: the privilege for it is missing"):
         uncovered_token_columns(
@@ -153,9 +153,9 @@ def test_what_cannot_be_looked_at_is_no_all_clear(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_target_that_takes_some_rows_only_is_told(database: Database, keyring: Keyring) -> None:
-    """Its column is named; what its `where` leaves out is nobody's."""
-    from rotation.discovery.discover import discover, places_of
+def test_the_where_of_a_target_is_reported(database: Database, keyring: Keyring) -> None:
+    """Its column is covered, and the rows that its `where` leaves out are not."""
+    from rotation.discovery.discover import databases_of, discover
 
     database.make_creds(make_tokens(3))
     some = Target(database.url, "creds", "token", "creds", where="id > 1")
@@ -164,7 +164,7 @@ def test_a_target_that_takes_some_rows_only_is_told(database: Database, keyring:
     def survey(url: str) -> Survey:
         return Survey(url, sleep=lambda _: None)
 
-    found = discover(places_of(targets), targets, keyring, survey, full=True, schemas=None)
+    found = discover(databases_of(targets), targets, keyring, survey, full=True, schemas=None)
 
     assert [(one.covered, one.where) for one in found.columns] == [(True, "id > 1")]
     assert [(remark.subject, remark.words[:22]) for remark in found.remarks] == [
@@ -174,7 +174,7 @@ def test_a_target_that_takes_some_rows_only_is_told(database: Database, keyring:
 
 
 def test_a_screen_has_words_for_all_of_it() -> None:
-    """What was sampled, hidden, not seen, too large, or only named in part."""
+    """Samples, hidden rows, unread tables, large cells, and targets with a where."""
     found = Discovery(
         full=False,
         columns=[column(where="id > 1", covered=True), column(large=1, sampled=True, rows=10_000)],
@@ -187,10 +187,10 @@ def test_a_screen_has_words_for_all_of_it() -> None:
     text = "\n".join(str(part) for part in render_discovery(found))
 
     for words in (
-        "Looked at 12,345 rows: a sample of 1 large table",
-        "creds.token: its target takes only the rows of its where",
-        "creds.token: in 10,000 rows, of a sample, none under a key of ours",
-        "1 cell too large to be looked at",
+        "Read 12,345 rows: a sample of 1 large table",
+        "creds.token: its target covers only the rows of its `where`",
+        "creds.token: in 10,000 rows, of a sample, none under a key of this environment",
+        "1 cell too large to be read",
         "Note: creds: rows may be hidden",
         "Not looked at: secret: the privilege for it is missing",
         "Not looked at: 1 table.",
@@ -198,7 +198,7 @@ def test_a_screen_has_words_for_all_of_it() -> None:
         assert words in text
     assert found.exit_code == 3
     clean = [str(part) for part in render_discovery(Discovery(full=True))]
-    assert clean[-1] == "No column holds tokens that no target names, as far as was looked."
+    assert clean[-1] == "Every column in which tokens were found is covered by a target."
 
 
 def test_no_name_reaches_a_terminal_as_a_command() -> None:

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
-from rotation.job.passes import Hire, TargetRun
+from rotation.job.passes import ExecutorFor, TargetRun
 from tests.databases import Database
 
 
@@ -89,9 +89,9 @@ def failing(nth: int, fault: Fault, *, opening: bool) -> Iterator[Injected]:
         """What a connection does by itself before SQLAlchemy has it."""
         return act() if injected.inside else call(connection, act)
 
-    def run(self: TargetRun, hire: Hire) -> None:
+    def run(self: TargetRun, executor_for: ExecutorFor) -> None:
         injected.counts = True
-        plain_run(self, hire)
+        plain_run(self, executor_for)
 
     plain_run = TargetRun.run
     events = {"do_connect": do_connect, "do_execute": do_execute, "do_executemany": do_executemany}

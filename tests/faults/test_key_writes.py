@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key
-from keyring_core.config import Settings, load_settings
+from keyring_core.environment import Settings, load_settings
 from tests.conftest import Cli
 from tests.keys import key_text, make_key
 

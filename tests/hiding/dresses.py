@@ -1,4 +1,4 @@
-"""How a token is dressed: the values in which applications, drivers and exports keep one."""
+"""How a token is encoded or embedded: the values in which applications, drivers and exports keep one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tokens:
     foreign: Key
 
     def token(self, text: Value = "hidden", at: int = ISSUED_AT) -> str:
-        """A token under the hidden key: a hundred characters with two of padding where *text* is short."""
+        """A token under the hidden key: a hundred characters with two of padding if *text* is short."""
         return _encrypt(self.hidden, text, at)
 
     def around(self, text: Value) -> str:
@@ -184,7 +184,7 @@ IN_TEXT: dict[str, Dress] = {
     "behind-a-foreign-token": lambda t: f"{t.decoy()} {_long(250_000, 200_000)(t)}",
     "behind-many-foreign-tokens": lambda t: f"{t.decoy()}\n" * 3_000 + t.token(),
 }
-"""A token among other text. Under a key that is not of this keyring it is none of this program's business."""
+"""A token among other text. Under a key of another keyring it is ignored."""
 
 BYTES: dict[str, Dress] = {
     "ascii": lambda t: t.token().encode(),

@@ -1,4 +1,4 @@
-"""A whole installation of one test's own: databases, keys that nobody else has, files, and the five commands."""
+"""A whole installation for one test: databases, keys, files, and the five commands."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Estate:
         return Ran(code, out.getvalue(), err.getvalue())
 
     def retire(self, *argv: str) -> Ran:
-        """`keys retire`; afterwards all is as before, whatever it did."""
+        """Runs `keys retire`; afterwards all is as before, whatever it did."""
         shutil.copy(self.ledger, self.folder / "ledger.before")
         ran = self.rotate("keys", "retire", self.old.id, *argv)
         kept = self.old.reveal() in self.env_file.read_text()
@@ -119,7 +119,7 @@ class Names(NamedTuple):
 
 
 def words(text: str) -> str:
-    """*text* without what a screen, a page or JSON may change of a name: letters and digits alone."""
+    """The letters and digits of *text*: a screen, a page or JSON may change the other characters of a name."""
     return "".join(filter(str.isalnum, text.casefold()))
 
 
@@ -129,7 +129,7 @@ def says(text: str, names: Sequence[str]) -> bool:
 
 
 def shows_a_token(text: str) -> bool:
-    """Whether *text* holds so much of a token that it is one."""
+    """Whether *text* holds enough of a token to open it."""
     return re.search(r"gAAAA[\w-]{30}", text) is not None
 
 

@@ -23,7 +23,7 @@ class Place:
     covered: bool = False
     """Whether a target names the column, so that `discover` has nothing to add."""
     creds: str | None = None
-    """The targets' table, where it is not the usual one."""
+    """The targets' table, if it is not the usual one."""
     entry: Mapping[str, str] = field(default_factory=dict)
     """More settings of the target's entry."""
     more: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The table: where a token hides, in which dress, on which databases, and why that is realistic."""
+"""The table of cases: in which place a token hides, in which form, on which databases, and why that is realistic."""
 
 from __future__ import annotations
 
@@ -365,11 +365,11 @@ _HIDES: tuple[tuple[str, str, str, str], ...] = (
 _ALL_ROWS = tuple(Row(kind, where, dress, why) for kinds, where, dress, why in _HIDES for kind in kinds.split())
 
 FIRST = frozenset({(row.kind, row.where): row for row in reversed(_ALL_ROWS)}.values())
-"""The first row of each place: it stands for all others of the place where the dress makes no difference."""
+"""The first row of each place: enough for checks in which the form makes no difference."""
 
 _ONCE = frozenset({(row.where, row.dress): row for row in reversed(_ALL_ROWS)}.values())
 ROWS = tuple(row for row in _ALL_ROWS if row in FIRST or row in _ONCE)
-"""Each place on each database, and each dress of a place once: the suite has its time."""
+"""Each place on each database, and each form of a place once, to limit the time of the suite."""
 
 _SHORT = (
     "target left-out other-column row-key no-key table blob database schema large-object jsonb-nested no-select"
@@ -383,7 +383,7 @@ HARMLESS = tuple(
     for dress in (*IN_TEXT, "pickle", "msgpack", "protobuf", "latin-1-around", "zeros-around", "json-bytes")
     for kind in ("sqlite", *(("postgresql", "mariadb") if dress in ("json-value", "url-query", "pickle") else ()))
 )
-"""The same under a foreign key, inside text or bytes: none of it keeps a key."""
+"""The same under a foreign key, inside text or bytes: no such token keeps a key."""
 
 _UNLIKE = ("audit-trigger", "database-closed", "note-column")
 _QUIET = [
@@ -393,4 +393,4 @@ _QUIET = [
     if not (place.covered or place.role or where in _UNLIKE or where.startswith("named-"))
 ]
 CALM = tuple({row.where: row for row in reversed(_QUIET)}.values())
-"""Places that a value without any token stands in, each kind of place once."""
+"""Places for a value without any token, each kind of place once."""

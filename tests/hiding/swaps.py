@@ -1,4 +1,4 @@
-"""What may become of a database whose 300 tokens the ledger still knows."""
+"""How a database may be replaced while the ledger still knows its 300 tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Swap:
     why: str
     statements: tuple[str, ...] = ()
     database: str = "same"
-    """`same`, `afresh` for another at the same url, or `other` for one at another url."""
+    """`same`, `afresh` for another database at the same url, or `other` for one at another url."""
     tokens: int | None = 0
     """How many current tokens the table made again holds; None: it is not made again."""
 

@@ -1,4 +1,4 @@
-"""No key goes while a token under it stands anywhere: one token, in one hiding place, and five commands are asked."""
+"""No key is retired while a token under it is anywhere: five commands are run on one token in one hiding place."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def some(table: Sequence[Any], short: Callable[[Any], bool]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """A PostgreSQL server that nobody else has a database on: a retirement looks at all of them."""
-    # It never crashes, and to make a database waits for the disk a few times.
+    """A PostgreSQL server without other databases: a retirement searches all of them."""
+    # It never crashes, and each new database would wait for the disk.
     with own_postgres("fsync=off", "full_page_writes=off") as own:
         yield own.database.url
 
@@ -64,7 +64,7 @@ def hide(made: Estate, names: Names, value: Value) -> None:
 
 @pytest.mark.parametrize("row", some(ROWS, lambda row: row in SHORT))
 def test_no_command_lets_the_key_go(row: Row, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """One token needs it: it is refused, or the place is named as not looked at; no command says otherwise."""
+    """If one token needs the key, retiring is refused, or the place is named as not looked at; all commands agree."""
     with complete(row, tmp_path, request) as (made, filled):
         hide(made, filled, DRESSES[row.dress](made.hidden))
         names = filled.fill(row.place.names)
@@ -74,9 +74,9 @@ def test_no_command_lets_the_key_go(row: Row, tmp_path: Path, request: pytest.Fi
 
 
 def _faults(made: Estate, names: list[str], *, in_words: bool) -> Iterator[tuple[str, str]]:
-    """What is wrong with each command's answer; *in_words* asks all five, and `keys retire` for words, too."""
+    """What is wrong with each command's answer; *in_words* runs all five, and reads the words of `keys retire`, too."""
     answers: dict[str, tuple[Ran, Iterable[str]]] = {}
-    # What a dress looks like is the same to them on every database.
+    # The form of a token makes no difference to them between databases.
     if in_words or made.database.kind == "sqlite":
         checked = made.rotate("check", "--json")
         reported = made.rotate("report", "--html", str(made.page))
@@ -139,7 +139,7 @@ def _reported_faults(made: Estate, ran: Ran, names: list[str]) -> Iterator[str]:
 
 
 def _not_looked_at(text: str, names: list[str]) -> bool:
-    """Whether *text* limits what it says: the place is named behind the words."""
+    """Whether *text* names the place after the words 'not looked at'."""
     _, words, rest = text.casefold().replace("_", " ").partition("not looked at")
     return bool(words) and says(rest, names)
 
@@ -160,7 +160,7 @@ def _found_faults(ran: Ran, names: list[str]) -> Iterator[str]:
 def test_what_is_under_a_foreign_key_inside_text_keeps_no_key(
     row: Row, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Another application's tokens in documents and logs are none of this program's business."""
+    """Another application's tokens in documents and logs do not keep a key."""
     with complete(row, tmp_path, request) as (made, names):
         hide(made, names, DRESSES[row.dress](Tokens(made.foreign, made.foreign, made.foreign)))
         ran = made.retire("--json")
@@ -170,7 +170,7 @@ def test_what_is_under_a_foreign_key_inside_text_keeps_no_key(
 
 @pytest.mark.parametrize("row", some(CALM, lambda row: row.where in {place.where for place in SHORT}))
 def test_a_place_with_nothing_in_it_keeps_no_key(row: Row, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Refusing whatever is unusual would be no answer: the key goes."""
+    """Values that only look unusual do not keep a key."""
     with complete(row, tmp_path, request) as (made, names):
         hide(made, names, HARMLESS_VALUE)
         ran = made.retire("--json")
@@ -183,7 +183,7 @@ def test_a_place_with_nothing_in_it_keeps_no_key(row: Row, tmp_path: Path, reque
 def test_a_database_that_holds_less_than_the_ledger_knows_keeps_the_key(
     kind: str, swap: Swap, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The ledger knows 300 tokens that no run has moved: what is there now is not what was there."""
+    """The ledger knows 300 tokens that no run has rotated, and the database that held them was replaced."""
     server = request.getfixturevalue("server") if kind == "postgresql" else ""
     with estate(kind, Place((), more=("SELECT 1",)), tmp_path, server) as (made, _):
         made.fill([made.hidden.token(f"secret {number}") for number in range(300)])
@@ -201,7 +201,7 @@ def test_a_database_that_holds_less_than_the_ledger_knows_keeps_the_key(
 
 @pytest.mark.parametrize("kind", ALL.split())
 def test_a_key_whose_tokens_a_run_has_moved_goes(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """The same 300 tokens after `run`: what the ledger knew is explained."""
+    """The same 300 tokens after `run`: the run explains why they are gone."""
     server = request.getfixturevalue("server") if kind == "postgresql" else ""
     with estate(kind, Place(()), tmp_path, server) as (made, _):
         made.fill([made.hidden.token(f"secret {number}") for number in range(300)])

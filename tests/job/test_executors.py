@@ -18,7 +18,7 @@ from rotation.job.process_pool import ProcessWorkers
 from rotation.job.ranges import Bounds, Options
 from rotation.job.rotation import rotate
 from rotation.job.throttle import Brake
-from rotation.job.worker import do_range, make_setup, make_task, report_for_duty
+from rotation.job.worker import check_worker, do_range, make_setup, make_task
 from rotation.model.failures import WorkerError
 from rotation.model.report import Report
 from rotation.model.targets import Target
@@ -119,7 +119,7 @@ def test_a_cluster_that_is_gone_before_the_first_range_is_an_interruption(app: D
 
 def test_a_worker_without_our_packages_is_refused(app: Database, keyring: Keyring) -> None:
     """It says what to do, and nothing is written."""
-    with pytest.raises(WorkerError, match=r"cannot begin \(ModuleNotFoundError\). Give every worker the packages"):
+    with pytest.raises(WorkerError, match=r"cannot start \(ModuleNotFoundError\). Install the same packages"):
         _run(app, keyring, _Refusing(ModuleNotFoundError("No module named 'rotation'")))
 
     assert app.column()[1] == OLD
@@ -145,7 +145,7 @@ def test_a_worker_without_the_target_fails_as_a_worker(
     task = make_task(make_setup(keyring, Options(), 1), target, Bounds())
     monkeypatch.setenv("DATABASE_URL", url)
 
-    with pytest.raises(WorkerError, match=r"^worker \d+ on .*Give every worker the same, then run again"):
+    with pytest.raises(WorkerError, match=r"^worker \d+ on .*Give every worker the same variables, then run again"):
         do_range(task)
 
 
@@ -159,7 +159,7 @@ class _Around(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Lets the subclass do something about each range."""
         assert self._inner
-        if fn is report_for_duty:
+        if fn is check_worker:
             return self._inner.submit(fn, *args, **kwargs)
         self._ranges += 1
         return self.submit_range(self._inner, fn, *args)

@@ -13,7 +13,7 @@ from keyring_core import Keyring
 from rotation.job import passes, ranges
 from rotation.job.ranges import Options
 from rotation.job.throttle import Brake
-from rotation.model.batch import Row
+from rotation.model.batch import Batch
 from rotation.model.batch_size import Pace
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
@@ -59,9 +59,9 @@ class Circle(MemoryStore):
         del rows
         return self._next(after)
 
-    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> list[Row]:
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
         del upto, limit
-        return [Row(self._next(after), "hunter2")]
+        return Batch([self._next(after)], ["hunter2"])
 
     def _next(self, after: RowKey | None) -> RowKey:
         number = 0 if after is None else after[0] + 1

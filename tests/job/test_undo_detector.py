@@ -7,7 +7,8 @@ import time
 import pytest
 
 from rotation.job.undo_detector import KEPT, Trace, Traces, traces_of
-from rotation.model.batch import Change, Planned
+from rotation.model.batch import Plan, Swaps
+from rotation.model.counts import Counts
 from rotation.stores.base import Written
 
 OLD_TIME = 1_600_000_000
@@ -64,8 +65,9 @@ def test_only_a_sample_is_remembered() -> None:
 def test_a_batch_leaves_what_is_public_of_its_first_tokens() -> None:
     """The time, the IV, and whether the database took the new token."""
     signed = [b"\x80" + OLD_TIME.to_bytes(8, "big") + bytes([row]) * 16 for row in range(3)]
-    planned = [Planned(Change((row,), "old", "new"), "0123abcd", signed[row]) for row in range(3)]
+    swaps = Swaps([(row,) for row in range(3)], ["old"] * 3, ["new"] * 3)
+    plan = Plan(swaps, ["0123abcd"] * 3, signed, Counts())
 
-    traces = traces_of(planned, Written(lost={(1,)}), 2)
+    traces = traces_of(plan, Written(lost={(1,)}), 2)
 
     assert traces == [trace(0, OLD_TIME, b"\0" * 16), trace(1, OLD_TIME, b"\1" * 16, rotated=False)]

@@ -189,8 +189,8 @@ def test_the_last_tokens_key_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> 
     ring = Keyring(PRIMARY, [make_key(str(number)) for number in range(20)])
     last = list(ring.states)[-1]
     tried: list[int] = []
-    strangers, signed = Key.strangers, Key.signed
-    monkeypatch.setattr(Key, "strangers", lambda key, tokens: tried.append(0) or strangers(key, tokens))
+    not_signed, signed = Key.not_signed, Key.signed
+    monkeypatch.setattr(Key, "not_signed", lambda key, tokens: tried.append(0) or not_signed(key, tokens))
     monkeypatch.setattr(Key, "signed", lambda key, token: tried.append(1) or signed(key, token))
     batch = [last.fernet.encrypt(b"x").decode()] * 2000
     parts = len(list(token_batches.read_tokens(batch)))

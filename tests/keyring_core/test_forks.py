@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from keyring_core.lazy import Lazy
+from keyring_core.encryption_service import Lazy
 from keyring_core.reload import Reloader
 
 

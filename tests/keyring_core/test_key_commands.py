@@ -315,5 +315,5 @@ def test_two_keys_for_one_variable_are_an_error():
     with pytest.raises(KeyConfigError) as caught:
         load_settings(environ)
 
-    assert str(caught.value).startswith("ENCRYPTION_KEY_COMMAND: several keys, where one key is expected")
+    assert str(caught.value).startswith("ENCRYPTION_KEY_COMMAND: several keys, but one key is expected")
     assert not leaks(shown_by(caught.value), KEY)

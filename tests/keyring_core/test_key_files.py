@@ -90,7 +90,7 @@ def test_a_file_holds_one_key_a_line(key_file):
         (b"\xef\xbb\xbf" + KEY.encode(), "BOM"),
         (KEY.encode("utf-16"), "BOM"),
         (KEY.encode("utf-16-le"), "NUL"),
-        (f"{KEY}\n{key_text('2')}".encode(), "several keys, where one key is expected"),
+        (f"{KEY}\n{key_text('2')}".encode(), "several keys, but one key is expected"),
         (f"ENCRYPTION_KEY={KEY}".encode(), "after the padding"),
     ],
     ids=["empty", "comment", "blanks", "binary", "ELF", "BOM", "UTF-16", "UTF-16 without BOM", "two keys", "dotenv"],

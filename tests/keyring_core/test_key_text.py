@@ -166,7 +166,7 @@ def test_what_is_no_key_is_refused(case):
 @by_id([case for case in REFUSALS if case.id in MENDABLE])
 def test_a_refusal_of_what_stock_reads_says_that_the_key_stays_valid(case):
     """Who reads the message mends the text, and does not make a new key and lose what is stored."""
-    with pytest.raises(KeyConfigError, match="Mend the text: the key itself, and so every stored token, stays valid"):
+    with pytest.raises(KeyConfigError, match="Fix the text: the key itself, and so every stored token, stays valid"):
         decode_key(case.value, WHERE)
 
 

@@ -29,10 +29,10 @@ from keyring_core import (
     UndecryptableToken,
     config,
     keyring_status,
+    loaded_keys,
     reload,
     reload_keyring,
 )
-from keyring_core.redaction import registry
 from keyring_core.reload import AGAIN_SECONDS, Reloader
 from keyring_core.sources import COMMAND_SECONDS
 from tests.keyring_core.test_errors import leaks
@@ -429,7 +429,7 @@ def test_the_memory_of_faults_is_bounded(world, log):
         world.keyring.reload()
 
     assert len(log.entries) == reload._DISTINCT_ERRORS * 2
-    assert len(world.keyring._told) <= reload._DISTINCT_ERRORS
+    assert len(world.keyring._logged) <= reload._DISTINCT_ERRORS
 
 
 def test_an_error_that_is_not_ours_shows_its_class_alone(world, log):
@@ -788,7 +788,7 @@ def test_a_fork_can_load_keys_while_its_parent_does():
     held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with registry._writing:
+        with loaded_keys.writing:
             held.set()
             go_on.wait(0.2)
 

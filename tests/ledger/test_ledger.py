@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
 from tests.databases import Database
+from tests.ledger.censuses import census_of
 
 pytestmark = pytest.mark.database
 
@@ -191,9 +193,9 @@ def test_runs_that_died_hide_neither_the_last_end_nor_the_last_good_one(ledger: 
     assert ledger.begun_since_an_end("nobody", "run") == 0
 
 
-def census(**values: object) -> CensusRecord:
-    settings = {"service": "billing", "target": "creds", "table": "creds", "column": "token", "taken": T0} | values
-    return CensusRecord(complete=False, **settings)  # type: ignore[arg-type]
+def census(**values: Any) -> CensusRecord:
+    named = {"service": "billing", "table": "creds", "column": "token", "taken": T0} | values
+    return census_of(complete=False, **named)
 
 
 def test_the_last_census_of_each_target_is_kept(ledger: Ledger) -> None:
@@ -326,7 +328,69 @@ def test_a_ledger_of_version_1_tells_bounds(database: Database, half_done: bool)
         "never": None,
     }
     assert (kept["found"].retired, kept["staged"].staged, kept["found"].promoted) == (mar, feb, None)
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(2,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(3,)]
+
+
+VERSION_2 = {
+    "service": "billing",
+    "target": "creds",
+    "table": "creds",
+    "column": "token",
+    "database": "SQLite file app.db",
+    "where": None,
+    "complete": False,
+    "sampled": False,
+    "identity": "1",
+    "unexplained": {OLD: 9},
+    "home": "2",
+    "seen": T0.isoformat(),
+    "checked": True,
+    "scanned": 9,
+    "current": 2,
+    "rotated": 3,
+    "empty": 1,
+    "plaintext": 1,
+    "unreadable": 1,
+    "conflicts": 1,
+    "nulls": 4,
+    "nested": 1,
+    "suspects": 1,
+    "given_up": 1,
+    "under": {OLD: 3},
+    "inner": {NEW: 1},
+    "categories": {"truncated": 1},
+    "oldest": {OLD: 5},
+    "youngest": {OLD: 6},
+    "ages": {"2026-01": 5},
+    "problems": [{"key": {"id": 7}, "category": "truncated"}],
+    "unreadable_rows": "AAAA",
+}
+"""A census as version 2 kept it, by the old names of its numbers."""
+
+
+@pytest.mark.parametrize(("by_run", "numbers"), [(True, (0, 3)), (False, (3, 0))], ids=["a-run's", "a-dry-run's"])
+def test_a_census_of_version_2_keeps_its_numbers(database: Database, by_run: bool, numbers: tuple[int, int]) -> None:
+    """They get today's names; `rotated` was to rotate, unless a run left it. A row that is done or corrupt stays."""
+    document = json.dumps(VERSION_2 | {"by_run": by_run})
+    with Ledger.open(database.url) as ledger:
+        ledger.keep_census(census(table="done", under={OLD: 1}, to_rotate=1))
+    database = replace(database, engine=sa.create_engine(database.url, poolclass=sa.NullPool))
+    taken = {"taken": "2026-01-03T12:00:00.000000Z"}
+    rows = [{"place": "a", "document": document} | taken, {"place": "b", "document": "no JSON"} | taken]
+    database.insert("keyring_ledger_censuses", rows)
+    database.execute("UPDATE keyring_ledger_schema SET version = 2")
+
+    Ledger.open(database.url).close()
+    database.execute("DELETE FROM keyring_ledger_censuses WHERE place = 'b'")
+    with Ledger.open(database.url) as ledger:
+        kept, done = ledger.censuses()
+    renamed = {"target", "complete", "rotated", "conflicts", "nulls"}
+    same = {name: value for name, value in VERSION_2.items() if name not in renamed}
+    to_rotate, rotated = numbers
+    expected = census(**same, by_run=by_run, unsettled=1, null=4, to_rotate=to_rotate, rotated=rotated)
+    assert kept == expected
+    assert done.counts.to_rotate == 1
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(3,)]
 
 
 @pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
@@ -344,16 +408,16 @@ def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.Mon
 
     if half_done:
         database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)")
-    monkeypatch.setattr(ledger_schema, "STEPS", {2: add_column, 3: lambda _: done.append("second")})
+    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {3: add_column, 4: lambda _: done.append("second")})
     for module in ("schema", "database"):
-        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 4)
+        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 5)
 
     with Ledger.open(database.url) as migrated:
         kept = migrated.keys()
     assert [key.id for key in kept] == [OLD]
     Ledger.open(database.url).close()
     assert done == ["first", "second"]
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(5,)]
     assert database.rows("SELECT note FROM keyring_ledger_keys") == [(None,)]
 
 
@@ -362,7 +426,7 @@ def test_a_newer_ledger_is_left_alone(database: Database) -> None:
     Ledger.open(database.url).close()
     database.execute("UPDATE keyring_ledger_schema SET version = 99")
 
-    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 2.*Install"):
+    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 3.*Install"):
         Ledger.open(database.url)
     assert database.rows("SELECT version FROM keyring_ledger_schema") == [(99,)]
 
@@ -452,4 +516,4 @@ def test_records_go_through_json(ledger: Ledger) -> None:
     ledger.keep_census(census(under={OLD: 1}))
 
     [kept] = ledger.censuses()
-    assert json.loads(json.dumps(kept.document()))["under"] == {OLD: 1}
+    assert json.loads(json.dumps(kept.document()))["counts"]["under"] == {OLD: 1}

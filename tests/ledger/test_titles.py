@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rotation.ledger.titles import titles
-from rotation.model.targets import Target
+from rotation.model.targets import Target, titles
+from rotation.stores.open import identify
 from tests.keys import key_text
 
 pytestmark = pytest.mark.database
@@ -19,10 +19,9 @@ def target(url: str, table: str = "creds", where: str | None = None) -> Target:
 
 def test_a_target_alone_of_its_name_is_called_by_it() -> None:
     """Messages stay short where nothing can be mixed up."""
-    assert list(titles([target("sqlite:///a.db"), target("sqlite:///a.db", "other")]).values()) == [
-        "creds.token",
-        "other.token",
-    ]
+    given = [target("sqlite:///a.db"), target("sqlite:///a.db", "other")]
+
+    assert titles([identify(each) for each in given]) == ["creds.token", "other.token"]
 
 
 def test_others_say_database_and_condition_and_no_secret(tmp_path: Path) -> None:
@@ -36,7 +35,7 @@ def test_others_say_database_and_condition_and_no_secret(tmp_path: Path) -> None
         target("nonsense:"),
         target("nonsense::"),
     ]
-    told = list(titles(given).values())
+    told = titles([identify(each) for each in given])
 
     assert len(set(told)) == len(told)
     assert told[0] == f"creds.token in SQLite file {path}"

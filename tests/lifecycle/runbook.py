@@ -20,7 +20,7 @@ from dotenv import dotenv_values
 from freezegun import freeze_time
 
 from keyring_core import Keyring
-from keyring_core.config import Settings, load_settings
+from keyring_core.environment import Settings, load_settings
 from rotation.cli.main import main
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord

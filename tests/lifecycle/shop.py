@@ -11,7 +11,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from keyring_core import Key
-from keyring_core.config import Settings, load_settings
+from keyring_core.environment import Settings, load_settings
 from rotation.cli.main import main
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord

@@ -11,9 +11,9 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import Key
-from keyring_core.config import Settings, load_settings
+from keyring_core.environment import Settings, load_settings
 from keyring_core.redaction import Redactor
-from rotation.lifecycle.environment_keys import KeyDesk, Written
+from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
 from rotation.lifecycle.transitions import Step
 from tests.keys import key_text
 from tests.lifecycle.shop import NEW, OLD, OLDER, Shop, announce, refusals
@@ -301,13 +301,13 @@ def test_somebody_else_s_edit_stops_it(shop: Shop, monkeypatch: pytest.MonkeyPat
 def test_keys_that_changed_since_the_decision_stop_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a census ran somebody promoted another key: what was decided no longer holds."""
     staged_env(shop)
-    real = KeyDesk.take
+    real = EnvironmentKeys.take
 
-    def take(desk: KeyDesk, step: Step, key: Key) -> Written:
+    def take(keys: EnvironmentKeys, step: Step, key: Key) -> Written:
         shop.write_env(f"ENCRYPTION_KEY={key_text('older')}\nENCRYPTION_STAGED_KEY={key_text('new')}\n")
-        return real(desk, step, key)
+        return real(keys, step, key)
 
-    monkeypatch.setattr(KeyDesk, "take", take)
+    monkeypatch.setattr(EnvironmentKeys, "take", take)
     ran = shop.keys("promote")
 
     assert ran.code == 2

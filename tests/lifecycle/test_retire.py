@@ -14,7 +14,7 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import Key, KeyState
-from keyring_core.config import load_settings
+from keyring_core.environment import load_settings
 from rotation.context import Streams
 from rotation.discovery.discover import Discovery
 from rotation.model.batch import Row
@@ -130,7 +130,7 @@ def test_each_context_is_looked_for_in_all_rows(shop: Shop) -> None:
 def test_rows_that_may_be_hidden_keep_the_key(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """D30: with row security on, a census and a search see what this user may see, and that proves nothing."""
     shop.fill([old_token("old")])
-    monkeypatch.setattr("rotation.discovery.sqlite_tables.SQLiteLayout.caution", lambda *_: "rows may be hidden")
+    monkeypatch.setattr("rotation.discovery.sqlite_tables.SQLiteCatalog.caution", lambda *_: "rows may be hidden")
 
     assert refusals(retire(shop)) == ["creds cannot be looked at: rows may be hidden"]
 

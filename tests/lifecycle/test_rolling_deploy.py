@@ -21,16 +21,16 @@ from hypothesis.stateful import (
 )
 
 from keyring_core import Key, Keyring, KeyState, UndecryptableToken
-from keyring_core.config import Settings
+from keyring_core.environment import Settings
 from rotation.discovery.discover import Discovery, TokenColumn
 from rotation.job.ranges import Options
 from rotation.ledger.records import InstanceRecord
-from rotation.lifecycle.transitions import Step, after, check_order
+from rotation.lifecycle.transitions import Step, after, check_order, promotion_refusals
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report
-from rotation.retirement.decision import Evidence, refusals
-from rotation.retirement.refusals import Refusal, promotion_refusals
+from rotation.retirement.decision import Refusal, refusals
+from rotation.retirement.evidence import Evidence
 from tests.fakes import MemoryStore, run
 from tests.keys import make_key
 

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 
 from keyring_core import InvalidToken, Key, Keyring
+from keyring_core.tokens import iv_of, timestamp_of
 from rotation.model import inner_tokens
-from rotation.model.batch import Row, sort_rows
+from rotation.model.batch import are_all, plan_batch, weight_of
 from rotation.model.counts import KEPT_PROBLEMS, Counts
-from tests.fakes import ISSUED_AT, token
+from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal
 from tests.keys import key_text, mistyped
 from tests.model.test_inner_tokens import DECOYS, KEYRING, dressed
@@ -47,32 +48,32 @@ def staged() -> Key:
     return make_key("staged")
 
 
-def _rows() -> list[Row]:
-    return [Row((row,), cell) for row, cell in CELLS.items()]  # type: ignore[arg-type]
+def _rows() -> list[tuple[tuple[int], object]]:
+    return [((row,), cell) for row, cell in CELLS.items()]
 
 
 def test_each_cell_is_counted_once(keyring: Keyring) -> None:
     """Every cell but a NULL is current, planned, empty, plaintext, unreadable or a conflict."""
-    planned, counts = sort_rows(keyring, _rows())
+    swaps, _, _, counts = plan_batch(keyring, batch_of(_rows()))
 
     assert counts.null == 1
     assert counts.scanned == len(CELLS) - 1
-    assert (counts.current, len(planned), counts.empty, counts.plaintext) == (1, 3, 1, 2)
+    assert (counts.current, len(swaps), counts.empty, counts.plaintext) == (1, 3, 1, 2)
     assert (counts.unreadable, counts.unsettled) == (3, 1)
-    assert [change.change.key for change in planned] == [(2,), (3,), (11,)]
+    assert swaps.keys == [(2,), (3,), (11,)]
 
 
 def test_a_dry_run_counts_what_a_run_would_rotate(keyring: Keyring) -> None:
     """It plans nothing, and its counts are the run's."""
-    planned, counts = sort_rows(keyring, _rows(), dry_run=True)
+    swaps, _, _, counts = plan_batch(keyring, batch_of(_rows()), dry_run=True)
 
-    assert planned == []
+    assert not swaps
     assert (counts.to_rotate, counts.rotated) == (3, 0)
 
 
 def test_a_token_under_the_staged_key_is_left(keyring: Keyring, staged: Key) -> None:
     """R06: away from the next key is the wrong way; the row is told, with the key's id."""
-    _, counts = sort_rows(keyring, _rows())
+    *_, counts = plan_batch(keyring, batch_of(_rows()))
 
     [problem] = [problem for problem in counts.problems if problem.category == "staged-key"]
     assert problem.key == (10,)
@@ -81,27 +82,27 @@ def test_a_token_under_the_staged_key_is_left(keyring: Keyring, staged: Key) -> 
 
 def test_a_change_keeps_the_cells_type(keyring: Keyring) -> None:
     """Text stays text and bytes stay bytes, or the comparison of the write would fail."""
-    planned, _ = sort_rows(keyring, _rows())
+    swaps = plan_batch(keyring, batch_of(_rows())).swaps
 
-    assert [type(plan.change.new) for plan in planned] == [str, str, bytes]
+    assert [type(cell) for cell in swaps.new] == [str, str, bytes]
 
 
 def test_a_plan_knows_what_is_public_of_the_old_token(keyring: Keyring, old: Key) -> None:
     """Its key's id, its time and its IV: enough to know the token again."""
-    planned, _ = sort_rows(keyring, _rows())
+    _, key_ids, signed, _ = plan_batch(keyring, batch_of(_rows()))
 
-    assert (planned[0].key_id, planned[0].issued, len(planned[0].iv)) == (old.id, ISSUED_AT, 16)
+    assert (key_ids[0], timestamp_of(signed[0]), len(iv_of(signed[0]))) == (old.id, ISSUED_AT, 16)
 
 
 def test_each_key_knows_its_oldest_and_youngest_token(keyring: Keyring, new: Key, old: Key, staged: Key) -> None:
     """The exact times per key, whatever a run would do to the tokens; what no key opens is left out."""
     times = {"new": [50, 2**64 - 1, 70], "old": [9, 8], "staged": [5], "unknown": [1]}
-    rows = [Row((label, time), token(label, issued_at=time)) for label, each in times.items() for time in each]
+    rows = [((label, time), token(label, issued_at=time)) for label, each in times.items() for time in each]
     total = Counts()
     for row in rows:
-        total.add(sort_rows(keyring, [row], dry_run=True).counts)
+        total.add(plan_batch(keyring, batch_of([row]), dry_run=True).counts)
 
-    for counts in (sort_rows(keyring, rows, dry_run=True).counts, total):
+    for counts in (plan_batch(keyring, batch_of(rows), dry_run=True).counts, total):
         assert counts.oldest == {new.id: 50, old.id: 8, staged.id: 5}
         assert counts.youngest == {new.id: 2**64 - 1, old.id: 9, staged.id: 5}
         assert counts.ages == {"1970-01": 5, "9999-12": 1}
@@ -113,11 +114,11 @@ def test_tokens_that_no_key_opens_leave_their_times(keyring: Keyring) -> None:
     total = Counts()
     for time in (5, 9, 7, 8):
         rows = [
-            Row(("x",), token("unknown", issued_at=time)),
-            Row(("y",), token("old")[:-4]),
-            Row(("z",), token("old")),
+            (("x",), token("unknown", issued_at=time)),
+            (("y",), token("old")[:-4]),
+            (("z",), token("old")),
         ]
-        total.add(sort_rows(keyring, rows).counts, keep=3)
+        total.add(plan_batch(keyring, batch_of(rows)).counts, keep=3)
 
     assert total.lost == [5, 9, 7]
 
@@ -125,8 +126,8 @@ def test_tokens_that_no_key_opens_leave_their_times(keyring: Keyring) -> None:
 def test_problems_come_in_the_order_of_the_rows(keyring: Keyring) -> None:
     """Also where tokens of one length were looked at together, and one turned out damaged while it was rotated."""
     cells = [token("old"), "hunter2", seal(b" " * 32, "old", ISSUED_AT), token("unknown"), token("old")[:60]]
-    rows = [Row((number,), cell) for number, cell in enumerate([*cells, token("old")])]
-    _, counts = sort_rows(keyring, rows)
+    rows = [((number,), cell) for number, cell in enumerate([*cells, token("old")])]
+    *_, counts = plan_batch(keyring, batch_of(rows))
 
     categories = [(problem.key[0], problem.category) for problem in counts.problems]
     assert categories == [(1, "plaintext"), (2, "damaged"), (3, "unknown-key"), (4, "truncated")]
@@ -139,12 +140,12 @@ def test_what_a_mistyped_key_decrypts_is_not_believed(new: Key, dry_run: bool) -
     wrong = Keyring(new, previous=[mistyped(key_text("old"))])
     opened = 0
     for length in range(1, 21):
-        rows = [Row((number,), token("old", "x" * length)) for number in range(100)]
-        found = wrong.decrypt_many([str(row.value) for row in rows])
+        rows = [((number,), token("old", "x" * length)) for number in range(100)]
+        found = wrong.decrypt_many([str(row[1]) for row in rows])
         opened += sum(not isinstance(each, InvalidToken) for each in found)
-        planned, counts = sort_rows(wrong, rows, dry_run=dry_run)
+        swaps, _, _, counts = plan_batch(wrong, batch_of(rows), dry_run=dry_run)
 
-        assert (planned, counts.to_rotate, counts.unreadable) == ([], 0, 100)
+        assert (len(swaps), counts.to_rotate, counts.unreadable) == (0, 0, 100)
     assert 0 < opened < 50
 
 
@@ -153,32 +154,33 @@ def test_a_mistyped_key_is_known_from_batch_to_batch(new: Key) -> None:
     wrong, balance = Keyring(new, previous=[mistyped(key_text("old"))]), Counter[Key]()
     cells = [token("old", f"secret {number}") for number in range(2000)]
     begin = next(at for at, found in enumerate(wrong.decrypt_many(cells)) if isinstance(found, InvalidToken))
-    batches = [[Row((1,), token("new")), Row((2,), cell)] for cell in cells[begin:]]
+    batches = [[((1,), token("new")), ((2,), cell)] for cell in cells[begin:]]
 
-    assert [plan for rows in batches for plan in sort_rows(wrong, rows, balance=balance).planned] == []
+    assert [plan for rows in batches for plan in plan_batch(wrong, batch_of(rows), balance=balance).swaps.keys] == []
 
 
 def test_a_damaged_token_does_not_outvote_the_batches_before_it(keyring: Keyring) -> None:
     """A key most of whose tokens decrypt is the right one, also where two in one batch differ."""
     balance = Counter[Key]()
-    sort_rows(keyring, [Row((1,), token("old"))], balance=balance)
-    rows = [Row((2,), seal(b" " * 32, "old", ISSUED_AT)), Row((3,), token("old"))]
+    plan_batch(keyring, batch_of([((1,), token("old"))]), balance=balance)
+    rows = [((2,), seal(b" " * 32, "old", ISSUED_AT)), ((3,), token("old"))]
 
-    assert len(sort_rows(keyring, rows, balance=balance).planned) == 1
+    assert len(plan_batch(keyring, batch_of(rows), balance=balance).swaps) == 1
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_damaged_token_hides_no_sound_one(keyring: Keyring, dry_run: bool) -> None:
     """A key most of whose tokens decrypt is the right one, also where their lengths differ."""
     cells = [seal(b" " * 32, "old", ISSUED_AT), token("old"), token("old", "a longer secret than that")]
-    planned, counts = sort_rows(keyring, [Row((row,), cell) for row, cell in enumerate(cells)], dry_run=dry_run)
+    batch = batch_of([((row,), cell) for row, cell in enumerate(cells)])
+    swaps, _, _, counts = plan_batch(keyring, batch, dry_run=dry_run)
 
-    assert (len(planned) + counts.to_rotate, counts.unreadable) == (2, 1)
+    assert (len(swaps) + counts.to_rotate, counts.unreadable) == (2, 1)
 
 
 def test_no_problem_shows_its_cell(keyring: Keyring) -> None:
     """A detail names the fault and holds nothing of the cell."""
-    _, counts = sort_rows(keyring, _rows())
+    *_, counts = plan_batch(keyring, batch_of(_rows()))
 
     shown = " ".join(problem.detail for problem in counts.problems)
     assert len(counts.problems) == 6
@@ -208,7 +210,7 @@ def test_a_census_misses_no_dressed_token(value: tuple[bytes, list[str]]) -> Non
     """Any token in any dress, as bytes or as text, counts under its key: by itself, or as part of something else."""
     cells = [value[0], value[0].decode()] if value[0].isascii() else [value[0]]
     for cell in cells:
-        counts = sort_rows(KEYRING, [Row((1,), cell)], dry_run=True).counts
+        counts = plan_batch(KEYRING, batch_of([((1,), cell)]), dry_run=True).counts
 
         assert counts.under[OLD_ID] + counts.inner[OLD_ID] >= 1
         assert (counts.plaintext, counts.suspects) == (0, 0)
@@ -220,7 +222,7 @@ def test_a_cell_that_holds_a_token_is_unreadable_and_counts_under_its_key(
     keyring: Keyring, old: Key, dress: str, dry_run: bool
 ) -> None:
     """D33, T17, T66 to T72: whatever it wears, it is no plaintext, and its key is needed; a run says so, too."""
-    _, counts = sort_rows(keyring, [Row((1,), DRESSED[dress])], dry_run=dry_run)
+    *_, counts = plan_batch(keyring, batch_of([((1,), DRESSED[dress])]), dry_run=dry_run)
 
     assert (counts.unreadable, counts.plaintext, counts.suspects) == (1, 0, 0)
     assert counts.inner == {old.id: 2 if dress == "glued" else 1}
@@ -229,7 +231,7 @@ def test_a_cell_that_holds_a_token_is_unreadable_and_counts_under_its_key(
 
 def test_a_hidden_token_under_a_foreign_key_is_no_plaintext(keyring: Keyring) -> None:
     """It is told as what it is, and counts under no key of ours."""
-    _, counts = sort_rows(keyring, [Row((1,), token("nobody").encode().hex())])
+    *_, counts = plan_batch(keyring, batch_of([((1,), token("nobody").encode().hex())]))
 
     assert (counts.categories, counts.inner) == ({"not-a-token": 1}, {})
 
@@ -239,7 +241,7 @@ def test_a_cell_that_cannot_be_searched_to_the_end_is_no_plaintext(
 ) -> None:
     """What a search gives up on blocks as an unreadable cell does."""
     monkeypatch.setattr(inner_tokens, "WORK", 0)
-    _, counts = sort_rows(keyring, [Row((1,), DECOYS.hex())])
+    *_, counts = plan_batch(keyring, batch_of([((1,), DECOYS.hex())]))
 
     assert counts.categories == {"not-a-token": 1}
     assert (counts.unreadable, counts.given_up) == (1, 1)
@@ -247,9 +249,9 @@ def test_a_cell_that_cannot_be_searched_to_the_end_is_no_plaintext(
 
 def test_a_token_that_no_key_opens_is_nothing_inside(keyring: Keyring) -> None:
     """A bare token is part of nothing, whether its key is unknown or its content is damaged."""
-    rows = [Row((1,), token("unknown")), Row((2,), seal(b" " * 32, "old", ISSUED_AT))]
-    sound = [Row((row,), token("old")) for row in range(3, 6)]
-    _, counts = sort_rows(keyring, [*rows, *sound], dry_run=True)
+    rows = [((1,), token("unknown")), ((2,), seal(b" " * 32, "old", ISSUED_AT))]
+    sound = [((row,), token("old")) for row in range(3, 6)]
+    *_, counts = plan_batch(keyring, batch_of([*rows, *sound]), dry_run=True)
 
     assert (counts.unreadable, counts.inner, counts.nested) == (2, {}, 0)
 
@@ -274,7 +276,7 @@ def test_plaintext_that_has_room_for_a_token_is_suspect(
     keyring: Keyring, cell: str | None, number: int, dry_run: bool
 ) -> None:
     """D03: a token is random and nothing makes it shorter: 73 bytes may hide one, fewer cannot."""
-    _, counts = sort_rows(keyring, [Row((1,), cell), Row((2,), "hunter2")], dry_run=dry_run)
+    *_, counts = plan_batch(keyring, batch_of([((1,), cell), ((2,), "hunter2")]), dry_run=dry_run)
 
     assert counts.suspects == number
 
@@ -298,3 +300,19 @@ def test_a_targets_counts_keep_the_first_problems_and_the_number_of_all() -> Non
 
     assert len(total.problems) == KEPT_PROBLEMS
     assert total.categories["truncated"] == 2 * KEPT_PROBLEMS
+
+
+@pytest.mark.parametrize(
+    ("values", "weight"),
+    [(["ab", b"\xff"], 3), (["ab", None, 7, "c"], 3), ([], 0)],
+    ids=["texts and bytes", "others weigh nothing", "none"],
+)
+def test_texts_and_bytes_have_a_weight(values: list[object], weight: int) -> None:
+    """Characters of a text, bytes of bytes."""
+    assert weight_of(values) == weight
+
+
+def test_a_subclass_is_another_type() -> None:
+    """A bool is no whole number here: it is looked at one by one."""
+    assert are_all([1, 2], int)
+    assert not are_all([1, True], int)

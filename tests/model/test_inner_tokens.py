@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
 from rotation.model import inner_tokens
-from rotation.model.batch import Row, sort_rows
+from rotation.model.batch import plan_batch
 from rotation.model.inner_tokens import MARKS, SHORTEST, find_inner
 from rotation.stores.sqlite import SQLite
-from tests.fakes import token
+from tests.fakes import batch_of, token
 from tests.keys import key_text, make_key
 
 KEYRING = Keyring(make_key("new"), previous=[make_key("old")])
@@ -188,7 +188,7 @@ def test_raw_bytes_in_a_text_are_found(around: bytes) -> None:
 
     assert isinstance(cell, str)
     assert find_inner([KEYRING], cell).under == {OLD: 1}
-    assert sort_rows(KEYRING, [Row((1,), cell)]).counts.inner == {OLD: 1}
+    assert plan_batch(KEYRING, batch_of([((1,), cell)])).counts.inner == {OLD: 1}
 
 
 def test_a_lone_surrogate_beside_a_token_hides_nothing() -> None:

@@ -11,9 +11,9 @@ import pytest
 from keyring_core import Key, Keyring
 from rotation.ledger.promotions import history_of, took_over
 from rotation.ledger.records import KeyRecord
-from rotation.model.batch import Row, sort_rows
+from rotation.model.batch import plan_batch
 from rotation.model.key_history import UNKNOWN, History, Promotion
-from tests.fakes import token
+from tests.fakes import batch_of, token
 
 DAY = timedelta(days=1)
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -142,11 +142,11 @@ def test_a_key_that_is_back_is_not_missing() -> None:
 
 def test_tokens_under_a_newer_key_stay(keyring: Keyring, old: Key, new: Key) -> None:
     """R08: they are counted, told, and no change is planned; older ones are rotated all the same."""
-    rows = [Row((1,), token("old")), Row((2,), token("older")), Row((3,), token("new"))]
+    rows = [((1,), token("old")), ((2,), token("older")), ((3,), token("new"))]
 
-    planned, counts = sort_rows(keyring, rows, history=History(newer={old.id: Promotion(T0, T0)}))
+    swaps, _, _, counts = plan_batch(keyring, batch_of(rows), history=History(newer={old.id: Promotion(T0, T0)}))
 
-    assert [plan.change.key for plan in planned] == [(2,)]
+    assert list(swaps.keys) == [(2,)]
     assert (counts.unsettled, counts.current, counts.under) == (1, 1, {old.id: 1, new.id: 1})
     [(key, category, detail)] = counts.problems
     assert (key, category) == ((1,), "newer-key")

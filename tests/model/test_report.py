@@ -11,11 +11,12 @@ import pytest
 
 from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport, legible_key
+from rotation.stores.open import identify
 from tests.fakes import TARGET
 
 
 def report_of(*, dry_run: bool = False, stopped: str | None = None, interrupted: bool = False, **counts: int) -> Report:
-    target = TargetReport(TARGET, ("id",), Counts(**counts), stopped=stopped, interrupted=interrupted)
+    target = TargetReport(TARGET, identify(TARGET), ("id",), Counts(**counts), stopped=stopped, interrupted=interrupted)
     return Report(dry_run, "5f0c1a9e", [], [target])
 
 

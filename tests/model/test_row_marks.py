@@ -12,6 +12,7 @@ from rotation.model.counts import Problem
 from rotation.model.report import TargetReport
 from rotation.model.row_marks import SIZE, mark, pack, unpack
 from rotation.model.targets import Target
+from rotation.stores.open import identify
 
 TARGET = Target(url=f"sqlite:///{__file__}", table="creds", column="token", name="creds")
 
@@ -36,7 +37,7 @@ def test_a_row_is_known_by_all_columns_of_its_key() -> None:
 
 def test_a_report_remembers_the_rows_that_cannot_be_read() -> None:
     """Plaintext and rows that only this run could not settle are others' business."""
-    report = TargetReport(TARGET, ("id",))
+    report = TargetReport(TARGET, identify(TARGET), ("id",))
     report.remember([Problem((number,), "truncated", "") for number in range(150)])
     report.remember([Problem((200,), "plaintext", ""), Problem((None,), "no-key", "")])
 
@@ -49,7 +50,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of which nothing opens fills neither the memory nor the ledger."""
     for module in ("rotation.model.row_marks", "rotation.model.report"):
         monkeypatch.setattr(f"{module}.MOST_MARKS", 3)
-    report = TargetReport(TARGET, ("id",))
+    report = TargetReport(TARGET, identify(TARGET), ("id",))
     report.remember(Problem((number,), "truncated", "") for number in range(10))
 
     assert len(report.unreadable) == 3

@@ -1,4 +1,4 @@
-"""How far a run is, on a terminal and in a log."""
+"""The progress of a run, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from structlog.testing import capture_logs
 from rotation.model.report import TargetReport
 from rotation.output import progress
 from rotation.output.progress import BarWatcher, LogWatcher
+from rotation.stores.open import identify
 from tests.fakes import TARGET
 
-REPORT = TargetReport(TARGET, ("id",))
+REPORT = TargetReport(TARGET, identify(TARGET), ("id",))
 
 
-def test_a_bar_tells_what_is_done_and_the_rows() -> None:
-    """An estimate that was too low grows with the facts."""
+def test_a_bar_shows_what_is_done_and_the_rows() -> None:
+    """An estimate that was too low is raised."""
     out = io.StringIO()
     with BarWatcher(Console(file=out, force_terminal=True, width=120), verb="rotating") as bar:
         bar.advance(1, 0)  # before any pass: nothing to move
@@ -45,11 +46,12 @@ def test_each_target_has_one_bar() -> None:
 
 
 def test_a_run_that_goes_on_counts_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an earlier run did is done, and makes this one no faster."""
+    """The rows of an earlier run count as done, but not for the speed of this one."""
     now = iter([0.0, 0.0, 10.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     monkeypatch.setattr(progress, "log", structlog.get_logger())
-    with capture_logs() as logged, LogWatcher() as watcher:
+    with capture_logs() as logged:
+        watcher = LogWatcher()
         watcher.begin(REPORT, 1000, 1, done=700)
         watcher.advance(100, 90)
     monkeypatch.undo()
@@ -63,12 +65,13 @@ def test_a_run_that_goes_on_counts_from_where_it_was(monkeypatch: pytest.MonkeyP
 
 
 def test_a_log_line_comes_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not one a batch; it says in which pass, how far, how fast and how long still."""
+    """Not one per batch. It has the pass, the rows that are done, the speed and the time that is left."""
     now = iter([0.0, 0.0, 1.0, 6.0, 7.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     monkeypatch.setattr(progress, "log", structlog.get_logger())
 
-    with capture_logs() as logged, LogWatcher() as watcher:
+    with capture_logs() as logged:
+        watcher = LogWatcher()
         watcher.begin(REPORT, 1000, 2)
         for _ in range(3):
             watcher.advance(200, 90)

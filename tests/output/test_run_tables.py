@@ -22,9 +22,9 @@ from rotation.cli.main import main
 from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
-from rotation.output.bars import DONE, ROOM, WAITING, WRONG
+from rotation.output.bars import DONE, ROOM, WAITING, WRONG, shares
 from rotation.output.run_text import census
-from rotation.output.shares import shares
+from rotation.stores.open import identify
 from tests.fakes import token
 from tests.keys import key_text
 
@@ -39,7 +39,8 @@ def report_of(*targets: TargetReport, dry_run: bool = True) -> Report:
 
 def target(table: str = "credentials", **counts: int) -> TargetReport:
     under = Counter({"cba5a815": counts.get("current", 0), "6587597c": counts.get("to_rotate", 0)})
-    return TargetReport(Target("sqlite:///a.db", table, "api_key", table), ("id",), Counts(**counts, under=under))
+    target = Target("sqlite:///a.db", table, "api_key", table)
+    return TargetReport(target, identify(target), ("id",), Counts(**counts, under=under))
 
 
 MIXED = report_of(
@@ -98,8 +99,8 @@ def test_a_terminal_shows_bars_in_the_colours_of_the_numbers() -> None:
     screen = shown(MIXED, 160)
 
     [bar] = re.findall(rf"\x1b\[32m(━+)\x1b\[0m\x1b\[33m(┅+)\x1b\[0m\x1b\[31m({WRONG.glyph}+)\x1b\[0m", screen)
-    assert [len(part) for part in bar] == [16, 7, 1]
-    assert re.search(r"cba5a815.*primary.*801.*\x1b\[32m━\x1b\[0m\x1b\[90m─{23}", screen)
+    assert [len(part) for part in bar] == [10, 5, 1]
+    assert re.search(r"cba5a815.*primary.*801.*\x1b\[32m━\x1b\[0m\x1b\[90m─{15}", screen)
 
 
 def test_what_is_no_terminal_gets_plain_text() -> None:
@@ -116,7 +117,7 @@ def test_no_color_leaves_bars_that_can_be_told_apart() -> None:
     screen = shown(MIXED, 160, environ={"TERM": "xterm", "NO_COLOR": "1"})
 
     assert not re.search(r"\x1b\[[0-9;]*3\d", screen)
-    assert re.search("━{16}┅{7}" + WRONG.glyph, re.sub(r"\x1b\[[0-9;]*m", "", screen))
+    assert re.search("━{10}┅{5}" + WRONG.glyph, re.sub(r"\x1b\[[0-9;]*m", "", screen))
 
 
 def test_force_color_brings_the_terminal_to_a_pipe() -> None:
@@ -138,7 +139,7 @@ def test_every_width_is_legible(width: int) -> None:
 
 
 def test_a_screen_too_narrow_for_zeros_leaves_them_out() -> None:
-    """On a usual terminal the table stays a table, without the columns that hold nothing but zeros."""
+    """On an ordinary terminal the table stays a table, without the columns that hold nothing but zeros."""
     screen = shown(report_of(target(scanned=1_199, current=810, to_rotate=389)), 80, environ={"TERM": "dumb"})
 
     assert screen.splitlines()[0].split() == ["target", "current", "to", "rotate", "cells"]
@@ -164,8 +165,8 @@ def test_a_run_that_wrote_is_done() -> None:
 @pytest.mark.parametrize(
     ("locale", "drawn"),
     [
-        pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0"}, "#" * 12 + "=" * 12, id="ASCII"),
-        pytest.param({"PYTHONUTF8": "1"}, "━" * 12 + "┅" * 12, id="UTF-8"),
+        pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0"}, "#" * 8 + "=" * 8, id="ASCII"),
+        pytest.param({"PYTHONUTF8": "1"}, "━" * 8 + "┅" * 8, id="UTF-8"),
     ],
 )
 def test_a_real_terminal(tmp_path: Path, environ: dict[str, str], locale: dict[str, str], drawn: str) -> None:
@@ -210,7 +211,7 @@ def _read(terminal: int) -> bytes:
 def test_a_table_of_one_name_in_two_databases_is_told_apart() -> None:
     """Each row says which database it is of, in a table and on a narrow screen."""
     targets = [Target(f"postgresql://db-{number}/app", "creds", "token", "creds") for number in (1, 2)]
-    report = report_of(*(TargetReport(target, ("id",), Counts()) for target in targets))
+    report = report_of(*(TargetReport(target, identify(target), ("id",), Counts()) for target in targets))
 
     for width in (160, 50):
         words = shown(report, width)

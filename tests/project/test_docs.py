@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from keyring_core import Keyring, config
+from keyring_core import Keyring, environment
 from keyring_core.config import get_keyring, keyring_status
 from keyring_core.encryption_service import get_encryption_service
 from keyring_core.redaction import reset_logging
@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
-@pytest.mark.parametrize("name", config.VARIABLES)
+@pytest.mark.parametrize("name", environment.VARIABLES)
 def test_every_variable_is_explained(name: str) -> None:
     """Every variable stands in .env.sample, and in the README by itself or by its form."""
     sample = (ROOT / ".env.sample").read_text()

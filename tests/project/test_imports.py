@@ -16,7 +16,7 @@ import keyring_core
 ROOT = Path(__file__).parents[2]
 CORE = sorted((ROOT / "keyring_core").rglob("*.py"))
 
-# Run in a fresh interpreter, whose environment refuses to be read where it is ours.
+# Run in a fresh interpreter, whose environment refuses to be read for this project's names.
 WATCH = """
 import collections.abc, json, os, sys, threading
 
@@ -86,7 +86,7 @@ def watched() -> dict:
 
 
 def test_importing_reads_no_environment(watched):
-    """No variable of ours is read, though the environment holds two that contradict each other."""
+    """No variable of this project is read, though the environment holds two that contradict each other."""
     assert watched["touched"] == []
 
 
@@ -124,34 +124,6 @@ def test_the_core_needs_cryptography_and_structlog_alone(path):
     assert {name for name in imports_of(path) if name.partition(".")[0] not in allowed} == set()
 
 
-@pytest.mark.parametrize(
-    ("name", "lower"),
-    [
-        ("errors", set()),
-        ("forks", set()),
-        ("lazy", {"forks"}),
-        ("tokens", {"errors"}),
-        ("key_text", {"errors"}),
-        ("key_files", {"errors"}),
-        ("key_commands", {"errors", "redaction"}),
-        ("sources", {"errors", "key_commands", "key_files"}),
-        ("binding", {"errors", "key_text"}),
-        ("token_batches", {"errors", "tokens"}),
-        ("bulk", {"errors", "keys", "token_batches", "tokens"}),
-        ("keys", {"binding", "errors", "key_text", "redaction", "tokens"}),
-        ("health", {"keyring", "sources"}),
-        ("reload", {"errors", "forks", "health", "keyring", "sources"}),
-        ("config", {"errors", "health", "key_text", "keyring", "keys", "reload", "sources"}),
-        ("encryption_service", {"config", "errors", "keyring", "lazy"}),
-    ],
-)
-def test_imports_run_one_way(name, lower):
-    """Each file imports what lies below it, and nothing above."""
-    ours = {each.split(".")[1] for each in imports_of(ROOT / "keyring_core" / f"{name}.py") if "keyring_core." in each}
-
-    assert ours <= lower
-
-
 def test_rotation_imports_nothing_from_above():
     """What is installed needs no script, no test and no benchmark of this repository."""
     for path in (ROOT / "rotation").rglob("*.py"):
@@ -159,10 +131,10 @@ def test_rotation_imports_nothing_from_above():
         assert not tops & {"scripts", "tests", "benchmarks"}, path
 
 
-def test_only_config_knows_the_variables():
+def test_only_environment_knows_the_variables():
     """No other file of the core names a variable in a string of its code."""
     for path in CORE:
-        if path.stem == "config":
+        if path.stem == "environment":
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         strings = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core import KeyState
+from rotation.checks.examine import Overview
 from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Level
 from rotation.checks.verdict import Verdict
@@ -27,11 +27,12 @@ from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.policy import Policy
 from rotation.model.report import Report, TargetReport
-from rotation.model.targets import Target
-from rotation.output.html.page import page
-from rotation.output.html.page_facts import PageFacts
+from rotation.model.targets import Target, TargetId
+from rotation.output.html.page import Totals, page
 from rotation.output.run_text import render
-from rotation.retirement.decision import Evidence, Standing, evidence_of, gaps, not_looked_at, refusals
+from rotation.retirement.decision import Standing, gaps, not_looked_at, refusals, standing
+from rotation.retirement.evidence import Evidence, of_report
+from tests.ledger.censuses import census_of
 
 NOW = datetime(2026, 6, 15, 2, 0, tzinfo=UTC)
 PRIMARY, KEY, OTHER = "11111111", "22222222", "33333333"
@@ -73,7 +74,7 @@ AGAINST = {
     "a table that may not be read": {"search": Discovery(full=True, unseen=[Remark("app", "audit", "no right")])},
     "rows that may be hidden": {"search": Discovery(full=True, hidden=[Remark("app", "audit", "row security")])},
     "a search that failed": {"search": None, "search_fault": "lost"},
-    "tokens that the ledger knows": {"unexplained": [Unexplained("a.b", "app", 300, NOW)]},
+    "tokens that the ledger knows": {"unexplained": [Unexplained(TargetId("app", "", "a", "b"), 300, NOW)]},
     "a service with another key": {"fleet": [InstanceRecord("web-1", "web", KEY, NOW)]},
 }
 
@@ -85,7 +86,7 @@ def test_each_reason_keeps_the_key(against: dict[str, Any]) -> None:
 
     assert refusal.reason
     assert refusal.remedy
-    assert evidence(**against).standing is Standing.NEEDED
+    assert standing(evidence(**against)) is Standing.NEEDED
 
 
 def test_what_others_need_does_not_keep_the_key() -> None:
@@ -99,7 +100,7 @@ def test_what_others_need_does_not_keep_the_key() -> None:
     )
 
     assert refusals(found) == []
-    assert found.standing is Standing.FREE
+    assert standing(found) is Standing.FREE
 
 
 def test_only_a_look_at_everything_frees_a_key() -> None:
@@ -112,15 +113,15 @@ def test_only_a_look_at_everything_frees_a_key() -> None:
         {"search": Discovery(full=False)},
     ]
     for changes in missing:
-        assert (evidence(**changes).standing, len(gaps(evidence(**changes)))) == (Standing.UNPROVEN, 1)
-    assert evidence(partial=True, left_out=[]).standing is Standing.FREE
+        assert (standing(evidence(**changes)), len(gaps(evidence(**changes)))) == (Standing.UNPROVEN, 1)
+    assert standing(evidence(partial=True, left_out=[])) is Standing.FREE
 
 
 def test_what_is_out_of_reach_is_named() -> None:
     """It does not keep the key; the certificate says it."""
     found = evidence(search=Discovery(full=True, beyond=[Remark("server", "billing", "its user may not enter it")]))
 
-    assert (found.standing, not_looked_at(found)) == (
+    assert (standing(found), not_looked_at(found)) == (
         Standing.FREE,
         {"server": ["billing: its user may not enter it"]},
     )
@@ -131,11 +132,11 @@ def test_what_is_out_of_reach_is_named() -> None:
 
 def census(tokens: int, days: int, **values: Any) -> CensusRecord:
     """Taken so many days from now, with tokens under the key."""
-    given: dict[str, Any] = {"service": "default", "target": "creds", "table": "creds", "column": "token"}
+    given: dict[str, Any] = {"service": "default", "table": "creds", "column": "token"}
     under = {key_id: number for key_id, number in ((KEY, tokens), (PRIMARY, values.pop("moved", 0))) if number}
     given["rotated"] = values.pop("rotated", sum(under.values()) if values.get("by_run") else 0)
     given |= {"taken": NOW + timedelta(days=days), "complete": True, "identity": "here", "under": under}
-    return CensusRecord(**(given | values))
+    return census_of(**(given | values))
 
 
 def walk(*censuses: CensusRecord) -> list[CensusRecord]:
@@ -253,9 +254,9 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
         dry_run=True,
         primary=PRIMARY,
         keys=[{"id": key_id, "state": str(key_state)} for key_id, key_state in STATES.items()],
-        targets=[TargetReport(TARGET, ("id",), state.counts, identity="here")],
+        targets=[TargetReport(TARGET, TargetId("", "", "creds", "token"), ("id",), state.counts, identity="here")],
     )
-    now = carried(replace(census_record(report.targets[0], PRIMARY, "default", NOW), database=""), [before])
+    now = carried(census_record(report.targets[0], PRIMARY, "default", NOW), [before])
     found = [state.column] if state.column and (state.column.tokens or state.column.embedded) else []
     fleet = (InstanceRecord("web-1", "default", KEY if state.lagging else PRIMARY, NOW),)
     full = Evidence(
@@ -276,25 +277,24 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
         known=(before,),
     )
     verdict = Verdict.of(facts, Policy(), NOW)
-    seen = {each.label: each.tokens + each.embedded for each in facts.uncovered}
-    shown = PageFacts(NOW, "default", dict(STATES), censuses=(now,), results=verdict.results, uncovered=seen)
+    shown = Totals(facts)
     words = {
         "check": " ".join(finding.message for finding in verdict.findings if finding.subject == KEY),
-        "report": page(shown),
+        "report": page(Overview(verdict, [TARGET])),
         "status": " ".join(str(part) for part in render(report)),
         "keys list": _listed(tmp_path_factory.mktemp("ledger"), [before, now], fleet),
     }
 
-    needed = full.standing is Standing.NEEDED
+    needed = standing(full) is Standing.NEEDED
     assert all("may be retired" not in text for text in words.values())
-    assert facts.evidence(KEY).standing is (Standing.NEEDED if needed else Standing.UNPROVEN)
+    assert standing(facts.evidence(KEY)) is (Standing.NEEDED if needed else Standing.UNPROVEN)
     assert ("nothing that was looked at needs it" in words["check"]) is not needed
     assert not (shown.share == "all" and not shown.complete)
     assert not (shown.complete and (found or state.counts.nested or state.counts.unreadable or state.counts.plaintext))
     # Who looks at less may not see what speaks for the key, and never more than the proof sees.
-    assert {each.reason for each in refusals(evidence_of(report, KEY))} <= {each.reason for each in refusals(full)}
+    assert {each.reason for each in refusals(of_report(report, KEY))} <= {each.reason for each in refusals(full)}
     if f"keys retire {KEY}" in words["status"]:
-        assert refusals(evidence_of(report, KEY)) == []
+        assert refusals(of_report(report, KEY)) == []
     if f"keys retire {KEY} --archive FILE: it looks" in words["keys list"]:
         speaking = (state.counts.under[KEY], state.counts.inner[KEY], state.counts.unreadable, state.lagging)
         assert not any(speaking)

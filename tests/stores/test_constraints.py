@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rotation.model.batch import Change
+from rotation.model.batch import Swaps
 from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli
@@ -52,7 +52,7 @@ def test_a_foreign_key_from_elsewhere_is_warned_of(database: Database, cli: Cli)
     assert (ran.code, report(ran)["rotated"]) == (0, 1)
     assert "refers to the column" in warned
     assert "child" in warned
-    assert "uses the column: who looks a row up by its token finds it no more" in warned
+    assert "uses the column: a query by the old token no longer finds its row" in warned
 
 
 @pytest.mark.parametrize("kind", ["VARCHAR(200) UNIQUE", "VARCHAR(200)"])
@@ -72,7 +72,7 @@ def test_a_unique_constraint_refuses_by_its_name(database: Database) -> None:
     database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token VARCHAR(200), CONSTRAINT once UNIQUE (token))")
     database.insert("creds", [{"id": 1, "token": first}, {"id": 2, "token": second}])
 
-    written = write(database, [Change((1,), first, second), Change((2,), second, third)])
+    written = write(database, Swaps([(1,), (2,)], [first, second], [second, third]))
 
     assert written.lost == set()
     [(key, (category, detail))] = written.refused.items()
@@ -116,7 +116,10 @@ def test_a_value_that_is_too_long_is_refused_whole(database: Database, key: str)
     database.execute(f"CREATE TABLE creds (id {key} PRIMARY KEY, token VARCHAR(8))")
     database.insert("creds", [{"id": each, "token": "old"} for each in keys])
 
-    written = write(database, [Change((each,), "old", "n" * (9 if each == keys[1] else 8)) for each in keys])
+    written = write(
+        database,
+        Swaps([(each,) for each in keys], ["old"] * len(keys), ["n" * (9 if each == keys[1] else 8) for each in keys]),
+    )
 
     assert (written.lost, list(written.refused)) == (set(), [(keys[1],)])
     assert written.refused[(keys[1],)][1].startswith("it needs 9 characters and the column holds 8; ")
@@ -132,19 +135,19 @@ def test_our_sessions_are_strict_whatever_the_server_is(database: Database, key:
     database.insert("creds", [{"id": "1", "token": "old"}])
     row: Any = 1 if key == "INTEGER" else "1"
 
-    written = write(database, [Change((row,), "old", "n" * 9)], init_command=f"SET SESSION sql_mode={mode}")
+    written = write(database, Swaps([(row,)], ["old"], ["n" * 9]), init_command=f"SET SESSION sql_mode={mode}")
 
     assert set(written.refused) == {(row,)}
     assert [*database.column().values()] == ["old"]
 
 
-def write(database: Database, changes: list[Change], **options: str) -> Any:
+def write(database: Database, swaps: Swaps, **options: str) -> Any:
     """What the store makes of *changes*."""
     url = database.url
     for name, value in options.items():
         url += f"&{name}={value}"
     store = SqlStore(Target(url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
     try:
-        return store.write(changes)
+        return store.write(swaps)
     finally:
         store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from rotation.context import Streams
 from rotation.job import passes
-from rotation.model.batch import Change
+from rotation.model.batch import Swaps
 from rotation.stores import access, sqlite
 from rotation.stores.access import _open_url
 from rotation.stores.base import Written
-from rotation.stores.connection import Link
+from rotation.stores.connection import Connection
 from rotation.stores.dialect import Mode
 from rotation.stores.postgresql import PostgreSQL
 from rotation.stores.sql import SqlStore
@@ -50,7 +50,7 @@ def locking(database: Database, where: str) -> Iterator[None]:
 def test_nothing_that_is_set_outlives_its_transaction(database: Database, mode: Mode) -> None:
     """A pooler such as PgBouncer hands the session to a service next."""
     dialect = PostgreSQL()
-    link = Link(dialect, dialect.prepare_url(sa.make_url(database.url)))
+    link = Connection(dialect, dialect.prepare_url(sa.make_url(database.url)))
     query = "SELECT name FROM pg_settings WHERE source = 'session'"
     with link.transaction(mode) as connection:
         inside = set(connection.scalars(sa.text(query)))
@@ -58,7 +58,7 @@ def test_nothing_that_is_set_outlives_its_transaction(database: Database, mode: 
     session.autocommit = True
     outside = session.execute(query).fetchall()
     session.autocommit = False
-    link.rest()
+    link.disconnect()
 
     assert inside >= {"lock_timeout", "transaction_read_only" if mode is Mode.READ else "enable_seqscan"}
     assert outside == []
@@ -68,7 +68,7 @@ def test_one_connection_serves_readers_and_writers(database: Database) -> None:
     """A reader cannot write, before and after a writer and one in a hurry, and each waits for locks as it should."""
     database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY)")
     dialect, url = _open_url(database.url, "creds")
-    link, waits, wrote = Link(dialect, url), [], []
+    link, waits, wrote = Connection(dialect, url), [], []
     wait = {"postgresql": "SHOW lock_timeout", "mariadb": "SELECT @@lock_wait_timeout"}.get(database.kind, "SELECT 1")
 
     for number, mode in enumerate([Mode.READ, Mode.WRITE, Mode.HURRIED, Mode.READ, Mode.WRITE]):
@@ -76,7 +76,7 @@ def test_one_connection_serves_readers_and_writers(database: Database) -> None:
             waits.append(connection.scalar(sa.text(wait)))
             connection.execute(sa.text(f"INSERT INTO creds VALUES ({number})"))
             wrote.append(mode)
-    link.rest()
+    link.disconnect()
 
     assert wrote == [Mode.WRITE, Mode.HURRIED, Mode.WRITE]
     assert [row for (row,) in database.rows("SELECT id FROM creds ORDER BY id")] == [1, 2, 4]
@@ -321,13 +321,13 @@ def test_a_service_wins(database: Database, cli: Cli, monkeypatch: pytest.Monkey
     fresh = make_token("fresh", "new")
     write = SqlStore.write
 
-    def write_late(store: SqlStore, changes: Sequence[Change]) -> Written:
+    def write_late(store: SqlStore, swaps: Swaps) -> Written:
         monkeypatch.setattr(SqlStore, "write", write)
         database.execute("UPDATE creds SET token = :fresh WHERE id = '1'", fresh=fresh)
         database.execute("DELETE FROM creds WHERE id = '2'", "UPDATE creds SET id = '9' WHERE id = '3'")
         database.execute("UPDATE creds SET note = 'seen' WHERE id = '4'")
         database.insert("creds", [{"id": "-1", "token": make_token("behind"), "note": ""}])
-        return write(store, changes)
+        return write(store, swaps)
 
     monkeypatch.setattr(SqlStore, "write", write_late)
     ran = rotate(cli, database)
@@ -352,10 +352,10 @@ def test_a_service_wins_where_the_key_is_not_utf8(
     fresh = make_token("fresh", "new")
     write = SqlStore.write
 
-    def write_late(store: SqlStore, changes: Sequence[Change]) -> Written:
+    def write_late(store: SqlStore, swaps: Swaps) -> Written:
         monkeypatch.setattr(SqlStore, "write", write)
         database.execute("UPDATE creds SET token = :fresh WHERE hex(id) = 'FF41'", fresh=fresh)
-        return write(store, changes)
+        return write(store, swaps)
 
     monkeypatch.setattr(SqlStore, "write", write_late)
     ran = rotate(cli, database)

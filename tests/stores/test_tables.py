@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 from cryptography.fernet import Fernet
 
-from rotation.model.batch import Change
+from rotation.model.batch import Swaps
 from rotation.model.targets import Target
 from rotation.stores import sql
 from rotation.stores.sql import SqlStore
@@ -174,7 +174,7 @@ def test_cells_are_compared_byte_for_byte(database: Database) -> None:
         database.insert("creds", [{"id": row, "token": cell} for row, cell in zip(rows, "Abc", strict=True)])
         store = SqlStore(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
 
-        written = store.write([Change((row,), old, "new") for row, old in zip(rows, ("a", "b ", "c"), strict=True)])
+        written = store.write(Swaps([(row,) for row in rows], ["a", "b ", "c"], ["new"] * 3))
         store.close()
 
         assert [written.failed((row,)) for row in rows] == [True, True, False]

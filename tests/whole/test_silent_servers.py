@@ -24,8 +24,8 @@ from rotation.ledger.ledger import Ledger
 from rotation.model.failures import StoreError
 from rotation.stores import silent_servers, watchdog
 from rotation.stores.access import Access
-from rotation.stores.connection import Link
-from rotation.stores.silent_servers import Errand, Silences, silences
+from rotation.stores.connection import Connection
+from rotation.stores.silent_servers import SilentServers, known_silent
 from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Cli
 from tests.databases import Database, open_database
@@ -45,9 +45,9 @@ KINDS = {"postgresql": own_postgres, "mariadb": own_mariadb}
 
 @pytest.fixture(autouse=True)
 def _nobody_is_known() -> Iterator[None]:
-    silences.forget()
+    known_silent.forget()
     yield
-    silences.forget()
+    known_silent.forget()
 
 
 @pytest.fixture
@@ -337,8 +337,8 @@ def test_however_slow_a_server_connects_its_silence_ends_within_half_a_minute() 
     """The patience grows with the last connection, and is bounded."""
     patience = []
     for seconds in (0.1, 5.5, 60.0):
-        seen = watchdog.Watch(is_stopping=lambda: False, probe=lambda _: True, hang_up=lambda _: None)
-        seen.made_in(seconds)
+        seen = watchdog.Watchdog(is_stopping=lambda: False, probe=lambda _: True, hang_up=lambda _: None)
+        seen.connect_seconds = seconds
         patience.append(watchdog.QUIET_SECONDS + seen.patience)
 
     assert patience == [10.0, 16.0, 24.0]
@@ -350,7 +350,7 @@ def test_a_server_that_does_statement_after_statement_is_not_probed(
 ) -> None:
     """Its answers are signs of life enough, however long their transaction is."""
     probed: list[float] = []
-    monkeypatch.setattr(Link, "_probe", lambda _self, seconds: bool(probed.append(seconds)))
+    monkeypatch.setattr(Connection, "_probe", lambda _self, seconds: bool(probed.append(seconds)))
     access = Access(database.url, "creds", read_only=True, sleep=lambda _: None)
 
     def many(connection: sa.Connection) -> int:
@@ -406,33 +406,17 @@ def test_a_silent_server_is_asked_once(cli: Cli, hasty: None, tmp_path: Path) ->
 
 def test_many_silent_servers_share_the_time() -> None:
     """Once they had their twenty seconds together, each further one gets one; after a minute all is forgotten."""
-    known = Silences()
+    known = SilentServers()
 
     given = []
     for server in range(5):
         given.append(known.seconds_for(server, 15.0))
-        known.note(server, given[-1])
+        known.record(server, given[-1])
 
     assert given == [15.0, 5.0, 1.0, 1.0, 1.0]
     assert [known.seconds_for(server, 15.0) for server in (0, 9)] == [0, 1.0]
     known.forget()
     assert known.seconds_for(0, 15.0) == 15.0
-
-
-def test_what_comes_back_too_late_is_tidied_up() -> None:
-    """A connection that is made after all is closed, whichever of the two is first."""
-    gate, closed = threading.Event(), threading.Event()
-
-    errand = Errand(gate.wait, lambda _: closed.set())
-    errand.leave()
-    gate.set()
-    assert closed.wait(10)
-
-    closed.clear()
-    errand = Errand(gate.wait, lambda _: closed.set())
-    assert errand.wait(10)
-    errand.leave()
-    assert closed.is_set()
 
 
 @contextmanager

@@ -1,9 +1,11 @@
-"""Facts in, a page out."""
+"""A verdict and what the ledger keeps in, a page out."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -12,12 +14,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rotation.checks.examine import Overview
+from rotation.checks.facts import Facts
 from rotation.checks.findings import span
+from rotation.model.targets import columns_of
 from rotation.model.text import be, many
-from rotation.output.html import month_chart, run_chart, wording
+from rotation.output.html import charts, wording
 from rotation.output.html.key_chart import timeline
-from rotation.output.html.page_facts import PageFacts
-from rotation.output.html.target_chart import bar, parts, swatch
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
 POLICY = "; ".join(
@@ -29,48 +32,85 @@ POLICY = "; ".join(
         "form-action 'none'",
     )
 )
-"""What a browser may do with the page: apply its one style sheet, and show its icon. No script, no network."""
+"""What a browser may do with the page: apply its one style sheet and show its icon. No script, no network."""
 GREYS = 3
 """Shades that previous keys take in turn."""
-# Of names in a database: what HTML or UTF-8 cannot hold, and what turns the direction of the text around it.
+# In names from a database: characters that HTML or UTF-8 cannot hold, and those that change the text's direction.
 _ILLEGIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def page(facts: PageFacts) -> str:
+class Totals:
+    """The figures of a page, over all targets."""
+
+    def __init__(self, facts: Facts) -> None:
+        censuses = [target.census for target in facts.targets]
+        counts = [census.counts for census in censuses]
+        current = facts.under[facts.primary or ""]
+        self.tokens = facts.under.total()
+        """Tokens that some key opens."""
+        self.left = self.tokens - current
+        """Tokens under another key than the primary."""
+        self.wrong = sum(each.unreadable + each.plaintext for each in counts)
+        """Cells that no rotation can fix."""
+        self.nested = sum(each.nested for each in counts)
+        """Tokens that hold another token."""
+        self.uncovered = len(facts.uncovered)
+        uncovered = sum(column.tokens + column.embedded for column in facts.uncovered)
+        shown = wording.share(current - self.nested, self.tokens + self.wrong + uncovered)
+        self.share = "not known" if shown == "all" and facts.unreached else shown
+        """How much of all that was found is under the primary key, without those that hold another token."""
+        missed = facts.unreached or self.uncovered or self.left
+        self.complete = bool(censuses and not missed) and all(census.complete for census in censuses)
+        """Whether all targets were counted, nothing is left to do in them, and no column is uncovered."""
+
+
+def page(overview: Overview) -> str:
     """The page, all in one: no network and no script needed. Every name from outside is text in it."""
-    kinds = _kinds(facts)
-    months = month_chart.columns(facts.ages, facts.made)
+    verdict, facts = overview.verdict, overview.verdict.facts
+    censuses, states = [target.census for target in facts.targets], facts.keys or {}
+    youngest_first = sorted(facts.own.values(), key=lambda record: record.first_seen, reverse=True)
+    ids = list(dict.fromkeys([*states, *facts.under, *(record.id for record in youngest_first)]))
+    kinds, counts = _kinds(ids, states), [census.counts for census in censuses]
+    ages = sum((each.ages for each in counts), Counter[str]())
+    months = charts.month_columns(ages, verdict.now)
     text = (
         _environment()
         .get_template("page.html.jinja")
         .render(
+            verdict=verdict,
             facts=facts,
-            policy=POLICY,
-            style=Markup(STYLE),  # noqa: S704 - our own file
-            version=version("keyring-core"),
-            records={record.id: record for record in facts.records},
+            totals=Totals(facts),
+            scope=columns_of(overview.targets),
+            runs=overview.runs,
+            certificates=overview.certificates,
+            censuses=censuses,
+            states=states,
+            ids=ids,
             kinds=kinds,
-            swatch=swatch,
-            timeline=timeline(facts.dated, facts.made),
-            bar=bar,
-            parts=lambda census: parts(census, facts.states, kinds),
-            oldest=lambda key: min((c.oldest[key] for c in facts.censuses if key in c.oldest), default=None),
-            youngest=lambda key: max((c.youngest[key] for c in facts.censuses if key in c.youngest), default=None),
-            left_under=lambda proof: sum(target["under"].get(proof["key"], 0) for target in proof["targets"]),
             months=months,
-            histogram=month_chart.histogram(months),
-            run_chart=run_chart.chart(facts.runs, facts.made),
-            run_mark=run_chart.mark,
-            taken=min((census.taken for census in facts.censuses), default=None),
+            timeline=timeline([facts.own[key] for key in ids if key in facts.own], verdict.now),
+            histogram=charts.histogram(months),
+            run_chart=charts.run_chart(overview.runs, verdict.now),
+            run_mark=charts.run_mark,
+            swatch=charts.swatch,
+            bar=charts.cell_bar,
+            parts=lambda census: charts.cell_parts(census, states, kinds),
+            oldest=lambda key: min((each.oldest[key] for each in counts if key in each.oldest), default=None),
+            youngest=lambda key: max((each.youngest[key] for each in counts if key in each.youngest), default=None),
+            left_under=lambda proof: sum(target["under"].get(proof["key"], 0) for target in proof["targets"]),
+            taken=min((census.taken for census in censuses), default=None),
+            policy=POLICY,
+            style=Markup(STYLE),  # noqa: S704 - the file of this folder
+            version=version("keyring-core"),
         )
     )
     return _ILLEGIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _kinds(facts: PageFacts) -> dict[str, str]:
-    """How each key is drawn: the primary key in the one colour, others in shades of grey."""
-    shades = (f"previous-{number % GREYS + 1}" for number in range(len(facts.ids)))
-    state_of = {key: facts.states.get(key, "previous") for key in facts.ids}
+def _kinds(ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
+    """How each key is drawn: the primary key in the one colour, previous keys in shades of grey."""
+    shades = (f"previous-{number % GREYS + 1}" for number in range(len(ids)))
+    state_of = {key: str(states.get(key, "previous")) for key in ids}
     return {key: next(shades) if state == "previous" else state for key, state in state_of.items()}
 
 
@@ -84,16 +124,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for function in (
-        wording.number,
-        wording.share,
-        wording.day,
-        wording.moment,
-        wording.issued,
-        wording.promoted,
-        span,
-        be,
-        many,
-    ):
+    dated = (wording.day, wording.moment, wording.issued, wording.promoted)
+    for function in (*dated, wording.number, wording.share, span, be, many):
         environment.filters[function.__name__] = function
     return environment

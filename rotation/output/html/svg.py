@@ -1,6 +1,6 @@
-"""Inline SVG: elements, escaped, and a scale for times.
+"""Inline SVG: escaped elements, and a scale of time.
 
-Places are percentages of the width, so that a phone shows the same text in the same size.
+Positions are percentages of the width, so that a phone shows the text in the same size as a desk.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from markupsafe import Markup, escape
 
 DAY = timedelta(days=1)
 TICKS = 5
-"""Of an axis, at most."""
+"""The most ticks of an axis."""
+LANE = 38
+"""Height of a row in a chart of time."""
 
 
 def element(name: str, *children: str | Markup, **attributes: str | float | None) -> Markup:
-    """An element; a child that is no Markup is text, and a `_` in an attribute's name a `-`."""
+    """An element. A child that is not Markup is escaped as text; a `_` in an attribute's name becomes a `-`."""
     given = Markup("").join(
         Markup(' {}="{}"').format(key.strip("_").replace("_", "-"), value)
         for key, value in attributes.items()
@@ -30,8 +32,13 @@ def element(name: str, *children: str | Markup, **attributes: str | float | None
 
 
 def picture(label: str, height: float, *children: Markup) -> Markup:
-    """An SVG as wide as its place, which a screen reader calls *label*."""
+    """An SVG of the full width, with *label* as its name for screen readers."""
     return element("svg", element("title", label), *children, role="img", width="100%", height=height)
+
+
+def movable(shape: Markup, at: float, y: float) -> Markup:
+    """*shape* at a share of the width. A group can be moved by pixels only, an SVG inside an SVG by percentages."""
+    return element("svg", shape, x=percent(at), y=y, width=1, height=1, overflow="visible")
 
 
 def percent(share: float) -> str:
@@ -40,25 +47,25 @@ def percent(share: float) -> str:
 
 
 class Tick(NamedTuple):
-    """A place on an axis and its name."""
+    """A position on an axis and its name."""
 
     at: float
     label: str
 
 
 class TimeScale:
-    """Times as shares of a width: 0 at *first*, 1 at *last*; what lies outside is put on the edge."""
+    """Times as shares of the width: 0 at *first*, 1 at *last*; times outside are put on the edge."""
 
     def __init__(self, first: datetime, last: datetime) -> None:
         self._first = min(first, last - DAY)
         self._last = last
 
     def at(self, when: datetime) -> float:
-        """Where that time is."""
+        """The position of that time."""
         return min(max((when - self._first) / (self._last - self._first), 0.0), 1.0)
 
     def ticks(self) -> list[Tick]:
-        """TICKS at most, at the beginnings of years, months or days."""
+        """About TICKS ticks at the beginnings of years, months or days."""
         days = (self._last - self._first) / DAY / TICKS
         step = next((step for step in (1, 2, 7, 14) if days <= step), None)
         if step:
@@ -80,7 +87,7 @@ def axis(scale: TimeScale, top: float, bottom: float) -> Markup:
     for at, label in scale.ticks():
         parts.append(element("line", x1=percent(at), x2=percent(at), y1=top, y2=bottom, class_="grid"))
         if at < 0.85:
-            # Further right it would run over the edge of a phone.
+            # A label further right would run over the edge of a phone.
             parts.append(element("text", label, x=percent(at), y=bottom + 14, class_="tick"))
     return Markup("").join(parts)
 
@@ -92,6 +99,6 @@ def _days(first: datetime, step: int) -> Iterator[datetime]:
 
 def _months(first: datetime, step: int) -> Iterator[datetime]:
     month = 12 * first.year + first.month - 1
-    # A calendar has the years 1 to 9999.
+    # datetime knows the years 1 to 9999.
     numbers = range(max(month - month % step, step), 12 * 10_000, step)
     return (datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC) for number in numbers)

@@ -1,4 +1,4 @@
-"""Numbers and dates as a page says them."""
+"""Numbers and dates as the page writes them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from rotation.ledger.records import KeyRecord
-
-LAST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+from rotation.model import times
 
 
 def number(value: int) -> str:
@@ -17,7 +16,7 @@ def number(value: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """`97.5 %`; `all` of what was counted, which is not all that there is; never 0 or 100 for what is not quite."""
+    """`97.5 %`; `all` if nothing that was counted is missing. It never rounds to 0 or 100."""
     if not whole or part in (0, whole):
         return "all" if whole and part else "0 %"
     return f"{min(max(round(100 * part / whole, 1), 0.1), 99.9):.1f} %"
@@ -40,7 +39,7 @@ def moment(when: datetime | None) -> Markup:
 
 
 def promoted(key: KeyRecord | None) -> Markup:
-    """When a key became primary; `before` a date where it was only found so, or was a previous key at first."""
+    """When a key became primary: a date, or `before` one if it was found primary or previous then."""
     promotion = key.promotion if key else None
     if key is None or (promotion is None and key.staged):
         return day(None)
@@ -52,7 +51,8 @@ def promoted(key: KeyRecord | None) -> Markup:
 
 
 def issued(seconds: int | None) -> Markup:
-    """A token's time as a date. It may be any number up to 2**64 - 1, and a calendar ends with the year 9999."""
-    if seconds is not None and seconds > LAST:
-        return Markup("after 9999")
-    return day(None if seconds is None else datetime.fromtimestamp(seconds, UTC))
+    """A token's time as a date; it may lie beyond any calendar."""
+    if seconds is None:
+        return day(None)
+    when = times.issued(seconds)
+    return day(when) if when else Markup("after 9999")

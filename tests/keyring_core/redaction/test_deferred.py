@@ -8,12 +8,14 @@ import gc
 import io
 import logging
 import logging.handlers
+import pickle
 import queue
 import secrets
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -60,6 +62,24 @@ def fail_in_a_group() -> None:
         raise ExceptionGroup("several", [error]) from None
 
 
+def fail_in_a_split_group() -> None:
+    try:
+        with redacting(VALUE, label="plaintext"):
+            raise ExceptionGroup(f"several: {VALUE}", [ValueError("one"), TypeError("two")])
+    except* TypeError:
+        pass
+
+
+def fail_in_a_context_manager() -> None:
+    @contextmanager
+    def session() -> Iterator[None]:
+        with redacting(VALUE, label="plaintext"):
+            yield
+
+    with session():
+        raise ValueError(f"bad credential {VALUE}")
+
+
 def fail_in_two_blocks() -> None:
     with redacting("another-" + secrets.token_urlsafe(12)):
         fail()
@@ -83,7 +103,17 @@ def caught() -> BaseException:
 
 
 FAILURES = pytest.mark.parametrize(
-    "failing", [fail, fail_with_cause, fail_in_a_handler, fail_in_a_group, fail_in_two_blocks, fail_in_a_task]
+    "failing",
+    [
+        fail,
+        fail_with_cause,
+        fail_in_a_handler,
+        fail_in_a_group,
+        fail_in_a_split_group,
+        fail_in_a_context_manager,
+        fail_in_two_blocks,
+        fail_in_a_task,
+    ],
 )
 
 
@@ -145,27 +175,40 @@ def test_another_thread_shows_no_value(stream: io.StringIO) -> None:
 
 
 def test_the_exception_stays_as_it_is() -> None:
-    """Arguments, notes and chain are the caller's; the traceback has one line more, and ends where it did."""
+    """Arguments, notes, chain and traceback are the caller's; one attribute more holds the masks, and shows nothing."""
     error = caught()
 
     assert error.args == (f"bad credential {VALUE}",)
     assert not hasattr(error, "__notes__")
-    assert vars(error) == {}
+    assert list(vars(error)) == ["__keyring_core_masks__"]
+    assert VALUE not in repr(vars(error))
     assert (error.__cause__, error.__context__) == (None, None)
-    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-    assert names.count("_still_redacting") == 1
-    assert names[-1] == "fail"
+    assert [frame.name for frame in traceback.extract_tb(error.__traceback__)] == ["caught", "fail"]
+
+
+def test_an_exception_that_is_pickled_takes_no_mask_along() -> None:
+    """Another process gets the exception alone: the masks hold the value in all its forms."""
+    with pytest.raises(ValueError, match="no credential") as info, redacting(VALUE):
+        raise ValueError("no credential")
+
+    sent = pickle.dumps(info.value)
+
+    assert VALUE.lower().encode() not in sent.lower()
+    assert str(pickle.loads(sent)) == "no credential"
 
 
 def test_a_frozen_exception_leaves_the_block() -> None:
-    """An exception that refuses to be changed passes as it is."""
+    """An exception that refuses new attributes passes too, and is masked later."""
 
     @dataclass(frozen=True)
     class FrozenError(Exception):
         value: str
 
-    with pytest.raises(FrozenError), redacting(VALUE):
+    with pytest.raises(FrozenError) as info, redacting(VALUE):
         raise FrozenError(VALUE)
+
+    record = logging.makeLogRecord({"msg": "failed", "exc_info": (FrozenError, info.value, None)})
+    assert "FrozenError: [REDACTED:secret]" in RedactingFormatter().format(record)
 
 
 def test_the_exception_goes_with_its_last_name() -> None:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import pytest
 import structlog
 
+from keyring_core.loaded_keys import protect_key
 from keyring_core.redaction import Redactor, configure_logging
-from keyring_core.redaction.registry import protect_key
 from tests.keyring_core.redaction.leaks.dumps import hex_dump
 
 RAW = secrets.token_bytes(32)

@@ -15,9 +15,9 @@ from collections.abc import Callable
 import pytest
 from cryptography.fernet import Fernet
 
+from keyring_core.loaded_keys import protect_key
 from keyring_core.redaction import Redactor, Secret, UnfitSecretError, get_redactor, redacting
 from keyring_core.redaction.registrable import unfit
-from keyring_core.redaction.registry import protect_key
 
 
 def test_a_value_is_masked_with_its_label() -> None:

@@ -1,17 +1,25 @@
-"""Facts for pages: an ordinary service, a new one, nothing at all, and names that try to break out."""
+"""Overviews for pages: an ordinary service, a new one, nothing at all, and names that try to break out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from keyring_core import KeyState
+from rotation.checks.examine import Overview
+from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Finding, Level, Result
+from rotation.checks.verdict import Verdict
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
-from rotation.output.html.page_facts import PageFacts
+from rotation.model.targets import Target
+from tests.ledger.censuses import census_of
 
 NOW = datetime(2026, 11, 25, 3, 10, tzinfo=UTC)
 STAGED, PRIMARY, PREVIOUS, RETIRED = "99aa0011", "cba5a815", "6587597c", "1f00ba42"
-STATES = {STAGED: "staged", PRIMARY: "primary", PREVIOUS: "previous"}
+STATES = {STAGED: KeyState.STAGED, PRIMARY: KeyState.PRIMARY, PREVIOUS: KeyState.PREVIOUS}
+TARGET = Target("sqlite:///app.db", "creds", "token", "creds", listed=True)
 EVIL = "<script>alert(1)</script>"
 DIRECTION = "\u202e"
 """Turns what follows right to left."""
@@ -34,7 +42,7 @@ def census(label: str = "user_credentials.api_key", **counts: Any) -> CensusReco
     table, column = label.rsplit(".", 1)
     known = {"scanned": sum(counts.get("under", {}).values()), "database": "PostgreSQL at db-1, app"}
     complete = counts.pop("complete", counts.get("under", {}).keys() <= {PRIMARY})
-    return CensusRecord("production", table, table, column, NOW, complete, **(known | counts))
+    return census_of("production", table, column, taken=NOW, complete=complete, **(known | counts))
 
 
 def months(tokens: int, first: int = 2023) -> dict[str, int]:
@@ -136,32 +144,54 @@ INSTANCES = (
     InstanceRecord("web-1", "production", PRIMARY, NOW - timedelta(minutes=1), (PREVIOUS,), STAGED),
     InstanceRecord("worker-7", "production", PRIMARY, NOW - timedelta(minutes=3), (PREVIOUS,)),
 )
-FULL = PageFacts(
-    made=NOW,
-    service="production",
-    states=STATES,
-    records=RECORDS,
-    censuses=CENSUSES,
-    unreached={"billing.secret": "the database at db-2 does not answer"},
-    results=RESULTS,
-    runs=RUNS,
-    certificates=(certificate(),),
-    instances=INSTANCES,
-)
-FEW = PageFacts(
-    made=NOW,
-    service="default",
-    states={PRIMARY: "primary"},
-    records=(key(PRIMARY, promoted=day(2026, 11, 20)),),
-    censuses=(census("creds.token", under={PRIMARY: 3}, ages={"2026-11": 3}),),
-    results=(Result("clock", "title", "remedy"),),
-)
-NOTHING = PageFacts(made=NOW, service="default", states={PRIMARY: "primary"})
-MANY = PageFacts(
-    made=NOW,
+
+
+def overview(
+    results: Sequence[Result] = (),
+    runs: Sequence[RunRecord] = (),
+    certificates: Sequence[Mapping[str, Any]] = (),
+    censuses: Sequence[CensusRecord] = (),
+    **facts: Any,
+) -> Overview:
+    """What a page shows: keyword arguments are those of Facts, with censuses in place of targets."""
+    facts["targets"] = tuple(TargetFacts(one) for one in censuses)
+    return Overview(Verdict(NOW, tuple(results), Facts(**facts)), [TARGET], runs, certificates)
+
+
+def full(**changes: Any) -> Overview:
+    """An ordinary service, with all that a page can show."""
+    given = {
+        "service": "production",
+        "keys": STATES,
+        "records": RECORDS,
+        "censuses": CENSUSES,
+        "unreached": {"billing.secret": "the database at db-2 does not answer"},
+        "results": RESULTS,
+        "runs": RUNS,
+        "certificates": [certificate()],
+        "instances": INSTANCES,
+    }
+    return overview(**(given | changes))
+
+
+def few(**changes: Any) -> Overview:
+    """A new service."""
+    given = {
+        "service": "production",
+        "keys": {PRIMARY: KeyState.PRIMARY},
+        "records": (key(PRIMARY, promoted=day(2026, 11, 20)),),
+        "censuses": (census("creds.token", under={PRIMARY: 3}, ages={"2026-11": 3}),),
+        "results": (Result("clock", "title", "remedy"),),
+    }
+    return overview(**(given | changes))
+
+
+FULL, FEW = full(), few()
+NOTHING = overview(keys={PRIMARY: KeyState.PRIMARY})
+MANY = overview(
     service=EVIL + DIRECTION,
-    states={PRIMARY: "primary", **{f"{number:08x}": "previous" for number in range(12)}},
-    records=RECORDS,
+    keys={PRIMARY: KeyState.PRIMARY, **{f"{number:08x}": KeyState.PREVIOUS for number in range(12)}},
+    records=tuple(replace(record, service=EVIL + DIRECTION) for record in RECORDS),
     censuses=tuple(
         census(
             f"{'a_schema_with_a_long_name_' * (number % 4)}{EVIL}.{number}\"'&\x00\ud800{DIRECTION}",

@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
 
 from keyring_core.redaction import get_redactor
+from rotation.checks.examine import Overview
 from rotation.checks.findings import Level
 from rotation.output.html.page import page
-from rotation.output.html.page_facts import PageFacts
 from tests.output.html.samples import (
     EVERY,
     EVIL,
@@ -22,13 +21,19 @@ from tests.output.html.samples import (
     FULL,
     MANY,
     NOTHING,
+    NOW,
     PREVIOUS,
     PRIMARY,
+    RESULTS,
     RETIRED,
+    STATES,
     census,
     certificate,
     day,
+    few,
+    full,
     key,
+    overview,
     result,
 )
 
@@ -72,18 +77,18 @@ class Parsed(HTMLParser):
         return [value for _, attributes in self.elements if (value := attributes.get("id"))]
 
 
-def text(facts: PageFacts) -> str:
-    return Parsed(page(facts)).text
+def text(shown: Overview) -> str:
+    return Parsed(page(shown)).text
 
 
 @pytest.fixture(params=EVERY.values(), ids=EVERY)
-def facts(request: pytest.FixtureRequest) -> PageFacts:
+def shown(request: pytest.FixtureRequest) -> Overview:
     return request.param
 
 
-def test_every_element_is_closed(facts: PageFacts) -> None:
+def test_every_element_is_closed(shown: Overview) -> None:
     """The page is well formed, and each id is there once."""
-    parsed = Parsed(page(facts))
+    parsed = Parsed(page(shown))
 
     assert parsed.open == []
     assert len(parsed.ids) == len(set(parsed.ids))
@@ -109,9 +114,9 @@ def test_characters_that_no_page_can_hold_are_spelled_out() -> None:
     assert all(spelled in html for spelled in (r"\u0000", r"\ud800", r"\u202e"))
 
 
-def test_nothing_is_fetched_and_nothing_runs(facts: PageFacts) -> None:
+def test_nothing_is_fetched_and_nothing_runs(shown: Overview) -> None:
     """No script, no style but the one whose hash the policy names, no address but the icon's own data."""
-    html = page(facts)
+    html = page(shown)
     parsed = Parsed(html)
     [style] = re.findall("<style>(.*?)</style>", html, re.DOTALL)
     [policy] = [a["content"] for tag, a in parsed.elements if a.get("http-equiv") == "Content-Security-Policy"]
@@ -127,9 +132,9 @@ def test_nothing_is_fetched_and_nothing_runs(facts: PageFacts) -> None:
     assert "@import" not in style
 
 
-def test_headings_and_landmarks_are_in_order(facts: PageFacts) -> None:
+def test_headings_and_landmarks_are_in_order(shown: Overview) -> None:
     """One h1, no level is left out, and every section is named by its heading."""
-    parsed = Parsed(page(facts))
+    parsed = Parsed(page(shown))
     levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch(r"h\d", tag)]
     sections = [attributes["aria-labelledby"] for tag, attributes in parsed.elements if tag == "section"]
 
@@ -140,9 +145,9 @@ def test_headings_and_landmarks_are_in_order(facts: PageFacts) -> None:
     assert set(sections) <= set(parsed.ids)
 
 
-def test_every_picture_has_words_and_a_table(facts: PageFacts) -> None:
+def test_every_picture_has_words_and_a_table(shown: Overview) -> None:
     """A chart is an image with a name for a screen reader; its section has a table with the numbers."""
-    html = page(facts)
+    html = page(shown)
 
     for section in re.findall(r"<section.*?</section>", html, re.DOTALL):
         for picture in re.findall(r'<svg[^>]*role="img"[^>]*>(.{,60})', section):
@@ -151,11 +156,12 @@ def test_every_picture_has_words_and_a_table(facts: PageFacts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("shown", "words"),
     [
         pytest.param(
             FEW,
-            f"Complete. Every one of the 3 tokens of the columns named is under the primary key {PRIMARY}.",
+            "Complete. Every one of the 3 tokens of the column named in rotation.toml is under the primary key "
+            f"{PRIMARY}.",
             id="complete",
         ),
         pytest.param(
@@ -166,23 +172,23 @@ def test_every_picture_has_words_and_a_table(facts: PageFacts) -> None:
         ),
         pytest.param(NOTHING, "Not complete. No target has been counted.", id="nothing counted"),
         pytest.param(
-            replace(FEW, unreached={"a.b": "gone", "c.d": "gone"}),
+            few(unreached={"a.b": "gone", "c.d": "gone"}),
             "Not complete. 2 targets were not reached.",
             id="lost",
         ),
         pytest.param(
-            replace(FEW, censuses=[census(under={PRIMARY: 1}, complete=False)]), "Not complete. Tokens", id="unsettled"
+            few(censuses=[census(under={PRIMARY: 1}, complete=False)]), "Not complete. Tokens", id="unsettled"
         ),
         pytest.param(
-            replace(NOTHING, states={}, censuses=[census(under={"0ff1ce00": 2})]),
+            overview(censuses=[census(under={"0ff1ce00": 2})]),
             "Not complete. 2 of 2 tokens are not under the primary key. Tokens",
             id="no keys",
         ),
     ],
 )
-def test_the_verdict_stands_first(facts: PageFacts, words: str) -> None:
+def test_the_verdict_stands_first(shown: Overview, words: str) -> None:
     """Complete or not, and why not, before anything else."""
-    assert f"Summary {words}" in text(facts)
+    assert f"Summary {words}" in text(shown)
 
 
 def test_the_figures_are_those_of_all_targets() -> None:
@@ -196,7 +202,7 @@ def test_the_figures_are_those_of_all_targets() -> None:
 def test_findings_come_worst_first_with_what_to_do() -> None:
     """CRITICAL before UNKNOWN before WARNING; each with subject, message and remedy; what is off, with its reason."""
     unordered = [result("c", level, "users.key", f"is {level.name}", "Mend it.") for level in LEVELS]
-    shown = text(replace(FULL, results=[*unordered, *FULL.results]))
+    shown = text(full(results=[*unordered, *RESULTS]))
 
     assert (
         "Critical users.key is CRITICAL What to do Mend it. "
@@ -204,12 +210,12 @@ def test_findings_come_worst_first_with_what_to_do() -> None:
     )
     assert shown.index("is CRITICAL") < shown.index("is UNKNOWN") < shown.index("is WARNING")
     assert "Checks that were not made key_file_modes: Keys come from a command here." in shown
-    assert "Findings None: 1 check was made, and all is as the policy wants." in text(FEW)
+    assert "Findings None: 1 check was made, and all is as the policy requires." in text(FEW)
 
 
 def test_what_is_within_the_policy_is_no_finding() -> None:
     """A finding that is OK stands apart, and is not counted."""
-    shown = text(replace(FEW, results=[result("previous_keys", Level.OK, PREVIOUS, "it may be retired", "Retire it.")]))
+    shown = text(few(results=[result("previous_keys", Level.OK, PREVIOUS, "it may be retired", "Retire it.")]))
 
     assert "Findings 0 Findings None: 1 check was made" in shown
     assert f"Within the policy {PREVIOUS}: it may be retired. Next: Retire it. Keys" in shown
@@ -226,8 +232,8 @@ def test_keys_stand_with_their_dates() -> None:
 
 def test_a_key_without_dates_says_what_is_known() -> None:
     """Forced retirements, keys that were there before the ledger, and keys that no record has."""
-    records = [key(RETIRED, promoted=FULL.made, retired=FULL.made, forced=True), key(PREVIOUS)]
-    shown = text(replace(FULL, records=records, states={PRIMARY: "primary", PREVIOUS: "previous"}))
+    records = [key(RETIRED, promoted=NOW, retired=NOW, forced=True), key(PREVIOUS)]
+    shown = text(full(records=records, keys={each: STATES[each] for each in (PRIMARY, PREVIOUS)}))
 
     assert f"{RETIRED} retired, without proof" in shown
     assert f"{PREVIOUS} previous 389 – before 2026-11-25" in shown  # noqa: RUF001
@@ -237,14 +243,14 @@ def test_a_key_without_dates_says_what_is_known() -> None:
 def test_the_parts_of_a_target_add_up() -> None:
     """Each target's cells per key and kind, with shares; what was counted when, where, and of which rows."""
     one = census(scanned=1_210, unreadable=9, empty=5, under={PRIMARY: 801, PREVIOUS: 389}, where="a < 1", sampled=True)
-    shown = text(replace(FULL, censuses=[one]))
+    shown = text(full(censuses=[one]))
 
     assert (
         "user_credentials.api_key 1,210 PostgreSQL at db-1, app, counted 2026-11-25 03:10, a sample, rows where a < 1 "
         f"{PRIMARY} primary 66.2 % 801 {PREVIOUS} previous 32.1 % 389 unreadable 0.7 % 9 empty 0.4 % 5 "
         "unsettled 0.5 % 6" in shown
     )
-    assert one.scanned == 801 + 389 + 9 + 5 + 6
+    assert one.counts.scanned == 801 + 389 + 9 + 5 + 6
 
 
 def test_times_that_no_calendar_has_are_shown() -> None:
@@ -261,18 +267,16 @@ def test_runs_are_listed() -> None:
 
     assert f"2026-11-23 02:20 run complete 9 minutes {PRIMARY}" in shown
     assert f"2026-10-25 02:20 run not finished {PRIMARY}" in shown
-    assert "The ledger knows of no run." in text(FEW)
+    assert "The ledger has no run." in text(FEW)
 
 
 def test_certificates_tell_what_was_proven() -> None:
     """What was looked at and left, and against which reasons a retirement was forced."""
-    shown = text(
-        replace(FULL, certificates=[certificate(forced=True, overridden=["a token is under it"], unchecked=["x"])])
-    )
+    shown = text(full(certificates=[certificate(forced=True, overridden=["a token is under it"], unchecked=["x"])]))
 
     assert f"Key {RETIRED} was retired without proof Retired 2025-04-02 Primary key then {PREVIOUS}" in shown
-    assert "Looked at 1,180,000 rows: user_credentials.api_key Tokens under it 0" in shown
-    assert "Against these reasons a token is under it Not checked x Services production on web-1" in shown
+    assert "Read 1,180,000 rows: user_credentials.api_key Tokens under it 0" in shown
+    assert "Overridden refusals a token is under it Not checked x Services production on web-1" in shown
     assert f"Key {RETIRED} was retired Retired" in text(FULL)
 
 
@@ -280,7 +284,7 @@ def test_a_promotion_that_nobody_saw_is_told_as_a_bound() -> None:
     """In the key's age, in its dates, and in a certificate; one of an older version has no such field."""
     found = key(PRIMARY, promoted_before=day(2026, 2, 2), first_seen=day(2026, 2, 2))
     proof = certificate() | {"promoted": None, "promoted_before": "2025-02-03T09:30:00+00:00"}
-    shown = text(replace(FULL, records=(found,), certificates=[proof]))
+    shown = text(full(records=(found,), certificates=[proof]))
 
     assert "Age of the primary key at least 295 days" in shown
     assert "before 2026-02-02" in shown
@@ -288,11 +292,11 @@ def test_a_promotion_that_nobody_saw_is_told_as_a_bound() -> None:
     assert "at least" not in text(FULL)
 
 
-def test_the_redactor_leaves_the_page_as_it_is(facts: PageFacts) -> None:
+def test_the_redactor_leaves_the_page_as_it_is(shown: Overview) -> None:
     """Nothing of ours looks like a secret: not the hash of the style sheet, no key id."""
-    assert get_redactor().redact(page(facts)) == page(facts)
+    assert get_redactor().redact(page(shown)) == page(shown)
 
 
-def test_a_page_is_the_same_for_the_same_facts(facts: PageFacts) -> None:
+def test_a_page_is_the_same_for_the_same_facts(shown: Overview) -> None:
     """No clock, no chance, no place: the page depends on its facts alone."""
-    assert page(facts) == page(facts)
+    assert page(shown) == page(shown)

@@ -43,8 +43,8 @@ def without_redaction() -> None:
 
 def with_redaction(setup: str, secrets: object) -> None:
     """Redaction as *setup* says: ``json``, ``console``, ``stdio``, or ``parts`` for the pieces used alone."""
+    from keyring_core.loaded_keys import protect_key
     from keyring_core.redaction import configure_logging, get_redactor
-    from keyring_core.redaction.registry import protect_key
 
     protect_key(secrets.raw, "5f0c1a9e")  # type: ignore[attr-defined]
     for name in ("password", "plaintext", "accented", "letter", "long"):

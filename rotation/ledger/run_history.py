@@ -1,4 +1,4 @@
-"""The ledger's pages on work: runs, the last census of each target, and how far a run has come."""
+"""The ledger's tables of work: runs, the last census of each target, and checkpoints."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from rotation.ledger.records import CensusRecord, RunRecord
 Outcome = Literal["complete", "left", "interrupted", "failed"]
 
 TO_THEIR_END: tuple[Outcome, ...] = ("complete", "left")
-"""The outcomes of runs that came to their end, also where they left something."""
+"""The outcomes of runs that finished, including those that left rows behind."""
 
 
-class WorkPages:
+class RunTables:
     """Part of the ledger. Every method raises LedgerError."""
 
     _access: LedgerAccess
     _now: Callable[[], datetime]
 
     def begin_run(self, command: str, service: str, primary: str) -> int:
-        """Takes down that a run begins, and returns its number."""
+        """Records that a run begins, and returns its number."""
         row = {"command": command, "service": service, "started": self._now(), "primary_id": primary, "counts": "{}"}
 
         def act(connection: sa.Connection) -> int:
@@ -37,13 +37,13 @@ class WorkPages:
         return self._access.write(act)
 
     def end_run(self, number: int, outcome: Outcome, counts: Mapping[str, Any] | None = None) -> None:
-        """Takes down how a run ended, and what it counted."""
+        """Records how a run ended, and what it counted."""
         values = {"finished": self._now(), "outcome": outcome, "counts": json.dumps(counts or {})}
         statement = tables.runs.update().where(tables.runs.c.id == number).values(values)
         self._access.write(lambda connection: connection.execute(statement))
 
     def runs(self, limit: int = 20, command: str | None = None, service: str | None = None) -> list[RunRecord]:
-        """The last runs, of one *command* and *service* or of all, the last first."""
+        """The last runs, of one *command* and *service* or of all, the newest first."""
         query = sa.select(tables.runs).order_by(tables.runs.c.id.desc()).limit(limit)
         if command is not None:
             query = query.where(tables.runs.c.command == command)
@@ -70,9 +70,9 @@ class WorkPages:
         return self._access.read(act)
 
     def last_runs(self, limit: int, service: str, command: str | None = None) -> list[RunRecord]:
-        """The last runs, the last first; and of each command the last that ended and the last that came to its end.
+        """The last runs, the newest first, with the last ended and the last finished run of each command.
 
-        So a hundred runs that died do not hide the last good one.
+        So a hundred runs that died do not hide the last one that finished.
         """
         runs = tables.runs.c
         ended = (runs.outcome.is_not(None), runs.outcome.in_(TO_THEIR_END))
@@ -87,7 +87,7 @@ class WorkPages:
         return recent + self._runs(sa.select(tables.runs).where(runs.id.in_(missing)).order_by(runs.id.desc()))
 
     def begun_since_an_end(self, service: str, command: str) -> int:
-        """How many runs of *command* were begun since one came to its end."""
+        """How many runs of *command* began since the last one that finished."""
         runs = tables.runs.c
         own = sa.and_(runs.service == service, runs.command == command)
         last = sa.select(sa.func.max(runs.id)).where(own, runs.outcome.in_(TO_THEIR_END)).scalar_subquery()
@@ -95,7 +95,7 @@ class WorkPages:
         return self._access.read(lambda connection: connection.scalar(query) or 0)
 
     def keep_census(self, census: CensusRecord) -> None:
-        """Takes down the census of a target, in place of the last one of the same; those of checks stand apart."""
+        """Replaces the last census of the same target. Censuses of checks are kept apart from others."""
         place = _digest(json.dumps([*census.place, *(["check"] if census.checked else [])]))
         values = {"taken": census.taken, "document": json.dumps(census.document())}
 
@@ -111,16 +111,16 @@ class WorkPages:
 
         def act(connection: sa.Connection) -> list[CensusRecord]:
             rows = connection.execute(sa.select(tables.censuses))
-            return [CensusRecord(taken=row.taken, **json.loads(row.document)) for row in rows]
+            return [CensusRecord.of_document(row.taken, json.loads(row.document)) for row in rows]
 
         taken = sorted(self._access.read(act), key=lambda census: census.taken)
         last = {census.place: census for census in taken if census.checked or not checked}
-        return sorted(last.values(), key=lambda census: (census.service, census.target, census.label))
+        return sorted(last.values(), key=lambda census: (census.service, census.name, census.label))
 
     def reach(self, plan: str, upto: str) -> None:
-        """Takes down that *plan* is done up to the key *upto*, in place of what was known of it.
+        """Records that *plan* is done up to the key *upto*.
 
-        A plan is any text that names target, primary key and shard; *upto* is the run's own text.
+        A plan is any text that names target, primary key and shard; *upto* is text that only the run reads.
         """
         values = {"upto_key": upto, "reached": self._now()}
         here = tables.progress.c.plan == _digest(plan)
@@ -132,12 +132,12 @@ class WorkPages:
         self._access.write(act)
 
     def reached(self, plan: str) -> str | None:
-        """Up to which key *plan* is done; None where nothing is known of it."""
+        """The key up to which *plan* is done; None if nothing is recorded."""
         query = sa.select(tables.progress.c.upto_key).where(tables.progress.c.plan == _digest(plan))
         return self._access.read(lambda connection: connection.scalar(query))
 
     def forget(self, plan: str) -> None:
-        """Forgets what is done of *plan*."""
+        """Deletes the progress of *plan*."""
         statement = tables.progress.delete().where(tables.progress.c.plan == _digest(plan))
         self._access.write(lambda connection: connection.execute(statement))
 

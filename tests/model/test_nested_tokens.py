@@ -14,11 +14,11 @@ from keyring_core import Key, Keyring
 from keyring_core.tokens import parse_token
 from rotation.ledger.census_record import census_record
 from rotation.model import inner_tokens
-from rotation.model.batch import Row, sort_rows
-from rotation.model.nested import find_nested
+from rotation.model.batch import find_nested, plan_batch
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target
-from tests.fakes import token
+from rotation.stores.open import identify
+from tests.fakes import batch_of, token
 from tests.model.test_inner_tokens import DECOYS
 
 
@@ -84,8 +84,8 @@ def test_a_damaged_token_holds_none(new: Key, keyring: Keyring) -> None:
 
 def test_each_is_named_and_a_run_tells_of_what_it_leaves(keyring: Keyring, old: Key, new: Key) -> None:
     """A look counts double encryption under every key, a run under the keys that it leaves: its last pass, all."""
-    rows = [Row((1,), token("old", token("new"))), Row((2,), token("new", token("old"))), Row((3,), token("new"))]
-    look, done = (sort_rows(keyring, rows, dry_run=dry_run).counts for dry_run in (True, False))
+    rows = [((1,), token("old", token("new"))), ((2,), token("new", token("old"))), ((3,), token("new"))]
+    look, done = (plan_batch(keyring, batch_of(rows), dry_run=dry_run).counts for dry_run in (True, False))
 
     assert (look.nested, done.nested) == (2, 1)
     assert [(key, category) for key, category, _ in look.problems] == [((1,), "nested"), ((2,), "nested")]
@@ -96,8 +96,8 @@ def test_each_is_named_and_a_run_tells_of_what_it_leaves(keyring: Keyring, old: 
 def test_inner_tokens_count_under_their_own_keys(keyring: Keyring, new: Key, old: Key, older: Key) -> None:
     """Each level under its key, however deep, and one under no key of ours under none."""
     deep = token("old", json.dumps([token("older"), token("older", "another"), token("nobody")]))
-    rows = [Row((1,), token("new", deep)), Row((2,), token("new", token("new"))), Row((3,), token("new", "x" * 200))]
-    counts = sort_rows(keyring, rows, dry_run=True).counts
+    rows = [((1,), token("new", deep)), ((2,), token("new", token("new"))), ((3,), token("new", "x" * 200))]
+    counts = plan_batch(keyring, batch_of(rows), dry_run=True).counts
 
     assert counts.inner == {old.id: 1, older.id: 2, new.id: 1}
     assert (counts.nested, counts.under) == (2, {new.id: 3})
@@ -106,9 +106,9 @@ def test_inner_tokens_count_under_their_own_keys(keyring: Keyring, new: Key, old
 def test_a_bound_target_knows_the_unbound_inner_token(keyring: Keyring, new: Key, old: Key) -> None:
     """Where a context is set, the keys that it came from are tried, too; an inner token moves with neither."""
     bound = keyring.bind("users.api_key", accept_unbound=True)
-    rows = [Row((1,), bound.encrypt(token("old"))), Row((2,), bound.encrypt(bound.encrypt("x")))]
+    rows = [((1,), bound.encrypt(token("old"))), ((2,), bound.encrypt(bound.encrypt("x")))]
 
-    assert sort_rows(bound, rows, dry_run=True).counts.inner == {old.id: 1, new.id: 1}
+    assert plan_batch(bound, batch_of(rows), dry_run=True).counts.inner == {old.id: 1, new.id: 1}
 
 
 def test_tokens_under_the_staged_key_are_looked_into(new: Key, old: Key) -> None:
@@ -116,7 +116,7 @@ def test_tokens_under_the_staged_key_are_looked_into(new: Key, old: Key) -> None
     from tests.keys import make_key
 
     keyring = Keyring(new, previous=[old], staged=make_key("staged"))
-    counts = sort_rows(keyring, [Row((1,), token("staged", token("old")))], dry_run=True).counts
+    counts = plan_batch(keyring, batch_of([((1,), token("staged", token("old")))]), dry_run=True).counts
 
     assert (counts.unsettled, counts.nested, counts.inner) == (1, 1, Counter({old.id: 1}))
 
@@ -128,12 +128,13 @@ def test_what_a_token_holds_and_no_search_ends_is_told(
     """A token within a token behind data made to cost time is missed, and both the counts and the record say so."""
     monkeypatch.setattr(inner_tokens, "WORK", 0)
     hostile = base64.b64encode(DECOYS).decode() + json.dumps(token("old"))
-    counts = sort_rows(keyring, [Row((1,), token("new", hostile))], dry_run=dry_run).counts
+    counts = plan_batch(keyring, batch_of([((1,), token("new", hostile))]), dry_run=dry_run).counts
     (tmp_path / "app.db").touch()
-    report = TargetReport(Target(f"sqlite:///{tmp_path / 'app.db'}", "users", "token", "users.token"), ("id",), counts)
+    target = Target(f"sqlite:///{tmp_path / 'app.db'}", "users", "token", "users.token")
+    report = TargetReport(target, identify(target), ("id",), counts)
     record = census_record(report, new.id, "api", datetime.now(UTC))
 
     assert counts.inner == {}
     assert (counts.given_up, counts.nested, counts.complete) == (1, 1, False)
-    assert record.given_up == record.document()["given_up"] == 1
+    assert record.counts.given_up == record.document()["counts"]["given_up"] == 1
     assert "more in it than could be searched" in counts.problems[0].detail

@@ -1,4 +1,4 @@
-"""When tokens were issued, as columns."""
+"""A target's cells as parts of one bar, and tokens per month as columns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from rotation.output.html.month_chart import Column, columns, histogram
+from rotation.output.html.charts import Column, cell_parts, histogram, month_columns
+from tests.checks.worlds import PREVIOUS, PRIMARY
+from tests.checks.worlds import census as cells
 from tests.output.html.samples import NOW
 
 YEAR = [f"{year}-{month:02}" for year, month in [(2025, 12), *((2026, month) for month in range(1, 12))]]
@@ -37,7 +39,7 @@ YEAR = [f"{year}-{month:02}" for year, month in [(2025, 12), *((2026, month) for
 )
 def test_columns_are_months_or_years(ages: dict[str, int], labels: list[str], used: dict[str, int]) -> None:
     """Without gaps, from the first token to now; what lies outside is one column; no token is lost."""
-    found = columns(ages, NOW)
+    found = month_columns(ages, NOW)
 
     assert [column.label for column in found] == labels
     assert {column.label: column.number for column in found if column.number} == used
@@ -46,7 +48,7 @@ def test_columns_are_months_or_years(ages: dict[str, int], labels: list[str], us
 
 def test_five_years_are_months() -> None:
     """Sixty months are as many as a phone shows."""
-    assert len(columns({"2021-12": 1}, NOW)) == 60
+    assert len(month_columns({"2021-12": 1}, NOW)) == 60
 
 
 def test_heights_are_in_proportion() -> None:
@@ -56,3 +58,25 @@ def test_heights_are_in_proportion() -> None:
     assert re.findall(r'height="(\d+)" class="column', drawn) == ["120", "60", "2", "0"]
     assert "2026-01: 1,000" in drawn
     assert histogram([]) == histogram([Column("2026-01", 0)]) == ""
+
+
+STATES = {PRIMARY: "primary", PREVIOUS: "previous"}
+
+
+def shown(**values: int) -> dict[str, int]:
+    under = {PRIMARY: 5, PREVIOUS: 2}
+    found = cell_parts(cells(under, **({"scanned": 7} | values)), STATES, STATES)
+    return {part.name: part.number for part in found}
+
+
+def test_the_parts_come_to_all_cells() -> None:
+    """Tokens per key, and what is none; the rest is unsettled."""
+    assert shown(scanned=10, unreadable=1, plaintext=1) == {
+        PRIMARY: 5, PREVIOUS: 2, "unreadable": 1, "plaintext": 1, "unsettled": 1
+    }  # fmt: skip
+
+
+def test_a_token_with_another_inside_is_a_part_of_its_own() -> None:
+    """So that no key has all of a target's cells where one of them needs another key, too."""
+    assert shown(nested=1) == {PRIMARY: 4, PREVIOUS: 2, "with another token inside": 1}
+    assert shown(nested=6) == {PREVIOUS: 1, "with another token inside": 6}

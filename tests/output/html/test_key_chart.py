@@ -1,13 +1,12 @@
-"""A key's states, from its dates."""
+"""A key's states from its dates, and their picture."""
 
 from __future__ import annotations
 
 import pytest
 
 from rotation.ledger.records import KeyRecord
-from rotation.output.html.key_chart import timeline
-from rotation.output.html.key_lives import Span, spans
-from tests.output.html.samples import FULL, NOW, RECORDS, RETIRED, day, key
+from rotation.output.html.key_chart import Span, spans, timeline
+from tests.output.html.samples import NOW, RECORDS, RETIRED, day, key
 
 JAN, FEB, MAR, APR = (day(2026, month) for month in (1, 2, 3, 4))
 NEXT = key("next", staged=FEB, promoted=MAR)
@@ -63,6 +62,6 @@ def test_the_timeline_draws_each_span() -> None:
 
 def test_a_key_of_this_moment_has_a_line() -> None:
     """A key that was seen for the first time just now has no span yet, and still its place."""
-    drawn = timeline([key("just-now", promoted=NOW), *FULL.records], NOW)
+    drawn = timeline([key("just-now", promoted=NOW), *RECORDS], NOW)
 
     assert "just-now" in drawn

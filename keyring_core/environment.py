@@ -1,0 +1,167 @@
+"""The environment in, keys and settings out. The only file that knows the variables' names."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import NamedTuple
+
+from keyring_core.errors import KeyConfigError, KeyConfigWarning, WeakKeyError
+from keyring_core.key_text import split_key_list
+from keyring_core.keys import Key, check_told_apart
+from keyring_core.sources import COMMAND_SECONDS, FORMS, Found, Source, read_source
+
+PRIMARY = "ENCRYPTION_KEY"
+PREVIOUS = "ENCRYPTION_PREVIOUS_KEYS"
+STAGED = "ENCRYPTION_STAGED_KEY"
+ALLOW_WEAK_PREVIOUS = "ENCRYPTION_ALLOW_WEAK_PREVIOUS"
+RELOAD_SECONDS = "ENCRYPTION_RELOAD_SECONDS"
+ROTATION_CONFIG = "ROTATION_CONFIG"
+LEDGER_URL = "ROTATION_LEDGER_URL"
+SERVICE = "ROTATION_SERVICE"
+
+KEY_VARIABLES = (PRIMARY, PREVIOUS, STAGED)
+"""The variables that hold keys; each has its forms, such as `ENCRYPTION_KEY_FILE`."""
+
+VARIABLES = (
+    *(name + form for name in KEY_VARIABLES for form in FORMS),
+    ALLOW_WEAK_PREVIOUS,
+    RELOAD_SECONDS,
+    ROTATION_CONFIG,
+    LEDGER_URL,
+    SERVICE,
+)
+"""Every variable that this project reads."""
+
+MAX_PREVIOUS_KEYS = 1000
+DEFAULT_RELOAD_SECONDS = 60.0
+_LOOKS = 5
+_LIKENESS = 0.85
+
+
+class Settings(NamedTuple):
+    """The keys that an environment names."""
+
+    primary: Key
+    previous: tuple[Key, ...]
+    staged: Key | None
+
+
+class NamedKeys(NamedTuple):
+    """The keys that one variable names, each with its place in words, and what they were read from."""
+
+    keys: tuple[tuple[Key, str], ...]
+    source: Source
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """The keys that *environ* names, strictly parsed.
+
+    What works but should be tidied up gives a KeyConfigWarning. Raises KeyConfigError for the rest: a primary that is
+    missing (no other key ever takes its place), a malformed key, two keys that sign alike, two forms of one variable.
+    """
+    warn_of_misspelt_names(environ)
+    return settings_of(read_keys(environ, COMMAND_SECONDS))
+
+
+def read_keys(
+    environ: Mapping[str, str], seconds: float, known: Mapping[str, NamedKeys] = MappingProxyType({})
+) -> dict[str, NamedKeys]:
+    """The keys that each variable names; a command has *seconds*. The variables in *known* are not read."""
+    found = _read(environ, seconds)
+    if PRIMARY not in found and PRIMARY not in known:
+        Key.parse(None, PRIMARY)
+    allow_weak = environ.get(ALLOW_WEAK_PREVIOUS) == "1"
+    read = {
+        name: NamedKeys(tuple(_keys_in(name, each, allow_weak=allow_weak)), each.source) for name, each in found.items()
+    }
+    return {**known, **read}
+
+
+def settings_of(named: Mapping[str, NamedKeys]) -> Settings:
+    """The settings that *named* keys make. Warns of a key that has two places; raises KeyConfigError as above."""
+    places = {key: PRIMARY for key, _ in named[PRIMARY].keys}
+    (primary,) = places
+    staged = next((key for key, _ in named[STAGED].keys), None) if STAGED in named else None
+    if staged == primary:
+        warnings.warn(f"{STAGED} is the primary key already; remove it", KeyConfigWarning, stacklevel=2)
+        staged = None
+    if staged is not None:
+        places[staged] = STAGED
+    previous = []
+    for key, place in named[PREVIOUS].keys if PREVIOUS in named else ():
+        if key in places:
+            warnings.warn(f"{place}: the same key as {places[key]}, ignored", KeyConfigWarning, stacklevel=2)
+        else:
+            places[key] = place
+            previous.append(key)
+    check_told_apart(places)
+    return Settings(primary, tuple(previous), staged)
+
+
+def names_primary(environ: Mapping[str, str]) -> bool:
+    """Whether any form of the primary key's variable holds more than blanks."""
+    return any(environ.get(PRIMARY + form, "").strip() for form in FORMS)
+
+
+def reload_seconds(environ: Mapping[str, str]) -> float:
+    """How often to look whether keys changed, in seconds; 0 is never. Raises KeyConfigError if it is no such number."""
+    text = environ.get(RELOAD_SECONDS, "").strip()
+    if not text:
+        return DEFAULT_RELOAD_SECONDS
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) < math.inf:
+            return seconds
+    raise KeyConfigError(
+        f"{RELOAD_SECONDS}: not a number of seconds; 0 is never, {DEFAULT_RELOAD_SECONDS:g} the default"
+    )
+
+
+def warn_of_misspelt_names(environ: Mapping[str, str]) -> None:
+    """Gives a KeyConfigWarning for each name that is nearly one of VARIABLES."""
+    for name in environ:
+        # The first letter is right: DECRYPTION_KEY and APP_ENCRYPTION_KEY belong to other programs.
+        if name in VARIABLES or name[:1].upper() not in {"E", "R"}:
+            continue
+        for meant in difflib.get_close_matches(name.upper().strip("_"), VARIABLES, n=1, cutoff=_LIKENESS):
+            message = f"{name} is not a variable of this project; did you mean {meant}?"
+            warnings.warn(message, KeyConfigWarning, stacklevel=2)
+
+
+def _read(environ: Mapping[str, str], seconds: float) -> dict[str, Found]:
+    """What each variable that is set leads to."""
+    every = {name: read_source(name, environ, seconds) for name in (PRIMARY, STAGED, PREVIOUS)}
+    found = {name: each for name, each in every.items() if each}
+    for _ in range(_LOOKS):
+        # A mix of files from before and after a promotion would lack a key.
+        moved = [name for name, each in found.items() if each.source.moved()]
+        if not moved:
+            break
+        found |= {name: again for name in moved if (again := read_source(name, environ, seconds))}
+    return found
+
+
+def _keys_in(name: str, found: Found, *, allow_weak: bool) -> Iterator[tuple[Key, str]]:
+    """The keys that were found for the variable *name*, each with its place in words."""
+    if name == PREVIOUS:
+        items = split_key_list(found.text, found.where)
+        if len(items) > MAX_PREVIOUS_KEYS:
+            raise KeyConfigError(f"{PREVIOUS}: {len(items)} keys; at most {MAX_PREVIOUS_KEYS}. Retire some.")
+        for text, place in items:
+            yield _previous_key(text, place, allow_weak=allow_weak), place
+    # A deployment template that has nothing to stage leaves the variable empty.
+    elif name == PRIMARY or found.text.strip():
+        yield Key.parse(found.text, found.where), found.where
+
+
+def _previous_key(text: str, place: str, *, allow_weak: bool) -> Key:
+    try:
+        return Key.parse(text, place, allow_weak=allow_weak)
+    except WeakKeyError as error:
+        refusal = str(error)
+    switch = f"{ALLOW_WEAK_PREVIOUS}=1 admits it, to rotate away from it"
+    raise WeakKeyError(f"{refusal}\nIf data is stored under it, {switch}.")

@@ -1,0 +1,51 @@
+"""The keys that this process has loaded, for the code that masks them. Loading a key imports no matcher."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Protocol
+from weakref import WeakSet
+
+# Held while a key or a value is registered, never while something is logged.
+writing = threading.RLock()
+# A thread that holds the lock during a fork does not exist in the child, and could not release it there.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=writing.acquire, after_in_parent=writing.release, after_in_child=writing.release)
+
+
+class Subscriber(Protocol):
+    """Something that masks keys."""
+
+    def add_key(self, raw: bytes, label: str) -> None:
+        """Masks the 32-byte key *raw* from now on."""
+
+
+_keys: dict[bytes, str] = {}
+_subscribers: WeakSet[Subscriber] = WeakSet()
+
+
+def protect_key(raw: bytes, key_id: str) -> None:
+    """Masks the 32-byte key *raw* in every log of this process, until the process ends, as ``key <key_id>``.
+
+    Without a subscriber, such as a program that logs through no redactor, this costs a dict entry.
+    """
+    with writing:
+        if raw in _keys:
+            return
+        _keys[raw] = label = f"key {key_id}"
+        for subscriber in _subscribers:
+            subscriber.add_key(raw, label)
+
+
+def subscribe(subscriber: Subscriber) -> None:
+    """Gives *subscriber* each loaded key now, and each later one when it is loaded."""
+    with writing:
+        for raw, label in _keys.items():
+            subscriber.add_key(raw, label)
+        _subscribers.add(subscriber)
+
+
+def is_loaded(value: object) -> bool:
+    """Whether *value* is the 32 bytes of a loaded key."""
+    return value in _keys

@@ -1,0 +1,81 @@
+"""What was counted, searched and left out, for one key: the evidence on which a retirement is decided. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from keyring_core import KeyState
+from rotation.discovery.discover import Discovery
+from rotation.ledger.records import CensusRecord, InstanceRecord
+from rotation.ledger.unexplained import Unexplained, unexplained
+from rotation.model.counts import Counts
+from rotation.model.key_history import Promotion
+from rotation.model.report import Report
+from rotation.model.targets import titles
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known for and against retiring one key. `of_report` and `of_censuses` make it."""
+
+    key_id: str
+    primary: str
+    censuses: Sequence[tuple[str, Counts]] = ()
+    """What each target holds, with the target's title."""
+    previous: Sequence[str] = ()
+    """The ids of all previous keys, this one among them."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Targets that were not read to the end, and why."""
+    sampled: bool = False
+    """Whether only some rows of the targets were read."""
+    since: datetime | None = None
+    """When the targets were counted, if that is not now."""
+    promoted: Promotion | None = None
+    """When the primary key took over from the previous ones, if that is known."""
+    partial: bool = False
+    """Whether some target has a `where`."""
+    left_out: Sequence[tuple[str, Counts]] | None = None
+    """What the rows hold that the targets' `where` leave out, per column; None: they were not read."""
+    search: Discovery | None = None
+    """What was found in all columns; None: they were not searched."""
+    search_fault: str | None = None
+    """Why the search failed."""
+    unexplained: Sequence[Unexplained] = ()
+    """Tokens under the key that the ledger knows of and that no run has moved."""
+    fleet: Sequence[InstanceRecord] = ()
+
+
+def of_report(report: Report, key_id: str) -> Evidence:
+    """The evidence in a run's or a census's *report*: it read its targets and nothing else."""
+    named = list(zip(titles([part.id for part in report.targets]), report.targets, strict=True))
+    return Evidence(
+        key_id,
+        report.primary,
+        [(title, part.counts) for title, part in named],
+        previous=[key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS],
+        unread={title: part.stopped for title, part in named if part.stopped},
+        partial=any(part.id.where for part in report.targets),
+    )
+
+
+def of_censuses(
+    key_id: str,
+    states: Mapping[str, KeyState],
+    censuses: Iterable[tuple[str, CensusRecord]],
+    known: Sequence[CensusRecord],
+    service: str,
+) -> Evidence:
+    """The evidence in *censuses*, each with its target's title, and in all that the ledger has *known* of *service*."""
+    named = list(censuses)
+    records = [census for _, census in named]
+    return Evidence(
+        key_id,
+        next((known for known, state in states.items() if state is KeyState.PRIMARY), ""),
+        [(title, census.counts) for title, census in named],
+        previous=[known for known, state in states.items() if state is KeyState.PREVIOUS],
+        sampled=any(census.sampled for census in records),
+        partial=any(census.target.where for census in records),
+        unexplained=tuple(unexplained(key_id, records, known, service)),
+    )
