@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick]`: every measurement in one go, and under all tables what must be reached and was.
+"""`python -m benchmarks [--quick]`: every measurement, and below all tables each aim with what was reached.
 
 The whole takes about half an hour; --quick takes a tenth of the rows and says little about large tables.
 What a run costs the services beside it has a command of its own: `python -m benchmarks.latency`.
@@ -26,7 +26,7 @@ def main() -> None:
     named = ", ".join(f"{name} {module.__version__}" for name, module in versions.items())
     print(f"Python {platform.python_version()}, {named}; {os.cpu_count()} cores, {platform.machine()}\n")
     goals = [
-        # First: every key that this process has made by then is masked, too, and would count.
+        # First: otherwise the keys that this process makes later would be registered too, and count.
         *redaction.compare(),
         *keyring.compare(),
         *startup.compare(),

@@ -1,6 +1,6 @@
 """`python -m benchmarks.check`: what the scheduled check costs beside a status of the same table on PostgreSQL.
 
-Processor time, and time on the clock, of whole commands in turn; the least of some turns each.
+Processor time and wall time of whole commands in turn; the least of some turns each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMMANDS = ("status", "check")
 
 
 def seconds_of(command: str, config: Path) -> tuple[float, float]:
-    """Processor time of the command, and time on the clock."""
+    """Processor time of the command, and wall time."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "ENCRYPTION_KEY": key_text("new")}
     started = time.monotonic()
     argv = [sys.executable, "-m", "rotation", command, "--config", str(config)]
@@ -40,7 +40,7 @@ def compare(rows: int = ROWS) -> list[Goal]:
     with tempfile.TemporaryDirectory() as folder, open_database("postgresql", Path(folder)) as database:
         make_base(database, rows, 40, key="new")
         fill(database, rows)
-        # A column of tokens that no target names would be a finding.
+        # A token column that no target covers would be a finding.
         database.execute("DROP TABLE base")
         config = Path(folder) / "rotation.toml"
         config.write_text(f'[[target]]\nurl = "{database.url}"\ntable = "creds"\ncolumns = ["token"]\n')

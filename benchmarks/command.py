@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.25
 
 
 class Ran(NamedTuple):
-    """What a command took, and said."""
+    """What a command cost, and printed."""
 
     seconds: float
     peak: float
@@ -51,7 +51,7 @@ def command(*argv: str, **keys: str) -> Ran:
 
 
 def rotate(database: Database, *options: str, previous: Sequence[str] = ("old",)) -> Ran:
-    """`rotate.py run` on the table `creds`, under the key `new`. Ends the benchmark where it does not say complete."""
+    """`rotate.py run` on the table `creds`, under the key `new`. Ends the benchmark unless it says complete."""
     argv = ["run", "--json", "--url", database.url, "--table", "creds", "--column", "token", *options]
     keys = {"ENCRYPTION_KEY": key_text("new"), "ENCRYPTION_PREVIOUS_KEYS": ",".join(map(key_text, previous))}
     ran = command(*argv, **keys)
@@ -62,7 +62,7 @@ def rotate(database: Database, *options: str, previous: Sequence[str] = ("old",)
 
 
 class _Peak(threading.Thread):
-    """Looks at the processes of a session until it is asked. Linux's own high-water marks, so a look may come late."""
+    """Reads the memory of a session's processes until it is asked. Linux keeps high-water marks, so late is fine."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)

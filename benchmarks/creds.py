@@ -9,7 +9,7 @@ from tests.databases import Database
 from tests.keys import key_text
 
 BASE_ROWS = 100_000
-"""So many tokens differ; a larger table holds each of them several times."""
+"""So many different tokens; a larger table holds each of them several times."""
 
 
 def secret_of(number: int, size: int) -> str:
@@ -35,7 +35,7 @@ def fill(database: Database, rows: int) -> None:
     for offset in range(0, rows, BASE_ROWS):
         database.execute(copy, offset=offset, left=rows - offset)
     if database.kind == "postgresql":
-        # What autovacuum and the checkpointer would do in the middle of somebody's turn.
+        # Otherwise autovacuum and the checkpointer would do this in the middle of a turn.
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for statement in ("VACUUM ANALYZE creds", "CHECKPOINT"):
                 connection.execute(sa.text(statement))

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.discover`: what finding the columns of tokens costs on each database, by sample and in full.
+"""`python -m benchmarks.discover`: what finding the token columns costs on each database, by sample and in full.
 
-Seconds on the clock of whole commands, and the memory at their peak.
+Wall time in seconds of whole commands, and their peak memory.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ ROWS = 1_000_000
 
 
 def discover(url: str, *options: str) -> str:
-    """The cell of the table. Ends the benchmark where the column is not found."""
+    """The cell of the table. Ends the benchmark if the column is not found."""
     ran = command("discover", "--url", url, *options, ENCRYPTION_KEY=key_text("old"))
-    # 1: a column that no target names.
+    # 1: a column that no target covers.
     if ran.code != 1 or '"token"' not in ran.out:
         sys.exit(f"not found, exit code {ran.code}: {ran.out}")
     return f"{ran.seconds:.1f} s, {ran.peak:.0f} MB"

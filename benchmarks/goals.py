@@ -1,4 +1,4 @@
-"""What must be reached, and what was: one line each, under all other tables."""
+"""Each aim and what was reached, one line each, below all other tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Goal(NamedTuple):
 
     @property
     def met(self) -> bool:
-        """Whether the bound is kept."""
+        """Whether the aim was reached."""
         return self.measured >= self.bound if self.at_least else self.measured <= self.bound
 
 

@@ -95,7 +95,7 @@ def _point(kind: str, name: str, value: int, rows: int, ran: Ran) -> dict[str, A
 
 
 def goals_of(curve: Points) -> list[Goal]:
-    """What must hold of memory and time as rows grow."""
+    """The aims for memory and time as rows grow."""
     goals = []
     for kind in dict.fromkeys(point["database"] for point in curve):
         few, some, most = [point for point in curve if point["database"] == kind][-3:]
@@ -109,7 +109,7 @@ def goals_of(curve: Points) -> list[Goal]:
 
 
 def compare(most_rows: int = MOST_ROWS) -> list[Goal]:
-    """Prints every point and writes them down; returns the goals."""
+    """Prints and saves every point; returns the goals."""
     print(f"{'database':12}{'grows':>10}{'to':>12}{'rows':>14}{'seconds':>10}{'us a row':>12}{'peak MB':>10}")
     curves = measure(most_rows)
     RESULTS.parent.mkdir(exist_ok=True)

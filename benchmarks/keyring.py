@@ -1,6 +1,6 @@
 """A keyring against stock Fernet: `python -m benchmarks.keyring` prints microseconds a call, and a token of a batch.
 
-Both sides of a row run in many short turns, one after the other, so that what else the machine does hits both.
+Both sides of a row run in many short turns, one after the other, so that other load on the machine slows both.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def turns_of(ours: Call, stock: Call, calls: int = CALLS) -> tuple[float, float,
 
 
 def rows() -> list[tuple[str, float | None, Call, Call]]:
-    """What is compared: a name, how many times as long it may take where that is a goal, our call, stock's call."""
+    """What is compared: a name, at most how many times as slow (an aim, or None), the keyring's call, stock's."""
     keys = [Key.generate() for _ in range(5)]
     table: list[tuple[str, float | None, Call, Call]] = []
     for count in (1, 2, 5):
@@ -78,7 +78,7 @@ def rotates(ring: Keyring, stock: Fernet | MultiFernet, token: str) -> tuple[Cal
 
 
 def batches() -> list[tuple[str, float | None, Call, Call]]:
-    """What is compared batch by batch: a name, how many times as fast it is to be, our call, a loop over stock's."""
+    """What is compared batch by batch: a name, the least speed-up, the keyring's call, a loop over stock's."""
     keys = [Key.generate() for _ in range(5)]
     table: list[tuple[str, float | None, Call, Call]] = []
     for count, least in ((2, 5.0), (5, 7.0)):

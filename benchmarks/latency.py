@@ -1,10 +1,10 @@
-"""A service's write latency, alone and beside a rotation, on each database.
+"""A service's write latency, alone and during a rotation, on each database.
 
 python -m benchmarks.latency [--rows 100000] [--seconds 15] [sqlite sqlite-wal postgresql mariadb]
 
 The service updates a random row in a transaction of its own, a hundred times a second, and waits for locks as long as
-its driver does. The rotation is the real command with its defaults, and starts anew with its keys swapped whenever it
-is done, so that there is always something to rotate.
+its driver does. The rotation is the real command with its defaults, and starts again with its keys swapped whenever
+it is done, so that there is always something to rotate.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def writes(database: Database, rows: int, seconds: float) -> list[float]:
 
 
 def rotate_until(over: Event, database: Database, rotated: list[int]) -> None:
-    """Runs to and fro. The last one is asked to stop."""
+    """Rotates to one key and back, again and again. The last run is asked to stop."""
     command = [sys.executable, str(ROOT / "scripts/rotate.py"), "run", "--json"]
     target = ["--url", database.url, "--table", "creds", "--column", "token"]
     for primary, previous in cycle([("new", "old"), ("old", "new")]):

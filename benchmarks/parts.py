@@ -1,4 +1,4 @@
-"""`python -m benchmarks.parts`: processor time of a run on PostgreSQL, ours and the server's, beside what it builds on.
+"""`python -m benchmarks.parts`: processor time of a run on PostgreSQL, of client and server, beside its minimum.
 
 The server has to be on this machine.
 """
@@ -20,7 +20,7 @@ FEW = 1000
 
 
 def main() -> None:
-    print(f"{'seconds':40}{'clock':>10}{'ours':>10}{'server':>10}")
+    print(f"{'seconds':40}{'wall time':>10}{'client':>10}{'server':>10}")
     with tempfile.TemporaryDirectory() as folder, open_database("postgresql", Path(folder)) as database:
         make_base(database, ROWS, 40)
         fill(database, FEW)
@@ -47,7 +47,7 @@ def own_seconds() -> float:
 
 
 def server_seconds() -> float:
-    """Processor time of every process of the server, and of those that it had."""
+    """Processor time of every process of the server, and of those that have ended."""
     total = 0
     for folder in Path("/proc").iterdir():
         with suppress(OSError):

@@ -1,7 +1,7 @@
 """`python -m benchmarks.profile [--checkout DIR] [OPTION...]`: by part, where py-spy sees a run's processor time.
 
 On PostgreSQL. *DIR* is another checkout of this project, to compare with; the options are the run's own.
-py-spy counts a process that waits, such as for the server, as idle.
+py-spy counts a process that waits, for the server for instance, as idle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.keys import key_text
 
 ROWS, SECRET = 300_000, 40
 RATE = 250
-"""Looks a second."""
+"""Samples a second."""
 
 IMPORTS = "starting Python, imports"
 PARTS = {
@@ -31,9 +31,9 @@ PARTS = {
     "SQLAlchemy": ("sqlalchemy/",),
     "the driver": ("psycopg/",),
     "stores: statements, rows, arrays": ("rotation/stores/",),
-    "planning and counting": ("rotation/model/batch.py", "rotation/model/counts.py"),
+    "planning and counting rows": ("rotation/model/",),
 }
-REST = "all else"
+REST = "everything else"
 
 
 def main() -> None:
@@ -62,14 +62,14 @@ def main() -> None:
         if wrong := wrong_rows(database, SECRET):
             sys.exit(f"{wrong} rows are wrong")
         taken = _by_part(stacks.read_text().splitlines())
-    print(f"{ROWS:,} rows on PostgreSQL, {' '.join(options)}: {seconds:.1f} seconds on the clock; processor time:\n")
+    print(f"{ROWS:,} rows on PostgreSQL, {' '.join(options)}: {seconds:.1f} seconds of wall time; processor time:\n")
     for part in (IMPORTS, *PARTS, REST):
         print(f"{part:40}{taken[part] / RATE:>8.2f}")
-    print(f"{'together':40}{taken.total() / RATE:>8.2f}")
+    print(f"{'total':40}{taken.total() / RATE:>8.2f}")
 
 
 def _by_part(lines: Iterable[str]) -> Counter[str]:
-    """Looks by part. A line has the frames from the outermost on, and how often they were seen."""
+    """Samples by part. A line has the frames from the outermost on, and how often they were seen."""
     taken: Counter[str] = Counter()
     for line in lines:
         stack, _, times = line.rpartition(" ")

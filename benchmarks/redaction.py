@@ -4,7 +4,7 @@
 
 The unit is `structlog.processors.JSONRenderer()` with the stdlib's json, on the same event in the same run. Each row
 is the time from an event to its final text. Peers get the text that JSONRenderer made, as they would in a handler,
-and the values as patterns where they take patterns; install them with ``pip install loggingredactor maskerlogger``.
+and the values as patterns if they take patterns; install them with ``pip install loggingredactor maskerlogger``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from keyring_core.redaction.render import JsonRenderer
 
 ORJSON = render_module._orjson()
 ROUNDS = 120
-# At most so many units more, in pure Python and with ahocorasick-rs.
+# At most this many units more, in pure Python and with ahocorasick-rs.
 MOST_UNITS = {"small": (2.0, 2.0), "large": (5.0, 3.0)}
 BATCH_SECONDS = 0.004  # short: on a busy machine some of them run undisturbed
 
@@ -70,7 +70,7 @@ def unit(event: Event) -> str:
 
 
 def ours(values: list[str], matcher: type[GramMatcher | AutomatonMatcher], *, with_orjson: bool) -> Step:
-    """Our rendering with *values* registered."""
+    """keyring_core's rendering with *values* registered."""
     registry.fastest_matcher = matcher  # type: ignore[attr-defined]
     redactor = Redactor(values)
     renderer = JsonRenderer(redactor)
@@ -80,7 +80,7 @@ def ours(values: list[str], matcher: type[GramMatcher | AutomatonMatcher], *, wi
         render_module._orjson = lambda: serializer  # type: ignore[attr-defined]
         return renderer(None, "info", event)
 
-    for _ in range(200):  # the automaton is built once no value has come for a while
+    for _ in range(200):  # the automaton is built after some events without a new value
         step(small_event())
     return step
 
@@ -113,10 +113,10 @@ def maskerlogger(_values: list[str]) -> Step:
 
 def contenders(values: list[str]) -> Iterator[tuple[str, Step]]:
     """Every row of the table; peers that are not installed are left out."""
-    yield "ours, pure Python, stdlib json", ours(values, GramMatcher, with_orjson=False)
-    yield "ours, pure Python, orjson", ours(values, GramMatcher, with_orjson=True)
-    yield "ours, ahocorasick-rs, stdlib json", ours(values, AutomatonMatcher, with_orjson=False)
-    yield "ours, ahocorasick-rs, orjson", ours(values, AutomatonMatcher, with_orjson=True)
+    yield "keyring_core, pure Python, stdlib json", ours(values, GramMatcher, with_orjson=False)
+    yield "keyring_core, pure Python, orjson", ours(values, GramMatcher, with_orjson=True)
+    yield "keyring_core, ahocorasick-rs, stdlib json", ours(values, AutomatonMatcher, with_orjson=False)
+    yield "keyring_core, ahocorasick-rs, orjson", ours(values, AutomatonMatcher, with_orjson=True)
     for peer in (loggingredactor, maskerlogger):
         try:
             yield f"peer: {peer.__name__}", peer(values)
@@ -125,7 +125,7 @@ def contenders(values: list[str]) -> Iterator[tuple[str, Step]]:
 
 
 def measure(steps: list[Step], event: Event) -> list[float]:
-    """Microseconds a call of each of *steps*: the best of many rounds that all take turns in."""
+    """Microseconds a call of each of *steps*: the best of many rounds, in turns."""
     best = [float("inf")] * len(steps)
     batches = []
     for step in steps:
@@ -200,7 +200,7 @@ def compare() -> list[Goal]:
         for (row, _), with_few, with_many in zip(few, first, last, strict=True):
             more = (with_many - one) / one
             print(f"{name:20} {row:36} {with_few:15.1f} us {with_many:15.1f} us {more:12.1f}")
-            if name in MOST_UNITS and row.startswith("ours"):
+            if name in MOST_UNITS and row.startswith("keyring_core"):
                 work, most = f"{name} event, {row}", MOST_UNITS[name]["ahocorasick" in row]
                 goals.append(Goal(f"{work}, more than structlog's rendering", more, most, unit="units"))
                 goals.append(Goal(f"{work}, 100 values against 5", with_many / with_few, 1.2))

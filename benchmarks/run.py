@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run`: `rotate.py run` beside an ORM loop, row-by-row UPDATEs and what the server itself needs.
+"""`python -m benchmarks.run`: `rotate.py run` beside an ORM loop, row-by-row UPDATEs and the server's minimum.
 
 Needs the servers of the tests; `--only sqlite` needs none.
 """
@@ -68,7 +68,7 @@ def row_by_row(database: Database) -> None:
 
 
 def floor(database: Database) -> None:
-    """What the server needs at least: it rewrites the same bytes, batch by batch, over one connection."""
+    """The server's minimum: it rewrites the same bytes, batch by batch, over one connection."""
     rewrite = sa.text("UPDATE creds SET token = token || '' WHERE id > :last AND id <= :upto")
     with database.engine.connect() as connection:
         rows = connection.scalar(sa.text("SELECT max(id) FROM creds"))
@@ -78,7 +78,7 @@ def floor(database: Database) -> None:
 
 
 def look(database: Database) -> None:
-    """What a second run needs at least: a bare SELECT of the column through the driver, and one MAC a token."""
+    """The minimum of a second run: a bare SELECT of the column through the driver, and one MAC a token."""
     keyring = Keyring(key_text("new"), previous=[key_text("old")])
     connection = database.engine.raw_connection()
     try:
@@ -91,12 +91,12 @@ def look(database: Database) -> None:
 
 
 def ours(database: Database) -> None:
-    """The command, start of the interpreter included; with as many workers as it takes by itself."""
+    """The command, start of the interpreter included; with its default number of workers."""
     rotate(database, "--full-speed")
 
 
 def timed(database: Database, rows: int, work: Callable[[Database], None]) -> float:
-    """Seconds for *work* on a fresh table, which it must leave wholly under the new key."""
+    """Seconds for *work* on a fresh table, which must then be under the new key entirely."""
     fill(database, rows)
     seconds = _seconds(work, database)
     if work is not floor and (wrong := wrong_rows(database, SECRET)):
@@ -121,7 +121,7 @@ def compare(rows: int = ROWS, kinds: Sequence[str] = KINDS) -> list[Goal]:
             make_base(database, rows, SECRET)
             few = min(rows, BASE_ROWS)
             by_row, orm = timed(database, few, row_by_row) / few, timed(database, rows, orm_loop) / rows
-            # MariaDB does not write what is the same.
+            # MariaDB does not write a value that is the same.
             works = (ours,) if kind == "mariadb" else (ours, floor)
             turns = [[timed(database, rows, work) for work in works] for _ in range(TURNS)]
             run, *least = (median(each) / rows for each in zip(*turns, strict=True))

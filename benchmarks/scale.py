@@ -31,7 +31,7 @@ def main() -> None:
         target = Target(name="creds", url=database.url, table="creds", column="token")
         store = SqlStore(target, read_only=False, sleep=time.sleep)
         shard = SqlStore(target, read_only=True, sleep=time.sleep, shard=Shard(0, SHARDS))
-        print(f"{ROWS:,} rows, a row{'ours':>52}{'server':>10}")
+        print(f"{ROWS:,} rows, a row{'client':>52}{'server':>10}")
         _show("reading", lambda: sum(len(rows) for rows in _read(store)))
         _show("cutting ranges", lambda: _cut(store))
         _show(f"one shard of {SHARDS}: finding its rows", lambda: _cut(shard))
@@ -48,8 +48,8 @@ def main() -> None:
 def _show(part: str, work: Callable[[], object]) -> None:
     before = own_seconds(), server_seconds()
     work()
-    ours, server = own_seconds() - before[0], server_seconds() - before[1]
-    print(f"{part:54}{ours / ROWS * 1e6:>10.2f}{server / ROWS * 1e6:>10.2f}", flush=True)
+    client, server = own_seconds() - before[0], server_seconds() - before[1]
+    print(f"{part:54}{client / ROWS * 1e6:>10.2f}{server / ROWS * 1e6:>10.2f}", flush=True)
 
 
 def _tell(part: str, size: float) -> None:
@@ -70,7 +70,7 @@ def _cut(store: SqlStore) -> None:
 
 
 def _swapping(store: SqlStore) -> Callable[[], None]:
-    """What writes all rows; it has read and rotated them already."""
+    """Writes all rows; it has read and rotated them before."""
     keyring = Keyring(key_text("new"), previous=[key_text("old")])
     batches = []
     for keys, cells in _read(store):

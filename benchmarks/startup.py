@@ -1,4 +1,4 @@
-"""What a start costs: `python -m benchmarks.startup` prints processor time in ms, beside what it builds on."""
+"""What a start costs: `python -m benchmarks.startup` prints processor time in ms, beside that of its libraries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAIRS = [
 
 
 def milliseconds_of(arguments: list[str], compiled: str) -> float:
-    """Processor time of one Python process, so that what else the machine does counts for little."""
+    """Processor time of one Python process, so that other load on the machine counts little."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": compiled}
     # An installed package is compiled.
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -34,16 +34,16 @@ def compare() -> list[Goal]:
     """Prints the table; returns the goals."""
     goals = []
     print(f"{TURNS - 1} starts of each in turn; milliseconds of processor time, median and least\n")
-    print(f"{'':24}{'ours':>14}{'beside':>14}  {'':40}{'ratio':>10}")
+    print(f"{'':24}{'this':>14}{'libraries':>14}  {'':40}{'ratio':>10}")
     with tempfile.TemporaryDirectory() as compiled:
         for name, base, most, arguments in PAIRS:
             turns = [
                 (milliseconds_of(arguments, compiled), milliseconds_of(["-c", base], compiled)) for _ in range(TURNS)
             ]
             # The first turn compiles.
-            ours, theirs = zip(*turns[1:], strict=True)
+            this, libraries = zip(*turns[1:], strict=True)
             ratio = statistics.median(mine / other for mine, other in turns[1:])
-            print(f"{name:24}{_shown(ours)}{_shown(theirs)}  {base:40}{ratio:10.2f}")
+            print(f"{name:24}{_shown(this)}{_shown(libraries)}  {base:40}{ratio:10.2f}")
             goals.append(Goal(f"{name}, against {base!r}", ratio, most))
     print()
     return goals

@@ -1,0 +1,56 @@
+"""The map of the code shows the code of today."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+ROW = re.compile(r"^\| `(rotation|keyring_core)(?:/(\w+))?(?:/|\.py)` \| .*? \| (.*?) ?\|$", re.MULTILINE)
+FILES = re.findall(r"`((?:rotation|keyring_core)/[\w/]*\.py)(?:: ([\w.]+))?`", PAGE)
+
+
+@pytest.fixture(scope="module")
+def drawing() -> dict[str, Any]:
+    """What .ci/draw_imports.py defines."""
+    pytest.importorskip("grimp", reason="import-linter brings it: the extra dev")
+    return runpy.run_path(str(ROOT / ".ci" / "draw_imports.py"))
+
+
+def test_the_picture_is_that_of_the_imports(drawing: dict[str, Any]) -> None:
+    """docs/architecture.svg is what `python .ci/draw_imports.py` draws now."""
+    assert drawing["PICTURE"].read_text() == drawing["draw"]()
+
+
+def test_the_table_has_every_import(drawing: dict[str, Any]) -> None:
+    """Each folder has its row, with all folders that it imports."""
+    names = {(folder or root): set(filter(None, found.split(", "))) for root, folder, found in ROW.findall(PAGE)}
+    edges = drawing["imports"]()
+
+    assert names.keys() == {*(name for row in drawing["floors"]() for name in row), "redaction"}
+    assert {name: found for name, found in names.items() if found} == edges
+
+
+@pytest.mark.parametrize(("file", "name"), FILES, ids=lambda part: part)
+def test_every_step_exists(file: str, name: str) -> None:
+    """Each file that the page names is there, and defines what the page says it does."""
+    source = (ROOT / file).read_text()
+
+    for part in filter(None, name.split(".")):
+        assert re.search(rf"^ *(async )?(def|class) {part}\b|^ *{part}\b.* = ", source, re.MULTILINE), part
+
+
+def test_the_journeys_have_steps() -> None:
+    """The page names more than a few functions, so that the test above looks at some."""
+    assert len([name for _, name in FILES if name]) > 30
+
+
+@pytest.mark.parametrize("folder", re.findall(r"`((?:rotation|keyring_core)/[\w/]*/)`", PAGE))
+def test_every_folder_exists(folder: str) -> None:
+    """Each folder that the page names is there."""
+    assert (ROOT / folder).is_dir()

@@ -1,0 +1,156 @@
+"""Plain words: the ones that readers had to read twice stay out of code and documents."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLACES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", ".env.sample", "docs", "deploy", "benchmarks", ".ci")
+"""Files, and folders with all that is in them. Of tests only the docstrings are read."""
+LEFT_OUT = ("docs/operations.md",)
+
+WORDS = {
+    r"\banew\b": "again",
+    r"\bmend(s|ed|ing)?\b": "fix",
+    r"\bt(ake|akes|aken|aking|ook) (it |them )?down\b": "record",
+    # "tell apart" is the plain word for what it says.
+    r"\btold\b(?!( \w+)? apart)": "reports, says, prints; for a person: if you say so",
+    r"\btells?\b(?!( \w+){0,3} apart)": "reports, says, shows",
+    r"\btelling\b": "sensitive",
+    r"\b[Ww]hoever\b": "anyone who, if somebody",
+    r"\bWho (has|changes|asks|wants|needs|uses|calls|means|sets|gives)\b": "If you ...",
+    # At the beginning of a docstring it is often a place.
+    r"(?<!\"\"\")\bWhere\b[^.?!|\]\"]*, (?!and |or |nor )": "If ...,",
+    r"[,;:(|] [Ww]here (there|nobody|somebody|none|no|nothing|one is|most|several|both|only|even|it does not)\b": "if",
+    r"\b(which|would|could|might|would not|must) else\b": "otherwise",
+    r"\b[Hh]onest\b": "harmless, ordinary",
+    r"\bdrawn\b": "random, random-looking",
+    r"\b(of|than|with|is|are|not|at|no) ours\b": "the noun: keyring_core's, the client's",
+    r"\b(to|for|from|after|before|by|of|than) us\b": "the noun",
+    r"\bdeaf\b": "signals blocked",
+    r"\bno rare thing\b": "common",
+    r"\bby the thousand\b": "many",
+}
+"""Patterns of prose, with what to write instead."""
+NAMES = {
+    r"\b(desk|Desk|KeyDesk)\b": "environment keys",
+    r"\b([Cc]rews?|_?[Hh]ired?|[Ss]taff(ed|ing)?|report_for_duty)\b": "executor, workers",
+    r"\bleash\b": "alive pipe",
+    # Not the company.
+    r"\bstripes?\b(?!-)|\bStripe(?=[\[(.]| \|)": "batch of tokens of one length",
+    r"\bstrangers\b": "not signed",
+    r"\btrials\b": "batch planning",
+    r"\btitles\b": "target labels",
+    r"\bJournal\b": "Checkpoint",
+    r"\bPace\b": "BatchSize",
+    r"\bBrake\b": "Throttle",
+}
+"""Patterns of names in code, and of what they name."""
+SUFFIXES = {".md", ".py", ".yml", ".yaml", ".service", ".timer", ".conf", ".cron", ".sample", ""}
+DRAWING = re.compile(r"output/|plots|draw_imports")
+"""Where something is really drawn."""
+
+
+def test_words_are_plain() -> None:
+    """No pattern of the lists stands in the places; the message says what to write instead."""
+    found = [offender for place in PLACES for offender in offenders(ROOT / place)]
+
+    assert not found, "\n".join(["", *found])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "it begins anew",
+        "how to mend it",
+        "it takes down the dates",
+        "the fault is told",
+        "it tells of a key",
+        "whoever has it",
+        "Who changes them one by one",
+        "Where keys come from files, a service follows them",
+        "1, where nobody announces",
+        "a pipe, which else gets text",
+        "honest text",
+        "a drawn value",
+        "a key of ours",
+    ],
+)
+def test_the_list_finds_what_it_is_for(text: str) -> None:
+    """Each of these has a word of the list."""
+    assert list(_found(text, WORDS))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["told apart by length", "how to tell two tables apart", "Where keys come from", '"""Where it is, and how."""'],
+)
+def test_plain_words_are_left_alone(text: str) -> None:
+    """Each of these has none."""
+    assert not list(_found(text, WORDS))
+
+
+def test_only_prose_of_code_is_read_for_words() -> None:
+    """A comment and a string are prose; a name is not, and neither is what an f-string puts in."""
+    code = 'told = 1  # it is told\n"""Says\nanew."""\nf"mend {told}"\n'
+
+    found = [(number, word) for number, line in _prose(code) for word, _ in _found(line, WORDS)]
+
+    assert found == [(1, "told"), (3, "anew"), (4, "mend")]
+
+
+def offenders(place: Path) -> Iterator[str]:
+    """`path:line: word -> plain word` for each word of the lists in a file, or in all files of a folder."""
+    for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        name = str(path.relative_to(ROOT))
+        if not path.is_file() or path.suffix not in SUFFIXES or name in LEFT_OUT or path == Path(__file__):
+            continue
+        text = path.read_text()
+        words = {word: plain for word, plain in WORDS.items() if "drawn" not in word or not DRAWING.search(name)}
+        if path.suffix != ".py":
+            parts = [(_document(text) if path.suffix == ".md" else enumerate(text.splitlines(), 1), words | NAMES)]
+        elif path.is_relative_to(ROOT / "tests"):
+            parts = [(_docstrings(ast.parse(text)), words | NAMES)]
+        else:
+            parts = [(_prose(text), words), (enumerate(text.splitlines(), 1), NAMES)]
+        for lines, patterns in parts:
+            for number, line in lines:
+                for word, plain in _found(line, patterns):
+                    yield f"{name}:{number}: {word} -> {plain}"
+
+
+def _found(line: str, patterns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for pattern, plain in patterns.items():
+        for match in re.finditer(pattern, line):
+            yield match[0], plain
+
+
+def _document(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a document, without headings and without what it quotes of the code."""
+    text = re.sub(r"^#.*|`[^`\n]+`", "", text, flags=re.MULTILINE)
+    quoted = re.compile(r"^```(console|text)\n.*?^```", re.DOTALL | re.MULTILINE)
+    yield from enumerate(quoted.sub(lambda match: "\n" * match[0].count("\n"), text).splitlines(), 1)
+
+
+def _prose(code: str) -> Iterator[tuple[int, str]]:
+    """The comments and strings of Python code."""
+    middles = {getattr(tokenize, name, None) for name in ("FSTRING_MIDDLE", "TSTRING_MIDDLE")}
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        if token.type in {tokenize.COMMENT, tokenize.STRING, *middles}:
+            # Until Python 3.12 an f-string is one string, with what it puts in.
+            is_format = token.type == tokenize.STRING and "f" in token.string.partition('"')[0].lower()
+            text = re.sub(r"\{[^{}\n]*\}", "", token.string) if is_format else token.string
+            yield from enumerate(text.splitlines(), token.start[0])
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield from enumerate(f'"""{text}'.splitlines(), node.body[0].lineno)
