@@ -16,7 +16,9 @@ from tests.databases import Database
 
 pytestmark = pytest.mark.database
 
+SHORT_SECONDS = 1.5
 SECONDS = 3.0
+"""With `--long`."""
 LONG_SECONDS = 10.0
 RESTARTS = 5
 """In the long form, how many runs on PostgreSQL and on MariaDB have a restart; most restarts are crashes."""
@@ -50,11 +52,18 @@ def test_nothing_is_lost_when_the_server_restarts(
 
 
 @pytest.fixture
+<<<<<<< HEAD
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., list[str]]:
     """Runs a storm, and prints how many writes it had."""
+=======
+def run(request: pytest.FixtureRequest, tmp_path: Path, *, long_form: bool) -> Callable[..., list[str]]:
+    """Runs a storm, and says how hard it blew."""
+>>>>>>> h-tests
 
     def blow(database: Database, seed: str, **more: Any) -> list[str]:
-        seconds = LONG_SECONDS if request.config.getoption("chaos_runs") > 1 else SECONDS
+        seconds = SECONDS if long_form else SHORT_SECONDS
+        if request.config.getoption("chaos_runs") > 1:
+            seconds = LONG_SECONDS
         found = storm(database, seed, tmp_path, seconds, **more)
         # pytest shows it with a failure.
         print(f"{database.kind}, seed {seed}: {written(tmp_path)} writes by services")  # noqa: T201
