@@ -52,13 +52,8 @@ def test_nothing_is_lost_when_the_server_restarts(
 
 
 @pytest.fixture
-<<<<<<< HEAD
-def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., list[str]]:
-    """Runs a storm, and prints how many writes it had."""
-=======
 def run(request: pytest.FixtureRequest, tmp_path: Path, *, long_form: bool) -> Callable[..., list[str]]:
-    """Runs a storm, and says how hard it blew."""
->>>>>>> h-tests
+    """Runs a storm, and prints how many writes it had."""
 
     def blow(database: Database, seed: str, **more: Any) -> list[str]:
         seconds = SECONDS if long_form else SHORT_SECONDS
