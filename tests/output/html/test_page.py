@@ -11,8 +11,8 @@ from itertools import pairwise
 import pytest
 
 from keyring_core.redaction import get_redactor
-from rotation.checks.examine import Overview
 from rotation.checks.findings import Level
+from rotation.checks.use_cases import Overview
 from rotation.output.html.page import page
 from tests.output.html.samples import (
     EVERY,
