@@ -99,7 +99,7 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--url", help="Database, such as sqlite:///app.db, or $NAME of a variable that holds it.")
     @click.option("--table", help="Table, or schema.table.")
     @click.option("--column", "columns", multiple=True, help="Column that holds tokens; repeatable.")
-    @click.option("--key-column", "key_columns", multiple=True, help="Column of the row's key; default: primary key.")
+    @click.option("--key-column", "key_columns", multiple=True, help="Key column; repeatable. Default: primary key.")
     @click.option("--where", help="SQL condition: only these rows.")
     @click.option("--context", help="What the tokens are bound to, as in keyring.bind(CONTEXT).")
     @wraps(command)
