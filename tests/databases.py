@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,24 +86,144 @@ def _sqlite(folder: Path) -> Iterator[Database]:
 
 @contextmanager
 def _postgresql(_folder: Path) -> Iterator[Database]:
-    """A database, and for the job a user that has every right in it, and may enter no other test's."""
-    server, name = sa.make_url(postgres_server()), f"t_{secrets.token_hex(6)}"
+    """A database, and for the job a user that has every right in it, and may enter no other test's.
+
+    To create and drop one takes longer than most tests: each process keeps its own, and empties them between tests.
+    """
+    server = sa.make_url(postgres_server())
+    kept = _take(server)
+    engine = sa.create_engine(server.set(database=kept.name))
+    url = server.set(username=kept.name, database=kept.name, query={"options": "-csearch_path=public"})
+    try:
+        yield Database("postgresql", url.render_as_string(hide_password=False), engine)
+    finally:
+        engine.dispose()
+        if _empty(server, kept.name):
+            _KEPT.append(kept)
+        else:
+            _drop(server, kept.name)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A database that this process uses for one test after another, and what its catalogs say while it is fresh."""
+
+    name: str
+    fresh: tuple[Any, ...]
+
+
+_KEPT: list[_Kept] = []
+
+_EMPTY = """
+DO $$
+DECLARE found record;
+BEGIN
+    FOR found IN SELECT nspname FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_' LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', found.nspname);
+    END LOOP;
+    FOR found IN SELECT extname FROM pg_extension WHERE oid >= 16384 LOOP
+        EXECUTE format('DROP EXTENSION IF EXISTS %I CASCADE', found.extname);
+    END LOOP;
+    FOR found IN
+        SELECT relname, CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+            WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END AS kind
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+    LOOP
+        EXECUTE format('DROP %s IF EXISTS public.%I CASCADE', found.kind, found.relname);
+    END LOOP;
+    FOR found IN SELECT oid::regprocedure AS routine FROM pg_proc WHERE pronamespace = 'public'::regnamespace LOOP
+        EXECUTE format('DROP ROUTINE IF EXISTS %s CASCADE', found.routine);
+    END LOOP;
+    FOR found IN
+        SELECT typname, CASE typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END AS kind FROM pg_type
+        WHERE typnamespace = 'public'::regnamespace AND typtype IN ('d', 'e', 'r')
+    LOOP
+        EXECUTE format('DROP %s IF EXISTS public.%I CASCADE', found.kind, found.typname);
+    END LOOP;
+    PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
+END $$
+"""
+
+_COUNTED = (
+    "pg_depend pg_class pg_type pg_proc pg_extension pg_language pg_cast pg_event_trigger pg_publication pg_opfamily"
+    " pg_foreign_data_wrapper pg_foreign_server pg_user_mapping pg_largeobject_metadata pg_transform pg_am"
+)
+_STATE = f"""
+SELECT array[{", ".join(f"(SELECT count(*) FROM {catalog})" for catalog in _COUNTED.split())}]::text,
+    (SELECT array_agg((nspname, nspowner, nspacl) ORDER BY oid) FROM pg_namespace
+        WHERE nspname !~ '^pg_(toast_)?temp_')::text,
+    (SELECT array_agg((defaclrole, defaclnamespace, defaclobjtype, defaclacl) ORDER BY oid) FROM pg_default_acl)::text,
+    (SELECT array_agg((setdatabase, setrole, setconfig) ORDER BY setdatabase, setrole) FROM pg_db_role_setting
+        WHERE setrole = 'NAME'::regrole OR setdatabase = (SELECT oid FROM pg_database WHERE datname = 'NAME'))::text,
+    (SELECT (datallowconn, datistemplate, datconnlimit, datacl) FROM pg_database WHERE datname = 'NAME')::text,
+    (SELECT role FROM pg_roles role WHERE rolname = 'NAME')::text,
+    (SELECT array_agg((roleid, member)) FROM pg_auth_members WHERE 'NAME'::regrole IN (roleid, member))::text,
+    (SELECT array_agg((dbid, classid, deptype) ORDER BY dbid, classid, deptype) FROM pg_shdepend
+        WHERE refclassid = 'pg_authid'::regclass AND refobjid = 'NAME'::regrole)::text
+"""
+"""Whatever a test may leave behind in its database, of its user and of both on the server."""
+
+
+def _take(server: sa.URL) -> _Kept:
+    while _KEPT:
+        kept = _KEPT.pop()
+        # A test may have shut the database, too.
+        with suppress(sa.exc.DBAPIError):
+            if _state(server, kept.name) == kept.fresh:
+                return kept
+        _drop(server, kept.name)
+    return _create(server)
+
+
+def _create(server: sa.URL) -> _Kept:
+    name = f"t_{secrets.token_hex(6)}"
     made = [
         f"CREATE DATABASE {name} TEMPLATE template0",
         f"CREATE ROLE {name} LOGIN",
         f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",
         f"GRANT ALL ON DATABASE {name} TO {name}",
+        # No test pulls the plug of this server: nothing has to wait for its disk.
+        f"ALTER DATABASE {name} SET synchronous_commit = off",
     ]
-    dropped = [f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE {name}"]
-    with as_admin(server, made, dropped):
-        engine = sa.create_engine(server.set(database=name))
-        with engine.begin() as connection:
-            connection.exec_driver_sql(f"GRANT ALL ON SCHEMA public TO {name}")
-            for kind in ("TABLES", "SEQUENCES", "SCHEMAS"):
-                connection.exec_driver_sql(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {name}")
-        url = server.set(username=name, database=name, query={"options": "-csearch_path=public"})
-        yield Database("postgresql", url.render_as_string(hide_password=False), engine)
+    with as_admin(server, made, []):
+        pass
+    kinds = ("TABLES", "SEQUENCES", "SCHEMAS")
+    granted = [f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {name}" for kind in kinds]
+    with as_admin(server.set(database=name), [f"GRANT ALL ON SCHEMA public TO {name}", *granted], []):
+        pass
+    return _Kept(name, _state(server, name))
+
+
+def _state(server: sa.URL, name: str) -> tuple[Any, ...]:
+    engine = sa.create_engine(server.set(database=name))
+    try:
+        with engine.connect() as connection:
+            return tuple(connection.exec_driver_sql(_STATE.replace("NAME", name)).one())
+    finally:
         engine.dispose()
+
+
+def _empty(server: sa.URL, name: str) -> bool:
+    """Ends every session in the database and drops what is in it; False if it is no longer as it was made."""
+    others = (
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+    )
+    try:
+        with as_admin(server.set(database=name), ["SET lock_timeout = '5s'", others, _EMPTY], []):
+            return True
+    except sa.exc.DBAPIError:
+        return False
+
+
+def _drop(server: sa.URL, name: str) -> None:
+    with as_admin(server, [f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"DROP ROLE {name}"], []):
+        pass
+
+
+def drop_databases() -> None:
+    """Drops the databases that this process kept."""
+    while _KEPT:
+        _drop(sa.make_url(postgres_server()), _KEPT.pop().name)
 
 
 @contextmanager

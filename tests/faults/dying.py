@@ -1,4 +1,4 @@
-"""Forks runs that die at their first call to the database, at their second, and so on; one line each on stdout.
+"""Forks runs that die at a call to the database, each at a later one; one line each on stdout.
 
 A process of its own, since forking a test runner with threads is no good idea. It waits for a line before each next.
 """
@@ -20,11 +20,11 @@ LOADED = (runs, session, run_text, sql, workers, progress)
 """What the command imports when it runs: here once, and not in each fork."""
 
 
-def die_at_every_call(url: str, *, opening: bool) -> None:
-    """Until a run gets through."""
-    nth, code = 0, 9
+def die_at_every_call(url: str, step: int, *, opening: bool) -> None:
+    """Until a run gets through; at every call, or at each *step*-th."""
+    nth, code = 1 - step, 9
     while code == 9:
-        nth += 1
+        nth += step
         child = os.fork()
         if child == 0:
             os.dup2(2, 1)  # its log is not for the one who reads us
@@ -37,4 +37,4 @@ def die_at_every_call(url: str, *, opening: bool) -> None:
 
 
 if __name__ == "__main__":
-    die_at_every_call(sys.argv[1], opening="opening" in sys.argv)
+    die_at_every_call(sys.argv[1], int(sys.argv[2]), opening="opening" in sys.argv)

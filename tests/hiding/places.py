@@ -371,6 +371,13 @@ _ONCE = frozenset({(row.where, row.dress): row for row in reversed(_ALL_ROWS)}.v
 ROWS = tuple(row for row in _ALL_ROWS if row in FIRST or row in _ONCE)
 """Each place on each database, and each form of a place once, to limit the time of the suite."""
 
+_SHORT = (
+    "target left-out other-column row-key no-key table blob database schema large-object jsonb-nested no-select"
+    " history no-grant fts5 untyped-blob"
+)
+SHORT = frozenset(row for row in FIRST if row.where in _SHORT.split())
+"""What a run without `--long` tries: each way of looking for tokens once, on each database."""
+
 HARMLESS = tuple(
     Row(kind, "blob" if dress in BYTES else "table", dress, "under a key that is not of this keyring")
     for dress in (*IN_TEXT, "pickle", "msgpack", "protobuf", "latin-1-around", "zeros-around", "json-bytes")

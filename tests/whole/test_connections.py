@@ -137,14 +137,15 @@ def test_each_worker_takes_one_more(  # noqa: PLR0913, PLR0917 - fixtures
 
 
 @pytest.mark.timeout(400)
-def test_three_hundred_columns_are_rotated(database: Database, cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", [10, pytest.param(100, marks=pytest.mark.long)])
+def test_three_tables_of_many_columns_are_rotated(database: Database, cli: Cli, tmp_path: Path, columns: int) -> None:
     """They are opened and checked one after the other."""
-    fill(database, 3, 100)
-    config = configure(tmp_path, database.url, 3, 100)
+    fill(database, 3, columns)
+    config = configure(tmp_path, database.url, 3, columns)
 
     ran = cli("run", "--full-speed", "--config", str(config), "--json")
 
-    assert (ran.code, sum(target["rotated"] for target in ran.document["targets"])) == (0, 300)
+    assert (ran.code, sum(target["rotated"] for target in ran.document["targets"])) == (0, 3 * columns)
 
 
 @SERVERS

@@ -124,7 +124,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["number"] = "{:,}".format
     dated = (wording.day, wording.moment, wording.issued, wording.promoted)
-    for function in (*dated, wording.number, wording.share, span, be, many):
+    for function in (*dated, wording.share, span, be, many):
         environment.filters[function.__name__] = function
     return environment
