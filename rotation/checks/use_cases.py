@@ -67,8 +67,7 @@ def examine(
         # The clock is read last, so that a token written meanwhile is not in the future.
         verdict = Verdict.of(facts, policy, utc_now())
         if facts.ledger_fault is None:
-            for census in kept(facts):
-                session.attempt(lambda ledger, census=census: ledger.keep_census(census))  # type: ignore[misc]
+            session.keep(kept(facts))
             if number is not None:
                 outcome: Outcome = "complete" if verdict.level == 0 else "left"
                 session.attempt(partial(Ledger.end_run, number=number, outcome=outcome, counts=_counts(verdict)))

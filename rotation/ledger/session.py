@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import TypeVar
 
 from keyring_core import KeyState
@@ -111,9 +112,13 @@ class Session:
         kept = [carried(census, known) for census in censuses]
         places = {census.place for census in censuses}
         explained = [settled(other, censuses) for other in known if other.place not in places]
-        for census in (*kept, *(other for other in explained if other not in known)):
-            self.attempt(lambda ledger, census=census: ledger.keep_census(census))  # type: ignore[misc]
+        self.keep((*kept, *(other for other in explained if other not in known)))
         return kept
+
+    def keep(self, censuses: Iterable[CensusRecord]) -> None:
+        """Records *censuses* as they are."""
+        for census in censuses:
+            self.attempt(partial(Ledger.keep_census, census=census))
 
     def _note(self, words: str, fault: str) -> None:
         self.fault = fault

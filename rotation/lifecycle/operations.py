@@ -1,4 +1,7 @@
-"""Stage, promote, retire, restore: checks order and refusals, writes the keys, records the date. Prints nothing."""
+"""Stage, promote, retire, restore: checks order and refusals, writes the keys, records the date. Prints nothing.
+
+Each step raises KeyConfigError if the environment's keys do not load.
+"""
 
 from __future__ import annotations
 

@@ -55,5 +55,5 @@ def identify(target: Target) -> TargetId:
 
 def _digest(url: str) -> str:
     # A password may differ from machine to machine, and must not travel, even as a digest.
-    bare = sa.make_url(url).set(password=None).difference_update_query(SECRET_OPTIONS)
-    return sha256(str(bare).encode("utf-8", "surrogatepass")).hexdigest()
+    shown = sa.make_url(url).difference_update_query(SECRET_OPTIONS).render_as_string(hide_password=True)
+    return sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()

@@ -233,10 +233,10 @@ def test_ranges_hold_every_row_once(keys: set[int], rows: int, behind: int | Non
     after = None if behind is None else (behind,)
     ranges = list(cut(store, Pace(rows, rows=rows), after))
 
-    found = [row.key[0] for bounds in ranges for row in store.read(bounds.after, bounds.upto, 1000)]
+    found = [key[0] for bounds in ranges for key in store.read(bounds.after, bounds.upto, 1000).keys]
     assert found == sorted(key for key in keys if behind is None or key > behind)
     assert ranges[-1].upto is None
-    assert all(len(store.read(*bounds, 1000)) == rows for bounds in ranges[:-1])
+    assert all(len(store.read(*bounds, 1000).keys) == rows for bounds in ranges[:-1])
 
 
 def _moved(database: Database) -> int:

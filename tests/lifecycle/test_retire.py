@@ -17,7 +17,7 @@ from keyring_core import Key, KeyState
 from keyring_core.environment import load_settings
 from rotation.context import Streams
 from rotation.discovery.discover import Discovery
-from rotation.model.batch import Row
+from rotation.model.batch import Batch
 from rotation.model.failures import StoppedError, StoreError
 from rotation.stores.sql import SqlStore
 from tests.conftest import Ran
@@ -282,7 +282,7 @@ def test_a_second_look_that_broke_off_proves_nothing_either(shop: Shop, monkeypa
     """Rows that a `where` leaves out were not read: exit code 3, also with --force."""
     real = SqlStore.read
 
-    def fail(store: SqlStore, *bounds: Any) -> list[Row]:
+    def fail(store: SqlStore, *bounds: Any) -> Batch:
         if "IS NOT TRUE" in (store._target.where or ""):
             raise StoreError("the connection was lost")
         return real(store, *bounds)

@@ -49,7 +49,7 @@ def test_an_identity_is_the_same_on_every_machine() -> None:
     """Passwords may differ, and are in no part of it, not even as a digest; another user or host counts."""
     urls = [
         "postgresql://u:hunter2@db-1/app",
-        "postgresql://u@db-1/app?password=hunter2&sslpassword=hunter2",
+        "postgresql://u:other@db-1/app?password=hunter2&sslpassword=hunter2",
         "postgresql://u@db-2/app",
         "postgresql://v@db-1/app",
     ]
