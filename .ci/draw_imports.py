@@ -1,12 +1,13 @@
 """Draws docs/architecture.svg: a box for each folder, and the imports between folders as arrows.
 
-`python .ci/draw_imports.py` writes the picture; a test draws it again and compares.
+`python .ci/draw_imports.py` writes the picture, and the imports in the table of docs/architecture.md; a test compares.
 Floors come from the layers in pyproject.toml, arrows from the import graph, lazy imports counted.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 import tomllib
 from collections import defaultdict
 from pathlib import Path
@@ -15,7 +16,9 @@ from xml.sax.saxutils import escape
 import grimp
 
 ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "docs" / "architecture.svg"
+PICTURE, PAGE = ROOT / "docs" / "architecture.svg", ROOT / "docs" / "architecture.md"
+ROW = re.compile(r"^(\| `(rotation|keyring_core)(?:/(\w+))?(?:/|\.py)` \| .*? \| )(.*?)(\|)$", re.MULTILINE)
+"""A row of the table; its third cell holds what the folder imports."""
 CORE = "keyring_core"
 CAPTIONS = {
     "__main__": "starts the command line",
@@ -131,6 +134,17 @@ def draw() -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
+def tabulate(page: str) -> str:
+    """*page*, with what each folder imports in its row of the table."""
+    edges = imports()
+
+    def row(match: re.Match[str]) -> str:
+        below = ", ".join(sorted(edges.get(match[3] or match[2], ())))
+        return f"{match[1]}{below and f'{below} '}{match[5]}"
+
+    return ROW.sub(row, page)
+
+
 def _sentence(name: str, edges: Edges) -> str:
     below = ", ".join(sorted(edges.get(name, ())))
     return f"{name} imports {below}" if below else f"{name} imports no other folder"
@@ -156,3 +170,4 @@ def _curve(path: list[str], where: dict[str, tuple[float, float]]) -> str:
 
 if __name__ == "__main__":
     PICTURE.write_text(draw())
+    PAGE.write_text(tabulate(PAGE.read_text()))

@@ -24,18 +24,7 @@ from keyring_core.keys import Key
 from keyring_core.token_batches import Refused, Stripe, alike, pick, put, read_tokens, write_tokens
 from keyring_core.tokens import BLOCK, VERSION, Token, TokenText, timestamp_of
 
-__all__ = [
-    "Found",
-    "Refused",
-    "alike",
-    "damaged",
-    "decrypt",
-    "decrypt_padded",
-    "encrypt",
-    "find",
-    "pick",
-    "reencrypt",
-]
+__all__ = ["Found", "Refused", "alike", "damaged", "decrypt", "decrypt_padded", "encrypt", "find", "pick", "reencrypt"]
 
 _HEAD = 9  # version, timestamp
 # How a padded plaintext ends, by its last byte; an empty tuple matches nothing.

@@ -108,7 +108,7 @@ def present_reloader() -> Reloader:
     get_keyring()
     if get_keyring.was_read_from(_fingerprint(os.environ)):
         return get_keyring
-    # Not a reload: nobody asked `get_keyring` for these keys.
+    # Not a reload: users of `get_keyring` did not ask for these keys.
     own = Reloader(_load)
     own()
     return own

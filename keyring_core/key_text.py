@@ -83,7 +83,10 @@ def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
         )
     raw = base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_"))
     if weakness := _weakness(raw, text):
-        _refuse_weak(weakness, where, allow_weak=allow_weak)
+        if not allow_weak:
+            raise WeakKeyError(f"{where}: {weakness}, which anybody can guess. {_MAKE}")
+        message = f"{where}: {weakness}, accepted to read old tokens; rotate away from it today"
+        warnings.warn(message, WeakKeyWarning, stacklevel=2)
     return raw
 
 
@@ -152,9 +155,3 @@ def _weakness(raw: bytes, text: str) -> str | None:
     if len(set(raw)) < 12:
         return "a weak key: few different bytes"
     return None
-
-
-def _refuse_weak(weakness: str, where: str, *, allow_weak: bool) -> None:
-    if not allow_weak:
-        raise WeakKeyError(f"{where}: {weakness}, which anybody can guess. {_MAKE}")
-    warnings.warn(f"{where}: {weakness}, accepted to read old tokens; rotate away from it today", WeakKeyWarning, 3)

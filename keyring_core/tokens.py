@@ -26,11 +26,6 @@ TAG = 32
 OVERHEAD = 1 + 8 + BLOCK + TAG  # version, timestamp, IV
 _LARGE = 1024 * 1024
 
-MARK = "gAAAA"
-"""The start of every token whose timestamp is under 2**42: the version, and zeros."""
-TOKEN_IN_TEXT = re.compile(rb"gAAAA[A-Za-z0-9_-]{93,}={0,2}")
-"""A whole token in a longer text; the shortest token has 100 characters."""
-
 INSIDE = "a token inside something else, or in another encoding"
 """The words for such a cell."""
 
@@ -82,7 +77,9 @@ def decode_token(text: TokenText) -> bytes:
 
     Raises MalformedToken with its category; TypeError if *text* is neither str, bytes, bytearray nor memoryview.
     """
-    raw = _to_ascii(text)
+    string = string_of(text)
+    # encode() alone would raise an error that carries the whole text.
+    raw = string.encode("ascii") if string.isascii() else b""
     if len(raw) % 4 or not _is_base64(raw):
         raw = raw.translate(None, _BLANKS)
         if len(raw) % 4 or not _is_base64(raw):
@@ -108,17 +105,6 @@ def explain(text: TokenText) -> MalformedToken:
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     category, found = _diagnose(raw)
     return MalformedToken(category, f"{found} ({len(raw)} bytes)")
-
-
-def _to_ascii(text: TokenText) -> bytes:
-    if isinstance(text, str):
-        # encode() would raise an error that carries the whole text.
-        return text.encode("ascii") if text.isascii() else b""
-    if isinstance(text, bytes):
-        return text
-    if isinstance(text, bytearray | memoryview):
-        return bytes(text)
-    raise TypeError(f"a token is str or bytes, not {type(text).__name__}")
 
 
 def _is_base64(raw: bytes) -> bool:
@@ -150,6 +136,7 @@ def _has_token_length(raw: bytes) -> bool:
     return _BASE64.fullmatch(raw) is not None and size >= BLOCK and size % BLOCK == 0
 
 
+# Every token with a timestamp under 2**42 begins with gAAAA: the version, and zeros.
 _FAULTS: tuple[tuple[Callable[[bytes], object], Malformed, str], ...] = (
     (lambda raw: not raw, Malformed.EMPTY, "empty"),
     (lambda raw: len(raw) > _LARGE, Malformed.TOO_LARGE, "far longer than a credential"),

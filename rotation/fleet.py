@@ -49,7 +49,7 @@ def announce(engine: sa.Engine | None = None, *, keyring: Keyring | None = None,
     try:
         return _write(engine, keyring or get_keyring(), name)
     except Exception as error:
-        # A service must not fail because of the ledger. The text of an unknown error may hold a URL: log the class.
+        # A service must not fail because of the ledger. The text of an unknown error may hold a URL: log its class.
         log.warning("rotation.announce_failed", instance=name, error=type(error).__name__, reason=_reason(error))
         return False
 

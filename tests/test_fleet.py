@@ -1,4 +1,4 @@
-"""A service tells which keys it holds, at most once a minute, and never fails for it."""
+"""A service announces which keys it holds, at most once a minute, and never fails because of it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_an_instance_tells_its_keys(database: Database, ring: Keyring) -> None:
 
 
 def test_a_ledger_s_url_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ring: Keyring) -> None:
-    """Without an engine; and without the URL, too, it is logged and nothing else happens."""
+    """Without an engine; and without the URL, too, it only logs."""
     with capture_logs() as logs:
         assert not announce(keyring=ring)
     assert "ROTATION_LEDGER_URL is not set" in logs[0]["reason"]
@@ -152,11 +152,11 @@ def test_a_service_without_the_extra_is_told_of_it(ring: Keyring, monkeypatch: p
 
 
 def test_a_fork_is_an_instance_of_its_own() -> None:
-    """It tells at once, though its parent did a moment ago, and though the parent's lock was held."""
+    """It announces at once, though its parent just did, and though the parent's lock was held."""
     fleet._last["web"] = 1e12
     fleet._lock.acquire()
     try:
-        fleet._start_anew()
+        fleet._reset()
     finally:
         if fleet._lock.locked():
             fleet._lock.release()

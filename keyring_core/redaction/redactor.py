@@ -49,11 +49,11 @@ class Redactor:
     Every redactor also knows the keys that this process has loaded.
     """
 
-    __slots__ = ("__weakref__", "_names", "_registry")
+    __slots__ = ("__weakref__", "_registry", "names")
 
     def __init__(self, secrets: Iterable[str | bytes | Secret] = (), *, names: Iterable[str] = ()) -> None:
         self._registry = Registry()
-        self._names = Names(names)
+        self.names = Names(names)
         for secret in secrets:
             self.add(secret)
 
@@ -94,7 +94,7 @@ class Redactor:
         If an object's text shows a secret, the masked text takes its place.
         """
         try:
-            return Walk(self._names, self._leaf).value(value)
+            return Walk(self.names, self._leaf).value(value)
         except Exception as error:
             return f"[WITHHELD:{type(error).__name__}]"
 
@@ -103,7 +103,7 @@ class Redactor:
 
         May raise what the event's own objects raise: the caller withholds the event then.
         """
-        return Walk(self._names).event(event) if self._names.touch(event) else event
+        return Walk(self.names).event(event) if self.names.touch(event) else event
 
     def redact_json(self, text: str) -> str:
         """*text*, a rendered line, with every secret masked; JSON stays JSON. Never raises."""
@@ -121,11 +121,6 @@ class Redactor:
         if self.find(shown)[1]:
             raise ValueError("a secret stands across the structure")
         return shown
-
-    @property
-    def names(self) -> Names:
-        """The sensitive names."""
-        return self._names
 
     def find(self, text: str) -> tuple[str, list[Span]]:
         """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
@@ -146,14 +141,14 @@ class Redactor:
         if spans:
             spans = unsqueeze(spans, folded)
         found = find_shapes(flat, low, folded, gist, spans)
-        found += find_pairs(flat, low, gist, self._names)
+        found += find_pairs(flat, low, gist, self.names)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             folded = plain.encode("latin-1").lower()
             low = folded.decode("latin-1")
             found += find_shapes(plain, low, folded, gist, spans)
-            found += find_pairs(plain, low, gist, self._names)
+            found += find_pairs(plain, low, gist, self.names)
         if spells_bytes(low, gist) and depth < _MOST_READINGS:
             for reading in readings(flat, low):
                 found += self._spelt(reading, depth + 1)

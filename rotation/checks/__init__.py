@@ -1,1 +1,20 @@
 """The scheduled checks: facts, policy and the time in; findings and a verdict out."""
+
+from rotation.checks.all_checks import list_checks, run_checks
+from rotation.checks.facts import Facts
+from rotation.checks.findings import Finding, Level, Result
+from rotation.checks.use_cases import Overview, examine, overview
+from rotation.checks.verdict import Verdict
+
+__all__ = [
+    "Facts",
+    "Finding",
+    "Level",
+    "Overview",
+    "Result",
+    "Verdict",
+    "examine",
+    "list_checks",
+    "overview",
+    "run_checks",
+]

@@ -19,9 +19,8 @@ from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
 from rotation.context import Context
 from rotation.discovery.discover import databases_of, discover
 from rotation.discovery.result import Discovery
-from rotation.ledger.census_record import census_record
 from rotation.ledger.ledger import Ledger, utc_now
-from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusPlace, CensusRecord, in_fleet
+from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusPlace, CensusRecord, census_record, in_fleet
 from rotation.ledger.session import Session
 from rotation.ledger.unexplained import carried
 from rotation.model.failures import StoppedError

@@ -14,13 +14,12 @@ from rotation.model.times import to_minute
 from rotation.retirement.decision import refusals
 
 
-def check_weak_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """A key can be guessed: it is a placeholder, a public example, or not random.
 
     Remedy: a key of `rotate.py keys generate` as the primary one, this one first among ENCRYPTION_PREVIOUS_KEYS, with
     ENCRYPTION_ALLOW_WEAK_PREVIOUS=1, in every service at once; then `rotate.py run` today.
     """
-    del policy, now
     remedy = (
         "rotate.py keys generate: a new primary key; this one first in ENCRYPTION_PREVIOUS_KEYS, with "
         "ENCRYPTION_ALLOW_WEAK_PREVIOUS=1; then rotate.py run"
@@ -28,12 +27,11 @@ def check_weak_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding
     return [Finding(Level.CRITICAL, "", message, remedy) for message in facts.weak]
 
 
-def check_key_files(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_key_files(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """A file that holds keys can be read or changed by users who need not.
 
     Remedy: `chmod 600 FILE`; for a mounted secret set its mode to 0400.
     """
-    del policy, now
     found = []
     for file in facts.key_files:
         mode, remedy = stat.filemode(file.mode), f"chmod 600 {file.path}"
@@ -48,12 +46,11 @@ def check_key_files(facts: Facts, policy: Policy, now: datetime) -> list[Finding
     return found
 
 
-def check_shared_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """The same key is used in two environments of one ledger, so that a leak in one opens the other.
 
     Remedy: give each environment a key of its own: `rotate.py keys stage` in one of them, then promote and run.
     """
-    del policy, now
     found = []
     for key_id in facts.keys or {}:
         others = sorted(

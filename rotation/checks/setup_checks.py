@@ -14,33 +14,30 @@ from rotation.model.times import to_minute
 RUN = "run"
 
 
-def check_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Cannot load the keys of this environment, so no token was checked.
 
     Remedy: `rotate.py keys list` shows the fault; give the check the same keys as the services.
     """
-    del policy, now
     if facts.keys_fault is None:
         return []
     return [Finding(Level.UNKNOWN, "", facts.keys_fault, "rotate.py keys list, with the same options")]
 
 
-def check_targets(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_targets(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """A target cannot be read: its database does not answer, or the table does not fit.
 
     Remedy: `rotate.py status` shows the fault; fix the database, its rights or rotation.toml.
     """
-    del policy, now
     remedy = "rotate.py status, with the same options"
     return [Finding(Level.UNKNOWN, label, why, remedy) for label, why in facts.unreached.items()]
 
 
-def check_ledger(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_ledger(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """The ledger cannot be read or written, so that no date of a key and no run is known.
 
     Remedy: fix the database that ROTATION_LEDGER_URL names, or its rights.
     """
-    del policy, now
     remedy = "fix the database that ROTATION_LEDGER_URL names"
     faults = (facts.ledger_fault, facts.ledger_unwritten)
     return [Finding(Level.UNKNOWN, "ledger", fault, remedy) for fault in faults if fault is not None]
@@ -55,12 +52,11 @@ def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     return [Finding(Level.WARNING, "clock", fault, CLOCK_REMEDY)] if fault else []
 
 
-def check_uncovered_columns(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_uncovered_columns(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Columns hold tokens and no target names them: a run leaves them out, and retiring a key would lose them.
 
     Remedy: `rotate.py discover` prints the entries for rotation.toml.
     """
-    del policy, now
     found = [
         Finding(Level.WARNING, column.label, "this column holds tokens, and no target names it", "rotate.py discover")
         for column in facts.uncovered

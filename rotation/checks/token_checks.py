@@ -73,12 +73,11 @@ def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[
     return found
 
 
-def check_unreadable(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Cells cannot be read: no key opens them, or they are damaged; what is new since the last check is CRITICAL.
 
     Remedy: look at the rows with `rotate.py run --dry-run --problems FILE`; keep every key until they are settled.
     """
-    del policy, now
     found = []
     for target in facts.targets:
         total = target.counts.unreadable
@@ -96,12 +95,11 @@ def check_unreadable(facts: Facts, policy: Policy, now: datetime) -> list[Findin
     return found
 
 
-def check_retired_key(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Tokens that no key opens date from the time of a retired key, and so are probably under it.
 
     Remedy: `rotate.py keys restore ID --archive FILE` puts that key back among the previous ones, then `rotate.py run`.
     """
-    del policy, now
     history = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service)
     found = []
     for target in facts.targets:
@@ -116,12 +114,11 @@ def check_retired_key(facts: Facts, policy: Policy, now: datetime) -> list[Findi
     return found
 
 
-def check_plaintext(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_plaintext(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Cells of a target hold plain text where tokens belong.
 
     Remedy: find the rows with `rotate.py run --dry-run --problems FILE`, and let the service write them again.
     """
-    del policy, now
     return [
         Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", LIST_ROWS)
         for target in facts.targets
@@ -129,12 +126,11 @@ def check_plaintext(facts: Facts, policy: Policy, now: datetime) -> list[Finding
     ]
 
 
-def check_double_encryption(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
+def check_double_encryption(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Tokens decrypt to other tokens: something was encrypted twice, and its inner key is not rotated.
 
     Remedy: fix the code that encrypts a token once more; keep every key until these cells are written again.
     """
-    del policy, now
     remedy = "fix the code that encrypts twice, write these cells again, and retire no key until then"
     return [
         Finding(Level.WARNING, target.label, f"{many(target.counts.nested, 'token')} with another token inside", remedy)

@@ -98,7 +98,7 @@ def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: 
     """The verdict, written to *metrics* too. If nothing could be checked, or not written, the verdict says why."""
     import structlog
 
-    from rotation.checks.examine import examine
+    from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict, unknown
     from rotation.ledger.ledger import service_name, utc_now
     from rotation.model.output_file import destination

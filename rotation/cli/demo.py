@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
 
 from cryptography.fernet import Fernet
 from rich.console import RenderableType
@@ -24,15 +23,8 @@ TOKENS = 20_000
 YEAR = 365 * 24 * 3600
 
 
-class Rotate(Protocol):
-    """The real job."""
-
-    def __call__(self, targets: list[Target], keyring: Keyring, *, dry_run: bool) -> Report:
-        """The report of a run, or of a dry run."""
-
-
-def demo(say: Callable[[RenderableType], None], rotate: Rotate) -> int:
-    """Makes a database, rotates it and proves the result. Returns 0 if the proof holds, otherwise 1."""
+def demo(say: Callable[[RenderableType], None], rotate: Callable[..., Report]) -> int:
+    """Makes a database, rotates it with *rotate* and proves the result. Returns 0 if the proof holds, otherwise 1."""
     with tempfile.TemporaryDirectory(prefix="keyring-demo-") as folder:
         path = Path(folder) / "app.db"
         oldest, older, new = Key.generate(), Key.generate(), Key.generate()

@@ -47,14 +47,10 @@ class Command(Context):
 
         say(part, self.streams.stdout, self.process_environ)
 
-    def print_json(self, document: Mapping[str, Any]) -> None:
-        """Prints the one JSON document on stdout."""
-        print_json(document, self.streams.stdout)
-
     def show(self, document: Mapping[str, Any], parts: Iterable[RenderableType]) -> None:
         """Prints *document* with --json, and otherwise *parts*, one below the other."""
         if self.as_json:
-            self.print_json(document)
+            print_json(document, self.streams.stdout)
         else:
             for part in parts:
                 self.say(part)

@@ -21,7 +21,7 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
 
     Counts every target again, reads the ledger, and changes neither. The page needs no network and no script.
     """
-    from rotation.checks.examine import overview
+    from rotation.checks.use_cases import overview
     from rotation.model.output_file import whole_file
     from rotation.output.html.page import Totals, page
 

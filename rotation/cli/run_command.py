@@ -70,10 +70,8 @@ def demo(command: Command) -> int:
     def rotate(targets: list[Target], keyring: Keyring, *, dry_run: bool) -> Report:
         return rotate_targets(command, targets, keyring, reading(command, dry_run=dry_run))
 
-    if not command.as_json:
-        return show_demo(command.say, rotate)
-    code = show_demo(lambda _: None, rotate)
-    command.print_json({"complete": code == 0})
+    code = show_demo((lambda _: None) if command.as_json else command.say, rotate)
+    command.show({"complete": code == 0}, [])
     return code
 
 

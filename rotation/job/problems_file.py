@@ -1,4 +1,4 @@
-"""The file of `--problems`: every problem of each target's last pass, one JSON document a line."""
+"""The file of `--problems`: every problem of each target's last pass, as one JSON document per line."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from rotation.model.report import TargetReport, legible_key
 
 
 class ProblemsFile:
-    """Takes problems batch by batch, in bounded memory. A context manager.
+    """Writes problems batch by batch, in bounded memory. A context manager.
 
-    A pass is collected in a temporary file. When it is over, a new list takes the place of the file's, with this pass
-    in place of that target's pass before; so each problem stands there once. A write that fails ends the list, not the
-    run: *fault* then says why.
+    A temporary file collects the problems of a pass. After the pass, a new file replaces the old one; in it, this pass
+    replaces the target's previous pass, so each problem is listed once. If a write fails, the list ends but the run
+    goes on, and *fault* says why.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises UsageError where *path* cannot be written. What it holds stays until a first pass is over."""
+        """Raises UsageError if *path* cannot be written. Its content stays until the first pass is over."""
         self.fault: str | None = None
         self._path, self._called = path, f"--problems {path}"
         self._target: TargetReport | None = None
         self._begin = 0
-        """Where the present target's part of the list begins."""
+        """The offset of the present target's problems in the list."""
         folder, refusal = destination(path, self._called).parent, None
         try:
             with ExitStack() as opened:
                 self._collected = opened.enter_context(tempfile.TemporaryFile())
-                # In the folder of the file, so that it is known before a row is read whether one can be made there.
+                # In the folder of *path*, so that a folder without write permission is found before a row is read.
                 self._list = opened.enter_context(tempfile.TemporaryFile(dir=folder))
                 opened.pop_all()
         except OSError as error:
@@ -51,12 +51,12 @@ class ProblemsFile:
 
     def __exit__(self, *_: object) -> None:
         for file in (self._collected, self._list):
-            # A write that failed is tried once more.
+            # Closing writes what is buffered, so it can fail like a write.
             with self._guarded():
                 file.close()
 
     def collect(self, target: TargetReport, problems: Iterable[Problem]) -> None:
-        """Takes what a batch of the present pass over *target* found."""
+        """Adds the *problems* of a batch of the present pass over *target*."""
         with self._guarded():
             for key, category, detail in problems:
                 document = {
@@ -66,11 +66,11 @@ class ProblemsFile:
                     "category": category,
                     "detail": detail,
                 }
-                # A row's key may itself be somebody's secret: the file is behind the redactor, as the screen is.
+                # A row's key may itself be a secret, so the redactor masks the file as it masks the screen.
                 self._collected.write(get_redactor().redact(json.dumps(document)).encode("utf-8") + b"\n")
 
     def settle(self, target: TargetReport) -> None:
-        """Writes the list anew, with what was collected of a pass over *target* in place of its pass before."""
+        """Writes the list again, with the collected pass over *target* instead of its previous pass."""
         with self._guarded():
             if target is not self._target:
                 self._begin = self._list.seek(0, os.SEEK_END)
@@ -85,17 +85,16 @@ class ProblemsFile:
         self.discard()
 
     def discard(self) -> None:
-        """Forgets what was collected since."""
+        """Removes what was collected since the last `settle`."""
         with self._guarded():
             self._collected.seek(0)
             self._collected.truncate()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """What fails inside is told as the list's fault; the first one counts."""
+        """Records the first error inside as *fault*."""
         try:
             yield
-        except KeyringError as error:
-            self.fault = self.fault or f"{str(error).rstrip('.')}; the list there is not whole"
-        except OSError as error:
-            self.fault = self.fault or f"{self._called}: {error.strerror}; the list there is not whole"
+        except (KeyringError, OSError) as error:
+            reason = f"{self._called}: {error.strerror}" if isinstance(error, OSError) else str(error).rstrip(".")
+            self.fault = self.fault or f"{reason}; the list there is incomplete"

@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
@@ -91,8 +92,8 @@ class ProcessWorkers(Executor):
         with self._starting:
             if self._alive_pipe.closed:
                 raise BrokenExecutor("the workers were asked to stop")
-            ours, theirs = _spawning.Pipe()
-            process = _spawning.Process(target=_serve, args=(self._workers_end, theirs, self._log_level))
+            connection, far_end = _spawning.Pipe()
+            process = _spawning.Process(target=_serve, args=(self._workers_end, far_end, self._log_level))
             # The first start of a process would start the tracker, which unblocks the signals.
             resource_tracker.ensure_running()
             # The process inherits the mask: a signal waits until the process has its handlers.
@@ -102,9 +103,9 @@ class ProcessWorkers(Executor):
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             # Now only the process holds that end, so its death closes the connection.
-            theirs.close()
+            far_end.close()
             self._processes.append(process)
-            return ours
+            return connection
 
 
 _busy = threading.Lock()
@@ -121,32 +122,28 @@ def _serve(alive_pipe: Connection, connection: Connection, log_level: int | str)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_end, daemon=True).start())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_watch, args=(alive_pipe,), daemon=True).start()
-    while connection in wait_for([connection, alive_pipe]):
-        try:
+    # The parent may close the connection or be gone.
+    with suppress(EOFError, OSError):
+        while connection in wait_for([connection, alive_pipe]):
             call = connection.recv()
-        except EOFError:
-            return
-        with _busy:
-            _answer(connection, _work(*call))
+            with _busy:
+                _answer(connection, *call)
 
 
-def _work(fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[T | None, BaseException | None]:
-    """The result of a call and its error; one of them is None."""
+def _answer(connection: Connection, fn: Callable[..., object], args: Iterable[Any], kwargs: Mapping[str, Any]) -> None:
+    """Sends the result of a call and its error; one of them is None."""
+    result, failure = None, None
     try:
-        return fn(*args, **kwargs), None
+        result = fn(*args, **kwargs)
     except BaseException as error:
+        failure = error
         if not isinstance(error, KeyringError):
             # A traceback cannot be pickled.
             error.add_note(f"in a worker: {traceback.format_exc()}")
-        return None, error
-
-
-def _answer(connection: Connection, answer: tuple[object, BaseException | None]) -> None:
     try:
-        connection.send(answer)
+        connection.send((result, failure))
     except OSError:
-        # The parent is gone: `_watch` ends this process.
-        return
+        raise
     except Exception as error:
         connection.send((None, TypeError(f"a worker's result cannot be pickled ({type(error).__name__})")))
 

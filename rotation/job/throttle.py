@@ -1,4 +1,4 @@
-"""How the job yields to services: how many rows the next batch takes, and when the job holds still."""
+"""How a run yields to services: it limits its rate, rests after each write, and waits while a pause file exists."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ from pathlib import Path
 import structlog
 
 IDLE_SHARE = 7.0
-"""Keeps a service's waits within twice what they are without a run: benchmarks/latency.py."""
+"""Keeps the latency of services below twice their latency without a run: benchmarks/latency.py."""
 ONE_WRITER = 2.0
-"""So many times longer is the rest where a write keeps out every other one, and not only those of the same rows."""
+"""Factor for the rest after a write that blocked all other writes, not only those of the same rows."""
 
 PAUSE_SECONDS = 0.5
-"""How often to look whether the pause file is gone."""
+"""How often to check whether the pause file is gone."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Brake:
-    """Holds the job back between two batches, while it has no transaction open."""
+    """Delays the run between two batches, while it has no open transaction."""
 
     wait: Callable[[float], None] = time.sleep
-    """Sleeps for some seconds; raises StoppedError as soon as somebody asks to stop."""
+    """Sleeps for some seconds; raises StoppedError as soon as a stop is requested."""
     max_rate: float | None = None
-    """Rows a second, at most."""
+    """Rows per second, at most."""
     pause_file: Path | None = None
-    """The job waits for as long as this file is there."""
+    """The run waits while this file exists."""
     idle_share: float = IDLE_SHARE
-    """For so many times the time of a batch that wrote, the job then does nothing."""
+    """How long to rest after a batch that wrote, as a multiple of its time."""
 
     def limit(self, max_rows: int) -> int:
-        """*max_rows*, or fewer where the rate asks for small and steady steps."""
+        """*max_rows*, or fewer: at a low rate, small and steady batches."""
         return max_rows if self.max_rate is None else max(1, min(max_rows, int(self.max_rate * PAUSE_SECONDS)))
 
     def hold(self) -> None:
-        """Comes back when the job may go on."""
+        """Returns when the run may go on."""
         self.wait(0)
         if not self.paused():
             return
         started = time.monotonic()
-        # A warning, since a terminal shows no less: a run that stands still must say why.
+        # A warning, since a terminal shows no lower level, and a run that waits must say why.
         log.warning("rotation.paused", pause_file=str(self.pause_file))
         while self.paused():
             self.wait(PAUSE_SECONDS)
         log.warning("rotation.resumed", pause_file=str(self.pause_file), seconds=round(time.monotonic() - started, 1))
 
     def give_way(self, seconds: float, *, one_writer: bool = False) -> None:
-        """Leaves disk and locks to services, in proportion to the *seconds* that a batch took to rotate and write."""
+        """Rests after a batch that took *seconds* to rotate and write, so that services get the disk and the locks."""
         self.wait(seconds * self.idle_share * (ONE_WRITER if one_writer else 1))
 
     def rest(self, rows: int, seconds: float) -> None:
-        """Waits after a batch of *rows* that took *seconds*, where the rate asks for it."""
+        """Waits after a batch of *rows* that took *seconds* if it was faster than the rate."""
         if self.max_rate is not None:
             self.wait(max(0.0, rows / self.max_rate - seconds))
 
     def paused(self) -> bool:
-        """Whether somebody wants the job to pause."""
+        """Whether the pause file exists."""
         return self.pause_file is not None and os.path.exists(self.pause_file)

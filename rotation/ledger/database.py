@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -149,6 +149,15 @@ class LedgerAccess:
             return "this user has not the privileges on it that docs/ledger.md names"
         read_only = self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE
         return (read_only and self._path and unwritable(self._path)) or words_of(error, self._dialect)
+
+
+def put(
+    connection: sa.Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any], **new: Any
+) -> None:
+    """Updates the row with that *key* to *values*; inserts it, with the *new* values too, if there is none."""
+    row = sa.and_(*(table.c[name] == value for name, value in key.items()))
+    if not connection.execute(table.update().where(row).values(values)).rowcount:
+        connection.execute(table.insert().values({**new, **values, **key}))
 
 
 def open_url(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from keyring_core.keys import KeyState
 from rotation.ledger import schema as tables
-from rotation.ledger.database import LedgerAccess
+from rotation.ledger.database import LedgerAccess, put
 from rotation.ledger.records import InstanceRecord, KeyRecord
 
 FORGET_INSTANCES = timedelta(days=30)
@@ -43,22 +43,14 @@ class KeyTables:
             for key_id, state in states.items()
             if (found := self._found(key_id, state, known, service, now)) or key_id not in known
         }
-        new = [
-            {"id": key_id, "service": service, "first_seen": now, "forced": False} | found
-            for key_id, found in dates.items()
-            if key_id not in known
-        ]
-        moved = {key_id: found for key_id, found in dates.items() if key_id in known}
-        if not new and not moved:
+        if not dates:
             return
 
         def act(connection: sa.Connection) -> None:
-            for key_id, found in moved.items():
-                connection.execute(_update_key(key_id, service).values(found))
-            for row in new:
-                # Another process may have inserted the key meanwhile.
-                if not connection.execute(_update_key(str(row["id"]), service).values(service=service)).rowcount:
-                    connection.execute(tables.keys.insert().values(row))
+            for key_id, found in dates.items():
+                key = {"id": key_id, "service": service}
+                # Another process may have inserted a new key meanwhile: then its dates stay.
+                put(connection, tables.keys, key, found if key_id in known else key, **_new(now), **found)
 
         self._access.write(act)
 
@@ -80,12 +72,8 @@ class KeyTables:
         self._put(key_id, service, dict.fromkeys(_PROMOTION) | found, now)
 
     def _put(self, key_id: str, service: str, values: Mapping[str, Any], now: datetime) -> None:
-        def act(connection: sa.Connection) -> None:
-            if not connection.execute(_update_key(key_id, service).values(values)).rowcount:
-                row = {"id": key_id, "service": service, "first_seen": now, "forced": False, **values}
-                connection.execute(tables.keys.insert().values(row))
-
-        self._access.write(act)
+        key = {"id": key_id, "service": service}
+        self._access.write(lambda connection: put(connection, tables.keys, key, values, **_new(now)))
 
     def keys(self) -> list[KeyRecord]:
         """All keys that were ever recorded, the oldest record first."""
@@ -94,53 +82,34 @@ class KeyTables:
 
     def keep_certificate(self, document: Mapping[str, Any]) -> None:
         """Keeps the certificate of a retirement; its `key` is the key's id."""
-        row = {"key_id": document["key"], "written": self._now(), "document": json.dumps(document)}
+        row = {"key_id": document["key"], "written": self._now(), "document": document}
         self._access.write(lambda connection: connection.execute(tables.certificates.insert().values(row)))
 
     def certificates(self) -> list[dict[str, Any]]:
         """All certificates, the oldest first."""
         query = sa.select(tables.certificates.c.document).order_by(tables.certificates.c.id)
-        return self._access.read(lambda connection: [json.loads(text) for text in connection.scalars(query)])
+        return self._access.read(lambda connection: list(connection.scalars(query)))
 
     def announce(self, record: InstanceRecord) -> None:
         """Records which keys an instance holds, and deletes instances that are long gone."""
-        mine = (tables.instances.c.service == record.service) & (tables.instances.c.instance == record.instance)
-        values = {
-            "primary_id": record.primary,
-            "staged_id": record.staged,
-            "previous_ids": json.dumps(record.previous),
-            "seen": record.seen,
-        }
+        values = asdict(record)
+        key = {name: values.pop(name) for name in ("service", "instance")}
+        gone = tables.instances.delete().where(tables.instances.c.seen < self._now() - FORGET_INSTANCES)
 
         def act(connection: sa.Connection) -> None:
-            if not connection.execute(tables.instances.update().where(mine).values(values)).rowcount:
-                row = {"service": record.service, "instance": record.instance, **values}
-                connection.execute(tables.instances.insert().values(row))
-                gone = tables.instances.c.seen < self._now() - FORGET_INSTANCES
-                connection.execute(tables.instances.delete().where(gone))
+            put(connection, tables.instances, key, values)
+            connection.execute(gone)
 
         self._access.write(act)
 
     def instances(self, within: timedelta) -> list[InstanceRecord]:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
-        query = (
-            sa.select(tables.instances)
-            .where(tables.instances.c.seen >= self._now() - within)
-            .order_by(tables.instances.c.service, tables.instances.c.instance)
-        )
+        seen = tables.instances.c.seen >= self._now() - within
+        query = tables.records_of(tables.instances).where(seen).order_by(*tables.instances.primary_key)
 
         def act(connection: sa.Connection) -> list[InstanceRecord]:
-            return [
-                InstanceRecord(
-                    row.instance,
-                    row.service,
-                    row.primary_id,
-                    row.seen,
-                    tuple(json.loads(row.previous_ids)),
-                    row.staged_id,
-                )
-                for row in connection.execute(query)
-            ]
+            rows = [row._asdict() for row in connection.execute(query)]
+            return [InstanceRecord(**row | {"previous": tuple(row["previous"])}) for row in rows]
 
         return self._access.read(act)
 
@@ -172,9 +141,7 @@ class KeyTables:
     def _last_run_with_another(self, key_id: str, service: str) -> datetime | None:
         """When the last run of *service* with another primary key began."""
         runs = tables.runs.c
-        query = sa.select(sa.func.max(runs.started)).where(
-            runs.service == service, runs.primary_id.not_in([key_id, ""])
-        )
+        query = sa.select(sa.func.max(runs.started)).where(runs.service == service, runs.primary.not_in([key_id, ""]))
 
         def act(connection: sa.Connection) -> datetime | None:
             last: datetime | None = connection.scalar(query)
@@ -183,5 +150,5 @@ class KeyTables:
         return self._access.read(act)
 
 
-def _update_key(key_id: str, service: str) -> sa.Update:
-    return tables.keys.update().where(tables.keys.c.id == key_id, tables.keys.c.service == service)
+def _new(now: datetime) -> dict[str, Any]:
+    return {"first_seen": now, "forced": False}

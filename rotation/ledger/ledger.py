@@ -12,26 +12,10 @@ import sqlalchemy as sa
 
 from keyring_core.environment import LEDGER_URL, SERVICE
 from rotation.ledger import schema as tables
-from rotation.ledger.database import LedgerAccess, LedgerError, NewerLedgerError, open_url, over_engine
-from rotation.ledger.key_tables import Event, KeyTables
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
-from rotation.ledger.run_history import Outcome, RunTables
+from rotation.ledger.database import LedgerAccess, open_url, over_engine
+from rotation.ledger.key_tables import KeyTables
+from rotation.ledger.run_history import RunTables
 from rotation.stores.access import ATTEMPTS
-
-__all__ = [
-    "CensusRecord",
-    "Event",
-    "InstanceRecord",
-    "KeyRecord",
-    "Ledger",
-    "LedgerError",
-    "NewerLedgerError",
-    "Outcome",
-    "RunRecord",
-    "ledger_url",
-    "service_name",
-    "utc_now",
-]
 
 HURRIED_SECONDS = 3.0
 """How long a service waits for each address of the ledger's server."""

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from keyring_core.redaction.current import get_redactor
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
-from rotation.model.row_marks import NOT_UNREADABLE, mark, unpack
+from rotation.model.report import TargetReport, legible_key
+from rotation.model.row_marks import NOT_UNREADABLE, mark, pack, unpack
 from rotation.model.targets import TargetId
 
 KEPT_CENSUS_PROBLEMS = 100
@@ -141,6 +142,29 @@ class CensusRecord:
         """The census whose `document` that is. Raises KeyError or TypeError if it is none."""
         parts = {"target": TargetId(**document["target"]), "counts": Counts.of_document(document["counts"])}
         return cls(taken=taken, **{**document, **parts})
+
+
+def census_record(  # noqa: PLR0913 - what a census is of, and how it was taken
+    report: TargetReport, primary: str, service: str, taken: datetime, *, sampled: bool = False, by_run: bool = False
+) -> CensusRecord:
+    """The census in *report*, of a dry run or of what a run left; *primary* is the primary key's id."""
+    counts = report.counts
+    return CensusRecord(
+        service,
+        report.target.name,
+        report.id,
+        taken,
+        complete=report.complete and counts.under.keys() <= {primary} and not counts.unbound,
+        counts=counts,
+        sampled=sampled,
+        by_run=by_run,
+        identity=report.identity,
+        unreadable_rows=pack(report.unreadable),
+        problems=[
+            {"key": legible_key(report.key_names, key), "category": category}
+            for key, category, _ in counts.problems[:KEPT_CENSUS_PROBLEMS]
+        ],
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from rotation.ledger import schema as tables
-from rotation.ledger.database import LedgerAccess
+from rotation.ledger.database import LedgerAccess, put
 from rotation.ledger.records import CensusRecord, RunRecord
 
 Outcome = Literal["complete", "left", "interrupted", "failed"]
@@ -28,7 +28,7 @@ class RunTables:
 
     def begin_run(self, command: str, service: str, primary: str) -> int:
         """Records that a run begins, and returns its number."""
-        row = {"command": command, "service": service, "started": self._now(), "primary_id": primary, "counts": "{}"}
+        row = {"command": command, "service": service, "started": self._now(), "primary": primary, "counts": {}}
 
         def act(connection: sa.Connection) -> int:
             [number] = connection.execute(tables.runs.insert().values(row)).inserted_primary_key or (0,)
@@ -38,13 +38,13 @@ class RunTables:
 
     def end_run(self, number: int, outcome: Outcome, counts: Mapping[str, Any] | None = None) -> None:
         """Records how a run ended, and what it counted."""
-        values = {"finished": self._now(), "outcome": outcome, "counts": json.dumps(counts or {})}
+        values = {"finished": self._now(), "outcome": outcome, "counts": counts or {}}
         statement = tables.runs.update().where(tables.runs.c.id == number).values(values)
         self._access.write(lambda connection: connection.execute(statement))
 
     def runs(self, limit: int = 20, command: str | None = None, service: str | None = None) -> list[RunRecord]:
         """The last runs, of one *command* and *service* or of all, the newest first."""
-        query = sa.select(tables.runs).order_by(tables.runs.c.id.desc()).limit(limit)
+        query = tables.records_of(tables.runs).order_by(tables.runs.c.id.desc()).limit(limit)
         if command is not None:
             query = query.where(tables.runs.c.command == command)
         if service is not None:
@@ -52,22 +52,7 @@ class RunTables:
         return self._runs(query)
 
     def _runs(self, query: sa.Select[Any]) -> list[RunRecord]:
-        def act(connection: sa.Connection) -> list[RunRecord]:
-            return [
-                RunRecord(
-                    row.id,
-                    row.command,
-                    row.service,
-                    row.started,
-                    row.primary_id,
-                    row.finished,
-                    row.outcome,
-                    json.loads(row.counts),
-                )
-                for row in connection.execute(query)
-            ]
-
-        return self._access.read(act)
+        return self._access.read(lambda connection: [RunRecord(**row._asdict()) for row in connection.execute(query)])
 
     def last_runs(self, limit: int, service: str, command: str | None = None) -> list[RunRecord]:
         """The last runs, the newest first, with the last ended and the last finished run of each command.
@@ -84,7 +69,7 @@ class RunTables:
 
         recent = self.runs(limit, command, service)
         missing = {*self._access.read(act)} - {run.id for run in recent}
-        return recent + self._runs(sa.select(tables.runs).where(runs.id.in_(missing)).order_by(runs.id.desc()))
+        return recent + self._runs(tables.records_of(tables.runs).where(runs.id.in_(missing)).order_by(runs.id.desc()))
 
     def begun_since_an_end(self, service: str, command: str) -> int:
         """How many runs of *command* began since the last one that finished."""
@@ -97,21 +82,15 @@ class RunTables:
     def keep_census(self, census: CensusRecord) -> None:
         """Replaces the last census of the same target. Censuses of checks are kept apart from others."""
         place = _digest(json.dumps([*census.place, *(["check"] if census.checked else [])]))
-        values = {"taken": census.taken, "document": json.dumps(census.document())}
-
-        def act(connection: sa.Connection) -> None:
-            there = tables.censuses.update().where(tables.censuses.c.place == place)
-            if not connection.execute(there.values(values)).rowcount:
-                connection.execute(tables.censuses.insert().values(place=place, **values))
-
-        self._access.write(act)
+        values = {"taken": census.taken, "document": census.document()}
+        self._access.write(lambda connection: put(connection, tables.censuses, {"place": place}, values))
 
     def censuses(self, *, checked: bool = False) -> list[CensusRecord]:
         """The last census of each target, or the last that a check took, in the order of their names."""
 
         def act(connection: sa.Connection) -> list[CensusRecord]:
             rows = connection.execute(sa.select(tables.censuses))
-            return [CensusRecord.of_document(row.taken, json.loads(row.document)) for row in rows]
+            return [CensusRecord.of_document(row.taken, row.document) for row in rows]
 
         taken = sorted(self._access.read(act), key=lambda census: census.taken)
         last = {census.place: census for census in taken if census.checked or not checked}
@@ -123,13 +102,7 @@ class RunTables:
         A plan is any text that names target, primary key and shard; *upto* is text that only the run reads.
         """
         values = {"upto_key": upto, "reached": self._now()}
-        here = tables.progress.c.plan == _digest(plan)
-
-        def act(connection: sa.Connection) -> None:
-            if not connection.execute(tables.progress.update().where(here).values(values)).rowcount:
-                connection.execute(tables.progress.insert().values(plan=_digest(plan), **values))
-
-        self._access.write(act)
+        self._access.write(lambda connection: put(connection, tables.progress, {"plan": _digest(plan)}, values))
 
     def reached(self, plan: str) -> str | None:
         """The key up to which *plan* is done; None if nothing is recorded."""

@@ -37,8 +37,24 @@ def _name(length: int) -> sa.types.TypeEngine[str]:
     return sa.String(length).with_variant(exact, "mysql", "mariadb")
 
 
-def _document() -> sa.types.TypeEngine[str]:
-    return sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
+_LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
+
+
+class Document(sa.TypeDecorator[Any]):
+    """A JSON document as text, which every database has."""
+
+    impl = _LONG_TEXT
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
+        """A JSON value in, text out."""
+        del dialect
+        return json.dumps(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        """Text in, a JSON value out. Raises ValueError for text that is no JSON."""
+        del dialect
+        return json.loads(value)
 
 
 metadata = sa.MetaData()
@@ -71,24 +87,24 @@ runs = sa.Table(
     sa.Column("started", UtcTime, nullable=False),
     sa.Column("finished", UtcTime),
     sa.Column("outcome", sa.String(20)),
-    sa.Column("primary_id", _name(8), nullable=False),
-    sa.Column("counts", _document(), nullable=False),
+    sa.Column("primary_id", _name(8), key="primary", nullable=False),
+    sa.Column("counts", Document, nullable=False),
 )
 censuses = sa.Table(
     "keyring_ledger_censuses",
     metadata,
     sa.Column("place", _name(64), primary_key=True),  # a digest: the names together are too long for an index
     sa.Column("taken", UtcTime, nullable=False),
-    sa.Column("document", _document(), nullable=False),
+    sa.Column("document", Document, nullable=False),
 )
 instances = sa.Table(
     "keyring_ledger_instances",
     metadata,
     sa.Column("service", _name(100), primary_key=True),
     sa.Column("instance", _name(200), primary_key=True),
-    sa.Column("primary_id", _name(8), nullable=False),
-    sa.Column("staged_id", _name(8)),
-    sa.Column("previous_ids", _document(), nullable=False),
+    sa.Column("primary_id", _name(8), key="primary", nullable=False),
+    sa.Column("staged_id", _name(8), key="staged"),
+    sa.Column("previous_ids", Document, key="previous", nullable=False),
     sa.Column("seen", UtcTime, nullable=False),
 )
 certificates = sa.Table(
@@ -97,13 +113,13 @@ certificates = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("key_id", _name(8), nullable=False),
     sa.Column("written", UtcTime, nullable=False),
-    sa.Column("document", _document(), nullable=False),
+    sa.Column("document", Document, nullable=False),
 )
 progress = sa.Table(
     "keyring_ledger_progress",
     metadata,
     sa.Column("plan", _name(64), primary_key=True),  # a digest, too
-    sa.Column("upto_key", _document(), nullable=False),
+    sa.Column("upto_key", _LONG_TEXT, nullable=False),
     sa.Column("reached", UtcTime, nullable=False),
 )
 
@@ -130,11 +146,11 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
 
 def _nest_counts(connection: sa.Connection) -> None:
     """Version 2 kept a census flat, with other names, and one number for tokens to rotate and tokens rotated."""
-    for row in connection.execute(sa.select(censuses)).all():
+    kept = sa.select(censuses.c.place, sa.type_coerce(censuses.c.document, sa.Text))
+    for place, text in connection.execute(kept).all():
         with suppress(ValueError, KeyError, TypeError, AttributeError):  # a corrupt row is reported when it is read
-            document = _nested(json.loads(row.document))
-            this = censuses.update().where(censuses.c.place == row.place)
-            connection.execute(this.values(document=json.dumps(document)))
+            document = _nested(json.loads(text))
+            connection.execute(censuses.update().where(censuses.c.place == place).values(document=document))
 
 
 def _nested(old: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +176,11 @@ done, so it checks before it changes anything."""
 
 VERSION = 3
 """The version that this program writes."""
+
+
+def records_of(table: sa.Table) -> sa.Select[Any]:
+    """Selects all rows; their columns have the names of a record's fields."""
+    return sa.select(*(column.label(column.key) for column in table.c))
 
 
 TABLE_NAMES = tuple(metadata.tables)

@@ -10,10 +10,9 @@ from enum import Enum
 from typing import TypeVar
 
 from keyring_core import KeyState
-from rotation.ledger.census_record import census_record
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger, utc_now
-from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, in_fleet
+from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord, census_record, in_fleet
 from rotation.ledger.unexplained import carried, settled
 from rotation.model.failures import UsageError
 from rotation.model.report import Report

@@ -29,13 +29,11 @@ from rotation.model.targets import Target, columns_of
 from rotation.model.text import many, retire_command
 from rotation.retirement.decision import Refusal, not_looked_at, refusals
 
-NO_LEDGER = (
-    "no ledger counts here (a rotation.toml, or ROTATION_LEDGER_URL): no date was written down, and no service asked"
-)
+NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
 UNDATED = "the ledger does not know when {} was promoted, so it was not checked whether older keys still make tokens"
 NO_FLEET = (
     "no service announces its keys in the {} (rotation.fleet.announce), so it was not checked that all have them; "
-    f"where they announce elsewhere, set {LEDGER_URL}"
+    f"if they announce them in another ledger, set {LEDGER_URL}"
 )
 DISTRIBUTE = "give this to every service, and restart those that do not reload"
 THEN_RUN = f"{DISTRIBUTE}. Then: rotate.py run"
@@ -212,7 +210,7 @@ def _date(session: Session, key: Key, event: Event, *, forced: bool = False) -> 
     try:
         session.attempt(lambda ledger: ledger.mark(key.id, event, session.service, forced=forced))
     except LedgerError as error:
-        return [f"the step is done, but its date was not written down: {error}"]
+        return [f"the step is done, but its date was not recorded: {error}"]
     return []
 
 
@@ -233,7 +231,7 @@ def _check_kept(keys: EnvironmentKeys, proof: Path | None, archive: Path | None)
             raise UsageError(f"{path}: keys of this environment are kept there; name a file of its own")
         taken.add(path.resolve())
     if proof and not may_hold_certificate(read_whole(proof).data):
-        raise UsageError(f"{proof}: holds something else than a certificate, which would be lost; name another file")
+        raise UsageError(f"{proof}: is no certificate, and would be overwritten; name another file")
     if archive:
         archived(archive)
         if mode := mode_for_others(archive):

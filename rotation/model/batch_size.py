@@ -1,11 +1,11 @@
-"""How many rows the next batch takes: as many as fit into a time and a size."""
+"""How many rows the next batch has: as many as fit a time and a size."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 FIRST_ROWS = 200
-"""A first batch is small: nobody knows yet how heavy the rows are."""
+"""The first batch is small: the size of the rows is not known yet."""
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Pace:
         self.rows = min(self.rows, self.max_rows)
 
     def took(self, rows: int, seconds: float, size: int) -> None:
-        """Learns from a batch of *rows* that took *seconds* and had *size* bytes."""
+        """Adapts to a batch of *rows* that took *seconds* and had *size* bytes."""
         fits_time = rows * self.seconds / max(seconds, 1e-6)
         fits_bytes = rows * self.max_bytes / max(size, 1)
         self.rows = max(1, int(min(fits_time, fits_bytes, self.rows * 2, self.max_rows)))

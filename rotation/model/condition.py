@@ -50,7 +50,7 @@ _READINGS = {
 }
 
 
-_BACKSLASH = "where a server's settings give a backslash another meaning; write a quote within a text as ''"
+_BACKSLASH = "if a server's settings give a backslash another meaning; write a quote within a text as ''"
 
 
 class Fault(NamedTuple):

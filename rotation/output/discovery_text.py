@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from rotation.discovery.discover import Discovery, TokenColumn, target_entries
 from rotation.model.text import many
-from rotation.output.terminal import printable, table
+from rotation.output.terminal import Fitting, printable, rows_table
 
 
 def render_discovery(found: Discovery) -> Iterator[RenderableType]:
@@ -44,13 +43,14 @@ def _read(found: Discovery) -> Iterator[Text]:
         yield Text(f"Read {many(found.rows, 'row')}: all there are.")
 
 
-def _table(found: Discovery) -> Table:
-    shown = table("column", "#tokens", "#in text", "#open", "#do not open", "target")
+def _table(found: Discovery) -> Fitting:
+    rows: list[list[RenderableType]] = []
     for column in found.columns:
         numbers = (column.tokens, column.embedded, column.under.total(), column.unknown)
         covered = Text("covered", "green") if column.covered else Text("none", "bold red")
-        shown.add_row(Text(printable(column.label)), *(f"{number:,}" for number in numbers), covered)
-    return shown
+        rows.append([printable(column.label), *(f"{number:,}" for number in numbers), covered])
+    headings = ("column", "#tokens", "#in text", "#your keys open", "#no key opens", "target")
+    return rows_table(headings, rows, always="#tokens")
 
 
 def _words(column: TokenColumn) -> Iterator[Text]:
@@ -83,6 +83,6 @@ def _verdict(found: Discovery) -> Iterator[Text]:
     if found.uncovered:
         yield Text(f"Not covered by a target: {many(len(found.uncovered), 'column')} with tokens.", "bold red")
     elif not found.unseen:
-        yield Text("Every column in which tokens were found is covered by a target.", "bold green")
+        yield Text("No uncovered column with tokens was found.", "bold green")
     if found.unseen:
         yield Text(f"Not looked at: {many(len(found.unseen), 'table')}.", "bold red")

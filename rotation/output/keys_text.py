@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import Step
-from rotation.output.terminal import table
+from rotation.output.terminal import Fitting, rows_table
 from rotation.retirement.decision import Standing
 
 _VERB = {Step.GO_BACK: "go back to"}
@@ -24,11 +24,11 @@ class Unmasked(str):
     __slots__ = ()
 
 
-def render_list(keys: Sequence[ListedKey]) -> Table:
+def render_list(keys: Sequence[ListedKey]) -> Fitting:
     """A table of keys, dates and tokens."""
     judged = any(key.standing for key in keys)
-    headings = ("key", "state", "first seen", "staged", "promoted", "retired", "#tokens")
-    shown = table(*headings, *(["needed"] if judged else []))
+    headings = ["key", "state", "first seen", "staged", "promoted", "retired", "#tokens"]
+    rows: list[list[RenderableType]] = []
     for key in keys:
         dates = (key.first_seen, key.staged, key.retired)
         first_seen, staged, retired = ("" if date is None else f"{date:{_MINUTE}}" for date in dates)
@@ -36,8 +36,8 @@ def render_list(keys: Sequence[ListedKey]) -> Table:
         retired += " (forced)" if key.forced and key.retired else ""
         tokens = "" if key.tokens is None else f"{key.tokens:,}"
         needed = [_NEEDED[key.standing]] if judged else []
-        shown.add_row(key.id, key.state, first_seen, staged, promoted, retired, tokens, *needed)
-    return shown
+        rows.append([key.id, key.state, first_seen, staged, promoted, retired, tokens, *needed])
+    return rows_table([*headings, *(["needed"] if judged else [])], rows, always="#tokens")
 
 
 def render(done: StepResult, *, show_key: bool) -> Iterator[str]:
@@ -71,10 +71,12 @@ def _todo(done: StepResult, *, show_key: bool) -> Iterator[str]:
 
 def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
     """The one JSON document."""
+    # A new key that is neither written nor shown exists nowhere.
+    dropped = done.step is Step.STAGE and done.written.manual and not show_key
     found: dict[str, Any] = {
         "complete": not (done.refused or done.written.manual),
         "step": str(done.step),
-        "key": None if _unknown(done, show_key=show_key) else done.key.id,
+        "key": None if dropped else done.key.id,
         "files": [str(path) for path in done.written.files],
         "todo": [todo.document(show_key=show_key) for todo in done.written.manual],
         "refused": [refusal._asdict() for refusal in done.refused],
@@ -82,8 +84,3 @@ def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
         "next": None if done.refused else done.following,
     }
     return found | ({"certificate": done.certificate} if done.certificate else {})
-
-
-def _unknown(done: StepResult, *, show_key: bool) -> bool:
-    """Whether the new key is dropped: it was made, but neither written nor shown."""
-    return done.step is Step.STAGE and bool(done.written.manual) and not show_key

@@ -12,7 +12,7 @@ from rotation.model.counts import Counts, Problem
 from rotation.model.report import Report, TargetReport, legible_key
 from rotation.model.targets import columns_of
 from rotation.model.text import be, many, retire_command
-from rotation.output.run_tables import keys_table, targets_table
+from rotation.output.census_tables import keys_table, targets_table
 from rotation.output.terminal import printable
 from rotation.retirement.decision import refusals
 from rotation.retirement.evidence import of_report

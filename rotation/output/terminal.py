@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -59,6 +59,40 @@ class Fitting:
             return self.plain
         natural = Measurement.get(console, options.update(max_width=10_000), self.wide).maximum
         return self.wide if natural <= options.max_width else self.narrow
+
+
+def rows_table(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], always: str) -> Fitting:
+    """A table of *rows*, in which a bar's heading is empty. In a pipe it has every column but the bars.
+
+    A terminal leaves out each column in which all is empty or 0, unless its heading is *always*. If that is too wide,
+    each row becomes its first cell, its bar, and its other cells in words, one below the other.
+    """
+
+    def has_value(heading: str, cell: RenderableType) -> bool:
+        return heading == always or str(cell) not in {"", "0"}
+
+    def of_columns(columns: Sequence[int]) -> Table:
+        shown = table(*(headings[index] for index in columns))
+        for row in rows:
+            shown.add_row(*(row[index] for index in columns))
+        return shown
+
+    def one_below_the_other() -> Iterator[RenderableType]:
+        for row in rows:
+            yield Text(str(row[0]), "bold", overflow="fold")
+            yield from (cell for heading, cell in zip(headings, row, strict=True) if not heading)
+            named = [(heading, cell) for heading, cell in zip(headings, row, strict=True) if heading][1:]
+            yield Text(", ").join(_in_words(heading, cell) for heading, cell in named if has_value(heading, cell))
+
+    plain = [index for index, heading in enumerate(headings) if heading]
+    used = [index for index, heading in enumerate(headings) if any(has_value(heading, row[index]) for row in rows)]
+    return Fitting(of_columns(plain), of_columns(used), Group(*one_below_the_other()))
+
+
+def _in_words(heading: str, cell: RenderableType) -> Text:
+    """`9 unreadable`, `state primary`."""
+    words = f"{cell} {heading[1:]}" if heading.startswith("#") else f"{heading} {cell}"
+    return Text(words, cell.style if isinstance(cell, Text) else "")
 
 
 def printable(text: str) -> str:

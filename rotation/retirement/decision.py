@@ -159,7 +159,7 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     if column.where is not None:
         return Refusal(f"{column.label}: {tokens}, in rows that its `where` leaves out", NAME_ROWS)
     return Refusal(
-        f"{column.label}: a second look at all rows found {tokens}: they were written or moved meanwhile",
+        f"{column.label}: a second read of all rows found {tokens}: they were written or moved meanwhile",
         f"rotate.py run, {AGAIN}",
     )
 

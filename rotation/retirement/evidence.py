@@ -72,9 +72,9 @@ def of_censuses(
     records = [census for _, census in named]
     return Evidence(
         key_id,
-        next((known for known, state in states.items() if state is KeyState.PRIMARY), ""),
+        next((each for each, state in states.items() if state is KeyState.PRIMARY), ""),
         [(title, census.counts) for title, census in named],
-        previous=[known for known, state in states.items() if state is KeyState.PREVIOUS],
+        previous=[each for each, state in states.items() if state is KeyState.PREVIOUS],
         sampled=any(census.sampled for census in records),
         partial=any(census.target.where for census in records),
         unexplained=tuple(unexplained(key_id, records, known, service)),

@@ -1,7 +1,7 @@
-"""One of several independent jobs that share a table: which rows are its own, by their keys alone.
+"""Which rows of a table belong to one of several independent runs, decided by the key alone.
 
-No job knows of another, and rows come and go, so a row's shard must follow from its key and from nothing else. Whole
-numbers are dealt out in blocks, which a job can jump between; keys of other types by a checksum.
+The runs do not communicate, and rows come and go, so a row's shard depends on its key only. Integer keys are divided
+into blocks, so that a run can skip the blocks of others; keys of other types are divided by a checksum.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from rotation.model.failures import UsageError
 
 BLOCK_BITS = 13
-"""8192 keys that follow each other are of one shard."""
+"""Blocks of 8192 consecutive keys belong to one shard."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The *index*-th, from 0, of *count*."""
+    """Shard *index*, from 0, of *count* shards."""
 
     index: int
     count: int
@@ -35,7 +35,7 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def block_behind(self, key: int) -> tuple[int, int]:
-        """The next keys behind *key* that are of this shard and of one block: behind the first, up to the second."""
+        """The next keys of this shard after *key* in one block, as bounds: after the first number, up to the second."""
         block = (key + 1) >> BLOCK_BITS
         ahead = (self.index - block) % self.count
         first = (block + ahead) << BLOCK_BITS

@@ -1,4 +1,4 @@
-"""What each row must hold in the end, from what the services were told is committed."""
+"""What each row must contain at the end, computed from the commits that services saw acknowledged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRIMARY, PREVIOUS = "new", ("old", "older")
 
 
 class Cells(NamedTuple):
-    """What a row holds beside its key."""
+    """The columns of a row without its key."""
 
     token: str
     note: str
@@ -27,7 +27,7 @@ State = Cells | None
 
 
 def log_line(states: Mapping[int, State], *, sure: bool = True) -> str:
-    """The states of some rows after a write; *sure* where its commit was acknowledged."""
+    """A log line with the states of some rows after a write; *sure* if its commit was acknowledged."""
     return json.dumps({"sure": sure, "states": {str(row): state for row, state in states.items()}}) + "\n"
 
 
@@ -46,7 +46,7 @@ def allowed_states(logs: Iterable[Path]) -> dict[int, list[State]]:
 
 def faults(found: Mapping[int, Cells], allowed: Mapping[int, list[State]]) -> list[str]:
     """What is wrong with a table after a last rotation, one line a row; it shows no token."""
-    listed = [f"row {row} is there, and nobody made it" for row in found.keys() - allowed.keys()]
+    listed = [f"row {row} was made by no service" for row in found.keys() - allowed.keys()]
     for row, states in allowed.items():
         verdicts = [_fault(found.get(row), state) for state in states]
         if all(verdicts):
@@ -60,7 +60,7 @@ def is_broken(token: str) -> bool:
 
 
 def same_content(token: str, other: str) -> bool:
-    """Whether two tokens hold one plaintext of one time; or are, where they are broken, one text."""
+    """Whether two tokens have the same plaintext and time; two broken ones must be the same text."""
     content = _content(token, PRIMARY, *PREVIOUS)
     return content == _content(other, PRIMARY, *PREVIOUS) and (content is not None or token == other)
 
@@ -79,7 +79,7 @@ def _fault(found: State, state: State) -> str | None:
 
 
 def _content(token: str, *labels: str) -> tuple[bytes, int] | None:
-    """Plaintext and time; None where none of the keys opens it. Of two tokens that are glued stock Fernet opens one."""
+    """Plaintext and time; None if no key decrypts it. Stock Fernet decrypts the first of two joined tokens."""
     if not re.fullmatch(r"[\w-]+=*", token, re.ASCII):
         return None
     stock = MultiFernet([Fernet(key_text(label)) for label in labels])

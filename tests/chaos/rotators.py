@@ -1,4 +1,4 @@
-"""Rotators as an admin starts them, and what happens to them: killed, stopped and continued, cut off, asked to end."""
+"""Runs as an admin starts them, which are then killed, stopped and continued, disconnected, or asked to end."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ ENVIRON = {
     "PYTHONPATH": str(ROOT),
 }
 EXPECTED_CODES = {0, 1, 3, -signal.SIGKILL, -signal.SIGTERM}
-"""Its own, or the signal's: SIGTERM ends a Python that is still importing, and so has touched nothing."""
+"""Those of the program, and of a signal: SIGTERM ends Python while it is still importing; nothing is written then."""
 
 
 class Rotators:
-    """Starts rotators on a database, each with a fate, and keeps what they print."""
+    """Starts rotators on a database, ends each in a random way, and keeps their output."""
 
     def __init__(self, database: Database, dice: random.Random, folder: Path) -> None:
         self.output = folder / "output"
         self.codes: list[int] = []
         self.faults: list[str] = []
         self._database, self._dice = database, dice
-        self._ours = "rotator"
+        self._name = "rotator"
         self._fates: dict[str, Callable[[subprocess.Popen[bytes]], None]] = {
             "kill": lambda process: process.send_signal(signal.SIGKILL),
             "stop": self._stop_and_continue,
@@ -48,17 +48,17 @@ class Rotators:
             self._fates |= {"cut": self._cut, "cut again": self._cut}
 
     def start(self, *options: str, environ: Mapping[str, str] = ENVIRON) -> subprocess.Popen[bytes]:
-        """A rotator in a process of its own."""
+        """Starts a rotator in another process."""
         url = self._database.url
         if self._database.kind == "postgresql":
-            url = sa.make_url(url).update_query_dict({"application_name": self._ours}).render_as_string(False)
+            url = sa.make_url(url).update_query_dict({"application_name": self._name}).render_as_string(False)
         command = [sys.executable, str(ROOT / "scripts/rotate.py"), "run", *options]
         target = ["--url", url, "--table", "creds", "--column", "token"]
         with self.output.open("ab") as output:
             return subprocess.Popen([*command, *target], env=environ, stdout=output, stderr=output)
 
     def storm(self, seconds: float) -> None:
-        """Rotators for some seconds, two at a time, each with a random fate at a random moment."""
+        """Starts rotators for some seconds, two at a time; each meets a random fate at a random time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             fates = [self._dice.choice(list(self._fates)) for _ in range(2)]
@@ -85,7 +85,7 @@ class Rotators:
             self.faults.append(f"a rotator ended with {self.codes[-1]}; its fate was: {fate}")
 
     def _stop_and_continue(self, process: subprocess.Popen[bytes]) -> None:
-        """Again and again, so that some stops come between a read and its write."""
+        """Repeats it, so that some stops come between a read and its write."""
         for _ in range(25):
             process.send_signal(signal.SIGSTOP)
             time.sleep(self._dice.uniform(0.01, 0.06))
@@ -93,12 +93,12 @@ class Rotators:
             time.sleep(self._dice.uniform(0.0, 0.01))
 
     def _cut(self, _process: subprocess.Popen[bytes]) -> None:
-        """Ends every connection that a rotator has."""
+        """Ends every connection of rotators."""
         try:
             with self._database.engine.connect() as connection:
                 if self._database.kind == "postgresql":
                     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :name"
-                    connection.execute(sa.text(cut), {"name": self._ours})
+                    connection.execute(sa.text(cut), {"name": self._name})
                     return
                 # The services are connected to another database of the server.
                 listing = (
@@ -107,4 +107,4 @@ class Rotators:
                 for thread in connection.scalars(sa.text(listing)).all():
                     connection.execute(sa.text(f"KILL {thread}"))
         except DBAPIError:
-            return  # gone by itself meanwhile, or the server restarts
+            return  # the connection has ended, or the server restarts

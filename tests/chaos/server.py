@@ -11,8 +11,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -35,6 +38,8 @@ class Server:
         setpriv = shutil.which("setpriv")
         ending = [setpriv, f"--pdeathsig={self._crash.name.removeprefix('SIG')}"] if setpriv else []
         self._command = [*ending, *command]
+        # The kernel sends that signal when the thread that started the server ends, so one thread lives as long.
+        self._starter = ThreadPoolExecutor(1)
         self._start()
 
     def restart(self, mode: str) -> None:
@@ -52,10 +57,12 @@ class Server:
         """Ends it."""
         self.database.engine.dispose()
         self._stop(self._crash)
+        self._starter.shutdown()
 
     def _start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, user=self._user, stdout=log, stderr=log, cwd="/")
+            start = partial(subprocess.Popen, self._command, user=self._user, stdout=log, stderr=log, cwd="/")
+            self._process: subprocess.Popen[Any] = self._starter.submit(start).result()
         probe = sa.create_engine(self.database.url, poolclass=sa.NullPool)
         end = time.monotonic() + 60
         while time.monotonic() < end and self._process.poll() is None:

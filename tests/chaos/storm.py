@@ -1,4 +1,4 @@
-"""One run of chaos: services and rotators on one table, and what is wrong with it in the end."""
+"""One run of chaos: services and rotators on one table, and what is wrong with the table at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEY_KINDS = {"sqlite": "INTEGER", "postgresql": "BIGINT", "mariadb": "BIGINT"}
 def storm(
     database: Database, seed: str, folder: Path, seconds: float, disturb: Callable[[], None] | None = None
 ) -> list[str]:
-    """Every fault of one run; empty is good. *disturb* is called once, in the middle."""
+    """Every fault of one run; an empty list is good. *disturb* is called once, in the middle."""
     dice = random.Random(seed)
     _make_table(database, dice, folder)
     rotators = Rotators(database, dice, folder)
@@ -71,14 +71,14 @@ def _token(dice: random.Random, row: int) -> str:
 def _start_service(database: Database, number: int, seed: str, folder: Path, seconds: float) -> subprocess.Popen[bytes]:
     url, table = sa.make_url(database.url), "creds"
     if database.kind == "mariadb":
-        table = f"{url.database}.creds"  # connections to the database itself are rotators', and may be cut
+        table = f"{url.database}.creds"  # connections to the database itself belong to rotators and may be cut
         url = url.set(database="information_schema")
     arguments = [url.render_as_string(hide_password=False), table, str(number), seed, str(folder), str(seconds)]
     return subprocess.Popen([sys.executable, "-m", "tests.chaos.writer", *arguments], cwd=ROOT, env=ENVIRON)
 
 
 def _last_run(rotators: Rotators, folder: Path) -> list[str]:
-    """A plain run, with nobody else about: it must find the whole table in order, but for the broken rows."""
+    """A run without disturbance: afterwards only the broken rows may be left."""
     before = rotators.output.stat().st_size
     code = rotators.start("--json", f"--problems={folder / 'problems'}").wait(60)
     with rotators.output.open() as output:

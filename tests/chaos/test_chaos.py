@@ -1,4 +1,4 @@
-"""Services write, rotators die: nothing is lost. `--chaos-runs 20` is the long form."""
+"""Services write, rotators are killed, and nothing is lost. `--chaos-runs 20` is the long form."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SECONDS = 3.0
 """With `--long`."""
 LONG_SECONDS = 10.0
 RESTARTS = 5
-"""In the long form, so many runs on PostgreSQL and on MariaDB go through a restart; most of these are crashes."""
+"""In the long form, how many runs on PostgreSQL and on MariaDB have a restart; most restarts are crashes."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test a run; its seed is its id, so that a failure says how to have it again."""
+    """One test per run. Its seed is its id, so that a failure can be repeated."""
     if "seed" in metafunc.fixturenames:
         runs = metafunc.config.getoption("chaos_runs")
         restarts = "restart" in metafunc.function.__name__
@@ -43,7 +43,7 @@ def test_nothing_is_lost(database: Database, seed: str, run: Callable[..., list[
 def test_nothing_is_lost_when_the_server_restarts(
     own_server: Callable[[], AbstractContextManager[Server]], seed: str, run: Callable[..., list[str]]
 ) -> None:
-    """R16: a restart, or a crash with a recovery, loses no write that was acknowledged."""
+    """R16: a restart, or a crash with a recovery, loses no acknowledged write."""
     with own_server() as server:
         mode = "fast" if seed.endswith(("1", "3")) else "immediate"
         found = run(server.database, seed, disturb=partial(server.restart, mode))
@@ -53,7 +53,7 @@ def test_nothing_is_lost_when_the_server_restarts(
 
 @pytest.fixture
 def run(request: pytest.FixtureRequest, tmp_path: Path, *, long_form: bool) -> Callable[..., list[str]]:
-    """Runs a storm, and says how hard it blew."""
+    """Runs a storm, and prints how many writes it had."""
 
     def blow(database: Database, seed: str, **more: Any) -> list[str]:
         seconds = SECONDS if long_form else SHORT_SECONDS

@@ -17,10 +17,15 @@ from tests.processes import ROOT, is_alive, until
 pytestmark = pytest.mark.skipif(not shutil.which("setpriv"), reason="only setpriv ties a server to its parent")
 
 PROGRAM = """
-import sys, time
+import sys, threading, time
 from tests.chaos import server
 
 with getattr(server, sys.argv[1])() as own:
+    restart = threading.Thread(target=own.restart, args=["immediate"])
+    restart.start()
+    restart.join()
+    time.sleep(0.2)
+    assert own.processes()
     print(*own.processes(), flush=True)
     time.sleep(600)
 """
@@ -36,7 +41,7 @@ def folder() -> Iterator[str]:
 
 @pytest.mark.parametrize("own_server", ["own_postgres", "own_mariadb"])
 def test_a_server_ends_when_its_test_is_killed(own_server: str, folder: str) -> None:
-    """A worker of pytest that is killed leaves no server behind."""
+    """A worker of pytest that is killed leaves no server behind; a thread that restarts the server may end before."""
     command = [sys.executable, "-c", PROGRAM, own_server]
     environ = {"PYTHONPATH": str(ROOT), "PATH": "/usr/sbin:/usr/bin:/bin", "TMPDIR": folder}
     with subprocess.Popen(command, env=environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as test:

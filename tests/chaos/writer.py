@@ -1,4 +1,4 @@
-"""A service: a process that updates, deletes, inserts and re-keys rows of its own, and logs what was acknowledged."""
+"""A service: a process that updates, deletes, inserts and re-keys its rows, and logs the acknowledged commits."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WRITERS = 3
 CANARY = "canary"
 HOT = 20
 OLD_KEY_SHARE = 0.6
-"""For this part of its life a service encrypts with an older key, as in a rolling deployment."""
+"""For this part of its time a service encrypts with an older key, as in a rolling deployment."""
 
 
 class Service:
-    """Owns the rows whose key modulo WRITERS is its number; nobody else but rotators writes to them."""
+    """Writes the rows whose key modulo WRITERS is its number; only rotators write to them too."""
 
     def __init__(self, engine: sa.Engine, table: str, number: int, seed: str, folder: Path) -> None:
         self._dice = random.Random(f"{seed}-{number}")
@@ -70,7 +70,7 @@ class Service:
         self._log.flush()
         for changed, state in states.items():
             self._rows.pop(changed, None)
-            # Where nobody knows whether it was committed, the row is left alone from here on.
+            # If it is unknown whether the write was committed, the service does not use the row again.
             if sure and state:
                 self._rows[changed] = state
 
@@ -79,7 +79,7 @@ class Service:
         values = {"row": row, "new": new} | (cells._asdict() if cells else {})
         done = connection.execute(sa.text(statement.replace("creds", self._table)), values).rowcount
         if done != 1:
-            raise AssertionError(f"a service's write met {done} rows, not its own one: row {row}")
+            raise AssertionError(f"a service's write changed {done} rows instead of row {row}")
 
     def _update(self, row: int) -> tuple[dict[int, State], str]:
         return {row: Cells(self._secret(), self._note_of(row))}, "UPDATE creds SET token = :token WHERE id = :row"
@@ -101,16 +101,16 @@ class Service:
         return {row: None, self._fresh(): moved}, "UPDATE creds SET id = :new WHERE id = :row"
 
     def _read(self, connection: sa.Connection, row: int) -> str:
-        """The token as it is stored. Whatever rotators did to it, it must hold what was written last."""
+        """The stored token. Its plaintext must be the last one written, whatever rotators did."""
         query = sa.text(f"SELECT token FROM {self._table} WHERE id = :row")
         found: str | None = connection.scalar(query, {"row": row})
         connection.commit()
         if found is None or not same_content(found, self._token_of(row)):
-            raise AssertionError(f"row {row} holds another secret than the one that was written last")
+            raise AssertionError(f"row {row} has another secret than the one written last")
         return found
 
     def _write_back(self, connection: sa.Connection, row: int, found: str) -> dict[int, State]:
-        """As mappers do that save whole rows: the token goes back as it was read, whatever happened since."""
+        """Writes the token back as it was read, as an object mapper does that saves all columns."""
         time.sleep(self._dice.random() * 0.01)
         cells = Cells(self._token_of(row), f"saved {self._writes}")
         statement = sa.text(f"UPDATE {self._table} SET token = :token, note = :note WHERE id = :row")
@@ -133,7 +133,7 @@ class Service:
 
 
 def main(url: str, table: str, number: str, seed: str, folder: str, seconds: str) -> None:  # noqa: PLR0913, PLR0917
-    """Writes for some seconds, at an uneven pace."""
+    """Writes for some seconds, at random intervals."""
     service = Service(_engine(url), table, int(number), seed, Path(folder))
     dice = random.Random(seed)
     start = time.monotonic()
@@ -149,7 +149,7 @@ def _engine(url: str) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: object) -> None:
-        # Processes die here, machines do not; so there are more writes in the same time.
+        # Only processes are killed here, not the machine, so faster writes are safe.
         connection.execute("PRAGMA synchronous = OFF")
 
     return engine

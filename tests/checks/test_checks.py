@@ -439,7 +439,7 @@ def test_what_cannot_be_looked_at_is_never_ok(given: dict[str, Any], needs: str)
 
 
 def test_one_target_that_is_lost_hides_no_other() -> None:
-    """What the other targets show is told beside what could not be looked at."""
+    """Findings on other targets are reported beside the target that could not be read."""
     found = result("plaintext", facts(unreached={"a.b": "x"}, targets=(target(plaintext=2),)))
 
     assert {finding.level for finding in found.findings} == {UNKNOWN, CRITICAL}

@@ -67,7 +67,7 @@ class Month:
         return ran.document
 
     def write(self) -> None:
-        """Each service stores a credential; the first one reads its keys anew."""
+        """Each service stores a credential; the first one reloads its keys."""
         self.prompt = self.keyring()
         for service in (self.prompt, self.late):
             with self._database.engine.begin() as connection:
@@ -104,8 +104,8 @@ class Month:
         """A row of the time before the rotation comes back from a backup."""
         self._database.execute("UPDATE creds SET token = :token WHERE id = 1", token=self.backup)
 
-    def mend(self) -> None:
-        """Its owner enters the credential anew."""
+    def fix(self) -> None:
+        """Its owner enters the credential again."""
         self._database.execute("DELETE FROM creds WHERE id = 1")
 
 
@@ -116,7 +116,7 @@ DAYS: dict[int, Callable[[Month], None]] = {
     13: Month.restart,
     20: Month.retire,
     25: Month.restore,
-    27: Month.mend,
+    27: Month.fix,
 }
 """What the operator does in the morning after a night."""
 

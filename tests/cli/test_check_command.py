@@ -1,4 +1,4 @@
-"""`check` on real databases: its exit codes, its ledger, its pings, and what it says when it cannot look."""
+"""`check` on real databases: its exit codes, its ledger, its pings, and its messages if it cannot read."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_what_is_stored_decides(
     assert "hunter2" not in ran.out + ran.err
 
 
-def test_what_is_known_is_told_more_quietly_next_time(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+def test_what_is_known_is_only_a_warning_next_time(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
     """The ledger keeps what was unreadable: the next check warns, and is CRITICAL only for what is new."""
     config = configure(tmp_path, sqlite_app)
     sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken' WHERE id = 1")
@@ -110,7 +110,7 @@ def test_what_is_known_is_told_more_quietly_next_time(cli: Cli, sqlite_app: Data
 
 
 def test_all_rows_are_compared_with_those_of_last_time(cli: Cli, database: Database, tmp_path: Path) -> None:
-    """Not the first hundred: of 150 known ones one was healed, and another one is new."""
+    """Not only the first hundred: of 150 known rows one is fixed, and another row is new."""
     database.make_creds([token("old")[:60]] * 150 + [token("new")])
     config = configure(tmp_path, database)
     first, second = cli("check", *config), cli("check", *config)
@@ -125,7 +125,7 @@ def test_all_rows_are_compared_with_those_of_last_time(cli: Cli, database: Datab
 
 
 def test_a_sample_adds_to_the_rows_that_are_known() -> None:
-    """What it drew and what was known before: none of them is new when it is drawn again."""
+    """Rows of the sample and rows known before: none of them is new when a later sample reads it again."""
     rows = [{"key": {"id": number}, "category": "truncated"} for number in range(300)]
     first, second, both = (pack(mark(row["key"]) for row in some) for some in (rows[:200], rows[100:], rows))
     before = census(sampled=True, problems=rows[:100], unreadable_rows=first)
@@ -137,7 +137,7 @@ def test_a_sample_adds_to_the_rows_that_are_known() -> None:
 
 
 def test_what_no_check_took_keeps_no_marks(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
-    """Nobody compares with them, and they may be a megabyte."""
+    """They are compared with nothing, and may be a megabyte."""
     sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken'")
     config = configure(tmp_path, sqlite_app)
     cli("status", *config)
@@ -151,7 +151,7 @@ def test_what_no_check_took_keeps_no_marks(cli: Cli, sqlite_app: Database, tmp_p
 
 
 def test_a_hundred_dead_runs_hide_no_good_one(cli: Cli, sqlite_app: Database, tmp_path: Path, new: Key) -> None:
-    """The check, its metrics and the page find the last one that came to its end, however many died since."""
+    """The check, its metrics and the page find the last run that finished, however many died since."""
     config = configure(tmp_path, sqlite_app)
     with freeze_time("2026-01-03 12:00"):
         cli("run", *config)
@@ -172,8 +172,8 @@ def test_a_hundred_dead_runs_hide_no_good_one(cli: Cli, sqlite_app: Database, tm
     assert "2026-01-03 12:00</time></th><td>run</td>" in html.read_text()
 
 
-def test_a_look_in_between_hides_nothing(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
-    """What `status` saw is still new to the check: an admin's look must not take the alarm away."""
+def test_a_census_in_between_hides_nothing(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+    """What `status` saw is still new to the check: a census by hand must not hide the alarm."""
     config = configure(tmp_path, sqlite_app)
     cli("check", *config)
     sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken' WHERE id = 1")
@@ -184,14 +184,14 @@ def test_a_look_in_between_hides_nothing(cli: Cli, sqlite_app: Database, tmp_pat
 
 
 def test_the_ledger_keeps_census_and_check(cli: Cli, sqlite_app: Database, tmp_path: Path, new: Key) -> None:
-    """Keys are dated, the census is kept, and the check stands among the runs with its verdict."""
+    """Keys are dated, the census is kept, and the check is among the runs, with its verdict."""
     cli("check", *configure(tmp_path, sqlite_app))
 
     with ledger(tmp_path) as kept:
         [census] = kept.censuses()
         [run] = kept.runs()
         records = kept.keys()
-    assert (census.target, census.under, census.sampled) == ("creds", {new.id: 3}, False)
+    assert (census.name, census.counts.under, census.sampled) == ("creds", {new.id: 3}, False)
     assert (run.command, run.outcome, run.primary, run.counts["status"]) == ("check", "complete", new.id, "OK")
     assert [record.id for record in records if record.promoted_before] == [new.id]
 
@@ -208,7 +208,7 @@ def test_a_target_is_read_once(cli: Cli, sqlite_app: Database, tmp_path: Path, m
     assert [options.dry_run for options in seen] == [True]
 
 
-def test_a_column_that_no_target_names_is_told(cli: Cli, app: Database, tmp_path: Path) -> None:
+def test_a_column_that_no_target_covers_is_reported(cli: Cli, app: Database, tmp_path: Path) -> None:
     """A table that was forgotten, in the database of a target: its tokens would go with the old key."""
     app.execute("CREATE TABLE forgotten (id INTEGER PRIMARY KEY, secret TEXT)")
     app.insert("forgotten", [{"id": 1, "secret": token("old")}])
@@ -218,10 +218,10 @@ def test_a_column_that_no_target_names_is_told(cli: Cli, app: Database, tmp_path
     assert (ran.code, found) == (WARNING, {"uncovered_columns": "forgotten.secret"})
 
 
-def test_a_look_for_forgotten_columns_that_fails_is_unknown(
+def test_a_search_for_forgotten_columns_that_fails_is_unknown(
     cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could not be looked at is said, and is not OK."""
+    """What could not be searched is reported, and is not OK."""
     from rotation.checks import gather
 
     def fail(*_: object, **__: object) -> None:
@@ -278,7 +278,7 @@ def test_a_ledger_that_is_lost_is_unknown(
 def test_a_ledger_that_cannot_be_written_is_read(
     cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dates are known and told, and that nothing was taken down is UNKNOWN."""
+    """Dates are known and reported, and that nothing was recorded is UNKNOWN."""
     config = configure(tmp_path, sqlite_app)
     cli("check", *config)
 
@@ -394,7 +394,7 @@ def test_a_command_line_that_does_not_fit_is_unknown(cli: Cli, argv: list[str], 
     ("argv", "words"), [(["--env-file", "nowhere.env"], "nowhere.env"), (["--sample", "0"], "--sample")]
 )
 def test_an_error_is_one_json_document(cli: Cli, form: list[str], argv: list[str], words: str) -> None:
-    """Where JSON is asked for, a file that is missing and a wrong option are one document, and nothing else is."""
+    """With JSON, a missing file and a wrong option are printed as one document, and nothing more."""
     ran = cli("check", *argv, *form)
 
     assert ran.code == UNKNOWN
@@ -411,7 +411,7 @@ def test_an_error_is_one_line_of_a_plugin(cli: Cli) -> None:
 
 
 def test_a_check_that_could_not_be_made_is_of_its_service(cli: Cli, tmp_path: Path) -> None:
-    """Or its metrics would be those of another service on this machine, and both would be refused."""
+    """Otherwise its metrics would be those of another service on this machine, and Prometheus rejects both."""
     path = tmp_path / "keys.prom"
     argv = ("check", "--config", "nowhere.toml", "--json", "--prometheus", str(path))
     ran = cli(*argv, environ={"ROTATION_SERVICE": "billing"})
@@ -454,7 +454,7 @@ def test_the_runs_of_others_hide_none_of_ours(cli: Cli, sqlite_app: Database, tm
 
 
 def test_a_crash_is_unknown(cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of ours must not look like a warning of theirs."""
+    """A bug must not look like a WARNING."""
     from rotation.checks import gather
 
     def fail(*_: object) -> None:
@@ -471,7 +471,7 @@ def test_a_crash_is_unknown(cli: Cli, sqlite_app: Database, tmp_path: Path, monk
 
 
 def test_a_list_of_checks_shows_what_is_off(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
-    """All messages, and the reason; no target is looked at."""
+    """All messages, and the reason; no target is read."""
     config = configure(tmp_path, sqlite_app, '[policy.off]\nclock = "no NTP here"\n')
     Path(tmp_path / "app.db").unlink()
     ran, told = cli("check", "--list", *config), cli("check", "--list", "--json", *config)
@@ -483,7 +483,7 @@ def test_a_list_of_checks_shows_what_is_off(cli: Cli, sqlite_app: Database, tmp_
 
 
 def test_a_list_of_checks_needs_no_configuration(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever wants to know what there is need not have set up anything."""
+    """--list works before anything is configured."""
     monkeypatch.chdir(tmp_path)
 
     assert cli("check", "--list", environ={}).code == OK
@@ -507,7 +507,7 @@ def test_metrics_are_written_beside_the_output(cli: Cli, sqlite_app: Database, t
 
 
 class Pinged(ThreadingHTTPServer):
-    """A server that writes down what was called; *code* is its answer."""
+    """A server that records the paths that were called; *code* is its answer."""
 
     def __init__(self, code: int) -> None:
         self.paths: list[str] = []
@@ -542,7 +542,7 @@ def pinged(request: pytest.FixtureRequest) -> Iterator[Pinged]:
 def test_a_ping_begins_and_ends_a_check(
     cli: Cli, sqlite_app: Database, tmp_path: Path, pinged: Pinged, end: str
 ) -> None:
-    """URL/start, then URL or URL/fail; a server that refuses is told of and changes no verdict; no URL is shown."""
+    """URL/start, then URL or URL/fail; a refusal of the server is reported and changes no verdict; no URL is shown."""
     if end:
         sqlite_app.execute("UPDATE creds SET token = 'hunter2' WHERE id = 1")
     ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", pinged.url)
@@ -554,7 +554,7 @@ def test_a_ping_begins_and_ends_a_check(
 
 
 def test_a_ping_keeps_the_query(cli: Cli, sqlite_app: Database, tmp_path: Path, environ: dict[str, str]) -> None:
-    """The address may be in a variable, and what stands behind its `?` stays there."""
+    """The address may be in a variable, and its query stays behind the path."""
     with Pinged(200) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -570,7 +570,7 @@ def test_a_ping_keeps_the_query(cli: Cli, sqlite_app: Database, tmp_path: Path, 
 def test_a_ping_that_reaches_nobody_changes_no_verdict(
     cli: Cli, sqlite_app: Database, tmp_path: Path, url: str
 ) -> None:
-    """It is told, twice, and the exit code is the check's."""
+    """It is reported twice, and the exit code is the check's."""
     ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", url)
 
     assert ran.code == OK
@@ -582,7 +582,7 @@ def test_a_ping_that_reaches_nobody_changes_no_verdict(
 def test_a_check_that_is_stopped_pings_a_failure(
     cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool
 ) -> None:
-    """Whoever stops it gets exit code 3 and reads why, and the watcher is told that it did not end well."""
+    """Exit code 3 with the reason, and the address is called with /fail."""
     from rotation.checks import gather
     from rotation.stores import sql
 
@@ -602,7 +602,7 @@ def test_a_check_that_is_stopped_pings_a_failure(
 
 
 def test_a_sample_looks_at_some_rows(cli: Cli, database: Database, tmp_path: Path) -> None:
-    """About as many as were asked for, drawn anew each time, on every database; a large sample is the whole."""
+    """About as many as were asked for, drawn again each time, on every database; a large sample is the whole."""
     database.make_creds([token("new")] * 2000)
     config = configure(tmp_path, database)
     sizes = [cli("check", *config, "--sample", "500", "--json").document["targets"][0]["scanned"] for _ in range(3)]
@@ -614,7 +614,7 @@ def test_a_sample_looks_at_some_rows(cli: Cli, database: Database, tmp_path: Pat
 
 
 def test_a_sample_forgets_no_row_that_it_left_out(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
-    """What was unreadable stays known though a sample did not draw it; so it is not new when it is drawn again."""
+    """An unreadable row that a sample left out stays known, so it is not new when a later sample reads it."""
     config = configure(tmp_path, sqlite_app)
     sqlite_app.execute("UPDATE creds SET token = 'gAAAAABroken'")
     cli("check", *config)
@@ -662,7 +662,7 @@ def test_a_check_writes_to_no_target(cli: Cli, sqlite_app: Database, tmp_path: P
 
 
 def test_the_remedies_are_commands_that_exist(cli: Cli) -> None:
-    """What a remedy tells to type is a command of ours."""
+    """Each command in a remedy exists."""
     from rotation.cli.main import cli as group
 
     listed = cli("check", "--list", "--json", environ={}).document["checks"]
@@ -671,7 +671,7 @@ def test_the_remedies_are_commands_that_exist(cli: Cli) -> None:
     assert named <= {*group.commands, "discover"}
 
 
-def test_a_clock_behind_the_ledger_is_told(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
+def test_a_clock_behind_the_ledger_is_reported(cli: Cli, sqlite_app: Database, tmp_path: Path) -> None:
     """The latest date that another machine wrote counts."""
     config = configure(tmp_path, sqlite_app)
     first = cli("check", *config)
@@ -683,7 +683,7 @@ def test_a_clock_behind_the_ledger_is_told(cli: Cli, sqlite_app: Database, tmp_p
 
 
 def test_a_server_that_says_nothing_is_given_up(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wall that swallows everything, or a server that hangs: UNKNOWN after seconds, and not after minutes."""
+    """A firewall that drops packets, or a server that hangs: UNKNOWN after seconds, not after minutes."""
     known_silent.forget()
     monkeypatch.setattr("rotation.stores.silent_servers.CONNECT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as mute:

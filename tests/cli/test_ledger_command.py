@@ -114,7 +114,7 @@ def granted(whom: str, kind: str) -> list[str]:
 
 @contextmanager
 def role(database: Database, whom: str) -> Iterator[str]:
-    """The url of a user who may do in this database what the document grants, and nothing else."""
+    """The url of a user who may do in this database what the document grants, and no more."""
     name = f"u_{secrets.token_hex(6)}"
     url = sa.make_url(database.url)
     if database.kind == "postgresql":
@@ -149,7 +149,7 @@ def served(database: Database) -> Database:
 
 
 def test_a_service_announces_with_the_privileges_that_the_document_names(served: Database) -> None:
-    """On real servers, with a user who can make no table: it announces, and can do nothing else in the ledger."""
+    """On real servers, with a user who can make no table: it announces, and can do no more in the ledger."""
     Ledger.open(served.url).close()
     ring = Keyring(make_key("old"))
     fleet._last.clear()
@@ -169,7 +169,7 @@ def test_a_service_announces_with_the_privileges_that_the_document_names(served:
 
 
 def test_a_missing_privilege_leads_to_the_document(served: Database) -> None:
-    """What a service may not do in the ledger is no matter of a target's table, of which the usual words are."""
+    """A missing privilege in the ledger is not reported as one in a target's table."""
     Ledger.open(served.url).close()
     with (
         role(served, "A service that announces") as url,

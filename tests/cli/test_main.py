@@ -163,7 +163,7 @@ def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
 
 
 def test_a_misspelt_variable_is_told_even_where_the_key_is_missing(cli: Cli, app: Path) -> None:
-    """C07: ENCRYPTION_KEYS for ENCRYPTION_KEY is told beside the error that it causes."""
+    """C07: ENCRYPTION_KEYS for ENCRYPTION_KEY is reported beside the error that it causes."""
     ran = cli("status", *target(app), environ={"ENCRYPTION_KEYS": key_text("old")})
 
     assert is_refused(ran, "ENCRYPTION_KEYS is not a variable of this project; did you mean ENCRYPTION_KEY?")
@@ -248,7 +248,7 @@ def test_an_env_file_is_a_dotenv_file(cli: Cli, app: Path, tmp_path: Path) -> No
 
 
 def test_an_env_file_in_utf_16_is_refused(cli: Cli, tmp_path: Path) -> None:
-    """C12: its variables would not be found, and nobody would know why."""
+    """C12: its variables would not be found, without a reason."""
     env = tmp_path / ".env"
     env.write_bytes(f"ENCRYPTION_KEY={key_text('old')}\n".encode("utf-16"))
 
@@ -256,7 +256,7 @@ def test_an_env_file_in_utf_16_is_refused(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_an_env_file_may_hold_bytes_that_are_no_utf_8(cli: Cli, tmp_path: Path) -> None:
-    """C12: a comment in Latin-1 stops nobody, and stays when a key is staged."""
+    """C12: a comment in Latin-1 is no error, and stays when a key is staged."""
     env = tmp_path / ".env"
     env.write_bytes(f"# Schl\xfcssel\nENCRYPTION_KEY={key_text('old')}\n".encode("latin-1"))
 
@@ -296,7 +296,7 @@ def test_half_a_target_is_refused(cli: Cli, argv: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("file", [None, "/nowhere/ca.pem"])
 def test_a_cluster_that_needs_certificates_is_refused_without(cli: Cli, app: Path, file: str | None) -> None:
-    """Where Dask's own settings name none, or one that is not there, nobody is waited for."""
+    """If Dask's own settings name none, or one that does not exist, the command does not wait."""
     # Its defaults are read first: undoing a setting that was made before them would take them away.
     importlib.import_module("distributed")
     with dask.config.set({"distributed.comm.tls.ca-file": file}):
@@ -340,7 +340,7 @@ def test_keys_generate_prints_a_key_alone(cli: Cli) -> None:
 
 
 def test_keys_generate_prints_its_key_in_a_real_process() -> None:
-    """The net around stdout, which masks every key, lets the one through that was asked for."""
+    """The redactor of stdout, which masks every key, lets the requested one through."""
     ran = subprocess.run(
         [sys.executable, "-m", "rotation", "keys", "generate", "--json"],
         capture_output=True,
@@ -370,7 +370,7 @@ def test_keys_list_shows_ids_and_states(cli: Cli, new: Key, old: Key, older: Key
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
-    """Where click is not installed the command names the extra, exit code 2, no traceback."""
+    """Without click the command names the extra to install: exit code 2, no traceback."""
     (tmp_path / "click.py").write_text("raise ModuleNotFoundError('No module named click', name='click')")
 
     ran = subprocess.run(

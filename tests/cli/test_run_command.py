@@ -51,7 +51,7 @@ def app(tmp_path: Path) -> Iterator[Database]:
 def test_a_report_is_one_document_with_the_promised_fields(
     cli: Cli, app: Database, argv: tuple[str, ...], dry_run: bool
 ) -> None:
-    """The fields, their types and their sums; a run and a look differ in dry_run, and in where the tokens are then."""
+    """The fields, their types and their sums; run and dry run differ in dry_run, and in the field with the tokens."""
     new, old = make_key("new"), make_key("old")
     document = cli(*argv, *_target(app), "--json").document
 
@@ -83,7 +83,7 @@ def test_exit_code_0_is_complete(cli: Cli, app: Database, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["run", "status"])
 def test_exit_code_1_is_something_left(cli: Cli, app: Database, command: str) -> None:
-    """It finished, and cells are left that somebody should look at."""
+    """It finished, and cells are left that need action."""
     ran = cli(command, *_target(app), "--json")
 
     assert (ran.code, ran.document["complete"]) == (1, False)
@@ -102,7 +102,7 @@ def test_exit_code_2_is_usage_and_nothing_touched(cli: Cli, app: Database, comma
 
 @pytest.mark.parametrize("command", ["run", "status"])
 def test_exit_code_3_is_a_database_that_fails(cli: Cli, tmp_path: Path, command: str) -> None:
-    """R24, R30: a check that cannot look is never an "all is well"."""
+    """R24, R30: a check that cannot read is never an "all is well"."""
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"no database at all" * 100)
     target = ["--url", f"sqlite:///{broken}", "--table", "creds", "--column", "token"]
@@ -132,7 +132,7 @@ def test_a_server_that_cannot_be_reached_is_exit_code_3(cli: Cli, url: str) -> N
     ],
 )
 def test_a_command_line_that_does_not_fit_is_one_document_too(cli: Cli, argv: tuple[str, ...]) -> None:
-    """Whoever reads the document learns of a mistyped option, too, which no command has seen."""
+    """A mistyped option is reported in the document, too, although no command has read it."""
     ran = cli(*argv, "--json")
 
     assert (ran.code, ran.document["complete"]) == (2, False)
@@ -142,7 +142,7 @@ def test_a_command_line_that_does_not_fit_is_one_document_too(cli: Cli, argv: tu
 def test_a_run_that_is_stopped_at_once_is_one_document_too(
     cli: Cli, app: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second signal ends a run where it is, and its document says so."""
+    """A second signal ends a run at once, and its document says so."""
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -198,7 +198,7 @@ def test_a_screen_has_words_for_all_of_it() -> None:
         assert words in text
     assert found.exit_code == 3
     clean = [str(part) for part in render_discovery(Discovery(full=True))]
-    assert clean[-1] == "Every column in which tokens were found is covered by a target."
+    assert clean[-1] == "No uncovered column with tokens was found."
 
 
 def test_no_name_reaches_a_terminal_as_a_command() -> None:

@@ -1,4 +1,4 @@
-"""What a hiding place is: the statements that put one value there, and the names by which it has to be told."""
+"""A hiding place: the statements that put one value there, and the names by which it has to be reported."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def app(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def cluster(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two workers in processes of their own, which have the keys in their environment."""
+    """Two workers in separate processes, with the keys in their environment."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
@@ -42,20 +42,20 @@ def cluster(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterato
 def test_a_cluster_reports_what_one_process_reports(
     app: Database, cluster: Any, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    """Two workers on a cluster come to the same counts, problems and exit code; time apart."""
+    """Two workers of a cluster give the same counts, problems and exit code as one process."""
     with start(app, environ, tmp_path, "--dask", cluster.scheduler_address, "--full-speed") as command:
         code, document = command.end(120)
 
-    assert (code, _telling(document)) == _inline(app, environ, tmp_path)
+    assert (code, _without_times(document)) == _inline(app, environ, tmp_path)
     assert document["targets"][0]["rotated"] == ROWS - len(ODD)
 
 
 def test_a_dead_worker_of_a_cluster_loses_nothing(
     app: Database, cluster: Any, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    """One of two is killed in mid-run: the other one, and its successor, do the rest, and the report is the same.
+    """One of two workers is killed: the other worker and a new one do the rest, and the report is the same.
 
-    But what the dead one wrote and could not tell any more counts as current.
+    Only the rows that the dead worker wrote and did not report count as current.
     """
     with start(app, environ, tmp_path, "--dask", cluster.scheduler_address, "--batch-size", "100") as command:
         until(lambda: _moved(app) > 500)
@@ -68,14 +68,14 @@ def test_a_dead_worker_of_a_cluster_loses_nothing(
     rotated, current = target["rotated"], target["current"]
     target |= {"rotated": rotated + current, "current": 0}
 
-    assert (code, _telling(document)) == _inline(app, environ, tmp_path)
+    assert (code, _without_times(document)) == _inline(app, environ, tmp_path)
     assert (moved, rotated > 0) == (ROWS - len(ODD), True)
 
 
 def test_a_cluster_without_workers_is_waited_for(
     app: Database, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It may be one that grows with its work: the run says what it waits for, and begins when somebody comes."""
+    """A cluster may add workers on demand: the run logs that it waits, and starts with the first worker."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with (
@@ -90,15 +90,15 @@ def test_a_cluster_without_workers_is_waited_for(
 
 
 def _inline(app: Database, environ: dict[str, str], folder: Path) -> tuple[int, dict[str, Any]]:
-    """What one process comes to with the same cells."""
+    """The exit code and report of one process with the same cells."""
     app.execute("DROP TABLE creds")
     app.make_creds(CELLS)
     with start(app, environ, folder, "--full-speed", "--workers", "1") as command:
         code, document = command.end()
-    return code, _telling(document)
+    return code, _without_times(document)
 
 
-def _telling(document: dict[str, Any]) -> dict[str, Any]:
+def _without_times(document: dict[str, Any]) -> dict[str, Any]:
     [target] = document["targets"]
     return document | {"targets": [target | {"seconds": 0, "retries": 0}]}
 

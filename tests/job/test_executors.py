@@ -1,4 +1,4 @@
-"""Any executor will do, and what becomes of it and of its workers is told truly."""
+"""Any executor works, and the report is correct whatever happens to the executor and its workers."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ CELLS = [OLD] * 5000 + ODD
 
 @pytest.fixture(autouse=True)
 def keys(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the environment of whoever works."""
+    """Sets the keys in the environment of workers."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Database]:
-    """Where the database does not matter."""
+    """An SQLite database, for tests that need only one kind."""
     with open_database("sqlite", tmp_path) as database:
         database.make_creds(CELLS)
         yield database
@@ -61,7 +61,7 @@ def _processes() -> Executor:
 def test_an_executor_reports_what_one_process_reports(
     database: Database, keyring: Keyring, make: Callable[[], Executor]
 ) -> None:
-    """Threads and plain processes do the same work; time apart."""
+    """Threads and plain processes report the same as one process, except for times."""
     database.make_creds(CELLS)
     with make() as executor:
         together = _run(database, keyring, executor)
@@ -69,26 +69,26 @@ def test_an_executor_reports_what_one_process_reports(
     database.execute("DROP TABLE creds")
     database.make_creds(CELLS)
 
-    assert _telling(together) == _telling(_run(database, keyring, None))
+    assert _without_times(together) == _without_times(_run(database, keyring, None))
     assert cells[5000:] == ODD
     assert {keyring.key_for(cell) for cell in cells[:5000]} == {keyring.primary}
 
 
-def test_a_worker_hangs_up_when_its_thread_ends(database: Database, keyring: Keyring) -> None:
-    """No connection is left to be found by the garbage collector."""
+def test_a_worker_disconnects_when_its_thread_ends(database: Database, keyring: Keyring) -> None:
+    """No open connection is left for the garbage collector."""
     database.make_creds(CELLS)
     gc.collect()  # what other tests left
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         with _threads() as executor:
             _run(database, keyring, executor)
         gc.collect()
 
-    assert [str(each.message) for each in told if each.category is ResourceWarning] == []
+    assert [str(each.message) for each in caught if each.category is ResourceWarning] == []
 
 
 def test_a_broken_pool_ends_the_run_and_loses_nothing(app: Database, keyring: Keyring) -> None:
-    """A plain pool whose worker was killed takes no more work: the report says so, and the next run does the rest."""
+    """A plain pool accepts no work after a worker was killed: the report says so, and the next run does the rest."""
     with _processes() as executor:
         before = _run(app, keyring, _Fatal(executor))
     after = _run(app, keyring, None)
@@ -100,33 +100,33 @@ def test_a_broken_pool_ends_the_run_and_loses_nothing(app: Database, keyring: Ke
 
 @pytest.mark.parametrize("call", [0, 1, 2, 3])
 def test_a_worker_that_dies_as_it_is_given_work_is_replaced(app: Database, keyring: Keyring, call: int) -> None:
-    """R10: whether it was to tell its keys or to do a range."""
+    """R10: during the check of its keys, and during a range."""
     with _Mortal(call) as executor:
         report = _run(app, keyring, executor)
 
     [target] = report.targets
     assert executor.calls > call + 1
-    # What the dead one had written and not told was found current.
+    # Rows that the dead worker had written but not reported count as current.
     assert (target.stopped, target.counts.rotated + target.counts.current) == (None, 5000)
 
 
 def test_a_cluster_that_is_gone_before_the_first_range_is_an_interruption(app: Database, keyring: Keyring) -> None:
-    """Dask cancels what it was given; that is exit code 3, and no traceback."""
+    """Dask cancels its futures; that is exit code 3 without a traceback."""
     report = _run(app, keyring, _Refusing(CancelledError()))
 
     assert (report.exit_code, app.column()[1]) == (3, OLD)
 
 
-def test_a_worker_without_our_packages_is_refused(app: Database, keyring: Keyring) -> None:
-    """It says what to do, and nothing is written."""
+def test_a_worker_without_the_packages_is_refused(app: Database, keyring: Keyring) -> None:
+    """The error says what to do, and nothing is written."""
     with pytest.raises(WorkerError, match=r"cannot start \(ModuleNotFoundError\). Install the same packages"):
         _run(app, keyring, _Refusing(ModuleNotFoundError("No module named 'rotation'")))
 
     assert app.column()[1] == OLD
 
 
-def test_a_worker_that_refuses_late_hides_nothing_that_others_did(app: Database, keyring: Keyring) -> None:
-    """It has other keys and was busy when all were asked: the report tells what the others have written."""
+def test_a_worker_that_refuses_late_hides_no_result_of_others(app: Database, keyring: Keyring) -> None:
+    """A worker with other keys was busy during the check: the report still counts what the others have written."""
     with _threads() as executor:
         report = _run(app, keyring, _Late(executor))
 
@@ -140,7 +140,7 @@ def test_a_worker_that_refuses_late_hides_nothing_that_others_did(app: Database,
 def test_a_worker_without_the_target_fails_as_a_worker(
     app: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    """Others may have written already, so that this is no mistake found before anything was touched."""
+    """It is a WorkerError, since other workers may have written already."""
     target = Target(app.url, "creds", "token", "creds", written="$DATABASE_URL")
     task = make_task(make_setup(keyring, Options(), 1), target, Bounds())
     monkeypatch.setenv("DATABASE_URL", url)
@@ -150,14 +150,14 @@ def test_a_worker_without_the_target_fails_as_a_worker(
 
 
 class _Around(Executor):
-    """Another executor, or none."""
+    """Wraps another executor."""
 
     def __init__(self, inner: Executor | None = None) -> None:
         self._inner = inner
         self._ranges = 0
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Lets the subclass do something about each range."""
+        """Passes each range through `submit_range`, which subclasses replace."""
         assert self._inner
         if fn is check_worker:
             return self._inner.submit(fn, *args, **kwargs)
@@ -169,7 +169,7 @@ class _Around(Executor):
 
 
 class _Mortal(ProcessWorkers):
-    """Two of our own processes; one of them dies of a certain call."""
+    """A pool of two processes; the call number *fatal* kills its process."""
 
     def __init__(self, fatal: int) -> None:
         super().__init__(2, log_level="WARNING")
@@ -177,7 +177,7 @@ class _Mortal(ProcessWorkers):
         self.calls = 0
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Counts."""
+        """Counts calls."""
         self.calls += 1
         return super().submit(die) if self.calls - 1 == self._fatal else super().submit(fn, *args, **kwargs)
 
@@ -190,7 +190,7 @@ class _Fatal(_Around):
 
 
 class _Late(_Around):
-    """The first range finds a worker that refuses, when another one has done the second."""
+    """The first range meets a worker that refuses, after another worker has done the second range."""
 
     def submit_range(self, inner: Executor, fn: Callable[..., Any], task: object) -> Future[Any]:
         if self._ranges > 1:
@@ -203,7 +203,7 @@ class _Late(_Around):
 
 
 class _Refusing(_Around):
-    """Nobody begins."""
+    """Every call fails."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ def _run(database: Database, keyring: Keyring, executor: Executor | None) -> Rep
     return rotate([target], keyring, open_store, options, Silence(), executor=executor)
 
 
-def _telling(report: Report) -> dict[str, Any]:
+def _without_times(report: Report) -> dict[str, Any]:
     document = report.document()
     [target] = document["targets"]
     return document | {"targets": [target | {"seconds": 0}]}

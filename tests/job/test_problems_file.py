@@ -1,4 +1,4 @@
-"""The file of --problems."""
+"""The file of `--problems`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_every_problem_is_one_line(keyring: Keyring, tmp_path: Path) -> None:
-    """All of them, however many the report keeps, each once, and none from an earlier pass."""
+    """The file lists all problems of the last pass once, even if the report keeps fewer."""
     cells = [token("old")] * (KEPT_PROBLEMS + 600) + ["hunter2"] * (KEPT_PROBLEMS + 500)
     with ProblemsFile(tmp_path / "problems") as problems:
         report = run(MemoryStore(dict(enumerate(cells))), keyring, Options(problems=problems))
@@ -44,7 +44,7 @@ def test_every_problem_is_one_line(keyring: Keyring, tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_a_secret_is_masked(keyring: Keyring, tmp_path: Path) -> None:
-    """A table may be keyed by a token, such as a session's: the file shows it no more than the screen does."""
+    """A table's key may be a token, such as a session's: the file masks it as the screen does."""
     with ProblemsFile(tmp_path / "problems") as problems:
         run(MemoryStore({token("new"): "hunter2"}), keyring, Options(problems=problems))
 
@@ -54,7 +54,7 @@ def test_a_key_that_is_a_secret_is_masked(keyring: Keyring, tmp_path: Path) -> N
 
 @pytest.mark.database
 def test_each_target_has_its_lines(cli: Cli, tmp_path: Path) -> None:
-    """Two columns of one table, and a second run: the file is the last run's, not the sum."""
+    """Two columns of one table: the file of a second run replaces that of the first."""
     with open_database("sqlite", tmp_path) as database:
         database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, a TEXT, b TEXT)")
         database.insert("creds", [{"id": n, "a": "hunter2", "b": token("old")[:50]} for n in (1, 2)])
@@ -69,7 +69,7 @@ def test_each_target_has_its_lines(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.database
 @pytest.mark.parametrize("name", ["missing/problems", ".", "fifo"])
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_touched(cli: Cli, tmp_path: Path, name: str) -> None:
+def test_a_file_that_cannot_be_written_is_refused_at_the_start(cli: Cli, tmp_path: Path, name: str) -> None:
     """R26: exit code 2, and no row is rotated."""
     os.mkfifo(tmp_path / "fifo")
     with open_database("sqlite", tmp_path) as database:
@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_touched(cli: C
 def test_a_disk_that_fills_up_later_stops_no_rotation(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R26: rows are rotated all the same; the report says that the list is not whole, and the exit code is not 0."""
+    """R26: rows are rotated all the same; the report says that the list is incomplete, and the exit code is not 0."""
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -101,13 +101,13 @@ def test_a_disk_that_fills_up_later_stops_no_rotation(
         assert ran.code == 1
         assert ran.document["targets"][0]["rotated"] == 1
         assert "No space left on device" in ran.document["fault"]
-        assert "the list there is not whole" in ran.document["fault"]
+        assert "the list there is incomplete" in ran.document["fault"]
         assert path.read_text() == "an earlier run's\n"
 
 
-@pytest.mark.parametrize("name", ["problems", "x" * 300], ids=["nowhere to collect", "too long"])
+@pytest.mark.parametrize("name", ["problems", "x" * 300], ids=["no folder to collect in", "too long"])
 def test_a_list_that_cannot_begin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """R26: without a folder for temporary files, or with a name that none can have, by the option's name."""
+    """R26: if there is no folder for temporary files, or the name is too long, the message names the option."""
     if name == "problems":
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
 
@@ -116,21 +116,21 @@ def test_a_list_that_cannot_begin_is_refused(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
-def test_a_full_disk_where_problems_are_collected_is_told(
+def test_a_full_disk_of_the_temporary_file_is_reported(
     keyring: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R26: what could not be written at first fails again when all is closed, and hides no report."""
+    """R26: a write that failed fails again when the file is closed; the run still returns its report."""
     with Path("/dev/full").open("w+b") as full:
         monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
         with ProblemsFile(tmp_path / "problems") as problems:
             report = run(MemoryStore({1: token("old"), 2: "hunter2"}), keyring, Options(problems=problems))
 
     assert report.targets[0].counts.rotated == 1
-    assert "the list there is not whole" in str(problems.fault)
+    assert "the list there is incomplete" in str(problems.fault)
 
 
 def test_a_fault_of_the_file_alone_is_exit_code_1(keyring: Keyring, tmp_path: Path) -> None:
-    """R26: everything is rotated, and yet somebody should look."""
+    """R26: everything is rotated, but the list is incomplete."""
     with ProblemsFile(tmp_path / "problems") as problems:
         problems.fault = "--problems: no space"
         report = run(MemoryStore({1: token("old")}), keyring, Options(problems=problems))
@@ -138,8 +138,8 @@ def test_a_fault_of_the_file_alone_is_exit_code_1(keyring: Keyring, tmp_path: Pa
     assert (report.complete, report.exit_code) == (True, 1)
 
 
-def test_a_run_that_is_cut_short_lists_its_last_whole_pass(keyring: Keyring, tmp_path: Path) -> None:
-    """The file and the report are of one pass; what a part of the next one found is dropped."""
+def test_an_interrupted_run_lists_its_last_complete_pass(keyring: Keyring, tmp_path: Path) -> None:
+    """The file and the report describe the same pass; problems of the interrupted pass are dropped."""
 
     def fail_in_the_second_pass(store: MemoryStore) -> None:
         if store.reads == 8:
@@ -155,7 +155,7 @@ def test_a_run_that_is_cut_short_lists_its_last_whole_pass(keyring: Keyring, tmp
 
 
 def test_what_the_file_held_stays_until_a_pass_is_over(tmp_path: Path) -> None:
-    """A run that is refused for another reason leaves the last list as it was."""
+    """A run that is refused for another reason leaves the previous list unchanged."""
     path = tmp_path / "problems"
     path.write_text("an earlier run's\n")
 
@@ -165,16 +165,16 @@ def test_what_the_file_held_stays_until_a_pass_is_over(tmp_path: Path) -> None:
     assert path.read_text() == "an earlier run's\n"
 
 
-def test_a_reader_finds_a_whole_list_at_any_time(keyring: Keyring, tmp_path: Path) -> None:
-    """While a second target is gone through, the list of the first one stands there, and in the end that of both."""
+def test_a_reader_finds_a_complete_list_at_any_time(keyring: Keyring, tmp_path: Path) -> None:
+    """During the second target, the file holds the list of the first one; at the end it holds both."""
     path, seen = tmp_path / "problems", []
 
-    def look(_: MemoryStore) -> None:
+    def count_lines(_: MemoryStore) -> None:
         seen.append(path.read_text().count("\n") if path.exists() else None)
 
     with ProblemsFile(path) as problems:
         for _ in range(2):
-            run(MemoryStore({1: "hunter2", 2: "hunter3"}, between=look), keyring, Options(problems=problems))
+            run(MemoryStore({1: "hunter2", 2: "hunter3"}, between=count_lines), keyring, Options(problems=problems))
 
     assert {*seen} == {None, 2}
     assert len(_lines(path)) == 4
@@ -182,7 +182,7 @@ def test_a_reader_finds_a_whole_list_at_any_time(keyring: Keyring, tmp_path: Pat
 
 
 def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
-    """Opening one would wait for a reader."""
+    """Opening a FIFO would wait for a reader."""
     os.mkfifo(tmp_path / "fifo")
 
     with pytest.raises(UsageError, match="not a regular file"):

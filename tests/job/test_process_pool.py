@@ -19,9 +19,9 @@ from rotation.job.process_pool import ProcessWorkers
 from tests.processes import die, is_alive, until
 
 SECONDS = 20.0
-"""For a busy machine; each of these takes one or two."""
+"""For a busy machine; an idle one needs one or two."""
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_an_error_carries_the_traceback_of_the_worker(workers: ProcessWorkers) -
     error = workers.submit(int, "no number").exception(SECONDS)
 
     assert isinstance(error, ValueError)
-    assert "_work" in error.__notes__[0]
+    assert "_answer" in error.__notes__[0]
 
 
 def test_a_keyring_error_gets_no_note(workers: ProcessWorkers) -> None:

@@ -1,4 +1,4 @@
-"""Pace and Brake: how large the next batch is, and when the job holds still."""
+"""Pace and Brake: how large the next batch is, and when the run waits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.fakes import MemoryStore, token
     ],
 )
 def test_the_next_batch_follows_the_last(rows: int, seconds: float, size: int, then: int) -> None:
-    """R22: a batch takes about half a second and eight megabytes, whatever the rows are like."""
+    """R22: a batch takes about half a second and eight megabytes, whatever the size of its rows."""
     pace = Pace(10_000)
 
     pace.took(rows, seconds, size)
@@ -37,7 +37,7 @@ def test_the_next_batch_follows_the_last(rows: int, seconds: float, size: int, t
 
 
 def test_a_batch_is_never_larger_than_asked_for() -> None:
-    """--batch-size bounds the first batch and each that follows."""
+    """--batch-size limits the first batch and every later one."""
     pace = Pace(50)
     first = pace.rows
     pace.took(50, 0.0001, 100)
@@ -56,12 +56,12 @@ def test_a_low_rate_makes_small_batches(rate: float | None, rows: int) -> None:
     ("rate", "took", "waits"),
     [
         pytest.param(100, 0.2, [0.3], id="faster than the rate allows: the rest of its time"),
-        pytest.param(100, 0.7, [0.0], id="slower: only a look whether to stop"),
+        pytest.param(100, 0.7, [0.0], id="slower: only a check for a stop"),
         pytest.param(None, 0.2, [], id="no rate: no wait"),
     ],
 )
 def test_the_rate_is_kept_by_waiting(rate: float | None, took: float, waits: list[float]) -> None:
-    """R22: --max-rate bounds the rows a second."""
+    """R22: --max-rate limits the rows per second."""
     waited: list[float] = []
 
     Brake(waited.append, max_rate=rate).rest(50, took)
@@ -69,8 +69,8 @@ def test_the_rate_is_kept_by_waiting(rate: float | None, took: float, waits: lis
     assert waited == pytest.approx(waits)
 
 
-def test_services_have_their_turn() -> None:
-    """R22: behind a batch that wrote, the job does nothing for longer than the batch took."""
+def test_a_run_rests_after_a_write() -> None:
+    """R22: after a batch that wrote, the run rests for longer than the batch took."""
     waited: list[float] = []
 
     Brake(waited.append).give_way(0.1)
@@ -79,10 +79,10 @@ def test_services_have_their_turn() -> None:
 
 
 @pytest.mark.parametrize(("one_writer", "rest"), [(False, 0.7), (True, 1.4)])
-def test_a_rest_is_longer_where_one_writes_at_a_time(
+def test_a_rest_is_longer_if_only_one_can_write(
     keyring: Keyring, monkeypatch: pytest.MonkeyPatch, one_writer: bool, rest: float
 ) -> None:
-    """R22: where a batch keeps out every other writer, the rest behind it is twice as long."""
+    """R22: if a batch blocks every other writer, the rest after it is twice as long."""
     waited: list[float] = []
     store = MemoryStore({1: token(OLD)})
     store.one_writer = one_writer
@@ -95,7 +95,7 @@ def test_a_rest_is_longer_where_one_writes_at_a_time(
 
 
 def test_a_run_waits_while_the_pause_file_is_there(tmp_path: Path) -> None:
-    """Present: wait; gone: go on."""
+    """While the file exists the run waits; then it goes on."""
     file = tmp_path / "pause"
     file.touch()
     waited: list[float] = []
@@ -110,8 +110,8 @@ def test_a_run_waits_while_the_pause_file_is_there(tmp_path: Path) -> None:
     assert waited == [0, 0.5, 0.5, 0.5]
 
 
-def test_a_run_that_is_paused_hears_a_stop(tmp_path: Path) -> None:
-    """R11: the wait itself raises."""
+def test_a_paused_run_can_be_stopped(tmp_path: Path) -> None:
+    """R11: the wait raises StoppedError."""
     waited: list[float] = []
 
     def wait(seconds: float) -> None:
@@ -124,8 +124,8 @@ def test_a_run_that_is_paused_hears_a_stop(tmp_path: Path) -> None:
     assert waited == [0, 0.5]
 
 
-def test_full_speed_rests_for_nobody() -> None:
-    """Without an idle share the job goes on at once behind a batch that wrote."""
+def test_full_speed_does_not_rest() -> None:
+    """Without an idle share the run goes on at once after a batch that wrote."""
     waited: list[float] = []
 
     Brake(waited.append, idle_share=0).give_way(2.0)

@@ -1,4 +1,4 @@
-"""Several processes share one table: they lose nothing when one dies, and live no longer than who started them."""
+"""Several processes share one table: nothing is lost if one dies, and none outlives the process that started them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.fakes import ISSUED_AT, Silence, token
 from tests.keys import key_text
 from tests.processes import is_alive, start, until
 
-pytestmark = [pytest.mark.database, pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")]
+pytestmark = [pytest.mark.database, pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")]
 
 ROWS = 8000
 SECONDS = 15.0
-"""For a busy machine; alone it is two or three."""
+"""For a busy machine; an idle one needs two or three."""
 
 OLD = token("old")
 TOKENS: list[Any] = [token("old", f"secret {number}") for number in range(50)]
@@ -41,7 +41,7 @@ STARTING = {OLD, *TOKENS, *ODD.values()}
 
 @pytest.fixture
 def table(database: Database) -> Database:
-    """Many tokens under the old key, and four cells to tell of."""
+    """Many tokens under the old key, and four other cells."""
     cells = TOKENS * (ROWS // len(TOKENS))
     for row, cell in ODD.items():
         cells[row - 1] = cell
@@ -50,7 +50,7 @@ def table(database: Database) -> Database:
 
 
 def test_workers_report_what_one_process_reports(table: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """Everything is rotated, and the report is that of one process; time and the like apart."""
+    """Everything is rotated, and the report equals that of one process, except for times."""
     before = table.column()
     with start(table, environ, tmp_path, "--workers", "2", "--full-speed") as together:
         code, document = together.end()
@@ -58,13 +58,13 @@ def test_workers_report_what_one_process_reports(table: Database, environ: dict[
     with start(table, environ, tmp_path, "--workers", "1", "--full-speed") as alone:
         expected = alone.end()
 
-    assert (code, _telling(document)) == (expected[0], _telling(expected[1]))
+    assert (code, _without_times(document)) == (expected[0], _without_times(expected[1]))
     assert document["targets"][0]["rotated"] == ROWS - 4
     _check(table, before)
 
 
 def test_a_worker_that_is_killed_loses_nothing(table: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """R10: its range is done again, by a new one; each row ends as it would have, and each problem is told once."""
+    """R10: a new worker repeats its range; each row has its final value, and each problem is reported once."""
     before = table.column()
     with start(table, environ, tmp_path, "--workers", "2", "--max-rate", "4000") as command:
         until(lambda: _moved(table) > 500 and command.workers())
@@ -73,7 +73,7 @@ def test_a_worker_that_is_killed_loses_nothing(table: Database, environ: dict[st
 
     [target] = document["targets"]
     assert (code, target["scanned"], target["unreadable"], target["plaintext"]) == (1, ROWS - 1, 2, 1)
-    # What the dead one had written and not reported was found current.
+    # Rows that the dead worker had written but not reported count as current.
     assert target["rotated"] + target["current"] == ROWS - 4
     assert [problem["key"]["id"] for problem in target["problems"]] == [7, 3000, 7999]
     assert "rotation.worker_died" in command.log
@@ -81,7 +81,7 @@ def test_a_worker_that_is_killed_loses_nothing(table: Database, environ: dict[st
 
 
 def test_workers_that_die_again_and_again_end_the_run(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """A machine without memory is no reason to go on for ever; exit code 3."""
+    """If the machine is out of memory, the run gives up with exit code 3."""
     with start(app, environ, tmp_path, "--workers", "2", "--batch-size", "10") as command:
         while command.process.poll() is None:
             for worker in command.workers():
@@ -98,7 +98,7 @@ def test_workers_that_die_again_and_again_end_the_run(app: Database, environ: di
 def test_a_signal_ends_all_workers_after_their_batch(
     app: Database, environ: dict[str, str], tmp_path: Path, number: int
 ) -> None:
-    """R11: within seconds, with exit code 3 and a report that is true."""
+    """R11: within seconds, with exit code 3 and a correct report."""
     with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
         until(lambda: _moved(app) > 0)
         workers = command.workers()
@@ -113,10 +113,10 @@ def test_a_signal_ends_all_workers_after_their_batch(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_the_whole_group_is_heard_once(
+def test_a_signal_to_the_process_group_counts_once(
     app: Database, environ: dict[str, str], tmp_path: Path, number: int
 ) -> None:
-    """R11: Ctrl-C and systemd signal the workers, too; the report is whole all the same."""
+    """R11: Ctrl-C and systemd signal the workers too; the report is still complete."""
     with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
         until(lambda: _moved(app) > 0)
         for process in (*command.workers(), command.process.pid):
@@ -128,7 +128,7 @@ def test_a_signal_to_the_whole_group_is_heard_once(
 
 
 def test_a_second_signal_ends_workers_at_once(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """Nobody is left behind."""
+    """No worker is left running."""
     with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
         until(lambda: _moved(app) > 0)
         workers = command.workers()
@@ -142,7 +142,7 @@ def test_a_second_signal_ends_workers_at_once(app: Database, environ: dict[str, 
 
 
 def test_workers_end_when_their_coordinator_is_killed(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """R10: SIGKILL leaves nobody who goes on writing."""
+    """R10: after SIGKILL no worker goes on writing."""
     with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
         until(lambda: _moved(app) > 0)
         workers = command.workers()
@@ -155,7 +155,7 @@ def test_workers_end_when_their_coordinator_is_killed(app: Database, environ: di
 
 
 def test_the_rate_is_that_of_all_workers_together(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """R22: two workers share what --max-rate allows; the first batches come at once."""
+    """R22: two workers share the rate of --max-rate; only their first batches are not delayed."""
     with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "2000") as command:
         until(lambda: _moved(app) > 0)
         first = _moved(app)
@@ -167,7 +167,7 @@ def test_the_rate_is_that_of_all_workers_together(app: Database, environ: dict[s
 
 
 def test_a_pause_file_holds_all_workers(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """R11, R22: while it is there nothing is written; gone, the run goes on to its end."""
+    """R11, R22: nothing is written while the file exists; without it, the run goes on to its end."""
     pause = tmp_path / "pause"
     with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "4000", "--pause-file", str(pause)) as command:
         until(lambda: _moved(app) > 0)
@@ -183,7 +183,7 @@ def test_a_pause_file_holds_all_workers(app: Database, environ: dict[str, str], 
 
 
 def test_a_worker_with_other_keys_is_refused(app: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys never travel: a worker has its own, and where they differ nothing is written and both are named by id."""
+    """Keys are never sent. If a worker's own keys differ, nothing is written, and the error names both by id."""
     monkeypatch.setenv("ENCRYPTION_KEY", key_text("new"))
     monkeypatch.setenv("ENCRYPTION_PREVIOUS_KEYS", key_text("old"))
     before = app.column()
@@ -198,7 +198,7 @@ def test_a_worker_with_other_keys_is_refused(app: Database, keyring: Keyring, mo
 
 
 def test_a_worker_without_keys_is_refused(app: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what is missing, and where."""
+    """The error names the missing variable and the worker."""
     monkeypatch.delenv("ENCRYPTION_KEY", raising=False)
 
     with (
@@ -211,7 +211,7 @@ def test_a_worker_without_keys_is_refused(app: Database, keyring: Keyring, monke
 def test_a_worker_whose_url_leads_elsewhere_is_refused(
     app: Database, keyring: Keyring, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A url in a variable does not travel either; a worker with another one there would go astray."""
+    """A url in a variable is not sent either; a worker whose variable has another url would rotate another database."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("APP_URL", f"sqlite:///{tmp_path}/other.db")
@@ -225,7 +225,7 @@ def test_a_worker_whose_url_leads_elsewhere_is_refused(
 
 
 def test_keys_from_an_env_file_reach_the_workers(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """--env-file counts for them, too: its path travels, not what it holds."""
+    """Workers read the file of --env-file too: its path is sent, not its content."""
     file = tmp_path / "keys.env"
     file.write_text("".join(f"{name}={value}\n" for name, value in environ.items()))
     with start(app, {}, tmp_path, "--workers", "2", "--env-file", str(file), "--full-speed") as command:
@@ -237,7 +237,7 @@ def test_keys_from_an_env_file_reach_the_workers(app: Database, environ: dict[st
 def test_workers_move_nothing_back_either(
     app: Database, keyring: Keyring, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, old: Key
 ) -> None:
-    """R08: they have no ledger of their own; what it tells of the keys' past travels with the work."""
+    """R08: workers do not read the ledger; the key history is sent with the work."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     promoted = datetime(2026, 5, 2, tzinfo=UTC)
@@ -252,7 +252,7 @@ def test_workers_move_nothing_back_either(
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Database]:
-    """Where the database does not matter."""
+    """An SQLite database, for tests that need only one kind."""
     from tests.databases import open_database
 
     with open_database("sqlite", tmp_path) as database:
@@ -276,11 +276,11 @@ def _rotate(
 
 
 def _moved(database: Database) -> int:
-    """How many cells are none of those at the start."""
+    """How many cells have changed since the start."""
     return sum(cell not in STARTING for cell in database.column().values())
 
 
-def _telling(document: dict[str, Any]) -> dict[str, Any]:
+def _without_times(document: dict[str, Any]) -> dict[str, Any]:
     [target] = document["targets"]
     return document | {"targets": [target | {"seconds": 0}]}
 
@@ -291,7 +291,7 @@ def _restore(database: Database, cells: dict[Any, Any]) -> None:
 
 
 def _check(database: Database, before: dict[Any, Any]) -> None:
-    """Each token is what it was, under the new key alone; every other cell is byte for byte what it was."""
+    """Each token has its old content under the new key alone; every other cell is unchanged, byte for byte."""
     new, old = Fernet(key_text("new")), Fernet(key_text("old"))
     stored = database.column()
     assert stored.keys() == before.keys()

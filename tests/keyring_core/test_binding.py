@@ -1,4 +1,4 @@
-"""Keys for one use: derived as RFC 5869 says, and of no use anywhere else."""
+"""Keys for one use: derived as RFC 5869 says, and useless for any other."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_a_bound_token_is_an_ordinary_fernet_token(plaintext: str, context: str)
 
 
 @given(contexts, contexts)
-def test_a_bound_token_opens_nowhere_else(context: str, other: str) -> None:
-    """Neither under the parent, nor under another context; and what the parent wrote does not open under this one."""
+def test_a_bound_token_opens_under_no_other_context(context: str, other: str) -> None:
+    """A bound token opens neither unbound nor under another context, and an unbound token not under a context."""
     ring = PARENT.bind(context)
     strangers = [PARENT] if context == other else [PARENT, PARENT.bind(other), PARENT.bind(f"{context}.{other}")]
 
@@ -109,7 +109,7 @@ def test_reprs_name_the_context() -> None:
     assert repr(BOUND.primary) == f"<Key {NEW.id} bound to 'users.api_key'>"
 
 
-def test_an_unknown_token_is_told_with_the_context() -> None:
+def test_the_error_of_an_unknown_token_names_the_context() -> None:
     """A wrong context looks like an unknown key; the error says for what it was tried, and each id once."""
     for ring in (BOUND, MOVING):
         with pytest.raises(UndecryptableToken) as caught:
@@ -131,7 +131,7 @@ def test_a_derived_key_is_masked() -> None:
 @pytest.mark.parametrize("travel", [pickle.dumps, copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("thing", [BOUND, BOUND.primary], ids=["keyring", "key"])
 def test_what_is_bound_does_not_travel(thing: object, travel: object) -> None:
-    """As for every key."""
+    """A bound key and a bound keyring cannot be pickled or copied."""
     with pytest.raises(TypeError, match="not pickled or copied"):
         travel(thing)  # type: ignore[operator]
 
@@ -150,7 +150,7 @@ def test_what_is_bound_does_not_travel(thing: object, travel: object) -> None:
     ids=ascii,
 )
 def test_a_context_that_is_none_is_refused(context: object, error: type[Exception], words: str) -> None:
-    """A context that is empty, or differs where nobody sees it, is a mistake."""
+    """A context that is empty, or differs invisibly from another, is refused."""
     with pytest.raises(error, match=words) as caught:
         PARENT.bind(context)  # type: ignore[arg-type]
 

@@ -128,7 +128,7 @@ def test_an_encrypted_batch_opens_in_stock_fernet(texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("stripe_bytes", [1, 100, 400, 10**6])
-def test_where_a_batch_is_cut_changes_nothing(monkeypatch: pytest.MonkeyPatch, stripe_bytes: int) -> None:
+def test_the_size_of_a_batch_changes_nothing(monkeypatch: pytest.MonkeyPatch, stripe_bytes: int) -> None:
     """However many tokens share a cipher call, in whatever mix of keys, each comes out right."""
     monkeypatch.setattr(token_batches, "STRIPE_BYTES", stripe_bytes)
     keys = [PREVIOUS, PRIMARY, PREVIOUS, STAGED] * 5
@@ -172,7 +172,7 @@ def test_a_known_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 @example([b"\x11" * 16, b"\x11" * 16])
 @example([b"\x10" * 16])
 @example([b"\x02" * 15 + b"\x03"])
-def test_a_padding_is_sound_where_the_single_path_says_so(blocks: list[bytes]) -> None:
+def test_a_padding_is_sound_if_the_single_path_says_so(blocks: list[bytes]) -> None:
     """Whatever a signed token decrypts to, its padding is judged as cryptography's own unpadder does."""
     token = seal(b"".join(blocks), "old", ISSUED_AT)
 
@@ -214,8 +214,8 @@ def test_no_two_tokens_of_a_batch_share_an_iv() -> None:
     assert len({base64.urlsafe_b64decode(token)[9:25] for token in made}) == 1000
 
 
-def test_a_damaged_token_spoils_no_other() -> None:
-    """A token whose padding is wrong is told by its key; its neighbours are rotated."""
+def test_a_damaged_token_does_not_affect_the_others() -> None:
+    """The error of a token with a wrong padding names its key; its neighbours are rotated."""
     sound = PREVIOUS.fernet.encrypt(b"x").decode()
 
     first, second, third = RING.rotate_many([sound, damaged_token("old"), sound])
@@ -236,7 +236,7 @@ def test_bytes_come_back_as_bytes_and_current_tokens_as_they_are() -> None:
 
 
 def test_empty_batches_are_empty() -> None:
-    """Nothing in, nothing out."""
+    """An empty batch gives an empty list."""
     assert (RING.rotate_many([]), RING.encrypt_many([]), RING.decrypt_many([]), RING.identify_many([])) == (
         [],
         [],

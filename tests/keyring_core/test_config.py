@@ -50,7 +50,7 @@ STATUSES: list[tuple[Callable[[], dict[str, str]], str, str]] = [
 
 @pytest.mark.parametrize(("environ", "level", "line"), STATUSES, ids=["set", "unset", "empty", "blank", "list alone"])
 def test_the_start_up_line(log, environ, level, line):
-    """A log tells at start-up whether credentials can be encrypted, and under which key."""
+    """The log says at start-up whether credentials can be encrypted, and with which key."""
     config.log_key_status(environ())
 
     assert log.entries == [{"event": line, "log_level": level}]
@@ -58,7 +58,7 @@ def test_the_start_up_line(log, environ, level, line):
 
 @pytest.mark.parametrize("value", ["short", f"{PRIMARY[:20]}\n{PRIMARY[20:]}", f'"{PRIMARY}"', "changeme"])
 def test_the_start_up_line_of_a_malformed_key(log, value):
-    """A malformed key is told by its fault, in one line, without its value and without failing."""
+    """The line of a malformed key says what is wrong, without its value, and nothing fails."""
     config.log_key_status({"ENCRYPTION_KEY": value})
 
     (entry,) = log.entries
@@ -96,7 +96,7 @@ def test_encryption_key_is_read_when_asked_for(log, monkeypatch):
 
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_encryption_key_warns_without_failing(log, monkeypatch, value):
-    """A service that starts without a key is told so, and starts."""
+    """A service that starts without a key gets a warning, and starts."""
     monkeypatch.delenv("ENCRYPTION_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("ENCRYPTION_KEY", value)
@@ -105,7 +105,7 @@ def test_encryption_key_warns_without_failing(log, monkeypatch, value):
     assert log.entries == [{"event": "ENCRYPTION_KEY NOT SET (required for credentials)", "log_level": "warning"}]
 
 
-def test_encryption_key_does_not_warn_where_a_file_holds_it(log, monkeypatch):
+def test_encryption_key_does_not_warn_if_a_file_holds_it(log, monkeypatch):
     """The other forms of the variable count as set, though the value is not read for them."""
     monkeypatch.delenv("ENCRYPTION_KEY", raising=False)
     monkeypatch.setenv("ENCRYPTION_KEY_FILE", "/nowhere")
@@ -144,7 +144,7 @@ def test_the_keyring_of_the_process_is_built_once(fresh, monkeypatch):
 
 
 def test_a_failed_start_is_not_kept(fresh, monkeypatch):
-    """Once the environment is mended, the same process gets its keyring."""
+    """Once the environment is fixed, the same process gets its keyring."""
     for form in ("", "_FILE", "_COMMAND"):
         monkeypatch.delenv(f"ENCRYPTION_KEY{form}", raising=False)
     with pytest.raises(KeyConfigError, match="ENCRYPTION_KEY: not set"):

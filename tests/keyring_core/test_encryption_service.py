@@ -87,7 +87,7 @@ def test_an_empty_string_stays_empty(service, log):
 
 
 def test_none_is_a_value_error(service):
-    """None is a caller's mistake, told apart from an empty credential."""
+    """None is a caller's mistake, unlike an empty credential."""
     with pytest.raises(ValueError, match="None"):
         service.encrypt(None)
     with pytest.raises(ValueError, match="None"):
@@ -122,7 +122,7 @@ def test_what_is_no_text_is_never_opened(service, value):
     ids=["blank", "plaintext", "truncated", "glued", "non-ASCII", "damaged", "unknown key"],
 )
 def test_corrupt_text_is_an_invalid_token(service, log, ciphertext, error, category):
-    """A failure is an InvalidToken, ours and stock's, and one line in the log that holds no value."""
+    """A failure is an InvalidToken, this project's and stock's, and one line in the log without any value."""
     with pytest.raises(InvalidToken) as caught:
         service.decrypt(ciphertext)
 
@@ -194,7 +194,7 @@ def test_an_unknown_token_makes_a_service_read_its_keys_at_once(key_file, log):
 
 
 def test_a_token_that_no_key_opens_stays_an_error(key_file, log):
-    """Where reading again brings no key, or not the right one, the error is the one of the first try."""
+    """If reading again brings no key, or not the right one, the error is that of the first try."""
     service = get_encryption_service()
     for _ in range(2):
         with pytest.raises(UndecryptableToken, match=f"tried {make_key('old').id}"):
@@ -219,7 +219,7 @@ def test_a_broken_token_makes_nobody_read_keys(key_file, monkeypatch):
 
 
 def test_a_service_with_a_keyring_of_its_own_keeps_to_it(key_file):
-    """Who passes a keyring gets that one, whatever the process's files say."""
+    """A service that was given a keyring uses it, whatever the process's files say."""
     service = CredentialEncryptionService(Keyring(key_text("own")))
 
     with pytest.raises(UndecryptableToken):
@@ -272,7 +272,7 @@ def test_nothing_is_cached_after_a_failure(fresh, monkeypatch):
 
 
 def test_a_service_takes_the_variables_as_they_are(fresh, monkeypatch):
-    """Who changes the process's variables and makes a service gets those keys; whoever had others keeps them."""
+    """A service that is made after the variables changed uses the new keys; an earlier one keeps its keys."""
     monkeypatch.setenv("ENCRYPTION_KEY", key_text("old"))
     first, ring = CredentialEncryptionService(), get_keyring()
     monkeypatch.setenv("ENCRYPTION_KEY", key_text("new"))
@@ -426,7 +426,7 @@ def test_a_call_looks_at_the_value_once():
     assert ResetAfterEachLook(pytest.fail)() == "value"
 
 
-def test_reset_spoils_no_call():
+def test_reset_breaks_no_call():
     """Threads that ask while another resets always get a value, never None."""
     lazy, stop = Lazy(object), threading.Event()
     resetting = threading.Thread(target=lambda: [lazy.reset() for _ in iter(lambda: stop.wait(0.0001), True)])

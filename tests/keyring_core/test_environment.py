@@ -33,7 +33,7 @@ class Case(NamedTuple):
     comment: str
     previous: str
     found: tuple[str, ...] | None
-    """The previous keys in their order; None where the list is refused."""
+    """The previous keys in their order; None if the list is refused."""
     says: tuple[str, ...] = ()
     """What the error, or a warning, names."""
     environ: Mapping[str, str] = {"ENCRYPTION_KEY": PRIMARY}
@@ -89,7 +89,7 @@ def test_a_list_is_read(case):
 
 @by_id([case for case in LIST_CASES if case.found is None])
 def test_a_list_is_refused(case):
-    """The message names the variable, and the position where one key is at fault; it shows no key."""
+    """The message names the variable, and the position of a wrong key; it shows no key."""
     with pytest.raises(KeyConfigError) as caught:
         load_settings({**case.environ, LIST: case.previous})
 
@@ -120,7 +120,7 @@ def test_a_thousand_keys_do_not_hold_a_service_up():
 
 
 def test_the_number_of_keys_has_a_limit():
-    """L13: a list of more than a thousand is a mistake, and is told as such."""
+    """L13: a list of more than a thousand keys is refused as a mistake."""
     with pytest.raises(KeyConfigError, match=f"^{LIST}: 1001 keys; at most 1000"):
         load_settings({"ENCRYPTION_KEY": PRIMARY, LIST: "\n".join([A] * 1001)})
 
@@ -142,7 +142,7 @@ def test_the_number_of_keys_has_a_limit():
     ids=["primary and previous", "previous", "primary and staged", "staged and previous"],
 )
 def test_two_keys_that_sign_alike_are_named_by_their_places(environ, places):
-    """K26: whoever lists a key and its mistyped copy learns where the two stand, before anything is read with them."""
+    """K26: if a key and its mistyped copy are listed, the error names both places before any token is read."""
     first, second = places
 
     with pytest.raises(KeyConfigError, match=rf"^{first} \([0-9a-f]{{8}}\) and {second} \([0-9a-f]{{8}}\) sign alike"):
@@ -225,7 +225,7 @@ def test_an_empty_staged_key_is_none(value):
     assert load_settings({"ENCRYPTION_KEY": PRIMARY, "ENCRYPTION_STAGED_KEY": value}).staged is None
 
 
-def test_a_staged_key_that_is_the_primary_is_told():
+def test_a_staged_key_that_is_the_primary_warns():
     """After a promotion the left-over staged variable warns, and changes nothing."""
     with pytest.warns(KeyConfigWarning, match="ENCRYPTION_STAGED_KEY is the primary key already"):
         settings = load_settings({"ENCRYPTION_KEY": PRIMARY, "ENCRYPTION_STAGED_KEY": spellings(PRIMARY)[3]})
@@ -273,8 +273,8 @@ def test_two_forms_of_one_variable_are_an_error(name):
         load_settings(environ)
 
 
-def test_a_file_that_others_can_read_warns_where_the_keys_are_loaded(tmp_path):
-    """C04: the warning reaches whoever loads the settings."""
+def test_a_file_that_others_can_read_warns_when_keys_are_loaded(tmp_path):
+    """C04: loading the settings gives the warning."""
     path = tmp_path / "key"
     path.write_text(PRIMARY)
     path.chmod(0o644)
@@ -303,7 +303,7 @@ def test_a_dotenv_files_syntax_is_not_part_of_the_key(value):
     ("value", "seconds"), [(None, 60), ("", 60), (" ", 60), ("0", 0), ("5", 5), (" 0.5 ", 0.5), ("86400", 86400)]
 )
 def test_the_time_between_looks_is_read(value, seconds):
-    """A number of seconds; a minute where none is set."""
+    """A number of seconds; by default a minute."""
     environ = {} if value is None else {"ENCRYPTION_RELOAD_SECONDS": value}
 
     assert environment.reload_seconds(environ) == seconds
@@ -367,7 +367,7 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path, monkeypa
         ("encryption_key", "ENCRYPTION_KEY"),
     ],
 )
-def test_a_misspelt_name_is_told(name, near):
+def test_a_misspelt_name_warns(name, near):
     """C07: the warning names the variable that was found and the one that was meant, and no value."""
     with pytest.warns(KeyConfigWarning) as caught:
         load_settings({"ENCRYPTION_KEY": PRIMARY, name: A})
@@ -386,7 +386,7 @@ OTHERS = [
 
 
 def test_other_names_are_left_alone():
-    """C07: what is ours, and what is clearly somebody else's, gives no warning."""
+    """C07: this project's own names, and clearly foreign ones, give no warning."""
     environ = dict.fromkeys([*OTHERS, "ROTATION_LEDGER_URL", "ROTATION_SERVICE", "ENCRYPTION_RELOAD_SECONDS"], "1")
 
     assert load_settings({**environ, "ENCRYPTION_KEY": PRIMARY}).primary == make_key("primary")

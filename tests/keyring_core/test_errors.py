@@ -1,4 +1,4 @@
-"""Errors tell a caller what to do next and hold no secret. Here too: the search for leaks that other tests use."""
+"""Errors say what to do next and hold no secret. Here too: the search for leaks that other tests use."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def shown_by(error: BaseException) -> str:
 
 
 def leaks(shown: str, value: object, *ours: str) -> set[str]:
-    """The runs of *value* in *shown*. The words of *ours*, the message's own, do not count."""
+    """The runs of *value* in *shown*. The message's own words, *ours*, do not count."""
     text = _as_text(value)
     for words in (MAKE_KEY_COMMAND, *ours):
         shown = shown.replace(words, "\n")
@@ -78,8 +78,8 @@ def _as_text(value: object) -> str:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_an_error_is_caught_by_our_root_and_by_what_callers_catch_already(error, bases):
-    """One except for all of ours works, and so does a handler that was written for stock Fernet."""
+def test_an_error_is_caught_by_the_root_and_by_what_callers_catch_already(error, bases):
+    """KeyringError catches every error of this project; handlers written for stock Fernet still work."""
     assert issubclass(error, KeyringError)
     assert all(issubclass(error, base) for base in bases)
 
@@ -126,7 +126,7 @@ def test_categories_are_the_words_of_the_report():
 
 
 def test_the_command_in_the_message_makes_a_key(capsys):
-    """What a message tells an operator to type prints a key that we accept."""
+    """The command that a message shows prints a key that is accepted."""
     program = MAKE_KEY_COMMAND.removeprefix('python -c "').removesuffix('"')
 
     exec(compile(program, "command", "exec"), {})
@@ -146,7 +146,7 @@ def test_the_search_for_leaks_finds_what_stock_chains():
 
 @pytest.mark.parametrize("hide", ["context", "cause", "args", "attribute", "note", "group"])
 def test_the_search_for_leaks_looks_everywhere(hide):
-    """A piece of a secret is found in every place where an exception can hold one."""
+    """The search finds a piece of a secret in every part of an exception."""
     value = key_text("leak")
     piece = value[20:28]
     error = Exception("fine")
@@ -167,7 +167,7 @@ def test_the_search_for_leaks_looks_everywhere(hide):
     assert {piece} <= leaks(shown_by(error), value)
 
 
-def test_a_warning_of_ours_is_a_user_warning():
+def test_a_warning_of_this_project_is_a_user_warning():
     """KeyConfigWarning is shown by default, unlike a DeprecationWarning."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.resetwarnings()

@@ -53,7 +53,7 @@ def test_a_command_runs_without_a_shell(tmp_path):
 
 
 def test_a_command_gets_no_input():
-    """A command that would ask its user a question reads an end of file, whatever our own input holds."""
+    """A command that would ask its user a question reads an end of file, whatever the service's own input holds."""
     read, write = os.pipe()
     ours = os.dup(0)
     os.write(write, b"typed by somebody")
@@ -166,7 +166,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
     assert gone(mark)
 
 
-def test_a_process_of_another_session_cannot_hold_us_up(tmp_path):
+def test_a_process_of_another_session_delays_nothing(tmp_path):
     """A daemon that left the group, such as the connection that ssh keeps, is neither waited for nor ended."""
     mark, started = str(tmp_path), time.monotonic()
 
@@ -198,7 +198,7 @@ def test_an_interrupt_ends_the_command(tmp_path, monkeypatch):
     [("stdout", 300, "printed more than any list of keys"), ("stderr", 2, "no answer within 2 seconds")],
 )
 def test_a_command_that_never_stops_printing_is_ended(stream, seconds, words):
-    """Memory stays bounded, and what does not end is ended: at once where it cannot be a list of keys any more."""
+    """Memory stays bounded: a command whose output is too long for a list of keys is killed at once."""
     started = time.monotonic()
     program = f"import sys\nwhile True: sys.{stream}.write('x' * 10000)"
 
@@ -286,7 +286,7 @@ def test_a_complaint_shows_nothing_that_was_printed(printed):
 
 
 def test_a_long_complaint_is_shown_by_its_end():
-    """The last words are the telling ones; the message stays short."""
+    """The message shows the last words, which say what failed, and stays short."""
     shown = complaint_of(saying("".join(f"line {n}\n" for n in range(500)) + "the reason"))
 
     assert shown.startswith("... ")
@@ -295,7 +295,7 @@ def test_a_long_complaint_is_shown_by_its_end():
 
 
 def test_a_complaint_without_measure_is_not_shown():
-    """Where it had to be cut before the redactor saw it, a piece of a secret could stand unrecognised."""
+    """A text that is cut before it is redacted could show a piece of a secret, so none of it is shown."""
     message = fault_of(*printing(f"{saying('x')}; sys.stderr.write('x' * 200_000); sys.exit(2)"))
 
     assert "failed with exit code 2 and said more than can be shown. Run" in message

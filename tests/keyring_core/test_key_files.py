@@ -1,4 +1,4 @@
-"""Key files: what is read, what is refused by its path, who else can read it, and whether it changed."""
+"""Key files: what is read, what is refused, which others can read it, and whether it changed."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, make, words):
     assert str(caught.value).startswith(f"ENCRYPTION_KEY_FILE ({path}): ")
 
 
-def test_a_file_of_somebody_else_is_named():
+def test_a_file_of_another_user_is_named():
     """C03: a file without read permission is refused by name."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "key"
@@ -148,7 +148,7 @@ def test_a_file_of_somebody_else_is_named():
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="the platform has no /proc/self/mem")
 def test_a_file_that_opens_and_cannot_be_read_is_named():
-    """C03: a fault that shows only while reading, as of a broken disk or mount, is told like any other."""
+    """C03: a fault that shows only while reading, as of a broken disk or mount, is reported like any other."""
     with pytest.raises(KeyConfigError, match=r"ENCRYPTION_KEY_FILE \(/proc/self/mem\): Input/output error"):
         from_file("/proc/self/mem")
 
@@ -222,8 +222,8 @@ ROOT, SERVICE, DEPLOYER = 0, 1000, 1001
         (0o640, ROOT, ROOT, None),
     ],
 )
-def test_who_else_can_read_a_file(mode, owner, user, words):
-    """C04: all users, or the group of a file that is our own; a group through which we read it is silent."""
+def test_which_others_can_read_a_file(mode, owner, user, words):
+    """C04: warns of all users, or of the group of the process's own file; not of the group that it reads through."""
     status = os.stat_result([stat.S_IFREG | mode, 0, 0, 1, owner, 100, 44, 0, 0, 0])
 
     assert _who_else(status, user) == words
@@ -248,7 +248,7 @@ def test_no_file_stays_open(key_file):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_an_empty_file_name_is_told():
+def test_an_empty_file_name_is_refused():
     """A template that left the path out is named as such."""
     with pytest.raises(KeyConfigError, match="ENCRYPTION_KEY_FILE: empty; name a file"):
         from_file("")
@@ -259,7 +259,7 @@ def test_an_empty_file_name_is_told():
 
 @pytest.mark.parametrize("value", ["$CREDENTIALS_DIRECTORY/encryption_key", "${CREDENTIALS_DIRECTORY}/encryption_key"])
 def test_systemds_credentials_are_found(tmp_path, value):
-    """Where %d is not expanded, as in an EnvironmentFile, the variable that systemd sets leads to the same file."""
+    """If %d is not expanded, as in an EnvironmentFile, the variable that systemd sets leads to the same file."""
     (tmp_path / "encryption_key").touch(0o400)
     (tmp_path / "encryption_key").write_text(KEY)
     environ = {"ENCRYPTION_KEY_FILE": value, "CREDENTIALS_DIRECTORY": str(tmp_path)}
@@ -270,8 +270,8 @@ def test_systemds_credentials_are_found(tmp_path, value):
 
 
 @pytest.mark.parametrize("environ", [{}, {"CREDENTIALS_DIRECTORY": ""}])
-def test_credentials_that_systemd_does_not_give_are_told(environ):
-    """A unit without LoadCredential= is told of it, not of a file that is missing."""
+def test_credentials_that_systemd_does_not_give_are_named(environ):
+    """The error of a unit without LoadCredential= says so, and reports no missing file."""
     value = "$CREDENTIALS_DIRECTORY/encryption_key"
 
     with pytest.raises(KeyConfigError, match=rf"^ENCRYPTION_KEY_FILE \({re.escape(value)}\): .*LoadCredential="):
@@ -291,7 +291,7 @@ def test_no_other_variable_is_expanded(tmp_path, value):
     ids=["key", "blanks", "no padding", "cut", "standard alphabet", "list"],
 )
 def test_a_key_in_place_of_a_path_is_not_shown(value):
-    """Who writes the key itself into the variable of the path is told so, without the key."""
+    """A key in the variable of the path is refused, and not shown."""
     with pytest.raises(KeyConfigError) as caught:
         from_file(value)
 
@@ -303,7 +303,7 @@ def test_a_key_in_place_of_a_path_is_not_shown(value):
 # Changes
 
 
-def test_a_file_that_is_being_written_anew_is_waited_for(key_file, monkeypatch):
+def test_a_file_that_is_being_written_again_is_waited_for(key_file, monkeypatch):
     """Empty is what a file is while its writer truncates and fills it: a moment later it is looked at again."""
     path = key_file("")
     monkeypatch.setattr(key_files.time, "sleep", lambda seconds: path.write_text(KEY))
@@ -338,7 +338,7 @@ def test_a_change_is_noticed(key_file, change):
     assert source.may_differ()
 
 
-def test_a_file_is_told_apart_by_what_its_path_leads_to(key_file):
+def test_a_file_is_identified_by_what_its_path_leads_to(key_file):
     """A symlink that leads to the same file is no change; one that leads to another of the same size and time is."""
     path = key_file(KEY)
     twin = path.with_name("twin")

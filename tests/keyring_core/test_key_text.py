@@ -119,7 +119,7 @@ KEY_CASES = [
     Case("K55", "1 MB of A", "A" * 2**20, REFUSED, ("1048576 characters", "44 characters")),
     Case("K56", "zero-width space at the end", f"{KEY}\u200b", REFUSED, ("non-ASCII",)),
 ]
-# Stock Fernet reads these, or did on an older Python: a service that starts today would not start with us.
+# Stock Fernet reads these, or did on an older Python: a service that starts with stock would not start here.
 MENDABLE = [f"K{n:02}" for n in (6, 7, 8, 9, 11, *range(17, 25), 47, 54)]
 
 REFUSALS = [case for case in KEY_CASES if case.verdict == REFUSED]
@@ -165,13 +165,13 @@ def test_what_is_no_key_is_refused(case):
 
 @by_id([case for case in REFUSALS if case.id in MENDABLE])
 def test_a_refusal_of_what_stock_reads_says_that_the_key_stays_valid(case):
-    """Who reads the message mends the text, and does not make a new key and lose what is stored."""
+    """The message says to fix the text: with a new key, all stored tokens would be lost."""
     with pytest.raises(KeyConfigError, match="Fix the text: the key itself, and so every stored token, stays valid"):
         decode_key(case.value, WHERE)
 
 
 @by_id([case for case in KEY_CASES if case.id in {"K28", "K29", "K30", "K31", "K33", "K36"}])
-def test_a_weak_key_is_read_where_that_is_asked_for(case):
+def test_a_weak_key_is_read_if_that_is_asked_for(case):
     """allow_weak turns the refusal into a warning, so that what is stored can be rotated away from the key."""
     with pytest.warns(KeyConfigWarning, match=f"{WHERE}: .*rotate away") as caught:
         raw = decode_key(case.value, WHERE, allow_weak=True)
@@ -200,7 +200,7 @@ def test_allow_weak_does_not_soften_the_form():
         encoded(b"please-change-me-in-production!!"),
     ],
 )
-def test_a_placeholder_is_told_whatever_its_case_and_hyphens(text):
+def test_a_placeholder_is_recognised_whatever_its_case_and_hyphens(text):
     """A sample file's text that decodes to 32 bytes is no key."""
     with pytest.raises(KeyConfigError, match="placeholder"):
         decode_key(text, WHERE)
@@ -215,7 +215,7 @@ def test_a_text_that_repeats_is_weak(text):
 
 @pytest.mark.parametrize("raw", [b"ab" * 16, bytes(range(8)) * 4, bytes(range(0, 64, 2)), b"\0" * 31 + b"\1"])
 def test_a_key_without_randomness_is_weak(raw):
-    """Patterns that a keyboard or a loop makes are told from random bytes."""
+    """Patterns that a keyboard or a loop makes are not taken for random bytes."""
     with pytest.raises(KeyConfigError, match="weak"):
         decode_key(encoded(raw), WHERE)
 
@@ -266,7 +266,7 @@ near_keys = st.one_of(
 @given(near_keys)
 @settings(deadline=None, max_examples=300)
 def test_the_verdict_equals_the_reference(text):
-    """A text is a key when, without outer blanks, it is 43 base64 characters and one padding; else KeyConfigError."""
+    """A text is a key if, without outer blanks, it is 43 base64 characters and one padding; otherwise it is refused."""
     assert bool(KEY_FORM.fullmatch(text.strip(" \t\r\n\v\f"))) is _reads(text)
 
 
@@ -298,8 +298,8 @@ def test_a_list_parts_at_commas_and_line_ends(separator):
 
 
 @pytest.mark.parametrize("separator", ["\x1c", "\x1e", "\x85", "\u2028", "|", ":", "\0"])
-def test_a_list_parts_nowhere_else(separator):
-    """A separator of another kind stays in its item, where the key's parser refuses it."""
+def test_a_list_has_no_other_separators(separator):
+    """Another separator stays in its item, and the key's parser refuses it."""
     text = f"{KEY}{separator}{key_text('2')}"
 
     assert [text] == items(text)

@@ -55,7 +55,7 @@ from tests.keys import key_text, make_key, mistyped
 OLD, NEW = key_text("old"), key_text("new")
 RING = Keyring(NEW, [OLD])
 
-# Who reads whose tokens while a key changes; the four keyrings are the stages of that change.
+# Which keyring opens which tokens while a key changes; the four keyrings are the stages of that change.
 STAGES = {
     "old": Keyring(OLD),
     "old+staged": Keyring(OLD, staged=NEW),
@@ -105,7 +105,7 @@ def test_decrypt_gives_the_verdict_of_the_table(case):
 
 @by_id([case for case in TOKEN_CASES if case.ttl is not None])
 def test_ttl_gives_the_verdict_of_the_table(case):
-    """A token's age is looked at where a ttl is given, with 60 seconds of grace for another machine's clock."""
+    """A token's age is checked if a ttl is given, with 60 seconds of grace for another machine's clock."""
     with at(case.now):
         if isinstance(case.outcome, str):
             assert RING.decrypt(case.make(), ttl=case.ttl) == case.outcome
@@ -188,7 +188,7 @@ def test_encrypt_takes_text(plaintext):
         RING.encrypt(plaintext)
 
 
-def test_a_damaged_content_is_told_from_an_unknown_key():
+def test_a_damaged_content_is_not_an_unknown_key():
     """T41 names the key that signed; T61 names the keys tried."""
     damaged = next(case for case in TOKEN_CASES if case.id == "T41").make()
 
@@ -198,7 +198,7 @@ def test_a_damaged_content_is_told_from_an_unknown_key():
         RING.decrypt(issue(SECRET, "elsewhere"))
 
 
-def test_a_token_that_no_key_opens_still_tells_its_time():
+def test_a_token_that_no_key_opens_still_has_its_time():
     """A timestamp is legible without a key, so an error can say from when the missing key is."""
     damaged = next(case for case in TOKEN_CASES if case.id == "T41").make()
     with pytest.raises(UndecryptableToken) as unknown:
@@ -269,7 +269,7 @@ def test_vectors_that_are_invalid_by_their_age_alone_are_authentic():
 @given(st.text(), st.sampled_from(sorted(STAGES)))
 @settings(deadline=None, max_examples=60)
 def test_stock_opens_what_we_write(plaintext, stage):
-    """A stock MultiFernet of the same keys opens every token of ours."""
+    """A stock MultiFernet of the same keys opens every token."""
     ring = STAGES[stage]
 
     assert Fernet(ring.primary.reveal()).decrypt(ring.encrypt(plaintext)).decode() == plaintext
@@ -346,7 +346,7 @@ def _opens(reader: Keyring | MultiFernet, token: str, ttl: int | None) -> bool:
     return True
 
 
-def test_an_expired_token_tells_its_age():
+def test_the_error_of_an_expired_token_gives_its_age():
     """The message names age and limit, so that an operator sees which of the two is wrong."""
     with at(ISSUED_AT + 100), pytest.raises(ExpiredToken, match="100 seconds old; the limit is 99"):
         RING.decrypt(TOKEN, ttl=99)
@@ -365,7 +365,7 @@ def test_a_foreign_token_is_undecryptable_before_it_is_expired():
 
 @pytest.mark.parametrize("reader", STAGES)
 @pytest.mark.parametrize(("column", "writer"), list(enumerate(STAGES)))
-def test_who_reads_whose_tokens(reader, writer, column):
+def test_which_keyring_opens_which_tokens(reader, writer, column):
     """Neighbouring stages read each other's tokens, so a rolling deployment loses none."""
     token = STAGES[writer].encrypt(SECRET)
 
@@ -428,7 +428,7 @@ def test_two_keys_with_one_id_are_refused():
 
 
 def test_two_keys_that_sign_alike_are_refused():
-    """K26: after a typing error in the encrypting half no token tells which of the two keys it is under."""
+    """K26: after a typing error in the encrypting half no token shows which of the two keys it is under."""
     typo = mistyped(OLD)
     ids = f"{Key.parse(typo).id}.*{make_key('old').id}"
 
@@ -442,12 +442,12 @@ def test_two_keys_that_sign_alike_are_refused():
 
         assert not leaks(shown_by(caught.value), typo)
         assert not leaks(shown_by(caught.value), OLD)
-        # An operator who cannot read the ids in a log has nothing.
+        # Without the ids in a log, an operator cannot find the key.
         assert Redactor().redact(str(caught.value)) == str(caught.value)
 
 
 def test_a_mistyped_key_by_itself_is_a_key():
-    """K26: one key that was mistyped cannot be told from any other; neither can one that encrypts alike."""
+    """K26: a single mistyped key looks like any other; so does one with the same encrypting half."""
     for typo in (mistyped(NEW), mistyped(NEW, place=3)):
         assert Keyring(typo).decrypt(Fernet(typo).encrypt(b"x")) == "x"
 
@@ -538,7 +538,7 @@ def assert_shows_no_key(shown: str) -> None:
     ],
 )
 def test_no_way_of_printing_shows_a_key(show):
-    """Whoever prints a keyring sees ids and states at most."""
+    """A printed keyring shows ids and states at most."""
     ring = Keyring(NEW, [OLD])
     assert ring.multi_fernet is ring.multi_fernet
 
@@ -546,7 +546,7 @@ def test_no_way_of_printing_shows_a_key(show):
 
 
 def test_the_repr_shows_ids_and_states():
-    """An operator can tell from a log which keys a process holds."""
+    """A log shows which keys a process holds."""
     assert repr(RING) == f"<Keyring {make_key('new').id} primary, {make_key('old').id} previous>"
 
 

@@ -1,4 +1,4 @@
-"""One key: its id is public and stable, and everything else about it stays inside."""
+"""One key: its id is public and stable, and nothing more of it is shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.keys import key_text, make_key
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "key_ids.json").read_text(encoding="utf-8"))["ids"]
 
-# Every form in which 32 bytes can be told.
+# Every form in which 32 bytes can be printed.
 FORMS = [KEY, RAW, repr(RAW), RAW.hex(), base64.b64encode(RAW), str(list(RAW)), str(int.from_bytes(RAW, "big"))]
 
 
@@ -48,7 +48,7 @@ def test_the_four_spellings_are_one_key():
 
 
 def test_another_key_is_another():
-    """Keys differ where their bytes do, and a key equals nothing of another kind."""
+    """Keys are equal if their bytes are; a key equals nothing of another type."""
     key = Key.parse(KEY)
 
     assert key != Key.parse(key_text("other"))
@@ -58,7 +58,7 @@ def test_another_key_is_another():
     assert key != key.id
 
 
-def test_an_id_tells_nothing_of_the_key():
+def test_an_id_shows_nothing_of_the_key():
     """The id is no piece of any form of the key."""
     assert not any(Key(RAW).id in str(form) for form in FORMS)
 
@@ -107,7 +107,7 @@ def test_parse_names_the_place():
     ],
 )
 def test_no_way_of_printing_shows_the_key(show):
-    """Whoever prints a key sees its id at most."""
+    """A printed key shows its id at most."""
     assert_shows_nothing(show(Key(RAW)))
 
 
@@ -151,12 +151,12 @@ def test_a_key_does_not_leave_its_place(take):
 
 
 def test_a_key_takes_no_other_attributes():
-    """Nothing can be hung on a key, where vars would show it."""
+    """A key takes no attributes, which vars would show."""
     with pytest.raises(AttributeError):
         Key(RAW).note = "x"
 
 
-def test_signed_tells_the_key_of_a_token():
+def test_signed_finds_the_key_of_a_token():
     """A key knows the tokens that it signed, and none whose signed part or tag differs by a bit."""
     ours, other = make_key("ours"), make_key("other")
     token = parse_token(Fernet(key_text("ours")).encrypt(b"secret"))

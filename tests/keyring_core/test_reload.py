@@ -167,7 +167,7 @@ def test_never_means_never(world, key_file):
 
 
 def test_variables_are_read_once(world):
-    """R35: nobody outside can change a running process's variables, so nothing is looked at; who changes them, asks."""
+    """R35: nothing outside can change a process's variables, so they are read again only on `reload`."""
     world.environ["ENCRYPTION_KEY"] = A
     ring = world.keyring()
     world.environ["ENCRYPTION_KEY"] = B
@@ -182,7 +182,7 @@ def test_variables_are_read_once(world):
 @pytest.mark.parametrize("form", ["", "_FILE", "_COMMAND"])
 @pytest.mark.parametrize("name", ["ENCRYPTION_PREVIOUS_KEYS", "ENCRYPTION_STAGED_KEY"])
 def test_a_variable_that_the_process_removed_still_counts(world, key_file, tmp_path, name, form):
-    """Who clears its environment after the start loses no key, and follows its files, until a reload is asked for."""
+    """A process that clears its environment keeps its keys, and follows its files, until it calls `reload`."""
     world.environ[name + form] = {"": C, "_FILE": str(put(tmp_path / "other", C)), "_COMMAND": f"echo {C}"}[form]
     world.keyring()
     shown = repr(world.keyring._loaded)
@@ -235,7 +235,7 @@ def test_a_credential_of_systemd_is_followed(world, key_file):
 
 
 def test_a_command_runs_again_when_due(world, tmp_path):
-    """Nothing tells whether a vault's answer changed but asking it; less time than at a start is given to that."""
+    """A command has to run to find out whether its answer changed; it gets less time than at the start."""
     secret = put(tmp_path / "secret", A)
     world.environ["ENCRYPTION_KEY_COMMAND"] = f"cat {secret}"
     ring = world.keyring()
@@ -271,7 +271,7 @@ def test_an_unknown_token_makes_it_look_at_once(world, key_file):
 
 
 def test_unknown_tokens_make_it_look_at_most_once_a_second(world, tmp_path):
-    """Whoever sends a thousand broken tokens does not make us ask the vault a thousand times."""
+    """A thousand broken tokens do not run the vault's command a thousand times."""
     world.environ["ENCRYPTION_KEY_COMMAND"] = f"cat {put(tmp_path / 'secret', A)}"
     ring = world.keyring()
 
@@ -301,7 +301,7 @@ def test_an_unknown_token_does_not_read_a_file_that_did_not_change(world, key_fi
 
 
 def test_a_keyring_of_before_is_renewed_without_reading(world, key_file):
-    """Whoever still holds an older keyring gets the present one; nothing is read for it."""
+    """A caller with an older keyring gets the current one, without another read."""
     older = world.keyring()
     put(key_file, B)
     newer = world.after(EVERY)
@@ -403,7 +403,7 @@ def test_a_command_that_gives_no_key_keeps_the_old_keyring(world, log, monkeypat
     assert not leaks(status["error"], B)
 
 
-def test_a_fault_is_logged_once_until_something_else_happens(world, key_file, log):
+def test_a_fault_is_logged_once_until_another_event(world, key_file, log):
     """One line a fault, not one a minute; the same fault after a success is news."""
     world.keyring()
     for fault in (broken, broken, emptied, broken, emptied):
@@ -432,7 +432,7 @@ def test_the_memory_of_faults_is_bounded(world, log):
     assert len(world.keyring._logged) <= reload._DISTINCT_ERRORS
 
 
-def test_an_error_that_is_not_ours_shows_its_class_alone(world, log):
+def test_a_foreign_error_shows_its_class_alone(world, log):
     """What another library puts into its message may be a secret."""
     world.environ["ENCRYPTION_KEY_COMMAND"] = f"echo {A}"
     ring = world.keyring()
@@ -449,7 +449,7 @@ def test_an_error_that_is_not_ours_shows_its_class_alone(world, log):
 
 @pytest.mark.filterwarnings("error")
 def test_a_warning_that_is_an_error_keeps_the_old_keyring(world, key_file):
-    """Where warnings are errors, a file that everybody can read is not taken, and the service goes on."""
+    """If warnings are errors, a file that all users can read is refused, and the service goes on."""
     ring = world.keyring()
     put(key_file, B).chmod(0o644)
 
@@ -458,7 +458,7 @@ def test_a_warning_that_is_an_error_keeps_the_old_keyring(world, key_file):
 
 
 def test_a_first_keyring_that_fails_is_an_error(world, key_file):
-    """There is nothing to go on with at a start; once it is mended, the same process starts."""
+    """Without keys the first call fails; once the file is fixed, the same process starts."""
     broken(key_file)
     for call in (world.keyring, world.keyring.reload):
         with pytest.raises(KeyConfigError, match="30 characters"):
@@ -490,7 +490,7 @@ def test_the_first_reload_loads(world, key_file):
 
 
 def test_a_swap_is_logged_by_ids(world, key_file, log):
-    """One line tells which keys a process follows from now on."""
+    """One line says which keys a process uses from now on."""
     world.keyring()
     put(key_file, B)
     world.after(EVERY)
@@ -501,7 +501,7 @@ def test_a_swap_is_logged_by_ids(world, key_file, log):
 
 
 def test_the_same_keys_in_another_file_are_no_swap(world, key_file, log):
-    """A comment, another spelling, a new date: the keyring stays the same object and nobody is told."""
+    """A comment, another spelling, a new date: the keyring stays the same object, and nothing is logged."""
     ring = world.keyring()
     put(key_file, f"# looked after in March\n{A}\n")
 
@@ -559,7 +559,7 @@ def test_the_status_is_made_for_a_health_endpoint(world, key_file):
 
 
 def test_the_status_follows_the_files(world, key_file):
-    """A service without requests learns of new keys through its health endpoint; the times tell since when."""
+    """A service without requests learns of new keys through its health endpoint, with the time since when."""
     world.keyring()
     put(key_file, B)
     world.seconds += EVERY
@@ -784,7 +784,7 @@ def test_a_fork_follows_its_files_too(world, key_file):
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_fork_can_load_keys_while_its_parent_does():
-    """The lock under which keys are made known to redactors is free in a child, whoever held it."""
+    """The lock under which keys are made known to redactors is free in a child, whichever thread held it."""
     held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -78,7 +78,7 @@ def test_every_verdict_is_the_single_tokens(batch: list[TokenText]) -> None:
 @pytest.mark.parametrize("beside", [[], [TOKEN], ["x" * len(TOKEN)]], ids=["alone", "beside a token", "beside junk"])
 @pytest.mark.parametrize("wrong", [None, 5, ["text"]], ids=str)
 def test_what_is_no_text_is_a_type_error(beside: list[str], wrong: object) -> None:
-    """A caller's mistake is told by its type, as by the single token's parser."""
+    """A caller's mistake is a TypeError, as in the single token's parser."""
     with pytest.raises(TypeError, match=f"a token is str or bytes, not {type(wrong).__name__}"):
         read([*beside, wrong])  # type: ignore[list-item]
 

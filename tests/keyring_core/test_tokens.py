@@ -174,7 +174,7 @@ TOKEN_CASES = [
     ),
     Case("T79", "plaintext is not UTF-8", lambda: issue(NOT_UTF8), PlaintextError),
 ]
-"""Under the keys labelled "old" and, where said so, "new"."""
+"""Tokens under the keys labelled "old" and, if it says so, "new"."""
 
 
 def respelt(token: str) -> str:
@@ -213,7 +213,7 @@ def test_the_table_has_the_paddings_that_it_speaks_of():
 
 @by_id(MALFORMED)
 def test_what_is_no_token_is_refused_with_its_category(case):
-    """The error tells an admin in which way the cell is broken, by its length, and shows nothing of it."""
+    """The error says how the cell is broken and how long it is, and shows nothing of it."""
     value = case.make()
 
     with pytest.raises(MalformedToken) as caught:

@@ -68,7 +68,8 @@ def test_a_ledger_in_a_folder_that_is_closed_is_refused(folder: Path) -> None:
 
 PROGRAM = """
 import sys
-from rotation.ledger.ledger import Ledger, LedgerError
+from rotation.ledger.database import LedgerError
+from rotation.ledger.ledger import Ledger
 
 try:
     with Ledger.open(sys.argv[1]) as ledger:

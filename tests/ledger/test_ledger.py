@@ -34,7 +34,7 @@ OLD, NEW = "0d0d0d0d", "4e4e4e4e"
 
 
 class Clock:
-    """A clock that stands where it is put."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.time = T0
@@ -107,7 +107,7 @@ def test_a_promotion_that_nobody_saw_lies_between_two_looks(ledger: Ledger, cloc
 def test_a_key_that_was_a_previous_one_at_first_gets_no_date_by_being_found_primary(
     ledger: Ledger, clock: Clock
 ) -> None:
-    """Or a run would take it for the newest; where somebody decides so it is dated, between the looks."""
+    """Otherwise a run would treat it as the newest; if an operator decides so, it gets bounds."""
     ledger.see_keys({NEW: KeyState.PRIMARY, OLD: KeyState.PREVIOUS}, "billing")
     clock.step(days=1)
     ledger.see_keys({OLD: KeyState.PRIMARY, NEW: KeyState.PREVIOUS}, "billing")
@@ -129,7 +129,7 @@ def test_what_a_clock_that_was_ahead_wrote_bounds_nothing(ledger: Ledger, clock:
     assert promotions == [Promotion(None, clock.time), Promotion(None, T0)]
 
 
-def test_an_event_is_marked_anew(ledger: Ledger, clock: Clock) -> None:
+def test_an_event_is_marked_again(ledger: Ledger, clock: Clock) -> None:
     """What somebody does on purpose takes the date's place; a key never seen before is taken down, too."""
     ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
     clock.step(days=1)
@@ -174,7 +174,7 @@ def test_a_run_is_kept_with_its_counts(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_runs_that_died_hide_neither_the_last_end_nor_the_last_good_one(ledger: Ledger) -> None:
-    """Of each command of a service, however many were begun since; how many is told, too."""
+    """For each command of a service, however many runs began since; their number is known, too."""
     check = ledger.begin_run("check", "billing", NEW)
     ledger.end_run(check, "left")
     good = ledger.begin_run("run", "billing", NEW)
@@ -264,7 +264,8 @@ WRITER = """
 import sys
 from datetime import UTC, datetime
 from keyring_core import KeyState
-from rotation.ledger.ledger import InstanceRecord, Ledger
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import InstanceRecord
 url, me = sys.argv[1:]
 for number in range(5):
     with Ledger.open(url) as ledger:
@@ -395,7 +396,7 @@ def test_a_census_of_version_2_keeps_its_numbers(database: Database, by_run: boo
 
 @pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
 def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.MonkeyPatch, half_done: bool) -> None:
-    """Each step from the version found to ours runs once, in order; one that was broken off goes on. Rows stay."""
+    """Each migration runs once, in order; an interrupted one is continued. Rows stay."""
     with Ledger.open(database.url) as ledger:
         ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
     done = []

@@ -70,7 +70,7 @@ def test_a_mistyped_command_is_no_run(shop: Shop, argv: list[str]) -> None:
 
 
 def test_a_run_whose_target_does_not_fit_has_not_begun(shop: Shop, database: Database) -> None:
-    """Not even where the first of its targets does: all are looked at before one is written."""
+    """Even if its first target works: all targets are opened before one is written."""
     shop.configure(database.url, "creds", "nosuch")
 
     assert shop("run").code == 2
@@ -114,7 +114,7 @@ def dated(shop: Shop) -> None:
         pytest.param(["keys", "retire", make_key("old").id], id="retire"),
     ],
 )
-def test_a_clock_that_is_behind_is_told_before_a_date_is_written(shop: Shop, argv: list[str]) -> None:
+def test_a_clock_that_is_behind_is_reported_before_a_date_is_written(shop: Shop, argv: list[str]) -> None:
     """R27: in the words of the check, on stderr, and the command goes on."""
     dated(shop)
     with freeze_time("2026-01-03 12:00"):
@@ -125,7 +125,7 @@ def test_a_clock_that_is_behind_is_told_before_a_date_is_written(shop: Shop, arg
     assert CLOCK.removeprefix("Warning: ").removesuffix(".") in " ".join(checked.out.split())
 
 
-def test_a_clock_that_is_behind_is_told_when_a_key_comes_back(shop: Shop) -> None:
+def test_a_clock_that_is_behind_is_reported_when_a_key_comes_back(shop: Shop) -> None:
     """R27: as with the other steps of a key's life."""
     archive = shop.folder / "archive"
     archive.write_text(key_text("older") + "\n")

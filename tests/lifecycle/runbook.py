@@ -35,7 +35,7 @@ FOLDER = "/srv/app"
 
 
 class Stage:
-    """A folder, a database, two services, and an admin who does as the document says."""
+    """A folder, a database, two services, and an operator that follows the document."""
 
     def __init__(self, folder: Path, database: Database) -> None:
         self.folder, self.database = folder.resolve(), database

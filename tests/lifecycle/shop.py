@@ -35,7 +35,7 @@ class Shop:
         self.write_env(f"ENCRYPTION_KEY={key_text('old')}\nENCRYPTION_PREVIOUS_KEYS={key_text('older')}\n")
 
     def write_env(self, text: str) -> None:
-        """The dotenv file anew, which nobody else can read."""
+        """Writes the dotenv file again, readable by its owner alone."""
         self.env_file.touch(0o600)
         self.env_file.write_text(text)
 
@@ -67,7 +67,7 @@ class Shop:
 def announce(
     shop: Shop, name: str, primary: Key, *others: Key, staged: Key | None = None, service: str = "web"
 ) -> None:
-    """An instance of a service tells its keys."""
+    """An instance of a service announces its keys."""
     with shop.ledger() as ledger:
         previous = tuple(key.id for key in others)
         now = datetime.now(UTC)

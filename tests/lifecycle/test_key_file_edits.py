@@ -53,7 +53,7 @@ def test_bytes_that_are_no_utf_8_stay() -> None:
 
 
 def test_a_name_that_stands_twice_is_refused() -> None:
-    """Which of the two counts depends on who reads it."""
+    """Programs differ in which of the two counts."""
     with pytest.raises(UsageError, match="N stands 2 times"):
         edit_dotenv(b"N=a=\nN=b=\n", "N", [], [])
 

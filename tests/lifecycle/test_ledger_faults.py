@@ -103,7 +103,7 @@ def test_the_keys_are_listed(shop: Shop, fault: Fault, options: list[str]) -> No
 
 
 def test_a_ledger_that_is_lost_costs_dates_alone(shop: Shop) -> None:
-    """Every step works as before; the dates begin anew."""
+    """Every step works as before; the dates begin again."""
     (shop.folder / "rotation-ledger.db").unlink()
 
     assert shop.rotate("run").code == 0
@@ -120,7 +120,7 @@ def test_one_target_by_options_makes_no_ledger(shop: Shop, monkeypatch: pytest.M
     assert not list(shop.folder.glob("*ledger*"))
 
 
-def test_a_run_is_written_down(shop: Shop) -> None:
+def test_a_run_is_recorded(shop: Shop) -> None:
     """Command, end, outcome, counts; and the census of each target."""
     shop.rotate("run")
     shop.rotate("run", "--dry-run")
@@ -130,4 +130,4 @@ def test_a_run_is_written_down(shop: Shop) -> None:
         [census] = ledger.censuses()
     assert (run.command, run.outcome, run.counts["rotated"]) == ("run", "complete", 1)
     assert run.finished
-    assert (census.label, census.complete, census.scanned) == ("creds.token", True, 1)
+    assert (census.label, census.complete, census.counts.scanned) == ("creds.token", True, 1)

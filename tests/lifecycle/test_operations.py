@@ -1,4 +1,4 @@
-"""keys stage, promote and go back: what is written where, in which order, and what is refused."""
+"""keys stage, promote and go back: which files are written, in which order, and what is refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_dotenv_file_that_others_can_read_takes_a_key_with_a_warning(shop: Sho
 
 
 def test_a_staged_key_is_new_and_on_disk(shop: Shop) -> None:
-    """The other keys stay; the ledger knows when; no output shows a key; the next command is told."""
+    """The other keys stay; the ledger knows when; no output shows a key; the next command is printed."""
     with freeze_time("2026-01-03 12:00:00"):
         ran = shop.keys("stage")
 
@@ -111,7 +111,7 @@ def test_a_step_out_of_order_is_refused(shop: Shop, argv: list[str], words: str)
 
 
 def test_a_staged_key_cannot_be_retired(shop: Shop) -> None:
-    """It is on its way in; who wants to give it up is told how."""
+    """It is not in use yet; the message says how to give it up."""
     shop.fill([])
     staged_env(shop)
     ran = shop.keys("retire", NEW.id)
@@ -160,7 +160,7 @@ def test_going_back_waits_for_the_fleet(shop: Shop) -> None:
 
 
 def test_a_promotion_can_be_forced_by_the_key_s_id(shop: Shop) -> None:
-    """For a key that somebody stole; the reasons against it are told all the same."""
+    """For a stolen key; the refusals are still printed."""
     staged_env(shop)
     announce(shop, "web-2:3", OLD)
     ran = shop.keys("promote", "--force", NEW.id, "--json")
@@ -171,7 +171,7 @@ def test_a_promotion_can_be_forced_by_the_key_s_id(shop: Shop) -> None:
 
 
 def test_where_no_service_announces_it_says_so(shop: Shop) -> None:
-    """What could not be looked at is told."""
+    """The output says what could not be checked."""
     staged_env(shop)
 
     assert "no service announces its keys in the ledger" in shop.keys("promote").out
@@ -183,7 +183,7 @@ def test_without_a_ledger_it_says_so_and_makes_none(shop: Shop) -> None:
     ran = shop.keys("stage")
 
     assert ran.code == 0
-    assert "no ledger counts here" in ran.out
+    assert "there is no ledger" in ran.out
     assert not list(shop.folder.glob("*ledger*"))
 
 
@@ -219,7 +219,7 @@ def test_key_files_are_written_where_the_environment_names_them(shop: Shop) -> N
 
 
 def test_the_list_ends_with_the_next_step(shop: Shop) -> None:
-    """Promote what is staged, rotate and retire what is previous, else stage; as text and beside the ledger's dates."""
+    """Promote what is staged, rotate and retire what is previous, otherwise stage; as text, with the ledger's dates."""
     shop.write_env(f"ENCRYPTION_KEY={key_text('old')}\n")
     fresh = shop.keys("list").out.splitlines()[-1]
     shop.keys("stage")
@@ -243,7 +243,7 @@ def test_a_promotion_that_was_cut_short_is_finished(shop: Shop) -> None:
 
 
 def test_going_back_that_was_cut_short_is_finished(shop: Shop) -> None:
-    """A process died before the last file: the same command takes the key out of its old place, and dates it anew."""
+    """A process died before the last file: the same command removes the key there, and records the date again."""
     files = Files(shop.folder)
     files.primary.write_text(f"{key_text('older')}\n")
     files.previous.write_text(f"{key_text('old')}\n{key_text('older')}\n")
@@ -369,7 +369,7 @@ def test_show_key_prints_what_to_put(shop: Shop) -> None:
 
 
 def test_a_command_s_keys_and_kubernetes_files_are_not_ours_to_write(shop: Shop) -> None:
-    """What holds the key is told by its name."""
+    """The message names what holds the key."""
     (shop.folder / "..data").mkdir()
     (shop.folder / "..data" / "key").write_text(key_text("old"))
     (shop.folder / "key").symlink_to("..data/key")

@@ -1,4 +1,4 @@
-"""keys retire: a fresh census proves that nothing needs the key, or every reason is told."""
+"""keys retire: a new census proves that nothing needs the key, or every reason is printed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def retire(shop: Shop, *argv: str) -> Ran:
 
 
 def test_a_key_that_nothing_needs_goes(shop: Shop) -> None:
-    """It is out of the file; the ledger dates it and keeps the certificate, which tells what was looked at."""
+    """It is out of the file; the ledger records the date and the certificate, which says what was read."""
     shop.fill([old_token("old"), old_token("old"), "", None])
     with freeze_time("2026-01-03 12:00:00"):
         ran = retire(shop, "--certificate", str(shop.folder / "proof.json"))
@@ -79,7 +79,7 @@ def test_an_unreadable_cell_keeps_the_key(shop: Shop) -> None:
 
 
 def test_a_young_token_under_a_previous_key_keeps_the_key(shop: Shop) -> None:
-    """A service that still encrypts with a previous key gives itself away by its tokens' time: where and when."""
+    """Its tokens' time reveals a service that still encrypts with a previous key; the message has place and time."""
     shop.write_env(
         f"ENCRYPTION_KEY={key_text('new')}\nENCRYPTION_PREVIOUS_KEYS={key_text('old')},{key_text('older')}\n"
     )
@@ -102,7 +102,7 @@ def test_a_young_token_under_a_previous_key_keeps_the_key(shop: Shop) -> None:
 
 
 def test_rows_that_a_condition_leaves_out_are_looked_at(shop: Shop) -> None:
-    """A token there needs the key, too; those that the target names are told by themselves."""
+    """A token there needs the key, too; rows of the target are reported separately."""
     shop.fill([old_token("older"), old_token("older"), old_token("old"), old_token("older")])
     shop.config.write_text(shop.config.read_text() + "where = \"note = 'note 1'\"\n")
 
@@ -148,7 +148,7 @@ def test_where_no_promotion_is_dated_it_says_so(shop: Shop) -> None:
 
 
 def test_a_column_that_no_target_names_keeps_the_key(shop: Shop) -> None:
-    """A second column holds a token of ours: it is named, with what prints the entry."""
+    """A second column holds a token of these keys: it is named, with the command that prints its entry."""
     shop.fill([old_token("old")])
     shop.database.execute("CREATE TABLE webhooks (id INTEGER PRIMARY KEY, secret TEXT)")
     shop.database.execute("INSERT INTO webhooks (secret) VALUES (:secret)", secret=old_token("older"))
@@ -163,7 +163,7 @@ def test_a_column_that_no_target_names_keeps_the_key(shop: Shop) -> None:
 
 
 def test_a_bound_column_that_no_target_names_keeps_the_key(shop: Shop) -> None:
-    """Nobody can tell its tokens from another application's: it is named; --force is for who can."""
+    """Its tokens may be another application's: it is named; an operator that knows them uses --force."""
     shop.fill([old_token("old")])
     shop.database.execute("CREATE TABLE webhooks (id INTEGER PRIMARY KEY, secret TEXT)")
     shop.database.execute("INSERT INTO webhooks (secret) VALUES (:secret)", secret=bound("older"))
@@ -200,7 +200,7 @@ def test_each_refusal_leads_out_of_it(shop: Shop) -> None:
 
 
 def test_where_columns_cannot_be_looked_for_the_key_stays(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table that we may not read may hold anything; whoever knows better says --force."""
+    """A table without the privilege to read it may hold anything; an operator that knows it uses --force."""
 
     def fail(*_: object, **__: object) -> None:
         raise StoreError("secrets cannot be looked at")
@@ -231,7 +231,7 @@ def test_a_live_service_with_another_primary_keeps_the_key(shop: Shop) -> None:
     assert reason.endswith(f"still encrypts with {OLDER.id}")
 
 
-def test_every_reason_is_told_at_once(shop: Shop) -> None:
+def test_every_reason_is_reported_at_once(shop: Shop) -> None:
     """With the command for each, so that nobody comes back for the second one."""
     shop.fill([old_token("older"), "x" * 30, old_token("lost")])
     announce(shop, "web-2:3", OLDER)
@@ -411,7 +411,7 @@ def test_an_archive_that_others_can_read_takes_no_key(shop: Shop, bits: int) -> 
 
 
 def test_the_check_looks_at_archives(shop: Shop) -> None:
-    """Where it stands its certificate tells; one that others can read is a finding, and one that was moved is none."""
+    """Its path is in the certificate; one that others can read is a finding, and one that was moved is none."""
     shop.fill([old_token("old")])
     archive = shop.folder / "archive"
     retire(shop, "--archive", str(archive))
@@ -428,7 +428,7 @@ def test_the_check_looks_at_archives(shop: Shop) -> None:
 
 
 def test_a_key_from_an_archive_that_others_can_read_comes_with_a_warning(shop: Shop) -> None:
-    """The backup is what counts then; mode and command are told."""
+    """The backup counts more; mode and command are printed."""
     shop.fill([old_token("old")])
     archive = shop.folder / "archive"
     retire(shop, "--archive", str(archive))
@@ -452,7 +452,7 @@ def test_a_weak_key_can_be_archived_and_comes_back(shop: Shop) -> None:
 
 
 def test_the_archive_serves_as_previous_keys(shop: Shop) -> None:
-    """R32: a backup of that time opens again where ENCRYPTION_PREVIOUS_KEYS_FILE names the archive."""
+    """R32: a backup of that time opens again if ENCRYPTION_PREVIOUS_KEYS_FILE names the archive."""
     shop.fill([old_token("old")])
     archive = shop.folder / "archive"
     archive.write_text("# ours, no line end")
@@ -540,7 +540,7 @@ def test_keys_list_tells_dates_and_tokens(shop: Shop) -> None:
 
 
 def test_keys_list_tells_between_which_times_somebody_promoted_a_key(shop: Shop) -> None:
-    """Who changes variables by hand tells no ledger when; a step of ours is dated to the second."""
+    """Variables changed by hand leave no date in the ledger; a command leaves one to the second."""
     shop.fill([])
     with freeze_time("2026-01-03 12:00"):
         shop.keys("stage")
@@ -570,7 +570,7 @@ def test_keys_list_tells_between_which_times_somebody_promoted_a_key(shop: Shop)
 
 
 def test_a_certificate_dates_no_promotion_by_guess(shop: Shop) -> None:
-    """Where the ledger only found the key primary, the certificate says before when; a step of ours is dated."""
+    """If the ledger only found the key primary, the certificate has the bound; a command leaves a date."""
     shop.fill([])
     with freeze_time("2026-01-03 12:00"):
         proof = shop.keys("retire", OLDER.id, "--json").document["certificate"]

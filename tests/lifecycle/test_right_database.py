@@ -62,7 +62,7 @@ def test_an_emptied_table_proves_nothing_until_a_run(known: Shop) -> None:
 
 
 def test_another_database_behind_the_url_proves_nothing(known: Shop) -> None:
-    """Fresh and empty, under the same names: not even a run there explains where the tokens went."""
+    """Fresh and empty, under the same names: even a run there explains no missing token."""
     replace_table(known, [])
     assert len(unexplained(retire(known))) == 1
     for _ in range(2):
@@ -91,7 +91,7 @@ def test_a_column_that_is_no_target_any_more_is_asked_for(known: Shop) -> None:
 
 
 def test_the_census_of_a_retirement_becomes_the_last_one(known: Shop) -> None:
-    """Also where it is refused: keys list tells of what is there now."""
+    """Also if it is refused: keys list shows what is there now."""
     known.database.execute("DELETE FROM creds WHERE id > 1")
     assert retire(known).code == 1
 

@@ -110,7 +110,7 @@ class RollingDeploy(RuleBasedStateMachine):
         self.retire_key(data.draw(st.sampled_from(self.keys.previous)))
 
     def retire_key(self, key: Key) -> None:
-        """Asks for the proof, and takes the key out where nothing speaks against it."""
+        """Decides on the evidence, and removes the key if there is no refusal."""
         census, promoted = self._census(), datetime.fromtimestamp(self.promoted, UTC)
         evidence = Evidence(
             key_id=key.id,
@@ -248,7 +248,7 @@ def _retire_while_one_lags(deploy: RollingDeploy) -> None:
     ],
 )
 def test_each_refusal_is_needed(dropped: str, history: Callable[[RollingDeploy], None]) -> None:
-    """Whoever does not obey this one makes a token unreadable to a running service; whoever does, does not."""
+    """Without this rule a token becomes unreadable to a running service; with it, none does."""
     careless, obedient = RollingDeploy(), RollingDeploy()
     careless.dropped = dropped
     for deploy in (careless, obedient):

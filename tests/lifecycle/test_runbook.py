@@ -28,7 +28,7 @@ def test_every_command_of_the_runbook_prints_what_it_shows(kind: str, tmp_path: 
 
 
 def test_every_step_says_when_it_is_done() -> None:
-    """A numbered step ends with words that tell it."""
+    """A numbered step ends with its "Done when"."""
     steps = re.split(r"^\*\*\d\. ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
 
     assert len(steps) > 12

@@ -36,11 +36,11 @@ def test_the_mode_stays(path: Path, bits: int) -> None:
 
 
 def test_the_owner_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As root it is given back; where we may not, nothing is written, since its service could not read it."""
+    """As root it is restored; without the right to, nothing is written, since its service could not read it."""
     asked: list[tuple[int, int]] = []
 
     class Others:
-        """A system where the file is somebody else's."""
+        """A system on which another user owns the file."""
 
         def __getattr__(self, name: str) -> object:
             return getattr(os, name)
@@ -67,7 +67,7 @@ def test_the_owner_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_new_file_is_private(tmp_path: Path) -> None:
-    """Nobody else can read it, whatever the umask is."""
+    """Only its owner can read it, whatever the umask is."""
     before = os.umask(0)
     try:
         replace_whole(read_whole(tmp_path / "keys"), b"new")
@@ -79,7 +79,7 @@ def test_a_new_file_is_private(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="a system without such attributes")
 def test_attributes_stay(path: Path) -> None:
-    """What else hangs on the file, such as an access list."""
+    """Extended attributes of the file, such as an access control list."""
     os.setxattr(path, "user.note", b"kept")
     replace_whole(read_whole(path), b"new")
 
@@ -87,7 +87,7 @@ def test_attributes_stay(path: Path) -> None:
 
 
 def test_a_symbolic_link_stays_and_its_target_is_written(path: Path, tmp_path: Path) -> None:
-    """The link is whoever made it wants it; the file behind it holds the key."""
+    """The link stays; the file behind it holds the key."""
     link = tmp_path / "link"
     link.symlink_to("keys")
     written = replace_whole(read_whole(link), b"new")
@@ -106,7 +106,7 @@ def test_a_symbolic_link_stays_and_its_target_is_written(path: Path, tmp_path: P
     ],
 )
 def test_a_concurrent_edit_is_noticed(path: Path, edit: Callable[[Path], object]) -> None:
-    """Somebody else's version stays; ours is given up, and nothing is left of it."""
+    """The other process's version stays; this one is discarded, and leaves no file behind."""
     old = read_whole(path)
     edit(path)
     theirs = path.read_bytes() if path.exists() else None
@@ -155,7 +155,7 @@ def test_file_and_folder_are_flushed(path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_link_in_the_new_file_s_place_is_never_followed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where somebody puts it there between our removing and our making."""
+    """Even if another process puts it there between the removal and the creation."""
     (path.parent / "other").write_bytes(b"other")
     path.with_name(".keys.rotation-new").symlink_to("other")
     monkeypatch.setattr(os, "unlink", lambda _: None)

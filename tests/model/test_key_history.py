@@ -1,4 +1,4 @@
-"""What the ledger's dates tell: the way back, and the key that a lost token needs."""
+"""What the ledger's dates mean: which keys are newer, and which key a lost token needs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_of_keys_that_were_found_primary_the_later_find_is_the_newer() -> None:
     ],
 )
 def test_when_a_key_took_over(primary: KeyRecord, promotion: Promotion | None) -> None:
-    """What is younger was written after it; where keys were put back by hand nobody saw when."""
+    """Younger tokens were written after it; keys that were put back by hand have no time."""
     assert took_over("one", ["two"], [primary, record("two", 1)], "billing") == promotion
 
 
@@ -141,7 +141,7 @@ def test_a_key_that_is_back_is_not_missing() -> None:
 
 
 def test_tokens_under_a_newer_key_stay(keyring: Keyring, old: Key, new: Key) -> None:
-    """R08: they are counted, told, and no change is planned; older ones are rotated all the same."""
+    """R08: they are counted and reported, and no change is planned; older ones are rotated all the same."""
     rows = [((1,), token("old")), ((2,), token("older")), ((3,), token("new"))]
 
     swaps, _, _, counts = plan_batch(keyring, batch_of(rows), history=History(newer={old.id: Promotion(T0, T0)}))

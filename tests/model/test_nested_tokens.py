@@ -12,7 +12,7 @@ import pytest
 
 from keyring_core import Key, Keyring
 from keyring_core.tokens import parse_token
-from rotation.ledger.census_record import census_record
+from rotation.ledger.records import census_record
 from rotation.model import inner_tokens
 from rotation.model.batch import find_nested, plan_batch
 from rotation.model.report import TargetReport

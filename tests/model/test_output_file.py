@@ -20,7 +20,7 @@ from tests.lifecycle.shop import OLDER, Shop, old_token
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
-    """A reader finds the old text while the new one is written, and nothing else in the folder afterwards."""
+    """A reader finds the old text while the new one is written; afterwards the folder holds no other file."""
     path = tmp_path / "page.html"
     path.write_text("old")
     path.chmod(0o640)
@@ -212,7 +212,7 @@ WRITES = re.compile(
 
 
 def test_no_other_code_replaces_a_file() -> None:
-    """Whatever a command writes goes through one function: nothing else renames, or opens a file to write to."""
+    """All output goes through one function: no other code renames a file, or opens one to write to."""
     root = Path(__file__).parents[2]
     files = [path for folder in ("keyring_core", "rotation") for path in sorted((root / folder).rglob("*.py"))]
     found = [

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rotation.ledger.census_record import census_record
+from rotation.ledger.records import census_record
 from rotation.model import row_marks
 from rotation.model.counts import Problem
 from rotation.model.report import TargetReport

@@ -77,7 +77,7 @@ def test_no_target_is_an_error(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("url", ["$DATABASE_URL", "${DATABASE_URL}"])
 def test_a_url_may_be_a_variable(tmp_path: Path, url: str) -> None:
-    """`$NAME` is read from the environment, whole; nothing else is expanded."""
+    """`$NAME` is read from the environment, as a whole; no other text is expanded."""
     (target,) = load(tmp_path, ENTRY.replace("sqlite:///app.db", url), DATABASE_URL="sqlite:///$x.db")
 
     assert target.url == "sqlite:///$x.db"
@@ -85,7 +85,7 @@ def test_a_url_may_be_a_variable(tmp_path: Path, url: str) -> None:
 
 @pytest.mark.parametrize("environ", [{}, {"DATABASE_URL": ""}], ids=["not set", "empty"])
 def test_a_variable_without_a_value_is_named(tmp_path: Path, environ: dict[str, str]) -> None:
-    """C05: a url that is nowhere is told by its variable."""
+    """C05: a missing url is reported by its variable."""
     with pytest.raises(UsageError, match=r"target creds: its url is \$DATABASE_URL, and that variable is not set"):
         load(tmp_path, ENTRY.replace("sqlite:///app.db", "$DATABASE_URL"), **environ)
 
@@ -121,7 +121,7 @@ def test_a_bad_file_is_refused_by_its_fault(tmp_path: Path, text: str | bytes, t
 
 @pytest.mark.parametrize("what", ["missing", "directory"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
-    """A missing file is told by its path, and by how to name another."""
+    """The message has the path of a missing file, and how to name another."""
     path = tmp_path / "rotation.toml"
     if what == "directory":
         path.mkdir()

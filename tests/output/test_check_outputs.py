@@ -33,7 +33,7 @@ PERFORMANCE = re.compile(r"(\w+)=(-?\d+)(s?)((?:;[\d.:~@]*){0,4})")
 
 
 def text_of(verdict: Verdict) -> str:
-    """What stands on the screen."""
+    """The text of `check`."""
     out = io.StringIO()
     for part in render(verdict):
         say(part, out, {})
@@ -41,7 +41,7 @@ def text_of(verdict: Verdict) -> str:
 
 
 def on_terminal(verdict: Verdict, width: int) -> str:
-    """What stands on a terminal of that width, without its colours."""
+    """The text on a terminal of that width, without colours."""
     console = Console(width=width, force_terminal=True, color_system=None, file=io.StringIO(), highlight=False)
     with console.capture() as captured:
         for part in render(verdict):
@@ -89,7 +89,7 @@ def test_the_four_formats_agree(case: Case, policy: Policy, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_the_plugins_line_is_one_line_that_a_monitoring_system_reads(case: Case) -> None:
-    """One line; behind its only bar stand numbers in the format of the guidelines."""
+    """One line; numbers follow its only bar, in the format of the guidelines."""
     plugin = line(Verdict.of(facts(**case.given), OFF, NOW))
     words, _, data = plugin.partition(" | ")
 
@@ -101,7 +101,7 @@ def test_the_plugins_line_is_one_line_that_a_monitoring_system_reads(case: Case)
 @pytest.mark.parametrize("after", [-SECOND, 0 * SECOND, SECOND, 0.4 * SECOND], ids=["before", "at", "after", "part"])
 @pytest.mark.parametrize("limit", [335 * DAY, 365 * DAY], ids=["warning", "critical"])
 def test_the_ranges_alert_as_the_check_does(limit: Any, after: Any) -> None:
-    """A monitoring system that looks at the primary key's age and its ranges comes to the same level as the check."""
+    """A monitoring system that compares the primary key's age with its ranges gets the same level as the check."""
     verdict = Verdict.of(facts(promoted=NOW - limit - after), Policy(), NOW)
     [[_, age, unit, ranges]] = [each for each in PERFORMANCE.findall(line(verdict)) if each[0] == "primary_key_age"]
     warning, critical = ranges.split(";")[1:3]
@@ -112,7 +112,7 @@ def test_the_ranges_alert_as_the_check_does(limit: Any, after: Any) -> None:
 
 
 def test_the_line_names_the_most_urgent_and_counts_the_others() -> None:
-    """Three findings stand in the line with what to type; the rest is a number, and what is off is named."""
+    """The line has three findings with what to type, the number of the others, and the checks that are off."""
     plugin = line(Verdict.of(MANY, OFF, NOW))
 
     assert "ROTATION CRITICAL - key_age: 11111111: the primary key is 400 days old" in plugin
@@ -130,14 +130,14 @@ def test_a_name_from_the_database_breaks_no_line() -> None:
 
 
 def test_what_is_known_to_be_wrong_is_not_hidden_by_what_is_unknown() -> None:
-    """CRITICAL stands above UNKNOWN, and UNKNOWN above WARNING."""
+    """CRITICAL outranks UNKNOWN, and UNKNOWN outranks WARNING."""
     assert worst([Level.UNKNOWN, Level.CRITICAL]) is Level.CRITICAL
     assert worst([Level.UNKNOWN, Level.WARNING]) is Level.UNKNOWN
     assert worst([]) is Level.OK
 
 
 def test_a_sample_is_said_in_every_format(tmp_path: Path) -> None:
-    """Nobody can take a sample for the whole."""
+    """A sample cannot be mistaken for the whole."""
     verdict = Verdict.of(facts(sample=500), Policy(), NOW)
 
     assert "Sampled: about 500 rows" in text_of(verdict)
@@ -146,7 +146,7 @@ def test_a_sample_is_said_in_every_format(tmp_path: Path) -> None:
     assert metrics_of(verdict, tmp_path)["keyring_sample_rows"].samples[0].value == 500
 
 
-def test_what_several_checks_say_alike_is_told_once() -> None:
+def test_a_finding_of_several_checks_is_shown_once() -> None:
     """Without a ledger eight checks cannot be made: one row names them."""
     shown = text_of(Verdict.of(facts(ledger_fault="gone"), Policy(), NOW))
 
@@ -179,8 +179,8 @@ def test_a_terminal_of_any_width_shows_all(width: int) -> None:
         assert {*f"{finding.check} {finding.subject} {finding.message} {finding.remedy}".split()} <= {*flat.split()}
 
 
-def test_on_a_usual_terminal_a_command_stands_in_one_line() -> None:
-    """With 80 columns the findings stand one below the other, so that what is to be typed can be copied."""
+def test_on_an_ordinary_terminal_a_command_is_on_one_line() -> None:
+    """With 80 columns the findings are one below the other, so that a command can be copied from one line."""
     verdict = Verdict.of(MANY, OFF, NOW)
 
     assert "\n  Next: rotate.py run --dry-run --problems FILE" in on_terminal(verdict, 80)
@@ -217,7 +217,7 @@ def test_a_name_with_quotes_stays_one_label(tmp_path: Path) -> None:
 
 
 def test_the_file_of_metrics_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where writing fails the old file stays, the fault is told, and nothing lies around."""
+    """If writing fails, the old file stays, the error is returned, and no temporary file is left."""
     path = tmp_path / "keys.prom"
     path.write_text("old")
 
@@ -256,7 +256,7 @@ def test_a_check_that_could_not_be_made_is_unknown_everywhere(tmp_path: Path) ->
     ],
 )
 def test_a_check_that_is_off_alerts_by_no_range(check: str, metric: str, ranges: str) -> None:
-    """What the policy has turned off wakes nobody by its number."""
+    """A check that the policy has turned off raises no alert by its number."""
     world = facts(
         keys={PRIMARY: KeyState.PRIMARY, PREVIOUS: KeyState.PREVIOUS, STAGED: KeyState.STAGED},
         records=(*facts().records, key(STAGED, staged=NOW - DAY)),

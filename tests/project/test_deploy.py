@@ -43,7 +43,7 @@ def tool(name: str) -> str:
 
 
 def accepted(argv: list[str]) -> str:
-    """The command of ours that takes *argv*. Raises click's error for what it does not."""
+    """The name of the rotate.py command that accepts *argv*. Raises click's error if none does."""
     process = Process({}, Streams())
     command = cli.commands[argv[0]]
     with click.Context(cli, obj=process) as parent:
@@ -249,6 +249,6 @@ def test_every_metric_is_explained(tmp_path: Path) -> None:
     )
 
 
-def test_the_number_of_checks_is_told_right() -> None:
+def test_the_changelog_has_the_number_of_checks() -> None:
     """The changelog's nineteen is the number of checks."""
     assert len(CHECKS) == 19

@@ -206,6 +206,25 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert not heading or heading in _anchors(target.read_text()), link
 
 
+@pytest.mark.parametrize("path", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda path: path.name)
+def test_every_file_of_the_code_that_is_named_exists(path: Path) -> None:
+    """A document names files and modules of today; the changelog may name those of earlier days."""
+    text = path.read_text()
+    files = set(re.findall(r"`((?:keyring_core|rotation|benchmarks|tests|scripts|deploy|docs)/[\w./]+)[`:]", text))
+    modules = set(re.findall(r"\b((?:rotation|benchmarks)(?:\.[a-z_]+)+)\b(?!/)", text)) - {"rotation.toml"}
+    events = {"rotation.announced"}
+
+    assert {file for file in files if not (ROOT / file).exists()} == set()
+    assert {module for module in modules - events if not _is_module(module)} == set()
+
+
+def _is_module(name: str) -> bool:
+    """Whether *name* is a module or a folder of the code, or a name in one."""
+    path = ROOT.joinpath(*name.split("."))
+    parent = path.parent
+    return path.is_dir() or any(each.with_suffix(".py").is_file() for each in (path, parent, parent / "__init__"))
+
+
 def test_no_hint_names_a_package_of_an_index() -> None:
     """What an index has under this name is not this project: each `pip install` of it names a checkout."""
     folders = ("keyring_core", "rotation", "scripts", "deploy", "docs")

@@ -13,14 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core import KeyState
-from rotation.checks.examine import Overview
 from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Level
+from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.discovery.discover import Discovery, Remark, TokenColumn
-from rotation.ledger.census_record import census_record
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord
+from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
 from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.listing import following, list_keys
 from rotation.model.counts import Counts
@@ -311,7 +310,7 @@ def _listed(folder: Path, censuses: list[CensusRecord], fleet: tuple[InstanceRec
 
 
 def test_a_late_key_is_a_warning_whatever_keeps_it() -> None:
-    """The reason is told, the first of them, and how many more there are."""
+    """The message has the first reason, and the number of the others."""
     records = tuple(KeyRecord(key_id, "default", NOW - timedelta(days=900), promoted=NOW - timedelta(days=days))
                     for key_id, days in ((KEY, 800), (OTHER, 700), (PRIMARY, 600)))  # fmt: skip
     facts = Facts(keys=STATES, records=records, targets=(TargetFacts(census(0, 0, unreadable=2, suspects=1)),))

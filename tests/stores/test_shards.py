@@ -1,4 +1,4 @@
-"""Jobs that share a table without a word to each other: every row is one's own, and nobody else's."""
+"""Independent runs share a table: every row belongs to exactly one of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEYS = {
 
 @pytest.mark.parametrize(("kind", "keys"), KEYS.values(), ids=KEYS)
 def test_shards_cover_every_row_once(database: Database, cli: Cli, kind: str, keys: list[tuple[Any, ...]]) -> None:
-    """0/3, 1/3 and 2/3 together rotate every row, and each row once; each has its share."""
+    """0/3, 1/3 and 2/3 together rotate every row once, and each rotates a part."""
     database.execute(f"CREATE TABLE creds (id {kind} PRIMARY KEY, token TEXT)")
     database.insert("creds", [{"id": key, "token": OLD} for (key,) in keys])
     documents = [_run(cli, database, f"{index}/3") for index in range(3)]
@@ -50,8 +50,8 @@ def test_shards_cover_every_row_once(database: Database, cli: Cli, kind: str, ke
 
 
 @pytest.mark.parametrize("kind", ["INTEGER", "VARCHAR(9)"])
-def test_a_row_without_a_key_is_told_by_one_shard(database: Database, cli: Cli, kind: str) -> None:
-    """D12: such rows are in no shard, and together the shards are never complete."""
+def test_a_row_without_a_key_is_reported_by_one_shard(database: Database, cli: Cli, kind: str) -> None:
+    """D12: such rows are in no shard, so one of the runs is not complete."""
     database.execute(f"CREATE TABLE creds (id {kind} UNIQUE, token TEXT)")
     database.insert("creds", [{"id": n if n < 6 else None, "token": OLD} for n in range(12)])
     target = ["--url", database.url, "--table", "creds", "--column", "token", "--key-column", "id"]
@@ -63,7 +63,7 @@ def test_a_row_without_a_key_is_told_by_one_shard(database: Database, cli: Cli, 
 
 
 def test_shards_of_a_composite_key(database: Database, cli: Cli) -> None:
-    """All of its columns count, and a tenant with most rows is not one job's alone."""
+    """All columns of the key count, so the rows of one large tenant are divided too."""
     database.execute("CREATE TABLE creds (tenant INTEGER, id VARCHAR(9), token TEXT, PRIMARY KEY (tenant, id))")
     database.insert("creds", [{"tenant": n // 100, "id": f"k{n}", "token": OLD} for n in range(200)])
 
@@ -98,7 +98,7 @@ def test_shards_of_a_native_uuid(database: Database, cli: Cli) -> None:
     ids=["timestamptz", "date", "bytea", "time", "interval"],
 )
 def test_a_sessions_settings_move_no_row_to_another_shard(database: Database, kind: str, keys: list[Any]) -> None:
-    """Jobs on machines that write times and bytes in different ways still share all rows, and none twice."""
+    """Runs whose sessions format times and bytes in different ways still divide the rows exactly."""
     database.execute(f"CREATE TABLE creds (id {kind} PRIMARY KEY, token TEXT)")
     database.insert("creds", [{"id": key, "token": OLD} for key in keys])
     style = "ISO" if kind == "TIMESTAMPTZ" else "German"  # as far as the driver reads it
@@ -114,7 +114,7 @@ def test_a_sessions_settings_move_no_row_to_another_shard(database: Database, ki
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 1000])
 def test_a_shard_is_read_in_batches_of_any_size(database: Database, limit: int) -> None:
-    """Jumping from block to block leaves out nothing, and hands out nothing twice, in the order of the keys."""
+    """Reading block by block returns every row once, in the order of the keys."""
     kind, keys = KEYS["numbers in blocks"]
     database.execute(f"CREATE TABLE creds (id {kind} PRIMARY KEY, token TEXT)")
     database.insert("creds", [{"id": key, "token": OLD} for (key,) in keys])
@@ -126,7 +126,7 @@ def test_a_shard_is_read_in_batches_of_any_size(database: Database, limit: int) 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_blocks_do_not_depend_on_how_the_server_divides(database: Database) -> None:
-    """A server that cuts quotients (div_precision_increment) would deal negative keys out to the next block."""
+    """A server that truncates quotients (div_precision_increment) would put negative keys into the next block."""
     _, keys = KEYS["numbers in blocks"]
     database.execute("CREATE TABLE creds (id BIGINT PRIMARY KEY, token TEXT)")
     database.insert("creds", [{"id": key, "token": OLD} for (key,) in keys])
@@ -140,7 +140,7 @@ def test_blocks_do_not_depend_on_how_the_server_divides(database: Database) -> N
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_a_shard_with_heavy_rows_leaves_out_none(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read that ends early for its weight leaves the rest of its block for the next one."""
+    """A read that ends early because of its size leaves the rest of its block for the next read."""
     monkeypatch.setattr("rotation.stores.sql.BATCH_BYTES", 1000)
     database.execute("CREATE TABLE creds (id BIGINT PRIMARY KEY, token TEXT)")
     database.insert("creds", [{"id": n, "token": "x" * 400} for n in range(20)])
@@ -150,7 +150,7 @@ def test_a_shard_with_heavy_rows_leaves_out_none(database: Database, monkeypatch
 
 @given(st.integers(-(2**40), 2**40), st.integers(1, 70), st.integers(0, 10**6))
 def test_a_jump_leaves_out_no_key_of_the_shard(key: int, count: int, index: int) -> None:
-    """The next block is ours, begins behind *key* or holds it, and nothing of ours lies between."""
+    """The next block belongs to the shard, and no block of the shard is between it and *key*."""
     shard = Shard(index % count, count)
 
     start, end = shard.block_behind(key)
@@ -162,7 +162,7 @@ def test_a_jump_leaves_out_no_key_of_the_shard(key: int, count: int, index: int)
 
 
 @pytest.mark.parametrize("text", ["", "3", "3/3", "-1/3", "1/0", "a/b", "1/3/5", "1/99999", "1 / 3"])
-def test_a_shard_that_is_none_is_refused(cli: Cli, text: str) -> None:
+def test_an_invalid_shard_is_refused(cli: Cli, text: str) -> None:
     """Exit code 2, and an example."""
     ran = cli("run", "--url", "sqlite:///nowhere.db", "--table", "creds", "--column", "token", "--shard", text or "/")
 

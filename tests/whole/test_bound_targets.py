@@ -13,7 +13,7 @@ import pytest
 from keyring_core import Key, Keyring
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
-from rotation.ledger.census_record import census_record
+from rotation.ledger.records import census_record
 from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli

@@ -14,9 +14,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rotation.checks.examine import Overview
 from rotation.checks.facts import Facts
 from rotation.checks.findings import span
+from rotation.checks.use_cases import Overview
 from rotation.model.targets import columns_of
 from rotation.model.text import be, many
 from rotation.output.html import charts, wording
@@ -124,7 +124,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["number"] = "{:,}".format
     dated = (wording.day, wording.moment, wording.issued, wording.promoted)
-    for function in (*dated, wording.number, wording.share, span, be, many):
+    for function in (*dated, wording.share, span, be, many):
         environment.filters[function.__name__] = function
     return environment

@@ -1,6 +1,6 @@
 """Inline SVG: escaped elements, and a scale of time.
 
-Positions are percentages of the width, so that a phone shows the text in the same size as a desk.
+Positions are percentages of the width, so that the text has the same size on a phone.
 """
 
 from __future__ import annotations

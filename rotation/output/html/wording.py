@@ -10,11 +10,6 @@ from rotation.ledger.records import KeyRecord
 from rotation.model import times
 
 
-def number(value: int) -> str:
-    """`1,250,000`."""
-    return f"{value:,}"
-
-
 def share(part: int, whole: int) -> str:
     """`97.5 %`; `all` if nothing that was counted is missing. It never rounds to 0 or 100."""
     if not whole or part in (0, whole):

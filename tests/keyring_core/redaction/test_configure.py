@@ -161,7 +161,7 @@ def test_reset_puts_everything_back() -> None:
 
 
 def test_reset_leaves_a_later_hook_in_place() -> None:
-    """Whoever installed a hook after us keeps it."""
+    """A hook that was installed later stays."""
     before = sys.excepthook
     configure_logging()
     sys.excepthook = later = lambda *_: None
@@ -292,7 +292,7 @@ def test_guarded_stream_waits_for_the_line() -> None:
 
 
 def test_guarded_stream_is_a_stream() -> None:
-    """Whatever else a stream can do, it does as before."""
+    """A guarded stream passes on all other attributes and methods."""
     guarded = GuardedStream(Terminal(), Redactor())
 
     assert guarded.isatty()

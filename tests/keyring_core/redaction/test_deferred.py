@@ -1,4 +1,4 @@
-"""What left a `redacting` block is masked where it becomes text later, for as long as it lives."""
+"""Exceptions and records that left a `redacting` block are masked when they become text later."""
 # ruff: noqa: B904, TRY400 - what services do
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def stream() -> io.StringIO:
 @FAILURES
 @pytest.mark.parametrize("renderer", ["json", "console"])
 def test_a_catch_all_outside_the_block_shows_no_value(failing: Callable[[], None], renderer: str) -> None:
-    """An exception that left the block is masked where a service logs it, by structlog, stdlib and in a message."""
+    """An exception that left the block is masked when a service logs it: by structlog, stdlib and in a message."""
     stream = io.StringIO()
     configure_logging(Redactor(), stream=stream, renderer=renderer)
 
@@ -143,7 +143,7 @@ def test_a_catch_all_outside_the_block_shows_no_value(failing: Callable[[], None
 
 
 def test_a_foreign_handler_shows_no_value(stream: io.StringIO) -> None:
-    """Nor does somebody else's handler, `RedactingFormatter`, or `redact_processor`."""
+    """A foreign handler, `RedactingFormatter` and `redact_processor` mask the exception too."""
     foreign = io.StringIO()
     handler = logging.StreamHandler(foreign)
     logging.getLogger().addHandler(handler)
@@ -237,7 +237,7 @@ def _left() -> weakref.ref[OwnError]:
 
 
 def test_cleared_frames_show_no_value(stream: io.StringIO) -> None:
-    """Who clears the locals of a traceback, as unittest does, does not clear the masks."""
+    """Clearing the locals of a traceback, as unittest does, does not clear the masks."""
     error = caught()
     traceback.clear_frames(error.__traceback__)
     logging.getLogger("svc").error("failed", exc_info=error)
@@ -247,7 +247,7 @@ def test_cleared_frames_show_no_value(stream: io.StringIO) -> None:
 
 
 def test_a_handler_that_formats_by_itself_shows_no_value() -> None:
-    """Nor does what prints the exception that is handled, where stdout and stderr are guarded."""
+    """A handler that uses getMessage, and a guarded stream that prints the handled exception, mask the value."""
     shown: list[str] = []
 
     class Own(logging.Handler):

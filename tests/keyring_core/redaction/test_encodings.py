@@ -55,7 +55,7 @@ def test_a_key_as_a_hexadecimal_number() -> None:
     assert redactor.redact(hex(int.from_bytes(raw, "big"))) == "0x[REDACTED:secret]"
 
 
-def test_pieces_of_drawn_passwords_with_symbols() -> None:
+def test_pieces_of_random_passwords_with_symbols() -> None:
     """Of passwords that a generator drew, a piece is masked, wherever symbols stand in them."""
     draw = random.Random(20261125)
     symbols = string.ascii_letters + string.digits + string.punctuation
@@ -97,7 +97,7 @@ def test_of_a_url_its_password_is_the_secret(host: str, written: str, password: 
     )
 
 
-def test_of_a_url_what_looks_drawn_is_a_secret() -> None:
+def test_the_random_looking_parts_of_a_url_are_a_secret() -> None:
     """What a URL holds besides its host is masked in pieces as before: a token in its path, or in a user's place."""
     token, path = "tK7" + secrets.token_hex(12), "x9Q" + secrets.token_hex(12)
     redactor = Redactor([f"https://{token}@git-1a2b3c4d5e.example/{path}"])

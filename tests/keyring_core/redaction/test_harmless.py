@@ -191,14 +191,14 @@ def test_harmless_field_stays(stream: io.StringIO, name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, value in FIELDS.items() if isinstance(value, str)])
 def test_harmless_text_stays(name: str) -> None:
-    """The same text by itself, without its name, is the very same object."""
+    """Harmless text without its name comes back as the very same object."""
     text = f"{name}={FIELDS[name]}" if name == "public_key" else FIELDS[name]
 
     assert Redactor().redact(text) is text
 
 
 def test_there_are_enough_harmless_values() -> None:
-    """At least sixty."""
+    """The list has at least sixty harmless values."""
     assert len(FIELDS) >= 60
 
 

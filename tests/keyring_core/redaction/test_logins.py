@@ -1,4 +1,4 @@
-"""Logins: a password between a user's name and a host is masked without a scheme before it, and nothing else is."""
+"""Logins: a password between a user's name and a host is masked without a scheme before it; other text is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both matchers, one contract: every run of a form that is long enough is found, and nothing else."""
+"""Both matchers, one contract: they find every run of a form that is long enough, and no other text."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_matchers_show_nothing() -> None:
 
 
 @pytest.mark.parametrize("raw", [bytes(32), bytes(31) + b"\x07"], ids=["zeros", "seven"])
-def test_a_weak_key_masks_no_honest_text(raw: bytes) -> None:
+def test_a_weak_key_masks_no_harmless_text(raw: bytes) -> None:
     """A key that is a small number, such as one of zeros, is known without its digits being masked everywhere."""
     forms = forms_of_key(raw, "key 5f0c1a9e")
 

@@ -51,7 +51,7 @@ def test_label(name: str, label: str | None) -> None:
 
 
 def test_own_names() -> None:
-    """A service's own names work like ours: by their last whole words."""
+    """A service's own names work like the built-in ones: by their last whole words."""
     names = Names(["launch code"])
 
     assert names.label("backupLaunchCode") == "value"

@@ -1,4 +1,4 @@
-"""Pairs: a telling name in a text gives its value away, whatever the value's length, and nothing else."""
+"""Pairs: the value of a sensitive name in a text is masked, whatever its length; other text is not."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_value_of_any_length_is_masked_to_its_end(shape: str) -> None:
     ids=["word", "blanks"],
 )
 def test_arguments_in_text(arguments: list[str]) -> None:
-    """An argument list that became text, as in CalledProcessError, hides what follows a telling option."""
+    """An argument list that became text, as in CalledProcessError, hides the value of a sensitive option."""
     redactor = Redactor()
     for text in (str(arguments), json.dumps(arguments), json.dumps(json.dumps(arguments)), repr(str(arguments))):
         shown = redactor.redact(text)
@@ -58,7 +58,7 @@ def test_arguments_in_text(arguments: list[str]) -> None:
 
 
 def test_quoted_arguments_of_a_shell() -> None:
-    """What a shell quotes behind a telling option is its value, blanks included."""
+    """A quoted value of a sensitive option is masked with its blanks."""
     text = shlex.join(["mysql", "--password", "drag on fly", "--db-pw", "fire fly", "-v"])
 
     assert Redactor().redact(text) == "mysql --password '[REDACTED:password]' --db-pw '[REDACTED:password]' -v"
@@ -73,7 +73,7 @@ def test_a_list_of_names_is_no_argument_list() -> None:
 
 @pytest.mark.parametrize("text", ["iban=DE8937", "Acct(iban='DE8937')", '{"userIban": "DE8937"}', "launch_code=DE8937"])
 def test_own_names_count_in_text(text: str) -> None:
-    """A service's own names are looked for in text as ours are."""
+    """A service's own names are found in text like the built-in ones."""
     redactor = Redactor(names=["iban", "launchCode"])
 
     assert "[REDACTED:value]" in redactor.redact(text)
@@ -125,7 +125,7 @@ UNREGISTERED = [
 
 @pytest.mark.parametrize(("before", "value", "behind"), UNREGISTERED)
 def test_values_that_nobody_registered(before: str, value: str, behind: str) -> None:
-    """A value under a telling name is masked in every way to write one, in text and in JSON; the rest stays."""
+    """The value of a sensitive name is masked in every notation, in text and in JSON; the rest stays."""
     masked = f"{before}[REDACTED:{'token' if 'token' in before else 'password'}]{behind}"
 
     assert Redactor().redact(f"{before}{value}{behind}") == masked

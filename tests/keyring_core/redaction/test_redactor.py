@@ -31,7 +31,7 @@ def test_a_value_is_masked_with_its_label() -> None:
 
 
 def test_a_discarded_value_is_no_secret_any_more() -> None:
-    """What was discarded passes."""
+    """A discarded value is not masked any more."""
     secret = secrets.token_urlsafe(20)
     redactor = Redactor([secret])
 
@@ -104,7 +104,7 @@ def test_unfit_values_are_refused(value: str | bytes) -> None:
 
 @pytest.mark.parametrize("value", ["hunter2-swordfish", "123456789012", "correct horse", "p\u00e4ssw\u00f6rt1"])
 def test_fit_values(value: str) -> None:
-    """Whatever can be told from honest text is taken."""
+    """A value that can be distinguished from harmless text is accepted."""
     assert unfit(value) is None
 
 
@@ -240,7 +240,7 @@ def test_a_secret_is_masked_by_what_it_holds() -> None:
     assert redactor.redact("hunter2-swordfish") == "hunter2-swordfish"
 
 
-def test_json_stays_json_where_a_secret_crosses_its_structure() -> None:
+def test_json_stays_json_if_a_secret_crosses_its_structure() -> None:
     """A secret that holds JSON's own punctuation, or is a number, leaves valid JSON."""
     across = 'correct horse"], "b": "battery staple'
     number = "9" + str(secrets.randbelow(10**18)).zfill(18)
@@ -266,7 +266,7 @@ def test_a_failing_redactor_lets_nothing_through(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_redactor_shows_nothing_of_itself() -> None:
-    """Neither repr, attributes, pickle, copy nor a traceback with locals shows a value."""
+    """Repr, attributes, pickle, copy and a traceback with locals show no value."""
     secret = secrets.token_urlsafe(20)
     redactor = Redactor([secret])
 

@@ -32,7 +32,7 @@ def test_the_encoder_made_once_writes_what_the_stdlib_writes(event: dict[str, ob
 
 
 def test_a_python_without_the_encoder_renders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the stdlib has no encoder in C, its own renders, and shows unknown objects by their repr."""
+    """If the stdlib has no encoder in C, its Python encoder renders, and shows unknown objects by their repr."""
     monkeypatch.setattr(encoder, "c_make_encoder", None)
 
     assert render._encoder()({"event": "e", "kind": int}) == '{"event": "e", "kind": "<class \'int\'>"}'
@@ -64,7 +64,7 @@ def test_a_colour_hides_no_shape(event: Callable[[str], dict[str, object]], secr
 
 @pytest.mark.parametrize("colour", ["\x1b[1;35m", "\x1b[m\x1b[K", "\\x1b[35m", "\\u001b[35m"])
 def test_a_colour_in_a_text_hides_no_shape(colour: str) -> None:
-    """Nor does a colour that came with the text, as it is or escaped; the colours stay."""
+    """A colour in the text, as it is or escaped, hides no secret; the colours stay."""
     shown = Redactor().redact(f"{colour}AKIAIOSFODNN7EXAMPLE{colour} größe")
 
     assert shown == f"{colour}[REDACTED:aws-key]{colour} größe"

@@ -37,7 +37,7 @@ def test_equality_and_truth() -> None:
 
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy, vars, hash])
 def test_it_refuses_to_travel(duplicate: object) -> None:
-    """Neither pickle, copy, attributes nor a hash gives it away."""
+    """Pickle, copy, attributes and hash show no value."""
     with pytest.raises(TypeError):
         duplicate(Secret(TEXT))  # type: ignore[operator]
 

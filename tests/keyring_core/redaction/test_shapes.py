@@ -18,14 +18,14 @@ def key() -> str:
 
 @pytest.mark.parametrize("before", ["authorization ", "authorizationAuthorization ", "authorization authorization\\ "])
 def test_a_repeated_word_hides_no_header(before: str) -> None:
-    """A header is found behind its own name in the text before it."""
+    """A header is found after its own name in the text."""
     shown = Redactor().redact(f"failed {before}Authorization: Basic dXNlcjpwYXNz")
 
     assert shown == f"failed {before}Authorization: Basic [REDACTED:authorization]"
 
 
 def test_a_repeated_word_hides_no_parameters() -> None:
-    """The same for a gate that ends in a blank."""
+    """A repeated gate that ends in a blank hides no parameters."""
     shown = Redactor().redact("[parameters: [parameters: ('hunter22', 7)]\n[parameters: ('hunter33', 7)]")
 
     assert "hunter" not in shown
@@ -70,7 +70,7 @@ def test_urls_as_sqlalchemy_renders_them(database: str) -> None:
 
 
 def test_a_blank_in_a_users_name() -> None:
-    """The same with a user's name that holds blanks."""
+    """A password is masked after a user's name that holds blanks."""
     assert Redactor().redact("mssql+pyodbc://My own User:pass word@db/app") == (
         "mssql+pyodbc://My own User:[REDACTED:password]@db/app"
     )
@@ -80,7 +80,7 @@ def test_a_blank_in_a_users_name() -> None:
     "password", ["%s", "{}", "{password}", "{0!r}", "$PASSWORD", "${DB_PASSWORD}", ":name", "***", "xxxx", "%(pw)s"]
 )
 def test_a_placeholder_in_a_url_is_no_password(password: str) -> None:
-    """What stands for a password stays; a password behind it does not."""
+    """A placeholder for a password stays; a password after it is masked."""
     text = f"postgresql://app:{password}@db/app"
 
     assert Redactor().redact(text) is text

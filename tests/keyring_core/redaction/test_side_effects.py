@@ -129,7 +129,7 @@ def test_harmless_values_keep_identity(value: object) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_masked_containers_keep_their_type(value: object) -> None:
-    """A container of a secret comes back masked, in its own type where that takes any items."""
+    """A container of a secret comes back masked, in its own type if that takes any items."""
     shown = Redactor([SECRET]).redact_value(value)
 
     assert SECRET not in repr(shown)
@@ -184,7 +184,7 @@ def test_raising_repr(service: Service) -> None:
 
 
 def test_raising_repr_among_arguments(service: Service) -> None:
-    """Where an argument cannot be put into its place, the event goes out without content, and nothing is raised."""
+    """If an argument does not fit its place, the event goes out without content, and nothing is raised."""
 
     class Broken:
         def __repr__(self) -> str:

@@ -37,7 +37,7 @@ def test_bytes_that_are_no_text_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("flush", [True, False])
 def test_a_character_in_two_writes(flush: bool) -> None:
-    """A character whose bytes come in two writes arrives whole, also where a flush comes between."""
+    """A character whose bytes come in two writes arrives whole, even with a flush in between."""
     stream, raw = guarded()
 
     stream.buffer.write(b"gr\xc3")
@@ -60,7 +60,7 @@ def test_bytes_on_a_stream_of_ascii() -> None:
 
 
 def test_a_secret_in_bytes_is_masked() -> None:
-    """In one write, in two, in several lines at once, next to bytes that are no text."""
+    """A secret is masked in one write, in two, in several lines at once, and next to bytes that are no text."""
     stream, raw = guarded()
 
     stream.buffer.write(SECRET.encode()[:10])

@@ -70,7 +70,7 @@ def test_it_is_accessible_and_fits(opened: Any, scheme: str, size: dict[str, int
 
     opened.set_viewport_size(size)
     opened.emulate_media(color_scheme=scheme)
-    # What is folded is looked at, too.
+    # Folded parts are checked, too.
     opened.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     found = Axe().run(opened, options={"runOnly": RULES})
 
@@ -81,7 +81,7 @@ def test_it_is_accessible_and_fits(opened: Any, scheme: str, size: dict[str, int
 
 
 def test_it_prints(opened: Any) -> None:
-    """On paper everything is there, dark text on white, also where the screen is dark and tables are folded."""
+    """On paper everything is there, dark text on white, even if the screen is dark and tables are folded."""
     opened.emulate_media(media="print", color_scheme="dark")
     rows = opened.locator("details tbody tr")
     pdf = opened.pdf(format="A4")

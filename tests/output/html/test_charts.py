@@ -77,6 +77,6 @@ def test_the_parts_come_to_all_cells() -> None:
 
 
 def test_a_token_with_another_inside_is_a_part_of_its_own() -> None:
-    """So that no key has all of a target's cells where one of them needs another key, too."""
+    """If one of a target's cells needs another key as well, no key is shown with all of them."""
     assert shown(nested=1) == {PRIMARY: 4, PREVIOUS: 2, "with another token inside": 1}
     assert shown(nested=6) == {PREVIOUS: 1, "with another token inside": 6}

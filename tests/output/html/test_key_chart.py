@@ -34,7 +34,7 @@ def test_a_key_is_in_one_state_after_the_other(record: KeyRecord, states: list[S
     assert [span[:3] for span in spans(record, [record, NEXT], NOW)] == states
 
 
-def test_a_bound_is_told_as_one() -> None:
+def test_a_bound_is_shown_as_one() -> None:
     """A key that was only found primary was so before; the next one ends its time likewise, and begins what follows."""
     found = key("k", promoted_before=JAN)
     by_hand = key("next", first_seen=FEB, promoted_after=FEB, promoted_before=MAR)

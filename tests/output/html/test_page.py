@@ -11,8 +11,8 @@ from itertools import pairwise
 import pytest
 
 from keyring_core.redaction import get_redactor
-from rotation.checks.examine import Overview
 from rotation.checks.findings import Level
+from rotation.checks.use_cases import Overview
 from rotation.output.html.page import page
 from tests.output.html.samples import (
     EVERY,
@@ -186,7 +186,7 @@ def test_every_picture_has_words_and_a_table(shown: Overview) -> None:
         ),
     ],
 )
-def test_the_verdict_stands_first(shown: Overview, words: str) -> None:
+def test_the_verdict_comes_first(shown: Overview, words: str) -> None:
     """Complete or not, and why not, before anything else."""
     assert f"Summary {words}" in text(shown)
 
@@ -197,15 +197,17 @@ def test_the_figures_are_those_of_all_targets() -> None:
         FULL
     )
     assert "Age of the primary key unknown" in text(NOTHING)
+    nested = census(under={PRIMARY: 3}, nested=1)
+    assert "Under the primary key, of all found 66.7 %" in text(few(censuses=[nested]))
 
 
 def test_findings_come_worst_first_with_what_to_do() -> None:
     """CRITICAL before UNKNOWN before WARNING; each with subject, message and remedy; what is off, with its reason."""
-    unordered = [result("c", level, "users.key", f"is {level.name}", "Mend it.") for level in LEVELS]
+    unordered = [result("c", level, "users.key", f"is {level.name}", "Fix it.") for level in LEVELS]
     shown = text(full(results=[*unordered, *RESULTS]))
 
     assert (
-        "Critical users.key is CRITICAL What to do Mend it. "
+        "Critical users.key is CRITICAL What to do Fix it. "
         f"Critical user_credentials.api_key 389 tokens are under the previous key {PREVIOUS}" in shown
     )
     assert shown.index("is CRITICAL") < shown.index("is UNKNOWN") < shown.index("is WARNING")
@@ -214,15 +216,15 @@ def test_findings_come_worst_first_with_what_to_do() -> None:
 
 
 def test_what_is_within_the_policy_is_no_finding() -> None:
-    """A finding that is OK stands apart, and is not counted."""
+    """A finding that is OK is listed separately, and not counted."""
     shown = text(few(results=[result("previous_keys", Level.OK, PREVIOUS, "it may be retired", "Retire it.")]))
 
     assert "Findings 0 Findings None: 1 check was made" in shown
     assert f"Within the policy {PREVIOUS}: it may be retired. Next: Retire it. Keys" in shown
 
 
-def test_keys_stand_with_their_dates() -> None:
-    """Each key's state, tokens, dates and the times of its tokens; a dash where there is none."""
+def test_keys_are_shown_with_their_dates() -> None:
+    """Each key's state, tokens, dates and the times of its tokens; a dash if there is none."""
     shown = text(FULL)
 
     assert f"{PRIMARY} primary 1,250,601 2026-01-26 2026-02-02 – 2023-03-01 2026-11-01" in shown  # noqa: RUF001
@@ -241,7 +243,7 @@ def test_a_key_without_dates_says_what_is_known() -> None:
 
 
 def test_the_parts_of_a_target_add_up() -> None:
-    """Each target's cells per key and kind, with shares; what was counted when, where, and of which rows."""
+    """Each target's cells per key and kind, with shares; when, in which database and in which rows."""
     one = census(scanned=1_210, unreadable=9, empty=5, under={PRIMARY: 801, PREVIOUS: 389}, where="a < 1", sampled=True)
     shown = text(full(censuses=[one]))
 
@@ -270,8 +272,8 @@ def test_runs_are_listed() -> None:
     assert "The ledger has no run." in text(FEW)
 
 
-def test_certificates_tell_what_was_proven() -> None:
-    """What was looked at and left, and against which reasons a retirement was forced."""
+def test_certificates_say_what_was_proven() -> None:
+    """What was read and left, and which refusals a forced retirement overrode."""
     shown = text(full(certificates=[certificate(forced=True, overridden=["a token is under it"], unchecked=["x"])]))
 
     assert f"Key {RETIRED} was retired without proof Retired 2025-04-02 Primary key then {PREVIOUS}" in shown
@@ -280,7 +282,7 @@ def test_certificates_tell_what_was_proven() -> None:
     assert f"Key {RETIRED} was retired Retired" in text(FULL)
 
 
-def test_a_promotion_that_nobody_saw_is_told_as_a_bound() -> None:
+def test_a_promotion_without_an_exact_date_is_shown_as_a_bound() -> None:
     """In the key's age, in its dates, and in a certificate; one of an older version has no such field."""
     found = key(PRIMARY, promoted_before=day(2026, 2, 2), first_seen=day(2026, 2, 2))
     proof = certificate() | {"promoted": None, "promoted_before": "2025-02-03T09:30:00+00:00"}
@@ -293,7 +295,7 @@ def test_a_promotion_that_nobody_saw_is_told_as_a_bound() -> None:
 
 
 def test_the_redactor_leaves_the_page_as_it_is(shown: Overview) -> None:
-    """Nothing of ours looks like a secret: not the hash of the style sheet, no key id."""
+    """Nothing in the page looks like a secret: neither the hash of the style sheet nor a key id."""
     assert get_redactor().redact(page(shown)) == page(shown)
 
 

@@ -1,4 +1,4 @@
-"""Numbers and dates as a page says them."""
+"""Numbers and dates as the page writes them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ FIRST, LATER = datetime(2026, 1, 3, tzinfo=UTC), datetime(2026, 2, 3, tzinfo=UTC
         pytest.param(
             KeyRecord("k", "s", FIRST, promoted_after=FIRST, promoted_before=LATER),
             "between 2026-01-03 and 2026-02-03",
-            id="between two looks",
+            id="between two checks",
         ),
         pytest.param(KeyRecord("k", "s", FIRST), "before 2026-01-03", id="a previous key at first"),
         pytest.param(KeyRecord("k", "s", FIRST, staged=FIRST), "–", id="staged"),  # noqa: RUF001 - a dash
@@ -69,5 +69,5 @@ FIRST, LATER = datetime(2026, 1, 3, tzinfo=UTC), datetime(2026, 2, 3, tzinfo=UTC
     ],
 )
 def test_a_promotion_is_dated_as_far_as_it_is_known(key: KeyRecord | None, shown: str) -> None:
-    """No guess stands where a date would."""
+    """A date that is not known is never guessed."""
     assert promoted(key).striptags() == shown

@@ -23,7 +23,7 @@ class Canaries:
     """One set of secrets; all but *unknown* and *token* are registered with the redactor."""
 
     key: str
-    token: str  # a Fernet token: told by its shape
+    token: str  # a Fernet token, known by its shape
     password: str  # holds all that JSON, HTML, URLs, shells and SQL escape
     plaintext: str
     accented: str

@@ -232,14 +232,14 @@ def uncaught_while_logging_is_off(world: World) -> None:
 
 @leak()
 def uncaught_without_a_handler(world: World) -> None:
-    """An uncaught exception where the one handler prints nothing."""
+    """An uncaught exception, when the only handler prints nothing."""
     logging.basicConfig(force=True, handlers=[logging.NullHandler()])
     fail(world)
 
 
 @leak()
 def uncaught_below_the_level(world: World) -> None:
-    """An uncaught exception where the one handler waits for something worse."""
+    """An uncaught exception, when the only handler takes higher levels."""
     logging.getLogger().handlers.clear()
     handler = logging.StreamHandler()
     handler.setLevel(logging.CRITICAL + 1)
@@ -336,7 +336,7 @@ def exit_message(world: World) -> None:
 
 @leak("stdio")
 def warning_past_logging(world: World) -> None:
-    """A warning shown by somebody who put the original function back."""
+    """A warning, after other code restored the original function."""
     warnings.showwarning = warnings._showwarning_orig  # type: ignore[attr-defined]
     warnings.warn(f"weak key {world.key}", stacklevel=1)
 

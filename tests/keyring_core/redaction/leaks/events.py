@@ -1,4 +1,4 @@
-"""Where in an event a secret can stand, and what is done to it on its way."""
+"""Places in an event that can hold a secret, and what happens to it on its way."""
 # ruff: noqa: TRY301 - a case does what it should not
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def forced_configuration(world: World) -> None:
 
 @leak()
 def dict_configuration(world: World) -> None:
-    """``dictConfig`` after us."""
+    """``dictConfig`` after `configure_logging`."""
     handler = {"class": "logging.StreamHandler"}
     root = {"handlers": ["h"], "level": "INFO"}
     logging.config.dictConfig(
@@ -180,7 +180,7 @@ def formatter_that_writes_json(world: World) -> None:
 
 @leak()
 def formatter_that_writes_names(world: World) -> None:
-    """The same, with a secret that only the name of its extra field gives away."""
+    """The same, with a secret that only the name of its extra field shows."""
 
     class Json(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:

@@ -1,4 +1,4 @@
-"""The console that structlog has by default, which prints the locals of every frame where rich is installed."""
+"""The console that structlog has by default, which prints the locals of every frame if rich is installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def existing_console_with_locals(world: World) -> None:
 
 @leak("console")
 def console_with_locals(world: World) -> None:
-    """Our own console, on a machine with rich."""
+    """The console of `configure_logging`, on a machine with rich."""
     try:
         fail(world)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What tells targets apart in words."""
+"""A target's identity, and the titles that tell several targets apart."""
 
 from __future__ import annotations
 
@@ -43,3 +43,24 @@ def test_others_say_database_and_condition_and_no_secret(tmp_path: Path) -> None
     assert told[3:] == ["creds.token", "creds.token (target 5)"]
     assert "hunter2h" not in "".join(told)
     assert secret not in "".join(told)
+
+
+def test_an_identity_is_the_same_on_every_machine() -> None:
+    """Passwords may differ, and are in no part of it, not even as a digest; another user or host counts."""
+    urls = [
+        "postgresql://u:hunter2@db-1/app",
+        "postgresql://u@db-1/app?password=hunter2&sslpassword=hunter2",
+        "postgresql://u@db-2/app",
+        "postgresql://v@db-1/app",
+    ]
+    one, same, host, user = (identify(target(url)) for url in urls)
+
+    assert one == same
+    assert len({one, host, user}) == 3
+    assert one.database == user.database == "PostgreSQL database app on db-1"
+
+
+@pytest.mark.parametrize("url", ["nonsense:", "sqlite:////nowhere/at/all.db"])
+def test_a_url_that_cannot_work_has_an_identity_without_a_database(url: str) -> None:
+    """Opening the store reports the fault; until then messages use the label."""
+    assert (identify(target(url)).database, identify(target(url)).words) == ("", "creds.token")

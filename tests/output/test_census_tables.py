@@ -112,16 +112,16 @@ def test_what_is_no_terminal_gets_plain_text() -> None:
     assert all(line.isascii() and "\x1b" not in line for line in lines)
 
 
-def test_no_color_leaves_bars_that_can_be_told_apart() -> None:
-    """NO_COLOR takes the colours; the parts of a bar still differ."""
+def test_no_color_leaves_bars_that_differ() -> None:
+    """NO_COLOR turns colour off; the parts of a bar still differ."""
     screen = shown(MIXED, 160, environ={"TERM": "xterm", "NO_COLOR": "1"})
 
     assert not re.search(r"\x1b\[[0-9;]*3\d", screen)
     assert re.search("━{10}┅{5}" + WRONG.glyph, re.sub(r"\x1b\[[0-9;]*m", "", screen))
 
 
-def test_force_color_brings_the_terminal_to_a_pipe() -> None:
-    """FORCE_COLOR gives a pipe, such as a CI log, what a terminal gets."""
+def test_force_color_keeps_bars_in_a_pipe() -> None:
+    """FORCE_COLOR keeps colour and bars in a pipe, such as a CI log."""
     screen = shown(MIXED, 160, terminal=False, environ={"FORCE_COLOR": "1", "TERM": "xterm"})
 
     assert "\x1b[32m━" in screen
@@ -153,7 +153,7 @@ def test_a_target_without_cells_has_no_bar() -> None:
 
 
 def test_a_run_that_wrote_is_done() -> None:
-    """What a run rotated is drawn as done, what a look finds as waiting."""
+    """Tokens that a run rotated are drawn as done, those that a dry run found as waiting."""
     waiting, rotated = target(scanned=5, to_rotate=5), target(scanned=5, rotated=5)
 
     assert ("┅" in shown(report_of(waiting), 160), "━" in shown(report_of(waiting), 160)) == (True, False)
@@ -170,24 +170,24 @@ def test_a_run_that_wrote_is_done() -> None:
     ],
 )
 def test_a_real_terminal(tmp_path: Path, environ: dict[str, str], locale: dict[str, str], drawn: str) -> None:
-    """C11: on a pseudo-terminal the bars are drawn, in ASCII where it knows nothing else, and nothing is escaped."""
+    """C11: on a pseudo-terminal the bars are drawn, in ASCII if its locale has nothing else, and nothing is escaped."""
     path = tmp_path / "app.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token TEXT)")
         connection.executemany("INSERT INTO creds VALUES (?, ?)", [(1, token("old")), (2, token("new"))])
     connection.close()
     options = ["--url", f"sqlite:///{path}", "--table", "creds", "--column", "token"]
-    ours, theirs = pty.openpty()
+    screen_end, process_end = pty.openpty()
     inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "scripts" / "rotate.py"), "status", *options],
         env=inherited | environ | locale | {"TERM": "xterm", "COLUMNS": "140", "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL,
-        stdout=theirs,
+        stdout=process_end,
         stderr=subprocess.PIPE,
     )
-    os.close(theirs)
-    screen = _read(ours).decode()
+    os.close(process_end)
+    screen = _read(screen_end).decode()
     process.communicate()
 
     assert process.returncode == 1
@@ -208,7 +208,7 @@ def _read(terminal: int) -> bytes:
     return b"".join(parts)
 
 
-def test_a_table_of_one_name_in_two_databases_is_told_apart() -> None:
+def test_tables_of_one_name_in_two_databases_are_distinguished() -> None:
     """Each row says which database it is of, in a table and on a narrow screen."""
     targets = [Target(f"postgresql://db-{number}/app", "creds", "token", "creds") for number in (1, 2)]
     report = report_of(*(TargetReport(target, identify(target), ("id",), Counts()) for target in targets))

@@ -1,0 +1,42 @@
+"""The table of `keys list`."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from rotation.lifecycle.listing import ListedKey
+from rotation.output.keys_text import render_list
+
+JANUARY, MAY = datetime(2026, 1, 3, 12, tzinfo=UTC), datetime(2026, 5, 3, 12, tzinfo=UTC)
+KEYS = [
+    ListedKey("cba5a815", "primary", JANUARY, JANUARY, MAY, tokens=1_250_000),
+    ListedKey("6587597c", "previous", JANUARY, tokens=3, standing="unproven"),
+    ListedKey("1f00ba42", "retired", JANUARY, retired=MAY, forced=True, tokens=0),
+]
+
+
+@pytest.mark.parametrize("width", [24, 40, 80, 160])
+def test_a_terminal_of_any_width_shows_every_date(width: int) -> None:
+    """No line is wider than the terminal; no date, number or state is cut; zero tokens are shown as well."""
+    stream = io.StringIO()
+    Console(file=stream, width=width, force_terminal=True, color_system=None).print(render_list(KEYS))
+    lines = stream.getvalue().splitlines()
+
+    assert max(map(len, lines)) <= width
+    words = {word.strip(",") for line in lines for word in line.split()}
+    assert words >= {"cba5a815", "previous", "1f00ba42", "2026-01-03", "2026-05-03", "12:00", "(forced)", "1,250,000"}
+    assert words >= {"needed", "proven", "tokens", "0"}
+
+
+def test_a_pipe_gets_every_column() -> None:
+    """One line per key, in plain text."""
+    stream = io.StringIO()
+    Console(file=stream, width=160).print(render_list(KEYS))
+
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert lines[0] == "key state first seen staged promoted retired tokens needed"
+    assert lines[2] == "6587597c previous 2026-01-03 12:00 3 not proven"
