@@ -82,7 +82,7 @@ PER_KIND = [pytest.param(kind, name, id=f"{kind}-{name}") for kind, cases in CAS
 
 
 @pytest.mark.parametrize(("database", "name"), PER_KIND, indirect=["database"])
-@pytest.mark.parametrize("batch", [2, 1000])
+@pytest.mark.parametrize("batch", [2, pytest.param(1000, marks=pytest.mark.long)])
 def test_every_row_is_visited_once_whatever_its_key(database: Database, cli: Cli, name: str, batch: int) -> None:
     """D14, D15: paging by any type of key, in any size of batch, skips no row and reads none twice."""
     kind, keys = CASES[database.kind][name]

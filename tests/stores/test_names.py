@@ -43,7 +43,9 @@ def spelt(database: Database, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(20)"], ids=["number", "text"])
+@pytest.mark.parametrize(
+    "key", [pytest.param("INTEGER", id="number"), pytest.param("VARCHAR(20)", id="text", marks=pytest.mark.long)]
+)
 def test_names_of_any_kind_are_quoted(database: Database, cli: Cli, name: str, key: str) -> None:
     """D19, D20: reserved words, quotes, semicolons, percent signs are names like others; no other table changes."""
     if database.kind == "mariadb" and "`" in name:

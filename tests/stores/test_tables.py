@@ -132,6 +132,7 @@ def test_large_cells_are_read_few_at_once(database: Database, cli: Cli, monkeypa
     assert secrets_of(stored[number] for number in range(1, 7)) == secrets
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_cell_of_fifty_megabytes_is_rotated(database: Database, cli: Cli) -> None:
     """D34: a huge cell takes some copies of itself, and no more."""

@@ -1,12 +1,15 @@
-"""Runs one case in a fresh interpreter: ``python -m tests.keyring_core.redaction.leaks.run_case NAME on|off FOLDER``.
+"""Runs one case: ``python -m tests.keyring_core.redaction.leaks.run_case NAME on|off FOLDER``.
 
 Its secrets come on stdin. Whatever it lets out goes to stdout, stderr and files in FOLDER.
+With ``serve MODULE ...`` it imports those once, and forks for each line ``NAME on|off FOLDER`` on stdin.
+A fork's secrets are in FOLDER.in, and its stdout and stderr go to FOLDER.out.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -71,5 +74,25 @@ def main(name: str, mode: str, folder: str) -> None:
     case.run(World(secrets, Path(folder), mode == "on"))
 
 
+def serve() -> list[str]:
+    """Returns, in each fork alone, what it is to run; the fork then ends as any interpreter does."""
+    sys.modules["rich"] = None  # type: ignore[assignment]  # as `main` does
+    for module in (*sys.argv[2:], "keyring_core.redaction", "keyring_core.loaded_keys"):
+        importlib.import_module(module)
+    while line := sys.stdin.readline():
+        if (child := os.fork()) == 0:
+            name, mode, folder = line.split(maxsplit=2)
+            folder = folder.rstrip("\n")
+            given = os.open(f"{folder}.in", os.O_RDONLY)
+            output = os.open(f"{folder}.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            for source, sink in ((given, 0), (output, 1), (output, 2)):
+                os.dup2(source, sink)
+            os.closerange(3, output + 1)
+            return [name, mode, folder]
+        os.waitpid(child, 0)
+        print("done", flush=True)  # noqa: T201
+    sys.exit()
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*(serve() if sys.argv[1] == "serve" else sys.argv[1:]))
