@@ -1,4 +1,4 @@
-"""Many tokens in a few cipher calls: one CBC call decrypts a stripe of tokens and one encrypts it.
+"""Many tokens in a few cipher calls: one CBC call decrypts a batch of tokens of one length and one encrypts it.
 
 Decrypting `IV1|C1|IV2|C2|...` in one call is correct: in CBC a block needs only the block before it. Every ciphertext
 follows its own IV, and the output at an IV's place is thrown away.
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from keyring_core.errors import DamagedToken, InvalidToken
 from keyring_core.keys import Key
-from keyring_core.token_batches import Refused, Stripe, alike, pick, put, read_tokens, write_tokens
+from keyring_core.token_batches import Refused, TokenBatch, alike, pick, put, read_tokens, write_tokens
 from keyring_core.tokens import BLOCK, VERSION, Token, TokenText, timestamp_of
 
 __all__ = ["Found", "Refused", "alike", "damaged", "decrypt", "decrypt_padded", "encrypt", "find", "pick", "reencrypt"]
@@ -35,12 +35,12 @@ class Found(NamedTuple):
     """Tokens of one length under one key; their MACs were checked."""
 
     key: Key
-    stripe: Stripe
+    batch: TokenBatch
 
     @property
     def signed(self) -> list[bytes]:
         """The version, timestamp, IV and ciphertext of each."""
-        return [signed for signed, _ in self.stripe.tokens()]
+        return [signed for signed, _ in self.batch.tokens()]
 
 
 def find(
@@ -55,18 +55,18 @@ def find(
             yield from _find(order, part, unknown)
 
 
-def _find(order: list[Key], stripe: Stripe, unknown: Callable[[bytes], InvalidToken]) -> Iterator[Found | Refused]:
-    _prefer_key_of(Token._make(next(stripe.tokens())), order)
+def _find(order: list[Key], batch: TokenBatch, unknown: Callable[[bytes], InvalidToken]) -> Iterator[Found | Refused]:
+    _prefer_key_of(Token._make(next(batch.tokens())), order)
     for key in tuple(order):
-        others = key.not_signed(stripe.tokens())
+        others = key.not_signed(batch.tokens())
         if not others:
-            yield Found(key, stripe)
+            yield Found(key, batch)
             return
-        if len(others) < len(stripe.places):
+        if len(others) < len(batch.places):
             elsewhere = set(others)
-            yield Found(key, stripe.only([at for at in range(len(stripe.places)) if at not in elsewhere]))
-            stripe = stripe.only(others)
-    for place, (signed, _) in zip(stripe.places, stripe.tokens(), strict=True):
+            yield Found(key, batch.only([at for at in range(len(batch.places)) if at not in elsewhere]))
+            batch = batch.only(others)
+    for place, (signed, _) in zip(batch.places, batch.tokens(), strict=True):
         yield Refused(place, unknown(signed))
 
 

@@ -180,13 +180,13 @@ class Keyring:
 
         Raises TypeError, here and below, if one is not a text at all: that is the caller's mistake.
         """
-        return self._each(tokens, lambda found: [found.key] * len(found.stripe.places))
+        return self._each(tokens, lambda found: [found.key] * len(found.batch.places))
 
     def rotate_many(self, tokens: Sequence[TokenText]) -> list[str | bytes | InvalidToken]:
         """For each token what `rotate` returns or raises, in order. A bad token does not affect the others."""
 
         def rotated(found: Found) -> Iterable[str | bytes | InvalidToken]:
-            given = pick(tokens, found.stripe.places)
+            given = pick(tokens, found.batch.places)
             return map(_like, given, given if found.key is self.primary else self.reencrypt_many(found))
 
         return self._each(tokens, rotated)
@@ -207,7 +207,7 @@ class Keyring:
             if isinstance(part, Refused):
                 outcomes[part.place] = part.error
             else:
-                put(outcomes, part.stripe.places, action(part))
+                put(outcomes, part.batch.places, action(part))
         return outcomes
 
     def _key_of(self, token: Token) -> Key:

@@ -1,6 +1,6 @@
 """Tokens of one length side by side: one call reads or writes the base64 of all of them.
 
-If any token of a stripe may be invalid, each is read by itself, so every verdict is that of the single token.
+If any token of a batch may be invalid, each is read by itself, so every verdict is that of the single token.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from keyring_core.tokens import BLOCK, OVERHEAD, TAG, VERSION, TokenText, decode
 
 T = TypeVar("T")
 
-STRIPE_BYTES = 48 * 1024
+BATCH_BYTES = 48 * 1024
 """How much one call handles: data that fits into the L1 cache is fastest."""
 
 
-class Stripe(NamedTuple):
+class TokenBatch(NamedTuple):
     """Tokens of one length; nothing about them is verified yet."""
 
     places: Sequence[int]
@@ -34,10 +34,10 @@ class Stripe(NamedTuple):
         padding = (stride - OVERHEAD) % BLOCK
         return iter_unpack(f"{stride - padding - TAG}s{TAG}s{padding}x", self.data)
 
-    def only(self, chosen: Iterable[int]) -> Stripe:
-        """Some of its tokens, by their indexes in the stripe."""
+    def only(self, chosen: Iterable[int]) -> TokenBatch:
+        """Some of its tokens, by their indexes in the batch."""
         rows = [row for (row,) in iter_unpack(f"{len(self.data) // len(self.places)}s", self.data)]
-        return Stripe([self.places[at] for at in chosen], b"".join([rows[at] for at in chosen]))
+        return TokenBatch([self.places[at] for at in chosen], b"".join([rows[at] for at in chosen]))
 
 
 class Refused(NamedTuple):
@@ -48,11 +48,11 @@ class Refused(NamedTuple):
 
 
 def alike(lengths: Iterable[int]) -> Iterator[Sequence[int]]:
-    """The places of equal lengths, in runs of up to STRIPE_BYTES."""
+    """The places of equal lengths, in runs of up to BATCH_BYTES."""
     lengths = list(lengths)
     places_of = {lengths[0]: range(len(lengths))} if len(set(lengths)) == 1 else _places_of(lengths)
     for length, places in places_of.items():
-        step = max(1, STRIPE_BYTES // max(1, length))
+        step = max(1, BATCH_BYTES // max(1, length))
         for start in range(0, len(places), step):
             yield places[start : start + step]
 
@@ -78,7 +78,7 @@ def put(items: list[T], places: Sequence[int], new: Iterable[T]) -> None:
             items[place] = item
 
 
-def read_tokens(texts: Sequence[TokenText]) -> Iterator[Stripe | Refused]:
+def read_tokens(texts: Sequence[TokenText]) -> Iterator[TokenBatch | Refused]:
     """All *texts*, each once. Raises TypeError as `decode_token` does."""
     whole = set(map(type, texts)) == {str}
     strings = cast(Sequence[str], texts) if whole else list(map(string_of, texts))
@@ -87,7 +87,7 @@ def read_tokens(texts: Sequence[TokenText]) -> Iterator[Stripe | Refused]:
         if data is None:
             yield from _read_each(texts, places)
         else:
-            yield Stripe(places, data)
+            yield TokenBatch(places, data)
 
 
 def write_tokens(tokens: Sequence[bytes]) -> list[str]:
@@ -100,7 +100,7 @@ def write_tokens(tokens: Sequence[bytes]) -> list[str]:
 
 
 def _decode_alike(texts: Sequence[str]) -> bytes | None:
-    """The bytes of *texts* of one length, as in a stripe; None if one of them may be invalid."""
+    """The bytes of *texts* of one length, as in a batch; None if one of them may be invalid."""
     count, length = len(texts), len(texts[0])
     stride = length // 4 * 3
     padding = (stride - OVERHEAD) % BLOCK
@@ -122,7 +122,7 @@ def _decode_alike(texts: Sequence[str]) -> bytes | None:
     return data if len(data) == stride * count and data[::stride] == VERSION * count else None
 
 
-def _read_each(texts: Sequence[TokenText], places: Sequence[int]) -> Iterator[Stripe | Refused]:
+def _read_each(texts: Sequence[TokenText], places: Sequence[int]) -> Iterator[TokenBatch | Refused]:
     decoded: list[tuple[int, bytes]] = []
     for place in places:
         try:
@@ -133,4 +133,4 @@ def _read_each(texts: Sequence[TokenText], places: Sequence[int]) -> Iterator[St
             continue
         yield refused
     for part in alike(len(data) for _, data in decoded):
-        yield Stripe([decoded[at][0] for at in part], b"".join([decoded[at][1] for at in part]))
+        yield TokenBatch([decoded[at][0] for at in part], b"".join([decoded[at][1] for at in part]))

@@ -26,7 +26,7 @@ from rotation.ledger.unexplained import carried
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
 from rotation.model.row_marks import pack
-from rotation.model.targets import Target, titles
+from rotation.model.targets import Target, distinct_labels
 from rotation.stores.open import identify
 
 NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
@@ -158,7 +158,7 @@ def kept(facts: Facts) -> Iterator[CensusRecord]:
 
 
 def _titled(targets: Sequence[Target]) -> Iterable[tuple[Target, str]]:
-    return zip(targets, titles([identify(target) for target in targets]), strict=True)
+    return zip(targets, distinct_labels([identify(target) for target in targets]), strict=True)
 
 
 def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:

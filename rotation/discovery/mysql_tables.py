@@ -15,7 +15,7 @@ from rotation.discovery.table_readers import KeylessReader, KeyReader, Source, T
 from rotation.discovery.tables import Column, TableEntry, Unsearchable
 from rotation.stores import mysql_catalog as catalog
 from rotation.stores.access import Access, Refusal
-from rotation.stores.columns import Spot, free_column
+from rotation.stores.columns import QualifiedName, free_column
 from rotation.stores.mysql import MySQL
 
 BYTES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
@@ -122,7 +122,7 @@ class MySQLCatalog(Catalog):
     def _of_now(self, source: Source) -> TableReader:
         if source.key:
             return KeyReader(source, [free_column(name) for name in source.key])
-        return KeylessReader(source, int(source.first(catalog.estimate(Spot(*source.entry[:2], ""))) or 0))
+        return KeylessReader(source, int(source.first(catalog.estimate(QualifiedName(*source.entry[:2], ""))) or 0))
 
 
 def _keeps_bytes(charset: str | None) -> bool:

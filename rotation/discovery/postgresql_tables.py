@@ -14,7 +14,7 @@ from rotation.discovery.cells import any_of
 from rotation.discovery.table_readers import FileReader, KeylessReader, Source, TableReader
 from rotation.discovery.tables import Column, TableEntry, Unsearchable
 from rotation.model.inner_tokens import SHORTEST
-from rotation.stores.columns import Spot, table_clause
+from rotation.stores.columns import QualifiedName, table_clause
 from rotation.stores.postgresql_catalog import FAMILY, query
 
 OWN = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
@@ -141,6 +141,6 @@ class PostgreSQLCatalog(Catalog):
 
     def caution(self, connection: sa.Connection, entry: TableEntry) -> str | None:
         """Row security."""
-        if connection.scalar(query("row_security_active(c.oid)", Spot(entry.schema, entry.table, ""))):
+        if connection.scalar(query("row_security_active(c.oid)", QualifiedName(entry.schema, entry.table, ""))):
             return "row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"
         return None

@@ -28,7 +28,7 @@ from rotation.stores.dialect import Dialect
 from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
 from rotation.stores.sqlite import SQLite
-from rotation.stores.target_schema import base_type, find_place, find_unique, quietly
+from rotation.stores.target_schema import base_type, find_cells, find_unique, quietly
 
 SAMPLE_SECONDS = 5.0
 """The sample of a table ends after this time."""
@@ -93,15 +93,16 @@ class Survey:
 
     def find(self, target: Target) -> tuple[str | None, str, str]:
         """Schema, table and column of a target, as `TableEntry` has them. Raises UsageError if it does not fit."""
-        spot = self._access.read(
-            lambda connection: find_place(target, connection, self._access.dialect, self.name)
-        ).spot
+        qualified = self._access.read(
+            lambda connection: find_cells(target, connection, self._access.dialect, self.name)
+        ).qualified
         found = (
             (entry.schema, entry.table)
             for entry in self._entries.values()
-            if entry.table == spot.table and (entry.plain if spot.schema is None else entry.schema == spot.schema)
+            if entry.table == qualified.table
+            and (entry.plain if qualified.schema is None else entry.schema == qualified.schema)
         )
-        return *next(found, (spot.schema, spot.table)), spot.column
+        return *next(found, (qualified.schema, qualified.table)), qualified.column
 
     def schemas(self, wanted: Callable[[TableEntry], bool]) -> set[str | None]:
         """The schemas of the tables that *wanted* wants."""
@@ -168,7 +169,7 @@ class Survey:
     def _refusal(self, target: Target) -> str | None:
         def find(connection: sa.Connection) -> str | None:
             try:
-                find_place(target, connection, self._access.dialect, self.name)
+                find_cells(target, connection, self._access.dialect, self.name)
             except UsageError as error:
                 return str(error)
             return None

@@ -16,7 +16,7 @@ from rotation.discovery.cells import CellReader, has_large
 from rotation.discovery.key_windows import Window, spread
 from rotation.discovery.reads import Reads, Rows
 from rotation.discovery.tables import TableEntry
-from rotation.model.batch_size import Pace
+from rotation.model.batch_size import BatchSize
 from rotation.stores.access import Access
 from rotation.stores.columns import table_clause
 from rotation.stores.key_order import Forward, between, beyond, same_key
@@ -90,17 +90,17 @@ class KeyReader(TableReader):
 
     def whole(self) -> Iterator[Rows]:
         """By the key of the last row that was read."""
-        forward, pace = Forward(), Pace(BATCH_ROWS, seconds=0.2)
+        forward, size = Forward(), BatchSize(BATCH_ROWS, seconds=0.2)
         query = behind = self._query.order_by(*self.address)
         while True:
             started = time.monotonic()
-            rows = self._reads.read(behind.limit(pace.rows))
+            rows = self._reads.read(behind.limit(size.rows))
             if not rows:
                 return
             last = tuple(rows[-1][self._width :])
             forward.to(last)
             yield rows
-            pace.took(pace.rows, time.monotonic() - started, 1)
+            size.took(size.rows, time.monotonic() - started, 1)
             behind = query.where(beyond(self.address, self._parts(last)))
 
     def samples(self, count: int) -> list[Callable[[], Rows]] | None:
@@ -176,8 +176,8 @@ class FileReader(TableReader):
 
     def _at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
         """A row does not move within a transaction that sees one moment."""
-        table, place = self.address
-        return [table == sa.literal(int(address[0])), place == sa.cast(sa.literal(address[1], sa.Text), _Tid())]
+        table, tid = self.address
+        return [table == sa.literal(int(address[0])), tid == sa.cast(sa.literal(address[1], sa.Text), _Tid())]
 
 
 class _Tid(sa.types.UserDefinedType[Any]):

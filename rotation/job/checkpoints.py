@@ -48,7 +48,7 @@ class Ranges(Protocol):
         """Deletes the progress of the plan."""
 
 
-class Journal:
+class Checkpoints:
     """The progress of one target's first pass."""
 
     def __init__(self, ranges: Ranges, target: Target, primary: str, *, shard: str = "", fresh: bool = False) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from keyring_core import Keyring, KeyringError
 from rotation.job.ranges import Bounds, Follow, Options, RangeDone, RangeWorker
-from rotation.job.throttle import Brake
+from rotation.job.throttle import Throttle
 from rotation.job.worker import check_worker, do_range, make_setup, make_task
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.stopping import CHECK_SECONDS, GRACE_SECONDS
@@ -99,7 +99,7 @@ class WorkerPool:
         """Waits until the workers have started. Raises WorkerError if one refuses, StoppedError on request."""
         while self._checks:
             check = self._checks.pop()
-            _wait(check, self._options.brake)
+            _wait(check, self._options.throttle)
             error = check.exception()
             if isinstance(error, KeyringError | BrokenExecutor | CancelledError):
                 raise error
@@ -134,7 +134,7 @@ class PooledExecutor:
             self._pool.processes.ask_to_stop()
 
 
-def in_order(executor: RangeExecutor, ranges: Iterator[Bounds], brake: Brake) -> Iterator[Step]:
+def in_order(executor: RangeExecutor, ranges: Iterator[Bounds], throttle: Throttle) -> Iterator[Step]:
     """Yields each range with its result, in the order of *ranges*. If a range ends early, its rest comes next.
 
     If the run is stopped, the database fails, or a worker refuses, yields the other finished ranges and then raises
@@ -143,7 +143,7 @@ def in_order(executor: RangeExecutor, ranges: Iterator[Bounds], brake: Brake) ->
     waiting: deque[Begun] = deque()
     failure: KeyringError
     try:
-        yield from _in_order(executor, ranges, brake, waiting)
+        yield from _in_order(executor, ranges, throttle, waiting)
         return
     except StoppedError as error:
         failure = error
@@ -154,16 +154,18 @@ def in_order(executor: RangeExecutor, ranges: Iterator[Bounds], brake: Brake) ->
     raise failure
 
 
-def _in_order(executor: RangeExecutor, ranges: Iterator[Bounds], brake: Brake, waiting: deque[Begun]) -> Iterator[Step]:
+def _in_order(
+    executor: RangeExecutor, ranges: Iterator[Bounds], throttle: Throttle, waiting: deque[Begun]
+) -> Iterator[Step]:
     deaths, forward = 0, Forward()
     while True:
-        _hold(waiting, brake)
+        _hold(waiting, throttle)
         while len(waiting) < executor.width and (bounds := next(ranges, None)):
             waiting.append((bounds, executor.submit(bounds)))
         if not waiting:
             return
         bounds, future = waiting[0]
-        _wait(future, brake)
+        _wait(future, throttle)
         if _has_died(future):
             deaths += 1
             _check_deaths(deaths, executor)
@@ -183,7 +185,7 @@ def _in_order(executor: RangeExecutor, ranges: Iterator[Bounds], brake: Brake, w
             raise done.fault
         if not done.whole:
             # A range that did no row was asked to pause or to end.
-            brake.wait(0 if done.rows else CHECK_SECONDS)
+            throttle.wait(0 if done.rows else CHECK_SECONDS)
             rest = Bounds(done.reached or bounds.after, bounds.upto)
             waiting.appendleft((rest, executor.submit(rest)))
 
@@ -200,18 +202,18 @@ def _check_deaths(deaths: int, executor: RangeExecutor) -> None:
         )
 
 
-def _hold(waiting: deque[Begun], brake: Brake) -> None:
+def _hold(waiting: deque[Begun], throttle: Throttle) -> None:
     """If the run is to pause, waits for the ranges in progress, and then until it may go on."""
-    if brake.paused():
+    if throttle.paused():
         for _, future in waiting:
-            _wait(future, brake)
-    brake.hold()
+            _wait(future, throttle)
+    throttle.hold()
 
 
-def _wait(future: Future[Any], brake: Brake) -> None:
+def _wait(future: Future[Any], throttle: Throttle) -> None:
     """Returns when *future* is done. Raises StoppedError on request."""
     while not wait([future], CHECK_SECONDS).done:
-        brake.wait(0)
+        throttle.wait(0)
 
 
 def _has_died(future: Future[RangeDone]) -> bool:

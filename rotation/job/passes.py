@@ -13,9 +13,9 @@ from keyring_core import DamagedToken, Keyring
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
-from rotation.job.undo_detector import Traces
+from rotation.job.undo_detector import UndoDetector
 from rotation.model.batch import plan_batch
-from rotation.model.batch_size import FIRST_ROWS, Pace
+from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import TargetReport
@@ -49,11 +49,11 @@ class TargetRun:
         self._store, self._keyring, self._report = store, keyring, report
         self._options, self._watcher = options, watcher
         self._worker = RangeWorker(store, keyring, options)
-        open_journal = None if options.dry_run else options.journal
+        open_checkpoints = None if options.dry_run else options.checkpoints
         # A checkpoint is valid only for the same key columns.
         keyed = replace(report.target, key_columns=report.key_names)
-        self._journal = open_journal and open_journal(keyed, keyring.primary.id)
-        self._traces = Traces()
+        self._checkpoints = open_checkpoints and open_checkpoints(keyed, keyring.primary.id)
+        self._undo_detector = UndoDetector()
         self._moved = 0
         """Tokens rotated by earlier passes."""
 
@@ -64,7 +64,7 @@ class TargetRun:
         executor = executor_for(self._report.target, rows)
         if not self._options.dry_run and self._key_is_missing():
             return
-        begun = self._journal.begin() if self._journal else Reached()
+        begun = self._checkpoints.begin() if self._checkpoints else Reached()
         whole = begun.key is None
         for number in range(1, MAX_PASSES + 1):
             self._watcher.begin(self._report, rows, number, begun.rows)
@@ -74,8 +74,8 @@ class TargetRun:
             if self._options.dry_run or (whole and not (counts.rotated or _unsettled(counts))):
                 return
             whole = True
-            if self._traces.undone:
-                self._report.stopped = _undone(self._traces)
+            if self._undo_detector.undone:
+                self._report.stopped = _undone(self._undo_detector)
                 return
         self._report.stopped = _still_moving(counts, self._report.target.context)
 
@@ -84,37 +84,37 @@ class TargetRun:
         report.unreadable.clear()
         if number == 1:
             report.counts = counts
-        pace = Pace(MOST_ROWS, RANGE_SECONDS / 2, sys.maxsize, FIRST_RANGE)
-        journal = self._journal if number == 1 else None
+        size = BatchSize(MOST_ROWS, RANGE_SECONDS / 2, sys.maxsize, FIRST_RANGE)
+        checkpoints = self._checkpoints if number == 1 else None
         try:
-            ranges = cut(self._store, pace, reached.key)
+            ranges = cut(self._store, size, reached.key)
             for bounds, done in in_order(
-                executor or InlineExecutor(self._worker, self._watcher.advance), ranges, self._options.brake
+                executor or InlineExecutor(self._worker, self._watcher.advance), ranges, self._options.throttle
             ):
                 self._list(done.counts.problems)
                 # Here all of a range's are; the counts of the target keep the first.
                 report.remember(done.counts.problems)
                 counts.add(done.counts)
-                self._traces.take(done.traces)
-                pace.took(done.rows, done.seconds, 0)
+                self._undo_detector.take(done.traces)
+                size.took(done.rows, done.seconds, 0)
                 if bounds.after == reached.key:
                     # Only ranges without a gap before them count: other workers may have done later ones.
                     key = bounds.upto if done.whole else done.reached or reached.key
                     reached = Reached(key, reached.rows + done.rows)
-                    if journal:
-                        journal.note(reached)
+                    if checkpoints:
+                        checkpoints.note(reached)
                 if executor:
                     report.retries += done.retries
                     self._watcher.advance(done.rows, done.counts.rotated)
             keyless = self._store.keyless()
         except (StoreError, StoppedError, WorkerError):
-            if journal:
-                journal.note(reached, now=True)
+            if checkpoints:
+                checkpoints.note(reached, now=True)
             # The last whole pass says more than a part of this one.
             self._end_list(whole=number == 1)
             raise
-        if journal:
-            journal.end()
+        if checkpoints:
+            checkpoints.end()
         if keyless:
             nameless = _without_key(report, keyless)
             self._list(nameless.problems)
@@ -179,7 +179,7 @@ def _unsettled(counts: Counts) -> int:
     return sum(counts.categories[category] for category in UNSETTLED)
 
 
-def _undone(traces: Traces) -> str:
+def _undone(traces: UndoDetector) -> str:
     ids = ", ".join(sorted(traces.undone))
     return (
         f"another rotation works against this one: it put {many(traces.undone.total(), 'token')} back under {ids}. "

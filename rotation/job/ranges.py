@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keyring_core import Key, Keyring, KeyringError
-from rotation.job.checkpoints import Journal
+from rotation.job.checkpoints import Checkpoints
 from rotation.job.problems_file import ProblemsFile
-from rotation.job.throttle import Brake
+from rotation.job.throttle import Throttle
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
 from rotation.model.batch import Batch, Plan, plan_batch, weight_of
-from rotation.model.batch_size import Pace
+from rotation.model.batch_size import BatchSize
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.key_history import UNKNOWN, History
@@ -47,13 +47,13 @@ class Bounds(NamedTuple):
     upto: RowKey | None = None
 
 
-def cut(store: Store, pace: Pace, after: RowKey | None = None) -> Iterator[Bounds]:
+def cut(store: Store, size: BatchSize, after: RowKey | None = None) -> Iterator[Bounds]:
     """The keys of *store* behind *after* in ranges of as many rows as *pace* says; each is cut when it is asked for.
 
     The last one is open: rows that come in at the end belong to it. Raises StoreError if the keys do not grow.
     """
     forward = Forward(after)
-    while (upto := store.key_after(after, pace.rows)) is not None:
+    while (upto := store.key_after(after, size.rows)) is not None:
         forward.to(upto)
         yield Bounds(after, upto)
         after = upto
@@ -66,13 +66,13 @@ class Options:
 
     dry_run: bool = False
     batch_rows: int = DEFAULT_BATCH
-    brake: Brake = field(default_factory=Brake)
+    throttle: Throttle = field(default_factory=Throttle)
     """Asked before every batch; it may wait, or end the run with StoppedError."""
     problems: ProblemsFile | None = None
     """The file that lists every problem; a report keeps the first ones."""
     sample: int | None = None
     """About how many rows of a target a dry run looks at; None: all."""
-    journal: Callable[[Target, str], Journal] | None = None
+    checkpoints: Callable[[Target, str], Checkpoints] | None = None
     """Knows how far a target's first pass has come, under the primary key of that id."""
     shard: Shard | None = None
     """The rows that this job does, of several that share a table."""
@@ -113,7 +113,7 @@ class RangeWorker:
 
     def __init__(self, store: Store, keyring: Keyring, options: Options) -> None:
         self._store, self._keyring, self._options = store, keyring, options
-        self._pace = Pace(options.brake.limit(options.batch_rows))
+        self._size = BatchSize(options.throttle.limit(options.batch_rows))
         self._balance: Counter[Key] = Counter()
 
     def do(self, bounds: Bounds, follow: Follow = lambda _rows, _rotated: None) -> RangeDone:
@@ -136,12 +136,12 @@ class RangeWorker:
 
         Raises StoreError if their keys do not grow.
         """
-        brake, after, forward = self._options.brake, bounds.after, Forward(bounds.after)
+        throttle, after, forward = self._options.throttle, bounds.after, Forward(bounds.after)
         while after != bounds.upto or after is None:
-            brake.wait(0)
+            throttle.wait(0)
             started = time.monotonic()
             # A store returns fewer rows than asked for if they are heavy.
-            batch = self._store.read(after, bounds.upto, self._pace.rows)
+            batch = self._store.read(after, bounds.upto, self._size.rows)
             rows = len(batch.keys)
             if not rows:
                 return
@@ -149,13 +149,13 @@ class RangeWorker:
             forward.to(after)
             yield batch
             seconds = time.monotonic() - started
-            self._pace.took(rows, seconds, weight_of(batch.cells))
-            brake.rest(rows, seconds)
+            self._size.took(rows, seconds, weight_of(batch.cells))
+            throttle.rest(rows, seconds)
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """Whether nothing of the range is left."""
-        brake = self._options.brake
-        if brake.paused():
+        throttle = self._options.throttle
+        if throttle.paused():
             return False
         for batch in self.batches(bounds):
             started = time.monotonic()
@@ -175,8 +175,8 @@ class RangeWorker:
             done.reached = batch.keys[-1]
             follow(len(batch.keys), plan.counts.rotated)
             if plan.swaps:
-                brake.give_way(time.monotonic() - started, one_writer=self._store.one_writer)
-            if time.monotonic() > end or brake.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
+                throttle.give_way(time.monotonic() - started, one_writer=self._store.one_writer)
+            if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True
 

@@ -36,7 +36,7 @@ def rotate(  # noqa: PLR0913 - what a run consists of
 
     With `options.dry_run` it reads only and reports what a run would do: the census.
     Every target is opened, and so checked, before the first is written to. A database that fails later ends its own
-    target, and `options.brake` may end all; what happened until then is in the report, which says so.
+    target, and `options.throttle` may end all; what happened until then is in the report, which says so.
 
     Large targets are done through *executor*, if there is one, range by range: a pool of processes, Dask's
     `Client.get_executor(pure=False)`, or any other whose workers can import this package. Each worker reads its keys

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from keyring_core import Keyring
 from rotation.context import Context
-from rotation.job.checkpoints import Journal
+from rotation.job.checkpoints import Checkpoints
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.ranges import DEFAULT_BATCH, FULL_SPEED_BATCH, Options
 from rotation.job.recorder import RunRecorder
 from rotation.job.rotation import rotate
-from rotation.job.throttle import IDLE_SHARE, Brake
+from rotation.job.throttle import IDLE_SHARE, Throttle
 from rotation.job.workers import open_workers
 from rotation.ledger.ledger import service_name
 from rotation.ledger.session import OnFailure, Session
@@ -67,24 +67,24 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
     keyring = context.keyring()
     rows = settings.batch_size or (FULL_SPEED_BATCH if settings.full_speed else DEFAULT_BATCH)
     idle_share = 0 if settings.full_speed else IDLE_SHARE
-    brake = Brake(context.streams.wait, settings.max_rate, settings.pause_file, idle_share)
+    throttle = Throttle(context.streams.wait, settings.max_rate, settings.pause_file, idle_share)
     shard = Shard.parse(settings.shard) if settings.shard else None
     with ExitStack() as closing:
         listed = closing.enter_context(ProblemsFile(settings.problems)) if settings.problems else None
         workers = closing.enter_context(open_workers(settings.workers, settings.dask, full_speed=settings.full_speed))
         recorder = closing.enter_context(_recording(context, keyring, dry_run=settings.dry_run))
 
-        def open_journal(target: Target, primary: str) -> Journal:
+        def open_checkpoints(target: Target, primary: str) -> Checkpoints:
             # The first of them is opened when every target was checked.
             recorder.begin()
-            return Journal(recorder, target, primary, shard=settings.shard or "", fresh=settings.fresh)
+            return Checkpoints(recorder, target, primary, shard=settings.shard or "", fresh=settings.fresh)
 
         options = Options(
             settings.dry_run,
             rows,
-            brake,
+            throttle,
             listed,
-            journal=open_journal,
+            checkpoints=open_checkpoints,
             shard=shard,
             env_file=context.env_file,
             workers=workers.count,
@@ -119,7 +119,7 @@ def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sam
 
 def reading(context: Context, *, dry_run: bool = True) -> Options:
     """The options of what keeps nobody waiting: it only reads, or has a database of its own."""
-    return Options(dry_run, FULL_SPEED_BATCH, Brake(context.streams.wait, idle_share=0))
+    return Options(dry_run, FULL_SPEED_BATCH, Throttle(context.streams.wait, idle_share=0))
 
 
 def rotate_targets(

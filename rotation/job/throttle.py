@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Brake:
+class Throttle:
     """Delays the run between two batches, while it has no open transaction."""
 
     wait: Callable[[float], None] = time.sleep

@@ -31,7 +31,7 @@ class Trace(NamedTuple):
     rotated: bool
 
 
-class Traces:
+class UndoDetector:
     """Remembers the time and the IV of a sample of the tokens that this run has rotated.
 
     A rotation keeps a token's time and changes its IV. A service that encrypts makes a young token; one that writes

@@ -48,20 +48,20 @@ class Task:
 
 def make_setup(keyring: Keyring, options: Options, workers: int) -> Setup:
     """The setup for *workers*, which share the rate of *options*."""
-    brake = options.brake
+    throttle = options.throttle
     return Setup(
         _states(keyring),
         replace(
             options,
             env_file=options.env_file and options.env_file.absolute(),
-            brake=replace(
-                brake,
+            throttle=replace(
+                throttle,
                 wait=time.sleep,
-                max_rate=brake.max_rate and brake.max_rate / workers,
-                pause_file=brake.pause_file and brake.pause_file.absolute(),
+                max_rate=throttle.max_rate and throttle.max_rate / workers,
+                pause_file=throttle.pause_file and throttle.pause_file.absolute(),
             ),
             problems=None,
-            journal=None,
+            checkpoints=None,
         ),
     )
 
@@ -121,7 +121,7 @@ def _open(task: Task) -> _OpenTarget:
         fault = str(error)
     if fault:
         raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
-    options = replace(options, brake=replace(options.brake, wait=stop_request.wait))
+    options = replace(options, throttle=replace(options.throttle, wait=stop_request.wait))
     worker = RangeWorker(store, target.keyring(keyring), options)
     opened = _OpenTarget((task.setup, task.target, task.database), worker)
     # Closes the connection when another target is opened, or when the thread or the process ends.

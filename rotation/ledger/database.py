@@ -129,7 +129,7 @@ class LedgerAccess:
         raise self.fault(words)
 
     def _is_transient(self, error: BaseException) -> bool:
-        return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in {Fault.PASSING, Fault.LOCKED}
+        return isinstance(error, IntegrityError) or fault_of(error, self._dialect) in {Fault.TRANSIENT, Fault.LOCKED}
 
     def _words(self, error: Exception) -> str:
         if isinstance(error, DBAPIError):

@@ -106,7 +106,7 @@ def plan_batch(
         if isinstance(part, Refused):
             refused[part.place] = part.error
             continue
-        places, signed, state = part.stripe.places, part.signed, keyring.states[part.key]
+        places, signed, state = part.batch.places, part.signed, keyring.states[part.key]
         if reason := _reason_to_stay(part.key.id, state, history):
             counts.unsettled += len(places)
             counts.hold(part.key.id, signed)

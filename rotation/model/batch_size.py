@@ -9,7 +9,7 @@ FIRST_ROWS = 200
 
 
 @dataclass
-class Pace:
+class BatchSize:
     """Aims at batches of *seconds* and *max_bytes*, of at most *max_rows*. Grows by doubling, shrinks at once."""
 
     max_rows: int

@@ -87,7 +87,7 @@ class TargetId:
         return f"{self.label}{database}{f', rows where {self.where}' if self.where else ''}"
 
 
-def titles(ids: Sequence[TargetId]) -> list[str]:
+def distinct_labels(ids: Sequence[TargetId]) -> list[str]:
     """A title for each target, no two alike: its label; with database and condition if several have that label."""
     labels = Counter(each.label for each in ids)
     found: list[str] = []

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.model.report import Report
-from rotation.model.targets import titles
+from rotation.model.targets import distinct_labels
 from rotation.output.bars import DONE, ROOM, WAITING, WRONG, Bar
 from rotation.output.terminal import Fitting, rows_table
 
@@ -28,7 +28,7 @@ def targets_table(report: Report) -> Fitting:
         ("NULL", "null", "dim"),
     )
     rows: list[list[RenderableType]] = []
-    for target, title in zip(report.targets, titles([target.id for target in report.targets]), strict=True):
+    for target, title in zip(report.targets, distinct_labels([target.id for target in report.targets]), strict=True):
         counts = target.counts
         numbers = [(getattr(counts, name), style) for _, name, style in columns]
         cells = [Text(f"{number:,}", style if number else "dim") for number, style in numbers]

@@ -13,7 +13,7 @@ from rotation.ledger.unexplained import Unexplained, unexplained
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report
-from rotation.model.targets import titles
+from rotation.model.targets import distinct_labels
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Evidence:
 
 def of_report(report: Report, key_id: str) -> Evidence:
     """The evidence in a run's or a census's *report*: it read its targets and nothing else."""
-    named = list(zip(titles([part.id for part in report.targets]), report.targets, strict=True))
+    named = list(zip(distinct_labels([part.id for part in report.targets]), report.targets, strict=True))
     return Evidence(
         key_id,
         report.primary,

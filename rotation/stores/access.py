@@ -57,7 +57,7 @@ def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
     if not isinstance(error, DBAPIError):
         return None
     if error.connection_invalidated:
-        return Fault.PASSING
+        return Fault.TRANSIENT
     return dialect.fault(error.orig or error) if dialect else None
 
 
@@ -182,7 +182,7 @@ class Access:
 
     def blames_statement(self, error: DBAPIError) -> bool:
         """Whether *error* is about the statement, and not about the database."""
-        if fault_of(error, self.dialect) in {Fault.PASSING, Fault.LOCKED}:
+        if fault_of(error, self.dialect) in {Fault.TRANSIENT, Fault.LOCKED}:
             return False
         return self.dialect.words(error.orig or error) is None
 
@@ -226,9 +226,9 @@ class Access:
 
     def failure(self, error: DBAPIError) -> StoreError:
         """The StoreError for a driver's *error*; it shows no value."""
-        return self.lasting(words_of(error, self.dialect))
+        return self.permanent(words_of(error, self.dialect))
 
-    def lasting(self, words: str) -> StoreError:
+    def permanent(self, words: str) -> StoreError:
         """The StoreError that ends the work on this target."""
         following = "Nothing was written." if self._read_only else "What is done stays; run it again to go on."
         return StoreError(f"{self._label} in {self.name}: {words}. {following}")
@@ -253,7 +253,7 @@ class Access:
         raise self._unanswered(silence)
 
     def _unanswered(self, silence: NoAnswerError) -> KeyringError:
-        return StoppedError(STOPPED) if silence.stopped else self.lasting(str(silence))
+        return StoppedError(STOPPED) if silence.stopped else self.permanent(str(silence))
 
     @contextmanager
     def _transaction(self, mode: Mode) -> Iterator[sa.Connection]:
@@ -269,16 +269,16 @@ class Access:
             if isinstance(error, DBAPIError | NoAnswerError | KeyringError):
                 raise
         # A driver that cannot parse an answer raises errors of any class.
-        raise self.lasting(f"what answers there does not speak as a {self.dialect.product} server does")
+        raise self.permanent(f"what answers there does not speak as a {self.dialect.product} server does")
 
     def _is_locked(self, error: BaseException) -> bool:
         return fault_of(error, self.dialect) is Fault.LOCKED
 
     def _again(self, act: Callable[[], T], *, locks_pass: bool = False) -> T:
-        passing = {Fault.PASSING, Fault.LOCKED} if locks_pass else {Fault.PASSING}
+        transient = {Fault.TRANSIENT, Fault.LOCKED} if locks_pass else {Fault.TRANSIENT}
         return retry(
             act,
-            lambda error: fault_of(error, self.dialect) in passing,
+            lambda error: fault_of(error, self.dialect) in transient,
             sleep=self._sleep,
             before_sleep=self._log_retry,
         )

@@ -21,7 +21,7 @@ class AsRead(sa.types.UserDefinedType[Any]):
         raise NotImplementedError
 
 
-class Spot(NamedTuple):
+class QualifiedName(NamedTuple):
     """A column by its names; no schema: the connection's own."""
 
     schema: str | None
@@ -30,10 +30,10 @@ class Spot(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Place:
+class TargetCells:
     """Where a target's cells are."""
 
-    spot: Spot
+    qualified: QualifiedName
     kind: sa.types.TypeEngine[Any]
     """The column's type; of a domain, the type below it."""
     key: tuple[str, ...]
@@ -44,8 +44,8 @@ class Place:
 
     def clause(self, *more: str) -> sa.TableClause:
         """The table with its key columns, the column, and *more* of them."""
-        names = dict.fromkeys((*self.key, self.spot.column, *more))
-        return table_clause(self.spot.schema, self.spot.table, names)
+        names = dict.fromkeys((*self.key, self.qualified.column, *more))
+        return table_clause(self.qualified.schema, self.qualified.table, names)
 
     def keys(self, table: sa.TableClause) -> list[ColumnElement[Any]]:
         """The key columns of *table*, as they are compared."""

@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
-from rotation.stores.columns import Place, Spot
+from rotation.stores.columns import QualifiedName, TargetCells
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
 CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
@@ -24,10 +24,10 @@ NAMELESS = "no server of this name is known: look at the host in the url"
 class Fault(enum.Enum):
     """What a database's error means for the job."""
 
-    PASSING = "try the batch again, in a new transaction"
+    TRANSIENT = "try the batch again, in a new transaction"
     LOCKED = "another transaction holds a row"
     ROW = "the database refuses the value of one row"
-    LASTING = "trying again will not help"
+    PERMANENT = "trying again will not help"
 
 
 class Mode(enum.Enum):
@@ -151,12 +151,12 @@ class Dialect:
         """A part of a row's key as a value or expression that finds the row again."""
         return part
 
-    def batch_swap(self, place: Place, kept: Sequence[str]) -> BatchSwap | None:
+    def batch_swap(self, cells: TargetCells, kept: Sequence[str]) -> BatchSwap | None:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row.
 
         A changed cell holds a token, and so no comma. The columns *kept* are set to themselves.
         """
-        del place, kept
+        del cells, kept
         return None
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int] | None:
@@ -191,16 +191,18 @@ class Dialect:
         """The tables of a schema."""
         return sa.inspect(connection).get_table_names(schema)
 
-    def unfit_column(self, connection: sa.Connection, spot: Spot) -> str | None:
+    def unfit_column(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """Why this column cannot be rotated, if only this database's catalog says so."""
-        del connection, spot
+        del connection, qualified
         return None
 
-    def primary_key(self, connection: sa.Connection, spot: Spot) -> tuple[str, ...]:
+    def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
         """The columns of the primary key; none if there is none."""
-        return tuple(sa.inspect(connection).get_pk_constraint(spot.table, spot.schema)["constrained_columns"])
+        return tuple(sa.inspect(connection).get_pk_constraint(qualified.table, qualified.schema)["constrained_columns"])
 
-    def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
+    def unique_columns(
+        self, connection: sa.Connection, qualified: QualifiedName
+    ) -> list[tuple[str, str | None, str | None]]:
         """Each column of each index that is unique over all rows: index, column, and collation if it may be another.
 
         In place of the column, None stands for an expression. From the catalog itself: SQLAlchemy reads some of it
@@ -208,34 +210,34 @@ class Dialect:
         """
         raise NotImplementedError
 
-    def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
+    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """What distinguishes this table from one of the same name on another server, or made later. None: nothing."""
         raise NotImplementedError
 
-    def repeated_keys(self, connection: sa.Connection, spot: Spot) -> bool:
+    def repeated_keys(self, connection: sa.Connection, qualified: QualifiedName) -> bool:
         """Whether a key that is unique in this table may name rows of other tables that are read with it."""
-        del connection, spot
+        del connection, qualified
         return False
 
-    def kept_columns(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Columns that the database would change by itself on an UPDATE, and that shall stay."""
-        del connection, spot
+        del connection, qualified
         return []
 
-    def estimate(self, spot: Spot) -> sa.Select[Any] | None:
+    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
         """A query for the database's own estimate of the number of rows, if it keeps one."""
-        del spot
+        del qualified
         return None
 
-    def triggers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """What fires on an UPDATE of the column: triggers, and rules, by kind and name."""
         raise NotImplementedError
 
-    def cautions(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Where else old tokens may live on, or rows may be hidden."""
-        del connection, spot
+        del connection, qualified
         return []
 
-    def referrers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Foreign keys of other tables that refer to the column, as `table.constraint`."""
         raise NotImplementedError

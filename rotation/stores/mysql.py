@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.stores import mysql_catalog as catalog
-from rotation.stores.columns import Place, Spot
+from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.shards import BLOCK_BITS
 
@@ -26,7 +26,7 @@ LOCK_WAIT = "rotation.lock_wait"
 
 # 0 the connection is closed, 1020 changed since read, 1040, 1203 and 1226 none to spare, 1053 shutdown, 1213 deadlock,
 # 1412 altered since the snapshot, 1927 and 3024 killed, 2002..2055 connection.
-PASSING = frozenset({0, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024})
+TRANSIENT = frozenset({0, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024})
 
 # 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too long,
 # 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
@@ -168,7 +168,7 @@ class MySQL(Dialect):
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
 
     def code(self, error: BaseException) -> object:
-        """The error number; what the driver finds by itself has words in its place."""
+        """The error number; what the driver finds by itself has words in its cells."""
         number = error.args[0] if error.args else None
         return number if isinstance(number, int) else None
 
@@ -177,9 +177,9 @@ class MySQL(Dialect):
         code = self.code(error)
         if code == 1205:
             return Fault.LOCKED
-        if code in PASSING and not isinstance(getattr(error, "original_exception", None), socket.gaierror):
-            return Fault.PASSING
-        return Fault.ROW if code in ROW else Fault.LASTING
+        if code in TRANSIENT and not isinstance(getattr(error, "original_exception", None), socket.gaierror):
+            return Fault.TRANSIENT
+        return Fault.ROW if code in ROW else Fault.PERMANENT
 
     def words(self, error: BaseException) -> str | None:
         """By error number; if no server answered, by the driver's own error."""
@@ -200,24 +200,24 @@ class MySQL(Dialect):
             return column
         return sa.literal_column(_as_bytes(_quote(column.name)), sa.String)
 
-    def batch_swap(self, place: Place, kept: Sequence[str]) -> BatchSwap | None:
+    def batch_swap(self, cells: TargetCells, kept: Sequence[str]) -> BatchSwap | None:
         """UPDATE joined with JSON_TABLE, for keys of integers: text would drag its collation into the join."""
-        if not all(isinstance(kind, sa.Integer) for kind in place.key_kinds) or _is_binary(place.kind):
+        if not all(isinstance(kind, sa.Integer) for kind in cells.key_kinds) or _is_binary(cells.kind):
             return None
-        cell = f"t.{_quote(place.spot.column)}"
-        names = [f"key{number}" for number in range(len(place.key))]
+        cell = f"t.{_quote(cells.qualified.column)}"
+        names = [f"key{number}" for number in range(len(cells.key))]
         columns = [
             f"{name} BIGINT{' UNSIGNED' if getattr(kind, 'unsigned', False) else ''}"
-            for name, kind in zip(names, place.key_kinds, strict=True)
+            for name, kind in zip(names, cells.key_kinds, strict=True)
         ]
         paths = ", ".join(
             f"{column} PATH '$[{number}]'" for number, column in enumerate([*columns, "old LONGTEXT", "new LONGTEXT"])
         )
-        found = " AND ".join(f"t.{_quote(column)} = swap.{name}" for column, name in zip(place.key, names, strict=True))
+        found = " AND ".join(f"t.{_quote(column)} = swap.{name}" for column, name in zip(cells.key, names, strict=True))
         sets = ", ".join([f"{cell} = swap.new", *(f"t.{_quote(name)} = t.{_quote(name)}" for name in kept)])
-        schema = f"{_quote(place.spot.schema)}." if place.spot.schema else ""
+        schema = f"{_quote(cells.qualified.schema)}." if cells.qualified.schema else ""
         # Every part is a quoted identifier or a type's own name; a colon in a name is no parameter.
-        before = f"UPDATE {schema}{_quote(place.spot.table)} t JOIN JSON_TABLE(".replace(":", r"\:")
+        before = f"UPDATE {schema}{_quote(cells.qualified.table)} t JOIN JSON_TABLE(".replace(":", r"\:")
         after = (
             f", '$[*]' COLUMNS ({paths})) swap ON {found} SET {sets} WHERE {_as_bytes(cell)} = CAST(swap.old AS BINARY)"
         ).replace(":", r"\:")
@@ -259,49 +259,51 @@ class MySQL(Dialect):
         """A table with SYSTEM VERSIONING is no base table for SQLAlchemy."""
         return catalog.tables(connection, schema)
 
-    def unfit_column(self, connection: sa.Connection, spot: Spot) -> str | None:
+    def unfit_column(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """MariaDB's JSON is a LONGTEXT with a check. What a trigger makes of a token must be undone."""
-        if (engine := catalog.engine_without_undo(connection, spot)) and catalog.triggers(connection, spot):
+        if (engine := catalog.engine_without_undo(connection, qualified)) and catalog.triggers(connection, qualified):
             return f"the table has UPDATE triggers, and {engine} could not undo what they do to a token; use InnoDB"
-        if getattr(connection.dialect, "is_mariadb", False) and catalog.is_json(connection, spot):
+        if getattr(connection.dialect, "is_mariadb", False) and catalog.is_json(connection, qualified):
             return "the column's type is JSON, not text or binary"
         return None
 
-    def primary_key(self, connection: sa.Connection, spot: Spot) -> tuple[str, ...]:
+    def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
         """The columns of the index of that name: of a period WITHOUT OVERLAPS its two."""
         return tuple(
-            column for index, column, _ in self.unique_columns(connection, spot) if column and index == "PRIMARY"
+            column for index, column, _ in self.unique_columns(connection, qualified) if column and index == "PRIMARY"
         )
 
-    def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
+    def unique_columns(
+        self, connection: sa.Connection, qualified: QualifiedName
+    ) -> list[tuple[str, str | None, str | None]]:
         """From the catalog, in one query."""
-        return [(index, column, None) for index, column in catalog.unique_columns(connection, spot)]
+        return [(index, column, None) for index, column in catalog.unique_columns(connection, qualified)]
 
-    def kept_columns(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Columns with ON UPDATE CURRENT_TIMESTAMP: for the application a rotation does not change the row."""
-        return catalog.self_updating_columns(connection, spot)
+        return catalog.self_updating_columns(connection, qualified)
 
-    def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
+    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The server's own id, and when the table was made; one that was rebuilt counts as another."""
-        return f"{catalog.server(connection)}/{catalog.made(connection, spot)}"
+        return f"{catalog.server(connection)}/{catalog.made(connection, qualified)}"
 
-    def estimate(self, spot: Spot) -> sa.Select[Any] | None:
+    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
         """InnoDB's estimate."""
-        return catalog.estimate(spot)
+        return catalog.estimate(qualified)
 
-    def triggers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """UPDATE triggers."""
-        return catalog.triggers(connection, spot)
+        return catalog.triggers(connection, qualified)
 
-    def cautions(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """A system-versioned table remembers every value."""
-        if catalog.is_versioned(connection, spot):
+        if catalog.is_versioned(connection, qualified):
             return ["the table keeps its history (SYSTEM VERSIONING): old tokens live on there until it is deleted"]
         return []
 
-    def referrers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """From the catalog, in one query."""
-        return catalog.referrers(connection, spot)
+        return catalog.referrers(connection, qualified)
 
 
 def _quote(name: str) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.stores import postgresql_catalog as catalog
-from rotation.stores.columns import AsRead, Place, Spot
+from rotation.stores.columns import AsRead, QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.postgresql_codecs import bigint_array, register, take_any_text, text_array
 from rotation.stores.shards import BLOCK_BITS
@@ -148,13 +148,13 @@ class PostgreSQL(Dialect):
         if state == "55P03":
             return Fault.LOCKED
         if state[:2] in {"08", "40"} or state in {"57P01", "57P02", "57P03", "53300", "25P03"}:
-            return Fault.PASSING
+            return Fault.TRANSIENT
         if not state and type(error).__name__ in UNREACHED:
             # A server that starts again refuses connections for a while. What it says in words that are not known may
             # be a refused login: trying again can lock the account.
-            return Fault.LASTING if _is_nameless(error) or _answer(error) else Fault.PASSING
+            return Fault.PERMANENT if _is_nameless(error) or _answer(error) else Fault.TRANSIENT
         # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE.
-        return Fault.ROW if state[:2] in {"21", "22", "23", "27", "44", "P0"} else Fault.LASTING
+        return Fault.ROW if state[:2] in {"21", "22", "23", "27", "44", "P0"} else Fault.PERMANENT
 
     def words(self, error: BaseException) -> str | None:
         """By SQLSTATE; before there is a session the driver has none."""
@@ -178,27 +178,27 @@ class PostgreSQL(Dialect):
             return column
         return sa.collate(sa.cast(column, sa.Text), "C")
 
-    def batch_swap(self, place: Place, kept: Sequence[str]) -> BatchSwap | None:
+    def batch_swap(self, cells: TargetCells, kept: Sequence[str]) -> BatchSwap | None:
         """UPDATE from arrays, one a key column and one each for the old and the new tokens."""
         del kept
-        if not isinstance(place.kind, sa.String) or _is_char(place.kind):
+        if not isinstance(cells.kind, sa.String) or _is_char(cells.kind):
             return None
-        table = place.clause()
-        names = [f"key{number}" for number in range(len(place.key))]
+        table = cells.clause()
+        names = [f"key{number}" for number in range(len(cells.key))]
         keys = [
             sa.cast(sa.bindparam(name, type_=AsRead()), postgresql.ARRAY(kind))
-            for name, kind in zip(names, place.key_kinds, strict=True)
+            for name, kind in zip(names, cells.key_kinds, strict=True)
         ]
         texts = [sa.bindparam(name, type_=AsRead()) for name in ("old", "new")]
         new = sa.func.unnest(*keys, *texts).table_valued(*names, "old", "new").render_derived("swap")
-        cell = table.c[place.spot.column]
-        found = [column == new.c[name] for column, name in zip(place.keys(table), names, strict=True)]
+        cell = table.c[cells.qualified.column]
+        found = [column == new.c[name] for column, name in zip(cells.keys(table), names, strict=True)]
         statement = (
-            sa.update(table).where(*found, self.exactly(cell, place.kind) == new.c.old).values({cell: new.c.new})
+            sa.update(table).where(*found, self.exactly(cell, cells.kind) == new.c.old).values({cell: new.c.new})
         )
 
         def parameters(swaps: Swaps) -> dict[str, Any]:
-            columns = zip(names, place.key_kinds, zip(*swaps.keys, strict=True), strict=True)
+            columns = zip(names, cells.key_kinds, zip(*swaps.keys, strict=True), strict=True)
             return {
                 name: bigint_array(column) if isinstance(kind, sa.Integer) else list(column)
                 for name, kind, column in columns
@@ -225,37 +225,39 @@ class PostgreSQL(Dialect):
             return "which is inexact"
         return None if isinstance(kind, KEYS) else "which cannot be followed in order"
 
-    def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
+    def unique_columns(
+        self, connection: sa.Connection, qualified: QualifiedName
+    ) -> list[tuple[str, str | None, str | None]]:
         """From the catalog, in one query."""
-        return catalog.unique_columns(connection, spot)
+        return catalog.unique_columns(connection, qualified)
 
-    def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
+    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The cluster's own number, which its standbys share, and those of the database and the table."""
         cluster = connection.scalar(sa.text("SELECT system_identifier FROM pg_control_system()"))
         database = connection.scalar(sa.text("SELECT oid FROM pg_database WHERE datname = current_database()"))
-        return f"{cluster}/{database}/{connection.scalar(catalog.query('c.oid', spot))}"
+        return f"{cluster}/{database}/{connection.scalar(catalog.query('c.oid', qualified))}"
 
-    def repeated_keys(self, connection: sa.Connection, spot: Spot) -> bool:
+    def repeated_keys(self, connection: sa.Connection, qualified: QualifiedName) -> bool:
         """A table that others inherit from is read with them, and a unique index is of one table."""
-        return catalog.is_inherited(connection, spot)
+        return catalog.is_inherited(connection, qualified)
 
-    def estimate(self, spot: Spot) -> sa.Select[Any] | None:
+    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
         """From the statistics; 0 or less if they were never taken."""
-        return catalog.query("c.reltuples::bigint", spot)
+        return catalog.query("c.reltuples::bigint", qualified)
 
-    def triggers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """UPDATE triggers and rules, also those of partitions and of tables that inherit."""
-        return catalog.triggers(connection, spot)
+        return catalog.triggers(connection, qualified)
 
-    def cautions(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Row security."""
-        if connection.scalar(catalog.query("row_security_active(c.oid)", spot)):
+        if connection.scalar(catalog.query("row_security_active(c.oid)", qualified)):
             return ["row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"]
         return []
 
-    def referrers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """From the catalog, in one query."""
-        return catalog.referrers(connection, spot)
+        return catalog.referrers(connection, qualified)
 
 
 def _answer(error: BaseException) -> str | None:

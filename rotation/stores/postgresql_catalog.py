@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rotation.stores.columns import Spot
+from rotation.stores.columns import QualifiedName
 
 FAMILY = """WITH RECURSIVE family(oid) AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -47,39 +47,39 @@ INHERITED = f"""{FAMILY} SELECT EXISTS (
 )"""  # noqa: S608 - constants only
 
 
-def triggers(connection: sa.Connection, spot: Spot) -> list[str]:
+def triggers(connection: sa.Connection, qualified: QualifiedName) -> list[str]:
     """Triggers and rules that act on an UPDATE of the column."""
-    return list(connection.scalars(sa.text(TRIGGERS), _names(spot)))
+    return list(connection.scalars(sa.text(TRIGGERS), _names(qualified)))
 
 
-def referrers(connection: sa.Connection, spot: Spot) -> list[str]:
+def referrers(connection: sa.Connection, qualified: QualifiedName) -> list[str]:
     """Foreign keys that refer to the column."""
-    return list(connection.scalars(sa.text(REFERRERS), _names(spot)))
+    return list(connection.scalars(sa.text(REFERRERS), _names(qualified)))
 
 
-def unique_columns(connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
+def unique_columns(connection: sa.Connection, qualified: QualifiedName) -> list[tuple[str, str | None, str | None]]:
     """Index, column, and the collation if it is not the column's, of each column of each unique index."""
-    return [(index, name, by) for index, name, by in connection.execute(sa.text(UNIQUE_COLUMNS), _names(spot))]
+    return [(index, name, by) for index, name, by in connection.execute(sa.text(UNIQUE_COLUMNS), _names(qualified))]
 
 
-def is_inherited(connection: sa.Connection, spot: Spot) -> bool:
+def is_inherited(connection: sa.Connection, qualified: QualifiedName) -> bool:
     """Whether other tables inherit from this one; partitions do not count."""
-    return bool(connection.scalar(sa.text(INHERITED), _names(spot)))
+    return bool(connection.scalar(sa.text(INHERITED), _names(qualified)))
 
 
-def query(what: str, spot: Spot) -> sa.Select[Any]:
+def query(what: str, qualified: QualifiedName) -> sa.Select[Any]:
     """A query for *what* of the table's `pg_class c`."""
     here = (
         sa.text("pg_table_is_visible(c.oid)")
-        if spot.schema is None
-        else sa.literal_column("n.nspname") == sa.literal(spot.schema)
+        if qualified.schema is None
+        else sa.literal_column("n.nspname") == sa.literal(qualified.schema)
     )
     return (
         sa.select(sa.literal_column(what))
         .select_from(sa.text("pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"))
-        .where(sa.literal_column("c.relname") == sa.literal(spot.table), here)
+        .where(sa.literal_column("c.relname") == sa.literal(qualified.table), here)
     )
 
 
-def _names(spot: Spot) -> dict[str, Any]:
-    return {"schema": spot.schema, "table": spot.table, "column": spot.column}
+def _names(qualified: QualifiedName) -> dict[str, Any]:
+    return {"schema": qualified.schema, "table": qualified.table, "column": qualified.column}

@@ -22,7 +22,7 @@ from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.shards import Shard
-from rotation.stores.target_schema import cautions_of, find_place
+from rotation.stores.target_schema import cautions_of, find_cells
 
 LARGE_CELL = 64 * 1024
 """Bytes; a larger cell is fetched by itself, so that a batch of rows has a bounded size."""
@@ -63,25 +63,25 @@ class SqlStore:
 
     def _open(self, *, read_only: bool) -> None:
         target, name = self._target, self._access.name
-        self._place = self._access.read(lambda connection: find_place(target, connection, self._dialect, name))
-        self._table = self._place.clause()
-        self._key = self._place.keys(self._table)
-        self._cell = self._table.c[self._place.spot.column]
+        self._cells = self._access.read(lambda connection: find_cells(target, connection, self._dialect, name))
+        self._table = self._cells.clause()
+        self._key = self._cells.keys(self._table)
+        self._cell = self._table.c[self._cells.qualified.column]
         self._rows: ColumnElement[bool] = sa.true()
         if target.where is not None:
             self._rows = sa.literal_column(f"({target.where})", sa.Boolean)
         self._of_all_shards: ColumnElement[bool] = self._rows
-        self._named = sa.and_(sa.true(), *(column.is_not(None) for column in self._key if self._place.nullable_key))
+        self._named = sa.and_(sa.true(), *(column.is_not(None) for column in self._key if self._cells.nullable_key))
         if self._shard:
             self._keep_to(self._shard)
         self._check_readable()
         if not read_only:
             self._check_writable()
-        spot = self._place.spot
-        self._kept = self._access.read(lambda connection: self._dialect.kept_columns(connection, spot))
-        self._triggers = self._access.read(lambda connection: self._dialect.triggers(connection, spot))
+        qualified = self._cells.qualified
+        self._kept = self._access.read(lambda connection: self._dialect.kept_columns(connection, qualified))
+        self._triggers = self._access.read(lambda connection: self._dialect.triggers(connection, qualified))
         self._largest = self._access.read(self._dialect.largest_write)
-        self._swap_batch = self._dialect.batch_swap(self._place, self._kept) or self._swap_each()
+        self._swap_batch = self._dialect.batch_swap(self._cells, self._kept) or self._swap_each()
 
     @property
     def retries(self) -> int:
@@ -95,24 +95,24 @@ class SqlStore:
 
     def key_names(self) -> tuple[str, ...]:
         """The columns that name a row."""
-        return self._place.key
+        return self._cells.key
 
     def warnings(self) -> list[str]:
         """What an admin should know before the first write."""
         found = [f"{name} acts on UPDATE: if it copies rows, old tokens live on there" for name in self._triggers]
-        found += self._access.read(lambda connection: cautions_of(self._place, connection, self._dialect))
+        found += self._access.read(lambda connection: cautions_of(self._cells, connection, self._dialect))
         return [f"{self._target.label}: {caution}" for caution in found]
 
     def identity(self) -> str:
         """A digest of what the database reports about the server and the table."""
-        found = self._access.attempt(lambda connection: self._dialect.identity(connection, self._place.spot))
+        found = self._access.attempt(lambda connection: self._dialect.identity(connection, self._cells.qualified))
         if isinstance(found, Refusal) or not found:
             return ""
         return sha256(found.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def size(self) -> int:
         """The database's estimate, or a count if it has none."""
-        query = self._dialect.estimate(self._place.spot)
+        query = self._dialect.estimate(self._cells.qualified)
         estimate = self._scalar(query) if query is not None else None
         if estimate is not None and estimate > 0 and self._target.where is None:
             return int(estimate) // (self._shard.count if self._shard else 1)
@@ -126,10 +126,10 @@ class SqlStore:
 
     def _keep_to(self, shard: Shard) -> None:
         """From here on only the rows of *shard* are there."""
-        only = self._key[0] if len(self._key) == 1 and isinstance(self._place.key_kinds[0], sa.Integer) else None
+        only = self._key[0] if len(self._key) == 1 and isinstance(self._cells.key_kinds[0], sa.Integer) else None
         block = None if only is None else self._dialect.block(only)
         self._in_blocks = block is not None
-        typed = [sa.type_coerce(key, kind) for key, kind in zip(self._key, self._place.key_kinds, strict=True)]
+        typed = [sa.type_coerce(key, kind) for key, kind in zip(self._key, self._cells.key_kinds, strict=True)]
         number = self._dialect.spread(typed) if block is None else block
         # The rest of a negative number is negative, or none.
         rest = (number % shard.count + shard.count) % shard.count
@@ -140,7 +140,7 @@ class SqlStore:
 
         No key says which shard such a row is in; the first shard counts them all.
         """
-        if not self._place.nullable_key or (self._shard and self._shard.index):
+        if not self._cells.nullable_key or (self._shard and self._shard.index):
             return 0
         missing = sa.not_(self._named)
         count = sa.select(sa.func.count()).select_from(self._table)
@@ -244,15 +244,15 @@ class SqlStore:
             self._access.write(rehearse)
 
     def _swap_each(self) -> BatchSwap:
-        table = self._place.clause(*self._kept)
-        keys = [column == sa.bindparam(f"key{number}") for number, column in enumerate(self._place.keys(table))]
+        table = self._cells.clause(*self._kept)
+        keys = [column == sa.bindparam(f"key{number}") for number, column in enumerate(self._cells.keys(table))]
         values: dict[Any, ColumnElement[Any]] = {table.c[name]: table.c[name] for name in self._kept}
-        values[table.c[self._place.spot.column]] = sa.bindparam("new")
+        values[table.c[self._cells.qualified.column]] = sa.bindparam("new")
         return BatchSwap(sa.update(table).where(*keys, self._unchanged(table)).values(values), _one_by_one)
 
     def _unchanged(self, table: sa.TableClause) -> ColumnElement[bool]:
         # Compare and swap: a cell that a service rewrote meanwhile keeps the service's value.
-        return self._dialect.exactly(table.c[self._place.spot.column], self._place.kind) == sa.bindparam("old")
+        return self._dialect.exactly(table.c[self._cells.qualified.column], self._cells.kind) == sa.bindparam("old")
 
     def _parted(self, swaps: Swaps) -> Iterator[Swaps]:
         """*swaps* in parts of bounded weight."""
@@ -360,7 +360,7 @@ class SqlStore:
         return "refused", f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
 
     def _in_detail(self, swap: Swaps, category: str, reason: str) -> tuple[str, str]:
-        allowed, size = getattr(self._place.kind, "length", None), len(swap.new[0])
+        allowed, size = getattr(self._cells.kind, "length", None), len(swap.new[0])
         if category == "refused" and allowed and size > allowed:
             reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
         return category, reason

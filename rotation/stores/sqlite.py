@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.failures import UsageError
-from rotation.stores.columns import Place, Spot
+from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
 
 BUSY_SECONDS = 1
@@ -104,10 +104,10 @@ class SQLite(Dialect):
         """Busy passes; a constraint or a trigger refuses a row."""
         code = self.code(error)
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            return Fault.PASSING
+            return Fault.TRANSIENT
         if code in {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}:
             return Fault.ROW
-        return Fault.LASTING
+        return Fault.PERMANENT
 
     def constraint(self, error: BaseException) -> str | None:
         """A CHECK without a name is called by its condition. A trigger's own words may hold anything."""
@@ -133,15 +133,15 @@ class SQLite(Dialect):
             return part
         return sa.cast(sa.literal(part.encode("utf-8", "surrogateescape"), sa.LargeBinary), sa.Text)
 
-    def batch_swap(self, place: Place, kept: Sequence[str]) -> BatchSwap:
+    def batch_swap(self, cells: TargetCells, kept: Sequence[str]) -> BatchSwap:
         """The driver's own executemany, without a walk through SQLAlchemy for each row."""
         del kept
-        table = place.clause()
+        table = cells.clause()
         quoted = sqlite.dialect().identifier_preparer
-        by = ["" if name is None else f" COLLATE {quoted.quote(name)}" for name in place.key_collations]
-        columns = zip(place.key, by, strict=True)
+        by = ["" if name is None else f" COLLATE {quoted.quote(name)}" for name in cells.key_collations]
+        columns = zip(cells.key, by, strict=True)
         keys = " AND ".join(f"{quoted.quote(table.c[name].name)}{collation} = ?" for name, collation in columns)
-        cell = quoted.quote(table.c[place.spot.column].name)
+        cell = quoted.quote(table.c[cells.qualified.column].name)
         statement = (
             f"UPDATE {quoted.format_table(table)} SET {cell} = ? "  # noqa: S608 - quoted identifiers
             f"WHERE {keys} AND {cell} COLLATE BINARY = ?"
@@ -165,39 +165,44 @@ class SQLite(Dialect):
         del kind
         return None
 
-    def identity(self, connection: sa.Connection, spot: Spot) -> str | None:
+    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The file's number in its file system: one that was put in its place has another."""
-        del spot
+        del qualified
         path = connection.scalar(sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
         with suppress(OSError):
             return str(Path(path).stat().st_ino)
         return None
 
-    def unique_columns(self, connection: sa.Connection, spot: Spot) -> list[tuple[str, str | None, str | None]]:
+    def unique_columns(
+        self, connection: sa.Connection, qualified: QualifiedName
+    ) -> list[tuple[str, str | None, str | None]]:
         """A column's own collation is in no catalog, so each index reports its own."""
         found = sa.text(
             "SELECT i.name, c.name, c.coll FROM pragma_index_list(:table, :schema) i"
             " JOIN pragma_index_xinfo(i.name, :schema) c"
             ' WHERE i."unique" AND NOT i.partial AND c."key" ORDER BY i.seq, c.seqno'
         )
-        rows = connection.execute(found, {"table": spot.table, "schema": spot.schema})
+        rows = connection.execute(found, {"table": qualified.table, "schema": qualified.schema})
         return [(index, column, collation) for index, column, collation in rows]
 
-    def triggers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """UPDATE triggers."""
-        catalog = sa.table("sqlite_master", *map(sa.column, ("type", "name", "tbl_name", "sql")), schema=spot.schema)
+        catalog = sa.table(
+            "sqlite_master", *map(sa.column, ("type", "name", "tbl_name", "sql")), schema=qualified.schema
+        )
         query = sa.select(catalog.c.name, catalog.c.sql).where(
-            catalog.c.type == sa.literal("trigger"), sa.func.lower(catalog.c.tbl_name) == sa.func.lower(spot.table)
+            catalog.c.type == sa.literal("trigger"),
+            sa.func.lower(catalog.c.tbl_name) == sa.func.lower(qualified.table),
         )
         return [f"trigger {name}" for name, sql in connection.execute(query) if _fires_on_update(sql)]
 
-    def referrers(self, connection: sa.Connection, spot: Spot) -> list[str]:
+    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """SQLite knows a table's own foreign keys only, so each table is asked."""
         found = sa.text(
             "SELECT m.name FROM sqlite_master m, pragma_foreign_key_list(m.name) k WHERE m.type = 'table'"
             ' AND lower(k."table") = lower(:table) AND lower(k."to") = lower(:column)'
         )
-        return list(connection.scalars(found, {"table": spot.table, "column": spot.column}))
+        return list(connection.scalars(found, {"table": qualified.table, "column": qualified.column}))
 
 
 def _fires_on_update(sql: str) -> bool:

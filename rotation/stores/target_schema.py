@@ -14,11 +14,11 @@ from sqlalchemy.engine.reflection import Inspector
 
 from rotation.model.failures import UsageError
 from rotation.model.targets import Target
-from rotation.stores.columns import Place, Spot
+from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import Dialect
 
 
-def find_place(target: Target, connection: sa.Connection, dialect: Dialect, database: str) -> Place:
+def find_cells(target: Target, connection: sa.Connection, dialect: Dialect, database: str) -> TargetCells:
     """The place of *target*. Raises UsageError for a missing table or column, a view, a generated column, no key.
 
     *database* is what messages call the database.
@@ -28,53 +28,53 @@ def find_place(target: Target, connection: sa.Connection, dialect: Dialect, data
         schema, table = _find_table(target, connection, dialect, database)
         columns = {column["name"]: column for column in inspector.get_columns(table, schema)}
         column = _named(columns, target.column, f"table {target.table}")
-        spot = Spot(schema, table, target.column)
+        qualified = QualifiedName(schema, table, target.column)
         if column.get("computed"):
             raise UsageError(f"{target.label}: a generated column; name the column it is made from")
         if not dialect.holds_text(base_type(column)):
             raise UsageError(f"{target.label}: the column's type is {_type_name(column)}, not text or binary")
-        if reason := dialect.unfit_column(connection, spot):
+        if reason := dialect.unfit_column(connection, qualified):
             raise UsageError(f"{target.label}: {reason}")
-        primary = dialect.primary_key(connection, spot)
-        indexes = _unique_indexes(connection, dialect, spot)
+        primary = dialect.primary_key(connection, qualified)
+        indexes = _unique_indexes(connection, dialect, qualified)
         key = _find_key(target, columns, primary, [set(names) for names in indexes])
     for name in key:
         if reason := dialect.unfit_key(base_type(columns[name])):
             raise UsageError(f"{target.label}: key column {name} is a {_type_name(columns[name])}, {reason}")
-    place = Place(
-        spot,
+    cells = TargetCells(
+        qualified,
         base_type(column),
         key,
         tuple(base_type(columns[name]) for name in key),
         _collations(indexes, key),
         nullable_key=any(columns[name].get("nullable") for name in key),
     )
-    if dialect.repeated_keys(connection, spot):
-        _refuse_repeated_keys(target, connection, place)
-    return place
+    if dialect.repeated_keys(connection, qualified):
+        _refuse_repeated_keys(target, connection, cells)
+    return cells
 
 
-def cautions_of(place: Place, connection: sa.Connection, dialect: Dialect) -> list[str]:
+def cautions_of(cells: TargetCells, connection: sa.Connection, dialect: Dialect) -> list[str]:
     """Where copies of old tokens may stay, what may look rows up by their token, and which rows may be hidden."""
-    spot = place.spot
-    found = dialect.cautions(connection, spot)
+    qualified = cells.qualified
+    found = dialect.cautions(connection, qualified)
     with quietly():
         inspector = sa.inspect(connection)
         names = {
             index["name"]
-            for index in inspector.get_indexes(spot.table, spot.schema, include_auto_indexes=True)
-            if _uses(index, spot.column)
+            for index in inspector.get_indexes(qualified.table, qualified.schema, include_auto_indexes=True)
+            if _uses(index, qualified.column)
         }
         names |= {
             entry["name"]
-            for entry in inspector.get_unique_constraints(spot.table, spot.schema)
-            if spot.column in entry["column_names"]
+            for entry in inspector.get_unique_constraints(qualified.table, qualified.schema)
+            if qualified.column in entry["column_names"]
         }
         ties = [
             f"foreign key {entry['name'] or 'without a name'} ties the column to table {entry['referred_table']}: "
             "tokens of that table are another target, and the database may refuse new ones here"
-            for entry in inspector.get_foreign_keys(spot.table, spot.schema)
-            if spot.column in entry["constrained_columns"]
+            for entry in inspector.get_foreign_keys(qualified.table, qualified.schema)
+            if qualified.column in entry["constrained_columns"]
         ]
     found += [
         f"index {name or 'without a name'} uses the column: a query by the old token no longer finds its row, "
@@ -84,7 +84,7 @@ def cautions_of(place: Place, connection: sa.Connection, dialect: Dialect) -> li
     found += ties
     found += [
         f"foreign key {name} refers to the column: the tokens over there change along, or the database refuses new ones"
-        for name in dialect.referrers(connection, spot)
+        for name in dialect.referrers(connection, qualified)
     ]
     return found
 
@@ -147,19 +147,21 @@ def _find_key(
 def find_unique(connection: sa.Connection, dialect: Dialect, schema: str | None, table: str) -> tuple[str, ...]:
     """The columns of the primary key, or else of a unique key without NULLs; none if there is no such key."""
     with quietly():
-        spot = Spot(schema, table, "")
-        if primary := dialect.primary_key(connection, spot):
+        qualified = QualifiedName(schema, table, "")
+        if primary := dialect.primary_key(connection, qualified):
             return primary
         columns = sa.inspect(connection).get_columns(table, schema)
         nullable = {column["name"] for column in columns if column.get("nullable")}
-        indexes = _unique_indexes(connection, dialect, spot)
+        indexes = _unique_indexes(connection, dialect, qualified)
     return next((tuple(names) for names in indexes if not nullable & set(names)), ())
 
 
-def _unique_indexes(connection: sa.Connection, dialect: Dialect, spot: Spot) -> list[dict[str, str | None]]:
+def _unique_indexes(
+    connection: sa.Connection, dialect: Dialect, qualified: QualifiedName
+) -> list[dict[str, str | None]]:
     """The columns of each index that is unique over all rows, with their collations if these may differ."""
     indexes: dict[str, dict[str | None, str | None]] = {}
-    for index, column, collation in dialect.unique_columns(connection, spot):
+    for index, column, collation in dialect.unique_columns(connection, qualified):
         indexes.setdefault(index, {})[column] = collation
     # One over expressions says nothing of the columns themselves.
     return [{name: by for name, by in columns.items() if name} for columns in indexes.values() if None not in columns]
@@ -174,13 +176,13 @@ def _collations(indexes: Iterable[dict[str, str | None]], key: tuple[str, ...]) 
     return tuple(by.get(name) for name in key)
 
 
-def _refuse_repeated_keys(target: Target, connection: sa.Connection, place: Place) -> None:
-    table = place.clause()
-    key = [table.c[name] for name in place.key]
+def _refuse_repeated_keys(target: Target, connection: sa.Connection, cells: TargetCells) -> None:
+    table = cells.clause()
+    key = [table.c[name] for name in cells.key]
     repeated = sa.select(sa.literal(1)).select_from(table).group_by(*key).having(sa.func.count() > 1).limit(1)
     if connection.execute(repeated).first():
         raise UsageError(
-            f"table {target.table}: tables inherit from it, and a key ({', '.join(place.key)}) is in more than one of "
+            f"table {target.table}: tables inherit from it, and a key ({', '.join(cells.key)}) is in more than one of "
             "them; it does not identify a row"
         )
 

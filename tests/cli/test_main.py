@@ -128,7 +128,7 @@ def test_a_run_is_polite_unless_told_otherwise(
     ran = cli("run", *target(app), *argv)
 
     assert ran.code == 0
-    assert (seen[0].batch_rows, seen[0].brake.idle_share) == expected
+    assert (seen[0].batch_rows, seen[0].throttle.idle_share) == expected
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "many", "1000000000"])

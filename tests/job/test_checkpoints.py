@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Keyring
-from rotation.job.checkpoints import Journal, Reached
+from rotation.job.checkpoints import Checkpoints, Reached
 from rotation.job.ranges import Options, cut
 from rotation.job.rotation import rotate
-from rotation.job.throttle import Brake
-from rotation.model.batch_size import Pace
+from rotation.job.throttle import Throttle
+from rotation.model.batch_size import BatchSize
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target
@@ -120,9 +120,9 @@ def test_fresh_begins_anew(app: Database, environ: dict[str, str], ledger: dict[
 def test_a_shortened_pass_proves_nothing(keyring: Keyring) -> None:
     """A row behind the noted place that is under an old key again is found by the whole pass that must follow."""
     notes = Notes()
-    Journal(notes, KEYED, keyring.primary.id).note(Reached((2,), 2), now=True)
+    Checkpoints(notes, KEYED, keyring.primary.id).note(Reached((2,), 2), now=True)
     store = MemoryStore({1: token("old"), 3: token("new")})
-    report = run(store, keyring, Options(journal=lambda target, primary: Journal(notes, target, primary)))
+    report = run(store, keyring, Options(checkpoints=lambda target, primary: Checkpoints(notes, target, primary)))
 
     assert report.exit_code == 0
     assert {keyring.key_for(cell) for cell in store.cells.values()} == {keyring.primary}
@@ -131,7 +131,7 @@ def test_a_shortened_pass_proves_nothing(keyring: Keyring) -> None:
 def test_a_run_knows_how_much_an_earlier_one_has_done(keyring: Keyring) -> None:
     """Through any number of stops: so the time that is left can be told."""
     notes = Notes()
-    Journal(notes, KEYED, keyring.primary.id).note(Reached((10,), 10), now=True)
+    Checkpoints(notes, KEYED, keyring.primary.id).note(Reached((10,), 10), now=True)
     store = MemoryStore({row: token("old") for row in range(1, 5001)})
     told: list[int] = []
 
@@ -144,8 +144,8 @@ def test_a_run_knows_how_much_an_earlier_one_has_done(keyring: Keyring) -> None:
             raise StoppedError("enough")
 
     moved = []
-    for brake in (Brake(stop_late, idle_share=0), Brake(idle_share=0)):
-        options = Options(brake=brake, journal=lambda target, primary: Journal(notes, target, primary))
+    for throttle in (Throttle(stop_late, idle_share=0), Throttle(idle_share=0)):
+        options = Options(throttle=throttle, checkpoints=lambda target, primary: Checkpoints(notes, target, primary))
         [target] = rotate([TARGET], keyring, lambda _: store, options, Listening()).targets
         moved.append(target.counts.rotated)
 
@@ -169,9 +169,9 @@ def test_a_run_knows_how_much_an_earlier_one_has_done(keyring: Keyring) -> None:
 def test_a_key_comes_back_as_it_was(key: tuple[Any, ...]) -> None:
     """A key of any type that a table may have."""
     notes = Notes()
-    Journal(notes, TARGET, "0123abcd").note(Reached(key, 12), now=True)
+    Checkpoints(notes, TARGET, "0123abcd").note(Reached(key, 12), now=True)
 
-    found = Journal(notes, TARGET, "0123abcd").begin()
+    found = Checkpoints(notes, TARGET, "0123abcd").begin()
 
     assert found == (key, 12)
     assert found.key is not None
@@ -181,25 +181,25 @@ def test_a_key_comes_back_as_it_was(key: tuple[Any, ...]) -> None:
 def test_progress_is_of_one_target_and_one_primary_key() -> None:
     """Another key, another condition: another work. A key of an unknown type, or a spoilt note, begins anew."""
     notes = Notes()
-    Journal(notes, TARGET, "0123abcd").note(Reached((7,), 7), now=True)
+    Checkpoints(notes, TARGET, "0123abcd").note(Reached((7,), 7), now=True)
     other = Target(TARGET.url, TARGET.table, TARGET.column, TARGET.name, where="id > 3")
 
-    assert Journal(notes, TARGET, "9999ffff").begin() == Reached()
-    assert Journal(notes, other, "0123abcd").begin() == Reached()
+    assert Checkpoints(notes, TARGET, "9999ffff").begin() == Reached()
+    assert Checkpoints(notes, other, "0123abcd").begin() == Reached()
     notes.plans = dict.fromkeys(notes.plans, '{"key": [["nosuch", 1]], "rows": 1}')
-    assert Journal(notes, TARGET, "0123abcd").begin() == Reached()
-    Journal(notes, other, "0123abcd").note(Reached((object(),), 1), now=True)
-    assert Journal(notes, other, "0123abcd").begin() == Reached()
+    assert Checkpoints(notes, TARGET, "0123abcd").begin() == Reached()
+    Checkpoints(notes, other, "0123abcd").note(Reached((object(),), 1), now=True)
+    assert Checkpoints(notes, other, "0123abcd").begin() == Reached()
 
 
 @pytest.mark.parametrize(("names", "passes"), [(("id",), 3), (("tenant",), 2), (("id", "tenant"), 2)])
 def test_a_note_is_of_one_key(keyring: Keyring, names: tuple[str, ...], passes: int) -> None:
     """It is a place in the order of the columns that were the key then: by others a run begins anew."""
     notes = Notes()
-    Journal(notes, KEYED, keyring.primary.id).note(Reached((2,), 2), now=True)
+    Checkpoints(notes, KEYED, keyring.primary.id).note(Reached((2,), 2), now=True)
     store = MemoryStore({1: token("old")})
     store.names = names
-    report = run(store, keyring, Options(journal=lambda target, primary: Journal(notes, target, primary)))
+    report = run(store, keyring, Options(checkpoints=lambda target, primary: Checkpoints(notes, target, primary)))
 
     # A pass that left row 1 out, one that rotated it, one that found nothing.
     assert (report.exit_code, report.targets[0].passes) == (0, passes)
@@ -208,7 +208,7 @@ def test_a_note_is_of_one_key(keyring: Keyring, names: tuple[str, ...], passes: 
 def test_a_key_that_is_a_secret_is_not_noted() -> None:
     """The ledger holds no secret: where a table is keyed by tokens, a run begins anew."""
     notes = Notes()
-    Journal(notes, TARGET, "0123abcd").note(Reached((7, OLD), 7), now=True)
+    Checkpoints(notes, TARGET, "0123abcd").note(Reached((7, OLD), 7), now=True)
 
     assert notes.plans == {}
 
@@ -216,12 +216,12 @@ def test_a_key_that_is_a_secret_is_not_noted() -> None:
 def test_notes_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """One every few seconds, however fast ranges are done."""
     notes = Notes()
-    journal = Journal(notes, TARGET, "0123abcd")
-    journal.note(Reached((7,), 7))
+    checkpoints = Checkpoints(notes, TARGET, "0123abcd")
+    checkpoints.note(Reached((7,), 7))
     early = dict(notes.plans)
     later = time.monotonic() + 6
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    journal.note(Reached((8,), 9))
+    checkpoints.note(Reached((8,), 9))
 
     assert (early, list(notes.plans.values())) == ({}, ['{"key": [8], "rows": 9}'])
 
@@ -231,7 +231,7 @@ def test_ranges_hold_every_row_once(keys: set[int], rows: int, behind: int | Non
     """Any keys, ranges of any size, from any place on: each row is in one of them, and the last one is open."""
     store = MemoryStore(dict.fromkeys(keys))
     after = None if behind is None else (behind,)
-    ranges = list(cut(store, Pace(rows, rows=rows), after))
+    ranges = list(cut(store, BatchSize(rows, rows=rows), after))
 
     found = [key[0] for bounds in ranges for key in store.read(bounds.after, bounds.upto, 1000).keys]
     assert found == sorted(key for key in keys if behind is None or key > behind)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from keyring_core import Keyring
 from rotation.job import passes, ranges
 from rotation.job.ranges import Options
-from rotation.job.throttle import Brake
+from rotation.job.throttle import Throttle
 from rotation.model.batch import Batch
-from rotation.model.batch_size import Pace
+from rotation.model.batch_size import BatchSize
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
 from tests.fakes import MemoryStore, run, token
@@ -25,7 +25,7 @@ OLD = token("old")
 
 
 @dataclass(frozen=True)
-class Flicker(Brake):
+class Flicker(Throttle):
     """A pause file that comes and goes: for each look whether it is there, and then never again."""
 
     looks: Iterator[bool] = field(default_factory=lambda: iter(()))
@@ -91,17 +91,17 @@ def test_keys_that_do_not_grow_end_a_pass_of_short_parts(monkeypatch: pytest.Mon
 def test_ranges_that_do_not_grow_are_not_cut_for_ever() -> None:
     """The one who cuts them notices by itself."""
     with pytest.raises(StoreError, match="the keys do not grow"):
-        list(ranges.cut(Circle(5, 2), Pace(10)))
+        list(ranges.cut(Circle(5, 2), BatchSize(10)))
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 9))
 def test_a_pause_at_any_moment_leaves_out_no_row(looks: list[bool], batch: int) -> None:
     """R22: also one that comes between the cut of a range and its first batch, when nothing of it is done."""
     store = MemoryStore(dict.fromkeys(range(20), OLD))
-    brake = Flicker(lambda _: None, idle_share=0, looks=iter(looks))
+    throttle = Flicker(lambda _: None, idle_share=0, looks=iter(looks))
     with pytest.MonkeyPatch.context() as small:
         small.setattr(passes, "FIRST_RANGE", 4)
-        [target] = run(store, KEYRING, Options(batch_rows=batch, brake=brake)).targets
+        [target] = run(store, KEYRING, Options(batch_rows=batch, throttle=throttle)).targets
 
     assert OLD not in store.cells.values()
     assert (target.complete, target.passes, target.counts.scanned, target.counts.rotated) == (True, 2, 20, 20)

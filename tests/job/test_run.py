@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from keyring_core import Key, Keyring
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
-from rotation.job.throttle import Brake
+from rotation.job.throttle import Throttle
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.report import Report
 from rotation.model.targets import Target
@@ -51,7 +51,7 @@ def test_a_rotation_that_undoes_this_one_is_told_of(keyring: Keyring, new: Key, 
         store.cells |= {row: swapped.rotate(cell) for row, cell in store.cells.items()}
 
     store = MemoryStore({row: token("old") for row in range(5)})
-    report = run(store, keyring, Options(brake=Brake(lambda _: undo(store) if store.writes else None)))
+    report = run(store, keyring, Options(throttle=Throttle(lambda _: undo(store) if store.writes else None)))
 
     [target] = report.targets
     assert (report.exit_code, target.passes, target.interrupted) == (1, 2, False)
@@ -142,7 +142,7 @@ def test_a_stop_ends_a_run_between_two_batches(table: Database, keyring: Keyring
         if len(rests) > 2:
             raise StoppedError("stopped on request")
 
-    report = _rotate(table, keyring, Options(batch_rows=100, brake=Brake(stop_later)))
+    report = _rotate(table, keyring, Options(batch_rows=100, throttle=Throttle(stop_later)))
 
     [target] = report.targets
     assert (report.exit_code, target.interrupted, target.stopped) == (3, True, "stopped on request")

@@ -1,4 +1,4 @@
-"""Pace and Brake: how large the next batch is, and when the run waits."""
+"""BatchSize and Throttle: how large the next batch is, and when the run waits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from keyring_core import Keyring
 from rotation.job import ranges
 from rotation.job.ranges import Bounds, Options, RangeWorker
-from rotation.job.throttle import Brake
-from rotation.model.batch_size import FIRST_ROWS, Pace
+from rotation.job.throttle import Throttle
+from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.failures import StoppedError
 from tests.conftest import OLD
 from tests.fakes import MemoryStore, token
@@ -29,27 +29,27 @@ from tests.fakes import MemoryStore, token
 )
 def test_the_next_batch_follows_the_last(rows: int, seconds: float, size: int, then: int) -> None:
     """R22: a batch takes about half a second and eight megabytes, whatever the size of its rows."""
-    pace = Pace(10_000)
+    size = BatchSize(10_000)
 
-    pace.took(rows, seconds, size)
+    size.took(rows, seconds, size)
 
-    assert pace.rows == then
+    assert size.rows == then
 
 
 def test_a_batch_is_never_larger_than_asked_for() -> None:
     """--batch-size limits the first batch and every later one."""
-    pace = Pace(50)
-    first = pace.rows
-    pace.took(50, 0.0001, 100)
+    size = BatchSize(50)
+    first = size.rows
+    size.took(50, 0.0001, 100)
 
-    assert (first, pace.rows) == (50, 50)
-    assert Pace(10_000).rows == FIRST_ROWS
+    assert (first, size.rows) == (50, 50)
+    assert BatchSize(10_000).rows == FIRST_ROWS
 
 
 @pytest.mark.parametrize(("rate", "rows"), [(None, 2000), (100.0, 50), (1.0, 1), (1e9, 2000)])
 def test_a_low_rate_makes_small_batches(rate: float | None, rows: int) -> None:
     """Ten rows a second are five every half second, not a batch of 200 and a long sleep."""
-    assert Brake(max_rate=rate).limit(2000) == rows
+    assert Throttle(max_rate=rate).limit(2000) == rows
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_rate_is_kept_by_waiting(rate: float | None, took: float, waits: lis
     """R22: --max-rate limits the rows per second."""
     waited: list[float] = []
 
-    Brake(waited.append, max_rate=rate).rest(50, took)
+    Throttle(waited.append, max_rate=rate).rest(50, took)
 
     assert waited == pytest.approx(waits)
 
@@ -73,7 +73,7 @@ def test_a_run_rests_after_a_write() -> None:
     """R22: after a batch that wrote, the run rests for longer than the batch took."""
     waited: list[float] = []
 
-    Brake(waited.append).give_way(0.1)
+    Throttle(waited.append).give_way(0.1)
 
     assert waited == pytest.approx([0.7])
 
@@ -89,7 +89,7 @@ def test_a_rest_is_longer_if_only_one_can_write(
     clock = iter(range(100))
     monkeypatch.setattr(ranges.time, "monotonic", lambda: next(clock) / 10)
 
-    RangeWorker(store, keyring, Options(brake=Brake(waited.append))).do(Bounds())
+    RangeWorker(store, keyring, Options(throttle=Throttle(waited.append))).do(Bounds())
 
     assert max(waited) == pytest.approx(rest)
 
@@ -105,7 +105,7 @@ def test_a_run_waits_while_the_pause_file_is_there(tmp_path: Path) -> None:
         if len(waited) == 4:
             file.unlink()
 
-    Brake(wait, pause_file=file).hold()
+    Throttle(wait, pause_file=file).hold()
 
     assert waited == [0, 0.5, 0.5, 0.5]
 
@@ -120,7 +120,7 @@ def test_a_paused_run_can_be_stopped(tmp_path: Path) -> None:
             raise StoppedError("stopped")
 
     with pytest.raises(StoppedError):
-        Brake(wait, pause_file=tmp_path).hold()
+        Throttle(wait, pause_file=tmp_path).hold()
     assert waited == [0, 0.5]
 
 
@@ -128,6 +128,6 @@ def test_full_speed_does_not_rest() -> None:
     """Without an idle share the run goes on at once after a batch that wrote."""
     waited: list[float] = []
 
-    Brake(waited.append, idle_share=0).give_way(2.0)
+    Throttle(waited.append, idle_share=0).give_way(2.0)
 
     assert waited == [0.0]

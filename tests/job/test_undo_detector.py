@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rotation.job.undo_detector import KEPT, Trace, Traces, traces_of
+from rotation.job.undo_detector import KEPT, Trace, UndoDetector, traces_of
 from rotation.model.batch import Plan, Swaps
 from rotation.model.counts import Counts
 from rotation.stores.base import Written
@@ -34,7 +34,7 @@ def trace(row: int, issued: int, iv: bytes, *, rotated: bool = True) -> Trace:
 )
 def test_a_rotation_is_known_by_time_and_iv(first: Trace, again: Trace, undone: int) -> None:
     """R08: a rotation keeps the time and changes the IV; nobody else does both."""
-    traces = Traces()
+    traces = UndoDetector()
     traces.take([first])
 
     traces.take([again])
@@ -44,7 +44,7 @@ def test_a_rotation_is_known_by_time_and_iv(first: Trace, again: Trace, undone: 
 
 def test_a_young_token_accuses_nobody() -> None:
     """R05: a service can write a row twice in one second."""
-    traces, now = Traces(), int(time.time())
+    traces, now = UndoDetector(), int(time.time())
     traces.take([trace(1, now, b"first")])
 
     traces.take([trace(1, now, b"another")])
@@ -54,7 +54,7 @@ def test_a_young_token_accuses_nobody() -> None:
 
 def test_only_a_sample_is_remembered() -> None:
     """Memory is bounded, whatever the size of the table."""
-    traces = Traces()
+    traces = UndoDetector()
     traces.take(trace(row, OLD_TIME, b"first") for row in range(KEPT + 1))
 
     traces.take([trace(KEPT, OLD_TIME, b"another")])

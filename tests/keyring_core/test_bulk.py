@@ -75,7 +75,7 @@ def test_every_verdict_is_the_single_paths(texts: list[str]) -> None:
     found = RING.identify_many(texts)
 
     assert outcomes(found) == [single(RING.key_for, text) for text in texts]
-    parts = [[part.place] if isinstance(part, Refused) else part.stripe.places for part in RING.find_many(texts)]
+    parts = [[part.place] if isinstance(part, Refused) else part.batch.places for part in RING.find_many(texts)]
     assert sorted(place for places in parts for place in places) == list(range(len(texts)))
     assert outcomes(RING.decrypt_many(texts)) == [single(RING.decrypt, text) for text in texts]
 
@@ -130,7 +130,7 @@ def test_an_encrypted_batch_opens_in_stock_fernet(texts: list[str]) -> None:
 @pytest.mark.parametrize("stripe_bytes", [1, 100, 400, 10**6])
 def test_the_size_of_a_batch_changes_nothing(monkeypatch: pytest.MonkeyPatch, stripe_bytes: int) -> None:
     """However many tokens share a cipher call, in whatever mix of keys, each comes out right."""
-    monkeypatch.setattr(token_batches, "STRIPE_BYTES", stripe_bytes)
+    monkeypatch.setattr(token_batches, "BATCH_BYTES", stripe_bytes)
     keys = [PREVIOUS, PRIMARY, PREVIOUS, STAGED] * 5
     texts = [key.fernet.encrypt(b"x" * (7 * n)).decode() for n, key in enumerate(keys)]
 
@@ -185,7 +185,7 @@ def test_a_padding_is_sound_if_the_single_path_says_so(blocks: list[bytes]) -> N
 
 
 def test_the_last_tokens_key_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table under the last of many keys costs one MAC a token, but for the first of each stripe."""
+    """A table under the last of many keys costs one MAC a token, but for the first of each batch."""
     ring = Keyring(PRIMARY, [make_key(str(number)) for number in range(20)])
     last = list(ring.states)[-1]
     tried: list[int] = []

@@ -1,4 +1,4 @@
-"""A stripe gives for each text what the single token's parser gives."""
+"""A batch gives for each text what the single token's parser gives."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_texts_are_those_of_the_standard_library(tokens: list[bytes]) -> None:
 def test_alike_gives_each_place_once(stripe_bytes: int, lengths: list[int]) -> None:
     """Each part is of one length and within the bound, and nothing is left out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(token_batches, "STRIPE_BYTES", stripe_bytes)
+        patch.setattr(token_batches, "BATCH_BYTES", stripe_bytes)
         parts = [list(part) for part in alike(lengths)]
 
     assert sorted(place for part in parts for place in part) == list(range(len(lengths)))
@@ -135,10 +135,10 @@ def test_a_part_of_a_stripe_keeps_its_tokens(chosen: list[bool]) -> None:
 
 
 def test_memory_is_bounded_by_stripes() -> None:
-    """A batch of any size is read stripe by stripe: no more than one is held."""
+    """A batch of any size is read batch by batch: no more than one is held."""
     batch = [issue(LONG_SECRET)] * 5000
 
     sizes = [len(part.data) for part in read_tokens(batch) if not isinstance(part, Refused)]
 
     assert len(sizes) > 10
-    assert max(sizes) <= token_batches.STRIPE_BYTES
+    assert max(sizes) <= token_batches.BATCH_BYTES

@@ -178,7 +178,7 @@ def _error(kind: str, *, sqlite: int, postgresql: str, mariadb: int) -> Exceptio
     return error
 
 
-PASSING = {
+TRANSIENT = {
     "deadlock": {"sqlite": 5, "postgresql": "40P01", "mariadb": 1213},
     "serialization": {"sqlite": 517, "postgresql": "40001", "mariadb": 1020},
     "shutdown": {"sqlite": 6, "postgresql": "57P01", "mariadb": 1053},
@@ -207,13 +207,13 @@ def commits_fail(times: int, make_error: Callable[[], Exception]) -> Iterator[li
         DefaultDialect.do_commit = plain  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("name", PASSING)
+@pytest.mark.parametrize("name", TRANSIENT)
 @pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
 def test_a_lost_answer_to_commit_counts_once(database: Database, cli: Cli, name: str, key: str) -> None:
     """R17: where the COMMIT was done and its answer lost, the retry finds its own tokens: done, once."""
     database.execute(f"CREATE TABLE creds (id {key} PRIMARY KEY, token TEXT)")
     database.insert("creds", [{"id": str(number), "token": token} for number, token in enumerate(make_tokens(5))])
-    error = PASSING[name]
+    error = TRANSIENT[name]
 
     with commits_fail(2, lambda: _error(database.kind, **error)):  # type: ignore[arg-type]
         ran = rotate(cli, database)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation.model.targets import Target, titles
+from rotation.model.targets import Target, distinct_labels
 from rotation.stores.open import identify
 from tests.keys import key_text
 
@@ -21,7 +21,7 @@ def test_a_target_alone_of_its_name_is_called_by_it() -> None:
     """Messages stay short where nothing can be mixed up."""
     given = [target("sqlite:///a.db"), target("sqlite:///a.db", "other")]
 
-    assert titles([identify(each) for each in given]) == ["creds.token", "other.token"]
+    assert distinct_labels([identify(each) for each in given]) == ["creds.token", "other.token"]
 
 
 def test_others_say_database_and_condition_and_no_secret(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_others_say_database_and_condition_and_no_secret(tmp_path: Path) -> None
         target("nonsense:"),
         target("nonsense::"),
     ]
-    told = titles([identify(each) for each in given])
+    told = distinct_labels([identify(each) for each in given])
 
     assert len(set(told)) == len(told)
     assert told[0] == f"creds.token in SQLite file {path}"
