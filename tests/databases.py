@@ -280,7 +280,7 @@ def _pip_postgres() -> str:
 
 @cache
 def mariadb_server() -> str:
-    """A MariaDB server's URL. Skips, with the reason, where none runs; fails in CI."""
+    """A MariaDB server's URL. Skips, with the reason, if none runs; fails in CI."""
     if (refusal := _refusal(MARIADB_URL)) is None:
         return MARIADB_URL
     give_up: Callable[[str], Any] = pytest.fail if IN_CI else pytest.skip

@@ -28,11 +28,11 @@ class Command:
 
     @property
     def log(self) -> str:
-        """What it has told so far."""
+        """Its output so far."""
         return self.log_file.read_text()
 
     def end(self, seconds: float = 60) -> tuple[int, dict[str, Any]]:
-        """Its exit code and document, once it has ended; no secret is in what it told."""
+        """Its exit code and document, once it has ended; no secret is in its output."""
         out, _ = self.process.communicate(timeout=seconds)
         assert "gAAAAA" not in out + self.log
         assert "Traceback" not in self.log, self.log

@@ -30,7 +30,10 @@ def unfit(value: str | bytes) -> str | None:
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
         (not text, "empty"),
-        (len(seen) < SHORTEST, f"{len(seen)} characters, at least {SHORTEST} are needed to tell it from other text"),
+        (
+            len(seen) < SHORTEST,
+            f"{len(seen)} characters, at least {SHORTEST} are needed: ordinary text holds shorter ones",
+        ),
         (len(set(seen)) < _FEWEST_CHARACTERS, f"fewer than {_FEWEST_CHARACTERS} different characters"),
         (text.isdecimal() and len(text) <= _LONGEST_NUMBER, "a number that counts and times can equal"),
         (text.casefold() in _COMMON, "a common word, which harmless text holds too"),

@@ -23,7 +23,7 @@ ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 
 
 class SQLiteCatalog(Catalog):
-    """No transaction is table: in a rollback journal a reader keeps every writer waiting."""
+    """No transaction is held open: in a rollback journal a reader keeps every writer waiting."""
 
     has_snapshots: ClassVar[bool] = False
     piece: ClassVar[int | None] = None

@@ -101,7 +101,7 @@ def plan_batch(
     counts = Counts()
     keys, cells = _filled(batch, counts)
     refused: dict[int, InvalidToken] = {}
-    trials: list[_Trial] = []
+    attempts: list[_Attempt] = []
     for part in keyring.find_many(cells):
         if isinstance(part, Refused):
             refused[part.place] = part.error
@@ -114,17 +114,17 @@ def plan_batch(
             for place in places:
                 counts.note(keys[place], *reason)
         elif dry_run:
-            trials.append(_Trial(part.key, places, signed, None, keyring.damaged_many(part)))
+            attempts.append(_Attempt(part.key, places, signed, None, keyring.damaged_many(part)))
         elif state is KeyState.PRIMARY:
             _count_found(counts, part.key.id, state, signed)
             _note_nested(counts, keyring, part.key, signed, pick(keys, places))
         else:
             renewed = keyring.reencrypt_many(part)
-            trials.append(_Trial(part.key, places, signed, renewed, _errors_in(renewed)))
-    rotated: list[_Trial] = []
-    for trial in _judge(trials, Counter() if balance is None else balance):
-        refused |= {trial.places[index]: error for index, error in trial.errors.items()}
-        sound = trial.sound()
+            attempts.append(_Attempt(part.key, places, signed, renewed, _errors_in(renewed)))
+    rotated: list[_Attempt] = []
+    for attempt in _judge(attempts, Counter() if balance is None else balance):
+        refused |= {attempt.places[index]: error for index, error in attempt.errors.items()}
+        sound = attempt.sound()
         if sound.new is not None:
             rotated.append(sound)
             continue
@@ -136,7 +136,7 @@ def plan_batch(
     return _plan(keys, cells, rotated, counts)
 
 
-class _Trial(NamedTuple):
+class _Attempt(NamedTuple):
     """Tokens that one key signed, and what decrypting them came to."""
 
     key: Key
@@ -149,13 +149,13 @@ class _Trial(NamedTuple):
     errors: Mapping[int, InvalidToken]
     """Those that do not decrypt, by their index here."""
 
-    def sound(self) -> _Trial:
+    def sound(self) -> _Attempt:
         """The others."""
         if not self.errors:
             return self
         good = [index not in self.errors for index in range(len(self.places))]
         new = None if self.new is None else list(compress(self.new, good))
-        return _Trial(self.key, list(compress(self.places, good)), list(compress(self.signed, good)), new, {})
+        return _Attempt(self.key, list(compress(self.places, good)), list(compress(self.signed, good)), new, {})
 
 
 def _errors_in(new: Sequence[str | InvalidToken]) -> dict[int, InvalidToken]:
@@ -165,24 +165,24 @@ def _errors_in(new: Sequence[str | InvalidToken]) -> dict[int, InvalidToken]:
     return {index: error for index, error in enumerate(new) if isinstance(error, InvalidToken)}
 
 
-def _judge(trials: Sequence[_Trial], balance: Counter[Key]) -> Iterator[_Trial]:
-    """*trials*; if at least half of a key's tokens fail to decrypt, all of them count as damaged.
+def _judge(attempts: Sequence[_Attempt], balance: Counter[Key]) -> Iterator[_Attempt]:
+    """*attempts*; if at least half of a key's tokens fail to decrypt, all of them count as damaged.
 
     Then the key is wrong: it is mistyped in its second half, which does not sign. One in 256 of its tokens decrypts
     all the same, to nonsense, and must not be written. *balance* holds by how many more tokens of a key have decrypted
     than have not, in this batch and in those before.
     """
-    for trial in trials:
-        balance[trial.key] += len(trial.signed) - 2 * len(trial.errors)
-    for trial in trials:
-        if balance[trial.key] > 0:
-            yield trial
+    for attempt in attempts:
+        balance[attempt.key] += len(attempt.signed) - 2 * len(attempt.errors)
+    for attempt in attempts:
+        if balance[attempt.key] > 0:
+            yield attempt
         else:
-            error = DamagedToken.under(trial.key.id)
-            yield trial._replace(errors=dict.fromkeys(range(len(trial.places)), error))
+            error = DamagedToken.under(attempt.key.id)
+            yield attempt._replace(errors=dict.fromkeys(range(len(attempt.places)), error))
 
 
-def _plan(keys: Sequence[RowKey], cells: Sequence[str | bytes], rotated: Sequence[_Trial], counts: Counts) -> Plan:
+def _plan(keys: Sequence[RowKey], cells: Sequence[str | bytes], rotated: Sequence[_Attempt], counts: Counts) -> Plan:
     """The swaps in the order of the rows, which is the order to write them in."""
     if not rotated:
         return Plan(Swaps(), (), (), counts)

@@ -33,7 +33,7 @@ MARKS: tuple[bytes, ...] = (
     *_IN_BYTES,
 )
 """Every cell that holds a token in a form that is looked for holds one of these byte strings, so that a database can
-tell which cells to fetch. The last three stand in columns of bytes alone: no text holds a NUL or is the byte 0x80."""
+select the cells to fetch. The last three stand in columns of bytes alone: no text holds a NUL or is the byte 0x80."""
 
 SHORTEST = OVERHEAD + BLOCK
 """Bytes of the shortest token, decoded. It is random, so that nothing makes it shorter: no text of fewer bytes holds

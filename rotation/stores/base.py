@@ -14,7 +14,7 @@ class Written:
     """What became of a batch of changes: each of them is done, but for those named here."""
 
     lost: set[RowKey] = field(default_factory=set)
-    """Rewritten, re-keyed or deleted between our read and our write: the service's doing stands."""
+    """Rewritten, re-keyed or deleted between the read and the write: the service's change stays."""
     refused: dict[RowKey, tuple[str, str]] = field(default_factory=dict)
     """Category and reason, for cells that the database would not take."""
 
@@ -46,7 +46,7 @@ class Store(Protocol):
         """What an admin should know before the first write."""
 
     def identity(self) -> str:
-        """Which table of which server it is, however it was reached; empty if the database does not tell."""
+        """Which table of which server it is, however it was reached; empty if the database does not say."""
 
     def size(self) -> int:
         """About how many rows there are; for progress only."""

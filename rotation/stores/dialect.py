@@ -66,7 +66,7 @@ class Dialect:
     """The codes among them that say that a right is missing."""
 
     def prepare_url(self, url: URL) -> URL:
-        """*url* for our driver. Raises UsageError for what cannot work."""
+        """*url* for the driver of this dialect. Raises UsageError for what cannot work."""
         # A password with a bare @ or / is read as part of a host or database, and these stand in messages.
         if re.search(r"[@/]", f"{url.host or ''}{url.database or ''}") or (url.port or 0) > 65535:
             raise UsageError(

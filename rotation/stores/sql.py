@@ -119,7 +119,7 @@ class SqlStore:
         return int(self._scalar(sa.select(sa.func.count()).select_from(self._table).where(self._rows)) or 0)
 
     def thin_out(self, rows: int) -> None:
-        """From here on only about so many *rows* are read, drawn at random by the database."""
+        """From here on only about so many *rows* are read, chosen at random by the database."""
         share = rows / max(self.size(), 1)
         if share < 1:
             self._rows = self._of_all_shards = sa.and_(self._rows, self._dialect.chance() < share)
@@ -315,7 +315,7 @@ class SqlStore:
         return swapped
 
     def _look_again(self, connection: sa.Connection, swaps: Swaps) -> Written:
-        """Which swaps the table holds now: our token was written, if by an earlier try."""
+        """Which swaps the table holds now: a new token may stem from an earlier try."""
         now: dict[RowKey, Any] = {}
         for start in range(0, len(swaps), LOOK_ROWS):
             here = [same_key(self._key, self._parts(key)) for key in swaps.keys[start : start + LOOK_ROWS]]

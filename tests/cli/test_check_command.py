@@ -602,7 +602,7 @@ def test_a_check_that_is_stopped_pings_a_failure(
 
 
 def test_a_sample_looks_at_some_rows(cli: Cli, database: Database, tmp_path: Path) -> None:
-    """About as many as were asked for, drawn again each time, on every database; a large sample is the whole."""
+    """A sample has about the requested size on every database and differs each time; a large one is the whole table."""
     database.make_creds([token("new")] * 2000)
     config = configure(tmp_path, database)
     sizes = [cli("check", *config, "--sample", "500", "--json").document["targets"][0]["scanned"] for _ in range(3)]

@@ -170,12 +170,12 @@ def _stay(connection: Any) -> None:
 
 
 def _fail_oddly(connection: Any) -> None:
-    """A failure that no list of ours has: of memory, or inside the server."""
+    """A failure that no list of this program has: of memory, or inside the server."""
     raise _error(connection, sqlite=sqlite3.SQLITE_NOMEM, postgresql="XX000", mariadb=1030)
 
 
 def _cutting(database: Database) -> Callable[[Any], None]:
-    """The server ends the connection; on SQLite, where there is none, reading the file fails."""
+    """The server ends the connection; on SQLite reading the file fails."""
 
     def cut(connection: Any) -> None:
         with database.engine.connect() as other:

@@ -59,8 +59,8 @@ def test_a_fault_at_any_call_loses_nothing(  # noqa: PLR0913, PLR0917 - fixtures
 ) -> None:
     """R15, R17, R18, R19, R25: the Nth call fails, for every N or each fourth; the run gets over it, or says 3.
 
-    Deadlocks, conflicts of snapshots and cut connections pass. A full disk stays, and so does what no list of ours has.
-    Where an answer is lost, a COMMIT's too, reading decides. A broken cell makes a good end 1.
+    Deadlocks, conflicts of snapshots and cut connections pass. A full disk stays, and so does a fault that no list has.
+    If an answer is lost, even a COMMIT's, the next read decides. A broken cell makes a good end 1.
     """
     # What is not known is easily told as a fault of the url or of the condition, which are tried first.
     opening = opening or name == "unheard-of"

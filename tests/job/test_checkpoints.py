@@ -129,7 +129,7 @@ def test_a_shortened_pass_proves_nothing(keyring: Keyring) -> None:
 
 
 def test_a_run_knows_how_much_an_earlier_one_has_done(keyring: Keyring) -> None:
-    """Through any number of stops: so the time that is left can be told."""
+    """The number of rows that are done survives any number of stops, so that the remaining time can be shown."""
     notes = Notes()
     Checkpoints(notes, KEYED, keyring.primary.id).note(Reached((10,), 10), now=True)
     store = MemoryStore({row: token("old") for row in range(1, 5001)})
@@ -179,7 +179,7 @@ def test_a_key_comes_back_as_it_was(key: tuple[Any, ...]) -> None:
 
 
 def test_progress_is_of_one_target_and_one_primary_key() -> None:
-    """Another key, another condition: another work. A key of an unknown type, or a spoilt note, begins anew."""
+    """With another key or condition, an unknown type of key or a damaged checkpoint, a run begins at row one."""
     notes = Notes()
     Checkpoints(notes, TARGET, "0123abcd").note(Reached((7,), 7), now=True)
     other = Target(TARGET.url, TARGET.table, TARGET.column, TARGET.name, where="id > 3")
@@ -194,7 +194,7 @@ def test_progress_is_of_one_target_and_one_primary_key() -> None:
 
 @pytest.mark.parametrize(("names", "passes"), [(("id",), 3), (("tenant",), 2), (("id", "tenant"), 2)])
 def test_a_note_is_of_one_key(keyring: Keyring, names: tuple[str, ...], passes: int) -> None:
-    """It is a place in the order of the columns that were the key then: by others a run begins anew."""
+    """A checkpoint is valid for the same key columns only: with others a run begins at the first row."""
     notes = Notes()
     Checkpoints(notes, KEYED, keyring.primary.id).note(Reached((2,), 2), now=True)
     store = MemoryStore({1: token("old")})
@@ -206,7 +206,7 @@ def test_a_note_is_of_one_key(keyring: Keyring, names: tuple[str, ...], passes: 
 
 
 def test_a_key_that_is_a_secret_is_not_noted() -> None:
-    """The ledger holds no secret: where a table is keyed by tokens, a run begins anew."""
+    """The ledger holds no secret: if a table is keyed by tokens, a run begins at the first row."""
     notes = Notes()
     Checkpoints(notes, TARGET, "0123abcd").note(Reached((7, OLD), 7), now=True)
 

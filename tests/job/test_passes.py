@@ -99,7 +99,7 @@ def test_rows_that_stay_locked_are_told_once_each(keyring: Keyring) -> None:
 
 
 def test_a_key_that_is_mistyped_where_it_does_not_sign_stops_the_run(new: Key) -> None:
-    """K26: of its tokens one in 256 decrypts to something else than was encrypted; the first ones tell, unwritten."""
+    """K26: one in 256 of its tokens decrypts to nonsense; the first tokens reveal that before anything is written."""
     cells: dict[int, object] = {row: token("old") for row in range(300)}
     store = MemoryStore(dict(cells))
     report = run(store, Keyring(new, previous=[mistyped(key_text("old"))]))
@@ -110,7 +110,7 @@ def test_a_key_that_is_mistyped_where_it_does_not_sign_stops_the_run(new: Key) -
 
 
 def test_a_poison_row_never_wedges_a_run(keyring: Keyring) -> None:
-    """A row that the database refuses for ever is told, and all others are rotated."""
+    """A row that the database always refuses is reported, and all others are rotated."""
     store = MemoryStore({row: token("old") for row in range(30)})
     store.refuses[(7,)] = ("refused", "the database refuses the new value")
     report = run(store, keyring)
@@ -120,7 +120,7 @@ def test_a_poison_row_never_wedges_a_run(keyring: Keyring) -> None:
 
 
 def test_rows_without_a_key_are_one_problem_with_their_number(keyring: Keyring) -> None:
-    """Nothing tells such rows apart, so nothing is told three times."""
+    """No key identifies such rows, so they are reported as one problem."""
     store = MemoryStore({1: token("new")})
     store.keyless_rows = 3
     report = run(store, keyring)
@@ -132,7 +132,7 @@ def test_rows_without_a_key_are_one_problem_with_their_number(keyring: Keyring) 
 
 
 def test_a_row_without_a_key_that_comes_late_is_seen(keyring: Keyring) -> None:
-    """Each pass counts such rows anew: the last one finds what came meanwhile."""
+    """Each pass counts such rows again: the last one finds those that were added meanwhile."""
 
     def insert(store: MemoryStore) -> None:
         store.keyless_rows = store.writes
@@ -143,7 +143,7 @@ def test_a_row_without_a_key_that_comes_late_is_seen(keyring: Keyring) -> None:
 
 
 def test_a_caution_is_told_before_the_first_write(keyring: Keyring) -> None:
-    """D24, D30: whoever reads that old tokens may live on elsewhere can still stop; the report says it again."""
+    """D24, D30: the warning that old tokens may stay elsewhere precedes the first write; the report repeats it."""
     told_before: list[int] = []
     with capture_logs() as logged:
         store = MemoryStore({1: token("old")}, between=lambda _: told_before.append(len(logged)))
@@ -160,7 +160,7 @@ def test_a_caution_is_told_before_the_first_write(keyring: Keyring) -> None:
 
 
 def test_a_dry_run_leaves_cautions_to_its_report(keyring: Keyring) -> None:
-    """Where nothing is written there is nothing to stop: told once is enough."""
+    """A dry run prints the warning once: it writes nothing that could be stopped."""
     store = MemoryStore({1: token("old")})
     store.cautions = ["creds.token: trigger audit acts on UPDATE"]
 

@@ -1,4 +1,4 @@
-"""A range that ends early: what is left of it is done next, by whoever, and no row is passed over."""
+"""If a range ends early, the rest of it is done next, and no row is left out."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_a_look_shows_the_direction(table: Database, cli: Cli, new: Key, old: Ke
 
 
 def test_a_service_one_key_ahead_is_left_alone(database: Database, cli: Cli, environ: dict[str, str]) -> None:
-    """R06: a token under the staged key opens for everybody, is not moved back, and is told."""
+    """R06: a token under the staged key is not moved back, and is reported."""
     database.make_creds([token("staged"), token("old")])
     before = database.column()[1]
     ran = cli("run", *_target(database), "--json", environ=environ | {"ENCRYPTION_STAGED_KEY": key_text("staged")})

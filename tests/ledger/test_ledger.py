@@ -130,7 +130,7 @@ def test_what_a_clock_that_was_ahead_wrote_bounds_nothing(ledger: Ledger, clock:
 
 
 def test_an_event_is_marked_again(ledger: Ledger, clock: Clock) -> None:
-    """What somebody does on purpose takes the date's place; a key never seen before is taken down, too."""
+    """A step of an admin replaces the date; a key that was never seen before is recorded, too."""
     ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
     clock.step(days=1)
     ledger.mark(OLD, "promoted", "billing")

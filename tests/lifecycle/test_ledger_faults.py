@@ -93,7 +93,7 @@ def test_a_run_goes_on(shop: Shop, fault: Fault) -> None:
 @FAULTS
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
 def test_the_keys_are_listed(shop: Shop, fault: Fault, options: list[str]) -> None:
-    """Who mends a ledger needs their ids, too; only a ledger that can be read gives dates."""
+    """To fix a ledger you need the keys' ids, too; only a ledger that can be read gives dates."""
     with fault(shop) as words:
         ran = shop.keys("list", *options)
 

@@ -72,7 +72,7 @@ def test_a_dry_run_counts_what_a_run_would_rotate(keyring: Keyring) -> None:
 
 
 def test_a_token_under_the_staged_key_is_left(keyring: Keyring, staged: Key) -> None:
-    """R06: away from the next key is the wrong way; the row is told, with the key's id."""
+    """R06: a token must not move away from the next key; its row is reported, with the key's id."""
     *_, counts = plan_batch(keyring, batch_of(_rows()))
 
     [problem] = [problem for problem in counts.problems if problem.category == "staged-key"]
@@ -230,7 +230,7 @@ def test_a_cell_that_holds_a_token_is_unreadable_and_counts_under_its_key(
 
 
 def test_a_hidden_token_under_a_foreign_key_is_no_plaintext(keyring: Keyring) -> None:
-    """It is told as what it is, and counts under no key of ours."""
+    """It is reported as an inner token, and counts under none of the keys."""
     *_, counts = plan_batch(keyring, batch_of([((1,), token("nobody").encode().hex())]))
 
     assert (counts.categories, counts.inner) == ({"not-a-token": 1}, {})

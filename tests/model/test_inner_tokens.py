@@ -265,7 +265,7 @@ def test_what_cannot_be_opened_is_no_token(value: str) -> None:
 
 @pytest.mark.parametrize("around", ["{}", '{{"t": "{}"}}', "t={}&u=1", "{}{}"])
 def test_a_token_that_no_key_signed_is_unknown(around: str) -> None:
-    """A whole token under another key is told, and counts under none."""
+    """A whole token under another key is reported, and counts under none."""
     found = find_inner([KEYRING], around.format(token("nobody"), token("nobody", "longer than the other")))
 
     assert found.under == {}
@@ -300,7 +300,7 @@ def test_all_keys_of_all_keyrings_are_tried() -> None:
 
 
 def test_a_large_token_is_found_whole_and_open() -> None:
-    """Where its end shows, of any size; where it does not, up to LONGEST_OPEN."""
+    """A token of any size is found if its end is visible, otherwise one of up to LONGEST_OPEN bytes."""
     large = token("old", "x" * 3_000_000)
     open_end = token("old", "x" * (inner_tokens.LONGEST_OPEN - SHORTEST))
 
@@ -332,7 +332,7 @@ def test_tokens_many_levels_deep_are_found() -> None:
     ],
 )
 def test_work_is_bounded(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data made to cost time cost no more than their size allows, and what was not looked at is told."""
+    """Data made to cost time cost no more than their size allows, and the search says that it gave up."""
     spent: list[int] = []
     signed_size, views_of = Key.signed_size, inner_tokens._views_of
 

@@ -94,7 +94,7 @@ def test_each_is_named_and_a_run_tells_of_what_it_leaves(keyring: Keyring, old: 
 
 
 def test_inner_tokens_count_under_their_own_keys(keyring: Keyring, new: Key, old: Key, older: Key) -> None:
-    """Each level under its key, however deep, and one under no key of ours under none."""
+    """Each level counts under its key, however deep; a token under an unknown key counts under none."""
     deep = token("old", json.dumps([token("older"), token("older", "another"), token("nobody")]))
     rows = [((1,), token("new", deep)), ((2,), token("new", token("new"))), ((3,), token("new", "x" * 200))]
     counts = plan_batch(keyring, batch_of(rows), dry_run=True).counts

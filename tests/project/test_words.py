@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLACES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", ".env.sample", "docs", "deploy", "benchmarks", ".ci")
+PLACES = (
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", ".env.sample", "docs", "deploy", "benchmarks", ".ci"),
+    *("keyring_core", "rotation", "scripts", "tests"),
+)
 """Files, and folders with all that is in them. Of tests only the docstrings are read."""
 LEFT_OUT: tuple[str, ...] = ()
 

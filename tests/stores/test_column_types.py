@@ -128,7 +128,7 @@ def test_cells_that_are_no_tokens_stay(database: Database, cli: Cli) -> None:
 
 
 def test_a_token_inside_a_text_stays(database: Database, cli: Cli) -> None:
-    """D33: a token in JSON or in a sentence is told, its row is named, and not one byte around it or of it changes."""
+    """D33: a token in JSON or in a sentence is reported with its row, and not one byte around it or of it changes."""
     token = make_token("inside")
     cells = [f'{{"token": "{token}"}}', f"see {token} there", f'"{token}"', make_token("good")]
     database.make_creds(cells)
@@ -173,7 +173,7 @@ def unchecked() -> Iterator[Database]:
 @pytest.mark.parametrize("kind", ["TEXT", "VARCHAR(200)", "CHAR(200)"])
 @pytest.mark.parametrize("batch", ["1", "1000"])
 def test_a_database_that_checks_no_text_is_served(unchecked: Database, cli: Cli, kind: str, batch: str) -> None:
-    """D09, D14: under SQL_ASCII a text, also one in a key, may be no UTF-8; it is told, and hides no other."""
+    """D09, D14: under SQL_ASCII a text, also one in a key, may be no UTF-8; it is reported, and hides no other."""
     raw = r"convert_from(CAST('\xe978' AS bytea), 'SQL_ASCII')"
     unchecked.execute(f"CREATE TABLE creds (id TEXT PRIMARY KEY, token {kind})")
     unchecked.insert("creds", [{"id": f"k{n}", "token": token} for n, token in enumerate(make_tokens(3))])

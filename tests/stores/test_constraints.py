@@ -83,7 +83,7 @@ def test_a_unique_constraint_refuses_by_its_name(database: Database) -> None:
 
 
 def test_the_same_token_in_two_rows_is_rotated_twice(database: Database, cli: Cli) -> None:
-    """D28: rows are told by their keys, not by what they hold."""
+    """D28: rows are identified by their keys, not by what they hold."""
     database.make_creds([make_token("one")] * 3)
 
     ran = rotate(cli, database, "--batch-size", "2")

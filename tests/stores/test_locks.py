@@ -283,7 +283,7 @@ def test_a_real_deadlock_ends_well(database: Database, cli: Cli) -> None:
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_snapshot_that_is_too_old_costs_a_retry(database: Database, cli: Cli, level: str) -> None:
-    """R19: where the database sees rows as they were at first, a batch that meets a newer one is done anew, whole."""
+    """R19: in a snapshot of earlier rows, a batch that meets a newer row is done again as a whole."""
     database.make_creds(make_tokens(3))
     url = sa.make_url(database.url)
     options = f"{url.query['options']} -cdefault_transaction_isolation={level.replace(' ', chr(92) + ' ')}"

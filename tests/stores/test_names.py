@@ -85,7 +85,7 @@ def test_a_name_of_any_length_is_found(database: Database, cli: Cli) -> None:
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_a_name_that_is_too_long_is_told(database: Database, cli: Cli) -> None:
-    """D20: what the database would cut is not cut by us: there is no such table, and what there is is named."""
+    """D20: a name that the database would cut is not cut: there is no such table; the message names a similar one."""
     short = LONG[:63]
     database.execute(f"CREATE TABLE {short} (id INTEGER PRIMARY KEY, token TEXT)")
 
@@ -200,7 +200,7 @@ def test_the_own_schema_comes_first(database: Database, cli: Cli, elsewhere: str
 
 
 def test_a_dot_may_be_part_of_a_name(database: Database, cli: Cli, elsewhere: str) -> None:
-    """D21: a table that is called `schema.table` is found, too; where both exist, neither is guessed."""
+    """D21: a table that is called `schema.table` is found, too; if both exist, neither is guessed."""
     name = f"{elsewhere}.creds"
     database.execute(f"CREATE TABLE {database.quote(name)} (id INTEGER PRIMARY KEY, token TEXT)")
     database.insert(database.quote(name), [{"id": 1, "token": make_token("here")}])

@@ -1,4 +1,4 @@
-"""A target's identity, and the titles that tell several targets apart."""
+"""A target's identity, and the labels that distinguish several targets."""
 
 from __future__ import annotations
 

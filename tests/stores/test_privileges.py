@@ -1,4 +1,4 @@
-"""Users who may not, databases that are read-only, and rows that are hidden: told before the first write."""
+"""Users who may not, databases that are read-only, and rows that are hidden: reported before the first write."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_policy_against_updates_is_a_write_that_is_swallowed(database: Databas
 
 @SERVERS
 def test_a_read_only_session_ends_the_run(database: Database, cli: Cli) -> None:
-    """R24: a database that takes no writes, such as a standby, is told before any work."""
+    """R24: a database that takes no writes, such as a standby, is reported before any work."""
     database.make_creds(make_tokens(2))
     if database.kind == "postgresql":
         database.url += "%20-cdefault_transaction_read_only%3Don"

@@ -52,7 +52,7 @@ def test_a_trigger_that_copies_rows_is_warned_of(database: Database, cli: Cli) -
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_other_triggers_are_not_warned_of(database: Database, cli: Cli) -> None:
-    """D24: a trigger on INSERT is none of ours, even where it updates something."""
+    """D24: a trigger on INSERT does not matter, even if it updates something."""
     database.make_creds(make_tokens(1))
     database.execute("CREATE TRIGGER added AFTER INSERT ON creds BEGIN UPDATE creds SET note = 'x'; END")
 
@@ -155,7 +155,7 @@ def _make_again(database: Database, constraint: str) -> None:
 @pytest.mark.parametrize(("how", "told"), [("trigger", "a trigger or constraint"), ("check", "only_old")])
 @pytest.mark.parametrize("batch", ["1", "3", "1000"])
 def test_a_row_that_is_refused_costs_no_other(database: Database, cli: Cli, how: str, told: str, batch: str) -> None:
-    """D26: a trigger that raises, or a CHECK, refuses one row; told is the constraint's name, never its detail."""
+    """D26: a trigger that raises, or a CHECK, refuses one row; the report names the constraint, without its detail."""
     database.make_creds(make_tokens(7))
     refuse_row_two(database, how)
 
@@ -185,7 +185,7 @@ def test_a_trigger_that_nothing_can_undo_is_refused(database: Database, cli: Cli
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_a_table_without_transactions_is_served(database: Database, cli: Cli) -> None:
-    """D26: a batch that is refused half-way stays half done there; all of it is counted once, and told once."""
+    """D26: a batch that is refused half-way stays half done there; all of it is counted once, and reported once."""
     database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY, token VARCHAR(300)) ENGINE=MyISAM")
     database.insert("creds", [{"id": n, "token": token} for n, token in enumerate(make_tokens(20))])
     database.execute(

@@ -101,7 +101,7 @@ def test_a_service_that_does_not_bind_is_told_of(keyring: Keyring) -> None:
 
 
 def test_what_another_context_wrote_is_left_alone(database: Database, cli: Cli) -> None:
-    """A token that was copied from another column is unreadable here: told by its row, and not changed."""
+    """A token that was copied from another column is unreadable here: reported by its row, and not changed."""
     cells = [bound("new"), bound("new", context="users.refresh_token"), token("unknown")]
     database.make_creds(cells)
 
@@ -115,7 +115,7 @@ def test_what_another_context_wrote_is_left_alone(database: Database, cli: Cli) 
 
 
 def test_without_its_context_a_bound_column_is_not_touched(database: Database, cli: Cli) -> None:
-    """Who forgets the context in rotation.toml is told of it, and nothing is written."""
+    """If rotation.toml lacks the context, the run says so and writes nothing."""
     cells = [bound("old")] * 30
     database.make_creds(cells)
 

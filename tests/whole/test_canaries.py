@@ -102,7 +102,7 @@ def quiet(canaries: Canaries, capfd: pytest.CaptureFixture[str]) -> Iterator[lis
 def test_broken_cells_are_named_and_not_shown(
     cli: Cli, database: Database, canaries: Canaries, quiet: list[str], argv: tuple[str, ...]
 ) -> None:
-    """Whatever a cell holds, its row and its fault are told, and nothing of its content."""
+    """Whatever a cell holds, its row and its fault are reported, and nothing of its content."""
     canaries.fill(database)
 
     ran = cli(*argv, *target(database), environ=canaries.environ)
@@ -218,7 +218,7 @@ def test_a_server_that_is_not_there_shows_no_password(
     ],
 )
 def test_a_malformed_key_is_not_shown(cli: Cli, canaries: Canaries, quiet: list[str], tmp_path: Path, damage) -> None:
-    """A key that is refused is told by its fault, from the environment and from a dotenv file alike."""
+    """A refused key is reported by its fault, from the environment and from a dotenv file alike."""
     bad = damage(canaries.new)
     env = tmp_path / ".env"
     env.write_text(f"ENCRYPTION_KEY='{bad}'\n")

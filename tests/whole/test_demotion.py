@@ -1,4 +1,4 @@
-"""A run whose primary key is the older one: it moves nothing back, unless it is told to."""
+"""A run whose primary key is the older one: it moves nothing back without --allow-demotion."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_look_shows_that_it_would_be_back(shop: Shop, command: tuple[str, ...]
 
 
 def test_a_look_shows_the_direction(shop: Shop, new: Key, old: Key) -> None:
-    """R09: from which key to which, in a run that may go on and in one that is told to go back."""
+    """R09: the run says from which key to which, both if it moves tokens forward and with --allow-demotion."""
     back = shop.on("2026-05-03", SWAPPED, "run", "--dry-run", "--allow-demotion", as_json=False)
     shop.database.execute("UPDATE creds SET token = :token WHERE id = 1", token=token("old", "secret 0"))
     forth = shop.on("2026-05-03", RIGHT, "status", as_json=False)

@@ -135,7 +135,7 @@ def test_a_signal_during_the_imports_ends_it(number: int, program: list[str], tm
 def test_a_stream_that_takes_nothing_harms_no_row(
     app: Database, environ: dict[str, str], redirection: str, code: int
 ) -> None:
-    """R26: the rows are rotated; a report that could not be written makes the exit code 3, and is told on stderr."""
+    """R26: the rows are rotated; a report that could not be written makes the exit code 3, and stderr says why."""
     command = f"{sys.executable} {ROOT}/scripts/rotate.py run --url {app.url} --table creds --column token"
     environment = {**os.environ, **environ}
     ran = subprocess.run(f"{command} {redirection}", shell=True, env=environment, capture_output=True, check=False)
@@ -155,7 +155,7 @@ def test_a_stream_that_takes_nothing_harms_no_row(
     ],
 )
 def test_words_that_cannot_be_said_leave_the_exit_code(environ: dict[str, str], command: str, code: int) -> None:
-    """R26: where a full disk takes not even the error, a scheduler is not told 1, which says that a run finished."""
+    """R26: if a full disk takes not even the error, the exit code is not 1, which says that a run finished."""
     ran = subprocess.run(
         f"{sys.executable} {ROOT}/scripts/rotate.py {command}", shell=True, env={**os.environ, **environ}, check=False
     )

@@ -376,7 +376,7 @@ BANNERS = {
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("banner", BANNERS.values(), ids=BANNERS.keys())
 def test_whatever_else_listens_there_is_given_up(scheme: str, banner: bytes, cli: Cli, hasty: None) -> None:
-    """A server of another kind may wait for us, as we wait for it: exit 3, in words for it."""
+    """A server of another kind may wait for the client's first words: exit code 3, with a message that says so."""
     with mute(banner) as server:
         ran = cli(
             "status", "--url", f"{scheme}://u@127.0.0.1:{server.port}/app", "--table", "creds", "--column", "token"
