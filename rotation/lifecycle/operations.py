@@ -243,7 +243,7 @@ def _check_kept(keys: EnvironmentKeys, proof: Path | None, archive: Path | None)
 
 def _proven(census: Report) -> str:
     cells, columns = many(cells_of(census), "cell"), columns_of([part.target for part in census.targets])
-    return f"nothing that was looked at needs it ({cells} of {columns}, and every other column that its user can see)"
+    return f"nothing that was read needs it ({cells} of {columns}, and every other column that its user can see)"
 
 
 def _whereabouts(archive: Path | None) -> str:

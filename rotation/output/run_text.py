@@ -108,7 +108,7 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
     previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
     if unneeded := [key_id for key_id in previous if not refusals(of_report(report, key_id))]:
         retire = retire_command(unneeded[-1])
-        yield Text(f"Next: {retire} looks at everything else, and takes it out if nothing needs it.")
+        yield Text(f"Next: {retire} reads everything else, and removes the key if nothing needs it.")
 
 
 def _directions(report: Report) -> Iterator[Text]:

@@ -164,7 +164,7 @@ CASES = {
         "previous_keys", OK, {"promoted": NOW - 90 * DAY}, "nothing that was looked"
     ),
     "previous key should have gone": Case(
-        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND}, "nothing that was looked at needs it"
+        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND}, "nothing that was read needs it"
     ),
     "previous key is needed": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY, "targets": (target(OLD_ONES),)}),
     "previous key is needed too long": Case(
