@@ -87,7 +87,7 @@ def following(keys: Sequence[ListedKey]) -> str:
     if staged := in_state[KeyState.STAGED]:
         return f"when every service has {staged[0]}: rotate.py keys promote"
     if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
-        return f"{retire_command(unneeded[-1])}: it looks at everything, and takes the key out if nothing needs it"
+        return f"{retire_command(unneeded[-1])}: it reads everything, and removes the key if nothing needs it"
     if previous := in_state[KeyState.PREVIOUS]:
         remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or "rotate.py run"
         return f"{remedy}, and when nothing needs it: {retire_command(previous[-1])}"
