@@ -160,9 +160,7 @@ CASES = {
         {"keys": STAGED_TOO, "records": (key(STAGED, staged=NOW),), "targets": (target({STAGED: 2}),)},
         "2 tokens under this key already",
     ),
-    "nothing needs the previous key": Case(
-        "previous_keys", OK, {"promoted": NOW - 90 * DAY}, "nothing that was looked"
-    ),
+    "nothing needs the previous key": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY}, "nothing that was read"),
     "previous key should have gone": Case(
         "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND}, "nothing that was read needs it"
     ),
@@ -175,7 +173,7 @@ CASES = {
     ),
     "previous key in a sample": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY, "sample": 100}),
     "previous key in a sample, late": Case(
-        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND, "sample": 100}, "keys retire looks at the rest"
+        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND, "sample": 100}, "keys retire reads the rest"
     ),
     "previous key without a date": Case("previous_keys", UNKNOWN, {"records": ()}, "no date"),
     "no token left": Case("tokens_left", OK, {}),
