@@ -32,7 +32,7 @@ def unfit(value: str | bytes) -> str | None:
         (not text, "empty"),
         (
             len(seen) < SHORTEST,
-            f"{len(seen)} characters, at least {SHORTEST} are needed: ordinary text holds shorter ones",
+            f"{len(seen)} characters, at least {SHORTEST} are needed to mask it alone",
         ),
         (len(set(seen)) < _FEWEST_CHARACTERS, f"fewer than {_FEWEST_CHARACTERS} different characters"),
         (text.isdecimal() and len(text) <= _LONGEST_NUMBER, "a number that counts and times can equal"),

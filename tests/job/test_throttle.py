@@ -29,11 +29,11 @@ from tests.fakes import MemoryStore, token
 )
 def test_the_next_batch_follows_the_last(rows: int, seconds: float, size: int, then: int) -> None:
     """R22: a batch takes about half a second and eight megabytes, whatever the size of its rows."""
-    size = BatchSize(10_000)
+    batches = BatchSize(10_000)
 
-    size.took(rows, seconds, size)
+    batches.took(rows, seconds, size)
 
-    assert size.rows == then
+    assert batches.rows == then
 
 
 def test_a_batch_is_never_larger_than_asked_for() -> None:

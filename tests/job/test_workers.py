@@ -133,7 +133,7 @@ def test_a_second_signal_ends_workers_at_once(app: Database, environ: dict[str, 
         until(lambda: _moved(app) > 0)
         workers = command.workers()
         command.process.send_signal(signal.SIGINT)
-        until(lambda: "once more" in command.log)
+        until(lambda: "at once" in command.log)
         command.process.send_signal(signal.SIGINT)
         code, _ = command.end(SECONDS)
 

@@ -184,8 +184,8 @@ def _read(url: str, shard: Shard, limit: int) -> list[Any]:
     store = SqlStore(target, read_only=True, sleep=lambda _: None, shard=shard)
     keys: list[Any] = []
     after = None
-    while rows := store.read(after, None, limit):
-        keys += [row.key[0] for row in rows]
-        after = rows[-1].key
+    while found := store.read(after, None, limit).keys:
+        keys += [key[0] for key in found]
+        after = found[-1]
     store.close()
     return keys

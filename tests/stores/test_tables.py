@@ -122,7 +122,7 @@ def test_large_cells_are_read_few_at_once(database: Database, cli: Cli, monkeypa
     database.make_creds([make_token(secret) for secret in secrets], "LONGTEXT" if database.kind == "mariadb" else None)
     store = SqlStore(Target(database.url, "creds", "token", "creds"), read_only=True, sleep=lambda _: None)
 
-    read = [len(store.read(None, None, 100)), len(store.read((3,), (5,), 100))]
+    read = [len(store.read(None, None, 100).keys), len(store.read((3,), (5,), 100).keys)]
     store.close()
     ran = rotate(cli, database)
 

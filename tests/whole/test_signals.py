@@ -98,7 +98,7 @@ def test_a_second_signal_ends_at_once(app: Database, environ: dict[str, str], tm
     with start(app, environ, tmp_path, "--max-rate", "400") as command:
         until(lambda: _moved(app) > 0)
         command.process.send_signal(signal.SIGINT)
-        until(lambda: "once more" in command.log)
+        until(lambda: "at once" in command.log)
         command.process.send_signal(signal.SIGINT)
         code, _ = command.end(SECONDS)
 
