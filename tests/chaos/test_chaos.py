@@ -39,6 +39,7 @@ def test_nothing_is_lost(database: Database, seed: str, run: Callable[..., list[
     assert found == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("own_server", [own_postgres, own_mariadb], ids=["postgresql", "mariadb"])
 def test_nothing_is_lost_when_the_server_restarts(
     own_server: Callable[[], AbstractContextManager[Server]], seed: str, run: Callable[..., list[str]]

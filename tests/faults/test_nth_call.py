@@ -35,7 +35,7 @@ def opening(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def step(*, long_form: bool) -> int:
     """How many calls further the next fault is: `--long` leaves out none."""
-    return 1 if long_form else 4
+    return 1 if long_form else 6
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fault_at_any_call_loses_nothing(  # noqa: PLR0913, PLR0917 - fixtures
     database: Database, cli: Cli, opening: bool, step: int, first: int, name: str, codes: set[int]
 ) -> None:
-    """R15, R17, R18, R19, R25: the Nth call fails, for every N or each fourth; the run gets over it, or says 3.
+    """R15, R17, R18, R19, R25: the Nth call fails, for every N or each sixth; the run gets over it, or says 3.
 
     Deadlocks, conflicts of snapshots and cut connections pass. A full disk stays, and so does a fault that no list has.
     If an answer is lost, even a COMMIT's, the next read decides. A broken cell makes a good end 1.
@@ -103,7 +103,7 @@ def test_a_fault_at_the_first_connection_is_the_databases(database: Database, cl
 def test_a_kill_at_any_call_loses_nothing(
     database: Database, cli: Cli, environ: dict[str, str], opening: bool, step: int
 ) -> None:
-    """R10: a process that dies at the Nth call, for every N or each fourth, leaves nothing that stops the next run."""
+    """R10: a process that dies at the Nth call, for every N or each sixth, leaves nothing that stops the next run."""
     tokens = _make_table(database)
     root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "tests.faults.dying", database.url, str(step), "opening" if opening else "rows"]

@@ -20,6 +20,8 @@ from tests.processes import until
 pytestmark = pytest.mark.database
 
 TABLES, COLUMNS = 6, 10
+FEW_COLUMNS = 3
+"""Of each table, without `--long`."""
 SERVERS = pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 COMMANDS = {
     "status": ("status", 1),
@@ -92,15 +94,22 @@ def connections_of(database: Database, url: str) -> int:
 
 
 @SERVERS
-def test_sixty_columns_take_two_connections(
-    database: Database, cli: Cli, environ: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_many_columns_take_two_connections(  # noqa: PLR0913 - fixtures
+    database: Database,
+    cli: Cli,
+    environ: dict[str, str],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    *,
+    long_form: bool,
 ) -> None:
-    """Every command gets along with two, the ledger in that database included; a third one would be refused."""
-    fill(database)
+    """For sixty columns each command needs two, the ledger in that database included; a third would be refused."""
+    columns = COLUMNS if long_form else FEW_COLUMNS
+    fill(database, columns=columns)
     (tmp_path / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in environ.items()))
     (tmp_path / ".env").chmod(0o600)
     with user_with(database, 2) as url:
-        config = configure(tmp_path, url)
+        config = configure(tmp_path, url, columns=columns)
         # The id of the key "old" stands behind it in the list of previous keys.
         old = cli("keys", "list", "--json", environ=environ).document["keys"][1]["id"]
         for name, (words, code) in COMMANDS.items():
@@ -179,15 +188,18 @@ def test_a_server_without_a_connection_to_spare_is_called_that(
 
 
 @pytest.mark.timeout(180)
-def test_a_small_server_keeps_its_connections_for_services(cli: Cli, environ: dict[str, str], tmp_path: Path) -> None:
+def test_a_small_server_keeps_its_connections_for_services(
+    cli: Cli, environ: dict[str, str], tmp_path: Path, *, long_form: bool
+) -> None:
     """Twenty connections, three of them reserved, fourteen in use: sixty columns are rotated beside them."""
+    columns = COLUMNS if long_form else FEW_COLUMNS
     with own_postgres("max_connections=20", "superuser_reserved_connections=3") as server:
         database = server.database
-        fill(database)
+        fill(database, columns=columns)
         database.execute("CREATE ROLE app LOGIN", "CREATE ROLE rotator LOGIN")
         database.execute("GRANT ALL ON SCHEMA public TO rotator", "GRANT ALL ON ALL TABLES IN SCHEMA public TO rotator")
         url = sa.make_url(database.url).set(username="rotator").render_as_string()
-        config = configure(tmp_path, url)
+        config = configure(tmp_path, url, columns=columns)
         services = sa.create_engine(sa.make_url(database.url).set(username="app"), poolclass=sa.NullPool)
         held = [services.connect() for _ in range(14)]
         with _counting(database, "rotator") as counts:

@@ -62,8 +62,15 @@ def opened(request: pytest.FixtureRequest, browser: Any, tmp_path: Path) -> Iter
     tab.close()
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "size"),
+    [
+        pytest.param("light", PHONE, id="light-phone"),
+        pytest.param("dark", DESK, id="dark-desk"),
+        pytest.param("light", DESK, id="light-desk", marks=pytest.mark.long),
+        pytest.param("dark", PHONE, id="dark-phone", marks=pytest.mark.long),
+    ],
+)
 def test_it_is_accessible_and_fits(opened: Any, scheme: str, size: dict[str, int]) -> None:
     """In light and dark, wide and narrow: axe-core finds nothing, nothing hangs over, and nothing is fetched."""
     from axe_playwright_python.sync_playwright import Axe
