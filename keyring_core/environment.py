@@ -40,7 +40,8 @@ VARIABLES = (
 MAX_PREVIOUS_KEYS = 1000
 DEFAULT_RELOAD_SECONDS = 60.0
 _LOOKS = 5
-_LIKENESS = 0.85
+_LIKENESS = 0.75
+_FIRST_WORDS = ("ENCRYPTION", "ROTATION")
 
 
 class Settings(NamedTuple):
@@ -124,12 +125,24 @@ def reload_seconds(environ: Mapping[str, str]) -> float:
 def warn_of_misspelt_names(environ: Mapping[str, str]) -> None:
     """Gives a KeyConfigWarning for each name that is nearly one of VARIABLES."""
     for name in environ:
-        # The first letter is right: DECRYPTION_KEY and APP_ENCRYPTION_KEY belong to other programs.
-        if name in VARIABLES or name[:1].upper() not in {"E", "R"}:
-            continue
-        for meant in difflib.get_close_matches(name.upper().strip("_"), VARIABLES, n=1, cutoff=_LIKENESS):
+        if name not in VARIABLES and (meant := _meant_by(name)):
             message = f"{name} is not a variable of this project; did you mean {meant}?"
             warnings.warn(message, KeyConfigWarning, stacklevel=2)
+
+
+def _meant_by(name: str) -> str | None:
+    """The variable that *name* probably means; None for another program's."""
+    first, _, rest = name.upper().partition("_")
+    # The first word decides, and its initial: DECRYPTION_KEY and APP_ENCRYPTION_KEY belong to other programs.
+    near = [word for word in difflib.get_close_matches(first, _FIRST_WORDS, n=1, cutoff=0.8) if word[0] == first[0]]
+    if not near:
+        return None
+    [word] = near
+    if "KEY" in rest:
+        return next(iter(difflib.get_close_matches(f"{word}_{rest}", VARIABLES, n=1, cutoff=_LIKENESS)), None)
+    # Without the common first word, which alone would make ENCRYPTION_MODE look much like ENCRYPTION_KEY.
+    rests = [known.partition("_")[2] for known in VARIABLES if known.startswith(word)]
+    return next((f"{word}_{each}" for each in difflib.get_close_matches(rest, rests, n=1, cutoff=_LIKENESS)), None)
 
 
 def _read(environ: Mapping[str, str], seconds: float) -> dict[str, Found]:

@@ -14,6 +14,8 @@ from keyring_core.redaction.redactor import block_matchers
 Text = TypeVar("Text")
 
 _ATTRIBUTE = "__keyring_core_masks__"
+MOST_MASKS = 16
+"""Blocks whose masks one exception keeps, the last ones: an instance that is raised again and again must not grow."""
 _kept: WeakKeyDictionary[logging.LogRecord, tuple[GramMatcher, ...]] = WeakKeyDictionary()
 
 
@@ -22,8 +24,9 @@ class _Masks(tuple[GramMatcher, ...]):
 
     __slots__ = ()
 
-    def __reduce__(self) -> tuple[type[_Masks], tuple[()]]:
-        return _Masks, ()
+    def __reduce__(self) -> tuple[type[tuple[()]], tuple[()]]:
+        # A plain tuple, so that a process without this package can read it.
+        return tuple, ()
 
 
 def leave_with(error: BaseException, matcher: GramMatcher) -> None:
@@ -31,7 +34,7 @@ def leave_with(error: BaseException, matcher: GramMatcher) -> None:
     errors = [error]
     for one in errors:
         if matcher not in (masks := _masks_of(one)):
-            _attributes(one)[_ATTRIBUTE] = _Masks((*masks, matcher))
+            _attributes(one)[_ATTRIBUTE] = _Masks((*masks, matcher)[-MOST_MASKS:])
         if isinstance(one, BaseExceptionGroup):
             errors += one.exceptions
 

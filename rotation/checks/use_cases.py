@@ -60,15 +60,17 @@ def examine(
             if session.fault is None:
                 primary = keys.keyring.primary.id if keys.keyring else ""
                 number = session.attempt(lambda ledger: ledger.begin_run("check", service, primary))
+            unwritten = session.fault
             # Read again, with the dates that were recorded just now.
-            facts = replace(facts_without_targets(session, keys, context), ledger_unwritten=session.fault)
+            facts = replace(facts_without_targets(session, keys, context), ledger_unwritten=unwritten)
         if keys.keyring:
             facts = census_targets(facts, context, targets, keys.keyring, sample=sample)
         # The clock is read last, so that a token written meanwhile is not in the future.
         verdict = Verdict.of(facts, policy, utc_now())
         if facts.ledger_fault is None:
+            session.fault = None
             session.keep(kept(facts))
-            if number is not None:
+            if number is not None and session.fault is None:
                 outcome: Outcome = "complete" if verdict.level == 0 else "left"
                 session.attempt(partial(Ledger.end_run, number=number, outcome=outcome, counts=_counts(verdict)))
     return verdict

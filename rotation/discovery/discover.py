@@ -46,7 +46,7 @@ def uncovered_token_columns(
     of a PostgreSQL server. It writes nothing. `under` of a column says which keys its tokens need:
 
         from rotation.discovery.survey import Survey
-        found = uncovered_token_columns(targets, keyring, lambda url: Survey(url, sleep=world.wait))
+        found = uncovered_token_columns(targets, keyring, lambda url: Survey(url, sleep=time.sleep))
         needed = [column.label for column in found if column.under["5f0c1a9e"]]
 
     Tokens of other applications are left out: those in other schemas or databases that no key of *keyring* opens. What

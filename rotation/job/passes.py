@@ -179,10 +179,10 @@ def _unsettled(counts: Counts) -> int:
     return sum(counts.categories[category] for category in UNSETTLED)
 
 
-def _undone(traces: UndoDetector) -> str:
-    ids = ", ".join(sorted(traces.undone))
+def _undone(detector: UndoDetector) -> str:
+    ids = ", ".join(sorted(detector.undone))
     return (
-        f"another rotation works against this one: it put {many(traces.undone.total(), 'token')} back under {ids}. "
+        f"another rotation works against this one: it put {many(detector.undone.total(), 'token')} back under {ids}. "
         "Stop whatever still has that key as its primary, then run again."
     )
 

@@ -48,7 +48,7 @@ class Bounds(NamedTuple):
 
 
 def cut(store: Store, size: BatchSize, after: RowKey | None = None) -> Iterator[Bounds]:
-    """The keys of *store* behind *after* in ranges of as many rows as *pace* says; each is cut when it is asked for.
+    """The keys of *store* behind *after* in ranges of as many rows as *size* says; each is cut when it is asked for.
 
     The last one is open: rows that come in at the end belong to it. Raises StoreError if the keys do not grow.
     """

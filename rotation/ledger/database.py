@@ -28,6 +28,7 @@ UNMADE = (
     "its tables are not there and could not be made; `keyring-rotate ledger init` makes them, as a user who may, and "
     "with --sql prints the statements"
 )
+OLDER = "it has version {}, and could not be brought to version {}; run `keyring-rotate ledger init` once, as its owner"
 T = TypeVar("T")
 
 
@@ -89,7 +90,8 @@ class LedgerAccess:
             found = self.read(read_version)
             if failure and found != VERSION:
                 time.sleep(0.1)
-        raise self.fault(f"{UNMADE} ({failure.reason if failure else 'another process is at it'})")
+        words = OLDER.format(found, VERSION) if found else UNMADE
+        raise self.fault(f"{words} ({failure.reason if failure else 'another process is at it'})")
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """What *act* returns."""
@@ -123,7 +125,7 @@ class LedgerAccess:
                 return act(connection)
 
         try:
-            return retry(run, self._is_transient, attempts=attempts)
+            return retry(run, self._is_transient, attempts=attempts, longest=2)
         except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
         raise self.fault(words)

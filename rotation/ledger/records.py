@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -127,11 +127,17 @@ class CensusRecord:
         return frozenset(map(mark, named))
 
     def document(self) -> dict[str, Any]:
-        """All but the time, for JSON. A row's key that looks like a secret is masked."""
-        document = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "taken"}
+        """All but the time, for JSON, in the form that the ledger has: flat, with names of its own for some numbers.
+
+        A row's key that looks like a secret is masked.
+        """
+        document = {name: getattr(self, name) for name in _KEPT}
+        document |= {name: getattr(self.target, name) for name in _NAMES}
+        document |= {_STORED_AS.get(name, name): number for name, number in self.counts.document().items()}
+        document["rotated"] += document.pop("to_rotate")
+        del document["unbound"]
         return document | {
-            "target": asdict(self.target),
-            "counts": self.counts.document(),
+            "target": self.name,
             "problems": get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS]),
             # Only a check compares marks.
             "unreadable_rows": self.unreadable_rows if self.checked else "",
@@ -140,8 +146,24 @@ class CensusRecord:
     @classmethod
     def of_document(cls, taken: datetime, document: Mapping[str, Any]) -> CensusRecord:
         """The census whose `document` that is. Raises KeyError or TypeError if it is none."""
-        parts = {"target": TargetId(**document["target"]), "counts": Counts.of_document(document["counts"])}
-        return cls(taken=taken, **{**document, **parts})
+        kept = {name: document[name] for name in (*_KEPT, "problems", "unreadable_rows") if name in document}
+        names = {name: document[name] for name in _NAMES if name in document}
+        others = document.keys() - kept.keys() - names.keys() - {"target"}
+        numbers = {_READ_AS.get(name, name): document[name] for name in others}
+        if not document.get("by_run"):
+            # Without a run nothing was rotated: the number is of tokens that a run would rotate.
+            numbers["to_rotate"] = numbers.pop("rotated", 0)
+        counts = Counts.of_document(numbers)
+        return cls(taken=taken, name=document["target"], target=TargetId(**names, digest=""), counts=counts, **kept)
+
+
+_KEPT = (
+    *("service", "complete", "sampled", "checked", "by_run"),
+    *("identity", "unexplained", "home", "seen"),
+)
+_NAMES = ("database", "table", "column", "where")
+_STORED_AS = {"unsettled": "conflicts", "null": "nulls"}
+_READ_AS = {old: new for new, old in _STORED_AS.items()}
 
 
 def census_record(  # noqa: PLR0913 - what a census is of, and how it was taken

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -144,37 +143,11 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
     connection.execute(keys.update().where(keys.c.promoted.is_not(None)).ordered_values(*values))
 
 
-def _nest_counts(connection: sa.Connection) -> None:
-    """Version 2 kept a census flat, with other names, and one number for tokens to rotate and tokens rotated."""
-    kept = sa.select(censuses.c.place, sa.type_coerce(censuses.c.document, sa.Text))
-    for place, text in connection.execute(kept).all():
-        with suppress(ValueError, KeyError, TypeError, AttributeError):  # a corrupt row is reported when it is read
-            document = _nested(json.loads(text))
-            connection.execute(censuses.update().where(censuses.c.place == place).values(document=document))
-
-
-def _nested(old: dict[str, Any]) -> dict[str, Any]:
-    if "counts" in old:
-        return old
-    rest = {name: old[name] for name in _NOT_COUNTED if name in old}
-    place = {name: old.get(name) for name in ("table", "column", "where")} | {"database": old.get("database", "")}
-    counts = {_RENAMED.get(name, name): old[name] for name in old.keys() - rest.keys() - place.keys() - {"target"}}
-    if not old.get("by_run") and "to_rotate" not in old:
-        counts["to_rotate"] = counts.pop("rotated", 0)
-    return rest | {"name": old["target"], "target": place | {"digest": ""}, "counts": counts}
-
-
-_RENAMED = {"conflicts": "unsettled", "nulls": "null"}
-_NOT_COUNTED = (
-    *("service", "complete", "sampled", "checked", "by_run", "identity", "unexplained", "home", "seen"),
-    *("problems", "unreadable_rows"),
-)
-
-MIGRATIONS: dict[int, Migration] = {1: _tell_found_from_made, 2: _nest_counts}
+MIGRATIONS: dict[int, Migration] = {1: _tell_found_from_made}
 """How to get from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 
-VERSION = 3
+VERSION = 2
 """The version that this program writes."""
 
 

@@ -116,14 +116,20 @@ class Session:
         return kept
 
     def keep(self, censuses: Iterable[CensusRecord]) -> None:
-        """Records *censuses* as they are."""
+        """Records *censuses* as they are, up to the first that the ledger does not take."""
         for census in censuses:
-            self.attempt(partial(Ledger.keep_census, census=census))
+            if not self.attempt(partial(_kept, census=census)):
+                return
 
     def _note(self, words: str, fault: str) -> None:
         self.fault = fault
         if self.on_failure is OnFailure.WARN:
             self.warn(f"Warning: {words}")
+
+
+def _kept(ledger: Ledger, census: CensusRecord) -> bool:
+    ledger.keep_census(census)
+    return True
 
 
 def clock_fault(latest: datetime | None, now: datetime, skew: timedelta) -> str | None:

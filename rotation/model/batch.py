@@ -125,6 +125,8 @@ def plan_batch(
     for attempt in _judge(attempts, Counter() if balance is None else balance):
         refused |= {attempt.places[index]: error for index, error in attempt.errors.items()}
         sound = attempt.sound()
+        if not sound.places:
+            continue
         if sound.new is not None:
             rotated.append(sound)
             continue

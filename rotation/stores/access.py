@@ -70,18 +70,22 @@ def words_of(error: DBAPIError, dialect: Dialect | None) -> str:
     return words or f"the database failed ({type(cause).__name__}{code})"
 
 
-def retry(
+def retry(  # noqa: PLR0913 - how often, how long, and what is called meanwhile
     act: Callable[[], T],
     is_transient: Callable[[BaseException], bool],
     *,
     attempts: int | None = None,
+    longest: float = 5,
     sleep: Callable[[float], None] = time.sleep,
     before_sleep: Callable[[tenacity.RetryCallState], None] | None = None,
 ) -> T:
-    """Returns what *act* returns; calls it again after a transient error, with growing, random pauses."""
+    """Returns what *act* returns; calls it again after a transient error, with growing, random pauses.
+
+    *longest*: of the pauses, in seconds.
+    """
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(attempts or ATTEMPTS),
-        wait=tenacity.wait_exponential_jitter(multiplier=0.05, max=5, jitter=0.2),
+        wait=tenacity.wait_exponential_jitter(multiplier=longest / 100, max=longest, jitter=longest / 25),
         retry=tenacity.retry_if_exception(is_transient),
         before_sleep=before_sleep,
         sleep=sleep,

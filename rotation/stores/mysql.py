@@ -168,7 +168,7 @@ class MySQL(Dialect):
             connection.exec_driver_sql("START TRANSACTION READ ONLY")
 
     def code(self, error: BaseException) -> object:
-        """The error number; what the driver finds by itself has words in its cells."""
+        """The error number; the driver's own errors have words in its place."""
         number = error.args[0] if error.args else None
         return number if isinstance(number, int) else None
 

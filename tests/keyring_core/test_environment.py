@@ -365,6 +365,9 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path, monkeypa
         ("ENCRPYTION_PREVIOUS_KEYS", "ENCRYPTION_PREVIOUS_KEYS"),
         ("ROATION_CONFIG", "ROTATION_CONFIG"),
         ("encryption_key", "ENCRYPTION_KEY"),
+        ("ENCRYPTION_KEY_PREVIOUS", "ENCRYPTION_PREVIOUS_KEYS"),
+        ("ENCRYPTION_OLD_KEYS", "ENCRYPTION_KEY"),
+        ("ENCRYPTION_KEY_PATH", "ENCRYPTION_KEY"),
     ],
 )
 def test_a_misspelt_name_warns(name, near):

@@ -329,10 +329,10 @@ def test_a_ledger_of_version_1_tells_bounds(database: Database, half_done: bool)
         "never": None,
     }
     assert (kept["found"].retired, kept["staged"].staged, kept["found"].promoted) == (mar, feb, None)
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(3,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(2,)]
 
 
-VERSION_2 = {
+STORED = {
     "service": "billing",
     "target": "creds",
     "table": "creds",
@@ -366,32 +366,24 @@ VERSION_2 = {
     "problems": [{"key": {"id": 7}, "category": "truncated"}],
     "unreadable_rows": "AAAA",
 }
-"""A census as version 2 kept it, by the old names of its numbers."""
+"""A census as the ledger has it."""
 
 
 @pytest.mark.parametrize(("by_run", "numbers"), [(True, (0, 3)), (False, (3, 0))], ids=["a-run's", "a-dry-run's"])
-def test_a_census_of_version_2_keeps_its_numbers(database: Database, by_run: bool, numbers: tuple[int, int]) -> None:
-    """They get today's names; `rotated` was to rotate, unless a run left it. A row that is done or corrupt stays."""
-    document = json.dumps(VERSION_2 | {"by_run": by_run})
-    with Ledger.open(database.url) as ledger:
-        ledger.keep_census(census(table="done", under={OLD: 1}, to_rotate=1))
-    database = replace(database, engine=sa.create_engine(database.url, poolclass=sa.NullPool))
-    taken = {"taken": "2026-01-03T12:00:00.000000Z"}
-    rows = [{"place": "a", "document": document} | taken, {"place": "b", "document": "no JSON"} | taken]
-    database.insert("keyring_ledger_censuses", rows)
-    database.execute("UPDATE keyring_ledger_schema SET version = 2")
-
+def test_a_stored_census_keeps_its_form(database: Database, by_run: bool, numbers: tuple[int, int]) -> None:
+    """An older program can read it, and this one reads an older program's: the names of its numbers stay."""
+    stored = STORED | {"by_run": by_run}
     Ledger.open(database.url).close()
-    database.execute("DELETE FROM keyring_ledger_censuses WHERE place = 'b'")
+    row = {"place": "a", "document": json.dumps(stored), "taken": "2026-01-03T12:00:00.000000Z"}
+    database.insert("keyring_ledger_censuses", [row])
+
     with Ledger.open(database.url) as ledger:
-        kept, done = ledger.censuses()
-    renamed = {"target", "complete", "rotated", "conflicts", "nulls"}
-    same = {name: value for name, value in VERSION_2.items() if name not in renamed}
-    to_rotate, rotated = numbers
-    expected = census(**same, by_run=by_run, unsettled=1, null=4, to_rotate=to_rotate, rotated=rotated)
-    assert kept == expected
-    assert done.counts.to_rotate == 1
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(3,)]
+        [kept] = ledger.censuses()
+
+    assert (kept.counts.to_rotate, kept.counts.rotated) == numbers
+    assert (kept.counts.unsettled, kept.counts.null, kept.counts.under) == (1, 4, {OLD: 3})
+    assert (kept.name, kept.label, kept.target.database) == ("creds", "creds.token", "SQLite file app.db")
+    assert kept.document() == stored
 
 
 @pytest.mark.parametrize("half_done", [False, True], ids=["fresh", "half-done"])
@@ -409,16 +401,16 @@ def test_an_older_ledger_is_migrated(database: Database, monkeypatch: pytest.Mon
 
     if half_done:
         database.execute("ALTER TABLE keyring_ledger_keys ADD COLUMN note VARCHAR(10)")
-    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {3: add_column, 4: lambda _: done.append("second")})
+    monkeypatch.setattr(ledger_schema, "MIGRATIONS", {2: add_column, 3: lambda _: done.append("second")})
     for module in ("schema", "database"):
-        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 5)
+        monkeypatch.setattr(f"rotation.ledger.{module}.VERSION", 4)
 
     with Ledger.open(database.url) as migrated:
         kept = migrated.keys()
     assert [key.id for key in kept] == [OLD]
     Ledger.open(database.url).close()
     assert done == ["first", "second"]
-    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(5,)]
+    assert database.rows("SELECT version FROM keyring_ledger_schema") == [(4,)]
     assert database.rows("SELECT note FROM keyring_ledger_keys") == [(None,)]
 
 
@@ -427,7 +419,7 @@ def test_a_newer_ledger_is_left_alone(database: Database) -> None:
     Ledger.open(database.url).close()
     database.execute("UPDATE keyring_ledger_schema SET version = 99")
 
-    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 3.*Install"):
+    with pytest.raises(NewerLedgerError, match=r"has version 99, and this program knows 2.*Install"):
         Ledger.open(database.url)
     assert database.rows("SELECT version FROM keyring_ledger_schema") == [(99,)]
 
@@ -517,4 +509,20 @@ def test_records_go_through_json(ledger: Ledger) -> None:
     ledger.keep_census(census(under={OLD: 1}))
 
     [kept] = ledger.censuses()
-    assert json.loads(json.dumps(kept.document()))["counts"]["under"] == {OLD: 1}
+    assert json.loads(json.dumps(kept.document()))["under"] == {OLD: 1}
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_an_older_ledger_that_may_not_be_changed_says_who_can(database: Database) -> None:
+    """A user without the right to change its tables learns which command its owner runs once."""
+    Ledger.open(sa.make_url(database.url).render_as_string(hide_password=False)).close()
+    database.execute("UPDATE keyring_ledger_schema SET version = 1", "REVOKE ALL ON keyring_ledger_schema FROM PUBLIC")
+    user = sa.make_url(database.url).username
+    database.execute(
+        f"ALTER TABLE keyring_ledger_schema OWNER TO CURRENT_USER; GRANT SELECT ON keyring_ledger_schema TO {user}"
+    )
+
+    with pytest.raises(
+        LedgerError, match=r"it has version 1, and could not be brought to version 2; run `keyring-rotate"
+    ):
+        Ledger.open(database.url)

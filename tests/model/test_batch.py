@@ -149,6 +149,14 @@ def test_what_a_mistyped_key_decrypts_is_not_believed(new: Key, dry_run: bool) -
     assert 0 < opened < 50
 
 
+def test_two_mistyped_keys_in_one_batch_are_counted(new: Key) -> None:
+    """K26: nothing of the batch is left to write, whichever of the keys a token is under."""
+    wrong = Keyring(new, previous=[mistyped(key_text("old")), mistyped(key_text("older"))])
+    swaps, _, _, counts = plan_batch(wrong, batch_of([((1,), token("old")), ((2,), token("older"))]))
+
+    assert (len(swaps), counts.unreadable) == (0, 2)
+
+
 def test_a_mistyped_key_is_known_from_batch_to_batch(new: Key) -> None:
     """K26: from the first token that does not decrypt on, a single one in a batch is not believed either."""
     wrong, balance = Keyring(new, previous=[mistyped(key_text("old"))]), Counter[Key]()

@@ -28,6 +28,7 @@ from keyring_core.redaction import (
     redact_processor,
     redacting,
 )
+from keyring_core.redaction.deferred import MOST_MASKS
 from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.redactor import block_matchers
 from keyring_core.redaction.streams import GuardedStream
@@ -194,7 +195,20 @@ def test_an_exception_that_is_pickled_takes_no_mask_along() -> None:
     sent = pickle.dumps(info.value)
 
     assert VALUE.lower().encode() not in sent.lower()
+    # The other process may not have this package: nothing in the pickle is imported from it.
+    assert b"keyring_core." not in sent
     assert str(pickle.loads(sent)) == "no credential"
+
+
+def test_an_exception_that_is_raised_again_and_again_keeps_the_last_masks() -> None:
+    """An instance that a module keeps does not collect the masks of all blocks that it ever left."""
+    kept = ValueError("no credential")
+    for number in range(2 * MOST_MASKS):
+        with pytest.raises(ValueError, match="no credential"), redacting(f"{VALUE}-{number}"):
+            raise kept
+
+    [masks] = vars(kept).values()
+    assert len(masks) == MOST_MASKS
 
 
 def test_a_frozen_exception_leaves_the_block() -> None:
