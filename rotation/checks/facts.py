@@ -15,7 +15,8 @@ from rotation.model.counts import Counts
 from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
-    from rotation.discovery.discover import Discovery, TokenColumn
+    from rotation.discovery.result import Discovery
+    from rotation.discovery.token_column import TokenColumn
     from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
     from rotation.model.key_history import Promotion
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from rotation.discovery.discover import Discovery, TokenColumn, target_entries
+from rotation.discovery.result import Discovery
+from rotation.discovery.target_entries import target_entries
+from rotation.discovery.token_column import TokenColumn
 from rotation.model.text import many
 from rotation.output.terminal import Fitting, printable, rows_table
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from rotation.discovery.discover import TokenColumn
+from rotation.discovery.token_column import TokenColumn
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.unexplained import Unexplained
 from rotation.model.counts import Counts

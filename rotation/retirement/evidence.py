@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from keyring_core import KeyState
-from rotation.discovery.discover import Discovery
+from rotation.discovery.result import Discovery
 from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.ledger.unexplained import Unexplained, unexplained
 from rotation.model.counts import Counts
