@@ -136,5 +136,5 @@ def test_what_a_token_holds_and_no_search_ends_is_told(
 
     assert counts.inner == {}
     assert (counts.given_up, counts.nested, counts.complete) == (1, 1, False)
-    assert record.counts.given_up == record.document()["counts"]["given_up"] == 1
+    assert record.counts.given_up == record.document()["given_up"] == 1
     assert "more in it than could be searched" in counts.problems[0].detail
