@@ -14,7 +14,8 @@ from benchmarks.creds import fill, make_base
 from benchmarks.parts import own_seconds, server_seconds
 from benchmarks.run import ROWS, floor
 from keyring_core import Keyring
-from rotation.model.batch import Batch, Swaps
+from rotation.model.batch import Batch
+from rotation.model.block import Swaps
 from rotation.model.targets import Target
 from rotation.stores.shards import Shard
 from rotation.stores.sql import SqlStore

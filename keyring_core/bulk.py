@@ -14,21 +14,47 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, compress
 from struct import iter_unpack
 from typing import NamedTuple
 
 from keyring_core.errors import DamagedToken, InvalidToken
 from keyring_core.keys import Key
-from keyring_core.token_batches import Refused, TokenBatch, alike, pick, put, read_tokens, write_tokens
+from keyring_core.token_batches import (
+    Refused,
+    TokenBatch,
+    alike,
+    pick,
+    put,
+    read_on_end,
+    read_tokens,
+    write_on_end,
+    write_tokens,
+)
 from keyring_core.tokens import BLOCK, VERSION, Token, TokenText, timestamp_of
 
-__all__ = ["Found", "Refused", "alike", "damaged", "decrypt", "decrypt_padded", "encrypt", "find", "pick", "reencrypt"]
+__all__ = [
+    "Found",
+    "Refused",
+    "alike",
+    "damaged",
+    "decrypt",
+    "decrypt_padded",
+    "encrypt",
+    "find",
+    "find_on_end",
+    "pick",
+    "reencrypt",
+    "reencrypt_on_end",
+]
 
 _HEAD = 9  # version, timestamp
 # How a padded plaintext ends, by its last byte; an empty tuple matches nothing.
 _ENDINGS: list[bytes | tuple[bytes, ...]] = [bytes([last]) * last if 1 <= last <= BLOCK else () for last in range(256)]
+_PADDING_BYTES = bytes(range(1, BLOCK + 1))
+_ABOVE = [bytes(255 * (last > least) for last in range(256)) for least in range(BLOCK)]
+"""For each number the table that makes 255 of the bytes above it, and 0 of the others."""
 
 
 class Found(NamedTuple):
@@ -47,8 +73,21 @@ def find(
     keys: Sequence[Key], texts: Sequence[TokenText], unknown: Callable[[bytes], InvalidToken]
 ) -> Iterator[Found | Refused]:
     """All *texts*, each once, by key and length; *unknown* makes the error for a token under none of *keys*."""
+    return _find_all(keys, read_tokens(texts), unknown)
+
+
+def find_on_end(
+    keys: Sequence[Key], texts: bytes, size: int, unknown: Callable[[bytes], InvalidToken]
+) -> Iterator[Found | Refused]:
+    """What `find` gives for the texts that stand in *texts* one after the other, each of *size* bytes."""
+    return _find_all(keys, read_on_end(texts, size), unknown)
+
+
+def _find_all(
+    keys: Sequence[Key], parts: Iterator[TokenBatch | Refused], unknown: Callable[[bytes], InvalidToken]
+) -> Iterator[Found | Refused]:
     order = list(keys)
-    for part in read_tokens(texts):
+    for part in parts:
         if isinstance(part, Refused):
             yield part
         else:
@@ -107,6 +146,23 @@ def reencrypt(primary: Key, found: Found) -> list[str | InvalidToken]:
     return [next(new) if good else _damaged(found.key, head) for head, good in zip(heads, sound, strict=True)]
 
 
+def reencrypt_on_end(primary: Key, found: Found, suspicious: Callable[[bytes], bool]) -> bytes | None:
+    """The tokens of `reencrypt`, one after the other. None if one is damaged, or the plaintexts are *suspicious*.
+
+    No token becomes an object of its own but for its MAC. *suspicious* looks at all plaintexts at once.
+    """
+    signed = found.signed
+    blocks = _decrypted(found.key, signed)
+    width = len(blocks) // len(signed)
+    if not _are_padded(blocks, width) or suspicious(blocks):
+        return None
+    # The output at an IV's place makes room for the random block that becomes the new IV.
+    noise, plain = os.urandom(BLOCK * len(signed)), bytearray(blocks)
+    for place in range(BLOCK):
+        plain[place::width] = noise[place::BLOCK]
+    return write_on_end(_sealed(primary, (each[:_HEAD] for each in signed), plain, width))
+
+
 def encrypt(primary: Key, plaintexts: Sequence[bytes]) -> list[str]:
     """A new token under *primary* for each, all with the present time."""
     padded = [text + bytes([left]) * left for text in plaintexts for left in [BLOCK - len(text) % BLOCK]]
@@ -119,10 +175,15 @@ def encrypt(primary: Key, plaintexts: Sequence[bytes]) -> list[str]:
 
 def decrypt_padded(key: Key, signed: Sequence[bytes]) -> list[bytes]:
     """The padded plaintext of each of *signed*, which are under *key* and of one length; one cipher call."""
-    decryptor = key.cbc(bytes(BLOCK)).decryptor()
-    blocks = decryptor.update(b"".join([each[_HEAD:] for each in signed])) + decryptor.finalize()
+    blocks = _decrypted(key, signed)
     size = len(blocks) // len(signed) - BLOCK
     return [padded for (padded,) in iter_unpack(f"{BLOCK}x{size}s", blocks)]
+
+
+def _decrypted(key: Key, signed: Sequence[bytes]) -> bytes:
+    """For each of *signed* one block of no meaning, in its IV's place, and its padded plaintext."""
+    decryptor = key.cbc(bytes(BLOCK)).decryptor()
+    return decryptor.update(b"".join([each[_HEAD:] for each in signed])) + decryptor.finalize()
 
 
 def _encrypted(key: Key, heads: Sequence[bytes], padded: Sequence[bytes]) -> list[str]:
@@ -132,16 +193,36 @@ def _encrypted(key: Key, heads: Sequence[bytes], padded: Sequence[bytes]) -> lis
     noise = os.urandom(BLOCK * len(padded))
     starts = range(0, len(noise), BLOCK)
     blocks = chain.from_iterable(zip([noise[start : start + BLOCK] for start in starts], padded, strict=True))
+    return write_tokens(_sealed(key, heads, b"".join(blocks), BLOCK + len(padded[0])))
+
+
+def _sealed(key: Key, heads: Iterable[bytes], plain: bytes | bytearray, width: int) -> list[bytes]:
+    """The bytes of a token for each of *heads*, from a random block and a padded plaintext, which are *width* long."""
     encryptor = key.cbc(bytes(BLOCK)).encryptor()
-    bodies = encryptor.update(b"".join(blocks)) + encryptor.finalize()
-    size = BLOCK + len(padded[0])
-    signed = (head + body for head, (body,) in zip(heads, iter_unpack(f"{size}s", bodies), strict=True))
-    return write_tokens([each + key.tag(each) for each in signed])
+    bodies = encryptor.update(plain) + encryptor.finalize()
+    signed = (head + body for head, (body,) in zip(heads, iter_unpack(f"{width}s", bodies), strict=True))
+    return [each + key.tag(each) for each in signed]
 
 
 def _is_padded(plain: bytes) -> bool:
     # The MAC was right, so an attacker learns nothing from a padding that is wrong.
     return plain.endswith(_ENDINGS[plain[-1]])
+
+
+def _are_padded(blocks: bytes, width: int) -> bool:
+    """Whether each plaintext in *blocks* ends as `_is_padded` wants it, in a few operations over all of them.
+
+    The n-th byte before the last one is compared in those whose last byte, their number of padding bytes, is above n.
+    """
+    last = blocks[width - 1 :: width]
+    if last.translate(None, _PADDING_BYTES):
+        return False
+    whole = int.from_bytes(last)
+    for back in range(1, max(last)):
+        differing = int.from_bytes(blocks[width - 1 - back :: width]) ^ whole
+        if differing & int.from_bytes(last.translate(_ABOVE[back])):
+            return False
+    return True
 
 
 def _damaged(key: Key, signed: bytes) -> DamagedToken:

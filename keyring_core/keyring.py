@@ -167,6 +167,17 @@ class Keyring:
         """
         return bulk.find(self._keys, tokens, self._unknown_key)
 
+    def find_on_end(self, tokens: bytes, size: int) -> Iterator[Found | Refused]:
+        """As `find_many`, for tokens that stand one after the other, each of *size* bytes."""
+        return bulk.find_on_end(self._keys, tokens, size, self._unknown_key)
+
+    def reencrypt_on_end(self, found: Found, suspicious: Callable[[bytes], bool]) -> bytes | None:
+        """The tokens of `reencrypt_many`, one after the other; None if one is damaged.
+
+        *suspicious* is asked about all plaintexts together, blocks of no meaning between them; a yes gives None, too.
+        """
+        return bulk.reencrypt_on_end(self.primary, found, suspicious)
+
     def damaged_many(self, found: Found) -> dict[int, DamagedToken]:
         """The tokens of *found* that do not decrypt, by index. Decrypts only the last block of each."""
         return bulk.damaged(found)

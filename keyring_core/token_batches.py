@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import binascii
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from struct import iter_unpack
 from typing import NamedTuple, TypeVar, cast
 
@@ -90,39 +91,80 @@ def read_tokens(texts: Sequence[TokenText]) -> Iterator[TokenBatch | Refused]:
             yield TokenBatch(places, data)
 
 
+def read_on_end(texts: bytes, size: int) -> Iterator[TokenBatch | Refused]:
+    """What `read_tokens` gives for the texts that stand in *texts* one after the other, each of *size* bytes."""
+    for places in alike_on_end(texts, size):
+        part = texts[places.start * size : places.stop * size]
+        data = _decode_on_end(part, len(places))
+        if data is None:
+            yield from _read_each({place: texts[place * size : (place + 1) * size] for place in places}, places)
+        else:
+            yield TokenBatch(places, data)
+
+
+def alike_on_end(texts: bytes, size: int) -> Iterator[range]:
+    """The places of texts of one *size*, in runs of up to BATCH_BYTES."""
+    count, step = len(texts) // size, max(1, BATCH_BYTES // size)
+    return (range(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def write_on_end(tokens: Sequence[bytes]) -> bytes:
+    """The texts of *tokens*, which are of one length, one after the other."""
+    padding = -len(tokens[0]) % 3
+    texts = _encode(bytes(padding).join(tokens) + bytes(padding))
+    if not padding:
+        return texts
+    padded, length = bytearray(texts), len(texts) // len(tokens)
+    for back in range(1, padding + 1):
+        padded[length - back :: length] = b"=" * len(tokens)
+    return bytes(padded)
+
+
 def write_tokens(tokens: Sequence[bytes]) -> list[str]:
     """The texts of *tokens*, which are of one length."""
-    padding = -len(tokens[0]) % 3
-    text = str(binascii.b2a_base64(bytes(padding).join(tokens), newline=False), "ascii")
-    text = text.replace("+", "-").replace("/", "_")
-    length, end = len(text) // len(tokens), "=" * padding
-    return [text[start : start + length - padding] + end for start in range(0, len(text), length)]
+    texts = write_on_end(tokens).decode("ascii")
+    length = len(texts) // len(tokens)
+    return [texts[start : start + length] for start in range(0, len(texts), length)]
+
+
+def is_token_size(size: int) -> bool:
+    """Whether a token may have *size* characters, as `write_tokens` writes it."""
+    data = size // 4 * 3 - OVERHEAD
+    return size % 4 == 0 and data >= BLOCK and data % BLOCK <= 2
 
 
 def _decode_alike(texts: Sequence[str]) -> bytes | None:
     """The bytes of *texts* of one length, as in a batch; None if one of them may be invalid."""
-    count, length = len(texts), len(texts[0])
+    text = "".join(texts)
+    return _decode_on_end(text.encode("ascii"), len(texts)) if text.isascii() else None
+
+
+def _decode_on_end(texts: bytes, count: int) -> bytes | None:
+    """The bytes of *count* texts of one length, as in a batch; None if one of them may be invalid."""
+    length = len(texts) // count
+    if not is_token_size(length):
+        return None
     stride = length // 4 * 3
     padding = (stride - OVERHEAD) % BLOCK
-    text = "".join(texts)
-    if length % 4 or padding > 2 or stride - padding < OVERHEAD + BLOCK or not text.isascii():
-        return None
-    # Two quick searches: translate() takes three times as long.
-    raw = bytearray(text.replace("-", "+").replace("_", "/"), "ascii")
-    for back in range(1, padding + 1):
-        if raw[length - back :: length] != b"=" * count:
-            return None
-        # These are zero bits, behind the token's bytes.
-        raw[length - back :: length] = b"A" * count
+    raw: bytes | bytearray = texts
+    if padding:
+        raw = bytearray(raw)
+        for back in range(1, padding + 1):
+            if raw[length - back :: length] != b"=" * count:
+                return None
+            # These are zero bits, behind the token's bytes.
+            raw[length - back :: length] = b"A" * count
     try:
-        data = binascii.a2b_base64(raw)
+        data = _decode(raw)
     except binascii.Error:
         return None
-    # The decoder skips characters outside the alphabet, which makes the data too short.
+    # A decoder may skip characters outside the alphabet, which makes the data too short.
     return data if len(data) == stride * count and data[::stride] == VERSION * count else None
 
 
-def _read_each(texts: Sequence[TokenText], places: Sequence[int]) -> Iterator[TokenBatch | Refused]:
+def _read_each(
+    texts: Mapping[int, TokenText] | Sequence[TokenText], places: Sequence[int]
+) -> Iterator[TokenBatch | Refused]:
     decoded: list[tuple[int, bytes]] = []
     for place in places:
         try:
@@ -134,3 +176,24 @@ def _read_each(texts: Sequence[TokenText], places: Sequence[int]) -> Iterator[To
         yield refused
     for part in alike(len(data) for _, data in decoded):
         yield TokenBatch([decoded[at][0] for at in part], b"".join([decoded[at][1] for at in part]))
+
+
+def _a2b(text: bytes | bytearray) -> bytes:
+    # Two quick searches: translate() takes three times as long.
+    return binascii.a2b_base64(text.replace(b"-", b"+").replace(b"_", b"/"))
+
+
+def _b2a(data: bytes) -> bytes:
+    return binascii.b2a_base64(data, newline=False).replace(b"+", b"-").replace(b"/", b"_")
+
+
+def _codec() -> tuple[Callable[[bytes | bytearray], bytes], Callable[[bytes], bytes]]:
+    """A decoder of both alphabets of base64, and an encoder of the URL-safe one; those of the extra `speed`, if any."""
+    try:
+        import pybase64  # noqa: PLC0415 - an extra
+    except ImportError:
+        return _a2b, _b2a
+    return partial(pybase64.b64decode, altchars=b"-_", validate=True), pybase64.urlsafe_b64encode
+
+
+_decode, _encode = _codec()

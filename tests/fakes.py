@@ -10,7 +10,8 @@ from cryptography.fernet import Fernet
 from keyring_core import Keyring
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
-from rotation.model.batch import Batch, Swaps
+from rotation.model.batch import Batch
+from rotation.model.block import BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
@@ -74,7 +75,8 @@ class MemoryStore:
         self._between(self)
         return batch_of(found)
 
-    def write(self, swaps: Swaps) -> Written:
+    def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
+        assert not blocks
         self.writes += 1
         written = Written()
         for key, old, new in swaps.rows():

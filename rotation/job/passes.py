@@ -14,10 +14,10 @@ from rotation.job.checkpoints import Reached
 from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
 from rotation.job.undo_detector import UndoDetector
-from rotation.model.batch import plan_batch
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError
+from rotation.model.plan import plan_batch
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target
 from rotation.model.text import many
@@ -139,7 +139,7 @@ class TargetRun:
         options = replace(self._options, batch_rows=min(FIRST_ROWS, self._options.batch_rows))
         for batch in RangeWorker(self._store, self._keyring, options).batches(Bounds()):
             sample.add(plan_batch(self._keyring, batch, dry_run=True, history=self._options.history).counts)
-            rows_seen += len(batch.keys)
+            rows_seen += batch.rows
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
         if sample.tokens < PROBE_LEAST or sample.unreadable * 2 <= sample.tokens:

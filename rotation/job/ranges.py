@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +15,12 @@ from rotation.job.checkpoints import Checkpoints
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.throttle import Throttle
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
-from rotation.model.batch import Batch, Plan, plan_batch, weight_of
+from rotation.model.batch import Batch, Plan
 from rotation.model.batch_size import BatchSize
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.key_history import UNKNOWN, History
+from rotation.model.plan import plan_batch
 from rotation.model.targets import Target
 from rotation.stores.base import Store, Written
 from rotation.stores.key_order import Forward
@@ -142,15 +143,14 @@ class RangeWorker:
             started = time.monotonic()
             # A store returns fewer rows than asked for if they are heavy.
             batch = self._store.read(after, bounds.upto, self._size.rows)
-            rows = len(batch.keys)
-            if not rows:
+            if batch.last is None:
                 return
-            after = batch.keys[-1]
+            after = batch.last
             forward.to(after)
             yield batch
             seconds = time.monotonic() - started
-            self._size.took(rows, seconds, weight_of(batch.cells))
-            throttle.rest(rows, seconds)
+            self._size.took(batch.rows, seconds, batch.weight)
+            throttle.rest(batch.rows, seconds)
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """Whether nothing of the range is left."""
@@ -166,15 +166,15 @@ class RangeWorker:
                 history=self._options.history,
                 balance=self._balance,
             )
-            if plan.swaps:
-                written = self._store.write(plan.swaps)
+            if plan.changes:
+                written = self._store.write(plan.swaps, plan.blocks)
                 _count(plan, written, self._keyring.primary.id)
                 done.traces += traces_of(plan, written, RANGE_KEPT - len(done.traces))
             done.counts.add(plan.counts, keep=sys.maxsize)
-            done.rows += len(batch.keys)
-            done.reached = batch.keys[-1]
-            follow(len(batch.keys), plan.counts.rotated)
-            if plan.swaps:
+            done.rows += batch.rows
+            done.reached = batch.last
+            follow(batch.rows, plan.counts.rotated)
+            if plan.changes:
                 throttle.give_way(time.monotonic() - started, one_writer=self._store.one_writer)
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
@@ -183,17 +183,33 @@ class RangeWorker:
 
 def _count(plan: Plan, written: Written, primary: str) -> None:
     """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
-    counts, signed, failed = plan.counts, plan.signed, set[int]()
+    rows = [(plan.swaps.keys, plan.key_ids, plan.signed)]
+    for swap in plan.blocks:
+        if written.lost or written.refused:
+            rows.append((swap.block.row_keys(), swap.key_ids, list(swap.signed())))
+        else:
+            plan.counts.rotated += len(swap)
+            plan.counts.hold_times(primary, swap.times)
+    for columns in rows:
+        _count_rows(plan.counts, columns, written, primary)
+
+
+def _count_rows(
+    counts: Counts, columns: tuple[Sequence[RowKey], Sequence[str], Sequence[bytes]], written: Written, primary: str
+) -> None:
+    """*columns*: the key of each row, the id of the key that its old token is under, and that token's signed part."""
+    keys, key_ids, signed = columns
+    failed = set[int]()
     if written.lost or written.refused:
-        failed = {index for index, key in enumerate(plan.swaps.keys) if written.failed(key)}
-        signed = [part for index, part in enumerate(signed) if index not in failed]
-    counts.rotated = len(signed)
-    counts.hold(primary, signed)
+        failed = {index for index, key in enumerate(keys) if written.failed(key)}
+    sound = [part for index, part in enumerate(signed) if index not in failed] if failed else signed
+    counts.rotated += len(sound)
+    counts.hold(primary, sound)
     counts.unsettled += len(failed)
     for index in sorted(failed):
-        key = plan.swaps.keys[index]
+        key = keys[index]
         if refusal := written.refused.get(key):
-            counts.hold(plan.key_ids[index], [plan.signed[index]])
+            counts.hold(key_ids[index], [signed[index]])
             counts.note(key, *refusal)
         else:
             counts.note(key, "rewritten", "a service changed, moved or deleted it meanwhile")

@@ -55,8 +55,11 @@ class UndoDetector:
 
 
 def traces_of(plan: Plan, written: Written, room: int) -> list[Trace]:
-    """The first *room* of the tokens that were to be swapped."""
-    first = zip(plan.swaps.keys[:room], plan.key_ids[:room], plan.signed[:room], strict=True)
+    """About *room* of the tokens that were to be swapped, the first ones."""
+    first = list(zip(plan.swaps.keys[:room], plan.key_ids[:room], plan.signed[:room], strict=True))
+    for swap in plan.blocks:
+        few = swap.part(0, min(len(swap), room - len(first)))
+        first += zip(few.block.row_keys(), few.key_ids, few.signed(), strict=True)
     return [
         Trace(key, key_id, timestamp_of(signed), iv_of(signed), not written.failed(key))
         for key, key_id, signed in first

@@ -1,65 +1,52 @@
-"""Plans a batch: cells in, what to write and what was found out. Pure: no database, so that a test needs none."""
+"""A batch of cells, what to write of it, and what was found out."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, compress, repeat
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
 
-from keyring_core import (
-    DamagedToken,
-    InvalidToken,
-    Key,
-    Keyring,
-    KeyState,
-    Malformed,
-    MalformedToken,
-    UndecryptableToken,
-)
-from keyring_core.bulk import decrypt_padded
-from keyring_core.token_batches import Refused, alike, pick
-from keyring_core.tokens import BLOCK, INSIDE
+from rotation.model.block import Block, BlockSwap, Swaps
 from rotation.model.counts import Counts, RowKey
-from rotation.model.inner_tokens import SHORTEST, InnerTokens, bytes_of, find_inner, holds_mark
-from rotation.model.key_history import UNKNOWN, History
-
-NESTED = "nested"
-"""The category of a token whose plaintext holds another token; it counts among those under its key, too."""
-
-GIVEN_UP = "there is more in it than could be searched, so it may hold a token that no run rotates"
-"""The words for a cell whose search was given up."""
-
-# Version, time, IV, and the shortest token, padded.
-_SHORTEST_NESTED = 1 + 8 + BLOCK + SHORTEST + -SHORTEST % BLOCK
 
 
 class Batch(NamedTuple):
-    """Cells of one column and the keys of their rows, side by side and in the order of the keys."""
+    """Cells of one column and the keys of their rows, side by side and in the order of the keys; others in blocks."""
 
     keys: Sequence[RowKey]
     cells: Sequence[str | bytes | None]
+    blocks: Sequence[Block] = ()
+    null: int = 0
+    """Further rows that hold nothing."""
+    empty: int = 0
+    """Further rows with an empty text."""
+    end: RowKey | None = None
+    """The last key of all, if there are rows beside *keys*."""
 
+    @property
+    def last(self) -> RowKey | None:
+        """The last key of all; None if there is no row."""
+        return self.end if self.end is not None or not self.keys else self.keys[-1]
 
-@dataclass(frozen=True, slots=True)
-class Swaps:
-    """Cells to write, side by side: each held *old* when it was read, and is to hold *new*."""
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.keys) + sum(map(len, self.blocks)) + self.null + self.empty
 
-    keys: Sequence[RowKey] = ()
-    old: Sequence[str | bytes] = ()
-    new: Sequence[str | bytes] = ()
+    @property
+    def weight(self) -> int:
+        """How many characters and bytes the cells have."""
+        return weight_of(self.cells) + sum(len(block.cells) for block in self.blocks)
 
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def rows(self) -> Iterator[tuple[RowKey, str | bytes, str | bytes]]:
-        """Key, old and new cell of each."""
-        return zip(self.keys, self.old, self.new, strict=True)
-
-    def part(self, start: int, stop: int | None = None) -> Swaps:
-        """Some of them, as a slice."""
-        return Swaps(self.keys[start:stop], self.old[start:stop], self.new[start:stop])
+    def plus(self, other: Batch) -> Batch:
+        """These rows and those of *other*, which come behind them."""
+        return Batch(
+            [*self.keys, *other.keys],
+            [*self.cells, *other.cells],
+            [*self.blocks, *other.blocks],
+            self.null + other.null,
+            self.empty + other.empty,
+            self.last if other.last is None else other.last,
+        )
 
 
 class Plan(NamedTuple):
@@ -72,6 +59,13 @@ class Plan(NamedTuple):
     """Each old token without its tag: its time, which the new one keeps, and its IV."""
     counts: Counts
     """Of all cells but those to swap."""
+    blocks: Sequence[BlockSwap] = ()
+    """What is swapped beside *swaps*."""
+
+    @property
+    def changes(self) -> int:
+        """How many cells are to be swapped."""
+        return len(self.swaps) + sum(map(len, self.blocks))
 
 
 def are_all(values: Iterable[object], *kinds: type) -> bool:
@@ -83,221 +77,3 @@ def weight_of(values: Sequence[object]) -> int:
     """How many characters and bytes the texts among *values* have."""
     texts = values if are_all(values, str, bytes) else [value for value in values if isinstance(value, str | bytes)]
     return sum(map(len, cast(Sequence[str], texts)))
-
-
-def plan_batch(
-    keyring: Keyring,
-    batch: Batch,
-    *,
-    dry_run: bool = False,
-    history: History = UNKNOWN,
-    balance: Counter[Key] | None = None,
-) -> Plan:
-    """Rotates what needs it and counts the rest; a bad cell spoils no other.
-
-    A dry run counts what a run would rotate, and plans nothing. Tokens under a key that *history* calls newer than the
-    primary one stay. *balance* is that of the batches before this one, as `_judge` keeps it.
-    """
-    counts = Counts()
-    keys, cells = _filled(batch, counts)
-    refused: dict[int, InvalidToken] = {}
-    attempts: list[_Attempt] = []
-    for part in keyring.find_many(cells):
-        if isinstance(part, Refused):
-            refused[part.place] = part.error
-            continue
-        places, signed, state = part.batch.places, part.signed, keyring.states[part.key]
-        if reason := _reason_to_stay(part.key.id, state, history):
-            counts.unsettled += len(places)
-            counts.hold(part.key.id, signed)
-            _note_nested(counts, keyring, part.key, signed, pick(keys, places))
-            for place in places:
-                counts.note(keys[place], *reason)
-        elif dry_run:
-            attempts.append(_Attempt(part.key, places, signed, None, keyring.damaged_many(part)))
-        elif state is KeyState.PRIMARY:
-            _count_found(counts, part.key.id, state, signed)
-            _note_nested(counts, keyring, part.key, signed, pick(keys, places))
-        else:
-            renewed = keyring.reencrypt_many(part)
-            attempts.append(_Attempt(part.key, places, signed, renewed, _errors_in(renewed)))
-    rotated: list[_Attempt] = []
-    for attempt in _judge(attempts, Counter() if balance is None else balance):
-        refused |= {attempt.places[index]: error for index, error in attempt.errors.items()}
-        sound = attempt.sound()
-        if not sound.places:
-            continue
-        if sound.new is not None:
-            rotated.append(sound)
-            continue
-        _count_found(counts, sound.key.id, keyring.states[sound.key], sound.signed)
-        _note_nested(counts, keyring, sound.key, sound.signed, pick(keys, sound.places))
-        counts.unbound += len(sound.signed) if sound.key.context != keyring.context else 0
-    for place in sorted(refused):
-        _count_refused(counts, keys[place], _looked_into(keyring, counts, cells[place], refused[place]), history)
-    return _plan(keys, cells, rotated, counts)
-
-
-class _Attempt(NamedTuple):
-    """Tokens that one key signed, and what decrypting them came to."""
-
-    key: Key
-    places: Sequence[int]
-    """Their places in the batch, ascending."""
-    signed: Sequence[bytes]
-    """Each without its tag."""
-    new: Sequence[Any] | None
-    """Their successors, or an error each; None if they are only counted."""
-    errors: Mapping[int, InvalidToken]
-    """Those that do not decrypt, by their index here."""
-
-    def sound(self) -> _Attempt:
-        """The others."""
-        if not self.errors:
-            return self
-        good = [index not in self.errors for index in range(len(self.places))]
-        new = None if self.new is None else list(compress(self.new, good))
-        return _Attempt(self.key, list(compress(self.places, good)), list(compress(self.signed, good)), new, {})
-
-
-def _errors_in(new: Sequence[str | InvalidToken]) -> dict[int, InvalidToken]:
-    """The errors among successors, by their index."""
-    if are_all(new, str):
-        return {}
-    return {index: error for index, error in enumerate(new) if isinstance(error, InvalidToken)}
-
-
-def _judge(attempts: Sequence[_Attempt], balance: Counter[Key]) -> Iterator[_Attempt]:
-    """*attempts*; if at least half of a key's tokens fail to decrypt, all of them count as damaged.
-
-    Then the key is wrong: it is mistyped in its second half, which does not sign. One in 256 of its tokens decrypts
-    all the same, to nonsense, and must not be written. *balance* holds by how many more tokens of a key have decrypted
-    than have not, in this batch and in those before.
-    """
-    for attempt in attempts:
-        balance[attempt.key] += len(attempt.signed) - 2 * len(attempt.errors)
-    for attempt in attempts:
-        if balance[attempt.key] > 0:
-            yield attempt
-        else:
-            error = DamagedToken.under(attempt.key.id)
-            yield attempt._replace(errors=dict.fromkeys(range(len(attempt.places)), error))
-
-
-def _plan(keys: Sequence[RowKey], cells: Sequence[str | bytes], rotated: Sequence[_Attempt], counts: Counts) -> Plan:
-    """The swaps in the order of the rows, which is the order to write them in."""
-    if not rotated:
-        return Plan(Swaps(), (), (), counts)
-    if len(rotated) == 1:
-        key, places, signed, new, _ = rotated[0]
-        key_ids: Sequence[str] = [key.id] * len(places)
-    else:
-        columns = [zip(each.places, each.new or (), repeat(each.key.id), each.signed, strict=False) for each in rotated]
-        places, new, key_ids, signed = zip(*sorted(chain.from_iterable(columns)), strict=True)
-    old = pick(cells, places)
-    return Plan(Swaps(pick(keys, places), old, _alike(old, new or ())), key_ids, signed, counts)
-
-
-def _filled(batch: Batch, counts: Counts) -> tuple[Sequence[RowKey], Sequence[str | bytes]]:
-    """Keys and cells of the rows that hold something; counts all."""
-    keys, cells = batch
-    if not are_all(cells, str, bytes):
-        # SQLite keeps a number in a text column if somebody put one there.
-        texts = [cell if isinstance(cell, str | bytes) else str(cell) for cell in cells if cell is not None]
-        keys, cells = list(compress(keys, [cell is not None for cell in cells])), texts
-    counts.scanned, counts.null = len(cells), len(batch.cells) - len(cells)
-    return keys, cast(Sequence[str | bytes], cells)
-
-
-def _alike(old: Sequence[str | bytes], new: Sequence[str]) -> Sequence[str | bytes]:
-    """Each new token, of the type of the old one."""
-    if are_all(old, str):
-        return new
-    return [token if isinstance(cell, str) else token.encode("ascii") for cell, token in zip(old, new, strict=True)]
-
-
-def _reason_to_stay(key_id: str, state: KeyState, history: History) -> tuple[str, str] | None:
-    """Category and detail, if a token must not move to the primary key."""
-    if state is KeyState.STAGED:
-        # A service that has it as primary would only write it again.
-        return "staged-key", f"under the staged key {key_id}: finish the promotion, then run again"
-    if state is KeyState.PREVIOUS and (detail := history.demotion(key_id)):
-        return "newer-key", detail
-    return None
-
-
-def _count_found(counts: Counts, key_id: str, state: KeyState, signed: Sequence[bytes]) -> None:
-    counts.hold(key_id, signed)
-    if state is KeyState.PRIMARY:
-        counts.current += len(signed)
-    else:
-        counts.to_rotate += len(signed)
-
-
-def _note_nested(counts: Counts, keyring: Keyring, key: Key, signed: Sequence[bytes], rows: Sequence[RowKey]) -> None:
-    """Counts what tokens hold besides; what was just rotated the last pass looks into."""
-    for index, inner in find_nested(keyring, key, signed):
-        counts.nested += 1
-        counts.inner.update(inner.under)
-        counts.given_up += inner.given_up
-        counts.note(rows[index], NESTED, _describe(inner))
-
-
-def find_nested(keyring: Keyring, key: Key, signed: Sequence[bytes]) -> Iterator[tuple[int, InnerTokens]]:
-    """Each of the tokens under *key* that holds another token: its index, and what it holds, under whatever key.
-
-    Takes the signed parts of the tokens. Short ones can hold none, so that most columns cost nothing; all others are
-    decrypted, many in one cipher call.
-    """
-    long = [index for index, part in enumerate(signed) if len(part) >= _SHORTEST_NESTED]
-    for places in alike(len(signed[index]) for index in long) if long else ():
-        indexes = pick(long, places)
-        plaintexts = decrypt_padded(key, [signed[index] for index in indexes])
-        if not holds_mark(b"".join(plaintexts)):
-            continue
-        for index, padded in zip(indexes, plaintexts, strict=True):
-            if holds_mark(padded) and (found := find_inner([keyring], padded[: -padded[-1]])):
-                yield index, found
-
-
-def _describe(inner: InnerTokens) -> str:
-    """What is wrong with a token that holds *inner*, in words."""
-    if not (inner.under or inner.unknown):
-        return GIVEN_UP
-    keys = ", ".join(f"under {key_id}" for key_id in inner.under) or "under no key here"
-    found = f"it holds another token ({keys}), which no run rotates"
-    return f"{found}; {GIVEN_UP}" if inner.given_up else found
-
-
-def _looked_into(keyring: Keyring, counts: Counts, cell: str | bytes, error: InvalidToken) -> InvalidToken:
-    """*error*, or what a cell that passed for plaintext is. Counts the tokens in it, and a cell that may hide one."""
-    data = bytes_of(cell)
-    # A damaged token is one all the same: there is nothing around it.
-    if len(data) < SHORTEST or isinstance(error, DamagedToken):
-        return error
-    inner = find_inner([keyring], data) if holds_mark(data) else InnerTokens()
-    counts.inner.update(inner.under)
-    counts.given_up += inner.given_up
-    if not isinstance(error, MalformedToken) or error.category != Malformed.PLAINTEXT:
-        return error
-    if inner:
-        return MalformedToken(Malformed.NOT_A_TOKEN, f"{INSIDE} ({len(data)} bytes)")
-    counts.suspects += 1
-    return error
-
-
-def _count_refused(counts: Counts, key: RowKey, error: InvalidToken, history: History) -> None:
-    category = error.category if isinstance(error, MalformedToken | UndecryptableToken) else "unreadable"
-    if category == Malformed.EMPTY:
-        counts.empty += 1
-        return
-    if category == Malformed.PLAINTEXT:
-        counts.plaintext += 1
-    else:
-        counts.unreadable += 1
-    detail = error.found if isinstance(error, MalformedToken) else str(error)
-    if type(error) is UndecryptableToken and error.timestamp is not None:
-        counts.lost.append(error.timestamp)
-        hint = history.hint(error.timestamp)
-        detail = f"{detail}; {hint}" if hint else detail
-    counts.note(key, str(category), detail)

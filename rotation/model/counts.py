@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
@@ -17,12 +17,41 @@ _COARSE = itemgetter(slice(1, 7))
 _STEP = 16
 
 
-def months(signed: Iterable[bytes]) -> Counter[str]:
+def months(signed: Sequence[bytes]) -> Counter[str]:
     """Tokens per month of issue, as "2026-01" in UTC, from their signed parts; nine hours off at most."""
     found: Counter[str] = Counter()
     for step, tokens in Counter(map(_COARSE, signed)).items():
         found[_month(step)] += tokens
     return found
+
+
+class Times(NamedTuple):
+    """When some tokens were issued."""
+
+    tokens: int
+    oldest: int
+    """In seconds since 1970."""
+    youngest: int
+    ages: Counter[str]
+    """Tokens per month, as `months` gives them."""
+
+    @classmethod
+    def of(cls, signed: Sequence[bytes]) -> Times:
+        """Of one token or more, by their signed parts."""
+        # Behind the version, which is the same in all, the timestamp comes first: bytes compare as times do.
+        first, last = min(signed), max(signed)
+        same = _COARSE(first) == _COARSE(last)
+        ages = Counter({_month(_COARSE(first)): len(signed)}) if same else months(signed)
+        return cls(len(signed), timestamp_of(first), timestamp_of(last), ages)
+
+    def plus(self, other: Times) -> Times:
+        """Of these and of others."""
+        return Times(
+            self.tokens + other.tokens,
+            min(self.oldest, other.oldest),
+            max(self.youngest, other.youngest),
+            self.ages + other.ages,
+        )
 
 
 # A service's tokens lie within a few years, and a year has 481 steps.
@@ -108,12 +137,14 @@ class Counts:
 
     def hold(self, key_id: str, signed: Sequence[bytes]) -> None:
         """Counts tokens under a key by their *signed* parts, and notes when they were issued."""
-        if not signed:
-            return
-        self.under[key_id] += len(signed)
-        # Behind the version, which is the same in all, the timestamp comes first: bytes compare as times do.
-        self._date(key_id, timestamp_of(min(signed)), timestamp_of(max(signed)))
-        self.ages.update(months(signed))
+        if signed:
+            self.hold_times(key_id, Times.of(signed))
+
+    def hold_times(self, key_id: str, times: Times) -> None:
+        """Counts tokens under a key by their *times*."""
+        self.under[key_id] += times.tokens
+        self._date(key_id, times.oldest, times.youngest)
+        self.ages.update(times.ages)
 
     def add(self, other: Counts, keep: int = KEPT_PROBLEMS) -> None:
         """Takes in what was found in another part of the same target; *keep* bounds the lists of rows."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rotation.model.batch import Batch, Swaps
+from rotation.model.batch import Batch
+from rotation.model.block import BlockSwap, Swaps
 from rotation.model.counts import RowKey
 
 
@@ -63,7 +65,7 @@ class Store(Protocol):
         At most *limit*, fewer if they are large, none only if none is left.
         """
 
-    def write(self, swaps: Swaps) -> Written:
+    def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
         """Swaps each cell that still holds what was read. One transaction, if the database takes all of it.
 
         Heavy swaps are parted: a transaction is bounded in bytes, too.

@@ -12,8 +12,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Swaps
+from rotation.model.block import Swaps
 from rotation.model.failures import UsageError
+from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.columns import QualifiedName, TargetCells
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
@@ -111,17 +112,14 @@ class Dialect:
 
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
         """All rows of *query* as the driver hands them out. Raises DBAPIError, also for what fails on the way."""
-        driver = connection.dialect.loaded_dbapi
         result = connection.execute(query)
         try:
-            rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
-            return rows
-        except driver.Error as error:
             # SQLite reads while it is fetched from.
-            failure = sa.exc.DBAPIError.instance(None, None, error, driver.Error, hide_parameters=True)
+            with drivers_errors(connection):
+                rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+            return rows
         finally:
             result.close()
-        raise failure
 
     def code(self, error: BaseException) -> object:
         """The database's own code for a driver's *error*."""
@@ -155,6 +153,14 @@ class Dialect:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row.
 
         A changed cell holds a token, and so no comma. The columns *kept* are set to themselves.
+        """
+        del cells, kept
+        return None
+
+    def block_access(self, cells: TargetCells, kept: Sequence[str]) -> BlockAccess | None:
+        """How such cells are read and swapped in blocks. None: row by row only.
+
+        The columns *kept* are set to themselves.
         """
         del cells, kept
         return None

@@ -14,10 +14,13 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Swaps
+from rotation.model.block import Swaps
 from rotation.stores import mysql_catalog as catalog
+from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
+from rotation.stores.mysql_blocks import LONGEST, MySQLBlocks
+from rotation.stores.mysql_names import as_bytes, is_binary, quote
 from rotation.stores.shards import BLOCK_BITS
 
 LOCK_SECONDS = 1
@@ -69,9 +72,6 @@ KEYS = (
     # SQLAlchemy does not know INET6; its text finds it again.
     sa.types.NullType,
 )
-
-
-BYTES = (sa.LargeBinary, mysql.BINARY, mysql.VARBINARY, mysql.TINYBLOB, mysql.MEDIUMBLOB, mysql.LONGBLOB)
 
 
 class MySQL(Dialect):
@@ -154,6 +154,7 @@ class MySQL(Dialect):
             cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(_lock_wait(LOCK_SECONDS))
+            cursor.execute(f"SET SESSION group_concat_max_len = {LONGEST}")
             # Shards divide keys; without digits behind its point a negative quotient is that of the next block.
             cursor.execute("SET SESSION div_precision_increment = 4")
 
@@ -196,15 +197,15 @@ class MySQL(Dialect):
 
     def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
         """As bytes of UTF-8."""
-        if _is_binary(kind):
+        if is_binary(kind):
             return column
-        return sa.literal_column(_as_bytes(_quote(column.name)), sa.String)
+        return sa.literal_column(as_bytes(quote(column.name)), sa.String)
 
     def batch_swap(self, cells: TargetCells, kept: Sequence[str]) -> BatchSwap | None:
         """UPDATE joined with JSON_TABLE, for keys of integers: text would drag its collation into the join."""
-        if not all(isinstance(kind, sa.Integer) for kind in cells.key_kinds) or _is_binary(cells.kind):
+        if not all(isinstance(kind, sa.Integer) for kind in cells.key_kinds) or is_binary(cells.kind):
             return None
-        cell = f"t.{_quote(cells.qualified.column)}"
+        cell = f"t.{quote(cells.qualified.column)}"
         names = [f"key{number}" for number in range(len(cells.key))]
         columns = [
             f"{name} BIGINT{' UNSIGNED' if getattr(kind, 'unsigned', False) else ''}"
@@ -213,19 +214,23 @@ class MySQL(Dialect):
         paths = ", ".join(
             f"{column} PATH '$[{number}]'" for number, column in enumerate([*columns, "old LONGTEXT", "new LONGTEXT"])
         )
-        found = " AND ".join(f"t.{_quote(column)} = swap.{name}" for column, name in zip(cells.key, names, strict=True))
-        sets = ", ".join([f"{cell} = swap.new", *(f"t.{_quote(name)} = t.{_quote(name)}" for name in kept)])
-        schema = f"{_quote(cells.qualified.schema)}." if cells.qualified.schema else ""
+        found = " AND ".join(f"t.{quote(column)} = swap.{name}" for column, name in zip(cells.key, names, strict=True))
+        sets = ", ".join([f"{cell} = swap.new", *(f"t.{quote(name)} = t.{quote(name)}" for name in kept)])
+        schema = f"{quote(cells.qualified.schema)}." if cells.qualified.schema else ""
         # Every part is a quoted identifier or a type's own name; a colon in a name is no parameter.
-        before = f"UPDATE {schema}{_quote(cells.qualified.table)} t JOIN JSON_TABLE(".replace(":", r"\:")
+        before = f"UPDATE {schema}{quote(cells.qualified.table)} t JOIN JSON_TABLE(".replace(":", r"\:")
         after = (
-            f", '$[*]' COLUMNS ({paths})) swap ON {found} SET {sets} WHERE {_as_bytes(cell)} = CAST(swap.old AS BINARY)"
+            f", '$[*]' COLUMNS ({paths})) swap ON {found} SET {sets} WHERE {as_bytes(cell)} = CAST(swap.old AS BINARY)"
         ).replace(":", r"\:")
 
         def parameters(swaps: Swaps) -> dict[str, Any]:
             return {"swaps": json.dumps([[*key, old, new] for key, old, new in swaps.rows()])}
 
         return BatchSwap(sa.text(f"{before}:swaps{after}"), parameters)
+
+    def block_access(self, cells: TargetCells, kept: Sequence[str]) -> BlockAccess | None:
+        """For keys that are numbers."""
+        return MySQLBlocks(cells, kept) if MySQLBlocks.serves(cells) else None
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
         """A shift would take a negative number for a huge one."""
@@ -245,7 +250,7 @@ class MySQL(Dialect):
 
     def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
         """A SET is made of words, though SQLAlchemy takes it for text."""
-        return _is_binary(kind) or (super().holds_text(kind) and not isinstance(kind, mysql.SET))
+        return is_binary(kind) or (super().holds_text(kind) and not isinstance(kind, mysql.SET))
 
     def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
         """A FLOAT is shown with six digits; an ENUM compares as text and sorts as a number."""
@@ -306,18 +311,5 @@ class MySQL(Dialect):
         return catalog.referrers(connection, qualified)
 
 
-def _quote(name: str) -> str:
-    # SQLAlchemy's own quoting doubles a percent sign, and literal SQL doubles it once more.
-    return f"`{name.replace('`', '``')}`"
-
-
 def _lock_wait(seconds: int) -> str:
     return f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"
-
-
-def _is_binary(kind: sa.types.TypeEngine[Any]) -> bool:
-    return isinstance(kind, BYTES)
-
-
-def _as_bytes(cell: str) -> str:
-    return f"CAST(CONVERT({cell} USING utf8mb4) AS BINARY)"

@@ -14,10 +14,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Swaps
+from rotation.model.block import Swaps
 from rotation.stores import postgresql_catalog as catalog
+from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import AsRead, QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
+from rotation.stores.postgresql_blocks import PostgreSQLBlocks
 from rotation.stores.postgresql_codecs import bigint_array, register, take_any_text, text_array
 from rotation.stores.shards import BLOCK_BITS
 
@@ -205,6 +207,11 @@ class PostgreSQL(Dialect):
             } | {"old": text_array(cast(Sequence[str], swaps.old)), "new": text_array(cast(Sequence[str], swaps.new))}
 
         return BatchSwap(statement, parameters)
+
+    def block_access(self, cells: TargetCells, kept: Sequence[str]) -> BlockAccess | None:
+        """For keys that are numbers or UUIDs."""
+        del kept
+        return PostgreSQLBlocks(cells) if PostgreSQLBlocks.serves(cells) else None
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
         """A shift keeps the sign, and rounds down."""

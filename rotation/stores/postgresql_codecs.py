@@ -11,14 +11,19 @@ import sys
 from array import array
 from collections.abc import Sequence
 from itertools import chain
-from struct import Struct
+from struct import Struct, iter_unpack
 from typing import Any
+from uuid import UUID
+
+from rotation.model.block import gapless
 
 TEXT, TEXT_ARRAY = 25, 1009
 BIGINT, BIGINT_ARRAY = 20, 1016
+UUID_OID, UUID_ARRAY = 2950, 2951
 _HEAD = Struct(">iiIii")
 _LENGTH = Struct(">i")
-_BIGINT_BYTES = 8
+_NUMBERS = {2: "h", 4: "i", 8: "q"}
+"""The type codes of `array` by bytes."""
 
 
 class TextArray(bytes):
@@ -27,6 +32,10 @@ class TextArray(bytes):
 
 class BigintArray(bytes):
     """A `bigint[]`."""
+
+
+class UuidArray(bytes):
+    """A `uuid[]`."""
 
 
 def text_array(values: Sequence[str]) -> TextArray:
@@ -42,19 +51,62 @@ def text_array(values: Sequence[str]) -> TextArray:
 
 def bigint_array(values: Sequence[int]) -> BigintArray:
     """An array of whole numbers."""
-    numbers = array("q", values)
+    return BigintArray(_head(BIGINT, values) + _with_lengths(_swapped(array("q", values)).tobytes(), 8))
+
+
+def uuid_array(values: Sequence[UUID]) -> UuidArray:
+    """An array of UUIDs."""
+    return UuidArray(_head(UUID_OID, values) + _with_lengths(b"".join([value.bytes for value in values]), 16))
+
+
+def numbers_in(data: bytes) -> Sequence[int]:
+    """The whole numbers of an array without NULLs, of 2, 4 or 8 bytes each; as a range if they have no gaps.
+
+    Raises ValueError if they do not ascend.
+    """
+    size = _LENGTH.unpack_from(data, _HEAD.size)[0]
+    numbers = array(_NUMBERS[size])
+    numbers.frombytes(_without_lengths(data, size))
+    numbers = _swapped(numbers)
+    if numbers != array(numbers.typecode, sorted(numbers)):
+        raise ValueError("the numbers do not ascend")
+    return gapless(numbers)
+
+
+def uuids_in(data: bytes) -> Sequence[UUID]:
+    """The UUIDs of an array without NULLs. Raises ValueError if they do not ascend."""
+    found = [UUID(bytes=each) for (each,) in iter_unpack("16s", _without_lengths(data, 16))]
+    if found != sorted(found):
+        raise ValueError("the UUIDs do not ascend")
+    return found
+
+
+def _swapped(numbers: array[int]) -> array[int]:
+    """*numbers* between the order of bytes here and that of a network."""
     if sys.byteorder == "little":
         numbers.byteswap()
-    data = numbers.tobytes()
-    # Each after its length. `struct` would cache a hundred formats as long as a batch.
-    cells = bytearray(_LENGTH.pack(_BIGINT_BYTES) + bytes(_BIGINT_BYTES)) * len(values)
-    for byte in range(_BIGINT_BYTES):
-        cells[_LENGTH.size + byte :: _LENGTH.size + _BIGINT_BYTES] = data[byte::_BIGINT_BYTES]
-    return BigintArray(_head(BIGINT, values) + cells)
+    return numbers
+
+
+def _with_lengths(data: bytes, size: int) -> bytes:
+    """The elements of an array, each of *size* bytes after its length."""
+    # `struct` would cache a hundred formats as long as a batch.
+    cells = bytearray(_LENGTH.pack(size) + bytes(size)) * (len(data) // size)
+    for byte in range(size):
+        cells[_LENGTH.size + byte :: _LENGTH.size + size] = data[byte::size]
+    return bytes(cells)
+
+
+def _without_lengths(data: bytes, size: int) -> bytes:
+    """The elements of an array, one after the other."""
+    cells = bytearray((len(data) - _HEAD.size) // (_LENGTH.size + size) * size)
+    for byte in range(size):
+        cells[byte::size] = data[_HEAD.size + _LENGTH.size + byte :: _LENGTH.size + size]
+    return bytes(cells)
 
 
 def register(connection: Any) -> None:
-    """Registers both with a psycopg connection."""
+    """Registers them with a psycopg connection."""
     from psycopg.adapt import Dumper  # noqa: PLC0415 - an extra
     from psycopg.pq import Format  # noqa: PLC0415
 
@@ -64,7 +116,7 @@ def register(connection: Any) -> None:
         def dump(self, obj: bytes) -> bytes:
             return bytes(obj)
 
-    for kind, oid in ((TextArray, TEXT_ARRAY), (BigintArray, BIGINT_ARRAY)):
+    for kind, oid in ((TextArray, TEXT_ARRAY), (BigintArray, BIGINT_ARRAY), (UuidArray, UUID_ARRAY)):
         connection.adapters.register_dumper(kind, type(f"{kind.__name__}Dumper", (AsItIs,), {"oid": oid}))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
@@ -11,12 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Batch, Swaps, are_all, weight_of
+from rotation.model.batch import Batch, are_all, weight_of
+from rotation.model.block import BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import Written
+from rotation.stores.blocks import LEAST_ROWS, Rows, in_blocks
 from rotation.stores.columns import AsRead
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap
@@ -82,6 +84,8 @@ class SqlStore:
         self._triggers = self._access.read(lambda connection: self._dialect.triggers(connection, qualified))
         self._largest = self._access.read(self._dialect.largest_write)
         self._swap_batch = self._dialect.batch_swap(self._cells, self._kept) or self._swap_each()
+        # What a trigger makes of a cell is looked at row by row.
+        self._blocks = None if self._triggers else self._dialect.block_access(self._cells, self._kept)
 
     @property
     def retries(self) -> int:
@@ -156,29 +160,39 @@ class SqlStore:
 
     def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
         """The next rows in the order of their keys; a large cell is fetched by itself."""
-        keys: list[RowKey] = []
-        cells: list[Any] = []
+        batch = Batch((), ())
         if self._shard and self._in_blocks and after is not None:
             # A jump from block to block reads nothing of others. If blocks are sparse the condition in SQL does it.
             for _ in range(JUMPS):
                 start, end = self._shard.block_behind(after[0])
                 if upto is not None and start >= upto[0]:
-                    return Batch(keys, cells)
+                    return batch
                 last = (end if upto is None else min(end, upto[0]),)
-                found = self._read((start,), last, limit - len(keys))
-                keys += found.keys
-                cells += found.cells
-                if len(keys) >= limit or weight_of(cells) > BATCH_BYTES // 2:
-                    return Batch(keys, cells)
-                after = found.keys[-1] if found.keys else last
-        rest = self._read(after, upto, limit - len(keys))
-        return Batch([*keys, *rest.keys], [*cells, *rest.cells]) if keys else rest
+                found = self._read((start,), last, limit - batch.rows)
+                batch = batch.plus(found)
+                if batch.rows >= limit or batch.weight > BATCH_BYTES // 2:
+                    return batch
+                after = found.last or last
+        rest = self._read(after, upto, limit - batch.rows)
+        return batch.plus(rest) if batch.rows else rest
 
     def _read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
-        large = self._dialect.length(self._cell) > min(LARGE_CELL, 4 * BATCH_BYTES // limit)
+        largest = min(LARGE_CELL, 4 * BATCH_BYTES // limit)
+        conditions = [self._rows, self._named, *self._within(after, upto)]
+        if self._blocks and limit >= LEAST_ROWS:
+            query = sa.select(*self._key, self._cell).where(*conditions).order_by(*self._key).limit(limit)
+            rows, access = Rows(query, largest), self._blocks
+            found = self._access.read(lambda connection: access.read(connection, rows))
+            if found is not None and found.weight <= BATCH_BYTES:
+                return found
+        batch = self._read_rows(conditions, limit, largest)
+        return in_blocks(batch) if self._blocks else batch
+
+    def _read_rows(self, conditions: Sequence[ColumnElement[bool]], limit: int, largest: int) -> Batch:
+        large = self._dialect.length(self._cell) > largest
         query = (
             sa.select(*self._key, sa.case((large, None), else_=self._cell), large)
-            .where(self._rows, self._named, *self._within(after, upto))
+            .where(*conditions)
             .order_by(*self._key)
             .limit(limit)
         )
@@ -189,12 +203,34 @@ class SqlStore:
         batch = Batch(list(zip(*key, strict=True)), cells)
         return batch if not any(are_large) and weight_of(cells) <= BATCH_BYTES else self._with_large(batch, are_large)
 
-    def write(self, swaps: Swaps) -> Written:
+    def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
         """Swaps each cell that still holds what was read; if one row is refused, all the others are written."""
         written = Written()
+        for swap in blocks:
+            for block in self._parted_block(swap):
+                written.add(self._write_block(block))
         for part in self._parted(swaps):
             written.add(self._write(part))
         return written
+
+    def _write_block(self, swap: BlockSwap) -> Written:
+        try:
+            if self._access.write(lambda connection: self._swap_block(connection, swap)):
+                return Written()
+        except RowRefusedError:
+            # One of them is at fault: their own statements will show which.
+            self._access.breathe()
+        return self._write(swap.as_rows())
+
+    def _swap_block(self, connection: sa.Connection, swap: BlockSwap) -> bool:
+        """Whether all cells were swapped."""
+        return self._blocks is not None and self._blocks.swap(connection, swap) == len(swap)
+
+    def _parted_block(self, swap: BlockSwap) -> Iterator[BlockSwap]:
+        """*swap* in parts of bounded weight."""
+        rows = max(1, self._most_bytes // (2 * swap.block.size))
+        for start in range(0, len(swap), rows):
+            yield swap if rows >= len(swap) else swap.part(start, min(start + rows, len(swap)))
 
     def close(self) -> None:
         """Gives up the connections."""
@@ -256,7 +292,7 @@ class SqlStore:
 
     def _parted(self, swaps: Swaps) -> Iterator[Swaps]:
         """*swaps* in parts of bounded weight."""
-        most = min(BATCH_BYTES, (self._largest or BATCH_BYTES * 2) // 2)
+        most = self._most_bytes
         if weight_of(swaps.old) + weight_of(swaps.new) <= most:
             yield swaps
             return
@@ -268,6 +304,10 @@ class SqlStore:
                 start, weight = number, 0
             weight += own
         yield swaps.part(start)
+
+    @property
+    def _most_bytes(self) -> int:
+        return min(BATCH_BYTES, (self._largest or BATCH_BYTES * 2) // 2)
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
         if len(swaps) == 1 and (refusal := self._too_large(swaps)):
@@ -336,7 +376,7 @@ class SqlStore:
         """The first rows, up to BATCH_BYTES, with what was too large to be fetched with the others."""
         cells: list[Any] = []
         weight = 0
-        for key, cell, is_large in zip(*batch, are_large, strict=True):
+        for key, cell, is_large in zip(batch.keys, batch.cells, are_large, strict=True):
             cells.append(self._read_large(key) if is_large else cell)
             weight += weight_of(cells[-1:])
             if weight > BATCH_BYTES:

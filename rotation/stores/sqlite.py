@@ -17,8 +17,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.failures import UsageError
+from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
+from rotation.stores.sqlite_blocks import SQLiteBlocks
 
 BUSY_SECONDS = 1
 """How long one try waits for another writer; in this time no signal is heard, so the tries are many and short."""
@@ -147,6 +149,11 @@ class SQLite(Dialect):
             f"WHERE {keys} AND {cell} COLLATE BINARY = ?"
         )
         return BatchSwap(statement, lambda swaps: [(new, *key, old) for key, old, new in swaps.rows()])
+
+    def block_access(self, cells: TargetCells, kept: Sequence[str]) -> BlockAccess | None:
+        """For keys of one column."""
+        del kept
+        return SQLiteBlocks(cells) if SQLiteBlocks.serves(cells) else None
 
     def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
         """CRC-32, by a function that this module adds; SQLite has none."""

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from rotation.job.undo_detector import KEPT, Trace, UndoDetector, traces_of
-from rotation.model.batch import Plan, Swaps
+from rotation.model.batch import Plan
+from rotation.model.block import Swaps
 from rotation.model.counts import Counts
 from rotation.stores.base import Written
 

@@ -34,7 +34,7 @@ def test_a_month_is_told_for_every_timestamp(timestamp: int, month: str) -> None
 @given(st.lists(st.integers(0, 4_000_000_000)))
 def test_no_token_is_lost_and_none_is_ten_hours_off(timestamps: list[int]) -> None:
     """Each token counts once, in a month that it was in within nine hours and a bit."""
-    assert months(map(signed, timestamps)).total() == len(timestamps)
+    assert months(list(map(signed, timestamps))).total() == len(timestamps)
     for timestamp in timestamps:
         [month] = months([signed(timestamp)])
         issued, slack = datetime.fromtimestamp(timestamp, UTC), timedelta(hours=9, minutes=7)

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
 from rotation.model import inner_tokens
-from rotation.model.batch import plan_batch
 from rotation.model.inner_tokens import MARKS, SHORTEST, find_inner
+from rotation.model.plan import plan_batch
 from rotation.stores.sqlite import SQLite
 from tests.fakes import batch_of, token
 from tests.keys import key_text, make_key

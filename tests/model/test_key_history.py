@@ -11,8 +11,8 @@ import pytest
 from keyring_core import Key, Keyring
 from rotation.ledger.promotions import history_of, took_over
 from rotation.ledger.records import KeyRecord
-from rotation.model.batch import plan_batch
 from rotation.model.key_history import UNKNOWN, History, Promotion
+from rotation.model.plan import plan_batch
 from tests.fakes import batch_of, token
 
 DAY = timedelta(days=1)

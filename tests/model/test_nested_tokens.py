@@ -14,7 +14,8 @@ from keyring_core import Key, Keyring
 from keyring_core.tokens import parse_token
 from rotation.ledger.records import census_record
 from rotation.model import inner_tokens
-from rotation.model.batch import find_nested, plan_batch
+from rotation.model.nested import find_nested
+from rotation.model.plan import plan_batch
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target
 from rotation.stores.open import identify

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rotation.model.batch import Swaps
+from rotation.model.block import Swaps
 from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli

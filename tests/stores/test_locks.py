@@ -16,7 +16,6 @@ import sqlalchemy as sa
 
 from rotation.context import Streams
 from rotation.job import passes
-from rotation.model.batch import Swaps
 from rotation.stores import access, sqlite
 from rotation.stores.access import _open_url
 from rotation.stores.base import Written
@@ -322,13 +321,13 @@ def test_a_service_wins(database: Database, cli: Cli, monkeypatch: pytest.Monkey
     fresh = make_token("fresh", "new")
     write = SqlStore.write
 
-    def write_late(store: SqlStore, swaps: Swaps) -> Written:
+    def write_late(store: SqlStore, *swaps: Any) -> Written:
         monkeypatch.setattr(SqlStore, "write", write)
         database.execute("UPDATE creds SET token = :fresh WHERE id = '1'", fresh=fresh)
         database.execute("DELETE FROM creds WHERE id = '2'", "UPDATE creds SET id = '9' WHERE id = '3'")
         database.execute("UPDATE creds SET note = 'seen' WHERE id = '4'")
         database.insert("creds", [{"id": "-1", "token": make_token("behind"), "note": ""}])
-        return write(store, swaps)
+        return write(store, *swaps)
 
     monkeypatch.setattr(SqlStore, "write", write_late)
     ran = rotate(cli, database)
@@ -353,10 +352,10 @@ def test_a_service_wins_where_the_key_is_not_utf8(
     fresh = make_token("fresh", "new")
     write = SqlStore.write
 
-    def write_late(store: SqlStore, swaps: Swaps) -> Written:
+    def write_late(store: SqlStore, *swaps: Any) -> Written:
         monkeypatch.setattr(SqlStore, "write", write)
         database.execute("UPDATE creds SET token = :fresh WHERE hex(id) = 'FF41'", fresh=fresh)
-        return write(store, swaps)
+        return write(store, *swaps)
 
     monkeypatch.setattr(SqlStore, "write", write_late)
     ran = rotate(cli, database)

@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 from cryptography.fernet import Fernet
 
-from rotation.model.batch import Swaps
+from rotation.model.block import Swaps
 from rotation.model.targets import Target
 from rotation.stores import sql
 from rotation.stores.sql import SqlStore

@@ -1,0 +1,128 @@
+"""Blocks from driver to driver: cells of one length travel on end, and the server finds each by its position.
+
+A swap sends the old and the new cells as one value each. The server takes both from the same place in them, and
+compares the old one with the cell byte for byte. So a cell either gets the content that was made of its own, or, if a
+place were wrong, nothing.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+
+import sqlalchemy as sa
+
+from keyring_core.token_batches import is_token_size, pick
+from rotation.model.batch import Batch, are_all
+from rotation.model.block import Block, BlockSwap, gapless
+
+T = TypeVar("T")
+
+LEAST_ROWS = 32
+"""Fewer cells of one length are cheaper row by row."""
+MOST_GAPS = 2
+"""A swap on a grid sends at most so many places for each cell."""
+
+
+class Rows(NamedTuple):
+    """Which rows to read."""
+
+    query: sa.Select[Any]
+    """Of the key and the cell, in the order of the keys."""
+    largest: int
+    """Larger cells, in bytes, are read by themselves."""
+
+
+class BlockAccess(Protocol):
+    """Reads and swaps of one target in blocks. Each method may be asked within a transaction only."""
+
+    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+        """Those rows. None: they do not fit into blocks, or are not worth it; read them one by one."""
+
+    def swap(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
+        """Swaps each cell that still holds what was read; returns how many. None: it cannot be done by position."""
+
+
+@contextmanager
+def drivers_errors(connection: sa.Connection) -> Iterator[None]:
+    """Raises what the driver itself raises as the DBAPIError that SQLAlchemy would make of it."""
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        yield
+        return
+    except driver.Error as error:
+        lost = connection.dialect.is_disconnect(error, connection.connection.driver_connection, None)
+        failure = sa.exc.DBAPIError.instance(
+            None, None, error, driver.Error, hide_parameters=True, connection_invalidated=lost
+        )
+    if lost:
+        connection.invalidate()
+    raise failure
+
+
+def in_blocks(batch: Batch) -> Batch:
+    """The rows of *batch* in a block for each length that a token may have, if they are LEAST_ROWS or more.
+
+    For databases that hand out rows. The keys have one column.
+    """
+    keys, cells, *_ = batch
+    numbers = [key for (key,) in keys]
+    if len(keys) < LEAST_ROWS or not are_all(numbers, int):
+        return batch
+    sizes = [len(cell) if isinstance(cell, str) and cell.isascii() else 0 for cell in cells]
+    texts = cast(Sequence[str], cells)
+    blocks, rest = [], list(range(len(keys)))
+    for size in filter(is_token_size, set(sizes)):
+        places = [place for place, each in enumerate(sizes) if each == size]
+        if len(places) >= LEAST_ROWS:
+            chosen = gapless(array("q", pick(numbers, places)))
+            blocks.append(Block(chosen, "".join(pick(texts, places)).encode("ascii"), size))
+            rest = [place for place in rest if sizes[place] != size]
+    return Batch(pick(keys, rest), pick(cells, rest), blocks, end=keys[-1]) if blocks else batch
+
+
+def whole_block(keys: range, cells: str | bytes | None, size: int) -> Batch | None:
+    """Those rows as one block; None unless *cells* are as many tokens of *size* as there are keys."""
+    data = cells if isinstance(cells, bytes) else cells.encode() if cells else b""
+    if not is_token_size(size) or len(data) != size * len(keys) or not data.isascii():
+        return None
+    block = Block(keys, data, size, isinstance(cells, bytes))
+    return Batch((), (), [block], end=(keys[-1],))
+
+
+class TrialRuns:
+    """Tries what may not work on a table: after each failure twice as many times not."""
+
+    def __init__(self) -> None:
+        self._left_out = self._to_leave_out = 0
+
+    def run(self, act: Callable[[], T | None]) -> T | None:
+        """What *act* returns; None, too, if it is left out this time."""
+        if self._left_out < self._to_leave_out:
+            self._left_out += 1
+            return None
+        found = act()
+        self._left_out, self._to_leave_out = 0, 0 if found is not None else min(2 * self._to_leave_out + 1, 63)
+        return found
+
+
+def on_a_grid(swap: BlockSwap) -> tuple[int, int, bytes, bytes] | None:
+    """First and last key, and the old and new cells, with a place for every number between them; NULs in the gaps.
+
+    None if there are too many gaps.
+    """
+    block, size = swap.block, swap.block.size
+    first, last = block.keys[0], block.keys[-1]
+    if isinstance(block.keys, range):
+        return first, last, block.cells, swap.new
+    places = last - first + 1
+    if places > MOST_GAPS * len(block):
+        return None
+    old, new = bytearray(places * size), bytearray(places * size)
+    for at, key in enumerate(block.keys):
+        here, there = at * size, (key - first) * size
+        old[there : there + size] = block.cells[here : here + size]
+        new[there : there + size] = swap.new[here : here + size]
+    return first, last, bytes(old), bytes(new)

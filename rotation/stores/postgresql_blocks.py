@@ -1,0 +1,134 @@
+"""Blocks on PostgreSQL: aggregates hand out the cells of one length as one value, and a swap sends them back.
+
+The planner's other ways are switched off for the transaction: each would read the table, or sort what is in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.elements import ColumnElement
+
+from keyring_core.token_batches import is_token_size
+from rotation.model.batch import Batch
+from rotation.model.block import Block, BlockSwap
+from rotation.model.counts import RowKey
+from rotation.stores.blocks import LEAST_ROWS, Rows, drivers_errors
+from rotation.stores.columns import AsRead, TargetCells
+from rotation.stores.postgresql_codecs import bigint_array, numbers_in, uuid_array, uuids_in
+
+PLAN = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"
+MOST_APART = 200
+"""If more rows of a batch fit into no block, all of them are read one by one."""
+
+
+class PostgreSQLBlocks:
+    """For a key of one column that is a whole number or a UUID, and a column of text or bytes."""
+
+    def __init__(self, cells: TargetCells) -> None:
+        quoted = postgresql.psycopg.dialect().identifier_preparer  # type: ignore[no-untyped-call]
+        self._table = cells.clause()
+        self._key, self._cell = self._table.c[cells.key[0]], self._table.c[cells.qualified.column]
+        self._is_uuid = isinstance(cells.key_kinds[0], sa.Uuid)
+        self._binary = isinstance(cells.kind, sa.LargeBinary)
+        array = "uuid[]" if self._is_uuid else "bigint[]"
+        key = quoted.quote(self._key.name) if self._is_uuid else f"{quoted.quote(self._key.name)}::bigint"
+        cell = quoted.quote(self._cell.name)
+        bare = quoted.quote(self._key.name)
+        held = cell if self._binary else f"textsend({cell})"
+        # Every name in it is quoted.
+        start = f"UPDATE {quoted.format_table(self._table)} SET {cell} = "  # noqa: S608
+
+        def statement(place: str, condition: str) -> str:
+            new = f"substring(%(new)s, {place}, %(size)s::int)"
+            new = new if self._binary else f"convert_from({new}, 'UTF8')"
+            return f"{start}{new} WHERE {condition} AND {held} = substring(%(old)s, {place}, %(size)s::int)"
+
+        # By number: the place follows from the key. By search: it is the key's place among all keys, a binary search.
+        self._by_number = statement(
+            f"(({key} - %(first)s::bigint) * %(size)s::int + 1)::int",
+            f"{bare} >= %(first)s AND {bare} <= %(last)s",
+        )
+        found = f"width_bucket({key}, %(keys)s::{array})"
+        self._by_search = statement(
+            f"({found} - 1) * %(size)s::int + 1",
+            f"{bare} >= (%(keys)s::{array})[1] AND {bare} <= (%(keys)s::{array})[%(count)s]"
+            f" AND {bare} = (%(keys)s::{array})[{found}]",
+        )
+
+    @staticmethod
+    def serves(cells: TargetCells) -> bool:
+        """Whether there are blocks for such cells."""
+        [kind, *more], [collation, *_] = cells.key_kinds, cells.key_collations
+        fits = isinstance(kind, sa.Integer | sa.Uuid) and not more and collation is None
+        return fits and isinstance(cells.kind, sa.String | sa.LargeBinary) and not isinstance(cells.kind, sa.CHAR)
+
+    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+        """By groups of one length; the few rows that fit into none, by their keys."""
+        connection.exec_driver_sql(PLAN)
+        inner = rows.query.subquery()
+        key, cell = inner.c[self._key.name], inner.c[self._cell.name]
+        size = sa.func.octet_length(cell)
+        # A large cell is not handed out: not even read by the server, which knows its size without.
+        held = sa.case((size <= rows.largest, cell))
+        nothing: ColumnElement[Any] = sa.literal_column("''::bytea" if self._binary else "''")
+        query = sa.select(size, sa.func.count(), sa.func.array_agg(key), sa.func.string_agg(held, nothing)).group_by(
+            size
+        )
+        try:
+            groups = self._groups(connection, query)
+        except ValueError:
+            # The server aggregated them in another order than the one of the keys.
+            return None
+        blocks, apart, null, empty, ends = [], [], 0, 0, []
+        for group_size, count, keys, held_cells in groups:
+            ends.append(keys[-1])
+            if group_size is None:
+                null += count
+            elif group_size == 0:
+                empty += count
+            elif count >= LEAST_ROWS and self._fits(group_size, keys, held_cells):
+                blocks.append(Block(keys, held_cells, group_size, self._binary))
+            else:
+                apart.append(keys)
+        others = list(chain.from_iterable(apart))
+        if len(others) > MOST_APART:
+            return None
+        keys, cells = self._by_keys(connection, sorted(others)) if others else ([], [])
+        return Batch(keys, cells, blocks, null, empty, (max(ends),) if ends else None)
+
+    def _fits(self, size: int, keys: Sequence[Any], cells: bytes | None) -> bool:
+        return cells is not None and is_token_size(size) and len(cells) == size * len(keys) and cells.isascii()
+
+    def _groups(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+        """Size, number of rows, keys and cells of each group, without a Python object for each row."""
+        driver: Any = connection.connection.driver_connection
+        compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+        with drivers_errors(connection), driver.cursor(binary=True) as cursor:
+            cursor.execute(str(compiled), compiled.params)
+            result = cursor.pgresult
+            found = [[result.get_value(row, column) for column in range(4)] for row in range(result.ntuples)]
+        keys_in = uuids_in if self._is_uuid else numbers_in
+        return [
+            (None if size is None else int.from_bytes(size), int.from_bytes(count), keys_in(keys), cells)
+            for size, count, keys, cells in found
+        ]
+
+    def _by_keys(self, connection: sa.Connection, keys: Sequence[Any]) -> tuple[list[RowKey], list[Any]]:
+        query = sa.select(self._key, self._cell).where(self._key.in_([sa.literal(key, AsRead()) for key in keys]))
+        rows = sorted((key, cell) for key, cell in connection.execute(query))
+        return [(key,) for key, _ in rows], [cell for _, cell in rows]
+
+    def swap(self, connection: sa.Connection, swap: BlockSwap) -> int:
+        """By number if the keys have no gaps, and otherwise by a search among them."""
+        block = swap.block
+        values: dict[str, Any] = {"old": block.cells, "new": swap.new, "size": block.size}
+        if isinstance(block.keys, range):
+            values |= {"first": block.keys[0], "last": block.keys[-1]}
+            return connection.exec_driver_sql(self._by_number, values).rowcount
+        values["keys"] = uuid_array(block.keys) if self._is_uuid else bigint_array(block.keys)
+        return connection.exec_driver_sql(self._by_search, values | {"count": len(block)}).rowcount

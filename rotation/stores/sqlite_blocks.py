@@ -1,0 +1,61 @@
+"""Blocks on SQLite: an aggregate hands out the cells of a batch as one text, and a swap sends them back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from rotation.model.batch import Batch
+from rotation.model.block import BlockSwap
+from rotation.stores.blocks import LEAST_ROWS, Rows, TrialRuns, on_a_grid, whole_block
+from rotation.stores.columns import TargetCells
+
+
+class SQLiteBlocks:
+    """For a key of one column. A batch of other than numbers without gaps and texts of one length is read by rows."""
+
+    def __init__(self, cells: TargetCells) -> None:
+        quoted = sqlite.dialect().identifier_preparer
+        table = cells.clause()
+        key, cell = (quoted.quote(table.c[name].name) for name in (cells.key[0], cells.qualified.column))
+        place = f"({key} - :first) * :size + 1, :size"
+        self._swap = (
+            f"UPDATE {quoted.format_table(table)} SET {cell} = CAST(substr(:new, {place}) AS TEXT) "  # noqa: S608 - quoted
+            f"WHERE {key} >= :first AND {key} <= :last AND typeof({key}) = 'integer' AND typeof({cell}) = 'text' "
+            f"AND {cell} COLLATE BINARY = CAST(substr(:old, {place}) AS TEXT)"
+        )
+        self._trials = TrialRuns()
+
+    @staticmethod
+    def serves(cells: TargetCells) -> bool:
+        """Whether there are blocks for such cells."""
+        return len(cells.key) == 1
+
+    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+        """All of them as one block."""
+        return self._trials.run(lambda: self._read(connection, rows))
+
+    def _read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+        key, cell = list(rows.query.subquery().c)
+        size = sa.func.length(cell)
+        alike = sa.func.sum(sa.and_(sa.func.typeof(key) == "integer", sa.func.typeof(cell) == "text"))
+        # Too large a text is not put together.
+        whole = sa.func.group_concat(sa.case((size <= rows.largest, cell)), "")
+        columns = (sa.func.count(), sa.func.min(key), sa.func.max(key), sa.func.min(size), sa.func.max(size), alike)
+        count, first, last, least, most, fitting, cells = connection.execute(sa.select(*columns, whole)).one()
+        if count == 0:
+            return Batch((), ())
+        if count < LEAST_ROWS or fitting != count or least != most or last - first + 1 != count:
+            return None
+        return whole_block(range(first, last + 1), cells, most)
+
+    def swap(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
+        """On a grid of keys."""
+        grid = on_a_grid(swap)
+        if grid is None:
+            return None
+        first, last, old, new = grid
+        values: dict[str, Any] = {"first": first, "last": last, "old": old, "new": new, "size": swap.block.size}
+        return connection.exec_driver_sql(self._swap, values).rowcount
