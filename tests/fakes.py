@@ -88,6 +88,15 @@ class MemoryStore:
                 self.cells[key[0]] = new
         return written
 
+    def settle(self) -> None:
+        pass
+
+    def watch(self) -> None:
+        return None
+
+    def twin(self, links: object) -> MemoryStore:
+        return self
+
     def close(self) -> None:
         """Holds nothing."""
 

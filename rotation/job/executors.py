@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
 from keyring_core import Keyring, KeyringError
-from rotation.job.ranges import Bounds, Follow, Options, RangeDone, RangeWorker
+from rotation.job.ranges import LANE_SECONDS, RANGE_SECONDS, Bounds, Follow, Options, RangeDone, RangeWorker
 from rotation.job.throttle import Throttle
 from rotation.job.worker import check_worker, do_range, make_setup, make_task
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.stopping import CHECK_SECONDS, GRACE_SECONDS
 from rotation.model.targets import Target
+from rotation.stores.base import Store
+from rotation.stores.connection import SharedConnections
 from rotation.stores.key_order import Forward
 
 MAX_DEATHS = 3
@@ -37,6 +41,10 @@ class RangeExecutor(Protocol):
         """How many ranges to submit before the first result is needed."""
 
     @property
+    def range_seconds(self) -> float:
+        """The time that a range aims at."""
+
+    @property
     def replaces_dead_workers(self) -> bool:
         """Whether work can be submitted again after a worker died."""
 
@@ -51,6 +59,7 @@ class InlineExecutor:
     """Runs each range in this process, when it is submitted."""
 
     width = 1
+    range_seconds = RANGE_SECONDS / 2
     replaces_dead_workers = False
 
     def __init__(self, worker: RangeWorker, follow: Follow) -> None:
@@ -64,6 +73,62 @@ class InlineExecutor:
 
     def ask_to_stop(self) -> None:
         """Does nothing: inline work has no workers to stop."""
+
+
+class Lanes:
+    """Threads that share the work of this process, each with a connection of its own."""
+
+    def __init__(self, count: int, wait: Callable[[float], None]) -> None:
+        """Starts none. *wait* raises StoppedError if a stop was requested."""
+        self.count = count
+        self._threads = ThreadPoolExecutor(count)
+        self._links = [SharedConnections(wait) for _ in range(count)]
+
+    def for_target(self, store: Store, keyring: Keyring, options: Options) -> LaneExecutor:
+        """An executor for the target of *store*."""
+        throttle = options.throttle
+        rate = throttle.max_rate and throttle.max_rate / self.count
+        options = replace(options, throttle=replace(throttle, max_rate=rate))
+        stores = [store.twin(links) for links in self._links]
+        workers = [RangeWorker(each, keyring, options) for each in stores]
+        return LaneExecutor(self._threads, workers, counts_retries=store not in stores)
+
+    def close(self) -> None:
+        """Ends the threads after their batch, and closes the connections."""
+        self._threads.shutdown(cancel_futures=True)
+        for links in self._links:
+            links.close()
+
+
+class LaneExecutor:
+    """Runs the ranges of one target in threads."""
+
+    range_seconds = LANE_SECONDS
+    replaces_dead_workers = False
+
+    def __init__(self, threads: Executor, workers: Sequence[RangeWorker], *, counts_retries: bool) -> None:
+        """Without *counts_retries* the workers share a store, and the retries of each range are not its own."""
+        self._threads, self._counts_retries = threads, counts_retries
+        self._idle: SimpleQueue[RangeWorker] = SimpleQueue()
+        for worker in workers:
+            self._idle.put(worker)
+        # One more is queued, so that no lane waits for its next range.
+        self.width = len(workers) + 1
+
+    def submit(self, bounds: Bounds) -> Future[RangeDone]:
+        """Submits the range."""
+        return self._threads.submit(self._do, bounds)
+
+    def ask_to_stop(self) -> None:
+        """They look for themselves whether they should, before each batch."""
+
+    def _do(self, bounds: Bounds) -> RangeDone:
+        worker = self._idle.get()
+        try:
+            done = worker.do(bounds)
+        finally:
+            self._idle.put(worker)
+        return done if self._counts_retries else replace(done, retries=0)
 
 
 class WorkerPool:
@@ -112,6 +177,8 @@ class WorkerPool:
 
 class PooledExecutor:
     """Runs the ranges of one target in the workers of *pool*."""
+
+    range_seconds = RANGE_SECONDS / 2
 
     def __init__(self, pool: WorkerPool, target: Target) -> None:
         self._pool, self._target = pool, target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -13,16 +14,17 @@ from keyring_core import DamagedToken, Keyring
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
-from rotation.job.undo_detector import UndoDetector
+from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
-from rotation.model.counts import Counts, Problem
+from rotation.model.counts import Counts, Problem, Times
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.plan import plan_batch
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
-from rotation.stores.base import Store
+from rotation.stores.base import Store, Watch
+from rotation.stores.witness import Changed
 
 MAX_PASSES = 5
 PROBE_TOKENS = 1000
@@ -33,11 +35,15 @@ PROBE_ROWS = 100_000
 UNSETTLED = ("rewritten", "locked")
 """Problems that the next pass may find gone."""
 
+WHOLE = "pass"
+"""The proof that a whole pass is which found nothing to do."""
+
 log = structlog.get_logger(__name__)
 
 
-ExecutorFor = Callable[[Target, int], RangeExecutor | None]
-"""An executor for a target of about so many rows; None if one process does best alone."""
+ExecutorFor = Callable[[Target, Store, Keyring, int], RangeExecutor | None]
+"""An executor for a target, with its store and its keyring, of about so many rows; None if this thread does best alone.
+"""
 
 
 class TargetRun:
@@ -56,35 +62,65 @@ class TargetRun:
         self._undo_detector = UndoDetector()
         self._moved = 0
         """Tokens rotated by earlier passes."""
+        self._watch: Watch | None = None
 
     def run(self, executor_for: ExecutorFor) -> None:
         """All passes. Raises StoreError, StoppedError and WorkerError."""
         rows = self._store.size()
         # Workers start while this process reads the first rows.
-        executor = executor_for(self._report.target, rows)
+        executor = executor_for(self._report.target, self._store, self._keyring, rows)
         if not self._options.dry_run and self._key_is_missing():
             return
         begun = self._checkpoints.begin() if self._checkpoints else Reached()
         whole = begun.key is None
+        self._watch = self._store.watch() if whole and not self._options.dry_run else None
         for number in range(1, MAX_PASSES + 1):
             self._watcher.begin(self._report, rows, number, begun.rows)
             counts = self._pass(number, executor, begun)
             begun = Reached()
             # A last pass that finds nothing to do is the proof; a conflict may be a token under an old key by now.
             if self._options.dry_run or (whole and not (counts.rotated or _unsettled(counts))):
+                self._report.proof = None if self._options.dry_run else WHOLE
                 return
             whole = True
+            if number == 1 and self._watch and self._is_proved(self._watch, counts):
+                self._report.proof = self._watch.name
+                return
             if self._undo_detector.undone:
                 self._report.stopped = _undone(self._undo_detector)
                 return
         self._report.stopped = _still_moving(counts, self._report.target.context)
+
+    def _is_proved(self, watch: Watch, counts: Counts) -> bool:
+        """Whether nothing is left, by what others wrote since the first pass began; rotates what needs it.
+
+        The report then has the counts of that moment. A list of problems is for a whole pass to make.
+        """
+        for _ in range(MAX_PASSES):
+            changed = "there are problems to list" if counts.categories else watch.changed()
+            if isinstance(changed, str):
+                log.info("rotation.whole_pass", target=self._report.target.label, reason=changed)
+                return False
+            plan = plan_batch(self._keyring, changed.batch, history=self._options.history)
+            if not plan.changes and not plan.counts.categories:
+                self._report.counts = _as_changed(counts, self._moved, changed, plan.counts, self._keyring.primary.id)
+                return True
+            written = self._store.write(plan.swaps, plan.blocks)
+            self._store.settle()
+            watch.wrote(written.transactions)
+            self._moved += plan.changes
+            self._undo_detector.take(traces_of(plan, written, RANGE_KEPT))
+            if written.lost or written.refused or plan.counts.categories or self._undo_detector.undone:
+                return False
+        return False
 
     def _pass(self, number: int, executor: RangeExecutor | None, reached: Reached) -> Counts:
         counts, report = Counts(), self._report
         report.unreadable.clear()
         if number == 1:
             report.counts = counts
-        size = BatchSize(MOST_ROWS, RANGE_SECONDS / 2, sys.maxsize, FIRST_RANGE)
+        seconds = executor.range_seconds if executor else RANGE_SECONDS / 2
+        size = BatchSize(MOST_ROWS, seconds, sys.maxsize, FIRST_RANGE)
         checkpoints = self._checkpoints if number == 1 else None
         try:
             ranges = cut(self._store, size, reached.key)
@@ -96,6 +132,8 @@ class TargetRun:
                 report.remember(done.counts.problems)
                 counts.add(done.counts)
                 self._undo_detector.take(done.traces)
+                if self._watch:
+                    self._watch.wrote(done.transactions)
                 size.took(done.rows, done.seconds, 0)
                 if bounds.after == reached.key:
                     # Only ranges without a gap before them count: other workers may have done later ones.
@@ -107,7 +145,13 @@ class TargetRun:
                     report.retries += done.retries
                     self._watcher.advance(done.rows, done.counts.rotated)
             keyless = self._store.keyless()
+            if not self._options.dry_run:
+                # What is told to be done is on disk.
+                self._store.settle()
         except (StoreError, StoppedError, WorkerError):
+            if not self._options.dry_run:
+                with suppress(StoreError, StoppedError):
+                    self._store.settle()
             if checkpoints:
                 checkpoints.note(reached, now=True)
             # The last whole pass says more than a part of this one.
@@ -203,6 +247,21 @@ def _without_key(report: TargetReport, rows: int) -> Counts:
     key = (None,) * len(report.key_names)
     counts.note(key, "no-key", f"a NULL in its key: nothing can name such a row, and there are {rows}; give it a key")
     counts.categories["no-key"] = rows
+    return counts
+
+
+def _as_changed(first: Counts, moved: int, changed: Changed, others: Counts, primary: str) -> Counts:
+    """The counts of the *first* pass, corrected by what *others* wrote since; all is under the primary key now."""
+    totals = changed.totals
+    if totals is None:
+        return first
+    tokens = totals.held - totals.empty
+    counts = replace(first, scanned=totals.held, null=totals.null, empty=totals.empty, rotated=min(moved, tokens))
+    counts.current = tokens - counts.rotated
+    counts.under = Counter({primary: tokens})
+    if others.under:
+        # A token that a service replaced since counts twice among the months.
+        counts.hold_times(primary, Times(0, others.oldest[primary], others.youngest[primary], others.ages))
     return counts
 
 

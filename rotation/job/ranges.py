@@ -32,10 +32,15 @@ FULL_SPEED_BATCH = 5000
 """If no service waits, fewer and larger transactions are faster."""
 
 RANGE_SECONDS = 2.0
-"""The time that a range aims at. Progress and a request to stop wait no longer; finding its end costs far less."""
+"""The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
 RANGE_PROBLEMS = 10_000
 """A range with more of them ends early, so that what it reports has a bounded size."""
 
+
+LANE_ROWS = 5000
+"""A target with fewer rows is done before a second lane has connected."""
+LANE_SECONDS = 0.25
+"""The time that a range of a lane aims at: at the end one lane waits for the other no longer."""
 
 FIRST_RANGE, MOST_ROWS = 2000, 1_000_000
 """The first range is small, so that every worker soon has one."""
@@ -101,6 +106,8 @@ class RangeDone:
     """Whether nothing of the range is left."""
     traces: list[Trace] = field(default_factory=list)
     retries: int = 0
+    transactions: list[int] = field(default_factory=list)
+    """Those that wrote, by their numbers."""
     fault: KeyringError | None = None
     """Why it ended early, if going on at once would not help."""
 
@@ -170,6 +177,7 @@ class RangeWorker:
                 written = self._store.write(plan.swaps, plan.blocks)
                 _count(plan, written, self._keyring.primary.id)
                 done.traces += traces_of(plan, written, RANGE_KEPT - len(done.traces))
+                done.transactions += written.transactions
             done.counts.add(plan.counts, keep=sys.maxsize)
             done.rows += batch.rows
             done.reached = batch.last

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 import structlog
 
 from keyring_core import Keyring
-from rotation.job.executors import WorkerPool
+from rotation.job.executors import Lanes, WorkerPool
 from rotation.job.passes import ExecutorFor, TargetRun
-from rotation.job.ranges import Options
+from rotation.job.ranges import LANE_ROWS, Options
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
@@ -31,6 +31,7 @@ def rotate(  # noqa: PLR0913 - what a run consists of
     watcher: Watcher,
     *,
     executor: Executor | None = None,
+    lanes: int = 1,
 ) -> Report:
     """Re-encrypts every target under the primary key, pass after pass, until one finds nothing left to do.
 
@@ -40,14 +41,15 @@ def rotate(  # noqa: PLR0913 - what a run consists of
 
     Large targets are done through *executor*, if there is one, range by range: a pool of processes, Dask's
     `Client.get_executor(pure=False)`, or any other whose workers can import this package. Each worker reads its keys
-    and targets from its own environment, and refuses if they differ from those of this process.
+    and targets from its own environment, and refuses if they differ from those of this process. Otherwise *lanes*
+    threads share the work.
 
     Raises UsageError, StoreError and StoppedError while nothing is written yet.
     """
-    executor_for = _executor_for(executor, keyring, options)
     keys = [{"id": key_id, "state": str(state)} for key_id, state in keyring.states_by_id.items()]
     report = Report(options.dry_run, keyring.primary.id, keys, newer=options.history.newer)
     with ExitStack() as closing:
+        executor_for = _executor_for(executor, keyring, options, lanes, closing)
         stores = []
         for target in targets:
             store = open_store(target)
@@ -62,7 +64,8 @@ def rotate(  # noqa: PLR0913 - what a run consists of
         for store, part in zip(stores, report.targets, strict=True):
             started = time.monotonic()
             try:
-                TargetRun(store, part.target.keyring(keyring), part, options, watcher).run(executor_for)
+                of_target = part.target.keyring(keyring)
+                TargetRun(store, of_target, part, options, watcher).run(executor_for)
             except (StoreError, StoppedError) as error:
                 part.stopped, part.interrupted = str(error), True
             except WorkerError as error:
@@ -76,7 +79,16 @@ def rotate(  # noqa: PLR0913 - what a run consists of
     return report
 
 
-def _executor_for(executor: Executor | None, keyring: Keyring, options: Options) -> ExecutorFor:
-    if executor is None:
-        return lambda _target, _rows: None
-    return WorkerPool(executor, keyring, options).for_target
+def _executor_for(
+    executor: Executor | None, keyring: Keyring, options: Options, lanes: int, closing: ExitStack
+) -> ExecutorFor:
+    if executor is not None:
+        pool = WorkerPool(executor, keyring, options)
+        return lambda target, _store, _keyring, rows: pool.for_target(target, rows)
+    if lanes == 1:
+        return lambda *_: None
+    threads = Lanes(lanes, options.throttle.wait)
+    closing.callback(threads.close)
+    return lambda _target, store, keyring, rows: (
+        threads.for_target(store, keyring, options) if rows >= LANE_ROWS else None
+    )

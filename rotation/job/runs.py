@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from rotation.job.ranges import DEFAULT_BATCH, FULL_SPEED_BATCH, Options
 from rotation.job.recorder import RunRecorder
 from rotation.job.rotation import rotate
 from rotation.job.throttle import IDLE_SHARE, Throttle
-from rotation.job.workers import open_workers
+from rotation.job.workers import ALONE, Workers, open_workers
 from rotation.ledger.ledger import service_name
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.failures import StoppedError, UsageError
@@ -91,7 +90,7 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
             least_rows=workers.least_rows,
             history=recorder.history(keyring, allow_demotion=settings.allow_demotion),
         )
-        report = rotate_targets(context, targets, keyring, options, workers.executor)
+        report = rotate_targets(context, targets, keyring, options, workers)
         recorder.keep(report)
     return report
 
@@ -123,7 +122,7 @@ def reading(context: Context, *, dry_run: bool = True) -> Options:
 
 
 def rotate_targets(
-    context: Context, targets: Sequence[Target], keyring: Keyring, options: Options, executor: Executor | None = None
+    context: Context, targets: Sequence[Target], keyring: Keyring, options: Options, workers: Workers = ALONE
 ) -> Report:
     """`rotate` with the connections and the progress display of *context*."""
 
@@ -138,7 +137,7 @@ def rotate_targets(
         )
 
     with context.watch("reading" if options.dry_run else "rotating") as watcher:
-        return rotate(targets, keyring, open_target, options, watcher, executor=executor)
+        return rotate(targets, keyring, open_target, options, watcher, executor=workers.executor, lanes=workers.lanes)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ import structlog
 from rotation.model.failures import UsageError, WorkerError
 from rotation.model.text import install
 
+MOST_LANES = 2
+"""Threads of one process gain up to here: one Python thread works at a time, and the database beside it."""
 WORTH_ROWS = 100_000
 """About as many rows as one process rotates in the half second that other processes take to start."""
 
@@ -30,6 +32,11 @@ class Workers:
     count: int = 1
     least_rows: int = 0
     """A target with fewer rows is done in this process."""
+    lanes: int = 1
+    """Threads of this process that share the work, if there is no executor."""
+
+
+ALONE = Workers()
 
 
 @contextmanager
@@ -47,8 +54,8 @@ def open_workers(count: int | None, dask: str | None, *, full_speed: bool) -> It
         return
     # Without full speed a run pauses so that services can work; a second worker would use those pauses.
     processes = count or (_cores() if full_speed else 1)
-    if processes == 1:
-        yield Workers()
+    if processes <= MOST_LANES:
+        yield Workers(lanes=processes)
         return
     from rotation.job.process_pool import ProcessWorkers  # noqa: PLC0415 - a run in one process needs none of it
 

@@ -24,6 +24,9 @@ class TargetReport:
     key_names: tuple[str, ...]
     counts: Counts = field(default_factory=Counts)
     passes: int = 0
+    proof: str | None = None
+    """Why nothing can be left: a whole `pass` found nothing; nobody else wrote since the first one began (`unchanged`);
+    or what others wrote since was read in one snapshot (`versions`). None if something may be left."""
     seconds: float = 0.0
     retries: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -56,6 +59,7 @@ class TargetReport:
             "column": self.target.column,
             **self.counts.document(),
             "passes": self.passes,
+            "proof": self.proof,
             "seconds": round(self.seconds, 3),
             "retries": self.retries,
             "warnings": self.warnings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -127,12 +128,14 @@ class Access:
         With *links* it shares their connection to that url, and does not close it.
         """
         self.retries = 0
-        self._label = label
+        self._given_url, self._label = url, label
         self._sleep = sleep
         self._read_only = read_only
         self.dialect, self._url = _open_url(url, label)
         self.name = self.dialect.describe(self._url)
         """The database, fit for a message."""
+        self._turn = threading.Lock()
+        """Held by the thread that uses the connection."""
         self._own = SharedConnections(sleep) if links is None else None
         links = links or self._own or SharedConnections(sleep)
         fault = None
@@ -147,6 +150,11 @@ class Access:
         if fault:
             raise UsageError(f"target {label}: {fault}")
         # The first read connects, and retries transient errors.
+
+    def twin(self, links: SharedConnections) -> Access:
+        """The same access through another connection, of *links*."""
+        url = self._given_url
+        return Access(url, self._label, read_only=self._read_only, sleep=self._sleep, links=links)
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """What *act* returns, with a connection that cannot write. Raises StoreError."""
@@ -250,7 +258,7 @@ class Access:
     def _act(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
         silence: NoAnswerError
         try:
-            with self._transaction(mode) as connection:
+            with self._turn, self._transaction(mode) as connection:
                 return act(connection)
         except NoAnswerError as error:
             silence = error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from rotation.model.batch import Batch
 from rotation.model.block import BlockSwap, Swaps
 from rotation.model.counts import RowKey
+from rotation.stores.connection import SharedConnections
+from rotation.stores.witness import Changed
 
 
 @dataclass
@@ -19,15 +21,32 @@ class Written:
     """Rewritten, re-keyed or deleted between the read and the write: the service's change stays."""
     refused: dict[RowKey, tuple[str, str]] = field(default_factory=dict)
     """Category and reason, for cells that the database would not take."""
+    transactions: list[int] = field(default_factory=list)
+    """The numbers of those that wrote, where the database has such numbers."""
 
     def add(self, other: Written) -> None:
         """Takes in what became of another part of the same batch."""
         self.lost |= other.lost
         self.refused |= other.refused
+        self.transactions += other.transactions
 
     def failed(self, key: RowKey) -> bool:
         """Whether the change of that row was not done."""
         return key in self.lost or key in self.refused
+
+
+class Watch(Protocol):
+    """Watches a target."""
+
+    @property
+    def name(self) -> str:
+        """How the report calls this proof."""
+
+    def wrote(self, transactions: Iterable[int]) -> None:
+        """These transactions are of this run."""
+
+    def changed(self) -> Changed | str:
+        """What others have written; or in words why only a whole pass can tell."""
 
 
 class Store(Protocol):
@@ -70,6 +89,15 @@ class Store(Protocol):
 
         Heavy swaps are parted: a transaction is bounded in bytes, too.
         """
+
+    def settle(self) -> None:
+        """Returns when all that was written, by whatever process, is on disk."""
+
+    def watch(self) -> Watch | None:
+        """Begins to watch what others write; before the first read. None if nothing can tell."""
+
+    def twin(self, links: SharedConnections) -> Store:
+        """A store of the target for another thread, with a connection of *links*; or this one, if it serves both."""
 
     def close(self) -> None:
         """Gives up the connections."""

@@ -16,6 +16,7 @@ from rotation.model.block import Swaps
 from rotation.model.failures import UsageError
 from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.stores.witness import Scope, Witness
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
 CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
@@ -61,6 +62,8 @@ class Dialect:
     """Whether there is a server, which may not answer."""
     one_writer: ClassVar[bool] = False
     """Whether a write keeps out every other one."""
+    one_connection: ClassVar[bool] = False
+    """Whether threads do best to take turns with one connection."""
     refusals: ClassVar[Mapping[Any, str]] = {}
     """What an admin should read for an error code."""
     denials: ClassVar[frozenset[Any]] = frozenset()
@@ -164,6 +167,25 @@ class Dialect:
         """
         del cells, kept
         return None
+
+    def witness(self, scope: Scope) -> Witness | None:
+        """What can tell who else wrote to those cells. None: nothing in this database."""
+        del scope
+        return None
+
+    def transaction(self, connection: sa.Connection) -> int | None:
+        """The number of the transaction in progress, if the database's witness goes by such numbers."""
+        del connection
+        return None
+
+    def hurry(self, connection: sa.Connection) -> None:
+        """The transaction in progress need not wait at its end until it is on disk; `settle` waits for all."""
+        del connection
+
+    def settle(self, connection: sa.Connection) -> bool:
+        """Makes sure that at the end of this transaction all earlier ones are on disk. False: they are already."""
+        del connection
+        return False
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int] | None:
         """The number of a key's block of 2 ** BLOCK_BITS whole numbers; None if such a column may hold others."""

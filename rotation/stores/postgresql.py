@@ -21,7 +21,9 @@ from rotation.stores.columns import AsRead, QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.postgresql_blocks import PostgreSQLBlocks
 from rotation.stores.postgresql_codecs import bigint_array, register, take_any_text, text_array
+from rotation.stores.postgresql_witness import PostgreSQLWitness
 from rotation.stores.shards import BLOCK_BITS
+from rotation.stores.witness import Scope, Witness
 
 LOCK_MILLISECONDS = 1000
 
@@ -212,6 +214,27 @@ class PostgreSQL(Dialect):
         """For keys that are numbers or UUIDs."""
         del kept
         return PostgreSQLBlocks(cells) if PostgreSQLBlocks.serves(cells) else None
+
+    def witness(self, scope: Scope) -> Witness:
+        """By the transaction that made each row version."""
+        return PostgreSQLWitness(scope)
+
+    def transaction(self, connection: sa.Connection) -> int | None:
+        """None if it has written nothing."""
+        number: int | None = connection.scalar(sa.text("SELECT pg_current_xact_id_if_assigned()::text::bigint"))
+        return number
+
+    def hurry(self, connection: sa.Connection) -> None:
+        """Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html."""
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+    def settle(self, connection: sa.Connection) -> bool:
+        """A commit that wrote something waits for the log up to its own end. A server may be set not to wait at all."""
+        connection.exec_driver_sql(
+            "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'keyring-rotate', '')")
+        return True
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
         """A shift keeps the sign, and rounds down."""

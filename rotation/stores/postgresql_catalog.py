@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -15,6 +15,11 @@ FAMILY = """WITH RECURSIVE family(oid) AS (
     UNION SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.oid
 ) """
 """The table with its partitions, or with those that inherit from it."""
+
+MEMBERS = f"""{FAMILY} SELECT c.oid, c.relfilenode, CAST(CAST(c.xmin AS text) AS bigint),
+    c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap') AND NOT row_security_active(c.oid)
+FROM pg_class c JOIN family f ON f.oid = c.oid LEFT JOIN pg_am a ON a.oid = c.relam
+ORDER BY 1"""  # noqa: S608 - constants only
 
 TRIGGERS = f"""{FAMILY} SELECT DISTINCT 'trigger ' || t.tgname FROM pg_trigger t JOIN family f ON t.tgrelid = f.oid
     WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 16 <> 0  -- bit 4: fires on UPDATE
@@ -45,6 +50,23 @@ INHERITED = f"""{FAMILY} SELECT EXISTS (
     SELECT FROM pg_inherits i JOIN family f ON i.inhparent = f.oid JOIN pg_class c ON c.oid = i.inhrelid
     WHERE NOT c.relispartition
 )"""  # noqa: S608 - constants only
+
+
+class Member(NamedTuple):
+    """A table, a partition of it, or one that inherits from it."""
+
+    oid: int
+    file: int
+    altered: int
+    """The transaction that last altered it."""
+    is_plain: bool
+    """Whether its rows are kept in the usual way, and this user sees all of them."""
+
+
+def family(connection: sa.Connection, qualified: QualifiedName) -> list[Member]:
+    """The table, its partitions, and those that inherit from it."""
+    names = {"schema": qualified.schema, "table": qualified.table}
+    return [Member(*found) for found in connection.execute(sa.text(MEMBERS), names)]
 
 
 def triggers(connection: sa.Connection, qualified: QualifiedName) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -25,6 +26,7 @@ from rotation.stores.dialect import BatchSwap
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.shards import Shard
 from rotation.stores.target_schema import cautions_of, find_cells
+from rotation.stores.witness import Changed, Scope, Witness
 
 LARGE_CELL = 64 * 1024
 """Bytes; a larger cell is fetched by itself, so that a batch of rows has a bounded size."""
@@ -214,23 +216,53 @@ class SqlStore:
         return written
 
     def _write_block(self, swap: BlockSwap) -> Written:
+        begun = Written()
         try:
-            if self._access.write(lambda connection: self._swap_block(connection, swap)):
-                return Written()
+            whole, begun = self._access.write(lambda connection: self._swap_block(connection, swap))
+            if whole:
+                return begun
         except RowRefusedError:
-            # One of them is at fault: their own statements will show which.
             self._access.breathe()
-        return self._write(swap.as_rows())
+        # Their own statements show which of them is at fault.
+        begun.add(self._write(swap.as_rows()))
+        return begun
 
-    def _swap_block(self, connection: sa.Connection, swap: BlockSwap) -> bool:
+    def _swap_block(self, connection: sa.Connection, swap: BlockSwap) -> tuple[bool, Written]:
         """Whether all cells were swapped."""
-        return self._blocks is not None and self._blocks.swap(connection, swap) == len(swap)
+        self._dialect.hurry(connection)
+        swapped = None if self._blocks is None else self._blocks.swap(connection, swap)
+        return swapped == len(swap), Written(transactions=self._transaction(connection))
+
+    def _transaction(self, connection: sa.Connection) -> list[int]:
+        number = self._dialect.transaction(connection)
+        return [] if number is None else [number]
 
     def _parted_block(self, swap: BlockSwap) -> Iterator[BlockSwap]:
         """*swap* in parts of bounded weight."""
         rows = max(1, self._most_bytes // (2 * swap.block.size))
         for start in range(0, len(swap), rows):
             yield swap if rows >= len(swap) else swap.part(start, min(start + rows, len(swap)))
+
+    def settle(self) -> None:
+        """Returns when all that was written is on disk."""
+        self._access.write(self._dialect.settle)
+
+    def watch(self) -> SqlWatch | None:
+        """Begins to watch what others write. Under a condition, rows come and go that nobody wrote."""
+        if self._target.where is not None or self._triggers:
+            return None
+        scope = Scope(self._cells, self._table, sa.and_(self._rows, self._named))
+        witness = self._dialect.witness(scope)
+        # A server that is too old to tell refuses the statement.
+        return SqlWatch(self._access, witness) if witness and self._access.attempt(witness.begin) is True else None
+
+    def twin(self, links: SharedConnections) -> SqlStore:
+        """A copy that differs in its connection; or this store itself, if threads do best to take turns."""
+        if self._dialect.one_connection:
+            return self
+        other = copy.copy(self)
+        other._access = self._access.twin(links)
+        return other
 
     def close(self) -> None:
         """Gives up the connections."""
@@ -327,10 +359,12 @@ class SqlStore:
         return written
 
     def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
+        self._dialect.hurry(connection)
         swapped = self._execute(connection, swaps)
         if swapped == len(swaps) and not self._triggers:
-            return Written()
+            return Written(transactions=self._transaction(connection))
         written = self._look_again(connection, swaps)
+        written.transactions = self._transaction(connection)
         if swapped and written.lost and self._triggers:
             # A service or a trigger rewrote a cell: writing the rows one by one shows which.
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
@@ -404,6 +438,19 @@ class SqlStore:
         if category == "refused" and allowed and size > allowed:
             reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
         return category, reason
+
+
+class SqlWatch:
+    """A witness and its connection."""
+
+    def __init__(self, access: Access, witness: Witness) -> None:
+        self._access, self._witness = access, witness
+        self.name = witness.name
+        self.wrote = witness.wrote
+
+    def changed(self) -> Changed | str:
+        """What others have written; or in words why only a whole pass can tell."""
+        return self._access.read(self._witness.changed)
 
 
 def _swaps_of(rows: Iterable[tuple[RowKey, str | bytes, str | bytes]]) -> Swaps:

@@ -21,6 +21,8 @@ from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
 from rotation.stores.sqlite_blocks import SQLiteBlocks
+from rotation.stores.sqlite_witness import SQLiteWitness
+from rotation.stores.witness import Scope, Witness
 
 BUSY_SECONDS = 1
 """How long one try waits for another writer; in this time no signal is heard, so the tries are many and short."""
@@ -34,6 +36,7 @@ class SQLite(Dialect):
     product = "SQLite"
     has_server = False
     one_writer = True
+    one_connection = True
     refusals: ClassVar[Mapping[Any, str]] = {
         sqlite3.SQLITE_BUSY: "the database is locked by another process",
         sqlite3.SQLITE_READONLY: "the database is read-only",
@@ -59,7 +62,11 @@ class SQLite(Dialect):
         if fault:
             raise UsageError(fault)
         mode = "ro" if url.query.get("mode") == "ro" else "rw"
-        return URL.create(self.driver, database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
+        return URL.create(
+            self.driver,
+            database=f"file:{quote(str(path))}",
+            query={"mode": mode, "uri": "true", "check_same_thread": "false"},
+        )
 
     def describe(self, url: URL) -> str:
         """The path."""
@@ -154,6 +161,11 @@ class SQLite(Dialect):
         """For keys of one column."""
         del kept
         return SQLiteBlocks(cells) if SQLiteBlocks.serves(cells) else None
+
+    def witness(self, scope: Scope) -> Witness:
+        """By the version that one connection sees."""
+        del scope
+        return SQLiteWitness()
 
     def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
         """CRC-32, by a function that this module adds; SQLite has none."""

@@ -49,10 +49,13 @@ def table(database: Database) -> Database:
     return database
 
 
-def test_workers_report_what_one_process_reports(table: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """Everything is rotated, and the report equals that of one process, except for times."""
+@pytest.mark.parametrize("workers", ["2", "3"])
+def test_workers_report_what_one_process_reports(
+    table: Database, environ: dict[str, str], tmp_path: Path, workers: str
+) -> None:
+    """Everything is rotated, and the report of threads or processes equals that of one thread, except for times."""
     before = table.column()
-    with start(table, environ, tmp_path, "--workers", "2", "--full-speed") as together:
+    with start(table, environ, tmp_path, "--workers", workers, "--full-speed") as together:
         code, document = together.end()
     _restore(table, before)
     with start(table, environ, tmp_path, "--workers", "1", "--full-speed") as alone:
@@ -66,7 +69,7 @@ def test_workers_report_what_one_process_reports(table: Database, environ: dict[
 def test_a_worker_that_is_killed_loses_nothing(table: Database, environ: dict[str, str], tmp_path: Path) -> None:
     """R10: a new worker repeats its range; each row has its final value, and each problem is reported once."""
     before = table.column()
-    with start(table, environ, tmp_path, "--workers", "2", "--max-rate", "4000") as command:
+    with start(table, environ, tmp_path, "--workers", "3", "--max-rate", "4000") as command:
         until(lambda: _moved(table) > 500 and command.workers())
         os.kill(command.workers()[0], signal.SIGKILL)
         code, document = command.end()
@@ -82,7 +85,7 @@ def test_a_worker_that_is_killed_loses_nothing(table: Database, environ: dict[st
 
 def test_workers_that_die_again_and_again_end_the_run(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
     """If the machine is out of memory, the run gives up with exit code 3."""
-    with start(app, environ, tmp_path, "--workers", "2", "--batch-size", "10") as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--batch-size", "10") as command:
         while command.process.poll() is None:
             for worker in command.workers():
                 # It may have ended meanwhile.
@@ -99,14 +102,14 @@ def test_a_signal_ends_all_workers_after_their_batch(
     app: Database, environ: dict[str, str], tmp_path: Path, number: int
 ) -> None:
     """R11: within seconds, with exit code 3 and a correct report."""
-    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400") as command:
         until(lambda: _moved(app) > 0)
         workers = command.workers()
         command.process.send_signal(number)
         code, document = command.end(SECONDS)
 
     [target] = document["targets"]
-    assert (code, len(workers)) == (3, 2)
+    assert (code, len(workers)) == (3, 3)
     assert "stopped on request" in target["stopped"]
     assert 0 < target["rotated"] == _moved(app) < ROWS
     assert not any(map(is_alive, workers))
@@ -117,7 +120,7 @@ def test_a_signal_to_the_process_group_counts_once(
     app: Database, environ: dict[str, str], tmp_path: Path, number: int
 ) -> None:
     """R11: Ctrl-C and systemd signal the workers too; the report is still complete."""
-    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400") as command:
         until(lambda: _moved(app) > 0)
         for process in (*command.workers(), command.process.pid):
             os.kill(process, number)
@@ -129,7 +132,7 @@ def test_a_signal_to_the_process_group_counts_once(
 
 def test_a_second_signal_ends_workers_at_once(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
     """No worker is left running."""
-    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400") as command:
         until(lambda: _moved(app) > 0)
         workers = command.workers()
         command.process.send_signal(signal.SIGINT)
@@ -143,20 +146,23 @@ def test_a_second_signal_ends_workers_at_once(app: Database, environ: dict[str, 
 
 def test_workers_end_when_their_coordinator_is_killed(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
     """R10: after SIGKILL no worker goes on writing."""
-    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "400") as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400") as command:
         until(lambda: _moved(app) > 0)
         workers = command.workers()
         command.process.kill()
         until(lambda: not any(map(is_alive, workers)), SECONDS)
         moved = _moved(app)
 
-    assert len(workers) == 2
+    assert len(workers) == 3
     assert 0 < moved < ROWS
 
 
-def test_the_rate_is_that_of_all_workers_together(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """R22: two workers share the rate of --max-rate; only their first batches are not delayed."""
-    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "2000") as command:
+@pytest.mark.parametrize("workers", ["2", "3"])
+def test_the_rate_is_that_of_all_workers_together(
+    app: Database, environ: dict[str, str], tmp_path: Path, workers: str
+) -> None:
+    """R22: threads and processes share the rate of --max-rate; only their first batches are not delayed."""
+    with start(app, environ, tmp_path, "--workers", workers, "--max-rate", "2000") as command:
         until(lambda: _moved(app) > 0)
         first = _moved(app)
         time.sleep(2.0)
@@ -169,7 +175,7 @@ def test_the_rate_is_that_of_all_workers_together(app: Database, environ: dict[s
 def test_a_pause_file_holds_all_workers(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
     """R11, R22: nothing is written while the file exists; without it, the run goes on to its end."""
     pause = tmp_path / "pause"
-    with start(app, environ, tmp_path, "--workers", "2", "--max-rate", "4000", "--pause-file", str(pause)) as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "4000", "--pause-file", str(pause)) as command:
         until(lambda: _moved(app) > 0)
         pause.touch()
         until(lambda: "rotation.paused" in command.log)
@@ -228,7 +234,7 @@ def test_keys_from_an_env_file_reach_the_workers(app: Database, environ: dict[st
     """Workers read the file of --env-file too: its path is sent, not its content."""
     file = tmp_path / "keys.env"
     file.write_text("".join(f"{name}={value}\n" for name, value in environ.items()))
-    with start(app, {}, tmp_path, "--workers", "2", "--env-file", str(file), "--full-speed") as command:
+    with start(app, {}, tmp_path, "--workers", "3", "--env-file", str(file), "--full-speed") as command:
         code, document = command.end()
 
     assert (code, document["targets"][0]["rotated"]) == (0, ROWS)

@@ -1,0 +1,54 @@
+"""Proof in place of a second reading: what nobody else wrote since the start is as the first pass left it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.model.batch import Batch
+from rotation.stores.columns import TargetCells
+
+
+class Totals(NamedTuple):
+    """What stands in a target, in cells."""
+
+    held: int
+    """Cells that hold something."""
+    null: int
+    empty: int
+
+
+class Changed(NamedTuple):
+    """What others wrote to a target since a witness was asked to watch; all of it as it stood at one moment."""
+
+    batch: Batch
+    totals: Totals | None = None
+    """At that moment; None if nobody else wrote, so that what was counted stands."""
+
+
+class Scope(NamedTuple):
+    """The cells that a witness watches."""
+
+    cells: TargetCells
+    table: sa.TableClause
+    rows: ColumnElement[bool]
+    """Which of them belong to the target: their keys alone decide it."""
+
+
+class Witness(Protocol):
+    """Knows what others write to a target, in one database's own way."""
+
+    name: str
+    """How the report calls this proof."""
+
+    def begin(self, connection: sa.Connection) -> bool:
+        """Begins to watch; the first pass may read from here on. False if this table cannot be watched."""
+
+    def wrote(self, transactions: Iterable[int]) -> None:
+        """These transactions are of this run."""
+
+    def changed(self, connection: sa.Connection) -> Changed | str:
+        """What others have written since `begin`; or in words why only a whole pass can tell."""
