@@ -16,6 +16,7 @@ from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.stores.base import Written
+from rotation.stores.tempo import Tempo
 from tests.keys import key_text
 
 ISSUED_AT = 1_600_000_000
@@ -37,7 +38,7 @@ class MemoryStore:
 
     def __init__(self, cells: dict[Any, Any], between: Callable[[MemoryStore], None] = lambda _: None) -> None:
         self.retries = 0
-        self.one_writer = False
+        self.tempo = Tempo()
         self.cells = cells
         self.refuses: dict[RowKey, tuple[str, str]] = {}
         self.keyless_rows = 0
@@ -88,6 +89,9 @@ class MemoryStore:
                 self.cells[key[0]] = new
         return written
 
+    def allow(self, writes: int) -> None:
+        pass
+
     def settle(self) -> None:
         pass
 
@@ -107,7 +111,7 @@ class Silence:
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
         """Nothing."""
 
-    def advance(self, rows: int, rotated: int) -> None:
+    def advance(self, rows: int, rotated: int, pace: str = "") -> None:
         """Nothing."""
 
 

@@ -29,13 +29,14 @@ def status(command: Command, targets: list[Target]) -> int:
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 100_000),
-    help="Rows per transaction, at most.  [default: 100; with --full-speed 5000]",
+    help="Rows per transaction, at most.  [default: 100 to 1000, by the pace; with --full-speed 5000 or more]",
 )
-@click.option("--full-speed", is_flag=True, help="No pauses, large batches: if no service has to wait.")
+@click.option("--full-speed", is_flag=True, help="No pauses, large batches, whoever writes.")
+@click.option("--gentle", is_flag=True, help="Small batches and pauses, even while nobody else writes.")
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
-    help="Processes that share the work.  [default: 1; with --full-speed one per core, if the table is large]",
+    help="Threads (up to 2) or processes that share the work.  [default: 1; with --full-speed one per core]",
 )
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table.")
 @click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint.")

@@ -70,13 +70,14 @@ class Checkpoints:
             log.warning("rotation.resumed_run", target=self._target.label, fresh="--fresh begins again")
         return reached
 
-    def note(self, reached: Reached, *, now: bool = False) -> None:
-        """Every row up to the key of *reached* is done. Records it every NOTE_SECONDS, or *now*."""
+    def note(self, reached: Reached, *, now: bool = False) -> bool:
+        """Every row up to the key of *reached* is done. Records it every NOTE_SECONDS, or *now*; whether it did."""
         if reached.key is None or (not now and time.monotonic() < self._next):
-            return
+            return False
         self._next = time.monotonic() + NOTE_SECONDS
         if text := _write(reached.key, reached.rows):
             self._ranges.reach(self._plan, text)
+        return text is not None
 
     def end(self) -> None:
         """The pass is done; the next run begins at the first row."""

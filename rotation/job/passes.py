@@ -38,6 +38,9 @@ UNSETTLED = ("rewritten", "locked")
 WHOLE = "pass"
 """The proof that a whole pass is which found nothing to do."""
 
+LEDGER_WRITES = 4
+"""Transactions of the ledger that a checkpoint may take, if it is on the same server."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -139,11 +142,11 @@ class TargetRun:
                     # Only ranges without a gap before them count: other workers may have done later ones.
                     key = bounds.upto if done.whole else done.reached or reached.key
                     reached = Reached(key, reached.rows + done.rows)
-                    if checkpoints:
-                        checkpoints.note(reached)
+                    if checkpoints and checkpoints.note(reached):
+                        self._store.allow(LEDGER_WRITES)
                 if executor:
                     report.retries += done.retries
-                    self._watcher.advance(done.rows, done.counts.rotated)
+                    self._watcher.advance(done.rows, done.counts.rotated, done.pace)
             keyless = self._store.keyless()
             if not self._options.dry_run:
                 # What is told to be done is on disk.
@@ -180,7 +183,7 @@ class TargetRun:
     def _key_is_missing(self) -> bool:
         """Whether most of the first tokens are unreadable. The report says so, and nothing is written."""
         sample, rows_seen = Counts(), 0
-        options = replace(self._options, batch_rows=min(FIRST_ROWS, self._options.batch_rows))
+        options = replace(self._options, batch_rows=min(FIRST_ROWS, self._options.batch_rows or FIRST_ROWS))
         for batch in RangeWorker(self._store, self._keyring, options).batches(Bounds()):
             sample.add(plan_batch(self._keyring, batch, dry_run=True, history=self._options.history).counts)
             rows_seen += batch.rows

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from keyring_core import Key, Keyring, KeyringError
 from rotation.job.checkpoints import Checkpoints
+from rotation.job.pace import Pace, Speed
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.throttle import Throttle
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
@@ -25,11 +26,6 @@ from rotation.model.targets import Target
 from rotation.stores.base import Store, Written
 from rotation.stores.key_order import Forward
 from rotation.stores.shards import Shard
-
-DEFAULT_BATCH = 100
-"""Small enough that a service which comes while a batch is written hardly waits: benchmarks/latency.py."""
-FULL_SPEED_BATCH = 5000
-"""If no service waits, fewer and larger transactions are faster."""
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
@@ -71,7 +67,9 @@ class Options:
     """How to run."""
 
     dry_run: bool = False
-    batch_rows: int = DEFAULT_BATCH
+    batch_rows: int | None = None
+    """Rows in a batch, at most; None: as many as the pace allows."""
+    speed: Speed = Speed.ADAPTIVE
     throttle: Throttle = field(default_factory=Throttle)
     """Asked before every batch; it may wait, or end the run with StoppedError."""
     problems: ProblemsFile | None = None
@@ -106,25 +104,29 @@ class RangeDone:
     """Whether nothing of the range is left."""
     traces: list[Trace] = field(default_factory=list)
     retries: int = 0
+    pace: str = ""
+    """In words, at the end."""
     transactions: list[int] = field(default_factory=list)
     """Those that wrote, by their numbers."""
     fault: KeyringError | None = None
     """Why it ended early, if going on at once would not help."""
 
 
-Follow = Callable[[int, int], None]
-"""Called with how many more rows are done, and how many of them rotated."""
+Follow = Callable[[int, int, str], None]
+"""Called with how many more rows are done, how many of them rotated, and the pace in words."""
 
 
 class RangeWorker:
     """Does ranges of one target, one after the other."""
 
-    def __init__(self, store: Store, keyring: Keyring, options: Options) -> None:
+    def __init__(self, store: Store, keyring: Keyring, options: Options, pace: Pace | None = None) -> None:
+        """With *pace*, it shares that with other threads."""
         self._store, self._keyring, self._options = store, keyring, options
-        self._size = BatchSize(options.throttle.limit(options.batch_rows))
+        self._pace = pace or Pace(options.speed, store.tempo, options.batch_rows)
+        self._size = BatchSize(self._most_rows())
         self._balance: Counter[Key] = Counter()
 
-    def do(self, bounds: Bounds, follow: Follow = lambda _rows, _rotated: None) -> RangeDone:
+    def do(self, bounds: Bounds, follow: Follow = lambda _rows, _rotated, _pace: None) -> RangeDone:
         """Does a range, or a part of it: it ends early if it takes long, or if the run is to pause.
 
         Never raises a StoreError or StoppedError, which would hide what is done until then: it is in the result.
@@ -149,6 +151,7 @@ class RangeWorker:
             throttle.wait(0)
             started = time.monotonic()
             # A store returns fewer rows than asked for if they are heavy.
+            self._size.limit(self._most_rows())
             batch = self._store.read(after, bounds.upto, self._size.rows)
             if batch.last is None:
                 return
@@ -158,6 +161,9 @@ class RangeWorker:
             seconds = time.monotonic() - started
             self._size.took(batch.rows, seconds, batch.weight)
             throttle.rest(batch.rows, seconds)
+
+    def _most_rows(self) -> int:
+        return self._options.throttle.limit(self._pace.rows)
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """Whether nothing of the range is left."""
@@ -174,16 +180,20 @@ class RangeWorker:
                 balance=self._balance,
             )
             if plan.changes:
+                retries = self._store.retries
                 written = self._store.write(plan.swaps, plan.blocks)
+                # Whoever holds a lock that we wait for writes, too.
+                self._pace.wrote(written.others if self._store.retries == retries else 1)
                 _count(plan, written, self._keyring.primary.id)
                 done.traces += traces_of(plan, written, RANGE_KEPT - len(done.traces))
                 done.transactions += written.transactions
             done.counts.add(plan.counts, keep=sys.maxsize)
             done.rows += batch.rows
             done.reached = batch.last
-            follow(batch.rows, plan.counts.rotated)
+            done.pace = self._pace.words
+            follow(batch.rows, plan.counts.rotated, done.pace)
             if plan.changes:
-                throttle.give_way(time.monotonic() - started, one_writer=self._store.one_writer)
+                throttle.wait((time.monotonic() - started) * self._pace.rest)
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True

@@ -10,11 +10,12 @@ from pathlib import Path
 from keyring_core import Keyring
 from rotation.context import Context
 from rotation.job.checkpoints import Checkpoints
+from rotation.job.pace import Speed
 from rotation.job.problems_file import ProblemsFile
-from rotation.job.ranges import DEFAULT_BATCH, FULL_SPEED_BATCH, Options
+from rotation.job.ranges import Options
 from rotation.job.recorder import RunRecorder
 from rotation.job.rotation import rotate
-from rotation.job.throttle import IDLE_SHARE, Throttle
+from rotation.job.throttle import Throttle
 from rotation.job.workers import ALONE, Workers, open_workers
 from rotation.ledger.ledger import service_name
 from rotation.ledger.session import OnFailure, Session
@@ -35,7 +36,9 @@ class RunSettings:
     batch_size: int | None = None
     """Rows in a transaction, at most."""
     full_speed: bool = False
-    """No pauses, large batches: for when no service has to wait."""
+    """No pauses, large batches, whoever writes: for when no service has to wait."""
+    gentle: bool = False
+    """Small batches and pauses, even while nobody else writes."""
     workers: int | None = None
     """Processes that share the work."""
     dask: str | None = None
@@ -53,6 +56,15 @@ class RunSettings:
     allow_demotion: bool = False
     """Move tokens also to a primary key that was promoted earlier than theirs."""
 
+    @property
+    def speed(self) -> Speed:
+        """The pace that these settings ask for. Raises UsageError for two of them."""
+        if self.full_speed and self.gentle:
+            raise UsageError("--full-speed and --gentle exclude each other")
+        if self.full_speed:
+            return Speed.FULL
+        return Speed.GENTLE if self.gentle else Speed.ADAPTIVE
+
 
 def run(context: Context, targets: Sequence[Target], settings: RunSettings | None = None) -> Report:
     """Re-encrypts every target under the primary key, and records the run in the ledger, if one counts.
@@ -64,9 +76,8 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
     """
     settings = settings or RunSettings()
     keyring = context.keyring()
-    rows = settings.batch_size or (FULL_SPEED_BATCH if settings.full_speed else DEFAULT_BATCH)
-    idle_share = 0 if settings.full_speed else IDLE_SHARE
-    throttle = Throttle(context.streams.wait, settings.max_rate, settings.pause_file, idle_share)
+    speed = settings.speed
+    throttle = Throttle(context.streams.wait, settings.max_rate, settings.pause_file)
     shard = Shard.parse(settings.shard) if settings.shard else None
     with ExitStack() as closing:
         listed = closing.enter_context(ProblemsFile(settings.problems)) if settings.problems else None
@@ -80,7 +91,8 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
 
         options = Options(
             settings.dry_run,
-            rows,
+            settings.batch_size,
+            Speed.FULL if settings.dry_run else speed,
             throttle,
             listed,
             checkpoints=open_checkpoints,
@@ -118,7 +130,7 @@ def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sam
 
 def reading(context: Context, *, dry_run: bool = True) -> Options:
     """The options of what keeps nobody waiting: it only reads, or has a database of its own."""
-    return Options(dry_run, FULL_SPEED_BATCH, Throttle(context.streams.wait, idle_share=0))
+    return Options(dry_run, speed=Speed.FULL, throttle=Throttle(context.streams.wait))
 
 
 def rotate_targets(

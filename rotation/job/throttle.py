@@ -1,4 +1,4 @@
-"""How a run yields to services: it limits its rate, rests after each write, and waits while a pause file exists."""
+"""How a run is held back: it limits its rate, and waits while a pause file exists."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-
-IDLE_SHARE = 7.0
-"""Keeps the latency of services below twice their latency without a run: benchmarks/latency.py."""
-ONE_WRITER = 2.0
-"""Factor for the rest after a write that blocked all other writes, not only those of the same rows."""
 
 PAUSE_SECONDS = 0.5
 """How often to check whether the pause file is gone."""
@@ -31,8 +26,6 @@ class Throttle:
     """Rows per second, at most."""
     pause_file: Path | None = None
     """The run waits while this file exists."""
-    idle_share: float = IDLE_SHARE
-    """How long to rest after a batch that wrote, as a multiple of its time."""
 
     def limit(self, max_rows: int) -> int:
         """*max_rows*, or fewer: at a low rate, small and steady batches."""
@@ -49,10 +42,6 @@ class Throttle:
         while self.paused():
             self.wait(PAUSE_SECONDS)
         log.warning("rotation.resumed", pause_file=str(self.pause_file), seconds=round(time.monotonic() - started, 1))
-
-    def give_way(self, seconds: float, *, one_writer: bool = False) -> None:
-        """Rests after a batch that took *seconds* to rotate and write, so that services get the disk and the locks."""
-        self.wait(seconds * self.idle_share * (ONE_WRITER if one_writer else 1))
 
     def rest(self, rows: int, seconds: float) -> None:
         """Waits after a batch of *rows* that took *seconds* if it was faster than the rate."""

@@ -20,6 +20,11 @@ class BatchSize:
     def __post_init__(self) -> None:
         self.rows = min(self.rows, self.max_rows)
 
+    def limit(self, max_rows: int) -> None:
+        """From here on at most *max_rows*."""
+        self.max_rows = max_rows
+        self.rows = min(self.rows, max_rows)
+
     def took(self, rows: int, seconds: float, size: int) -> None:
         """Adapts to a batch of *rows* that took *seconds* and had *size* bytes."""
         fits_time = rows * self.seconds / max(seconds, 1e-6)

@@ -58,7 +58,7 @@ class BarWatcher:
         self._before = self._done = done
         self._started = time.monotonic()
 
-    def advance(self, rows: int, rotated: int) -> None:
+    def advance(self, rows: int, rotated: int, pace: str = "") -> None:
         """Moves the bar. An estimate that was too low is raised."""
         del rotated
         if self._task is None:
@@ -66,7 +66,7 @@ class BarWatcher:
         self._done += rows
         rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-6)
         total = max(self._progress.tasks[-1].total or 0, self._done)
-        self._progress.update(self._task, completed=self._done, total=total, rate=f"{rate:,.0f}/s")
+        self._progress.update(self._task, completed=self._done, total=total, rate=f"{rate:,.0f}/s {pace}")
 
 
 class LogWatcher:
@@ -85,7 +85,7 @@ class LogWatcher:
         self._started = time.monotonic()
         self._next = self._started + LOG_SECONDS
 
-    def advance(self, rows: int, rotated: int) -> None:
+    def advance(self, rows: int, rotated: int, pace: str = "") -> None:
         """Logs the progress if the last line is LOG_SECONDS old."""
         self._done += rows
         self._rotated += rotated
@@ -102,5 +102,6 @@ class LogWatcher:
             rows=self._rows,
             rotated=self._rotated,
             rows_per_second=round(rate),
+            pace=pace,
             seconds_left=round(max(self._rows - self._done, 0) / max(rate, 1e-6)),
         )

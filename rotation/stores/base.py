@@ -10,6 +10,7 @@ from rotation.model.batch import Batch
 from rotation.model.block import BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.stores.connection import SharedConnections
+from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Changed
 
 
@@ -23,12 +24,16 @@ class Written:
     """Category and reason, for cells that the database would not take."""
     transactions: list[int] = field(default_factory=list)
     """The numbers of those that wrote, where the database has such numbers."""
+    others: int | None = None
+    """How often others have written since the last batch; None if that is not known."""
 
     def add(self, other: Written) -> None:
         """Takes in what became of another part of the same batch."""
         self.lost |= other.lost
         self.refused |= other.refused
         self.transactions += other.transactions
+        if other.others is not None:
+            self.others = (self.others or 0) + other.others
 
     def failed(self, key: RowKey) -> bool:
         """Whether the change of that row was not done."""
@@ -57,8 +62,8 @@ class Store(Protocol):
         """How often something was tried again, so far."""
 
     @property
-    def one_writer(self) -> bool:
-        """Whether a write keeps out every other one."""
+    def tempo(self) -> Tempo:
+        """How large its batches may be."""
 
     def key_names(self) -> tuple[str, ...]:
         """The columns that name a row."""
@@ -92,6 +97,9 @@ class Store(Protocol):
 
     def settle(self) -> None:
         """Returns when all that was written, by whatever process, is on disk."""
+
+    def allow(self, writes: int) -> None:
+        """So often this process itself writes through other connections, such as that of its ledger."""
 
     def watch(self) -> Watch | None:
         """Begins to watch what others write; before the first read. None if nothing can tell."""

@@ -16,6 +16,8 @@ from rotation.model.block import Swaps
 from rotation.model.failures import UsageError
 from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.stores.crowd import Crowd
+from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
@@ -60,8 +62,8 @@ class Dialect:
     """What stands around a name in SQL."""
     has_server: ClassVar[bool] = True
     """Whether there is a server, which may not answer."""
-    one_writer: ClassVar[bool] = False
-    """Whether a write keeps out every other one."""
+    tempo: ClassVar[Tempo] = Tempo()
+    """How large batches may be: `python -m benchmarks.latency`."""
     one_connection: ClassVar[bool] = False
     """Whether threads do best to take turns with one connection."""
     refusals: ClassVar[Mapping[Any, str]] = {}
@@ -171,6 +173,10 @@ class Dialect:
     def witness(self, scope: Scope) -> Witness | None:
         """What can tell who else wrote to those cells. None: nothing in this database."""
         del scope
+        return None
+
+    def crowd(self) -> Crowd | None:
+        """What sees other writers. None: nothing in this database."""
         return None
 
     def transaction(self, connection: sa.Connection) -> int | None:

@@ -18,8 +18,10 @@ from rotation.model.block import Swaps
 from rotation.stores import mysql_catalog as catalog
 from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.stores.crowd import Crowd
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.mysql_blocks import LONGEST, MySQLBlocks
+from rotation.stores.mysql_crowd import StatementCounters
 from rotation.stores.mysql_names import as_bytes, is_binary, quote
 from rotation.stores.shards import BLOCK_BITS
 
@@ -231,6 +233,10 @@ class MySQL(Dialect):
     def block_access(self, cells: TargetCells, kept: Sequence[str]) -> BlockAccess | None:
         """For keys that are numbers."""
         return MySQLBlocks(cells, kept) if MySQLBlocks.serves(cells) else None
+
+    def crowd(self) -> Crowd:
+        """By the server's counters of statements, which any user may read."""
+        return StatementCounters()
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
         """A shift would take a negative number for a huge one."""

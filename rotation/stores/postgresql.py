@@ -18,6 +18,7 @@ from rotation.model.block import Swaps
 from rotation.stores import postgresql_catalog as catalog
 from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import AsRead, QualifiedName, TargetCells
+from rotation.stores.crowd import Crowd, TransactionGaps
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.postgresql_blocks import PostgreSQLBlocks
 from rotation.stores.postgresql_codecs import bigint_array, register, take_any_text, text_array
@@ -214,6 +215,10 @@ class PostgreSQL(Dialect):
         """For keys that are numbers or UUIDs."""
         del kept
         return PostgreSQLBlocks(cells) if PostgreSQLBlocks.serves(cells) else None
+
+    def crowd(self) -> Crowd:
+        """By the numbers of transactions, which any role may ask for."""
+        return TransactionGaps()
 
     def witness(self, scope: Scope) -> Witness:
         """By the transaction that made each row version."""

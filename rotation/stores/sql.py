@@ -26,6 +26,7 @@ from rotation.stores.dialect import BatchSwap
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.shards import Shard
 from rotation.stores.target_schema import cautions_of, find_cells
+from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Changed, Scope, Witness
 
 LARGE_CELL = 64 * 1024
@@ -87,6 +88,7 @@ class SqlStore:
         self._largest = self._access.read(self._dialect.largest_write)
         self._swap_batch = self._dialect.batch_swap(self._cells, self._kept) or self._swap_each()
         # What a trigger makes of a cell is looked at row by row.
+        self._crowd = self._dialect.crowd()
         self._blocks = None if self._triggers else self._dialect.block_access(self._cells, self._kept)
 
     @property
@@ -95,9 +97,9 @@ class SqlStore:
         return self._access.retries
 
     @property
-    def one_writer(self) -> bool:
-        """Whether a write keeps out every other one."""
-        return self._dialect.one_writer
+    def tempo(self) -> Tempo:
+        """How large batches may be."""
+        return self._dialect.tempo
 
     def key_names(self) -> tuple[str, ...]:
         """The columns that name a row."""
@@ -231,11 +233,18 @@ class SqlStore:
         """Whether all cells were swapped."""
         self._dialect.hurry(connection)
         swapped = None if self._blocks is None else self._blocks.swap(connection, swap)
-        return swapped == len(swap), Written(transactions=self._transaction(connection))
+        return swapped == len(swap), self._done_in(connection)
 
-    def _transaction(self, connection: sa.Connection) -> list[int]:
+    def _done_in(self, connection: sa.Connection) -> Written:
+        """The number of the transaction in progress, and whether others have written meanwhile."""
         number = self._dialect.transaction(connection)
-        return [] if number is None else [number]
+        others = self._crowd.look(connection, number) if self._crowd else None
+        return Written(transactions=[] if number is None else [number], others=others)
+
+    def allow(self, writes: int) -> None:
+        """So often this process itself writes through other connections."""
+        if self._crowd:
+            self._crowd.allow(writes)
 
     def _parted_block(self, swap: BlockSwap) -> Iterator[BlockSwap]:
         """*swap* in parts of bounded weight."""
@@ -362,9 +371,9 @@ class SqlStore:
         self._dialect.hurry(connection)
         swapped = self._execute(connection, swaps)
         if swapped == len(swaps) and not self._triggers:
-            return Written(transactions=self._transaction(connection))
+            return self._done_in(connection)
         written = self._look_again(connection, swaps)
-        written.transactions = self._transaction(connection)
+        written.add(self._done_in(connection))
         if swapped and written.lost and self._triggers:
             # A service or a trigger rewrote a cell: writing the rows one by one shows which.
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")

@@ -19,9 +19,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.failures import UsageError
 from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.stores.crowd import Crowd, DataVersions
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
 from rotation.stores.sqlite_blocks import SQLiteBlocks
 from rotation.stores.sqlite_witness import SQLiteWitness
+from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
 BUSY_SECONDS = 1
@@ -35,7 +37,8 @@ class SQLite(Dialect):
     driver = "sqlite+pysqlite"
     product = "SQLite"
     has_server = False
-    one_writer = True
+    # A write keeps out every other one, and whoever waits for it is not told when it ends.
+    tempo = Tempo(gentle_rows=100, rest=14.0, full_rows=20_000)
     one_connection = True
     refusals: ClassVar[Mapping[Any, str]] = {
         sqlite3.SQLITE_BUSY: "the database is locked by another process",
@@ -161,6 +164,10 @@ class SQLite(Dialect):
         """For keys of one column."""
         del kept
         return SQLiteBlocks(cells) if SQLiteBlocks.serves(cells) else None
+
+    def crowd(self) -> Crowd:
+        """By the version that one connection sees."""
+        return DataVersions()
 
     def witness(self, scope: Scope) -> Witness:
         """By the version that one connection sees."""

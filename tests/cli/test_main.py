@@ -112,13 +112,18 @@ def test_a_database_url_that_cannot_work_is_refused(cli: Cli, url: str, word: st
 
 @pytest.mark.parametrize(
     ("argv", "expected"),
-    [((), (100, 7)), (("--full-speed",), (5000, 0)), (("--full-speed", "--batch-size", "7"), (7, 0))],
-    ids=["polite", "full speed", "own size"],
+    [
+        ((), (None, "adaptive")),
+        (("--full-speed",), (None, "full")),
+        (("--gentle",), (None, "gentle")),
+        (("--full-speed", "--batch-size", "7"), (7, "full")),
+    ],
+    ids=["adaptive", "full speed", "gentle", "own size"],
 )
 def test_a_run_is_polite_unless_told_otherwise(
-    cli: Cli, app: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], expected: tuple[int, float]
+    cli: Cli, app: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], expected: tuple[int | None, str]
 ) -> None:
-    """By default a run takes small batches and pauses; --full-speed does without, and a given size counts."""
+    """By default a run makes way for whoever writes; an option fixes its pace, and a given size counts."""
     from rotation.job import runs
 
     seen = []
@@ -128,7 +133,14 @@ def test_a_run_is_polite_unless_told_otherwise(
     ran = cli("run", *target(app), *argv)
 
     assert ran.code == 0
-    assert (seen[0].batch_rows, seen[0].throttle.idle_share) == expected
+    assert (seen[0].batch_rows, seen[0].speed) == expected
+
+
+def test_a_run_has_one_pace(cli: Cli, app: Path) -> None:
+    """Two options for it contradict each other: exit code 2, and nothing is written."""
+    ran = cli("run", *target(app), "--gentle", "--full-speed")
+
+    assert (ran.code, "exclude each other" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "many", "1000000000"])

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from keyring_core import Keyring
 from rotation.job.checkpoints import Checkpoints, Reached
+from rotation.job.pace import Speed
 from rotation.job.ranges import Options, cut
 from rotation.job.rotation import rotate
 from rotation.job.throttle import Throttle
@@ -144,8 +145,13 @@ def test_a_run_knows_how_much_an_earlier_one_has_done(keyring: Keyring) -> None:
             raise StoppedError("enough")
 
     moved = []
-    for throttle in (Throttle(stop_late, idle_share=0), Throttle(idle_share=0)):
-        options = Options(throttle=throttle, checkpoints=lambda target, primary: Checkpoints(notes, target, primary))
+    for throttle in (Throttle(stop_late), Throttle()):
+        options = Options(
+            batch_rows=100,
+            speed=Speed.FULL,
+            throttle=throttle,
+            checkpoints=lambda target, primary: Checkpoints(notes, target, primary),
+        )
         [target] = rotate([TARGET], keyring, lambda _: store, options, Listening()).targets
         moved.append(target.counts.rotated)
 

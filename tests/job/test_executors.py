@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from keyring_core import Keyring
+from rotation.job.pace import Speed
 from rotation.job.process_pool import ProcessWorkers
 from rotation.job.ranges import Bounds, Options
 from rotation.job.rotation import rotate
-from rotation.job.throttle import Throttle
 from rotation.job.worker import check_worker, do_range, make_setup, make_task
 from rotation.model.failures import WorkerError
 from rotation.model.report import Report
@@ -221,7 +221,7 @@ def _run(database: Database, keyring: Keyring, executor: Executor | None) -> Rep
     def open_store(target: Target) -> SqlStore:
         return SqlStore(target, read_only=False, sleep=time.sleep)
 
-    options = Options(throttle=Throttle(idle_share=0), workers=2)
+    options = Options(speed=Speed.FULL, workers=2)
     return rotate([target], keyring, open_store, options, Silence(), executor=executor)
 
 

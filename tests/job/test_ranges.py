@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from keyring_core import Keyring
 from rotation.job import passes, ranges
+from rotation.job.pace import Speed
 from rotation.job.ranges import Options
 from rotation.job.throttle import Throttle
 from rotation.model.batch import Batch
@@ -98,10 +99,10 @@ def test_ranges_that_do_not_grow_are_not_cut_for_ever() -> None:
 def test_a_pause_at_any_moment_leaves_out_no_row(looks: list[bool], batch: int) -> None:
     """R22: also one that comes between the cut of a range and its first batch, when nothing of it is done."""
     store = MemoryStore(dict.fromkeys(range(20), OLD))
-    throttle = Flicker(lambda _: None, idle_share=0, looks=iter(looks))
+    throttle = Flicker(lambda _: None, looks=iter(looks))
     with pytest.MonkeyPatch.context() as small:
         small.setattr(passes, "FIRST_RANGE", 4)
-        [target] = run(store, KEYRING, Options(batch_rows=batch, throttle=throttle)).targets
+        [target] = run(store, KEYRING, Options(batch_rows=batch, speed=Speed.FULL, throttle=throttle)).targets
 
     assert OLD not in store.cells.values()
     assert (target.complete, target.passes, target.counts.scanned, target.counts.rotated) == (True, 2, 20, 20)

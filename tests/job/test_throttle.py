@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from keyring_core import Keyring
-from rotation.job import ranges
-from rotation.job.ranges import Bounds, Options, RangeWorker
 from rotation.job.throttle import Throttle
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.failures import StoppedError
-from tests.conftest import OLD
-from tests.fakes import MemoryStore, token
 
 
 @pytest.mark.parametrize(
@@ -69,31 +64,6 @@ def test_the_rate_is_kept_by_waiting(rate: float | None, took: float, waits: lis
     assert waited == pytest.approx(waits)
 
 
-def test_a_run_rests_after_a_write() -> None:
-    """R22: after a batch that wrote, the run rests for longer than the batch took."""
-    waited: list[float] = []
-
-    Throttle(waited.append).give_way(0.1)
-
-    assert waited == pytest.approx([0.7])
-
-
-@pytest.mark.parametrize(("one_writer", "rest"), [(False, 0.7), (True, 1.4)])
-def test_a_rest_is_longer_if_only_one_can_write(
-    keyring: Keyring, monkeypatch: pytest.MonkeyPatch, one_writer: bool, rest: float
-) -> None:
-    """R22: if a batch blocks every other writer, the rest after it is twice as long."""
-    waited: list[float] = []
-    store = MemoryStore({1: token(OLD)})
-    store.one_writer = one_writer
-    clock = iter(range(100))
-    monkeypatch.setattr(ranges.time, "monotonic", lambda: next(clock) / 10)
-
-    RangeWorker(store, keyring, Options(throttle=Throttle(waited.append))).do(Bounds())
-
-    assert max(waited) == pytest.approx(rest)
-
-
 def test_a_run_waits_while_the_pause_file_is_there(tmp_path: Path) -> None:
     """While the file exists the run waits; then it goes on."""
     file = tmp_path / "pause"
@@ -122,12 +92,3 @@ def test_a_paused_run_can_be_stopped(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         Throttle(wait, pause_file=tmp_path).hold()
     assert waited == [0, 0.5]
-
-
-def test_full_speed_does_not_rest() -> None:
-    """Without an idle share the run goes on at once after a batch that wrote."""
-    waited: list[float] = []
-
-    Throttle(waited.append, idle_share=0).give_way(2.0)
-
-    assert waited == [0.0]

@@ -1,0 +1,90 @@
+"""How fast a run goes: gently while services write, and fast while nobody else does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+import structlog
+
+from rotation.stores.tempo import Tempo
+
+QUIET_SECONDS, MOST_QUIET_SECONDS = 1.0, 300.0
+"""A run goes fast after so long a time without a write of others; twice as long after each write that met it fast."""
+
+log = structlog.get_logger(__name__)
+
+
+class Speed(StrEnum):
+    """What an admin may ask for."""
+
+    ADAPTIVE = "adaptive"
+    GENTLE = "gentle"
+    FULL = "full"
+
+
+class Pace:
+    """The pace of one target, shared by the threads that work on it."""
+
+    def __init__(
+        self,
+        speed: Speed,
+        tempo: Tempo,
+        max_rows: int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*max_rows* bounds each batch, whatever the pace."""
+        self._speed, self._tempo, self._max_rows, self._clock = speed, tempo, max_rows, clock
+        self._lock = threading.Lock()
+        self._is_fast = False
+        self._quiet, self._since = QUIET_SECONDS, clock()
+        self._saw_others = False
+
+    @property
+    def rows(self) -> int:
+        """How many rows the next batch may have."""
+        if self._speed is Speed.FULL:
+            rows = self._tempo.full_rows
+        else:
+            rows = self._tempo.fast_rows if self._is_fast else self._tempo.gentle_rows
+        return rows if self._max_rows is None else min(rows, self._max_rows)
+
+    @property
+    def rest(self) -> float:
+        """How long to rest after a batch that wrote, as a multiple of its time."""
+        return 0.0 if self._speed is Speed.FULL or self._is_fast else self._tempo.rest
+
+    @property
+    def words(self) -> str:
+        """The pace and its reason."""
+        if self._speed is Speed.FULL:
+            return "full speed"
+        if self._speed is Speed.GENTLE:
+            return "gentle"
+        if self._is_fast:
+            return "fast: nobody else writes"
+        return "gentle: others write" if self._saw_others else "gentle: looking whether others write"
+
+    def wrote(self, others: int | None) -> None:
+        """A batch was written; *others* have written so often since the last one, None if that is unknown."""
+        if self._speed is not Speed.ADAPTIVE:
+            return
+        with self._lock:
+            now = self._clock()
+            if others is None:
+                self._since = now
+            elif others:
+                if self._is_fast:
+                    self._quiet = min(2 * self._quiet, MOST_QUIET_SECONDS)
+                self._turn(fast=False)
+                self._since, self._saw_others = now, True
+            elif now - self._since >= self._quiet:
+                self._turn(fast=True)
+
+    def _turn(self, *, fast: bool) -> None:
+        if fast != self._is_fast:
+            self._is_fast = fast
+            log.info("rotation.pace", pace="fast" if fast else "gentle", quiet_seconds=self._quiet)

@@ -1,0 +1,147 @@
+"""How fast a run goes beside others, and alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from keyring_core import Keyring
+from rotation.job import ranges
+from rotation.job.pace import MOST_QUIET_SECONDS, Pace, Speed
+from rotation.job.ranges import Bounds, Options, RangeWorker
+from rotation.job.throttle import Throttle
+from rotation.stores.base import Written
+from rotation.stores.tempo import Tempo
+from tests.conftest import OLD
+from tests.fakes import MemoryStore, token
+
+TEMPO = Tempo(gentle_rows=10, rest=3.0, fast_rows=100, full_rows=500)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pace(clock: Clock) -> Pace:
+    return Pace(Speed.ADAPTIVE, TEMPO, clock=clock)
+
+
+def test_a_run_begins_gently(pace: Pace, clock: Clock) -> None:
+    """For a second it looks whether others write."""
+    clock.now = 0.9
+    pace.wrote(0)
+
+    assert (pace.rows, pace.rest, pace.words) == (10, 3.0, "gentle: looking whether others write")
+
+
+def test_a_run_alone_is_fast_after_a_second(pace: Pace, clock: Clock) -> None:
+    """Larger batches, and no rests."""
+    clock.now = 1.0
+    pace.wrote(0)
+
+    assert (pace.rows, pace.rest, pace.words) == (100, 0.0, "fast: nobody else writes")
+
+
+def test_a_write_of_others_makes_it_gentle_at_once(pace: Pace, clock: Clock) -> None:
+    """From the next batch on."""
+    clock.now = 1.0
+    pace.wrote(0)
+    pace.wrote(1)
+
+    assert (pace.rows, pace.rest, pace.words) == (10, 3.0, "gentle: others write")
+
+
+def test_each_write_that_meets_a_fast_batch_doubles_the_quiet_time(pace: Pace, clock: Clock) -> None:
+    """So at most one write in each quiet time meets a fast batch; five minutes are the most."""
+    waited = []
+    for _ in range(12):
+        begun = clock.now
+        while pace.rest:
+            clock.now += 0.5
+            pace.wrote(0)
+        waited.append(clock.now - begun)
+        pace.wrote(1)
+
+    assert waited[:4] == [1, 2, 4, 8]
+    assert waited[-1] == MOST_QUIET_SECONDS
+
+
+def test_writes_beside_a_gentle_run_do_not_double_it(pace: Pace, clock: Clock) -> None:
+    """They begin the same quiet time again."""
+    for _ in range(5):
+        pace.wrote(1)
+    clock.now = 1.0
+    pace.wrote(0)
+
+    assert pace.rest == 0
+
+
+def test_what_cannot_be_seen_keeps_a_run_gentle(pace: Pace, clock: Clock) -> None:
+    """A database that tells nothing of others may have some."""
+    clock.now = 100.0
+    pace.wrote(None)
+    clock.now = 100.9
+    pace.wrote(0)
+
+    assert pace.rest == 3.0
+
+
+@pytest.mark.parametrize(("speed", "rows", "rest"), [(Speed.GENTLE, 10, 3.0), (Speed.FULL, 500, 0.0)])
+def test_a_pace_that_was_asked_for_stays(clock: Clock, speed: Speed, rows: int, rest: float) -> None:
+    """Whoever writes, or nobody."""
+    pace = Pace(speed, TEMPO, clock=clock)
+    clock.now = 100.0
+    pace.wrote(0)
+    pace.wrote(1)
+
+    assert (pace.rows, pace.rest) == (rows, rest)
+
+
+def test_a_given_size_bounds_every_batch(clock: Clock) -> None:
+    """--batch-size counts at every pace."""
+    sizes = {Pace(speed, TEMPO, 7, clock=clock).rows for speed in Speed}
+
+    assert sizes == {7}
+
+
+@pytest.mark.parametrize(("rest", "rested"), [(7.0, 0.7), (0.0, 0.0)])
+def test_a_run_rests_after_a_write(
+    keyring: Keyring, monkeypatch: pytest.MonkeyPatch, rest: float, rested: float
+) -> None:
+    """R22: for a multiple of the time that the batch took."""
+    waited: list[float] = []
+    store = MemoryStore({1: token(OLD)})
+    store.tempo = Tempo(rest=rest)
+    clock = iter(range(100))
+    monkeypatch.setattr(ranges.time, "monotonic", lambda: next(clock) / 10)
+
+    RangeWorker(store, keyring, Options(throttle=Throttle(waited.append))).do(Bounds())
+
+    assert max(waited) == pytest.approx(rested)
+
+
+def test_a_lock_that_others_hold_is_a_write_of_others(keyring: Keyring, clock: Clock) -> None:
+    """A batch that had to be tried again met somebody, even if the database's numbers do not show it."""
+
+    class Busy(MemoryStore):
+        def write(self, *swaps: object) -> Written:
+            self.retries += 1
+            return Written(others=0)
+
+    pace = Pace(Speed.ADAPTIVE, TEMPO, clock=clock)
+    clock.now = 1.0
+    pace.wrote(0)
+    RangeWorker(Busy({1: token(OLD)}), keyring, Options(), pace).do(Bounds())
+
+    assert pace.words == "gentle: others write"
