@@ -200,8 +200,7 @@ def _sealed(key: Key, heads: Iterable[bytes], plain: bytes | bytearray, width: i
     """The bytes of a token for each of *heads*, from a random block and a padded plaintext, which are *width* long."""
     encryptor = key.cbc(bytes(BLOCK)).encryptor()
     bodies = encryptor.update(plain) + encryptor.finalize()
-    signed = (head + body for head, (body,) in zip(heads, iter_unpack(f"{width}s", bodies), strict=True))
-    return [each + key.tag(each) for each in signed]
+    return key.sealed([head + body for head, (body,) in zip(heads, iter_unpack(f"{width}s", bodies), strict=True)])
 
 
 def _is_padded(plain: bytes) -> bool:

@@ -169,15 +169,14 @@ class Access:
         """All rows of *query* as the driver returns them; SQLAlchemy's own rows would cost more than the read."""
         return self.read(lambda connection: self.dialect.fetch_all(connection, query))
 
-    def write(self, act: Callable[[sa.Connection], T], *, hurried: bool = False) -> T:
-        """What *act* returns, in a transaction; a *hurried* one waits for no lock.
+    def write(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.WRITE) -> T:
+        """What *act* returns, in a transaction of that *mode*.
 
         Raises RowRefusedError if one row is at fault, and StoreError for every other fault.
         """
         if self._read_only:
             raise RuntimeError("a read-only store was asked to write")
         failure: DBAPIError
-        mode = Mode.HURRIED if hurried else Mode.WRITE
         try:
             return self._again(lambda: self._act(mode, act))
         except DBAPIError as error:

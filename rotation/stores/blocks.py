@@ -35,14 +35,26 @@ class Rows(NamedTuple):
     """Larger cells, in bytes, are read by themselves."""
 
 
+class Swapped(NamedTuple):
+    """What became of some swaps."""
+
+    cells: Sequence[int | None]
+    """How many were swapped, of each. None: it cannot be done by position."""
+    transaction: int | None = None
+    """Its number, where the database has such numbers."""
+
+
 class BlockAccess(Protocol):
-    """Reads and swaps of one target in blocks. Each method may be asked within a transaction only."""
+    """Reads and swaps of one target in blocks."""
+
+    is_bare: bool
+    """Whether a swap begins and ends its transaction itself."""
 
     def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
         """Those rows. None: they do not fit into blocks, or are not worth it; read them one by one."""
 
-    def swap(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
-        """Swaps each cell that still holds what was read; returns how many. None: it cannot be done by position."""
+    def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
+        """Swaps each cell that still holds what was read, all in one transaction."""
 
 
 @contextmanager

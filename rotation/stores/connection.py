@@ -88,7 +88,7 @@ class Connection:
     @contextmanager
     def _transaction(self, mode: Mode) -> Iterator[sa.Connection]:
         with self._engines[mode].connect() as connection:
-            if mode is Mode.READ:
+            if mode in {Mode.READ, Mode.BARE}:
                 yield connection
                 return
             with connection.begin():

@@ -40,6 +40,7 @@ class Mode(enum.Enum):
     READ = "it cannot write"
     WRITE = "it waits a moment for locks"
     HURRIED = "it writes, and waits for no lock"
+    BARE = "its own statements begin and end it"
 
 
 class BatchSwap(NamedTuple):

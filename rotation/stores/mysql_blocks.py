@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from rotation.model.batch import Batch
 from rotation.model.block import BlockSwap
-from rotation.stores.blocks import LEAST_ROWS, Rows, TrialRuns, on_a_grid, whole_block
+from rotation.stores.blocks import LEAST_ROWS, Rows, Swapped, TrialRuns, on_a_grid, whole_block
 from rotation.stores.columns import TargetCells
 from rotation.stores.mysql_names import as_bytes, is_binary, quote
 
@@ -18,6 +18,8 @@ LONGEST = 16 * 1024 * 1024
 
 class MySQLBlocks:
     """For a key of one whole number. A batch of keys with gaps or of several lengths is read by rows."""
+
+    is_bare = False
 
     def __init__(self, cells: TargetCells, kept: Sequence[str]) -> None:
         key, cell = _named(cells.key[0]), _named(cells.qualified.column)
@@ -62,8 +64,11 @@ class MySQLBlocks:
             return None
         return whole_block(range(first, last + 1), cells, most)
 
-    def swap(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
+    def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """On a grid of keys."""
+        return Swapped([self._swap_one(connection, swap) for swap in swaps])
+
+    def _swap_one(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
         grid = on_a_grid(swap)
         if grid is None:
             return None

@@ -20,13 +20,11 @@ from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import AsRead, QualifiedName, TargetCells
 from rotation.stores.crowd import Crowd, TransactionGaps
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
-from rotation.stores.postgresql_blocks import PostgreSQLBlocks
+from rotation.stores.postgresql_blocks import LOCK_MILLISECONDS, PostgreSQLBlocks
 from rotation.stores.postgresql_codecs import bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql_witness import PostgreSQLWitness
 from rotation.stores.shards import BLOCK_BITS
 from rotation.stores.witness import Scope, Witness
-
-LOCK_MILLISECONDS = 1000
 
 KEYS = (
     sa.Integer,

@@ -5,7 +5,8 @@ The planner's other ways are switched off for the transaction: each would read t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -17,17 +18,21 @@ from keyring_core.token_batches import is_token_size
 from rotation.model.batch import Batch
 from rotation.model.block import Block, BlockSwap
 from rotation.model.counts import RowKey
-from rotation.stores.blocks import LEAST_ROWS, Rows, drivers_errors
+from rotation.stores.blocks import LEAST_ROWS, Rows, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.postgresql_codecs import bigint_array, numbers_in, uuid_array, uuids_in
 
-PLAN = "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"
+PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
+LOCK_MILLISECONDS = 1000
+"""How long a statement waits for a lock."""
 MOST_APART = 200
 """If more rows of a batch fit into no block, all of them are read one by one."""
 
 
 class PostgreSQLBlocks:
     """For a key of one column that is a whole number or a UUID, and a column of text or bytes."""
+
+    is_bare = True
 
     def __init__(self, cells: TargetCells) -> None:
         quoted = postgresql.psycopg.dialect().identifier_preparer  # type: ignore[no-untyped-call]
@@ -69,7 +74,6 @@ class PostgreSQLBlocks:
 
     def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
         """By groups of one length; the few rows that fit into none, by their keys."""
-        connection.exec_driver_sql(PLAN)
         inner = rows.query.subquery()
         key, cell = inner.c[self._key.name], inner.c[self._cell.name]
         size = sa.func.octet_length(cell)
@@ -93,6 +97,8 @@ class PostgreSQLBlocks:
                 empty += count
             elif count >= LEAST_ROWS and self._fits(group_size, keys, held_cells):
                 blocks.append(Block(keys, held_cells, group_size, self._binary))
+            elif group_size > rows.largest:
+                return None
             else:
                 apart.append(keys)
         others = list(chain.from_iterable(apart))
@@ -106,12 +112,12 @@ class PostgreSQLBlocks:
 
     def _groups(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
         """Size, number of rows, keys and cells of each group, without a Python object for each row."""
-        driver: Any = connection.connection.driver_connection
         compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
-        with drivers_errors(connection), driver.cursor(binary=True) as cursor:
+        with one_trip(connection, {"lock_timeout": str(LOCK_MILLISECONDS), **PLAN}, read_only=True) as driver:
+            cursor = driver.cursor(binary=True)
             cursor.execute(str(compiled), compiled.params)
-            result = cursor.pgresult
-            found = [[result.get_value(row, column) for column in range(4)] for row in range(result.ntuples)]
+        result = cursor.pgresult
+        found = [[result.get_value(row, column) for column in range(4)] for row in range(result.ntuples)]
         keys_in = uuids_in if self._is_uuid else numbers_in
         return [
             (None if size is None else int.from_bytes(size), int.from_bytes(count), keys_in(keys), cells)
@@ -123,12 +129,36 @@ class PostgreSQLBlocks:
         rows = sorted((key, cell) for key, cell in connection.execute(query))
         return [(key,) for key, _ in rows], [cell for _, cell in rows]
 
-    def swap(self, connection: sa.Connection, swap: BlockSwap) -> int:
-        """By number if the keys have no gaps, and otherwise by a search among them."""
+    def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
+        """By number if the keys have no gaps, and otherwise by a search among them. One round trip."""
+        settings = {"lock_timeout": str(LOCK_MILLISECONDS), "synchronous_commit": "off", **PLAN}
+        with one_trip(connection, settings) as driver:
+            done = [driver.execute(*self._statement(swap)) for swap in swaps]
+            number = driver.execute("SELECT pg_current_xact_id_if_assigned()::text::bigint")
+            driver.commit()
+        return Swapped([each.rowcount for each in done], number.fetchone()[0])
+
+    def _statement(self, swap: BlockSwap) -> tuple[str, dict[str, Any]]:
         block = swap.block
         values: dict[str, Any] = {"old": block.cells, "new": swap.new, "size": block.size}
         if isinstance(block.keys, range):
-            values |= {"first": block.keys[0], "last": block.keys[-1]}
-            return connection.exec_driver_sql(self._by_number, values).rowcount
-        values["keys"] = uuid_array(block.keys) if self._is_uuid else bigint_array(block.keys)
-        return connection.exec_driver_sql(self._by_search, values | {"count": len(block)}).rowcount
+            return self._by_number, values | {"first": block.keys[0], "last": block.keys[-1]}
+        keys = uuid_array(block.keys) if self._is_uuid else bigint_array(block.keys)
+        return self._by_search, values | {"keys": keys, "count": len(block)}
+
+
+@contextmanager
+def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_only: bool = False) -> Iterator[Any]:
+    """The driver's connection, in a transaction with *settings*: what it is given to do travels together at the end.
+
+    Without a commit in it, the transaction is undone.
+    """
+    driver: Any = connection.connection.driver_connection
+    with drivers_errors(connection):
+        driver.read_only = True if read_only else None
+        with driver.pipeline():
+            # Several statements in one text do not go together with parameters.
+            names = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+            driver.execute(f"SELECT {names}")
+            yield driver
+        driver.rollback()

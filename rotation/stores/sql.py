@@ -19,10 +19,10 @@ from rotation.model.failures import UsageError
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import Written
-from rotation.stores.blocks import LEAST_ROWS, Rows, in_blocks
+from rotation.stores.blocks import LEAST_ROWS, BlockAccess, Rows, in_blocks
 from rotation.stores.columns import AsRead
 from rotation.stores.connection import SharedConnections
-from rotation.stores.dialect import BatchSwap
+from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.shards import Shard
 from rotation.stores.target_schema import cautions_of, find_cells
@@ -210,34 +210,35 @@ class SqlStore:
     def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
         """Swaps each cell that still holds what was read; if one row is refused, all the others are written."""
         written = Written()
-        for swap in blocks:
-            for block in self._parted_block(swap):
-                written.add(self._write_block(block))
+        for several in self._parted_blocks(blocks):
+            written.add(self._write_blocks(several))
         for part in self._parted(swaps):
             written.add(self._write(part))
         return written
 
-    def _write_block(self, swap: BlockSwap) -> Written:
-        begun = Written()
+    def _write_blocks(self, swaps: Sequence[BlockSwap]) -> Written:
+        access, begun, failed = self._blocks, Written(), list(swaps)
+        assert access is not None  # noqa: S101 - for the type checker: nothing is read in blocks otherwise
         try:
-            whole, begun = self._access.write(lambda connection: self._swap_block(connection, swap))
-            if whole:
-                return begun
+            mode = Mode.BARE if access.is_bare else Mode.WRITE
+            done = self._access.write(lambda connection: self._swap_blocks(connection, access, swaps), mode)
+            cells, begun = done
+            failed = [swap for swap, count in zip(swaps, cells, strict=True) if count != len(swap)]
         except RowRefusedError:
             self._access.breathe()
-        # Their own statements show which of them is at fault.
-        begun.add(self._write(swap.as_rows()))
+        for swap in failed:
+            # Their own statements show which of them is at fault.
+            begun.add(self._write(swap.as_rows()))
         return begun
 
-    def _swap_block(self, connection: sa.Connection, swap: BlockSwap) -> tuple[bool, Written]:
-        """Whether all cells were swapped."""
-        self._dialect.hurry(connection)
-        swapped = None if self._blocks is None else self._blocks.swap(connection, swap)
-        return swapped == len(swap), self._done_in(connection)
+    def _swap_blocks(
+        self, connection: sa.Connection, access: BlockAccess, swaps: Sequence[BlockSwap]
+    ) -> tuple[Sequence[int | None], Written]:
+        swapped = access.swap(connection, swaps)
+        return swapped.cells, self._done_in(connection, swapped.transaction)
 
-    def _done_in(self, connection: sa.Connection) -> Written:
-        """The number of the transaction in progress, and whether others have written meanwhile."""
-        number = self._dialect.transaction(connection)
+    def _done_in(self, connection: sa.Connection, number: int | None) -> Written:
+        """The *number* of a transaction that wrote, and whether others have written meanwhile."""
         others = self._crowd.look(connection, number) if self._crowd else None
         return Written(transactions=[] if number is None else [number], others=others)
 
@@ -246,11 +247,22 @@ class SqlStore:
         if self._crowd:
             self._crowd.allow(writes)
 
-    def _parted_block(self, swap: BlockSwap) -> Iterator[BlockSwap]:
-        """*swap* in parts of bounded weight."""
-        rows = max(1, self._most_bytes // (2 * swap.block.size))
-        for start in range(0, len(swap), rows):
-            yield swap if rows >= len(swap) else swap.part(start, min(start + rows, len(swap)))
+    def _parted_blocks(self, swaps: Sequence[BlockSwap]) -> Iterator[list[BlockSwap]]:
+        """*swaps* in groups of bounded weight."""
+        group: list[BlockSwap] = []
+        weight = 0
+        for swap in swaps:
+            rows = max(1, self._most_bytes // (2 * swap.block.size))
+            for start in range(0, len(swap), rows):
+                part = swap if rows >= len(swap) else swap.part(start, min(start + rows, len(swap)))
+                own = 2 * len(part.block.cells)
+                if group and weight + own > self._most_bytes:
+                    yield group
+                    group, weight = [], 0
+                group.append(part)
+                weight += own
+        if group:
+            yield group
 
     def settle(self) -> None:
         """Returns when all that was written is on disk."""
@@ -354,7 +366,8 @@ class SqlStore:
         if len(swaps) == 1 and (refusal := self._too_large(swaps)):
             return Written(refused={swaps.keys[0]: refusal})
         try:
-            return self._access.write(lambda connection: self._swap(connection, swaps), hurried=hurried)
+            mode = Mode.HURRIED if hurried else Mode.WRITE
+            return self._access.write(lambda connection: self._swap(connection, swaps), mode)
         except RowRefusedError as error:
             refusal = error.category, error.reason
         if len(swaps) == 1:
@@ -371,9 +384,9 @@ class SqlStore:
         self._dialect.hurry(connection)
         swapped = self._execute(connection, swaps)
         if swapped == len(swaps) and not self._triggers:
-            return self._done_in(connection)
+            return self._done_in(connection, self._dialect.transaction(connection))
         written = self._look_again(connection, swaps)
-        written.add(self._done_in(connection))
+        written.add(self._done_in(connection, self._dialect.transaction(connection)))
         if swapped and written.lost and self._triggers:
             # A service or a trigger rewrote a cell: writing the rows one by one shows which.
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from rotation.model.batch import Batch
 from rotation.model.block import BlockSwap
-from rotation.stores.blocks import LEAST_ROWS, Rows, TrialRuns, on_a_grid, whole_block
+from rotation.stores.blocks import LEAST_ROWS, Rows, Swapped, TrialRuns, on_a_grid, whole_block
 from rotation.stores.columns import TargetCells
 
 
 class SQLiteBlocks:
     """For a key of one column. A batch of other than numbers without gaps and texts of one length is read by rows."""
+
+    is_bare = False
 
     def __init__(self, cells: TargetCells) -> None:
         quoted = sqlite.dialect().identifier_preparer
@@ -51,11 +53,14 @@ class SQLiteBlocks:
             return None
         return whole_block(range(first, last + 1), cells, most)
 
-    def swap(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
+    def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """On a grid of keys."""
+        return Swapped([self._swap_one(connection, swap) for swap in swaps])
+
+    def _swap_one(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
         grid = on_a_grid(swap)
         if grid is None:
             return None
         first, last, old, new = grid
-        values: dict[str, Any] = {"first": first, "last": last, "old": old, "new": new, "size": swap.block.size}
+        values = {"first": first, "last": last, "old": old, "new": new, "size": swap.block.size}
         return connection.exec_driver_sql(self._swap, values).rowcount
