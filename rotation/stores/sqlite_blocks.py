@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -41,7 +42,8 @@ class SQLiteBlocks:
 
     def _read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
         key, cell = list(rows.query.subquery().c)
-        size = sa.func.length(cell)
+        # Without a look at the text itself, where SQLite can.
+        size = sa.func.octet_length(cell) if sqlite3.sqlite_version_info >= (3, 43) else sa.func.length(cell)
         alike = sa.func.sum(sa.and_(sa.func.typeof(key) == "integer", sa.func.typeof(cell) == "text"))
         # Too large a text is not put together.
         whole = sa.func.group_concat(sa.case((size <= rows.largest, cell)), "")
