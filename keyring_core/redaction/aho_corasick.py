@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from keyring_core.forks import call_in_children
 from keyring_core.redaction.encodings import Form
+from keyring_core.redaction.folding import squeeze
 from keyring_core.redaction.qgrams import GramMatcher, windows
 from keyring_core.redaction.spans import Span, runs
 
@@ -67,16 +68,16 @@ class AutomatonMatcher:
                     recent.add(known)
                 self._state = _State(None, [], [], recent)
 
-    def find(self, low: bytes) -> list[Span]:
-        """The spans of forms in *low*, a folded text in UTF-8."""
+    def find(self, data: bytes) -> list[Span]:
+        """The spans of forms in ``squeeze(data)``."""
         if self._waiting and self._patterns <= _MOST_PATTERNS:
             self._calls += 1
             if self._calls > _CALM:
                 self.build()
         state = self._state
-        spans = state.recent.find(low)
+        spans = state.recent.find(data)
         if state.automaton is not None:
-            found = state.automaton.find_matches_as_indexes(low, overlapping=True)
+            found = state.automaton.find_matches_as_indexes(squeeze(data), overlapping=True)
             if found:
                 spans += runs((start, end, state.labels[pattern]) for pattern, start, end in found)
         return spans

@@ -71,15 +71,16 @@ _DIGEST_NAME = (
 _NAME_REACH = 32
 
 
-def find_credentials(text: str, low: str, folded: bytes) -> list[Span]:
-    """The credentials in *text*. *low* and *folded* are *text* in lower case, as text and as bytes of its length."""
+def find_credentials(text: str, data: bytes) -> list[Span]:
+    """The credentials in *text*. *data* is *text* as bytes of its length."""
     spans: list[Span] = []
-    classes = folded.translate(_CLASSES)
+    classes = data.translate(_CLASSES)
     start = classes.find(_LONG_RUN)
     while start >= 0:
         end = classes.find(b" ", start)
         end = len(classes) if end < 0 else end
-        if not low[start:end].replace("_", "").replace("-", "").isalpha() or not text[start:end].islower():
+        run = text[start:end]
+        if not run.replace("_", "").replace("-", "").isalpha() or not run.islower():
             spans += _in_run(text, start, end)
         start = classes.find(_LONG_RUN, end)
     return spans

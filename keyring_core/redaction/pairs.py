@@ -5,33 +5,36 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from keyring_core.redaction.folding import reduced
+from keyring_core.redaction.folding import lower, neighbours, reduced
 from keyring_core.redaction.names import Names, words
 from keyring_core.redaction.ordinary import PASSWORDS, PLACEHOLDER, is_ordinary, looks_random
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, compiled
 from keyring_core.redaction.spans import MASK_START, Span
 
-# The last word of every sensitive name holds one of these. Second, what `reduced` leaves of it; for a word that is not
-# sensitive by itself, with the words before it.
+# The last word of every sensitive name holds one of these. Second, what the name holds with the words before it, if the
+# word is not sensitive by itself.
 _GATES = (
-    ("pass", "pss"),
-    ("pw", "pw"),
-    ("secret", "sct"),
-    ("token", "tok"),
-    ("cred", "cd"),
-    ("cookie", "cook"),
-    ("key", "ky"),
-    ("jwt", "j"),
-    ("otp", "otp"),
-    ("text", "txt"),
-    ("string", "coctost"),
+    *((word, word) for word in ("pass", "pw", "secret", "token", "cred", "cookie", "key", "jwt", "otp", "text")),
+    ("string", "connectionstring"),
 )
+# A gist of this length is first searched for the first two and the last two letters of each gate.
+_LONG = 100
+# In place of two letters, for a gate of which `reduced` leaves fewer.
+_ANY = b"\xff"
 
 
 @cache
-def _gates(own: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, str], ...]:
-    """All gates: these, and the last words of a service's *own* names."""
-    return (*_GATES, *((name[-1], reduced("".join(name).encode())) for name in own if name))
+def _gates(own: tuple[tuple[str, ...], ...]) -> list[tuple[str, str, int, int]]:
+    """All gates: these, and the last words of a service's *own* names.
+
+    Of each the word to look for, what `reduced` leaves of its name, and what `neighbours` makes of both ends of that.
+    """
+    gates = []
+    for word, name in (*_GATES, *((name[-1], "".join(name)) for name in own if name)):
+        left = reduced(name.encode())
+        first, last = (neighbours(end) or _ANY for end in (left[:2], left[-2:]))
+        gates.append((word, left, first[0], last[0]))
+    return gates
 
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -108,24 +111,30 @@ _VERBS = frozenset(
 _SWITCHES = frozenset({"--plain", "--clear"})
 
 
-def find_pairs(text: str, low: str, gist: str, names: Names) -> list[Span]:
-    """The values of sensitive names in *text*. *low* is *text* in lower case, *gist* what `reduced` leaves of it."""
+def find_pairs(text: str, gist: str, names: Names) -> list[Span]:
+    """The values of sensitive names in *text*. *gist* is what `reduced` leaves of it."""
     spans: list[Span] = []
-    for gate in [gate for gate, left in _gates(names.own) if left in gist]:
-        start = low.find(gate)
+    gates = _gates(names.own)
+    if len(gist) >= _LONG:
+        near = neighbours(gist) + _ANY
+        gates = [gate for gate in gates if gate[2] in near and gate[3] in near]
+    words = [word for word, left, _, _ in gates if left in gist]
+    low = lower(text) if words else ""
+    for word in words:
+        start = low.find(word)
         while start >= 0:
             pair = _pair_at(text, start, names)
             if pair is not None:
                 spans.append(pair)
             # A pair holds no other pair; searching it again would be quadratic.
-            start = low.find(gate, pair.end if pair is not None else start + len(gate))
+            start = low.find(word, pair.end if pair is not None else start + len(word))
     return spans
 
 
 def _pair_at(text: str, start: int, names: Names) -> Span | None:
     """The value of the name whose last word begins at *start*."""
     found = compiled(_PATTERN, ANY_CASE_VERBOSE).match(text, start)
-    if found is None and text.find("--", max(0, start - _LONGEST_NAME), start) >= 0:
+    if found is None and text.find("--", start - min(start, _LONGEST_NAME), start) >= 0:
         found = compiled(_ARGUMENT, ANY_CASE_VERBOSE).match(text, start)
     if found is not None:
         before = _name_before(text, start)

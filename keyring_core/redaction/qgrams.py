@@ -1,62 +1,96 @@
 """Finds known values in a text at a cost that does not grow with their number; pure Python.
 
-It reads the text as integers of seven bytes, one every fourth byte, so that every run of ten characters holds one. A
-dict holds the integers of all forms. If it has none of the text's, which one call in C decides, no form occurs. Only
-after a hit it searches the text for the few forms that share the integer.
+It takes five bytes of the text at every sixth place, so that every run of ten characters holds such a gram whole. A
+set holds the grams of all forms. If it has none of the text's, which one call in C decides, no form occurs. Only
+after a hit it searches the text for the few forms that share the gram.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Collection, Iterator
+from functools import cache
 
 from keyring_core.redaction.encodings import Form
+from keyring_core.redaction.folding import squeeze
 from keyring_core.redaction.spans import Span, runs
 
-_EVERY = 4
-# Fill a text's length up to a multiple of eight.
-_FILLS = tuple(bytes(-length % 8) for length in range(8))
+# A seventh of a line of JSON; random-looking values seldom hold it.
+_PUNCTUATION = b"\"',:;.()[]{}<>"
+# Grams that are read by one call; there is a reader for each multiple of eight.
+_MOST_READ = 256
 
 
-def _sevens(low: bytes) -> memoryview:
-    """The integers of the seven bytes at every fourth place of *low*; Python reads larger ones slower."""
-    # Every eighth place, then those in between; the eighth byte is overwritten.
-    fill = _FILLS[len(low) % 8]
-    read = bytearray().join((low, fill, low[_EVERY:], fill, bytes(_EVERY)))
-    read[7::8] = bytes(len(read) // 8)
-    return memoryview(read).cast("Q")
-
-
-def _fours(low: bytes) -> memoryview:
-    """The integers of the four bytes at every fourth place of *low*."""
-    return memoryview(low[: len(low) & -_EVERY]).cast("I")
+@cache
+def _reader(width: int, every: int, count: int) -> Callable[[bytes, int], tuple[bytes, ...]]:
+    """Reads *count* grams of a text from a place on."""
+    return struct.Struct(f"{width}s{every - width}x" * count).unpack_from
 
 
 class _Grams:
-    """Forms by the integers of *width* bytes, filled up to *size*, that *read* returns."""
+    """Forms by their grams of *width* bytes, which are looked for at *every* so many bytes of a text.
 
-    __slots__ = ("forms", "read", "size", "width")
+    Both are read without the bytes *skipped*.
+    """
 
-    def __init__(self, read: Callable[[bytes], memoryview], width: int, size: int) -> None:
-        self.read, self.width, self.size = read, width, size
-        self.forms: dict[int, tuple[Form, ...]] = {}
+    __slots__ = ("every", "forms", "known", "skipped", "width")
+
+    def __init__(self, width: int, every: int, skipped: bytes = b"") -> None:
+        self.width, self.every, self.skipped = width, every, skipped
+        self.forms: dict[bytes, tuple[Form, ...]] = {}
+        # The keys of *forms* once more: a set answers faster.
+        self.known: set[bytes] = set()
 
     @property
     def floor(self) -> int:
-        """The length of a run that always holds a whole integer."""
-        return self.width + _EVERY - 1
+        """The length of a run that always holds a whole gram."""
+        return self.width + self.every - 1
 
-    def numbers(self, form: Form) -> Iterator[int]:
-        """Integers of *form*: every run of its ``floor`` bytes, at any place of a text, holds one of them."""
-        for offset in range(len(form.text) - form.floor + _EVERY):
-            yield int.from_bytes(form.text[offset : offset + self.width].ljust(self.size, b"\0"), sys.byteorder)
+    def fits(self, form: Form) -> bool:
+        """Whether every run of *form* that has to be found is long enough without the bytes *skipped*."""
+        return len(self._kept(form.text)) == len(form.text) or all(
+            len(self._kept(window)) >= self.floor for window in windows(form)
+        )
 
-    def candidates(self, low: bytes) -> set[Form]:
-        """The forms that may occur in *low*; usually none."""
-        known = self.forms.keys()
-        if len(low) < self.width or known.isdisjoint(self.read(low)):
-            return set()
-        return {form for number in known & self.read(low) for form in self.forms.get(number, ())}
+    def grams(self, form: Form) -> Iterator[bytes]:
+        """Grams of *form*: every run of it that has to be found, at any place of a text, holds one of them."""
+        kept = self._kept(form.text)
+        last = len(self._kept(form.text[: form.windows - 1]))
+        for offset in range(last + self.every):
+            yield kept[offset : offset + self.width]
+
+    def add(self, form: Form) -> None:
+        """Makes *form* known."""
+        alone = (form,)
+        for gram in self.grams(form):
+            others = self.forms.get(gram)
+            if others is None or form not in others:
+                self.forms[gram] = alone if others is None else (*others, form)
+                self.known.add(gram)
+
+    def discard(self, form: Form) -> None:
+        """Forgets *form*."""
+        for gram in self.grams(form):
+            others = tuple(other for other in self.forms.get(gram, ()) if other is not form)
+            if others:
+                self.forms[gram] = others
+            else:
+                self.known.discard(gram)
+                self.forms.pop(gram, None)
+
+    def candidates(self, data: bytes) -> Collection[Form]:
+        """The forms that may occur in *data*; usually none."""
+        low = squeeze(data, self.skipped)
+        low += bytes(-len(low) % (8 * self.every))
+        step = _MOST_READ * self.every
+        found: set[bytes] = set()
+        for start in range(0, len(low), step):
+            count = min(step, len(low) - start) // self.every
+            found |= self.known.intersection(_reader(self.width, self.every, count)(low, start))
+        return {form for gram in found for form in self.forms.get(gram, ())} if found else ()
+
+    def _kept(self, text: bytes) -> bytes:
+        return text.translate(None, self.skipped)
 
 
 class GramMatcher:
@@ -65,9 +99,9 @@ class GramMatcher:
     __slots__ = ("_narrow", "_wide")
 
     def __init__(self) -> None:
-        self._wide = _Grams(_sevens, 7, 8)
-        # For shorter forms. Harmless text shares four bytes with a secret more often than seven.
-        self._narrow = _Grams(_fours, 4, 4)
+        self._wide = _Grams(5, 6, _PUNCTUATION)
+        # For shorter forms. Harmless text shares four bytes with a secret more often than five.
+        self._narrow = _Grams(4, 4)
 
     def __repr__(self) -> str:
         return "<GramMatcher>"
@@ -76,31 +110,33 @@ class GramMatcher:
         return self._wide if form.floor >= self._wide.floor else self._narrow
 
     def add(self, form: Form) -> None:
-        """Makes *form* known. The cost depends on its length alone."""
-        grams = self._grams(form)
-        known, alone = grams.forms, (form,)
-        for number in grams.numbers(form):
-            others = known.get(number)
-            if others is None or form not in others:
-                known[number] = alone if others is None else (*others, form)
+        """Makes *form* known. The cost depends on its length alone, but for the first forms with some punctuation."""
+        if self._grams(form) is self._wide and not self._wide.fits(form):
+            self._skip_less(form)
+        self._grams(form).add(form)
+
+    def _skip_less(self, form: Form) -> None:
+        """Reads on with the punctuation of *form*."""
+        wide = _Grams(5, 6, self._wide.skipped.translate(None, form.text))
+        for known in {known for forms in self._wide.forms.values() for known in forms}:
+            wide.add(known)
+        # In one step: readers take no lock.
+        self._wide = wide
 
     def discard(self, form: Form) -> None:
         """Forgets *form*, but no form that shares text with it."""
-        grams = self._grams(form)
-        for number in grams.numbers(form):
-            others = tuple(other for other in grams.forms.get(number, ()) if other is not form)
-            if others:
-                grams.forms[number] = others
-            else:
-                grams.forms.pop(number, None)
+        self._grams(form).discard(form)
 
-    def find(self, low: bytes) -> list[Span]:
-        """The spans of forms in *low*, a folded text in UTF-8."""
-        candidates: set[Form] = set()
-        for grams in (self._wide, self._narrow):
-            if grams.forms:
-                candidates |= grams.candidates(low)
-        return runs(window for form in candidates for window in occurrences(form, low)) if candidates else []
+    def find(self, data: bytes) -> list[Span]:
+        """The spans of forms in ``squeeze(data)``."""
+        wide, narrow = self._wide, self._narrow
+        forms = wide.candidates(data) if wide.forms else ()
+        if narrow.forms:
+            forms = {*forms, *narrow.candidates(data)}
+        if not forms:
+            return []
+        low = squeeze(data)
+        return runs(window for form in forms for window in occurrences(form, low))
 
 
 def occurrences(form: Form, low: bytes) -> Iterator[tuple[int, int, str]]:

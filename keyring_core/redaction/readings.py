@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from keyring_core.redaction.folding import lower, reduced
 from keyring_core.redaction.patterns import ANY_CASE, compiled
 
 _PERCENT = r"%[0-9a-f]{2}"
@@ -22,6 +23,7 @@ _DUMPED_BYTE = r"[0-9a-f]{2}"
 _NEXT_FIELD = r"[\"']\s?:|="
 # Ordinary text can hold fewer bytes than this; they make no value.
 _FEWEST = 8
+_ZEROS, _X = reduced(b"0000"), reduced(b"x")
 
 
 class _Byte(NamedTuple):
@@ -39,13 +41,14 @@ class Reading(NamedTuple):
     place: Callable[[int, int], tuple[int, int]]
 
 
-def spells_bytes(low: str, gist: str) -> bool:
-    """Whether *low*, of which `reduced` leaves *gist*, may spell bytes; usually not."""
-    return "%" in low or "0000" in gist or ("x" in gist and gist.count("x") >= _FEWEST)
+def spells_bytes(flat: str, gist: str) -> bool:
+    """Whether *flat*, of which `reduced` leaves *gist*, may spell bytes; usually not."""
+    return "%" in flat or _ZEROS in gist or (_X in gist and gist.count(_X) >= _FEWEST)
 
 
-def readings(flat: str, low: str) -> Iterator[Reading]:
-    """The readings of *flat*, which has one character for each byte; *low* is *flat* in lower case."""
+def readings(flat: str) -> Iterator[Reading]:
+    """The readings of *flat*, which has one character for each byte."""
+    low = lower(flat)
     if "%" in low:
         yield from _percent(flat)
     if "0x" in low or "\\x" in low:

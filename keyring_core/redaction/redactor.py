@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from keyring_core.errors import KeyringError
 from keyring_core.redaction.encodings import trimmed
-from keyring_core.redaction.folding import reduced, squeeze, unsqueeze
+from keyring_core.redaction.folding import reduced, unsqueeze
 from keyring_core.redaction.names import Names
 from keyring_core.redaction.pairs import find_pairs
 from keyring_core.redaction.qgrams import GramMatcher
@@ -125,50 +125,43 @@ class Redactor:
     def find(self, text: str) -> tuple[str, list[Span]]:
         """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
         if text.isascii():
-            flat, low = text, text.lower()
-            folded = low.encode()
-        else:
-            data = text.encode("utf-8", "surrogatepass")
-            folded = data.lower()
-            flat, low = data.decode("latin-1"), folded.decode("latin-1")
-        return flat, self._find(flat, low, folded)
+            return text, self._find(text, text.encode())
+        data = text.encode("utf-8", "surrogatepass")
+        flat = data.decode("latin-1")
+        return flat, self._find(flat, data)
 
-    def _find(self, flat: str, low: str, folded: bytes, depth: int = 0) -> list[Span]:
-        """The secrets in *flat*. *low* and *folded* are *flat* in lower case, as text and as bytes."""
-        squeezed = squeeze(folded)
-        gist = reduced(squeezed)
-        spans = self._known(squeezed)
+    def _find(self, flat: str, data: bytes, depth: int = 0) -> list[Span]:
+        """The secrets in *flat*, which has one character for each byte of *data*."""
+        gist = reduced(data)
+        spans = self._known(data)
         if spans:
-            spans = unsqueeze(spans, folded)
-        found = find_shapes(flat, low, folded, gist, spans)
-        found += find_pairs(flat, low, gist, self.names)
+            spans = unsqueeze(spans, data)
+        found = find_shapes(flat, data, gist, spans)
+        found += find_pairs(flat, gist, self.names)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
-            folded = plain.encode("latin-1").lower()
-            low = folded.decode("latin-1")
-            found += find_shapes(plain, low, folded, gist, spans)
-            found += find_pairs(plain, low, gist, self.names)
-        if spells_bytes(low, gist) and depth < _MOST_READINGS:
-            for reading in readings(flat, low):
+            found += find_shapes(plain, plain.encode("latin-1"), gist, spans)
+            found += find_pairs(plain, gist, self.names)
+        if spells_bytes(flat, gist) and depth < _MOST_READINGS:
+            for reading in readings(flat):
                 found += self._spelt(reading, depth + 1)
         return found
 
     def _spelt(self, reading: Reading, depth: int) -> Iterator[Span]:
         """The secrets in the bytes of *reading*, also those that are no text, as spans of the text that spells them."""
-        folded = reading.data.lower()
-        for span in self._find(reading.data.decode("latin-1"), folded.decode("latin-1"), folded, depth):
+        for span in self._find(reading.data.decode("latin-1"), reading.data, depth):
             start, end = reading.place(span.start, span.end)
             yield span._replace(start=start, end=end)
         for span in self._known(reading.data.hex().encode()):
             start, end = reading.place(span.start // 2, (span.end + 1) // 2)
             yield span._replace(start=start, end=end)
 
-    def _known(self, squeezed: bytes) -> list[Span]:
-        """The known values, and the landmarks of shapes, in *squeezed*."""
-        spans = self._registry.find(squeezed)
+    def _known(self, data: bytes) -> list[Span]:
+        """The known values, and the landmarks of shapes, in ``squeeze(data)``."""
+        spans = self._registry.find(data)
         for matcher in block_matchers.get():
-            spans += matcher.find(squeezed)
+            spans += matcher.find(data)
         return spans
 
     def _redact(self, text: str) -> str:

@@ -55,6 +55,6 @@ class Registry:
             for form in self._forms.pop(value, ()):
                 self._matcher.discard(form)
 
-    def find(self, low: bytes) -> list[Span]:
-        """The known values in *low*, a folded text in UTF-8."""
-        return self._matcher.find(low)
+    def find(self, data: bytes) -> list[Span]:
+        """The known values in *data*, a text in UTF-8, as spans of ``squeeze(data)``."""
+        return self._matcher.find(data)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from keyring_core.redaction.credentials import find_credentials
 from keyring_core.redaction.encodings import Form
+from keyring_core.redaction.folding import lower, reduced
 from keyring_core.redaction.logins import find_logins
 from keyring_core.redaction.ordinary import PLACEHOLDER
 from keyring_core.redaction.patterns import ANY_CASE, Shape, by_gate, compiled, hidden
@@ -65,26 +66,24 @@ _SHAPES = by_gate(
     ),
     Shape("duplicate entry '", r"duplicate entry '(?:(?P<hide>[^\n]{1,5000}?)' for key|(?P<cut>[^\n]{1,5000}))", "row"),
 )
-# Their gates are short: a text without the first character needs no search for them.
-_BY_CHARACTER = {
-    "@": (
-        # Up to the last "@": a password that should have been percent-encoded may hold "@" and "/"; a port does not.
-        # SQLAlchemy encodes everything but blanks. Placeholders, dots and stars are no password.
-        Shape(
-            "://",
-            rf"://[^\s/?#@:\"<>\[]{{0,100}}:{_NO_PORT}{_NO_PLACEHOLDER}"
-            rf"(?P<hide>[^\s\"<>]{{1,256}}|(?! ){_RENDERED})@",
-            "password",
-            numbers=True,
-        ),
-        Shape("://", rf"://[\w.~%+-]{{1,100}} {_RENDERED}:(?P<hide>(?! ){_RENDERED})@[^\s/?#@]{{1,256}}/", "password"),
-        Shape("://", r"://(?P<hide>(?=[\w-]{0,80}[0-9])[\w-]{20,})@", "token"),
+# Their gates are short: a text without "@" needs no search for them.
+_LOGINS = (
+    # Up to the last "@": a password that should have been percent-encoded may hold "@" and "/"; a port does not.
+    # SQLAlchemy encodes everything but blanks. Placeholders, dots and stars are no password.
+    Shape(
+        "://",
+        rf"://[^\s/?#@:\"<>\[]{{0,100}}:{_NO_PORT}{_NO_PLACEHOLDER}"
+        rf"(?P<hide>[^\s\"<>]{{1,256}}|(?! ){_RENDERED})@",
+        "password",
+        numbers=True,
     ),
-    # The signature in Azure's URLs.
-    "&": (Shape("&sig=", r"&sig=(?P<hide>[\w%+/=-]{16,})", "signature"),),
-}
+    Shape("://", rf"://[\w.~%+-]{{1,100}} {_RENDERED}:(?P<hide>(?! ){_RENDERED})@[^\s/?#@]{{1,256}}/", "password"),
+    Shape("://", r"://(?P<hide>(?=[\w-]{0,80}[0-9])[\w-]{20,})@", "token"),
+)
+# The signature in Azure's URLs, if the text holds "&".
+_SIGNATURE = Shape("&sig=", r"&sig=(?P<hide>[\w%+/=-]{16,})", "signature")
 # PostgreSQL's "Key (cell)=(value) already exists", if what `reduced` leaves of a text can hold its first word.
-_KEY_LEFT = "ky"
+_KEY_LEFT = reduced(b"key")
 _ROW = Shape(")=(", _ROW_KEY, "row")
 
 # No label of a value starts like this.
@@ -92,25 +91,25 @@ _LANDMARK = "?"
 LANDMARKS = tuple(Form(gate, _LANDMARK + gate) for gate in _SHAPES)
 
 
-def find_shapes(text: str, low: str, folded: bytes, gist: str, known: Sequence[Span]) -> list[Span]:
+def find_shapes(text: str, data: bytes, gist: str, known: Sequence[Span]) -> list[Span]:
     """The spans of *text* to mask: those of *known* that are values, and those of shapes.
 
-    *low* and *folded* are *text* in lower case, as text and as bytes of the same length, *gist* what `reduced` leaves
-    of it; the landmarks among *known* are the gates' places.
+    *data* is *text* as bytes of the same length, *gist* what `reduced` leaves of it; the landmarks among *known* are
+    the gates' places.
     """
-    spans = find_credentials(text, low, folded)
+    spans = find_credentials(text, data)
     if known:
         spans += [span for span in known if not span.label.startswith(_LANDMARK)]
-        for gate, places in _landmarks(known, low).items():
+        for gate, places in _landmarks(known, lower(text)).items():
             for shape in _SHAPES[gate]:
                 spans += _matches(shape, text, places)
-    for needed, shapes in _BY_CHARACTER.items():
-        if needed in text:
-            for shape in shapes:
-                spans += _matches(shape, text, _places(shape.gate, low))
+    if "&" in text:
+        spans += _matches(_SIGNATURE, text, _places(_SIGNATURE.gate, lower(text)))
     if ")" in text and _KEY_LEFT in gist:
-        spans += _matches(_ROW, text, _places(_ROW.gate, low))
+        spans += _matches(_ROW, text, _places(_ROW.gate, text))
     if "@" in text:
+        for shape in _LOGINS:
+            spans += _matches(shape, text, _places(shape.gate, text))
         spans += find_logins(text)
     return spans
 

@@ -82,6 +82,40 @@ def test_found_wherever_it_stands(make: Callable[[list[Form]], Matcher], place: 
     assert (span.start, span.end) == (place, place + length)
 
 
+@given(
+    st.lists(st.tuples(st.text("ab,'", min_size=8, max_size=24), st.integers(8, 14)), min_size=1, max_size=5),
+    st.text("ab,'", max_size=80),
+)
+@settings(max_examples=300)
+def test_punctuation_hides_no_value(known: list[tuple[str, int]], text: str) -> None:
+    """Values with punctuation, which grams skip if they can, are found as by a plain search; also after a discard."""
+    forms = [Form(value, f"label {number}", floor) for number, (value, floor) in enumerate(known)]
+    matcher = grams([Form("a,b'a,b'a,b'", "forgotten", 10), *forms])
+    for form in forms[1:]:
+        matcher.discard(form)
+    left = {
+        place
+        for start in range(len(text))
+        for end in range(start + forms[0].floor, len(text) + 1)
+        if text[start:end].encode() in forms[0].text
+        for place in range(start, end)
+    }
+
+    found = matcher.find(text.encode())
+
+    assert left == {place for span in found if span.label == "label 0" for place in range(span.start, span.end)}
+
+
+@pytest.mark.parametrize("place", range(1520, 1550))
+def test_found_where_one_reading_ends(place: int) -> None:
+    """A text is read in parts; a value that stands across two of them is found."""
+    value = secrets.token_hex(5)
+
+    (span,) = grams([Form(value, "v")]).find(b"x" * place + value.encode() + b"x" * 2000)
+
+    assert (span.start, span.end) == (place, place + 10)
+
+
 @BOTH
 @pytest.mark.parametrize("start", range(20))
 def test_ten_characters_are_enough(make: Callable[[list[Form]], Matcher], start: int) -> None:
