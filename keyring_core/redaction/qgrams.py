@@ -87,7 +87,25 @@ class _Grams:
         for start in range(0, len(low), step):
             count = min(step, len(low) - start) // self.every
             found |= self.known.intersection(_reader(self.width, self.every, count)(low, start))
-        return {form for gram in found for form in self.forms.get(gram, ())} if found else ()
+        if not found:
+            return ()
+        return {form for gram in found for form in self.forms.get(gram, ()) if self._goes_on(form, gram, low)}
+
+    def _goes_on(self, form: Form, gram: bytes, low: bytes) -> bool:
+        """Whether *low* holds more of *form* than *gram*, which harmless text can share by chance.
+
+        A run of ``floor`` bytes around a gram reaches beyond one of its ends by half of *every*, if not more.
+        """
+        kept, more = self._kept(form.text), self.every // 2
+        start = kept.find(gram)
+        while start >= 0:
+            end = start + self.width
+            if end + more <= len(kept) and low.find(kept[start : end + more]) >= 0:
+                return True
+            if start >= more and low.find(kept[start - more : end]) >= 0:
+                return True
+            start = kept.find(gram, start + 1)
+        return False
 
     def _kept(self, text: bytes) -> bytes:
         return text.translate(None, self.skipped)
