@@ -39,6 +39,7 @@ class MemoryStore:
     def __init__(self, cells: dict[Any, Any], between: Callable[[MemoryStore], None] = lambda _: None) -> None:
         self.retries = 0
         self.tempo = Tempo()
+        self.gains_by_strides = False
         self.cells = cells
         self.refuses: dict[RowKey, tuple[str, str]] = {}
         self.keyless_rows = 0

@@ -38,6 +38,12 @@ def status(command: Command, targets: list[Target]) -> int:
     type=click.IntRange(1, 256),
     help="Threads (up to 2) or processes that share the work.  [default: 1; with --full-speed one per core]",
 )
+@click.option(
+    "--strides",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="PostgreSQL: write every n-th row of a batch by itself, so that a huge table grows less.  [default: 1]",
+)
 @click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table.")
 @click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint.")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work.")

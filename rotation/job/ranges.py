@@ -18,6 +18,7 @@ from rotation.job.throttle import Throttle
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
 from rotation.model.batch import Batch, Plan
 from rotation.model.batch_size import BatchSize
+from rotation.model.block import Swaps
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.key_history import UNKNOWN, History
@@ -70,6 +71,8 @@ class Options:
     batch_rows: int | None = None
     """Rows in a batch, at most; None: as many as the pace allows."""
     speed: Speed = Speed.ADAPTIVE
+    strides: int = 1
+    """In how many transactions a batch is written, each with every n-th row; for PostgreSQL."""
     throttle: Throttle = field(default_factory=Throttle)
     """Asked before every batch; it may wait, or end the run with StoppedError."""
     problems: ProblemsFile | None = None
@@ -162,6 +165,18 @@ class RangeWorker:
             self._size.took(batch.rows, seconds, batch.weight)
             throttle.rest(batch.rows, seconds)
 
+    def _write(self, plan: Plan) -> Written:
+        """In one transaction, or every n-th row in one of its own."""
+        strides = self._options.strides
+        if strides == 1:
+            return self._store.write(plan.swaps, plan.blocks)
+        written = self._store.write(plan.swaps)
+        for first in range(strides):
+            written.add(
+                self._store.write(Swaps(), [each.stride(first, strides) for each in plan.blocks if first < len(each)])
+            )
+        return written
+
     def _most_rows(self) -> int:
         return self._options.throttle.limit(self._pace.rows)
 
@@ -181,7 +196,7 @@ class RangeWorker:
             )
             if plan.changes:
                 retries = self._store.retries
-                written = self._store.write(plan.swaps, plan.blocks)
+                written = self._write(plan)
                 # Whoever holds a lock that we wait for writes, too.
                 self._pace.wrote(written.others if self._store.retries == retries else 1)
                 _count(plan, written, self._keyring.primary.id)

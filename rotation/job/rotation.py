@@ -13,7 +13,7 @@ from keyring_core import Keyring
 from rotation.job.executors import Lanes, WorkerPool
 from rotation.job.passes import ExecutorFor, TargetRun
 from rotation.job.ranges import LANE_ROWS, Options
-from rotation.model.failures import StoppedError, StoreError, WorkerError
+from rotation.model.failures import StoppedError, StoreError, UsageError, WorkerError
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.model.watcher import Watcher
@@ -54,6 +54,8 @@ def rotate(  # noqa: PLR0913 - what a run consists of
         for target in targets:
             store = open_store(target)
             closing.callback(store.close)
+            if options.strides > 1 and not store.gains_by_strides:
+                raise UsageError(f"{target.label}: --strides is for PostgreSQL; leave it out")
             stores.append(store)
             names, of, warnings = store.key_names(), identify(target), store.warnings()
             report.targets.append(TargetReport(target, of, names, identity=store.identity(), warnings=warnings))

@@ -53,6 +53,8 @@ class RunSettings:
     """The run waits while this file is there."""
     problems: Path | None = None
     """File for all problems, as JSON lines."""
+    strides: int = 1
+    """Write every n-th row of a batch in a transaction of its own: on PostgreSQL table and log then grow less."""
     allow_demotion: bool = False
     """Move tokens also to a primary key that was promoted earlier than theirs."""
 
@@ -93,6 +95,7 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
             settings.dry_run,
             settings.batch_size,
             Speed.FULL if settings.dry_run else speed,
+            settings.strides,
             throttle,
             listed,
             checkpoints=open_checkpoints,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keyring_core.token_batches import TokenBatch, read_on_end
@@ -18,7 +18,7 @@ class Block:
 
     keys: Sequence[Any]
     """As a range, if they have no gaps."""
-    cells: bytes
+    cells: bytes = field(repr=False)
     """ASCII."""
     size: int
     """Of a cell, in bytes."""
@@ -75,7 +75,7 @@ class BlockSwap:
     """A block whose every cell is to be swapped for the one at the same place in *new*."""
 
     block: Block
-    new: bytes
+    new: bytes = field(repr=False)
     key_ids: Sequence[str]
     """The key that each old token is under."""
     times: Times
@@ -93,6 +93,12 @@ class BlockSwap:
             new=self.new[start * size : stop * size],
             key_ids=self.key_ids[start:stop],
         )
+
+    def stride(self, first: int, of: int) -> BlockSwap:
+        """Every *of*-th row, from the place *first* on; *times* stay those of all."""
+        places, size = range(first, len(self), of), self.block.size
+        new = b"".join([self.new[at * size : at * size + size] for at in places])
+        return replace(self, block=self.block.only(places), new=new, key_ids=self.key_ids[first::of])
 
     def as_rows(self) -> Swaps:
         """The same row by row."""

@@ -63,6 +63,8 @@ class Dialect:
     """What stands around a name in SQL."""
     has_server: ClassVar[bool] = True
     """Whether there is a server, which may not answer."""
+    gains_by_strides: ClassVar[bool] = False
+    """Whether a row's new version finds room in its page once the old one of its neighbour is gone."""
     tempo: ClassVar[Tempo] = Tempo()
     """How large batches may be: `python -m benchmarks.latency`."""
     one_connection: ClassVar[bool] = False

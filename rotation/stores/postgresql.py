@@ -73,6 +73,7 @@ class PostgreSQL(Dialect):
     driver = "postgresql+psycopg"
     product = "PostgreSQL"
     extra = "postgres"
+    gains_by_strides = True
     refusals: ClassVar[Mapping[Any, str]] = {
         "25006": "the database is read-only (a standby?)",
         "28000": "user or password is wrong",
