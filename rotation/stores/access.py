@@ -21,19 +21,35 @@ from rotation.model.targets import Target
 from rotation.model.text import install
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Dialect, Fault, Mode
-from rotation.stores.mysql import MySQL
-from rotation.stores.postgresql import PostgreSQL
 from rotation.stores.silent_servers import NoAnswerError
-from rotation.stores.sqlite import SQLite
 
 ATTEMPTS = 6
 
+
+def _sqlite() -> Dialect:
+    from rotation.stores.sqlite import SQLite  # noqa: PLC0415 - SQLAlchemy's part for a database takes 10 to 40 ms
+
+    return SQLite()
+
+
+def _postgresql() -> Dialect:
+    from rotation.stores.postgresql import PostgreSQL  # noqa: PLC0415 - as above
+
+    return PostgreSQL()
+
+
+def _mysql() -> Dialect:
+    from rotation.stores.mysql import MySQL  # noqa: PLC0415 - as above
+
+    return MySQL()
+
+
 DIALECTS: dict[str, Callable[[], Dialect]] = {
-    "sqlite": SQLite,
-    "postgresql": PostgreSQL,
-    "postgres": PostgreSQL,
-    "mysql": MySQL,
-    "mariadb": MySQL,
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+    "mysql": _mysql,
+    "mariadb": _mysql,
 }
 
 log = structlog.get_logger(__name__)
