@@ -22,7 +22,6 @@ from rotation.stores.access import ATTEMPTS, fault_of, find_dialect, parse_url, 
 from rotation.stores.connection import Connection
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.silent_servers import NoAnswerError
-from rotation.stores.sqlite import SQLite
 
 UNMADE = (
     "its tables are not there and could not be made; `keyring-rotate ledger init` makes them, as a user who may, and "
@@ -175,7 +174,7 @@ def open_url(
     dialect = url and find_dialect(url.get_backend_name())
     fault, path = "not of the form dialect://user:...@host/database", None
     try:
-        if isinstance(dialect, SQLite) and url:
+        if url and _is_file(dialect):
             path = _path(url)
             url, name = _sqlite(url, path), _file_name(path)
         elif url:
@@ -197,9 +196,13 @@ def open_url(
 def over_engine(engine: sa.Engine, attempts: int) -> LedgerAccess:
     """The ledger in the database of a service's own *engine*."""
     dialect = find_dialect(engine.dialect.name)
-    path = Path(engine.url.database or ":memory:") if isinstance(dialect, SQLite) else None
+    path = Path(engine.url.database or ":memory:") if _is_file(dialect) else None
     name = _file_name(path) if path else _name(dialect, engine.url)
     return LedgerAccess(Engine(engine), name, dialect, attempts, path=path)
+
+
+def _is_file(dialect: Dialect | None) -> bool:
+    return dialect is not None and not dialect.has_server
 
 
 def _engine(url: URL) -> sa.Engine:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -30,13 +29,26 @@ class UtcTime(sa.TypeDecorator[datetime]):
         return None if value is None else datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
 
 
+class _Spelt(sa.types.UserDefinedType[str]):
+    """A type in a database's own words. SQLAlchemy's type would bring its whole dialect along, for every ledger."""
+
+    cache_ok = True
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def get_col_spec(self, **_: object) -> str:
+        """The words."""
+        return self.words
+
+
 def _name(length: int) -> sa.types.TypeEngine[str]:
     # By default MariaDB compares `Billing` and `billing` as equal.
-    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    exact = _Spelt(f"VARCHAR({length}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
     return sa.String(length).with_variant(exact, "mysql", "mariadb")
 
 
-_LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
+_LONG_TEXT = sa.Text().with_variant(_Spelt("LONGTEXT CHARACTER SET utf8mb4"), "mysql", "mariadb")
 
 
 class Document(sa.TypeDecorator[Any]):
