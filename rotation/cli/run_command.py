@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,8 @@ from keyring_core import Keyring
 from rotation.cli.options import Command, common_options, path_option, target_options
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from rotation.model.report import Report
     from rotation.model.targets import Target
 
@@ -84,7 +87,11 @@ def demo(command: Command) -> int:
 
 def _print(command: Command, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
+    command.show(report.document(), _parts(report))
+    return report.exit_code
+
+
+def _parts(report: Report) -> Iterator[RenderableType]:
     from rotation.output.run_text import render
 
-    command.show(report.document(), render(report))
-    return report.exit_code
+    yield from render(report)

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar on a terminal, a log line every few seconds elsewhere."""
+"""Progress of a run: bars on a terminal, a log line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
 import structlog
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from rotation.model.report import TargetReport
 from rotation.model.watcher import Watcher
-from rotation.output.terminal import console_on
 
 LOG_SECONDS = 5.0
 
@@ -22,51 +19,12 @@ log = structlog.get_logger(__name__)
 
 def watch(verb: str, stream: TextIO, environ: Mapping[str, str]) -> AbstractContextManager[Watcher]:
     """Bars if *stream* is a terminal, otherwise log lines."""
-    return BarWatcher(console_on(stream, environ), verb=verb) if stream.isatty() else nullcontext(LogWatcher())
+    if not stream.isatty():
+        return nullcontext(LogWatcher())
+    from rotation.output.progress_bars import BarWatcher  # noqa: PLC0415 - a pipe needs no bars
+    from rotation.output.terminal import console_on  # noqa: PLC0415
 
-
-class BarWatcher:
-    """One bar per target, on a terminal. A context manager: the bars are drawn while it is open."""
-
-    def __init__(self, console: Console, *, verb: str) -> None:
-        self._verb = verb
-        self._task: TaskID | None = None
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-
-    def __enter__(self) -> BarWatcher:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
-        """Adds a bar that begins after the rows *done* by an earlier run. A second pass reuses it from the start."""
-        if self._task is None or pass_number == 1:
-            rotating = f"{self._verb} {report.target.label}"
-            self._task = self._progress.add_task(rotating, total=max(rows, done), completed=done, rate="")
-        else:
-            checking = f"checking (pass {pass_number}) {report.target.label}"
-            self._progress.reset(self._task, total=rows, description=checking, rate="")
-        self._before = self._done = done
-        self._started = time.monotonic()
-
-    def advance(self, rows: int, rotated: int, pace: str = "") -> None:
-        """Moves the bar. An estimate that was too low is raised."""
-        del rotated
-        if self._task is None:
-            return
-        self._done += rows
-        rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-6)
-        total = max(self._progress.tasks[-1].total or 0, self._done)
-        self._progress.update(self._task, completed=self._done, total=total, rate=f"{rate:,.0f}/s {pace}")
+    return BarWatcher(console_on(stream, environ), verb=verb)
 
 
 class LogWatcher:
