@@ -157,7 +157,6 @@ class Access:
         fault = None
         try:
             self._link = links.to(self.dialect, self._url)
-            self.dialect.try_options(*self._link.arguments())
         except ImportError:
             fault = f"the driver is not installed; {install(self.dialect.extra)}"
         except Exception:

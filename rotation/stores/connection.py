@@ -184,10 +184,12 @@ class SharedConnections:
         self.close()
 
     def to(self, dialect: Dialect, url: URL) -> Connection:
-        """The connection to *url*. Raises ImportError if the driver is missing."""
+        """The connection to *url*. Raises ImportError if the driver is missing, and the driver's errors for options."""
         text = url.render_as_string(hide_password=False)
         if text not in self._connections:
-            self._connections[text] = Connection(dialect, url, wait=self._wait, before_use=self._disconnect_others)
+            made = Connection(dialect, url, wait=self._wait, before_use=self._disconnect_others)
+            dialect.try_options(*made.arguments())
+            self._connections[text] = made
         return self._connections[text]
 
     def close(self) -> None:
