@@ -14,8 +14,8 @@ from rotation.discovery.cells import any_of
 from rotation.discovery.table_readers import FileReader, KeylessReader, Source, TableReader
 from rotation.discovery.tables import Column, TableEntry, Unsearchable
 from rotation.model.inner_tokens import SHORTEST
-from rotation.stores.columns import QualifiedName, table_clause
-from rotation.stores.postgresql_catalog import FAMILY, query
+from rotation.stores.columns import table_clause
+from rotation.stores.postgresql_catalog import FAMILY, HIDDEN, IS_SECURED
 
 OWN = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
 """Excludes the system's schemas and temporary tables."""
@@ -141,6 +141,5 @@ class PostgreSQLCatalog(Catalog):
 
     def caution(self, connection: sa.Connection, entry: TableEntry) -> str | None:
         """Row security."""
-        if connection.scalar(query("row_security_active(c.oid)", QualifiedName(entry.schema, entry.table, ""))):
-            return "row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"
-        return None
+        secured = connection.scalar(sa.text(IS_SECURED), {"schema": entry.schema, "table": entry.table})
+        return HIDDEN if secured else None

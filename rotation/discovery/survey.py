@@ -28,7 +28,7 @@ from rotation.stores.dialect import Dialect
 from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
 from rotation.stores.sqlite import SQLite
-from rotation.stores.target_schema import base_type, find_cells, find_unique, quietly
+from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
 SAMPLE_SECONDS = 5.0
 """The sample of a table ends after this time."""
@@ -93,9 +93,10 @@ class Survey:
 
     def find(self, target: Target) -> tuple[str | None, str, str]:
         """Schema, table and column of a target, as `TableEntry` has them. Raises UsageError if it does not fit."""
-        qualified = self._access.read(
-            lambda connection: find_cells(target, connection, self._access.dialect, self.name)
-        ).qualified
+        cells, _ = self._access.read(
+            lambda connection: find_target(target, connection, self._access.dialect, self.name)
+        )
+        qualified = cells.qualified
         found = (
             (entry.schema, entry.table)
             for entry in self._entries.values()
@@ -169,7 +170,7 @@ class Survey:
     def _refusal(self, target: Target) -> str | None:
         def find(connection: sa.Connection) -> str | None:
             try:
-                find_cells(target, connection, self._access.dialect, self.name)
+                find_target(target, connection, self._access.dialect, self.name)
             except UsageError as error:
                 return str(error)
             return None

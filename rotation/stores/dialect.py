@@ -17,6 +17,7 @@ from rotation.model.failures import UsageError
 from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.crowd import Crowd
+from rotation.stores.table_facts import ForeignKey, TableFacts, UniqueColumn
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
@@ -228,33 +229,61 @@ class Dialect:
         """The tables of a schema."""
         return sa.inspect(connection).get_table_names(schema)
 
+    def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
+        """Whether it is one of the `tables`."""
+        return table in self.tables(connection, schema)
+
     def unfit_column(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """Why this column cannot be rotated, if only this database's catalog says so."""
         del connection, qualified
         return None
 
+    def facts(self, connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
+        """All that follows, and what SQLAlchemy reads of a table; of a database with a good catalog in one query."""
+        inspector, (schema, table, column) = sa.inspect(connection), qualified
+        indexes = {
+            index["name"]
+            for index in inspector.get_indexes(table, schema, include_auto_indexes=True)
+            if column in index["column_names"] or any(column in text for text in index.get("expressions", ()))
+        }
+        indexes |= {
+            entry["name"]
+            for entry in inspector.get_unique_constraints(table, schema)
+            if column in entry["column_names"]
+        }
+        ties = [
+            ForeignKey(entry["name"], entry["referred_table"])
+            for entry in inspector.get_foreign_keys(table, schema)
+            if column in entry["constrained_columns"]
+        ]
+        estimate = self.estimate(qualified)
+        return TableFacts(
+            primary=self.primary_key(connection, qualified),
+            unique=self.unique_columns(connection, qualified),
+            kept=self.kept_columns(connection, qualified),
+            triggers=self.triggers(connection, qualified),
+            cautions=self.cautions(connection, qualified),
+            indexes=sorted(indexes, key=str),
+            foreign_keys=ties,
+            referrers=self.referrers(connection, qualified),
+            estimate=None if estimate is None else connection.scalar(estimate),
+        )
+
     def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
         """The columns of the primary key; none if there is none."""
         return tuple(sa.inspect(connection).get_pk_constraint(qualified.table, qualified.schema)["constrained_columns"])
 
-    def unique_columns(
-        self, connection: sa.Connection, qualified: QualifiedName
-    ) -> list[tuple[str, str | None, str | None]]:
-        """Each column of each index that is unique over all rows: index, column, and collation if it may be another.
+    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
+        """Each column of each index that is unique over all rows.
 
-        In place of the column, None stands for an expression. From the catalog itself: SQLAlchemy reads some of it
-        from the text of a CREATE, and passes over words that it does not know.
+        From the catalog itself: SQLAlchemy reads some of it from the text of a CREATE, and passes over words that it
+        does not know.
         """
         raise NotImplementedError
 
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """What distinguishes this table from one of the same name on another server, or made later. None: nothing."""
         raise NotImplementedError
-
-    def repeated_keys(self, connection: sa.Connection, qualified: QualifiedName) -> bool:
-        """Whether a key that is unique in this table may name rows of other tables that are read with it."""
-        del connection, qualified
-        return False
 
     def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Columns that the database would change by itself on an UPDATE, and that shall stay."""

@@ -24,6 +24,7 @@ from rotation.stores.mysql_blocks import LONGEST, MySQLBlocks
 from rotation.stores.mysql_crowd import StatementCounters
 from rotation.stores.mysql_names import as_bytes, is_binary, quote
 from rotation.stores.shards import BLOCK_BITS
+from rotation.stores.table_facts import UniqueColumn
 
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
@@ -284,11 +285,9 @@ class MySQL(Dialect):
             column for index, column, _ in self.unique_columns(connection, qualified) if column and index == "PRIMARY"
         )
 
-    def unique_columns(
-        self, connection: sa.Connection, qualified: QualifiedName
-    ) -> list[tuple[str, str | None, str | None]]:
+    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
         """From the catalog, in one query."""
-        return [(index, column, None) for index, column in catalog.unique_columns(connection, qualified)]
+        return catalog.unique_columns(connection, qualified)
 
     def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Columns with ON UPDATE CURRENT_TIMESTAMP: for the application a rotation does not change the row."""

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.stores.columns import QualifiedName
+from rotation.stores.table_facts import UniqueColumn
 
 
 def tables(connection: sa.Connection, schema: str | None) -> list[str]:
@@ -57,8 +58,8 @@ def self_updating_columns(connection: sa.Connection, qualified: QualifiedName) -
     )
 
 
-def unique_columns(connection: sa.Connection, qualified: QualifiedName) -> list[tuple[str, str | None]]:
-    """Index and column, or None for an expression, of each column of each unique index, in order."""
+def unique_columns(connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
+    """Each column of each unique index, in order."""
     source = _table(
         "STATISTICS", "TABLE_SCHEMA", "TABLE_NAME", "INDEX_NAME", "COLUMN_NAME", "NON_UNIQUE", "SEQ_IN_INDEX"
     )
@@ -66,7 +67,7 @@ def unique_columns(connection: sa.Connection, qualified: QualifiedName) -> list[
         *_of_table(source, qualified), sa.literal(0) == source.c.NON_UNIQUE
     )
     found = connection.execute(query.order_by(source.c.INDEX_NAME, source.c.SEQ_IN_INDEX))
-    return [(index, column) for index, column in found]
+    return [UniqueColumn(*row) for row in found]
 
 
 def estimate(qualified: QualifiedName) -> sa.Select[Any]:

@@ -24,6 +24,7 @@ from rotation.stores.postgresql_blocks import LOCK_MILLISECONDS, PostgreSQLBlock
 from rotation.stores.postgresql_codecs import bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql_witness import PostgreSQLWitness
 from rotation.stores.shards import BLOCK_BITS
+from rotation.stores.table_facts import TableFacts, UniqueColumn
 from rotation.stores.witness import Scope, Witness
 
 KEYS = (
@@ -259,39 +260,21 @@ class PostgreSQL(Dialect):
             return "which is inexact"
         return None if isinstance(kind, KEYS) else "which cannot be followed in order"
 
-    def unique_columns(
-        self, connection: sa.Connection, qualified: QualifiedName
-    ) -> list[tuple[str, str | None, str | None]]:
+    def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
+        """Asks for the one: a list of all may be long."""
+        return catalog.has_table(connection, schema, table)
+
+    def facts(self, connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
         """From the catalog, in one query."""
-        return catalog.unique_columns(connection, qualified)
+        return catalog.facts(connection, qualified)
+
+    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
+        """Among the facts."""
+        return self.facts(connection, qualified).unique
 
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The cluster's own number, which its standbys share, and those of the database and the table."""
-        cluster = connection.scalar(sa.text("SELECT system_identifier FROM pg_control_system()"))
-        database = connection.scalar(sa.text("SELECT oid FROM pg_database WHERE datname = current_database()"))
-        return f"{cluster}/{database}/{connection.scalar(catalog.query('c.oid', qualified))}"
-
-    def repeated_keys(self, connection: sa.Connection, qualified: QualifiedName) -> bool:
-        """A table that others inherit from is read with them, and a unique index is of one table."""
-        return catalog.is_inherited(connection, qualified)
-
-    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
-        """From the statistics; 0 or less if they were never taken."""
-        return catalog.query("c.reltuples::bigint", qualified)
-
-    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """UPDATE triggers and rules, also those of partitions and of tables that inherit."""
-        return catalog.triggers(connection, qualified)
-
-    def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Row security."""
-        if connection.scalar(catalog.query("row_security_active(c.oid)", qualified)):
-            return ["row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"]
-        return []
-
-    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """From the catalog, in one query."""
-        return catalog.referrers(connection, qualified)
+        return catalog.identity(connection, qualified)
 
 
 def _answer(error: BaseException) -> str | None:

@@ -20,12 +20,13 @@ from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import Written
 from rotation.stores.blocks import LEAST_ROWS, BlockAccess, Rows, in_blocks
-from rotation.stores.columns import AsRead
+from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.shards import Shard
-from rotation.stores.target_schema import cautions_of, find_cells
+from rotation.stores.table_facts import TableFacts
+from rotation.stores.target_schema import cautions_of, find_target
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Changed, Scope, Witness
 
@@ -68,7 +69,12 @@ class SqlStore:
 
     def _open(self, *, read_only: bool) -> None:
         target, name = self._target, self._access.name
-        self._cells = self._access.read(lambda connection: find_cells(target, connection, self._dialect, name))
+
+        def look(connection: sa.Connection) -> tuple[TargetCells, TableFacts, int | None]:
+            found = find_target(target, connection, self._dialect, name)
+            return *found, self._dialect.largest_write(connection)
+
+        self._cells, self._facts, self._largest = self._access.read(look)
         self._table = self._cells.clause()
         self._key = self._cells.keys(self._table)
         self._cell = self._table.c[self._cells.qualified.column]
@@ -82,10 +88,7 @@ class SqlStore:
         self._check_readable()
         if not read_only:
             self._check_writable()
-        qualified = self._cells.qualified
-        self._kept = self._access.read(lambda connection: self._dialect.kept_columns(connection, qualified))
-        self._triggers = self._access.read(lambda connection: self._dialect.triggers(connection, qualified))
-        self._largest = self._access.read(self._dialect.largest_write)
+        self._kept, self._triggers = self._facts.kept, self._facts.triggers
         self._swap_batch = self._dialect.batch_swap(self._cells, self._kept) or self._swap_each()
         # What a trigger makes of a cell is looked at row by row.
         self._crowd = self._dialect.crowd()
@@ -112,9 +115,7 @@ class SqlStore:
 
     def warnings(self) -> list[str]:
         """What an admin should know before the first write."""
-        found = [f"{name} acts on UPDATE: if it copies rows, old tokens live on there" for name in self._triggers]
-        found += self._access.read(lambda connection: cautions_of(self._cells, connection, self._dialect))
-        return [f"{self._target.label}: {caution}" for caution in found]
+        return [f"{self._target.label}: {caution}" for caution in cautions_of(self._facts)]
 
     def identity(self) -> str:
         """A digest of what the database reports about the server and the table."""
@@ -125,10 +126,9 @@ class SqlStore:
 
     def size(self) -> int:
         """The database's estimate, or a count if it has none."""
-        query = self._dialect.estimate(self._cells.qualified)
-        estimate = self._scalar(query) if query is not None else None
-        if estimate is not None and estimate > 0 and self._target.where is None:
-            return int(estimate) // (self._shard.count if self._shard else 1)
+        estimate = self._facts.estimate or 0
+        if estimate > 0 and self._target.where is None:
+            return estimate // (self._shard.count if self._shard else 1)
         return int(self._scalar(sa.select(sa.func.count()).select_from(self._table).where(self._rows)) or 0)
 
     def thin_out(self, rows: int) -> None:

@@ -23,6 +23,7 @@ from rotation.stores.crowd import Crowd, DataVersions
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
 from rotation.stores.sqlite_blocks import SQLiteBlocks
 from rotation.stores.sqlite_witness import SQLiteWitness
+from rotation.stores.table_facts import UniqueColumn
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
@@ -199,9 +200,7 @@ class SQLite(Dialect):
             return str(Path(path).stat().st_ino)
         return None
 
-    def unique_columns(
-        self, connection: sa.Connection, qualified: QualifiedName
-    ) -> list[tuple[str, str | None, str | None]]:
+    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
         """A column's own collation is in no catalog, so each index reports its own."""
         found = sa.text(
             "SELECT i.name, c.name, c.coll FROM pragma_index_list(:table, :schema) i"
@@ -209,7 +208,7 @@ class SQLite(Dialect):
             ' WHERE i."unique" AND NOT i.partial AND c."key" ORDER BY i.seq, c.seqno'
         )
         rows = connection.execute(found, {"table": qualified.table, "schema": qualified.schema})
-        return [(index, column, collation) for index, column, collation in rows]
+        return [UniqueColumn(*row) for row in rows]
 
     def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """UPDATE triggers."""

@@ -16,9 +16,12 @@ from rotation.model.failures import UsageError
 from rotation.model.targets import Target
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import Dialect
+from rotation.stores.table_facts import TableFacts, UniqueColumn
 
 
-def find_cells(target: Target, connection: sa.Connection, dialect: Dialect, database: str) -> TargetCells:
+def find_target(
+    target: Target, connection: sa.Connection, dialect: Dialect, database: str
+) -> tuple[TargetCells, TableFacts]:
     """The place of *target*. Raises UsageError for a missing table or column, a view, a generated column, no key.
 
     *database* is what messages call the database.
@@ -35,9 +38,9 @@ def find_cells(target: Target, connection: sa.Connection, dialect: Dialect, data
             raise UsageError(f"{target.label}: the column's type is {_type_name(column)}, not text or binary")
         if reason := dialect.unfit_column(connection, qualified):
             raise UsageError(f"{target.label}: {reason}")
-        primary = dialect.primary_key(connection, qualified)
-        indexes = _unique_indexes(connection, dialect, qualified)
-        key = _find_key(target, columns, primary, [set(names) for names in indexes])
+        facts = dialect.facts(connection, qualified)
+        indexes = _unique_indexes(facts.unique)
+        key = _find_key(target, columns, facts.primary, [set(names) for names in indexes])
     for name in key:
         if reason := dialect.unfit_key(base_type(columns[name])):
             raise UsageError(f"{target.label}: key column {name} is a {_type_name(columns[name])}, {reason}")
@@ -49,42 +52,28 @@ def find_cells(target: Target, connection: sa.Connection, dialect: Dialect, data
         _collations(indexes, key),
         nullable_key=any(columns[name].get("nullable") for name in key),
     )
-    if dialect.repeated_keys(connection, qualified):
+    if facts.inherited:
         _refuse_repeated_keys(target, connection, cells)
-    return cells
+    return cells, facts
 
 
-def cautions_of(cells: TargetCells, connection: sa.Connection, dialect: Dialect) -> list[str]:
+def cautions_of(facts: TableFacts) -> list[str]:
     """Where copies of old tokens may stay, what may look rows up by their token, and which rows may be hidden."""
-    qualified = cells.qualified
-    found = dialect.cautions(connection, qualified)
-    with quietly():
-        inspector = sa.inspect(connection)
-        names = {
-            index["name"]
-            for index in inspector.get_indexes(qualified.table, qualified.schema, include_auto_indexes=True)
-            if _uses(index, qualified.column)
-        }
-        names |= {
-            entry["name"]
-            for entry in inspector.get_unique_constraints(qualified.table, qualified.schema)
-            if qualified.column in entry["column_names"]
-        }
-        ties = [
-            f"foreign key {entry['name'] or 'without a name'} ties the column to table {entry['referred_table']}: "
-            "tokens of that table are another target, and the database may refuse new ones here"
-            for entry in inspector.get_foreign_keys(qualified.table, qualified.schema)
-            if qualified.column in entry["constrained_columns"]
-        ]
+    found = [f"{name} acts on UPDATE: if it copies rows, old tokens live on there" for name in facts.triggers]
+    found += facts.cautions
     found += [
         f"index {name or 'without a name'} uses the column: a query by the old token no longer finds its row, "
         "and old tokens stay in the index's pages until it is rebuilt"
-        for name in sorted(names, key=str)
+        for name in facts.indexes
     ]
-    found += ties
+    found += [
+        f"foreign key {key.name or 'without a name'} ties the column to table {key.table}: "
+        "tokens of that table are another target, and the database may refuse new ones here"
+        for key in facts.foreign_keys
+    ]
     found += [
         f"foreign key {name} refers to the column: the tokens over there change along, or the database refuses new ones"
-        for name in dialect.referrers(connection, qualified)
+        for name in facts.referrers
     ]
     return found
 
@@ -97,7 +86,7 @@ def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, dat
     options += [
         (name[:dot], name[dot + 1 :]) for dot, letter in enumerate(name) if letter == "." and name[:dot] in schemas
     ]
-    found = [(schema, table) for schema, table in options if table in dialect.tables(connection, schema)]
+    found = [(schema, table) for schema, table in options if dialect.has_table(connection, schema, table)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -152,16 +141,14 @@ def find_unique(connection: sa.Connection, dialect: Dialect, schema: str | None,
             return primary
         columns = sa.inspect(connection).get_columns(table, schema)
         nullable = {column["name"] for column in columns if column.get("nullable")}
-        indexes = _unique_indexes(connection, dialect, qualified)
+        indexes = _unique_indexes(dialect.unique_columns(connection, qualified))
     return next((tuple(names) for names in indexes if not nullable & set(names)), ())
 
 
-def _unique_indexes(
-    connection: sa.Connection, dialect: Dialect, qualified: QualifiedName
-) -> list[dict[str, str | None]]:
+def _unique_indexes(found: Iterable[UniqueColumn]) -> list[dict[str, str | None]]:
     """The columns of each index that is unique over all rows, with their collations if these may differ."""
     indexes: dict[str, dict[str | None, str | None]] = {}
-    for index, column, collation in dialect.unique_columns(connection, qualified):
+    for index, column, collation in found:
         indexes.setdefault(index, {})[column] = collation
     # One over expressions says nothing of the columns themselves.
     return [{name: by for name, by in columns.items() if name} for columns in indexes.values() if None not in columns]
@@ -185,10 +172,6 @@ def _refuse_repeated_keys(target: Target, connection: sa.Connection, cells: Targ
             f"table {target.table}: tables inherit from it, and a key ({', '.join(cells.key)}) is in more than one of "
             "them; it does not identify a row"
         )
-
-
-def _uses(index: Any, column: str) -> bool:
-    return column in index["column_names"] or any(column in text for text in index.get("expressions", ()))
 
 
 def _named(columns: dict[str, ReflectedColumn], name: str, where: str) -> ReflectedColumn:

@@ -1,13 +1,18 @@
-"""A target's identity, and the labels that distinguish several targets."""
+"""What opening a target costs, its identity, and the labels that distinguish several targets."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from rotation.model.targets import Target, distinct_labels
-from rotation.stores.open import identify
+from rotation.stores.connection import SharedConnections
+from rotation.stores.open import identify, open_store
+from tests.databases import Database
 from tests.keys import key_text
 
 pytestmark = pytest.mark.database
@@ -64,3 +69,24 @@ def test_an_identity_is_the_same_on_every_machine() -> None:
 def test_a_url_that_cannot_work_has_an_identity_without_a_database(url: str) -> None:
     """Opening the store reports the fault; until then messages use the label."""
     assert (identify(target(url)).database, identify(target(url)).words) == ("", "creds.token")
+
+
+def test_a_target_beside_others_takes_few_statements(database: Database) -> None:
+    """Opened, checked and identified: hundreds of targets in one database cost little more than their rows."""
+    for number in (1, 2):
+        database.execute(f"CREATE TABLE creds{number} (id INTEGER PRIMARY KEY, token VARCHAR(200), note TEXT)")
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    with SharedConnections() as links:
+        open_store(target(database.url, "creds1"), read_only=False, wait=time.sleep, links=links)
+        sa.event.listen(sa.Engine, "before_cursor_execute", note)
+        try:
+            store = open_store(target(database.url, "creds2"), read_only=False, wait=time.sleep, links=links)
+            assert (store.warnings(), bool(store.identity())) == ([], True)
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+    assert len(statements) <= {"sqlite": 22, "postgresql": 10, "mariadb": 21}[database.kind]
