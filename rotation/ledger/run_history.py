@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal
@@ -79,11 +79,23 @@ class RunTables:
         query = sa.select(sa.func.count()).where(own, runs.id > sa.func.coalesce(last, 0))
         return self._access.read(lambda connection: connection.scalar(query) or 0)
 
-    def keep_census(self, census: CensusRecord) -> None:
-        """Replaces the last census of the same target. Censuses of checks are kept apart from others."""
-        place = _digest(json.dumps([*census.place, *(["check"] if census.checked else [])]))
-        values = {"taken": census.taken, "document": census.document()}
-        self._access.write(lambda connection: put(connection, tables.censuses, {"place": place}, values))
+    def keep_censuses(self, censuses: Iterable[CensusRecord]) -> None:
+        """Replaces the last census of each of these targets, all of them or none. Those of checks are kept apart."""
+        rows = {
+            _digest(json.dumps([*census.place, *(["check"] if census.checked else [])])): {
+                "taken": census.taken,
+                "document": census.document(),
+            }
+            for census in censuses
+        }
+        if not rows:
+            return
+
+        def act(connection: sa.Connection) -> None:
+            for place, values in rows.items():
+                put(connection, tables.censuses, {"place": place}, values)
+
+        self._access.write(act)
 
     def censuses(self, *, checked: bool = False) -> list[CensusRecord]:
         """The last census of each target, or the last that a check took, in the order of their names."""

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from functools import partial
 from typing import TypeVar
 
 from keyring_core import KeyState
@@ -116,20 +115,13 @@ class Session:
         return kept
 
     def keep(self, censuses: Iterable[CensusRecord]) -> None:
-        """Records *censuses* as they are, up to the first that the ledger does not take."""
-        for census in censuses:
-            if not self.attempt(partial(_kept, census=census)):
-                return
+        """Records *censuses* as they are, in one transaction: a run may have many targets."""
+        self.attempt(lambda ledger: ledger.keep_censuses(censuses))
 
     def _note(self, words: str, fault: str) -> None:
         self.fault = fault
         if self.on_failure is OnFailure.WARN:
             self.warn(f"Warning: {words}")
-
-
-def _kept(ledger: Ledger, census: CensusRecord) -> bool:
-    ledger.keep_census(census)
-    return True
 
 
 def clock_fault(latest: datetime | None, now: datetime, skew: timedelta) -> str | None:

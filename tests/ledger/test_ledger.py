@@ -200,12 +200,12 @@ def census(**values: Any) -> CensusRecord:
 
 def test_the_last_census_of_each_target_is_kept(ledger: Ledger) -> None:
     """A new one takes the old one's place; another column, database or condition is another target."""
-    ledger.keep_census(census(under={OLD: 3}, oldest={OLD: 5}, ages={"2026-01": 3}))
+    ledger.keep_censuses([census(under={OLD: 3}, oldest={OLD: 5}, ages={"2026-01": 3})])
     last = census(under={NEW: 3}, problems=[{"key": {"id": 7}, "category": "truncated"}])
-    ledger.keep_census(last)
+    ledger.keep_censuses([last])
     others = [census(column="other"), census(database="here"), census(where="a = 1")]
     for other in others:
-        ledger.keep_census(other)
+        ledger.keep_censuses([other])
 
     assert len(ledger.censuses()) == 4
     assert last in ledger.censuses()
@@ -506,7 +506,7 @@ def test_the_ledger_is_beside_the_configuration(tmp_path: Path) -> None:
 
 def test_records_go_through_json(ledger: Ledger) -> None:
     """What a census holds can be written as JSON as it is."""
-    ledger.keep_census(census(under={OLD: 1}))
+    ledger.keep_censuses([census(under={OLD: 1})])
 
     [kept] = ledger.censuses()
     assert json.loads(json.dumps(kept.document()))["under"] == {OLD: 1}

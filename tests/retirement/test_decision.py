@@ -303,7 +303,7 @@ def _listed(folder: Path, censuses: list[CensusRecord], fleet: tuple[InstanceRec
     with Ledger.open(f"sqlite:///{folder}/ledger.db", now=lambda: NOW) as ledger:
         ledger.see_keys(STATES, "default")
         for one in itertools.chain(censuses):
-            ledger.keep_census(one)
+            ledger.keep_censuses([one])
         for instance in fleet:
             ledger.announce(instance)
         return following(list_keys(STATES, ledger, {}))
