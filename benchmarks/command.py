@@ -52,13 +52,21 @@ def command(*argv: str, **keys: str) -> Ran:
 
 def rotate(database: Database, *options: str, previous: Sequence[str] = ("old",)) -> Ran:
     """`rotate.py run` on the table `creds`, under the key `new`. Ends the benchmark unless it says complete."""
-    argv = ["run", "--json", "--url", database.url, "--table", "creds", "--column", "token", *options]
-    keys = {"ENCRYPTION_KEY": key_text("new"), "ENCRYPTION_PREVIOUS_KEYS": ",".join(map(key_text, previous))}
-    ran = command(*argv, **keys)
+    return run("--url", database.url, "--table", "creds", "--column", "token", *options, previous=previous)
+
+
+def run(*options: str, previous: Sequence[str] = ("old",)) -> Ran:
+    """`rotate.py run` with these options, under the key `new`. Ends the benchmark unless it says complete."""
+    ran = command("run", "--json", *options, **keys_of_run(previous))
     document = json.loads(ran.out or "{}")
     if not document.get("complete"):
         sys.exit(f"not complete, exit code {ran.code}: {document.get('error')}")
     return ran
+
+
+def keys_of_run(previous: Sequence[str] = ("old",)) -> dict[str, str]:
+    """The variables with the key `new` and the *previous* ones."""
+    return {"ENCRYPTION_KEY": key_text("new"), "ENCRYPTION_PREVIOUS_KEYS": ",".join(map(key_text, previous))}
 
 
 class _Peak(threading.Thread):

@@ -28,16 +28,16 @@ def make_base(database: Database, rows: int, size: int, key: str = "old") -> Non
         database.insert("base", [{"id": number, "token": token, "note": f"note {number}"} for number, token in tokens])
 
 
-def fill(database: Database, rows: int) -> None:
-    """A fresh table `creds` with *rows* rows, copied on the server."""
-    database.execute("DROP TABLE IF EXISTS creds", _create(database, "creds"))
-    copy = "INSERT INTO creds SELECT id + :offset, token, note FROM base WHERE id <= :left"
+def fill(database: Database, rows: int, table: str = "creds") -> None:
+    """A fresh table `creds`, or another *table*, with *rows* rows, copied on the server."""
+    database.execute(f"DROP TABLE IF EXISTS {table}", _create(database, table))
+    copy = f"INSERT INTO {table} SELECT id + :offset, token, note FROM base WHERE id <= :left"
     for offset in range(0, rows, BASE_ROWS):
         database.execute(copy, offset=offset, left=rows - offset)
     if database.kind == "postgresql":
         # Otherwise autovacuum and the checkpointer would do this in the middle of a turn.
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for statement in ("VACUUM ANALYZE creds", "CHECKPOINT"):
+            for statement in (f"VACUUM ANALYZE {table}", "CHECKPOINT"):
                 connection.execute(sa.text(statement))
 
 
