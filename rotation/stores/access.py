@@ -6,11 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 import structlog
-import tenacity
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -22,6 +21,9 @@ from rotation.model.text import install
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Dialect, Fault, Mode
 from rotation.stores.silent_servers import NoAnswerError
+
+if TYPE_CHECKING:
+    import tenacity
 
 ATTEMPTS = 6
 
@@ -100,6 +102,21 @@ def retry(  # noqa: PLR0913 - how often, how long, and what is called meanwhile
 
     *longest*: of the pauses, in seconds.
     """
+    failures: list[Exception] = []
+    try:
+        return act()
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        failures.append(error)
+    import tenacity  # noqa: PLC0415 - most commands meet no such error
+
+    def again() -> T:
+        # The first attempt has been made.
+        if failures:
+            raise failures.pop()
+        return act()
+
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(attempts or ATTEMPTS),
         wait=tenacity.wait_exponential_jitter(multiplier=longest / 100, max=longest, jitter=longest / 25),
@@ -107,7 +124,7 @@ def retry(  # noqa: PLR0913 - how often, how long, and what is called meanwhile
         before_sleep=before_sleep,
         sleep=sleep,
         reraise=True,
-    )(act)
+    )(again)
 
 
 class RowRefusedError(Exception):
