@@ -87,14 +87,14 @@ class Context:
 
     def targets(self) -> list[Target]:
         """The targets of rotation.toml. Raises UsageError."""
-        from rotation.model.targets import load_targets  # noqa: PLC0415 - it reads TOML, which few commands do
+        from rotation.model.config_file import load_targets  # noqa: PLC0415 - brings TOML and msgspec
 
         return load_targets(self.config_path(), self.environ)
 
     def policy(self) -> Policy:
         """The policy of rotation.toml, or the default one if that is not read. Raises UsageError."""
-        from rotation.model.policy import Policy  # noqa: PLC0415 - as above
-        from rotation.model.targets import load_policy  # noqa: PLC0415
+        from rotation.model.config_file import load_policy  # noqa: PLC0415 - as above
+        from rotation.model.policy import Policy  # noqa: PLC0415
 
         return load_policy(self.config_path()) if self.uses_config else Policy()
 

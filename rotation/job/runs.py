@@ -160,7 +160,8 @@ def _recording(context: Context, keyring: Keyring, *, dry_run: bool) -> Iterator
     """A recorder. A run whose database fails has failed; one whose arguments or targets do not fit has not begun."""
     service = service_name(context.environ)
     with Session.open(context.open_ledger, service, OnFailure.WARN, context.streams.warn) as session:
-        session.see_keys(keyring.states_by_id, context.clock_skew())
+        if session.ledger:
+            session.see_keys(keyring.states_by_id, context.clock_skew())
         # A dry run, like a census, is no run of its own.
         recorder = RunRecorder(session, keyring.primary.id, _begun=dry_run)
         try:

@@ -1,4 +1,4 @@
-"""rotation.toml in, targets out: which columns of which tables hold tokens, and what tells them apart."""
+"""Targets: which columns of which tables hold tokens, and what tells them apart."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-
-import msgspec
 
 from keyring_core import KeyConfigError, Keyring
 from keyring_core.binding import check_context
 from rotation.model.condition import fault_of
 from rotation.model.failures import UsageError
-from rotation.model.policy import Policy, decode_span
-from rotation.model.toml_file import read_toml
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
@@ -97,56 +92,6 @@ def distinct_labels(ids: Sequence[TargetId]) -> list[str]:
     return found
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True):
-    url: str
-    table: str
-    columns: list[str]
-    name: str | None = None
-    key_columns: list[str] = []
-    where: str | None = None
-    context: str | None = None
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    target: list[_Entry] = []
-    policy: Policy = Policy()
-
-
-def load_policy(path: Path) -> Policy:
-    """The policy of the rotation.toml at *path*. Raises UsageError naming the file and the fault."""
-    return _read(path).policy
-
-
-def load_targets(path: Path, environ: Mapping[str, str]) -> list[Target]:
-    """The targets of the rotation.toml at *path*; `$NAME` in a url is read from *environ*.
-
-    Raises UsageError naming the file and the fault; values are not shown.
-    """
-    file = _read(path)
-    targets = [
-        replace(target, listed=True)
-        for entry in file.target
-        for target in make_targets(**msgspec.structs.asdict(entry), environ=environ)
-    ]
-    if not targets:
-        raise UsageError(
-            f"{path}: names no target, so there is nothing to rotate. Each is a [[target]] with url, table and columns"
-        )
-    _refuse_rivals(targets)
-    return without_repeats(targets)
-
-
-def _read(path: Path) -> _File:
-    try:
-        return msgspec.convert(read_toml(path), _File, dec_hook=decode_span)
-    except OSError as error:
-        fault = f"{error.strerror}. Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
-    except ValueError as error:
-        # From the parser, or from a setting that does not fit.
-        fault = str(error)
-    raise UsageError(f"{path}: {fault}")
-
-
 def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
     *,
     url: str,
@@ -204,7 +149,7 @@ def _check_context(context: str, table: str) -> None:
         raise UsageError(f"target {table}: {fault}")
 
 
-def _refuse_rivals(targets: Sequence[Target]) -> None:
+def refuse_rivals(targets: Sequence[Target]) -> None:
     """Raises UsageError for two contexts on the same cells: each would find the other's tokens unreadable."""
     contexts: dict[tuple[str | None, ...], str | None] = {}
     for target in targets:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from rotation.checks.findings import span
+from rotation.model.config_file import load_policy, load_targets
 from rotation.model.failures import UsageError
 from rotation.model.policy import Policy, Span
-from rotation.model.targets import load_policy, load_targets
 
 TARGET = '[[target]]\nurl = "sqlite:///app.db"\ntable = "creds"\ncolumns = ["token"]\n'
 

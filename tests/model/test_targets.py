@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from rotation.model.config_file import load_targets
 from rotation.model.failures import UsageError
-from rotation.model.targets import Target, load_targets, make_targets, without_repeats
+from rotation.model.targets import Target, make_targets, without_repeats
 
 ENTRY = """[[target]]
 url = "sqlite:///app.db"

@@ -63,8 +63,8 @@ def test_every_exit_code_is_explained(code: int) -> None:
 @pytest.mark.database
 def test_every_setting_is_explained() -> None:
     """Every setting of a target stands in the README."""
+    from rotation.model.config_file import _Entry
     from rotation.model.policy import Policy
-    from rotation.model.targets import _Entry
 
     for name in (*_Entry.__struct_fields__, *Policy.__struct_fields__):
         assert f"| `{name}` |" in README
