@@ -13,6 +13,7 @@ import structlog
 from keyring_core import DamagedToken, Keyring
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
+from rotation.job.pace import Speed
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
 from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
@@ -183,7 +184,9 @@ class TargetRun:
     def _key_is_missing(self) -> bool:
         """Whether most of the first tokens are unreadable. The report says so, and nothing is written."""
         sample, rows_seen = Counts(), 0
-        options = replace(self._options, batch_rows=min(FIRST_ROWS, self._options.batch_rows or FIRST_ROWS))
+        # It only reads, so nobody waits for it.
+        rows = min(FIRST_ROWS, self._options.batch_rows or FIRST_ROWS)
+        options = replace(self._options, batch_rows=rows, speed=Speed.FULL)
         for batch in RangeWorker(self._store, self._keyring, options).batches(Bounds()):
             sample.add(plan_batch(self._keyring, batch, dry_run=True, history=self._options.history).counts)
             rows_seen += batch.rows

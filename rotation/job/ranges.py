@@ -39,7 +39,7 @@ LANE_ROWS = 5000
 LANE_SECONDS = 0.25
 """The time that a range of a lane aims at: at the end one lane waits for the other no longer."""
 
-FIRST_RANGE, MOST_ROWS = 2000, 1_000_000
+FIRST_RANGE, MOST_ROWS = 5000, 1_000_000
 """The first range is small, so that every worker soon has one."""
 
 

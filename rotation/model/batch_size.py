@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FIRST_ROWS = 200
+FIRST_ROWS = 1000
 """The first batch is small: the size of the rows is not known yet."""
 
 
