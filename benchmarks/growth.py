@@ -103,7 +103,7 @@ def goals_of(curve: Points) -> list[Goal]:
         goals += [
             Goal(f"memory, {size}, against {few['rows']:,}", most["peak"] / few["peak"], 1.1),
             Goal(f"memory, {size}, the largest process", most["peak"], 150, unit="MB"),
-            Goal(f"time, {size}, against {some['rows']:,}", most["seconds"] / some["seconds"], 11),
+            Goal(f"time, {size}, against {some['rows']:,}", most["seconds"] / some["seconds"], 10.5),
         ]
     return goals
 
