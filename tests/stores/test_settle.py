@@ -1,0 +1,147 @@
+"""Commits do not wait for the disk: what a crash takes back is found again, and nothing behind `settle` is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from keyring_core import Keyring
+from rotation.model.failures import StoreError
+from rotation.model.plan import plan_batch
+from rotation.model.targets import Target
+from rotation.stores.sql import SqlStore, SqlWatch
+from rotation.stores.witness import Changed
+from tests.chaos.server import Server, own_postgres
+from tests.conftest import Cli
+from tests.databases import Database
+from tests.stores.pgbouncer import pooled
+from tests.stores.tokens import make_tokens, report, rotate, secret_names, secrets_of
+
+pytestmark = pytest.mark.database
+
+ROWS = 40
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server that writes its log late, and by itself has nothing to write."""
+    with own_postgres("wal_writer_delay=10s", "autovacuum=off", "synchronous_commit=on") as own:
+        yield own
+
+
+@pytest.fixture
+def database(server: Server) -> Database:
+    """Its database, with tokens under the old key; all of that is on disk."""
+    server.database.execute("DROP TABLE IF EXISTS creds")
+    server.database.make_creds(make_tokens(ROWS))
+    return server.database
+
+
+def crash(database: Database) -> None:
+    """A process of the server is killed, so that it ends all others and recovers; the same address serves again."""
+    with database.engine.connect() as connection:
+        pid = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        with suppress(sa.exc.DBAPIError):
+            time.sleep(0.05)
+            connection.scalar(sa.text("SELECT 1"))
+    database.engine.dispose()
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with suppress(sa.exc.DBAPIError):
+            database.rows("SELECT 1")
+            return
+        time.sleep(0.02)
+    pytest.fail("the server does not recover")
+
+
+def write_all(store: SqlStore, keyring: Keyring) -> SqlWatch:
+    """Rotates all rows, watched."""
+    watch = store.watch()
+    assert watch
+    plan = plan_batch(keyring, store.read(None, None, 1000))
+    written = store.write(plan.swaps, plan.blocks)
+    watch.wrote(written.transactions)
+    assert plan.changes == ROWS
+    return watch
+
+
+def open_store(database: Database) -> SqlStore:
+    """The target, opened for a run."""
+    return SqlStore(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: time.sleep(0.02))
+
+
+def old_ones(database: Database, keyring: Keyring) -> int:
+    """How many tokens are under an older key."""
+    return sum(map(keyring.needs_rotation, database.column().values()))
+
+
+def test_what_a_crash_takes_back_is_rotated_by_the_next_run(database: Database, keyring: Keyring, cli: Cli) -> None:
+    """Before `settle` a batch may be lost, as a whole."""
+    with closing(open_store(database)) as store:
+        write_all(store, keyring)
+        crash(database)
+    lost = old_ones(database, keyring)
+    found = report(rotate(cli, database))
+
+    assert lost in {0, ROWS}
+    assert (found["proof"], found["rotated"]) == ("versions" if lost else "pass", lost)
+    assert sorted(secrets_of(database.column().values())) == sorted(secret_names(ROWS))
+
+
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_only_what_is_settled_is_sure_to_survive(database: Database, keyring: Keyring, setting: str) -> None:
+    """A crash behind `settle` loses nothing; one before it does, or this test would show nothing."""
+    # A server may be set so that no commit waits.
+    database = replace(database, url=f"{database.url}?options=-csynchronous_commit%3D{setting}")
+    with closing(open_store(database)) as store:
+        write_all(store, keyring)
+        store.settle()
+    crash(database)
+    settled = old_ones(database, keyring)
+    unsettled = 0
+    # The server may happen to write its log just then.
+    for _ in range(3):
+        database.execute("DROP TABLE creds")
+        database.make_creds(make_tokens(ROWS))
+        with closing(open_store(database)) as store:
+            write_all(store, keyring)
+            crash(database)
+        unsettled = unsettled or old_ones(database, keyring)
+
+    assert (settled, unsettled) == (0, ROWS)
+
+
+@pytest.mark.parametrize("way", ["direct", "pgbouncer"])
+@pytest.mark.parametrize("settled", [True, False], ids=["settled", "not settled"])
+def test_nothing_is_proved_across_a_crash(database: Database, keyring: Keyring, way: str, settled: bool) -> None:
+    """Old versions may be back, and they look as if the first pass had read them. A pooler hides the crash."""
+    if way == "direct":
+        said = _across_a_crash(database, database, keyring, settled)
+    else:
+        with pooled(database) as reached:
+            said = _across_a_crash(database, reached, keyring, settled)
+
+    assert "the session in which this run began is gone" in said
+
+
+def _across_a_crash(database: Database, reached: Database, keyring: Keyring, settled: bool) -> str:
+    with closing(open_store(reached)) as store:
+        watch = write_all(store, keyring)
+        if settled:
+            store.settle()
+        before: Changed | str = watch.changed()
+        assert isinstance(before, Changed)
+        crash(database)
+        try:
+            return str(watch.changed())
+        except StoreError as error:
+            pytest.fail(f"no answer at all: {error}")
