@@ -360,6 +360,26 @@ def test_each_cell_gets_what_was_made_of_its_own(database: Database, key: str, k
     assert {type(cell) for cell in stored.values()} == {bytes if kind == "bytes" else str}
 
 
+@by_swapped
+def test_a_swap_by_position_writes_no_row_by_itself(
+    database: Database, key: str, keys: Sequence[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement swaps a whole block, and finds every cell; wide gaps are too much to send, but on PostgreSQL."""
+    skip_unless_fit(database, key)
+    make(database, keys, SHORT, key)
+    by_rows = keys == SWAPPED["wide gaps"][1] and database.kind != "postgresql"
+    rows: list[int] = []
+
+    with opened(database) as store:
+        write = store._write
+        monkeypatch.setattr(store, "_write", lambda swaps, **more: rows.append(len(swaps)) or write(swaps, **more))
+        plan = plan_of(store)
+        store.write(Swaps(), plan.blocks)
+
+    assert [number for number in rows if number] == [120] * by_rows
+    assert secrets_of(database.column().values()) == secret_names(120)
+
+
 @by_keys
 def test_keys_of_every_size_are_swapped(database: Database, key: str, numbers: Sequence[int]) -> None:
     """Up to both ends of 64 bits."""
