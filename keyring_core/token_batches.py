@@ -6,10 +6,11 @@ If any token of a batch may be invalid, each is read by itself, so every verdict
 from __future__ import annotations
 
 import binascii
+import importlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from struct import iter_unpack
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from keyring_core.errors import InvalidToken, MalformedToken
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, VERSION, TokenText, decode_token, string_of
@@ -194,7 +195,7 @@ def _b2a(data: bytes) -> bytes:
 def _codec() -> tuple[Callable[[bytes | bytearray], bytes], Callable[[bytes], bytes]]:
     """A decoder of both alphabets of base64, and an encoder of the URL-safe one; those of the extra `speed`, if any."""
     try:
-        import pybase64  # noqa: PLC0415 - an extra
+        pybase64: Any = importlib.import_module("pybase64")
     except ImportError:
         return _a2b, _b2a
     return lambda texts: pybase64.b64decode(_standard(texts), validate=True), pybase64.urlsafe_b64encode

@@ -34,7 +34,7 @@ def status(command: Command, targets: list[Target]) -> int:
     type=click.IntRange(1, 100_000),
     help="Rows per transaction, at most.  [default: 100 to 1000, by the pace; with --full-speed 5000 or more]",
 )
-@click.option("--full-speed", is_flag=True, help="No pauses, large batches, whoever writes.")
+@click.option("--full-speed", is_flag=True, help="No pauses, large batches, even while others write.")
 @click.option("--gentle", is_flag=True, help="Small batches and pauses, even while nobody else writes.")
 @click.option(
     "--workers",

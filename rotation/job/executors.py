@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from keyring_core import Keyring, KeyringError
-from rotation.job.pace import Pace
+from rotation.job.pace import Pacing
 from rotation.job.ranges import LANE_SECONDS, RANGE_SECONDS, Bounds, Follow, Options, RangeDone, RangeWorker
 from rotation.job.throttle import Throttle
 from rotation.job.worker import check_worker, do_range, make_setup, make_task
@@ -91,7 +91,7 @@ class Lanes:
         rate = throttle.max_rate and throttle.max_rate / self.count
         options = replace(options, throttle=replace(throttle, max_rate=rate))
         stores = [store.twin(links) for links in self._links]
-        pace = Pace(options.speed, store.tempo, options.batch_rows)
+        pace = Pacing(options.speed, store.tempo, options.batch_rows)
         workers = [RangeWorker(each, keyring, options, pace) for each in stores]
         return LaneExecutor(self._threads, workers, counts_retries=store not in stores)
 

@@ -25,7 +25,7 @@ class Speed(StrEnum):
     FULL = "full"
 
 
-class Pace:
+class Pacing:
     """The pace of one target, shared by the threads that work on it."""
 
     def __init__(

@@ -14,7 +14,7 @@ from keyring_core import DamagedToken, Keyring
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
 from rotation.job.pace import Speed
-from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
+from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, count_swaps, cut
 from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem, Times
@@ -100,6 +100,7 @@ class TargetRun:
 
         The report then has the counts of that moment. A list of problems is for a whole pass to make.
         """
+        others = Counts()
         for _ in range(MAX_PASSES):
             changed = "there are problems to list" if counts.categories else watch.changed()
             if isinstance(changed, str):
@@ -107,12 +108,14 @@ class TargetRun:
                 return False
             plan = plan_batch(self._keyring, changed.batch, history=self._options.history)
             if not plan.changes and not plan.counts.categories:
-                self._report.counts = _as_changed(counts, self._moved, changed, plan.counts, self._keyring.primary.id)
+                others.add(plan.counts)
+                self._report.counts = _as_changed(counts, self._moved, changed, others, self._keyring.primary.id)
                 return True
             written = self._store.write(plan.swaps, plan.blocks)
             self._store.settle()
             watch.wrote(written.transactions)
             self._moved += plan.changes
+            count_swaps(plan._replace(counts=others), written, self._keyring.primary.id)
             self._undo_detector.take(traces_of(plan, written, RANGE_KEPT))
             if written.lost or written.refused or plan.counts.categories or self._undo_detector.undone:
                 return False
@@ -150,7 +153,7 @@ class TargetRun:
                     self._watcher.advance(done.rows, done.counts.rotated, done.pace)
             keyless = self._store.keyless()
             if not self._options.dry_run:
-                # What is told to be done is on disk.
+                # What is reported as done is on disk.
                 self._store.settle()
         except (StoreError, StoppedError, WorkerError):
             if not self._options.dry_run:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from keyring_core import Key, Keyring, KeyringError
 from rotation.job.checkpoints import Checkpoints
-from rotation.job.pace import Pace, Speed
+from rotation.job.pace import Pacing, Speed
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.throttle import Throttle
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
@@ -122,10 +122,10 @@ Follow = Callable[[int, int, str], None]
 class RangeWorker:
     """Does ranges of one target, one after the other."""
 
-    def __init__(self, store: Store, keyring: Keyring, options: Options, pace: Pace | None = None) -> None:
+    def __init__(self, store: Store, keyring: Keyring, options: Options, pace: Pacing | None = None) -> None:
         """With *pace*, it shares that with other threads."""
         self._store, self._keyring, self._options = store, keyring, options
-        self._pace = pace or Pace(options.speed, store.tempo, options.batch_rows)
+        self._pace = pace or Pacing(options.speed, store.tempo, options.batch_rows)
         self._size = BatchSize(self._most_rows())
         self._balance: Counter[Key] = Counter()
 
@@ -197,9 +197,9 @@ class RangeWorker:
             if plan.changes:
                 retries = self._store.retries
                 written = self._write(plan)
-                # Whoever holds a lock that we wait for writes, too.
+                # A lock that had to be waited for is somebody's who writes.
                 self._pace.wrote(written.others if self._store.retries == retries else 1)
-                _count(plan, written, self._keyring.primary.id)
+                count_swaps(plan, written, self._keyring.primary.id)
                 done.traces += traces_of(plan, written, RANGE_KEPT - len(done.traces))
                 done.transactions += written.transactions
             done.counts.add(plan.counts, keep=sys.maxsize)
@@ -214,7 +214,7 @@ class RangeWorker:
         return True
 
 
-def _count(plan: Plan, written: Written, primary: str) -> None:
+def count_swaps(plan: Plan, written: Written, primary: str) -> None:
     """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
     rows = [(plan.swaps.keys, plan.key_ids, plan.signed)]
     for swap in plan.blocks:

@@ -36,7 +36,7 @@ class RunSettings:
     batch_size: int | None = None
     """Rows in a transaction, at most."""
     full_speed: bool = False
-    """No pauses, large batches, whoever writes: for when no service has to wait."""
+    """No pauses, large batches, even while others write: for when no service has to wait."""
     gentle: bool = False
     """Small batches and pauses, even while nobody else writes."""
     workers: int | None = None

@@ -51,7 +51,7 @@ class Watch(Protocol):
         """These transactions are of this run."""
 
     def changed(self) -> Changed | str:
-        """What others have written; or in words why only a whole pass can tell."""
+        """What others have written; or in words why only a whole pass can prove it."""
 
 
 class Store(Protocol):
@@ -106,7 +106,7 @@ class Store(Protocol):
         """So often this process itself writes through other connections, such as that of its ledger."""
 
     def watch(self) -> Watch | None:
-        """Begins to watch what others write; before the first read. None if nothing can tell."""
+        """Begins to watch what others write; before the first read. None if nothing shows it."""
 
     def twin(self, links: SharedConnections) -> Store:
         """A store of the target for another thread, with a connection of *links*; or this one, if it serves both."""

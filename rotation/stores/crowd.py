@@ -12,7 +12,7 @@ class Crowd(Protocol):
     """Watches for other writers, in one database's own way; shared by the threads of a run."""
 
     def look(self, connection: sa.Connection, transaction: int | None) -> int | None:
-        """How often others have written since the last look, in a transaction of ours; None if that is unknown."""
+        """How often others have written since the last look, asked in a transaction that writes; None if unknown."""
 
     def allow(self, writes: int) -> None:
         """So often this process itself writes through other connections, such as that of its ledger."""

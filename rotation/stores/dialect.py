@@ -175,7 +175,7 @@ class Dialect:
         return None
 
     def witness(self, scope: Scope) -> Witness | None:
-        """What can tell who else wrote to those cells. None: nothing in this database."""
+        """What knows who else wrote to those cells. None: nothing in this database."""
         del scope
         return None
 
@@ -183,9 +183,12 @@ class Dialect:
         """What sees other writers. None: nothing in this database."""
         return None
 
-    def transaction(self, connection: sa.Connection) -> int | None:
-        """The number of the transaction in progress, if the database's witness goes by such numbers."""
-        del connection
+    def transaction(self, connection: sa.Connection, table: sa.TableClause) -> int | None:
+        """The number of the transaction in progress, if the database's witness goes by such numbers.
+
+        None, too, if something else may have written to *table* in its name.
+        """
+        del connection, table
         return None
 
     def hurry(self, connection: sa.Connection) -> None:

@@ -224,9 +224,10 @@ class PostgreSQL(Dialect):
         """By the transaction that made each row version."""
         return PostgreSQLWitness(scope)
 
-    def transaction(self, connection: sa.Connection) -> int | None:
-        """None if it has written nothing."""
-        number: int | None = connection.scalar(sa.text("SELECT pg_current_xact_id_if_assigned()::text::bigint"))
+    def transaction(self, connection: sa.Connection, table: sa.TableClause) -> int | None:
+        """None if it has written nothing, or a trigger may have."""
+        name = connection.dialect.identifier_preparer.format_table(table)
+        number: int | None = connection.exec_driver_sql(catalog.TRANSACTION, {"table": name}).scalar()
         return number
 
     def hurry(self, connection: sa.Connection) -> None:

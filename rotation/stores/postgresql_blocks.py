@@ -20,6 +20,7 @@ from rotation.model.block import Block, BlockSwap
 from rotation.model.counts import RowKey
 from rotation.stores.blocks import LEAST_ROWS, Rows, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
+from rotation.stores.postgresql_catalog import TRANSACTION
 from rotation.stores.postgresql_codecs import bigint_array, numbers_in, uuid_array, uuids_in
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
@@ -46,6 +47,7 @@ class PostgreSQLBlocks:
         bare = quoted.quote(self._key.name)
         held = cell if self._binary else f"textsend({cell})"
         # Every name in it is quoted.
+        self._name = quoted.format_table(self._table).replace("%%", "%")
         start = f"UPDATE {quoted.format_table(self._table)} SET {cell} = "  # noqa: S608
 
         def statement(place: str, condition: str) -> str:
@@ -134,7 +136,7 @@ class PostgreSQLBlocks:
         settings = {"lock_timeout": str(LOCK_MILLISECONDS), "synchronous_commit": "off", **PLAN}
         with one_trip(connection, settings) as driver:
             done = [driver.execute(*self._statement(swap)) for swap in swaps]
-            number = driver.execute("SELECT pg_current_xact_id_if_assigned()::text::bigint")
+            number = driver.execute(TRANSACTION, {"table": self._name})
             driver.commit()
         return Swapped([each.rowcount for each in done], number.fetchone()[0])
 

@@ -22,7 +22,9 @@ FAMILY = f"""{HERE}, family(oid) AS (
 )"""  # noqa: S608 - constants only
 """The table with its partitions, or with those that inherit from it."""
 
-MEMBERS = f"""{FAMILY} SELECT c.oid, c.relfilenode, CAST(CAST(c.xmin AS text) AS bigint),
+MEMBERS = f"""{FAMILY} SELECT c.oid, pg_relation_filenode(c.oid), CAST(concat_ws(',', c.xmin,
+        (SELECT string_agg(CAST(a.xmin AS text), ',' ORDER BY a.attnum) FROM pg_attribute a
+            WHERE a.attrelid = c.oid AND a.attnum > 0)) AS text),
     c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap') AND NOT row_security_active(c.oid)
 FROM pg_class c JOIN family f ON f.oid = c.oid LEFT JOIN pg_am a ON a.oid = c.relam
 ORDER BY 1"""  # noqa: S608 - constants only
@@ -60,6 +62,17 @@ FROM pg_constraint k JOIN here h ON k.conrelid = h.oid JOIN pg_class c ON c.oid 
 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attname = CAST(:column AS text) AND a.attnum = ANY (k.conkey)
 WHERE k.contype = 'f'"""
 
+TRANSACTION = """WITH RECURSIVE family(oid) AS (
+    SELECT CAST(to_regclass(%(table)s) AS oid)
+    UNION SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.oid
+) SELECT CASE WHEN NOT EXISTS (
+    SELECT FROM pg_trigger t JOIN family f ON t.tgrelid = f.oid WHERE NOT t.tgisinternal AND t.tgtype & 16 <> 0
+) AND NOT EXISTS (
+    SELECT FROM pg_rewrite r JOIN family f ON r.ev_class = f.oid WHERE r.ev_type = '2'
+) THEN CAST(CAST(pg_current_xact_id_if_assigned() AS text) AS bigint) END"""
+"""The number of the transaction in progress; NULL if a trigger or a rule may write in its name. The lock that an UPDATE
+holds lets none come after it. In the driver's words."""
+
 REFERRERS = """SELECT DISTINCT 'referrer', 0, 0,
     CAST(CAST(k.conrelid AS regclass) AS text) || '.' || k.conname, NULL, NULL
 FROM pg_constraint k JOIN family f ON k.confrelid = f.oid
@@ -94,9 +107,10 @@ class Member(NamedTuple):
     """A table, a partition of it, or one that inherits from it."""
 
     oid: int
-    file: int
-    altered: int
-    """The transaction that last altered it."""
+    file: int | None
+    """As it is now, not as a snapshot has it."""
+    altered: str
+    """The transactions that last altered it and each of its columns. To leave a family or join it alters columns."""
     is_plain: bool
     """Whether its rows are kept in the usual way, and this user sees all of them."""
 

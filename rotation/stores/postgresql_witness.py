@@ -5,7 +5,7 @@ in every read: the pass judged it, or swapped it, and then it is gone. All other
 hold tokens under the primary key, or somebody else's, and those are read at the end, in one snapshot.
 
 It is no proof where something else decides which rows there are, or writes in the name of our transactions, or where a
-crash may have brought back old versions. Each of that is looked for, and then a whole pass has to tell.
+crash may have brought back old versions. Each of that is looked for, and then a whole pass is made.
 Snapshots and transaction ids: https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 """
 
@@ -50,6 +50,11 @@ class PostgreSQLWitness:
         """Only tables of the usual kind, whose rows everybody sees alike."""
         found = connection.execute(sa.text(START)).first()
         self._family = catalog.family(connection, self._scope.cells.qualified)
+        # A row that loses its key would be passed over.
+        if self._scope.cells.nullable_key:
+            return False
+        # Rights on some columns are none on this one.
+        connection.execute(sa.select(sa.literal_column("xmin")).select_from(self._scope.table).where(sa.false()))
         # Earlier ones look for a transaction among many one by one.
         is_new = (connection.dialect.server_version_info or (0,)) >= (14,)
         if not is_new or found is None or not self._family or not all(member.is_plain for member in self._family):
@@ -70,10 +75,8 @@ class PostgreSQLWitness:
         if not is_alive:
             return "the session in which this run began is gone: the server may have restarted, or another took over"
         if now - self._start >= SPAN:
-            return "too many transactions have passed to tell old row versions from new ones"
+            return "too many transactions have passed to distinguish old row versions from new ones"
         qualified = self._scope.cells.qualified
-        if catalog.family(connection, qualified) != self._family or catalog.triggers(connection, qualified):
-            return "the table was altered meanwhile"
         kind = self._kind()
         found = {kind: tuple(numbers) for kind, *numbers in connection.execute(self._totals(kind))}
         rows, held, empty, _ = map(sum, zip(*found.values(), strict=True)) if found else (0, 0, 0, 0)
@@ -81,6 +84,9 @@ class PostgreSQLWitness:
         if others > MOST_ROWS or size > MOST_BYTES:
             return "others wrote much meanwhile"
         read = self._read(connection, kind == sa.literal("theirs")) if others else Batch((), ())
+        # Until it was read from, it could be rewritten, and then it looks empty to this snapshot.
+        if catalog.family(connection, qualified) != self._family or catalog.triggers(connection, qualified):
+            return "the table was altered meanwhile"
         return Changed(read, Totals(held, rows - held, empty))
 
     def _kind(self) -> sa.ColumnElement[str]:

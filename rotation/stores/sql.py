@@ -90,8 +90,8 @@ class SqlStore:
             self._check_writable()
         self._kept, self._triggers = self._facts.kept, self._facts.triggers
         self._swap_batch = self._dialect.batch_swap(self._cells, self._kept) or self._swap_each()
-        # What a trigger makes of a cell is looked at row by row.
         self._crowd = self._dialect.crowd()
+        # What a trigger makes of a cell is looked at row by row.
         self._blocks = None if self._triggers else self._dialect.block_access(self._cells, self._kept)
 
     @property
@@ -222,18 +222,18 @@ class SqlStore:
         return written
 
     def _write_blocks(self, swaps: Sequence[BlockSwap]) -> Written:
-        access, begun, failed = self._blocks, Written(), list(swaps)
+        access, begun, failed, hurried = self._blocks, Written(), list(swaps), False
         assert access is not None  # noqa: S101 - for the type checker: nothing is read in blocks otherwise
         try:
             mode = Mode.BARE if access.is_bare else Mode.WRITE
-            done = self._access.write(lambda connection: self._swap_blocks(connection, access, swaps), mode)
-            cells, begun = done
+            cells, begun = self._access.write(lambda connection: self._swap_blocks(connection, access, swaps), mode)
             failed = [swap for swap, count in zip(swaps, cells, strict=True) if count != len(swap)]
-        except RowRefusedError:
+        except RowRefusedError as error:
             self._access.breathe()
+            hurried = error.category == "locked"
         for swap in failed:
             # Their own statements show which of them is at fault.
-            begun.add(self._write(swap.as_rows()))
+            begun.add(self._write(swap.as_rows(), hurried=hurried))
         return begun
 
     def _swap_blocks(
@@ -279,7 +279,7 @@ class SqlStore:
             return None
         scope = Scope(self._cells, self._table, sa.and_(self._rows, self._named))
         witness = self._dialect.witness(scope)
-        # A server that is too old to tell refuses the statement.
+        # A server that is too old, or a role with rights on some columns only, refuses the statement.
         return SqlWatch(self._access, witness) if witness and self._access.attempt(witness.begin) is True else None
 
     def twin(self, links: SharedConnections) -> SqlStore:
@@ -389,9 +389,9 @@ class SqlStore:
         self._dialect.hurry(connection)
         swapped = self._execute(connection, swaps)
         if swapped == len(swaps) and not self._triggers:
-            return self._done_in(connection, self._dialect.transaction(connection))
+            return self._done_in(connection, self._dialect.transaction(connection, self._table))
         written = self._look_again(connection, swaps)
-        written.add(self._done_in(connection, self._dialect.transaction(connection)))
+        written.add(self._done_in(connection, self._dialect.transaction(connection, self._table)))
         if swapped and written.lost and self._triggers:
             # A service or a trigger rewrote a cell: writing the rows one by one shows which.
             raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
@@ -476,7 +476,7 @@ class SqlWatch:
         self.wrote = witness.wrote
 
     def changed(self) -> Changed | str:
-        """What others have written; or in words why only a whole pass can tell."""
+        """What others have written; or in words why only a whole pass can prove it."""
         return self._access.read(self._witness.changed)
 
 

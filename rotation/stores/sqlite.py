@@ -38,7 +38,7 @@ class SQLite(Dialect):
     driver = "sqlite+pysqlite"
     product = "SQLite"
     has_server = False
-    # A write keeps out every other one, and whoever waits for it is not told when it ends.
+    # A write keeps out every other one, and who waits for it does not learn when it ends.
     tempo = Tempo(gentle_rows=100, rest=14.0, full_rows=20_000)
     one_connection = True
     refusals: ClassVar[Mapping[Any, str]] = {

@@ -30,7 +30,7 @@ class SQLiteWitness:
         del transactions
 
     def changed(self, connection: sa.Connection) -> Changed | str:
-        """Nothing, or a whole pass has to tell what."""
+        """Nothing, or why a whole pass has to be made."""
         if connection.connection.driver_connection is not self._connection:
             return "the file was opened again"
         if _data_version(connection) != self._version:

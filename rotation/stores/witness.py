@@ -51,4 +51,4 @@ class Witness(Protocol):
         """These transactions are of this run."""
 
     def changed(self, connection: sa.Connection) -> Changed | str:
-        """What others have written since `begin`; or in words why only a whole pass can tell."""
+        """What others have written since `begin`; or in words why only a whole pass can prove it."""

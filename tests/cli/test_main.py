@@ -123,7 +123,7 @@ def test_a_database_url_that_cannot_work_is_refused(cli: Cli, url: str, word: st
 def test_a_run_is_polite_unless_told_otherwise(
     cli: Cli, app: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], expected: tuple[int | None, str]
 ) -> None:
-    """By default a run makes way for whoever writes; an option fixes its pace, and a given size counts."""
+    """By default a run makes way for those who write; an option fixes its pace, and a given size counts."""
     from rotation.job import runs
 
     seen = []

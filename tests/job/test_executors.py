@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from keyring_core import Keyring
+from rotation.job import passes
 from rotation.job.pace import Speed
 from rotation.job.process_pool import ProcessWorkers
 from rotation.job.ranges import Bounds, Options
@@ -125,8 +126,11 @@ def test_a_worker_without_the_packages_is_refused(app: Database, keyring: Keyrin
     assert app.column()[1] == OLD
 
 
-def test_a_worker_that_refuses_late_hides_no_result_of_others(app: Database, keyring: Keyring) -> None:
+def test_a_worker_that_refuses_late_hides_no_result_of_others(
+    app: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A worker with other keys was busy during the check: the report still counts what the others have written."""
+    monkeypatch.setattr(passes, "FIRST_RANGE", 1000)
     with _threads() as executor:
         report = _run(app, keyring, _Late(executor))
 

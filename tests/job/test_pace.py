@@ -6,7 +6,7 @@ import pytest
 
 from keyring_core import Keyring
 from rotation.job import ranges
-from rotation.job.pace import MOST_QUIET_SECONDS, Pace, Speed
+from rotation.job.pace import MOST_QUIET_SECONDS, Pacing, Speed
 from rotation.job.ranges import Bounds, Options, RangeWorker
 from rotation.job.throttle import Throttle
 from rotation.stores.base import Written
@@ -33,11 +33,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pace(clock: Clock) -> Pace:
-    return Pace(Speed.ADAPTIVE, TEMPO, clock=clock)
+def pace(clock: Clock) -> Pacing:
+    return Pacing(Speed.ADAPTIVE, TEMPO, clock=clock)
 
 
-def test_a_run_begins_gently(pace: Pace, clock: Clock) -> None:
+def test_a_run_begins_gently(pace: Pacing, clock: Clock) -> None:
     """For a second it looks whether others write."""
     clock.now = 0.9
     pace.wrote(0)
@@ -45,7 +45,7 @@ def test_a_run_begins_gently(pace: Pace, clock: Clock) -> None:
     assert (pace.rows, pace.rest, pace.words) == (10, 3.0, "gentle: looking whether others write")
 
 
-def test_a_run_alone_is_fast_after_a_second(pace: Pace, clock: Clock) -> None:
+def test_a_run_alone_is_fast_after_a_second(pace: Pacing, clock: Clock) -> None:
     """Larger batches, and no rests."""
     clock.now = 1.0
     pace.wrote(0)
@@ -53,7 +53,7 @@ def test_a_run_alone_is_fast_after_a_second(pace: Pace, clock: Clock) -> None:
     assert (pace.rows, pace.rest, pace.words) == (100, 0.0, "fast: nobody else writes")
 
 
-def test_a_write_of_others_makes_it_gentle_at_once(pace: Pace, clock: Clock) -> None:
+def test_a_write_of_others_makes_it_gentle_at_once(pace: Pacing, clock: Clock) -> None:
     """From the next batch on."""
     clock.now = 1.0
     pace.wrote(0)
@@ -62,7 +62,7 @@ def test_a_write_of_others_makes_it_gentle_at_once(pace: Pace, clock: Clock) -> 
     assert (pace.rows, pace.rest, pace.words) == (10, 3.0, "gentle: others write")
 
 
-def test_each_write_that_meets_a_fast_batch_doubles_the_quiet_time(pace: Pace, clock: Clock) -> None:
+def test_each_write_that_meets_a_fast_batch_doubles_the_quiet_time(pace: Pacing, clock: Clock) -> None:
     """So at most one write in each quiet time meets a fast batch; five minutes are the most."""
     waited = []
     for _ in range(12):
@@ -77,7 +77,7 @@ def test_each_write_that_meets_a_fast_batch_doubles_the_quiet_time(pace: Pace, c
     assert waited[-1] == MOST_QUIET_SECONDS
 
 
-def test_writes_beside_a_gentle_run_do_not_double_it(pace: Pace, clock: Clock) -> None:
+def test_writes_beside_a_gentle_run_do_not_double_it(pace: Pacing, clock: Clock) -> None:
     """They begin the same quiet time again."""
     for _ in range(5):
         pace.wrote(1)
@@ -87,8 +87,8 @@ def test_writes_beside_a_gentle_run_do_not_double_it(pace: Pace, clock: Clock) -
     assert pace.rest == 0
 
 
-def test_what_cannot_be_seen_keeps_a_run_gentle(pace: Pace, clock: Clock) -> None:
-    """A database that tells nothing of others may have some."""
+def test_what_cannot_be_seen_keeps_a_run_gentle(pace: Pacing, clock: Clock) -> None:
+    """A database that shows nothing of others may have some."""
     clock.now = 100.0
     pace.wrote(None)
     clock.now = 100.9
@@ -99,8 +99,8 @@ def test_what_cannot_be_seen_keeps_a_run_gentle(pace: Pace, clock: Clock) -> Non
 
 @pytest.mark.parametrize(("speed", "rows", "rest"), [(Speed.GENTLE, 10, 3.0), (Speed.FULL, 500, 0.0)])
 def test_a_pace_that_was_asked_for_stays(clock: Clock, speed: Speed, rows: int, rest: float) -> None:
-    """Whoever writes, or nobody."""
-    pace = Pace(speed, TEMPO, clock=clock)
+    """Others may write or not."""
+    pace = Pacing(speed, TEMPO, clock=clock)
     clock.now = 100.0
     pace.wrote(0)
     pace.wrote(1)
@@ -110,7 +110,7 @@ def test_a_pace_that_was_asked_for_stays(clock: Clock, speed: Speed, rows: int, 
 
 def test_a_given_size_bounds_every_batch(clock: Clock) -> None:
     """--batch-size counts at every pace."""
-    sizes = {Pace(speed, TEMPO, 7, clock=clock).rows for speed in Speed}
+    sizes = {Pacing(speed, TEMPO, 7, clock=clock).rows for speed in Speed}
 
     assert sizes == {7}
 
@@ -139,7 +139,7 @@ def test_a_lock_that_others_hold_is_a_write_of_others(keyring: Keyring, clock: C
             self.retries += 1
             return Written(others=0)
 
-    pace = Pace(Speed.ADAPTIVE, TEMPO, clock=clock)
+    pace = Pacing(Speed.ADAPTIVE, TEMPO, clock=clock)
     clock.now = 1.0
     pace.wrote(0)
     RangeWorker(Busy({1: token(OLD)}), keyring, Options(), pace).do(Bounds())

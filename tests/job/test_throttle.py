@@ -24,7 +24,7 @@ from rotation.model.failures import StoppedError
 )
 def test_the_next_batch_follows_the_last(rows: int, seconds: float, size: int, then: int) -> None:
     """R22: a batch takes about half a second and eight megabytes, whatever the size of its rows."""
-    batches = BatchSize(10_000)
+    batches = BatchSize(10_000, rows=rows)
 
     batches.took(rows, seconds, size)
 

@@ -171,11 +171,6 @@ def before_first(words: str, act: Callable[[], None]) -> Iterator[None]:
     assert done
 
 
-def known(reason: str) -> pytest.MarkDecorator:
-    """A fault that is known: the test fails until it is fixed, and then this mark has to go."""
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 SEEN: dict[str, tuple[list[str], set[int]]] = {
     "nobody": ([], set()),
     "an old token written back behind the run": ([WRITE_BACK], {3}),
@@ -379,25 +374,15 @@ IN_PASSING: dict[str, tuple[list[str], list[str], list[str]]] = {
 }
 
 
-UNSEEN = {
-    "another column takes the name": "the versions of the columns are not compared",
-    "an UPDATE trigger came and went": "only the triggers of the start and of the end are known",
-    "an UPDATE trigger was enabled for a while": "only the triggers of the start and of the end are known",
-    "a child left and came back": "the versions of the columns are not compared",
-}
-
-
 @pytest.mark.parametrize(
     ("create", "before", "behind"),
-    [
-        pytest.param(*case, id=name, marks=[known(UNSEEN[name])] if name in UNSEEN else [])
-        for name, case in IN_PASSING.items()
-    ],
+    IN_PASSING.values(),
+    ids=IN_PASSING,
 )
 def test_what_is_altered_in_passing_hides_no_old_token(
     postgres: Database, start: Start, create: list[str], before: list[str], behind: list[str]
 ) -> None:
-    """At the end the table looks as it did at the start: what was passed over is read, or a whole pass has to tell."""
+    """At the end the table looks as it did at the start: what was passed over is read, or a whole pass is made."""
     run = start(postgres, create)
     if create == [STAGED]:
         apart(postgres, "UPDATE creds SET staged = token")
@@ -410,7 +395,6 @@ def test_what_is_altered_in_passing_hides_no_old_token(
     assert isinstance(found, str) or seen(found) >= run.left()
 
 
-@known("the table is not looked at again behind the read")
 def test_a_table_that_is_rewritten_while_it_is_read_hides_no_old_token(postgres: Database, start: Start) -> None:
     """To an older snapshot a table that ALTER TABLE has rewritten looks empty."""
     run = start(postgres)
@@ -425,7 +409,6 @@ def test_a_table_that_is_rewritten_while_it_is_read_hides_no_old_token(postgres:
     assert isinstance(found, str) or seen(found) == {3}
 
 
-@known("a key that may be NULL is watched")
 def test_a_row_that_loses_its_key_is_not_passed_over(postgres: Database, start: Start) -> None:
     """A whole pass counts rows with a NULL in their key, and a witness that reads by keys does not see them."""
     run = start(postgres, ["CREATE TABLE creds (id INTEGER UNIQUE, token TEXT)"], key_columns=("id",))
@@ -541,7 +524,7 @@ def test_others_that_wrote_much_need_a_whole_pass(
 def test_this_runs_own_transactions_are_told_apart(
     postgres: Database, start: Start, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """By ranges of numbers; one by one if others have drawn many between them."""
+    """By ranges of numbers; one by one if others have taken many between them."""
     monkeypatch.setattr(postgresql_witness, "MOST_RANGES", most)
     run = start(postgres)
     run.begin()
@@ -673,11 +656,7 @@ def test_the_counts_after_a_proof_are_those_of_the_table(
 
 @pytest.mark.parametrize(
     "under",
-    [
-        pytest.param(["old"], marks=known("the times of what the proof rotates are not counted")),
-        ["new"],
-        pytest.param(["old", "new"], marks=known("the times of what the proof rotates are not counted")),
-    ],
+    [["old"], ["new"], ["old", "new"]],
     ids="-".join,
 )
 def test_the_times_of_what_others_wrote_count(
