@@ -81,7 +81,8 @@ def in_blocks(batch: Batch) -> Batch:
     """
     keys, cells, *_ = batch
     numbers = [key for (key,) in keys]
-    if len(keys) < LEAST_ROWS or not are_all(numbers, int):
+    # An array holds numbers of 64 bits with a sign.
+    if len(keys) < LEAST_ROWS or not are_all(numbers, int) or numbers[-1] >= 2**63:
         return batch
     sizes = [len(cell) if isinstance(cell, str) and cell.isascii() else 0 for cell in cells]
     texts = cast(Sequence[str], cells)
@@ -97,9 +98,15 @@ def in_blocks(batch: Batch) -> Batch:
 
 def whole_block(keys: range, cells: str | bytes | None, size: int) -> Batch | None:
     """Those rows as one block; None unless *cells* are as many tokens of *size* as there are keys."""
-    data = cells if isinstance(cells, bytes) else cells.encode() if cells else b""
-    if not is_token_size(size) or len(data) != size * len(keys) or not data.isascii():
+    if (
+        keys[-1] >= 2**63
+        or cells is None
+        or not is_token_size(size)
+        or len(cells) != size * len(keys)
+        or not cells.isascii()
+    ):
         return None
+    data = cells if isinstance(cells, bytes) else cells.encode("ascii")
     block = Block(keys, data, size, isinstance(cells, bytes))
     return Batch((), (), [block], end=(keys[-1],))
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Protocol
 
 import sqlalchemy as sa
 
+IDLE_SECONDS = 5.0
+"""A thread that wrote nothing for so long has no transaction open."""
+
 
 class Crowd(Protocol):
-    """Watches for other writers, in one database's own way; shared by the threads of a run."""
+    """Watches for other writers, in one database's own way."""
+
+    def of_thread(self) -> Crowd:
+        """The one for another thread of the run: this one, if they can share it."""
 
     def look(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """How often others have written since the last look, asked in a transaction that writes; None if unknown."""
@@ -23,8 +30,8 @@ class TransactionGaps:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._of_thread: dict[int, int] = {}
-        """The last number of each thread. What is missing below all of them can be no thread's that is at work."""
+        self._of_thread: dict[int, tuple[int, float]] = {}
+        """The last number of each thread, and when. What is missing below all of them can be no thread's at work."""
         self._highest: int | None = None
         self._missing: set[int] = set()
         self._allowed = 0
@@ -42,13 +49,18 @@ class TransactionGaps:
             self._missing.update(range(self._highest + 1 + far, transaction))
             self._missing.discard(transaction)
             self._highest = max(self._highest, transaction)
-            self._of_thread[threading.get_ident()] = transaction
-            certain = min(self._of_thread.values())
+            now = time.monotonic()
+            self._of_thread[threading.get_ident()] = transaction, now
+            certain = min(number for number, at in self._of_thread.values() if now - at < IDLE_SECONDS)
             others = {number for number in self._missing if number < certain}
             self._missing -= others
             found = max(0, len(others) + far - self._allowed)
             self._allowed = 0
             return found
+
+    def of_thread(self) -> TransactionGaps:
+        """Threads add up what is their own."""
+        return self
 
     def allow(self, writes: int) -> None:
         """So many missing numbers are this process's own."""
@@ -68,6 +80,10 @@ class DataVersions:
         now = connection.connection.driver_connection, connection.exec_driver_sql("PRAGMA data_version").scalar_one()
         before, self._last = self._last, now
         return int(before is not None and before != now)
+
+    def of_thread(self) -> DataVersions:
+        """Threads share one connection."""
+        return self
 
     def allow(self, writes: int) -> None:
         """The ledger is another file."""

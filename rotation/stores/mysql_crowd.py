@@ -34,6 +34,10 @@ class StatementCounters:
         self._allowed = 0
         return found
 
+    def of_thread(self) -> StatementCounters:
+        """One of its own: it subtracts what its own session did."""
+        return StatementCounters()
+
     def allow(self, writes: int) -> None:
         """So many of these statements are this process's own."""
         self._allowed = writes

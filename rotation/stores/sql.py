@@ -217,7 +217,7 @@ class SqlStore:
         written = Written()
         for several in self._parted_blocks(blocks):
             written.add(self._write_blocks(several))
-        for part in self._parted(swaps):
+        for part in self._parted(swaps) if swaps else ():
             written.add(self._write(part))
         return written
 
@@ -288,6 +288,7 @@ class SqlStore:
             return self
         other = copy.copy(self)
         other._access = self._access.twin(links)
+        other._crowd = self._crowd and self._crowd.of_thread()
         return other
 
     def close(self) -> None:

@@ -44,7 +44,8 @@ class SQLiteBlocks:
         key, cell = list(rows.query.subquery().c)
         # Without a look at the text itself, where SQLite can.
         size = sa.func.octet_length(cell) if sqlite3.sqlite_version_info >= (3, 43) else sa.func.length(cell)
-        alike = sa.func.sum(sa.and_(sa.func.typeof(key) == "integer", sa.func.typeof(cell) == "text"))
+        fits = sa.and_(sa.func.typeof(key) == "integer", sa.func.typeof(cell) == "text")
+        alike = sa.func.sum(sa.case((fits, 1), else_=0))
         # Too large a text is not put together.
         whole = sa.func.group_concat(sa.case((size <= rows.largest, cell)), "")
         columns = (sa.func.count(), sa.func.min(key), sa.func.max(key), sa.func.min(size), sa.func.max(size), alike)
