@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, wait
@@ -26,6 +28,10 @@ from rotation.stores.key_order import Forward
 
 MAX_DEATHS = 3
 """How many workers may die before a range is finished."""
+
+SWITCH_SECONDS = 0.0002
+"""How long a thread keeps Python's lock while another one, back from its database, waits for it. Python's own 5 ms are
+as long as a statement, and a driver needs the lock several times in each."""
 
 Begun = tuple[Bounds, Future[RangeDone]]
 Step = tuple[Bounds, RangeDone]
@@ -83,6 +89,10 @@ class Lanes:
         """Starts none. *wait* raises StoppedError if a stop was requested."""
         self.count = count
         self._threads = ThreadPoolExecutor(count)
+        self._planning = threading.Lock()
+        """Two threads that both compute would only take Python's lock from each other."""
+        self._switch_seconds = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._links = [SharedConnections(wait) for _ in range(count)]
 
     def for_target(self, store: Store, keyring: Keyring, options: Options) -> LaneExecutor:
@@ -92,12 +102,13 @@ class Lanes:
         options = replace(options, throttle=replace(throttle, max_rate=rate))
         stores = [store.twin(links) for links in self._links]
         pace = Pacing(options.speed, store.tempo, options.batch_rows)
-        workers = [RangeWorker(each, keyring, options, pace) for each in stores]
+        workers = [RangeWorker(each, keyring, options, pace, self._planning) for each in stores]
         return LaneExecutor(self._threads, workers, counts_retries=store not in stores)
 
     def close(self) -> None:
         """Ends the threads after their batch, and closes the connections."""
         self._threads.shutdown(cancel_futures=True)
+        sys.setswitchinterval(self._switch_seconds)
         for links in self._links:
             links.close()
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -122,11 +123,19 @@ Follow = Callable[[int, int, str], None]
 class RangeWorker:
     """Does ranges of one target, one after the other."""
 
-    def __init__(self, store: Store, keyring: Keyring, options: Options, pace: Pacing | None = None) -> None:
-        """With *pace*, it shares that with other threads."""
+    def __init__(
+        self,
+        store: Store,
+        keyring: Keyring,
+        options: Options,
+        pace: Pacing | None = None,
+        planning: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """With *pace* it shares that with other threads, and plans a batch in *planning*."""
         self._store, self._keyring, self._options = store, keyring, options
         self._pace = pace or Pacing(options.speed, store.tempo, options.batch_rows)
         self._size = BatchSize(self._most_rows())
+        self._planning = planning or nullcontext()
         self._balance: Counter[Key] = Counter()
 
     def do(self, bounds: Bounds, follow: Follow = lambda _rows, _rotated, _pace: None) -> RangeDone:
@@ -187,13 +196,14 @@ class RangeWorker:
             return False
         for batch in self.batches(bounds):
             started = time.monotonic()
-            plan = plan_batch(
-                self._keyring,
-                batch,
-                dry_run=self._options.dry_run,
-                history=self._options.history,
-                balance=self._balance,
-            )
+            with self._planning:
+                plan = plan_batch(
+                    self._keyring,
+                    batch,
+                    dry_run=self._options.dry_run,
+                    history=self._options.history,
+                    balance=self._balance,
+                )
             if plan.changes:
                 retries = self._store.retries
                 written = self._write(plan)

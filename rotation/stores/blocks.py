@@ -96,19 +96,19 @@ def in_blocks(batch: Batch) -> Batch:
     return Batch(pick(keys, rest), pick(cells, rest), blocks, end=keys[-1]) if blocks else batch
 
 
-def whole_block(keys: range, cells: str | bytes | None, size: int) -> Batch | None:
-    """Those rows as one block; None unless *cells* are as many tokens of *size* as there are keys."""
-    if (
-        keys[-1] >= 2**63
-        or cells is None
-        or not is_token_size(size)
-        or len(cells) != size * len(keys)
-        or not cells.isascii()
-    ):
+def as_block(count: int, first: Any, last: Any, size: int | None, cells: str | bytes | None) -> Batch | None:
+    """*count* rows as one block: their first and last key, the size of the largest cell, and those that fit on end.
+
+    None unless the keys are numbers without gaps and each cell is as long as the largest.
+    """
+    if count == 0:
+        return Batch((), ())
+    if count < LEAST_ROWS or not are_all([first, last], int) or last - first + 1 != count or last >= 2**63:
+        return None
+    if size is None or cells is None or not is_token_size(size) or len(cells) != size * count or not cells.isascii():
         return None
     data = cells if isinstance(cells, bytes) else cells.encode("ascii")
-    block = Block(keys, data, size, isinstance(cells, bytes))
-    return Batch((), (), [block], end=(keys[-1],))
+    return Batch((), (), [Block(range(first, last + 1), data, size, isinstance(cells, bytes))], end=(last,))
 
 
 class TrialRuns:

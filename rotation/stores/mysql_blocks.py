@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from rotation.model.batch import Batch
 from rotation.model.block import BlockSwap
-from rotation.stores.blocks import LEAST_ROWS, Rows, Swapped, TrialRuns, on_a_grid, whole_block
+from rotation.stores.blocks import Rows, Swapped, TrialRuns, as_block, on_a_grid
 from rotation.stores.columns import TargetCells
 from rotation.stores.mysql_names import as_bytes, is_binary, quote
 
@@ -48,21 +48,10 @@ class MySQLBlocks:
     def _read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
         key, cell = list(rows.query.subquery().c)
         size = sa.func.octet_length(cell)
+        # What does not fit is left out, and then the value is too short.
         whole = sa.func.group_concat(sa.case((size <= rows.largest, cell)).op("SEPARATOR")(sa.literal_column("''")))
-        columns = (
-            sa.func.count(),
-            sa.func.count(cell),
-            sa.func.min(key),
-            sa.func.max(key),
-            sa.func.min(size),
-            sa.func.max(size),
-        )
-        count, held, first, last, least, most, cells = connection.execute(sa.select(*columns, whole)).one()
-        if count == 0:
-            return Batch((), ())
-        if count < LEAST_ROWS or held != count or least != most or last - first + 1 != count:
-            return None
-        return whole_block(range(first, last + 1), cells, most)
+        columns = (sa.func.count(), sa.func.min(key), sa.func.max(key), sa.func.max(size))
+        return as_block(*connection.execute(sa.select(*columns, whole)).one())
 
     def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """On a grid of keys."""

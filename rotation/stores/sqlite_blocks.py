@@ -10,7 +10,7 @@ from sqlalchemy.dialects import sqlite
 
 from rotation.model.batch import Batch
 from rotation.model.block import BlockSwap
-from rotation.stores.blocks import LEAST_ROWS, Rows, Swapped, TrialRuns, on_a_grid, whole_block
+from rotation.stores.blocks import Rows, Swapped, TrialRuns, as_block, on_a_grid
 from rotation.stores.columns import TargetCells
 
 
@@ -26,7 +26,7 @@ class SQLiteBlocks:
         place = f"({key} - :first) * :size + 1, :size"
         self._swap = (
             f"UPDATE {quoted.format_table(table)} SET {cell} = CAST(substr(:new, {place}) AS TEXT) "  # noqa: S608 - quoted
-            f"WHERE {key} >= :first AND {key} <= :last AND typeof({key}) = 'integer' AND typeof({cell}) = 'text' "
+            f"WHERE {key} >= :first AND {key} <= :last AND typeof({key}) = 'integer' "
             f"AND {cell} COLLATE BINARY = CAST(substr(:old, {place}) AS TEXT)"
         )
         self._trials = TrialRuns()
@@ -44,17 +44,11 @@ class SQLiteBlocks:
         key, cell = list(rows.query.subquery().c)
         # Without a look at the text itself, where SQLite can.
         size = sa.func.octet_length(cell) if sqlite3.sqlite_version_info >= (3, 43) else sa.func.length(cell)
-        fits = sa.and_(sa.func.typeof(key) == "integer", sa.func.typeof(cell) == "text")
-        alike = sa.func.sum(sa.case((fits, 1), else_=0))
-        # Too large a text is not put together.
-        whole = sa.func.group_concat(sa.case((size <= rows.largest, cell)), "")
-        columns = (sa.func.count(), sa.func.min(key), sa.func.max(key), sa.func.min(size), sa.func.max(size), alike)
-        count, first, last, least, most, fitting, cells = connection.execute(sa.select(*columns, whole)).one()
-        if count == 0:
-            return Batch((), ())
-        if count < LEAST_ROWS or fitting != count or least != most or last - first + 1 != count:
-            return None
-        return whole_block(range(first, last + 1), cells, most)
+        # What does not fit is left out, and then the text is too short.
+        fits = sa.and_(size <= rows.largest, sa.func.typeof(cell) == "text", sa.func.typeof(key) == "integer")
+        whole = sa.func.group_concat(sa.case((fits, cell)), "")
+        columns = (sa.func.count(), sa.func.min(key), sa.func.max(key), sa.func.max(size))
+        return as_block(*connection.execute(sa.select(*columns, whole)).one())
 
     def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """On a grid of keys."""

@@ -19,7 +19,7 @@ from rotation.model.block import BlockSwap, Swaps
 from rotation.model.plan import plan_batch
 from rotation.model.targets import Target
 from rotation.stores import blocks as blocks_of_rows
-from rotation.stores import sql, sqlite_blocks
+from rotation.stores import sql
 from rotation.stores.base import Written
 from rotation.stores.sql import SqlStore
 from tests.databases import Database
@@ -296,7 +296,7 @@ def test_sqlite_is_read_as_row_by_row_whatever_it_holds(
             )
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (blocks_of_rows, sql, sqlite_blocks):
+        for module in (blocks_of_rows, sql):
             patch.setattr(module, "LEAST_ROWS", 3)
         read_both_ways(database, limit)
 
