@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmarks.command import rotate
 from benchmarks.creds import fill, make_base
 from benchmarks.parts import own_seconds, server_seconds
 from benchmarks.run import ROWS, floor
 from keyring_core import Keyring
 from rotation.model.batch import Batch
-from rotation.model.block import Swaps
 from rotation.model.targets import Target
 from rotation.stores.shards import Shard
 from rotation.stores.sql import SqlStore
@@ -23,6 +23,7 @@ from tests.databases import Database, open_database
 from tests.keys import key_text
 
 BATCH, RANGE, SHARDS = 5000, 200_000, 64
+STRIDES = (1, 4, 8)
 
 
 def main() -> None:
@@ -33,17 +34,22 @@ def main() -> None:
         store = SqlStore(target, read_only=False, sleep=time.sleep)
         shard = SqlStore(target, read_only=True, sleep=time.sleep, shard=Shard(0, SHARDS))
         print(f"{ROWS:,} rows, a row{'client':>52}{'server':>10}")
-        _show("reading", lambda: sum(len(rows) for rows in _read(store)))
+        _show("reading", lambda: sum(batch.rows for batch in _read(store)))
         _show("cutting ranges", lambda: _cut(store))
         _show(f"one shard of {SHARDS}: finding its rows", lambda: _cut(shard))
         log, size = _log(database), _size(database)
         _show("the swap, the cipher not counted", _swapping(store))
         _tell("WAL", (_log(database) - log) / ROWS)
         _tell("growth of the table and its indexes, until a vacuum", (_size(database) - size) / ROWS)
+        watch = store.watch()
+        assert watch is not None
+        _show("the proof", watch.changed)
         fill(database, ROWS)
         _show("an UPDATE that rewrites the same bytes", lambda: floor(database))
         for each in (store, shard):
             each.close()
+        for strides in STRIDES:
+            _run_in_strides(database, strides)
 
 
 def _show(part: str, work: Callable[[], object]) -> None:
@@ -59,9 +65,9 @@ def _tell(part: str, size: float) -> None:
 
 def _read(store: SqlStore) -> Iterator[Batch]:
     after = None
-    while (batch := store.read(after, None, BATCH)).keys:
+    while (batch := store.read(after, None, BATCH)).last:
         yield batch
-        after = batch.keys[-1]
+        after = batch.last
 
 
 def _cut(store: SqlStore) -> None:
@@ -73,16 +79,27 @@ def _cut(store: SqlStore) -> None:
 def _swapping(store: SqlStore) -> Callable[[], None]:
     """Writes all rows; it has read and rotated them before."""
     keyring = Keyring(key_text("new"), previous=[key_text("old")])
-    batches = []
-    for keys, cells in _read(store):
-        texts = [str(cell) for cell in cells]
-        batches.append(Swaps(keys, texts, [str(token) for token in keyring.rotate_many(texts)]))
+    plans = [plan_batch(keyring, batch) for batch in _read(store)]
 
     def swap() -> None:
-        for swaps in batches:
-            store.write(swaps)
+        for plan in plans:
+            store.write(plan.swaps, plan.blocks)
 
     return swap
+
+
+def _run_in_strides(database: Database, strides: int) -> None:
+    """What the table and its log grow by in a whole run, and how long it takes."""
+    fill(database, ROWS)
+    log, size = _log(database), _size(database)
+    ran = rotate(database, "--full-speed", "--strides", str(strides))
+    [(hot,)] = database.rows("SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'creds'")
+    numbers = (ran.seconds, (_log(database) - log) / ROWS, (_size(database) - size) / ROWS, hot / ROWS * 100)
+    print(
+        "a run with --strides {}: {:.1f} s, WAL {:.0f}, growth {:.0f} bytes a row, HOT {:.0f} %".format(
+            strides, *numbers
+        )
+    )
 
 
 def _log(database: Database) -> int:

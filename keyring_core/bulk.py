@@ -15,10 +15,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, compress
 from struct import iter_unpack
-from typing import NamedTuple
-
 from keyring_core.errors import DamagedToken, InvalidToken
 from keyring_core.keys import Key
 from keyring_core.token_batches import (
@@ -57,13 +57,14 @@ _ABOVE = [bytes(255 * (last > least) for last in range(256)) for least in range(
 """For each number the table that makes 255 of the bytes above it, and 0 of the others."""
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True)
+class Found:
     """Tokens of one length under one key; their MACs were checked."""
 
     key: Key
     batch: TokenBatch
 
-    @property
+    @cached_property
     def signed(self) -> list[bytes]:
         """The version, timestamp, IV and ciphertext of each."""
         return [signed for signed, _ in self.batch.tokens()]

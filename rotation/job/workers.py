@@ -17,7 +17,7 @@ from rotation.model.failures import UsageError, WorkerError
 from rotation.model.text import install
 
 MOST_LANES = 2
-"""Threads of one process gain up to here: one Python thread works at a time, and the database beside it."""
+"""Cores up to which threads of one process do as much as processes: one of them computes, and the database beside it."""
 WORTH_ROWS = 100_000
 """About as many rows as one process rotates in the half second that other processes take to start."""
 
@@ -55,7 +55,8 @@ def open_workers(count: int | None, dask: str | None, *, full_speed: bool) -> It
     # Without full speed a run pauses so that services can work; a second worker would use those pauses.
     processes = count or (_cores() if full_speed else 1)
     if processes <= MOST_LANES:
-        yield Workers(lanes=processes)
+        # While each core has a thread or the server at work, one more thread waits for the database.
+        yield Workers(lanes=count or (processes + 1 if full_speed else 1))
         return
     from rotation.job.process_pool import ProcessWorkers  # noqa: PLC0415 - a run in one process needs none of it
 

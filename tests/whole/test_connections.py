@@ -146,7 +146,7 @@ def test_each_worker_takes_one_more(  # noqa: PLR0913, PLR0917 - fixtures
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("columns", [10, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("columns", [10, pytest.param(40, marks=pytest.mark.long)])
 def test_three_tables_of_many_columns_are_rotated(database: Database, cli: Cli, tmp_path: Path, columns: int) -> None:
     """They are opened and checked one after the other."""
     fill(database, 3, columns)
