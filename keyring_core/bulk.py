@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, compress
 from struct import iter_unpack
+
 from keyring_core.errors import DamagedToken, InvalidToken
 from keyring_core.keys import Key
 from keyring_core.token_batches import (

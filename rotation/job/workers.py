@@ -17,7 +17,7 @@ from rotation.model.failures import UsageError, WorkerError
 from rotation.model.text import install
 
 MOST_LANES = 2
-"""Cores up to which threads of one process do as much as processes: one of them computes, and the database beside it."""
+"""Cores up to which threads of one process do as much as processes: one computes, and the database beside it."""
 WORTH_ROWS = 100_000
 """About as many rows as one process rotates in the half second that other processes take to start."""
 
