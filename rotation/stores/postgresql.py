@@ -25,6 +25,7 @@ from rotation.stores.postgresql_codecs import bigint_array, register, take_any_t
 from rotation.stores.postgresql_witness import PostgreSQLWitness
 from rotation.stores.shards import BLOCK_BITS
 from rotation.stores.table_facts import TableFacts, UniqueColumn
+from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
 KEYS = (
@@ -75,6 +76,7 @@ class PostgreSQL(Dialect):
     product = "PostgreSQL"
     extra = "postgres"
     gains_by_strides = True
+    tempo = Tempo(gentle_rows=100, rest=5.0)
     refusals: ClassVar[Mapping[Any, str]] = {
         "25006": "the database is read-only (a standby?)",
         "28000": "user or password is wrong",
