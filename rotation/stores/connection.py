@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,11 @@ from rotation.stores import silent_servers, watchdog
 from rotation.stores.dialect import Dialect, Mode
 from rotation.stores.silent_servers import NoAnswerError, known_silent
 from rotation.stores.watchdog import Watchdog
+
+POOL = "rotation"
+"""The name of its pools in the log."""
+# A connection that is lost as it is given back is replaced when it is needed again: no error, and no traceback.
+logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{POOL}").setLevel(logging.CRITICAL)
 
 
 class Connection:
@@ -39,7 +45,7 @@ class Connection:
         """
         self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
         self._seconds = seconds or silent_servers.CONNECT_SECONDS
-        self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0)
+        self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
         self._watchdog = Watchdog(is_stopping=self._is_stopping, probe=self._probe, hang_up=dialect.hang_up)
         if dialect.has_server:
             sa.event.listen(

@@ -364,3 +364,31 @@ def test_a_service_wins_where_the_key_is_not_utf8(
     assert ran.code == 0, ran.out
     assert stored["FF41"] == fresh
     assert secrets_of([stored["FF42"]]) == ["left alone"]
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_connection_that_is_lost_as_it_is_given_back_is_no_error(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R15: the next read takes another one, and the log shows no traceback."""
+    kind = database.kind
+    own, kill = {
+        "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({})"),
+        "mariadb": ("SELECT connection_id()", "KILL {}"),
+    }[kind]
+
+    def lose(connection: sa.Connection) -> int:
+        # Through the driver, as blocks are read: there is no transaction that SQLAlchemy knows of.
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            cursor.execute(own)
+            [number] = cursor.fetchone()
+        database.execute(kill.format(number))
+        return int(number)
+
+    opened = access.Access(database.url, "creds", read_only=True, sleep=time.sleep)
+    lost = opened.read(lose)
+
+    assert opened.read(lambda connection: connection.scalar(sa.text(own))) != lost
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+    opened.close()
