@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.token_batches import is_token_size, pick
 from rotation.model.batch import Batch, are_all
@@ -145,3 +146,52 @@ def on_a_grid(swap: BlockSwap) -> tuple[int, int, bytes, bytes] | None:
         old[there : there + size] = block.cells[here : here + size]
         new[there : there + size] = swap.new[here : here + size]
     return first, last, bytes(old), bytes(new)
+
+
+class Aggregate(NamedTuple):
+    """What a server makes of the cells of a batch."""
+
+    size: ColumnElement[int]
+    """Of each, in bytes."""
+    whole: ColumnElement[Any]
+    """Those that fit into a block, on end. What is left out makes it too short, and that is noticed."""
+
+
+class GridBlocks:
+    """A batch as one block, if its keys are numbers without gaps and its cells of one length; swaps on a grid of keys.
+
+    For databases whose statements stand in a transaction that is begun and ended around them.
+    """
+
+    is_bare = False
+
+    def __init__(self, swap: str) -> None:
+        """*swap*: the statement, with the parameters first, last, old, new and size in the driver's words."""
+        self._swap = swap
+        self._trials = TrialRuns()
+
+    def aggregate(self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int) -> Aggregate:
+        """Over the cells of at most *largest* bytes that this database can hand out so."""
+        raise NotImplementedError
+
+    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+        """All of them as one block."""
+        return self._trials.run(lambda: self._read(connection, rows))
+
+    def _read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+        key, cell = list(rows.query.subquery().c)
+        size, whole = self.aggregate(key, cell, rows.largest)
+        columns = (sa.func.count(), sa.func.min(key), sa.func.max(key), sa.func.max(size))
+        return as_block(*connection.execute(sa.select(*columns, whole)).one())
+
+    def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
+        """On a grid of keys."""
+        return Swapped([self._swap_one(connection, swap) for swap in swaps])
+
+    def _swap_one(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
+        grid = on_a_grid(swap)
+        if grid is None:
+            return None
+        first, last, old, new = grid
+        values = {"first": first, "last": last, "old": old, "new": new, "size": swap.block.size}
+        return connection.exec_driver_sql(self._swap, values).rowcount

@@ -195,10 +195,9 @@ class Dialect:
         """The transaction in progress need not wait at its end until it is on disk; `settle` waits for all."""
         del connection
 
-    def settle(self, connection: sa.Connection) -> bool:
-        """Makes sure that at the end of this transaction all earlier ones are on disk. False: they are already."""
+    def settle(self, connection: sa.Connection) -> None:
+        """Makes sure that at the end of this transaction all earlier ones are on disk."""
         del connection
-        return False
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int] | None:
         """The number of a key's block of 2 ** BLOCK_BITS whole numbers; None if such a column may hold others."""

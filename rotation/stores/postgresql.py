@@ -236,13 +236,12 @@ class PostgreSQL(Dialect):
         """Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html."""
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
-    def settle(self, connection: sa.Connection) -> bool:
+    def settle(self, connection: sa.Connection) -> None:
         """A commit that wrote something waits for the log up to its own end. A server may be set not to wait at all."""
         connection.exec_driver_sql(
             "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
         )
         connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'keyring-rotate', '')")
-        return True
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
         """A shift keeps the sign, and rounds down."""
