@@ -46,7 +46,7 @@ _QUOTE = r"""\\{0,7}+["'`]"""
 _NAME_ENDS = rf"(?:{_QUOTE})?+\]?+\s?+"
 _QUOTED = r"""b?(?P<quote>\\{0,7}["'`])(?!(?P=quote))(?P<quoted>[\s\S]+?)(?:(?<!\\)(?P=quote)|$)"""
 # One character of a value without quotes.
-_BARE = r"""(?:[^\s&;,"'`<>()\[\]{}|\\]|(?!\\[nrtu"'])\\)"""
+_BARE = r"""(?:[^\s&;,"'`<>()\[\]{}|\\]|(?!\\{1,15}[nrtu"'])\\)"""
 
 # An object whose attribute code reads: ``token = request.user.token`` holds no secret.
 _OBJECT = (

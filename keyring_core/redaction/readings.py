@@ -1,11 +1,11 @@
-"""Reads bytes that a text spells one by one: percent-encoding, bytes as C and Go write them, hex dumps.
+"""Reads bytes that a text spells one by one, or in parts: percent-encoding, C, Go, Python's ``pprint``, hex dumps.
 
 They are searched as the text itself is. So a value needs no form for these, and a name in a URL's JSON counts.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -19,6 +19,10 @@ _ESCAPED = r"(?:0x|\\x)([0-9a-f]{1,2})(?![0-9a-f])"
 _DUMPED = r"(?:(?<![0-9a-z])|(?<=\\[nrt]))[0-9a-f]{4,16}:?[ ]{1,3}(?P<bytes>(?:[0-9a-f]{2}[ ]{0,2}){1,16})"
 _FIRST_LINE = r"0000[0-9a-f]{0,12}:?[ ]{1,3}[0-9a-f]{2}[0-9a-f ]"
 _DUMPED_BYTE = r"[0-9a-f]{2}"
+# Between two lines of one bytes literal, as pprint breaks it. In JSON, the newline is escaped.
+_NEXT_LITERAL = r"[\"'](?:\n|\\+n)[ ]+b\\*[\"']"
+# How often a dump's text may be escaped as JSON.
+_MOST_ESCAPED = 3
 # Ends a value of several bytes.
 _NEXT_FIELD = r"[\"']\s?:|="
 # Ordinary text can hold fewer bytes than this; they make no value.
@@ -53,6 +57,7 @@ def readings(flat: str) -> Iterator[Reading]:
         yield from _percent(flat)
     if "0x" in low or "\\x" in low:
         yield from _listed(low, (_Byte(*found.span(), found[1]) for found in compiled(_ESCAPED).finditer(low)))
+        yield from _joined(flat)
     if "0000" in low and compiled(_FIRST_LINE).search(low):
         places = list(_dumped(low))
         yield from _listed(low, places)
@@ -69,6 +74,20 @@ def _percent(flat: str) -> Iterator[Reading]:
         yield Reading(
             unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")),
             lambda start, end: (start + 2 * bisect_left(places, start), end + 2 * bisect_left(places, end)),
+        )
+
+
+def _joined(flat: str) -> Iterator[Reading]:
+    """*flat* with each bytes literal that goes on in the next line joined."""
+    # Where each next line begins when the lines before it are joined, and what was left out up to there.
+    places, gaps = [], [0]
+    for found in compiled(_NEXT_LITERAL).finditer(flat):
+        places.append(found.start() - gaps[-1])
+        gaps.append(gaps[-1] + len(found[0]))
+    if places:
+        yield Reading(
+            compiled(_NEXT_LITERAL).sub("", flat).encode("latin-1"),
+            lambda start, end: (start + gaps[bisect_right(places, start)], end + gaps[bisect_left(places, end)]),
         )
 
 
@@ -107,4 +126,13 @@ def _swapped(places: list[_Byte]) -> Iterator[_Byte]:
 
 def _text_column(count: int) -> str:
     r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, and ``\n`` is none."""
-    return rf"[ ]{{2,60}}[|>]?(?:(?!\\{{1,7}}[nrt])\\{{1,7}}.|[^\n\\]){{0,{count}}}[|<]?"
+    # If the line ends right after them, it shows how the text is escaped: a backslash and an n may be two of them.
+    exact = "|".join(_unescaped_column(count, depth) for depth in range(_MOST_ESCAPED))
+    return rf"[ ]{{2,60}}[|>]?(?:{exact}|(?:(?!\\{{1,7}}[nrt])\\{{1,7}}.|[^\n\\]){{0,{count}}}[|<]?)"
+
+
+def _unescaped_column(count: int, depth: int) -> str:
+    """*count* characters, and the end of their line, in JSON that stands in JSON *depth* times."""
+    backslash, quote = r"\\" * 2**depth, r"\\" * (2**depth - 1) + '"'
+    newline = r"\\" * 2 ** (depth - 1) + "n" if depth else r"\n"
+    return rf"(?:{backslash}|{quote}|[^\\\"\n]){{{count}}}[|<]?(?={newline}|\Z)"

@@ -31,7 +31,11 @@ class GuardedStream:
     def write(self, text: str) -> int:
         """Writes the complete lines and keeps the rest: two writes must not split a secret."""
         with self._lock:
-            whole, newline, self._pending = (self._pending + text).rpartition("\n")
+            whole, newline, rest = (self._pending + text).rpartition("\n")
+            if _may_go_on(whole):
+                self._pending += text
+                return len(text)
+            self._pending = rest
             if newline:
                 self.unguarded.write(self._redact(whole + newline))
         return len(text)
@@ -97,6 +101,11 @@ class GuardedBytes:
     def flush(self) -> None:
         """Flushes the text stream."""
         self._text.flush()
+
+
+def _may_go_on(lines: str) -> bool:
+    """Whether the last of *lines* ends in a bytes literal, which pprint goes on with in the next line."""
+    return lines.endswith(("'", '"')) and "\\x" in lines[lines.rfind("\n") + 1 :]
 
 
 def unguarded(stream: TextIO) -> TextIO:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pprint
 import re
 import secrets
 import subprocess
@@ -53,6 +54,7 @@ SPELLINGS: dict[str, Callable[[bytes], str]] = {
     "Go": lambda data: "[]byte{" + ", ".join(f"{byte:#x}" for byte in data) + "}",
     "Go's numbers": lambda data: "[" + " ".join(map(str, data)) + "]",
     "Java": lambda data: ", ".join(f"(byte) 0x{byte:02x}" for byte in data),
+    "pprint": lambda data: pprint.pformat({"a": [data], "b": data}),
     "escapes": lambda data: 'b"' + "".join(f"\\x{byte:02x}" for byte in data) + '"',
     "percent": lambda data: "".join(f"%{byte:02X}" for byte in data),
     "percent in small letters": lambda data: "".join(f"%{byte:02x}" for byte in data),
@@ -100,6 +102,8 @@ def left_of_the_key(text: str) -> list[bytes]:
     digits = re.sub(r"0x|\\x|%(?:25)?|\(byte\)|\|.*?\||(?m:^[0-9a-f]{5,8}:? )|[^0-9a-f]", "", digits)
     numbers = " ".join(re.findall(r"\d+", text))
     data = urllib.parse.unquote_to_bytes(urllib.parse.unquote_to_bytes(text.replace("+", " ")))
+    joined = re.sub(r"['\"]\n +b['\"]", "", text).encode()
+    data += b"\n" + re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), joined)
     runs = [part[start : start + 4] for part in (RAW, KEY) for start in range(len(part) - 3)]
     return [
         run
@@ -121,6 +125,23 @@ def test_bytes_at_the_end_of_a_dump_are_masked_with_their_text() -> None:
     assert "~!@#" not in shown
     assert shown.startswith("00000000  78 78")
     assert shown.endswith("00000034")
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_a_column_of_a_dump_may_hold_escapes(depth: int) -> None:
+    """A dump's column goes with its bytes where it reads like an escape, in JSON in JSON, too."""
+    escapes = b'\\n\\\\n\\"\\t"\\r\\' * 3
+    protect_key(escapes[:32], "e5ca9e5e")
+    dumps = hex_dump(escapes[:32]) + "\n", hex_dump(b"c" * 32) + "\n"
+    text = "".join(dumps)
+    for _ in range(depth):
+        text = json.dumps(text)
+
+    shown = Redactor().redact(text)
+
+    for _ in range(depth):
+        shown = json.loads(shown)
+    assert shown == "00000000  [REDACTED:key e5ca9e5e]\n00000020\n" + dumps[1]
 
 
 def test_json_in_a_url() -> None:

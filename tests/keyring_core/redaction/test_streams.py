@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import pprint
 import random
 import secrets
 import threading
@@ -36,6 +37,19 @@ def test_bytes_that_are_no_text_stay_as_they_are() -> None:
     stream.flush()
 
     assert raw.getvalue() == data
+
+
+def test_a_line_that_may_go_on_waits_for_the_next() -> None:
+    """A bytes literal that pprint breaks over lines is masked as one; a flush writes a line that waits."""
+    secret = bytes(range(128, 160))
+    raw = io.BytesIO()
+    stream = GuardedStream(io.TextIOWrapper(raw, "utf-8"), Redactor([secret]))
+
+    pprint.pprint({"a": secret}, stream=stream)
+    print(b"\x80", file=stream)
+    stream.flush()
+
+    assert raw.getvalue().decode() == "{'a': b'[REDACTED:secret]'}\nb'\\x80'\n"
 
 
 @pytest.mark.parametrize("flush", [True, False])

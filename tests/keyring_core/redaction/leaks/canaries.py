@@ -70,10 +70,14 @@ def leaked(canaries: Canaries, output: str) -> list[str]:
 
 
 def _readings(output: str) -> Iterator[str]:
-    """*output* as it is, and as a reader of JSON inside JSON would see it, also with its line breaks taken out."""
+    """*output* as it is, and as a reader of JSON inside JSON would see it, also with its line breaks taken out.
+
+    pprint breaks a bytes literal into several, one a line.
+    """
     for _ in range(4):
         yield output
         yield output.replace("\n", "")
+        yield re.sub(r"['\"]\n +b['\"]", "", output)
         output = _ESCAPE.sub(lambda found: _unescape(found[1]), output)
 
 
