@@ -19,7 +19,12 @@ from tests.hiding.places import ALL, CALM, FIRST, HARMLESS, ROWS, SHORT, Row
 from tests.hiding.swaps import SWAPS, Swap
 from tests.output.html.test_page import Parsed
 
-pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
+pytestmark = [
+    pytest.mark.database,
+    pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning"),
+    # The same lines again and again: to count them takes time, and says nothing.
+    pytest.mark.no_cover,
+]
 
 MAY_GO = "may be retired"
 ALL_OF_IT = re.compile(r"\b100(?:[.,]0+)?\s*%")

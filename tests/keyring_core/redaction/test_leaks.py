@@ -1,4 +1,4 @@
-"""Every way to leak that we know, each in a process of its own, each shown to leak without redaction."""
+"""Every way to leak that we know, each in a fork or a process of its own, each shown to leak without redaction."""
 
 from __future__ import annotations
 
@@ -63,12 +63,11 @@ def output_of(name: str, mode: str, canaries: Canaries, folder: Path, forks: sub
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_leaks(name: str, tmp_path: Path, request: pytest.FixtureRequest, *, long_form: bool) -> None:
+def test_nothing_leaks(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """What shows a secret without redaction shows none with it, and still says something."""
     canaries = Canaries.make()
     # structlog looks for rich when it is imported.
-    alone = long_form or name.startswith("rich_")
-    forks = None if alone else request.getfixturevalue("forks")
+    forks = None if name.startswith("rich_") else request.getfixturevalue("forks")
 
     bare = output_of(name, "off", canaries, tmp_path / "off", forks)
     redacted = output_of(name, "on", canaries, tmp_path / "on", forks)
