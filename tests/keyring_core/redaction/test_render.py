@@ -8,11 +8,11 @@ from json import encoder
 
 import pytest
 import structlog
-from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core.redaction import Redactor, render
+from tests.keys import key_text
 
 EVENTS = st.dictionaries(
     st.text(),
@@ -47,7 +47,7 @@ COLOURED: dict[str, Callable[[str], dict[str, object]]] = {
 }
 
 
-@pytest.mark.parametrize("secret", ["AKIAIOSFODNN7EXAMPLE", Fernet.generate_key().decode()], ids=["aws", "fernet"])
+@pytest.mark.parametrize("secret", ["AKIAIOSFODNN7EXAMPLE", key_text("in colour")], ids=["aws", "fernet"])
 @pytest.mark.parametrize("event", COLOURED.values(), ids=COLOURED)
 @pytest.mark.parametrize("own", [True, False], ids=["ours", "structlog's"])
 def test_a_colour_hides_no_shape(event: Callable[[str], dict[str, object]], secret: str, own: bool) -> None:
