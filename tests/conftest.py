@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def long_form(request: pytest.FixtureRequest) -> bool:
     """Whether a test that has a short and a long form takes the long one."""
     return bool(request.config.getoption("long"))
+
+
+@pytest.fixture
+def uncounted() -> Iterator[None]:
+    """For tests that run the same lines hundreds of times: to count them for coverage doubles their time.
+
+    pytest-cov's own marker does nothing in a worker of pytest-xdist, which has two tracers: one takes over.
+    """
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    yield
+    threading.settrace(of_threads)
+    sys.settrace(tracer)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,8 +18,7 @@ from tests.databases import Database
 from tests.faults.injector import failing, fault_named
 from tests.keys import key_text
 
-# The same lines again and again: to count them takes time, and says nothing.
-pytestmark = [pytest.mark.database, pytest.mark.no_cover]
+pytestmark = [pytest.mark.database, pytest.mark.usefixtures("uncounted")]
 
 ISSUED_AT = 1_600_000_000
 SECRETS = {row: f"secret {row}".encode() for row in range(1, 5)}

@@ -22,8 +22,7 @@ from tests.output.html.test_page import Parsed
 pytestmark = [
     pytest.mark.database,
     pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning"),
-    # The same lines again and again: to count them takes time, and says nothing.
-    pytest.mark.no_cover,
+    pytest.mark.usefixtures("uncounted"),
 ]
 
 MAY_GO = "may be retired"
