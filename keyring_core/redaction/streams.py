@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from typing import Any, TextIO, cast
@@ -9,6 +10,11 @@ from typing import Any, TextIO, cast
 from keyring_core.forks import call_in_children
 from keyring_core.redaction.deferred import show_masked
 from keyring_core.redaction.redactor import Redactor
+
+MOST_HELD = 4096
+"""Characters of a literal over several lines to keep back: a key takes a few hundred."""
+# A line in which pprint goes on with a bytes literal.
+_GONE_ON = re.compile(r" +b['\"]")
 
 
 class GuardedStream:
@@ -32,12 +38,10 @@ class GuardedStream:
         """Writes the complete lines and keeps the rest: two writes must not split a secret."""
         with self._lock:
             whole, newline, rest = (self._pending + text).rpartition("\n")
-            if _may_go_on(whole):
-                self._pending += text
-                return len(text)
-            self._pending = rest
-            if newline:
-                self.unguarded.write(self._redact(whole + newline))
+            held = _open_literal(whole + newline)
+            self._pending = held + rest
+            if lines := (whole + newline).removesuffix(held):
+                self.unguarded.write(self._redact(lines))
         return len(text)
 
     def write_bytes(self, data: bytes) -> int:
@@ -103,9 +107,14 @@ class GuardedBytes:
         self._text.flush()
 
 
-def _may_go_on(lines: str) -> bool:
-    """Whether the last of *lines* ends in a bytes literal, which pprint goes on with in the next line."""
-    return lines.endswith(("'", '"')) and "\\x" in lines[lines.rfind("\n") + 1 :]
+def _open_literal(lines: str) -> str:
+    """The last of *lines*, if they are a bytes literal that pprint may go on with in the next line."""
+    start = lines.rfind("\n", 0, -1) + 1
+    if not lines.endswith(("'\n", '"\n')) or "\\x" not in lines[start:]:
+        return ""
+    while start and _GONE_ON.match(lines, start):
+        start = lines.rfind("\n", 0, start - 1) + 1
+    return lines[start:] if len(lines) - start <= MOST_HELD else ""
 
 
 def unguarded(stream: TextIO) -> TextIO:

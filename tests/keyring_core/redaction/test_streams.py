@@ -52,6 +52,22 @@ def test_a_line_that_may_go_on_waits_for_the_next() -> None:
     assert raw.getvalue().decode() == "{'a': b'[REDACTED:secret]'}\nb'\\x80'\n"
 
 
+def test_a_literal_keeps_only_itself_waiting() -> None:
+    """Literals that are printed one by one arrive but for the last; of a long one, all but its end."""
+    raw = io.BytesIO()
+    text = io.TextIOWrapper(raw, "utf-8", write_through=True)
+    stream = GuardedStream(text, Redactor([SECRET]))
+
+    for _ in range(3):
+        print(b"\x80", file=stream)
+    assert raw.getvalue().decode() == "b'\\x80'\n" * 2
+
+    pprint.pprint(b"\x80" * 100_000, stream=stream)
+    assert len(raw.getvalue()) > 400_000
+    stream.flush()
+    assert raw.getvalue().count(b"\\x80") == 100_003
+
+
 @pytest.mark.parametrize("flush", [True, False])
 def test_a_character_in_two_writes(flush: bool) -> None:
     """A character whose bytes come in two writes arrives whole, even with a flush in between."""
