@@ -1,6 +1,7 @@
 """Encrypts credentials with keys that can be rotated, and keeps those keys out of every log."""
 
 from keyring_core.config import get_keyring, keyring_status, log_key_status, reload_keyring
+from keyring_core.derivation import Derivation
 from keyring_core.encryption_service import CredentialEncryptionService, get_encryption_service
 from keyring_core.errors import (
     DamagedToken,
@@ -21,6 +22,7 @@ from keyring_core.redaction import configure_logging
 __all__ = [
     "CredentialEncryptionService",
     "DamagedToken",
+    "Derivation",
     "ExpiredToken",
     "InvalidToken",
     "Key",

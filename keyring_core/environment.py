@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import NamedTuple
 
 from keyring_core.errors import KeyConfigError, KeyConfigWarning, WeakKeyError
 from keyring_core.key_text import split_key_list
-from keyring_core.keys import Key, check_told_apart
+from keyring_core.keys import Key, KeyState, check_told_apart
 from keyring_core.sources import COMMAND_SECONDS, FORMS, Found, Source, read_source
 
 PRIMARY = "ENCRYPTION_KEY"
@@ -36,6 +36,8 @@ VARIABLES = (
     SERVICE,
 )
 """Every variable that this project reads."""
+
+_STATES = {PRIMARY: KeyState.PRIMARY, STAGED: KeyState.STAGED, PREVIOUS: KeyState.PREVIOUS}
 
 MAX_PREVIOUS_KEYS = 1000
 DEFAULT_RELOAD_SECONDS = 60.0
@@ -85,16 +87,21 @@ def read_keys(
 
 def settings_of(named: Mapping[str, NamedKeys]) -> Settings:
     """The settings that *named* keys make. Warns of a key that has two places; raises KeyConfigError as above."""
-    places = {key: PRIMARY for key, _ in named[PRIMARY].keys}
+    return settings_in({state: named[name].keys if name in named else () for name, state in _STATES.items()})
+
+
+def settings_in(found: Mapping[KeyState, Sequence[tuple[Key, str]]]) -> Settings:
+    """The settings that the keys *found* in each state make, each with its place in words; as `settings_of`."""
+    places = dict(found[KeyState.PRIMARY])
     (primary,) = places
-    staged = next((key for key, _ in named[STAGED].keys), None) if STAGED in named else None
+    staged, place = next(iter(found[KeyState.STAGED]), (None, ""))
     if staged == primary:
-        warnings.warn(f"{STAGED} is the primary key already; remove it", KeyConfigWarning, stacklevel=2)
+        warnings.warn(f"{place} is the primary key already; remove it", KeyConfigWarning, stacklevel=2)
         staged = None
     if staged is not None:
-        places[staged] = STAGED
+        places[staged] = place
     previous = []
-    for key, place in named[PREVIOUS].keys if PREVIOUS in named else ():
+    for key, place in found[KeyState.PREVIOUS]:
         if key in places:
             warnings.warn(f"{place}: the same key as {places[key]}, ignored", KeyConfigWarning, stacklevel=2)
         else:

@@ -8,6 +8,8 @@ import cryptography.fernet
 
 MAKE_KEY_COMMAND = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 """Prints a new key; needs only `cryptography`."""
+DERIVE_COMMAND = "keyring-rotate keys derive"
+"""Prints the Fernet key that an application makes of its secret; without a kind it lists the kinds."""
 
 
 class KeyringError(Exception):

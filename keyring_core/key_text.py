@@ -13,7 +13,14 @@ import re
 import warnings
 from collections.abc import Callable
 
-from keyring_core.errors import MAKE_KEY_COMMAND, KeyConfigError, KeyConfigWarning, WeakKeyError, WeakKeyWarning
+from keyring_core.errors import (
+    DERIVE_COMMAND,
+    MAKE_KEY_COMMAND,
+    KeyConfigError,
+    KeyConfigWarning,
+    WeakKeyError,
+    WeakKeyWarning,
+)
 
 KEY_BYTES = 32
 _EXPECTED = "expected 44 characters of URL-safe base64 (32 bytes)"
@@ -34,16 +41,36 @@ _PLACEHOLDER = re.compile(
     r"change(?:me|this)|replace(?:me|this|with)|placeholder|generateme|notasecret|your(?:encryption|fernet|secret)"
     r"|(?:your|test|dummy|sample|default|example|insert|secret|encryption|fernet)key"
 )
+_PLACEHOLDER_WITH_LESS = 20
+_PLACEHOLDER_WITH_FEWER_DIGITS = 4
 _TEMPLATE = re.compile(r"\$\{|\$\(|^\$\w|\{\{|^%\w+%$")
-# SHA-256 of keys that stand in public documents; the first is the Fernet specification's.
-_PUBLIC_EXAMPLES = frozenset({"cbeb362f1fa69a6691db592f4529cf6bea1ce089eb132a3350c9081279ff8f34"})
+_IN_ANGLES = re.compile(r"<.*>", re.DOTALL)
+_HEX = re.compile(r"[0-9A-Fa-f]{64}")
+_UNPADDED = re.compile(r"[\w+/-]{43}", re.ASCII)
+# SHA-256 of the 32 bytes of keys that anybody can read in documents or in the source of an application.
+_PUBLIC_EXAMPLES = {
+    "cbeb362f1fa69a6691db592f4529cf6bea1ce089eb132a3350c9081279ff8f34": "the Fernet specification's",
+    "2eb224753db929a85e027907a504dcce95fe1b459f69fc78fb0f1192ed4aa979": "OctoBot's",
+    "137f06f76afd37de0a14d4d382ed3269383cb8eeaca720730f3cc0d027619f08": "that of early versions of SuperAGI",
+    "dc80f71bb27fdd062701b39c3d81640178cbe69757017078af0cdec058a6ef55": "Bisheng's",
+    "ed89edb3883da201d76678900e1a6c1ef7f785c6492bcc30d5a4f990ddd0891e": "that of Read the Docs' sample settings",
+    "a52bba070dfe69fc3498dd1cd8d5aab6e71afaefbabee19ea47a5b2fe9076617": "Octavia's default",
+    "73d737d1d65d46605835f32a6dc78bc050ef97d1bf7ec89d9824a540822b89f7": "Heat's default",
+    "a7a94380814a8acdc56056cbf0c1152a592d28d145ccd174fccba36d9e869540": "cognee's default",
+    "c1af3e210268b89b504555a4489290137ae12da8cc1ce1a981ec872fab6e87c8": "Redash's old default",
+    "432e3a2c430aea0c0731c3da50bb15f255381546f99f50f9108eed6f3397eb9c": "Phoenix's without a secret",
+    "e0d4da20b760fb43fb17f45fd2cdb6f2830a2d75d9c4faceb8bae55e4ca2bbef": "that of sqlalchemy-utils' documentation",
+}
+# 32 random bytes hold about 30 different values; 32 random hexadecimal digits, which are a secret too, hold 14.
+_FEWEST_OF_KEY = 12
+_FEWEST_OF_SECRET = 6
 _QUOTES = "\"'`"
 
 _FORM_FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
     (lambda text: "\0" in text, "NUL characters (a file in UTF-16?)"),
     (re.compile(r"""b(['"]).*\1""", re.DOTALL).fullmatch, "a Python bytes repr, b and quotes around the key"),
     (_TEMPLATE.search, "a template that was not expanded"),
-    (re.compile(r"<.*>", re.DOTALL).fullmatch, "a placeholder in angle brackets"),
+    (_IN_ANGLES.fullmatch, "a placeholder in angle brackets"),
     (
         lambda text: any(quote in text for quote in _QUOTES),
         "quotes, which belong to the file's syntax and not to the key",
@@ -51,7 +78,7 @@ _FORM_FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
     (re.compile(r"[\w+/-]{43}=(?:\s+[\w+/-]{43}=)+").fullmatch, "several keys, but one key is expected"),
     (re.compile(r"[,;]").search, "a comma or semicolon, but one key is expected"),
     (re.compile(r"[ \t\r\n\v\f]").search, "whitespace inside"),
-    (re.compile(r"[0-9A-Fa-f]{64}").fullmatch, "64 hex digits (32 bytes in hex, not in base64)"),
+    (_HEX.fullmatch, "64 hex digits (32 bytes in hex, not in base64)"),
     (re.compile(r"=[^=]").search, "characters after the padding, as of two keys glued together"),
     (re.compile(r"={3}").search, "too much padding"),
     (re.compile(r"[^A-Za-z0-9_=+/-]").search, "characters outside the base64 alphabet"),
@@ -74,7 +101,7 @@ def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
     if fault and _is_placeholder(text):
         raise KeyConfigError(f"{where}: a placeholder ({fault}), {_EXPECTED}. {_MAKE}")
     if fault:
-        raise KeyConfigError(f"{where}: {fault}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}")
+        raise KeyConfigError(f"{where}: {fault}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text)}")
     if "+" in text or "/" in text:
         warnings.warn(
             f"{where}: written in the standard base64 alphabet; write it URL-safe, - for + and _ for /. {_FIX}",
@@ -82,12 +109,17 @@ def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
             stacklevel=2,
         )
     raw = base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_"))
-    if weakness := _weakness(raw, text):
-        if not allow_weak:
-            raise WeakKeyError(f"{where}: {weakness}, which anybody can guess. {_MAKE}")
-        message = f"{where}: {weakness}, accepted to read old tokens; rotate away from it today"
-        warnings.warn(message, WeakKeyWarning, stacklevel=2)
+    _refuse(_public(raw) or _weakness(raw, text), where, allow_weak=allow_weak)
     return raw
+
+
+def refuse_weak_secret(raw: bytes, secret: bytes, where: str, *, allow_weak: bool) -> None:
+    """Raises WeakKeyError if anybody can guess *secret*, of which an application made the key *raw*.
+
+    With *allow_weak* it warns in place of that. A secret that nobody has published is not searched for.
+    """
+    weakness = _public(raw) or (_weakness_of_secret(secret) if secret else "an empty secret")
+    _refuse(weakness or _pattern(raw, _FEWEST_OF_SECRET), where, allow_weak=allow_weak)
 
 
 def split_key_list(value: str | bytes, where: str) -> list[tuple[str, str]]:
@@ -117,12 +149,14 @@ def _to_text(value: object, where: str) -> str:
         raw = bytes(value)
         if not raw.isascii():
             found = "a BOM (byte order mark)" if raw.startswith((_BOM, b"\xff\xfe", b"\xfe\xff")) else "non-ASCII bytes"
-            raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}")
+            way = _way_to_derive(raw.decode("latin-1"))
+            raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{way}")
         return raw.decode("ascii")
     if not isinstance(value, str):
         raise KeyConfigError(f"{where}: a key is text, not {type(value).__name__}. {_MAKE}")
     if not value.isascii():
-        raise KeyConfigError(f"{where}: non-ASCII characters, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}")
+        way = _way_to_derive(value)
+        raise KeyConfigError(f"{where}: non-ASCII characters, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{way}")
     return value
 
 
@@ -139,19 +173,57 @@ def _is_placeholder(text: str) -> bool:
     return bool(_PLACEHOLDER.search(re.sub(r"[^a-z]", "", text.lower())))
 
 
+def _way_to_derive(text: str) -> str:
+    """The line that says how to make a key of *text*; empty if it looks like a damaged key or a template."""
+    if _HEX.fullmatch(text):
+        return f"\nTo make a key of it: {DERIVE_COMMAND} hex"
+    if _UNPADDED.fullmatch(text):
+        return f"\nTo make a key of it: {DERIVE_COMMAND} raw-unpadded"
+    if _UNPADDED.search(text) or _TEMPLATE.search(text) or _IN_ANGLES.fullmatch(text):
+        return ""
+    kind = " text32" if len(text) == KEY_BYTES else ""
+    return f"\nIf an application makes its key of this text: {DERIVE_COMMAND}{kind}"
+
+
+def _refuse(weakness: str | None, where: str, *, allow_weak: bool) -> None:
+    """Raises WeakKeyError if there is a *weakness*; with *allow_weak* warns of it."""
+    if weakness and not allow_weak:
+        raise WeakKeyError(f"{where}: {weakness}, which anybody can guess. {_MAKE}")
+    if weakness:
+        message = f"{where}: {weakness}, accepted to read old tokens; rotate away from it today"
+        warnings.warn(message, WeakKeyWarning, stacklevel=3)
+
+
+def _public(raw: bytes) -> str | None:
+    """Whose public key these 32 bytes are, in words, or None."""
+    owner = _PUBLIC_EXAMPLES.get(hashlib.sha256(raw).hexdigest())
+    return owner and f"a public example key ({owner})"
+
+
 def _weakness(raw: bytes, text: str) -> str | None:
     """Why these 32 bytes are no safe key, or None. It refuses one random key in 10^8."""
     # A placeholder may have been encoded to make it fit.
     if _is_placeholder(text) or _is_placeholder(raw.decode("latin-1")):
         return "a placeholder"
-    if hashlib.sha256(raw).hexdigest() in _PUBLIC_EXAMPLES:
-        return "a public example key (the Fernet specification's)"
+    return _pattern(raw, _FEWEST_OF_KEY)
+
+
+def _weakness_of_secret(secret: bytes) -> str | None:
+    """Why this secret is none. A name such as `app-secret-key-` in front of random characters does no harm."""
+    text = secret.decode("latin-1")
+    more = len(re.sub(r"[^A-Za-z0-9]", "", text)) - len("changeme")
+    is_short = more < _PLACEHOLDER_WITH_LESS or len(re.findall(r"\d", text)) < _PLACEHOLDER_WITH_FEWER_DIGITS
+    return "a placeholder" if is_short and _is_placeholder(text) else None
+
+
+def _pattern(raw: bytes, fewest: int) -> str | None:
+    """What pattern these 32 bytes follow, in words, or None; *fewest* different values they have to hold."""
+    text = base64.b64encode(raw)
     counts = len({(after - before) % 256 for before, after in itertools.pairwise(raw)}) == 1
     if counts or any(text[period:42] == text[: 42 - period] for period in range(1, 22)):
         return "a weak key: its bytes repeat or count, or its characters do"
     if raw[:16] == raw[16:]:
         return "a weak key: its signing half equals its encryption half"
-    # 32 random bytes hold about 30 different values.
-    if len(set(raw)) < 12:
+    if len(set(raw)) < fewest:
         return "a weak key: few different bytes"
     return None

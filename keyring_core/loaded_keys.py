@@ -1,4 +1,7 @@
-"""The keys that this process has loaded, for the code that masks them. Loading a key imports no matcher."""
+"""The keys that this process has loaded, and the secrets they were made of, for the code that masks them.
+
+Loading a key imports no matcher.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,12 @@ class Subscriber(Protocol):
     def add_key(self, raw: bytes, label: str) -> None:
         """Masks the 32-byte key *raw* from now on."""
 
+    def add(self, value: str | bytes, label: str) -> None:
+        """Masks *value* from now on."""
+
 
 _keys: dict[bytes, str] = {}
+_secrets: dict[str | bytes, str] = {}
 _subscribers: WeakSet[Subscriber] = WeakSet()
 
 
@@ -38,14 +45,26 @@ def protect_key(raw: bytes, key_id: str) -> None:
             subscriber.add_key(raw, label)
 
 
+def protect_secret(value: str | bytes, label: str) -> None:
+    """Masks *value*, which keys are made of, in every log of this process, until the process ends, as *label*."""
+    with writing:
+        if value in _secrets:
+            return
+        _secrets[value] = label
+        for subscriber in _subscribers:
+            subscriber.add(value, label)
+
+
 def subscribe(subscriber: Subscriber) -> None:
-    """Gives *subscriber* each loaded key now, and each later one when it is loaded."""
+    """Gives *subscriber* each loaded key and secret now, and each later one when it is loaded."""
     with writing:
         for raw, label in _keys.items():
             subscriber.add_key(raw, label)
+        for value, label in _secrets.items():
+            subscriber.add(value, label)
         _subscribers.add(subscriber)
 
 
 def is_loaded(value: object) -> bool:
-    """Whether *value* is the 32 bytes of a loaded key."""
-    return value in _keys
+    """Whether *value* is the 32 bytes of a loaded key, or a secret that one was made of."""
+    return value in _keys or value in _secrets

@@ -64,13 +64,31 @@ def read_source(name: str, environ: Mapping[str, str], seconds: float = COMMAND_
     form, value = forms[0], environ[forms[0]]
     if form == name:
         return Found(value, name, Source(Kind.VARIABLE))
+    return read_named(Kind.FILE if form.endswith("_FILE") else Kind.COMMAND, value, form, environ, seconds)
+
+
+def read_named(  # noqa: PLR0913 - what to read, and how
+    kind: Kind, value: str, form: str, environ: Mapping[str, str], seconds: float, *, comments: bool = True
+) -> Found:
+    """What the file holds, or the command prints, that *value* of the setting *form* names.
+
+    Without *comments* the text is taken as it is, but for one line break at its end: a passphrase may hold a `#`.
+
+    Raises KeyConfigError if it yields nothing; a command has *seconds*.
+    """
     if not value.strip():
-        raise KeyConfigError(f"{form}: empty; name a {'file' if form.endswith('_FILE') else 'command'}, or unset it")
-    if form.endswith("_FILE"):
+        raise KeyConfigError(f"{form}: empty; name a {kind}, or unset it")
+    if kind is Kind.FILE:
         content, stamp = read_key_file(key_path(value, environ, form), form)
-        return Found(_without_comments(content), f"{form} ({stamp.path})", Source(Kind.FILE, stamp))
+        # The form of a variable does not say which file it names.
+        where = form if str(stamp.path) in form else f"{form} ({stamp.path})"
+        return Found(_cleaned(content, comments=comments), where, Source(Kind.FILE, stamp))
     printed = run_key_command(value, form, environ, seconds)
-    return Found(_without_comments(printed), form, Source(Kind.COMMAND))
+    return Found(_cleaned(printed, comments=comments), form, Source(Kind.COMMAND))
+
+
+def _cleaned(data: bytes, *, comments: bool) -> bytes:
+    return _without_comments(data) if comments else data.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _without_comments(data: bytes) -> bytes:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from keyring_core import KeyConfigError, KeyConfigWarning
 from keyring_core.errors import MAKE_KEY_COMMAND
-from keyring_core.key_text import decode_key, split_key_list
+from keyring_core.key_text import _PUBLIC_EXAMPLES, decode_key, split_key_list
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
 
@@ -325,9 +325,44 @@ def test_an_empty_item_is_named():
 
 
 def test_public_examples_are_kept_as_digests():
-    """The digest in the source is the specification's key's, so that no key text stands there."""
+    """Digests stand in the source, the specification's key's among them, so that no key text stands there."""
     digest = hashlib.sha256(base64.urlsafe_b64decode(public_example())).hexdigest()
 
-    from keyring_core import key_text as module
+    assert digest in _PUBLIC_EXAMPLES
+    assert all(re.fullmatch(r"[0-9a-f]{64}", known) for known in _PUBLIC_EXAMPLES)
 
-    assert {digest} == module._PUBLIC_EXAMPLES
+
+DERIVE = "keyring-rotate keys derive"
+
+
+@pytest.mark.parametrize(
+    ("value", "ending"),
+    [
+        pytest.param(RAW.hex(), f"make a key of it: {DERIVE} hex", id="K48"),
+        pytest.param(RAW.hex().upper() + "\n", f"make a key of it: {DERIVE} hex", id="hex in capitals"),
+        pytest.param(KEY[:43], f"make a key of it: {DERIVE} raw-unpadded", id="K16"),
+        pytest.param("Tr0ub4dor-and-three-more-words-x", f"its key of this text: {DERIVE} text32", id="K50"),
+        pytest.param("Tr0ub4dor and three, more; words", f"its key of this text: {DERIVE} text32", id="symbols"),
+        pytest.param("correct horse battery staple", f"its key of this text: {DERIVE}", id="passphrase"),
+        pytest.param("korrekt Pferd ü", f"its key of this text: {DERIVE}", id="non-ASCII"),
+        pytest.param("korrekt Pferd ü".encode(), f"its key of this text: {DERIVE}", id="non-ASCII bytes"),
+        pytest.param("#3=x" * 20, f"its key of this text: {DERIVE}", id="long"),
+    ],
+)
+def test_a_refusal_ends_with_the_command_that_makes_a_key_of_it(value, ending):
+    """What an application takes for a secret is no key here; the message says how to get the key."""
+    with pytest.raises(KeyConfigError) as caught:
+        decode_key(value, WHERE)
+
+    assert str(caught.value).endswith(ending)
+
+
+@pytest.mark.parametrize(
+    "value", [f'"{KEY}"', f"{KEY}=", KEY + key_text("2"), "${SECRET}", "<base64 goes in here>", "changeme"]
+)
+def test_a_damaged_key_is_not_taken_for_a_secret(value):
+    """A text that has to be fixed is not to be derived from: that would give another key."""
+    with pytest.raises(KeyConfigError) as caught:
+        decode_key(value, WHERE)
+
+    assert DERIVE not in str(caught.value)

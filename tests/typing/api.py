@@ -13,6 +13,7 @@ import keyring_core
 from keyring_core import (
     CredentialEncryptionService,
     DamagedToken,
+    Derivation,
     ExpiredToken,
     InvalidToken,
     Key,
@@ -47,6 +48,13 @@ def keys(text: str, raw: bytes) -> None:
     assert_type(key.fernet, Fernet)
     assert_type(key.reveal(), str)
     assert_type({key: key == key}, dict[Key, bool])  # noqa: PLR0124
+
+
+def derivations(salt: bytes, secret: str) -> None:
+    derivation = Derivation("pbkdf2-sha256", salt, iterations=100_000)
+    assert_type(derivation.key(secret), Key)
+    assert_type(derivation.key(secret.encode(), "SECRET_KEY", allow_weak=True), Key)
+    assert_type({derivation: Derivation("hkdf-sha256", salt="salt", info=b"info")}, dict[Derivation, Derivation])
 
 
 def keyrings(key: Key, text: str) -> None:

@@ -1,0 +1,242 @@
+"""How applications make a Fernet key of a secret: one rule for each kind of derivation.
+
+The rules are those of the applications, weak ones included. For a key of your own, generate one: it needs no rule.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import hashlib
+import os
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from keyring_core.errors import KeyConfigError, KeyConfigWarning
+from keyring_core.key_text import KEY_BYTES, decode_key, refuse_weak_secret
+from keyring_core.keys import Key
+from keyring_core.loaded_keys import protect_secret
+from keyring_core.redaction.encodings import trimmed
+from keyring_core.redaction.registrable import unfit
+from keyring_core.redaction.secret import Secret, revealed
+
+MOST_ITERATIONS = 10_000_000
+"""About three seconds; the applications use up to 1,200,000."""
+MOST_SECRET_LENGTH = 16 * 1024
+
+KINDS = MappingProxyType(
+    {
+        "raw": "the key itself, 44 characters of URL-safe base64 (Airflow, Prefect, Galaxy, Pulp and most others)",
+        "raw-unpadded": "43 characters, to which = is appended (Langflow)",
+        "hex": "64 hexadecimal digits (JupyterHub)",
+        "sha256": "SHA-256 of the secret (Redash, Open WebUI, cognee, sqlalchemy-utils, advanced-alchemy, ormar)",
+        "text32": "exactly 32 characters, used as bytes (PostHog, SuperAGI, Octavia)",
+        "text32-first": "the first 32 characters of a longer text (old versions of Modoboa and Music Assistant)",
+        "text32-doubled": "the first 32 characters; a shorter text is written twice first (Heat)",
+        "text32-zeros": "32 bytes: a longer secret is cut, a shorter one filled up with the digit 0 (potpie)",
+        "pbkdf2-sha256": "PBKDF2 with a salt and a number of iterations (Plane, Phoenix, Mathesar, openalgo; "
+        "django-fernet-encrypted-fields)",
+        "hkdf-sha256": "HKDF with a salt, an info or both (Open edX and Open WebUI; django-fernet-fields, djfernet)",
+    }
+)
+"""Each kind of derivation, in words, with some of those who use it."""
+
+
+class _Takes(NamedTuple):
+    """The parameters that a kind needs, and those that it takes."""
+
+    needs: frozenset[str] = frozenset()
+    may_have: frozenset[str] = frozenset()
+
+
+_TAKES = {
+    "pbkdf2-sha256": _Takes(needs=frozenset({"salt", "iterations"})),
+    "hkdf-sha256": _Takes(may_have=frozenset({"salt", "info"})),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """One rule for making a key of a secret. Holds no secret, unless its salt is one; its repr does not show the salt.
+
+    Raises KeyConfigError for an unknown *kind*, and for parameters that the kind does not take or lacks.
+    """
+
+    kind: str
+    """One of `KINDS`."""
+    salt: str | bytes | None = field(default=None, repr=False)
+    """For `pbkdf2-sha256` and `hkdf-sha256`; text stands for its UTF-8 bytes."""
+    info: str | bytes | None = None
+    """For `hkdf-sha256`; text stands for its UTF-8 bytes."""
+    iterations: int | None = None
+    """For `pbkdf2-sha256`."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            near = difflib.get_close_matches(str(self.kind), KINDS, n=1, cutoff=0.5)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            # Not shown: a secret may have been put in its place.
+            raise KeyConfigError(f"unknown kind of derivation{meant} The kinds are {', '.join(KINDS)}")
+        takes = _TAKES.get(self.kind, _Takes())
+        given = {name for name in ("salt", "info", "iterations") if getattr(self, name) is not None}
+        if missing := sorted(takes.needs - given):
+            raise KeyConfigError(f"derivation {self.kind}: set its {' and '.join(missing)}, as the application does")
+        if extra := sorted(given - takes.needs - takes.may_have):
+            raise KeyConfigError(f"derivation {self.kind}: it takes no {' and no '.join(extra)}; leave that out")
+        for name in given & {"salt", "info"}:
+            _utf8(getattr(self, name), f"derivation {self.kind}: its {name}")
+        if self.iterations is not None and not _is_count(self.iterations):
+            raise KeyConfigError(
+                f"derivation {self.kind}: its iterations are a whole number from 1 to {MOST_ITERATIONS:,}"
+            )
+
+    def key(self, secret: str | bytes | Secret, where: str = "secret", *, allow_weak: bool = False) -> Key:
+        """The key that an application with this derivation makes of *secret*; *where* names its origin in messages.
+
+        Both are masked in every log of this process from now on; a secret that is too short to be masked by its text
+        gives a KeyConfigWarning. A derivation that takes long is done once in a process.
+
+        Raises KeyConfigError for a secret that the application would not take, and WeakKeyError for one that anybody
+        can guess; with *allow_weak* that only gives a warning. No message shows anything of the secret.
+        """
+        value = revealed(secret)
+        if len(value) > MOST_SECRET_LENGTH:
+            raise KeyConfigError(f"{where}: longer than any secret, {len(value)} of at most {MOST_SECRET_LENGTH}")
+        try:
+            key = Key(self._raw(value, where, allow_weak=allow_weak))
+        except KeyConfigError:
+            # It may be the secret of another derivation.
+            protect(value, "secret")
+            raise
+        # The text of a raw key is a form of the key, which is masked already.
+        if value and self.kind != "raw" and (reason := protect(value, f"secret of key {key.id}")):
+            warnings.warn(f"{where}: logs are not masked for it, only for its key: {reason}", KeyConfigWarning, 2)
+        return key
+
+    def _raw(self, value: str | bytes, where: str, *, allow_weak: bool) -> bytes:
+        """The 32 bytes of the key. Raises KeyConfigError."""
+        if self.kind == "raw":
+            return decode_key(value, where, allow_weak=allow_weak)
+        secret = _utf8(value, where)
+        if self.kind in _KEY_TEXTS:
+            return decode_key(self._of(_KEY_TEXTS[self.kind], secret.strip(), where), where, allow_weak=allow_weak)
+        raw = self._derived(secret) if self.kind in _TAKES else self._of(_RULES[self.kind], secret, where)
+        refuse_weak_secret(raw, secret, where, allow_weak=allow_weak)
+        return raw
+
+    def _of(self, rule: Callable[[bytes], bytes | str], secret: bytes, where: str) -> bytes:
+        """What *rule* makes of *secret*. Raises KeyConfigError with the fault that the rule finds."""
+        made = rule(secret)
+        if isinstance(made, str):
+            raise KeyConfigError(f"{where}: {made}, for the derivation {self.kind}")
+        return made
+
+    def _derived(self, secret: bytes) -> bytes:
+        """The 32 bytes that PBKDF2 or HKDF makes of *secret*."""
+        salt, info = (None if part is None else _utf8(part, "") for part in (self.salt, self.info))
+        if self.iterations is None:
+            return HKDF(hashes.SHA256(), KEY_BYTES, salt, info).derive(secret)
+        assert salt is not None  # noqa: S101 - for the type checker
+        return _stretched(secret, salt, self.iterations)
+
+
+def protect(value: str | bytes, label: str) -> str | None:
+    """Masks *value* in every log; or returns why it cannot be masked by its text."""
+    reason = unfit(value)
+    if reason is None:
+        protect_secret(trimmed(value), label)
+    return reason
+
+
+def _hex(secret: bytes) -> bytes | str:
+    """JupyterHub, jupyterhub/crypto.py."""
+    if not re.fullmatch(rb"[0-9A-Fa-f]{64}", secret):
+        return f"{len(secret)} characters, expected 64 hexadecimal digits"
+    return base64.urlsafe_b64encode(bytes.fromhex(secret.decode()))
+
+
+def _unpadded(secret: bytes) -> bytes | str:
+    """Langflow, services/auth/utils.py."""
+    return secret + b"=" if len(secret) == 43 else f"{len(secret)} characters, expected 43"
+
+
+def _exactly(secret: bytes) -> bytes | str:
+    """PostHog, posthog/helpers/encrypted_fields.py; Octavia, octavia/common/utils.py."""
+    return secret if len(secret) == KEY_BYTES else f"{len(secret)} bytes, expected {KEY_BYTES}"
+
+
+def _first(secret: bytes) -> bytes | str:
+    """Modoboa before its HKDF, Music Assistant before its key file: characters are cut, bytes have to be 32."""
+    return _exactly(_text(secret)[:32].encode("utf-8", "surrogateescape"))
+
+
+def _doubled(secret: bytes) -> bytes | str:
+    """Heat, heat/common/crypt.py, get_valid_encryption_key: written twice, and no more often."""
+    return _first(secret * 2 if len(_text(secret)) < 32 else secret)
+
+
+def _filled(secret: bytes) -> bytes:
+    """The rule of potpie, app/modules/integrations/token_encryption.py: bytes are cut, not characters."""
+    return secret[:KEY_BYTES].ljust(KEY_BYTES, b"0")
+
+
+def _sha256(secret: bytes) -> bytes:
+    """The rule of sqlalchemy-utils and all that take their keys from it; Open WebUI, models/oauth_sessions.py."""
+    return hashlib.sha256(secret).digest()
+
+
+_KEY_TEXTS: dict[str, Callable[[bytes], bytes | str]] = {"hex": _hex, "raw-unpadded": _unpadded}
+"""The rules whose result is the text of a key. A rule returns what is wrong with a secret that it does not take."""
+
+_RULES: dict[str, Callable[[bytes], bytes | str]] = {
+    "sha256": _sha256,
+    "text32": _exactly,
+    "text32-first": _first,
+    "text32-doubled": _doubled,
+    "text32-zeros": _filled,
+}
+"""The rules whose result is the 32 bytes."""
+
+# By a digest that only this process can compute: neither a secret nor anything to test guesses with is kept here.
+_known: dict[bytes, bytes] = {}
+_pepper = os.urandom(32)
+
+
+def _stretched(secret: bytes, salt: bytes, iterations: int) -> bytes:
+    """PBKDF2-HMAC-SHA256, computed once in a process: Plane, Phoenix, jazzband's django-fernet-encrypted-fields."""
+    digest = hashlib.blake2b(key=_pepper)
+    for part in (iterations.to_bytes(8), len(salt).to_bytes(8), salt, secret):
+        digest.update(part)
+    place = digest.digest()
+    if place not in _known:
+        _known[place] = hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, KEY_BYTES)
+    return _known[place]
+
+
+def _text(secret: bytes) -> str:
+    return secret.decode("utf-8", "surrogateescape")
+
+
+def _utf8(value: str | bytes, where: str) -> bytes:
+    """The bytes of *value*. Raises KeyConfigError if it is neither bytes nor text that has some."""
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise KeyConfigError(f"{where}: expected text, not {type(value).__name__}")
+    try:
+        # Python reads variables that are not UTF-8 with surrogates of this kind.
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        pass  # outside of this block, since the error holds the text
+    raise KeyConfigError(f"{where}: a lone surrogate, which has no UTF-8 form")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ITERATIONS
