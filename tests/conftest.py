@@ -8,7 +8,8 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,13 @@ from tests.keys import key_text, make_key
 
 OLD, OLDER, NEW = "old", "older", "new"
 
+DATABASES = ("sqlite", "postgresql", "mariadb")
+
 ENOUGH_MEMORY = 4 << 30
-LEFT_OUT = pytest.StashKey[int]()
+COUNTED_CASES = 3
+UNCOUNTED = ("uncounted", "long", "hypothesis")
+"""Markers of tests whose lines are not counted for coverage; Hypothesis sets its own."""
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--chaos-runs", type=int, default=1, help="Runs of each chaos test; more than one are longer, too."
     )
     parser.addoption("--long", action="store_true", help="Runs the tests that are marked long, too, and long forms.")
+    parser.addoption(
+        "--applications", action="store_true", help="Runs the tests with real applications, too, and installs these."
+    )
 
 
 @pytest.fixture
@@ -39,18 +48,22 @@ def long_form(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("long"))
 
 
-@pytest.fixture
-def uncounted() -> Iterator[None]:
-    """For tests that run the same lines hundreds of times: to count them for coverage doubles their time.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """To count lines for coverage doubles a test's time: tests that run the same lines again are not counted.
 
     pytest-cov's own marker does nothing in a worker of pytest-xdist, which has two tracers: one takes over.
     """
+    if not any(item.get_closest_marker(name) for name in UNCOUNTED):
+        return (yield)
     tracer, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
     threading.settrace(None)
-    yield
-    threading.settrace(of_threads)
-    sys.settrace(tracer)
+    try:
+        return (yield)
+    finally:
+        threading.settrace(of_threads)
+        sys.settrace(tracer)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,19 +74,37 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the long tests; the summary says how many."""
-    if config.getoption("long"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not item.get_closest_marker("long")]
-    config.stash[LEFT_OUT] = len(left_out)
+    """Leaves out the tests that need an option; the summary says how many."""
+    _count_first_cases(items)
+    needed = {item: option for item in items if (option := _missing_option(item, config))}
+    config.hook.pytest_deselected(items=list(needed))
+    items[:] = [item for item in items if item not in needed]
+    config.stash[LEFT_OUT] = dict(Counter(needed.values()))
+
+
+def _missing_option(item: pytest.Item, config: pytest.Config) -> str | None:
+    """The option without which *item* is left out. A light application runs with the long tests, too."""
+    if application := item.get_closest_marker("applications"):
+        given = config.getoption("applications") or (application.kwargs["ci"] and config.getoption("long"))
+        return None if given else "applications"
+    return "long" if item.get_closest_marker("long") and not config.getoption("long") else None
+
+
+def _count_first_cases(items: list[pytest.Item]) -> None:
+    """Marks all but the first cases of each test, on each kind of database, as uncounted."""
+    cases: Counter[tuple[str, str]] = Counter()
+    for item in items:
+        kind = next((kind for kind in DATABASES if kind in item.name), "")
+        test = item.nodeid.partition("[")[0], kind
+        cases[test] += 1
+        if cases[test] > COUNTED_CASES:
+            item.add_marker("uncounted")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Drops the databases of this process. A worker of pytest-xdist reports to the process that started it."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, 0)
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, {})
     if databases := sys.modules.get("tests.databases"):
         databases.drop_databases()
 
@@ -81,13 +112,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Each worker of pytest-xdist collects all tests, and leaves out the same ones."""
-    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """No test is missing without a word."""
-    if left_out := config.stash.get(LEFT_OUT, 0):
-        terminalreporter.write_line(f"{left_out} long tests left out; --long runs them")
+    for option, number in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"{number} tests left out; --{option} runs them")
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +126,7 @@ def keys_loaded_by_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process masks every key that it ever loaded: without this, each test would mask those of all before it."""
     current._default.cache_clear()
     monkeypatch.setattr(loaded_keys, "_keys", {})
+    monkeypatch.setattr(loaded_keys, "_secrets", {})
     monkeypatch.setattr(loaded_keys, "_subscribers", WeakSet())
 
 
@@ -125,7 +157,7 @@ def environ() -> dict[str, str]:
     return {"ENCRYPTION_KEY": key_text(NEW), "ENCRYPTION_PREVIOUS_KEYS": f"{key_text(OLD)},{key_text(OLDER)}"}
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """A fresh database of each kind that is served."""
     from tests.databases import open_database

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -56,6 +57,14 @@ def in_a_fork(act: Callable[[], object]) -> bool:
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def without_installation(folder: Path) -> dict[str, str]:
+    """Variables for `python -S`, with which it finds all packages but this project, as beside a bare checkout."""
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        if not package.name.startswith(("keyring_core", "_keyring_core")):
+            (folder / package.name).symlink_to(package)
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder)}
 
 
 @contextmanager

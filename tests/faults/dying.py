@@ -14,17 +14,15 @@ from rotation.job import runs, workers
 from rotation.ledger import session
 from rotation.output import progress, run_text
 from rotation.stores import sql
-from tests.faults.injector import KILLED, failing
+from tests.faults.injector import KILLED, calls_to_fail, failing
 
 LOADED = (runs, session, run_text, sql, workers, progress)
 """What the command imports when it runs: here once, and not in each fork."""
 
 
-def die_at_every_call(url: str, step: int, *, opening: bool) -> None:
-    """Until a run gets through; at every call, or at each *step*-th."""
-    nth, code = 1 - step, 9
-    while code == 9:
-        nth += step
+def die_at_calls(url: str, near: int, far: int, *, opening: bool) -> None:
+    """Until a run gets through; at the calls that `calls_to_fail` names."""
+    for nth in calls_to_fail(near, far):
         child = os.fork()
         if child == 0:
             os.dup2(2, 1)  # its log is not for the one who reads us
@@ -34,7 +32,9 @@ def die_at_every_call(url: str, step: int, *, opening: bool) -> None:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(code, flush=True)  # noqa: T201
         sys.stdin.readline()
+        if code != 9:
+            return
 
 
 if __name__ == "__main__":
-    die_at_every_call(sys.argv[1], int(sys.argv[2]), opening="opening" in sys.argv)
+    die_at_calls(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), opening="opening" in sys.argv)

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 import psycopg
@@ -18,6 +19,15 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from rotation.job.passes import ExecutorFor, TargetRun
 from tests.databases import Database
+
+FIRST_COMMIT = 18
+"""About as many calls about rows as a run needs to commit its first batch: each kind of call is among them."""
+
+
+def calls_to_fail(near: int, far: int, first: int = 1) -> Iterator[int]:
+    """The numbers of calls: each *near*-th until the first commit, each *far*-th later; *first* shifts both."""
+    yield from range(1 + (first - 1) % near, FIRST_COMMIT + 1, near)
+    yield from count(FIRST_COMMIT + 1 + (first - 1) % far, far)
 
 
 class Fault(NamedTuple):

@@ -62,10 +62,15 @@ def output_of(name: str, mode: str, canaries: Canaries, folder: Path, forks: sub
     return b"\n".join([told, *written]).decode("utf-8", "replace")
 
 
+@pytest.fixture(scope="module")
+def canaries() -> Canaries:
+    """One set for all cases of a process: to spell it takes as long as a case."""
+    return Canaries.make()
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_leaks(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_nothing_leaks(name: str, canaries: Canaries, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """What shows a secret without redaction shows none with it, and still says something."""
-    canaries = Canaries.make()
     # structlog looks for rich when it is imported.
     forks = None if name.startswith("rich_") else request.getfixturevalue("forks")
 

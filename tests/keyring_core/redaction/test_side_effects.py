@@ -17,6 +17,8 @@ import structlog
 from keyring_core.redaction import Redactor, configure_logging
 from keyring_core.redaction.handler import LogHandler
 
+pytestmark = pytest.mark.uncounted
+
 SECRET = secrets.token_urlsafe(24)
 
 

@@ -7,6 +7,7 @@ A fork's secrets are in FOLDER.in, and its stdout and stderr go to FOLDER.out.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -79,6 +80,7 @@ def serve() -> list[str]:
     sys.modules["rich"] = None  # type: ignore[assignment]  # as `main` does
     for module in (*sys.argv[2:], "keyring_core.redaction", "keyring_core.loaded_keys"):
         importlib.import_module(module)
+    gc.freeze()
     while line := sys.stdin.readline():
         if (child := os.fork()) == 0:
             name, mode, folder = line.split(maxsplit=2)
