@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
 from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.model.formats import Format
 
 
 class AsRead(sa.types.UserDefinedType[Any]):
@@ -41,11 +43,35 @@ class TargetCells:
     key_collations: tuple[str | None, ...]
     """By which each key column is compared; None: its own."""
     nullable_key: bool
+    format: Format = Format.TOKEN
+    """A cell that is a token is ASCII, and of one of few lengths."""
+    beside: Mapping[str, str | None] = field(default_factory=dict)
+    """Other columns that a swap sets, each to a value; None: to what it holds, which the database would change."""
 
-    def clause(self, *more: str) -> sa.TableClause:
-        """The table with its key columns, the column, and *more* of them."""
-        names = dict.fromkeys((*self.key, self.qualified.column, *more))
+    def clause(self) -> sa.TableClause:
+        """The table with its key columns, the column, and those that are set beside it."""
+        names = dict.fromkeys((*self.key, self.qualified.column, *self.beside))
         return table_clause(self.qualified.schema, self.qualified.table, names)
+
+    @property
+    def companions(self) -> dict[str, str]:
+        """The columns that change with the key, and their values."""
+        return {name: value for name, value in self.beside.items() if value is not None}
+
+    def sets(self, table: sa.TableClause) -> dict[Any, ColumnElement[Any]]:
+        """What a swap in *table* sets beside the cell."""
+        return {
+            table.c[name]: table.c[name] if value is None else sa.literal(value, AsRead())
+            for name, value in self.beside.items()
+        }
+
+    def sets_as_text(self, named: Callable[[str], str]) -> list[str]:
+        """The same as parts of a SET; *named* makes an identifier of a name."""
+        # A value is letters and digits.
+        return [
+            f"{named(name)} = {named(name)}" if value is None else f"{named(name)} = '{value}'"
+            for name, value in self.beside.items()
+        ]
 
     def keys(self, table: sa.TableClause) -> list[ColumnElement[Any]]:
         """The key columns of *table*, as they are compared."""

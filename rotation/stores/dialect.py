@@ -14,6 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.block import Swaps
 from rotation.model.failures import UsageError
+from rotation.model.formats import Format
 from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.crowd import Crowd
@@ -24,6 +25,7 @@ from rotation.stores.witness import Scope, Witness
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
 CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
 NAMELESS = "no server of this name is known: look at the host in the url"
+IS_JSON = 'the column\'s type is JSON, not text or binary; for tokens inside it, set format = "embedded"'
 
 
 class Fault(enum.Enum):
@@ -70,6 +72,8 @@ class Dialect:
     """How large batches may be: `python -m benchmarks.latency`."""
     one_connection: ClassVar[bool] = False
     """Whether threads do best to take turns with one connection."""
+    bounds_texts: ClassVar[bool] = True
+    """Whether a VARCHAR(n) holds n characters at most."""
     refusals: ClassVar[Mapping[Any, str]] = {}
     """What an admin should read for an error code."""
     denials: ClassVar[frozenset[Any]] = frozenset()
@@ -154,24 +158,28 @@ class Dialect:
         """*condition*, written so that this database refuses names that are no columns."""
         return condition
 
-    def key_part(self, part: object) -> object:
-        """A part of a row's key as a value or expression that finds the row again."""
-        return part
+    def as_text(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """What to read of a cell of such a column: text or bytes."""
+        del kind
+        return column
 
-    def batch_swap(self, cells: TargetCells, kept: Sequence[str]) -> BatchSwap | None:
-        """A statement for a whole batch, if this database is faster with one. None: one statement a row.
+    def as_stored(self, value: ColumnElement[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """What to write into such a column of what `as_text` gave."""
+        del kind
+        return value
 
-        A changed cell holds a token, and so no comma. The columns *kept* are set to themselves.
-        """
-        del cells, kept
+    def sendable(self, value: object) -> object:
+        """What was read, of a key or a cell, as a value or expression that goes back as it came."""
+        return value
+
+    def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
+        """A statement for a whole batch, if this database is faster with one. None: one statement a row."""
+        del cells
         return None
 
-    def block_access(self, cells: TargetCells, kept: Sequence[str]) -> BlockAccess | None:
-        """How such cells are read and swapped in blocks. None: row by row only.
-
-        The columns *kept* are set to themselves.
-        """
-        del cells, kept
+    def block_access(self, cells: TargetCells) -> BlockAccess | None:
+        """How cells that are tokens are read and swapped in blocks. None: row by row only."""
+        del cells
         return None
 
     def witness(self, scope: Scope) -> Witness | None:
@@ -208,7 +216,7 @@ class Dialect:
         """A whole number of 0 or more that follows from a row's key, evenly spread."""
         raise NotImplementedError
 
-    def length(self, column: sa.ColumnClause[Any]) -> ColumnElement[int]:
+    def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         """The size of a cell in bytes or characters, whichever the database knows without reading it through."""
         raise NotImplementedError
 
@@ -235,10 +243,16 @@ class Dialect:
         """Whether it is one of the `tables`."""
         return table in self.tables(connection, schema)
 
-    def unfit_column(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """Why this column cannot be rotated, if only this database's catalog says so."""
+    def unfit_column(
+        self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
+    ) -> str | None:
+        """Why this column of type *kind* cannot be rotated, with cells of the format *held*."""
         del connection, qualified
-        return None
+        if self.holds_text(kind):
+            return None
+        if isinstance(kind, sa.JSON):
+            return IS_JSON if held is Format.TOKEN else None
+        return f"the column's type is {type(kind).__name__}, not text or binary"
 
     def facts(self, connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
         """All that follows, and what SQLAlchemy reads of a table; of a database with a good catalog in one query."""

@@ -15,11 +15,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.block import Swaps
+from rotation.model.formats import Format
 from rotation.stores import mysql_catalog as catalog
 from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.crowd import Crowd
-from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
+from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.mysql_blocks import LONGEST, MySQLBlocks
 from rotation.stores.mysql_crowd import StatementCounters
 from rotation.stores.mysql_names import as_bytes, is_binary, quote
@@ -37,6 +38,9 @@ TRANSIENT = frozenset({0, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 
 # 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too long,
 # 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
 ROW = frozenset({1048, 1062, 1242, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819, 4025})
+
+UTF8 = "CHARACTER SET utf8mb4"
+OLD_AND_NEW = "CAST(swap.old AS BINARY)", "swap.new"
 
 CONSTRAINT_NAMES: Mapping[int, str] = {
     1062: r"for key '(.+)'$",
@@ -204,36 +208,50 @@ class MySQL(Dialect):
             return column
         return sa.literal_column(as_bytes(quote(column.name)), sa.String)
 
-    def batch_swap(self, cells: TargetCells, kept: Sequence[str]) -> BatchSwap | None:
+    def as_text(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """MySQL's JSON as text; MariaDB's is text."""
+        return sa.cast(column, mysql.CHAR) if isinstance(kind, sa.JSON) else column
+
+    def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
         """UPDATE joined with JSON_TABLE, for keys of integers: text would drag its collation into the join."""
         if not all(isinstance(kind, sa.Integer) for kind in cells.key_kinds) or is_binary(cells.kind):
             return None
-        cell = f"t.{quote(cells.qualified.column)}"
+
+        def named(column: str) -> str:
+            return f"t.{quote(column)}"
+
+        # Tokens travel as they are; of other texts each escape would be escaped twice, so these travel as hex digits.
+        in_hex = cells.format is not Format.TOKEN
+        old, new = ("UNHEX(swap.old)", "CONVERT(UNHEX(swap.new) USING utf8mb4)") if in_hex else OLD_AND_NEW
+        cell = named(cells.qualified.column)
         names = [f"key{number}" for number in range(len(cells.key))]
         columns = [
             f"{name} BIGINT{' UNSIGNED' if getattr(kind, 'unsigned', False) else ''}"
             for name, kind in zip(names, cells.key_kinds, strict=True)
         ]
         paths = ", ".join(
-            f"{column} PATH '$[{number}]'" for number, column in enumerate([*columns, "old LONGTEXT", "new LONGTEXT"])
+            f"{column} PATH '$[{number}]'"
+            # The database's own charset may know no such letter, or be one of two bytes.
+            for number, column in enumerate([*columns, f"old LONGTEXT {UTF8}", f"new LONGTEXT {UTF8}"])
         )
-        found = " AND ".join(f"t.{quote(column)} = swap.{name}" for column, name in zip(cells.key, names, strict=True))
-        sets = ", ".join([f"{cell} = swap.new", *(f"t.{quote(name)} = t.{quote(name)}" for name in kept)])
+        found = " AND ".join(f"{named(column)} = swap.{name}" for column, name in zip(cells.key, names, strict=True))
+        sets = ", ".join([f"{cell} = {new}", *cells.sets_as_text(named)])
         schema = f"{quote(cells.qualified.schema)}." if cells.qualified.schema else ""
         # Every part is a quoted identifier or a type's own name; a colon in a name is no parameter.
         before = f"UPDATE {schema}{quote(cells.qualified.table)} t JOIN JSON_TABLE(".replace(":", r"\:")
-        after = (
-            f", '$[*]' COLUMNS ({paths})) swap ON {found} SET {sets} WHERE {as_bytes(cell)} = CAST(swap.old AS BINARY)"
-        ).replace(":", r"\:")
+        after = (f", '$[*]' COLUMNS ({paths})) swap ON {found} SET {sets} WHERE {as_bytes(cell)} = {old}").replace(
+            ":", r"\:"
+        )
 
         def parameters(swaps: Swaps) -> dict[str, Any]:
-            return {"swaps": json.dumps([[*key, old, new] for key, old, new in swaps.rows()])}
+            sent = _in_hex if in_hex else _as_it_is
+            return {"swaps": json.dumps([[*key, sent(old), sent(new)] for key, old, new in swaps.rows()])}
 
         return BatchSwap(sa.text(f"{before}:swaps{after}"), parameters)
 
-    def block_access(self, cells: TargetCells, kept: Sequence[str]) -> BlockAccess | None:
+    def block_access(self, cells: TargetCells) -> BlockAccess | None:
         """For keys that are numbers."""
-        return MySQLBlocks(cells, kept) if MySQLBlocks.serves(cells) else None
+        return MySQLBlocks(cells) if MySQLBlocks.serves(cells) else None
 
     def crowd(self) -> Crowd:
         """By the server's counters of statements, which any user may read."""
@@ -247,7 +265,7 @@ class MySQL(Dialect):
         """CRC-32."""
         return sa.func.crc32(sa.func.concat_ws(",", *keys))
 
-    def length(self, column: sa.ColumnClause[Any]) -> ColumnElement[int]:
+    def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         """In bytes."""
         return sa.func.octet_length(column)
 
@@ -271,12 +289,20 @@ class MySQL(Dialect):
         """A table with SYSTEM VERSIONING is no base table for SQLAlchemy."""
         return catalog.tables(connection, schema)
 
-    def unfit_column(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
+    def unfit_column(
+        self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
+    ) -> str | None:
         """MariaDB's JSON is a LONGTEXT with a check. What a trigger makes of a token must be undone."""
+        if reason := super().unfit_column(connection, qualified, kind, held):
+            return reason
         if (engine := catalog.engine_without_undo(connection, qualified)) and catalog.triggers(connection, qualified):
             return f"the table has UPDATE triggers, and {engine} could not undo what they do to a token; use InnoDB"
-        if getattr(connection.dialect, "is_mariadb", False) and catalog.is_json(connection, qualified):
-            return "the column's type is JSON, not text or binary"
+        if (
+            held is Format.TOKEN
+            and getattr(connection.dialect, "is_mariadb", False)
+            and catalog.is_json(connection, qualified)
+        ):
+            return IS_JSON
         return None
 
     def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
@@ -314,6 +340,14 @@ class MySQL(Dialect):
     def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """From the catalog, in one query."""
         return catalog.referrers(connection, qualified)
+
+
+def _as_it_is(cell: str | bytes) -> str | bytes:
+    return cell
+
+
+def _in_hex(cell: str | bytes) -> str:
+    return (cell if isinstance(cell, bytes) else cell.encode()).hex()
 
 
 def _lock_wait(seconds: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +18,7 @@ LONGEST = 16 * 1024 * 1024
 class MySQLBlocks(GridBlocks):
     """For a key of one whole number. A batch of keys with gaps or of several lengths is read by rows."""
 
-    def __init__(self, cells: TargetCells, kept: Sequence[str]) -> None:
+    def __init__(self, cells: TargetCells) -> None:
         key, cell = _named(cells.key[0]), _named(cells.qualified.column)
         schema = f"{_named(cells.qualified.schema)}." if cells.qualified.schema else ""
         self._binary = is_binary(cells.kind)
@@ -27,7 +26,7 @@ class MySQLBlocks(GridBlocks):
         new = f"SUBSTRING(%(new)s, {place})"
         new = new if self._binary else f"CONVERT({new} USING utf8mb4)"
         held = cell if self._binary else as_bytes(cell)
-        sets = ", ".join([f"{cell} = {new}", *(f"{_named(name)} = {_named(name)}" for name in kept)])
+        sets = ", ".join([f"{cell} = {new}", *cells.sets_as_text(_named)])
         super().__init__(
             f"UPDATE {schema}{_named(cells.qualified.table)} SET {sets} "  # noqa: S608 - quoted names
             f"WHERE {key} BETWEEN %(first)s AND %(last)s AND {held} = SUBSTRING(%(old)s, {place})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 
@@ -17,6 +17,7 @@ from rotation.stores.base import Store
 from rotation.stores.connection import SharedConnections
 from rotation.stores.shards import Shard
 from rotation.stores.sql import SqlStore
+from rotation.stores.target_schema import NOTHING
 
 SECRET_OPTIONS = ("password", "passwd", "sslpassword", "ssl_key_password")
 
@@ -29,14 +30,16 @@ def open_store(  # noqa: PLR0913 - what a store may be opened for
     shard: Shard | None = None,
     sample: int | None = None,
     links: SharedConnections | None = None,
+    companions: Mapping[str, str] = NOTHING,
 ) -> Store:
     """The store of *target*, opened and checked: all its rows, those of *shard*, or about *sample* random ones.
 
-    With *links* it shares a connection with the other stores of a command.
+    With *links* it shares a connection with the other stores of a command. *companions*: what the target's companion
+    columns are to hold; a store that only reads need not know.
 
     Raises UsageError if the target does not fit its database, StoreError if the database cannot be reached.
     """
-    store = SqlStore(target, read_only=read_only, sleep=wait, shard=shard, links=links)
+    store = SqlStore(target, read_only=read_only, sleep=wait, shard=shard, links=links, companions=companions)
     if sample is not None:
         store.thin_out(sample)
     return store

@@ -21,7 +21,7 @@ from rotation.stores.columns import AsRead, QualifiedName, TargetCells
 from rotation.stores.crowd import Crowd, TransactionGaps
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.postgresql_blocks import LOCK_MILLISECONDS, PostgreSQLBlocks
-from rotation.stores.postgresql_codecs import bigint_array, register, take_any_text, text_array
+from rotation.stores.postgresql_codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql_witness import PostgreSQLWitness
 from rotation.stores.shards import BLOCK_BITS
 from rotation.stores.table_facts import TableFacts, UniqueColumn
@@ -185,10 +185,19 @@ class PostgreSQL(Dialect):
             return column
         return sa.collate(sa.cast(column, sa.Text), "C")
 
-    def batch_swap(self, cells: TargetCells, kept: Sequence[str]) -> BatchSwap | None:
-        """UPDATE from arrays, one a key column and one each for the old and the new tokens."""
-        del kept
-        if not isinstance(cells.kind, sa.String) or _is_char(cells.kind):
+    def as_text(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """JSON as its text, which the driver would parse. That of JSONB is exact: numbers keep their digits in it."""
+        return sa.cast(column, sa.Text) if isinstance(kind, sa.JSON) else column
+
+    def as_stored(self, value: ColumnElement[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """JSON as its own type; no text becomes it by itself."""
+        if isinstance(kind, sa.JSON):
+            return sa.cast(value, postgresql.JSONB if isinstance(kind, postgresql.JSONB) else sa.JSON)
+        return value
+
+    def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
+        """UPDATE from arrays, one a key column and one each for the old and the new cells."""
+        if not isinstance(cells.kind, sa.String | sa.JSON) or _is_char(cells.kind):
             return None
         table = cells.clause()
         names = [f"key{number}" for number in range(len(cells.key))]
@@ -196,26 +205,24 @@ class PostgreSQL(Dialect):
             sa.cast(sa.bindparam(name, type_=AsRead()), postgresql.ARRAY(kind))
             for name, kind in zip(names, cells.key_kinds, strict=True)
         ]
-        texts = [sa.bindparam(name, type_=AsRead()) for name in ("old", "new")]
+        texts = [sa.cast(sa.bindparam(name, type_=AsRead()), postgresql.ARRAY(sa.Text)) for name in ("old", "new")]
         new = sa.func.unnest(*keys, *texts).table_valued(*names, "old", "new").render_derived("swap")
         cell = table.c[cells.qualified.column]
         found = [column == new.c[name] for column, name in zip(cells.keys(table), names, strict=True)]
-        statement = (
-            sa.update(table).where(*found, self.exactly(cell, cells.kind) == new.c.old).values({cell: new.c.new})
-        )
+        swap = {cell: self.as_stored(new.c.new, cells.kind), **cells.sets(table)}
+        statement = sa.update(table).where(*found, self.exactly(cell, cells.kind) == new.c.old).values(swap)
 
         def parameters(swaps: Swaps) -> dict[str, Any]:
             columns = zip(names, cells.key_kinds, zip(*swaps.keys, strict=True), strict=True)
             return {
                 name: bigint_array(column) if isinstance(kind, sa.Integer) else list(column)
                 for name, kind, column in columns
-            } | {"old": text_array(cast(Sequence[str], swaps.old)), "new": text_array(cast(Sequence[str], swaps.new))}
+            } | {"old": _texts(cast(Sequence[str], swaps.old)), "new": _texts(cast(Sequence[str], swaps.new))}
 
         return BatchSwap(statement, parameters)
 
-    def block_access(self, cells: TargetCells, kept: Sequence[str]) -> BlockAccess | None:
+    def block_access(self, cells: TargetCells) -> BlockAccess | None:
         """For keys that are numbers or UUIDs."""
-        del kept
         return PostgreSQLBlocks(cells) if PostgreSQLBlocks.serves(cells) else None
 
     def crowd(self) -> Crowd:
@@ -252,7 +259,7 @@ class PostgreSQL(Dialect):
         digits = sa.func.substr(sa.func.md5(sa.func.concat_ws(",", *map(_in_any_session, keys))), 1, 7)
         return sa.cast(sa.cast(sa.literal("x").concat(digits), postgresql.BIT(28)), sa.Integer)
 
-    def length(self, column: sa.ColumnClause[Any]) -> ColumnElement[int]:
+    def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         """In bytes."""
         return sa.func.octet_length(column)
 
@@ -287,6 +294,11 @@ def _answer(error: BaseException) -> str | None:
 
 def _is_nameless(error: BaseException) -> bool:
     return str(error).startswith("failed to resolve host")
+
+
+def _texts(values: Sequence[str]) -> TextArray | list[str]:
+    # The driver's own way costs more than the UPDATE, and knows the connection's encoding.
+    return text_array(values) if all(map(str.isascii, values)) else list(values)
 
 
 def _is_char(kind: sa.types.TypeEngine[Any]) -> bool:

@@ -107,8 +107,7 @@ class PostgreSQLWitness:
 
     def _totals(self, kind: sa.ColumnElement[str]) -> sa.Select[Any]:
         scope = self._scope
-        cell = scope.table.c[scope.cells.qualified.column]
-        size = sa.func.octet_length(cell)
+        size = sa.func.octet_length(scope.cell)
         rows = sa.select(kind.label("kind"), size.label("size")).select_from(scope.table).where(scope.rows).subquery()
         return sa.select(
             rows.c.kind,
@@ -121,8 +120,7 @@ class PostgreSQLWitness:
     def _read(self, connection: sa.Connection, theirs: sa.ColumnElement[bool]) -> Batch:
         scope = self._scope
         names = [scope.table.c[name] for name in scope.cells.key]
-        cell = scope.table.c[scope.cells.qualified.column]
-        rows = connection.execute(sa.select(*names, cell).where(scope.rows, theirs).order_by(*names)).all()
+        rows = connection.execute(sa.select(*names, scope.cell).where(scope.rows, theirs).order_by(*names)).all()
         return Batch([tuple(key) for *key, _ in rows], [cell for *_, cell in rows])
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, compress
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch import Batch, are_all, weight_of
+from rotation.model.batch import Batch, are_all, are_ascii, weight_of
 from rotation.model.block import BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
+from rotation.model.formats import Format
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import Written
@@ -26,7 +27,7 @@ from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.shards import Shard
 from rotation.stores.table_facts import TableFacts
-from rotation.stores.target_schema import cautions_of, find_target
+from rotation.stores.target_schema import NOTHING, cautions_of, find_target
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Changed, Scope, Witness
 
@@ -43,7 +44,7 @@ LOOK_ROWS = 200
 class SqlStore:
     """A target in an SQL database. Opening it checks the schema and changes nothing."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as `open_store`
         self,
         target: Target,
         *,
@@ -51,12 +52,16 @@ class SqlStore:
         sleep: Callable[[float], None],
         shard: Shard | None = None,
         links: SharedConnections | None = None,
+        companions: Mapping[str, str] = NOTHING,
     ) -> None:
         """Raises UsageError if the target does not fit, StoreError where the database cannot be reached.
 
-        With *links* it shares a connection with the other stores of a command.
+        With *links* it shares a connection with the other stores of a command. *companions*: what the target's
+        companion columns are to hold; one that only reads need not know.
         """
-        self._target, self._shard = target, shard
+        if not read_only and {name for name, _ in target.companions} != set(companions):
+            raise ValueError(f"{target.label}: the values of its companion columns are missing")
+        self._target, self._shard, self._companions = target, shard, companions
         self._in_blocks = False
         """Whether a shard's rows are runs of whole numbers."""
         self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep, links=links)
@@ -71,13 +76,15 @@ class SqlStore:
         target, name = self._target, self._access.name
 
         def look(connection: sa.Connection) -> tuple[TargetCells, TableFacts, int | None]:
-            found = find_target(target, connection, self._dialect, name)
+            found = find_target(target, connection, self._dialect, name, self._companions)
             return *found, self._dialect.largest_write(connection)
 
         self._cells, self._facts, self._largest = self._access.read(look)
         self._table = self._cells.clause()
         self._key = self._cells.keys(self._table)
-        self._cell = self._table.c[self._cells.qualified.column]
+        self._column = self._table.c[self._cells.qualified.column]
+        self._cell = self._dialect.as_text(self._column, self._cells.kind)
+        """The column, as it is read."""
         self._rows: ColumnElement[bool] = sa.true()
         if target.where is not None:
             self._rows = sa.literal_column(f"({target.where})", sa.Boolean)
@@ -88,11 +95,29 @@ class SqlStore:
         self._check_readable()
         if not read_only:
             self._check_writable()
-        self._kept, self._triggers = self._facts.kept, self._facts.triggers
-        self._swap_batch = self._dialect.batch_swap(self._cells, self._kept) or self._swap_each()
+        self._triggers = self._facts.triggers
+        self._swap_batch = self._dialect.batch_swap(self._cells) or self._swap_each()
         self._crowd = self._dialect.crowd()
-        # What a trigger makes of a cell is looked at row by row.
-        self._blocks = None if self._triggers else self._dialect.block_access(self._cells, self._kept)
+        self._misfit = self._misfits()
+        # What a trigger makes of a cell is looked at row by row, and so are companions. A block has cells of one
+        # length, each of them a token.
+        by_rows = self._triggers or self._misfit is not None or not self._of_tokens
+        self._blocks = None if by_rows else self._dialect.block_access(self._cells)
+
+    @property
+    def _of_tokens(self) -> bool:
+        return self._cells.format is Format.TOKEN
+
+    def _misfits(self) -> ColumnElement[bool] | None:
+        """Whether a row's companion columns hold something else than beside a token under the primary key.
+
+        None if there are no such columns.
+        """
+        values = self._cells.companions
+        if not values:
+            return None
+        held = {name: self._dialect.exactly(self._table.c[name], sa.Text()) for name in values}
+        return sa.or_(*(held[name].is_distinct_from(sa.literal(value, AsRead())) for name, value in values.items()))
 
     @property
     def retries(self) -> int:
@@ -157,7 +182,7 @@ class SqlStore:
             return 0
         missing = sa.not_(self._named)
         count = sa.select(sa.func.count()).select_from(self._table)
-        return int(self._scalar(count.where(missing, self._cell.is_not(None), self._of_all_shards)) or 0)
+        return int(self._scalar(count.where(missing, self._column.is_not(None), self._of_all_shards)) or 0)
 
     def key_after(self, after: RowKey | None, rows: int) -> RowKey | None:
         """The key of the row that is *rows* behind *after*; None if there are fewer."""
@@ -199,8 +224,9 @@ class SqlStore:
 
     def _read_rows(self, conditions: Sequence[ColumnElement[bool]], limit: int, largest: int) -> Batch:
         large = self._dialect.length(self._cell) > largest
+        misfit = [] if self._misfit is None else [self._misfit]
         query = (
-            sa.select(*self._key, sa.case((large, None), else_=self._cell), large)
+            sa.select(*self._key, sa.case((large, None), else_=self._cell), large, *misfit)
             .where(*conditions)
             .order_by(*self._key)
             .limit(limit)
@@ -208,8 +234,11 @@ class SqlStore:
         found = self._access.fetch(query)
         if not found:
             return Batch((), ())
-        *key, cells, are_large = zip(*found, strict=True)
-        batch = Batch(list(zip(*key, strict=True)), cells)
+        columns = list(zip(*found, strict=True))
+        misfits = columns.pop() if misfit else ()
+        *key, cells, are_large = columns
+        keys = list(zip(*key, strict=True))
+        batch = Batch(keys, cells, misfits=frozenset(compress(keys, misfits)))
         return batch if not any(are_large) and weight_of(cells) <= BATCH_BYTES else self._with_large(batch, are_large)
 
     def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
@@ -274,10 +303,13 @@ class SqlStore:
         self._access.write(self._dialect.settle)
 
     def watch(self) -> SqlWatch | None:
-        """Begins to watch what others write. Under a condition, rows come and go that nobody wrote."""
-        if self._target.where is not None or self._triggers:
+        """Begins to watch what others write. Under a condition, rows come and go that nobody wrote.
+
+        A witness reads nothing beside the cell.
+        """
+        if self._target.where is not None or self._triggers or self._misfit is not None:
             return None
-        scope = Scope(self._cells, self._table, sa.and_(self._rows, self._named))
+        scope = Scope(self._cells, self._table, self._cell, sa.and_(self._rows, self._named))
         witness = self._dialect.witness(scope)
         # A server that is too old, or a role with rights on some columns only, refuses the statement.
         return SqlWatch(self._access, witness) if witness and self._access.attempt(witness.begin) is True else None
@@ -327,7 +359,8 @@ class SqlStore:
 
     def _check_writable(self) -> None:
         """Updates no row and undoes it: what the database refuses to this user shows before the first write."""
-        nothing = sa.update(self._table).where(sa.false()).values({self._cell: self._cell})
+        itself = {self._column: self._column, **self._cells.sets(self._table)}
+        nothing = sa.update(self._table).where(sa.false()).values(itself)
 
         def rehearse(connection: sa.Connection) -> None:
             connection.execute(nothing)
@@ -339,15 +372,16 @@ class SqlStore:
             self._access.write(rehearse)
 
     def _swap_each(self) -> BatchSwap:
-        table = self._cells.clause(*self._kept)
-        keys = [column == sa.bindparam(f"key{number}") for number, column in enumerate(self._cells.keys(table))]
-        values: dict[Any, ColumnElement[Any]] = {table.c[name]: table.c[name] for name in self._kept}
-        values[table.c[self._cells.qualified.column]] = sa.bindparam("new")
-        return BatchSwap(sa.update(table).where(*keys, self._unchanged(table)).values(values), _one_by_one)
+        keys = [column == sa.bindparam(f"key{number}") for number, column in enumerate(self._key)]
+        return BatchSwap(
+            self._update(keys, *(sa.bindparam(name, type_=AsRead()) for name in ("old", "new"))), _one_by_one
+        )
 
-    def _unchanged(self, table: sa.TableClause) -> ColumnElement[bool]:
-        # Compare and swap: a cell that a service rewrote meanwhile keeps the service's value.
-        return self._dialect.exactly(table.c[self._cells.qualified.column], self._cells.kind) == sa.bindparam("old")
+    def _update(self, found: Iterable[ColumnElement[bool]], old: Any, new: Any) -> sa.Update:
+        """Compare and swap: a cell that a service rewrote meanwhile keeps the service's value."""
+        is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
+        values = {self._column: self._dialect.as_stored(new, self._cells.kind), **self._cells.sets(self._table)}
+        return sa.update(self._table).where(*found, is_unchanged).values(values)
 
     def _parted(self, swaps: Swaps) -> Iterator[Swaps]:
         """*swaps* in parts of bounded weight."""
@@ -366,7 +400,9 @@ class SqlStore:
 
     @property
     def _most_bytes(self) -> int:
-        return min(BATCH_BYTES, (self._largest or BATCH_BYTES * 2) // 2)
+        most = (self._largest or BATCH_BYTES * 8) // 2
+        # A character of a token is one byte. Others have up to four, each of them sent as two.
+        return min(BATCH_BYTES, most if self._of_tokens else most // 4)
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
         if len(swaps) == 1 and (refusal := self._too_large(swaps)):
@@ -400,9 +436,10 @@ class SqlStore:
 
     def _execute(self, connection: sa.Connection, swaps: Swaps) -> int:
         """How many cells were swapped."""
-        numbers = are_all(chain.from_iterable(swaps.keys), int)
-        odd = [] if numbers else [row for row in swaps.rows() if self._is_odd(row[0])]
-        plain = swaps if not odd else _swaps_of(row for row in swaps.rows() if not self._is_odd(row[0]))
+        # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
+        usual = are_all(chain.from_iterable(swaps.keys), int) and (self._of_tokens or are_ascii(swaps.old))
+        odd = [] if usual else [row for row in swaps.rows() if self._is_odd(*row)]
+        plain = swaps if not odd else _swaps_of(row for row in swaps.rows() if not self._is_odd(*row))
         swapped = 0
         if plain:
             statement, parameters = self._swap_batch.statement, self._swap_batch.parameters(plain)
@@ -411,9 +448,8 @@ class SqlStore:
             else:
                 swapped = connection.execute(statement, parameters).rowcount
         for key, old, new in odd:
-            values: dict[Any, ColumnElement[Any]] = {self._cell: sa.bindparam("new")}
-            update = sa.update(self._table).where(same_key(self._key, self._parts(key)), self._unchanged(self._table))
-            swapped += connection.execute(update.values(values), {"old": old, "new": new}).rowcount
+            sent = [same_key(self._key, self._parts(key))], *map(self._sent, (old, new))
+            swapped += connection.execute(self._update(*sent)).rowcount
         return swapped
 
     def _look_again(self, connection: sa.Connection, swaps: Swaps) -> Written:
@@ -443,20 +479,25 @@ class SqlStore:
             weight += weight_of(cells[-1:])
             if weight > BATCH_BYTES:
                 break
-        return Batch(batch.keys[: len(cells)], cells)
+        return batch._replace(keys=batch.keys[: len(cells)], cells=cells)
 
     def _read_large(self, key: RowKey) -> Any:
         return self._scalar(sa.select(self._cell).where(same_key(self._key, self._parts(key))))
 
     def _parts(self, key: RowKey) -> list[Any]:
-        return [self._dialect.key_part(part) for part in key]
+        return [self._dialect.sendable(part) for part in key]
 
-    def _is_odd(self, key: RowKey) -> bool:
-        """Whether the driver cannot send *key* back as it came."""
-        return any(self._dialect.key_part(part) is not part for part in key)
+    def _is_odd(self, key: RowKey, *cells: object) -> bool:
+        """Whether the driver cannot send *key* and *cells* back as they came."""
+        return any(self._dialect.sendable(part) is not part for part in (*key, *cells))
+
+    def _sent(self, cell: str | bytes) -> Any:
+        value = self._dialect.sendable(cell)
+        return sa.literal(value, AsRead()) if value is cell else value
 
     def _too_large(self, swap: Swaps) -> tuple[str, str] | None:
-        needed = weight_of([*swap.old, *swap.new]) + 1024
+        cells = [*swap.old, *swap.new]
+        needed = (weight_of(cells) if self._of_tokens else 2 * sum(map(_bytes_of, cells))) + 1024
         if self._largest is None or needed <= self._largest:
             return None
         return "refused", f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
@@ -484,6 +525,10 @@ class SqlWatch:
 def _swaps_of(rows: Iterable[tuple[RowKey, str | bytes, str | bytes]]) -> Swaps:
     columns = list(zip(*rows, strict=True))
     return Swaps(*columns) if columns else Swaps()
+
+
+def _bytes_of(cell: str | bytes) -> int:
+    return len(cell if isinstance(cell, bytes) else cell.encode("utf-8", "surrogateescape"))
 
 
 def _one_by_one(swaps: Swaps) -> list[dict[str, Any]]:

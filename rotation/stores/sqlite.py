@@ -17,8 +17,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.failures import UsageError
+from rotation.model.formats import Format
+from rotation.model.text import many
 from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.stores.columns import QualifiedName, TargetCells, table_clause
 from rotation.stores.crowd import Crowd, DataVersions
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
 from rotation.stores.sqlite_blocks import SQLiteBlocks
@@ -29,6 +31,8 @@ from rotation.stores.witness import Scope, Witness
 
 BUSY_SECONDS = 1
 """How long one try waits for another writer; in this time no signal is heard, so the tries are many and short."""
+_STRAY = re.compile("[\udc80-\udcff]")
+"""A byte that is not UTF-8."""
 _TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\"\")*\"")
 
 
@@ -41,6 +45,7 @@ class SQLite(Dialect):
     # A write keeps out every other one, and who waits for it does not learn when it ends.
     tempo = Tempo(gentle_rows=100, rest=14.0, full_rows=20_000)
     one_connection = True
+    bounds_texts = False
     refusals: ClassVar[Mapping[Any, str]] = {
         sqlite3.SQLITE_BUSY: "the database is locked by another process",
         sqlite3.SQLITE_READONLY: "the database is read-only",
@@ -140,30 +145,29 @@ class SQLite(Dialect):
 
         return _TEXT_OR_NAME.sub(bracket, condition)
 
-    def key_part(self, part: object) -> object:
+    def sendable(self, value: object) -> object:
         """A text that is not UTF-8 goes back as its bytes."""
-        if not isinstance(part, str) or part.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in part):
-            return part
-        return sa.cast(sa.literal(part.encode("utf-8", "surrogateescape"), sa.LargeBinary), sa.Text)
+        if not isinstance(value, str) or value.isascii() or not _STRAY.search(value):
+            return value
+        return sa.cast(sa.literal(value.encode("utf-8", "surrogateescape"), sa.LargeBinary), sa.Text)
 
-    def batch_swap(self, cells: TargetCells, kept: Sequence[str]) -> BatchSwap:
+    def batch_swap(self, cells: TargetCells) -> BatchSwap:
         """The driver's own executemany, without a walk through SQLAlchemy for each row."""
-        del kept
         table = cells.clause()
         quoted = sqlite.dialect().identifier_preparer
         by = ["" if name is None else f" COLLATE {quoted.quote(name)}" for name in cells.key_collations]
         columns = zip(cells.key, by, strict=True)
         keys = " AND ".join(f"{quoted.quote(table.c[name].name)}{collation} = ?" for name, collation in columns)
         cell = quoted.quote(table.c[cells.qualified.column].name)
+        sets = ", ".join([f"{cell} = ?", *cells.sets_as_text(quoted.quote_identifier)])
         statement = (
-            f"UPDATE {quoted.format_table(table)} SET {cell} = ? "  # noqa: S608 - quoted identifiers
+            f"UPDATE {quoted.format_table(table)} SET {sets} "  # noqa: S608 - quoted identifiers
             f"WHERE {keys} AND {cell} COLLATE BINARY = ?"
         )
         return BatchSwap(statement, lambda swaps: [(new, *key, old) for key, old, new in swaps.rows()])
 
-    def block_access(self, cells: TargetCells, kept: Sequence[str]) -> BlockAccess | None:
+    def block_access(self, cells: TargetCells) -> BlockAccess | None:
         """For keys of one column."""
-        del kept
         return SQLiteBlocks(cells) if SQLiteBlocks.serves(cells) else None
 
     def crowd(self) -> Crowd:
@@ -179,13 +183,24 @@ class SQLite(Dialect):
         """CRC-32, by a function that this module adds; SQLite has none."""
         return sa.func.keyring_crc32(*(sa.cast(key, sa.LargeBinary) for key in keys))
 
-    def length(self, column: sa.ColumnClause[Any]) -> ColumnElement[int]:
+    def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         """Of a text the characters before a NUL, of a BLOB the bytes."""
         return sa.func.length(column)
 
     def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
         """A column without a type takes all."""
         return super().holds_text(kind) or isinstance(kind, sa.types.NullType)
+
+    def unfit_column(
+        self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
+    ) -> str | None:
+        """By the values: a type is a name here, and text stays text in a column of any."""
+        if (reason := super().unfit_column(connection, qualified, kind, held)) is None:
+            return None
+        table = table_clause(qualified.schema, qualified.table, [qualified.column])
+        is_number = sa.func.typeof(table.c[qualified.column]).in_(["integer", "real"])
+        numbers = connection.scalar(sa.select(sa.func.count()).select_from(table).where(is_number))
+        return f"{reason}; it holds {many(numbers, 'number')}" if numbers else None
 
     def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
         """Every value has its place in the order, whatever the column is called."""

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.engine.reflection import Inspector
 
-from rotation.model.failures import UsageError
+from rotation.model.failures import MissingError, UsageError
 from rotation.model.targets import Target
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import Dialect
 from rotation.stores.table_facts import TableFacts, UniqueColumn
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 def find_target(
-    target: Target, connection: sa.Connection, dialect: Dialect, database: str
+    target: Target,
+    connection: sa.Connection,
+    dialect: Dialect,
+    database: str,
+    companions: Mapping[str, str] = NOTHING,
 ) -> tuple[TargetCells, TableFacts]:
     """The place of *target*. Raises UsageError for a missing table or column, a view, a generated column, no key.
 
-    *database* is what messages call the database.
+    *database* is what messages call the database; *companions* what the target's companion columns are to hold.
     """
     with quietly():
         inspector = sa.inspect(connection)
@@ -34,13 +41,13 @@ def find_target(
         qualified = QualifiedName(schema, table, target.column)
         if column.get("computed"):
             raise UsageError(f"{target.label}: a generated column; name the column it is made from")
-        if not dialect.holds_text(base_type(column)):
-            raise UsageError(f"{target.label}: the column's type is {_type_name(column)}, not text or binary")
-        if reason := dialect.unfit_column(connection, qualified):
+        if reason := dialect.unfit_column(connection, qualified, base_type(column), target.format):
             raise UsageError(f"{target.label}: {reason}")
         facts = dialect.facts(connection, qualified)
         indexes = _unique_indexes(facts.unique)
         key = _find_key(target, columns, facts.primary, [set(names) for names in indexes])
+    for name, _ in target.companions:
+        _check_companion(target, name, columns, key, dialect, companions.get(name, ""))
     for name in key:
         if reason := dialect.unfit_key(base_type(columns[name])):
             raise UsageError(f"{target.label}: key column {name} is a {_type_name(columns[name])}, {reason}")
@@ -51,10 +58,36 @@ def find_target(
         tuple(base_type(columns[name]) for name in key),
         _collations(indexes, key),
         nullable_key=any(columns[name].get("nullable") for name in key),
+        format=target.format,
+        beside={**dict.fromkeys(facts.kept), **companions},
     )
     if facts.inherited:
         _refuse_repeated_keys(target, connection, cells)
     return cells, facts
+
+
+def _check_companion(  # noqa: PLR0913, PLR0917 - all that may be wrong with one
+    target: Target,
+    name: str,
+    columns: dict[str, ReflectedColumn],
+    key: tuple[str, ...],
+    dialect: Dialect,
+    value: str,
+) -> None:
+    """Raises UsageError if the column *name* cannot hold *value*; nothing is known of the size of an empty one."""
+    column = _named(columns, name, f"table {target.table}, set: it")
+    kind, words = base_type(column), None
+    most = getattr(kind, "length", None) if dialect.bounds_texts else None
+    if name in key:
+        words = "a key column, which must stay"
+    elif column.get("computed"):
+        words = "a generated column"
+    elif not (dialect.holds_text(kind) and isinstance(kind, sa.String | sa.types.NullType)):
+        words = f"of type {_type_name(column)}, not text"
+    elif most is not None and len(value) > most:
+        words = f"of at most {most} characters, and the value has {len(value)}"
+    if words:
+        raise UsageError(f"table {target.table}, set: column {name} is {words}")
 
 
 def cautions_of(facts: TableFacts) -> list[str]:
@@ -95,7 +128,7 @@ def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, dat
         if kind := _other_kind(inspector, schema, table):
             raise UsageError(f"table {name} is a {kind}; name the table behind it")
     near = _near(name, dialect.tables(connection, None))
-    raise UsageError(f"there is no table {name} in {database}{near}")
+    raise MissingError(f"there is no table {name} in {database}{near}")
 
 
 def _other_kind(inspector: Inspector, schema: str | None, name: str) -> str | None:
@@ -176,7 +209,7 @@ def _refuse_repeated_keys(target: Target, connection: sa.Connection, cells: Targ
 
 def _named(columns: dict[str, ReflectedColumn], name: str, where: str) -> ReflectedColumn:
     if name not in columns:
-        raise UsageError(f"{where} has no column {name}{_near(name, columns)}")
+        raise MissingError(f"{where} has no column {name}{_near(name, columns)}")
     return columns[name]
 
 

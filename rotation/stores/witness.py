@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
@@ -34,6 +34,8 @@ class Scope(NamedTuple):
 
     cells: TargetCells
     table: sa.TableClause
+    cell: ColumnElement[Any]
+    """As it is read: JSON as text."""
     rows: ColumnElement[bool]
     """Which of them belong to the target: their keys alone decide it."""
 

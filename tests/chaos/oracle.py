@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from tests.chaos.shapes import hash_of
 from tests.keys import key_text
 
 PRIMARY, PREVIOUS = "new", ("old", "older")
@@ -20,6 +21,8 @@ class Cells(NamedTuple):
 
     token: str
     note: str
+    key_hash: str | None = None
+    """What stands beside the token and changes with its key; None where there is no such column."""
 
 
 State = Cells | None
@@ -60,9 +63,15 @@ def is_broken(token: str) -> bool:
 
 
 def same_content(token: str, other: str) -> bool:
-    """Whether two tokens have the same plaintext and time; two broken ones must be the same text."""
+    """Whether two cells have the same plaintexts and times; two broken ones must be the same."""
     content = _content(token, PRIMARY, *PREVIOUS)
-    return content == _content(other, PRIMARY, *PREVIOUS) and (content is not None or token == other)
+    return content == _content(other, PRIMARY, *PREVIOUS) and (content is not None or _exact(token) == _exact(other))
+
+
+def fits(cells: Cells) -> bool:
+    """Whether what stands beside a token fits the key that it is under; whatever stands beside a broken one does."""
+    labels = [label for label in (PRIMARY, *PREVIOUS) if _content(cells.token, label)]
+    return cells.key_hash is None or not labels or cells.key_hash == hash_of(labels[0])
 
 
 def _fault(found: State, state: State) -> str | None:
@@ -72,13 +81,30 @@ def _fault(found: State, state: State) -> str | None:
         return "its other column lost a write"
     content = _content(state.token, PRIMARY, *PREVIOUS)
     if content is None:
-        return None if found.token == state.token else "a broken cell was changed"
+        same = (_exact(found.token), found.key_hash) == (_exact(state.token), state.key_hash)
+        return None if same else "a broken cell was changed"
     if _content(found.token, PRIMARY, *PREVIOUS) != content:
         return "lost a write: another plaintext or another time"
-    return None if _content(found.token, PRIMARY) else "left under an older key"
+    if not _content(found.token, PRIMARY):
+        return "left under an older key"
+    return None if fits(found) else "its companion does not fit its token"
 
 
-def _content(token: str, *labels: str) -> tuple[bytes, int] | None:
+def _exact(cell: str) -> Any:
+    """JSON as its values, numbers with all their digits; JSONB has blanks of its own."""
+    return json.loads(cell, parse_float=str) if cell.startswith("{") else cell
+
+
+def _content(cell: str, *labels: str) -> Any:
+    """Plaintext and time of the token, or of each in JSON with all that is around them; None if no key decrypts one."""
+    if not cell.startswith("{"):
+        return _opened(cell, *labels)
+    document = _exact(cell)
+    opened = [_opened(token, *labels) for token in document.pop("tokens")]
+    return None if None in opened else (opened, document)
+
+
+def _opened(token: str, *labels: str) -> tuple[bytes, int] | None:
     """Plaintext and time; None if no key decrypts it. Stock Fernet decrypts the first of two joined tokens."""
     if not re.fullmatch(r"[\w-]+=*", token, re.ASCII):
         return None

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from tests.chaos.oracle import PREVIOUS, PRIMARY
+from tests.chaos.shapes import Shape
 from tests.databases import Database
 from tests.keys import key_text
 
@@ -32,12 +33,16 @@ EXPECTED_CODES = {0, 1, 3, -signal.SIGKILL, -signal.SIGTERM}
 class Rotators:
     """Starts rotators on a database, ends each in a random way, and keeps their output."""
 
-    def __init__(self, database: Database, dice: random.Random, folder: Path) -> None:
+    def __init__(self, database: Database, dice: random.Random, folder: Path, shape: Shape) -> None:
         self.output = folder / "output"
         self.codes: list[int] = []
         self.faults: list[str] = []
         self._database, self._dice = database, dice
         self._name = "rotator"
+        url = database.url
+        if database.kind == "postgresql":
+            url = sa.make_url(url).update_query_dict({"application_name": self._name}).render_as_string(False)
+        self._target = shape.target(url, folder)
         self._fates: dict[str, Callable[[subprocess.Popen[bytes]], None]] = {
             "kill": lambda process: process.send_signal(signal.SIGKILL),
             "stop": self._stop_and_continue,
@@ -49,13 +54,9 @@ class Rotators:
 
     def start(self, *options: str, environ: Mapping[str, str] = ENVIRON) -> subprocess.Popen[bytes]:
         """Starts a rotator in another process."""
-        url = self._database.url
-        if self._database.kind == "postgresql":
-            url = sa.make_url(url).update_query_dict({"application_name": self._name}).render_as_string(False)
         command = [sys.executable, str(ROOT / "scripts/rotate.py"), "run", *options]
-        target = ["--url", url, "--table", "creds", "--column", "token"]
         with self.output.open("ab") as output:
-            return subprocess.Popen([*command, *target], env=environ, stdout=output, stderr=output)
+            return subprocess.Popen([*command, *self._target], env=environ, stdout=output, stderr=output)
 
     def storm(self, seconds: float) -> None:
         """Starts rotators for some seconds, two at a time; each meets a random fate at a random time."""

@@ -39,6 +39,17 @@ def test_nothing_is_lost(database: Database, seed: str, run: Callable[..., list[
     assert found == []
 
 
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+@pytest.mark.parametrize("shape", ["json", "companion"])
+def test_nothing_is_lost_around_a_token(
+    database: Database, shape: str, seed: str, run: Callable[..., list[str]]
+) -> None:
+    """R01, R02, R10, D33: so does a row of tokens in JSON, and a companion fits its token at any moment."""
+    found = run(database, seed, shape=shape)
+
+    assert found == []
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("own_server", [own_postgres, own_mariadb], ids=["postgresql", "mariadb"])
 def test_nothing_is_lost_when_the_server_restarts(

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet
 from sqlalchemy.exc import DBAPIError
 
-from tests.chaos.oracle import PREVIOUS, PRIMARY, Cells, State, allowed_states, log_line, same_content
+from tests.chaos.oracle import PREVIOUS, PRIMARY, Cells, State, allowed_states, fits, log_line, same_content
+from tests.chaos.shapes import SHAPES, Shape, hash_of
 from tests.keys import key_text
 
 WRITERS = 3
@@ -26,7 +27,11 @@ OLD_KEY_SHARE = 0.6
 class Service:
     """Writes the rows whose key modulo WRITERS is its number; only rotators write to them too."""
 
-    def __init__(self, engine: sa.Engine, table: str, number: int, seed: str, folder: Path) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what a service is told
+        self, engine: sa.Engine, table: str, number: int, seed: str, folder: Path, shape: Shape
+    ) -> None:
+        kind = "mariadb" if engine.dialect.name == "mysql" else engine.dialect.name
+        self._shape, self._place, self._selected = shape, shape.place(kind), shape.selected(kind)
         self._dice = random.Random(f"{seed}-{number}")
         self._engine, self._table = engine, table
         self._log = (folder / f"writer-{number}.log").open("w")
@@ -40,7 +45,8 @@ class Service:
 
     def act(self, *, deployed: bool) -> None:
         """One write in one transaction; *deployed*: with the new primary key."""
-        self._key = Fernet(key_text(PRIMARY if deployed else self._dice.choice(PREVIOUS)))
+        self._label = PRIMARY if deployed else self._dice.choice(PREVIOUS)
+        self._key = Fernet(key_text(self._label))
         rows = list(self._rows)
         # A row that was just written is written again soon: while a rotator has read it and not yet written it.
         row = self._dice.choice(rows[-HOT:] if self._dice.random() < 0.5 else rows)
@@ -77,45 +83,64 @@ class Service:
     def _execute(self, connection: sa.Connection, statement: str, states: dict[int, State], row: int) -> None:
         (new, cells), *_ = reversed(states.items())
         values = {"row": row, "new": new} | (cells._asdict() if cells else {})
-        done = connection.execute(sa.text(statement.replace("creds", self._table)), values).rowcount
+        statement = statement.replace("creds", self._table).replace(":token", self._place)
+        done = connection.execute(sa.text(statement), values).rowcount
         if done != 1:
             raise AssertionError(f"a service's write changed {done} rows instead of row {row}")
 
     def _update(self, row: int) -> tuple[dict[int, State], str]:
-        return {row: Cells(self._secret(), self._note_of(row))}, "UPDATE creds SET token = :token WHERE id = :row"
+        beside = ", key_hash = :key_hash" if self._shape.companion else ""
+        cells = self._cells(self._cell(), self._note_of(row))
+        return {row: cells}, f"UPDATE creds SET token = :token{beside} WHERE id = :row"
 
     def _insert(self, row: int) -> tuple[dict[int, State], str]:
-        token = self._secret() if self._dice.random() < 0.9 else self._secret()[: self._dice.randrange(20, 90)]
-        return {self._fresh(): Cells(token, "inserted")}, "INSERT INTO creds VALUES (:new, :token, :note)"
+        cells = self._cells(self._cell() if self._dice.random() < 0.9 else self._broken(), "inserted")
+        names = ", ".join(f":{name}" for name in self._shape.names)
+        return {self._fresh(): cells}, f"INSERT INTO creds VALUES (:new, {names})"
 
     def _delete(self, row: int) -> tuple[dict[int, State], str]:
         return {row: None}, "DELETE FROM creds WHERE id = :row"
 
     def _note(self, row: int) -> tuple[dict[int, State], str]:
-        return {
-            row: Cells(self._token_of(row), f"note {self._writes}")
-        }, "UPDATE creds SET note = :note WHERE id = :row"
+        cells = self._known(row)._replace(note=f"note {self._writes}")
+        return {row: cells}, "UPDATE creds SET note = :note WHERE id = :row"
 
     def _rekey(self, row: int) -> tuple[dict[int, State], str]:
-        moved = Cells(self._token_of(row), self._note_of(row))
-        return {row: None, self._fresh(): moved}, "UPDATE creds SET id = :new WHERE id = :row"
+        return {row: None, self._fresh(): self._known(row)}, "UPDATE creds SET id = :new WHERE id = :row"
 
-    def _read(self, connection: sa.Connection, row: int) -> str:
-        """The stored token. Its plaintext must be the last one written, whatever rotators did."""
-        query = sa.text(f"SELECT token FROM {self._table} WHERE id = :row")
-        found: str | None = connection.scalar(query, {"row": row})
+    def _read(self, connection: sa.Connection, row: int) -> Cells:
+        """What is stored. Its plaintext must be the last one written, whatever rotators did."""
+        query = sa.text(f"SELECT {self._selected} FROM {self._table} WHERE id = :row")
+        stored = connection.execute(query, {"row": row}).first()
         connection.commit()
-        if found is None or not same_content(found, self._token_of(row)):
+        found = stored and Cells(*stored)
+        if found is None or not same_content(found.token, self._known(row).token):
             raise AssertionError(f"row {row} has another secret than the one written last")
+        if not fits(found):
+            raise AssertionError(f"row {row} has a companion that does not fit its token")
         return found
 
-    def _write_back(self, connection: sa.Connection, row: int, found: str) -> dict[int, State]:
-        """Writes the token back as it was read, as an object mapper does that saves all columns."""
+    def _write_back(self, connection: sa.Connection, row: int, found: Cells) -> dict[int, State]:
+        """Writes the columns back as they were read, as an object mapper does that saves all of them."""
         time.sleep(self._dice.random() * 0.01)
-        cells = Cells(self._token_of(row), f"saved {self._writes}")
-        statement = sa.text(f"UPDATE {self._table} SET token = :token, note = :note WHERE id = :row")
-        connection.execute(statement, {"row": row, "token": found, "note": cells.note})
+        cells = self._known(row)._replace(note=f"saved {self._writes}")
+        sets = ", ".join(f"{name} = {self._place if name == 'token' else f':{name}'}" for name in self._shape.names)
+        saved = found._replace(note=cells.note)._asdict()
+        connection.execute(sa.text(f"UPDATE {self._table} SET {sets} WHERE id = :row"), {"row": row, **saved})
         return {row: cells}
+
+    def _cells(self, cell: str, note: str) -> Cells:
+        return Cells(cell, note, hash_of(self._label) if self._shape.companion else None)
+
+    def _cell(self) -> str:
+        return self._shape.cell(self._secret)
+
+    def _broken(self) -> str:
+        if self._shape.is_json:
+            # One that opens, and one that does not: neither may be changed.
+            tokens = iter([self._secret(), unknown_token()])
+            return self._shape.cell(lambda: next(tokens))
+        return self._secret()[: self._dice.randrange(20, 90)]
 
     def _secret(self) -> str:
         self._writes += 1
@@ -125,16 +150,25 @@ class Service:
         self._next += WRITERS
         return self._next
 
-    def _token_of(self, row: int) -> str:
-        return self._rows[row].token  # type: ignore[union-attr]
+    def _known(self, row: int) -> Cells:
+        cells = self._rows[row]
+        assert cells
+        return cells
 
     def _note_of(self, row: int) -> str:
-        return self._rows[row].note  # type: ignore[union-attr]
+        return self._known(row).note
 
 
-def main(url: str, table: str, number: str, seed: str, folder: str, seconds: str) -> None:  # noqa: PLR0913, PLR0917
+def unknown_token() -> str:
+    """A token that no key of the storm opens."""
+    return Fernet(key_text("unknown")).encrypt(CANARY.encode()).decode()
+
+
+def main(  # noqa: PLR0913, PLR0917 - what the storm tells a service
+    url: str, table: str, number: str, seed: str, folder: str, seconds: str, shape: str
+) -> None:
     """Writes for some seconds, at random intervals."""
-    service = Service(_engine(url), table, int(number), seed, Path(folder))
+    service = Service(_engine(url), table, int(number), seed, Path(folder), SHAPES[shape])
     dice = random.Random(seed)
     start = time.monotonic()
     while (age := (time.monotonic() - start) / float(seconds)) < 1:
