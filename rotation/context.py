@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 from keyring_core import KeyConfigWarning, Keyring
-from keyring_core.config import load_keyring
-from keyring_core.environment import LEDGER_URL, ROTATION_CONFIG
+from keyring_core.environment import LEDGER_URL, ROTATION_CONFIG, Settings, load_settings
 from rotation.model.env_file import environment, read_env_file
 from rotation.model.failures import UsageError
 from rotation.model.stopping import Stopping
@@ -23,6 +23,8 @@ from rotation.model.watcher import NoWatcher, Watcher
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey
     from rotation.ledger.ledger import Ledger
+    from rotation.model.ignored import Ignored
+    from rotation.model.key_sets import Keys, KeySet
     from rotation.model.policy import Policy
     from rotation.model.targets import Target
     from rotation.stores.connection import SharedConnections
@@ -56,6 +58,8 @@ class Context:
     streams: Streams = field(default_factory=Streams)
     uses_config: bool = True
     """Whether rotation.toml is read; False if options name the target."""
+    key_set: str | None = None
+    """The key set of rotation.toml that this is about; None: the environment's own keys."""
 
     def __post_init__(self) -> None:
         """Reads the dotenv file. Raises UsageError if it cannot be read."""
@@ -85,11 +89,53 @@ class Context:
         """The path of rotation.toml, which may not exist."""
         return self.config or Path(self.environ.get(ROTATION_CONFIG) or "rotation.toml")
 
-    def targets(self) -> list[Target]:
-        """The targets of rotation.toml. Raises UsageError."""
+    def targets(self, *, needed: bool = True) -> list[Target]:
+        """The targets of rotation.toml. Raises UsageError, also if there are none and one is *needed*."""
         from rotation.model.config_file import load_targets  # noqa: PLC0415 - brings TOML and msgspec
 
-        return load_targets(self.config_path(), self.environ)
+        return load_targets(self.config_path(), self.environ, needed=needed)
+
+    def ignored(self) -> list[Ignored]:
+        """The columns that rotation.toml ignores; none if that is not there, or not read. Raises UsageError."""
+        if not (self.uses_config and self.config_path().is_file()):
+            return []
+        from rotation.model.config_file import load_ignored  # noqa: PLC0415 - as above
+
+        return load_ignored(self.config_path(), self.environ)
+
+    def key_sets(self) -> Mapping[str, KeySet]:
+        """The key sets of rotation.toml; none if that is not read, or is not there. Raises UsageError."""
+        from rotation.model.config_file import load_key_sets  # noqa: PLC0415 - as above
+
+        path = self.config_path()
+        return load_key_sets(path) if self.uses_config and (self.config or path.is_file()) else {}
+
+    def with_keys(self, key_set: str | None) -> Self:
+        """The same with the keys of another set, sharing the connections. Raises UsageError if there is none."""
+        if key_set == self.key_set:
+            return self
+        if key_set is not None:
+            from rotation.model.key_sets import check_name  # noqa: PLC0415 - as above
+
+            check_name(key_set, self.key_sets(), "--keys")
+        other = copy.copy(self)
+        other.__dict__.pop("keys", None)
+        other.key_set, other.__dict__["links"] = key_set, self.links
+        return other
+
+    def by_keys(self, targets: Sequence[Target]) -> list[tuple[Self, list[Target]]]:
+        """*targets* by their key sets, each part with the context that has its keys."""
+        names = dict.fromkeys(target.keys for target in targets)
+        return [(self.with_keys(name), [target for target in targets if target.keys == name]) for name in names]
+
+    @property
+    def service(self) -> str:
+        """What the ledger calls whose keys these are: the service, and its key set."""
+        from rotation.ledger.ledger import service_name  # noqa: PLC0415 - brings SQLAlchemy
+
+        service = service_name(self.environ)
+        # A cut name must not become that of another set.
+        return service if self.key_set is None else f"{service[: 99 - len(self.key_set)]}/{self.key_set}"
 
     def policy(self) -> Policy:
         """The policy of rotation.toml, or the default one if that is not read. Raises UsageError."""
@@ -107,15 +153,30 @@ class Context:
                 return self.policy().max_clock_skew
         return Policy().max_clock_skew
 
-    def watch(self, verb: str) -> AbstractContextManager[Watcher]:
-        """A watcher of the work, *verb* in words such as `rotating`; a subclass may show a progress bar."""
-        del verb
+    def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
+        """A watcher of a run, or of a dry one; a subclass may show a progress bar."""
+        del dry_run
         return nullcontext(NoWatcher())
 
     def keyring(self) -> Keyring:
         """The keyring of the environment; warnings about keys go to stderr. Raises KeyConfigError."""
         with self.reporting_warnings():
-            return load_keyring(self.environ)
+            return self.load_keyring(self.environ)
+
+    def load_keyring(self, environ: Mapping[str, str]) -> Keyring:
+        """The keyring that *environ* has for this key set. Raises KeyConfigError, and gives warnings."""
+        return Keyring(*self.load_settings(environ))
+
+    def load_settings(self, environ: Mapping[str, str]) -> Settings:
+        """The keys that *environ* has for this key set. Raises KeyConfigError, and gives warnings."""
+        return load_settings(environ) if self.key_set is None else self.keys.settings(environ)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys that this is about, by their name and the sets of rotation.toml. Raises UsageError."""
+        from rotation.model.key_sets import Keys  # noqa: PLC0415 - brings msgspec
+
+        return Keys(self.key_set, self.key_sets())
 
     @contextmanager
     def reporting_warnings(self) -> Iterator[None]:

@@ -112,7 +112,7 @@ class Silence:
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
         """Nothing."""
 
-    def advance(self, rows: int, rotated: int, pace: str = "") -> None:
+    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
         """Nothing."""
 
 

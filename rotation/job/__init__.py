@@ -1,6 +1,6 @@
 """The one loop: read a batch, plan, write, count; here or on many machines."""
 
-from rotation.job.rotation import rotate
+from rotation.job.rotation import Job, rotate
 from rotation.job.runs import RunSettings, census, run, status
 
-__all__ = ["RunSettings", "census", "rotate", "run", "status"]
+__all__ = ["Job", "RunSettings", "census", "rotate", "run", "status"]

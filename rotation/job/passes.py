@@ -19,8 +19,8 @@ from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem, Times
 from rotation.model.failures import StoppedError, StoreError, WorkerError
-from rotation.model.plan import plan_batch
-from rotation.model.report import TargetReport
+from rotation.model.formats import Format
+from rotation.model.report import TargetReport, set_format
 from rotation.model.targets import Target
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
@@ -57,8 +57,8 @@ class TargetRun:
         self, store: Store, keyring: Keyring, report: TargetReport, options: Options, watcher: Watcher
     ) -> None:
         self._store, self._keyring, self._report = store, keyring, report
-        self._options, self._watcher = options, watcher
-        self._worker = RangeWorker(store, keyring, options)
+        self._options, self._watcher = replace(options, format=report.target.format), watcher
+        self._worker = RangeWorker(store, keyring, self._options)
         open_checkpoints = None if options.dry_run else options.checkpoints
         # A checkpoint is valid only for the same key columns.
         keyed = replace(report.target, key_columns=report.key_names)
@@ -106,7 +106,13 @@ class TargetRun:
             if isinstance(changed, str):
                 log.info("rotation.whole_pass", target=self._report.target.label, reason=changed)
                 return False
-            plan = plan_batch(self._keyring, changed.batch, history=self._options.history)
+            if changed.totals and self._options.format is not Format.TOKEN:
+                # They count cells, and a cell may hold several tokens, or none.
+                if changed.batch.rows or (changed.totals.held, changed.totals.null) != (counts.scanned, counts.null):
+                    log.info("rotation.whole_pass", target=self._report.target.label, reason="others wrote meanwhile")
+                    return False
+                changed = changed._replace(totals=None)
+            plan = self._worker.plan(changed.batch)
             if not plan.changes and not plan.counts.categories:
                 others.add(plan.counts)
                 self._report.counts = _as_changed(counts, self._moved, changed, others, self._keyring.primary.id)
@@ -150,7 +156,7 @@ class TargetRun:
                         self._store.allow(LEDGER_WRITES)
                 if executor:
                     report.retries += done.retries
-                    self._watcher.advance(done.rows, done.counts.rotated, done.pace)
+                    self._watcher.advance(done.rows, done.counts.outdated, done.pace)
             keyless = self._store.keyless()
             if not self._options.dry_run:
                 # What is reported as done is on disk.
@@ -178,7 +184,7 @@ class TargetRun:
             target=report.target.label,
             number=number,
             scanned=counts.scanned,
-            rotated=counts.rotated,
+            **({"to_rotate": counts.to_rotate} if self._options.dry_run else {"rotated": counts.rotated}),
             unreadable=counts.unreadable,
             unsettled=counts.unsettled,
         )
@@ -189,9 +195,11 @@ class TargetRun:
         sample, rows_seen = Counts(), 0
         # It only reads, so nobody waits for it.
         rows = min(FIRST_ROWS, self._options.batch_rows or FIRST_ROWS)
-        options = replace(self._options, batch_rows=rows, speed=Speed.FULL)
-        for batch in RangeWorker(self._store, self._keyring, options).batches(Bounds()):
-            sample.add(plan_batch(self._keyring, batch, dry_run=True, history=self._options.history).counts)
+        worker = RangeWorker(
+            self._store, self._keyring, replace(self._options, batch_rows=rows, speed=Speed.FULL, dry_run=True)
+        )
+        for batch in worker.batches(Bounds()):
+            sample.add(worker.plan(batch).counts)
             rows_seen += batch.rows
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
@@ -202,6 +210,8 @@ class TargetRun:
         self._report.counts, self._report.lacks_key = sample, True
         if sample.categories[DamagedToken.category] * 2 > sample.unreadable:
             cause = "the key that signed them is mistyped in its second half. Correct it. "
+        elif sample.formats.total() * 2 > sample.unreadable:
+            cause = f"{set_format(sample)}. "
         else:
             cause = (
                 f"a key is missing, or the `context` that they are bound to. {self._whereabouts(sample)}"

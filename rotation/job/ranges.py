@@ -7,9 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
+
+import structlog
 
 from keyring_core import Key, Keyring, KeyringError
 from rotation.job.checkpoints import Checkpoints
@@ -22,7 +24,10 @@ from rotation.model.batch_size import BatchSize
 from rotation.model.block import Swaps
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
+from rotation.model.formats import Format
 from rotation.model.key_history import UNKNOWN, History
+from rotation.model.key_sets import ENVIRONMENT, Keys
+from rotation.model.misfits import fixes_of
 from rotation.model.plan import plan_batch
 from rotation.model.targets import Target
 from rotation.stores.base import Store, Written
@@ -39,6 +44,10 @@ LANE_ROWS = 5000
 """A target with fewer rows is done before a second lane has connected."""
 LANE_SECONDS = 0.25
 """The time that a range of a lane aims at: at the end one lane waits for the other no longer."""
+
+REWRITTEN = "rewritten", "a service changed, moved or deleted it meanwhile"
+
+log = structlog.get_logger(__name__)
 
 FIRST_RANGE, MOST_ROWS = 5000, 1_000_000
 """The first range is small, so that every worker soon has one."""
@@ -92,6 +101,12 @@ class Options:
     """A target with fewer rows is not worth a worker's start."""
     history: History = UNKNOWN
     """What the ledger knows of the keys' past."""
+    keys: Keys = ENVIRONMENT
+    """Which keys these are, so that a worker reads the same from its own environment."""
+    format: Format = Format.TOKEN
+    """How the cells of the target hold their tokens; each target has its own."""
+    others: Sequence[tuple[str, Keyring]] = ()
+    """Further key sets, by their names, whose tokens are known as theirs. Never sent to a worker: it has its own."""
 
 
 @dataclass
@@ -117,7 +132,7 @@ class RangeDone:
 
 
 Follow = Callable[[int, int, str], None]
-"""Called with how many more rows are done, how many of them rotated, and the pace in words."""
+"""Called with how many more rows are done, how many tokens of them were outdated, and the pace in words."""
 
 
 class RangeWorker:
@@ -138,7 +153,7 @@ class RangeWorker:
         self._planning = planning or nullcontext()
         self._balance: Counter[Key] = Counter()
 
-    def do(self, bounds: Bounds, follow: Follow = lambda _rows, _rotated, _pace: None) -> RangeDone:
+    def do(self, bounds: Bounds, follow: Follow = lambda _rows, _outdated, _pace: None) -> RangeDone:
         """Does a range, or a part of it: it ends early if it takes long, or if the run is to pause.
 
         Never raises a StoreError or StoppedError, which would hide what is done until then: it is in the result.
@@ -174,6 +189,18 @@ class RangeWorker:
             self._size.took(batch.rows, seconds, batch.weight)
             throttle.rest(batch.rows, seconds)
 
+    def plan(self, batch: Batch) -> Plan:
+        """What *batch* comes to."""
+        return plan_batch(
+            self._keyring,
+            batch,
+            dry_run=self._options.dry_run,
+            history=self._options.history,
+            balance=self._balance,
+            format=self._options.format,
+            others=self._options.others,
+        )
+
     def _write(self, plan: Plan) -> Written:
         """In one transaction, or every n-th row in one of its own."""
         strides = self._options.strides
@@ -197,13 +224,8 @@ class RangeWorker:
         for batch in self.batches(bounds):
             started = time.monotonic()
             with self._planning:
-                plan = plan_batch(
-                    self._keyring,
-                    batch,
-                    dry_run=self._options.dry_run,
-                    history=self._options.history,
-                    balance=self._balance,
-                )
+                plan = self.plan(batch)
+                fixes = fixes_of(batch, plan, self._look)
             if plan.changes:
                 retries = self._store.retries
                 written = self._write(plan)
@@ -212,16 +234,40 @@ class RangeWorker:
                 count_swaps(plan, written, self._keyring.primary.id)
                 done.traces += traces_of(plan, written, RANGE_KEPT - len(done.traces))
                 done.transactions += written.transactions
+            if fixes:
+                done.transactions += self._fix(fixes, plan.counts)
             done.counts.add(plan.counts, keep=sys.maxsize)
             done.rows += batch.rows
             done.reached = batch.last
             done.pace = self._pace.words
-            follow(batch.rows, plan.counts.rotated, done.pace)
-            if plan.changes:
+            follow(batch.rows, plan.counts.outdated, done.pace)
+            if plan.changes or fixes:
                 throttle.wait((time.monotonic() - started) * self._pace.rest)
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True
+
+    def _look(self, batch: Batch) -> Counts:
+        """The counts of a dry run over *batch* alone."""
+        return (
+            RangeWorker(self._store, self._keyring, replace(self._options, dry_run=True), self._pace).plan(batch).counts
+        )
+
+    def _fix(self, fixes: Swaps, counts: Counts) -> list[int]:
+        """Writes the companions of *fixes*, whose cells are counted as current; returns the transactions."""
+        counts.current -= len(fixes)
+        if self._options.dry_run:
+            counts.to_rotate += len(fixes)
+            return []
+        written = self._store.write(fixes)
+        self._pace.wrote(written.others)
+        failed = [key for key in fixes.keys if written.failed(key)]
+        counts.rotated += len(fixes) - len(failed)
+        counts.unsettled += len(failed)
+        for key in failed:
+            counts.note(key, *written.refused.get(key, REWRITTEN))
+        log.warning("rotation.companions", rows=len(fixes), failed=len(failed))
+        return written.transactions
 
 
 def count_swaps(plan: Plan, written: Written, primary: str) -> None:
@@ -235,6 +281,7 @@ def count_swaps(plan: Plan, written: Written, primary: str) -> None:
             plan.counts.hold_times(primary, swap.times)
     for columns in rows:
         _count_rows(plan.counts, columns, written, primary)
+    _count_further(plan, written, primary)
 
 
 def _count_rows(
@@ -255,4 +302,15 @@ def _count_rows(
             counts.hold(key_ids[index], [signed[index]])
             counts.note(key, *refusal)
         else:
-            counts.note(key, "rewritten", "a service changed, moved or deleted it meanwhile")
+            counts.note(key, *REWRITTEN)
+
+
+def _count_further(plan: Plan, written: Written, primary: str) -> None:
+    """Counts the tokens beside the first one of each cell, under the key that they are under now."""
+    sound, keys = [], plan.swaps.keys
+    for swap, key_id, signed, _ in plan.further:
+        if not written.failed(keys[swap]):
+            sound.append(signed)
+        elif keys[swap] in written.refused:
+            plan.counts.hold(key_id, [signed])
+    plan.counts.hold(primary, sound)

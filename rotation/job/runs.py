@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from keyring_core import Keyring
 from rotation.context import Context
@@ -14,11 +16,11 @@ from rotation.job.pace import Speed
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.ranges import Options
 from rotation.job.recorder import RunRecorder
-from rotation.job.rotation import rotate
+from rotation.job.rotation import Job, rotate_all
 from rotation.job.throttle import Throttle
 from rotation.job.workers import ALONE, Workers, open_workers
-from rotation.ledger.ledger import service_name
 from rotation.ledger.session import OnFailure, Session
+from rotation.model.companions import companion_values
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.report import Report
 from rotation.model.targets import Target
@@ -77,37 +79,63 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
     yet. What fails later is in the report.
     """
     settings = settings or RunSettings()
-    keyring = context.keyring()
+    parts = _parts(context, targets)
     speed = settings.speed
     throttle = Throttle(context.streams.wait, settings.max_rate, settings.pause_file)
     shard = Shard.parse(settings.shard) if settings.shard else None
     with ExitStack() as closing:
         listed = closing.enter_context(ProblemsFile(settings.problems)) if settings.problems else None
         workers = closing.enter_context(open_workers(settings.workers, settings.dask, full_speed=settings.full_speed))
-        recorder = closing.enter_context(_recording(context, keyring, dry_run=settings.dry_run))
-
-        def open_checkpoints(target: Target, primary: str) -> Checkpoints:
-            # The first of them is opened when every target was checked.
-            recorder.begin()
-            return Checkpoints(recorder, target, primary, shard=settings.shard or "", fresh=settings.fresh)
-
-        options = Options(
+        common = Options(
             settings.dry_run,
             settings.batch_size,
             Speed.FULL if settings.dry_run else speed,
             settings.strides,
             throttle,
             listed,
-            checkpoints=open_checkpoints,
             shard=shard,
             env_file=context.env_file,
             workers=workers.count,
             least_rows=workers.least_rows,
-            history=recorder.history(keyring, allow_demotion=settings.allow_demotion),
         )
-        report = rotate_targets(context, targets, keyring, options, workers)
-        recorder.keep(report)
-    return report
+        recorders = [closing.enter_context(_recording(part, dry_run=settings.dry_run)) for part in parts]
+        jobs = [
+            Job(
+                part.targets,
+                part.keyring,
+                replace(
+                    common,
+                    checkpoints=partial(_checkpoints, recorder, settings),
+                    history=recorder.history(part.keyring, allow_demotion=settings.allow_demotion),
+                    keys=part.context.keys,
+                    others=part.context.keys.others(context.environ),
+                ),
+            )
+            for part, recorder in zip(parts, recorders, strict=True)
+        ]
+        reports = rotate_targets(context, jobs, workers)
+        for recorder, report in zip(recorders, reports, strict=True):
+            recorder.keep(report)
+    return Report.of_parts(reports)
+
+
+class _Part(NamedTuple):
+    """The targets of one key set."""
+
+    context: Context
+    keyring: Keyring
+    targets: Sequence[Target]
+
+
+def _parts(context: Context, targets: Sequence[Target]) -> list[_Part]:
+    """*targets* by their key sets; raises KeyConfigError if the keys of one do not load."""
+    return [_Part(own, own.keyring(), some) for own, some in context.by_keys(targets)]
+
+
+def _checkpoints(recorder: RunRecorder, settings: RunSettings, target: Target, primary: str) -> Checkpoints:
+    # The first of them is opened when every target was checked.
+    recorder.begin()
+    return Checkpoints(recorder, target, primary, shard=settings.shard or "", fresh=settings.fresh)
 
 
 def status(context: Context, targets: Sequence[Target]) -> Report:
@@ -115,12 +143,21 @@ def status(context: Context, targets: Sequence[Target]) -> Report:
 
     Raises as `run` does.
     """
-    keyring = context.keyring()
-    with _recording(context, keyring, dry_run=True) as recorder:
-        options = replace(reading(context), history=recorder.history(keyring))
-        report = rotate_targets(context, targets, keyring, options)
-        recorder.keep(report)
-    return report
+    parts = _parts(context, targets)
+    with ExitStack() as closing:
+        recorders = [closing.enter_context(_recording(part, dry_run=True)) for part in parts]
+        jobs = [
+            Job(
+                part.targets,
+                part.keyring,
+                replace(_reading_with_keys(part.context), history=recorder.history(part.keyring)),
+            )
+            for part, recorder in zip(parts, recorders, strict=True)
+        ]
+        reports = rotate_targets(context, jobs)
+        for recorder, report in zip(recorders, reports, strict=True):
+            recorder.keep(report)
+    return Report.of_parts(reports)
 
 
 def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sample: int | None = None) -> Report:
@@ -128,7 +165,9 @@ def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sam
 
     Raises UsageError and StoreError if a target cannot be opened, and StoppedError.
     """
-    return rotate_targets(context, targets, keyring, replace(reading(context), sample=sample))
+    options = replace(_reading_with_keys(context), sample=sample)
+    [report] = rotate_targets(context, [Job(targets, keyring, options)])
+    return report
 
 
 def reading(context: Context, *, dry_run: bool = True) -> Options:
@@ -136,10 +175,14 @@ def reading(context: Context, *, dry_run: bool = True) -> Options:
     return Options(dry_run, speed=Speed.FULL, throttle=Throttle(context.streams.wait))
 
 
-def rotate_targets(
-    context: Context, targets: Sequence[Target], keyring: Keyring, options: Options, workers: Workers = ALONE
-) -> Report:
-    """`rotate` with the connections and the progress display of *context*."""
+def _reading_with_keys(context: Context) -> Options:
+    return replace(reading(context), keys=context.keys, others=context.keys.others(context.environ))
+
+
+def rotate_targets(context: Context, jobs: Sequence[Job], workers: Workers = ALONE) -> list[Report]:
+    """`rotate` with the connections and the progress display of *context*; no job reads only unless all do."""
+    options = jobs[0].options
+    primaries = {target.keys: job.keyring.primary for job in jobs for target in job.targets}
 
     def open_target(target: Target) -> Store:
         return open_store(
@@ -149,17 +192,18 @@ def rotate_targets(
             shard=options.shard,
             sample=options.sample,
             links=context.links,
+            companions=companion_values(dict(target.companions), primaries[target.keys]),
         )
 
-    with context.watch("reading" if options.dry_run else "rotating") as watcher:
-        return rotate(targets, keyring, open_target, options, watcher, executor=workers.executor, lanes=workers.lanes)
+    with context.watch(dry_run=options.dry_run) as watcher:
+        return rotate_all(jobs, open_target, watcher, executor=workers.executor, lanes=workers.lanes)
 
 
 @contextmanager
-def _recording(context: Context, keyring: Keyring, *, dry_run: bool) -> Iterator[RunRecorder]:
+def _recording(part: _Part, *, dry_run: bool) -> Iterator[RunRecorder]:
     """A recorder. A run whose database fails has failed; one whose arguments or targets do not fit has not begun."""
-    service = service_name(context.environ)
-    with Session.open(context.open_ledger, service, OnFailure.WARN, context.streams.warn) as session:
+    context, keyring = part.context, part.keyring
+    with Session.open(context.open_ledger, context.service, OnFailure.WARN, context.streams.warn) as session:
         if session.ledger:
             session.see_keys(keyring.states_by_id, context.clock_skew())
         # A dry run, like a census, is no run of its own.

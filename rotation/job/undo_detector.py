@@ -32,7 +32,7 @@ class Trace(NamedTuple):
 
 
 class UndoDetector:
-    """Remembers the time and the IV of a sample of the tokens that this run has rotated.
+    """Remembers the times and the IVs of a sample of the tokens that this run has rotated, by their rows.
 
     A rotation keeps a token's time and changes its IV. A service that encrypts makes a young token; one that writes
     back a row as it was read brings the very token back. So an old time with another IV is another rotation's doing.
@@ -41,24 +41,32 @@ class UndoDetector:
     def __init__(self) -> None:
         self.undone: Counter[str] = Counter()
         """Tokens per older key that another rotation put under it, after we had rotated them."""
-        self._seen: dict[RowKey, tuple[int, bytes]] = {}
+        self._seen: dict[RowKey, set[tuple[int, bytes]]] = {}
         self._young = time.time() - YOUNG_SECONDS
 
     def take(self, traces: Iterable[Trace]) -> None:
         """Notes which of these tokens had been rotated before, and remembers those that were rotated now."""
-        for key, key_id, issued, iv, rotated in traces:
-            before = self._seen.get(key, (issued, iv))
-            if before[0] == issued < self._young and before[1] != iv:
+        traces = list(traces)
+        for key, key_id, issued, iv, _ in traces:
+            before = self._seen.get(key, ())
+            # Several tokens of a cell may be of one second; which of them was which, their IVs say.
+            if issued < self._young and (issued, iv) not in before and any(time == issued for time, _ in before):
                 self.undone[key_id] += 1
-            if rotated and len(self._seen) < KEPT:
-                self._seen.setdefault(key, (issued, iv))
+        for key, _, issued, iv, rotated in traces:
+            if rotated and (key in self._seen or len(self._seen) < KEPT):
+                self._seen.setdefault(key, set()).add((issued, iv))
 
 
 def traces_of(plan: Plan, written: Written, room: int) -> list[Trace]:
-    """About *room* of the tokens that were to be swapped, the first ones."""
+    """About *room* of the tokens that were to be swapped, the first ones, and those beside them in their cells."""
     first = list(zip(plan.swaps.keys[:room], plan.key_ids[:room], plan.signed[:room], strict=True))
+    first += [
+        (plan.swaps.keys[each.swap], each.key_id, each.signed)
+        for each in plan.further
+        if each.moves and each.swap < room
+    ]
     for swap in plan.blocks:
-        few = swap.part(0, min(len(swap), room - len(first)))
+        few = swap.part(0, max(0, min(len(swap), room - len(first))))
         first += zip(few.block.row_keys(), few.key_ids, few.signed(), strict=True)
     return [
         Trace(key, key_id, timestamp_of(signed), iv_of(signed), not written.failed(key))

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
-from keyring_core.config import load_keyring
 from rotation.job.ranges import Bounds, Options, RangeDone, RangeWorker
+from rotation.model.companions import companion_values
 from rotation.model.env_file import environment
 from rotation.model.failures import StoppedError, UsageError, WorkerError
 from rotation.model.stopping import Stopping
@@ -62,6 +62,7 @@ def make_setup(keyring: Keyring, options: Options, workers: int) -> Setup:
             ),
             problems=None,
             checkpoints=None,
+            others=(),
         ),
     )
 
@@ -116,12 +117,19 @@ def _open(task: Task) -> _OpenTarget:
         if identify(target).digest != task.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
-            store = open_store(target, read_only=options.dry_run, wait=stop_request.wait, shard=options.shard)
+            store = open_store(
+                target,
+                read_only=options.dry_run,
+                wait=stop_request.wait,
+                shard=options.shard,
+                companions=companion_values(dict(target.companions), keyring.primary),
+            )
     except UsageError as error:
         fault = str(error)
     if fault:
         raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
-    options = replace(options, throttle=replace(options.throttle, wait=stop_request.wait))
+    throttle = replace(options.throttle, wait=stop_request.wait)
+    options = replace(options, throttle=throttle, format=target.format, others=options.keys.others(environ))
     worker = RangeWorker(store, target.keyring(keyring), options)
     opened = _OpenTarget((task.setup, task.target, task.database), worker)
     # Closes the connection when another target is opened, or when the thread or the process ends.
@@ -137,7 +145,7 @@ def _load(setup: Setup) -> tuple[Keyring, Mapping[str, str]]:
             # The process that started the run prints the same warnings.
             warnings.simplefilter("ignore", KeyConfigWarning)
             environ = environment(os.environ, setup.options.env_file)
-            keyring = load_keyring(environ)
+            keyring = setup.options.keys.keyring(environ)
     except (KeyConfigError, UsageError) as error:
         fault = str(error)
     if fault:

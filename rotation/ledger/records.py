@@ -136,6 +136,9 @@ class CensusRecord:
         document |= {_STORED_AS.get(name, name): number for name, number in self.counts.document().items()}
         document["rotated"] += document.pop("to_rotate")
         del document["unbound"]
+        for name in _LEFT_OUT_IF_NONE:
+            if not document[name]:
+                del document[name]
         return document | {
             "target": self.name,
             "problems": get_redactor().redact_value(self.problems[:KEPT_CENSUS_PROBLEMS]),
@@ -162,6 +165,8 @@ _KEPT = (
     *("identity", "unexplained", "home", "seen"),
 )
 _NAMES = ("database", "table", "column", "where")
+_LEFT_OUT_IF_NONE = ("embedded", "identified", "other_sets", "formats")
+"""Numbers that an older program cannot read."""
 _STORED_AS = {"unsettled": "conflicts", "null": "nulls"}
 _READ_AS = {old: new for new, old in _STORED_AS.items()}
 

@@ -21,6 +21,8 @@ class Batch(NamedTuple):
     """Further rows with an empty text."""
     end: RowKey | None = None
     """The last key of all, if there are rows beside *keys*."""
+    misfits: frozenset[RowKey] = frozenset()
+    """Rows whose companion columns do not hold what belongs to a token under the primary key."""
 
     @property
     def last(self) -> RowKey | None:
@@ -46,7 +48,19 @@ class Batch(NamedTuple):
             self.null + other.null,
             self.empty + other.empty,
             self.last if other.last is None else other.last,
+            self.misfits | other.misfits,
         )
+
+
+class FurtherToken(NamedTuple):
+    """A token of a cell to swap, beside the first one that moves."""
+
+    swap: int
+    """The place of its cell among the swaps."""
+    key_id: str
+    signed: bytes
+    moves: bool
+    """Whether it is not current already."""
 
 
 class Plan(NamedTuple):
@@ -54,13 +68,15 @@ class Plan(NamedTuple):
 
     swaps: Swaps
     key_ids: Sequence[str]
-    """The key that each old token is under."""
+    """The key that the old token of each is under; if several are to move, the first of them."""
     signed: Sequence[bytes]
     """Each old token without its tag: its time, which the new one keeps, and its IV."""
     counts: Counts
     """Of all cells but those to swap."""
     blocks: Sequence[BlockSwap] = ()
     """What is swapped beside *swaps*."""
+    further: Sequence[FurtherToken] = ()
+    """All other tokens of the cells in *swaps*, current ones included."""
 
     @property
     def changes(self) -> int:
@@ -71,6 +87,11 @@ class Plan(NamedTuple):
 def are_all(values: Iterable[object], *kinds: type) -> bool:
     """Whether each of *values* is of one of *kinds*, exactly."""
     return set(map(type, values)).issubset(kinds)
+
+
+def are_ascii(cells: Sequence[str | bytes]) -> bool:
+    """Whether each of *cells* is ASCII."""
+    return all(cell.isascii() for cell in cells)
 
 
 def weight_of(values: Sequence[object]) -> int:

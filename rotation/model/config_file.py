@@ -1,4 +1,4 @@
-"""rotation.toml in, targets and policy out."""
+"""rotation.toml in; targets, policy and ignored columns out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from rotation.model.failures import UsageError
+from rotation.model.ignored import Ignored, make_ignored
+from rotation.model.key_sets import KeySet, check_name, check_set
 from rotation.model.policy import Policy, decode_span
 from rotation.model.targets import Target, make_targets, refuse_rivals, without_repeats
 from rotation.model.toml_file import read_toml
@@ -22,11 +24,24 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     key_columns: list[str] = []
     where: str | None = None
     context: str | None = None
+    format: str = "token"
+    keys: str | None = None
+    set: dict[str, str] = {}
+    optional: bool = False
+
+
+class _Ignore(msgspec.Struct, forbid_unknown_fields=True):
+    table: str
+    reason: str
+    columns: list[str] | None = None
+    url: str | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     target: list[_Entry] = []
+    keys: dict[str, KeySet] = {}
     policy: Policy = Policy()
+    ignore: list[_Ignore] = []
 
 
 def load_policy(path: Path) -> Policy:
@@ -34,10 +49,11 @@ def load_policy(path: Path) -> Policy:
     return _read(path).policy
 
 
-def load_targets(path: Path, environ: Mapping[str, str]) -> list[Target]:
+def load_targets(path: Path, environ: Mapping[str, str], *, needed: bool = True) -> list[Target]:
     """The targets of the rotation.toml at *path*; `$NAME` in a url is read from *environ*.
 
-    Raises UsageError naming the file and the fault; values are not shown.
+    Raises UsageError naming the file and the fault, also if it names no target and one is *needed*; values are not
+    shown.
     """
     file = _read(path)
     targets = [
@@ -45,17 +61,38 @@ def load_targets(path: Path, environ: Mapping[str, str]) -> list[Target]:
         for entry in file.target
         for target in make_targets(**msgspec.structs.asdict(entry), environ=environ)
     ]
-    if not targets:
+    if needed and not targets:
         raise UsageError(
             f"{path}: names no target, so there is nothing to rotate. Each is a [[target]] with url, table and columns"
         )
+    for target in targets:
+        if target.keys is not None:
+            check_name(target.keys, file.keys, f"target {target.table}: keys")
     refuse_rivals(targets)
     return without_repeats(targets)
 
 
+def load_key_sets(path: Path) -> Mapping[str, KeySet]:
+    """The key sets of the rotation.toml at *path*, by their names. Raises UsageError; no key is read."""
+    sets = _read(path).keys
+    for name, keys in sets.items():
+        check_set(name, keys)
+    return sets
+
+
+def load_ignored(path: Path, environ: Mapping[str, str]) -> list[Ignored]:
+    """The columns that the rotation.toml at *path* ignores. Raises UsageError naming the file and the fault."""
+    return [make_ignored(**msgspec.structs.asdict(entry), environ=environ) for entry in _read(path).ignore]
+
+
 def _read(path: Path) -> _File:
     try:
-        return msgspec.convert(read_toml(path), _File, dec_hook=decode_span)
+        table = read_toml(path)
+        if "app" in table:
+            from rotation.model.presets import with_presets  # noqa: PLC0415 - most files name no application
+
+            table = with_presets(table)
+        return msgspec.convert(table, _File, dec_hook=decode_span)
     except OSError as error:
         fault = f"{error.strerror}. Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
     except ValueError as error:

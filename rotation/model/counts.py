@@ -69,11 +69,11 @@ PARTS = ("scanned", "current", "to_rotate", "rotated", "empty", "plaintext", "un
 """The fields of Counts that make up a report: all cells, then the parts that they come to."""
 
 
-NUMBERS = (*PARTS, "null", "nested", "suspects", "given_up", "unbound")
+NUMBERS = (*PARTS, "null", "embedded", "nested", "identified", "suspects", "given_up", "unbound")
 """Those that simply add up."""
 
 
-TABLES = ("under", "oldest", "youngest", "ages", "inner", "categories")
+TABLES = ("under", "oldest", "youngest", "ages", "inner", "other_sets", "formats", "categories")
 """Those that map a key's id, a month or a category to a number."""
 
 
@@ -91,20 +91,26 @@ class Problem(NamedTuple):
 
 @dataclass
 class Counts:
-    """What was found, in cells: `scanned` is the sum of the other PARTS; NULLs stand apart."""
+    """What was found, in cells: `scanned` is the sum of the other PARTS; NULLs stand apart.
+
+    A cell with several tokens is current if all are, and moves as a whole or not at all.
+    """
 
     scanned: int = 0
     current: int = 0
     to_rotate: int = 0
-    """Tokens that a run would rotate; only a dry run counts them."""
+    """Those that a run would rotate; only a dry run counts them."""
     rotated: int = 0
-    """Tokens that were rotated and written."""
+    """Those that were rotated and written."""
     empty: int = 0
+    """Those that hold nothing; in another format than `token` those that hold no token."""
     plaintext: int = 0
     unreadable: int = 0
     unsettled: int = 0
     """Cells left unsettled: rewritten meanwhile, refused by the database, or under the staged key."""
     null: int = 0
+    embedded: int = 0
+    """Tokens in cells of another format than `token`, in which a cell may hold several; those of no known key, too."""
     under: Counter[str] = field(default_factory=Counter)
     """Tokens per key id."""
     oldest: dict[str, int] = field(default_factory=dict)
@@ -116,6 +122,13 @@ class Counts:
     """Tokens whose plaintext holds another token, or may. A run finds them in its next pass, as current tokens."""
     inner: Counter[str] = field(default_factory=Counter)
     """Tokens per key id that are part of something else: of a longer text, of another encoding, of another token."""
+    other_sets: Counter[str] = field(default_factory=Counter)
+    """Tokens per key id of another key set than the target's."""
+    formats: Counter[str] = field(default_factory=Counter)
+    """Unreadable cells that a target of another format would rotate, per format."""
+    identified: int = 0
+    """Unreadable cells that need no key but those which `under`, `inner` and `other_sets` name: every token in them is
+    under a known key, though in a form that the target's format does not have; or no token is in them at all."""
     suspects: int = 0
     """Plaintext cells of SHORTEST bytes or more: a form that is not looked for may hide a token in them, and a person
     has to look. In a shorter one there is no room for a token."""
@@ -152,6 +165,8 @@ class Counts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.under.update(other.under)
         self.inner.update(other.inner)
+        self.other_sets.update(other.other_sets)
+        self.formats.update(other.formats)
         for key_id, oldest in other.oldest.items():
             self._date(key_id, oldest, other.youngest[key_id])
         self.ages.update(other.ages)
@@ -172,11 +187,17 @@ class Counts:
         counts = cls(**document)
         counts.under, counts.inner = Counter(counts.under), Counter(counts.inner)
         counts.ages, counts.categories = Counter(counts.ages), Counter(counts.categories)
+        counts.other_sets, counts.formats = Counter(counts.other_sets), Counter(counts.formats)
         return counts
 
     def _date(self, key_id: str, oldest: int, youngest: int) -> None:
         self.oldest[key_id] = min(oldest, self.oldest.get(key_id, oldest))
         self.youngest[key_id] = max(youngest, self.youngest.get(key_id, youngest))
+
+    @property
+    def outdated(self) -> int:
+        """Tokens that were rotated, or that a dry run found to rotate."""
+        return self.rotated + self.to_rotate
 
     @property
     def tokens(self) -> int:

@@ -9,6 +9,10 @@ class UsageError(KeyringError):
     """The command line, rotation.toml or a table does not fit; nothing was touched. Exit code 2."""
 
 
+class MissingError(UsageError):
+    """The database has no such table, or the table no such column."""
+
+
 class WorkerError(UsageError):
     """A worker cannot do its work as the others do: it lacks keys, or would write somewhere else."""
 

@@ -149,14 +149,14 @@ class _Search:
 
     def _token_at(self, data: bytes, begin: int) -> int:
         """The size of the token that begins there; 0 if none of the keys signed one."""
-        if not _looks_random(data[begin : begin + SHORTEST]):
+        if not looks_random(data[begin : begin + SHORTEST]):
             return 0
         name = data[begin : begin + _NAME]
         if name in self._sizes:
             return self._sizes[name]
         following = _HEAD.search(data, begin + 1)
         whole = (len(data), following.start() if following else 0)
-        ends = [end for end in dict.fromkeys(whole) if _is_size(end - begin)]
+        ends = [end for end in dict.fromkeys(whole) if is_raw_size(end - begin)]
         for key in self._keys:
             size = self._signed_size(key, data, begin, ends)
             if size:
@@ -184,12 +184,14 @@ class _Search:
             self._views.append(plain)
 
 
-def _looks_random(beginning: bytes) -> bool:
+def looks_random(beginning: bytes) -> bool:
+    """Whether the first SHORTEST bytes of what may be a token, decoded, are as random as a token's."""
     random = beginning[_RANDOM]
     return random.count(0) <= _MOST_NULS and len(set(random)) >= _LEAST_DIFFERENT
 
 
-def _is_size(size: int) -> bool:
+def is_raw_size(size: int) -> bool:
+    """Whether a token may have so many bytes, decoded."""
     return size >= SHORTEST and (size - OVERHEAD) % BLOCK == 0
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rotation.model.counts import Counts, Problem, RowKey
+from rotation.model.formats import Format
 from rotation.model.row_marks import MOST_MARKS, NOT_UNREADABLE, mark
 from rotation.model.targets import Target, TargetId
 
@@ -57,6 +58,8 @@ class TargetReport:
         return {
             "name": self.target.name,
             "column": self.target.column,
+            "format": self.target.format,
+            "keys": self.target.keys,
             **self.counts.document(),
             "passes": self.passes,
             "proof": self.proof,
@@ -86,6 +89,34 @@ class Report:
     """Why the file of problems is incomplete."""
     newer: Mapping[str, Promotion] = field(default_factory=dict)
     """Previous keys that were promoted later than the primary key, whose tokens are left, and when that was."""
+    left_out: list[str] = field(default_factory=list)
+    """The optional targets that the database does not have, and why."""
+    key_set: str | None = None
+    """The key set that it is of; None: the environment's own keys."""
+    parts: Sequence[Report] = ()
+    """The reports that it was joined of, each of one key set; none if there is only one."""
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Report]) -> Report:
+        """One report of all *parts*. Of one part it is that part; otherwise *primary* is the first one's."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].dry_run,
+            parts[0].primary,
+            [key for part in parts for key in part.keys],
+            [target for part in parts for target in part.targets],
+            parts[0].shard,
+            next((part.fault for part in parts if part.fault), None),
+            {key_id: promoted for part in parts for key_id, promoted in part.newer.items()},
+            [words for part in parts for words in part.left_out],
+            parts=parts,
+        )
+
+    @property
+    def by_keys(self) -> Sequence[Report]:
+        """Its parts, or itself if it is of one key set."""
+        return self.parts or (self,)
 
     def under(self, key_id: str) -> int:
         """Tokens under that key, in all targets."""
@@ -114,8 +145,17 @@ class Report:
             "newer": {key_id: promoted.latest.isoformat() for key_id, promoted in self.newer.items()},
             "shard": self.shard,
             "fault": self.fault,
+            "left_out": self.left_out,
             "targets": [report.document() for report in self.targets],
         }
+
+
+def set_format(counts: Counts) -> str:
+    """What to do about most of the cells that a target of another format would rotate."""
+    [(name, _)] = counts.formats.most_common(1)
+    inside = f"are encoded again, in {name}" if name in {Format.BASE64, Format.HEX} else "stand inside longer text"
+    inside = "are bare tokens" if name == Format.TOKEN else inside
+    return f'they {inside}: set format = "{name}" for it in rotation.toml'
 
 
 def legible_key(names: tuple[str, ...], key: RowKey) -> dict[str, Any]:

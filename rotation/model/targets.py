@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from keyring_core import KeyConfigError, Keyring
 from keyring_core.binding import check_context
+from rotation.model.companions import VALUES
 from rotation.model.condition import fault_of
 from rotation.model.failures import UsageError
+from rotation.model.formats import Format
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
@@ -30,6 +32,13 @@ class Target:
     """An SQL condition; other rows are not scanned."""
     context: str | None = None
     """The use that its tokens are bound to; a run binds tokens that are not bound yet."""
+    format: Format = Format.TOKEN
+    keys: str | None = None
+    """The key set of rotation.toml that its tokens are under; None: the environment's own keys."""
+    companions: tuple[tuple[str, str], ...] = ()
+    """Columns that change with the key, each with the name of its value; see `rotation.model.companions`."""
+    optional: bool = False
+    """Whether the table or the column may be missing, as in some version of an application."""
     written: str = field(default="", repr=False, compare=False)
     """The url as it was written, such as `$DATABASE_URL`."""
     listed: bool = field(default=False, compare=False)
@@ -100,6 +109,10 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
     key_columns: Sequence[str] = (),
     where: str | None = None,
     context: str | None = None,
+    format: str = Format.TOKEN,  # noqa: A002 - the setting's name
+    keys: str | None = None,
+    set: Mapping[str, str] | None = None,  # noqa: A002 - as above
+    optional: bool = False,
     name: str | None = None,
     environ: Mapping[str, str],
 ) -> list[Target]:
@@ -113,24 +126,71 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
     resolved, name, key_columns = expand_url(url, environ, f"target {table}"), name or table, tuple(key_columns)
     if where is not None:
         _check_condition(where, resolved, table)
-    return [Target(resolved, table, column, name, key_columns, where, context, written=url) for column in columns]
+    each = Target(
+        resolved,
+        table,
+        "",
+        name,
+        key_columns,
+        where,
+        context,
+        _format_of(format, table),
+        keys,
+        _companions_of(set or {}, {*columns, *key_columns}, table),
+        optional,
+        written=url,
+    )
+    return [replace(each, column=column) for column in columns]
+
+
+def _format_of(name: str, table: str) -> Format:
+    if name not in list(Format):
+        raise UsageError(f"target {table}: format is one of {', '.join(Format)}")
+    return Format(name)
+
+
+def _companions_of(given: Mapping[str, str], taken: Collection[str], table: str) -> tuple[tuple[str, str], ...]:
+    for column, name in given.items():
+        if column in taken:
+            raise UsageError(f"target {table}: set names {column}, which holds the tokens or the key of a row")
+        if name not in VALUES:
+            raise UsageError(f"target {table}: set {column}: a value is one of {', '.join(VALUES)}")
+    return tuple(sorted(given.items()))
 
 
 def without_repeats(targets: Iterable[Target]) -> list[Target]:
-    """*targets* in their order, each column once for each `where` and context."""
-    return list({(*_place(target), target.context): target for target in targets}.values())
+    """*targets* in their order, each column once for each `where`."""
+    return list({(*_place(target), *_way(target)): target for target in targets}.values())
+
+
+def own_targets(targets: Sequence[Target], key_set: str | None) -> list[Target]:
+    """Those of *targets* that have the keys of that set. Raises UsageError if none has."""
+    own = [target for target in targets if target.keys == key_set]
+    if own:
+        return own
+    if key_set is not None:
+        raise UsageError(f'no target has keys = "{key_set}", so there is nothing to count')
+    names = " or ".join(f"--keys {name}" for name in dict.fromkeys(target.keys for target in targets))
+    raise UsageError(f"every target has a key set of rotation.toml; name one: {names}")
 
 
 def columns_of(targets: Sequence[Target]) -> str:
     """The scope of a report: `the 2 columns named in rotation.toml`."""
     number = len({(target.url, target.label) for target in targets})
     named = "named in rotation.toml" if all(target.listed for target in targets) else "named on the command line"
+    if len(sets := {target.keys for target in targets}) == 1 and (name := sets.pop()):
+        named += f' with keys = "{name}"'
     rows = " (only the rows of their `where`)" if any(target.where for target in targets) else ""
     return f"{'the column' if number == 1 else f'the {number:,} columns'} {named}{rows}"
 
 
 def _place(target: Target) -> tuple[str | None, ...]:
     return target.url, target.table, target.column, target.where
+
+
+def _way(target: Target) -> tuple[object, ...]:
+    """How its cells are read."""
+    return target.context, target.format, target.keys, target.companions
 
 
 def _check_condition(where: str, url: str, table: str) -> None:
@@ -150,13 +210,30 @@ def _check_context(context: str, table: str) -> None:
 
 
 def refuse_rivals(targets: Sequence[Target]) -> None:
-    """Raises UsageError for two contexts on the same cells: each would find the other's tokens unreadable."""
-    contexts: dict[tuple[str | None, ...], str | None] = {}
+    """Raises UsageError for the same cells in two ways: each would find the other's tokens unreadable.
+
+    And for a companion of two columns: while one is rotated, it would not fit the other.
+    """
+    owners: dict[tuple[str, ...], str] = {}
     for target in targets:
-        if contexts.setdefault(_place(target), target.context) != target.context:
+        for name, _ in target.companions:
+            if (owner := owners.setdefault((target.url, target.table, name), target.column)) != target.column:
+                raise UsageError(
+                    f"table {target.table}, set: {name} cannot change with {owner} and with {target.column}; "
+                    "a companion belongs to one column"
+                )
+    ways: dict[tuple[str | None, ...], tuple[object, ...]] = {}
+    for target in targets:
+        if ways.setdefault(_place(target), _way(target)) != _way(target):
             raise UsageError(
-                f"{target.label} is named twice, with different contexts; give each a `where` of its own, or drop one"
+                f"{target.label} is named twice, with different contexts, formats, keys or companions; give each a "
+                "`where` of its own, or drop one"
             )
+
+
+def may_hold_password(url: str) -> bool:
+    """Whether *url*, as it was written, may hold a password, and so is neither shown nor written to a file."""
+    return re.search(r"[@?]", url) is not None and not url.startswith(("$", "sqlite"))
 
 
 def expand_url(url: str, environ: Mapping[str, str], whose: str) -> str:

@@ -22,6 +22,21 @@ def install(*extras: str | None) -> str:
     return f"in a checkout of this project: pip install '.[{named}]'"
 
 
-def retire_command(key_id: str) -> str:
+def release() -> str:
+    """The version of this program, or words in its place if it runs from a checkout that is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and few commands need it
+
+    try:
+        return version("keyring-core")
+    except PackageNotFoundError:
+        return "(a checkout that is not installed)"
+
+
+def retire_command(key_id: str, key_set: str | None = None) -> str:
     """The command that retires a previous key. It names an archive, which may be the key's only copy from then on."""
-    return f"rotate.py keys retire {key_id} --archive FILE"
+    return with_keys(f"rotate.py keys retire {key_id} --archive FILE", key_set)
+
+
+def with_keys(command: str, key_set: str | None) -> str:
+    """*command* for the keys of that set; None: the environment's own."""
+    return command if key_set is None else f"{command} --keys {key_set}"

@@ -14,8 +14,8 @@ class Watcher(Protocol):
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
         """A pass over a target begins; the target has about *rows* rows, *done* of them from an earlier run."""
 
-    def advance(self, rows: int, rotated: int, pace: str = "") -> None:
-        """*rows* more are done, *rotated* of them rotated, at a *pace* in words."""
+    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
+        """*rows* more are done, *outdated* tokens of them rotated or to rotate, at a *pace* in words."""
 
 
 class NoWatcher:
@@ -24,5 +24,5 @@ class NoWatcher:
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
         """Ignored."""
 
-    def advance(self, rows: int, rotated: int, pace: str = "") -> None:
+    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
         """Ignored."""

@@ -108,11 +108,18 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = 
         yield Refusal(
             f"{label}: {many(tokens, 'token')} under {key_id} inside something else (a longer text, another encoding, "
             f"another token){rows}",
-            f"no run rotates these: have the application write such cells again; {NAMES_ROWS}",
+            f"if they are in text, base64 or hex, set the target's `format` in rotation.toml, then: {remedy}; "
+            f"otherwise have the application write such cells again; {NAMES_ROWS}",
         )
-    if counts.unreadable:
+    if tokens := counts.other_sets.get(key_id, 0):
         yield Refusal(
-            f"{label}: {counts.unreadable:,} unreadable, which may need {key_id}{rows}",
+            f"{label}: {many(tokens, 'token')} under {key_id}, which is not in the key set of that target{rows}",
+            f"name these rows in a [[target]] with the `keys` that they are under, then: {remedy}; {NAMES_ROWS}",
+        )
+    # Every token in the others is known, and counted above if it is under this key.
+    if unreadable := counts.unreadable - counts.identified:
+        yield Refusal(
+            f"{label}: {unreadable:,} unreadable, which may need {key_id}{rows}",
             f"{NAMES_ROWS}: correct or empty them",
         )
     if counts.given_up:
@@ -154,6 +161,12 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     if not column.under[key_id] or any(counts.under.get(key_id) or counts.inner.get(key_id) for _, counts in looked):
         return None
     tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
+    if evidence.key_set not in column.key_sets:
+        return Refusal(
+            f"{column.label}, a target of another key set: {tokens}",
+            f"name the key among the previous ones of that set, then: rotate.py run, {AGAIN}; "
+            f"if that set keeps the key in a place of its own: --force {key_id}",
+        )
     if column.has_history:
         return Refusal(f"{column.label}: {tokens}, in rows of the table's past", _remedy(column))
     if column.where is not None:
@@ -164,7 +177,20 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     )
 
 
+def _of_ignored(column: TokenColumn, key_id: str) -> Refusal | None:
+    """The refusal from an ignored column: it is somebody else's, unless its tokens are under the key in question."""
+    if not column.under[key_id]:
+        return None
+    return Refusal(
+        f"{column.label}: rotation.toml ignores it ({column.ignored}), and it holds "
+        f"{many(column.under[key_id], 'token')} under {key_id}",
+        f"name it in a [[target]] in place of the [[ignore]], then: rotate.py run, {AGAIN}",
+    )
+
+
 def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
+    if column.ignored is not None:
+        return _of_ignored(column, key_id)
     bare = column.under - column.inner
     if not column.may_need(key_id) and (column.elsewhere or not bare):
         return None

@@ -45,6 +45,8 @@ class Evidence:
     unexplained: Sequence[Unexplained] = ()
     """Tokens under the key that the ledger knows of and that no run has moved."""
     fleet: Sequence[InstanceRecord] = ()
+    key_set: str | None = None
+    """The key set that the key is of; None: the environment's own keys."""
 
 
 def of_report(report: Report, key_id: str) -> Evidence:
@@ -57,6 +59,7 @@ def of_report(report: Report, key_id: str) -> Evidence:
         previous=[key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS],
         unread={title: part.stopped for title, part in named if part.stopped},
         partial=any(part.id.where for part in report.targets),
+        key_set=report.key_set,
     )
 
 
@@ -73,7 +76,7 @@ def of_censuses(
     return Evidence(
         key_id,
         next((each for each, state in states.items() if state is KeyState.PRIMARY), ""),
-        [(title, census.counts) for title, census in named],
+        censuses=[(title, census.counts) for title, census in named],
         previous=[each for each, state in states.items() if state is KeyState.PREVIOUS],
         sampled=any(census.sampled for census in records),
         partial=any(census.target.where for census in records),

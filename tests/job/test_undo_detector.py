@@ -7,7 +7,7 @@ import time
 import pytest
 
 from rotation.job.undo_detector import KEPT, Trace, UndoDetector, traces_of
-from rotation.model.batch import Plan
+from rotation.model.batch import FurtherToken, Plan
 from rotation.model.block import Swaps
 from rotation.model.counts import Counts
 from rotation.stores.base import Written
@@ -43,6 +43,18 @@ def test_a_rotation_is_known_by_time_and_iv(first: Trace, again: Trace, undone: 
     assert traces.undone == ({"0123abcd": undone} if undone else {})
 
 
+def test_several_tokens_of_one_cell_are_told_apart() -> None:
+    """Of one second, too: none of them accuses another, whatever their order; one with a new IV does."""
+    traces, cell = UndoDetector(), [trace(1, OLD_TIME, b"first"), trace(1, OLD_TIME, b"second")]
+    traces.take(cell)
+    traces.take(cell[::-1])
+    assert not traces.undone
+
+    traces.take([trace(1, OLD_TIME, b"another")])
+
+    assert traces.undone == {"0123abcd": 1}
+
+
 def test_a_young_token_accuses_nobody() -> None:
     """R05: a service can write a row twice in one second."""
     traces, now = UndoDetector(), int(time.time())
@@ -72,3 +84,12 @@ def test_a_batch_leaves_what_is_public_of_its_first_tokens() -> None:
     traces = traces_of(plan, Written(lost={(1,)}), 2)
 
     assert traces == [trace(0, OLD_TIME, b"\0" * 16), trace(1, OLD_TIME, b"\1" * 16, rotated=False)]
+
+
+def test_only_tokens_that_moved_leave_a_trace() -> None:
+    """A current one in the same cell keeps its time and its IV, and is nobody's doing."""
+    signed = b"\x80" + OLD_TIME.to_bytes(8, "big") + b"i" * 16
+    further = [FurtherToken(0, "0123abcd", signed, moves=True), FurtherToken(0, "4567cdef", signed, moves=False)]
+    plan = Plan(Swaps([(1,)], ["old"], ["new"]), ["0123abcd"], [signed], Counts(), further=further)
+
+    assert [each.key_id for each in traces_of(plan, Written(), 5)] == ["0123abcd", "0123abcd"]

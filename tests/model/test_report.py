@@ -6,6 +6,7 @@ import datetime
 import decimal
 import json
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -64,3 +65,40 @@ def test_a_key_of_any_type_is_legible(part: object, shown: object) -> None:
 
     assert legible == {"id": shown}
     assert json.loads(json.dumps(legible)) == legible
+
+
+def part_of(key_set: str | None, key_id: str, **counts: int) -> Report:
+    """The report of one key set, with one target."""
+    report = report_of(**counts)
+    target = replace(report.targets[0], target=replace(TARGET, keys=key_set))
+    return Report(False, key_id, [{"id": key_id, "state": "primary"}], [target], key_set=key_set)
+
+
+def test_reports_of_key_sets_are_joined() -> None:
+    """Targets, keys and notes follow each other; whatever one part leaves, the whole has left."""
+    done, left = part_of("a", "11111111", scanned=2, rotated=2), part_of(None, "22222222", scanned=1, unreadable=1)
+    left.left_out, left.fault = ["b.c: left out: there is no table b"], "the file is full"
+
+    whole = Report.of_parts([done, left])
+
+    assert (whole.complete, whole.exit_code, whole.primary) == (False, 1, "11111111")
+    assert [key["id"] for key in whole.keys] == ["11111111", "22222222"]
+    assert [target["keys"] for target in whole.document()["targets"]] == ["a", None]
+    assert (whole.left_out, whole.fault) == (left.left_out, left.fault)
+    assert whole.by_keys == [done, left]
+
+
+def test_a_whole_is_as_good_as_its_worst_part() -> None:
+    """All complete: 0. One interrupted: 3, whatever the others came to."""
+    done, lost = part_of("a", "11111111", scanned=1, current=1), report_of(stopped="lost", interrupted=True)
+
+    assert Report.of_parts([done, part_of("b", "22222222", scanned=1, rotated=1)]).exit_code == 0
+    assert Report.of_parts([done, lost]).exit_code == 3
+
+
+def test_a_report_of_one_key_set_is_that_report() -> None:
+    """It has no parts, and shows no set."""
+    done = part_of("a", "11111111", scanned=1, current=1)
+
+    assert Report.of_parts([done]) is done
+    assert done.by_keys == (done,)

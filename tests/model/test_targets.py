@@ -103,6 +103,10 @@ BAD = {
     "a column without a name": (ENTRY.replace('"token"', '""'), "at least one column"),
     "a table without a name": (ENTRY.replace('"creds"', '""'), "needs a table"),
     "a blank condition": (ENTRY + 'where = " "\n', "where is empty"),
+    "a companion of two columns": (
+        ENTRY.replace('"token"', '"token", "other"') + 'set = { hash = "primary-key-id" }\n',
+        "hash cannot change with token and with other",
+    ),
     "not TOML": (f'url = "postgresql://u:{PASSWORD}@h/d\n', "not TOML"),
     "not UTF-8": (b'[[target]]\nurl = "\xff"\n', "not TOML"),
     "a key twice": (ENTRY + 'table = "x"\n', "not TOML"),

@@ -18,11 +18,14 @@ from rotation.checks.findings import Level
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.discovery.discover import Discovery, Remark, TokenColumn
+from rotation.discovery.token_column import BARE, Part
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
 from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.listing import following, list_keys
+from rotation.model.cell_kinds import CellKind
 from rotation.model.counts import Counts
+from rotation.model.formats import Format
 from rotation.model.key_history import Promotion
 from rotation.model.policy import Policy
 from rotation.model.report import Report, TargetReport
@@ -46,13 +49,16 @@ def evidence(**changes: Any) -> Evidence:
     return Evidence(KEY, PRIMARY, previous=(OTHER, KEY), **(found | changes))
 
 
-def column(name: str = "secret", **values: Any) -> TokenColumn:
-    return TokenColumn("app", "webhooks", name, **values)
+def column(name: str = "secret", tokens: int = 0, embedded: int = 0, **values: Any) -> TokenColumn:
+    parts = Counter({BARE: tokens, Part(CellKind.TOKEN_IN_TEXT, Format.EMBEDDED): embedded})
+    return TokenColumn("app", "webhooks", name, parts=+parts, **values)
 
 
 AGAINST = {
     "tokens under it": {"censuses": [("a.b", Counts(under=Counter({KEY: 1})))]},
     "tokens inside something else": {"censuses": [("a.b", Counts(inner=Counter({KEY: 1})))]},
+    "tokens in a target of another key set": {"censuses": [("a.b", Counts(other_sets=Counter({KEY: 1})))]},
+    "one of two unreadable cells": {"censuses": [("a.b", Counts(unreadable=2, identified=1))]},
     "unreadable cells": {"censuses": [("a.b", Counts(unreadable=1))]},
     "plaintext that may hold one": {"censuses": [("a.b", Counts(suspects=1))]},
     "rows without a key": {"censuses": [("a.b", Counts(categories=Counter({"no-key": 1})))]},
@@ -68,7 +74,9 @@ AGAINST = {
     },
     "a cell with too much in it": {"censuses": [("a.b", Counts(given_up=1))]},
     "a second look": {
-        "search": Discovery(full=True, columns=[column(covered=True, tokens=1, under=Counter({KEY: 1}))])
+        "search": Discovery(
+            full=True, columns=[column(covered=True, key_sets=(None,), tokens=1, under=Counter({KEY: 1}))]
+        )
     },
     "a table that may not be read": {"search": Discovery(full=True, unseen=[Remark("app", "audit", "no right")])},
     "rows that may be hidden": {"search": Discovery(full=True, hidden=[Remark("app", "audit", "row security")])},
@@ -89,11 +97,14 @@ def test_each_reason_keeps_the_key(against: dict[str, Any]) -> None:
 
 
 def test_what_others_need_does_not_keep_the_key() -> None:
-    """A token inside text under another key, tokens of other keys in targets, a service with the primary key."""
+    """A token in text under another key, unreadable cells whose tokens are known, tokens of other keys in targets."""
     text = column(embedded=1, under=Counter({PRIMARY: 1}), inner=Counter({PRIMARY: 1}), unknown=1, inner_unknown=1)
     foreign = column("elsewhere", tokens=1, unknown=1, elsewhere=True)
     found = evidence(
-        censuses=[("a.b", Counts(under=Counter({PRIMARY: 5}), inner=Counter({OTHER: 1})))],
+        censuses=[
+            ("a.b", Counts(under=Counter({PRIMARY: 5}), inner=Counter({OTHER: 1}))),
+            ("a.c", Counts(unreadable=3, identified=3, inner=Counter({OTHER: 2}), other_sets=Counter({"44444444": 1}))),
+        ],
         search=Discovery(full=True, columns=[text, foreign]),
         fleet=[InstanceRecord("web-1", "web", PRIMARY, NOW)],
     )
@@ -306,7 +317,7 @@ def _listed(folder: Path, censuses: list[CensusRecord], fleet: tuple[InstanceRec
             ledger.keep_censuses([one])
         for instance in fleet:
             ledger.announce(instance)
-        return following(list_keys(STATES, ledger, {}))
+        return following(list_keys(STATES, ledger, "default"))
 
 
 def test_a_late_key_is_a_warning_whatever_keeps_it() -> None:

@@ -1,0 +1,38 @@
+"""`[[ignore]]` of rotation.toml: columns that are somebody else's, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rotation.model.failures import UsageError
+from rotation.model.targets import expand_url
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Columns of one table that no target has to cover. A token under one of our own keys keeps that key all the same.
+
+    Its names are those of a target: `table`, or `schema.table`.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    """Empty: all columns of the table."""
+    reason: str
+    url: str | None = field(default=None, repr=False)
+    """The database; None: each that is searched. May hold a password, and so is in no repr."""
+
+
+def make_ignored(
+    *, table: str, columns: Sequence[str] | None, reason: str, url: str | None, environ: Mapping[str, str]
+) -> Ignored:
+    """The value of one `[[ignore]]`. Raises UsageError if a setting is empty or a variable is not set."""
+    if not table.strip():
+        raise UsageError("an [[ignore]] needs a table")
+    if columns is not None and not (columns and all(columns)):
+        raise UsageError(f"ignore {table}: columns is empty; leave it out to ignore all columns of the table")
+    if not reason.strip():
+        raise UsageError(f"ignore {table}: say in reason why its columns are nobody's here")
+    resolved = None if url is None else expand_url(url, environ, f"ignore {table}")
+    return Ignored(table, tuple(columns or ()), reason, resolved)

@@ -1,0 +1,271 @@
+"""Key sets: `[keys.NAME]` of rotation.toml in, keys out. Each key is read, and derived, in a way of its own."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import secrets
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+import msgspec
+
+from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
+from keyring_core.derivation import Derivation
+from keyring_core.environment import (
+    ALLOW_WEAK_PREVIOUS,
+    PREVIOUS,
+    PRIMARY,
+    STAGED,
+    Settings,
+    load_settings,
+    settings_in,
+)
+from keyring_core.errors import WeakKeyError
+from keyring_core.key_files import key_path
+from keyring_core.key_text import split_key_list
+from keyring_core.sources import COMMAND_SECONDS, Found, Kind, Source, read_named
+from rotation.model.failures import UsageError
+
+LISTED = ("raw", "hex")
+"""Derivations whose text may be a list of keys; a passphrase may hold a comma."""
+
+VARIABLES = {KeyState.PRIMARY: PRIMARY, KeyState.PREVIOUS: PREVIOUS, KeyState.STAGED: STAGED}
+"""The variable that holds the environment's own keys of each state."""
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_NAME = re.compile(r"\w[\w.-]{0,49}", re.ASCII)
+_FORMS = ("secret", "file", "command")
+
+
+class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where one key comes from, or several previous ones, and how it is made of what is read there."""
+
+    secret: str | None = None
+    """`$NAME` of a variable."""
+    file: str | None = None
+    command: str | None = None
+    derive: str = "raw"
+    salt: str | None = None
+    """A text, or `$NAME` of a variable."""
+    info: str | None = None
+    iterations: int | None = None
+
+    @property
+    def variable(self) -> str | None:
+        """The variable that holds the secret."""
+        found = _VARIABLE.fullmatch(self.secret or "")
+        return found and (found[1] or found[2])
+
+    @property
+    def place(self) -> str:
+        """Where the secret is, in words."""
+        return self.secret or self.file or "command"
+
+    @property
+    def rule(self) -> tuple[object, ...]:
+        """How a key is made: two sources with the same rule make the same key of a secret."""
+        return self.derive, self.salt, self.info, self.iterations
+
+    def origin(self, environ: Mapping[str, str]) -> str:
+        """What holds the secret: equal for all sources that read the same variable, file or command."""
+        if self.file is not None:
+            return str(key_path(self.file, environ, "file").resolve())
+        return f"${self.variable}" if self.variable else f"`{self.command}`"
+
+    def derivation(self, environ: Mapping[str, str], where: str) -> Derivation:
+        """How a key is made of the secret. Raises KeyConfigError."""
+        salt = self.salt
+        if salt is not None and (found := _VARIABLE.fullmatch(salt)):
+            salt = environ.get(found[1] or found[2])
+            if salt is None:
+                raise KeyConfigError(f"{where}: its salt is {self.salt}, and that variable is not set")
+        return Derivation(self.derive, salt=salt, info=self.info, iterations=self.iterations)
+
+    def new_text(self) -> str:
+        """A new secret for a key of this kind, of 192 random bits or more."""
+        if self.derive == "hex":
+            return secrets.token_hex(32)
+        if self.derive.startswith("raw"):
+            return Key.generate().reveal().removesuffix("=" if self.derive == "raw-unpadded" else "")
+        # 32 characters, which is what `text32` takes.
+        return secrets.token_urlsafe(24)
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with it, in words that hold no value."""
+        given = [name for name in _FORMS if getattr(self, name) is not None]
+        if len(given) != 1:
+            yield f"takes one of {', '.join(_FORMS)}, and has {' and '.join(given) or 'none'}"
+        if self.secret is not None and self.variable is None:
+            yield 'secret is "$NAME" of a variable; a secret does not belong into this file'
+        try:
+            # Whatever a variable holds, it is a salt.
+            Derivation(self.derive, salt=self.salt, info=self.info, iterations=self.iterations)
+        except KeyConfigError as error:
+            yield str(error)
+
+
+KEY_ITSELF = KeySource()
+"""As where a key comes from that is its own text."""
+
+
+class KeySet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The keys of some targets."""
+
+    primary: KeySource
+    previous: tuple[KeySource, ...] = ()
+    staged: KeySource | None = None
+
+    def sources(self) -> Iterator[tuple[KeyState, str, KeySource]]:
+        """Each source with the state of its keys, and its place in the set in words."""
+        yield KeyState.PRIMARY, "primary", self.primary
+        if self.staged:
+            yield KeyState.STAGED, "staged", self.staged
+        for number, source in enumerate(self.previous, 1):
+            yield KeyState.PREVIOUS, f"previous {number}", source
+
+
+class Keys(NamedTuple):
+    """The keys of one job: those of a key set, or the environment's own. Holds no secret, so that workers get it."""
+
+    name: str | None = None
+    """None: the environment's own."""
+    sets: Mapping[str, KeySet] = {}
+    """All of rotation.toml."""
+
+    @property
+    def words(self) -> str:
+        """Whose keys they are, in words."""
+        return f"the key set {self.name}" if self.name else "the environment"
+
+    def sources(self, environ: Mapping[str, str]) -> Iterator[tuple[KeyState, KeySource]]:
+        """Where *environ* has the keys of each state; reads none."""
+        if self.name is not None:
+            yield from ((state, source) for state, _, source in self.sets[self.name].sources())
+            return
+        for state, name in VARIABLES.items():
+            file, command = environ.get(f"{name}_FILE"), environ.get(f"{name}_COMMAND")
+            yield state, KeySource(None if file or command else f"${name}", file, command)
+
+    def keyring(self, environ: Mapping[str, str]) -> Keyring:
+        """The keyring that *environ* has for these keys. Raises KeyConfigError."""
+        return Keyring(*self.settings(environ))
+
+    def settings(self, environ: Mapping[str, str]) -> Settings:
+        """The keys themselves. Raises KeyConfigError."""
+        if self.name is None:
+            return load_settings(environ)
+        return load_key_set(self.name, self.sets[self.name], environ)
+
+    def every(self, environ: Mapping[str, str]) -> dict[str | None, Keyring]:
+        """The keyring of each set, the environment's own first; without those that cannot be loaded."""
+        found: dict[str | None, Keyring] = {}
+        with warnings.catch_warnings():
+            # Their own commands print them.
+            warnings.simplefilter("ignore", KeyConfigWarning)
+            for name in (None, *self.sets):
+                with suppress(KeyConfigError):
+                    found[name] = Keys(name, self.sets).keyring(environ)
+        return found
+
+    def others(self, environ: Mapping[str, str]) -> list[tuple[str, Keyring]]:
+        """All keyrings but this one, each with its name in words; without those that cannot be loaded."""
+        if not self.sets:
+            return []
+        return [
+            (Keys(name, self.sets).words, keyring) for name, keyring in self.every(environ).items() if name != self.name
+        ]
+
+
+ENVIRONMENT = Keys()
+"""The environment's own keys, if there is no rotation.toml."""
+
+
+def check_set(name: str, keys: KeySet) -> None:
+    """Raises UsageError if the name cannot be typed as it is, or a source of *keys* is none."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"[keys.{name!r}]: a name has up to 50 letters, digits, dots, hyphens and underscores")
+    for _, place, source in keys.sources():
+        for fault in source.faults():
+            raise UsageError(f"[keys.{name}] {place}: {fault}")
+
+
+def check_name(name: str, sets: Iterable[str], whose: str) -> None:
+    """Raises UsageError if there is no key set *name*; *whose* setting names it."""
+    known = list(sets)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        raise UsageError(f"{whose}: rotation.toml has no [keys.{name}]; {hint}")
+
+
+class ReadKey(NamedTuple):
+    """A key, where it was read, and the text that it was made of."""
+
+    state: KeyState
+    key: Key
+    place: str
+    source: KeySource
+    text: str
+
+    def __repr__(self) -> str:
+        return f"<ReadKey {self.key.id} {self.state} {self.place}>"
+
+
+def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[ReadKey]:
+    """The keys of the set *name*, one by one. Raises KeyConfigError, and gives warnings."""
+    return [
+        each
+        for state, place, source in keys.sources()
+        for each in _keys_of(source, state, f"[keys.{name}] {place} ({source.place})", environ)
+    ]
+
+
+def load_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> Settings:
+    """The keys of the set *name*. Warnings and errors are those of `keyring_core.config.load_settings`."""
+    found: dict[KeyState, list[tuple[Key, str]]] = {state: [] for state in KeyState}
+    for each in read_key_set(name, keys, environ):
+        found[each.state].append((each.key, each.place))
+    return settings_in(found)
+
+
+def _keys_of(source: KeySource, state: KeyState, where: str, environ: Mapping[str, str]) -> Iterator[ReadKey]:
+    found = _read(source, state, where, environ)
+    if found is None or not found.text.strip():
+        if state is KeyState.PRIMARY and source.derive in LISTED:
+            Key.parse(None if found is None else found.text, where)
+        if state is KeyState.PRIMARY:
+            fault = "not set" if found is None else "empty"
+            raise KeyConfigError(
+                f"{where}: {fault}. Set the secret that the application uses (rotate.py also takes --env-file FILE)."
+            )
+        # A deployment that has nothing to stage, or no older key, leaves the variable unset or empty.
+        return
+    derivation, whole = source.derivation(environ, where), found.text
+    text = whole if isinstance(whole, str) else whole.decode("utf-8", "surrogateescape")
+    listed = state is KeyState.PREVIOUS and source.derive in LISTED
+    for item, place in split_key_list(text, where) if listed else [(text, where)]:
+        yield ReadKey(state, _made(derivation, item, place, state, environ), place, source, item)
+
+
+def _made(derivation: Derivation, text: str, place: str, state: KeyState, environ: Mapping[str, str]) -> Key:
+    if state is not KeyState.PREVIOUS:
+        return derivation.key(text, place)
+    try:
+        return derivation.key(text, place, allow_weak=environ.get(ALLOW_WEAK_PREVIOUS) == "1")
+    except WeakKeyError as error:
+        refusal = str(error)
+    raise WeakKeyError(f"{refusal}\nIf data is stored under it, {ALLOW_WEAK_PREVIOUS}=1 admits it.")
+
+
+def _read(source: KeySource, state: KeyState, where: str, environ: Mapping[str, str]) -> Found | None:
+    if source.variable:
+        text = environ.get(source.variable)
+        return None if text is None else Found(text, where, Source(Kind.VARIABLE))
+    kind, value = (Kind.COMMAND, source.command) if source.file is None else (Kind.FILE, source.file)
+    if kind is Kind.FILE and state is KeyState.STAGED and not key_path(source.file or "", environ, where).exists():
+        # `keys stage` makes the file.
+        return None
+    return read_named(kind, value or "", where, environ, COMMAND_SECONDS, comments=source.derive in LISTED)

@@ -1,0 +1,113 @@
+"""The order of work for a known application: a preset in, steps out. Each has one sentence or two, and a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from shlex import quote
+
+from rotation.model.key_sets import LISTED
+from rotation.model.presets import Preset, Step
+
+PROGRAM = "keyring-rotate"
+
+
+def preset_steps(preset: Preset, env_file: str | None = None) -> list[Step]:
+    """What to do for *preset* after `init --app`, in order; *env_file* holds its variables."""
+    steps = _Steps(preset, env_file or f"{preset.name}.env")
+    return [*(steps.staged() if preset.way == "staged" else steps.offline())]
+
+
+class _Steps:
+    def __init__(self, preset: Preset, env_file: str) -> None:
+        self.preset, self.env_file = preset, env_file
+
+    def staged(self) -> Iterator[Step]:
+        preset = self.preset
+        yield from preset.before
+        today = self._variables(keys.primary.secret for keys in preset.keys.values())
+        yield self._fill_in(f"the key of today to {today}")
+        yield from self._check()
+        for name in preset.keys:
+            yield self._stage(name)
+            yield from self._give(name, "The old key still encrypts; the new one only decrypts.")
+            yield self._do(f"keys promote --keys {name}", "Make the new key the one that encrypts.")
+            yield from self._give(name, "The new key encrypts from now on.")
+        yield from self._move()
+        yield from preset.after
+        yield from self._end()
+
+    def offline(self) -> Iterator[Step]:
+        preset = self.preset
+        new = self._variables(keys.primary.secret for keys in preset.keys.values())
+        old = self._variables(key.secret for keys in preset.keys.values() for key in keys.previous[:1])
+        yield preset.make
+        yield from preset.before
+        yield self._fill_in(f"the new one to {new}, and the one of today to {old}")
+        yield from self._check()
+        writers = f"every process of {preset.title} that writes to this database"
+        yield Step(do=f"Stop {writers}{_example(preset.stop)}", run=preset.stop)
+        yield from self._move()
+        for setting in preset.setting:
+            yield Step(do=f"Set `{setting.name}` to the new one, where {preset.title} reads it: {setting.place}.")
+        yield from preset.after
+        yield Step(do=f"Start {preset.title}{_example(preset.start)}", run=preset.start)
+        yield Step(do=f"Look at one of its secrets, or use it: {preset.title} has to open it with the new one.")
+        yield Step(do=f"Empty {old} in {self.env_file}. Keep the old one with the backups of its time.")
+
+    def _fill_in(self, keys: str) -> Step:
+        """Writing *keys*, in words, and the url into the dotenv file."""
+        derived = any(each.primary.derive not in LISTED for each in self.preset.keys.values())
+        url = self.preset.url
+        if url.startswith("$"):
+            keys += f", and the url of the database to {self._variables([url])}"
+        words = f"In {self.env_file}, write {keys}."
+        return Step(do=f"{words}{_QUOTES if derived else ''}")
+
+    def _variables(self, secrets: Iterable[str]) -> str:
+        return ", ".join(dict.fromkeys(f"`{secret.removeprefix('$')}`" for secret in secrets))
+
+    def _check(self) -> Iterator[Step]:
+        yield Step(do=f"Back up the database of {self.preset.title}, and its keys in another place.")
+        why = "Count the tokens per key. No token may be unreadable: otherwise a key is missing."
+        yield self._do("status", f"{why}{_WARNING if self.preset.overwrites else ''}")
+
+    def _stage(self, name: str) -> Step:
+        keys = self.preset.keys[name]
+        if keys.primary.derive == "raw" or keys.staged is None:
+            return self._do(f"keys stage --keys {name}", "Make a new key, and stage it.")
+        staged = self._variables([keys.staged.secret])
+        return Step(do=f"{self.preset.make.do} Write it to {staged} in {self.env_file}.", run=self.preset.make.run)
+
+    def _give(self, name: str, why: str) -> Iterator[Step]:
+        for setting in self.preset.setting:
+            if self.preset.key_set(setting) == name:
+                yield self._do(
+                    f"keys list --keys {name} --format {self.preset.name} --show-key",
+                    f"Set `{setting.name}` to what this prints, where {self.preset.title} reads it: {setting.place}. "
+                    f"Restart all of {self.preset.title}. {why}",
+                )
+
+    def _move(self) -> Iterator[Step]:
+        yield self._do("run --dry-run", "Look at what a run would do. It changes nothing.")
+        yield self._do("run", "Move every token to the new key.")
+        yield self._do("status", "Check that this says Complete. Otherwise stop here, and keep the old key.")
+
+    def _end(self) -> Iterator[Step]:
+        for name in self.preset.keys:
+            yield self._do(
+                f"keys retire ID --keys {name} --archive {self.preset.name}-retired.keys",
+                "Retire the old key. ID is its id in the output of status.",
+            )
+            yield from self._give(name, "The old key is gone from it.")
+
+    def _do(self, command: str, words: str) -> Step:
+        return Step(do=words, run=f"{PROGRAM} {command} --env-file {quote(self.env_file)}")
+
+
+def _example(command: str) -> str:
+    """The end of a sentence that *command*, if there is one, is an example for."""
+    return ", for example:" if command else "."
+
+
+_QUOTES = " Put single quotes around a secret with blanks, or with characters such as # and $."
+_WARNING = " Do this before you switch: with a wrong key this application hides the secret, and may overwrite it."
