@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from keyring_core import KeyState
 from rotation.ledger.promotions import next_promotion, took_over
 from rotation.model.counts import Counts
+from rotation.model.text import with_keys
 from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
-    from rotation.discovery.result import Discovery
+    from rotation.discovery.result import Discovery, Remark
     from rotation.discovery.token_column import TokenColumn
     from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
     from rotation.model.key_history import Promotion
@@ -60,6 +61,8 @@ class Facts:
     """All facts of one check. If one could not be gathered, the fault beside it says why."""
 
     service: str = "default"
+    key_set: str | None = None
+    """The key set of rotation.toml that these are about; None: the environment's own keys."""
     keys: Mapping[str, KeyState] | None = None
     """Key ids and states in the environment now; None if the keys cannot be loaded."""
     keys_fault: str | None = None
@@ -106,6 +109,10 @@ class Facts:
         """Tokens per key id, in all targets."""
         return sum((target.counts.under for target in self.targets), Counter())
 
+    def keys_command(self, command: str) -> str:
+        """The command `keys`, such as `promote`, for these keys."""
+        return with_keys(f"rotate.py keys {command}", self.key_set)
+
     def evidence(self, key_id: str) -> Evidence:
         """The evidence in these facts on retiring a key."""
         return replace(
@@ -117,6 +124,7 @@ class Facts:
                 self.service,
             ),
             unread=self.unreached,
+            key_set=self.key_set,
             since=self.counted,
             promoted=self.promotion,
             search=self.search,
@@ -132,6 +140,11 @@ class Facts:
     def uncovered(self) -> list[TokenColumn]:
         """The token columns that no target covers, without those of other applications."""
         return [column for column in self.search.uncovered if not column.is_foreign] if self.search else []
+
+    @property
+    def ignored(self) -> list[Remark]:
+        """The columns that rotation.toml ignores, and why."""
+        return self.search.ignored if self.search else []
 
     @property
     def primary(self) -> str | None:

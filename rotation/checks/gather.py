@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState
-from keyring_core.config import load_keyring
 from keyring_core.environment import KEY_VARIABLES
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
@@ -23,7 +22,7 @@ from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusPlace, CensusRecord, census_record, in_fleet
 from rotation.ledger.session import Session
 from rotation.ledger.unexplained import carried
-from rotation.model.failures import StoppedError
+from rotation.model.failures import MissingError, StoppedError
 from rotation.model.report import TargetReport
 from rotation.model.row_marks import pack
 from rotation.model.targets import Target, distinct_labels
@@ -48,13 +47,13 @@ class Keys:
         return self.keyring.states_by_id if self.keyring else {}
 
 
-def load_keys(environ: Mapping[str, str], warn: Callable[[str], None]) -> Keys:
-    """The keys of *environ*. Faults and weak keys become facts; other warnings go to *warn*."""
+def load_keys(context: Context) -> Keys:
+    """The keys of *context*. Faults and weak keys become facts; other warnings go to stderr."""
     keys = Keys()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", KeyConfigWarning)
         try:
-            keys.keyring = load_keyring(environ)
+            keys.keyring = context.load_keyring(context.environ)
         except KeyConfigError as error:
             keys.fault = str(error)
             if isinstance(error, WeakKeyError):
@@ -63,14 +62,21 @@ def load_keys(environ: Mapping[str, str], warn: Callable[[str], None]) -> Keys:
         if issubclass(warning.category, WeakKeyWarning):
             keys.weak.append(str(warning.message))
         else:
-            warn(f"Warning: {warning.message}")
+            context.streams.warn(f"Warning: {warning.message}")
     return keys
 
 
-def key_files(environ: Mapping[str, str], env_file: Path | None) -> Iterator[KeyFile]:
+def key_files(context: Context) -> Iterator[KeyFile]:
     """The files that hold keys, with their modes. Loading the keys reports a missing one."""
-    named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in KEY_VARIABLES if environ.get(f"{name}_FILE")]
-    if env_file and any(environ.get(name) for name in KEY_VARIABLES):
+    environ, env_file = context.environ, context.env_file
+    if context.key_set is None:
+        variables: Sequence[str] = KEY_VARIABLES
+        named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in KEY_VARIABLES if environ.get(f"{name}_FILE")]
+    else:
+        sources = list(context.keys.sets[context.key_set].sources())
+        variables = [source.variable for _, _, source in sources if source.variable]
+        named = [(f"[keys.{context.key_set}] {place}", source.file) for _, place, source in sources if source.file]
+    if env_file and any(environ.get(name) for name in variables):
         named.append(("--env-file", str(env_file)))
     for variable, value in named:
         with suppress(OSError, ValueError):
@@ -92,19 +98,43 @@ def facts_without_targets(session: Session, keys: Keys, context: Context) -> Fac
     known = ledger or {}
     return Facts(
         service=session.service,
+        key_set=context.key_set,
         keys=keys.states if keys.keyring else None,
         keys_fault=keys.fault,
         weak=tuple(keys.weak),
-        key_files=(*key_files(context.environ, context.env_file), *archive_files(known.pop("archives", ()))),
+        key_files=(*key_files(context), *archive_files(known.pop("archives", ()))),
         ledger_fault=fault,
         **known,
     )
 
 
-def census_targets(
-    facts: Facts, context: Context, targets: Sequence[Target], keyring: Keyring, *, sample: int | None = None
+class Search:
+    """The search of a sample of all columns, made once for all key sets."""
+
+    def __init__(self, context: Context, targets: Sequence[Target]) -> None:
+        self._context, self._targets = context, targets
+        self._made: tuple[Discovery | None, str | None] | None = None
+
+    def made(self, keyring: Keyring) -> tuple[Discovery | None, str | None]:
+        """What was found, with *keyring* if it has to be made first; and what could not be searched.
+
+        Raises StoppedError.
+        """
+        if self._made is None:
+            self._made = _search(self._context, self._targets, keyring)
+        return self._made
+
+
+def census_targets(  # noqa: PLR0913 - what to count, with what
+    facts: Facts,
+    context: Context,
+    targets: Sequence[Target],
+    keyring: Keyring,
+    search: Search,
+    *,
+    sample: int | None = None,
 ) -> Facts:
-    """*facts*, with a new census of each target, and a search for token columns that no target covers.
+    """*facts*, with a new census of each target, and what *search* finds of token columns that no target covers.
 
     Raises StoppedError.
     """
@@ -112,6 +142,8 @@ def census_targets(
     unreached: dict[str, str] = {}
     for target, title in _titled(targets):
         report = _count(context, target, keyring, sample)
+        if report is None:
+            continue
         if isinstance(report, str):
             unreached[title] = report
             continue
@@ -119,13 +151,13 @@ def census_targets(
         census = carried(census, facts.known)
         before = next((each for each in facts.checked if each.place == census.place), None)
         counted.append(TargetFacts(census, before, title))
-    search, fault = _search(context, targets, keyring)
+    found, fault = search.made(keyring)
     return replace(
         facts,
         targets=tuple(counted),
         unreached=unreached,
         sample=sample,
-        search=search,
+        search=found,
         search_fault=fault,
     )
 
@@ -176,21 +208,30 @@ def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -
     }
 
 
-def _count(context: Context, target: Target, keyring: Keyring, sample: int | None) -> TargetReport | str:
-    """The target's report, or why it could not be read."""
+def _count(context: Context, target: Target, keyring: Keyring, sample: int | None) -> TargetReport | str | None:
+    """The target's report, or why it could not be read; None if it is optional and not there."""
     try:
         [report] = job.census(context, [target], keyring, sample=sample).targets
     except StoppedError:
         raise
     except KeyringError as error:
-        return str(error)
+        return None if isinstance(error, MissingError) and target.optional else str(error)
     return report if report.stopped is None else report.stopped
 
 
 def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
     """A search of a sample of all columns, and what could not be searched. Raises StoppedError."""
     try:
-        found = discover(databases_of(targets), targets, keyring, context.open_survey, full=False, schemas=None)
+        found = discover(
+            databases_of(targets),
+            targets,
+            keyring,
+            context.open_survey,
+            full=False,
+            schemas=None,
+            ignored=context.ignored(),
+            keyrings=context.keys.every(context.environ),
+        )
     except StoppedError:
         raise
     except KeyringError as error:

@@ -62,7 +62,8 @@ def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
         )
         if others:
             message = f"this key is also in use in {', '.join(others)}"
-            remedy = f"rotate.py keys stage, promote and run here, then {retire_command(key_id)}"
+            steps = f"{facts.keys_command('stage')}, promote and run here"
+            remedy = f"{steps}, then {retire_command(key_id, facts.key_set)}"
             found.append(Finding(Level.WARNING, key_id, message, remedy))
     return found
 
@@ -93,19 +94,19 @@ def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Findin
 
     Remedy: `rotate.py keys promote`, once every service has the staged key.
     """
-    found = []
+    found, promote = [], facts.keys_command("promote")
     for key_id in facts.ids(KeyState.STAGED):
         since = facts.since(key_id)
         if since is None:
             found.append(_undated("the staged key", key_id))
         elif now - since > policy.max_staged_age:
             message = f"staged for {span(now - since)}, and the limit is {span(policy.max_staged_age)}"
-            found.append(Finding(Level.WARNING, key_id, message, "rotate.py keys promote"))
+            found.append(Finding(Level.WARNING, key_id, message, promote))
         if facts.under[key_id]:
             message = (
                 f"{many(facts.under[key_id], 'token')} under this key already: a service has it as its primary key"
             )
-            found.append(Finding(Level.WARNING, key_id, message, "rotate.py keys promote, and the same everywhere"))
+            found.append(Finding(Level.WARNING, key_id, message, f"{promote}, and the same everywhere"))
     return found
 
 
@@ -133,11 +134,11 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
         more = f", and {many(len(against) - 1, 'reason')} more" if len(against) > 1 else ""
         return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
     message = f"{limit}nothing that was read needs it; keys retire reads the rest first"
-    return Finding(level, key_id, message, retire_command(key_id))
+    return Finding(level, key_id, message, retire_command(key_id, facts.key_set))
 
 
 def _next_step(facts: Facts) -> str:
-    return "rotate.py keys promote" if facts.ids(KeyState.STAGED) else "rotate.py keys stage"
+    return facts.keys_command("promote" if facts.ids(KeyState.STAGED) else "stage")
 
 
 def _undated(what: str, key_id: str) -> Finding:

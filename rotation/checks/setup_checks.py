@@ -21,7 +21,8 @@ def check_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """
     if facts.keys_fault is None:
         return []
-    return [Finding(Level.UNKNOWN, "", facts.keys_fault, "rotate.py keys list, with the same options")]
+    remedy = f"{facts.keys_command('list')}, with the same options"
+    return [Finding(Level.UNKNOWN, "", facts.keys_fault, remedy)]
 
 
 def check_targets(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:

@@ -85,7 +85,8 @@ def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Find
             continue
         new, remedy = _new_unreadable(target), LIST_ROWS
         if target.counts.categories[UndecryptableToken.category] > sum(target.counts.under.values()):
-            remedy = f"rotate.py keys list: one is missing, unless these are the keys of the services; then {LIST_ROWS}"
+            missing = "one is missing, unless these are the keys of the services"
+            remedy = f"{facts.keys_command('list')}: {missing}; then {LIST_ROWS}"
         if new:
             message = f"{many(new, 'cell')} unreadable since the last check, {total:,} in all: {_kinds(target)}"
             found.append(Finding(Level.CRITICAL, target.label, message, remedy))
@@ -109,7 +110,7 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
                 f"{many(number, 'token')} that no key opens, probably under {key.id}, "
                 f"retired at {to_minute(datetime.fromtimestamp(key.end, UTC))}"
             )
-            remedy = f"rotate.py keys restore {key.id} --archive FILE, then rotate.py run"
+            remedy = f"{facts.keys_command(f'restore {key.id} --archive FILE')}, then rotate.py run"
             found.append(Finding(Level.CRITICAL, target.label, message, remedy))
     return found
 
@@ -163,7 +164,7 @@ def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Fa
         f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
         f"primary key {facts.primary}: the keys look swapped, or this configuration is an old one"
     )
-    remedy = f"rotate.py keys promote {key_id}; or, to go back on purpose: rotate.py run --allow-demotion"
+    remedy = f"{facts.keys_command(f'promote {key_id}')}; or, to go back on purpose: rotate.py run --allow-demotion"
     return Finding(Level.WARNING, label, message, remedy)
 
 

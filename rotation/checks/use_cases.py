@@ -12,16 +12,16 @@ from msgspec import structs
 
 from rotation.checks.all_checks import check_names
 from rotation.checks.facts import Facts
-from rotation.checks.gather import census_targets, facts_without_targets, kept, last_censuses, load_keys
+from rotation.checks.gather import Search, census_targets, facts_without_targets, kept, last_censuses, load_keys
 from rotation.checks.verdict import Verdict
 from rotation.context import Context
-from rotation.ledger.ledger import Ledger, service_name, utc_now
+from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import RunRecord
 from rotation.ledger.run_history import Outcome
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.failures import UsageError
 from rotation.model.policy import Policy
-from rotation.model.targets import Target
+from rotation.model.targets import Target, own_targets
 
 PAGE_RUNS = 60
 NOT_IN_A_CENSUS = dict.fromkeys(("retired_key", "uncovered_columns"), "--last-census reads no target")
@@ -50,7 +50,17 @@ def examine(
     """
     policy = policy or Policy()
     check_names(policy)
-    keys, service = load_keys(context.environ, context.streams.warn), service_name(context.environ)
+    search = Search(context, targets)
+    return Verdict.of_parts(
+        [_examine(own, some, policy, search, sample=sample) for own, some in context.by_keys(targets)]
+    )
+
+
+def _examine(
+    context: Context, targets: Sequence[Target], policy: Policy, search: Search, *, sample: int | None
+) -> Verdict:
+    """The verdict on the *targets* of one key set."""
+    keys, service = load_keys(context), context.service
     with Session.open(context.open_ledger, service, OnFailure.NOTE) as session:
         facts = facts_without_targets(session, keys, context)
         number = None
@@ -64,7 +74,7 @@ def examine(
             # Read again, with the dates that were recorded just now.
             facts = replace(facts_without_targets(session, keys, context), ledger_unwritten=unwritten)
         if keys.keyring:
-            facts = census_targets(facts, context, targets, keys.keyring, sample=sample)
+            facts = census_targets(facts, context, targets, keys.keyring, search, sample=sample)
         # The clock is read last, so that a token written meanwhile is not in the future.
         verdict = Verdict.of(facts, policy, utc_now())
         if facts.ledger_fault is None:
@@ -81,24 +91,26 @@ def overview(
 ) -> Overview:
     """The facts and findings of `examine` for a page; writes nothing. With *last_census* no target is read.
 
-    Raises UsageError if the keys cannot be loaded, or the policy turns off an unknown check; LedgerError if the ledger
-    fails after it was opened; StoppedError.
+    A page is about one key set: those of *targets* that have the keys of *context*.
+
+    Raises UsageError if there are none, the keys cannot be loaded, or the policy turns off an unknown check;
+    LedgerError if the ledger fails after it was opened; StoppedError.
     """
     policy = policy or Policy()
     check_names(policy)
-    keys = load_keys(context.environ, context.streams.warn)
+    own = own_targets(targets, context.key_set)
+    keys, service = load_keys(context), context.service
     if keys.keyring is None:
         raise UsageError(keys.fault or "there are no keys")
-    service = service_name(context.environ)
     with Session.open(partial(context.open_ledger, make=False), service, OnFailure.NOTE) as session:
         facts = facts_without_targets(session, keys, context)
         if last_census:
-            facts = last_censuses(facts, targets)
+            facts = last_censuses(facts, own)
             policy = structs.replace(policy, off={**NOT_IN_A_CENSUS, **policy.off})
         else:
-            facts = census_targets(facts, context, targets, keys.keyring)
+            facts = census_targets(facts, context, own, keys.keyring, Search(context, targets))
         runs, certificates = _history(session, facts)
-    return Overview(Verdict.of(facts, policy, utc_now()), targets, runs, certificates)
+    return Overview(Verdict.of(facts, policy, utc_now()), own, runs, certificates)
 
 
 def _history(session: Session, facts: Facts) -> tuple[Sequence[RunRecord], Sequence[Mapping[str, Any]]]:

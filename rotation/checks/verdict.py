@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -24,11 +24,29 @@ class Verdict:
     results: tuple[Result, ...]
     facts: Facts = field(default_factory=Facts)
     policy: Policy = field(default_factory=Policy)
+    parts: tuple[Verdict, ...] = ()
+    """The verdicts that it was joined of, each on one key set; none if there is only one."""
 
     @classmethod
     def of(cls, facts: Facts, policy: Policy, now: datetime) -> Verdict:
         """The results of all checks on *facts*."""
         return cls(now, tuple(run_checks(facts, policy, now)), facts, policy)
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Verdict]) -> Verdict:
+        """One verdict of all *parts*, each on one key set. Of one part it is that part."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        columns = zip(*(part.results for part in parts), strict=True)
+        named = [part.facts.service for part in parts]
+        results = tuple(_joined(column, named) for column in columns)
+        return cls(max(part.now for part in parts), results, first.facts, first.policy, tuple(parts))
+
+    @property
+    def by_keys(self) -> Sequence[Verdict]:
+        """Its parts, or itself if it is on one key set."""
+        return self.parts or (self,)
 
     @classmethod
     def failed(cls, fault: str, now: datetime, service: str = "default") -> Verdict:
@@ -58,6 +76,21 @@ class Verdict:
         """The longest time that a key has been in *state*."""
         ages = [self.now - since for key_id in self.facts.ids(state) if (since := self.facts.since(key_id))]
         return max(ages, default=None)
+
+
+def _joined(results: Sequence[Result], services: Sequence[str]) -> Result:
+    """The results of one check on several key sets: each finding once, with the services if not all have it."""
+    whose: dict[Finding, list[str]] = {}
+    for result, service in zip(results, services, strict=True):
+        for finding in result.findings:
+            whose.setdefault(finding, []).append(service)
+    findings = (
+        finding
+        if len(named) == len(services)
+        else replace(finding, subject=f"{', '.join(named)}: {finding.subject}".removesuffix(": "))
+        for finding, named in whose.items()
+    )
+    return replace(results[0], findings=tuple(findings))
 
 
 def unknown(fault: str) -> Result:

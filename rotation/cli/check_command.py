@@ -100,13 +100,13 @@ def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: 
 
     from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict, unknown
-    from rotation.ledger.ledger import service_name, utc_now
+    from rotation.ledger.ledger import utc_now
     from rotation.model.output_file import destination
     from rotation.output.prometheus import write
 
     if metrics:
         destination(metrics, f"--prometheus {metrics}")
-    service = service_name(command.environ)
+    service = command.service
     try:
         verdict = examine(command, find_targets(command, given), command.policy(), sample=sample)
     except KeyringError as error:

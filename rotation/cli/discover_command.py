@@ -18,16 +18,41 @@ def discover(command: Command, *, urls: tuple[str, ...], schemas: tuple[str, ...
     Searches every table of the databases of rotation.toml, or of --url, and prints the entries to add. With --full it
     also searches the other databases of a PostgreSQL server. It reports whatever it cannot read.
     """
+    from keyring_core import Key, Keyring
+    from keyring_core.environment import names_primary
     from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search
-    from rotation.model.targets import expand_url
+    from rotation.model.presets import recognised, recognised_line
+    from rotation.model.targets import expand_url, may_hold_password
     from rotation.output.discovery_text import render_discovery
 
-    keyring = command.keyring()
+    keyrings = command.keys.every(command.environ)
+    if not keyrings and urls and not names_primary(command.environ):
+        # An admin who looks for an application's tokens may have no key at hand.
+        command.streams.warn("Note: no key is set, so every token counts as one that no key opens.")
+        keyring = Keyring(Key.generate())
+    else:
+        # If the keys of none can be loaded, that says why.
+        keyring = command.keyring() if None in keyrings or not keyrings else next(iter(keyrings.values()))
     databases = [DatabaseUrl(expand_url(url, command.environ, "--url"), url) for url in urls]
     configured = command.config is not None or command.config_path().exists()
-    targets = command.targets() if configured or not databases else []
+    targets = command.targets(needed=not databases) if configured or not databases else []
     databases = databases or databases_of(targets)
-    found = search(databases, targets, keyring, command.open_survey, full=full, schemas=schemas or None)
+    ignored = command.ignored()
+    found = search(
+        databases,
+        targets,
+        keyring,
+        command.open_survey,
+        full=full,
+        schemas=schemas or None,
+        ignored=ignored,
+        keyrings=keyrings,
+    )
+    # An application whose columns are all covered needs no preset.
+    if found.uncovered:
+        [written, *others] = [database.written for database in databases]
+        written = "" if others or may_hold_password(written) else written
+        found.recognised = [recognised_line(name, written) for name in recognised(found.tables_seen)]
     command.show(found.document(), render_discovery(found))
     return found.exit_code

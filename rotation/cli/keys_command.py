@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from keyring_core import Key
-from rotation.cli.options import Command, common_options, path_option, target_options
+from keyring_core import Derivation, Key
+from keyring_core.derivation import KINDS, protect
+from keyring_core.errors import WeakKeyError
+from rotation.cli.options import Command, common_options, key_set_option, path_option, target_options
+from rotation.cli.secret_input import GivenSecret, read_secret, read_variable, secret_options
+from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     from rotation.lifecycle.operations import StepResult
@@ -33,36 +39,137 @@ def keys() -> None:
 @common_options
 def generate(command: Command) -> int:
     """Print a new key, alone."""
-    key = Key.generate()
+    return _print_key(command, Key.generate())
+
+
+@keys.command("derive")
+@click.argument("kind", required=False, metavar="KIND")
+@click.option("--salt", help="The salt, for pbkdf2-sha256 and hkdf-sha256.")
+@click.option("--salt-variable", metavar="NAME", help="Variable that holds the salt, if that is not public.")
+@click.option("--salt-hex", is_flag=True, help="The salt is spelt in hexadecimal digits, as openalgo's.")
+@click.option("--info", help="The info, for hkdf-sha256.")
+@click.option("--iterations", type=int, help="The number of iterations, for pbkdf2-sha256.")
+@click.option("--allow-weak", is_flag=True, help="Print also a key that anybody can guess, to rotate away from it.")
+@common_options
+@secret_options
+def derive(  # noqa: PLR0913 - click's
+    command: Command,
+    given: GivenSecret,
+    *,
+    kind: str | None,
+    salt: str | None,
+    salt_variable: str | None,
+    salt_hex: bool,
+    info: str | None,
+    iterations: int | None,
+    allow_weak: bool,
+) -> int:
+    """Print the Fernet key that an application makes of its secret, alone.
+
+    KIND is the kind of derivation; without it, the error lists the kinds. Without an option that says where the secret
+    is, a terminal is asked for it, and otherwise it is read from stdin. One newline at its end is dropped, but not from
+    a variable.
+    """
+    if kind is None or kind not in KINDS:
+        raise UsageError(_no_such_kind(kind))
+    derivation = Derivation(kind, _salt(command, salt, salt_variable, is_hex=salt_hex), info, iterations)
+    secret = read_secret(command, given)
+    with command.reporting_warnings():
+        try:
+            key = derivation.key(secret.value, secret.where, allow_weak=allow_weak)
+        except WeakKeyError as error:
+            refusal = str(error)
+        else:
+            return _print_key(command, key)
+    raise UsageError(f"{refusal}\nIf data is stored under it, --allow-weak prints it, to rotate away from it.")
+
+
+def _salt(command: Command, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
+    """The salt that the options give. Raises UsageError."""
+    if salt is not None and variable is not None:
+        raise UsageError("--salt and --salt-variable exclude each other; keep one of them")
+    if variable is not None:
+        salt = read_variable(command, "--salt-variable", variable)
+        protect(salt, "salt")
+    if salt is None or not is_hex:
+        return salt
+    with suppress(ValueError):
+        return bytes.fromhex(salt)
+    raise UsageError("--salt-hex: the salt has other characters than hexadecimal digits; leave this option out")
+
+
+def _no_such_kind(kind: str | None) -> str:
+    # What was given is not shown: it may be the secret.
+    fault = "name the kind of derivation" if kind is None else "no such kind of derivation"
+    width = max(map(len, KINDS))
+    return "\n".join([f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items())])
+
+
+def _print_key(command: Command, key: Key) -> int:
     text = json.dumps({"id": key.id, "key": key.reveal()}) if command.as_json else key.reveal()
     print(text, file=command.streams.key_stream)
     return 0
 
 
 @keys.command("list")
+@click.option("--format", "app", metavar="NAME", help="Print the setting that this application reads, by key ids.")
+@click.option("--show-key", is_flag=True, help="With --format: print the keys themselves (secrets!).")
 @common_options
-def list_keys(command: Command) -> int:
+@key_set_option
+def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
     """List the keys' ids and states, and from the ledger their dates and tokens. Reads only."""
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing
     from rotation.output.keys_text import render_list
 
+    if app:
+        return _print_setting(command, app, show_key=show_key)
     states = command.keyring().states_by_id
     try:
         ledger = command.open_ledger(make=False)
-        found = listing.list_keys(states, ledger, command.environ)
+        found = listing.list_keys(states, ledger, command.service)
     except LedgerError as error:
         command.streams.warn(f"Warning: {error} Without it there are no dates and no tokens here.")
-        ledger, found = None, listing.list_keys(states, None, command.environ)
+        ledger, found = None, listing.list_keys(states, None, command.service)
     document = {"keys": [key.document(dated=ledger is not None) for key in found]}
     rows = [render_list(found)] if ledger else [f"{key.id}  {key.state}" for key in found]
-    command.show(document, [*rows, f"Next: {listing.following(found)}"])
+    command.show(document, [*rows, f"Next: {listing.following(found, command.key_set)}"])
+    return 0
+
+
+def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
+    """Prints the keys as the application *name* reads them: those of its key set, if rotation.toml has that."""
+    from rotation.lifecycle.environment_keys import EnvironmentKeys
+    from rotation.lifecycle.transitions import states
+    from rotation.model.preset_setting import OwnKey, setting_lines
+    from rotation.model.presets import load_preset
+
+    preset = load_preset(name)
+    own = preset.key_set(preset.setting[0])
+    if command.key_set is None and own in command.key_sets():
+        command = command.with_keys(own)
+    if command.key_set is None and preset.keys[own].primary.derive != "raw":
+        raise UsageError(
+            f"{preset.title} makes its key of a secret, and the environment holds keys; name a key set: --keys {own}"
+        )
+    keys = EnvironmentKeys(command)
+    held = [OwnKey(key.id, str(state), partial(keys.text, key)) for key, state in states(keys.settings).items()]
+    lines = setting_lines(preset, held, command.key_set, reveal=show_key)
+    if not lines:
+        sets = " or ".join(f"--keys {name}" for name in dict.fromkeys(map(preset.key_set, preset.setting)))
+        raise UsageError(f"{preset.title} has no setting for the key set {command.key_set}; name one that has: {sets}")
+    stream = command.streams.key_stream if show_key else command.streams.stdout
+    print(
+        json.dumps({"complete": True, "app": name, "lines": lines}) if command.as_json else "\n".join(lines),
+        file=stream,
+    )
     return 0
 
 
 @keys.command("stage")
 @show_key_option
 @common_options
+@key_set_option
 def stage(command: Command, *, show_key: bool) -> int:
     """Make a key and stage it: services decrypt with it, but do not encrypt with it yet."""
     from rotation.lifecycle import operations
@@ -75,6 +182,7 @@ def stage(command: Command, *, show_key: bool) -> int:
 @force_option
 @show_key_option
 @common_options
+@key_set_option
 def promote(command: Command, key_id: str | None, force: str | None, *, show_key: bool) -> int:
     """Make the staged key primary; the primary becomes the first previous key.
 
@@ -92,6 +200,7 @@ def promote(command: Command, key_id: str | None, force: str | None, *, show_key
 @force_option
 @show_key_option
 @common_options
+@key_set_option
 @target_options
 def retire(  # noqa: PLR0913 - click's
     command: Command,
@@ -115,6 +224,7 @@ def retire(  # noqa: PLR0913 - click's
 @path_option("--archive", required=True, help="Key file that holds the key.")
 @show_key_option
 @common_options
+@key_set_option
 def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> int:
     """Put a retired key back among the previous keys, after a backup from its time was restored."""
     from rotation.lifecycle import operations

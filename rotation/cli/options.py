@@ -35,11 +35,11 @@ class Command(Context):
 
     as_json: bool = False
 
-    def watch(self, verb: str) -> AbstractContextManager[Watcher]:
+    def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
         """A bar per target on a terminal, a log line every few seconds elsewhere."""
         from rotation.output.progress import watch
 
-        return watch(verb, self.streams.stderr, self.process_environ)
+        return watch(self.streams.stderr, self.process_environ, dry_run=dry_run)
 
     def say(self, part: RenderableType) -> None:
         """Prints on stdout."""
@@ -83,6 +83,17 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
+def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds --keys, and passes the command with the keys of that set."""
+
+    @click.option("--keys", "key_set", metavar="NAME", help="Key set of rotation.toml.  [default: the environment's]")
+    @wraps(command)
+    def wrapped(ready: Command, key_set: str | None, **options: Any) -> int:
+        return command(ready.with_keys(key_set), **options)
+
+    return wrapped
+
+
 def target_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds --url, --table, --column, --key-column, --where and --context, and passes the targets in their place."""
 
@@ -105,6 +116,8 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     @wraps(command)
     def wrapped(ready: Command, **options: Any) -> int:
         given = GivenTarget(*(options.pop(name) for name in GivenTarget._fields))
+        if any(given) and ready.key_set is not None:
+            raise UsageError("--keys and --url, --table, --column exclude each other: a key set is of rotation.toml")
         ready.uses_config = not any(given)
         return command(ready, given=given, **options)
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from keyring_core.redaction import get_redactor
-from rotation.cli.options import Command, GivenTarget, common_options, find_targets, target_parameters
+from rotation.cli.options import (
+    Command,
+    GivenTarget,
+    common_options,
+    find_targets,
+    key_set_option,
+    target_parameters,
+)
 from rotation.model.text import many
 
 
@@ -15,6 +22,7 @@ from rotation.model.text import many
 @click.option("--html", required=True, metavar="FILE", type=click.Path(path_type=Path), help="File for the page.")
 @click.option("--last-census", is_flag=True, help="Read no target: show the last counts that the ledger knows.")
 @common_options
+@key_set_option
 @target_parameters
 def report(command: Command, given: GivenTarget, *, html: Path, last_census: bool) -> int:
     """Write the state of keys and tokens as one HTML page.

@@ -74,11 +74,13 @@ def run(command: Command, targets: list[Target], **settings: Any) -> int:
 @common_options
 def demo(command: Command) -> int:
     """Show a whole rotation on a temporary SQLite database."""
+    from rotation import job
     from rotation.cli.demo import demo as show_demo
     from rotation.job.runs import reading, rotate_targets
 
     def rotate(targets: list[Target], keyring: Keyring, *, dry_run: bool) -> Report:
-        return rotate_targets(command, targets, keyring, reading(command, dry_run=dry_run))
+        [report] = rotate_targets(command, [job.Job(targets, keyring, reading(command, dry_run=dry_run))])
+        return report
 
     code = show_demo((lambda _: None) if command.as_json else command.say, rotate)
     command.show({"complete": code == 0}, [])

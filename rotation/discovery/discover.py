@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import Keyring
+from rotation.discovery.ignores import Ignores
 from rotation.discovery.result import Discovery, Remark
 from rotation.discovery.search import Search
 from rotation.discovery.tables import TableEntry
 from rotation.discovery.target_entries import target_entries
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError
+from rotation.model.ignored import Ignored
 from rotation.model.targets import Target
 
 if TYPE_CHECKING:
@@ -38,9 +41,16 @@ class DatabaseUrl(NamedTuple):
 
 
 def uncovered_token_columns(
-    targets: Sequence[Target], keyring: Keyring, open_survey: Callable[[str], Survey], *, full: bool = False
+    targets: Sequence[Target],
+    keyring: Keyring,
+    open_survey: Callable[[str], Survey],
+    *,
+    full: bool = False,
+    ignored: Sequence[Ignored] = (),
 ) -> list[TokenColumn]:
     """The columns that hold tokens and that no target covers, in all that the users of *targets* may read.
+
+    Those that are *ignored* are left out, whatever they hold.
 
     It reads a sample of each table, which may miss a rare token, or with *full* every row, also in the other databases
     of a PostgreSQL server. It writes nothing. `under` of a column says which keys its tokens need:
@@ -55,7 +65,7 @@ def uncovered_token_columns(
     Raises StoreError if a database or one of its tables cannot be searched, or rows of it may be hidden; UsageError
     for a url that cannot work.
     """
-    found = discover(databases_of(targets), targets, keyring, open_survey, full=full, schemas=None)
+    found = discover(databases_of(targets), targets, keyring, open_survey, full=full, schemas=None, ignored=ignored)
     if unsure := [*found.unseen, *found.hidden]:
         raise StoreError(f"{unsure[0].subject} cannot be looked at: {unsure[0].words}")
     return [column for column in found.uncovered if not column.is_foreign]
@@ -75,17 +85,23 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     full: bool,
     schemas: Collection[str] | None,
     whole_server: bool | None = None,
+    ignored: Sequence[Ignored] = (),
+    keyrings: Mapping[str | None, Keyring] = MappingProxyType({}),
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
     *schemas*: None for all; otherwise these, and if there are none those that urls and targets name.
     *whole_server*: whether to enter the other databases of a PostgreSQL server, too; by default with *full*, if all
     schemas are searched. What is left out is in `beyond`, by name.
+    *ignored*: columns that no target has to cover.
+    *keyrings*: those of all key sets, by name, in place of *keyring* alone; None names the environment's own.
 
     Raises StoreError and UsageError.
     """
+    databases = list(databases)
     contexts = dict.fromkeys(target.context for target in targets if target.context)
-    search = Search(Discovery(full), [keyring, *(keyring.bind(context) for context in contexts)])
+    sets = {name: [each, *map(each.bind, contexts)] for name, each in (keyrings or {None: keyring}).items()}
+    search = Search(Discovery(full), sets, Ignores(ignored))
     with ExitStack() as stack:
         surveys: list[tuple[str, Survey]] = []
         for url, written in databases:
@@ -98,7 +114,8 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
             search.search_database(survey, (lambda _: True) if schemas is None else chosen, near, url=written)
         for _, survey in surveys:
             search.search_neighbours(survey, enter=full and schemas is None if whole_server is None else whole_server)
-        return search.end()
+        searched = {url for url, _ in databases}
+        return search.end(everything=schemas is None and all(target.url in searched for target in targets))
 
 
 def _in_schemas(schemas: Collection[str | None], *, plain: bool) -> Callable[[TableEntry], bool]:

@@ -34,13 +34,21 @@ class Discovery:
     """The remarks that say that rows may be hidden from this user."""
     unseen: list[Remark] = field(default_factory=list)
     """Tables and columns that could not be searched, and why."""
+    ignored: list[Remark] = field(default_factory=list)
+    """The columns that rotation.toml ignores, and why."""
+    unsearched_cells: int = 0
+    """Cells of which not all was searched; `beyond` names their columns."""
+    tables_seen: dict[str, set[str]] = field(default_factory=dict)
+    """The columns of each table, as targets name it."""
+    recognised: list[str] = field(default_factory=list)
+    """What is said of known applications whose tables are there, a line each."""
     beyond: list[Remark] = field(default_factory=list)
     """What lies outside of the search, by name: other databases, other kinds of columns, cells too large."""
 
     @property
     def uncovered(self) -> list[TokenColumn]:
-        """The columns that hold tokens and that no target covers."""
-        return [column for column in self.columns if not column.covered]
+        """The columns that hold tokens, and that no target covers and no [[ignore]] names."""
+        return [column for column in self.columns if column.is_uncovered]
 
     @property
     def exit_code(self) -> int:
@@ -59,5 +67,8 @@ class Discovery:
             "remarks": [remark._asdict() for remark in self.remarks],
             "unseen": [remark._asdict() for remark in self.unseen],
             "beyond": [remark._asdict() for remark in self.beyond],
+            "ignored": [remark._asdict() for remark in self.ignored],
+            "unsearched_cells": self.unsearched_cells,
+            "recognised": self.recognised,
             "targets": target_entries(self.uncovered),
         }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
+from rotation.discovery.ignores import Ignores, label
 from rotation.discovery.result import Discovery, Remark
 from rotation.discovery.tables import SearchableTable, TableEntry
 from rotation.discovery.token_column import TokenColumn
@@ -24,31 +25,41 @@ TableIdentity = tuple[tuple[object, ...], str | None, str]
 class Search:
     """Searches each table once, whatever the number of urls that lead to it."""
 
-    def __init__(self, discovery: Discovery, keyrings: Sequence[Keyring]) -> None:
-        self.discovery, self._keyrings = discovery, keyrings
-        self._wheres: dict[tuple[TableIdentity, str], list[str | None]] = {}
-        """The `where` of each target, by its column."""
+    def __init__(
+        self, discovery: Discovery, keyrings: Mapping[str | None, Sequence[Keyring]], ignores: Ignores
+    ) -> None:
+        """*keyrings*: by the name of their key set, None for the environment's own keys."""
+        self.discovery, self._ignores = discovery, ignores
+        self._keyrings = [keyring for those in keyrings.values() for keyring in those]
+        self._key_ids = {
+            name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
+        }
+        self._targets: dict[tuple[TableIdentity, str], list[Target]] = {}
+        """The targets, by their columns."""
+        self._urls: dict[tuple[object, ...], set[str]] = {}
+        """The urls that lead to each database."""
         self._seen: set[TableIdentity] = set()
         self._unseen: list[tuple[TableIdentity, Remark]] = []
-        self._databases: set[tuple[object, ...]] = set()
         self._neighbours: set[tuple[object, ...]] = set()
         """Databases that no url names, under whichever host name."""
 
     def add(self, survey: Survey, targets: Sequence[Target]) -> None:
         """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on."""
-        self._databases.add(survey.identity)
+        self._urls.setdefault(survey.identity, set()).add(survey.url)
         self.discovery.databases.setdefault(survey.name, 0)
         for target in targets:
             try:
                 schema, name, column = survey.find(target)
             except UsageError as error:
-                self.discovery.remarks.append(Remark(survey.name, target.label, str(error)))
+                # The message begins with the column's name if it is about the column.
+                words = str(error).removeprefix(f"{target.label}: ")
+                self.discovery.remarks.append(Remark(survey.name, target.label, words))
             else:
-                self._wheres.setdefault(((survey.identity, schema, name), column), []).append(target.where)
+                self._targets.setdefault(((survey.identity, schema, name), column), []).append(target)
 
     def target_schemas(self, survey: Survey) -> set[str | None]:
         """The schemas of the targets in that database."""
-        return {schema for (identity, schema, _), _ in self._wheres if identity == survey.identity}
+        return {schema for (identity, schema, _), _ in self._targets if identity == survey.identity}
 
     def search_database(
         self,
@@ -65,15 +76,12 @@ class Search:
         beyond = self.discovery.beyond
         for table in survey.tables(wanted):
             identity = survey.identity, table.entry.schema, table.entry.table
+            reasons = self._see(survey, table, identity)
             for column in () if identity in self._seen else self._search_table(survey, table, identity):
                 column.url, column.in_other_database, column.elsewhere = url or "", url is None, not near(table.entry)
-                wheres = self._wheres.get((identity, column.column))
-                if wheres:
-                    column.covered, column.where = True, None if None in wheres else wheres[0]
-                else:
-                    column.key_columns, column.hint = survey.fit(table, column.column)
+                self._judge(survey, table, column, self._targets.get((identity, column.column), ()), reasons)
                 self.discovery.columns.append(column)
-                if column.elsewhere and column.bare_unknown:
+                if column.elsewhere and column.bare_unknown and column.ignored is None:
                     words = f"{column.column}: tokens that no key opens: another application's, or bound ones"
                     beyond.append(Remark(survey.name, table.name, words))
         left_out = survey.schemas(lambda entry: not wanted(entry)) - survey.schemas(wanted)
@@ -91,21 +99,61 @@ class Search:
         for name in open_ones:
             try:
                 with closing(survey.enter(name)) as neighbour:
-                    if neighbour.identity not in self._databases:
+                    if neighbour.identity not in self._urls:
                         self._neighbours.add(neighbour.identity)
                         self.discovery.databases.setdefault(neighbour.name, 0)
                         self.search_database(neighbour, lambda _: True, lambda _: False, url=None)
             except (StoreError, UsageError) as error:
                 self.discovery.beyond.append(Remark(survey.name, f"database {name}", str(error)))
 
-    def end(self) -> Discovery:
-        """What was found. A table that one url's user could not read and another's could was searched."""
+    def end(self, *, everything: bool) -> Discovery:
+        """What was found. A table that one url's user could not read and another's could was searched.
+
+        *everything*: whether all was searched that an [[ignore]] may name, so that one without a match is a mistake.
+        """
+        if everything:
+            self.discovery.remarks += self._ignores.unmatched()
         for identity, remark in self._unseen:
             if identity not in self._seen:
                 is_neighbour = identity[0] in self._neighbours
                 (self.discovery.beyond if is_neighbour else self.discovery.unseen).append(remark)
         self.discovery.beyond = list(dict.fromkeys(self.discovery.beyond))
+        self.discovery.ignored = list(dict.fromkeys(self.discovery.ignored))
         return self.discovery
+
+    def _see(self, survey: Survey, table: SearchableTable, identity: TableIdentity) -> Mapping[str | None, str]:
+        """Notes that a table is there; returns why columns of it are ignored."""
+        self.discovery.tables_seen.setdefault(table.name, set()).update(table.all_columns)
+        reasons = self._ignores.reasons(self._urls.get(survey.identity, {survey.url}), table)
+        for column, reason in reasons.items():
+            if column is not None and (identity, column) in self._targets:
+                words = "a target and an [[ignore]] name it: it counts as the target's"
+                self.discovery.remarks.append(Remark(survey.name, label(table.name, column), words))
+            else:
+                self.discovery.ignored.append(Remark(survey.name, label(table.name, column), reason))
+        return reasons
+
+    def _judge(
+        self,
+        survey: Survey,
+        table: SearchableTable,
+        column: TokenColumn,
+        targets: Sequence[Target],
+        reasons: Mapping[str | None, str],
+    ) -> None:
+        """Notes whether the column is covered or ignored, and otherwise how a target for it would have to be."""
+        if targets:
+            wheres = [target.where for target in targets]
+            column.covered, column.where = True, None if None in wheres else wheres[0]
+            column.formats = tuple(dict.fromkeys(target.format for target in targets))
+            column.key_sets = tuple(dict.fromkeys(target.keys for target in targets))
+            return
+        column.ignored = reasons.get(column.column, reasons.get(None))
+        if column.ignored is None:
+            column.key_columns, column.hint = survey.fit(table, column.column, column.format)
+            tokens = {name: sum(column.under[key_id] for key_id in ids) for name, ids in self._key_ids.items()}
+            # On a tie the environment's own keys, which come first.
+            column.keys = max(tokens, key=tokens.__getitem__)
 
     def _search_table(self, survey: Survey, table: SearchableTable, identity: TableIdentity) -> Iterator[TokenColumn]:
         """The columns of a table that hold tokens."""
@@ -148,6 +196,7 @@ class Search:
             if column.given_up:
                 cells = many(column.given_up, "cell")
                 beyond.append(f"{column.column}: {cells} with more in them than could be searched")
+            found.unsearched_cells += column.large + column.given_up
         if entry.has_history and not found.full:
             beyond.append("rows of its past (SYSTEM VERSIONING); only a search of every row reads them")
         if entry.caution and found.full:

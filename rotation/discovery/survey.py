@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import chain
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from rotation.discovery.sqlite_tables import SQLiteCatalog
 from rotation.discovery.table_readers import WINDOWS, Source, TableReader
 from rotation.discovery.tables import Column, SearchableTable, TableEntry, Unsearchable
 from rotation.model.failures import UsageError
+from rotation.model.formats import Format
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal
 from rotation.stores.columns import table_clause
@@ -75,7 +77,7 @@ class Survey:
         self.name = self._access.name
         """The database as messages name it: without a password."""
         self._catalog = CATALOGS[type(self._access.dialect)]()
-        self._url, self._sleep, self._links = url, sleep, links
+        self.url, self._sleep, self._links = url, sleep, links
         try:
             identity: tuple[object, ...] | None = self._access.read(self._catalog.identity)
             self.identity = identity or (self.name,)
@@ -128,7 +130,7 @@ class Survey:
 
     def enter(self, database: str) -> Survey:
         """Another database of the server, by the same user."""
-        url = sa.make_url(self._url).set(database=database)
+        url = sa.make_url(self.url).set(database=database)
         return Survey(url.render_as_string(hide_password=False), sleep=self._sleep, links=self._links)
 
     def read(self, table: SearchableTable, count: Callable[[Reading], T], *, full: bool) -> tuple[T | None, str | None]:
@@ -154,11 +156,12 @@ class Survey:
             return found, None
         return None, fault if self._exists(table.entry) else None
 
-    def fit(self, table: SearchableTable, column: str) -> tuple[tuple[str, ...], str | None]:
-        """The key columns that a target for *column* has to name, and why such a target would be refused."""
-        reason = self._refusal(Target(self._url, table.name, column, table.name))
+    def fit(self, table: SearchableTable, column: str, held: Format) -> tuple[tuple[str, ...], str | None]:
+        """The key columns that a target for *column* of that format has to name, and why it would be refused."""
+        target = Target(self.url, table.name, column, table.name, format=held)
+        reason = self._refusal(target)
         key = self._key(table.entry) if reason else ()
-        if key and self._refusal(Target(self._url, table.name, column, table.name, key)) is None:
+        if key and self._refusal(replace(target, key_columns=key)) is None:
             return key, None
         return (), reason
 
@@ -172,7 +175,7 @@ class Survey:
             try:
                 find_target(target, connection, self._access.dialect, self.name)
             except UsageError as error:
-                return str(error)
+                return str(error).removeprefix(f"{target.label}: ")
             return None
 
         reason, fault = self._attempt(find)
@@ -215,16 +218,17 @@ class Survey:
         columns, fault = self._columns(entry)
         if fault:
             return SearchableTable(entry, (), fault=fault)
+        names = tuple(column.name for column in columns)
         inherited = {column.name for parent in parents for column in self._columns(parent)[0]}
         own = [column for column in columns if column.name not in inherited]
         searched = tuple(column for column in own if column.searched and column.readable)
         denied = self._denied(entry, own)
         unsearched = tuple(f"{column.name} ({column.unsearched})" for column in own if column.unsearched)
         if not searched:
-            table = SearchableTable(entry, (), fault=denied, unsearched=unsearched)
+            table = SearchableTable(entry, (), fault=denied, unsearched=unsearched, all_columns=names)
             return table if denied or unsearched else None
         caution = self._access.read(lambda connection: self._catalog.caution(connection, entry))
-        return SearchableTable(entry, searched, caution, None, denied, unsearched)
+        return SearchableTable(entry, searched, caution, None, denied, unsearched, names)
 
     def _denied(self, entry: TableEntry, columns: Sequence[Column]) -> str | None:
         names = [column.name for column in columns if column.searched and not column.readable]

@@ -145,7 +145,7 @@ class KeyReader(TableReader):
         return conditions
 
     def _parts(self, key: Sequence[Any]) -> list[Any]:
-        return [self._source.access.dialect.key_part(part) for part in key]
+        return [self._source.access.dialect.sendable(part) for part in key]
 
 
 class FileReader(TableReader):

@@ -60,11 +60,19 @@ class SearchableTable:
     """Which columns this user may not read, and what to do."""
     unsearched: tuple[str, ...] = ()
     """Columns of a type that can hold a token and is not searched, with the type."""
+    all_columns: tuple[str, ...] = ()
+    """The names of all its columns, searched or not."""
 
     @property
     def name(self) -> str:
         """As a target names it."""
         return self.entry.name
+
+    @property
+    def names(self) -> set[str]:
+        """All names by which a target finds it."""
+        schema = self.entry.schema
+        return {self.entry.name, *([f"{schema}.{self.entry.table}"] if schema else [])}
 
 
 class Unsearchable(NamedTuple):

@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.formats import Format
+from rotation.model.targets import may_hold_password
+from rotation.model.text import many
 
 
 def target_entries(columns: Iterable[TokenColumn]) -> str:
     """The `[[target]]` entries of rotation.toml for those of *columns* that can be targets, ready to paste."""
-    tables: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
+    tables: dict[tuple[object, ...], list[TokenColumn]] = {}
     for column in columns:
         if column.proposed:
-            key = column.database, column.url, column.table, column.key_columns
-            tables.setdefault(key, []).append(column.column)
-    return "\n".join(_entry(*table, names) for table, names in tables.items())
+            key = column.database, column.url, column.table, column.key_columns, column.format, column.keys
+            tables.setdefault(key, []).append(column)
+    return "\n".join(map(_entry, tables.values()))
 
 
-def _entry(database: str, url: str, table: str, key_columns: Sequence[str], columns: Sequence[str]) -> str:
-    lines = ["[[target]]", f"url = {_url(url, database)}", f"table = {_toml(table)}", f"columns = {_tomls(columns)}"]
-    return "\n".join([*lines, *([f"key_columns = {_tomls(key_columns)}"] if key_columns else []), ""])
+def _entry(columns: Sequence[TokenColumn]) -> str:
+    """The entry of columns that differ in their names alone."""
+    one = columns[0]
+    names = _tomls([column.column for column in columns])
+    lines = ["[[target]]", f"url = {_url(one.url, one.database)}", f"table = {_toml(one.table)}", f"columns = {names}"]
+    if one.format is not Format.TOKEN:
+        lines.append(f'format = "{one.format}"')
+    lines += [f"# {_toml(column.column)}: {_left_out(column)}" for column in columns if column.unserved]
+    if one.keys:
+        lines.append(f"keys = {_toml(one.keys)}")
+    if one.key_columns:
+        lines.append(f"key_columns = {_tomls(one.key_columns)}")
+    return "\n".join([*lines, ""])
+
+
+def _left_out(column: TokenColumn) -> str:
+    """What the entry's format does not rotate."""
+    parts = ", ".join(f"{many(cells, 'cell')} of {part.kind}" for part, cells in column.unserved.items())
+    return f"this format leaves {parts}"
 
 
 def _url(written: str, database: str) -> str:
     """The url, or a variable to put it in if it may hold a password, or if no url names the database."""
-    if written and (written.startswith(("$", "sqlite")) or not re.search(r"[@?]", written)):
+    if written and not may_hold_password(written):
         return _toml(written)
     return f'"$DATABASE_URL"  # a variable that holds the url of the {"".join(filter(str.isprintable, database))}'
 

@@ -5,16 +5,35 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
+from rotation.model.cell_kinds import CellKind, kind_of
+from rotation.model.formats import Format
 from rotation.model.inner_tokens import find_inner
+from rotation.model.text import many
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
 TOO_LARGE = "-"
 """What stands for a cell that was too large to be searched."""
-IN_TEXT = "no target rotates tokens inside other text: have the application write them again; keep their key until then"
+NESTED = "no run rotates a token inside another token: have the application write it again; keep its key until then"
+NO_FORMAT = (
+    "no format fits how these tokens are encoded: have the application write them again; keep their key until then"
+)
+FOREIGN = "no key here opens what another cipher wrote: leave it to its application, and say so in an [[ignore]]"
+
+
+class Part(NamedTuple):
+    """Cells of one kind, and the format of a target that rotates the tokens in them, if there is one."""
+
+    kind: CellKind
+    format: Format | None
+
+
+BARE = Part(CellKind.TOKEN, Format.TOKEN)
+DOUBLE = Part(CellKind.NESTED, Format.TOKEN)
+"""A token in a token: the outer one is rotated."""
 
 
 @dataclass
@@ -28,18 +47,24 @@ class TokenColumn:
     column: str
     covered: bool = False
     """Whether a target covers it."""
+    ignored: str | None = None
+    """Why rotation.toml ignores it, if it does."""
+    key_sets: tuple[str | None, ...] = ()
+    """The key sets of the targets that cover it."""
+    formats: tuple[Format, ...] = ()
+    """Those of the targets that cover it."""
+    keys: str | None = None
+    """The key set that opens most of its tokens; None: the environment's own keys."""
     where: str | None = None
     """The condition of a target that covers it, if none of its targets takes every row."""
     rows: int = 0
     """Rows of the table that were read."""
     sampled: bool = False
     """Whether there are more."""
-    tokens: int = 0
-    """Cells that are a token and nothing else."""
-    embedded: int = 0
-    """Cells that hold a token as part of something else, such as JSON, or in another encoding."""
+    parts: Counter[Part] = field(default_factory=Counter)
+    """Cells that hold a token, by what it stands in."""
     under: Counter[str] = field(default_factory=Counter)
-    """Tokens per key of the keyring, inner ones included."""
+    """Tokens per key of the keyrings, inner ones included."""
     unknown: int = 0
     """Tokens that no key of the keyring opens, inner ones included."""
     inner: Counter[str] = field(default_factory=Counter)
@@ -70,14 +95,53 @@ class TokenColumn:
         return f"{self.table}.{self.column}{where}"
 
     @property
+    def tokens(self) -> int:
+        """Cells that are a token and nothing else."""
+        return self.parts[BARE] + self.parts[DOUBLE]
+
+    @property
+    def embedded(self) -> int:
+        """Cells that hold a token as part of something else, such as JSON, or in another encoding."""
+        return self.parts.total() - self.tokens
+
+    @property
     def found(self) -> bool:
         """Whether there is any token in it."""
-        return bool(self.tokens or self.embedded)
+        return bool(self.parts.total())
 
     @property
     def proposed(self) -> bool:
         """Whether an entry for it can be added to rotation.toml as it is."""
-        return bool(not self.covered and self.tokens and self.hint is None)
+        return bool(self.is_uncovered and self.served and self.hint is None)
+
+    @property
+    def is_uncovered(self) -> bool:
+        """Whether no target covers it, and no [[ignore]] says that none has to."""
+        return not self.covered and self.ignored is None
+
+    @property
+    def format(self) -> Format:
+        """The format that rotates the tokens of most of its cells."""
+        return max(Format, key=lambda each: self._cells_served([each]))
+
+    @property
+    def served(self) -> int:
+        """Cells whose tokens a run rotates: with its targets' formats, or with the one that is proposed."""
+        return self._cells_served(self.formats or [self.format])
+
+    @property
+    def unserved(self) -> Counter[Part]:
+        """The other cells that hold a token."""
+        served = _serve(self.formats or [self.format])
+        return Counter({part: cells for part, cells in self.parts.items() if part.format not in served})
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """Cells that hold a token, per kind."""
+        found: Counter[str] = Counter()
+        for part, cells in self.parts.items():
+            found[part.kind] += cells
+        return found
 
     @property
     def bare_unknown(self) -> int:
@@ -92,22 +156,39 @@ class TokenColumn:
     def may_need(self, key_id: str) -> bool:
         """Whether a token in it is under that key, or may be, so that the key has to stay.
 
-        A token inside text counts only if it is under that key, and so does any token elsewhere. What was not searched
-        is in `Discovery.beyond`.
+        A token inside text counts only if it is under that key, and so does any token elsewhere or ignored. What was
+        not searched is in `Discovery.beyond`.
         """
-        return bool(self.under[key_id] or (self.bare_unknown and not self.elsewhere))
+        return bool(self.under[key_id] or (self.bare_unknown and not self.elsewhere and self.ignored is None))
 
     @property
     def remedies(self) -> list[str]:
-        """What to do if a key has to stay for this column; about its bare tokens first, if it has any."""
-        found = [self._bare_remedy()] if self.tokens else []
+        """What to do if a key has to stay for this column; about what a run rotates first, if there is any."""
+        found = [self._remedy_of_served()] if self.served else []
         if self.has_history:
             found.append(f"DELETE HISTORY FROM {self.table} drops its past rows, if nobody needs them")
-        if self.embedded or self.inner:
-            found.append(IN_TEXT)
+        found += dict.fromkeys(self._remedy_of_unserved(part, cells) for part, cells in self.unserved.items())
+        if self.kinds[CellKind.NESTED]:
+            found.append(NESTED)
         return found
 
-    def _bare_remedy(self) -> str:
+    def _remedy_of_unserved(self, part: Part, cells: int) -> str:
+        if part.kind is CellKind.FOREIGN_CIPHER:
+            return FOREIGN
+        if part.format is None:
+            return NO_FORMAT
+        if self.covered and not self.served:
+            return f'set format = "{self.format}" in its [[target]], then: rotate.py run'
+        return (
+            f"{many(cells, 'cell')} of the kind {part.kind}: give these rows a [[target]] of their own, with a `where` "
+            f'and format = "{part.format}"'
+        )
+
+    def _cells_served(self, formats: Sequence[Format]) -> int:
+        served = _serve(formats)
+        return sum(cells for part, cells in self.parts.items() if part.format in served)
+
+    def _remedy_of_served(self) -> str:
         if self.covered:
             return "rotate.py run"
         if self.hint is None:
@@ -123,7 +204,7 @@ class TokenColumn:
         self.large += len(texts) - len(cells)
         for cell, key in zip(cells, _identify(keyrings, cells), strict=True):
             if key is not None:
-                self.tokens += 1
+                self.parts[BARE] += 1
                 self.under.update([key] if key else [])
                 self.unknown += not key
             # Most columns hold short tokens. A search inside each would cost more than all the rest.
@@ -133,11 +214,15 @@ class TokenColumn:
     def _take_inner(self, keyrings: Sequence[Keyring], cell: str | bytes, key: str | None) -> None:
         """Counts what is in a *cell*, except the cell itself if that is a token under *key*."""
         found = find_inner(keyrings, cell)
-        if key is None:
-            self.embedded += bool(found.under or found.unknown)
-        elif found.under[key]:
+        if key is None and (found.under or found.unknown):
+            held = kind_of(cell, found)
+            self.parts[Part(held.kind, held.format)] += 1
+        elif key and found.under[key]:
             found.under[key] -= 1
         under = +found.under
+        if key is not None and (under or found.unknown):
+            self.parts -= Counter([BARE])
+            self.parts[DOUBLE] += 1
         self.under += under
         self.inner += under
         self.given_up += found.given_up
@@ -146,8 +231,15 @@ class TokenColumn:
 
     def document(self) -> dict[str, Any]:
         """The column in the JSON document."""
-        shown = [each.name for each in fields(self) if each.name not in {"url", "in_other_database"}]
-        return {**{name: getattr(self, name) for name in shown}, "proposed": self.proposed}
+        shown = [each.name for each in fields(self) if each.name not in {"url", "in_other_database", "parts"}]
+        shown += ["tokens", "embedded", "kinds", "proposed"]
+        return {**{name: getattr(self, name) for name in shown}, "format": self.format if self.served else None}
+
+
+def _serve(formats: Sequence[Format]) -> set[Format | None]:
+    """The formats of the cells whose tokens are rotated by targets of *formats*."""
+    # A token alone is a text with nothing around the token.
+    return {*formats, *([Format.TOKEN] if Format.EMBEDDED in formats else [])}
 
 
 def _identify(keyrings: Sequence[Keyring], cells: Sequence[str | bytes]) -> list[str | None]:

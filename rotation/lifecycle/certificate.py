@@ -6,11 +6,11 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report, TargetReport
+from rotation.model.text import release
 from rotation.retirement.decision import Refusal, not_looked_at
 from rotation.retirement.evidence import Evidence
 
@@ -35,11 +35,12 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         "retired": now.astimezone(UTC).isoformat(timespec="seconds"),
         "primary": evidence.primary,
         **_promotion_document(evidence.promoted),
-        "tool": f"keyring-core {version('keyring-core')}",
+        "tool": f"keyring-core {release()}",
         "forced": bool(overridden),
         "overridden": [refusal.reason for refusal in overridden],
         "unchecked": list(unchecked),
         "not_looked_at": [f"{name}: {one}" for name, those in not_looked_at(evidence).items() for one in those],
+        "ignored": [f"{one.database}: {one.subject}: {one.words}" for one in search.ignored] if search else [],
         "instances": [f"{one.service} on {one.instance}" for one in evidence.fleet],
         "rows": rows_of(census),
         "cells": cells_of(census),

@@ -9,14 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from keyring_core import Key, KeyConfigWarning, Keyring, KeyState
-from keyring_core.environment import STAGED, Settings, load_settings
+from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from keyring_core.key_files import key_path
 from keyring_core.keys import check_told_apart
 from rotation.context import Context
-from rotation.lifecycle.key_locations import KeyLocation, check_unchanged, find_locations, write_edits
+from rotation.lifecycle.key_locations import (
+    KeyLocation,
+    Variables,
+    check_unchanged,
+    find_locations,
+    locations_of_set,
+    write_edits,
+)
 from rotation.lifecycle.transitions import Edit, Step, after, edits, held
 from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
+from rotation.model.key_sets import KEY_ITSELF, KeySet, KeySource, read_key_set
+from rotation.model.text import with_keys
 
 
 @dataclass
@@ -39,6 +48,8 @@ class ManualEdit:
     keys: tuple[Key, ...]
     origins: tuple[str, ...]
     """The variable that holds each of the keys now; empty for a new key."""
+    texts: tuple[str, ...] = field(repr=False)
+    """The text of each of the keys there."""
 
     def words(self) -> str:
         """What to store in the variable, by key ids."""
@@ -49,7 +60,7 @@ class ManualEdit:
 
     def value(self) -> str:
         """The keys themselves, as the variable's value."""
-        return ",".join(key.reveal() for key in self.keys)
+        return ",".join(self.texts)
 
     def document(self, *, show_key: bool) -> dict[str, Any]:
         """For JSON."""
@@ -67,8 +78,15 @@ class EnvironmentKeys:
     def __init__(self, context: Context) -> None:
         """Loads the keys, and prints warnings on stderr. Raises KeyConfigError."""
         self._context = context
+        self._secrets: dict[Key, tuple[KeySource, str]] = {}
         with context.reporting_warnings():
-            self.settings = load_settings(self._environ())
+            environ = self._environ()
+            self.settings = context.load_settings(environ)
+        if self._set:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", KeyConfigWarning)
+                read = read_key_set(self._name, self._set, environ)
+            self._secrets = {each.key: (each.source, each.text) for each in read}
 
     @property
     def states(self) -> dict[str, KeyState]:
@@ -78,8 +96,29 @@ class EnvironmentKeys:
     def staged(self) -> Key:
         """The staged key. Raises UsageError if there is none."""
         if self.settings.staged is None:
-            raise UsageError("no key is staged.\nNext: rotate.py keys stage")
+            stage = with_keys("rotate.py keys stage", self._context.key_set)
+            raise UsageError(f"no key is staged.\nNext: {stage}")
         return self.settings.staged
+
+    def text(self, key: Key) -> str:
+        """What an application is given for *key*: the secret that it is made of, or its own text."""
+        return self._secrets[key][1] if key in self._secrets else key.reveal()
+
+    def source(self, key: Key) -> KeySource:
+        """Where *key*, one of these, is read."""
+        if key in self._secrets:
+            return self._secrets[key][0]
+        return dict(self._context.keys.sources(self._environ()))[self.states[key.id]]
+
+    def new_key(self) -> Key:
+        """A new key, to be staged; in a key set one that is derived as its staged key is."""
+        if self._set is None:
+            return Key.generate()
+        source = self._set.staged or KEY_ITSELF
+        text = source.new_text()
+        key = source.derivation(self._environ(), f"[keys.{self._name}] staged").key(text)
+        self._secrets[key] = source, text
+        return key
 
     def check_unchanged(self) -> None:
         """Raises FileChangedError if the keys are no longer those that were loaded."""
@@ -95,7 +134,7 @@ class EnvironmentKeys:
         done = after(self.settings, step, key)
         # Checked before any file is written: an archive may hold a mistyped copy of a key, which nothing would load.
         check_told_apart({each: variable for variable, keys in held(done).items() for each in keys})
-        locations = self._locations()
+        locations = self._locations(key)
         if any(locations[change.variable].path is None for change in changes):
             return Written(manual=[self._manual_edit(change, locations[change.variable]) for change in changes])
         written = self._write(changes, locations, done)
@@ -104,16 +143,18 @@ class EnvironmentKeys:
 
     def files(self) -> set[Path]:
         """The files that hold this environment's keys, without symbolic links."""
-        return {location.path.resolve() for location in self._locations().values() if location.path}
+        environ = self._environ()
+        named = {Path(source.origin(environ)) for _, source in self._context.keys.sources(environ) if source.file}
+        return named | {location.path.resolve() for location in self._locations().values() if location.path}
 
     def left_behind(self, variables: Iterable[str]) -> list[Edit]:
         """The edits that remove the primary key from those *variables*, if a promotion was interrupted before."""
-        locations = self._locations()
+        locations = self._locations(self.settings.primary)
         return [Edit(name, held(self.settings)[name]) for name in variables if self._lingers(locations[name])]
 
     def finish(self, changes: Sequence[Edit]) -> Written:
         """Writes the edits of `left_behind`; no key changes its state."""
-        return Written(self._write(changes, self._locations(), self.settings))
+        return Written(self._write(changes, self._locations(self.settings.primary), self.settings))
 
     def _write(self, changes: Sequence[Edit], locations: Mapping[str, KeyLocation], done: Settings) -> list[Path]:
         """Writes the changes and returns the files; warns of each that other users can read."""
@@ -139,10 +180,29 @@ class EnvironmentKeys:
     def _load(self) -> Settings:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KeyConfigWarning)
-            return load_settings(self._environ())
+            return self._context.load_settings(self._environ())
 
-    def _locations(self) -> dict[str, KeyLocation]:
-        return find_locations(self._fresh(), self._context.env_file, self._context.read_env_file())
+    def _locations(self, key: Key | None = None) -> dict[str, KeyLocation]:
+        """Where the keys are; of several entries of previous keys the one that holds *key*, otherwise the first."""
+        variables = Variables(self._fresh(), self._context.env_file, self._context.read_env_file())
+        if self._set is None:
+            return find_locations(*variables)
+        entries = self._set.previous
+        holding = [entry for entry in entries if key in self._secrets and entry == self._secrets[key][0]]
+        sources = {
+            PRIMARY: self._set.primary,
+            PREVIOUS: next(iter((*holding, *entries)), None),
+            STAGED: self._set.staged,
+        }
+        return locations_of_set(self._name, sources, self._secrets, variables)
+
+    @property
+    def _name(self) -> str:
+        return self._context.key_set or ""
+
+    @property
+    def _set(self) -> KeySet | None:
+        return self._context.keys.sets[self._name] if self._name else None
 
     def _fresh(self) -> dict[str, str]:
         """The environment as it is now: it may have changed during a long census."""
@@ -150,8 +210,9 @@ class EnvironmentKeys:
 
     def _manual_edit(self, change: Edit, location: KeyLocation) -> ManualEdit:
         origins = tuple(self._origin(key, change.variable) for key in change.keys)
-        return ManualEdit(change.variable, location.why_not or str(location.path), change.keys, origins)
+        texts = tuple(location.form.text(key) for key in change.keys)
+        return ManualEdit(location.variable, location.why_not or str(location.path), change.keys, origins, texts)
 
     def _origin(self, key: Key, variable: str) -> str:
         now = next((name for name, keys in held(self.settings).items() if key in keys), "")
-        return "as now" if now == variable else now and f"now in {now}"
+        return "as now" if now == variable else now and f"now in {self._locations()[now].variable}"

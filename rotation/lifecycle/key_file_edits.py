@@ -10,6 +10,7 @@ from rotation.model.failures import UsageError
 
 _ITEM = re.compile(r"[^,\s]+")
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_UNQUOTED = re.compile(r"[\w.~+/=:@%,-]*")
 _BOM = "\ufeff"
 
 
@@ -24,6 +25,23 @@ def dotenv_items(data: bytes, name: str) -> list[str]:
     Raises UsageError if the file sets it twice: programs differ in which of the two counts.
     """
     return _ITEM.findall(_value(_text(data), name) or "")
+
+
+def dotenv_value(data: bytes, name: str) -> str | None:
+    """What the variable *name* of a dotenv file holds. Raises UsageError if the file sets it twice."""
+    return _value(_text(data), name)
+
+
+def file_text(data: bytes) -> str:
+    """The text of a file that holds one secret: all of it, but for one line break at the end."""
+    return _text(data).removesuffix("\n").removesuffix("\r")
+
+
+def edit_text_file(data: bytes, text: str) -> bytes:
+    """The file with *text* as its one secret, and with the end that it had: an application may not strip a new one."""
+    old = file_text(data)
+    end = _text(data)[len(old) :] if old else "\n"
+    return _bytes(text + end) if text else b""
 
 
 def edit_key_file(data: bytes, gone: Collection[str], added: Sequence[str]) -> bytes:
@@ -48,14 +66,36 @@ def edit_dotenv(data: bytes, name: str, gone: Collection[str], added: Sequence[s
     Quotes, `export`, comments and other lines stay; a missing variable is appended.
     Raises UsageError if the file sets it twice.
     """
-    from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
-
-    text = _text(data)
-    before = _value(text, name)
+    before = _value(_text(data), name)
     # Keys need no quotes. A value of several lines keeps its line ends, unless it has commas.
     separator = "\n" if before and "\n" in before.strip() and "," not in before else ","
     value = separator.join([*added, *(item for item in _ITEM.findall(before or "") if item not in gone)])
-    if before is None:
+    return _with_assignment(data, name, value)
+
+
+def edit_dotenv_value(data: bytes, name: str, value: str) -> bytes:
+    """The dotenv file with *value* for the variable *name*; everything else stays, as with `edit_dotenv`.
+
+    Raises UsageError if the value needs quotes, and stands in none in this file.
+    """
+    if not _UNQUOTED.fullmatch(value):
+        # Programs differ in how they read quotes; one that reads this value in quotes reads it in quotes there, too.
+        quoted = f"'{value}'"
+        if quoted not in _text(data):
+            raise UsageError(
+                f"{name}: its secret has characters that mean something in a dotenv file, and stands in no single "
+                "quotes there; put it into single quotes where it is now, if the application takes them, and run this "
+                "again. Otherwise move it by hand"
+            )
+        value = quoted
+    return _with_assignment(data, name, value)
+
+
+def _with_assignment(data: bytes, name: str, value: str) -> bytes:
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
+
+    text = _text(data)
+    if _value(text, name) is None:
         line_end = "\r\n" if "\r\n" in text else "\n"
         gap = line_end if text and not text.endswith(("\n", "\r")) else ""
         return _bytes(f"{text}{gap}{name}={value}{line_end}")
@@ -86,7 +126,8 @@ def _with_value(assignment: str, value: str) -> str:
     bare = rest.lstrip(" \t")
     blanks = rest[: len(rest) - len(bare)]
     if quoted := _QUOTED.match(bare):
-        return f"{named}={blanks}{bare[0]}{value}{bare[0]}{bare[quoted.end() :]}"
+        mark = "" if value.startswith("'") else bare[0]
+        return f"{named}={blanks}{mark}{value}{mark}{bare[quoted.end() :]}"
     if blanks and bare.startswith("#"):
         return f"{named}={value}{blanks}{bare}"
     line = bare.partition("\n")[0].rstrip("\r")

@@ -4,42 +4,142 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning
+from keyring_core.derivation import Derivation
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from keyring_core.key_files import key_path
-from rotation.lifecycle.key_file_edits import dotenv_items, edit_dotenv, edit_key_file, key_file_items
+from rotation.lifecycle.key_file_edits import (
+    dotenv_items,
+    dotenv_value,
+    edit_dotenv,
+    edit_dotenv_value,
+    edit_key_file,
+    edit_text_file,
+    file_text,
+    key_file_items,
+)
 from rotation.lifecycle.transitions import Edit
 from rotation.model.atomic_file import FileChangedError, Snapshot, read_whole, refusal, replace_whole
-from rotation.model.failures import StoreError
+from rotation.model.failures import StoreError, UsageError
+from rotation.model.key_sets import KEY_ITSELF, LISTED, KeySource
+from rotation.model.text import retire_command
+
+_SETTINGS = {PRIMARY: "primary", PREVIOUS: "previous", STAGED: "staged"}
+
+
+class Form(Protocol):
+    """How keys are written in a place."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether several can stand there, separated by commas or lines."""
+
+    def key(self, text: str) -> Key | None:
+        """The key that *text* stands for; None if it is none."""
+
+    def text(self, key: Key) -> str:
+        """What to write for *key*. Raises UsageError if it cannot be written there."""
+
+
+class KeyTexts:
+    """Keys as their own texts."""
+
+    listed = True
+
+    def key(self, text: str) -> Key | None:
+        """The key that *text* spells; None if it is none."""
+        return _quietly(lambda: Key.parse(text, allow_weak=True))
+
+    def text(self, key: Key) -> str:
+        """The key's text."""
+        return key.reveal()
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Secrets of which keys are made."""
+
+    source: KeySource
+    derivation: Derivation
+    known: Mapping[Key, tuple[KeySource, str]] = field(repr=False)
+    """The secret of each key that was read or made, and the source that it belongs to."""
+
+    @property
+    def listed(self) -> bool:
+        """Only key texts are: a passphrase may hold a comma."""
+        return self.source.derive in LISTED
+
+    def key(self, text: str) -> Key | None:
+        """The key that is made of *text*; None if none can be."""
+        return _quietly(lambda: self.derivation.key(text, allow_weak=True))
+
+    def text(self, key: Key) -> str:
+        """The secret of *key*, which has to be derived alike."""
+        source, text = self.known.get(key, (KEY_ITSELF, key.reveal()))
+        if source.rule == self.source.rule:
+            return text
+        if key not in self.known:
+            raise UsageError(
+                f"{key.id} comes as a key, and here keys are made by {self.source.derive}: give it an entry of its own "
+                'in `previous` in rotation.toml, such as { file = "FILE" }'
+            )
+        raise UsageError(
+            f"{key.id} is made by {source.derive}, and here keys are made by {self.source.derive}: a secret cannot "
+            "move between them. Move the entry in rotation.toml instead: what is `staged` becomes `primary`, and what "
+            "was `primary` the first of `previous`"
+        )
 
 
 @dataclass(frozen=True)
 class KeyLocation:
-    """Where the keys of one variable are stored."""
+    """Where the keys of one state are stored, and as what."""
 
     variable: str
+    """What holds them: a variable, or a setting of rotation.toml."""
     path: Path | None
     """The file, if this command may write it."""
     dotenv: bool = False
     why_not: str = ""
     """If there is no such file, what holds the keys instead, in words."""
+    form: Form = field(default_factory=KeyTexts)
+    """How a key is written there."""
+    key_set: str | None = None
+    """The key set that reads it; None: the environment."""
 
     def keys(self, data: bytes) -> list[tuple[str, Key | None]]:
         """The items in *data*, each with its key; None if it is no key."""
-        items = dotenv_items(data, self.variable) if self.dotenv else key_file_items(data)
-        return [(item, _parsed(item)) for item in items]
+        return [(item, self.form.key(item)) for item in self._items(data)]
 
     def edit(self, data: bytes, change: Edit) -> bytes:
         """*data* with the change. Items without effect, such as a second copy of a key, are removed too."""
         gone = [item for item, key in self.keys(data) if key and (key not in change.keys or key in change.added)]
-        added = [key.reveal() for key in change.added]
+        added = [self.form.text(key) for key in change.added]
+        if not self.form.listed:
+            return self._replaced(data, gone, added)
         if self.dotenv:
             return edit_dotenv(data, self.variable, gone, added)
         return edit_key_file(data, gone, added)
+
+    def _items(self, data: bytes) -> list[str]:
+        if self.form.listed:
+            return dotenv_items(data, self.variable) if self.dotenv else key_file_items(data)
+        text = dotenv_value(data, self.variable) if self.dotenv else file_text(data)
+        return [text] if text else []
+
+    def _replaced(self, data: bytes, gone: Sequence[str], added: Sequence[str]) -> bytes:
+        """*data* with the one secret that it holds replaced or removed. Raises UsageError if there is another one."""
+        others = [item for item in self._items(data) if item not in gone]
+        if others and added:
+            other = self.form.key(others[0])
+            first = retire_command(other.id, self.key_set) if other else "remove what is there"
+            raise UsageError(f"{self.variable} holds another secret, and takes one.\nNext: {first}")
+        new = next(iter((*added, *others)), "")
+        return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)
 
 
 def find_locations(
@@ -69,10 +169,13 @@ def write_edits(
     # Each file is compared before the first write and before each rename, so that no other edit is lost.
     read: dict[Path, Snapshot] = {path: read_whole(path) for path, _ in files}
     check_unchanged(load, before)
+    # All contents are made before the first is written: a secret that has no form there stops no step half way.
+    made, contents = {path: read[path].data for path in read}, []
     for path, part in files:
-        data = read[path].data
         for edit in part:
-            data = locations[edit.variable].edit(data, edit)
+            made[path] = locations[edit.variable].edit(made[path], edit)
+        contents.append((path, made[path]))
+    for path, data in contents:
         if data != read[path].data:
             read[path] = replace_whole(read[path], data)
     if load() != after:
@@ -89,23 +192,62 @@ def check_unchanged(load: Callable[[], Settings], before: Settings) -> None:
         raise FileChangedError("the keys were changed while this command ran. Nothing was written; run it again.")
 
 
+class Variables(NamedTuple):
+    """The whole environment, and what the dotenv file sets of it."""
+
+    environ: Mapping[str, str]
+    env_file: Path | None
+    in_file: Mapping[str, str]
+
+
+def locations_of_set(
+    name: str,
+    sources: Mapping[str, KeySource | None],
+    known: Mapping[Key, tuple[KeySource, str]],
+    variables: Variables,
+) -> dict[str, KeyLocation]:
+    """The location of each of *sources* of the key set *name*. *known*: the secret of each key, and its source."""
+    found = {}
+    for slot, source in sources.items():
+        where = f"[keys.{name}] {_SETTINGS[slot]}"
+        if source is None:
+            found[slot] = KeyLocation(where, None, why_not="not set; name a variable or a file of its own there")
+            continue
+        form = Secrets(source, source.derivation(variables.environ, where), known)
+        found[slot] = replace(_of_source(source, where, variables), form=form, key_set=name)
+    return found
+
+
+def _of_source(source: KeySource, where: str, variables: Variables) -> KeyLocation:
+    variable, (environ, env_file, in_file) = source.variable, variables
+    if source.command:
+        return KeyLocation(where, None, why_not="read by a command")
+    if source.file:
+        return _file(where, key_path(source.file, environ, where), dotenv=False, called=f"in {source.file}")
+    if env_file and variable and (variable in in_file or variable not in environ):
+        return _file(variable, env_file, dotenv=True, called=f"in {env_file}")
+    return KeyLocation(variable or where, None, why_not="set in the environment")
+
+
 def _location(name: str, environ: Mapping[str, str], env_file: Path | None, in_file: Mapping[str, str]) -> KeyLocation:
     if f"{name}_COMMAND" in environ:
         return KeyLocation(name, None, why_not=f"read by the command in {name}_COMMAND")
     if named := environ.get(f"{name}_FILE"):
-        path, dotenv, called = key_path(named, environ, f"{name}_FILE"), False, f"in {named}"
-    elif env_file and (name in in_file or name not in environ):
-        path, dotenv, called = env_file, True, f"in {env_file}"
-    else:
-        return KeyLocation(name, None, why_not="set in the environment")
+        return _file(name, key_path(named, environ, f"{name}_FILE"), dotenv=False, called=f"in {named}")
+    if env_file and (name in in_file or name not in environ):
+        return _file(name, env_file, dotenv=True, called=f"in {env_file}")
+    return KeyLocation(name, None, why_not="set in the environment")
+
+
+def _file(variable: str, path: Path, *, dotenv: bool, called: str) -> KeyLocation:
     fault = refusal(path)
-    return KeyLocation(name, None, why_not=f"{called}: {fault}") if fault else KeyLocation(name, path, dotenv)
+    return KeyLocation(variable, None, why_not=f"{called}: {fault}") if fault else KeyLocation(variable, path, dotenv)
 
 
-def _parsed(item: str) -> Key | None:
+def _quietly(make: Callable[[], Key]) -> Key | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", KeyConfigWarning)
         try:
-            return Key.parse(item, allow_weak=True)
+            return make()
         except KeyConfigError:
             return None

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from keyring_core import KeyState
-from rotation.ledger.ledger import Ledger, service_name
+from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import LIVE, in_fleet
 from rotation.model.key_history import Promotion
-from rotation.model.text import retire_command
+from rotation.model.text import retire_command, with_keys
 from rotation.retirement.decision import Standing, refusals, standing
 from rotation.retirement.evidence import of_censuses
 
@@ -53,11 +53,10 @@ class ListedKey:
         }
 
 
-def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Mapping[str, str]) -> list[ListedKey]:
-    """The environment's keys in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
+def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: str) -> list[ListedKey]:
+    """The keys of *service* in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
     if ledger is None:
         return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
-    service = service_name(environ)
     with ledger:
         known = ledger.keys()
         records = {key.id: key for key in known if key.service == service}
@@ -81,14 +80,14 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, environ: Ma
     return found
 
 
-def following(keys: Sequence[ListedKey]) -> str:
+def following(keys: Sequence[ListedKey], key_set: str | None = None) -> str:
     """What to do next with these keys."""
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
-        return f"when every service has {staged[0]}: rotate.py keys promote"
+        return f"when every service has {staged[0]}: {with_keys('rotate.py keys promote', key_set)}"
     if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
-        return f"{retire_command(unneeded[-1])}: it reads everything, and removes the key if nothing needs it"
+        return f"{retire_command(unneeded[-1], key_set)}: it reads everything, and removes the key if nothing needs it"
     if previous := in_state[KeyState.PREVIOUS]:
         remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or "rotate.py run"
-        return f"{remedy}, and when nothing needs it: {retire_command(previous[-1])}"
-    return "rotate.py keys stage, when the key is to change"
+        return f"{remedy}, and when nothing needs it: {retire_command(previous[-1], key_set)}"
+    return f"{with_keys('rotate.py keys stage', key_set)}, when the key is to change"

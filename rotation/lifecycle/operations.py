@@ -8,28 +8,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import LEDGER_URL, PREVIOUS, STAGED
 from rotation.context import Context
+from rotation.discovery.result import Remark
 from rotation.ledger.database import LedgerError
 from rotation.ledger.key_tables import Event
-from rotation.ledger.ledger import service_name, utc_now
+from rotation.ledger.ledger import utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archive import archive_key, archived, find_archived
 from rotation.lifecycle.certificate import cells_of, certificate, may_hold_certificate
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
 from rotation.lifecycle.retirement_census import gather
+from rotation.lifecycle.shared_secrets import losses, needs, sharing
 from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.report import Report
-from rotation.model.targets import Target, columns_of
-from rotation.model.text import many, retire_command
+from rotation.model.targets import Target, columns_of, own_targets
+from rotation.model.text import many, retire_command, with_keys
 from rotation.retirement.decision import Refusal, not_looked_at, refusals
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
@@ -37,6 +39,9 @@ UNDATED = "the ledger does not know when {} was promoted, so it was not checked 
 NO_FLEET = (
     "no service announces its keys in the {} (rotation.fleet.announce), so it was not checked that all have them; "
     f"if they announce them in another ledger, set {LEDGER_URL}"
+)
+NO_ANNOUNCEMENTS = (
+    "an application with the key set {} announces no keys, so it was not checked that every process of it has them"
 )
 DISTRIBUTE = "give this to every service, and restart those that do not reload"
 THEN_RUN = f"{DISTRIBUTE}. Then: rotate.py run"
@@ -58,14 +63,17 @@ class StepResult:
     certificate: dict[str, Any] | None = None
     not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What could not be read, by name, per database."""
+    ignored: Sequence[Remark] = ()
+    """The columns that rotation.toml ignores, and why."""
 
 
 def stage(context: Context) -> StepResult:
     """Makes a key and writes it as staged. Raises UsageError if one is staged, StoreError, and LedgerError."""
-    keys, key = EnvironmentKeys(context), Key.generate()
-    check_order(keys.settings, Step.STAGE, key)
+    keys = EnvironmentKeys(context)
+    key = keys.new_key()
+    check_order(keys.settings, Step.STAGE, key, context.key_set)
     with _session(context, keys.states) as session:
-        following = f"{DISTRIBUTE}. When all have it: rotate.py keys promote"
+        following = f"{DISTRIBUTE}. When all have it: {with_keys('rotate.py keys promote', context.key_set)}"
         done = StepResult(Step.STAGE, key, f"Staged {key.id}", following)
         done.written = keys.take(Step.STAGE, key)
         done.notes = _mark(session, done) if session.ledger else [NO_LEDGER]
@@ -82,14 +90,14 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
         return _finish(context, keys, left)
     key = find_key(keys.settings, key_id or keys.staged().id)
     step = Step.PROMOTE if key == keys.settings.staged else Step.GO_BACK
-    check_order(keys.settings, step, key)
+    check_order(keys.settings, step, key, context.key_set)
     _check_force(force, key)
     was = keys.settings.primary.id
     with _session(context, keys.states) as session:
         fleet = session.fleet(keys.states)
         said = f"Promoted {key.id}; {was} is a previous key now"
-        done = StepResult(step, key, said, THEN_RUN, notes=_unchecked(session, fleet))
-        against = promotion_refusals(fleet, key.id)
+        done = StepResult(step, key, said, THEN_RUN, notes=_unchecked(context, session, fleet))
+        against = [*promotion_refusals(fleet, key.id), *losses(context, keys, step, key)]
         if against and not force:
             done.refused = against
             return done
@@ -110,25 +118,30 @@ def retire(  # noqa: PLR0913 - what a retirement needs
 ) -> StepResult:
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
-    Counts the *targets* and searches all other columns. *proof* and *archive* are files to write: the certificate, and
-    the key for old backups. Raises UsageError, StoreError if a target cannot be read, StoppedError, and LedgerError.
+    Counts those of *targets* that have these keys, and searches all other columns. *proof* and *archive* are files to
+    write: the certificate, and the key for old backups.
     """
+    own = own_targets(targets, context.key_set)
     keys = EnvironmentKeys(context)
     key = find_key(keys.settings, key_id)
-    check_order(keys.settings, Step.RETIRE, key)
+    check_order(keys.settings, Step.RETIRE, key, context.key_set)
     _check_force(force, key)
     _check_kept(keys, proof, archive)
     with _session(context, keys.states) as session:
-        evidence, census = gather(context, session, keys.settings, key, targets)
+        evidence, census = gather(context, session, keys.settings, key, targets=own, everything=targets)
+        shared = sharing(context, keys, key)
+        needed_elsewhere = needs(session, shared, targets)
         if context.streams.stopping:
             # Even with --force: a retirement never rests on half a census.
             raise StoppedError("stopped on request. Nothing was changed.")
         # The keys may have changed during the census, and a certificate must not describe a retirement that then fails.
         keys.check_unchanged()
-        against, unchecked = refusals(evidence), _unchecked(session, evidence.fleet)
+        against = [*refusals(evidence), *needed_elsewhere]
+        unchecked = _unchecked(context, session, evidence.fleet)
         if session.ledger and evidence.promoted is None:
             unchecked.append(UNDATED.format(evidence.primary))
         done = StepResult(Step.RETIRE, key, "", f"{DISTRIBUTE}. {_whereabouts(archive)}", notes=list(unchecked))
+        done.ignored = evidence.search.ignored if evidence.search else ()
         if against and not force:
             done.refused = against
             return done
@@ -145,11 +158,15 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         if proof:
             replace_whole(read_whole(proof), f"{json.dumps(done.certificate, indent=2)}\n".encode())
         if archive:
-            archive_key(archive, key, utc_now())
+            for each in dict.fromkeys((key, *(one.key for one in shared))):
+                archive_key(archive, each, utc_now())
         certified = done.certificate
         session.attempt(lambda ledger: ledger.keep_certificate(certified))
         done.written = keys.take(Step.RETIRE, key)
         done.notes += _date(session, key, "retired", forced=bool(against))
+        for one in shared:
+            done.notes.append(f"{one.words}, was made of the same secret, and is gone with it")
+            done.notes += _date(replace(session, service=one.service), one.key, "retired", forced=bool(against))
     return done
 
 
@@ -161,9 +178,9 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     if mode := mode_for_others(archive):
         context.streams.warn(f"Warning: {legible_to_others(archive, mode)}")
     keys, key = EnvironmentKeys(context), find_archived(archive, key_id)
-    check_order(keys.settings, Step.RESTORE, key)
+    check_order(keys.settings, Step.RESTORE, key, context.key_set)
     with _session(context, keys.states) as session:
-        following = f"{DISTRIBUTE}. Then: rotate.py run, and {retire_command(key.id)}"
+        following = f"{DISTRIBUTE}. Then: rotate.py run, and {retire_command(key.id, context.key_set)}"
         done = StepResult(Step.RESTORE, key, f"Restored {key.id} as a previous key", following)
         done.written = keys.take(Step.RESTORE, key)
         done.notes = [] if session.ledger else [NO_LEDGER]
@@ -190,16 +207,17 @@ def _finish(context: Context, keys: EnvironmentKeys, left: Sequence[Edit]) -> St
 @contextmanager
 def _session(context: Context, states: Mapping[str, KeyState]) -> Iterator[Session]:
     """The ledger, opened before anything is changed; it records the keys as they are now."""
-    service = service_name(context.environ)
-    with Session.open(context.open_ledger, service, OnFailure.RAISE, context.streams.warn) as session:
+    with Session.open(context.open_ledger, context.service, OnFailure.RAISE, context.streams.warn) as session:
         session.see_keys(states, context.clock_skew())
         yield session
 
 
-def _unchecked(session: Session, fleet: Sequence[InstanceRecord]) -> list[str]:
+def _unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecord]) -> list[str]:
     """What could not be checked, as notes."""
     if session.ledger is None:
         return [NO_LEDGER]
+    if context.key_set is not None:
+        return [NO_ANNOUNCEMENTS.format(context.key_set)]
     return [] if fleet else [NO_FLEET.format(session.ledger.name)]
 
 

@@ -21,17 +21,25 @@ from rotation.model.targets import Target, without_repeats
 from rotation.retirement.evidence import Evidence, of_report
 
 
-def gather(
-    context: Context, session: Session, settings: Settings, key: Key, targets: Sequence[Target]
+def gather(  # noqa: PLR0913 - what the evidence is about
+    context: Context,
+    session: Session,
+    settings: Settings,
+    key: Key,
+    *,
+    targets: Sequence[Target],
+    everything: Sequence[Target],
 ) -> tuple[Evidence, Report]:
     """The evidence on retiring *key*, and the census in it, which is recorded in the ledger.
+
+    *targets* are those whose key set it is of, and *everything* are the targets of all key sets.
 
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
     keyring = Keyring(*settings)
     report = job.census(context, targets, keyring)
-    left_out = _left_out(context, targets, keyring)
-    search, fault = _search(context, targets, keyring)
+    left_out = _left_out(context, targets, everything, keyring)
+    search, fault = _search(context, everything, keyring)
     known = session.censuses()
     censuses = session.keep_censuses(report, known)
     records = session.attempt(Ledger.keys) or ()
@@ -51,14 +59,26 @@ def gather(
 def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
     """A search of every row, since a sample may miss the one token that needs the key; or why the search failed."""
     try:
-        return discover(databases_of(targets), targets, keyring, context.open_survey, full=True, schemas=None), None
+        found = discover(
+            databases_of(targets),
+            targets,
+            keyring,
+            context.open_survey,
+            full=True,
+            schemas=None,
+            ignored=context.ignored(),
+            keyrings=context.keys.every(context.environ),
+        )
+        return found, None
     except StoreError as error:
         return None, str(error)
 
 
-def _left_out(context: Context, targets: Sequence[Target], keyring: Keyring) -> list[tuple[str, Counts]]:
-    """The counts of the rows that no target of their column covers, per column."""
-    rest = without_repeats(complement for target in targets if (complement := _complement(target, targets)))
+def _left_out(
+    context: Context, targets: Sequence[Target], everything: Sequence[Target], keyring: Keyring
+) -> list[tuple[str, Counts]]:
+    """The counts of the rows that no target of their column covers, per column of *targets*."""
+    rest = without_repeats(complement for target in targets if (complement := _complement(target, everything)))
     found: dict[tuple[str, str], Counts] = {}
     for part in job.census(context, rest, keyring).targets if rest else ():
         if part.stopped:
@@ -82,4 +102,8 @@ def _add_context(counts: Counts, other: Counts) -> None:
     """Merges the counts of the same rows under another context: a cell is unreadable if no context opens it."""
     counts.under |= other.under
     counts.inner |= other.inner
+    counts.other_sets |= other.other_sets
+    # A cell may need a key if it may in each context.
+    may_need = min(counts.unreadable - counts.identified, other.unreadable - other.identified)
     counts.unreadable = min(counts.unreadable, other.unreadable)
+    counts.identified = counts.unreadable - may_need

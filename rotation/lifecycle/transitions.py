@@ -12,6 +12,8 @@ from keyring_core import Key, KeyState
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.model.failures import UsageError
+from rotation.model.key_sets import VARIABLES
+from rotation.model.text import with_keys
 from rotation.retirement.decision import Refusal, called
 
 
@@ -40,8 +42,6 @@ MOVES: Mapping[Step, tuple[Move, ...]] = {
     Step.RESTORE: (Move(None, KeyState.PREVIOUS),),
 }
 """The moves of each step: first that of the step's own key, then that of the key it displaces."""
-
-VARIABLE = {KeyState.PRIMARY: PRIMARY, KeyState.PREVIOUS: PREVIOUS, KeyState.STAGED: STAGED}
 
 WRITES = (
     (KeyState.PREVIOUS, True, False),
@@ -73,15 +73,17 @@ def find_key(settings: Settings, key_id: str) -> Key:
     raise UsageError(f"no key {key_id} in this environment; {hint}")
 
 
-def check_order(settings: Settings, step: Step, key: Key) -> None:
+def check_order(settings: Settings, step: Step, key: Key, key_set: str | None = None) -> None:
     """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
     state = states(settings).get(key)
     if state is not MOVES[step][0].before:
-        raise UsageError(_OUT_OF_ORDER[step].format(id=key.id, state=state, following=_BEFORE_RETIRE.get(state)))
+        place = STAGED if key_set is None else f"what [keys.{key_set}] names as staged"
+        following = _BEFORE_RETIRE.get(state, "").format(place=place)
+        raise UsageError(_OUT_OF_ORDER[step].format(id=key.id, state=state, following=following))
     if step is Step.STAGE and settings.staged:
         raise UsageError(
             f"{settings.staged.id} is staged already; two at once would leave services with different ones.\n"
-            "Next: rotate.py keys promote"
+            f"Next: {with_keys('rotate.py keys promote', key_set)}"
         )
 
 
@@ -93,7 +95,7 @@ def edits(settings: Settings, step: Step, key: Key) -> list[Edit]:
         added = tuple(moved for move, moved in moves if coming and move.after is state)
         gone = tuple(moved for move, moved in moves if going and move.before is state)
         if gone or added:
-            variable = VARIABLE[state]
+            variable = VARIABLES[state]
             now[variable] = (*added, *(other for other in now[variable] if other not in (*gone, *added)))
             found.append(Edit(variable, now[variable], added))
     return found
@@ -116,7 +118,7 @@ def held(settings: Settings) -> dict[str, tuple[Key, ...]]:
 
 def states(settings: Settings) -> dict[Key, KeyState]:
     """The state of each key."""
-    return {key: state for state, variable in VARIABLE.items() for key in held(settings)[variable]}
+    return {key: state for state, variable in VARIABLES.items() for key in held(settings)[variable]}
 
 
 def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str) -> list[Refusal]:
@@ -141,5 +143,5 @@ _OUT_OF_ORDER = {
 }
 _BEFORE_RETIRE: dict[KeyState | None, str] = {
     KeyState.PRIMARY: "rotate.py keys stage, keys promote and run make it one that nothing needs",
-    KeyState.STAGED: "take it out of ENCRYPTION_STAGED_KEY everywhere, once rotate.py status finds no token under it",
+    KeyState.STAGED: "take it out of {place} everywhere, once rotate.py status finds no token under it",
 }

@@ -41,10 +41,13 @@ def targets_table(report: Report) -> Fitting:
 
 def keys_table(report: Report) -> Fitting:
     """Tokens per key, and each key's share of all tokens."""
-    total = sum(report.under(key["id"]) for key in report.keys)
+    several = bool(report.parts)
     rows: list[list[RenderableType]] = []
-    for key in report.keys:
-        number, ink = report.under(key["id"]), DONE if key["state"] == "primary" else WAITING
-        bar = Bar([(number, ink), (total - number, ROOM)], BAR)
-        rows.append([key["id"], Text(key["state"], ink.style), f"{number:,}", bar])
-    return rows_table(("key", "state", "#tokens", ""), rows, always="#tokens")
+    for part in report.by_keys:
+        total = sum(part.under(key["id"]) for key in part.keys)
+        for key in part.keys:
+            number, ink = part.under(key["id"]), DONE if key["state"] == "primary" else WAITING
+            bar = Bar([(number, ink), (total - number, ROOM)], BAR)
+            named: list[RenderableType] = [part.key_set or "environment"] if several else []
+            rows.append([*named, key["id"], Text(key["state"], ink.style), f"{number:,}", bar])
+    return rows_table((*(["key set"] if several else []), "key", "state", "#tokens", ""), rows, always="#tokens")

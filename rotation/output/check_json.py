@@ -17,18 +17,24 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "checked": verdict.now.isoformat(),
         "service": facts.service,
         "sample": facts.sample,
-        "keys": [{"id": key_id, "state": str(state)} for key_id, state in (facts.keys or {}).items()],
+        "keys": [
+            {"id": key_id, "state": str(state), **({"service": part.facts.service} if verdict.parts else {})}
+            for part in verdict.by_keys
+            for key_id, state in (part.facts.keys or {}).items()
+        ],
         "checks": [_row(result.level, result, "check", "off", "title") for result in verdict.results],
         "findings": [
             _row(finding.level, finding, "check", "subject", "message", "remedy") for finding in verdict.findings
         ],
+        "ignored": [remark._asdict() for remark in facts.ignored],
         "targets": [
             {
                 "name": target.census.name,
                 "column": target.census.target.column,
                 **target.census.counts.document(),
             }
-            for target in facts.targets
+            for part in verdict.by_keys
+            for target in part.facts.targets
         ],
     }
 

@@ -23,6 +23,8 @@ def render(verdict: Verdict) -> Iterator[RenderableType]:
         yield _findings(verdict.findings)
         yield ""
     yield from _off(verdict.off)
+    for one in verdict.facts.ignored:
+        yield Text(f"Ignored: {printable(one.subject)} ({printable(one.words)})")
     if verdict.facts.sample is not None:
         yield f"Sampled: about {verdict.facts.sample:,} rows of each target were read, not all."
     yield Text(f"{verdict.level.name}: {summary(verdict)}", STYLES[verdict.level])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from rich.console import RenderableType
@@ -9,7 +10,8 @@ from rich.text import Text
 
 from rotation.discovery.result import Discovery
 from rotation.discovery.target_entries import target_entries
-from rotation.discovery.token_column import TokenColumn
+from rotation.discovery.token_column import Part, TokenColumn
+from rotation.model.cell_kinds import CellKind
 from rotation.model.text import many
 from rotation.output.terminal import Fitting, printable, rows_table
 
@@ -24,6 +26,8 @@ def render_discovery(found: Discovery) -> Iterator[RenderableType]:
         yield from _words(column)
     for remark in found.remarks:
         yield Text(f"Note: {printable(remark.subject)}: {printable(remark.words)}", "yellow")
+    for remark in found.ignored:
+        yield Text(f"Ignored: {printable(remark.subject)}: {printable(remark.words)}", "dim")
     for remark in found.unseen:
         yield Text(f"Not looked at: {printable(remark.subject)}: {printable(remark.words)}", "red")
     for remark in found.beyond:
@@ -42,34 +46,52 @@ def _read(found: Discovery) -> Iterator[Text]:
             "rare token, and all rows of the others. --full reads every row."
         )
     else:
-        yield Text(f"Read {many(found.rows, 'row')}: all there are.")
+        but = f", but not {many(found.unsearched_cells, 'large cell')}" if found.unsearched_cells else ""
+        yield Text(f"Read {many(found.rows, 'row')}: all there are{but}.")
+    yield from (Text(printable(line), "bold") for line in found.recognised)
 
 
 def _table(found: Discovery) -> Fitting:
     rows: list[list[RenderableType]] = []
     for column in found.columns:
         numbers = (column.tokens, column.embedded, column.under.total(), column.unknown)
-        covered = Text("covered", "green") if column.covered else Text("none", "bold red")
-        rows.append([printable(column.label), *(f"{number:,}" for number in numbers), covered])
-    headings = ("column", "#tokens", "#in text", "#your keys open", "#no key opens", "target")
+        rows.append([printable(column.label), *(f"{number:,}" for number in numbers), _cover(column)])
+    headings = ("column", "#tokens", "#in other forms", "#your keys open", "#no key opens", "target")
     return rows_table(headings, rows, always="#tokens")
+
+
+def _cover(column: TokenColumn) -> Text:
+    if column.covered:
+        return Text("covered", "green")
+    return Text("none", "bold red") if column.ignored is None else Text("ignored", "dim")
 
 
 def _words(column: TokenColumn) -> Iterator[Text]:
     label = printable(column.label)
     if column.where is not None:
         yield Text(f"{label}: its target covers only the rows of its `where`", "yellow")
-    if column.covered:
+    if column.covered and column.unserved:
+        formats = " and ".join(column.formats)
+        left = _parts(column.unserved)
+        yield Text(f"{label}: its target has the format {formats}, which leaves cells of other kinds: {left}", "yellow")
+    if not column.is_uncovered:
         return
     opened = ", ".join(f"{number:,} under {key_id}" for key_id, number in column.under.most_common())
     seen = many(column.rows, "row") + (", of a sample" if column.sampled else "")
     yield Text(f"{label}: in {seen}, {opened or 'none under a key of this environment'}", "yellow")
-    if column.embedded or column.inner:
-        yield Text(f"{label}: tokens inside longer text, such as JSON, encoded again, or inside a token", "red")
-    if column.large:
-        yield Text(f"{label}: {many(column.large, 'cell')} too large to be read", "yellow")
-    if column.tokens and column.hint:
+    if set(column.kinds) - {CellKind.TOKEN}:
+        yield Text(f"{label}: cells by what they hold: {_parts(column.parts)}", "yellow")
+    if column.served and column.hint:
         yield Text(f"{label}: cannot be a target: {printable(column.hint)}", "red")
+
+
+def _parts(parts: Counter[Part]) -> str:
+    """Cells by kind, and by encoding."""
+    shown = []
+    for part, cells in parts.most_common():
+        encoding = f" ({part.format})" if part.kind is CellKind.ENCODED_TOKEN and part.format else ""
+        shown.append(f"{cells:,} {part.kind}{encoding}")
+    return ", ".join(shown)
 
 
 def _verdict(found: Discovery) -> Iterator[Text]:

@@ -45,6 +45,7 @@ def render(done: StepResult, *, show_key: bool) -> Iterator[str]:
     yield from (f"Note: {note}." for note in done.notes)
     for database, subjects in done.not_looked_at.items():
         yield f"Not looked at: {database}: {'; '.join(subjects)}"
+    yield from (f"Ignored: {one.subject}: {one.words}" for one in done.ignored)
     if done.refused:
         yield f"Refused to {_VERB.get(done.step, done.step)} {done.key.id}; nothing was changed:"
         for reason, remedy in done.refused:
@@ -64,7 +65,11 @@ def _todo(done: StepResult, *, show_key: bool) -> Iterator[str]:
     if show_key:
         yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.manual)
     elif done.step is Step.STAGE:
-        yield "rotate.py keys generate prints a new key. This command prints one with --show-key."
+        # A derived key has a secret, which no other command makes.
+        if done.written.manual[0].value() == done.key.reveal():
+            yield "rotate.py keys generate prints a new key. This command prints one with --show-key."
+        else:
+            yield "With --show-key this command prints a new secret."
     else:
         yield "With --show-key this command prints the values (secrets!)."
 
@@ -81,6 +86,7 @@ def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
         "todo": [todo.document(show_key=show_key) for todo in done.written.manual],
         "refused": [refusal._asdict() for refusal in done.refused],
         "notes": done.notes,
+        "ignored": [remark._asdict() for remark in done.ignored],
         "next": None if done.refused else done.following,
     }
     return found | ({"certificate": done.certificate} if done.certificate else {})

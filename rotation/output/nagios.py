@@ -30,6 +30,8 @@ def line(verdict: Verdict) -> str:
         words += f"; and {len(urgent) - SHOWN} more"
     if off := ", ".join(result.check for result in verdict.off):
         words += f"; off: {off}"
+    if ignored := ", ".join(f"{one.subject} ({one.words})" for one in verdict.facts.ignored):
+        words += f"; ignored: {ignored}"
     if verdict.facts.sample is not None:
         words += f"; sampled, about {verdict.facts.sample} rows of each target"
     # A bar begins the performance data, and a newline the long output.

@@ -17,36 +17,36 @@ LOG_SECONDS = 5.0
 log = structlog.get_logger(__name__)
 
 
-def watch(verb: str, stream: TextIO, environ: Mapping[str, str]) -> AbstractContextManager[Watcher]:
+def watch(stream: TextIO, environ: Mapping[str, str], *, dry_run: bool) -> AbstractContextManager[Watcher]:
     """Bars if *stream* is a terminal, otherwise log lines."""
     if not stream.isatty():
-        return nullcontext(LogWatcher())
+        return nullcontext(LogWatcher(dry_run=dry_run))
     from rotation.output.progress_bars import BarWatcher  # noqa: PLC0415 - a pipe needs no bars
     from rotation.output.terminal import console_on  # noqa: PLC0415
 
-    return BarWatcher(console_on(stream, environ), verb=verb)
+    return BarWatcher(console_on(stream, environ), verb="reading" if dry_run else "rotating")
 
 
 class LogWatcher:
     """A log line at most every LOG_SECONDS."""
 
-    def __init__(self) -> None:
-        self._label = ""
-        self._number = self._rows = self._before = self._done = self._rotated = 0
+    def __init__(self, *, dry_run: bool = False) -> None:
+        self._label, self._outdated_name = "", "to_rotate" if dry_run else "rotated"
+        self._number = self._rows = self._before = self._done = self._outdated = 0
         self._started = self._next = time.monotonic()
 
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
         """Starts the clock for a pass; an earlier run has *done* that many of its rows."""
         self._label, self._rows, self._number = report.target.label, rows, pass_number
         self._before = self._done = done
-        self._rotated = 0
+        self._outdated = 0
         self._started = time.monotonic()
         self._next = self._started + LOG_SECONDS
 
-    def advance(self, rows: int, rotated: int, pace: str = "") -> None:
+    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
         """Logs the progress if the last line is LOG_SECONDS old."""
         self._done += rows
-        self._rotated += rotated
+        self._outdated += outdated
         now = time.monotonic()
         if now < self._next:
             return
@@ -58,7 +58,7 @@ class LogWatcher:
             number=self._number,
             done=self._done,
             rows=self._rows,
-            rotated=self._rotated,
+            **{self._outdated_name: self._outdated},
             rows_per_second=round(rate),
             pace=pace,
             seconds_left=round(max(self._rows - self._done, 0) / max(rate, 1e-6)),

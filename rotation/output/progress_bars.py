@@ -43,9 +43,9 @@ class BarWatcher:
         self._before = self._done = done
         self._started = time.monotonic()
 
-    def advance(self, rows: int, rotated: int, pace: str = "") -> None:
+    def advance(self, rows: int, outdated: int, pace: str = "") -> None:
         """Moves the bar. An estimate that was too low is raised."""
-        del rotated
+        del outdated
         if self._task is None:
             return
         self._done += rows

@@ -41,16 +41,31 @@ def write(path: Path, verdict: Verdict) -> str | None:
 
 
 class _Metrics(Collector):
-    """The families of one verdict."""
+    """The families of one verdict; each has the series of all key sets."""
 
     def __init__(self, verdict: Verdict) -> None:
         self._verdict = verdict
-        # Otherwise two services on one machine would write the same series.
-        named = verdict.facts.service != service_name({})
-        self._common: Mapping[str, str] = {"service": verdict.facts.service} if named else {}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All of them."""
+        parts = self._verdict.by_keys
+        # Otherwise two services on one machine, or two key sets, would write the same series.
+        named = len(parts) > 1 or parts[0].facts.service != service_name({})
+        for first, *others in zip(*(_PartMetrics(part, named=named).families() for part in parts), strict=True):
+            for other in others:
+                first.samples += other.samples
+            yield first
+
+
+class _PartMetrics:
+    """The families of the verdict on one key set."""
+
+    def __init__(self, verdict: Verdict, *, named: bool) -> None:
+        self._verdict = verdict
+        self._common: Mapping[str, str] = {"service": verdict.facts.service} if named else {}
+
+    def families(self) -> Iterator[GaugeMetricFamily]:
+        """All of them, in the same order for every part."""
         yield from self._checks()
         yield from self._keys()
         yield from self._runs()

@@ -9,9 +9,10 @@ from rich.text import Text
 
 from keyring_core import KeyState
 from rotation.model.counts import Counts, Problem
-from rotation.model.report import Report, TargetReport, legible_key
+from rotation.model.formats import Format
+from rotation.model.report import Report, TargetReport, legible_key, set_format
 from rotation.model.targets import columns_of
-from rotation.model.text import be, many, retire_command
+from rotation.model.text import be, many, retire_command, with_keys
 from rotation.output.census_tables import keys_table, targets_table
 from rotation.output.terminal import printable
 from rotation.retirement.decision import refusals
@@ -23,6 +24,7 @@ SHOWN_PROBLEMS = 20
 def render(report: Report) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other, with the first SHOWN_PROBLEMS problems."""
     yield from census(report)
+    yield from (Text(f"Note: {words}") for words in report.left_out)
     room = SHOWN_PROBLEMS
     for target in report.targets:
         yield from _remarks(target)
@@ -36,9 +38,19 @@ def render(report: Report) -> Iterator[RenderableType]:
 def census(report: Report) -> Iterator[RenderableType]:
     """Cells per target, and tokens per key."""
     yield targets_table(report)
+    yield from _tokens_in_cells(report)
     yield ""
     yield keys_table(report)
     yield ""
+
+
+def _tokens_in_cells(report: Report) -> Iterator[Text]:
+    """How many tokens there are, if a cell may hold several."""
+    for target in report.targets:
+        counts, name = target.counts, target.target.format
+        if name is not Format.TOKEN:
+            cells = many(counts.scanned - counts.empty, "cell")
+            yield Text(f"{target.target.label}: {many(counts.embedded, 'token')} in {cells} (format {name})")
 
 
 def _cell(target: TargetReport, key: tuple[object, ...]) -> str:
@@ -61,6 +73,9 @@ def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
     if total:
         kinds = ", ".join(f"{number:,} {category}" for category, number in target.counts.categories.most_common())
         yield Text(f"{target.target.label}: {kinds}", "bold")
+    if target.counts.formats and not target.stopped:
+        cells = many(target.counts.formats.total(), "cell")
+        yield Text(f"  {cells} with tokens in another form than its format: {set_format(target.counts)}")
     for key, category, detail in shown:
         yield Text(printable(f"  {_cell(target, key)}: {category}, {detail}"))
     if shown and total > len(shown):
@@ -70,6 +85,20 @@ def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
 def _verdict(report: Report) -> Iterator[Text]:
     if report.fault:
         yield Text(report.fault, "red")
+    for part in report.by_keys:
+        if report.parts:
+            yield Text(f"Key set {part.key_set}:" if part.key_set else "The environment's own keys:", "bold")
+        yield from _verdict_of(part)
+    if any(target.interrupted for target in report.targets):
+        yield Text("Interrupted: finished batches stay; rows that were not reached are not counted above.", "bold red")
+        yield Text("Next: run the same command again.", "bold red")
+
+
+def _verdict_of(report: Report) -> Iterator[Text]:
+    """The verdict on the targets of one key set."""
+    if not report.targets:
+        yield Text("None of its columns is there.")
+        return
     parts = [target.counts for target in report.targets]
     rotated, waiting = (sum(getattr(counts, name) for counts in parts) for name in ("rotated", "to_rotate"))
     if report.complete:
@@ -77,26 +106,30 @@ def _verdict(report: Report) -> Iterator[Text]:
         return
     if report.dry_run and waiting:
         unbound = " or not bound yet" if any(counts.unbound for counts in parts) else ""
+        verb = be(waiting) if _unit(report) == "token" else "with tokens"
         yield Text(
-            f"{many(waiting, 'token')} {be(waiting)} under older keys{unbound}. Nothing was written.", "bold yellow"
+            f"{many(waiting, _unit(report))} {verb} under older keys{unbound}. Nothing was written.", "bold yellow"
         )
         yield from _directions(report)
         yield Text("Next: rotate.py run, with the same options, re-encrypts them.")
     elif rotated:
-        yield Text(f"Rotated {many(rotated, 'token')}.", "bold green")
+        yield Text(f"Rotated {many(rotated, _unit(report))}.", "bold green")
     yield from _demotions(report)
     if left := _left(parts):
         yield Text(f"Not complete: {left}. They stay byte for byte what they were.", "bold red")
         # A target that lacks a key has already printed what to do.
         if _left([target.counts for target in report.targets if not target.lacks_key]):
-            yield Text("Next: look at these rows; until then keep every older key.")
-    if any(target.interrupted for target in report.targets):
-        yield Text("Interrupted: finished batches stay; rows that were not reached are not counted above.", "bold red")
-        yield Text("Next: run the same command again.", "bold red")
+            keep = "; until then keep every older key" if any(map(_may_need_keys, parts)) else ""
+            yield Text(f"Next: look at these rows{keep}.")
+
+
+def _unit(report: Report) -> str:
+    """What is counted: a cell may hold several tokens, unless each is one."""
+    return "token" if all(target.target.format is Format.TOKEN for target in report.targets) else "cell"
 
 
 def _complete(report: Report, rotated: int) -> Iterator[Text]:
-    done = f"Rotated {many(rotated, 'token')}. " if rotated else ""
+    done = f"Rotated {many(rotated, _unit(report))}. " if rotated else ""
     columns = columns_of([target.target for target in report.targets])
     if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
         columns += ", of the rows that this user sees,"
@@ -107,7 +140,7 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
         return
     previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
     if unneeded := [key_id for key_id in previous if not refusals(of_report(report, key_id))]:
-        retire = retire_command(unneeded[-1])
+        retire = retire_command(unneeded[-1], report.key_set)
         yield Text(f"Next: {retire} reads everything else, and removes the key if nothing needs it.")
 
 
@@ -129,8 +162,15 @@ def _demotions(report: Report) -> Iterator[Text]:
                 "bold red",
             )
             yield Text(
-                f"Next: rotate.py keys promote {key_id}; or, to go back on purpose: rotate.py run --allow-demotion"
+                f"Next: {with_keys(f'rotate.py keys promote {key_id}', report.key_set)}; or, to go back on purpose: "
+                "rotate.py run --allow-demotion"
             )
+
+
+def _may_need_keys(counts: Counts) -> bool:
+    """Whether a cell that is left may hold a token; a short plaintext has no room for one."""
+    unknown = counts.unreadable > counts.identified or counts.unsettled or counts.suspects or counts.given_up
+    return bool(unknown or counts.nested or counts.inner or counts.other_sets)
 
 
 def _left(parts: list[Counts]) -> str:

@@ -391,8 +391,10 @@ def test_a_limit_is_the_same_second_anywhere(zone: str, date: datetime, limit: s
     policy = Policy(**{limit: Span(days=40), "warn_before": Span()})
     given = facts(**make(date - timedelta(days=40)))
     levels = []
-    for now in (date - SECOND, date, date + SECOND):
-        with freeze_time(now):
+    # To freeze it goes through all modules: once is enough.
+    with freeze_time(date) as clock:
+        for now in (date - SECOND, date, date + SECOND):
+            clock.move_to(now)
             assert os.environ["TZ"] == zone
             levels.append(result(name, given, policy, datetime.now(UTC)).level)
 

@@ -9,7 +9,7 @@ from typing import Any
 from keyring_core import KeyState
 from rotation.checks.facts import Facts, TargetFacts
 from rotation.discovery.result import Discovery
-from rotation.discovery.token_column import TokenColumn
+from rotation.discovery.token_column import BARE, TokenColumn
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
 from tests.ledger.censuses import census_of
 
@@ -58,7 +58,8 @@ def found(*labels: str) -> Discovery:
     """A search that found tokens in columns that no target covers: `table.column`."""
     named = (label.rpartition(".") for label in labels)
     columns = [
-        TokenColumn("app.db", table, column, tokens=1, under=Counter({PRIMARY: 1})) for table, _, column in named
+        TokenColumn("app.db", table, column, parts=Counter({BARE: 1}), under=Counter({PRIMARY: 1}))
+        for table, _, column in named
     ]
     return Discovery(full=False, columns=columns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from keyring_core import Key
 from rotation.discovery import survey
 from rotation.discovery.survey import Survey
 from tests.conftest import Cli
-from tests.databases import Database
+from tests.databases import Database, open_database
 from tests.discovery.conftest import Discover, columns
 from tests.stores.tokens import make_token, make_tokens
 
@@ -77,8 +78,8 @@ def test_bytes_hold_tokens_too(whole: Database, discover: Discover) -> None:
     assert (found["tokens"], found["rows"], found["proposed"]) == (1, 2, True)
 
 
-def test_tokens_in_longer_text_are_not_proposed(whole: Database, discover: Discover, old: Key) -> None:
-    """D33: a token in JSON, in a sentence or in quotes is reported and not proposed: no target can rotate it."""
+def test_tokens_in_longer_text_are_proposed_as_such(whole: Database, discover: Discover, old: Key) -> None:
+    """D33: for a token in JSON, in a sentence or in quotes the entry has the format `embedded`."""
     token = make_token("one")
     texts = [f'{{"a": "{token}", "b": 1}}', f"see {token} there", f'"{token}"', f"b'{token}'"]
     kind = "LONGTEXT" if whole.kind == "mariadb" else "TEXT"
@@ -89,11 +90,70 @@ def test_tokens_in_longer_text_are_not_proposed(whole: Database, discover: Disco
     ran = discover(whole)
 
     assert ran.code == 1
-    assert ran.document["targets"] == ""
+    assert ("creds", ["token"], "embedded") in [
+        (entry["table"], entry["columns"], entry["format"]) for entry in entries(ran.document)
+    ]
     found = columns(ran.document)
     assert (found["creds.token"]["tokens"], found["creds.token"]["embedded"]) == (0, 5)
     assert (found["creds.token"]["under"], found["creds.token"]["unknown"]) == ({old.id: 5}, 0)
-    assert found["docs.doc"]["embedded"] == 1
+    assert (found["docs.doc"]["embedded"], found["docs.doc"]["kinds"]) == (1, {"token-in-text": 1})
+
+
+def test_a_token_that_was_encoded_again_is_named_and_proposed(whole: Database, discover: Discover, old: Key) -> None:
+    """Alone and in text, in base64 and hex; one in a token and another cipher's are named for what they are."""
+    names = ("base64", "base64_in_text", "hex", "hex_in_text", "awx", "nested", "mixed", "twice", "bare")
+    whole.execute(f"CREATE TABLE cells (id INTEGER PRIMARY KEY, {', '.join(f'{name} TEXT' for name in names)})")
+    for row in range(4):
+        token = make_token(f"secret {row}")
+        again, digits = base64.b64encode(token.encode()).decode(), token.encode().hex()
+        other = base64.b64encode(make_token("x", "nobody").encode()).decode()
+        cells = {
+            "base64": again,
+            "base64_in_text": f'{{"__encrypted_data__": "{again}"}}',
+            "hex": digits,
+            "hex_in_text": f"hex:{digits}",
+            "awx": f"$encrypted$UTF8$AESCBC${other}",
+            "nested": make_token(token, "new"),
+            "mixed": f"enc:fernet:{token}" if row else again,
+            "twice": base64.b64encode(again.encode()).decode(),
+            "bare": token,
+        }
+        whole.insert("cells", [{"id": row, **cells}])
+
+    ran = discover(whole)
+    text = discover(whole, as_json=False).out
+
+    found = {label.removeprefix("cells."): column for label, column in columns(ran.document).items()}
+    assert {name: column["kinds"] for name, column in found.items()} == {
+        "base64": {"encoded-token": 4},
+        "base64_in_text": {"encoded-token": 4},
+        "hex": {"encoded-token": 4},
+        "hex_in_text": {"encoded-token": 4},
+        "awx": {"foreign-cipher": 4},
+        "nested": {"nested": 4},
+        "mixed": {"token-in-text": 3, "encoded-token": 1},
+        "twice": {"encoded-token": 4},
+        "bare": {"token": 4},
+    }
+    assert all(column["under"][old.id] == 4 for name, column in found.items() if name != "awx")
+    assert [(entry["columns"], entry.get("format")) for entry in entries(ran.document)] == [
+        (["base64", "base64_in_text"], "base64"),
+        (["hex", "hex_in_text"], "hex"),
+        (["nested", "bare"], None),
+        (["mixed"], "embedded"),
+    ]
+    assert '# "mixed": this format leaves 1 cell of encoded-token\n' in ran.document["targets"]
+    assert "cells.mixed: cells by what they hold: 3 token-in-text, 1 encoded-token (base64)\n" in text
+    assert "Next: cells.awx: no key here opens what another cipher wrote" in text
+    assert "Next: cells.twice: no format fits how these tokens are encoded" in text
+
+
+@pytest.mark.parametrize("whole", ["sqlite"], indirect=True)
+def test_cells_that_are_too_large_are_not_all_there_are(whole: Database, discover: Discover) -> None:
+    """The first lines of the screen say that some cells were not searched."""
+    whole.make_creds(["x" * 2_000_000, None])
+
+    assert "Read 2 rows: all there are, but not 1 large cell.\n" in discover(whole, as_json=False).out
 
 
 def test_one_token_in_ten_thousand_rows(whole: Database, discover: Discover) -> None:
@@ -302,13 +362,14 @@ def test_partitions_of_mariadb_are_one_table(whole: Database, discover: Discover
 def test_any_column_of_sqlite_may_hold_a_token(whole: Database, discover: Discover) -> None:
     """D08, D14: a number's column, one without a type, a table WITHOUT ROWID, one that calls a column rowid."""
     whole.execute(
-        "CREATE TABLE odd (id INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER, any_thing)",
+        "CREATE TABLE odd (id INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER, mixed INTEGER, any_thing)",
         "CREATE TABLE without (id TEXT PRIMARY KEY, token TEXT) WITHOUT ROWID",
         "CREATE TABLE named (rowid TEXT, _rowid_ TEXT, token TEXT)",
         "CREATE TABLE all_three (rowid TEXT PRIMARY KEY, _rowid_ TEXT, oid TEXT)",
     )
     token = make_token("one")
-    whole.insert("odd", [{"id": 1, "n": token, "any_thing": token.encode()}])
+    whole.insert("odd", [{"id": 1, "n": token, "mixed": token, "any_thing": token.encode()}])
+    whole.insert("odd", [{"id": 2, "mixed": 7}])
     whole.insert("without", [{"id": "a", "token": token}])
     whole.insert("named", [{"rowid": "x", "_rowid_": "y", "token": token}])
     whole.insert("all_three", [{"rowid": "x", "_rowid_": token, "oid": "z"}])
@@ -316,9 +377,10 @@ def test_any_column_of_sqlite_may_hold_a_token(whole: Database, discover: Discov
     ran = discover(whole)
 
     found = columns(ran.document)
-    assert sorted(found) == ["all_three._rowid_", "named.token", "odd.any_thing", "odd.n", "without.token"]
+    assert sorted(found) == ["all_three._rowid_", "named.token", "odd.any_thing", "odd.mixed", "odd.n", "without.token"]
     assert ran.document["databases"][0]["tables"] == 4, "SQLite's own sqlite_sequence is none of them"
-    assert "the column's type is INTEGER" in found["odd.n"]["hint"]
+    assert found["odd.n"]["hint"] is None
+    assert "the column's type is INTEGER, not text or binary; it holds 1 number" in found["odd.mixed"]["hint"]
     assert {entry["table"] for entry in entries(ran.document)} == {"odd", "without", "all_three"}
 
 
@@ -351,7 +413,8 @@ def test_any_type_of_postgresql_is_read_as_text(whole: Database, discover: Disco
         "g": (1, 0),
     }
     assert "a generated column" in found["odd.g"]["hint"]
-    assert entries(ran.document)[0]["columns"] == ["d", "c", "b"]
+    proposed = [(entry["columns"], entry.get("format", "token")) for entry in entries(ran.document)]
+    assert proposed == [(["j"], "embedded"), (["d", "c", "b"], "token")]
 
 
 @pytest.mark.parametrize("whole", ["mariadb"], indirect=True)
@@ -513,7 +576,7 @@ def test_a_screen_shows_names_numbers_and_the_next_step(whole: Database, discove
     assert "all there are" in ran.out
     assert "\n[[target]]\nurl = " in ran.out
     assert '\ntable = "creds"\ncolumns = ["token"]\n' in ran.out
-    assert "docs.doc: tokens inside longer text" in ran.out
+    assert "docs.doc: cells by what they hold: 1 token-in-text" in ran.out
     assert "keyless.token: cannot be a target: table keyless has no primary key" in ran.out
     assert "Next: rotate.py status" in ran.out
     assert "pw@" not in ran.out
@@ -526,3 +589,19 @@ def _let_in(database: Database, role: str) -> None:
 
 def _is_pg(database: Database) -> bool:
     return database.kind == "postgresql"
+
+
+def test_an_application_is_recognised_without_any_key(tmp_path: Path, cli: Cli) -> None:
+    """An admin may have no key at hand: the application and the command to begin with are printed all the same."""
+    with open_database("sqlite", tmp_path) as database:
+        for table, others in (("data_sources", ", queue_name TEXT"), ("notification_destinations", "")):
+            database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, encrypted_options BLOB{others})")
+            database.insert(table, [{"id": 1, "encrypted_options": make_token("one").encode()}])
+
+        ran = cli("discover", "--url", database.url, environ={})
+        refused = cli("discover", "--url", database.url, environ={"ENCRYPTION_KEY": "changeme"})
+
+    assert ran.code == 1
+    assert f"These tables are Redash's: keyring-rotate init --app redash --url '{database.url}'" in ran.out
+    assert "no key is set" in ran.err
+    assert (refused.code, "placeholder" in refused.err) == (2, True)

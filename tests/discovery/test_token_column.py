@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections import Counter
 
 import msgspec
 import pytest
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from keyring_core import Key, Keyring
 from rotation.discovery.discover import Discovery, Remark, TokenColumn, target_entries, uncovered_token_columns
 from rotation.discovery.survey import Survey
+from rotation.discovery.token_column import BARE, DOUBLE, Part
+from rotation.model.cell_kinds import CellKind
 from rotation.model.failures import StoreError
+from rotation.model.formats import Format
 from rotation.model.targets import Target
 from rotation.output.discovery_text import render_discovery
 from tests.databases import Database
@@ -21,9 +25,14 @@ from tests.stores.tokens import make_token, make_tokens
 pytestmark = pytest.mark.database
 
 
+ONE = Counter({BARE: 1})
+IN_TEXT = Counter({Part(CellKind.TOKEN_IN_TEXT, Format.EMBEDDED): 1})
+IN_BASE64 = Counter({Part(CellKind.ENCODED_TOKEN, Format.BASE64): 1})
+
+
 def column(**more: object) -> TokenColumn:
     """One that holds a token."""
-    return TokenColumn("a database", "creds", "token", tokens=1, url="$DATABASE_URL", **more)  # type: ignore[arg-type]
+    return TokenColumn("a database", "creds", "token", **{"parts": ONE, "url": "$DATABASE_URL"} | more)  # type: ignore[arg-type]
 
 
 def test_bare_and_embedded_tokens_are_counted_apart(keyring: Keyring, old: Key, new: Key) -> None:
@@ -66,7 +75,27 @@ REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
     "named": ({"covered": True}, ["rotate.py run"]),
     "without a key": ({"hint": "table creds has no primary key; name"}, ["give the table a primary key"]),
     "of another type": ({"hint": "the column's type is JSON"}, ["have the application keep these tokens where"]),
-    "inside text": ({"tokens": 0, "embedded": 1}, ["no target rotates tokens inside other text"]),
+    "inside text": ({"parts": IN_TEXT}, ["rotate.py discover prints the entry"]),
+    "inside text, and its target": (
+        {"parts": IN_TEXT, "covered": True, "formats": (Format.TOKEN,)},
+        ['set format = "embedded" in its [[target]]'],
+    ),
+    "of two kinds": (
+        {"parts": ONE + IN_TEXT + IN_BASE64},
+        ["rotate.py discover prints the entry", "1 cell of the kind encoded-token: give these rows a [[target]]"],
+    ),
+    "in another encoding": (
+        {"parts": Counter({Part(CellKind.ENCODED_TOKEN, None): 1})},
+        ["no format fits how these tokens are encoded"],
+    ),
+    "of another cipher": (
+        {"parts": Counter({Part(CellKind.FOREIGN_CIPHER, None): 1})},
+        ["no key here opens what another cipher wrote"],
+    ),
+    "in a token": (
+        {"parts": Counter({DOUBLE: 1})},
+        ["rotate.py discover prints the entry", "no run rotates a token inside another"],
+    ),
     "in the past": ({"has_history": True, "covered": True}, ["rotate.py run", "DELETE HISTORY FROM creds"]),
 }
 
@@ -74,7 +103,7 @@ REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
 @pytest.mark.parametrize(("given", "begins"), REMEDIES.values(), ids=REMEDIES.keys())
 def test_each_column_has_a_way_out(given: dict[str, object], begins: list[str]) -> None:
     """Each reason to keep a key has a remedy."""
-    remedies = TokenColumn(**{"database": "a", "table": "creds", "column": "token", "tokens": 1, **given}).remedies  # type: ignore[arg-type]
+    remedies = TokenColumn(**{"database": "a", "table": "creds", "column": "token", "parts": ONE, **given}).remedies  # type: ignore[arg-type]
 
     assert len(remedies) == len(begins)
     assert all(words.startswith(begin) for words, begin in zip(remedies, begins, strict=True))
@@ -82,7 +111,7 @@ def test_each_column_has_a_way_out(given: dict[str, object], begins: list[str]) 
 
 def test_a_database_that_no_url_names_has_none_in_its_entry() -> None:
     """The entry names a variable for the url, and the database in a comment."""
-    text = target_entries([TokenColumn("PostgreSQL database other", "creds", "token", tokens=1)])
+    text = target_entries([TokenColumn("PostgreSQL database other", "creds", "token", parts=ONE)])
 
     assert msgspec.toml.decode(text)["target"][0]["url"] == "$DATABASE_URL"
     assert "of the PostgreSQL database other" in text
@@ -91,7 +120,7 @@ def test_a_database_that_no_url_names_has_none_in_its_entry() -> None:
 @given(st.text(min_size=1), st.lists(st.text(min_size=1), min_size=1, max_size=3, unique=True))
 def test_an_entry_is_toml_whatever_the_names(table: str, key: list[str]) -> None:
     """What is printed parses to what was meant."""
-    proposed = TokenColumn("a", table, key[0], tokens=1, key_columns=tuple(key), url="$DB")
+    proposed = TokenColumn("a", table, key[0], parts=ONE, key_columns=tuple(key), url="$DB")
 
     parsed = msgspec.toml.decode(target_entries([proposed]))
 
@@ -110,7 +139,7 @@ URLS = {
 @pytest.mark.parametrize(("written", "printed"), URLS.items(), ids=URLS.keys())
 def test_an_entry_shows_no_password(written: str, printed: str) -> None:
     """A url that may hold one is replaced by a variable."""
-    text = target_entries([TokenColumn("PostgreSQL database app", "creds", "token", tokens=1, url=written)])
+    text = target_entries([TokenColumn("PostgreSQL database app", "creds", "token", parts=ONE, url=written)])
 
     assert msgspec.toml.decode(text)["target"][0]["url"] == printed
     assert "pw" not in text
@@ -175,14 +204,17 @@ def test_the_where_of_a_target_is_reported(database: Database, keyring: Keyring)
 
 def test_a_screen_has_words_for_all_of_it() -> None:
     """Samples, hidden rows, unread tables, large cells, and targets with a where."""
+    of_two_kinds = column(covered=True, formats=(Format.TOKEN,), parts=ONE + IN_BASE64)
+    of_two_kinds.column = "copy"
     found = Discovery(
         full=False,
-        columns=[column(where="id > 1", covered=True), column(large=1, sampled=True, rows=10_000)],
+        columns=[column(where="id > 1", covered=True), of_two_kinds, column(large=1, sampled=True, rows=10_000)],
         databases={"a database": 3},
         rows=12_345,
         sampled=1,
         remarks=[Remark("a database", "creds", "rows may be hidden")],
         unseen=[Remark("a database", "secret", "the privilege for it is missing")],
+        recognised=["These tables are an application's"],
     )
     text = "\n".join(str(part) for part in render_discovery(found))
 
@@ -190,8 +222,9 @@ def test_a_screen_has_words_for_all_of_it() -> None:
         "Read 12,345 rows: a sample of 1 large table",
         "creds.token: its target covers only the rows of its `where`",
         "creds.token: in 10,000 rows, of a sample, none under a key of this environment",
-        "1 cell too large to be read",
         "Note: creds: rows may be hidden",
+        "These tables are an application's",
+        "creds.copy: its target has the format token, which leaves cells of other kinds: 1 encoded-token (base64)",
         "Not looked at: secret: the privilege for it is missing",
         "Not looked at: 1 table.",
     ):

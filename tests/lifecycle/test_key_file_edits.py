@@ -9,7 +9,14 @@ from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation.lifecycle.key_file_edits import dotenv_items, edit_dotenv, edit_key_file, key_file_items
+from rotation.lifecycle.key_file_edits import (
+    dotenv_items,
+    edit_dotenv,
+    edit_dotenv_value,
+    edit_key_file,
+    edit_text_file,
+    key_file_items,
+)
 from rotation.model.failures import UsageError
 
 pytestmark = pytest.mark.database  # it takes dotenv, which comes with the rotation
@@ -46,6 +53,36 @@ def test_a_dotenv_file_keeps_its_other_bytes(before: str, gone: list[str], added
     assert edited.decode() == after
 
 
+@pytest.mark.parametrize(
+    ("line", "after"),
+    [
+        pytest.param("", "N='a #b'\n", id="not there"),
+        pytest.param("N=\n", "N='a #b'\n", id="empty"),
+        pytest.param("N='' # why\n", "N='a #b' # why\n", id="single quotes"),
+        pytest.param('N="old"\n', "N='a #b'\n", id="double quotes"),
+        pytest.param("N=old\n", "N='a #b'\n", id="no quotes"),
+    ],
+)
+def test_a_secret_with_symbols_keeps_its_quotes(line: str, after: str) -> None:
+    """It is written as it stands elsewhere in the file; a file without it may be read by a program without quotes."""
+    edited = edit_dotenv_value(f"M='a #b'\n{line}".encode(), "N", "a #b").decode()
+
+    assert edited == f"M='a #b'\n{after}"
+    assert dotenv_values(stream=io.StringIO(edited))["N"] == "a #b"
+    for other in ("M=a #b\n", 'M="a #b"\n', ""):
+        with pytest.raises(UsageError, match="put it into single quotes"):
+            edit_dotenv_value(other.encode(), "N", "a #b")
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "after"),
+    [(b"", "b", b"b\n"), (b"a", "b", b"b"), (b"a\n", "b", b"b\n"), (b"a\r\n", "b", b"b\r\n"), (b"a\n", "", b"")],
+)
+def test_a_file_of_one_secret_keeps_its_end(before: bytes, text: str, after: bytes) -> None:
+    """With a line break or without, as the application reads it."""
+    assert edit_text_file(before, text) == after
+
+
 def test_bytes_that_are_no_utf_8_stay() -> None:
     """Somebody's Latin-1 comment is none of our business."""
     assert edit_dotenv(b"# \xe4\nN=a=\n", "N", ["a="], ["b="]) == b"# \xe4\nN=b=\n"
@@ -56,6 +93,23 @@ def test_a_name_that_stands_twice_is_refused() -> None:
     """Programs differ in which of the two counts."""
     with pytest.raises(UsageError, match="N stands 2 times"):
         edit_dotenv(b"N=a=\nN=b=\n", "N", [], [])
+
+
+@pytest.mark.parametrize(
+    "before", ["", "N=\n", "N=old\n", "N='old' # why\n", 'export N = "o#ld"\n', "N\n", "A='1'\nN= # why\n"]
+)
+@pytest.mark.parametrize("secret", ["plain", "two words, a comma", 'a#b $c "d" `e`', "(-_=+)!@%^&*"])
+def test_a_secret_is_read_back_as_it_was_written(before: str, secret: str) -> None:
+    """A passphrase that stands in single quotes elsewhere in the file gets them here, too, and loses them again."""
+    written = edit_dotenv_value(f"OTHER='{secret}'\n{before}".encode(), "N", secret)
+    emptied = edit_dotenv_value(written, "N", "")
+
+    assert [_variables(each)["N"] for each in (written, emptied)] == [secret, ""]
+    assert ("# why" in written.decode()) == ("# why" in before)
+
+
+def _variables(data: bytes) -> dict[str, str | None]:
+    return dotenv_values(stream=io.StringIO(data.decode()), interpolate=False)
 
 
 @given(

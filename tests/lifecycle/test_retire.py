@@ -192,7 +192,7 @@ def test_each_refusal_leads_out_of_it(shop: Shop) -> None:
         ("creds.token: 1 token under", "have the application write such cells again; rotate.py run --dry-run"),
         ("creds.token: 1 plaintext cell long enough", f"if none is a token: --force {OLDER.id}"),
         ("legacy.secret: holds tokens", "give the table a primary key, or a unique index"),
-        ("log.line: holds tokens", "have the application write them again"),
+        ("log.line: holds tokens", "rotate.py discover prints the entry to add"),
     )
     assert len(found) == len(ways)
     for reason, remedy in ways:

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from keyring_core import Key, Keyring, KeyState, UndecryptableToken
 from keyring_core.environment import Settings
 from rotation.discovery.discover import Discovery, TokenColumn
+from rotation.discovery.token_column import BARE
 from rotation.job.ranges import Options
 from rotation.ledger.records import InstanceRecord
 from rotation.lifecycle.transitions import Step, after, check_order, promotion_refusals
@@ -156,7 +157,7 @@ class RollingDeploy(RuleBasedStateMachine):
             return []
         ring = Keyring(*self.keys)
         under = Counter(ring.key_for(token).id for token in self.forgotten.values())
-        return [TokenColumn("app", *FORGOTTEN.split("."), tokens=under.total(), under=under)]
+        return [TokenColumn("app", *FORGOTTEN.split("."), parts=Counter({BARE: under.total()}), under=under)]
 
     def _targets(self) -> list[dict[int, str]]:
         return [self.named, self.forgotten] if self.forgotten_is_named else [self.named]

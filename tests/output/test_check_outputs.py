@@ -208,6 +208,28 @@ def test_two_services_on_one_machine_write_different_series(tmp_path: Path) -> N
     assert {sample.labels.get("service") for family in metrics.values() for sample in family.samples} == {"billing"}
 
 
+def test_key_sets_have_series_of_their_own(tmp_path: Path) -> None:
+    """Prometheus reads the file: each family is there once, with the series of every set, also of one without keys."""
+    parts = [
+        Verdict.of(facts(service="shop/a"), Policy(), NOW),
+        Verdict.of(facts(service="shop/b", keys=None, keys_fault="not set", targets=()), Policy(), NOW),
+    ]
+    whole = Verdict.of_parts(parts)
+
+    metrics = metrics_of(whole, tmp_path)
+
+    text = (tmp_path / "keys.prom").read_text()
+    assert len(re.findall("^# TYPE", text, re.MULTILINE)) == len(set(re.findall("^# TYPE (.*)", text, re.MULTILINE)))
+    status = by_label(metrics["keyring_check_status"], "service", "check")
+    assert (status["shop/a", "keys"], status["shop/b", "keys"]) == (0, 3)
+    assert by_label(metrics["keyring_status"], "service").keys() == {("shop/a",), ("shop/b",)}
+    assert by_label(metrics["keyring_tokens"], "service", "key_id") == {
+        ("shop/a", PRIMARY): 10,
+        ("shop/a", PREVIOUS): 0,
+    }
+    assert {row["service"] for row in document(whole)["keys"]} == {"shop/a"}
+
+
 def test_a_name_with_quotes_stays_one_label(tmp_path: Path) -> None:
     """Quotes, backslashes and newlines in a table's name are escaped."""
     odd = 'a"b\\c\nd.token'

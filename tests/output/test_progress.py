@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from keyring_core import Keyring
+from rotation.job import passes
+from rotation.job.ranges import Options
+from rotation.job.rotation import rotate
 from rotation.model.report import TargetReport
 from rotation.output import progress
 from rotation.output.progress import LogWatcher
 from rotation.stores.open import identify
-from tests.fakes import TARGET
+from tests.fakes import TARGET, MemoryStore, token
 
 REPORT = TargetReport(TARGET, identify(TARGET), ("id",))
 
@@ -27,6 +33,24 @@ def test_a_run_that_goes_on_counts_from_where_it_was(monkeypatch: pytest.MonkeyP
         watcher.advance(100, 90)
 
     assert [(line["done"], line["rows_per_second"], line["seconds_left"]) for line in logged] == [(800, 10, 20)]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_dry_run_rotates_nothing(monkeypatch: pytest.MonkeyPatch, keyring: Keyring, dry_run: bool) -> None:
+    """Its log calls the tokens under older keys `to_rotate`, in the lines of its progress and of its end."""
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0)
+    monkeypatch.setattr(progress, "log", structlog.get_logger())
+    monkeypatch.setattr(passes, "log", structlog.get_logger())
+    name, other = ("to_rotate", "rotated") if dry_run else ("rotated", "to_rotate")
+    store = MemoryStore({1: token("old"), 2: token("new"), 3: token("older")})
+
+    with capture_logs() as logged, progress.watch(io.StringIO(), {}, dry_run=dry_run) as watcher:
+        rotate([TARGET], keyring, lambda _: store, Options(dry_run=dry_run), watcher)
+
+    lines = [line for line in logged if line["event"] in {"rotation.progress", "rotation.pass"}][:2]
+    assert [line["event"] for line in lines] == ["rotation.progress", "rotation.pass"]
+    assert [line[name] for line in lines] == [2, 2]
+    assert not any(other in line for line in lines)
 
 
 def test_a_log_line_comes_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

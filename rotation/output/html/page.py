@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,7 +17,7 @@ from rotation.checks.facts import Facts
 from rotation.checks.findings import span
 from rotation.checks.use_cases import Overview
 from rotation.model.targets import columns_of
-from rotation.model.text import be, many
+from rotation.model.text import be, many, release
 from rotation.output.html import charts, wording
 from rotation.output.html.key_chart import timeline
 
@@ -101,7 +100,7 @@ def page(overview: Overview) -> str:
             taken=min((census.taken for census in censuses), default=None),
             policy=POLICY,
             style=Markup(STYLE),  # noqa: S704 - the file of this folder
-            version=version("keyring-core"),
+            version=release(),
         )
     )
     return _ILLEGIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

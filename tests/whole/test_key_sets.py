@@ -1,0 +1,599 @@
+"""Several key sets in one rotation.toml, through the command line: from the census to a retirement."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from dotenv import dotenv_values
+
+from keyring_core import Derivation, Key
+from rotation.lifecycle import key_locations
+from rotation.model.atomic_file import replace_whole
+from rotation.model.failures import StoreError
+from tests.conftest import Cli, Ran
+from tests.databases import Database, open_database
+from tests.fakes import token
+from tests.keys import key_text, make_key
+
+pytestmark = pytest.mark.database
+
+ODD = 'a secret, with # "signs" and Ünicode'
+OLD_SECRET, NEW_SECRET = "the old secret, with a comma", "the-new-secret-0123456789"
+CONFIG = """
+[[target]]
+url = "$DATABASE_URL"
+table = "creds"
+columns = ["token"]
+keys = "airflow"
+
+[[target]]
+url = "$DATABASE_URL"
+table = "sources"
+columns = ["options"]
+keys = "redash"
+
+[keys.airflow]
+primary  = { secret = "$AIRFLOW_KEY" }
+staged   = { secret = "$AIRFLOW_STAGED_KEY" }
+previous = [{ secret = "$AIRFLOW_PREVIOUS_KEYS" }]
+
+[keys.redash]
+primary  = { secret = "$REDASH_SECRET", derive = "sha256" }
+staged   = { secret = "$REDASH_STAGED_SECRET", derive = "sha256" }
+previous = [{ secret = "$REDASH_OLD_SECRET", derive = "sha256" }]
+"""
+
+
+SOURCES = """table = "sources"
+columns = ["options"]
+keys = "redash"
+"""
+EXTRA = """
+[[target]]
+url = "$DATABASE_URL"
+table = "mine"
+columns = ["token"]
+"""
+
+
+def stock(secret: str) -> Fernet:
+    """What Redash itself makes of a secret."""
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(secret.encode()).digest()))
+
+
+def read_id(secret: str) -> str:
+    """The id of the key that is made of a secret of Redash."""
+    return Derivation("sha256").key(secret).id
+
+
+class App:
+    """A database with the tables of two applications, and what is set for them."""
+
+    def __init__(self, database: Database, folder: Path, cli: Cli) -> None:
+        self.database, self.folder, self._cli = database, folder, cli
+        database.make_creds([token("old", f"password {row}") for row in range(3)])
+        database.execute("CREATE TABLE sources (id INTEGER PRIMARY KEY, options TEXT)")
+        for row in range(4):
+            self.write(row, stock(OLD_SECRET).encrypt(b"options %d" % row).decode())
+        (folder / "rotation.toml").write_text(CONFIG)
+        self.env = folder / "app.env"
+        self.env.write_text(
+            f"AIRFLOW_KEY={key_text('old')}\nREDASH_OLD_SECRET='{OLD_SECRET}'\nREDASH_SECRET={NEW_SECRET}\n"
+            f"DATABASE_URL={database.url}\n"
+        )
+        self.env.chmod(0o600)
+
+    def change(self, old: str, new: str) -> None:
+        """Edits rotation.toml."""
+        path = self.folder / "rotation.toml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def write(self, row: int, cell: str) -> None:
+        """Stores a cell of Redash."""
+        self.database.execute(f"INSERT INTO sources VALUES ({row}, '{cell}')")
+
+    def run(self, *argv: str) -> Ran:
+        """Runs a command without ENCRYPTION_KEY."""
+        options = ("--config", str(self.folder / "rotation.toml"), "--env-file", str(self.env))
+        return self._cli(*argv, *options, environ={})
+
+    def variables(self) -> dict[str, str | None]:
+        """What the dotenv file sets."""
+        return dotenv_values(self.env, interpolate=False)
+
+    def options(self) -> list[bytes]:
+        """What Redash reads with the secret that is set now."""
+        fernet = stock(self.variables()["REDASH_SECRET"] or "")
+        return [fernet.decrypt(cell) for (cell,) in self.database.rows("SELECT options FROM sources ORDER BY id")]
+
+
+@pytest.fixture
+def app(tmp_path: Path, cli: Cli) -> Iterator[App]:
+    with open_database("sqlite", tmp_path) as database:
+        yield App(database, tmp_path, cli)
+
+
+def test_one_run_serves_two_applications(app: App) -> None:
+    """Each column moves to its own set's primary key; no key of the environment is needed."""
+    looked = app.run("status", "--json").document
+    ran = app.run("run", "--json")
+
+    assert [target["to_rotate"] for target in looked["targets"]] == [0, 4]
+    assert (ran.code, ran.document["complete"]) == (0, True)
+    assert [(target["keys"], target["rotated"]) for target in ran.document["targets"]] == [
+        ("airflow", 0),
+        ("redash", 4),
+    ]
+    assert {key["set"] for key in ran.document["keys"]} == {"airflow", "redash"}
+    assert app.options() == [b"options %d" % row for row in range(4)]
+    assert app.run("status").code == 0
+
+
+def test_each_set_has_its_verdict_on_the_screen(app: App) -> None:
+    """What is complete is said with the set's name, and the next command names the set."""
+    out = app.run("run").out
+
+    assert 'Key set airflow:\nComplete: every token of the column named in rotation.toml with keys = "airflow"' in out
+    assert f"keys retire {read_id(OLD_SECRET)} --archive FILE --keys redash" in " ".join(out.split())
+
+
+def test_workers_derive_the_keys_themselves(app: App) -> None:
+    """Processes of their own rotate a column whose key is derived; no secret is sent to them."""
+    ran = app.run("run", "--workers", "3")
+
+    assert ran.code == 0
+    assert app.options() == [b"options %d" % row for row in range(4)]
+
+
+def test_a_key_of_a_set_goes_its_whole_way(app: App) -> None:
+    """Staged, promoted, used and retired: the secrets move in the dotenv file, and the application reads its data."""
+    assert app.run("run").code == 0
+    assert app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash").code == 0
+    assert app.variables()["REDASH_OLD_SECRET"] == ""
+
+    staged = app.run("keys", "stage", "--keys", "redash", "--json").document["key"]
+    new = app.variables()["REDASH_STAGED_SECRET"]
+    assert new
+    assert read_id(new) == staged
+    assert app.run("keys", "promote", "--keys", "redash").code == 0
+    assert app.variables()["REDASH_OLD_SECRET"] == NEW_SECRET
+    assert app.run("run").code == 0
+    assert app.options() == [b"options %d" % row for row in range(4)]
+    assert app.run("keys", "retire", read_id(NEW_SECRET), "--keys", "redash").code == 0
+    assert app.options() == [b"options %d" % row for row in range(4)]
+
+
+def test_a_set_of_raw_keys_is_staged_and_promoted(app: App) -> None:
+    """The variables of Airflow's set change, and no other."""
+    before = app.variables()
+    staged = app.run("keys", "stage", "--keys", "airflow", "--json").document["key"]
+    app.run("keys", "promote", "--keys", "airflow")
+
+    after = app.variables()
+    assert after["AIRFLOW_PREVIOUS_KEYS"] == key_text("old")
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "AIRFLOW_KEY",
+        "AIRFLOW_PREVIOUS_KEYS",
+        "AIRFLOW_STAGED_KEY",
+    }
+    listed = app.run("keys", "list", "--keys", "airflow", "--json").document["keys"]
+    assert [(key["id"], key["state"]) for key in listed] == [(staged, "primary"), (make_key("old").id, "previous")]
+
+
+def test_a_second_old_secret_is_refused(app: App) -> None:
+    """A variable holds one passphrase: promoting before the last one is retired would lose it."""
+    app.run("keys", "stage", "--keys", "redash")
+    before = app.env.read_bytes()
+
+    refused = app.run("keys", "promote", "--keys", "redash")
+
+    assert refused.code == 2
+    assert "REDASH_OLD_SECRET holds another secret, and takes one" in refused.err
+    assert app.env.read_bytes() == before
+
+
+def test_a_secret_does_not_move_between_derivations(app: App) -> None:
+    """A staged key of another derivation is promoted by editing rotation.toml, which the message says."""
+    config = app.folder / "rotation.toml"
+    text = CONFIG.replace('staged   = { secret = "$REDASH_STAGED_SECRET", derive = "sha256" }', "")
+    config.write_text(text.replace("[keys.redash]", '[keys.redash]\nstaged = { secret = "$NEXT" }'))
+    app.run("run")
+    app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash")
+    app.run("keys", "stage", "--keys", "redash")
+
+    refused = app.run("keys", "promote", "--keys", "redash")
+
+    assert refused.code == 2
+    assert "Move the entry in rotation.toml" in refused.err
+
+
+def test_a_token_of_another_set_keeps_a_run_from_being_complete(app: App) -> None:
+    """It is named with its key and its set, and stays byte for byte."""
+    stray = token("old", "of airflow")
+    app.write(9, stray)
+
+    ran = app.run("run", "--json")
+
+    [problem] = ran.document["targets"][1]["problems"]
+    assert (ran.code, problem["category"]) == (1, "other-key-set")
+    assert f"under {make_key('old').id}, a key of the key set airflow" in problem["detail"]
+    assert app.database.rows("SELECT options FROM sources WHERE id = 9") == [(stray,)]
+
+
+def test_a_check_judges_every_set(app: App, tmp_path: Path) -> None:
+    """Findings, keys and metrics name the set; what is about all sets is said once."""
+    metrics = tmp_path / "keys.prom"
+    app.write(9, "plain text")
+
+    checked = app.run("check", "--json", "--prometheus", str(metrics)).document
+
+    [plain] = [finding for finding in checked["findings"] if finding["check"] == "plaintext"]
+    assert plain["subject"] == "default/redash: sources.options"
+    assert {key["service"] for key in checked["keys"]} == {"default/airflow", "default/redash"}
+    lines = metrics.read_text().splitlines()
+    assert 'keyring_check_status{check="plaintext",service="default/airflow"} 0.0' in lines
+    assert sum(line.startswith("# TYPE keyring_check_status ") for line in lines) == 1
+
+
+def test_a_page_is_of_one_set(app: App, tmp_path: Path) -> None:
+    """Without a name the sets are listed; with one the page shows its keys."""
+    page = tmp_path / "page.html"
+
+    assert "--keys airflow or --keys redash" in app.run("report", "--html", str(page)).err
+    assert app.run("report", "--html", str(page), "--keys", "redash").code == 1
+    assert read_id(NEW_SECRET) in page.read_text()
+    assert make_key("old").id not in page.read_text()
+
+
+def test_no_set_is_guessed(app: App) -> None:
+    """A retirement without --keys, and an unknown set, are refused with what to type."""
+    assert "--keys airflow or --keys redash" in app.run("keys", "retire", "5f0c1a9e").err
+    assert "did you mean redash?" in app.run("keys", "list", "--keys", "redsh").err
+
+
+def test_no_secret_is_shown(app: App) -> None:
+    """Whatever a command prints, no secret of a set is in it, unless --show-key asks for it."""
+    commands = (
+        ["status"],
+        ["run"],
+        ["check"],
+        ["keys", "list", "--keys", "redash"],
+        ["keys", "stage", "--keys", "redash"],
+    )
+
+    shown = "".join(ran.out + ran.err for ran in (app.run(*argv) for argv in commands))
+
+    secrets = [value for name, value in app.variables().items() if value and name != "DATABASE_URL"]
+    assert len(secrets) == 4
+    assert not [secret for secret in secrets if secret[:12] in shown]
+
+
+OPTIONAL = ('keys = "redash"\n\n[keys', 'keys = "redash"\noptional = true\n\n[keys')
+
+
+def test_a_set_without_a_table_keeps_no_other_set_from_its_work(app: App) -> None:
+    """An optional table that this version lacks is named, and all of the rest is rotated, checked and complete."""
+    app.change(*OPTIONAL)
+    app.database.execute("DROP TABLE sources")
+    app.env.write_text(
+        app.env.read_text().replace("AIRFLOW_KEY=", f"AIRFLOW_KEY={key_text('new')}\nAIRFLOW_PREVIOUS_KEYS=")
+    )
+
+    ran, looked = app.run("run", "--json"), app.run("status")
+    checked = app.run("check", "--json").document["findings"]
+
+    assert (ran.code, looked.code) == (0, 0)
+    assert [target["rotated"] for target in ran.document["targets"]] == [3]
+    [left_out] = ran.document["left_out"]
+    assert left_out.startswith("sources.options: left out: there is no table sources")
+    assert "Key set redash:\nNone of its columns is there." in looked.out
+    assert not [finding for finding in checked if "sources" in finding["subject"] + finding["message"]]
+
+
+def test_a_database_without_any_target_is_the_wrong_one(app: App) -> None:
+    """If all targets are optional and none is there, nothing is called complete; one that is not optional is needed."""
+    app.database.execute("DROP TABLE sources")
+    assert "there is no table sources" in app.run("run").err
+
+    app.change(*OPTIONAL)
+    app.change('keys = "airflow"\n\n[[', 'keys = "airflow"\noptional = true\n\n[[')
+    app.database.execute("DROP TABLE creds")
+
+    ran = app.run("run")
+    assert ran.code == 2
+    assert "none of the targets is there: creds.token: left out" in ran.err
+
+
+def test_a_finding_s_next_command_names_its_set(app: App) -> None:
+    """The next command of a finding on a key set names that set."""
+    app.run("run")
+
+    checked = app.run("check", "--json").document["findings"]
+
+    [kept] = [finding for finding in checked if finding["check"] == "previous_keys"]
+    assert kept["remedy"] == f"rotate.py keys retire {read_id(OLD_SECRET)} --archive FILE --keys redash"
+
+
+SECOND = """
+[[target]]
+url = "$DATABASE_URL"
+table = "apps"
+columns = ["secret"]
+keys = "second"
+
+[keys.second]
+primary  = { secret = "$REDASH_SECRET", derive = "hkdf-sha256", info = "second" }
+previous = [{ secret = "$REDASH_OLD_SECRET", derive = "hkdf-sha256", info = "second" }]
+staged   = { secret = "$REDASH_STAGED_SECRET", derive = "hkdf-sha256", info = "second" }
+"""
+
+
+def second_key(secret: str) -> Key:
+    """The key that the second set makes of a secret of Redash."""
+    return Derivation("hkdf-sha256", info="second").key(secret)
+
+
+@pytest.fixture
+def sharing(app: App) -> App:
+    """Two sets that make different keys of one secret, as Open WebUI does; all of the first set is rotated."""
+    app.change("[keys.airflow]", f"{SECOND}\n[keys.airflow]")
+    app.database.execute("CREATE TABLE apps (id INTEGER PRIMARY KEY, secret TEXT)")
+    app.run("run")
+    return app
+
+
+def test_a_secret_stays_while_another_set_needs_it(sharing: App) -> None:
+    """Retiring one set's key would take the other set's key with it, under which there still is a token."""
+    stored = Fernet(second_key(OLD_SECRET).reveal()).encrypt(b"of the second set").decode()
+    sharing.database.execute(f"INSERT INTO apps VALUES (1, '{stored}')")
+    before = sharing.env.read_bytes()
+
+    refused = sharing.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash", "--json")
+
+    assert refused.code == 1
+    assert sharing.env.read_bytes() == before
+    reasons = [each["reason"] for each in refused.document["refused"]]
+    other = second_key(OLD_SECRET).id
+    assert (
+        f"{other}, a previous key of the key set second, is made of the same secret: apps.secret: 1 token under {other}"
+        in reasons
+    )
+
+
+def test_a_secret_goes_with_all_of_its_keys(sharing: App, tmp_path: Path) -> None:
+    """If no set needs it, it goes; the archive keeps each key that was made of it, and each set's list says so."""
+    archive = tmp_path / "retired.keys"
+
+    done = sharing.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash", "--archive", str(archive))
+
+    other = second_key(OLD_SECRET)
+    assert done.code == 0
+    assert f"{other.id}, a previous key of the key set second, was made of the same secret" in " ".join(
+        done.out.split()
+    )
+    assert sharing.variables()["REDASH_OLD_SECRET"] == ""
+    assert {other.reveal(), Derivation("sha256").key(OLD_SECRET).reveal()} <= set(archive.read_text().split())
+    listed = sharing.run("keys", "list", "--keys", "second", "--json").document["keys"]
+    assert [key["state"] for key in listed if key["id"] == other.id] == ["retired"]
+
+
+def test_a_secret_that_another_set_cannot_give_up_stays(sharing: App) -> None:
+    """It is the other set's primary key, or that set does not load: both are reasons to keep it."""
+    retire = ("keys", "retire", read_id(OLD_SECRET), "--keys", "redash")
+    sharing.change('{ secret = "$REDASH_SECRET", derive = "hkdf', '{ secret = "$REDASH_OLD_SECRET", derive = "hkdf')
+    assert "the key set second would have no primary key" in sharing.run(*retire).out
+
+    sharing.change(
+        '{ secret = "$REDASH_OLD_SECRET", derive = "hkdf-sha256", info = "second" }\nprev', '{ secret = "$X" }\nprev'
+    )
+    assert "[keys.second] primary ($X): not set" in sharing.run(*retire).out
+
+
+def test_a_promotion_takes_no_key_from_another_set(sharing: App) -> None:
+    """The secret moves to a variable that the other set does not read; with that entry both sets move."""
+    sharing.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash")
+    sharing.run("keys", "stage", "--keys", "redash")
+    previous = 'previous = [{ secret = "$REDASH_OLD_SECRET", derive = "hkdf-sha256", info = "second" }]\n'
+    sharing.change(previous, "")
+    before = sharing.env.read_bytes()
+
+    refused = sharing.run("keys", "promote", "--keys", "redash")
+
+    assert refused.code == 1
+    assert f"{second_key(NEW_SECRET).id}, a primary key of the key set second" in " ".join(refused.out.split())
+    assert sharing.env.read_bytes() == before
+    sharing.change("[keys.second]\n", f"[keys.second]\n{previous}")
+    assert sharing.run("keys", "promote", "--keys", "redash").code == 0
+    listed = sharing.run("keys", "list", "--keys", "second", "--json").document["keys"]
+    assert (second_key(NEW_SECRET).id, "previous") in [(key["id"], key["state"]) for key in listed]
+
+
+def test_a_key_that_two_sets_read_in_one_place_is_counted_for_both(app: App) -> None:
+    """The environment and a set name one variable: its key stays while the environment's target needs it."""
+    app.change(SOURCES, SOURCES.replace('keys = "redash"', 'keys = "redash"\nwhere = "id < 5"') + EXTRA)
+    app.env.write_text(
+        app.env.read_text().replace("AIRFLOW_KEY=", f"AIRFLOW_KEY={key_text('new')}\nENCRYPTION_PREVIOUS_KEYS=")
+        + f"ENCRYPTION_KEY={key_text('newer')}\n"
+    )
+    app.change('"$AIRFLOW_PREVIOUS_KEYS"', '"$ENCRYPTION_PREVIOUS_KEYS"')
+    app.database.execute("CREATE TABLE mine (id INTEGER PRIMARY KEY, token TEXT)")
+    app.run("run")
+    app.database.execute(f"INSERT INTO mine VALUES (1, '{token('old', 'mine')}')")
+
+    refused = app.run("keys", "retire", make_key("old").id, "--keys", "airflow")
+
+    assert refused.code == 1
+    out = " ".join(refused.out.split())
+    assert "a previous key of the environment, is made of the same secret: mine.token" in out
+    assert f"mine.token, a target of another key set: 1 token under {make_key('old').id}" in out
+
+
+def test_an_interrupted_promotion_of_a_set_is_finished(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each secret has a file of its own, and the process ends between two of them: the same command goes on."""
+    files = {name: app.folder / name for name in ("primary", "staged", "old")}
+    app.change(
+        CONFIG[CONFIG.index("[keys.redash]") :],
+        "[keys.redash]\n"
+        f'primary = {{ file = "{files["primary"]}", derive = "sha256" }}\n'
+        f'staged = {{ file = "{files["staged"]}", derive = "sha256" }}\n'
+        f'previous = [{{ file = "{files["old"]}", derive = "sha256" }}]\n',
+    )
+    files["primary"].write_text(OLD_SECRET)
+    files["old"].write_text("")
+    for path in (files["primary"], files["old"]):
+        path.chmod(0o600)
+    assert app.run("keys", "stage", "--keys", "redash").code == 0
+    new, room = files["staged"].read_text().strip(), [1, 2]
+
+    def replace(*given: Any) -> Any:
+        if not room:
+            raise StoreError("the process ends here")
+        room.pop()
+        return replace_whole(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(key_locations, "replace_whole", replace)
+        assert "ends here" in app.run("keys", "promote", "--keys", "redash").err
+    assert [files[name].read_text().strip() for name in ("primary", "staged", "old")] == [new, new, OLD_SECRET]
+
+    done = app.run("keys", "promote", "--keys", "redash")
+
+    assert "finished what was cut short" in done.out
+    # The application read the file without a line break at its end.
+    assert files["primary"].read_text() == new
+    assert [files[name].read_text().strip() for name in ("staged", "old")] == ["", OLD_SECRET]
+
+
+def test_a_secret_with_symbols_moves_in_its_quotes(app: App) -> None:
+    """In a dotenv file a secret that stands in single quotes stands in them in its new variable, too."""
+    app.env.write_text(app.env.read_text().replace(NEW_SECRET, ODD).replace(f"'{OLD_SECRET}'", ""))
+    app.run("keys", "stage", "--keys", "redash")
+    before = app.env.read_bytes()
+    refused = app.run("keys", "promote", "--keys", "redash")
+    assert (refused.code, app.env.read_bytes()) == (2, before)
+    assert "put it into single quotes" in refused.err
+    assert ODD not in refused.err + refused.out
+
+    app.env.write_text(app.env.read_text().replace(ODD, f"'{ODD}'"))
+    assert app.run("keys", "promote", "--keys", "redash").code == 0
+
+    assert app.variables()["REDASH_OLD_SECRET"] == ODD
+
+
+def test_a_step_that_cannot_be_written_whole_writes_nothing(app: App) -> None:
+    """The secret goes to a file, and the next one to a dotenv file that cannot hold it: neither file changes."""
+    old, staged = app.folder / "old", app.folder / "staged"
+    app.change('previous = [{ secret = "$REDASH_OLD_SECRET"', f'previous = [{{ file = "{old}"')
+    app.change('staged   = { secret = "$REDASH_STAGED_SECRET"', f'staged = {{ file = "{staged}"')
+    for path, text in ((old, ""), (staged, ODD)):
+        path.write_text(text)
+        path.chmod(0o600)
+
+    assert app.run("keys", "promote", "--keys", "redash").code == 2
+
+    assert (old.read_text(), staged.read_text()) == ("", ODD)
+    assert app.variables()["REDASH_SECRET"] == NEW_SECRET
+
+
+def test_an_archived_key_becomes_an_entry_of_its_own(app: App, tmp_path: Path) -> None:
+    """An archive holds keys, and a derived set holds secrets: the message says what to write, and it works."""
+    archive = tmp_path / "retired.keys"
+    app.run("run")
+    app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash", "--archive", str(archive))
+
+    refused = app.run("keys", "restore", read_id(OLD_SECRET), "--keys", "redash", "--archive", str(archive))
+
+    assert refused.code == 2
+    assert 'an entry of its own in `previous` in rotation.toml, such as { file = "FILE" }' in refused.err
+    app.change(
+        'previous = [{ secret = "$REDASH_OLD_SECRET", derive = "sha256" }]', f'previous = [{{ file = "{archive}" }}]'
+    )
+    listed = app.run("keys", "list", "--keys", "redash", "--json").document["keys"]
+    assert (read_id(OLD_SECRET), "previous") in [(key["id"], key["state"]) for key in listed]
+
+
+def test_a_key_set_is_of_rotation_toml(app: App) -> None:
+    """With a target of the command line there is none, which the message says."""
+    ran = app.run("keys", "retire", "5f0c1a9e", "--keys", "redash", "--url", "sqlite:///a.db")
+
+    assert ran.code == 2
+    assert "--keys and --url, --table, --column exclude each other" in ran.err
+
+
+def test_an_application_s_setting_is_that_of_its_set(app: App) -> None:
+    """The set with the application's name is taken; keys are shown by ids, secrets only when asked for."""
+    listed = app.run("keys", "list", "--format", "redash")
+    shown = app.run("keys", "list", "--format", "redash", "--show-key")
+
+    assert f"REDASH_SECRET_KEY=<{read_id(NEW_SECRET)}>" in listed.out.splitlines()
+    assert NEW_SECRET not in listed.out
+    assert f"REDASH_SECRET_KEY={NEW_SECRET}" in shown.out.splitlines()
+    other = app.run("keys", "list", "--format", "redash", "--keys", "airflow")
+    assert other.code == 2
+    assert "Redash has no setting for the key set airflow; name one that has: --keys redash" in other.err
+
+
+def two_entries(app: App) -> Path:
+    """A second entry of previous keys: a file with the key that an archive kept."""
+    older = app.folder / "older.keys"
+    older.write_text(f"# of 2024\n{key_text('older')}\n")
+    older.chmod(0o600)
+    app.change(
+        'previous = [{ secret = "$REDASH_OLD_SECRET", derive = "sha256" }]',
+        f'previous = [{{ secret = "$REDASH_OLD_SECRET", derive = "sha256" }}, {{ file = "{older}" }}]',
+    )
+    return older
+
+
+def test_of_several_entries_the_one_that_holds_the_key_is_written(app: App) -> None:
+    """Each previous key is retired from its own entry; the primary key that is replaced goes to the first."""
+    older = two_entries(app)
+    app.run("run")
+    for key_id in (make_key("older").id, read_id(OLD_SECRET)):
+        assert app.run("keys", "retire", key_id, "--keys", "redash").code == 0
+    assert (older.read_text(), app.variables()["REDASH_OLD_SECRET"]) == ("# of 2024\n", "")
+
+    app.run("keys", "stage", "--keys", "redash")
+    assert app.run("keys", "promote", "--keys", "redash").code == 0
+
+    assert app.variables()["REDASH_OLD_SECRET"] == NEW_SECRET
+
+
+def test_an_archive_is_no_file_of_the_set(app: App) -> None:
+    """A retired key would stay in the set: the file of any entry is refused."""
+    older = two_entries(app)
+    app.run("run")
+
+    refused = app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash", "--archive", str(older))
+
+    assert refused.code == 2
+    assert "keys of this environment are kept there" in refused.err
+
+
+def test_what_to_store_is_the_secret_and_not_its_key(app: App) -> None:
+    """If a command holds the primary secret, an operator gets the secrets of a derived set, and only when asked."""
+    app.run("run")
+    app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash")
+    app.change('{ secret = "$REDASH_SECRET", derive', f'{{ command = "echo {NEW_SECRET}", derive')
+    app.run("keys", "stage", "--keys", "redash")
+    staged = app.variables()["REDASH_STAGED_SECRET"]
+    before = app.env.read_bytes()
+
+    hidden = app.run("keys", "promote", "--keys", "redash")
+    shown = app.run("keys", "promote", "--keys", "redash", "--show-key", "--json")
+
+    assert (hidden.code, shown.code, app.env.read_bytes()) == (1, 1, before)
+    assert NEW_SECRET not in hidden.out
+    assert [(todo["variable"], todo["value"]) for todo in shown.document["todo"]] == [
+        ("REDASH_OLD_SECRET", NEW_SECRET),
+        ("[keys.redash] primary", staged),
+        ("REDASH_STAGED_SECRET", ""),
+    ]
