@@ -17,6 +17,7 @@ from keyring_core import KeyConfigError
 from keyring_core.redaction import configure_logging
 from rotation.cli.check_command import check, failed
 from rotation.cli.discover_command import discover
+from rotation.cli.init_command import init
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
 from rotation.cli.options import Process, print_json
@@ -24,6 +25,7 @@ from rotation.cli.report_command import report
 from rotation.cli.run_command import demo, run, status
 from rotation.context import Streams
 from rotation.model.failures import StoppedError, StoreError, UsageError
+from rotation.model.text import release
 
 EXIT_CODES = """\b
 Exit codes:
@@ -34,8 +36,16 @@ Exit codes:
   3  database error or interruption; finished batches stay, run it again"""
 
 
+def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's
+    if asked:
+        print(f"{context.info_name}, version {release()}", file=context.obj.streams.stdout)
+        context.exit()
+
+
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="keyring-core")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
 def cli() -> None:
     """Re-encrypts stored Fernet tokens under the newest key.
 
@@ -44,7 +54,7 @@ def cli() -> None:
     """
 
 
-for _command in (demo, status, run, check, discover, report, keys, ledger):
+for _command in (init, demo, status, run, check, discover, report, keys, ledger):
     cli.add_command(_command)
 
 

@@ -201,11 +201,11 @@ def test_a_target_is_read_once(cli: Cli, sqlite_app: Database, tmp_path: Path, m
     from rotation.job import runs
 
     seen: list[Any] = []
-    real = runs.rotate
-    monkeypatch.setattr(runs, "rotate", lambda *given, **more: seen.append(given[3]) or real(*given, **more))
+    real = runs.rotate_all
+    monkeypatch.setattr(runs, "rotate_all", lambda *given, **more: seen.extend(given[0]) or real(*given, **more))
     cli("check", *configure(tmp_path, sqlite_app))
 
-    assert [options.dry_run for options in seen] == [True]
+    assert [job.options.dry_run for job in seen] == [True]
 
 
 def test_a_column_that_no_target_covers_is_reported(cli: Cli, app: Database, tmp_path: Path) -> None:
@@ -455,12 +455,11 @@ def test_the_runs_of_others_hide_none_of_ours(cli: Cli, sqlite_app: Database, tm
 
 def test_a_crash_is_unknown(cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug must not look like a WARNING."""
-    from rotation.checks import gather
 
     def fail(*_: object) -> None:
         raise RuntimeError("hunter2")
 
-    monkeypatch.setattr(gather, "load_keyring", fail)
+    monkeypatch.setattr("rotation.checks.use_cases.load_keys", fail)
     ran = cli("check", *configure(tmp_path, sqlite_app), "--format", "nagios")
 
     assert ran.code == UNKNOWN

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import dask
@@ -17,7 +18,8 @@ from cryptography.fernet import Fernet
 from keyring_core import Key
 from keyring_core.redaction import Redactor
 from tests.conftest import Cli, Ran
-from tests.keys import key_text
+from tests.keys import key_text, make_key
+from tests.processes import without_installation
 
 pytestmark = pytest.mark.database
 
@@ -127,13 +129,13 @@ def test_a_run_is_polite_unless_told_otherwise(
     from rotation.job import runs
 
     seen = []
-    real = runs.rotate
-    monkeypatch.setattr(runs, "rotate", lambda *given, **more: seen.append(given[3]) or real(*given, **more))
+    real = runs.rotate_all
+    monkeypatch.setattr(runs, "rotate_all", lambda *given, **more: seen.append(given[0][0]) or real(*given, **more))
 
     ran = cli("run", *target(app), *argv)
 
     assert ran.code == 0
-    assert (seen[0].batch_rows, seen[0].speed) == expected
+    assert (seen[0].options.batch_rows, seen[0].options.speed) == expected
 
 
 def test_a_run_has_one_pace(cli: Cli, app: Path) -> None:
@@ -207,7 +209,7 @@ def test_no_option_takes_a_key() -> None:
     }
 
     assert names >= {"--config", "--env-file", "--json"}
-    assert {name for name in names if "key" in name} == {"--key-column", "--show-key", "key_id"}
+    assert {name for name in names if "key" in name} == {"--key-column", "--keys", "--show-key", "key_id"}
 
 
 def test_the_same_column_twice_counts_once(cli: Cli, app: Path) -> None:
@@ -395,6 +397,35 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> N
 
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "Error: click is missing; in a checkout of this project: pip install '.[rotate]'\n"
+
+
+def test_a_checkout_needs_no_installation(app: Path, environ: dict[str, str], tmp_path: Path) -> None:
+    """A retirement's certificate, the page and --version say so in place of the version, and none of them fails."""
+    (tmp_path / "site").mkdir()
+    environ |= without_installation(tmp_path / "site")
+    entry = f'[[target]]\nurl = "sqlite:///{app}"\ntable = "creds"\ncolumns = ["token"]\n'
+    (tmp_path / "rotation.toml").write_text(entry)
+
+    def rotate(*argv: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-S", str(ROOT / "scripts/rotate.py"), *argv]
+        return subprocess.run(words, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    shown, ran = rotate("--version"), rotate("run")
+    retired = rotate("keys", "retire", make_key("old").id, "--certificate", "proof.json")
+    reported = rotate("report", "--html", "page.html")
+
+    words = "(a checkout that is not installed)"
+    assert (shown.returncode, shown.stdout) == (0, f"rotate.py, version {words}\n")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads((tmp_path / "proof.json").read_text())["tool"] == f"keyring-core {words}", retired.stderr
+    assert words in (tmp_path / "page.html").read_text(), reported.stderr
+
+
+def test_the_version_is_that_of_the_installation(cli: Cli) -> None:
+    """As pip knows it."""
+    ran = cli("--version")
+
+    assert (ran.code, ran.out) == (0, f"rotate.py, version {version('keyring-core')}\n")
 
 
 def test_help_imports_no_database_library() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +149,7 @@ def test_a_run_that_is_stopped_at_once_is_one_document_too(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rotation.job.runs.rotate", interrupt)
+    monkeypatch.setattr("rotation.job.runs.rotate_all", interrupt)
 
     ran = cli("run", *_target(app), "--json")
 
@@ -161,7 +163,7 @@ def test_a_mistake_of_ours_is_no_end_of_a_run(cli: Cli, app: Database, monkeypat
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("hunter2hunter2")
 
-    monkeypatch.setattr("rotation.job.runs.rotate", fail)
+    monkeypatch.setattr("rotation.job.runs.rotate_all", fail)
 
     ran = cli("run", *_target(app), "--json")
 
@@ -177,3 +179,25 @@ def _counts(target: dict[str, Any]) -> tuple[int, ...]:
 
 def _target(database: Database) -> list[str]:
     return ["--url", database.url, "--table", "creds", "--column", "token"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "keeps"),
+    [
+        pytest.param("hunter2", False, id="plaintext"),
+        pytest.param("correct horse battery staple " * 3, True, id="long plaintext"),
+        pytest.param(b64encode(sha256(b"a").digest()).decode(), False, id="short ciphertext"),
+        pytest.param(f"enc:{token('old')}", True, id="in text"),
+        pytest.param(token("nobody"), True, id="no key opens it"),
+        pytest.param(token("old")[:60], True, id="truncated"),
+    ],
+)
+def test_older_keys_stay_for_what_may_need_them(cli: Cli, app: Database, cell: str, keeps: bool) -> None:
+    """A plaintext that has no room for a token needs no key, and the last line of a run asks for none."""
+    app.execute("DELETE FROM creds")
+    app.insert("creds", [{"id": 1, "token": cell}])
+
+    ran = cli("run", *_target(app))
+
+    assert (ran.code, "Next: look at these rows" in ran.out) == (1, True)
+    assert ("keep every older key" in ran.out) is keeps

@@ -1,0 +1,216 @@
+"""Writes docs/applications.md and docs/applications/*.md from the presets, and from .ci/other_applications.toml.
+
+`python .ci/application_pages.py` writes them; a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rotation.model.preset_steps import preset_steps
+from rotation.model.presets import Preset, PresetKey, key_entries, load_preset, preset_names, target_entries
+
+ROOT = Path(__file__).parents[1]
+TABLE, FOLDER = ROOT / "docs" / "applications.md", ROOT / "docs" / "applications"
+OTHERS = tomllib.loads((ROOT / ".ci" / "other_applications.toml").read_text())["application"]
+BESIDE = {"superset"}
+"""Presets of applications that hold Fernet tokens only after a setting; they are not counted."""
+FORMATS = {
+    "token": "the cell is a token",
+    "embedded": "tokens inside text or JSON",
+    "base64": "tokens encoded in base64 again",
+    "hex": "tokens encoded in hexadecimal digits again",
+}
+
+
+def pages() -> dict[Path, str]:
+    """Every page, by its path."""
+    presets = [load_preset(name) for name in preset_names()]
+    return {TABLE: overview(presets)} | {FOLDER / f"{preset.name}.md": page(preset) for preset in presets}
+
+
+def page(preset: Preset) -> str:
+    """The page of one application."""
+    return "\n".join([*_opening(preset), *_columns(preset), *_keys(preset), *_steps(preset), *_end(preset)])
+
+
+def _opening(preset: Preset) -> Iterator[str]:
+    title, name = preset.title, preset.name
+    yield f"# Rotating the keys of {title}"
+    yield f"\n<!-- Made by .ci/application_pages.py from rotation/presets/{name}.toml: change that file. -->\n"
+    yield f"{title} keeps Fernet tokens in its database: {preset.holds}."
+    yield "`keyring-rotate` moves them to a new key."
+    yield f"What this page says was read in the sources below, and was {_tried(preset)}."
+    if preset.way == "staged":
+        yield f"{title} takes several keys and encrypts with the first one, so it keeps running meanwhile."
+    else:
+        yield f"{title} knows one key, so it has to stand still while its tokens move."
+    yield from _list("Before you begin", [*preset.limits, *(f"Not verified: {words}." for words in preset.unverified)])
+
+
+def _tried(preset: Preset) -> str:
+    versions = ", ".join(preset.versions)
+    return f"tried with {versions}" if preset.evidence == "tried" else f"not tried (versions read: {versions})"
+
+
+def _columns(preset: Preset) -> Iterator[str]:
+    yield "\n## Where the tokens are\n"
+    rows = []
+    for target in preset.target:
+        table = f"`{target.table}`{' (if it is there)' if preset.is_optional(target) else ''}"
+        also = "".join(f"; writes `{column}` too: {kind}" for column, kind in target.set.items())
+        rows.append(
+            [table, _code(target.columns), f"{FORMATS[target.format]}{also}", _code(filter(None, [target.where]))]
+        )
+    yield from _table(["table", "columns", "what a cell holds", "only rows where"], rows)
+    if preset.ignore:
+        yield "\nThese columns are left alone:\n"
+        yield from (
+            f"- {_code(f'{part.table}.{column}' for column in part.columns)}: {part.reason}." for part in preset.ignore
+        )
+
+
+def _keys(preset: Preset) -> Iterator[str]:
+    yield "\n## Which keys open them\n"
+    rows = [
+        [f"`{name}`", role, f"`{key.secret}`", _derivation(key)]
+        for name, keys in preset.keys.items()
+        for role, key in keys.by_role()
+    ]
+    yield from _table(["key set", "key", "variable", "how the key is made of it"], rows)
+    yield f"\nThese variables are `keyring-rotate`'s, in `{preset.name}.env`."
+    yield f"{preset.title} itself reads:\n"
+    yield from (f"- `{setting.name}`: {setting.place}." for setting in preset.setting)
+
+
+def _derivation(key: PresetKey) -> str:
+    parts = {"salt": key.salt, "info": key.info, "iterations": key.iterations}
+    given = [f"{name} `{value}`" for name, value in parts.items() if value is not None]
+    return ", ".join(["the key itself" if key.derive == "raw" else f"`{key.derive}`", *given])
+
+
+def _steps(preset: Preset) -> Iterator[str]:
+    yield "\n## Step by step\n"
+    yield "**1.** Install `keyring-rotate` as the [README](../../README.md) says."
+    yield "In an empty folder, write `rotation.toml`, and a dotenv file for the keys:"
+    yield from _command(f"keyring-rotate init --app {preset.name} --env-file {preset.name}.env")
+    for number, step in enumerate(preset_steps(preset), 2):
+        yield f"**{number}.** {_by_line(step.do)}"
+        yield from _command(step.run) if step.run else [""]
+
+
+def _command(text: str) -> list[str]:
+    return ["", "```sh", text, "```", ""]
+
+
+def _end(preset: Preset) -> Iterator[str]:
+    yield f"## If the key is wrong\n\n{_by_line(preset.wrong_key)}"
+    if preset.overwrites:
+        yield "So run `keyring-rotate status` before you switch: it names every token that your keys do not open."
+    yield "\n## The same, written out\n"
+    yield f'The entry `[[app]]` with `name = "{preset.name}"` stands for these.\n'
+    yield "```toml"
+    yield from _toml(preset)
+    yield "```"
+    yield from _list("Sources", [f"{words}." for words in preset.source])
+    yield ""
+
+
+def _toml(preset: Preset) -> Iterator[str]:
+    for name, keys in key_entries(preset).items():
+        yield f"[keys.{name}]"
+        yield from (f"{role} = {_value(key)}" for role, key in keys.items())
+        yield ""
+    for number, target in enumerate(target_entries(preset, preset.url)):
+        yield from ([""] if number else [])
+        yield "[[target]]"
+        yield from (f"{setting} = {_value(value)}" for setting, value in target.items())
+    for ignored in preset.ignore:
+        yield "\n[[ignore]]"
+        yield f"table = {_value(ignored.table)}\ncolumns = {_value(ignored.columns)}\nreason = {_value(ignored.reason)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_value(part)}" for name, part in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def overview(presets: Sequence[Preset]) -> str:
+    """The page with the table of all applications."""
+    counted = [preset.served for preset in presets if preset.name not in BESIDE] + [each["served"] for each in OTHERS]
+    number = {served: counted.count(served) for served in ("yes", "partly", "by hand", "nothing to rotate", "no")}
+    by_preset = number["yes"] + number["partly"]
+    rows = sorted([*map(_row, presets), *map(_other_row, OTHERS)], key=lambda row: row[0].lstrip("[").lower())
+    return "\n".join(
+        [
+            "# Applications",
+            "",
+            "<!-- Made by .ci/application_pages.py from rotation/presets and .ci/other_applications.toml. -->",
+            "",
+            f"Of {len(counted)} applications whose sources hold Fernet tokens, `keyring-rotate` serves "
+            f"{by_preset + number['by hand']}: {by_preset} by a preset ({number['yes']} with every column that is "
+            f"known, {number['partly']} in part), and {number['by hand']} by targets that you write by hand.",
+            f"For {number['nothing to rotate']} there is nothing to rotate, and {number['no']} are not served.",
+            "Apache Superset is in the table, too, and not counted: by default its cells are no Fernet tokens.",
+            "",
+            "Each application with a preset has a page, with the steps: its name leads there.",
+            "`keyring-rotate init --app NAME` begins; without NAME it lists all.",
+            "*Tried* means that the application's own code wrote rows, that the commands of its page were typed as "
+            "they stand there, and that it then read everything with the new key alone.",
+            "If its own code is no package, the column type that it uses did so; the last column says which.",
+            "*By its source* means that tables and keys were read in its code, and the steps were not tried.",
+            "",
+            *_table(["application", "served", "what works", "what does not, and why", "known"], rows),
+            "",
+        ]
+    )
+
+
+def _row(preset: Preset) -> list[str]:
+    columns = len({(target.table, column) for target in preset.target for column in target.columns})
+    formats = ", ".join(dict.fromkeys(target.format for target in preset.target))
+    works = f"{preset.holds}: {columns} column{'' if columns == 1 else 's'} ({formats}), {preset.way}"
+    limits = " ".join([*preset.limits, *(f"Not verified: {words}." for words in preset.unverified)])
+    known = f"{preset.evidence}: {', '.join(preset.versions)}"
+    return [f"[{preset.title}](applications/{preset.name}.md)", preset.served, works, limits, known]
+
+
+def _other_row(other: Mapping[str, str]) -> list[str]:
+    return [other["title"], other["served"], f"{other['holds']}", other["why"], f"by its source: {other['source']}"]
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(headings)} |"
+    yield f"|{'---|' * len(headings)}"
+    yield from (f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _list(heading: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield f"\n## {heading}\n"
+        yield from (f"- {_by_line(line, '  ')}" for line in lines)
+
+
+def _by_line(text: str, indent: str = "") -> str:
+    """*text* with one sentence a line."""
+    return re.sub(r"(?<=[a-z0-9)`\]]\.) (?=[A-Z`\[])", f"\n{indent}", text)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.md"):
+        old.unlink()
+    for path, text in pages().items():
+        path.write_text(text)

@@ -1,0 +1,138 @@
+"""`init`: begins with a known application: rotation.toml, a dotenv file to fill in, and the steps from there."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from keyring_core.environment import ROTATION_CONFIG
+from rotation.cli.options import Process, path_option, print_json
+from rotation.model.failures import UsageError
+from rotation.model.targets import may_hold_password
+
+if TYPE_CHECKING:
+    from rotation.model.presets import Preset
+
+
+@click.command()
+@click.option("--app", "name", is_flag=False, flag_value="", default="", help="Application; without NAME, lists them.")
+@click.option("--url", help="Its database, or $NAME of a variable that holds it. Default: a variable of the preset.")
+@path_option("--config", help="File to write; default: $ROTATION_CONFIG, or ./rotation.toml.")
+@click.option("--append", is_flag=True, help="Add the entry to a rotation.toml that is there.")
+@path_option("--env-file", help="Dotenv file to write, with the variables to fill in. Only you can read it.")
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout.")
+@click.pass_obj
+def init(  # noqa: PLR0913 - click's
+    process: Process,
+    *,
+    name: str,
+    url: str | None,
+    config: Path | None,
+    append: bool,
+    env_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Begin with a known application.
+
+    Writes rotation.toml with an [[app]] entry, and prints what to do from there, step by step. Makes no key, and
+    overwrites no file.
+    """
+    from msgspec import structs
+
+    from rotation.model.atomic_file import read_whole, replace_whole
+    from rotation.model.output_file import whole_file
+    from rotation.model.preset_steps import preset_steps
+    from rotation.model.presets import load_preset
+
+    if not name:
+        return _list(process, as_json=as_json)
+    preset = load_preset(name)
+    preset = structs.replace(preset, url=_checked(url) or preset.url)
+    config = config or Path(process.environ.get(ROTATION_CONFIG) or "rotation.toml")
+    entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(preset.url)}\n"
+    # Both are checked before one is written.
+    text, variables = _config_text(config, entry, append=append), _env_text(env_file, preset)
+    with whole_file(config, str(config)) as file:
+        file.write(text.encode())
+    if env_file:
+        replace_whole(read_whole(env_file), variables.encode())
+    steps = preset_steps(preset, str(env_file) if env_file else None)
+    written = [str(path) for path in (config, env_file) if path]
+    if as_json:
+        document = {"complete": True, "app": name, "files": written}
+        print_json({**document, "steps": [{"do": step.do, "run": step.run} for step in steps]}, process.streams.stdout)
+    else:
+        lines = [f"Written: {', '.join(written)}", *_words(preset, env_file), ""]
+        for number, step in enumerate(steps, 1):
+            lines += [f"{number}. {step.do}", *([f"     {step.run}"] if step.run else [])]
+        print("\n".join(lines), file=process.streams.stdout)
+    return 0
+
+
+def _list(process: Process, *, as_json: bool) -> int:
+    from rotation.model.presets import load_preset, preset_names
+
+    presets = [load_preset(name) for name in preset_names()]
+    if as_json:
+        print_json({"complete": True, "apps": [preset.name for preset in presets]}, process.streams.stdout)
+        return 0
+    width = max(len(preset.name) for preset in presets)
+    lines = [f"{preset.name:{width}}  {preset.title}: {preset.holds}" for preset in presets]
+    print("\n".join([*lines, "Next: keyring-rotate init --app NAME"]), file=process.streams.stdout)
+    return 0
+
+
+def _checked(url: str | None) -> str | None:
+    """*url*. Raises UsageError if it may hold a password: rotation.toml is no place for one."""
+    if url and may_hold_password(url):
+        raise UsageError("--url: it may hold a password; put it into a variable, and write --url '$NAME'")
+    return url
+
+
+def _config_text(path: Path, entry: str, *, append: bool) -> str:
+    """What to write to *path*. Raises UsageError if it is there, unless *append* is given and the entry fits in."""
+    if not path.exists():
+        return f"# Which columns hold tokens, and which keys open them: from the preset.\n{entry}"
+    if not append:
+        raise UsageError(f"{path}: is there already; nothing was changed. Add this to it, or say --append:\n\n{entry}")
+    from rotation.model.presets import with_presets
+    from rotation.model.toml_file import read_toml
+
+    fault, text = None, ""
+    try:
+        read_toml(path)
+        text = f"{path.read_text().rstrip()}\n\n{entry}"
+        with_presets(tomllib.loads(text))
+    except (OSError, ValueError) as error:
+        fault = (error.strerror if isinstance(error, OSError) else str(error)) or "cannot be read"
+    if fault:
+        raise UsageError(f"{path}: {fault}; nothing was changed")
+    return text
+
+
+def _env_text(path: Path | None, preset: Preset) -> str:
+    """Empty variables, each with what goes in. Raises UsageError if the file is there."""
+    if path and path.exists():
+        raise UsageError(f"--env-file {path}: is there already; nothing was changed. Name a new file")
+    lines = [f"# Variables of the preset {preset.name}. Secrets: never commit this file.", ""]
+    for name, words in preset.variables().items():
+        lines += [f"# {words}", f"{name}=", ""]
+    return "\n".join(lines)
+
+
+def _words(preset: Preset, env_file: Path | None) -> Iterator[str]:
+    yield f"{preset.title}: {preset.proof}."
+    yield from (f"Note: {words}" for words in preset.limits)
+    yield from (f"Not verified: {words}" for words in preset.unverified)
+    yield f"With a wrong key: {preset.wrong_key}"
+    if env_file:
+        yield f"Fill in {shlex.quote(str(env_file))}, and keep it out of version control."
+    else:
+        yield f"Make a file {preset.name}.env that only you can read (--env-file would have made it), with:"
+        yield from (f"  {name}: {words}" for name, words in preset.variables().items())

@@ -1,0 +1,46 @@
+"""The pages of the applications are what the data gives, and the package has the data."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rotation.model.presets import preset_names
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def script() -> dict[str, Any]:
+    """What .ci/application_pages.py defines."""
+    return runpy.run_path(str(ROOT / ".ci" / "application_pages.py"))
+
+
+def test_the_pages_are_what_the_data_gives(script: dict[str, Any]) -> None:
+    """`python .ci/application_pages.py` changes nothing, and no page is left without a preset."""
+    pages = script["pages"]()
+
+    assert {path: path.read_text() for path in pages} == pages
+    assert sorted(path.stem for path in script["FOLDER"].iterdir()) == list(preset_names())
+
+
+def test_enough_applications_are_served(script: dict[str, Any]) -> None:
+    """The number on the page is at least 40 of 55."""
+    total, served = map(int, re.findall(r"Of (\d+) applications .* serves (\d+):", script["TABLE"].read_text())[0])
+
+    assert total == 55
+    assert served >= 40
+
+
+def test_pages_keep_the_rules_of_documents(script: dict[str, Any]) -> None:
+    """One sentence a line, and links that lead to files."""
+    for path, text in script["pages"]().items():
+        prose = re.sub(r"`[^`\n]+`|\([^)]*\)", "X", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+        lines = [re.sub(r"^ *(- )?(\*\*.*?\*\*)?", "", line) for line in prose.splitlines() if line[:1] not in "|#"]
+
+        assert not [line for line in lines if re.search(r"[a-z)\]X]\. [A-Z[]", line)], path.name
+        assert all((path.parent / link).is_file() for link in re.findall(r"\]\(([^)]+)\)", text)), path.name
