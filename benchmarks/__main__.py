@@ -14,7 +14,7 @@ import cryptography
 import sqlalchemy
 import structlog
 
-from benchmarks import check, columns, growth, keyring, redaction, run, startup
+from benchmarks import check, columns, embedded, growth, keyring, redaction, run, startup
 from benchmarks.goals import show
 
 
@@ -32,6 +32,7 @@ def main() -> None:
         *startup.compare(),
         *run.compare(run.ROWS // share),
         *columns.compare(columns.ROWS // share),
+        *embedded.compare(embedded.ROWS // share),
         *check.compare(check.ROWS // share),
         *growth.compare(growth.MOST_ROWS // share),
     ]

@@ -34,8 +34,12 @@ def fill(database: Database, rows: int, table: str = "creds") -> None:
     copy = f"INSERT INTO {table} SELECT id + :offset, token, note FROM base WHERE id <= :left"
     for offset in range(0, rows, BASE_ROWS):
         database.execute(copy, offset=offset, left=rows - offset)
+    settle(database, table)
+
+
+def settle(database: Database, table: str) -> None:
+    """Does at once what autovacuum and the checkpointer would do in the middle of a turn."""
     if database.kind == "postgresql":
-        # Otherwise autovacuum and the checkpointer would do this in the middle of a turn.
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for statement in (f"VACUUM ANALYZE {table}", "CHECKPOINT"):
                 connection.execute(sa.text(statement))
