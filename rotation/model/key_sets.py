@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
-from keyring_core.derivation import Derivation
+from keyring_core.derivation import Derivation, protect
 from keyring_core.environment import (
     ALLOW_WEAK_PREVIOUS,
     PREVIOUS,
@@ -82,6 +82,8 @@ class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
             salt = environ.get(found[1] or found[2])
             if salt is None:
                 raise KeyConfigError(f"{where}: its salt is {self.salt}, and that variable is not set")
+            # In a variable it may be secret: Mathesar's is its SECRET_KEY.
+            protect(salt, "salt")
         return Derivation(self.derive, salt=salt, info=self.info, iterations=self.iterations)
 
     def new_text(self) -> str:

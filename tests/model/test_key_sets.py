@@ -13,6 +13,7 @@ import pytest
 
 from keyring_core import Key, KeyConfigError, KeyState
 from keyring_core.errors import WeakKeyError
+from keyring_core.redaction import get_redactor
 from rotation.context import Context
 from rotation.model.config_file import load_key_sets, load_targets
 from rotation.model.failures import UsageError
@@ -64,6 +65,8 @@ def test_a_salt_may_be_a_variable() -> None:
     expected = hashlib.pbkdf2_hmac("sha256", SECRET.encode(), b"pepper", 1000)
 
     assert settings({"SECRET": SECRET, "SALT": "pepper"}, primary=source)[0] == Key(expected)
+    settings({"SECRET": SECRET, "SALT": "another salt, 4711"}, primary=source)
+    assert "4711" not in get_redactor().redact("salted with another salt, 4711")
     with pytest.raises(KeyConfigError, match=r"its salt is \$SALT, and that variable is not set"):
         settings({"SECRET": SECRET}, primary=source)
 
