@@ -49,7 +49,7 @@ def _opening(preset: Preset) -> Iterator[str]:
     if preset.way == "staged":
         yield f"{title} takes several keys and encrypts with the first one, so it keeps running meanwhile."
     else:
-        yield f"{title} knows one key, so it has to stand still while its tokens move."
+        yield f"{title} knows one key, so you stop it while its tokens move."
     yield from _list("Before you begin", [*preset.limits, *(f"Not verified: {words}." for words in preset.unverified)])
 
 
@@ -84,6 +84,10 @@ def _keys(preset: Preset) -> Iterator[str]:
     ]
     yield from _table(["key set", "key", "variable", "how the key is made of it"], rows)
     yield f"\nThese variables are `keyring-rotate`'s, in `{preset.name}.env`."
+    if preset.way == "offline":
+        for name in sorted({setting.name for setting in preset.setting} & preset.variables().keys()):
+            yield f"`{name}` there is the new one from the beginning."
+            yield f"{preset.title}'s own `{name}` stays the old one until its tokens are moved."
     yield f"{preset.title} itself reads:\n"
     yield from (f"- `{setting.name}`: {setting.place}." for setting in preset.setting)
 
@@ -96,7 +100,7 @@ def _derivation(key: PresetKey) -> str:
 
 def _steps(preset: Preset) -> Iterator[str]:
     yield "\n## Step by step\n"
-    yield "**1.** Install `keyring-rotate` as the [README](../../README.md) says."
+    yield "**1.** [Install `keyring-rotate`](../../README.md#install) with the driver of your database."
     yield "In an empty folder, write `rotation.toml`, and a dotenv file for the keys:"
     yield from _command(f"keyring-rotate init --app {preset.name} --env-file {preset.name}.env")
     for number, step in enumerate(preset_steps(preset), 2):
@@ -113,7 +117,9 @@ def _end(preset: Preset) -> Iterator[str]:
     if preset.overwrites:
         yield "So run `keyring-rotate status` before you switch: it names every token that your keys do not open."
     yield "\n## The same, written out\n"
-    yield f'The entry `[[app]]` with `name = "{preset.name}"` stands for these.\n'
+    yield f'The entry `[[app]]` with `name = "{preset.name}"` stands for these.'
+    yield "To change a target, put all of them in place of that entry, and edit them."
+    yield "To change how a key is made, add only that `[keys.NAME]` beside it: it takes the place of the preset's.\n"
     yield "```toml"
     yield from _toml(preset)
     yield "```"
@@ -162,7 +168,13 @@ def overview(presets: Sequence[Preset]) -> str:
             "Apache Superset is in the table, too, and not counted: by default its cells are no Fernet tokens.",
             "",
             "Each application with a preset has a page, with the steps: its name leads there.",
-            "`keyring-rotate init --app NAME` begins; without NAME it lists all.",
+            "`keyring-rotate init --app NAME` writes rotation.toml and prints these steps; without NAME it lists all.",
+            "If yours is not here, [find its columns](../README.md#finding-the-columns).",
+            "Several applications may [share one rotation.toml](keys.md#several-applications-in-one-file).",
+            "",
+            "In the third column, the words in brackets say [how a cell holds its tokens](../README.md#which-format).",
+            "*Staged* means that the application takes several keys, and keeps running.",
+            "*Offline* means that it knows one key, and that you stop it while its tokens move.",
             "*Tried* means that the application's own code wrote rows, that the commands of its page were typed as "
             "they stand there, and that it then read everything with the new key alone.",
             "If its own code is no package, the column type that it uses did so; the last column says which.",

@@ -25,7 +25,10 @@ class _Steps:
         preset = self.preset
         yield from preset.before
         today = self._variables(keys.primary.secret for keys in preset.keys.values())
-        yield self._fill_in(f"the key of today to {today}")
+        older = self._variables(key.secret for keys in preset.keys.values() for key in keys.previous[:1])
+        primary = f"the {self._noun} that encrypts today to {today}"
+        previous = "an older one, if there is one," if self._derived else "older ones, if there are any,"
+        yield self._fill_in(primary, f"{previous} to {older}")
         yield from self._check()
         for name in preset.keys:
             yield self._stage(name)
@@ -42,7 +45,7 @@ class _Steps:
         old = self._variables(key.secret for keys in preset.keys.values() for key in keys.previous[:1])
         yield preset.make
         yield from preset.before
-        yield self._fill_in(f"the new one to {new}, and the one of today to {old}")
+        yield self._fill_in(f"the new {self._noun} to {new}", f"the {self._noun} of today to {old}")
         yield from self._check()
         writers = f"every process of {preset.title} that writes to this database"
         yield Step(do=f"Stop {writers}{_example(preset.stop)}", run=preset.stop)
@@ -51,25 +54,37 @@ class _Steps:
             yield Step(do=f"Set `{setting.name}` to the new one, where {preset.title} reads it: {setting.place}.")
         yield from preset.after
         yield Step(do=f"Start {preset.title}{_example(preset.start)}", run=preset.start)
-        yield Step(do=f"Look at one of its secrets, or use it: {preset.title} has to open it with the new one.")
-        yield Step(do=f"Empty {old} in {self.env_file}. Keep the old one with the backups of its time.")
+        opens = f"{preset.title} has to open it with the new {self._noun}"
+        yield Step(do=f"Look at one of its secrets, or use it: {opens}.")
+        yield Step(do=f"Empty {old} in {self.env_file}. Keep the old {self._noun} with the backups of its time.")
 
-    def _fill_in(self, keys: str) -> Step:
-        """Writing *keys*, in words, and the url into the dotenv file."""
-        derived = any(each.primary.derive not in LISTED for each in self.preset.keys.values())
+    @property
+    def _derived(self) -> bool:
+        """Whether a key is made of a secret that is no key itself."""
+        return any(each.primary.derive not in LISTED for each in self.preset.keys.values())
+
+    @property
+    def _noun(self) -> str:
+        return "secret" if self._derived else "key"
+
+    def _fill_in(self, *keys: str) -> Step:
+        """Writing *keys*, each in words, and the url into the dotenv file."""
         url = self.preset.url
-        if url.startswith("$"):
-            keys += f", and the url of the database to {self._variables([url])}"
-        words = f"In {self.env_file}, write {keys}."
-        return Step(do=f"{words}{_QUOTES if derived else ''}")
+        parts = [*keys, *([f"the url of the database to {self._variables([url])}"] if url.startswith("$") else [])]
+        words = f"In {self.env_file}, write {', '.join(parts[:-1])}, and {parts[-1]}."
+        return Step(do=f"{words}{_QUOTES if self._derived else ''}")
 
     def _variables(self, secrets: Iterable[str]) -> str:
-        return ", ".join(dict.fromkeys(f"`{secret.removeprefix('$')}`" for secret in secrets))
+        return " and ".join(dict.fromkeys(f"`{secret.removeprefix('$')}`" for secret in secrets))
 
     def _check(self) -> Iterator[Step]:
         yield Step(do=f"Back up the database of {self.preset.title}, and its keys in another place.")
         why = "Count the tokens per key. No token may be unreadable: otherwise a key is missing."
-        yield self._do("status", f"{why}{_WARNING if self.preset.overwrites else ''}")
+        yield self._do("status", f"{why}{self._warning() if self.preset.overwrites else ''}")
+
+    def _warning(self) -> str:
+        shows = f"{self.preset.title} shows something else than the secret"
+        return f" Do not skip this: with a wrong key {shows}, and may overwrite it."
 
     def _stage(self, name: str) -> Step:
         keys = self.preset.keys[name]
@@ -88,15 +103,16 @@ class _Steps:
                 )
 
     def _move(self) -> Iterator[Step]:
-        yield self._do("run --dry-run", "Look at what a run would do. It changes nothing.")
+        yield self._do("run --dry-run", "Look at what a run would do. A dry run changes nothing.")
         yield self._do("run", "Move every token to the new key.")
-        yield self._do("status", "Check that this says Complete. Otherwise stop here, and keep the old key.")
+        sets = " for every key set whose columns are there" if len(self.preset.keys) > 1 else ""
+        yield self._do("status", f"Check that this says Complete{sets}. {_INCOMPLETE}")
 
     def _end(self) -> Iterator[Step]:
         for name in self.preset.keys:
             yield self._do(
                 f"keys retire ID --keys {name} --archive {self.preset.name}-retired.keys",
-                "Retire the old key. ID is its id in the output of status.",
+                "Retire the old key. Put its id in place of ID: `status` prints it, with the state previous.",
             )
             yield from self._give(name, "The old key is gone from it.")
 
@@ -110,4 +126,7 @@ def _example(command: str) -> str:
 
 
 _QUOTES = " Put single quotes around a secret with blanks, or with characters such as # and $."
-_WARNING = " Do this before you switch: with a wrong key this application hides the secret, and may overwrite it."
+_INCOMPLETE = (
+    "Otherwise stop here, and keep the old key. If plaintext is all that is left, look at those rows, and go on if "
+    "they were never encrypted."
+)
