@@ -133,7 +133,8 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = 
             f"look at them ({NAMES_ROWS}) and have the application encrypt them; if none is a token: --force {key_id}",
         )
     if nameless := counts.categories.get("no-key", 0):
-        yield Refusal(f"{label}: {nameless:,} not read, for a NULL in the row's key{rows}", "give them a key")
+        reason = f"{label}: {nameless:,} not read, for a NULL in the row's key{rows}"
+        yield Refusal(reason, f"fill in that column, {AGAIN}")
 
 
 def _of_search(evidence: Evidence) -> Iterator[Refusal]:
