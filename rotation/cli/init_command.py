@@ -68,7 +68,7 @@ def init(  # noqa: PLR0913 - click's
         document = {"complete": True, "app": name, "files": written}
         print_json({**document, "steps": [{"do": step.do, "run": step.run} for step in steps]}, process.streams.stdout)
     else:
-        lines = [f"Written: {', '.join(written)}", *_words(preset, env_file), ""]
+        lines = [f"Written: {', '.join(written)}", *_words(preset, env_file, append=append), ""]
         for number, step in enumerate(steps, 1):
             lines += [f"{number}. {step.do}", *([f"     {step.run}"] if step.run else [])]
         print("\n".join(lines), file=process.streams.stdout)
@@ -126,7 +126,7 @@ def _env_text(path: Path | None, preset: Preset) -> str:
     return "\n".join(lines)
 
 
-def _words(preset: Preset, env_file: Path | None) -> Iterator[str]:
+def _words(preset: Preset, env_file: Path | None, *, append: bool) -> Iterator[str]:
     yield f"{preset.title}: {preset.proof}."
     yield from (f"Note: {words}" for words in preset.limits)
     yield from (f"Not verified: {words}" for words in preset.unverified)
@@ -134,5 +134,6 @@ def _words(preset: Preset, env_file: Path | None) -> Iterator[str]:
     if env_file:
         yield f"Fill in {shlex.quote(str(env_file))}, and keep it out of version control."
     else:
-        yield f"Make a file {preset.name}.env that only you can read (--env-file would have made it), with:"
+        make = f"Make a file {preset.name}.env that only you can read (--env-file would have made it), with:"
+        yield "Add these variables to the dotenv file that your commands read:" if append else make
         yield from (f"  {name}: {words}" for name, words in preset.variables().items())

@@ -153,7 +153,14 @@ def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
             f"{preset.title} makes its key of a secret, and the environment holds keys; name a key set: --keys {own}"
         )
     keys = EnvironmentKeys(command)
-    held = [OwnKey(key.id, str(state), partial(keys.text, key)) for key, state in states(keys.settings).items()]
+    rule = keys.source(keys.settings.primary).rule
+    held = []
+    for key, state in states(keys.settings).items():
+        if keys.source(key).rule == rule:
+            held.append(OwnKey(key.id, str(state), partial(keys.text, key)))
+        else:
+            # Its secret belongs into another setting: PostHog's older keys come from Django's SECRET_KEY.
+            command.streams.warn(f"Note: {key.id} is made in another way than the primary key, and so is left out.")
     lines = setting_lines(preset, held, command.key_set, reveal=show_key)
     if not lines:
         sets = " or ".join(f"--keys {name}" for name in dict.fromkeys(map(preset.key_set, preset.setting)))

@@ -97,7 +97,7 @@ def _verdict(report: Report) -> Iterator[Text]:
 def _verdict_of(report: Report) -> Iterator[Text]:
     """The verdict on the targets of one key set."""
     if not report.targets:
-        yield Text("None of its columns is there.")
+        yield Text("The database has none of its columns, and all of them are optional.")
         return
     parts = [target.counts for target in report.targets]
     rotated, waiting = (sum(getattr(counts, name) for counts in parts) for name in ("rotated", "to_rotate"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key
-from rotation.model.presets import preset_names
+from rotation.model.presets import load_preset, preset_names
 from tests.conftest import Cli
 from tests.keys import key_text
 
@@ -172,3 +172,16 @@ def test_a_url_that_is_written_out_is_asked_for_nowhere(
     out = cli("init", "--app", "airflow", "--url", "$META_DB", "--env-file", "b.env", "--append").out
     assert "the url of the database to `META_DB`" in out
     assert "\nMETA_DB=" in Path("b.env").read_text()
+
+
+def test_a_secret_of_another_setting_is_not_printed(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostHog's older keys may be made of Django's SECRET_KEY, which does not belong into its list of keys."""
+    monkeypatch.chdir(tmp_path)
+    cli("init", "--app", "posthog", "--url", "sqlite:///posthog.db")
+    environ = {"POSTHOG_SECRET_KEY": "django's own, of Django alone", "POSTHOG_SALT_KEY": "a salt"}
+    environ |= {load_preset("posthog").keys["posthog"].primary.secret[1:]: "0123456789abcdefghijklmnopqrstuv"}
+
+    listed = cli("keys", "list", "--format", "posthog", "--show-key", environ=environ)
+
+    assert listed.out.splitlines()[-1].endswith("=0123456789abcdefghijklmnopqrstuv")
+    assert "is made in another way than the primary key, and so is left out" in listed.err

@@ -294,7 +294,7 @@ def test_a_set_without_a_table_keeps_no_other_set_from_its_work(app: App) -> Non
     assert [target["rotated"] for target in ran.document["targets"]] == [3]
     [left_out] = ran.document["left_out"]
     assert left_out.startswith("sources.options: left out: there is no table sources")
-    assert "Key set redash:\nNone of its columns is there." in looked.out
+    assert "Key set redash:\nThe database has none of its columns, and all of them are optional." in looked.out
     assert not [finding for finding in checked if "sources" in finding["subject"] + finding["message"]]
 
 
