@@ -5,7 +5,6 @@ Needs the server of the tests; `--only sqlite` needs none.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from statistics import median
 
 from benchmarks.command import run
 from benchmarks.creds import fill, make_base, settle
-from benchmarks.goals import Goal, show
+from benchmarks.goals import Goal, measure
 from keyring_core import Keyring
 from tests.databases import Database, open_database
 from tests.keys import key_text
@@ -88,11 +87,7 @@ def compare(rows: int = ROWS, kinds: Sequence[str] = KINDS) -> list[Goal]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--only", choices=KINDS)
-    options = parser.parse_args()
-    show(compare(options.rows, [options.only] if options.only else KINDS))
+    measure(__doc__, compare, ROWS, KINDS)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import argparse
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -19,6 +20,17 @@ class Goal(NamedTuple):
     def met(self) -> bool:
         """Whether the aim was reached."""
         return self.measured >= self.bound if self.at_least else self.measured <= self.bound
+
+
+def measure(
+    words: str | None, compare: Callable[[int, Sequence[str]], Iterable[Goal]], rows: int, kinds: Sequence[str]
+) -> None:
+    """The command line of a benchmark on several kinds of databases: runs *compare*, and prints its goals."""
+    parser = argparse.ArgumentParser(description=words)
+    parser.add_argument("--rows", type=int, default=rows)
+    parser.add_argument("--only", choices=kinds)
+    options = parser.parse_args()
+    show(compare(options.rows, [options.only] if options.only else kinds))
 
 
 def show(goals: Iterable[Goal]) -> None:

@@ -5,7 +5,6 @@ Needs the servers of the tests; `--only sqlite` needs none.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from sqlalchemy.orm import Mapped, Session, declarative_base, mapped_column
 
 from benchmarks.command import rotate
 from benchmarks.creds import BASE_ROWS, fill, make_base, wrong_rows
-from benchmarks.goals import Goal, show
+from benchmarks.goals import Goal, measure
 from keyring_core import Keyring
 from tests.databases import KINDS, Database, open_database
 from tests.keys import key_text
@@ -165,11 +164,7 @@ def compare(rows: int = ROWS, kinds: Sequence[str] = KINDS) -> list[Goal]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--only", choices=KINDS)
-    options = parser.parse_args()
-    show(compare(options.rows, [options.only] if options.only else KINDS))
+    measure(__doc__, compare, ROWS, KINDS)
 
 
 if __name__ == "__main__":

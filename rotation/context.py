@@ -21,6 +21,7 @@ from rotation.model.stopping import Stopping
 from rotation.model.watcher import NoWatcher, Watcher
 
 if TYPE_CHECKING:
+    from rotation.discovery.result import Discovery
     from rotation.discovery.survey import Survey
     from rotation.ledger.ledger import Ledger
     from rotation.model.ignored import Ignored
@@ -120,7 +121,7 @@ class Context:
             check_name(key_set, self.key_sets(), "--keys")
         other = copy.copy(self)
         other.__dict__.pop("keys", None)
-        other.key_set, other.__dict__["links"] = key_set, self.links
+        other.key_set, other.__dict__["links"], other.__dict__["_loaded"] = key_set, self.links, self._loaded
         return other
 
     def by_keys(self, targets: Sequence[Target]) -> list[tuple[Self, list[Target]]]:
@@ -161,11 +162,25 @@ class Context:
     def keyring(self) -> Keyring:
         """The keyring of the environment; warnings about keys go to stderr. Raises KeyConfigError."""
         with self.reporting_warnings():
-            return self.load_keyring(self.environ)
+            return self.load_keyring()
 
-    def load_keyring(self, environ: Mapping[str, str]) -> Keyring:
-        """The keyring that *environ* has for this key set. Raises KeyConfigError, and gives warnings."""
-        return Keyring(*self.load_settings(environ))
+    def load_keyring(self) -> Keyring:
+        """The keyring of this key set. Raises KeyConfigError, and gives warnings."""
+        keyring = self._loaded[self.key_set] = Keyring(*self.load_settings(self.environ))
+        return keyring
+
+    def keyrings(self) -> dict[str | None, Keyring]:
+        """The keyrings of all key sets that can be loaded, by name, the environment's own first; each is read once."""
+        return self.keys.every(self.environ, self._loaded)
+
+    def other_keyrings(self) -> list[tuple[str, Keyring]]:
+        """The keyrings of all other key sets, each with its name in words; each is read once."""
+        return self.keys.others(self.environ, self._loaded)
+
+    @cached_property
+    def _loaded(self) -> dict[str | None, Keyring | None]:
+        """The keyrings that were read, by key set; None for one that cannot be loaded."""
+        return {}
 
     def load_settings(self, environ: Mapping[str, str]) -> Settings:
         """The keys that *environ* has for this key set. Raises KeyConfigError, and gives warnings."""
@@ -202,6 +217,22 @@ class Context:
         ):
             return None
         return Ledger.open(ledger_url(self.environ, path), wait=self.streams.wait)
+
+    def search(self, targets: Sequence[Target], keyring: Keyring, *, full: bool) -> Discovery:
+        """Searches all columns of the databases of *targets*; with *full* every row. Raises StoreError, UsageError."""
+        from rotation.discovery.discover import databases_of, discover  # noqa: PLC0415 - brings SQLAlchemy
+
+        self._loaded[self.key_set] = keyring
+        return discover(
+            databases_of(targets),
+            targets,
+            keyring,
+            self.open_survey,
+            full=full,
+            schemas=None,
+            ignored=self.ignored(),
+            keyrings=self.keyrings(),
+        )
 
     def open_survey(self, url: str) -> Survey:
         """The database at *url*, for a search for tokens. Raises UsageError and StoreError."""

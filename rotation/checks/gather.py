@@ -16,7 +16,6 @@ from keyring_core.key_files import key_path
 from rotation import job
 from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
 from rotation.context import Context
-from rotation.discovery.discover import databases_of, discover
 from rotation.discovery.result import Discovery
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusPlace, CensusRecord, census_record, in_fleet
@@ -53,7 +52,7 @@ def load_keys(context: Context) -> Keys:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", KeyConfigWarning)
         try:
-            keys.keyring = context.load_keyring(context.environ)
+            keys.keyring = context.load_keyring()
         except KeyConfigError as error:
             keys.fault = str(error)
             if isinstance(error, WeakKeyError):
@@ -222,16 +221,7 @@ def _count(context: Context, target: Target, keyring: Keyring, sample: int | Non
 def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
     """A search of a sample of all columns, and what could not be searched. Raises StoppedError."""
     try:
-        found = discover(
-            databases_of(targets),
-            targets,
-            keyring,
-            context.open_survey,
-            full=False,
-            schemas=None,
-            ignored=context.ignored(),
-            keyrings=context.keys.every(context.environ),
-        )
+        found = context.search(targets, keyring, full=False)
     except StoppedError:
         raise
     except KeyringError as error:

@@ -26,7 +26,7 @@ def discover(command: Command, *, urls: tuple[str, ...], schemas: tuple[str, ...
     from rotation.model.targets import expand_url, may_hold_password
     from rotation.output.discovery_text import render_discovery
 
-    keyrings = command.keys.every(command.environ)
+    keyrings = command.keyrings()
     if not keyrings and urls and not names_primary(command.environ):
         # An admin who looks for an application's tokens may have no key at hand.
         command.streams.warn("Note: no key is set, so every token counts as one that no key opens.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -98,25 +98,15 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
             workers=workers.count,
             least_rows=workers.least_rows,
         )
-        recorders = [closing.enter_context(_recording(part, dry_run=settings.dry_run)) for part in parts]
-        jobs = [
-            Job(
-                part.targets,
-                part.keyring,
-                replace(
-                    common,
-                    checkpoints=partial(_checkpoints, recorder, settings),
-                    history=recorder.history(part.keyring, allow_demotion=settings.allow_demotion),
-                    keys=part.context.keys,
-                    others=part.context.keys.others(context.environ),
-                ),
+
+        def options(part: _Part, recorder: RunRecorder) -> Options:
+            return replace(
+                _with_keys(common, part.context),
+                checkpoints=partial(_checkpoints, recorder, settings),
+                history=recorder.history(part.keyring, allow_demotion=settings.allow_demotion),
             )
-            for part, recorder in zip(parts, recorders, strict=True)
-        ]
-        reports = rotate_targets(context, jobs, workers)
-        for recorder, report in zip(recorders, reports, strict=True):
-            recorder.keep(report)
-    return Report.of_parts(reports)
+
+        return _recorded(context, parts, options, workers, dry_run=settings.dry_run)
 
 
 class _Part(NamedTuple):
@@ -143,21 +133,11 @@ def status(context: Context, targets: Sequence[Target]) -> Report:
 
     Raises as `run` does.
     """
-    parts = _parts(context, targets)
-    with ExitStack() as closing:
-        recorders = [closing.enter_context(_recording(part, dry_run=True)) for part in parts]
-        jobs = [
-            Job(
-                part.targets,
-                part.keyring,
-                replace(_reading_with_keys(part.context), history=recorder.history(part.keyring)),
-            )
-            for part, recorder in zip(parts, recorders, strict=True)
-        ]
-        reports = rotate_targets(context, jobs)
-        for recorder, report in zip(recorders, reports, strict=True):
-            recorder.keep(report)
-    return Report.of_parts(reports)
+
+    def options(part: _Part, recorder: RunRecorder) -> Options:
+        return replace(_with_keys(reading(context), part.context), history=recorder.history(part.keyring))
+
+    return _recorded(context, _parts(context, targets), options, dry_run=True)
 
 
 def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sample: int | None = None) -> Report:
@@ -165,7 +145,7 @@ def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sam
 
     Raises UsageError and StoreError if a target cannot be opened, and StoppedError.
     """
-    options = replace(_reading_with_keys(context), sample=sample)
+    options = replace(_with_keys(reading(context), context), sample=sample)
     [report] = rotate_targets(context, [Job(targets, keyring, options)])
     return report
 
@@ -175,8 +155,28 @@ def reading(context: Context, *, dry_run: bool = True) -> Options:
     return Options(dry_run, speed=Speed.FULL, throttle=Throttle(context.streams.wait))
 
 
-def _reading_with_keys(context: Context) -> Options:
-    return replace(reading(context), keys=context.keys, others=context.keys.others(context.environ))
+def _with_keys(options: Options, context: Context) -> Options:
+    """*options* for the keys of *context*."""
+    return replace(options, keys=context.keys, others=context.other_keyrings())
+
+
+def _recorded(
+    context: Context,
+    parts: Sequence[_Part],
+    options: Callable[[_Part, RunRecorder], Options],
+    workers: Workers = ALONE,
+    *,
+    dry_run: bool,
+) -> Report:
+    """The report of all *parts*, each of which the ledger records."""
+    with ExitStack() as closing:
+        recorders = [closing.enter_context(_recording(part, dry_run=dry_run)) for part in parts]
+        pairs = list(zip(parts, recorders, strict=True))
+        jobs = [Job(part.targets, part.keyring, options(part, recorder)) for part, recorder in pairs]
+        reports = rotate_targets(context, jobs, workers)
+        for recorder, report in zip(recorders, reports, strict=True):
+            recorder.keep(report)
+    return Report.of_parts(reports)
 
 
 def rotate_targets(context: Context, jobs: Sequence[Job], workers: Workers = ALONE) -> list[Report]:

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
@@ -16,6 +16,7 @@ from rotation.job.ranges import Bounds, Options, RangeDone, RangeWorker
 from rotation.model.companions import companion_values
 from rotation.model.env_file import environment
 from rotation.model.failures import StoppedError, UsageError, WorkerError
+from rotation.model.key_sets import Keys
 from rotation.model.stopping import Stopping
 from rotation.model.targets import Target
 from rotation.stores.open import identify, open_store
@@ -129,12 +130,20 @@ def _open(task: Task) -> _OpenTarget:
     if fault:
         raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
     throttle = replace(options.throttle, wait=stop_request.wait)
-    options = replace(options, throttle=throttle, format=target.format, others=options.keys.others(environ))
+    options = replace(options, throttle=throttle, format=target.format, others=_others(options.keys, environ))
     worker = RangeWorker(store, target.keyring(keyring), options)
     opened = _OpenTarget((task.setup, task.target, task.database), worker)
     # Closes the connection when another target is opened, or when the thread or the process ends.
     weakref.finalize(opened, store.close)
     return opened
+
+
+def _others(keys: Keys, environ: Mapping[str, str]) -> Sequence[tuple[str, Keyring]]:
+    """The other key sets of this process's environment. Each thread reads them once, and not for every target."""
+    if getattr(_local, "others", None) is None or _local.others[0] != keys:
+        _local.others = keys, keys.others(environ, {})
+    others: Sequence[tuple[str, Keyring]] = _local.others[1]
+    return others
 
 
 def _load(setup: Setup) -> tuple[Keyring, Mapping[str, str]]:

@@ -24,7 +24,7 @@ from rotation.lifecycle.key_locations import (
 from rotation.lifecycle.transitions import Edit, Step, after, edits, held
 from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
-from rotation.model.key_sets import KEY_ITSELF, KeySet, KeySource, read_key_set
+from rotation.model.key_sets import KEY_ITSELF, KeySet, KeySource, read_key_set, settings_of_read
 from rotation.model.text import with_keys
 
 
@@ -81,12 +81,12 @@ class EnvironmentKeys:
         self._secrets: dict[Key, tuple[KeySource, str]] = {}
         with context.reporting_warnings():
             environ = self._environ()
-            self.settings = context.load_settings(environ)
-        if self._set:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", KeyConfigWarning)
+            if self._set is None:
+                self.settings = context.load_settings(environ)
+            else:
                 read = read_key_set(self._name, self._set, environ)
-            self._secrets = {each.key: (each.source, each.text) for each in read}
+                self.settings = settings_of_read(read)
+                self._secrets = {each.key: (each.source, each.text) for each in read}
 
     @property
     def states(self) -> dict[str, KeyState]:

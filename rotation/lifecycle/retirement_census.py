@@ -9,7 +9,7 @@ from keyring_core import Key, Keyring
 from keyring_core.environment import Settings
 from rotation import job
 from rotation.context import Context
-from rotation.discovery.discover import Discovery, databases_of, discover
+from rotation.discovery.result import Discovery
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.promotions import took_over
 from rotation.ledger.session import Session
@@ -59,17 +59,7 @@ def gather(  # noqa: PLR0913 - what the evidence is about
 def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
     """A search of every row, since a sample may miss the one token that needs the key; or why the search failed."""
     try:
-        found = discover(
-            databases_of(targets),
-            targets,
-            keyring,
-            context.open_survey,
-            full=True,
-            schemas=None,
-            ignored=context.ignored(),
-            keyrings=context.keys.every(context.environ),
-        )
-        return found, None
+        return context.search(targets, keyring, full=True), None
     except StoreError as error:
         return None, str(error)
 

@@ -28,6 +28,7 @@ from keyring_core.key_files import key_path
 from keyring_core.key_text import split_key_list
 from keyring_core.sources import COMMAND_SECONDS, Found, Kind, Source, read_named
 from rotation.model.failures import UsageError
+from rotation.model.targets import variable_in
 
 LISTED = ("raw", "hex")
 """Derivations whose text may be a list of keys; a passphrase may hold a comma."""
@@ -35,7 +36,6 @@ LISTED = ("raw", "hex")
 VARIABLES = {KeyState.PRIMARY: PRIMARY, KeyState.PREVIOUS: PREVIOUS, KeyState.STAGED: STAGED}
 """The variable that holds the environment's own keys of each state."""
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _NAME = re.compile(r"\w[\w.-]{0,49}", re.ASCII)
 _FORMS = ("secret", "file", "command")
 
@@ -56,8 +56,7 @@ class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     @property
     def variable(self) -> str | None:
         """The variable that holds the secret."""
-        found = _VARIABLE.fullmatch(self.secret or "")
-        return found and (found[1] or found[2])
+        return variable_in(self.secret or "")
 
     @property
     def place(self) -> str:
@@ -78,8 +77,8 @@ class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     def derivation(self, environ: Mapping[str, str], where: str) -> Derivation:
         """How a key is made of the secret. Raises KeyConfigError."""
         salt = self.salt
-        if salt is not None and (found := _VARIABLE.fullmatch(salt)):
-            salt = environ.get(found[1] or found[2])
+        if salt is not None and (name := variable_in(salt)):
+            salt = environ.get(name)
             if salt is None:
                 raise KeyConfigError(f"{where}: its salt is {self.salt}, and that variable is not set")
             # In a variable it may be secret: Mathesar's is its SECRET_KEY.
@@ -161,24 +160,27 @@ class Keys(NamedTuple):
             return load_settings(environ)
         return load_key_set(self.name, self.sets[self.name], environ)
 
-    def every(self, environ: Mapping[str, str]) -> dict[str | None, Keyring]:
-        """The keyring of each set, the environment's own first; without those that cannot be loaded."""
-        found: dict[str | None, Keyring] = {}
+    def every(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> dict[str | None, Keyring]:
+        """The keyring of each set, the environment's own first; without those that cannot be loaded.
+
+        What is in *loaded* is not read again, since a key may come from a command; the rest is added to it.
+        """
         with warnings.catch_warnings():
             # Their own commands print them.
             warnings.simplefilter("ignore", KeyConfigWarning)
             for name in (None, *self.sets):
-                with suppress(KeyConfigError):
-                    found[name] = Keys(name, self.sets).keyring(environ)
-        return found
+                if name not in loaded:
+                    loaded[name] = None
+                    with suppress(KeyConfigError):
+                        loaded[name] = Keys(name, self.sets).keyring(environ)
+        return {name: keyring for name in (None, *self.sets) if (keyring := loaded[name])}
 
-    def others(self, environ: Mapping[str, str]) -> list[tuple[str, Keyring]]:
-        """All keyrings but this one, each with its name in words; without those that cannot be loaded."""
+    def others(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> list[tuple[str, Keyring]]:
+        """All keyrings but this one, each with its name in words, as `every` has them."""
         if not self.sets:
             return []
-        return [
-            (Keys(name, self.sets).words, keyring) for name, keyring in self.every(environ).items() if name != self.name
-        ]
+        found = self.every(environ, loaded)
+        return [(Keys(name, self.sets).words, keyring) for name, keyring in found.items() if name != self.name]
 
 
 ENVIRONMENT = Keys()
@@ -227,8 +229,13 @@ def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[Re
 
 def load_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> Settings:
     """The keys of the set *name*. Warnings and errors are those of `keyring_core.config.load_settings`."""
+    return settings_of_read(read_key_set(name, keys, environ))
+
+
+def settings_of_read(read: Iterable[ReadKey]) -> Settings:
+    """The settings that the keys of a set make. Warnings and errors as for `load_key_set`."""
     found: dict[KeyState, list[tuple[Key, str]]] = {state: [] for state in KeyState}
-    for each in read_key_set(name, keys, environ):
+    for each in read:
         found[each.state].append((each.key, each.place))
     return settings_in(found)
 

@@ -50,7 +50,7 @@ class Target:
 
     def sealed(self) -> Target:
         """Without the url if a variable holds it, so that it may be sent to a worker."""
-        return replace(self, url="") if _VARIABLE.fullmatch(self.written) else self
+        return replace(self, url="") if variable_in(self.written) else self
 
     def unsealed(self, environ: Mapping[str, str]) -> Target:
         """With the url from *environ*. Raises UsageError if it holds none."""
@@ -236,14 +236,19 @@ def may_hold_password(url: str) -> bool:
     return re.search(r"[@?]", url) is not None and not url.startswith(("$", "sqlite"))
 
 
+def variable_in(text: str) -> str | None:
+    """The variable that *text* names as `$NAME` or `${NAME}`; None if it is anything else."""
+    found = _VARIABLE.fullmatch(text)
+    return found and (found[1] or found[2])
+
+
 def expand_url(url: str, environ: Mapping[str, str], whose: str) -> str:
     """*url*, or the value of the variable if it is `$NAME`. Raises UsageError, which says *whose* url it is."""
-    variable = _VARIABLE.fullmatch(url)
-    if variable is None:
+    name = variable_in(url)
+    if name is None:
         if not url.strip():
             raise UsageError(f"{whose}: the url is empty")
         return url
-    name = variable[1] or variable[2]
     if not environ.get(name):
         raise UsageError(f"{whose}: its url is ${name}, and that variable is not set")
     return environ[name]

@@ -222,12 +222,11 @@ def test_a_search_for_forgotten_columns_that_fails_is_unknown(
     cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What could not be searched is reported, and is not OK."""
-    from rotation.checks import gather
 
     def fail(*_: object, **__: object) -> None:
         raise StoreError("the database went away")
 
-    monkeypatch.setattr(gather, "discover", fail)
+    monkeypatch.setattr("rotation.discovery.discover.discover", fail)
     ran = cli("check", *configure(tmp_path, sqlite_app), "--json")
 
     assert ran.code == UNKNOWN
@@ -240,11 +239,10 @@ def test_a_table_that_could_not_be_looked_at_is_unknown(
     cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table without the right to read it may hold tokens: it is named."""
-    from rotation.checks import gather
     from rotation.discovery.discover import Discovery, Remark
 
     unseen = [Remark("app.db", "audit", "no right to read it")]
-    monkeypatch.setattr(gather, "discover", lambda *_, **__: Discovery(full=False, unseen=unseen))
+    monkeypatch.setattr("rotation.discovery.discover.discover", lambda *_, **__: Discovery(full=False, unseen=unseen))
     ran = cli("check", *configure(tmp_path, sqlite_app), "--format", "nagios")
 
     assert ran.code == UNKNOWN
@@ -582,13 +580,13 @@ def test_a_check_that_is_stopped_pings_a_failure(
     cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool
 ) -> None:
     """Exit code 3 with the reason, and the address is called with /fail."""
-    from rotation.checks import gather
+    from rotation.discovery import discover as discovering
     from rotation.stores import sql
 
     def stop(*_: object, **__: object) -> None:
         raise StoppedError("stopped on request")
 
-    monkeypatch.setattr(*(sql.SqlStore, "_open") if early else (gather, "discover"), stop)
+    monkeypatch.setattr(*(sql.SqlStore, "_open") if early else (discovering, "discover"), stop)
     with Pinged(200) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -206,7 +206,7 @@ def test_where_columns_cannot_be_looked_for_the_key_stays(shop: Shop, monkeypatc
         raise StoreError("secrets cannot be looked at")
 
     shop.fill([old_token("old")])
-    monkeypatch.setattr("rotation.lifecycle.retirement_census.discover", fail)
+    monkeypatch.setattr("rotation.discovery.discover.discover", fail)
 
     assert refusals(retire(shop)) == ["columns that no target names: secrets cannot be looked at"]
     assert retire(shop, "--force", OLDER.id).code == 0
@@ -306,7 +306,7 @@ def test_whoever_asks_to_stop_retires_nothing(shop: Shop, monkeypatch: pytest.Mo
     shop.fill([old_token("older")])
     before = shop.env_file.read_bytes()
     monkeypatch.setattr(Streams, "wait", stop)
-    monkeypatch.setattr("rotation.lifecycle.retirement_census.discover", lambda *_, **__: Discovery(full=True))
+    monkeypatch.setattr("rotation.discovery.discover.discover", lambda *_, **__: Discovery(full=True))
 
     assert retire(shop, "--force", OLDER.id).code == 3
     assert shop.env_file.read_bytes() == before
@@ -321,7 +321,7 @@ def test_keys_that_changed_during_the_census_leave_no_proof(shop: Shop, monkeypa
         shop.write_env(f"ENCRYPTION_KEY={key_text('new')}\nENCRYPTION_PREVIOUS_KEYS={key_text('old')}\n")
         return Discovery(full=True)
 
-    monkeypatch.setattr("rotation.lifecycle.retirement_census.discover", look)
+    monkeypatch.setattr("rotation.discovery.discover.discover", look)
     ran = retire(shop, "--certificate", str(proof), "--archive", str(archive))
 
     assert ran.code == 2

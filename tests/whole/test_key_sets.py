@@ -597,3 +597,18 @@ def test_what_to_store_is_the_secret_and_not_its_key(app: App) -> None:
         ("[keys.redash] primary", staged),
         ("REDASH_STAGED_SECRET", ""),
     ]
+
+
+@pytest.mark.parametrize("argv", [("run",), ("status",), ("check",), ("discover",)], ids=" ".join)
+def test_a_command_that_prints_a_key_runs_once(app: App, argv: tuple[str, ...]) -> None:
+    """A vault is asked once for each key, whatever the number of targets, of key sets and of searches."""
+    asked, script = app.folder / "asked", app.folder / "vault"
+    script.write_text(f"#!/bin/sh\necho asked >> {asked}\necho {key_text('old')}\n")
+    script.chmod(0o700)
+    config = app.folder / "rotation.toml"
+    text = CONFIG.replace('primary  = { secret = "$AIRFLOW_KEY" }', f'primary  = {{ command = "{script}" }}')
+    config.write_text(text + text.partition("\n[keys.")[0].replace('"token"', '"note"'))
+
+    app.run(*argv)
+
+    assert asked.read_text().splitlines() == ["asked"]
