@@ -43,6 +43,8 @@ class _Planning:
     """A block while it is planned."""
 
     counts: Counts
+    size: int
+    """Of a cell, in bytes."""
     pieces: list[_Piece] = field(default_factory=list)
     balance: Counter[Key] = field(default_factory=Counter)
 
@@ -54,7 +56,7 @@ def plan_block(
 
     Arguments as for `plan_batch`.
     """
-    planning = _Planning(Counts(scanned=len(block)))
+    planning = _Planning(Counts(scanned=len(block)), block.size)
     for found in keyring.find_on_end(block.cells, block.size):
         if isinstance(found, Refused) or not _take(planning, keyring, found, history, dry_run=dry_run):
             return None
@@ -73,7 +75,8 @@ def _take(planning: _Planning, keyring: Keyring, found: Found, history: History,
     rotates = not dry_run and state is not KeyState.PRIMARY
     if rotates:
         new = keyring.reencrypt_on_end(found, holds_mark if long else lambda _: False)
-        if new is None:
+        # With blanks around its token a cell is longer than the new token, and the next one would lie in two cells.
+        if new is None or len(new) != planning.size * len(signed):
             return False
         planning.pieces.append(_Piece(key, found.batch.places, new, Times.of(signed)))
     else:

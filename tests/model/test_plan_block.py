@@ -265,3 +265,14 @@ def test_a_part_of_a_swap_is_that_part_of_its_rows(start: int, stop: int) -> Non
     assert list(part.as_rows().rows()) == list(whole.as_rows().rows())[start:stop]
     assert list(part.key_ids) == list(whole.key_ids)[start:stop]
     assert len(part) == len(part.key_ids)
+
+
+@pytest.mark.parametrize("cell", [" {}", "{}\n", "{}    "], ids=["a blank before", "a line break", "CHAR padding"])
+def test_cells_with_blanks_around_their_tokens_are_planned_row_by_row(cell: str) -> None:
+    """The new tokens are shorter than the cells: one after the other they would not lie where the cells do."""
+    cells = [cell.format(token("old")) for _ in range(3)]
+
+    plan = planned(*cells)
+
+    assert not plan.blocks
+    assert [make_key("new").fernet.decrypt(new) for _, _, new in plan.swaps.rows()] == [b"secret"] * 3
