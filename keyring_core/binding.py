@@ -1,4 +1,4 @@
-"""A key for one use, derived from another by HKDF-SHA256 (RFC 5869).
+"""A key for one use, derived from another by HKDF-SHA256 (RFC 5869): to encrypt, or to compute a blind index.
 
 There is no salt: it would have to be stored beside every token, and the key is uniformly random already (section 3.1).
 The info string separates the uses (section 3.2): a label with a version, and the context.
@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from keyring_core.errors import KeyConfigError
 from keyring_core.key_text import KEY_BYTES
 
-_LABEL = b"keyring-core bind v1\0"
+TOKENS = b"keyring-core bind v1\0"
+BLIND_INDEX = b"keyring-core blind index v1\0"
 
 
-def derive_key(raw: bytes, context: str) -> bytes:
-    """The 32 bytes of the key for *context* under the key *raw*. Errors as for `check_context`."""
-    info = _LABEL + check_context(context)
+def derive_key(raw: bytes, context: str, label: bytes = TOKENS) -> bytes:
+    """The 32 bytes of the key for *context* under the key *raw*, for the use *label*. Errors as for `check_context`."""
+    info = label + check_context(context)
     return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=info).derive(raw)
 
 

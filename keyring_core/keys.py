@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from keyring_core.binding import derive_key
+from keyring_core.binding import BLIND_INDEX, derive_key
 from keyring_core.errors import KeyConfigError
 from keyring_core.key_text import KEY_BYTES, decode_key
 from keyring_core.loaded_keys import protect_key
@@ -38,7 +38,7 @@ class KeyState(StrEnum):
 class Key:
     """A Fernet key. Only its `id` is public. It cannot be pickled or copied, and is masked in every log."""
 
-    __slots__ = ("_aes", "_mac", "_raw", "context", "fernet", "id")
+    __slots__ = ("_aes", "_mac", "_origin", "_raw", "context", "fernet", "id")
 
     id: str
     """The first 8 hex digits of SHA-256 over a fixed label and the 32 bytes; a bound key has its parent's id."""
@@ -51,6 +51,7 @@ class Key:
         if len(raw) != KEY_BYTES:
             raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(raw)}")
         self._raw = bytes(raw)
+        self._origin = _parent._raw if _parent else self._raw
         self.id = _parent.id if _parent else hashlib.sha256(_ID_LABEL + self._raw).hexdigest()[:8]
         self.context = _context
         protect_key(self._raw, self.id)
@@ -80,6 +81,10 @@ class Key:
         if self.context is not None:
             raise KeyConfigError(f"key {self.id} is bound to {self.context!r} already; bind the key that it came from")
         return Key(derive_key(self._raw, context), _parent=self, _context=context)
+
+    def blind_index_key(self, context: str) -> bytes:
+        """32 bytes for the blind index of *context*, derived from this key, or from the one that it was bound from."""
+        return derive_key(self._origin, context, BLIND_INDEX)
 
     def reveal(self) -> str:
         """The key's text, 44 characters of URL-safe base64. Only for writing it to its file, never for a log."""
@@ -137,12 +142,7 @@ class Key:
     def open(self, token: Token) -> bytes | None:
         """The plaintext of a token that this key signed; None if its padding is damaged."""
         decryptor = self.cbc(token.iv).decryptor()
-        padded = decryptor.update(token.ciphertext) + decryptor.finalize()
-        unpadder = _PKCS7.unpadder()
-        try:
-            return unpadder.update(padded) + unpadder.finalize()
-        except ValueError:
-            return None
+        return unpadded(decryptor.update(token.ciphertext) + decryptor.finalize())
 
     def __repr__(self) -> str:
         return f"<Key {self.id}>" if self.context is None else f"<Key {self.id} bound to {self.context!r}>"
@@ -155,6 +155,15 @@ class Key:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Key is not pickled or copied: it would leave the process unprotected")
+
+
+def unpadded(padded: bytes) -> bytes | None:
+    """*padded* without its PKCS #7 padding for blocks of 16 bytes; None if that is damaged."""
+    unpadder = _PKCS7.unpadder()
+    try:
+        return unpadder.update(padded) + unpadder.finalize()
+    except ValueError:
+        return None
 
 
 def check_told_apart(places: Mapping[Key, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
@@ -15,6 +16,8 @@ FORMS = ("", "_FILE", "_COMMAND")
 
 COMMAND_SECONDS = 30
 """How long a start waits for a command."""
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 class Kind(StrEnum):
@@ -51,8 +54,18 @@ class Found(NamedTuple):
         return f"<Found {self.where}>"
 
 
-def read_source(name: str, environ: Mapping[str, str], seconds: float = COMMAND_SECONDS) -> Found | None:
+def variable_in(text: str) -> str | None:
+    """The variable that *text* names as `$NAME` or `${NAME}`; None if it is anything else."""
+    found = _VARIABLE.fullmatch(text)
+    return found and (found[1] or found[2])
+
+
+def read_source(
+    name: str, environ: Mapping[str, str], seconds: float = COMMAND_SECONDS, *, comments: bool = True
+) -> Found | None:
     """What the variable *name* holds, or what its `_FILE` or `_COMMAND` form leads to; None if none is set.
+
+    *comments* is for a file or command, as in `read_named`.
 
     Raises KeyConfigError if two forms are set, or the file or command yields nothing; a command has *seconds*.
     """
@@ -64,7 +77,8 @@ def read_source(name: str, environ: Mapping[str, str], seconds: float = COMMAND_
     form, value = forms[0], environ[forms[0]]
     if form == name:
         return Found(value, name, Source(Kind.VARIABLE))
-    return read_named(Kind.FILE if form.endswith("_FILE") else Kind.COMMAND, value, form, environ, seconds)
+    kind = Kind.FILE if form.endswith("_FILE") else Kind.COMMAND
+    return read_named(kind, value, form, environ, seconds, comments=comments)
 
 
 def read_named(  # noqa: PLR0913 - what to read, and how

@@ -26,9 +26,8 @@ from keyring_core.environment import (
 from keyring_core.errors import WeakKeyError
 from keyring_core.key_files import key_path
 from keyring_core.key_text import split_key_list
-from keyring_core.sources import COMMAND_SECONDS, Found, Kind, Source, read_named
+from keyring_core.sources import COMMAND_SECONDS, Found, Kind, Source, read_named, variable_in
 from rotation.model.failures import UsageError
-from rotation.model.targets import variable_in
 
 LISTED = ("raw", "hex")
 """Derivations whose text may be a list of keys; a passphrase may hold a comma."""

@@ -1,0 +1,5 @@
+"""Reads cells that other packages wrote, so that a column of theirs can be taken over."""
+
+from keyring_core.legacy.legacy import Legacy
+
+__all__ = ["Legacy"]

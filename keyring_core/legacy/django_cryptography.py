@@ -1,0 +1,78 @@
+"""Cells of django-cryptography: a pickle in a layout like Fernet's, raw, under two keys that are made separately.
+
+django-cryptography 1.1 and django-cryptography-5 2.0.3, both alike: `django_cryptography/fields.py`, `conf.py`,
+`core/signing.py` (`FernetSigner`) and `utils/crypto.py` (`FernetBytes`). The MAC's key is SECRET_KEY itself; the key
+of AES-256-CBC is made by PBKDF2 of CRYPTOGRAPHY_KEY, otherwise of SECRET_KEY, with CRYPTOGRAPHY_SALT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from keyring_core.keys import unpadded
+from keyring_core.legacy.pickles import plaintext_in
+from keyring_core.legacy.reader import LegacyPlaintext
+from keyring_core.tokens import BLOCK, OVERHEAD, TAG, VERSION, Token
+
+SALT = "django-cryptography"
+ITERATIONS = 30_000
+
+_GROWTH_OF_TEXT = 2
+"""The bytes of UTF-8 that one byte of a pickle can become: protocol 0 writes Latin-1."""
+_GROWTH_OF_JSON = 6
+"""The same for JSON, which writes NUL as `\\u0000`."""
+
+
+class Signer(NamedTuple):
+    """The key of a MAC, and the encryption keys that may have been used beside it."""
+
+    mac: HMAC
+    encryption: Sequence[algorithms.AES]
+
+    @classmethod
+    def of(cls, mac_key: bytes, encryption_keys: Iterable[bytes]) -> Signer:
+        """The signer with these keys."""
+        return cls(HMAC(mac_key, hashes.SHA256()), [algorithms.AES(key) for key in encryption_keys])
+
+    def signed(self, token: Token) -> bool:
+        """Whether *token* is under this key; compared in constant time."""
+        mac = self.mac.copy()
+        mac.update(token.signed)
+        try:
+            mac.verify(token.tag)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class DjangoCryptographyCells:
+    """The cells under any of these keys. Nothing but the length and the MAC is read of a cell that none signed."""
+
+    def __init__(self, signers: Iterable[Signer], *, unpickle: bool) -> None:
+        self._signers = tuple(signers)
+        self._unpickle = unpickle
+
+    def open(self, cell: str | bytes) -> LegacyPlaintext | None:
+        """The text or bytes in the pickle, and the cell's own time."""
+        size = len(cell) - OVERHEAD
+        if not isinstance(cell, bytes) or size < BLOCK or size % BLOCK or cell[:1] != VERSION:
+            return None
+        token = Token(cell[:-TAG], cell[-TAG:])
+        for key in (key for signer in self._signers if signer.signed(token) for key in signer.encryption):
+            decryptor = Cipher(key, modes.CBC(token.iv)).decryptor()
+            pickled = unpadded(decryptor.update(token.ciphertext) + decryptor.finalize())
+            plaintext = None if pickled is None else plaintext_in(pickled, unpickle=self._unpickle)
+            # A pickle can repeat a value without writing it again, as often as it likes; a column has a width.
+            if plaintext is not None and len(plaintext) <= self.longest_plaintext(len(cell)):
+                return LegacyPlaintext(plaintext, token.timestamp)
+        return None
+
+    def longest_plaintext(self, size: int) -> int:
+        """The pickle is encrypted, and so is at least one byte of padding."""
+        return (_GROWTH_OF_JSON if self._unpickle else _GROWTH_OF_TEXT) * (size - OVERHEAD - 1)

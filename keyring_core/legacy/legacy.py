@@ -1,0 +1,247 @@
+"""A package, its options and the names of its secrets in; a reader of its cells out."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import NamedTuple, final
+
+from keyring_core.derivation import Derivation, protect
+from keyring_core.errors import KeyConfigError
+from keyring_core.keys import Key
+from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
+from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells, Signer
+from keyring_core.legacy.named_texts import Environ, NamedText, check_names, texts_named
+from keyring_core.legacy.reader import Cells, LegacyReader
+from keyring_core.legacy.token_cells import TokenCells, TokenOrJsonCells
+from keyring_core.sources import variable_in
+
+_SHA256 = Derivation("sha256")
+_RAW = Derivation("raw")
+_ENGINES = {"aes": "AES", "aes-gcm": "AES-GCM", "fernet": "Fernet"}
+_NAMES = {"secret", "encryption_secret"}
+"""Options that are names of variables."""
+
+
+@final
+@dataclass(frozen=True, slots=True, repr=False)
+class Legacy:
+    """Cells of a column that the *package*, named as on PyPI, wrote. Holds the names of secrets, and no secret.
+
+    A secret is spelled `$NAME`: its text is in that variable, in the file that `NAME_FILE` names, or is what the
+    command in `NAME_COMMAND` prints. Several names, or a variable that is a list, are several keys, tried in order.
+
+    Raises KeyConfigError for an unknown package, a secret in place of a name, and options that the package lacks.
+    """
+
+    package: str
+    """One of `PACKAGES`."""
+    _: KW_ONLY
+    secret: str | Sequence[str]
+    """The package's key: `SECRET_KEY`, `FERNET_KEYS`, `FIELD_ENCRYPTION_KEY` or the *key* of a SQLAlchemy type."""
+    salt: str | Sequence[str] | None = None
+    """`SALT_KEY` of django-fernet-encrypted-fields, `CRYPTOGRAPHY_SALT`: texts, or `$NAME` of variables."""
+    engine: str | None = None
+    """Of sqlalchemy-utils: `fernet`, `aes` (its own default) or `aes-gcm`."""
+    padding: str | None = None
+    """Of the engine `aes`: `naive`, unless the type names another one."""
+    check: str | None = None
+    """Of the engine `aes`, which needs it: `json`, or a regular expression that every plaintext matches as a whole."""
+    hkdf: bool = True
+    """`FERNET_USE_HKDF` of django-fernet-fields and its successors."""
+    prefix: str | None = None
+    """`DJFERNET_PREFIX` of djfernet, as text; versions before 0.8 had the prefix `djfernet`."""
+    encryption_secret: str | Sequence[str] | None = None
+    """`CRYPTOGRAPHY_KEY` of django-cryptography, if it was set; otherwise both of its keys are of *secret*."""
+    unpickle: bool = False
+    """Of django-cryptography: loads pickles, which runs code if somebody who knows the secret put code in."""
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        for name in ("secret", "encryption_secret", "salt"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            object.__setattr__(self, name, (value,) if isinstance(value, str | bytes) else tuple(value))
+            if not value:
+                raise KeyConfigError(f"{name}: empty; name at least one")
+        if self.package not in PACKAGES:
+            near = difflib.get_close_matches(str(self.package), PACKAGES, n=1, cutoff=0.5)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise KeyConfigError(f"no such package{meant} The packages are {', '.join(PACKAGES)}")
+        for name in _NAMES & {*self._given()}:
+            check_names(name, _names(getattr(self, name)))
+        PACKAGES[self.package].check_options(self)
+
+    @property
+    def writes_tokens(self) -> bool:
+        """Whether each cell has the shape of a Fernet token, so that nobody takes it for plaintext."""
+        return self.engine in {None, "fernet"} and not self.package.startswith("django-cryptography")
+
+    def reader(self, environ: Environ) -> LegacyReader:
+        """The reader of these cells, with the secrets that *environ* has now. They are masked in every log from then.
+
+        Raises KeyConfigError for a secret that is not set or that the package would not take. A secret that can be
+        guessed gives a WeakKeyWarning: old cells may be under it.
+        """
+        cells = PACKAGES[self.package].cells(self, environ)
+        engine = f" {_ENGINES[self.engine]}" if self.engine else ""
+        names = [*_names(self.secret), *_names(self.encryption_secret)]
+        plural = "s" if len(names) > 1 else ""
+        return LegacyReader(cells, f"{self.package}{engine}, secret{plural} {' and '.join(names)}")
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={self._shown(name)}" for name in self._given()]
+        return f"Legacy({', '.join([repr(self.package), *shown])})"
+
+    def _check_types(self) -> None:
+        """Raises KeyConfigError for a value of another type: the text "false" would count as true."""
+        for name in ("hkdf", "unpickle"):
+            if not isinstance(getattr(self, name), bool):
+                raise KeyConfigError(f"{name} is true or false")
+        for name in ("package", "engine", "padding", "check", "prefix"):
+            if not isinstance(getattr(self, name), str | None):
+                raise KeyConfigError(f"{name} is text")
+        for name in ("secret", "encryption_secret", "salt"):
+            value = getattr(self, name)
+            if not isinstance(value, Sequence) and (value is not None or name == "secret"):
+                raise KeyConfigError(f"{name} is text, or a list of texts")
+        if not all(isinstance(salt, str) for salt in _names(self.salt)):
+            raise KeyConfigError("salt is text, or a list of texts")
+
+    def _given(self) -> Iterator[str]:
+        """The names of the options that differ from their defaults."""
+        yield from (each.name for each in fields(self)[1:] if getattr(self, each.name) != each.default)
+
+    def _shown(self, name: str) -> str:
+        value = getattr(self, name)
+        if name not in {*_NAMES, "salt"}:
+            return repr(value)
+        # A salt that is no name of a variable may be secret.
+        return " and ".join(each if isinstance(each, str) and variable_in(each) else "..." for each in value)
+
+
+class Package(NamedTuple):
+    """How a package's cells are read, and the options that it has beside `secret`."""
+
+    cells: Callable[[Legacy, Environ], Cells]
+    """Raises KeyConfigError."""
+    needs: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
+
+    def check_options(self, legacy: Legacy) -> None:
+        """Raises KeyConfigError if options of *legacy* do not fit."""
+        given = {*legacy._given()} - {"secret"}
+        package = legacy.package
+        if legacy.package == "advanced-alchemy" and "pgcrypto" in str(legacy.engine).lower():
+            raise KeyConfigError(
+                "advanced-alchemy with PGCryptoBackend: there the database encrypts, with pgp_sym_encrypt, and such "
+                "cells cannot be read here. Read them through advanced-alchemy, and write what it reads"
+            )
+        if missing := sorted(self.needs - given):
+            raise KeyConfigError(f"{package}: set {' and '.join(missing)} as the application does")
+        if extra := sorted(given - self.needs - self.takes):
+            raise KeyConfigError(f"{package}: it has no {' and no '.join(extra)}; leave that out")
+        if legacy.engine is not None:
+            _check_engine(legacy)
+
+
+def _check_engine(legacy: Legacy) -> None:
+    if legacy.engine not in _ENGINES:
+        raise KeyConfigError(f"{legacy.package}: unknown engine; the engines are {', '.join(_ENGINES)}")
+    if legacy.engine != "aes":
+        if legacy.padding is not None or legacy.check is not None:
+            raise KeyConfigError(f"{legacy.package}: only the engine aes has a padding and takes a check")
+        return
+    if legacy.padding is not None and legacy.padding not in PADDINGS:
+        raise KeyConfigError(f"{legacy.package}: unknown padding; the paddings are {', '.join(PADDINGS)}")
+    if legacy.check is None:
+        raise KeyConfigError(
+            f"{legacy.package}: the engine aes does not authenticate, so a wrong key can open a cell to nonsense. "
+            'Set check to "json", or to a regular expression that every plaintext matches as a whole'
+        )
+    check_of(legacy.check)
+
+
+def _keys(derivations: Iterable[Derivation], secrets: Iterable[NamedText]) -> dict[Key, str]:
+    """The key that each derivation makes of each secret, in that order, with its place."""
+    derivations = list(derivations)
+    return {
+        derivation.key(text, where, allow_weak=True): where for text, where in secrets for derivation in derivations
+    }
+
+
+def _raw(keys: Iterable[Key]) -> list[bytes]:
+    return [base64.urlsafe_b64decode(key.reveal()) for key in keys]
+
+
+def _names(value: str | Sequence[str] | None) -> Sequence[str]:
+    return (value,) if isinstance(value, str) else value or ()
+
+
+def _secrets(legacy: Legacy, environ: Environ, *, listed: bool = False) -> list[NamedText]:
+    return texts_named(_names(legacy.secret), environ, "secret", listed=listed)
+
+
+def _salts(legacy: Legacy, environ: Environ) -> Iterator[str | bytes]:
+    for salt in _names(legacy.salt):
+        if not variable_in(salt):
+            yield salt
+            continue
+        for text, _ in texts_named([salt], environ, "salt"):
+            # In a variable it may be secret.
+            protect(text, "salt")
+            yield text
+
+
+def _sqlalchemy_utils(legacy: Legacy, environ: Environ) -> Cells:
+    keys = _keys([_SHA256], _secrets(legacy, environ))
+    if legacy.engine == "aes":
+        return AesCells(_raw(keys), legacy.padding or "naive", legacy.check or "")
+    return GcmCells(_raw(keys)) if legacy.engine == "aes-gcm" else TokenCells(keys)
+
+
+def _fernet_fields(legacy: Legacy, environ: Environ) -> Cells:
+    """The key is made in `fernet_fields/hkdf.py` of each of the three packages."""
+    prefix = "django-fernet-fields" if legacy.prefix is None else legacy.prefix
+    derivation = Derivation("hkdf-sha256", salt=f"{prefix}-hkdf-salt", info=prefix) if legacy.hkdf else _RAW
+    return TokenCells(_keys([derivation], _secrets(legacy, environ, listed=not legacy.hkdf)))
+
+
+def _fernet_encrypted_fields(legacy: Legacy, environ: Environ) -> Cells:
+    rules = [Derivation("pbkdf2-sha256", salt, iterations=100_000) for salt in _salts(legacy, environ)]
+    return TokenOrJsonCells(_keys(rules, _secrets(legacy, environ)))
+
+
+def _django_cryptography(legacy: Legacy, environ: Environ) -> Cells:
+    salts = list(_salts(legacy, environ)) or [SALT]
+    rules = [Derivation("pbkdf2-sha256", salt, iterations=ITERATIONS) for salt in salts]
+    named = _names(legacy.encryption_secret)
+    encryption = _keys(rules, texts_named(named, environ, "encryption_secret")) if named else None
+    signers = []
+    for text, where in _secrets(legacy, environ):
+        # Also with an encryption secret: it masks this one, and warns of a weak one.
+        own = _keys(rules, [NamedText(text, where)])
+        mac_key = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+        signers.append(Signer.of(mac_key, _raw(encryption or own)))
+    return DjangoCryptographyCells(signers, unpickle=legacy.unpickle)
+
+
+PACKAGES = {
+    "sqlalchemy-utils": Package(_sqlalchemy_utils, frozenset({"engine"}), frozenset({"padding", "check"})),
+    "advanced-alchemy": Package(
+        lambda legacy, environ: TokenCells(_keys([_SHA256], _secrets(legacy, environ))),
+    ),
+    "django-fernet-fields": Package(_fernet_fields, takes=frozenset({"hkdf"})),
+    "django-fernet-fields-v2": Package(_fernet_fields, takes=frozenset({"hkdf"})),
+    "djfernet": Package(_fernet_fields, takes=frozenset({"hkdf", "prefix"})),
+    "django-fernet-encrypted-fields": Package(_fernet_encrypted_fields, frozenset({"salt"})),
+    "django-encrypted-model-fields": Package(
+        lambda legacy, environ: TokenCells(_keys([_RAW], _secrets(legacy, environ, listed=True))),
+    ),
+    "django-cryptography": Package(_django_cryptography, takes=frozenset({"salt", "encryption_secret", "unpickle"})),
+    "django-cryptography-5": Package(_django_cryptography, takes=frozenset({"salt", "encryption_secret", "unpickle"})),
+}
+"""The packages whose cells can be read."""

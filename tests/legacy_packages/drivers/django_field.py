@@ -1,0 +1,51 @@
+"""A table `records` whose `value` is a field of a Django package that encrypts.
+
+Variables: `FIELD` is the field, as module and name; `SETTINGS` is JSON, with Django's SECRET_KEY in it. For
+django-cryptography, whose `encrypt` takes another field, `PLAINTEXT` is that field.
+"""
+
+import importlib
+import json
+import os
+
+import dj_database_url
+import django
+from django.conf import settings
+
+
+def write(url, values):
+    model = _model(url)
+    from django.db import connection
+
+    with connection.schema_editor() as editor:
+        editor.create_model(model)
+    model.objects.bulk_create(model(id=int(key), value=value) for key, value in values.items())
+    return _values(model)
+
+
+def read(url):
+    return _values(_model(url))
+
+
+def _values(model):
+    return {str(record.id): record.value for record in model.objects.all()}
+
+
+def _model(url):
+    given = json.loads(os.environ["SETTINGS"])
+    # JSON has no bytes.
+    given |= {name: text.encode() for name, text in given.items() if name == "DJFERNET_PREFIX"}
+    databases = {"default": dj_database_url.parse(url)}
+    settings.configure(DATABASES=databases, DEFAULT_AUTO_FIELD="django.db.models.AutoField", **given)
+    django.setup()
+    # Django takes models once it is set up, and not before.
+    from django.db import models
+
+    module, _, name = os.environ["FIELD"].rpartition(".")
+    field = getattr(importlib.import_module(module), name)
+    plaintext = os.environ.get("PLAINTEXT")
+    arguments = {"max_length": 2000} if name.endswith("CharField") else {}
+    value = field(getattr(models, plaintext)(null=True)) if plaintext else field(null=True, **arguments)
+    meta = type("Meta", (), {"app_label": "legacy", "db_table": "records"})
+    columns = {"id": models.IntegerField(primary_key=True), "value": value}
+    return type("Record", (models.Model,), {"__module__": __name__, "Meta": meta, **columns})
