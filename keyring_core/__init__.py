@@ -4,6 +4,8 @@ from keyring_core.config import get_keyring, keyring_status, log_key_status, rel
 from keyring_core.derivation import Derivation
 from keyring_core.encryption_service import CredentialEncryptionService, get_encryption_service
 from keyring_core.errors import (
+    AlreadyEncryptedError,
+    ComparisonError,
     DamagedToken,
     ExpiredToken,
     InvalidToken,
@@ -13,6 +15,7 @@ from keyring_core.errors import (
     Malformed,
     MalformedToken,
     PlaintextError,
+    StaleIndexError,
     UndecryptableToken,
 )
 from keyring_core.keyring import Keyring
@@ -20,6 +23,8 @@ from keyring_core.keys import Key, KeyState
 from keyring_core.redaction import configure_logging
 
 __all__ = [
+    "AlreadyEncryptedError",
+    "ComparisonError",
     "CredentialEncryptionService",
     "DamagedToken",
     "Derivation",
@@ -34,6 +39,7 @@ __all__ = [
     "Malformed",
     "MalformedToken",
     "PlaintextError",
+    "StaleIndexError",
     "UndecryptableToken",
     "configure_logging",
     "get_encryption_service",

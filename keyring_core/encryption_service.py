@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from keyring_core.config import present_reloader
-from keyring_core.errors import DamagedToken, KeyringError, MalformedToken, UndecryptableToken
+from keyring_core.errors import KeyringError, MalformedToken
 from keyring_core.forks import call_in_children
 from keyring_core.keyring import Keyring
 
@@ -53,17 +53,9 @@ class CredentialEncryptionService:
             raise
 
     def _open(self, ciphertext: str) -> str:
-        ring = self._keyring
-        try:
-            return ring.decrypt(ciphertext)
-        except UndecryptableToken as error:
-            # Another process may have a key that this one has not read yet.
-            if isinstance(self._source, Keyring) or isinstance(error, DamagedToken):
-                raise
-            newer = self._source.renew(ring)
-            if newer is None:
-                raise
-        return newer.decrypt(ciphertext)
+        if isinstance(self._source, Keyring):
+            return self._source.decrypt(ciphertext)
+        return self._source.opening(lambda ring: ring.decrypt(ciphertext))
 
     def __repr__(self) -> str:
         return f"<CredentialEncryptionService {self._keyring!r}>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 import cryptography.fernet
 
@@ -36,8 +37,30 @@ class PlaintextError(KeyringError, ValueError):
     """A plaintext that is not text; use `encrypt_bytes` or `decrypt_bytes`. The message does not show it."""
 
 
+class AlreadyEncryptedError(PlaintextError):
+    """A value to encrypt that is a Fernet token already. The message does not show it."""
+
+
+class ComparisonError(KeyringError, TypeError):
+    """A comparison or computation in the database with an encrypted column: each token of a value is another text."""
+
+
+class StaleIndexError(KeyringError, ValueError):
+    """A write that would change an encrypted column and leave its blind index as it was."""
+
+
 class InvalidToken(KeyringError, cryptography.fernet.InvalidToken):  # noqa: N818 - stock Fernet's own name
     """A token that does not open. Also a `cryptography.fernet.InvalidToken`, so existing handlers still work."""
+
+    def at(self, place: str) -> Self:
+        """The same error; from now on its message begins with *place*, such as `users.api_key, id=812`."""
+        self.args = (f"{place}: {self}",)
+        return self
+
+    def with_hint(self, hint: str) -> Self:
+        """The same error; from now on its message ends with *hint*, the next step."""
+        self.args = (f"{self}; {hint}",)
+        return self
 
 
 class Malformed(StrEnum):
@@ -61,8 +84,8 @@ class MalformedToken(InvalidToken):
         self.category = category
         self.found = found
 
-    def __reduce__(self) -> tuple[type[MalformedToken], tuple[Malformed, str]]:
-        return type(self), (self.category, self.found)
+    def __reduce__(self) -> tuple[type[MalformedToken], tuple[Malformed, str], dict[str, object]]:
+        return type(self), (self.category, self.found), {**vars(self), "args": self.args}
 
 
 class UndecryptableToken(InvalidToken):

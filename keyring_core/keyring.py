@@ -208,8 +208,11 @@ class Keyring:
 
     def decrypt_many(self, tokens: Sequence[TokenText]) -> list[str | InvalidToken | PlaintextError]:
         """For each token what `decrypt` returns or raises, in order. A bad token does not affect the others."""
-        opened = self._each(tokens, bulk.decrypt)
-        return [_decoded(item) if isinstance(item, bytes) else item for item in opened]
+        return [_decoded(item) if isinstance(item, bytes) else item for item in self.decrypt_bytes_many(tokens)]
+
+    def decrypt_bytes_many(self, tokens: Sequence[TokenText]) -> list[bytes | InvalidToken]:
+        """For each token what `decrypt_bytes` returns or raises, in order. A bad token does not affect the others."""
+        return self._each(tokens, bulk.decrypt)
 
     def _each(self, tokens: Sequence[TokenText], action: Callable[[Found], Iterable[T]]) -> list[T | InvalidToken]:
         """The result of *action* for each token, or the token's error, in order."""

@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import structlog
 
-from keyring_core.errors import KeyConfigWarning, KeyringError
+from keyring_core.errors import DamagedToken, KeyConfigWarning, KeyringError, UndecryptableToken
 from keyring_core.forks import call_in_children
 from keyring_core.health import KeyringStatus, Loaded, status_of
 from keyring_core.keyring import Keyring
@@ -25,6 +26,8 @@ AGAIN_SECONDS = 10
 UNKNOWN_SECONDS = 1
 """Unknown tokens cause at most one read in this time; a call waits as long for a read by another thread."""
 _DISTINCT_ERRORS = 20
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +82,22 @@ class Reloader:
         self._look(timeout=UNKNOWN_SECONDS, asked=True)
         current = self()
         return current if current is not ring else None
+
+    def opening(self, action: Callable[[Keyring], T]) -> T:
+        """What *action* returns for the current keyring; if no key of that opens a token, for a newer one.
+
+        Another process may use a key that this one has not read yet.
+        """
+        ring = self()
+        try:
+            return action(ring)
+        except UndecryptableToken as error:
+            if isinstance(error, DamagedToken):
+                raise
+            newer = self.renew(ring)
+            if newer is None:
+                raise
+        return action(newer)
 
     def reload(self) -> bool:
         """Reads every source again now, and returns whether that worked. If not, the current keyring stays.

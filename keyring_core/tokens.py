@@ -21,10 +21,16 @@ _BASE64 = re.compile(rb"[A-Za-z0-9_+/-]*={0,2}")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 VERSION = b"\x80"
 _VERSION_BYTE = VERSION[0]
+BEGINNING = "gAAAA"
+"""How a token's text begins, until the year 2106."""
 BLOCK = 16
 TAG = 32
 OVERHEAD = 1 + 8 + BLOCK + TAG  # version, timestamp, IV
 _LARGE = 1024 * 1024
+
+_MARKS = (b"gAAAA", b"QUFBQ", b"M5AUCQKB", b"6741414141")
+"""What every token begins with, and parts of that in base64 (at any place), in base32 and in hex."""
+_HEX_OF_BYTES = re.compile(rb"80000000[0-9a-fA-F]{138}")
 
 INSIDE = "a token inside something else, or in another encoding"
 """The words for such a cell."""
@@ -66,10 +72,21 @@ def iv_of(signed: bytes) -> bytes:
     return signed[9:25]
 
 
+def token_length(plaintext: int) -> int:
+    """Characters of the token of so many bytes of plaintext, which is padded to whole blocks."""
+    size = OVERHEAD + BLOCK * (plaintext // BLOCK + 1)
+    return 4 * -(-size // 3)
+
+
 def parse_token(text: TokenText) -> Token:
     """The token that *text* spells; errors as for `decode_token`."""
     data = decode_token(text)
     return Token(data[:-TAG], data[-TAG:])
+
+
+def signed_part(text: TokenText) -> bytes:
+    """What the tag of the token authenticates; errors as for `decode_token`."""
+    return parse_token(text).signed
 
 
 def decode_token(text: TokenText) -> bytes:
@@ -105,6 +122,27 @@ def explain(text: TokenText) -> MalformedToken:
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     category, found = _diagnose(raw)
     return MalformedToken(category, f"{found} ({len(raw)} bytes)")
+
+
+def is_token(text: TokenText) -> bool:
+    """Whether *text* has the shape of a token, whatever key it is under."""
+    try:
+        decode_token(text)
+    except MalformedToken:
+        return False
+    return True
+
+
+def may_hold_token(raw: bytes) -> bool:
+    """Whether *raw* may be a token in whatever form, whole or cut: it then is no plaintext.
+
+    Looks for the beginning of a token, also in base64, base32, hex, UTF-16 or bare bytes. A text that holds these
+    characters by chance is refused, too: one random text of 40 characters in ten million.
+    """
+    narrow = raw.replace(b"\0", b"")
+    return (
+        any(mark in narrow for mark in _MARKS) or raw.startswith(b"\x80\0\0\0") or _HEX_OF_BYTES.search(raw) is not None
+    )
 
 
 def _is_base64(raw: bytes) -> bool:

@@ -33,12 +33,17 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self.__value.encode(), other.reveal().encode())
+        return hmac.compare_digest(_as_bytes(self.__value), _as_bytes(other.reveal()))
 
     __hash__ = None  # type: ignore[assignment]  # a hash would help to guess it
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret can be neither pickled nor copied")
+
+
+def _as_bytes(value: str) -> bytes:
+    # Without "surrogatepass" the error for a lone surrogate would carry the whole text.
+    return value.encode("utf-8", "surrogatepass")
 
 
 def revealed(value: object) -> str | bytes:

@@ -78,6 +78,7 @@ def test_every_verdict_is_the_single_paths(texts: list[str]) -> None:
     parts = [[part.place] if isinstance(part, Refused) else part.batch.places for part in RING.find_many(texts)]
     assert sorted(place for places in parts for place in places) == list(range(len(texts)))
     assert outcomes(RING.decrypt_many(texts)) == [single(RING.decrypt, text) for text in texts]
+    assert outcomes(RING.decrypt_bytes_many(texts)) == [single(RING.decrypt_bytes, text) for text in texts]
 
 
 @by_id(TOKEN_CASES)
@@ -86,7 +87,7 @@ def test_a_batch_gives_the_verdict_of_the_table(case: Case) -> None:
     value: Any = case.make()
     batch = [issue("before"), value, issue("behind", "new")]
     if case.outcome is TypeError:
-        for many in (RING.identify_many, RING.decrypt_many, RING.rotate_many):
+        for many in (RING.identify_many, RING.decrypt_many, RING.decrypt_bytes_many, RING.rotate_many):
             with pytest.raises(TypeError, match=f"not {type(value).__name__}"):
                 many(batch)
         return
@@ -94,6 +95,7 @@ def test_a_batch_gives_the_verdict_of_the_table(case: Case) -> None:
     # Compared for truth alone: 50 MB would be explained at length.
     assert bool(outcomes(RING.identify_many(batch)) == [single(RING.key_for, text) for text in batch])
     assert bool(outcomes(RING.decrypt_many(batch)) == [single(RING.decrypt, text) for text in batch])
+    assert bool(outcomes(RING.decrypt_bytes_many(batch)) == [single(RING.decrypt_bytes, text) for text in batch])
     first, rotated, last = RING.rotate_many(batch)
     assert [ALONE.decrypt(text) for text in (first, last) if not isinstance(text, InvalidToken)] == [
         b"before",
@@ -233,6 +235,15 @@ def test_bytes_come_back_as_bytes_and_current_tokens_as_they_are() -> None:
 
     assert isinstance(rotated, bytes)
     assert same is current
+
+
+def test_bytes_that_are_no_text_come_back_from_a_batch() -> None:
+    """`decrypt_bytes_many` gives bytes as they are, where `decrypt_many` has an error."""
+    token = RING.encrypt_bytes(b"\xff\0")
+
+    assert RING.decrypt_bytes_many([token, memoryview(token.encode())]) == [b"\xff\0"] * 2
+    assert type(RING.decrypt_many([token])[0]) is PlaintextError
+    assert RING.decrypt_bytes_many([]) == []
 
 
 def test_empty_batches_are_empty() -> None:

@@ -118,6 +118,32 @@ def test_an_error_survives_the_way_between_processes(error, travel):
     assert getattr(error, "category", None) == getattr(arrived, "category", None)
 
 
+@pytest.mark.parametrize("travel", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (MalformedToken, (Malformed.GLUED, "two tokens")),
+        (UndecryptableToken, ("no key opens this token", 1_600_000_000)),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_an_error_that_has_a_place_keeps_it_on_its_way(kind, arguments, travel):
+    """Place, hint and notes arrive with the error; all else of it stays."""
+    # Made here: it changes, and no other case may see that.
+    error = kind(*arguments)
+    words = str(error)
+
+    placed = error.at("users.api_key, id=812").with_hint("look there")
+    placed.add_note("batch 3")
+    arrived = travel(placed)
+
+    assert placed is error
+    assert str(arrived) == f"users.api_key, id=812: {words}; look there"
+    assert vars(arrived) == vars(placed)
+    assert arrived.__notes__ == ["batch 3"]
+    assert type(arrived) is type(placed)
+
+
 def test_categories_are_the_words_of_the_report():
     """A category prints as the word that a report counts under."""
     assert {"empty", "plaintext", "truncated", "quoted", "bytes-repr", "glued", "not-a-token", "too-large"} == {

@@ -22,10 +22,12 @@ import structlog
 from structlog.testing import LogCapture
 
 from keyring_core import (
+    DamagedToken,
     Key,
     KeyConfigError,
     KeyConfigWarning,
     Keyring,
+    MalformedToken,
     UndecryptableToken,
     config,
     keyring_status,
@@ -35,6 +37,7 @@ from keyring_core import (
 )
 from keyring_core.reload import AGAIN_SECONDS, Reloader
 from keyring_core.sources import COMMAND_SECONDS
+from tests.keyring_core.test_bulk import damaged_token
 from tests.keyring_core.test_errors import leaks
 from tests.keys import key_text, make_key
 from tests.processes import in_a_fork
@@ -310,6 +313,56 @@ def test_a_keyring_of_before_is_renewed_without_reading(world, key_file):
     assert world.keyring.renew(older) is newer
     assert world.keyring.renew(older) is newer
     assert len(world.reads) == reads
+
+
+def test_opening_reads_again_for_a_token_of_an_unknown_key(world, key_file):
+    """Another process wrote under a new key: the action is done again, with the keyring that has it."""
+    rings: list[Keyring] = []
+    world.keyring()
+    put(key_file, B)
+    cell = Keyring(B).encrypt("written by another process")
+
+    def action(ring: Keyring) -> str:
+        rings.append(ring)
+        return ring.decrypt(cell)
+
+    assert world.keyring.opening(action) == "written by another process"
+    assert world.keyring.opening(action) == "written by another process"
+    assert [ring.primary.id for ring in rings] == [ID["a"], ID["b"], ID["b"]]
+
+
+def test_opening_raises_what_the_newest_keyring_raises(world, key_file):
+    """If that does not open it either, its error names the keys tried last, and is chained to no other error."""
+    world.keyring()
+    put(key_file, B)
+
+    with pytest.raises(UndecryptableToken, match=ID["b"]) as caught:
+        world.keyring.opening(lambda ring: ring.decrypt(Keyring(C).encrypt("x")))
+
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "error"),
+    [("no token", MalformedToken), (damaged_token("a"), DamagedToken), (Keyring(C).encrypt("x"), UndecryptableToken)],
+    ids=["malformed", "damaged", "unknown key"],
+)
+def test_opening_tries_again_only_with_other_keys(world, key_file, cell, error):
+    """A token that no newer key can open, or for which there is none, is tried once."""
+    rings: list[Keyring] = []
+    world.keyring()
+    if error is not UndecryptableToken:
+        put(key_file, B)
+
+    def action(ring: Keyring) -> str:
+        rings.append(ring)
+        return ring.decrypt(cell)
+
+    with pytest.raises(error) as caught:
+        world.keyring.opening(action)
+
+    assert type(caught.value) is error
+    assert [ring.primary.id for ring in rings] == [ID["a"]]
 
 
 # What it keeps when something is wrong

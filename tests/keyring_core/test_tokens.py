@@ -24,7 +24,7 @@ from keyring_core import (
     PlaintextError,
     UndecryptableToken,
 )
-from keyring_core.tokens import explain, parse_token
+from keyring_core.tokens import explain, parse_token, token_length
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
 
@@ -364,3 +364,9 @@ def test_the_verdict_equals_the_canonical_round_trip(text):
         found = token.signed + token.tag
 
     assert found == reference(text)
+
+
+@given(st.integers(0, 5000))
+def test_the_length_of_a_token_is_known_from_its_plaintext(size: int) -> None:
+    """Of real tokens: what a column has to hold."""
+    assert token_length(size) == len(Fernet(key_text("any")).encrypt(b"x" * size))

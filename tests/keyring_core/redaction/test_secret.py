@@ -35,6 +35,12 @@ def test_equality_and_truth() -> None:
     assert not Secret("")
 
 
+def test_comparing_a_text_without_utf8_shows_nothing() -> None:
+    """A lone surrogate is compared like any character: an error would carry the whole text."""
+    assert Secret(TEXT + "\ud800") == Secret(TEXT + "\ud800")
+    assert Secret(TEXT + "\ud800") != Secret(TEXT + "\udfff")
+
+
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy, vars, hash])
 def test_it_refuses_to_travel(duplicate: object) -> None:
     """Pickle, copy, attributes and hash show no value."""

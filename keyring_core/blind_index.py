@@ -1,0 +1,92 @@
+"""A blind index: finds equal values of an encrypted column by an HMAC in a column of its own.
+
+Anyone who reads that column sees which rows hold equal values, and how often each occurs; without a key, nothing else.
+The HMAC's key is derived for the one column. The idea: CipherSweet, https://ciphersweet.paragonie.com/internals/blind-index
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+
+from keyring_core.binding import check_context
+from keyring_core.errors import PlaintextError
+from keyring_core.keyring import Keyring
+from keyring_core.keys import Key
+from keyring_core.redaction.secret import Secret
+
+LENGTH = 8 + 1 + 43
+"""Characters of an index: the key's id, a colon, and 32 bytes in URL-safe base64 without padding."""
+
+
+SHAPE = re.compile(r"[0-9a-f]{8}:[A-Za-z0-9_-]{43}")
+"""What an index looks like."""
+
+
+class IndexText(str):
+    """A blind index, as a row has it: the one str that a column of indexes stores as it is."""
+
+    __slots__ = ()
+
+
+class BlindIndex:
+    """The index of one column, named by its *context*, such as `users.email`. Raises KeyConfigError without one.
+
+    Holds no key. A text and its UTF-8 bytes are the same value; a Secret is what it holds.
+    """
+
+    def __init__(self, context: str) -> None:
+        check_context(context)
+        self.context = context
+
+    def of(self, keyring: Keyring, value: str | bytes | Secret) -> str:
+        """The index of *value* under the primary key: what to store beside its token.
+
+        Raises PlaintextError for text without a UTF-8 form, and TypeError for other types.
+        """
+        return self._under(keyring.primary, _as_bytes(value))
+
+    def each(self, keyring: Keyring, value: str | bytes | Secret) -> list[str]:
+        """The index of *value* under every key: the row of an equal value has one of them, whatever was rotated.
+
+        Errors as for `of`.
+        """
+        data = _as_bytes(value)
+        # A bound keyring that accepts unbound tokens has each key twice.
+        return list(dict.fromkeys(self._under(key, data) for key in keyring.states))
+
+    def _under(self, key: Key, data: bytes) -> str:
+        # Derived each time: that takes 4 us, and a key that is kept would outlive a reload.
+        digest = hmac.digest(key.blind_index_key(self.context), data, "sha256")
+        return f"{key.id}:{base64.urlsafe_b64encode(digest).rstrip(b'=').decode('ascii')}"
+
+    def __repr__(self) -> str:
+        return f"<BlindIndex {self.context}>"
+
+
+def may_stand_for(index: object, value: object) -> bool:
+    """Whether *index*, which is written beside *value*, can be for that: an index, or an equal value.
+
+    False only if it surely is not: a value of another type is for the column to refuse.
+    """
+    given = [each.reveal() if isinstance(each, Secret) else each for each in (index, value)]
+    if isinstance(index, IndexText) or not all(isinstance(each, str | bytes | None) for each in given):
+        return True
+    held, wanted = (each.encode("utf-8", "surrogatepass") if isinstance(each, str) else each for each in given)
+    return held == wanted
+
+
+def _as_bytes(value: str | bytes | Secret) -> bytes:
+    """The bytes of *value*. Its error is raised outside of `except`: a UnicodeError holds the whole value."""
+    if isinstance(value, Secret):
+        value = value.reveal()
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"a blind index is of str or bytes, not of {type(value).__name__}")
+    try:
+        return value.encode("utf-8")
+    except UnicodeEncodeError:
+        pass
+    raise PlaintextError("the text has a lone surrogate and so no UTF-8 form, and no blind index")

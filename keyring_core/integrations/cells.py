@@ -1,0 +1,253 @@
+"""One encrypted column, whatever library declares it: values in, cells out, and the reverse.
+
+A cell is one bare Fernet token under the primary key of this process's keyring, which is asked for at each value.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from keyring_core.binding import check_context
+from keyring_core.config import get_keyring
+from keyring_core.errors import (
+    AlreadyEncryptedError,
+    InvalidToken,
+    KeyConfigError,
+    KeyringError,
+    MalformedToken,
+    PlaintextError,
+    UndecryptableToken,
+)
+from keyring_core.keyring import Keyring
+from keyring_core.redaction.secret import Secret
+from keyring_core.tokens import is_token, may_hold_token
+
+if TYPE_CHECKING:
+    from keyring_core.legacy import Legacy
+    from keyring_core.legacy.reader import LegacyReader
+
+Cell = str | bytes | bytearray | memoryview
+"""The types in which drivers return a cell."""
+
+LIST_THEM = '"keyring-rotate status" lists the rows of such cells'
+
+log = structlog.get_logger(__name__)
+
+
+class Kind(StrEnum):
+    """What the values of a column are."""
+
+    TEXT = "text"
+    BYTES = "bytes"
+    JSON = "json"
+
+
+def process_environment() -> Mapping[str, str]:
+    """The variables of this process. A function with a name, since a lambda cannot be pickled."""
+    return os.environ
+
+
+class Cells:
+    """How the values of one column become cells. Copies and pickles hold no key; its repr shows its options."""
+
+    def __init__(  # noqa: PLR0913 - the options of a column
+        self,
+        kind: Kind,
+        *,
+        context: str | bool = False,
+        accept_unbound: bool = False,
+        accept_plaintext: bool = False,
+        legacy: Legacy | None = None,
+        secrets: Callable[[], Mapping[str, str | Sequence[str]]] = process_environment,
+    ) -> None:
+        """*context* binds the column: a name, or True for that of table and column, such as `users.api_key`.
+
+        While a column is taken over it also reads what *accept_unbound* (this keyring's tokens without the context),
+        *accept_plaintext* and *legacy* say. *secrets* is where `legacy` finds the variables that it names.
+
+        Raises KeyConfigError for a name that is no context, such as an empty one, and for plaintext beside ciphertext
+        that is no token.
+        """
+        if isinstance(context, str):
+            check_context(context)
+        if accept_plaintext and legacy is not None and not legacy.writes_tokens:
+            raise KeyConfigError(
+                f"{legacy.package} writes no tokens, so that its ciphertext under a wrong secret looks like plaintext: "
+                "take its cells over first, then drop legacy and accept plaintext"
+            )
+        self.kind = Kind(kind)
+        self.context = context
+        self.accept_unbound, self.accept_plaintext, self.legacy = accept_unbound, accept_plaintext, legacy
+        self._secrets = secrets
+        self.column = ""
+        """What messages call the column, such as `users.api_key`; also its context, if that is True."""
+        self._bound: tuple[Keyring, Keyring] | None = None
+        self._reader: LegacyReader | None = None
+        self._logged = False
+
+    def seal(self, value: object) -> str:
+        """The token of *value*. Raises KeyConfigError if this process has no key, and what `plaintext_of` raises."""
+        return self.bound(get_keyring()).encrypt_bytes(self.plaintext_of(value))
+
+    def plaintext_of(self, value: object) -> bytes:
+        """The bytes that `seal` encrypts for *value*, or for what a Secret holds. Needs no key.
+
+        Raises TypeError for a value that the column does not take or that would not come back equal,
+        AlreadyEncryptedError for a token, and PlaintextError for text without a UTF-8 form.
+        """
+        if isinstance(value, Secret):
+            value = value.reveal()
+        data = self._encoded(value)
+        # As JSON, a token would stand in quotes.
+        if is_token(value if isinstance(value, str) else data):
+            raise AlreadyEncryptedError(
+                f"{self._place()}: the value is a Fernet token already and would be encrypted twice; decrypt it first "
+                '(a token of somebody else, which is a value here, fits into JSON: {"token": ...} in an encrypted JSON '
+                "column)"
+            )
+        return data
+
+    def open(self, cell: Cell, row: Callable[[], str] = str) -> Any:
+        """The value in *cell*.
+
+        Raises InvalidToken if it does not open, and PlaintextError if what it holds is no such value; each names the
+        column. An InvalidToken also names what *row* returns, such as `id=812`; it is called then alone.
+        """
+        value = self._opened(lambda ring: [self._one(ring, cell)])[0]
+        if isinstance(value, InvalidToken):
+            raise self.placed(value, row())
+        if isinstance(value, KeyringError):
+            raise value
+        return value
+
+    def open_many(self, cells: Sequence[Cell]) -> list[Any]:
+        """For each of *cells* what `open` returns or raises, in order; an InvalidToken names no column yet."""
+        if len(cells) == 1:  # A batch of one costs several times as much as its token.
+            return self._opened(lambda ring: [self._one(ring, cells[0])])
+        return self._opened(lambda ring: map(self._otherwise, cells, self.bound(ring).decrypt_bytes_many(cells)))
+
+    def placed(self, error: InvalidToken, row: str = "") -> InvalidToken:
+        """*error*, whose message now names the column and, if that is known, the *row*, such as `id=812`."""
+        error.at(f"{self._place()}, {row}" if row else self._place())
+        if self._reader is not None:
+            error.with_hint(f"nor is it a cell of {self._reader.words}")
+        return error if row else error.with_hint(LIST_THEM)
+
+    def bound(self, keyring: Keyring) -> Keyring:
+        """*keyring*, bound to the context if there is one. Raises KeyConfigError if that has no name yet."""
+        if not self.context:
+            return keyring
+        name = self.column if self.context is True else str(self.context)
+        # Read once: another thread may bind a newer keyring between two reads.
+        known = self._bound
+        if known is not None and known[0] is keyring and known[1].context == name:
+            return known[1]
+        bound = keyring.bind(name, accept_unbound=self.accept_unbound)
+        self._bound = keyring, bound
+        return bound
+
+    @property
+    def reading(self) -> tuple[object, ...]:
+        """What decides which cells open, and to what: a cell can be copied between columns for which it is equal."""
+        context = self.column if self.context is True else self.context
+        return self.kind, context, self.accept_unbound, self.accept_plaintext, self.legacy
+
+    def _opened(self, attempt: Callable[[Keyring], Iterable[bytes | InvalidToken]]) -> list[Any]:
+        """The values and errors of what *attempt* opens with the current keyring or, if that fails, with a newer one.
+
+        A token that `legacy` opens asks for no newer one: looking for that may run a command.
+        """
+        ring = get_keyring()
+        opened = list(attempt(ring))
+        if any(type(each) is UndecryptableToken for each in opened) and (newer := get_keyring.renew(ring)):
+            opened = list(attempt(newer))
+        return [self._decoded(each) if isinstance(each, bytes) else each for each in opened]
+
+    def _one(self, ring: Keyring, cell: Cell) -> bytes | InvalidToken:
+        try:
+            return self.bound(ring).decrypt_bytes(cell)
+        except InvalidToken as error:
+            failed = error
+        return self._otherwise(cell, failed)
+
+    def _otherwise(self, cell: Cell, opened: bytes | InvalidToken) -> bytes | InvalidToken:
+        """What the keyring *opened*; if that is an error, the plaintext of *cell* if the column takes it otherwise."""
+        if isinstance(opened, bytes):
+            return opened
+        data = cell if isinstance(cell, str) else bytes(cell)
+        if not data and self.kind is not Kind.JSON:
+            # As for `CredentialEncryptionService`: nothing was encrypted.
+            return b""
+        if self.legacy is not None:
+            if self._reader is None:
+                self._reader = self.legacy.reader(self._secrets())
+            if found := self._reader.open(data):
+                return found.plaintext
+        if self.accept_plaintext and isinstance(opened, MalformedToken) and not may_hold_token(as_bytes(data)):
+            if not self._logged:
+                self._logged = True
+                log.warning("credential.stored_as_plaintext", column=self.column)
+            return as_bytes(data)
+        return opened
+
+    def _encoded(self, value: object) -> bytes:
+        """The bytes to encrypt. Its errors are raised outside of `except`: theirs hold the value."""
+        if self.kind is Kind.JSON:
+            fault = "JSON would give back another one: it has lists in place of tuples, and only str as keys"
+            try:
+                text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+                if json.loads(text) == value:
+                    return text.encode("ascii")
+            except (TypeError, ValueError, RecursionError):
+                fault = "JSON has no form for such a value"
+            raise TypeError(f"{self._place()}: {fault}; the value is of type {type(value).__name__}")
+        if self.kind is Kind.BYTES:
+            if isinstance(value, bytes | bytearray | memoryview):
+                return bytes(value)
+            raise TypeError(f"{self._place()}: takes bytes, not {type(value).__name__}")
+        if not isinstance(value, str):
+            raise TypeError(f"{self._place()}: takes str, not {type(value).__name__}; a JSON column takes numbers")
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError:
+            pass
+        raise PlaintextError(f"{self._place()}: the text has a lone surrogate and so no UTF-8 form")
+
+    def _decoded(self, data: bytes) -> Any:
+        """The value, or PlaintextError: made outside of `except`, whose error holds the plaintext."""
+        if self.kind is Kind.BYTES:
+            return data
+        try:
+            return json.loads(data) if self.kind is Kind.JSON else data.decode("utf-8")
+        except (ValueError, RecursionError):
+            pass
+        words = "JSON" if self.kind is Kind.JSON else "UTF-8 text"
+        return PlaintextError(f"{self._place()}: the cell opens, but what it holds is not {words}")
+
+    def _place(self) -> str:
+        return self.column or "an encrypted column"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles take along: no keyring, and no reader of legacy cells, which holds keys too."""
+        return vars(self) | {"_bound": None, "_reader": None}
+
+    def __repr__(self) -> str:
+        options = {
+            "context": self.context,
+            "accept_unbound": self.accept_unbound,
+            "accept_plaintext": self.accept_plaintext,
+            "legacy": self.legacy,
+        }
+        shown = "".join(f" {name}={value!r}" for name, value in options.items() if value)
+        return f"<Cells {self.kind}{f' of {self.column}' if self.column else ''}{shown}>"
+
+
+def as_bytes(cell: str | bytes) -> bytes:
+    """The bytes of *cell*; of text those of UTF-8."""
+    return cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else cell

@@ -1,0 +1,90 @@
+"""A field of a Pydantic model that is a Secret in memory and a token in JSON.
+
+    class Connection(BaseModel):
+        model_config = ConfigDict(hide_input_in_errors=True)
+        host: str
+        api_key: EncryptedStr
+
+    connection = Connection.model_validate({"host": "example.org", "api_key": "sk-live-..."})
+    connection.api_key.reveal()                                      # the text; repr, str and logs show a mask
+    document = connection.model_dump(mode="json")                    # with a token: what to store
+    Connection.model_validate(document, context={"at_rest": True})   # reads it again
+
+Input and storage: validation takes plaintext (a str or a Secret) and refuses a token, so that no client of an API can
+pass one in. With the validation context `{"at_rest": True}` it takes a token (or a Secret) and refuses plaintext.
+So a context that was forgotten is an error, and nothing is encrypted twice or stored in the clear.
+
+Output: JSON always holds the token, under the primary key and another one at each call: `model_dump_json()`,
+`model_dump(mode="json")`, and what FastAPI makes of a response model. A response never shows the plaintext, but its
+reader has no use for a token: leave the field out, by a model for responses or `response_model_exclude={"api_key"}`.
+`model_dump()` keeps the Secret. A Secret is not copied: `model_copy(deep=True)`, pickle, and a Secret as a default
+raise TypeError; `Field(default_factory=...)` works.
+
+Errors: an error of this field shows neither value nor token. An error of another field may show all input, which no
+type can prevent: "Field required" comes with all that was given. `hide_input_in_errors=True` hides that in
+`str(error)`; `error.errors(include_input=False)` and `error.json(include_input=False)` leave it out. FastAPI answers
+with `errors()`, to the client whose input it was: keep that out of logs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from keyring_core.errors import KeyringError
+from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.redaction.secret import Secret
+from keyring_core.redaction.spans import mask_of
+
+
+class Encrypted:
+    """Makes a field of type Secret an encrypted one: `Annotated[Secret, Encrypted("connections.api_key")]`.
+
+    *context* binds the tokens to that use: one that was copied into another field does not open. Needs no key. Raises
+    KeyConfigError for an empty name.
+    """
+
+    def __init__(self, context: str | None = None) -> None:
+        self._cells = Cells(Kind.TEXT, context=False if context is None else context)
+        self._cells.column = context or "an encrypted field"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """For Pydantic: how to validate the field, and to write it as JSON."""
+        return core_schema.with_info_plain_validator_function(
+            self._validated,
+            serialization=core_schema.plain_serializer_function_ser_schema(self._cells.seal, when_used="json"),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """For Pydantic: what documents of an API say of the field."""
+        return {"type": "string", "format": "password", "writeOnly": True}
+
+    def _validated(self, value: object, info: ValidationInfo) -> Secret:
+        try:
+            return self._secret(value, info)
+        except (KeyringError, TypeError) as error:
+            # AlreadyEncryptedError is "already_encrypted_error", in the style of Pydantic's types.
+            kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+            fault = PydanticCustomError(kind, str(error))
+        # Pydantic takes over the lines of such an error; for any other one it would show the value as input.
+        line = InitErrorDetails(type=fault, loc=(), input=mask_of("secret"))
+        raise ValidationError.from_exception_data("EncryptedStr", [line])
+
+    def _secret(self, value: object, info: ValidationInfo) -> Secret:
+        at_rest = isinstance(info.context, Mapping) and info.context.get("at_rest")
+        if at_rest and not isinstance(value, Secret):
+            text = self._cells.open(value)  # type: ignore[arg-type]  # refuses what is no cell
+        else:
+            text = self._cells.plaintext_of(value).decode("utf-8")
+        return value if isinstance(value, Secret) else Secret(text, info.field_name or "secret")
+
+    def __repr__(self) -> str:
+        return f"<Encrypted {self._cells.column}>" if self._cells.context else "<Encrypted>"
+
+
+EncryptedStr = Annotated[Secret, Encrypted()]
+"""The type of a field: a Secret in memory, a token in JSON."""
