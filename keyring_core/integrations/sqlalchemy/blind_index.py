@@ -1,0 +1,170 @@
+"""BlindIndexOf: the column beside an encrypted one by which equal values are found."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from sqlalchemy import Column, ColumnDefault, String
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import TypeEngine
+
+from keyring_core.blind_index import LENGTH, SHAPE, BlindIndex, IndexText
+from keyring_core.config import get_keyring
+from keyring_core.errors import ComparisonError, KeyConfigError, StaleIndexError
+from keyring_core.integrations.sqlalchemy.column_type import ColumnType, without_wrapper
+from keyring_core.integrations.sqlalchemy.comparisons import OnlyNullTests, sign
+from keyring_core.integrations.sqlalchemy.written_columns import contains, set_by_select, set_by_values
+from keyring_core.redaction.secret import Secret
+
+_EQUALITY = {operators.eq: operators.in_op, operators.ne: operators.not_in_op}
+_LISTS = frozenset({operators.in_op, operators.not_in_op})
+
+
+class EqualityByIndex(OnlyNullTests):
+    """`==`, `!=`, `in_` and `not_in` compare with a value's index under every key; all but tests for NULL raise."""
+
+    __slots__ = ()
+
+    def operate(self, op: Any, *other: Any, **kwargs: Any) -> ColumnElement[Any]:
+        """The comparison of indexes, or ComparisonError."""
+        if op in _EQUALITY and isinstance(other[0], str | bytes | Secret):
+            return super(OnlyNullTests, self).operate(_EQUALITY[op], self._indexes(op, other), **kwargs)
+        if op in _LISTS and isinstance(other[0], list | tuple | set | frozenset):
+            return super(OnlyNullTests, self).operate(op, self._indexes(op, tuple(other[0])), **kwargs)
+        return super().operate(op, *other, **kwargs)
+
+    def _indexes(self, op: Any, values: tuple[Any, ...]) -> list[str]:
+        kind: Any = self.expr.type
+        found: list[str] = []
+        for value in values:
+            if not isinstance(value, str | bytes | Secret) or isinstance(value, IndexText):
+                raise self.refusal(op)
+            found += kind.index.each(get_keyring(), value)
+        return found
+
+    def refusal(self, op: Any) -> ComparisonError:
+        """The error for *op*."""
+        kind: Any = self.expr.type
+        return ComparisonError(
+            f"{kind.place()}: {sign(op)!r} is no question that a blind index answers; compare it by ==, !=, in_ or "
+            "not_in with the values to look up, as str or bytes, or with None"
+        )
+
+
+class BlindIndexOf(ColumnType[str]):
+    """The index of the encrypted column *of*, filled when that is written. VARCHAR(52).
+
+    Anyone who reads it sees which rows hold equal values, and how often each occurs.
+    """
+
+    impl = String
+    cache_ok = True
+    comparator_factory = EqualityByIndex
+
+    def __init__(self, of: str, context: str | None = None) -> None:
+        """*of* is the column or mapped attribute of the same table; *context* the name that the index's key is for.
+
+        Otherwise that is the table's name and *of*, such as `users.email`.
+        """
+        super().__init__(LENGTH)
+        self.of = of
+        self.context = context
+        self._given = context
+
+    @property
+    def stored(self) -> TypeEngine[Any]:
+        """The plain type of the column."""
+        return String(LENGTH)
+
+    @property
+    def index(self) -> BlindIndex:
+        """The index under the keys of a keyring. Raises KeyConfigError if the column stands in no table."""
+        if self.context is None:
+            raise KeyConfigError(f"{self.place()}: the column stands in no table yet; name a context")
+        if self._index is None or self._index.context != self.context:
+            self._index = BlindIndex(self.context)
+        return self._index
+
+    _index: BlindIndex | None = None
+
+    def of_value(self, value: Any) -> IndexText | None:
+        """What to store for *value*: its index under the primary key; of None, None. TypeError for other types."""
+        if value is None or isinstance(value, IndexText):
+            return value
+        if not isinstance(value, str | bytes | Secret):
+            raise TypeError(f"{self.place()}: only str and bytes have a blind index, not {type(value).__name__}")
+        if isinstance(value, str) and SHAPE.fullmatch(value):
+            raise TypeError(f"{self.place()}: this is an index already; give the value of {self.of!r}, or leave it out")
+        return IndexText(self.index.of(get_keyring(), value))
+
+    def source(self, column: Column[Any]) -> Column[Any]:
+        """The encrypted column that *column*, of this type, is the index of. Raises KeyConfigError if there is none."""
+        for each in column.table.columns:
+            if self.of in (each.key, each.name, each.info.get(ATTRIBUTE)):
+                return each
+        raise KeyConfigError(f'{self.place()}: BlindIndexOf("{self.of}"), but the table has no such column')
+
+    def place(self) -> str:
+        """What messages call the column."""
+        owner = self.owner
+        table = getattr(owner, "table", None)
+        return f"{table.name}.{owner.name}" if owner is not None and table is not None else "a blind index"
+
+    def options(self) -> dict[str, object]:
+        """The arguments that make such a type again."""
+        return {"of": self.of, "context": self._given}
+
+    def named(self, name: str) -> None:
+        """Takes the context from the table, and fills the column when rows are inserted."""
+        if self._given is None:
+            self.context = f"{name.rpartition('.')[0]}.{self.of}"
+        if self.owner is not None and self.owner.default is None:
+            ColumnDefault(index_of_inserted)._set_parent(self.owner)
+
+    def unowned(self) -> Self:
+        """A copy; `named` gives it the context of the other column."""
+        return self.copy()
+
+    def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:  # noqa: ARG002 - SQLAlchemy's
+        """What the column is compared with are indexes: text, to send as it is."""
+        return String(LENGTH) if op in _LISTS else self
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002 - SQLAlchemy's
+        """What to store for *value*; an IndexText as it is."""
+        return without_wrapper(self.of_value, value)
+
+    def process_result_value(self, value: Any, dialect: Any) -> IndexText | None:  # noqa: ARG002 - SQLAlchemy's
+        """The index."""
+        return None if value is None else IndexText(value)
+
+
+ATTRIBUTE = "keyring_core.attribute"
+"""In `Column.info`: the mapped attribute by whose name an index refers to the column, if they differ."""
+
+
+def index_of_inserted(context: Any) -> IndexText | None:
+    """The default of each column of BlindIndexOf: the index of what the same row gets in the encrypted column."""
+    return without_wrapper(_index_of_inserted, context)
+
+
+def _index_of_inserted(context: Any) -> IndexText | None:
+    column = context.current_column
+    # Of an INSERT with several rows in VALUES, each row after the first has columns and parameters of its own.
+    index = getattr(column, "original", column)
+    number = 0 if column is index else column.index + 1
+    kind: BlindIndexOf = index.type
+    source = kind.source(index)
+    row = context.get_current_parameters(isolate_multiinsert_groups=False)
+    made = [getattr(each, "original", each) for each in context.compiled.insert_prefetch]
+    later = {each for each in made if made.index(each) > made.index(index)}
+    for name in (source.key, f"{source.key}_m{number}"):
+        if name in row and source not in later:
+            return kind.of_value(row[name])
+    statement = context.compiled.statement
+    if contains(set_by_values(statement) | set_by_select(statement) | later, source):
+        raise StaleIndexError(
+            f"{kind.place()}: {kind.of!r} is written, but the value is not known when its index is computed: it comes "
+            f"from an expression, a bindparam, a SELECT or a later default; set {index.key!r} too"
+        )
+    return None

@@ -1,0 +1,118 @@
+"""A column type that knows the one column it belongs to, and whose errors carry no value out of a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Column, Table, event
+from sqlalchemy.exc import CompileError, DontWrapMixin
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+T = TypeVar("T")
+
+SECRET_COLUMNS: set[str] = set()
+"""The names of all columns of such a type in this process: what parameters no message may show."""
+
+
+class ColumnType(TypeDecorator[T]):
+    """The base of the types. `owner` is the column; one instance given to several columns is copied for each."""
+
+    cache_ok = True
+    owner: Column[Any] | None = None
+
+    def named(self, name: str) -> None:
+        """Takes the name of the column, such as `users.api_key`, as soon as it has a table."""
+        raise NotImplementedError
+
+    @property
+    def stored(self) -> TypeEngine[Any]:
+        """The plain type of the column, as migrations have it."""
+        raise NotImplementedError
+
+    def unowned(self) -> Self:
+        """A copy for another column: it shares no state with this one, while `copy`, made for each dialect, does."""
+        raise NotImplementedError
+
+    def _set_parent(self, parent: Any, outer: bool = False, **kw: Any) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's
+        """SQLAlchemy calls it once for each column that is made with this instance."""
+        super()._set_parent(parent, outer=outer, **kw)
+        if not isinstance(parent, Column):
+            return
+        own = self
+        if self.owner is not None and self.owner is not parent:
+            own = self.unowned()
+            parent.type = _with_inner(parent.type, self, own)
+        own.owner = parent
+        event.listen(parent, "after_parent_attach", own._attached)
+
+    def _attached(self, column: Column[Any], table: Any) -> None:
+        SECRET_COLUMNS.add(column.name)
+        # The bare name: a schema differs between deployments, and a context has to stay the same.
+        if isinstance(table, Table):
+            self.named(f"{table.name}.{column.name}")
+
+    def literal_processor(self, dialect: Any) -> Any:  # noqa: ARG002 - SQLAlchemy's
+        """Refuses: if a literal cannot be rendered, SQLAlchemy's message shows the value."""
+        raise CompileError(
+            f"{type(self).__name__}: a value of an encrypted column is sent as a parameter and not rendered into SQL; "
+            "compile without literal_binds"
+        )
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options().items() if value)
+        return f"{type(self).__name__}({options})"
+
+    def options(self) -> dict[str, object]:
+        """The arguments that make such a type again; none is secret."""
+        raise NotImplementedError
+
+
+def _with_inner(outer: TypeEngine[Any], inner: TypeEngine[Any], own: TypeEngine[Any]) -> TypeEngine[Any]:
+    """*outer* with *own* in place of *inner*, which it is itself, or which an application's own type is made over."""
+    if outer is inner:
+        return own
+    if not isinstance(outer, TypeDecorator):
+        return outer
+    copied = outer.copy()
+    copied.impl = copied.__dict__["impl_instance"] = _with_inner(outer.impl_instance, inner, own)
+    return copied
+
+
+def without_wrapper(action: Callable[[Any], T], value: Any) -> T:
+    """What *action* returns for *value*; its error gets a class that SQLAlchemy does not wrap into a StatementError.
+
+    That would show all parameters of the statement as they are.
+    """
+    try:
+        return action(value)
+    except Exception as error:
+        fault = error
+    # Outside of `except`: no error that may hold the value becomes its context.
+    of: Any = type(fault)
+    kind = _not_wrapped_kind(of)
+    copied: Exception = kind.__new__(kind, *fault.args)
+    copied.args = fault.args
+    copied.__dict__.update(fault.__dict__)
+    raise copied
+
+
+@cache
+def _not_wrapped_kind(kind: Any) -> type[Exception]:
+    def __reduce__(self: Exception) -> Any:  # noqa: N807 - becomes a method
+        return kind, self.args
+
+    def cause(self: Exception) -> BaseException | None:
+        found = stored_cause.__get__(self)
+        return None if found is self else found
+
+    # SQLAlchemy raises an error that it does not wrap from itself: code that follows causes would never end.
+    stored_cause: Any = BaseException.__dict__["__cause__"]
+    names = {
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__reduce__": __reduce__,
+        "__cause__": property(cause, stored_cause.__set__),
+    }
+    return type(kind.__name__, (kind, DontWrapMixin), names)

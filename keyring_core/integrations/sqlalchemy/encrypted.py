@@ -1,0 +1,134 @@
+"""The types of encrypted columns: EncryptedText, EncryptedBytes and EncryptedJSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+from sqlalchemy import LargeBinary, Text
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeEngine
+
+from keyring_core.errors import KeyringError
+from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.sqlalchemy.column_type import ColumnType, without_wrapper
+from keyring_core.integrations.sqlalchemy.comparisons import OnlyNullTests
+from keyring_core.integrations.sqlalchemy.opened_rows import Opened
+
+if TYPE_CHECKING:
+    from keyring_core.legacy import Legacy
+
+T = TypeVar("T")
+
+
+class Encrypted(ColumnType[T]):
+    """What the types have in common. None is NULL; any other value is one Fernet token."""
+
+    impl = Text
+    kind: ClassVar[Kind]
+    comparator_factory = OnlyNullTests
+
+    def __init__(
+        self,
+        context: str | bool = False,  # noqa: FBT001, FBT002 - a name, or True for that of the column
+        *,
+        accept_unbound: bool = False,
+        accept_plaintext: bool = False,
+        legacy: Legacy | None = None,
+        binary: bool = False,
+    ) -> None:
+        """*context* binds the tokens to the column: a name, or True for that of table and column.
+
+        While a column is taken over it also reads what *accept_unbound* (this keyring's tokens without the context),
+        *accept_plaintext* and *legacy* say. *binary* is for a BLOB or BYTEA column that holds the bytes of tokens.
+        """
+        super().__init__()
+        # SQLAlchemy's cache key is made of the attributes that are named like arguments.
+        self.context, self.binary, self.legacy = context, binary, legacy
+        self.accept_unbound, self.accept_plaintext = accept_unbound, accept_plaintext
+        self.cells = self._new_cells()
+
+    @property
+    def stored(self) -> TypeEngine[Any]:
+        """The plain type of the column."""
+        return LargeBinary() if self.binary else Text()
+
+    def options(self) -> dict[str, object]:
+        """The arguments that make such a type again."""
+        names = ("context", "accept_unbound", "accept_plaintext", "legacy", "binary")
+        return {name: getattr(self, name) for name in names}
+
+    def named(self, name: str) -> None:
+        """Gives the cells the name of their column."""
+        self.cells.column = name
+
+    def unowned(self) -> Self:
+        """A copy with cells of its own."""
+        copied = self.copy()
+        copied.cells = copied._new_cells()
+        return copied
+
+    def load_dialect_impl(self, dialect: Any) -> TypeEngine[Any]:  # noqa: ARG002 - SQLAlchemy's
+        """The type of the column in any database."""
+        return self.stored
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        """Whether an attribute did not change. An SQL expression that it is set to cannot be compared."""
+        return x is y if isinstance(x, ClauseElement) or isinstance(y, ClauseElement) else bool(x == y)
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str | bytes | None:  # noqa: ARG002 - SQLAlchemy's
+        """The token of *value*."""
+        if value is None:
+            return None
+        token = without_wrapper(self.cells.seal, value)
+        return token.encode("ascii") if self.binary else token
+
+    def result_processor(self, dialect: Any, coltype: Any) -> Callable[[Any], Any]:  # noqa: ARG002 - SQLAlchemy's
+        """Opens a cell, unless it was opened with the whole result (see `opened_rows`)."""
+
+        def process(cell: Any) -> Any:
+            if cell is None:
+                return None
+            if type(cell) is not Opened:
+                return self.cells.open(cell)
+            if isinstance(cell.value, KeyringError):
+                raise cell.value
+            return cell.value
+
+        return process
+
+    @property
+    def _static_cache_key(self) -> Any:
+        # A statement is cached with its types: the same options in another column may mean another context.
+        key = super()._static_cache_key
+        return (*key, self.cells.column) if isinstance(key, tuple) else key
+
+    def _new_cells(self) -> Cells:
+        return Cells(
+            self.kind,
+            context=self.context,
+            accept_unbound=self.accept_unbound,
+            accept_plaintext=self.accept_plaintext,
+            legacy=self.legacy,
+        )
+
+
+class EncryptedText(Encrypted[str]):
+    """Text of any length."""
+
+    kind = Kind.TEXT
+    cache_ok = True
+
+
+class EncryptedBytes(Encrypted[bytes]):
+    """Bytes. The column is TEXT all the same, since a token is text."""
+
+    kind = Kind.BYTES
+    cache_ok = True
+
+
+class EncryptedJSON(Encrypted[Any]):
+    """What JSON has a form for, encrypted as a whole. Like any None, `null` as the whole value is NULL."""
+
+    kind = Kind.JSON
+    cache_ok = True

@@ -1,0 +1,249 @@
+"""Each column has its own name, context and cells, however its type got there; and no type shows or holds a key."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from cryptography.fernet import Fernet
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.mutable import MutableDict
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declared_attr, mapped_column
+
+from keyring_core import InvalidToken, get_keyring
+from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.sqlalchemy import BlindIndexOf, EncryptedBytes, EncryptedJSON, EncryptedText
+from keyring_core.integrations.sqlalchemy.encrypted import Encrypted
+from keyring_core.legacy import Legacy
+from tests.conftest import NEW
+from tests.integrations.sqlalchemy.models import Base, User
+from tests.keys import key_text
+
+pytestmark = pytest.mark.database
+
+
+@pytest.fixture
+def engine() -> Iterator[sa.Engine]:
+    engine = sa.create_engine("sqlite://")
+    yield engine
+    engine.dispose()
+
+
+def names(table: Any) -> dict[str, str]:
+    """What the cells of a table's encrypted columns call their column."""
+    return {column.name: column.type.cells.column for column in table.c if isinstance(column.type, Encrypted)}
+
+
+def test_columns_of_a_mixin_have_names_of_their_own(engine: sa.Engine) -> None:
+    """A mixin's column is copied for each class: each copy is bound to its own table, abstract bases between or not."""
+
+    class Root(DeclarativeBase):
+        pass
+
+    class Secretive:
+        secret: Mapped[str | None] = mapped_column(EncryptedText(context=True))
+        settings: Mapped[Any] = mapped_column(MutableDict.as_mutable(EncryptedJSON()))
+
+        @declared_attr
+        def secret_index(self) -> Mapped[str | None]:
+            return mapped_column(BlindIndexOf("secret"))
+
+    class Middle(Secretive, Root):
+        __abstract__ = True
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class First(Middle):
+        __tablename__ = "first"
+
+    class Second(Middle):
+        __tablename__ = "second"
+
+    Root.metadata.create_all(engine)
+    with Session(engine) as session:
+        first, second = First(secret="a", settings={"n": 1}), Second(secret="a", settings={"n": 1})
+        session.add_all([first, second])
+        session.commit()
+        first.settings["n"] = 2
+        session.commit()
+
+        assert names(First.__table__) == {"secret": "first.secret", "settings": "first.settings"}
+        assert names(Second.__table__) == {"secret": "second.secret", "settings": "second.settings"}
+        assert First.__table__.c.secret_index.type.context == "first.secret"
+        assert Second.__table__.c.secret_index.type.context == "second.secret"
+        assert first.secret_index != second.secret_index
+        assert (first.secret, second.secret, first.settings) == ("a", "a", {"n": 2})
+        # The other table's token is under another key.
+        session.execute(sa.text("UPDATE second SET secret = (SELECT secret FROM first)"))
+        session.expire_all()
+        with pytest.raises(InvalidToken, match=r"^second.secret, id=1: .* bound to 'second.secret'"):
+            second.secret  # noqa: B018 - loads
+
+
+def test_one_instance_for_several_columns_is_copied() -> None:
+    """A type that stands in several columns, as in a variable, is another one for each."""
+    shared = EncryptedText(context=True)
+    table = sa.Table("t", sa.MetaData(), sa.Column("a", shared), sa.Column("b", shared))
+
+    assert names(table) == {"a": "t.a", "b": "t.b"}
+    assert table.c.a.type is shared
+    assert table.c.a.type.cells is not table.c.b.type.cells
+
+
+class Shouted(sa.TypeDecorator[str]):
+    """A type of an application over an encrypted one."""
+
+    impl = EncryptedText
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        return value and value.upper()
+
+
+def test_a_type_over_an_encrypted_one_is_copied_as_a_whole(engine: sa.Engine) -> None:
+    """In a mixin and in several columns: each column has the application's own type, over cells of its own."""
+
+    class Own(DeclarativeBase):
+        pass
+
+    class Mixin:
+        secret: Mapped[str] = mapped_column(Shouted(context=True))
+
+    class One(Mixin, Own):
+        __tablename__ = "one"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Two(Mixin, Own):
+        __tablename__ = "two"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    Own.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add_all([One(id=1, secret="a"), Two(id=1, secret="b")])
+        session.commit()
+        held = [session.execute(sa.text(f"SELECT secret FROM {name}")).scalar_one() for name in ("one", "two")]
+
+        assert [session.scalars(sa.select(table.secret)).one() for table in (One, Two)] == ["A", "B"]
+
+    opened = [
+        get_keyring().bind(f"{name}.secret").decrypt(cell) for name, cell in zip(("one", "two"), held, strict=True)
+    ]
+    assert opened == ["A", "B"]
+
+
+def test_a_copied_table_has_contexts_of_its_own() -> None:
+    """A table that is copied under another name does not use the first one's contexts."""
+    copied = User.__table__.to_metadata(sa.MetaData(), schema="archive", name="users_history")
+
+    assert names(copied) == {"api_key": "users_history.api_key", "email": "users_history.email"}
+    assert copied.c.api_key.type.context == "users.api_key"
+    assert copied.c.email_index.type.context == "users_history.email"
+    assert names(User.__table__) == {"api_key": "users.api_key", "email": "users.email"}
+    assert User.__table__.c.email_index.type.context == "users.email"
+
+
+def test_types_are_found_by_their_cells() -> None:
+    """What rotation looks for: the cells of each type, and the source and context of an index."""
+    kinds = {EncryptedText: Kind.TEXT, EncryptedBytes: Kind.BYTES, EncryptedJSON: Kind.JSON}
+    for made, kind in kinds.items():
+        cells = made("a.b", accept_unbound=True, accept_plaintext=True).cells
+
+        assert isinstance(cells, Cells)
+        assert (cells.kind, cells.context, cells.accept_unbound, cells.accept_plaintext) == (kind, "a.b", True, True)
+    index = BlindIndexOf("email", context="people")
+    assert (index.of, index.context) == ("email", "people")
+
+
+def test_a_context_without_a_table_is_refused(engine: sa.Engine) -> None:
+    """A type that stands in no table has no name for True to mean: it says so."""
+    with engine.connect() as connection, pytest.raises(Exception, match="the context is empty"):
+        connection.scalar(sa.select(sa.literal("x", EncryptedText(context=True))))
+
+
+def test_the_same_options_in_another_column_are_another_statement(engine: sa.Engine) -> None:
+    """SQLAlchemy caches statements with their types: a value for one column is not encrypted for another one."""
+    table = sa.Table("t", sa.MetaData(), *(sa.Column(name, EncryptedText(context=True)) for name in "ab"))
+    with engine.connect() as connection:
+        for column in table.c:
+            token = connection.scalar(sa.select(sa.func.trim(sa.literal("x", column.type), type_=sa.Text)))
+
+            assert get_keyring().bind(f"t.{column.name}").decrypt(token or "") == "x"
+
+
+def test_equal_types_share_a_cached_statement() -> None:
+    """Otherwise each request would compile its statement again."""
+    first, second = (sa.select(sa.literal("x", EncryptedText("a.b"))) for _ in "ab")
+
+    assert first._generate_cache_key() == second._generate_cache_key()
+    assert first._generate_cache_key() is not None
+
+
+@pytest.mark.parametrize(
+    ("made", "shown"),
+    [
+        (EncryptedText(), "EncryptedText()"),
+        (EncryptedText(True), "EncryptedText(context=True)"),
+        (
+            EncryptedJSON("a.b", accept_unbound=True, accept_plaintext=True, binary=True),
+            "EncryptedJSON(context='a.b', accept_unbound=True, accept_plaintext=True, binary=True)",
+        ),
+        (BlindIndexOf("email"), "BlindIndexOf(of='email')"),
+    ],
+    ids=["nothing", "context", "all", "index"],
+)
+def test_the_repr_shows_options_only(made: Any, shown: str) -> None:
+    """The repr is the call that makes such a type again."""
+    assert repr(made) == shown
+
+
+def test_no_key_is_in_a_type(engine: sa.Engine) -> None:
+    """Neither the repr nor the cache key of a type holds a key, before and after it was used."""
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(User(id=1, api_key="a", email="b"))
+        session.commit()
+
+    for column in User.__table__.c:
+        assert key_text(NEW) not in f"{column!r} {column.type!r} {column.type._static_cache_key}"
+    assert "Keyring" not in f"{User.__table__.c.api_key.type._static_cache_key}"
+
+
+def test_columns_are_text_unless_binary() -> None:
+    """A token is text, also of bytes; the columns of other packages may hold its bytes."""
+    types = [made(binary=binary) for made in (EncryptedText, EncryptedBytes, EncryptedJSON) for binary in (False, True)]
+
+    assert [str(made.compile()) for made in types] == ["TEXT", "BLOB"] * 3
+    assert str(EncryptedText().compile(postgresql.dialect())) == "TEXT"
+    assert str(EncryptedBytes(binary=True).compile(postgresql.dialect())) == "BYTEA"
+    assert str(BlindIndexOf("email").compile()) == "VARCHAR(52)"
+
+
+def test_cells_of_a_takeover_are_read(session: Session, tables: Any) -> None:
+    """The options for a column that is taken over reach its cells: unbound tokens and plaintext are read."""
+    table = sa.Table(
+        "users",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("api_key", EncryptedText("users.api_key", accept_unbound=True)),
+        sa.Column("email", EncryptedText(accept_plaintext=True)),
+    )
+    tables.execute("INSERT INTO users (id, api_key, email) VALUES (1, :k, 'a@b.c')", k=get_keyring().encrypt("old"))
+
+    assert [tuple(row) for row in session.execute(sa.select(table))] == [(1, "old", "a@b.c")]
+
+
+def test_cells_of_another_package_are_read(session: Session, tables: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A legacy column is read with the secret that its option names; the secret is nowhere in the type."""
+    secret = "the-old-secret-of-some-other-package"
+    monkeypatch.setenv("OLD_SECRET", secret)
+    kind = EncryptedText(legacy=Legacy("advanced-alchemy", secret="$OLD_SECRET"))
+    table = sa.Table("users", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("email", kind))
+    stock = Fernet(base64.urlsafe_b64encode(hashlib.sha256(secret.encode()).digest()))
+    tables.execute("INSERT INTO users (id, email) VALUES (1, :k)", k=stock.encrypt(b"a@b.c").decode())
+
+    assert session.scalars(sa.select(table.c.email)).all() == ["a@b.c"]
+    assert "advanced-alchemy" in repr(kind)
+    assert secret not in f"{kind!r} {kind._static_cache_key} {sa.select(table)._generate_cache_key()}"
