@@ -1,0 +1,184 @@
+"""What `manage.py check` says of keys and of encrypted fields; docs/django.md lists the ids."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's name
+from django.db import connections, router
+from django.db.models import F
+
+from keyring_core.config import get_keyring
+from keyring_core.environment import KEY_VARIABLES, PRIMARY, names_primary
+from keyring_core.errors import MAKE_KEY_COMMAND, KeyringError
+from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.django.secrets import named_settings
+from keyring_core.loaded_keys import is_loaded
+from keyring_core.tokens import BLOCK, OVERHEAD
+
+_BLIND_INDEX = "Index a BlindIndexField of it instead: that finds equal values, and can be unique."
+_TEXT_OF_MYSQL = 65535
+_CHARACTER = 4
+"""Bytes of the longest character in UTF-8."""
+
+
+def check_key(**_: object) -> list[CheckMessage]:
+    """W001: there is no key. E001: it is malformed. Migrations need none, so a missing one is no error."""
+    if not names_primary(os.environ):
+        fault = f"{PRIMARY} is not set: encrypted fields can be neither read nor written."
+        return [Warning(fault, hint=f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}", id=_id("W001"))]
+    try:
+        get_keyring()
+    except KeyringError as error:
+        return [Error(str(error), hint="Correct the variable in the environment.", id=_id("E001"))]
+    return []
+
+
+def check_settings(**_: object) -> list[CheckMessage]:
+    """W002: a key stands in Django's settings, where error pages and other packages find it."""
+    with suppress(KeyringError):
+        # Its keys are those to look for.
+        get_keyring()
+    return [
+        Warning(
+            f"The setting {name} holds a key of encrypted fields, or is named as one.",
+            hint="Take it out of the settings: keys are read from the environment, which no error page shows.",
+            id=_id("W002"),
+        )
+        for name, value in named_settings()
+        if name in KEY_VARIABLES or any(map(_is_key, _texts(value)))
+    ]
+
+
+def _texts(value: object) -> Iterator[str | bytes]:
+    if isinstance(value, str | bytes):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _texts(each)
+
+
+def _is_key(text: str | bytes) -> bool:
+    try:
+        return is_loaded(base64.urlsafe_b64decode(text))
+    except (binascii.Error, ValueError):
+        return False
+
+
+def faults_of_encrypted(field: Any, databases: Iterable[str]) -> list[CheckMessage]:
+    """E002 to E004 of an encrypted *field*, and W003 for each of *databases*."""
+    found: list[CheckMessage] = []
+    if words := ", ".join(_indexes_with(field)):
+        found.append(
+            Error(f"An encrypted column cannot have {words}.", hint=_BLIND_INDEX, obj=field, id=_id("E002")),
+        )
+    options = field.model._meta
+    if field.name in {*_names(options.ordering), *_names(options.get_latest_by or ())}:
+        found.append(
+            Error(
+                "Rows cannot be ordered by an encrypted column.",
+                hint="Take the field out of Meta.ordering and Meta.get_latest_by.",
+                obj=field,
+                id=_id("E003"),
+            )
+        )
+    if field.has_db_default():
+        found.append(
+            Error("The database cannot encrypt a default.", hint="Use default.", obj=field, id=_id("E004")),
+        )
+    return [*found, *(fault for alias in databases for fault in _width(field, alias))]
+
+
+def _names(value: Any) -> list[str]:
+    return [each.removeprefix("-") for each in ([value] if isinstance(value, str) else value) if isinstance(each, str)]
+
+
+def _indexes_with(field: Any) -> Iterator[str]:
+    options = field.model._meta
+    if field.primary_key:
+        yield "primary_key"
+    elif field.unique:
+        yield "unique"
+    if field.db_index:
+        yield "db_index"
+    for name in ("unique_for_date", "unique_for_month", "unique_for_year"):
+        if getattr(field, name):
+            yield name
+    if any(field.name in together for together in options.unique_together):
+        yield "unique_together"
+    for each in (*options.indexes, *options.constraints):
+        if field.name in _columns_of(each):
+            yield f"{type(each).__name__} {each.name}"
+
+
+def _columns_of(index: Any) -> Iterator[str]:
+    """The fields that an index or a constraint names, also in expressions."""
+    for name in getattr(index, "fields", ()):
+        yield name.removeprefix("-")
+    for expression in getattr(index, "expressions", ()):
+        for each in expression.flatten() if hasattr(expression, "flatten") else [expression]:
+            if isinstance(each, F):
+                yield vars(each)["name"]
+
+
+def _width(field: Any, alias: str) -> Iterator[CheckMessage]:
+    """W003. A warning, since an error would keep `migrate` from making the column wider."""
+    connection, table = connections[alias], field.model._meta.db_table
+    # SQLite holds no text to its length.
+    if connection.vendor == "sqlite" or not router.allow_migrate_model(alias, field.model):
+        return
+    with connection.cursor() as cursor:
+        if table not in connection.introspection.table_names(cursor):
+            return
+        columns = connection.introspection.get_table_description(cursor, table)
+    needed = longest_token(field) or _TEXT_OF_MYSQL
+    for column in columns:
+        size = column.display_size
+        if column.name == field.column and size is not None and 0 < size < needed:
+            yield Warning(
+                f"The column {field.cells.column} of the database {alias} holds {size} characters; a token may have "
+                f"{needed}."
+                if field.max_length
+                else f"The column {field.cells.column} of the database {alias} holds "
+                f"{size} characters, and the field's values have no bound.",
+                hint="Run makemigrations and migrate, so that the column has the type of the field.",
+                obj=field,
+                id=_id("W003"),
+            )
+
+
+def longest_token(field: Any) -> int | None:
+    """The length of a token of the longest value that *field* takes; None if there is no bound."""
+    if field.max_length is None:
+        return None
+    size: int = field.max_length * (1 if field.cells.kind is Kind.BYTES else _CHARACTER)
+    raw = OVERHEAD + (size // BLOCK + 1) * BLOCK
+    return 4 * -(-raw // 3)
+
+
+def faults_of_index(field: Any) -> list[CheckMessage]:
+    """E005: a BlindIndexField is not of an encrypted field of text or bytes in its own table."""
+    for other in field.model._meta.local_concrete_fields:
+        cells = getattr(other, "cells", None)
+        if other.name == field.of and isinstance(cells, Cells) and cells.kind is not Kind.JSON:
+            return []
+    return [
+        Error(
+            f'"{field.of}" is no EncryptedTextField or EncryptedBinaryField of this model\'s own table.',
+            hint="Name the field whose values the index is of.",
+            obj=field,
+            id=_id("E005"),
+        )
+    ]
+
+
+def _id(number: str) -> str:
+    return f"keyring_core.{number}"

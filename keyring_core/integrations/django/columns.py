@@ -1,0 +1,123 @@
+"""An encrypted column in Django's queries: where it may stand, what may be written to it, and which row is read."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+from django.db.models import Case, Count, Func, Value, When, Window
+from django.db.models.expressions import Col, CombinedExpression, OrderBy
+from django.db.models.functions import Cast, Coalesce
+from django.db.models.lookups import Exact, IsNull, Lookup
+from django.db.models.sql.compiler import SQLCompiler
+
+from keyring_core.integrations.cells import Cells
+from keyring_core.integrations.django.errors import EncryptedComparisonError, refusal
+
+_COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, Window)
+"""What computes with the columns inside of it, or compares them."""
+
+
+class EncryptedCol(Col):
+    """The column in a query: it may be selected and tested for NULL."""
+
+    target: Any
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        """The SQL. Raises EncryptedComparisonError inside anything that would compare tokens.
+
+        Django asks no field whether it can be ordered by, or computed with, so this looks at who compiles it.
+        """
+        if what := self._comparison(sys._getframe(2)):
+            raise refusal(self.target.cells.column, what)
+        return super().as_sql(compiler, connection)
+
+    def _comparison(self, frame: FrameType) -> str | None:
+        """What the caller of `SQLCompiler.compile` in *frame* does with the column, if that cannot work."""
+        if frame.f_code.co_name == "get_distinct":
+            return "distinct()"
+        parent = frame.f_locals.get("self")
+        if not isinstance(parent, _COMPUTING) or isinstance(parent, IsNull):
+            return None
+        if isinstance(parent, Count) and not vars(parent)["distinct"]:
+            return None
+        if isinstance(parent, Coalesce) and all(map(self._is_alike, parent.get_source_expressions())):
+            return None
+        return "order_by()" if isinstance(parent, OrderBy) else type(parent).__name__
+
+    def _is_alike(self, other: object) -> bool:
+        return isinstance(other, EncryptedCol) and self.target.takes_cells_of(other.target)
+
+
+class NullOnly(Exact):
+    """The lookup behind `filter(api_key=None)`, which Django turns into IS NULL."""
+
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        if rhs is not None:
+            raise refusal(lhs.output_field.cells.column, 'the lookup "exact"')
+        super().__init__(lhs, rhs)
+
+
+def refuse_ordering(query: Any) -> None:
+    """Raises EncryptedComparisonError if *query* orders by an encrypted column that it selects, by name.
+
+    Django then writes the column's place into ORDER BY, and compiles no EncryptedCol there.
+    """
+    for order in query.order_by:
+        expression = order.expression if isinstance(order, OrderBy) else order
+        name = expression if isinstance(expression, str) else getattr(expression, "name", "")
+        name = name.removeprefix("-")
+        selected = query.annotations.get(name)
+        place = (query.selected or {}).get(name)
+        if selected is None and isinstance(place, int):
+            selected = query.select[place]
+        cells = getattr(getattr(selected, "_output_field_or_none", None), "cells", None)
+        if isinstance(cells, Cells):
+            raise refusal(cells.column, "order_by()")
+
+
+def check_written(field: Any, expression: Any) -> None:
+    """Raises EncryptedComparisonError if *expression*, the new value of *field*, may be something but its cells."""
+    if isinstance(expression, Case):
+        for each in (*expression.cases, expression.default):
+            check_written(field, each)
+    elif isinstance(expression, When):
+        check_written(field, expression.result)
+    elif isinstance(expression, Cast):
+        check_written(field, *expression.get_source_expressions())
+    elif not _is_cell(field, expression):
+        raise EncryptedComparisonError(
+            f"{field.model._meta.db_table}.{field.column}: the database cannot encrypt, so an expression "
+            f"({type(expression).__name__}) cannot be written; give a value, or the F() of a column that is encrypted "
+            "in the same way"
+        )
+
+
+def _is_cell(field: Any, expression: Any) -> bool:
+    if isinstance(expression, Value):
+        given = expression._output_field_or_none  # type: ignore[attr-defined]
+        return expression.value is None if given is None else given is field
+    return isinstance(expression, EncryptedCol) and field.takes_cells_of(expression.target)
+
+
+def row_of(expression: object) -> str:
+    """The primary key of the row that is being read, such as `id=812`; "" if the query did not select it.
+
+    Django gives a field no row, so this looks for it in the frame that calls the field. Only for an error.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "apply_converters":
+        frame = frame.f_back
+    if frame is None or not isinstance(expression, Col):
+        return ""
+    compiler, row = frame.f_locals.get("self"), frame.f_locals.get("row")
+    if not isinstance(compiler, SQLCompiler) or not isinstance(row, list):
+        return ""
+    options = expression.target.model._meta
+    keys = {field.column for field in getattr(options, "pk_fields", [options.pk])}
+    return ", ".join(
+        f"{column.target.column}={value}"
+        for (column, *_), value in zip(compiler.select or (), row, strict=False)
+        if isinstance(column, Col) and column.alias == expression.alias and column.target.column in keys
+    )

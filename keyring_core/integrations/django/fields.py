@@ -1,0 +1,259 @@
+"""Model fields whose values are encrypted on the way to the database, and decrypted on the way back."""
+
+from __future__ import annotations
+
+import copy
+from base64 import b64decode
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
+from django.db import models
+from django.db.models.sql.subqueries import UpdateQuery
+
+from keyring_core.blind_index import may_stand_for
+from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.django.checks import faults_of_encrypted
+from keyring_core.integrations.django.columns import EncryptedCol, NullOnly, check_written, refuse_ordering, row_of
+from keyring_core.integrations.django.errors import StaleIndexError, refusal
+from keyring_core.integrations.django.secrets import environment_and_settings
+from keyring_core.redaction.secret import Secret
+from keyring_core.tokens import is_token
+
+if TYPE_CHECKING:
+    from keyring_core.legacy import Legacy
+
+    _Field = models.Field[Any, Any]
+    _TextField = models.TextField[Any, Any]
+    _BinaryField = models.BinaryField[Any, Any]
+    _JSONField = models.JSONField[Any, Any]
+else:
+    _Field, _TextField, _BinaryField, _JSONField = (
+        models.Field,
+        models.TextField,
+        models.BinaryField,
+        models.JSONField,
+    )
+
+
+def refuse_token(value: object) -> None:
+    """The validator of every encrypted field: a form says of a token what `save` would raise for."""
+    if isinstance(value, str | bytes) and is_token(value):
+        raise ValidationError("This value is encrypted already; enter what it was before.", code="encrypted")
+
+
+class EncryptedField(_Field):
+    """What the encrypted fields share; `cells` says how a value becomes a cell."""
+
+    kind: ClassVar[Kind]
+    default_validators = [refuse_token]  # noqa: RUF012 - as Django declares it
+
+    def __init__(
+        self,
+        *args: Any,
+        context: str | bool = False,
+        accept_unbound: bool = False,
+        accept_plaintext: bool = False,
+        legacy: Legacy | None = None,
+        binary: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """The options of `Cells`, and *binary*: the column is a BLOB or BYTEA, as that of a BinaryField."""
+        super().__init__(*args, **kwargs)
+        self.binary = binary
+        self.cells = Cells(
+            self.kind,
+            context=context,
+            accept_unbound=accept_unbound,
+            accept_plaintext=accept_plaintext,
+            legacy=legacy,
+            secrets=environment_and_settings,
+        )
+
+    def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's
+        """Gives each model that has the field, such as a history table, cells of its own."""
+        super().contribute_to_class(cls, name, private_only)
+        self.cells = copy.copy(self.cells)
+        self.cells.column = f"{cls._meta.db_table}.{self.column}"
+
+    def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+        """The field for a migration, which needs no key: without what is only for reading older cells."""
+        name, path, args, kwargs = super().deconstruct()
+        if self.cells.context:
+            kwargs["context"] = self.cells.context
+        if self.binary:
+            kwargs["binary"] = True
+        return name, public_path(path), [*args], kwargs
+
+    def check(self, **kwargs: Any) -> list[Any]:
+        """Django's own checks of the field, and those for an encrypted column."""
+        return [*super().check(**kwargs), *faults_of_encrypted(self, kwargs.get("databases") or ())]
+
+    def db_type(self, connection: Any) -> str | None:
+        """The column's type: as long a text, or as many bytes, as there may be."""
+        return models.BinaryField().db_type(connection) if self.binary else super().db_type(connection)
+
+    def get_internal_type(self) -> str:
+        """The type for Django's backends, which know of no encrypted one."""
+        return "TextField"
+
+    def get_prep_value(self, value: Any) -> Any:
+        """*value*, as `Cells` gets it: never made a str here."""
+        return models.Field.get_prep_value(self, value)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: FBT001, FBT002 - Django's
+        """The cell of *value*; None is NULL."""
+        if not prepared:
+            value = self.get_prep_value(value)
+        if value is None:
+            return None
+        token = self.cells.seal(value)
+        return connection.Database.Binary(token.encode("ascii")) if self.binary or self.kind is Kind.BYTES else token
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        """The cell of *value*. An expression is refused unless it comes to cells of this column."""
+        if hasattr(value, "as_sql"):
+            check_written(self, value)
+            return value
+        return self.get_db_prep_value(value, connection)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:  # noqa: ARG002 - Django's
+        """The value in a cell. Raises InvalidToken with the column and, if it was selected, the primary key."""
+        return None if value is None else self.cells.open(value, lambda: row_of(expression))
+
+    def takes_cells_of(self, other: Any) -> bool:
+        """Whether a cell of the field *other* can be copied into this column as it is."""
+        is_alike = isinstance(other, EncryptedField) and self.binary == other.binary
+        return is_alike and self.cells.reading == other.cells.reading
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """A token: a fixture holds no plaintext. `loaddata` decrypts it, see `before_save`."""
+        return self.cells.seal(self.value_from_object(obj))
+
+    def get_col(self, alias: Any, output_field: Any = None) -> Any:
+        """The column, which refuses to be ordered by or computed with."""
+        return EncryptedCol(alias, self, output_field)
+
+    def select_format(self, compiler: Any, sql: str, params: Any) -> Any:
+        """The SQL that selects the column. Raises EncryptedComparisonError if the query is ordered by it."""
+        refuse_ordering(compiler.query)
+        return super().select_format(compiler, sql, params)
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        """The lookup `isnull`, and `exact` for None alone. Raises EncryptedComparisonError for all others."""
+        if lookup_name == "isnull":
+            return super().get_lookup(lookup_name)
+        if lookup_name == "exact":
+            return NullOnly
+        raise refusal(self.cells.column, f'the lookup "{lookup_name}"')
+
+    def get_transform(self, lookup_name: str) -> Any:
+        """Raises EncryptedComparisonError: the database cannot look into a token."""
+        raise refusal(self.cells.column, f'"{lookup_name}"')
+
+    def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:  # noqa: ARG002 - Django's
+        """What stands in SQL for a value. Raises StaleIndexError in an UPDATE without the blind index."""
+        self._check_index(compiler.query)
+        return "%s"
+
+    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> Any:  # noqa: ARG002 - Django's
+        """The same for Django 6.1 and later."""
+        self._check_index(compiler.query)
+        return compiler.compile(value) if hasattr(value, "as_sql") else ("%s", [value])
+
+    def _check_index(self, query: Any) -> None:
+        """Django offers no other place that sees all columns of an UPDATE: of save, update and bulk_update alike."""
+        written = _written(query)
+        if self.name not in written:
+            return
+        fields: Iterable[Any] = self.model._meta.local_concrete_fields
+        for field in fields:
+            if getattr(field, "of", None) != self.name:
+                continue
+            if field.name not in written:
+                raise StaleIndexError(
+                    f"{self.cells.column}: this UPDATE would leave the blind index {field.name} stale; write it, too: "
+                    f'update({self.name}=x, {field.name}=x), update_fields=["{self.name}", "{field.name}"], or '
+                    f'bulk_update(rows, ["{self.name}", "{field.name}"])'
+                )
+            if not may_stand_for(written[field.name], written[self.name]):
+                raise StaleIndexError(f"{self.cells.column}: this UPDATE gives {field.name} another value")
+
+
+def _written(query: Any) -> dict[str, Any]:
+    """The fields that *query* changes in rows that are there, with their values; those of an upsert are the row's."""
+    if isinstance(query, UpdateQuery):
+        return {field.name: value for field, _model, value in vars(query)["values"]}
+    return {field.name: None for field in getattr(query, "update_fields", None) or ()}
+
+
+class EncryptedTextField(EncryptedField, _TextField):
+    """Text. *max_length* bounds the value, in forms and by `full_clean`, and not the column."""
+
+    kind = Kind.TEXT
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """The options of EncryptedField."""
+        super().__init__(*args, **kwargs)
+        if self.max_length is not None:
+            self.validators.append(MaxLengthValidator(self.max_length))
+
+    def run_validators(self, value: Any) -> None:
+        """Runs them on the text, and not on its mask."""
+        super().run_validators(value.reveal() if isinstance(value, Secret) else value)
+
+    def to_python(self, value: Any) -> Any:
+        """*value* as text; a Secret stays one, since its text is a mask."""
+        return value if isinstance(value, Secret) else super().to_python(value)
+
+
+class EncryptedBinaryField(EncryptedField, _BinaryField):
+    """Bytes, in a column of bytes; the cell is a token all the same. As a BinaryField it is not editable by default."""
+
+    kind = Kind.BYTES
+
+    def get_internal_type(self) -> str:
+        """The type for Django's backends."""
+        return "BinaryField"
+
+    def to_python(self, value: Any) -> Any:
+        """The bytes that *value* is or, as text in base64, spells; a token in a fixture stays one."""
+        if isinstance(value, str):
+            return value.encode("ascii") if is_token(value) else b64decode(value.encode("ascii"))
+        return bytes(value) if isinstance(value, memoryview | bytearray) else value
+
+
+class EncryptedJSONField(EncryptedField, _JSONField):
+    """Any JSON value, whole in one token. None is NULL. It takes no encoder and no decoder."""
+
+    kind = Kind.JSON
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """The options of EncryptedField. Raises TypeError for an encoder or a decoder."""
+        super().__init__(*args, **kwargs)
+        if self.encoder is not None or self.decoder is not None:
+            raise TypeError("EncryptedJSONField takes no encoder and no decoder; give it JSON's own types")
+
+    def _check_supported(self, databases: Any) -> list[Any]:  # noqa: ARG002 - Django's
+        """Nothing: the database needs no JSON type."""
+        return []
+
+
+def before_save(sender: type[models.Model], instance: models.Model, raw: bool = False, **_: object) -> None:  # noqa: FBT001, FBT002 - Django's
+    """Decrypts the tokens of a fixture: only `loaddata` and other deserializers save raw, and no form does."""
+    if not raw:
+        return
+    for field in sender._meta.concrete_fields:
+        if isinstance(field, EncryptedField):
+            value = instance.__dict__.get(field.attname)
+            if isinstance(value, str | bytes) and is_token(value):
+                setattr(instance, field.attname, field.cells.open(value, lambda: f"pk={instance.pk}"))
+
+
+def public_path(path: str) -> str:
+    """Where migrations import a class of this package from."""
+    return path.replace(f"{__package__}.{path.split('.')[-2]}.", f"{__package__}.")
+
+
+models.signals.pre_save.connect(before_save, dispatch_uid="keyring_core.before_save")

@@ -1,0 +1,1 @@
+"""A small Django project whose models have encrypted fields."""

@@ -1,0 +1,7 @@
+"""The accounts, as the admin site shows them by default."""
+
+from django.contrib import admin
+
+from tests.integrations.django_project.shop.models import Account
+
+admin.site.register(Account)
