@@ -77,6 +77,7 @@ CHECKS = (
     Check(token_checks.check_double_encryption, _CELLS),
     Check(token_checks.check_future_tokens, _CELLS),
     Check(setup_checks.check_uncovered_columns, frozenset({Need.KEYS})),
+    Check(setup_checks.check_declared_columns),
     Check(setup_checks.check_last_run, _DATES),
 )
 """All checks, in the order in which equally urgent findings are listed."""

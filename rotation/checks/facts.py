@@ -92,6 +92,10 @@ class Facts:
     """The search for token columns; None if there was none, or it failed."""
     search_fault: str | None = None
     """What could not be searched."""
+    declared: tuple[str, ...] = ()
+    """The columns that models declare as encrypted, and that no target covers."""
+    models_fault: str | None = None
+    """Why the models could not be looked at."""
     counted: datetime | None = None
     """When the targets were counted, if that is not now."""
     known: tuple[CensusRecord, ...] = ()

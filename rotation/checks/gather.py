@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusPlace, CensusRecord, census_record, in_fleet
 from rotation.ledger.session import Session
 from rotation.ledger.unexplained import carried
-from rotation.model.failures import MissingError, StoppedError
+from rotation.model.declarations import uncovered_columns
+from rotation.model.failures import MissingError, StoppedError, UsageError
 from rotation.model.report import TargetReport
 from rotation.model.row_marks import pack
 from rotation.model.targets import Target, distinct_labels
@@ -114,6 +116,16 @@ class Search:
         self._context, self._targets = context, targets
         self._made: tuple[Discovery | None, str | None] | None = None
 
+    @cached_property
+    def without_target(self) -> tuple[Sequence[str], str | None]:
+        """The columns that the models of rotation.toml declare and no target covers; or why that is not known."""
+        try:
+            columns = self._context.declared_columns(self._context.models())
+            left = uncovered_columns(columns, self._targets, self._context.ignored())
+        except UsageError as error:
+            return (), str(error)
+        return tuple(dict.fromkeys(column.label for column in left)), None
+
     def made(self, keyring: Keyring) -> tuple[Discovery | None, str | None]:
         """What was found, with *keyring* if it has to be made first; and what could not be searched.
 
@@ -151,8 +163,11 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
         before = next((each for each in facts.checked if each.place == census.place), None)
         counted.append(TargetFacts(census, before, title))
     found, fault = search.made(keyring)
+    declared, models_fault = search.without_target
     return replace(
         facts,
+        declared=tuple(declared),
+        models_fault=models_fault,
         targets=tuple(counted),
         unreached=unreached,
         sample=sample,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
-    """Tokens are left under previous keys, longer after the promotion of the primary key than the policy allows.
+    """Tokens are left under previous keys, longer after the promotion of the primary key than the policy allows; or
+    cells are left that another package wrote.
 
     Remedy: `rotate.py run`; schedule it if it does not run by itself.
     """
@@ -42,6 +43,11 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
         after = f"{'' if facts.promotion.exact else 'at least '}{span(since)} after the promotion of {facts.primary}"
         message = f"{many(tokens, 'token')} under previous keys, {after}"
         found.append(Finding(level, label, message, "rotate.py run"))
+    for target in facts.targets:
+        # A census that a run left has those that it has taken over.
+        if cells := min(target.counts.taken_over, target.counts.to_rotate):
+            message = f"{many(cells, 'cell')} of another package, which no key of this keyring opens"
+            found.append(Finding(Level.WARNING, target.label, message, "rotate.py run"))
     return found
 
 
@@ -118,7 +124,8 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
 def check_plaintext(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Cells of a target hold plain text where tokens belong.
 
-    Remedy: find the rows with `rotate.py run --dry-run --problems FILE`, and let the service write them again.
+    Remedy: find the rows with `rotate.py run --dry-run --problems FILE`, and let the service write them again; or let
+    `rotate.py adopt` encrypt them.
     """
     return [
         Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", LIST_ROWS)

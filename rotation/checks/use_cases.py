@@ -24,7 +24,9 @@ from rotation.model.policy import Policy
 from rotation.model.targets import Target, own_targets
 
 PAGE_RUNS = 60
-NOT_IN_A_CENSUS = dict.fromkeys(("retired_key", "uncovered_columns"), "--last-census reads no target")
+NOT_IN_A_CENSUS = dict.fromkeys(
+    ("retired_key", "uncovered_columns", "declared_columns"), "--last-census reads no target"
+)
 """Checks that need more than a recorded census."""
 
 

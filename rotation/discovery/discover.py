@@ -14,6 +14,7 @@ from rotation.discovery.search import Search
 from rotation.discovery.tables import TableEntry
 from rotation.discovery.target_entries import target_entries
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.declarations import DeclaredColumn, uncovered_columns
 from rotation.model.failures import StoreError
 from rotation.model.ignored import Ignored
 from rotation.model.targets import Target
@@ -87,6 +88,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     whole_server: bool | None = None,
     ignored: Sequence[Ignored] = (),
     keyrings: Mapping[str | None, Keyring] = MappingProxyType({}),
+    declared: Sequence[DeclaredColumn] = (),
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
@@ -95,13 +97,17 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     schemas are searched. What is left out is in `beyond`, by name.
     *ignored*: columns that no target has to cover.
     *keyrings*: those of all key sets, by name, in place of *keyring* alone; None names the environment's own.
+    *declared*: the encrypted columns of models, which are to have targets whether they hold tokens or not.
 
     Raises StoreError and UsageError.
     """
     databases = list(databases)
-    contexts = dict.fromkeys(target.context for target in targets if target.context)
+    named = (*(target.context for target in targets), *(column.context for column in declared))
+    contexts = dict.fromkeys(filter(None, named))
     sets = {name: [each, *map(each.bind, contexts)] for name, each in (keyrings or {None: keyring}).items()}
-    search = Search(Discovery(full), sets, Ignores(ignored))
+    found = Discovery(full, declared=list(declared), without_target=uncovered_columns(declared, targets, ignored))
+    found.url = databases[0].written if len(databases) == 1 else ""
+    search = Search(found, sets, Ignores(ignored))
     with ExitStack() as stack:
         surveys: list[tuple[str, Survey]] = []
         for url, written in databases:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rotation.discovery.target_entries import target_entries
+from rotation.discovery.target_entries import model_entries, target_entries
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.declarations import DeclaredColumn, same_table
 
 
 class Remark(NamedTuple):
@@ -44,6 +45,12 @@ class Discovery:
     """What is said of known applications whose tables are there, a line each."""
     beyond: list[Remark] = field(default_factory=list)
     """What lies outside of the search, by name: other databases, other kinds of columns, cells too large."""
+    declared: list[DeclaredColumn] = field(default_factory=list)
+    """The encrypted columns of the models that were named."""
+    without_target: list[DeclaredColumn] = field(default_factory=list)
+    """Those that no target covers and no [[ignore]] names."""
+    url: str = ""
+    """The url of the one database that was searched, as it was written; empty if there are several."""
 
     @property
     def uncovered(self) -> list[TokenColumn]:
@@ -53,7 +60,24 @@ class Discovery:
     @property
     def exit_code(self) -> int:
         """3 if a table could not be searched, otherwise 1 if a column is uncovered, otherwise 0."""
-        return 3 if self.unseen else int(bool(self.uncovered))
+        return 3 if self.unseen else int(bool(self.uncovered or self.without_target))
+
+    @property
+    def entries(self) -> str:
+        """The `[[target]]` entries to add to rotation.toml, ready to paste."""
+        by_models = model_entries(self.without_target, self.url, "".join(self.databases))
+        return "\n".join(filter(None, (by_models, target_entries(self._found_alone))))
+
+    @property
+    def _found_alone(self) -> list[TokenColumn]:
+        """The uncovered columns that no entry of models would cover."""
+        return [
+            column
+            for column in self.uncovered
+            if not any(
+                each.column == column.column and same_table(each.table, column.table) for each in self.without_target
+            )
+        ]
 
     def document(self) -> dict[str, Any]:
         """The one JSON document."""
@@ -70,5 +94,13 @@ class Discovery:
             "ignored": [remark._asdict() for remark in self.ignored],
             "unsearched_cells": self.unsearched_cells,
             "recognised": self.recognised,
-            "targets": target_entries(self.uncovered),
+            **self._of_models(),
+            "targets": self.entries,
         }
+
+    def _of_models(self) -> dict[str, Any]:
+        """The part of the document on models, if any were named."""
+        if not self.declared:
+            return {}
+        uncovered = {id(column) for column in self.without_target}
+        return {"declared": [{**column.document(), "covered": id(column) not in uncovered} for column in self.declared]}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.declarations import Declaration, DeclaredColumn
 from rotation.model.formats import Format
 from rotation.model.targets import may_hold_password
 from rotation.model.text import many
@@ -19,6 +20,18 @@ def target_entries(columns: Iterable[TokenColumn]) -> str:
             key = column.database, column.url, column.table, column.key_columns, column.format, column.keys
             tables.setdefault(key, []).append(column)
     return "\n".join(map(_entry, tables.values()))
+
+
+def model_entries(columns: Iterable[DeclaredColumn], url: str, database: str) -> str:
+    """The entries by which the models of *columns* become targets; *url*, as it was written, is their *database*'s."""
+    sources = dict.fromkeys(column.source for column in columns)
+    return "\n".join(_of_models(source, url, database) for source in sources)
+
+
+def _of_models(source: Declaration, url: str, database: str) -> str:
+    if source.django is not None:
+        return f"[[target]]\ndjango = {_toml(source.django)}\n"
+    return f"[[target]]\nmodels = {_toml(source.models or '')}\nurl = {_url(source.url or url, database)}\n"
 
 
 def _entry(columns: Sequence[TokenColumn]) -> str:

@@ -115,6 +115,10 @@ CASES = {
     "ledger cannot be written": Case("ledger", UNKNOWN, {"ledger_unwritten": "is read-only"}, "is read-only"),
     "clock with the ledger": Case("clock", OK, {"latest": NOW + timedelta(seconds=60)}),
     "clock behind the ledger": Case("clock", WARNING, {"latest": NOW + timedelta(seconds=61)}, "2026-06-15 02:01 UTC"),
+    "cells of another package": Case(
+        "tokens_left", WARNING, {"targets": (target(taken_over=2, to_rotate=2),)}, "2 cells of another package"
+    ),
+    "cells that a run took over": Case("tokens_left", OK, {"targets": (target(taken_over=2, rotated=2),)}),
     "no weak key": Case("weak_keys", OK, {}),
     "a weak key": Case("weak_keys", CRITICAL, {"weak": ("ENCRYPTION_PREVIOUS_KEYS: a weak key",)}, "a weak key"),
     "file for its owner": Case("key_files", OK, {"key_files": (KeyFile("F", "k", 0o100600),)}),
@@ -277,6 +281,11 @@ CASES = {
     "every column is named": Case("uncovered_columns", OK, {}),
     "a column is not named": Case("uncovered_columns", WARNING, {"search": found("audit.token")}, "no target names it"),
     "columns could not be looked at": Case("uncovered_columns", UNKNOWN, {"search_fault": "no right"}, "no right"),
+    "every declared column has a target": Case("declared_columns", OK, {}),
+    "a declared column has none": Case(
+        "declared_columns", WARNING, {"declared": ("users.pin",)}, "models declare this column as encrypted"
+    ),
+    "models cannot be imported": Case("declared_columns", UNKNOWN, {"models_fault": "no module app"}, "no module app"),
     "last run is recent": Case("last_run", OK, {"runs": (run(32, lasted=timedelta(0)),)}),
     "last run is long ago": Case(
         "last_run", WARNING, {"runs": (run(32, lasted=-SECOND),)}, "no run came to its end for 32 days"

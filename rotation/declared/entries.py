@@ -1,0 +1,60 @@
+"""An entry of rotation.toml that names models in; the encrypted columns that they declare, and their targets, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rotation.declared.application import in_application
+from rotation.model.declarations import Declaration, DeclaredColumn, check_found
+from rotation.model.targets import Target, make_targets, refuse_rivals, without_repeats
+
+
+def declared_columns(source: Declaration, folder: Path, environ: Mapping[str, str]) -> Sequence[DeclaredColumn]:
+    """The columns that the models of *source* declare: imports the application's code, *folder* first.
+
+    Raises UsageError, which says what the code raised, also if no column is of an encrypted type.
+    """
+    return check_found(in_application(folder, environ, source.place, lambda: _found(source)), source)
+
+
+def declared_targets(columns: Iterable[DeclaredColumn], environ: Mapping[str, str]) -> list[Target]:
+    """The target of each of *columns*, each once. Raises UsageError, also if models contradict each other."""
+    targets = [_target(column, environ) for column in columns]
+    refuse_rivals(targets)
+    return without_repeats(targets)
+
+
+def _found(source: Declaration) -> list[DeclaredColumn]:
+    if source.django is None:
+        from rotation.declared import sqlalchemy_models  # noqa: PLC0415 - imports SQLAlchemy
+
+        return list(sqlalchemy_models.declared_columns(source))
+    from rotation.declared import django_models  # noqa: PLC0415 - imports Django
+
+    django_models.set_up(source.django)
+    return list(django_models.declared_columns(source))
+
+
+def _target(column: DeclaredColumn, environ: Mapping[str, str]) -> Target:
+    source = column.source
+    [target] = make_targets(
+        url=source.url or column.url or "",
+        table=column.table,
+        columns=[column.column],
+        context=column.context,
+        keys=source.keys,
+        optional=source.optional or column.optional,
+        name=source.name,
+        environ=environ,
+    )
+    # The url of a Django project holds its password, and is written nowhere.
+    return replace(
+        target,
+        source=column.legacy,
+        index=column.index,
+        written=source.url or "",
+        declared=True,
+        local=not set(column.secrets) <= set(environ),
+    )

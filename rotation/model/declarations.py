@@ -1,0 +1,125 @@
+"""What models declare: the entries of rotation.toml that name models, and the encrypted columns found there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rotation.model.failures import UsageError
+
+if TYPE_CHECKING:
+    from keyring_core.legacy import Legacy
+    from rotation.model.ignored import Ignored
+    from rotation.model.targets import Index, Target
+
+
+class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """A `[[target]]` whose tables and columns models name. Raises ValueError if its settings do not fit together."""
+
+    models: str | None = None
+    """`module:attribute` of a SQLAlchemy MetaData, or of anything with `.metadata`."""
+    django: str | None = None
+    """The settings module of a Django project."""
+    url: str | None = None
+    """The database of *models*; a Django project names its own."""
+    name: str | None = None
+    keys: str | None = None
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.models is None) == (self.django is None):
+            raise ValueError("a [[target]] has models or django, not both")
+        if self.django is not None and self.url is not None:
+            raise ValueError("a [[target]] with django takes no url: the databases are those of the settings")
+
+    @property
+    def place(self) -> str:
+        """What messages call it: `models app.models:Base.metadata`."""
+        return f"models {self.models}" if self.models is not None else f"django {self.django}"
+
+
+@dataclass(frozen=True)
+class DeclaredColumn:
+    """A column of an encrypted type, as a model declares it."""
+
+    source: Declaration
+    table: str
+    """`table`, or `schema.table`."""
+    column: str
+    context: str | None = None
+    legacy: Legacy | None = None
+    """The package that wrote its cells before."""
+    index: Index | None = None
+    """The column of its blind index."""
+    url: str | None = field(default=None, repr=False)
+    """Its database, if a Django project names it: with its password; otherwise that of the entry."""
+    optional: bool = False
+    """Whether its database may lack the table."""
+    secrets: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Settings of its application that *legacy* names."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it: `users.api_key`."""
+        return f"{self.table}.{self.column}"
+
+    def document(self) -> dict[str, Any]:
+        """For the JSON document."""
+        source = {"models": self.source.models} if self.source.django is None else {"django": self.source.django}
+        return {**source, "table": self.table, "column": self.column, "context": self.context}
+
+
+def split_table(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[Declaration]]:
+    """*table*, a rotation.toml, without the entries that name models; and these. Raises ValueError."""
+    entries = table.get("target")
+    if not isinstance(entries, list):
+        return dict(table), []
+    named = [each for each in entries if isinstance(each, dict) and not {"models", "django"}.isdisjoint(each)]
+    others = [each for each in entries if not any(each is one for one in named)]
+    return {**table, "target": others}, [_declaration(entry) for entry in named]
+
+
+def _declaration(entry: Mapping[str, Any]) -> Declaration:
+    """The value of *entry*. Raises ValueError, which names the settings that it cannot have."""
+    kind = "models" if "models" in entry else "django"
+    if extra := [name for name in entry if name not in Declaration.__struct_fields__]:
+        raise ValueError(f"a [[target]] with {kind} takes no {' and no '.join(extra)}: the models say which columns")
+    declaration = msgspec.convert(entry, Declaration)
+    if declaration.models is not None and declaration.url is None:
+        raise ValueError("a [[target]] with models needs a url")
+    return declaration
+
+
+def uncovered_columns(
+    columns: Iterable[DeclaredColumn], targets: Sequence[Target], ignored: Sequence[Ignored] = ()
+) -> list[DeclaredColumn]:
+    """Those of *columns* that none of *targets* covers, and that no `[[ignore]]` names.
+
+    Names are compared, and not databases, since a url can be written in many ways.
+    """
+    return [
+        column
+        for column in columns
+        if not any(each.column == column.column and same_table(each.table, column.table) for each in targets)
+        and not any(
+            same_table(each.table, column.table) and column.column in (each.columns or (column.column,))
+            for each in ignored
+        )
+    ]
+
+
+def same_table(one: str, other: str) -> bool:
+    """Whether two names may be of the same table: a schema that one of them leaves out is any schema."""
+    return one == other or ((("." in one) != ("." in other)) and one.rpartition(".")[2] == other.rpartition(".")[2])
+
+
+def check_found(columns: Sequence[DeclaredColumn], source: Declaration) -> Sequence[DeclaredColumn]:
+    """*columns*. Raises UsageError if there are none."""
+    if not columns:
+        raise UsageError(
+            f"{source.place}: names no column of an encrypted type; name a module that imports all models, or drop it"
+        )
+    return columns
