@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from keyring_core import KeyConfigWarning, Keyring
 from keyring_core.environment import LEDGER_URL, ROTATION_CONFIG, Settings, load_settings
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rotation.discovery.result import Discovery
     from rotation.discovery.survey import Survey
     from rotation.ledger.ledger import Ledger
+    from rotation.model.declarations import Declaration, DeclaredColumn
     from rotation.model.ignored import Ignored
     from rotation.model.key_sets import Keys, KeySet
     from rotation.model.policy import Policy
@@ -61,11 +62,17 @@ class Context:
     """Whether rotation.toml is read; False if options name the target."""
     key_set: str | None = None
     """The key set of rotation.toml that this is about; None: the environment's own keys."""
+    declares: Callable[[], Sequence[DeclaredColumn]] | None = None
+    """The encrypted columns of an application that runs in this process: its targets, in place of rotation.toml's."""
 
     def __post_init__(self) -> None:
         """Reads the dotenv file. Raises UsageError if it cannot be read."""
         self.environ = self.read_environ()
         """The environment of the process and the dotenv file, as it was at the start."""
+        self.secrets: dict[str, Any] = {}
+        """Settings of an application, in which targets find secrets of other packages that the environment lacks."""
+        if self.declares and not self.config and not self.config_path().is_file():
+            self.uses_config = False
 
     def __enter__(self) -> Self:
         return self
@@ -91,10 +98,37 @@ class Context:
         return self.config or Path(self.environ.get(ROTATION_CONFIG) or "rotation.toml")
 
     def targets(self, *, needed: bool = True) -> list[Target]:
-        """The targets of rotation.toml. Raises UsageError, also if there are none and one is *needed*."""
-        from rotation.model.config_file import load_targets  # noqa: PLC0415 - brings TOML and msgspec
+        """The targets of rotation.toml. Raises UsageError, also if there are none and one is *needed*.
 
-        return load_targets(self.config_path(), self.environ, needed=needed)
+        For an entry that names models it imports the application's code.
+        """
+        from rotation.declared.entries import declared_targets  # noqa: PLC0415 - as below
+        from rotation.model.config_file import load_declarations, load_targets  # noqa: PLC0415 - brings TOML, msgspec
+
+        path = self.config_path()
+        columns = self.declares() if self.declares else self.declared_columns(load_declarations(path))
+        for column in columns:
+            self.secrets.update(column.secrets)
+        declared = declared_targets(columns, self.environ)
+        if self.declares:
+            return declared
+        listed = [replace(target, listed=True) for target in declared]
+        return load_targets(path, self.environ, needed=needed, declared=listed)
+
+    def declared_columns(self, sources: Iterable[Declaration]) -> list[DeclaredColumn]:
+        """The encrypted columns of the models of *sources*; imports the application's code. Raises UsageError."""
+        from rotation.declared.entries import declared_columns  # noqa: PLC0415 - brings msgspec
+
+        folder = self.config_path().parent
+        return [column for source in sources for column in declared_columns(source, folder, self.environ)]
+
+    def models(self) -> list[Declaration]:
+        """The models that rotation.toml names for `check` and `discover` to look at. Raises UsageError."""
+        if not (self.uses_config and self.config_path().is_file()):
+            return []
+        from rotation.model.config_file import load_models  # noqa: PLC0415 - as above
+
+        return load_models(self.config_path())
 
     def ignored(self) -> list[Ignored]:
         """The columns that rotation.toml ignores; none if that is not there, or not read. Raises UsageError."""

@@ -90,6 +90,12 @@ class MemoryStore:
                 self.cells[key[0]] = new
         return written
 
+    def blind_indexes(self) -> list[str]:
+        return []
+
+    def lacks_room(self, longest: Callable[[int], int]) -> None:
+        return None
+
     def allow(self, writes: int) -> None:
         pass
 

@@ -9,19 +9,32 @@ from rotation.cli.options import Command, common_options
 
 @click.command()
 @click.option("--url", "urls", multiple=True, help="Database, or $NAME of a variable that holds it; repeatable.")
+@click.option("--models", metavar="MODULE:ATTRIBUTE", multiple=True, help="SQLAlchemy models to import; repeatable.")
+@click.option("--django", metavar="SETTINGS", help="Settings module of a Django project, whose models to import.")
 @click.option("--schema", "schemas", multiple=True, help="Only this schema; repeatable. Default: all.")
 @click.option("--full", is_flag=True, help="Read every row; default: a sample of each large table.")
 @common_options
-def discover(command: Command, *, urls: tuple[str, ...], schemas: tuple[str, ...], full: bool) -> int:
+def discover(  # noqa: PLR0913 - click's
+    command: Command,
+    *,
+    urls: tuple[str, ...],
+    models: tuple[str, ...],
+    django: str | None,
+    schemas: tuple[str, ...],
+    full: bool,
+) -> int:
     """Find columns that hold Fernet tokens and that no target covers. Reads only.
 
     Searches every table of the databases of rotation.toml, or of --url, and prints the entries to add. With --full it
-    also searches the other databases of a PostgreSQL server. It reports whatever it cannot read.
+    also searches the other databases of a PostgreSQL server. It reports whatever it cannot read. With --models or
+    --django it also lists the columns that models declare as encrypted, whether they hold tokens or not.
     """
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
+    from rotation.declared.entries import declared_targets
     from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search
+    from rotation.model.declarations import Declaration
     from rotation.model.presets import recognised, recognised_line
     from rotation.model.targets import expand_url, may_hold_password
     from rotation.output.discovery_text import render_discovery
@@ -35,9 +48,14 @@ def discover(command: Command, *, urls: tuple[str, ...], schemas: tuple[str, ...
         # If the keys of none can be loaded, that says why.
         keyring = command.keyring() if None in keyrings or not keyrings else next(iter(keyrings.values()))
     databases = [DatabaseUrl(expand_url(url, command.environ, "--url"), url) for url in urls]
-    configured = command.config is not None or command.config_path().exists()
-    targets = command.targets(needed=not databases) if configured or not databases else []
-    databases = databases or databases_of(targets)
+    named = [*(Declaration(models=each) for each in models), *([Declaration(django=django)] if django else [])]
+    declared = command.declared_columns([*named, *command.models()])
+    # Only a Django project says itself where its tables are.
+    elsewhere = [] if databases else databases_of(declared_targets((c for c in declared if c.url), command.environ))
+    configured = command.declares is not None or command.config is not None or command.config_path().exists()
+    needed = not (databases or elsewhere)
+    targets = command.targets(needed=needed) if configured or needed else []
+    databases = databases or list({each.url: each for each in (*databases_of(targets), *elsewhere)}.values())
     ignored = command.ignored()
     found = search(
         databases,
@@ -48,6 +66,7 @@ def discover(command: Command, *, urls: tuple[str, ...], schemas: tuple[str, ...
         schemas=schemas or None,
         ignored=ignored,
         keyrings=keyrings,
+        declared=declared,
     )
     # An application whose columns are all covered needs no preset.
     if found.uncovered:

@@ -15,12 +15,13 @@ import structlog
 
 from keyring_core import KeyConfigError
 from keyring_core.redaction import configure_logging
+from rotation.cli.adopt_command import adopt
 from rotation.cli.check_command import check, failed
 from rotation.cli.discover_command import discover
 from rotation.cli.init_command import init
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
-from rotation.cli.options import Process, print_json
+from rotation.cli.options import Declares, Process, print_json
 from rotation.cli.report_command import report
 from rotation.cli.run_command import demo, run, status
 from rotation.context import Streams
@@ -54,17 +55,29 @@ def cli() -> None:
     """
 
 
-for _command in (init, demo, status, run, check, discover, report, keys, ledger):
+for _command in (init, demo, status, run, adopt, check, discover, report, keys, ledger):
     cli.add_command(_command)
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str], stdout: TextIO, stderr: TextIO | None = None) -> int:
-    """Runs a command and returns its exit code. Errors of a user or a database are printed, not raised."""
-    return _main(argv, Process(environ, Streams(stdout, stderr or sys.stderr, key_stream=stdout)))
+def main(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    stdout: TextIO,
+    stderr: TextIO | None = None,
+    *,
+    declares: Declares | None = None,
+) -> int:
+    """Runs a command and returns its exit code. Errors of a user or a database are printed, not raised.
+
+    *declares*: the columns of an application that runs in this process, which are then the targets.
+    """
+    return _main(argv, Process(environ, Streams(stdout, stderr or sys.stderr, key_stream=stdout), declares))
 
 
-def entry() -> NoReturn:
-    """Runs the process: real streams, stdout and stderr redacted, and signal handlers."""
+def entry(
+    argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None, *, declares: Declares | None = None
+) -> NoReturn:
+    """Runs the process: real streams, stdout and stderr redacted, and signal handlers. The arguments are as above."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             # If stdin, stdout or stderr is closed, the next socket would reuse its descriptor and receive our output.
@@ -80,7 +93,7 @@ def entry() -> NoReturn:
     streams = Streams(sys.stdout, sys.stderr, key_stream=raw)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _ask_to_stop(streams))
-    code = _main(sys.argv[1:], Process(os.environ, streams))
+    code = _main(sys.argv[1:] if argv is None else argv, Process(environ or os.environ, streams, declares))
     for number in (signal.SIGINT, signal.SIGTERM):
         # Python restores the default handlers while it exits: a signal would then change the exit code.
         signal.signal(number, signal.SIG_IGN)

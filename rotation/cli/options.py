@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeAlias
 
 import click
 
@@ -18,15 +18,20 @@ from rotation.model.failures import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from rotation.model.declarations import DeclaredColumn
     from rotation.model.targets import Target
     from rotation.model.watcher import Watcher
 
+Declares: TypeAlias = "Callable[[], Sequence[DeclaredColumn]]"
+"""The encrypted columns of an application that runs in this process."""
+
 
 class Process(NamedTuple):
-    """The environment and the streams of a command line."""
+    """The environment and the streams of a command line, and the columns of an application that runs it."""
 
     environ: Mapping[str, str]
     streams: Streams
+    declares: Declares | None = None
 
 
 @dataclass
@@ -77,10 +82,48 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
     @wraps(command)
     def wrapped(config: Path | None, env_file: Path | None, *, as_json: bool, **options: Any) -> int:
         process: Process = click.get_current_context().obj
-        with Command(process.environ, config, env_file, process.streams, as_json=as_json) as ready:
+        with Command(
+            process.environ, config, env_file, process.streams, declares=process.declares, as_json=as_json
+        ) as ready:
             return command(ready, **options)
 
     return wrapped
+
+
+PACE_OPTIONS = (
+    click.option(
+        "--batch-size",
+        type=click.IntRange(1, 100_000),
+        help="Rows per transaction, at most.  [default: 100 to 1000, by the pace; with --full-speed 5000 or more]",
+    ),
+    click.option("--full-speed", is_flag=True, help="No pauses, large batches, even while others write."),
+    click.option("--gentle", is_flag=True, help="Small batches and pauses, even while nobody else writes."),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 256),
+        help="Threads (up to 2) or processes that share the work.  [default: 1; with --full-speed one per core]",
+    ),
+    click.option(
+        "--strides",
+        type=click.IntRange(1, 64),
+        default=1,
+        help="PostgreSQL: write every n-th row of a batch by itself, so that a huge table grows less.  [default: 1]",
+    ),
+    click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
+    click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint."),
+    click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
+    click.option("--max-rate", type=click.IntRange(1, 10**9), help="Rows per second, at most."),
+    path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open."),
+    path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty."),
+)
+"""How fast a command writes, in how many processes, and where it begins."""
+
+
+def pace_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds PACE_OPTIONS, and passes their values by name."""
+    for option in reversed(PACE_OPTIONS):
+        command = option(command)
+    return command
 
 
 def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
@@ -118,7 +161,7 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
         given = GivenTarget(*(options.pop(name) for name in GivenTarget._fields))
         if any(given) and ready.key_set is not None:
             raise UsageError("--keys and --url, --table, --column exclude each other: a key set is of rotation.toml")
-        ready.uses_config = not any(given)
+        ready.uses_config = ready.uses_config and not any(given)
         return command(ready, given=given, **options)
 
     return wrapped

@@ -45,9 +45,9 @@ LEDGER_WRITES = 4
 log = structlog.get_logger(__name__)
 
 
-ExecutorFor = Callable[[Target, Store, Keyring, int], RangeExecutor | None]
-"""An executor for a target, with its store and its keyring, of about so many rows; None if this thread does best alone.
-"""
+ExecutorFor = Callable[[Target, Store, Keyring, Options, int], RangeExecutor | None]
+"""An executor for a target, with its store, keyring and options, of about so many rows; None if this thread does best
+alone."""
 
 
 class TargetRun:
@@ -57,7 +57,7 @@ class TargetRun:
         self, store: Store, keyring: Keyring, report: TargetReport, options: Options, watcher: Watcher
     ) -> None:
         self._store, self._keyring, self._report = store, keyring, report
-        self._options, self._watcher = replace(options, format=report.target.format), watcher
+        self._options, self._watcher = options, watcher
         self._worker = RangeWorker(store, keyring, self._options)
         open_checkpoints = None if options.dry_run else options.checkpoints
         # A checkpoint is valid only for the same key columns.
@@ -65,14 +65,16 @@ class TargetRun:
         self._checkpoints = open_checkpoints and open_checkpoints(keyed, keyring.primary.id)
         self._undo_detector = UndoDetector()
         self._moved = 0
-        """Tokens rotated by earlier passes."""
+        """Cells written by earlier passes."""
+        self._taken_over = 0
+        """Those of them that were no token before."""
         self._watch: Watch | None = None
 
     def run(self, executor_for: ExecutorFor) -> None:
         """All passes. Raises StoreError, StoppedError and WorkerError."""
         rows = self._store.size()
         # Workers start while this process reads the first rows.
-        executor = executor_for(self._report.target, self._store, self._keyring, rows)
+        executor = executor_for(self._report.target, self._store, self._keyring, self._options, rows)
         if not self._options.dry_run and self._key_is_missing():
             return
         begun = self._checkpoints.begin() if self._checkpoints else Reached()
@@ -121,6 +123,7 @@ class TargetRun:
             self._store.settle()
             watch.wrote(written.transactions)
             self._moved += plan.changes
+            others.taken_over += plan.counts.taken_over
             count_swaps(plan._replace(counts=others), written, self._keyring.primary.id)
             self._undo_detector.take(traces_of(plan, written, RANGE_KEPT))
             if written.lost or written.refused or plan.counts.categories or self._undo_detector.undone:
@@ -177,8 +180,10 @@ class TargetRun:
             self._list(nameless.problems)
             counts.add(nameless)
         self._end_list(whole=True)
-        report.counts, report.passes = _in_view_of_earlier_passes(counts, self._moved), number
+        report.counts = _in_view_of_earlier_passes(counts, self._moved, self._taken_over)
+        report.passes = number
         self._moved += counts.rotated
+        self._taken_over += counts.taken_over
         log.info(
             "rotation.pass",
             target=report.target.label,
@@ -203,12 +208,23 @@ class TargetRun:
             rows_seen += batch.rows
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
-        if sample.tokens < PROBE_LEAST or sample.unreadable * 2 <= sample.tokens:
+        reader = self._options.takeover.reader
+        # Of another package even a few cells say whether its secret is the right one.
+        unopened, least = sample.unreadable, PROBE_LEAST
+        if reader:
+            unopened, least = sample.unreadable + sample.plaintext, 1
+        cells = sample.tokens + (sample.plaintext if reader else 0)
+        if cells < least or unopened * 2 <= cells:
             return False
         self._list(sample.problems)
         self._end_list(whole=True)
         self._report.counts, self._report.lacks_key = sample, True
-        if sample.categories[DamagedToken.category] * 2 > sample.unreadable:
+        if reader:
+            cause = (
+                f"they are neither tokens under these keys nor cells of {reader.words}. Correct the package or the "
+                "secret; if they are plaintext, only `adopt` encrypts them. "
+            )
+        elif sample.categories[DamagedToken.category] * 2 > sample.unreadable:
             cause = "the key that signed them is mistyped in its second half. Correct it. "
         elif sample.formats.total() * 2 > sample.unreadable:
             cause = f"{set_format(sample)}. "
@@ -217,8 +233,9 @@ class TargetRun:
                 f"a key is missing, or the `context` that they are bound to. {self._whereabouts(sample)}"
                 "Add the key to ENCRYPTION_PREVIOUS_KEYS, or the context to the target. "
             )
+        what = "cells" if reader else "tokens"
         self._report.stopped = (
-            f"{sample.unreadable} of its first {sample.tokens} tokens cannot be read: {cause}Nothing was written here."
+            f"{unopened} of its first {cells} {what} cannot be read: {cause}Nothing was written here."
         )
         return True
 
@@ -277,6 +294,7 @@ def _as_changed(first: Counts, moved: int, changed: Changed, others: Counts, pri
     tokens = totals.held - totals.empty
     counts = replace(first, scanned=totals.held, null=totals.null, empty=totals.empty, rotated=min(moved, tokens))
     counts.current = tokens - counts.rotated
+    counts.taken_over = min(first.taken_over + others.taken_over, counts.rotated)
     counts.under = Counter({primary: tokens})
     if others.under:
         # A token that a service replaced since counts twice among the months.
@@ -284,10 +302,12 @@ def _as_changed(first: Counts, moved: int, changed: Changed, others: Counts, pri
     return counts
 
 
-def _in_view_of_earlier_passes(last: Counts, moved: int) -> Counts:
-    """Counts cells rotated in earlier passes as rotated, not as already current.
+def _in_view_of_earlier_passes(last: Counts, moved: int, taken_over: int) -> Counts:
+    """Counts cells rotated in earlier passes as rotated, not as already current; *taken_over* of them were no tokens.
 
     Should a service have rewritten or deleted some of these since, fewer are left to count.
     """
     still_there = min(moved, last.current)
-    return replace(last, current=last.current - still_there, rotated=last.rotated + still_there)
+    rotated = last.rotated + still_there
+    taken_over = min(last.taken_over + taken_over, rotated + last.to_rotate)
+    return replace(last, current=last.current - still_there, rotated=rotated, taken_over=taken_over)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +14,14 @@ from typing import NamedTuple
 import structlog
 
 from keyring_core import Key, Keyring, KeyringError
+from keyring_core.blind_index import BlindIndex
+from rotation.job.blind_indexes import Stale, index_values, stale_rows
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.pace import Pacing, Speed
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.throttle import Throttle
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
-from rotation.model.batch import Batch, Plan
+from rotation.model.batch import NO_KEY, Batch, Plan
 from rotation.model.batch_size import BatchSize
 from rotation.model.block import Swaps
 from rotation.model.counts import Counts, RowKey
@@ -29,6 +31,7 @@ from rotation.model.key_history import UNKNOWN, History
 from rotation.model.key_sets import ENVIRONMENT, Keys
 from rotation.model.misfits import fixes_of
 from rotation.model.plan import plan_batch
+from rotation.model.takeover import NOTHING, Takeover
 from rotation.model.targets import Target
 from rotation.stores.base import Store, Written
 from rotation.stores.key_order import Forward
@@ -107,6 +110,21 @@ class Options:
     """How the cells of the target hold their tokens; each target has its own."""
     others: Sequence[tuple[str, Keyring]] = ()
     """Further key sets, by their names, whose tokens are known as theirs. Never sent to a worker: it has its own."""
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Where the secrets of other packages are. Never sent to a worker, either."""
+    takeover: Takeover = NOTHING
+    """What of the target becomes tokens, beside tokens. Never sent to a worker, either."""
+    index: BlindIndex | None = None
+    """The blind index of the target's values."""
+
+    def of(self, target: Target, environ: Mapping[str, str] | None = None) -> Options:
+        """These options for *target*, whose secrets are in *environ*. Raises KeyConfigError if one is missing."""
+        return replace(
+            self,
+            format=target.format,
+            takeover=Takeover.of(target, self.environ if environ is None else environ),
+            index=BlindIndex(target.index.context) if target.index else None,
+        )
 
 
 @dataclass
@@ -199,6 +217,7 @@ class RangeWorker:
             balance=self._balance,
             format=self._options.format,
             others=self._options.others,
+            takeover=self._options.takeover,
         )
 
     def _write(self, plan: Plan) -> Written:
@@ -226,6 +245,9 @@ class RangeWorker:
             with self._planning:
                 plan = self.plan(batch)
                 fixes = fixes_of(batch, plan, self._look)
+                index = self._options.index
+                stale = list(stale_rows(self._keyring, index, batch, plan)) if index else []
+            written = Written()
             if plan.changes:
                 retries = self._store.retries
                 written = self._write(plan)
@@ -236,12 +258,14 @@ class RangeWorker:
                 done.transactions += written.transactions
             if fixes:
                 done.transactions += self._fix(fixes, plan.counts)
+            if stale:
+                self._index(stale, plan, written, {*fixes.keys})
             done.counts.add(plan.counts, keep=sys.maxsize)
             done.rows += batch.rows
             done.reached = batch.last
             done.pace = self._pace.words
             follow(batch.rows, plan.counts.outdated, done.pace)
-            if plan.changes or fixes:
+            if plan.changes or fixes or stale:
                 throttle.wait((time.monotonic() - started) * self._pace.rest)
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
@@ -252,6 +276,26 @@ class RangeWorker:
         return (
             RangeWorker(self._store, self._keyring, replace(self._options, dry_run=True), self._pace).plan(batch).counts
         )
+
+    def _index(self, stale: list[Stale], plan: Plan, written: Written, counted: set[RowKey]) -> None:
+        """Writes the blind indexes of *stale*. Cells that are current, and not *counted* yet, count as moved."""
+        counts, dry_run = plan.counts, self._options.dry_run
+        values = [] if dry_run else list(index_values(stale, plan, written))
+        failed = self._store.write_indexes(values)
+        done = {value.key for value in values if not failed.failed(value.key)}
+        for row in stale:
+            left = row.key not in done
+            if row.under and left:
+                # It is as good as a token under that key: without the key nobody finds the row by its value.
+                counts.under[row.under] += 1
+            if row.is_current and row.cell is not None and row.key not in counted:
+                counts.current -= 1
+                counts.to_rotate += dry_run
+                counts.rotated += not left
+                counts.unsettled += left and not dry_run
+            if failed.failed(row.key):
+                counts.note(row.key, *failed.refused.get(row.key, REWRITTEN))
+        log.info("rotation.blind_index", rows=len(stale), dry_run=dry_run)
 
     def _fix(self, fixes: Swaps, counts: Counts) -> list[int]:
         """Writes the companions of *fixes*, whose cells are counted as current; returns the transactions."""
@@ -298,8 +342,11 @@ def _count_rows(
     counts.unsettled += len(failed)
     for index in sorted(failed):
         key = keys[index]
+        was_token = key_ids[index] != NO_KEY
+        counts.taken_over -= not was_token
         if refusal := written.refused.get(key):
-            counts.hold(key_ids[index], [signed[index]])
+            if was_token:
+                counts.hold(key_ids[index], [signed[index]])
             counts.note(key, *refusal)
         else:
             counts.note(key, *REWRITTEN)

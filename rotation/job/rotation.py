@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -22,6 +22,8 @@ from rotation.model.watcher import Watcher
 from rotation.stores.base import Store
 from rotation.stores.open import identify
 
+UNNAMED_INDEX = "beside it holds blind indexes, and no target names it as its `index`: no run renews them"
+
 log = structlog.get_logger(__name__)
 
 
@@ -30,6 +32,13 @@ class Job(NamedTuple):
 
     targets: Sequence[Target]
     keyring: Keyring
+    options: Options
+
+
+class _Opened(NamedTuple):
+    """A target's store, and the options for it."""
+
+    store: Store
     options: Options
 
 
@@ -72,13 +81,14 @@ def rotate_all(
     with ExitStack() as closing:
         opened = [_open(job, open_store, closing) for job in jobs]
         reports = [report for report, _ in opened]
-        if not any(stores for _, stores in opened):
+        if not any(parts for _, parts in opened):
             left_out = "; ".join(words for report in reports for words in report.left_out)
             raise MissingError(f"none of the targets is there: {left_out}")
-        for job, (report, stores) in zip(jobs, opened, strict=True):
+        for job, (report, parts) in zip(jobs, opened, strict=True):
             executor_for = _executor_for(executor, job, lanes, closing)
-            for store, part in zip(stores, report.targets, strict=True):
-                refusal = _rotate_target(store, part, job, watcher, executor_for)
+            for (store, options), part in zip(parts, report.targets, strict=True):
+                run = partial(TargetRun, store, part.target.keyring(job.keyring), part, options, watcher)
+                refusal = _rotate_target(store, part, run, executor_for)
                 if refusal and not any(each.counts.scanned for made in reports for each in made.targets):
                     raise refusal
     for job, report in zip(jobs, reports, strict=True):
@@ -86,15 +96,16 @@ def rotate_all(
     return reports
 
 
-def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -> tuple[Report, list[Store]]:
-    """The report of *job*, empty yet, and the store of each of its targets, opened and checked."""
+def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -> tuple[Report, list[_Opened]]:
+    """The report of *job*, empty yet, and each of its targets, opened and checked."""
     options, name = job.options, job.options.keys.name
     of_set = {} if name is None else {"set": name}
     keys = [{"id": key_id, "state": str(state), **of_set} for key_id, state in job.keyring.states_by_id.items()]
     report = Report(options.dry_run, job.keyring.primary.id, keys, newer=options.history.newer, key_set=name)
     report.shard = str(options.shard) if options.shard else None
-    stores = []
+    opened = []
     for target in job.targets:
+        of_target = options.of(target)
         try:
             store = open_store(target)
         except MissingError as error:
@@ -105,24 +116,36 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
         closing.callback(store.close)
         if options.strides > 1 and not store.gains_by_strides:
             raise UsageError(f"{target.label}: --strides is for PostgreSQL; leave it out")
-        stores.append(store)
+        opened.append(_Opened(store, of_target))
         names, of, warnings = store.key_names(), identify(target), store.warnings()
-        report.targets.append(TargetReport(target, of, names, identity=store.identity(), warnings=warnings))
+        if target.takes_over and (fault := store.lacks_room(of_target.takeover.longest)):
+            if not options.dry_run:
+                raise UsageError(f"{fault}. Nothing was written")
+            warnings = [*warnings, fault]
+        part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings)
+        part.unnamed_indexes = sorted({*store.blind_indexes()} - _named_indexes(target, job.targets))
+        part.warnings += [f"{target.label}: {name} {UNNAMED_INDEX}" for name in part.unnamed_indexes]
+        report.targets.append(part)
         # The report has them, too; but then it is too late to stop.
         for warning in () if options.dry_run else warnings:
             log.warning("rotation.caution", caution=warning)
-    return report, stores
+    return report, opened
+
+
+def _named_indexes(target: Target, targets: Sequence[Target]) -> set[str]:
+    """The columns of blind indexes that *targets* name in the table of *target*."""
+    table = target.url, target.table
+    return {each.index.column for each in targets if each.index and (each.url, each.table) == table}
 
 
 def _rotate_target(
-    store: Store, part: TargetReport, job: Job, watcher: Watcher, executor_for: ExecutorFor
+    store: Store, part: TargetReport, run: Callable[[], TargetRun], executor_for: ExecutorFor
 ) -> WorkerError | None:
     """Does one target; returns the error if its workers refuse."""
     refusal = None
     started = time.monotonic()
     try:
-        of_target = part.target.keyring(job.keyring)
-        TargetRun(store, of_target, part, job.options, watcher).run(executor_for)
+        run().run(executor_for)
     except (StoreError, StoppedError) as error:
         part.stopped, part.interrupted = str(error), True
     except WorkerError as error:
@@ -133,14 +156,13 @@ def _rotate_target(
 
 
 def _executor_for(executor: Executor | None, job: Job, lanes: int, closing: ExitStack) -> ExecutorFor:
-    options = job.options
     if executor is not None:
-        pool = WorkerPool(executor, job.keyring, options)
-        return lambda target, _store, _keyring, rows: pool.for_target(target, rows)
+        pool = WorkerPool(executor, job.keyring, job.options)
+        return lambda target, _store, _keyring, _options, rows: None if target.local else pool.for_target(target, rows)
     if lanes == 1:
         return lambda *_: None
-    threads = Lanes(lanes, options.throttle.wait)
+    threads = Lanes(lanes, job.options.throttle.wait)
     closing.callback(threads.close)
-    return lambda target, store, keyring, rows: (
-        threads.for_target(store, keyring, replace(options, format=target.format)) if rows >= LANE_ROWS else None
+    return lambda _target, store, keyring, options, rows: (
+        threads.for_target(store, keyring, options) if rows >= LANE_ROWS else None
     )

@@ -157,7 +157,9 @@ def reading(context: Context, *, dry_run: bool = True) -> Options:
 
 def _with_keys(options: Options, context: Context) -> Options:
     """*options* for the keys of *context*."""
-    return replace(options, keys=context.keys, others=context.other_keyrings())
+    return replace(
+        options, keys=context.keys, others=context.other_keyrings(), environ={**context.secrets, **context.environ}
+    )
 
 
 def _recorded(

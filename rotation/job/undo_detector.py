@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from keyring_core.tokens import iv_of, timestamp_of
-from rotation.model.batch import Plan
+from rotation.model.batch import NO_KEY, Plan
 from rotation.model.counts import RowKey
 from rotation.stores.base import Written
 
@@ -71,4 +71,5 @@ def traces_of(plan: Plan, written: Written, room: int) -> list[Trace]:
     return [
         Trace(key, key_id, timestamp_of(signed), iv_of(signed), not written.failed(key))
         for key, key_id, signed in first
+        if key_id != NO_KEY
     ]

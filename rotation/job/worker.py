@@ -18,6 +18,7 @@ from rotation.model.env_file import environment
 from rotation.model.failures import StoppedError, UsageError, WorkerError
 from rotation.model.key_sets import Keys
 from rotation.model.stopping import Stopping
+from rotation.model.takeover import NOTHING
 from rotation.model.targets import Target
 from rotation.stores.open import identify, open_store
 
@@ -64,6 +65,9 @@ def make_setup(keyring: Keyring, options: Options, workers: int) -> Setup:
             problems=None,
             checkpoints=None,
             others=(),
+            environ={},
+            takeover=NOTHING,
+            index=None,
         ),
     )
 
@@ -130,7 +134,13 @@ def _open(task: Task) -> _OpenTarget:
     if fault:
         raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
     throttle = replace(options.throttle, wait=stop_request.wait)
-    options = replace(options, throttle=throttle, format=target.format, others=_others(options.keys, environ))
+    try:
+        options = replace(options.of(target, environ), throttle=throttle, others=_others(options.keys, environ))
+    except KeyConfigError as error:
+        fault = str(error)
+    if fault:
+        store.close()
+        raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
     worker = RangeWorker(store, target.keyring(keyring), options)
     opened = _OpenTarget((task.setup, task.target, task.database), worker)
     # Closes the connection when another target is opened, or when the thread or the process ends.

@@ -165,7 +165,7 @@ _KEPT = (
     *("identity", "unexplained", "home", "seen"),
 )
 _NAMES = ("database", "table", "column", "where")
-_LEFT_OUT_IF_NONE = ("embedded", "identified", "other_sets", "formats")
+_LEFT_OUT_IF_NONE = ("embedded", "identified", "taken_over", "other_sets", "formats")
 """Numbers that an older program cannot read."""
 _STORED_AS = {"unsettled": "conflicts", "null": "nulls"}
 _READ_AS = {old: new for new, old in _STORED_AS.items()}
@@ -181,7 +181,7 @@ def census_record(  # noqa: PLR0913 - what a census is of, and how it was taken
         report.target.name,
         report.id,
         taken,
-        complete=report.complete and counts.under.keys() <= {primary} and not counts.unbound,
+        complete=report.complete and counts.under.keys() <= {primary} and not (counts.unbound or counts.to_rotate),
         counts=counts,
         sampled=sampled,
         by_run=by_run,

@@ -8,6 +8,9 @@ from typing import NamedTuple, cast
 from rotation.model.block import Block, BlockSwap, Swaps
 from rotation.model.counts import Counts, RowKey
 
+NO_KEY = ""
+"""In place of a key's id, for a cell that was no token of the keyring."""
+
 
 class Batch(NamedTuple):
     """Cells of one column and the keys of their rows, side by side and in the order of the keys; others in blocks."""
@@ -23,6 +26,8 @@ class Batch(NamedTuple):
     """The last key of all, if there are rows beside *keys*."""
     misfits: frozenset[RowKey] = frozenset()
     """Rows whose companion columns do not hold what belongs to a token under the primary key."""
+    indexes: Sequence[object] = ()
+    """What the column of the blind index holds, side by side with *keys*, if there is such a column."""
 
     @property
     def last(self) -> RowKey | None:
@@ -49,6 +54,7 @@ class Batch(NamedTuple):
             self.empty + other.empty,
             self.last if other.last is None else other.last,
             self.misfits | other.misfits,
+            [*self.indexes, *other.indexes],
         )
 
 

@@ -77,6 +77,16 @@ DATED = rb"(?<![A-Za-z0-9+/])gAAAAA[BC]"
 `gAAAA` by chance; this at the beginning of a word is no chance."""
 _DATED = re.compile(DATED + rb"[A-Za-z0-9_-]{5,}(?![A-Za-z0-9_+/-])")
 
+_BEGINNINGS = re.compile(
+    rb"\A\x80\0{4}[\x40-\xbf]"  # raw
+    rb"|(?<![0-9A-Fa-f])(?:80(?:00){4}[4-9A-Ba-b]|67(?:41){5}4[23])"  # in hex: raw, and text
+    rb"|(?<![A-Za-z0-9+/_-])(?:Z0FBQUFBQ|WjBGQlFVRkJR|M5AUCQKBIFB)"  # in base64, base64 twice, base32
+    rb"|(?<![A-Za-z0-9])QAAAAAAA"  # raw, in base32
+    rb"|\\x80(?:\\x00){4}|80(?::00){4}:"  # raw, in Python's repr, and in hex with colons
+    rb"|%67(?:%41){5}%4[23]|\\u0067(?:\\u0041){5}\\u004[23]|g\0(?:A\0){5}[BC]"  # in URLs, JSON, UTF-16
+)
+"""How such tokens begin in other encodings. Of a whole one more is known."""
+
 _FOREIGN_PREFIXES = ("$encrypted$UTF8$AESCBC$", "$encrypted$AESCBC$", "$encrypted$fernet-256$")
 FOREIGN = Cell(CellKind.FOREIGN_CIPHER, "AES-256 in Fernet's frame, as AWX and the AAP gateway write it", keyless=True)
 _FOREIGN_TIME = 4 * b"\0"  # of a time in seconds, until 2106
@@ -158,9 +168,16 @@ def _tokens_in(data: bytes, inner: InnerTokens) -> Cell | None:
         return Cell(CellKind.ENCODED_TOKEN, words, keyless=_all_known(inner))
     if inner.given_up:
         return Cell(CellKind.NOT_A_TOKEN, "there is more in it than could be searched, so it may hold a token")
+    return _truncated(data)
+
+
+def _truncated(data: bytes) -> Cell | None:
+    """A cell that holds the beginning of a token."""
     if _DATED.search(data):
         inside = "" if _DATED.match(data) else ", inside text"
         return Cell(CellKind.TRUNCATED, f"a token whose end is missing{inside}")
+    if _BEGINNINGS.search(data):
+        return Cell(CellKind.TRUNCATED, "a token in another encoding, whose end is missing")
     return None
 
 

@@ -69,12 +69,16 @@ PARTS = ("scanned", "current", "to_rotate", "rotated", "empty", "plaintext", "un
 """The fields of Counts that make up a report: all cells, then the parts that they come to."""
 
 
-NUMBERS = (*PARTS, "null", "embedded", "nested", "identified", "suspects", "given_up", "unbound")
+NUMBERS = (*PARTS, "null", "embedded", "nested", "identified", "suspects", "given_up", "unbound", "taken_over")
 """Those that simply add up."""
 
 
 TABLES = ("under", "oldest", "youngest", "ages", "inner", "other_sets", "formats", "categories")
 """Those that map a key's id, a month or a category to a number."""
+
+
+KEPT_SAMPLES = 5
+"""Cells of a target that are described before they become tokens."""
 
 
 RowKey = tuple[Any, ...]
@@ -136,6 +140,10 @@ class Counts:
     """Cells with more in them than could be searched, so that a token may have been missed, under whatever key."""
     unbound: int = 0
     """Tokens that are to be bound to the target's context and are not yet; a dry run alone counts them."""
+    taken_over: int = 0
+    """Cells, in `to_rotate` or `rotated`, that were no token of this keyring: plaintext, or of another package."""
+    samples: list[tuple[RowKey, str]] = field(default_factory=list)
+    """Some plaintext cells that become tokens, described without their content; only a dry run has them."""
     lost: list[int] = field(default_factory=list)
     """When the tokens that no key opens say that they were issued; the first KEPT_PROBLEMS."""
     categories: Counter[str] = field(default_factory=Counter)
@@ -172,6 +180,7 @@ class Counts:
         self.ages.update(other.ages)
         self.categories.update(other.categories)
         self.problems.extend(other.problems[: max(0, keep - len(self.problems))])
+        self.samples.extend(other.samples[: max(0, KEPT_SAMPLES - len(self.samples))])
         self.lost.extend(other.lost[: max(0, keep - len(self.lost))])
 
     def document(self) -> dict[str, Any]:

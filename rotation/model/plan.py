@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain, compress, repeat
 from typing import cast
 
 from keyring_core import (
-    DamagedToken,
     InvalidToken,
     Key,
     Keyring,
     KeyState,
-    Malformed,
-    MalformedToken,
-    UndecryptableToken,
 )
 from keyring_core.token_batches import Refused, pick
-from rotation.model.attempts import Attempt, errors_in, judge, words_of
-from rotation.model.batch import Batch, Plan, are_all
+from keyring_core.tokens import signed_part
+from rotation.model.attempts import Attempt, errors_in, judge
+from rotation.model.batch import NO_KEY, Batch, Plan, are_all
 from rotation.model.block import Block, BlockSwap, Swaps
-from rotation.model.cell_kinds import CellKind, kind_of
-from rotation.model.counts import Counts, RowKey
+from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey
 from rotation.model.embedded import SPELLINGS, Spelling
 from rotation.model.formats import Format
-from rotation.model.inner_tokens import SHORTEST, InnerTokens, bytes_of, find_inner, holds_mark
 from rotation.model.key_history import UNKNOWN, History
 from rotation.model.nested import note_nested
-from rotation.model.other_key_sets import OTHER_KEY_SET, OtherKeySets
+from rotation.model.other_key_sets import OtherKeySets
 from rotation.model.plan_block import count_found, plan_block, reason_to_stay
 from rotation.model.plan_texts import plan_texts
-
-_EXACT = frozenset({Malformed.BYTES_REPR, Malformed.TOO_LARGE})
-"""Categories of keyring_core that say more than the kind of the cell does."""
+from rotation.model.refused_cells import RefusedCells
+from rotation.model.takeover import NOTHING, Taken, Takeover, describe
 
 
 def plan_batch(  # noqa: PLR0913 - what a batch is planned by
@@ -45,6 +40,7 @@ def plan_batch(  # noqa: PLR0913 - what a batch is planned by
     balance: Counter[Key] | None = None,
     format: Format = Format.TOKEN,  # noqa: A002 - the setting's name
     others: Sequence[tuple[str, Keyring]] = (),
+    takeover: Takeover = NOTHING,
 ) -> Plan:
     """Rotates what needs it and counts the rest; a bad cell spoils no other.
 
@@ -52,7 +48,7 @@ def plan_batch(  # noqa: PLR0913 - what a batch is planned by
     primary one stay. *balance* is that of the batches before this one, as `judge` keeps it.
 
     *format* is how cells hold tokens. A token that no key of *keyring* opens, but a key of *others*, is reported as
-    theirs; these are further key sets with their names.
+    theirs; these are further key sets with their names. *takeover* says which other cells become tokens, too.
 
     A block, which only the format `token` has, is planned as a whole, unless one of its cells needs a look of its own.
     """
@@ -70,7 +66,7 @@ def plan_batch(  # noqa: PLR0913 - what a batch is planned by
         else:
             looked_into.append(block)
     rows = _with_rows_of(batch, looked_into)
-    plan = _plan_rows(keyring, rows, dry_run=dry_run, history=history, balance=balance, others=sets)
+    plan = _plan_rows(keyring, rows, dry_run=dry_run, history=history, balance=balance, others=sets, takeover=takeover)
     plan.counts.add(counts)
     return plan._replace(blocks=blocks)
 
@@ -113,6 +109,7 @@ def _plan_rows(  # noqa: PLR0913 - as for plan_batch
     history: History,
     balance: Counter[Key],
     others: OtherKeySets,
+    takeover: Takeover,
 ) -> Plan:
     counts = Counts()
     keys, cells = _filled(batch, counts)
@@ -150,21 +147,49 @@ def _plan_rows(  # noqa: PLR0913 - as for plan_batch
         count_found(counts, sound.key.id, keyring.states[sound.key], sound.signed)
         note_nested(counts, keyring, sound.key, sound.signed, pick(keys, sound.places))
         counts.unbound += len(sound.signed) if sound.key.context != keyring.context else 0
-    bad = {keys[place]: (cells[place], refused[place]) for place in sorted(refused)}
-    _count_refused(keyring, counts, bad, history, others)
-    return _plan(keys, cells, rotated, counts)
+    judging = RefusedCells(keyring, counts, history, others, takeover)
+    taken = judging.read(cells, sorted(refused))
+    bad = {keys[place]: (cells[place], refused[place]) for place in sorted(refused) if place not in taken}
+    adopted = judging.count(bad)
+    taken |= {place: adopted[keys[place]] for place in refused if keys[place] in adopted}
+    counts.taken_over = len(taken)
+    if dry_run:
+        counts.to_rotate += len(taken)
+        counts.samples = [(row, describe(bad[row][0])) for row in list(adopted)[:KEPT_SAMPLES]]
+        taken = {}
+    return _plan(keys, cells, rotated, _sealed(keyring.primary, taken), counts)
 
 
-def _plan(keys: Sequence[RowKey], cells: Sequence[str | bytes], rotated: Sequence[Attempt], counts: Counts) -> Plan:
+_New = tuple[int, str, str, bytes]
+"""A place in a batch, the new token, the id of the key that the old one is under, and its signed part."""
+
+
+def _sealed(primary: Key, taken: Mapping[int, Taken]) -> list[_New]:
+    """A new token for each of *taken*; no key id stands for what was no token."""
+    now = int(time.time())
+    tokens = [
+        primary.fernet.encrypt_at_time(each.plaintext, now if each.timestamp is None else each.timestamp).decode()
+        for each in taken.values()
+    ]
+    return [(place, token, NO_KEY, signed_part(token)) for place, token in zip(taken, tokens, strict=True)]
+
+
+def _plan(
+    keys: Sequence[RowKey],
+    cells: Sequence[str | bytes],
+    rotated: Sequence[Attempt],
+    sealed: Sequence[_New],
+    counts: Counts,
+) -> Plan:
     """The swaps in the order of the rows, which is the order to write them in."""
-    if not rotated:
+    if not rotated and not sealed:
         return Plan(Swaps(), (), (), counts)
-    if len(rotated) == 1:
+    if len(rotated) == 1 and not sealed:
         key, places, signed, new, _ = rotated[0]
         key_ids: Sequence[str] = [key.id] * len(places)
     else:
         columns = [zip(each.places, each.new or (), repeat(each.key.id), each.signed, strict=False) for each in rotated]
-        places, new, key_ids, signed = zip(*sorted(chain.from_iterable(columns)), strict=True)
+        places, new, key_ids, signed = zip(*sorted(chain(*columns, sealed)), strict=True)
     old = pick(cells, places)
     return Plan(Swaps(pick(keys, places), old, _alike(old, new or ())), key_ids, signed, counts)
 
@@ -185,63 +210,3 @@ def _alike(old: Sequence[str | bytes], new: Sequence[str]) -> Sequence[str | byt
     if are_all(old, str):
         return new
     return [token if isinstance(cell, str) else token.encode("ascii") for cell, token in zip(old, new, strict=True)]
-
-
-def _count_refused(
-    keyring: Keyring,
-    counts: Counts,
-    rows: Mapping[RowKey, tuple[str | bytes, InvalidToken]],
-    history: History,
-    others: OtherKeySets,
-) -> None:
-    """Counts cells that are no token, or a token that does not open, in their order."""
-    lost = [row for row, (_, error) in rows.items() if type(error) is UndecryptableToken]
-    elsewhere = dict(zip(lost, others.keys_of([rows[row][0] for row in lost]), strict=True))
-    for row, (cell, error) in rows.items():
-        if isinstance(error, MalformedToken):
-            _count_malformed(keyring, counts, row, cell, error, others)
-        elif key := elsewhere.get(row):
-            counts.unreadable += 1
-            counts.identified += 1
-            counts.other_sets[key.id] += 1
-            counts.note(row, OTHER_KEY_SET, others.words(key))
-        elif isinstance(error, UndecryptableToken):
-            counts.unreadable += 1
-            # A damaged token has nothing around it.
-            if not isinstance(error, DamagedToken):
-                _search(keyring, counts, cell, others)
-            counts.note(row, error.category, words_of(error, counts, history))
-
-
-def _count_malformed(  # noqa: PLR0913, PLR0917 - what one cell is judged by
-    keyring: Keyring, counts: Counts, row: RowKey, cell: str | bytes, error: MalformedToken, others: OtherKeySets
-) -> None:
-    """Counts a cell that is no token by what it holds."""
-    if error.category == Malformed.EMPTY:
-        counts.empty += 1
-        return
-    found = kind_of(cell, _search(keyring, counts, cell, others))
-    if found.kind is CellKind.PLAINTEXT:
-        counts.plaintext += 1
-        counts.suspects += len(bytes_of(cell)) >= SHORTEST
-        counts.note(row, CellKind.PLAINTEXT, found.detail)
-        return
-    counts.unreadable += 1
-    counts.identified += found.keyless
-    if found.format and not found.glued:
-        counts.formats[found.format] += 1
-    if found.glued or (error.category in _EXACT and found.kind in {CellKind.TOKEN_IN_TEXT, CellKind.NOT_A_TOKEN}):
-        counts.note(row, str(error.category), error.found)
-    else:
-        counts.note(row, str(found.kind), found.detail)
-
-
-def _search(keyring: Keyring, counts: Counts, cell: str | bytes, others: OtherKeySets) -> InnerTokens:
-    """What stands in a cell that is no sound token; counts it."""
-    data = bytes_of(cell)
-    if len(data) < SHORTEST or not holds_mark(data):
-        return InnerTokens()
-    inner = find_inner([keyring, *others.keyrings], data)
-    counts.inner.update(inner.under)
-    counts.given_up += inner.given_up
-    return inner

@@ -39,6 +39,8 @@ class TargetReport:
     """Whether it stopped for a database error or on request, so that the next run continues."""
     unreadable: set[bytes] = field(default_factory=set)
     """Marks of the rows whose cells cannot be read, as `mark` makes them; MOST_MARKS at most."""
+    unnamed_indexes: list[str] = field(default_factory=list)
+    """Columns beside it that hold blind indexes and that no target names, so that no run renews them."""
     identity: str = ""
     """Which table of which server it is; empty if the database does not say."""
 
@@ -70,6 +72,9 @@ class TargetReport:
             "problems": [
                 {"key": legible_key(self.key_names, key), "category": category, "detail": detail}
                 for key, category, detail in self.counts.problems
+            ],
+            "samples": [
+                {"key": legible_key(self.key_names, key), "holds": words} for key, words in self.counts.samples
             ],
             "problems_total": self.counts.categories.total(),
         }

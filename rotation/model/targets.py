@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_core import KeyConfigError, Keyring
 from keyring_core.binding import check_context
+from keyring_core.sources import variable_in
 from rotation.model.companions import VALUES
 from rotation.model.condition import fault_of
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+if TYPE_CHECKING:
+    from keyring_core.legacy import Legacy
+
+
+class Adopts(enum.Enum):
+    """Which cells that are no token become one."""
+
+    NOTHING = enum.auto()
+    PLAINTEXT = enum.auto()
+    """What is legible as it stands."""
+    RANDOM = enum.auto()
+    """Random-looking text and bytes, too: keys that were stored as they are, or another cipher's output."""
+
+
+class Index(NamedTuple):
+    """A column that holds the blind index of a target's values; see `keyring_core.blind_index`."""
+
+    column: str
+    context: str
 
 
 @dataclass(frozen=True)
@@ -39,14 +60,29 @@ class Target:
     """Columns that change with the key, each with the name of its value; see `rotation.model.companions`."""
     optional: bool = False
     """Whether the table or the column may be missing, as in some version of an application."""
+    source: Legacy | None = None
+    """The package that wrote its cells until now; a run makes tokens of them. None: there are tokens only."""
+    index: Index | None = None
+    """The column beside it that holds its blind index, which a run keeps right."""
+    adopts: Adopts = Adopts.NOTHING
+    """What `adopt` makes tokens of."""
     written: str = field(default="", repr=False, compare=False)
     """The url as it was written, such as `$DATABASE_URL`."""
     listed: bool = field(default=False, compare=False)
-    """Whether rotation.toml names it, and not the command line."""
+    """Whether rotation.toml names it, or the models that declare it, and not the command line."""
+    declared: bool = field(default=False, compare=False)
+    """Whether a model of the application declares it."""
+    local: bool = field(default=False, compare=False)
+    """Whether secrets of its `source` are in this process alone, so that no other one can do it."""
 
     def keyring(self, keyring: Keyring) -> Keyring:
         """*keyring*, bound to the context if there is one. Then no token to move is under the primary key."""
         return keyring if self.context is None else keyring.bind(self.context, accept_unbound=True)
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether its cells may be something else than tokens, which a run is to make tokens of."""
+        return self.source is not None or self.adopts is not Adopts.NOTHING
 
     def sealed(self) -> Target:
         """Without the url if a variable holds it, so that it may be sent to a worker."""
@@ -113,6 +149,8 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
     keys: str | None = None,
     set: Mapping[str, str] | None = None,  # noqa: A002 - as above
     optional: bool = False,
+    source: Mapping[str, Any] | None = None,
+    index: Mapping[str, str] | None = None,
     name: str | None = None,
     environ: Mapping[str, str],
 ) -> list[Target]:
@@ -138,6 +176,8 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
         keys,
         _companions_of(set or {}, {*columns, *key_columns}, table),
         optional,
+        None if source is None else _source_of(source, format, table),
+        None if index is None else _index_of(index, columns, format, {*(set or {}), *key_columns}, table),
         written=url,
     )
     return [replace(each, column=column) for column in columns]
@@ -147,6 +187,42 @@ def _format_of(name: str, table: str) -> Format:
     if name not in list(Format):
         raise UsageError(f"target {table}: format is one of {', '.join(Format)}")
     return Format(name)
+
+
+def _source_of(settings: Mapping[str, Any], format_: str, table: str) -> Legacy:
+    if format_ != Format.TOKEN:
+        raise UsageError(
+            f"target {table}: from and format exclude each other: a cell of another package becomes a token"
+        )
+    from keyring_core.legacy import Legacy  # noqa: PLC0415 - most files take nothing over
+
+    try:
+        return Legacy(**settings)
+    except (TypeError, KeyConfigError) as error:
+        # Its messages hold names of settings, and no secret.
+        fault = str(error).removeprefix("Legacy.__init__() ")
+    raise UsageError(f"target {table}: from: {fault}")
+
+
+def _index_of(
+    settings: Mapping[str, str], columns: Sequence[str], format_: str, taken: Collection[str], table: str
+) -> Index:
+    if format_ != Format.TOKEN:
+        raise UsageError(
+            f"target {table}: index and format exclude each other: an index is of a cell that is one token"
+        )
+    if len(columns) != 1:
+        raise UsageError(
+            f"target {table}: index is of one column; give each of {', '.join(columns)} its own [[target]]"
+        )
+    if set(settings) != set(Index._fields):
+        raise UsageError(f'target {table}: index is {{ column = "...", context = "..." }}')
+    _check_context(settings["context"], table)
+    if settings["column"] == columns[0]:
+        raise UsageError(f"target {table}: index names the column of the tokens; it is a column beside it")
+    if settings["column"] in taken:
+        raise UsageError(f"target {table}: index names {settings['column']}, which is a key column or one of set")
+    return Index(**settings)
 
 
 def _companions_of(given: Mapping[str, str], taken: Collection[str], table: str) -> tuple[tuple[str, str], ...]:
@@ -178,6 +254,8 @@ def columns_of(targets: Sequence[Target]) -> str:
     """The scope of a report: `the 2 columns named in rotation.toml`."""
     number = len({(target.url, target.label) for target in targets})
     named = "named in rotation.toml" if all(target.listed for target in targets) else "named on the command line"
+    if all(target.declared and not target.listed for target in targets):
+        named = "declared by the models"
     if len(sets := {target.keys for target in targets}) == 1 and (name := sets.pop()):
         named += f' with keys = "{name}"'
     rows = " (only the rows of their `where`)" if any(target.where for target in targets) else ""
@@ -190,7 +268,7 @@ def _place(target: Target) -> tuple[str | None, ...]:
 
 def _way(target: Target) -> tuple[object, ...]:
     """How its cells are read."""
-    return target.context, target.format, target.keys, target.companions
+    return target.context, target.format, target.keys, target.companions, target.source, target.index
 
 
 def _check_condition(where: str, url: str, table: str) -> None:
@@ -212,34 +290,30 @@ def _check_context(context: str, table: str) -> None:
 def refuse_rivals(targets: Sequence[Target]) -> None:
     """Raises UsageError for the same cells in two ways: each would find the other's tokens unreadable.
 
-    And for a companion of two columns: while one is rotated, it would not fit the other.
+    And for a companion, or an index, of two columns: while one is rotated, it would not fit the other.
     """
     owners: dict[tuple[str, ...], str] = {}
     for target in targets:
-        for name, _ in target.companions:
+        beside = [(name, "set", "a companion") for name, _ in target.companions]
+        beside += [(target.index.column, "index", "it")] if target.index else []
+        for name, setting, words in beside:
             if (owner := owners.setdefault((target.url, target.table, name), target.column)) != target.column:
                 raise UsageError(
-                    f"table {target.table}, set: {name} cannot change with {owner} and with {target.column}; "
-                    "a companion belongs to one column"
+                    f"table {target.table}, {setting}: {name} cannot change with {owner} and with {target.column}; "
+                    f"{words} belongs to one column"
                 )
     ways: dict[tuple[str | None, ...], tuple[object, ...]] = {}
     for target in targets:
         if ways.setdefault(_place(target), _way(target)) != _way(target):
             raise UsageError(
-                f"{target.label} is named twice, with different contexts, formats, keys or companions; give each a "
-                "`where` of its own, or drop one"
+                f"{target.label} is named twice, with different contexts, formats, keys, companions, sources or "
+                "indexes; give each a `where` of its own, or drop one"
             )
 
 
 def may_hold_password(url: str) -> bool:
     """Whether *url*, as it was written, may hold a password, and so is neither shown nor written to a file."""
     return re.search(r"[@?]", url) is not None and not url.startswith(("$", "sqlite"))
-
-
-def variable_in(text: str) -> str | None:
-    """The variable that *text* names as `$NAME` or `${NAME}`; None if it is anything else."""
-    found = _VARIABLE.fullmatch(text)
-    return found and (found[1] or found[2])
 
 
 def expand_url(url: str, environ: Mapping[str, str], whose: str) -> str:

@@ -9,7 +9,6 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.discovery.result import Discovery
-from rotation.discovery.target_entries import target_entries
 from rotation.discovery.token_column import Part, TokenColumn
 from rotation.model.cell_kinds import CellKind
 from rotation.model.text import many
@@ -24,6 +23,9 @@ def render_discovery(found: Discovery) -> Iterator[RenderableType]:
         yield _table(found)
     for column in found.columns:
         yield from _words(column)
+    if found.declared:
+        yield ""
+        yield _models_table(found)
     for remark in found.remarks:
         yield Text(f"Note: {printable(remark.subject)}: {printable(remark.words)}", "yellow")
     for remark in found.ignored:
@@ -58,6 +60,20 @@ def _table(found: Discovery) -> Fitting:
         rows.append([printable(column.label), *(f"{number:,}" for number in numbers), _cover(column)])
     headings = ("column", "#tokens", "#in other forms", "#your keys open", "#no key opens", "target")
     return rows_table(headings, rows, always="#tokens")
+
+
+def _models_table(found: Discovery) -> Fitting:
+    without = {id(column) for column in found.without_target}
+    rows: list[list[RenderableType]] = [
+        [
+            printable(column.label),
+            printable(column.source.place),
+            printable(column.context or "-"),
+            Text("none", "bold red") if id(column) in without else Text("covered", "green"),
+        ]
+        for column in found.declared
+    ]
+    return rows_table(("encrypted column", "declared by", "bound to", "target"), rows, always="encrypted column")
 
 
 def _cover(column: TokenColumn) -> Text:
@@ -99,14 +115,17 @@ def _verdict(found: Discovery) -> Iterator[Text]:
         # The entry of a proposed column is printed below.
         for way in column.remedies[1:] if column.proposed else column.remedies:
             yield Text(f"Next: {printable(column.label)}: {printable(way)}.")
-    if proposed := target_entries(found.uncovered):
+    if proposed := found.entries:
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")
         yield Text(proposed)
         yield Text("Next: rotate.py status counts their tokens per key.")
     if found.uncovered:
         yield Text(f"Not covered by a target: {many(len(found.uncovered), 'column')} with tokens.", "bold red")
-    elif not found.unseen:
+    if found.without_target:
+        columns = many(len(found.without_target), "column")
+        yield Text(f"Not covered by a target: {columns} that models declare as encrypted.", "bold red")
+    if not (found.uncovered or found.without_target or found.unseen):
         yield Text("No uncovered column with tokens was found.", "bold green")
     if found.unseen:
         yield Text(f"Not looked at: {many(len(found.unseen), 'table')}.", "bold red")

@@ -11,7 +11,7 @@ from keyring_core import KeyState
 from rotation.model.counts import Counts, Problem
 from rotation.model.formats import Format
 from rotation.model.report import Report, TargetReport, legible_key, set_format
-from rotation.model.targets import columns_of
+from rotation.model.targets import Adopts, columns_of
 from rotation.model.text import be, many, retire_command, with_keys
 from rotation.output.census_tables import keys_table, targets_table
 from rotation.output.terminal import printable
@@ -66,6 +66,16 @@ def _remarks(target: TargetReport) -> Iterator[Text]:
         yield Text(f"{target.target.label}: tried again {many(target.retries, 'time')}, see the log", "yellow")
     if target.stopped:
         yield Text(f"{target.target.label}: {target.stopped}", "red")
+    yield from samples(target)
+
+
+def samples(target: TargetReport) -> Iterator[Text]:
+    """How many cells become tokens, and what some of them hold; nothing of their content."""
+    if target.counts.samples:
+        number = target.counts.taken_over
+        yield Text(f"{target.target.label}: {many(number, 'cell')} that {be(number)} no token, such as", "bold")
+    for key, words in target.counts.samples:
+        yield Text(printable(f"  {_cell(target, key)}: {words}"))
 
 
 def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
@@ -105,15 +115,13 @@ def _verdict_of(report: Report) -> Iterator[Text]:
         yield from _complete(report, rotated)
         return
     if report.dry_run and waiting:
-        unbound = " or not bound yet" if any(counts.unbound for counts in parts) else ""
-        verb = be(waiting) if _unit(report) == "token" else "with tokens"
-        yield Text(
-            f"{many(waiting, _unit(report))} {verb} under older keys{unbound}. Nothing was written.", "bold yellow"
-        )
+        yield Text(f"{_waiting(report, waiting)}. Nothing was written.", "bold yellow")
         yield from _directions(report)
-        yield Text("Next: rotate.py run, with the same options, re-encrypts them.")
+        adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
+        command = "rotate.py adopt --yes" if adopts else "rotate.py run"
+        yield Text(f"Next: {command}, with the same options, {'encrypts' if adopts else 're-encrypts'} them.")
     elif rotated:
-        yield Text(f"Rotated {many(rotated, _unit(report))}.", "bold green")
+        yield Text(f"{_done(report, rotated)}.", "bold green")
     yield from _demotions(report)
     if left := _left(parts):
         yield Text(f"Not complete: {left}. They stay byte for byte what they were.", "bold red")
@@ -121,6 +129,8 @@ def _verdict_of(report: Report) -> Iterator[Text]:
         if _left([target.counts for target in report.targets if not target.lacks_key]):
             keep = "; until then keep every older key" if any(map(_may_need_keys, parts)) else ""
             yield Text(f"Next: look at these rows{keep}.")
+            if any(counts.plaintext for counts in parts):
+                yield Text("Plaintext becomes tokens by: rotate.py adopt, which only reads at first.")
 
 
 def _unit(report: Report) -> str:
@@ -128,8 +138,29 @@ def _unit(report: Report) -> str:
     return "token" if all(target.target.format is Format.TOKEN for target in report.targets) else "cell"
 
 
+def _waiting(report: Report, waiting: int) -> str:
+    """What a run would write."""
+    counts = [target.counts for target in report.targets]
+    taken = sum(each.taken_over for each in counts)
+    unbound = " or not bound yet" if any(each.unbound for each in counts) else ""
+    older = waiting - taken
+    verb = be(older) if _unit(report) == "token" else "with tokens"
+    words = [f"{many(older, _unit(report))} {verb} under older keys{unbound}"] if older else []
+    words += [f"{many(taken, 'cell')} {be(taken)} to become {'a token' if taken == 1 else 'tokens'}"] if taken else []
+    return ", and ".join(words)
+
+
+def _done(report: Report, rotated: int) -> str:
+    """What a run wrote."""
+    taken = sum(target.counts.taken_over for target in report.targets)
+    older = rotated - taken
+    words = [f"Encrypted {many(taken, 'cell')}"] if taken else []
+    words += [f"{'rotated' if taken else 'Rotated'} {many(older, _unit(report))}"] if older else []
+    return ", and ".join(words)
+
+
 def _complete(report: Report, rotated: int) -> Iterator[Text]:
-    done = f"Rotated {many(rotated, _unit(report))}. " if rotated else ""
+    done = f"{_done(report, rotated)}. " if rotated else ""
     columns = columns_of([target.target for target in report.targets])
     if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
         columns += ", of the rows that this user sees,"

@@ -49,6 +49,8 @@ def refusals(evidence: Evidence) -> list[Refusal]:
     return [
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")
           for label, why in evidence.unread.items()),
+        *(_of_unnamed_indexes(label, names, evidence.key_id)
+          for label, names in evidence.unnamed_indexes.items()),
         *(refusal for label, counts in evidence.censuses for refusal in _of_target(label, counts, evidence)),
         *(refusal for label, counts in evidence.left_out or ()
           for refusal in _of_left_out(label, counts, evidence.key_id)),
@@ -135,6 +137,14 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = 
     if nameless := counts.categories.get("no-key", 0):
         reason = f"{label}: {nameless:,} not read, for a NULL in the row's key{rows}"
         yield Refusal(reason, f"fill in that column, {AGAIN}")
+
+
+def _of_unnamed_indexes(label: str, names: Sequence[str], key_id: str) -> Refusal:
+    return Refusal(
+        f"{label}: {' and '.join(names)} beside it holds blind indexes, which may be under {key_id}, and no target "
+        "names it",
+        f"set `index` in the target of the column that it is of, then: rotate.py run, {AGAIN}",
+    )
 
 
 def _of_search(evidence: Evidence) -> Iterator[Refusal]:

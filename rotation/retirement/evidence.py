@@ -28,6 +28,8 @@ class Evidence:
     """The ids of all previous keys, this one among them."""
     unread: Mapping[str, str] = field(default_factory=dict)
     """Targets that were not read to the end, and why."""
+    unnamed_indexes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Columns of blind indexes that no run renews, by the title of a target beside them."""
     sampled: bool = False
     """Whether only some rows of the targets were read."""
     since: datetime | None = None
@@ -58,6 +60,7 @@ def of_report(report: Report, key_id: str) -> Evidence:
         [(title, part.counts) for title, part in named],
         previous=[key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS],
         unread={title: part.stopped for title, part in named if part.stopped},
+        unnamed_indexes={title: part.unnamed_indexes for title, part in named if part.unnamed_indexes},
         partial=any(part.id.where for part in report.targets),
         key_set=report.key_set,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rotation.model.batch import Batch
 from rotation.model.block import BlockSwap, Swaps
@@ -38,6 +38,15 @@ class Written:
     def failed(self, key: RowKey) -> bool:
         """Whether the change of that row was not done."""
         return key in self.lost or key in self.refused
+
+
+class IndexValue(NamedTuple):
+    """What the blind index of one row is to be."""
+
+    key: RowKey
+    cell: str | bytes | None
+    """What the target's column holds: if a service rewrites it meanwhile, the service's index stays."""
+    wanted: str | None
 
 
 class Watch(Protocol):
@@ -97,6 +106,18 @@ class Store(Protocol):
         """Swaps each cell that still holds what was read. One transaction, if the database takes all of it.
 
         Heavy swaps are parted: a transaction is bounded in bytes, too.
+        """
+
+    def write_indexes(self, values: Sequence[IndexValue]) -> Written:
+        """Sets the blind index of each row whose cell is still the same."""
+
+    def blind_indexes(self) -> list[str]:
+        """The columns of the table that hold blind indexes, by their first rows; with or without a target."""
+
+    def lacks_room(self, longest: Callable[[int], int]) -> str | None:
+        """Why the column is too narrow for the tokens of its cells; None if it is wide enough.
+
+        *longest* is how many bytes of plaintext a cell of so many bytes has, at most.
         """
 
     def settle(self) -> None:

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.formats import Format
-
 
 class AsRead(sa.types.UserDefinedType[Any]):
     """A value that goes back as it came. A declared type would be a cast, which an enum or a domain does not take."""
@@ -43,14 +41,20 @@ class TargetCells:
     key_collations: tuple[str | None, ...]
     """By which each key column is compared; None: its own."""
     nullable_key: bool
-    format: Format = Format.TOKEN
-    """A cell that is a token is ASCII, and of one of few lengths."""
+    of_tokens: bool = True
+    """Whether each cell is one token, which is ASCII, and of one of few lengths; otherwise it may be any text."""
     beside: Mapping[str, str | None] = field(default_factory=dict)
     """Other columns that a swap sets, each to a value; None: to what it holds, which the database would change."""
 
+    index: str | None = None
+    """The column of the blind index."""
+    like_index: tuple[str, ...] = ()
+    """Other columns of the type that a blind index has."""
+
     def clause(self) -> sa.TableClause:
         """The table with its key columns, the column, and those that are set beside it."""
-        names = dict.fromkeys((*self.key, self.qualified.column, *self.beside))
+        index = [self.index] if self.index else []
+        names = dict.fromkeys((*self.key, self.qualified.column, *index, *self.beside))
         return table_clause(self.qualified.schema, self.qualified.table, names)
 
     @property

@@ -216,6 +216,10 @@ class Dialect:
         """A whole number of 0 or more that follows from a row's key, evenly spread."""
         raise NotImplementedError
 
+    def room(self, kind: sa.types.TypeEngine[Any]) -> int | None:
+        """How many characters a column of this type holds; None: more than any token has."""
+        return getattr(kind, "length", None) if self.bounds_texts else None
+
     def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         """The size of a cell in bytes or characters, whichever the database knows without reading it through."""
         raise NotImplementedError

@@ -63,6 +63,7 @@ LINE = {
 }
 """How long the kernel waits for the other side: milliseconds, seconds, seconds, times. Not every system has them."""
 
+MOST_BYTES = {"TINYTEXT": 255, "TINYBLOB": 255, "TEXT": 65_535, "BLOB": 65_535}
 KEYS = (
     sa.Integer,
     sa.Numeric,
@@ -221,7 +222,7 @@ class MySQL(Dialect):
             return f"t.{quote(column)}"
 
         # Tokens travel as they are; of other texts each escape would be escaped twice, so these travel as hex digits.
-        in_hex = cells.format is not Format.TOKEN
+        in_hex = not cells.of_tokens
         old, new = ("UNHEX(swap.old)", "CONVERT(UNHEX(swap.new) USING utf8mb4)") if in_hex else OLD_AND_NEW
         cell = named(cells.qualified.column)
         names = [f"key{number}" for number in range(len(cells.key))]
@@ -264,6 +265,10 @@ class MySQL(Dialect):
     def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
         """CRC-32."""
         return sa.func.crc32(sa.func.concat_ws(",", *keys))
+
+    def room(self, kind: sa.types.TypeEngine[Any]) -> int | None:
+        """TEXT and BLOB are bounded, too, unless they are long."""
+        return super().room(kind) or MOST_BYTES.get(type(kind).__name__)
 
     def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
         """In bytes."""

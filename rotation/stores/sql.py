@@ -12,18 +12,20 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
+from keyring_core.blind_index import SHAPE
+from keyring_core.tokens import BEGINNING, token_length
 from rotation.model.batch import Batch, are_all, are_ascii, weight_of
 from rotation.model.block import BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
-from rotation.model.formats import Format
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError
-from rotation.stores.base import Written
+from rotation.stores.base import IndexValue, Written
 from rotation.stores.blocks import LEAST_ROWS, BlockAccess, Rows, in_blocks
-from rotation.stores.columns import AsRead, TargetCells
+from rotation.stores.columns import AsRead, TargetCells, free_column
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap, Mode
+from rotation.stores.index_column import IndexColumn
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.shards import Shard
 from rotation.stores.table_facts import TableFacts
@@ -37,6 +39,8 @@ BATCH_BYTES = 8 * 1024 * 1024
 """What a batch may weigh, unless one cell alone is heavier."""
 JUMPS = 8
 """Blocks of a shard to look into before a whole scan."""
+LOOKED_AT = 1000
+"""Rows among which a column's first value is looked for."""
 LOOK_ROWS = 200
 """Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
 
@@ -99,14 +103,20 @@ class SqlStore:
         self._swap_batch = self._dialect.batch_swap(self._cells) or self._swap_each()
         self._crowd = self._dialect.crowd()
         self._misfit = self._misfits()
-        # What a trigger makes of a cell is looked at row by row, and so are companions. A block has cells of one
-        # length, each of them a token.
-        by_rows = self._triggers or self._misfit is not None or not self._of_tokens
+        self._index = self._index_through(self._access)
+        # What a trigger makes of a cell is looked at row by row, and so are companions and indexes. A block has cells
+        # of one length, each of them a token.
+        by_rows = self._triggers or self._reads_beside or not self._cells.of_tokens
         self._blocks = None if by_rows else self._dialect.block_access(self._cells)
 
+    def _index_through(self, access: Access) -> IndexColumn | None:
+        name = self._cells.index
+        return None if name is None else IndexColumn(name, self._cells, self._table, access, self._parts)
+
     @property
-    def _of_tokens(self) -> bool:
-        return self._cells.format is Format.TOKEN
+    def _reads_beside(self) -> bool:
+        """Whether rows are read with other columns than the cell."""
+        return self._misfit is not None or self._index is not None
 
     def _misfits(self) -> ColumnElement[bool] | None:
         """Whether a row's companion columns hold something else than beside a token under the primary key.
@@ -225,8 +235,9 @@ class SqlStore:
     def _read_rows(self, conditions: Sequence[ColumnElement[bool]], limit: int, largest: int) -> Batch:
         large = self._dialect.length(self._cell) > largest
         misfit = [] if self._misfit is None else [self._misfit]
+        index = [] if self._index is None else [self._index.column]
         query = (
-            sa.select(*self._key, sa.case((large, None), else_=self._cell), large, *misfit)
+            sa.select(*self._key, sa.case((large, None), else_=self._cell), large, *index, *misfit)
             .where(*conditions)
             .order_by(*self._key)
             .limit(limit)
@@ -236,9 +247,10 @@ class SqlStore:
             return Batch((), ())
         columns = list(zip(*found, strict=True))
         misfits = columns.pop() if misfit else ()
+        indexes = columns.pop() if index else ()
         *key, cells, are_large = columns
         keys = list(zip(*key, strict=True))
-        batch = Batch(keys, cells, misfits=frozenset(compress(keys, misfits)))
+        batch = Batch(keys, cells, misfits=frozenset(compress(keys, misfits)), indexes=indexes)
         return batch if not any(are_large) and weight_of(cells) <= BATCH_BYTES else self._with_large(batch, are_large)
 
     def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
@@ -298,6 +310,36 @@ class SqlStore:
         if group:
             yield group
 
+    def write_indexes(self, values: Sequence[IndexValue]) -> Written:
+        """Sets the blind index of each row whose cell is still the same."""
+        assert self._index is not None  # noqa: S101 - for the type checker: nothing is read beside the cells otherwise
+        return self._index.write(values) if values else Written()
+
+    def blind_indexes(self) -> list[str]:
+        """Of the columns that are as wide as a blind index, those in which the first value looks like one."""
+        return [name for name in self._cells.like_index if SHAPE.fullmatch(str(self._first_value(name)))]
+
+    def _first_value(self, name: str) -> object:
+        first = sa.select(free_column(name)).select_from(self._table).limit(LOOKED_AT).subquery()
+        value = free_column(name)
+        return self._scalar(sa.select(value).select_from(first).where(value.is_not(None)).limit(1))
+
+    def lacks_room(self, longest: Callable[[int], int]) -> str | None:
+        """By the column's declared size and its longest cell that does not begin as a token does."""
+        room = self._dialect.room(self._cells.kind)
+        if room is None:
+            return None
+        size = sa.func.octet_length(self._dialect.exactly(self._column, self._cells.kind))
+        others = sa.func.left(self._column, len(BEGINNING)) != sa.literal(BEGINNING, AsRead())
+        held = int(self._scalar(sa.select(sa.func.max(size)).where(self._rows, others)) or 0)
+        needed = token_length(longest(held))
+        if held == 0 or needed <= room:
+            return None
+        return (
+            f"{self._target.label}: the column holds {room} characters, and the token of its longest value needs up to "
+            f"{needed}. Widen the column first, to {needed} characters or more"
+        )
+
     def settle(self) -> None:
         """Returns when all that was written is on disk."""
         self._access.write(self._dialect.settle)
@@ -307,7 +349,7 @@ class SqlStore:
 
         A witness reads nothing beside the cell.
         """
-        if self._target.where is not None or self._triggers or self._misfit is not None:
+        if self._target.where is not None or self._triggers or self._reads_beside:
             return None
         scope = Scope(self._cells, self._table, self._cell, sa.and_(self._rows, self._named))
         witness = self._dialect.witness(scope)
@@ -321,6 +363,7 @@ class SqlStore:
         other = copy.copy(self)
         other._access = self._access.twin(links)
         other._crowd = self._crowd and self._crowd.of_thread()
+        other._index = self._index_through(other._access)
         return other
 
     def close(self) -> None:
@@ -402,7 +445,7 @@ class SqlStore:
     def _most_bytes(self) -> int:
         most = (self._largest or BATCH_BYTES * 8) // 2
         # A character of a token is one byte. Others have up to four, each of them sent as two.
-        return min(BATCH_BYTES, most if self._of_tokens else most // 4)
+        return min(BATCH_BYTES, most if self._cells.of_tokens else most // 4)
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
         if len(swaps) == 1 and (refusal := self._too_large(swaps)):
@@ -437,7 +480,7 @@ class SqlStore:
     def _execute(self, connection: sa.Connection, swaps: Swaps) -> int:
         """How many cells were swapped."""
         # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
-        usual = are_all(chain.from_iterable(swaps.keys), int) and (self._of_tokens or are_ascii(swaps.old))
+        usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
         odd = [] if usual else [row for row in swaps.rows() if self._is_odd(*row)]
         plain = swaps if not odd else _swaps_of(row for row in swaps.rows() if not self._is_odd(*row))
         swapped = 0
@@ -479,7 +522,7 @@ class SqlStore:
             weight += weight_of(cells[-1:])
             if weight > BATCH_BYTES:
                 break
-        return batch._replace(keys=batch.keys[: len(cells)], cells=cells)
+        return batch._replace(keys=batch.keys[: len(cells)], cells=cells, indexes=batch.indexes[: len(cells)])
 
     def _read_large(self, key: RowKey) -> Any:
         return self._scalar(sa.select(self._cell).where(same_key(self._key, self._parts(key))))
@@ -497,7 +540,7 @@ class SqlStore:
 
     def _too_large(self, swap: Swaps) -> tuple[str, str] | None:
         cells = [*swap.old, *swap.new]
-        needed = (weight_of(cells) if self._of_tokens else 2 * sum(map(_bytes_of, cells))) + 1024
+        needed = (weight_of(cells) if self._cells.of_tokens else 2 * sum(map(_bytes_of, cells))) + 1024
         if self._largest is None or needed <= self._largest:
             return None
         return "refused", f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"

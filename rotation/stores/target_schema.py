@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.engine.reflection import Inspector
 
+from keyring_core.blind_index import LENGTH
 from rotation.model.failures import MissingError, UsageError
+from rotation.model.formats import Format
 from rotation.model.targets import Target
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import Dialect
@@ -48,6 +50,8 @@ def find_target(
         key = _find_key(target, columns, facts.primary, [set(names) for names in indexes])
     for name, _ in target.companions:
         _check_companion(target, name, columns, key, dialect, companions.get(name, ""))
+    if target.index:
+        _check_companion(target, target.index.column, columns, key, dialect, "-" * LENGTH, "index")
     for name in key:
         if reason := dialect.unfit_key(base_type(columns[name])):
             raise UsageError(f"{target.label}: key column {name} is a {_type_name(columns[name])}, {reason}")
@@ -58,8 +62,14 @@ def find_target(
         tuple(base_type(columns[name]) for name in key),
         _collations(indexes, key),
         nullable_key=any(columns[name].get("nullable") for name in key),
-        format=target.format,
+        of_tokens=target.format is Format.TOKEN and not target.takes_over,
         beside={**dict.fromkeys(facts.kept), **companions},
+        index=target.index.column if target.index else None,
+        like_index=tuple(
+            name
+            for name, each in columns.items()
+            if getattr(base_type(each), "length", None) == LENGTH and name not in {target.column, *key, *companions}
+        ),
     )
     if facts.inherited:
         _refuse_repeated_keys(target, connection, cells)
@@ -73,9 +83,10 @@ def _check_companion(  # noqa: PLR0913, PLR0917 - all that may be wrong with one
     key: tuple[str, ...],
     dialect: Dialect,
     value: str,
+    setting: str = "set",
 ) -> None:
     """Raises UsageError if the column *name* cannot hold *value*; nothing is known of the size of an empty one."""
-    column = _named(columns, name, f"table {target.table}, set: it")
+    column = _named(columns, name, f"table {target.table}, {setting}: it")
     kind, words = base_type(column), None
     most = getattr(kind, "length", None) if dialect.bounds_texts else None
     if name in key:
@@ -87,7 +98,7 @@ def _check_companion(  # noqa: PLR0913, PLR0917 - all that may be wrong with one
     elif most is not None and len(value) > most:
         words = f"of at most {most} characters, and the value has {len(value)}"
     if words:
-        raise UsageError(f"table {target.table}, set: column {name} is {words}")
+        raise UsageError(f"table {target.table}, {setting}: column {name} is {words}")
 
 
 def cautions_of(facts: TableFacts) -> list[str]:

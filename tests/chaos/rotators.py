@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -42,7 +42,7 @@ class Rotators:
         url = database.url
         if database.kind == "postgresql":
             url = sa.make_url(url).update_query_dict({"application_name": self._name}).render_as_string(False)
-        self._target = shape.target(url, folder)
+        self._target, self._commands = shape.target(url, folder), shape.commands
         self._fates: dict[str, Callable[[subprocess.Popen[bytes]], None]] = {
             "kill": lambda process: process.send_signal(signal.SIGKILL),
             "stop": self._stop_and_continue,
@@ -52,9 +52,11 @@ class Rotators:
         if database.kind != "sqlite":
             self._fates |= {"cut": self._cut, "cut again": self._cut}
 
-    def start(self, *options: str, environ: Mapping[str, str] = ENVIRON) -> subprocess.Popen[bytes]:
-        """Starts a rotator in another process."""
-        command = [sys.executable, str(ROOT / "scripts/rotate.py"), "run", *options]
+    def start(
+        self, *options: str, command: Sequence[str] | None = None, environ: Mapping[str, str] = ENVIRON
+    ) -> subprocess.Popen[bytes]:
+        """Starts a rotator in another process: with the first *command* of its shape, if none is given."""
+        command = [sys.executable, str(ROOT / "scripts/rotate.py"), *(command or self._commands[0]), *options]
         with self.output.open("ab") as output:
             return subprocess.Popen([*command, *self._target], env=environ, stdout=output, stderr=output)
 
@@ -63,7 +65,7 @@ class Rotators:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             fates = [self._dice.choice(list(self._fates)) for _ in range(2)]
-            started = [self.start(*self._options()) for _ in fates]
+            started = [self.start(*self._options(), command=self._dice.choice(self._commands)) for _ in fates]
             for process, fate in zip(started, fates, strict=True):
                 time.sleep(self._dice.uniform(0.3, 1.2))
                 self._fates[fate](process)

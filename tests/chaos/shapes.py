@@ -1,4 +1,4 @@
-"""How the table of a storm keeps tokens: alone, several in JSON, or beside a column that changes with the key."""
+"""How the table of a storm keeps tokens: alone, in JSON, beside a column that changes with the key, or not all yet."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ class Shape:
     """Settings of the target in rotation.toml; none: it is named on the command line."""
     is_json: bool = False
     companion: bool = False
+    adopts: bool = False
+    """Whether some cells are plaintext, and a service goes on to write such."""
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """What rotators run, each as likely as another; the first one leaves nothing to do."""
+        return [["adopt", "--yes"], ["run"]] if self.adopts else [["run"]]
 
     def columns(self, kind: str) -> str:
         """What CREATE TABLE takes for the columns behind the key."""
@@ -60,6 +67,7 @@ SHAPES = {
     "plain": Shape(PLAIN),
     "json": Shape({"sqlite": "JSON", "postgresql": "JSONB", "mariadb": "JSON"}, 'format = "embedded"', is_json=True),
     "companion": Shape(PLAIN, 'set = { key_hash = "sha1-of-primary-key-text" }', companion=True),
+    "adopt": Shape(PLAIN, adopts=True),
 }
 
 

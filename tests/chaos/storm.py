@@ -13,10 +13,10 @@ from pathlib import Path
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
-from tests.chaos.oracle import PREVIOUS, PRIMARY, Cells, allowed_states, faults, is_broken, log_line
+from tests.chaos.oracle import CANARY, PREVIOUS, PRIMARY, Cells, allowed_states, faults, is_broken, log_line
 from tests.chaos.rotators import ENVIRON, ROOT, Rotators
 from tests.chaos.shapes import SHAPES, Shape, hash_of
-from tests.chaos.writer import CANARY, WRITERS, unknown_token
+from tests.chaos.writer import WRITERS, unknown_token
 from tests.databases import Database
 from tests.keys import key_text
 
@@ -79,9 +79,9 @@ def _cells(dice: random.Random, row: int, shape: Shape) -> Cells:
         key = Fernet(key_text(labels[-1]))
         return key.encrypt_at_time(f"{CANARY} {row}".encode(), 1_600_000_000 + row).decode()
 
-    cell = shape.cell(token)
+    cell = f"{CANARY} {row}" if shape.adopts and dice.random() < 0.5 else shape.cell(token)
     if row % 50 == 0:
-        cell = shape.cell(unknown_token) if shape.is_json else _broken(dice, cell)
+        cell = shape.cell(unknown_token) if shape.is_json else _broken(dice, token())
     return Cells(cell, f"note {row}", hash_of(labels[0]) if shape.companion else None)
 
 

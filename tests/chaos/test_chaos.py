@@ -50,6 +50,15 @@ def test_nothing_is_lost_around_a_token(
     assert found == []
 
 
+def test_nothing_is_lost_while_plaintext_becomes_tokens(
+    database: Database, seed: str, run: Callable[..., list[str]]
+) -> None:
+    """R01, R02, R10: no value is lost, and none is encrypted twice, although a service goes on to write plaintext."""
+    found = run(database, seed, shape="adopt")
+
+    assert found == []
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("own_server", [own_postgres, own_mariadb], ids=["postgresql", "mariadb"])
 def test_nothing_is_lost_when_the_server_restarts(

@@ -13,12 +13,11 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet
 from sqlalchemy.exc import DBAPIError
 
-from tests.chaos.oracle import PREVIOUS, PRIMARY, Cells, State, allowed_states, fits, log_line, same_content
+from tests.chaos.oracle import CANARY, PREVIOUS, PRIMARY, Cells, State, allowed_states, fits, log_line, same_content
 from tests.chaos.shapes import SHAPES, Shape, hash_of
 from tests.keys import key_text
 
 WRITERS = 3
-CANARY = "canary"
 HOT = 20
 OLD_KEY_SHARE = 0.6
 """For this part of its time a service encrypts with an older key, as in a rolling deployment."""
@@ -34,6 +33,8 @@ class Service:
         self._shape, self._place, self._selected = shape, shape.place(kind), shape.selected(kind)
         self._dice = random.Random(f"{seed}-{number}")
         self._engine, self._table = engine, table
+        # A service whose code is still the one from before the column was encrypted.
+        self._encrypts = not shape.adopts or number > 0
         self._log = (folder / f"writer-{number}.log").open("w")
         seeded = allowed_states([folder / "seed.log"])
         self._rows = {row: states[0] for row, states in seeded.items() if row % WRITERS == number and states[0]}
@@ -144,7 +145,8 @@ class Service:
 
     def _secret(self) -> str:
         self._writes += 1
-        return self._key.encrypt(f"{CANARY} {self._dice.random()}".encode()).decode()
+        text = f"{CANARY} {self._dice.random()}"
+        return self._key.encrypt(text.encode()).decode() if self._encrypts else text
 
     def _fresh(self) -> int:
         self._next += WRITERS

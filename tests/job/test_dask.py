@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from distributed import Client, LocalCluster
 
 from tests.databases import Database, open_database
 from tests.fakes import token
+from tests.keys import key_text
 from tests.processes import start, until
 
 pytestmark = pytest.mark.database
@@ -48,6 +50,20 @@ def test_a_cluster_reports_what_one_process_reports(
 
     assert (code, _without_times(document)) == _inline(app, environ, tmp_path)
     assert document["targets"][0]["rotated"] == ROWS - len(ODD)
+
+
+@pytest.mark.long
+def test_plaintext_is_adopted_through_a_cluster(
+    app: Database, cluster: Any, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Each worker decides by itself what becomes a token: the same as one process alone."""
+    options = ("--yes", "--dask", cluster.scheduler_address, "--full-speed")
+    with start(app, environ, tmp_path, *options, command="adopt") as command:
+        code, document = command.end(120)
+
+    [target] = document["targets"]
+    assert (code, target["rotated"], target["taken_over"]) == (1, ROWS - len(ODD) + 1, 1)
+    assert Fernet(key_text("new")).decrypt(app.column()[19_999]) == b"hunter2"
 
 
 def test_a_dead_worker_of_a_cluster_loses_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import pickle
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from keyring_core import Keyring
+from keyring_core.legacy import Legacy
 from rotation.job import passes
 from rotation.job.pace import Speed
 from rotation.job.process_pool import ProcessWorkers
@@ -22,10 +24,11 @@ from rotation.job.rotation import rotate
 from rotation.job.worker import check_worker, do_range, make_setup, make_task
 from rotation.model.failures import WorkerError
 from rotation.model.report import Report
-from rotation.model.targets import Target
+from rotation.model.targets import Index, Target
 from rotation.stores.sql import SqlStore
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token
+from tests.keys import key_text
 from tests.processes import die
 
 pytestmark = pytest.mark.database
@@ -233,3 +236,18 @@ def _without_times(report: Report) -> dict[str, Any]:
     document = report.document()
     [target] = document["targets"]
     return document | {"targets": [target | {"seconds": 0}]}
+
+
+def test_no_secret_of_a_package_travels(keyring: Keyring) -> None:
+    """A worker gets the name of the variable, and neither the environment nor a reader with its keys."""
+    environ = {"OLD_SECRET": "correct horse battery staple 99", "ENCRYPTION_KEY": key_text("new")}
+    source = Legacy("advanced-alchemy", secret="$OLD_SECRET")
+    target = Target("sqlite:///app.db", "creds", "token", "creds", source=source, index=Index("i", "creds.token"))
+    options = Options(environ=environ).of(target)
+
+    sent = pickle.dumps(make_task(make_setup(keyring, options, 1), target, Bounds()))
+
+    assert options.takeover.reader
+    assert b"OLD_SECRET" in sent
+    assert not any(value.encode() in sent for value in environ.values())
+    assert pickle.loads(sent).target.source == source

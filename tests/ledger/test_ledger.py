@@ -526,3 +526,14 @@ def test_an_older_ledger_that_may_not_be_changed_says_who_can(database: Database
         LedgerError, match=r"it has version 1, and could not be brought to version 2; run `keyring-rotate"
     ):
         Ledger.open(database.url)
+
+
+@pytest.mark.parametrize(("by_run", "moved"), [(True, "rotated"), (False, "to_rotate")])
+def test_a_census_of_cells_that_were_no_tokens_is_kept(ledger: Ledger, by_run: bool, moved: str) -> None:
+    """Their number comes back; without any an older program, which does not know it, can read the census."""
+    ledger.keep_censuses([census(taken_over=2, by_run=by_run, **{moved: 3}), census(column="other")])
+
+    some, none = sorted(ledger.censuses(), key=lambda each: each.counts.taken_over, reverse=True)
+    assert (some.counts.taken_over, getattr(some.counts, moved)) == (2, 3)
+    assert "taken_over" not in none.document()
+    assert "samples" not in some.document()

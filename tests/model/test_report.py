@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from rotation.ledger.records import census_record
 from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport, legible_key
 from rotation.stores.open import identify
@@ -102,3 +103,28 @@ def test_a_report_of_one_key_set_is_that_report() -> None:
 
     assert Report.of_parts([done]) is done
     assert done.by_keys == (done,)
+
+
+def test_what_becomes_a_token_is_in_the_document() -> None:
+    """How many, and some of them by their rows; each without its content."""
+    report = report_of(scanned=3, to_rotate=3, taken_over=2, dry_run=True)
+    report.targets[0].counts.samples.append(((7,), "9 characters: digits"))
+
+    [target] = report.document()["targets"]
+
+    assert (target["taken_over"], target["samples"]) == (2, [{"key": {"id": 7}, "holds": "9 characters: digits"}])
+    assert report_of(scanned=1, current=1).document()["targets"][0]["samples"] == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "complete"),
+    [({"to_rotate": 1}, False), ({"to_rotate": 1, "taken_over": 1}, False), ({"rotated": 1, "taken_over": 1}, True)],
+)
+def test_a_census_with_work_left_is_not_complete(counts: dict[str, int], complete: bool) -> None:
+    """Cells of another package are under no key of the keyring, and are work all the same."""
+    [target] = report_of(scanned=1, **counts).targets
+
+    assert (
+        census_record(target, "5f0c1a9e", "default", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)).complete
+        is complete
+    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from keyring_core.legacy import Legacy
 from rotation.model.config_file import load_targets
 from rotation.model.failures import UsageError
-from rotation.model.targets import Target, make_targets, without_repeats
+from rotation.model.targets import Index, Target, make_targets, without_repeats
 
 ENTRY = """[[target]]
 url = "sqlite:///app.db"
@@ -140,3 +143,77 @@ def test_a_target_shows_no_password() -> None:
     (target,) = make_targets(url=f"postgresql://u:{PASSWORD}@h/d", table="creds", columns=["token"], environ={})
 
     assert PASSWORD[:8] not in repr(target)
+
+
+SECRET = PASSWORD[::-1]
+FROM = 'from = { package = "sqlalchemy-utils", engine = "fernet", secret = "$OLD" }\n'
+INDEX = 'index = { column = "token_index", context = "creds.token" }\n'
+BAD_BESIDE = {
+    "an unknown package": (FROM.replace("sqlalchemy-utils", "sqlalchemy-util"), "from: no such package; did you mean"),
+    "no package": ('from = { secret = "$OLD" }\n', "from: missing 1 required positional argument: 'package'"),
+    "no secret": (
+        'from = { package = "advanced-alchemy" }\n',
+        "from: missing 1 required keyword-only arg",
+    ),
+    "nothing in from": ("from = {}\n", "from: missing 1 required positional argument: 'package'"),
+    "an unknown option": (FROM.replace("engine", "engin"), "from: got an unexpected keyword argument 'engin'"),
+    "an option of another package": (
+        FROM.replace("engine =", "hkdf = false, engine ="),
+        "from: sqlalchemy-utils: it has no",
+    ),
+    "a secret in place of a name": (FROM.replace("$OLD", SECRET), "from: secret"),
+    "a secret in a list": (FROM.replace('"$OLD"', f'["$OLD", "{SECRET}"]'), "from: secret"),
+    "a number as secret": (FROM.replace('"$OLD"', "5"), "from: "),
+    "from with a format": (FROM + 'format = "embedded"\n', "from and format exclude each other"),
+    "from as text": (f'from = "{SECRET}"\n', "Expected `object | null`, got `str`"),
+    "nothing in index": ("index = {}\n", 'index is { column = "...", context = "..." }'),
+    "an index without context": ('index = { column = "i" }\n', 'index is { column = "...", context = "..." }'),
+    "an index with more": (INDEX.replace(" }", ', key = "x" }'), 'index is { column = "...", context = "..." }'),
+    "an index as text": ('index = "i"\n', "Expected `object | null`, got `str`"),
+    "an index with a bad context": (INDEX.replace("creds.token", ""), "context"),
+    "an index of its own column": (INDEX.replace("token_index", "token"), "index names the column of the tokens"),
+    "an index in a key": (INDEX + 'key_columns = ["token_index"]\n', "index names token_index, which is a key column"),
+    "an index in set": (INDEX + 'set = { token_index = "primary-key-id" }\n', "or one of set"),
+    "an index with a format": (INDEX + 'format = "base64"\n', "index and format exclude each other"),
+}
+
+
+@pytest.mark.parametrize(("more", "told"), BAD_BESIDE.values(), ids=BAD_BESIDE)
+def test_a_bad_source_or_index_is_refused_by_its_fault(tmp_path: Path, more: str, told: str) -> None:
+    """The target and the fault are named, and nothing of a secret that stands in the file is shown."""
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path, ENTRY + more)
+
+    assert told in str(refused.value)
+    assert not any(SECRET[start : start + 6] in str(refused.value) for start in range(len(SECRET) - 5))
+    assert refused.value.__context__ is None
+
+
+def test_a_source_and_an_index_are_taken(tmp_path: Path) -> None:
+    """Of the same cells with other sources a second entry is refused; no secret is needed to read the file."""
+    (target,) = load(tmp_path, ENTRY + FROM + INDEX)
+
+    assert (target.source, target.index) == (
+        Legacy("sqlalchemy-utils", engine="fernet", secret="$OLD"),
+        Index("token_index", "creds.token"),
+    )
+    assert target.takes_over
+    assert not replace(target, source=None).takes_over
+    assert pickle.loads(pickle.dumps(target)) == target
+    assert load(tmp_path, ENTRY + FROM + INDEX + ENTRY + FROM + INDEX) == [target]
+    for other in (FROM + INDEX.replace("creds.token", "creds.other"), FROM.replace("$OLD", "$NEW") + INDEX, FROM, ""):
+        with pytest.raises(UsageError, match=r"creds\.token is named twice"):
+            load(tmp_path, ENTRY + FROM + INDEX + ENTRY + other)
+
+
+def test_an_index_is_of_one_column(tmp_path: Path) -> None:
+    """Two columns in one entry, or in two: one index would be overwritten by the other, again and again."""
+    with pytest.raises(UsageError, match="index is of one column; give each of token, refresh"):
+        load(tmp_path, ENTRY.replace('"token"', '"token", "refresh"') + INDEX)
+    with pytest.raises(UsageError, match="index: token_index cannot change with token and with refresh"):
+        load(tmp_path, ENTRY + INDEX + ENTRY.replace('"token"', '"refresh"') + INDEX)
+    with pytest.raises(UsageError, match="set: token_index cannot change with token and with refresh"):
+        load(
+            tmp_path,
+            ENTRY + INDEX + ENTRY.replace('"token"', '"refresh"') + 'set = { token_index = "primary-key-id" }\n',
+        )

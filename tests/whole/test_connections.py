@@ -17,7 +17,7 @@ from tests.databases import Database
 from tests.fakes import token
 from tests.processes import until
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.uncounted]
 
 TABLES, COLUMNS = 6, 10
 FEW_COLUMNS = 3

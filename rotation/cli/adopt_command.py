@@ -1,0 +1,76 @@
+"""`adopt`: encrypts cells that are still plaintext, after a dry run that shows what would become a token."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rotation.cli.options import Command, common_options, pace_options, target_options
+from rotation.cli.run_command import show_report
+from rotation.model.failures import UsageError
+
+if TYPE_CHECKING:
+    from rotation.model.report import Report
+    from rotation.model.targets import Target
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Write. Without it this command only reads, and shows what it would encrypt.")
+@click.option("--dry-run", is_flag=True, help="Only read, even with --yes.")
+@click.option(
+    "--accept-random",
+    is_flag=True,
+    help="Encrypt random-looking cells, too: keys stored as they are, or another cipher's output, which look the same.",
+)
+@pace_options
+@common_options
+@target_options
+def adopt(
+    command: Command, targets: list[Target], *, yes: bool, dry_run: bool, accept_random: bool, **settings: Any
+) -> int:
+    """Encrypt cells that are still plaintext. Reads every row first.
+
+    Cells that may be a token, in whatever encoding, are refused and named. Let the services read both before you
+    begin: accept_plaintext=True on their column types.
+    """
+    from rotation import job
+
+    adopting = [_adopting(target, accept_random=accept_random) for target in targets]
+    if dry_run or not yes:
+        return show_report(command, job.run(command, adopting, job.RunSettings(**settings, dry_run=True)))
+    first = job.run(command, adopting, job.RunSettings(**(settings | {"dry_run": True, "problems": None})))
+    if any(target.stopped for target in first.targets):
+        # Not every row was read.
+        return show_report(command, first)
+    if not command.as_json:
+        _show_samples(command, first)
+    return show_report(command, job.run(command, adopting, job.RunSettings(**settings)))
+
+
+def _adopting(target: Target, *, accept_random: bool) -> Target:
+    from rotation.model.formats import Format
+    from rotation.model.targets import Adopts
+
+    if target.format is not Format.TOKEN:
+        raise UsageError(f"{target.label}: its format is {target.format}; adopt makes a cell one bare token")
+    if target.source and not target.source.writes_tokens:
+        raise UsageError(
+            f"{target.label}: {target.source.package} writes no tokens, so that its cells may look like plaintext: "
+            "take them over first, with `run`, then drop `from` (in a model: legacy)"
+        )
+    if target.source and accept_random:
+        raise UsageError(
+            f"{target.label}: under a wrong secret the cells of {target.source.package} look random: run without "
+            "--accept-random, or take them over first, with `run`, then drop `from` (in a model: legacy)"
+        )
+    return replace(target, adopts=Adopts.RANDOM if accept_random else Adopts.PLAINTEXT)
+
+
+def _show_samples(command: Command, report: Report) -> None:
+    from rotation.output.run_text import samples
+
+    for target in report.targets:
+        for line in samples(target):
+            command.say(line)
