@@ -35,7 +35,7 @@ from rotation.retirement.evidence import Evidence
 from tests.fakes import MemoryStore, run
 from tests.keys import make_key
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.uncounted]
 
 SERVICES = range(5)
 ROWS = st.integers(0, 3)
