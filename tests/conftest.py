@@ -26,7 +26,7 @@ OLD, OLDER, NEW = "old", "older", "new"
 DATABASES = ("sqlite", "postgresql", "mariadb")
 
 ENOUGH_MEMORY = 4 << 30
-COUNTED_CASES = 3
+COUNTED_CASES = 2
 UNCOUNTED = ("uncounted", "long", "hypothesis")
 """Markers of tests whose lines are not counted for coverage; Hypothesis sets its own."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
