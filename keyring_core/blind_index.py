@@ -11,8 +11,7 @@ import hmac
 import re
 
 from keyring_core.binding import check_context
-from keyring_core.errors import PlaintextError
-from keyring_core.keyring import Keyring
+from keyring_core.keyring import Keyring, utf8_of
 from keyring_core.keys import Key
 from keyring_core.redaction.secret import Secret
 
@@ -78,15 +77,11 @@ def may_stand_for(index: object, value: object) -> bool:
 
 
 def _as_bytes(value: str | bytes | Secret) -> bytes:
-    """The bytes of *value*. Its error is raised outside of `except`: a UnicodeError holds the whole value."""
+    """The bytes of *value*."""
     if isinstance(value, Secret):
         value = value.reveal()
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
         raise TypeError(f"a blind index is of str or bytes, not of {type(value).__name__}")
-    try:
-        return value.encode("utf-8")
-    except UnicodeEncodeError:
-        pass
-    raise PlaintextError("the text has a lone surrogate and so no UTF-8 form, and no blind index")
+    return utf8_of(value, "the text has a lone surrogate and so no UTF-8 form, and no blind index")

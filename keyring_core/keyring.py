@@ -281,17 +281,22 @@ def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | In
     return token.encode("ascii") if isinstance(token, str) else bytes(token)
 
 
-# The two functions below raise outside of `except`: a UnicodeError holds the whole plaintext.
+# The functions below raise outside of `except`: a UnicodeError holds the whole plaintext.
 
 
 def _encoded(text: str) -> bytes:
     if not isinstance(text, str):
         raise TypeError(f"a plaintext is str, not {type(text).__name__}; encrypt_bytes takes bytes")
+    return utf8_of(text, "the plaintext has a lone surrogate and so no UTF-8 form; use encrypt_bytes")
+
+
+def utf8_of(text: str, refusal: str) -> bytes:
+    """The bytes of *text*. Raises PlaintextError, with *refusal*, if it has none in UTF-8."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         pass
-    raise PlaintextError("the plaintext has a lone surrogate and so no UTF-8 form; use encrypt_bytes")
+    raise PlaintextError(refusal)
 
 
 def _decoded(data: bytes) -> str | PlaintextError:

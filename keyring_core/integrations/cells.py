@@ -24,7 +24,7 @@ from keyring_core.errors import (
     PlaintextError,
     UndecryptableToken,
 )
-from keyring_core.keyring import Keyring
+from keyring_core.keyring import Keyring, utf8_of
 from keyring_core.redaction.secret import Secret
 from keyring_core.tokens import is_token, may_hold_token
 
@@ -213,11 +213,7 @@ class Cells:
             raise TypeError(f"{self._place()}: takes bytes, not {type(value).__name__}")
         if not isinstance(value, str):
             raise TypeError(f"{self._place()}: takes str, not {type(value).__name__}; a JSON column takes numbers")
-        try:
-            return value.encode("utf-8")
-        except UnicodeEncodeError:
-            pass
-        raise PlaintextError(f"{self._place()}: the text has a lone surrogate and so no UTF-8 form")
+        return utf8_of(value, f"{self._place()}: the text has a lone surrogate and so no UTF-8 form")
 
     def _decoded(self, data: bytes) -> Any:
         """The value, or PlaintextError: made outside of `except`, whose error holds the plaintext."""
