@@ -16,9 +16,10 @@ from typing import Any
 from weakref import WeakSet
 
 import pytest
+import structlog
 
 from keyring_core import Key, Keyring, loaded_keys
-from keyring_core.redaction import current
+from keyring_core.redaction import current, reset_logging
 from tests.keys import key_text, make_key
 
 OLD, OLDER, NEW = "old", "older", "new"
@@ -26,7 +27,6 @@ OLD, OLDER, NEW = "old", "older", "new"
 DATABASES = ("sqlite", "postgresql", "mariadb")
 
 ENOUGH_MEMORY = 4 << 30
-COUNTED_CASES = 2
 UNCOUNTED = ("uncounted", "long", "hypothesis")
 """Markers of tests whose lines are not counted for coverage; Hypothesis sets its own."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
@@ -91,14 +91,14 @@ def _missing_option(item: pytest.Item, config: pytest.Config) -> str | None:
 
 
 def _count_first_cases(items: list[pytest.Item]) -> None:
-    """Marks all but the first cases of each test, on each kind of database, as uncounted."""
-    cases: Counter[tuple[str, str]] = Counter()
+    """Marks all but the first case of each test, on each kind of database, as uncounted."""
+    counted: set[tuple[str, str]] = set()
     for item in items:
         kind = next((kind for kind in DATABASES if kind in item.name), "")
         test = item.nodeid.partition("[")[0], kind
-        cases[test] += 1
-        if cases[test] > COUNTED_CASES:
+        if test in counted:
             item.add_marker("uncounted")
+        counted.add(test)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -128,6 +128,14 @@ def keys_loaded_by_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaded_keys, "_keys", {})
     monkeypatch.setattr(loaded_keys, "_secrets", {})
     monkeypatch.setattr(loaded_keys, "_subscribers", WeakSet())
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Logging is a process's own, and what a test configures, `capture_logs` of structlog included, would stay."""
+    yield
+    reset_logging()
+    structlog.reset_defaults()
 
 
 @pytest.fixture

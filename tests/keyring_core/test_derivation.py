@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from keyring_core import Derivation, Key, KeyConfigError, KeyConfigWarning, derivation, key_text
 from keyring_core.derivation import KINDS, MOST_ITERATIONS, MOST_SECRET_LENGTH
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
-from keyring_core.redaction import Redactor, Secret, configure_logging, reset_logging
+from keyring_core.redaction import Redactor, Secret, configure_logging
 from tests import keys
 from tests.keyring_core.test_errors import leaks, shown_by
 
@@ -367,16 +367,13 @@ def test_a_traceback_with_its_variables_shows_neither_secret_nor_key():
     """A log of an exception from within a derivation holds nothing of them, also not in its frames' variables."""
     stream = io.StringIO()
     configure_logging(stream=stream)
+    key = Derivation("sha256").key(SECRET)
     try:
-        key = Derivation("sha256").key(SECRET)
-        try:
-            int(f"{SECRET} makes {key.reveal()}")
-        except ValueError:
-            structlog.get_logger().exception("failed", secret_key=SECRET, derivation=repr(key), text=SECRET)
-            frames = traceback.TracebackException(*sys.exc_info(), capture_locals=True)
-            structlog.get_logger().error("".join(frames.format()))
-    finally:
-        reset_logging()
+        int(f"{SECRET} makes {key.reveal()}")
+    except ValueError:
+        structlog.get_logger().exception("failed", secret_key=SECRET, derivation=repr(key), text=SECRET)
+        frames = traceback.TracebackException(*sys.exc_info(), capture_locals=True)
+        structlog.get_logger().error("".join(frames.format()))
 
     assert "REDACTED" in stream.getvalue()
     assert not leaks(stream.getvalue(), SECRET, f"secret of key {key.id}", "a secret", "test_a_traceback")

@@ -14,7 +14,6 @@ import pytest
 from keyring_core import Keyring, environment
 from keyring_core.config import get_keyring, keyring_status
 from keyring_core.encryption_service import get_encryption_service
-from keyring_core.redaction import reset_logging
 from tests.keys import key_text, mistyped
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +81,6 @@ def test_the_code_in_the_readme_runs(monkeypatch: pytest.MonkeyPatch, capsys: py
             exec(compile(block, "README.md or keys.md", "exec"), {})
     finally:
         signal.signal(signal.SIGHUP, handler)
-        reset_logging()
         get_keyring.reset()
         get_encryption_service.reset()
 
