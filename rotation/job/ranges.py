@@ -259,7 +259,7 @@ class RangeWorker:
             if fixes:
                 done.transactions += self._fix(fixes, plan.counts)
             if stale:
-                self._index(stale, plan, written, {*fixes.keys})
+                done.transactions += self._index(stale, plan, written, {*fixes.keys})
             done.counts.add(plan.counts, keep=sys.maxsize)
             done.rows += batch.rows
             done.reached = batch.last
@@ -277,12 +277,17 @@ class RangeWorker:
             RangeWorker(self._store, self._keyring, replace(self._options, dry_run=True), self._pace).plan(batch).counts
         )
 
-    def _index(self, stale: list[Stale], plan: Plan, written: Written, counted: set[RowKey]) -> None:
-        """Writes the blind indexes of *stale*. Cells that are current, and not *counted* yet, count as moved."""
+    def _index(self, stale: list[Stale], plan: Plan, written: Written, counted: set[RowKey]) -> list[int]:
+        """Writes the blind indexes of *stale*, and returns the transactions.
+
+        Cells that are current, and not *counted* yet, count as moved.
+        """
         counts, dry_run = plan.counts, self._options.dry_run
         values = [] if dry_run else list(index_values(stale, plan, written))
-        failed = self._store.write_indexes(values)
-        done = {value.key for value in values if not failed.failed(value.key)}
+        indexed = self._store.write_indexes(values)
+        if values:
+            self._pace.wrote(indexed.others)
+        done = {value.key for value in values if not indexed.failed(value.key)}
         for row in stale:
             left = row.key not in done
             if row.under and left:
@@ -293,9 +298,10 @@ class RangeWorker:
                 counts.to_rotate += dry_run
                 counts.rotated += not left
                 counts.unsettled += left and not dry_run
-            if failed.failed(row.key):
-                counts.note(row.key, *failed.refused.get(row.key, REWRITTEN))
+            if indexed.failed(row.key):
+                counts.note(row.key, *indexed.refused.get(row.key, REWRITTEN))
         log.info("rotation.blind_index", rows=len(stale), dry_run=dry_run)
+        return indexed.transactions
 
     def _fix(self, fixes: Swaps, counts: Counts) -> list[int]:
         """Writes the companions of *fixes*, whose cells are counted as current; returns the transactions."""

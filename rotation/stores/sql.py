@@ -103,15 +103,12 @@ class SqlStore:
         self._swap_batch = self._dialect.batch_swap(self._cells) or self._swap_each()
         self._crowd = self._dialect.crowd()
         self._misfit = self._misfits()
-        self._index = self._index_through(self._access)
+        index = self._cells.index
+        self._index = None if index is None else IndexColumn(index, self._cells, self._table, self._dialect)
         # What a trigger makes of a cell is looked at row by row, and so are companions and indexes. A block has cells
         # of one length, each of them a token.
         by_rows = self._triggers or self._reads_beside or not self._cells.of_tokens
         self._blocks = None if by_rows else self._dialect.block_access(self._cells)
-
-    def _index_through(self, access: Access) -> IndexColumn | None:
-        name = self._cells.index
-        return None if name is None else IndexColumn(name, self._cells, self._table, access, self._parts)
 
     @property
     def _reads_beside(self) -> bool:
@@ -312,8 +309,22 @@ class SqlStore:
 
     def write_indexes(self, values: Sequence[IndexValue]) -> Written:
         """Sets the blind index of each row whose cell is still the same."""
+        if not values:
+            return Written()
+        return self._access.write_by_halves(
+            range(len(values)),
+            lambda connection, rows: self._set_indexes(connection, values[rows.start : rows.stop]),
+            lambda row, refusal: Written(refused={values[row].key: refusal}),
+        )
+
+    def _set_indexes(self, connection: sa.Connection, values: Sequence[IndexValue]) -> Written:
         assert self._index is not None  # noqa: S101 - for the type checker: nothing is read beside the cells otherwise
-        return self._index.write(values) if values else Written()
+        self._dialect.hurry(connection)
+        updates = ((value.key, self._index.update(value, self._parts(value.key))) for value in values)
+        lost = {key for key, update in updates if connection.execute(update).rowcount == 0}
+        written = self._done_in(connection, self._dialect.transaction(connection, self._table))
+        written.lost |= lost
+        return written
 
     def blind_indexes(self) -> list[str]:
         """Of the columns that are as wide as a blind index, those in which the first value looks like one."""
@@ -363,7 +374,6 @@ class SqlStore:
         other = copy.copy(self)
         other._access = self._access.twin(links)
         other._crowd = self._crowd and self._crowd.of_thread()
-        other._index = self._index_through(other._access)
         return other
 
     def close(self) -> None:
@@ -448,24 +458,16 @@ class SqlStore:
         return min(BATCH_BYTES, most if self._cells.of_tokens else most // 4)
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
-        if len(swaps) == 1 and (refusal := self._too_large(swaps)):
-            return Written(refused={swaps.keys[0]: refusal})
-        try:
-            mode = Mode.HURRIED if hurried else Mode.WRITE
-            return self._access.write(lambda connection: self._swap(connection, swaps), mode)
-        except RowRefusedError as error:
-            refusal = error.category, error.reason
-        if len(swaps) == 1:
-            return Written(refused={swaps.keys[0]: self._in_detail(swaps, *refusal)})
-        self._access.breathe()
-        # After one wait for a lock, no service must wait again for each half of the batch.
-        hurried = hurried or refusal[0] == "locked"
-        half = len(swaps) // 2
-        written = self._write(swaps.part(0, half), hurried=hurried)
-        written.add(self._write(swaps.part(half), hurried=hurried))
-        return written
+        return self._access.write_by_halves(
+            range(len(swaps)),
+            lambda connection, rows: self._swap(connection, swaps.part(rows.start, rows.stop)),
+            lambda row, refusal: Written(refused={swaps.keys[row]: self._in_detail(swaps.new[row], *refusal)}),
+            hurried=hurried,
+        )
 
     def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
+        if len(swaps) == 1 and (words := self._too_large(swaps)):
+            raise RowRefusedError("refused", words)
         self._dialect.hurry(connection)
         swapped = self._execute(connection, swaps)
         if swapped == len(swaps) and not self._triggers:
@@ -538,15 +540,15 @@ class SqlStore:
         value = self._dialect.sendable(cell)
         return sa.literal(value, AsRead()) if value is cell else value
 
-    def _too_large(self, swap: Swaps) -> tuple[str, str] | None:
+    def _too_large(self, swap: Swaps) -> str | None:
         cells = [*swap.old, *swap.new]
         needed = (weight_of(cells) if self._cells.of_tokens else 2 * sum(map(_bytes_of, cells))) + 1024
         if self._largest is None or needed <= self._largest:
             return None
-        return "refused", f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
+        return f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
 
-    def _in_detail(self, swap: Swaps, category: str, reason: str) -> tuple[str, str]:
-        allowed, size = getattr(self._cells.kind, "length", None), len(swap.new[0])
+    def _in_detail(self, new: str | bytes, category: str, reason: str) -> tuple[str, str]:
+        allowed, size = getattr(self._cells.kind, "length", None), len(new)
         if category == "refused" and allowed and size > allowed:
             reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
         return category, reason

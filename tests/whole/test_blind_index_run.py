@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
+from rotation.context import Streams
+from rotation.job import passes
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
 from rotation.model.targets import Index, Target
+from rotation.stores.access import Access
 from rotation.stores.base import IndexValue, Written
+from rotation.stores.dialect import Mode
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli, Ran
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, Silence, token
 from tests.keys import key_text, make_key
+from tests.stores.test_locks import locking
 from tests.stores.tokens import problems, report
 
 pytestmark = pytest.mark.database
@@ -183,6 +189,61 @@ def test_an_index_is_written_only_beside_its_own_cell(database: Database) -> Non
 
     assert (written.lost, written.refused) == ({(1,), (4,), (5,)}, {})
     assert [index for _, index in held(database).values()] == [rows[0][1], "ours", "ours", rows[3][1]]
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_locked_row_keeps_its_index_for_later(
+    database: Database, command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All other indexes are written, and the next run has it."""
+    monkeypatch.setattr(Streams, "wait", lambda self, seconds: None)
+    monkeypatch.setattr(passes, "MAX_PASSES", 2)
+    values = {row: f"value {row}" for row in range(1, 41)}
+    fill(database, [(token("new", value), index_of("old", value)) for value in values.values()])
+
+    with locking(database, "id IN (7, 23)"):
+        ran = command("run", "--json")
+    again = command("run", "--json")
+
+    assert (ran.code, report(ran)["rotated"]) == (1, 38)
+    assert problems(ran) == [({"id": 7}, "locked"), ({"id": 23}, "locked")]
+    assert (again.code, report(again)["rotated"]) == (0, 2)
+    check_found(database, values)
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_locked_row_is_waited_for_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not again for each half of the batch: the rows that are written already keep services waiting meanwhile."""
+    fill(database, [pair("new", "a")] * 20)
+    [cell, _] = held(database)[1]
+    modes, write = [], Access.write
+
+    def recorded(self: Access, act: Callable[[sa.Connection], Any], mode: Mode = Mode.WRITE) -> Any:
+        modes.append(mode)
+        return write(self, act, mode)
+
+    store = SqlStore(target_of(database), read_only=False, sleep=lambda _: None)
+    monkeypatch.setattr(Access, "write", recorded)
+    with locking(database, "id IN (7, 17)"):
+        written = store.write_indexes([IndexValue((row,), cell, "ours") for row in range(1, 21)])
+    store.close()
+
+    assert written.refused.keys() == {(7,), (17,)}
+    assert (modes[0], {*modes[1:]}) == (Mode.WRITE, {Mode.HURRIED})
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_what_writes_indexes_is_the_run_itself(database: Database) -> None:
+    """Its transactions are known as the run's own, and not taken for those of a service, which a run gives way to."""
+    fill(database, [pair("new", "a"), pair("new", "b")])
+    store = SqlStore(target_of(database), read_only=False, sleep=lambda _: None)
+
+    written, unwritten = (
+        store.write_indexes([IndexValue((1,), cell, "ours")]) for cell in (held(database)[1][0], token("old", "a"))
+    )
+    store.close()
+
+    assert (len(written.transactions), unwritten.transactions) == (1, [])
 
 
 def test_no_key_goes_while_an_index_is_under_it(
