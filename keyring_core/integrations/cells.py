@@ -141,9 +141,9 @@ class Cells:
 
     def bound(self, keyring: Keyring) -> Keyring:
         """*keyring*, bound to the context if there is one. Raises KeyConfigError if that has no name yet."""
-        if not self.context:
+        name = self.context_name
+        if name is None:
             return keyring
-        name = self.column if self.context is True else str(self.context)
         # Read once: another thread may bind a newer keyring between two reads.
         known = self._bound
         if known is not None and known[0] is keyring and known[1].context == name:
@@ -153,10 +153,14 @@ class Cells:
         return bound
 
     @property
+    def context_name(self) -> str | None:
+        """What the column's tokens are bound to; None if they are not, and "" if that has no name yet."""
+        return self.column if self.context is True else self.context or None
+
+    @property
     def reading(self) -> tuple[object, ...]:
         """What decides which cells open, and to what: a cell can be copied between columns for which it is equal."""
-        context = self.column if self.context is True else self.context
-        return self.kind, context, self.accept_unbound, self.accept_plaintext, self.legacy
+        return self.kind, self.context_name, self.accept_unbound, self.accept_plaintext, self.legacy
 
     def _opened(self, attempt: Callable[[Keyring], Iterable[bytes | InvalidToken]]) -> list[Any]:
         """The values and errors of what *attempt* opens with the current keyring or, if that fails, with a newer one.

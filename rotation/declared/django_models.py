@@ -64,7 +64,7 @@ def _in_databases(
             source,
             _unquoted(model._meta.db_table),
             field.column or field.name,
-            cells.column if cells.context is True else cells.context or None,
+            cells.context_name,
             cells.legacy,
             _index_of(model, field.name),
             url,

@@ -42,7 +42,7 @@ def _declared(
         source,
         f"{schema}.{name}" if schema else name,
         str(column.name),
-        cells.column if cells.context is True else cells.context or None,
+        cells.context_name,
         cells.legacy,
         index,
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.db.models import Case, Count, Func, Value, When, Window
+from django.db.models import Case, Count, Field, Func, Value, When, Window
 from django.db.models.expressions import Col, CombinedExpression, OrderBy
 from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import Exact, IsNull, Lookup
@@ -14,6 +14,11 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from keyring_core.integrations.cells import Cells
 from keyring_core.integrations.django.errors import EncryptedComparisonError, refusal
+
+if TYPE_CHECKING:
+    _Field = Field[Any, Any]
+else:
+    _Field = Field
 
 _COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, Window)
 """What computes with the columns inside of it, or compares them."""
@@ -59,6 +64,25 @@ class NullOnly(Exact):
         super().__init__(lhs, rhs)
 
 
+class WrittenAsGiven(_Field):
+    """A field whose values reach `get_db_prep_value` as they are, and which refuses what it could not encrypt."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        """*value*: never made a str here, as a CharField or a TextField would."""
+        return Field.get_prep_value(self, value)
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        """What to store. An expression is refused unless it comes to cells of this column."""
+        if hasattr(value, "as_sql"):
+            check_written(self, value)
+            return value
+        return self.get_db_prep_value(value, connection)
+
+    def takes_cells_of(self, other: object) -> bool:  # noqa: ARG002 - some fields do
+        """Whether a cell of the field *other* can be copied into this column as it is."""
+        return False
+
+
 def refuse_ordering(query: Any) -> None:
     """Raises EncryptedComparisonError if *query* orders by an encrypted column that it selects, by name.
 
@@ -77,7 +101,7 @@ def refuse_ordering(query: Any) -> None:
             raise refusal(cells.column, "order_by()")
 
 
-def check_written(field: Any, expression: Any) -> None:
+def check_written(field: WrittenAsGiven, expression: Any) -> None:
     """Raises EncryptedComparisonError if *expression*, the new value of *field*, may be something but its cells."""
     if isinstance(expression, Case):
         for each in (*expression.cases, expression.default):
@@ -94,7 +118,7 @@ def check_written(field: Any, expression: Any) -> None:
         )
 
 
-def _is_cell(field: Any, expression: Any) -> bool:
+def _is_cell(field: WrittenAsGiven, expression: Any) -> bool:
     if isinstance(expression, Value):
         given = expression._output_field_or_none  # type: ignore[attr-defined]
         return expression.value is None if given is None else given is field

@@ -15,7 +15,7 @@ from django.db.models.sql.subqueries import UpdateQuery
 from keyring_core.blind_index import may_stand_for
 from keyring_core.integrations.cells import Cells, Kind
 from keyring_core.integrations.django.checks import faults_of_encrypted
-from keyring_core.integrations.django.columns import EncryptedCol, NullOnly, check_written, refuse_ordering, row_of
+from keyring_core.integrations.django.columns import EncryptedCol, NullOnly, WrittenAsGiven, refuse_ordering, row_of
 from keyring_core.integrations.django.errors import StaleIndexError, refusal
 from keyring_core.integrations.django.secrets import environment_and_settings
 from keyring_core.redaction.secret import Secret
@@ -24,17 +24,11 @@ from keyring_core.tokens import is_token
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
 
-    _Field = models.Field[Any, Any]
     _TextField = models.TextField[Any, Any]
     _BinaryField = models.BinaryField[Any, Any]
     _JSONField = models.JSONField[Any, Any]
 else:
-    _Field, _TextField, _BinaryField, _JSONField = (
-        models.Field,
-        models.TextField,
-        models.BinaryField,
-        models.JSONField,
-    )
+    _TextField, _BinaryField, _JSONField = models.TextField, models.BinaryField, models.JSONField
 
 
 def refuse_token(value: object) -> None:
@@ -43,7 +37,7 @@ def refuse_token(value: object) -> None:
         raise ValidationError("This value is encrypted already; enter what it was before.", code="encrypted")
 
 
-class EncryptedField(_Field):
+class EncryptedField(WrittenAsGiven):
     """What the encrypted fields share; `cells` says how a value becomes a cell."""
 
     kind: ClassVar[Kind]
@@ -98,10 +92,6 @@ class EncryptedField(_Field):
         """The type for Django's backends, which know of no encrypted one."""
         return "TextField"
 
-    def get_prep_value(self, value: Any) -> Any:
-        """*value*, as `Cells` gets it: never made a str here."""
-        return models.Field.get_prep_value(self, value)
-
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: FBT001, FBT002 - Django's
         """The cell of *value*; None is NULL."""
         if not prepared:
@@ -111,24 +101,21 @@ class EncryptedField(_Field):
         token = self.cells.seal(value)
         return connection.Database.Binary(token.encode("ascii")) if self.binary or self.kind is Kind.BYTES else token
 
-    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        """The cell of *value*. An expression is refused unless it comes to cells of this column."""
-        if hasattr(value, "as_sql"):
-            check_written(self, value)
-            return value
-        return self.get_db_prep_value(value, connection)
-
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:  # noqa: ARG002 - Django's
         """The value in a cell. Raises InvalidToken with the column and, if it was selected, the primary key."""
         return None if value is None else self.cells.open(value, lambda: row_of(expression))
 
-    def takes_cells_of(self, other: Any) -> bool:
+    def takes_cells_of(self, other: object) -> bool:
         """Whether a cell of the field *other* can be copied into this column as it is."""
-        is_alike = isinstance(other, EncryptedField) and self.binary == other.binary
-        return is_alike and self.cells.reading == other.cells.reading
+        if not isinstance(other, EncryptedField):
+            return False
+        return self.binary == other.binary and self.cells.reading == other.cells.reading
 
     def value_to_string(self, obj: models.Model) -> str:
-        """A token: a fixture holds no plaintext. `loaddata` decrypts it, see `before_save`."""
+        """A token, so that no fixture holds plaintext; `loaddata` decrypts it, see `before_save`.
+
+        Django does not ask for it if the value is a bare number or boolean of an EncryptedJSONField.
+        """
         return self.cells.seal(self.value_from_object(obj))
 
     def get_col(self, alias: Any, output_field: Any = None) -> Any:

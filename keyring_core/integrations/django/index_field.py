@@ -11,7 +11,7 @@ from keyring_core.binding import check_context
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText
 from keyring_core.config import get_keyring
 from keyring_core.integrations.django.checks import faults_of_index
-from keyring_core.integrations.django.columns import check_written
+from keyring_core.integrations.django.columns import WrittenAsGiven
 from keyring_core.integrations.django.errors import EncryptedComparisonError
 from keyring_core.integrations.django.fields import EncryptedField, public_path
 
@@ -36,7 +36,7 @@ class IndexAttribute:
         instance.__dict__[self.field.attname] = value
 
 
-class BlindIndexField(_CharField):
+class BlindIndexField(WrittenAsGiven, _CharField):
     """The blind index of the encrypted field *of*, filled by itself: `filter(email_index="a@b.c")` finds its rows."""
 
     descriptor_class = IndexAttribute
@@ -99,21 +99,10 @@ class BlindIndexField(_CharField):
         """The index to store. Defined here so that `update_or_create` adds the field to what it writes."""
         return super().pre_save(model_instance, add)
 
-    def get_prep_value(self, value: Any) -> Any:
-        """*value*: a CharField would make a str of it."""
-        return models.Field.get_prep_value(self, value)
-
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002 - Django's
         """The text to store or to compare with: the index of *value*, or *value* if it is an index."""
         index = self._index(self.get_prep_value(value))
         return None if index is None else str(index)
-
-    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        """The text to store. An expression is refused unless it comes to indexes."""
-        if hasattr(value, "as_sql"):
-            check_written(self, value)
-            return value
-        return self.get_db_prep_value(value, connection)
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:  # noqa: ARG002 - Django's
         """The index, which can be given to `filter` again."""
