@@ -9,11 +9,14 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+from typing import Any
 
 from keyring_core.binding import check_context
-from keyring_core.keyring import Keyring, utf8_of
+from keyring_core.keyring import Keyring
 from keyring_core.keys import Key
+from keyring_core.plaintexts import utf8_of
 from keyring_core.redaction.secret import Secret
+from keyring_core.tokens import raw_of
 
 LENGTH = 8 + 1 + 43
 """Characters of an index: the key's id, a colon, and 32 bytes in URL-safe base64 without padding."""
@@ -44,14 +47,14 @@ class BlindIndex:
 
         Raises PlaintextError for text without a UTF-8 form, and TypeError for other types.
         """
-        return self._under(keyring.primary, _as_bytes(value))
+        return self._under(keyring.primary, self._as_bytes(value))
 
     def each(self, keyring: Keyring, value: str | bytes | Secret) -> list[str]:
         """The index of *value* under every key: the row of an equal value has one of them, whatever was rotated.
 
         Errors as for `of`.
         """
-        data = _as_bytes(value)
+        data = self._as_bytes(value)
         # A bound keyring that accepts unbound tokens has each key twice.
         return list(dict.fromkeys(self._under(key, data) for key in keyring.states))
 
@@ -59,6 +62,15 @@ class BlindIndex:
         # Derived each time: that takes 4 us, and a key that is kept would outlive a reload.
         digest = hmac.digest(key.blind_index_key(self.context), data, "sha256")
         return f"{key.id}:{base64.urlsafe_b64encode(digest).rstrip(b'=').decode('ascii')}"
+
+    def _as_bytes(self, value: str | bytes | Secret) -> bytes:
+        if isinstance(value, Secret):
+            value = value.reveal()
+        if isinstance(value, bytes):
+            return value
+        if not isinstance(value, str):
+            raise TypeError(f"{self.context}: a blind index is of str or bytes, not of {type(value).__name__}")
+        return utf8_of(value, f"{self.context}: the text has a lone surrogate and so no UTF-8 form, and no blind index")
 
     def __repr__(self) -> str:
         return f"<BlindIndex {self.context}>"
@@ -69,19 +81,10 @@ def may_stand_for(index: object, value: object) -> bool:
 
     False only if it surely is not: a value of another type is for the column to refuse.
     """
-    given = [each.reveal() if isinstance(each, Secret) else each for each in (index, value)]
-    if isinstance(index, IndexText) or not all(isinstance(each, str | bytes | None) for each in given):
+    if isinstance(index, IndexText):
         return True
-    held, wanted = (each.encode("utf-8", "surrogatepass") if isinstance(each, str) else each for each in given)
+    given: list[Any] = [each.reveal() if isinstance(each, Secret) else each for each in (index, value)]
+    if not all(isinstance(each, str | bytes | None) for each in given):
+        return True
+    held, wanted = (None if each is None else raw_of(each) for each in given)
     return held == wanted
-
-
-def _as_bytes(value: str | bytes | Secret) -> bytes:
-    """The bytes of *value*."""
-    if isinstance(value, Secret):
-        value = value.reveal()
-    if isinstance(value, bytes):
-        return value
-    if not isinstance(value, str):
-        raise TypeError(f"a blind index is of str or bytes, not of {type(value).__name__}")
-    return utf8_of(value, "the text has a lone surrogate and so no UTF-8 form, and no blind index")

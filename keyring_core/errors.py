@@ -42,7 +42,7 @@ class AlreadyEncryptedError(PlaintextError):
 
 
 class ComparisonError(KeyringError, TypeError):
-    """A comparison or computation in the database with an encrypted column: each token of a value is another text."""
+    """A comparison or computation in the database with an encrypted column, whose tokens differ for equal values."""
 
 
 class StaleIndexError(KeyringError, ValueError):

@@ -23,6 +23,7 @@ from keyring_core.errors import (
     UndecryptableToken,
 )
 from keyring_core.keys import Key, KeyState, check_told_apart
+from keyring_core.plaintexts import utf8_of
 from keyring_core.token_batches import Refused, pick, put
 from keyring_core.tokens import Token, TokenText, parse_token, timestamp_of
 
@@ -288,15 +289,6 @@ def _encoded(text: str) -> bytes:
     if not isinstance(text, str):
         raise TypeError(f"a plaintext is str, not {type(text).__name__}; encrypt_bytes takes bytes")
     return utf8_of(text, "the plaintext has a lone surrogate and so no UTF-8 form; use encrypt_bytes")
-
-
-def utf8_of(text: str, refusal: str) -> bytes:
-    """The bytes of *text*. Raises PlaintextError, with *refusal*, if it has none in UTF-8."""
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        pass
-    raise PlaintextError(refusal)
 
 
 def _decoded(data: bytes) -> str | PlaintextError:

@@ -94,18 +94,29 @@ def decode_token(text: TokenText) -> bytes:
 
     Raises MalformedToken with its category; TypeError if *text* is neither str, bytes, bytearray nor memoryview.
     """
+    data = _bytes_in(text)
+    if data is None:
+        raise explain(text)
+    return data
+
+
+def is_token(text: TokenText) -> bool:
+    """Whether *text* has the shape of a token, whatever key it is under. Raises TypeError, as above."""
+    return _bytes_in(text) is not None
+
+
+def _bytes_in(text: TokenText) -> bytes | None:
+    """The same bytes; None if *text* is no token. What it is instead takes far longer to say."""
     string = string_of(text)
     # encode() alone would raise an error that carries the whole text.
     raw = string.encode("ascii") if string.isascii() else b""
     if len(raw) % 4 or not _is_base64(raw):
         raw = raw.translate(None, _BLANKS)
         if len(raw) % 4 or not _is_base64(raw):
-            raise explain(text)
+            return None
     data = binascii.a2b_base64(raw.translate(_URL_SAFE_TO_STANDARD))
     size = len(data) - OVERHEAD
-    if size < BLOCK or size % BLOCK or data[0] != _VERSION_BYTE:
-        raise explain(text)
-    return data
+    return None if size < BLOCK or size % BLOCK or data[0] != _VERSION_BYTE else data
 
 
 def string_of(text: TokenText) -> str:
@@ -117,20 +128,16 @@ def string_of(text: TokenText) -> str:
     raise TypeError(f"a token is str or bytes, not {type(text).__name__}")
 
 
+def raw_of(text: TokenText) -> bytes:
+    """The bytes of *text*, of a str those of UTF-8; raises no error, which would carry the text."""
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+
+
 def explain(text: TokenText) -> MalformedToken:
     """The error for a *text* that is not a token. Its message shows lengths, never the text."""
-    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+    raw = raw_of(text)
     category, found = _diagnose(raw)
     return MalformedToken(category, f"{found} ({len(raw)} bytes)")
-
-
-def is_token(text: TokenText) -> bool:
-    """Whether *text* has the shape of a token, whatever key it is under."""
-    try:
-        decode_token(text)
-    except MalformedToken:
-        return False
-    return True
 
 
 def may_hold_token(raw: bytes) -> bool:

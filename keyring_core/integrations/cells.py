@@ -24,16 +24,14 @@ from keyring_core.errors import (
     PlaintextError,
     UndecryptableToken,
 )
-from keyring_core.keyring import Keyring, utf8_of
+from keyring_core.keyring import Keyring
+from keyring_core.plaintexts import json_of, utf8_of
 from keyring_core.redaction.secret import Secret
-from keyring_core.tokens import is_token, may_hold_token
+from keyring_core.tokens import TokenText, is_token, may_hold_token, raw_of
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
     from keyring_core.legacy.reader import LegacyReader
-
-Cell = str | bytes | bytearray | memoryview
-"""The types in which drivers return a cell."""
 
 LIST_THEM = '"keyring-rotate status" lists the rows of such cells'
 
@@ -107,13 +105,12 @@ class Cells:
         # As JSON, a token would stand in quotes.
         if is_token(value if isinstance(value, str) else data):
             raise AlreadyEncryptedError(
-                f"{self._place()}: the value is a Fernet token already and would be encrypted twice; decrypt it first "
-                '(a token of somebody else, which is a value here, fits into JSON: {"token": ...} in an encrypted JSON '
-                "column)"
+                f"{self._place()}: the value is a Fernet token already and would be encrypted twice; decrypt it first. "
+                'To store the token of another system, wrap it: {"token": ...} in an encrypted JSON column'
             )
         return data
 
-    def open(self, cell: Cell, row: Callable[[], str] = str) -> Any:
+    def open(self, cell: TokenText, row: Callable[[], str] = str) -> Any:
         """The value in *cell*.
 
         Raises InvalidToken if it does not open, and PlaintextError if what it holds is no such value; each names the
@@ -126,8 +123,10 @@ class Cells:
             raise value
         return value
 
-    def open_many(self, cells: Sequence[Cell]) -> list[Any]:
+    def open_many(self, cells: Sequence[TokenText]) -> list[Any]:
         """For each of *cells* what `open` returns or raises, in order; an InvalidToken names no column yet."""
+        if not cells:  # NULL alone needs no key.
+            return []
         if len(cells) == 1:  # A batch of one costs several times as much as its token.
             return self._opened(lambda ring: [self._one(ring, cells[0])])
         return self._opened(lambda ring: map(self._otherwise, cells, self.bound(ring).decrypt_bytes_many(cells)))
@@ -173,14 +172,14 @@ class Cells:
             opened = list(attempt(newer))
         return [self._decoded(each) if isinstance(each, bytes) else each for each in opened]
 
-    def _one(self, ring: Keyring, cell: Cell) -> bytes | InvalidToken:
+    def _one(self, ring: Keyring, cell: TokenText) -> bytes | InvalidToken:
         try:
             return self.bound(ring).decrypt_bytes(cell)
         except InvalidToken as error:
             failed = error
         return self._otherwise(cell, failed)
 
-    def _otherwise(self, cell: Cell, opened: bytes | InvalidToken) -> bytes | InvalidToken:
+    def _otherwise(self, cell: TokenText, opened: bytes | InvalidToken) -> bytes | InvalidToken:
         """What the keyring *opened*; if that is an error, the plaintext of *cell* if the column takes it otherwise."""
         if isinstance(opened, bytes):
             return opened
@@ -193,11 +192,11 @@ class Cells:
                 self._reader = self.legacy.reader(self._secrets())
             if found := self._reader.open(data):
                 return found.plaintext
-        if self.accept_plaintext and isinstance(opened, MalformedToken) and not may_hold_token(as_bytes(data)):
+        if self.accept_plaintext and isinstance(opened, MalformedToken) and not may_hold_token(raw_of(data)):
             if not self._logged:
                 self._logged = True
                 log.warning("credential.stored_as_plaintext", column=self.column)
-            return as_bytes(data)
+            return raw_of(data)
         return opened
 
     def _encoded(self, value: object) -> bytes:
@@ -205,9 +204,9 @@ class Cells:
         if self.kind is Kind.JSON:
             fault = "JSON would give back another one: it has lists in place of tuples, and only str as keys"
             try:
-                text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-                if json.loads(text) == value:
-                    return text.encode("ascii")
+                data = json_of(value)
+                if json.loads(data) == value:
+                    return data
             except (TypeError, ValueError, RecursionError):
                 fault = "JSON has no form for such a value"
             raise TypeError(f"{self._place()}: {fault}; the value is of type {type(value).__name__}")
@@ -235,7 +234,7 @@ class Cells:
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles take along: no keyring, and no reader of legacy cells, which holds keys too."""
-        return vars(self) | {"_bound": None, "_reader": None}
+        return vars(self) | {"_bound": None, "_reader": None, "_logged": False}
 
     def __repr__(self) -> str:
         options = {
@@ -246,8 +245,3 @@ class Cells:
         }
         shown = "".join(f" {name}={value!r}" for name, value in options.items() if value)
         return f"<Cells {self.kind}{f' of {self.column}' if self.column else ''}{shown}>"
-
-
-def as_bytes(cell: str | bytes) -> bytes:
-    """The bytes of *cell*; of text those of UTF-8."""
-    return cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else cell

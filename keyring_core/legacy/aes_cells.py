@@ -1,4 +1,4 @@
-"""Cells of sqlalchemy-utils' two AES engines. Of its `AesEngine`, a check of the plaintext has to say what is one.
+"""Cells of sqlalchemy-utils' two AES engines. `AesEngine` authenticates nothing, so a check decides what is plaintext.
 
 sqlalchemy-utils 0.43.0, `sqlalchemy_utils/types/encrypted/encrypted_type.py` and `padding.py` beside it.
 """

@@ -78,7 +78,7 @@ class Legacy:
     @property
     def writes_tokens(self) -> bool:
         """Whether each cell has the shape of a Fernet token, so that nobody takes it for plaintext."""
-        return self.engine in {None, "fernet"} and not self.package.startswith("django-cryptography")
+        return self.engine in {None, "fernet"} and PACKAGES[self.package].writes_tokens
 
     def reader(self, environ: Environ) -> LegacyReader:
         """The reader of these cells, with the secrets that *environ* has now. They are masked in every log from then.
@@ -130,6 +130,8 @@ class Package(NamedTuple):
     """Raises KeyConfigError."""
     needs: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
+    writes_tokens: bool = True
+    """Whether its cells are Fernet tokens, unless an engine says otherwise."""
 
     def check_options(self, legacy: Legacy) -> None:
         """Raises KeyConfigError if options of *legacy* do not fit."""
@@ -229,6 +231,9 @@ def _django_cryptography(legacy: Legacy, environ: Environ) -> Cells:
     return DjangoCryptographyCells(signers, unpickle=legacy.unpickle)
 
 
+_DJANGO_CRYPTOGRAPHY = Package(
+    _django_cryptography, takes=frozenset({"salt", "encryption_secret", "unpickle"}), writes_tokens=False
+)
 PACKAGES = {
     "sqlalchemy-utils": Package(_sqlalchemy_utils, frozenset({"engine"}), frozenset({"padding", "check"})),
     "advanced-alchemy": Package(
@@ -241,7 +246,7 @@ PACKAGES = {
     "django-encrypted-model-fields": Package(
         lambda legacy, environ: TokenCells(_keys([_RAW], _secrets(legacy, environ, listed=True))),
     ),
-    "django-cryptography": Package(_django_cryptography, takes=frozenset({"salt", "encryption_secret", "unpickle"})),
-    "django-cryptography-5": Package(_django_cryptography, takes=frozenset({"salt", "encryption_secret", "unpickle"})),
+    "django-cryptography": _DJANGO_CRYPTOGRAPHY,
+    "django-cryptography-5": _DJANGO_CRYPTOGRAPHY,
 }
 """The packages whose cells can be read."""

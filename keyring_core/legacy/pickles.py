@@ -6,7 +6,7 @@ import pickle
 import pickletools
 from collections.abc import Iterator
 
-from keyring_core.legacy.reader import json_of
+from keyring_core.plaintexts import json_of
 
 _SILENT = {"PROTO", "FRAME", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 """Opcodes that leave the value as it is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple, NoReturn, Protocol, final
 
 
@@ -59,11 +58,3 @@ class LegacyReader:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a LegacyReader is not pickled or copied: its keys would leave the process. Pickle its Legacy")
-
-
-def json_of(value: object) -> bytes:
-    """*value* as compact JSON in ASCII, as an encrypted JSON column writes it, so that blind indexes are equal.
-
-    Raises ValueError for what JSON cannot say, RecursionError if it is deep.
-    """
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")

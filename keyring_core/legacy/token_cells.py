@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from keyring_core.errors import MalformedToken
 from keyring_core.keys import Key, check_told_apart
-from keyring_core.legacy.reader import LegacyPlaintext, json_of
+from keyring_core.legacy.reader import LegacyPlaintext
+from keyring_core.plaintexts import json_of
 from keyring_core.tokens import OVERHEAD, parse_token
 
 

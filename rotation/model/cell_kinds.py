@@ -12,9 +12,9 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from keyring_core import Malformed, MalformedToken
+from keyring_core import Malformed
 from keyring_core.redaction.credentials import find_credentials
-from keyring_core.tokens import BLOCK, VERSION, decode_token, explain
+from keyring_core.tokens import BLOCK, VERSION, explain, is_token
 from rotation.model.formats import Format
 from rotation.model.inner_tokens import SHORTEST, InnerTokens, bytes_of, is_raw_size, looks_random
 
@@ -127,9 +127,7 @@ def follows_foreign_prefix(before: str) -> bool:
 
 
 def _token(data: bytes, inner: InnerTokens) -> Cell | None:
-    try:
-        decode_token(data)
-    except MalformedToken:
+    if not is_token(data):
         return None
     if inner.under.total() + inner.unknown > 1:
         return Cell(CellKind.NESTED, "a token that holds another token", keyless=_all_known(inner))

@@ -260,3 +260,14 @@ def test_json_takes_no_encoder(shop: Any) -> None:
 
     with pytest.raises(TypeError, match="encoder"):
         EncryptedJSONField(encoder=DjangoJSONEncoder)
+
+
+@pytest.mark.parametrize("text", ["Geheïm", "abcde"])
+def test_bytes_that_a_form_cannot_read_are_not_in_its_error(shop: Any, text: str) -> None:
+    """A ValidationError says what to enter; no error behind it holds the text."""
+    from django.core.exceptions import ValidationError
+
+    with pytest.raises(ValidationError, match="base64") as caught:
+        shop.Account._meta.get_field("certificate").to_python(text)
+
+    assert caught.value.__context__ is None

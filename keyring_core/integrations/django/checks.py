@@ -19,7 +19,7 @@ from keyring_core.errors import MAKE_KEY_COMMAND, KeyringError
 from keyring_core.integrations.cells import Cells, Kind
 from keyring_core.integrations.django.secrets import named_settings
 from keyring_core.loaded_keys import is_loaded
-from keyring_core.tokens import BLOCK, OVERHEAD
+from keyring_core.tokens import token_length
 
 _BLIND_INDEX = "Index a BlindIndexField of it instead: that finds equal values, and can be unique."
 _TEXT_OF_MYSQL = 65535
@@ -139,16 +139,13 @@ def _width(field: Any, alias: str) -> Iterator[CheckMessage]:
         if table not in connection.introspection.table_names(cursor):
             return
         columns = connection.introspection.get_table_description(cursor, table)
-    needed = longest_token(field) or _TEXT_OF_MYSQL
+    longest = longest_token(field)
+    needed, why = longest or _TEXT_OF_MYSQL, f"a token may have {longest}" if longest else "its values have no bound"
     for column in columns:
         size = column.display_size
         if column.name == field.column and size is not None and 0 < size < needed:
             yield Warning(
-                f"The column {field.cells.column} of the database {alias} holds {size} characters; a token may have "
-                f"{needed}."
-                if field.max_length
-                else f"The column {field.cells.column} of the database {alias} holds "
-                f"{size} characters, and the field's values have no bound.",
+                f"The column {field.cells.column} of the database {alias} holds {size} characters; {why}.",
                 hint="Run makemigrations and migrate, so that the column has the type of the field.",
                 obj=field,
                 id=_id("W003"),
@@ -159,9 +156,7 @@ def longest_token(field: Any) -> int | None:
     """The length of a token of the longest value that *field* takes; None if there is no bound."""
     if field.max_length is None:
         return None
-    size: int = field.max_length * (1 if field.cells.kind is Kind.BYTES else _CHARACTER)
-    raw = OVERHEAD + (size // BLOCK + 1) * BLOCK
-    return 4 * -(-raw // 3)
+    return token_length(field.max_length * (1 if field.cells.kind is Kind.BYTES else _CHARACTER))
 
 
 def faults_of_index(field: Any) -> list[CheckMessage]:

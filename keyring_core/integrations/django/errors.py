@@ -18,6 +18,6 @@ class StaleIndexError(errors.StaleIndexError, FieldError):
 def refusal(column: str, what: str) -> EncryptedComparisonError:
     """The error for a query that does *what* with the encrypted *column*."""
     return EncryptedComparisonError(
-        f"{column}: {what} cannot work on an encrypted column, since each token of a value is another text; isnull "
-        "works. To find rows by their value, add a BlindIndexField and filter by that"
+        f"{column}: {what} cannot work on an encrypted column, since equal values have different tokens; isnull works. "
+        "To find rows by their value, add a BlindIndexField and filter by that"
     )

@@ -195,6 +195,15 @@ class EncryptedTextField(EncryptedField, _TextField):
         return value if isinstance(value, Secret) else super().to_python(value)
 
 
+def _from_base64(text: str) -> bytes:
+    """The bytes. Its error is raised outside of `except`: a UnicodeEncodeError would carry the text."""
+    try:
+        return b64decode(text)
+    except ValueError:
+        pass
+    raise ValidationError("Enter bytes in base64.", code="invalid")
+
+
 class EncryptedBinaryField(EncryptedField, _BinaryField):
     """Bytes, in a column of bytes; the cell is a token all the same. As a BinaryField it is not editable by default."""
 
@@ -207,7 +216,7 @@ class EncryptedBinaryField(EncryptedField, _BinaryField):
     def to_python(self, value: Any) -> Any:
         """The bytes that *value* is or, as text in base64, spells; a token in a fixture stays one."""
         if isinstance(value, str):
-            return value.encode("ascii") if is_token(value) else b64decode(value.encode("ascii"))
+            return value.encode("ascii") if is_token(value) else _from_base64(value)
         return bytes(value) if isinstance(value, memoryview | bytearray) else value
 
 

@@ -47,8 +47,8 @@ class EqualityByIndex(OnlyNullTests):
         """The error for *op*."""
         kind: Any = self.expr.type
         return ComparisonError(
-            f"{kind.place()}: {sign(op)!r} is no question that a blind index answers; compare it by ==, !=, in_ or "
-            "not_in with the values to look up, as str or bytes, or with None"
+            f"{kind.place()}: a blind index cannot answer {sign(op)!r}; compare it by ==, !=, in_ or not_in with the "
+            "values to look up, as str or bytes, or with None"
         )
 
 
@@ -82,11 +82,7 @@ class BlindIndexOf(ColumnType[str]):
         """The index under the keys of a keyring. Raises KeyConfigError if the column stands in no table."""
         if self.context is None:
             raise KeyConfigError(f"{self.place()}: the column stands in no table yet; name a context")
-        if self._index is None or self._index.context != self.context:
-            self._index = BlindIndex(self.context)
-        return self._index
-
-    _index: BlindIndex | None = None
+        return BlindIndex(self.context)
 
     def of_value(self, value: Any) -> IndexText | None:
         """What to store for *value*: its index under the primary key; of None, None. TypeError for other types."""

@@ -55,8 +55,8 @@ def _refuse(element: ComparedColumns, _compiler: Any, **_options: Any) -> str:
 def refusal(cells: Cells, what: str) -> ComparisonError:
     """The error for doing *what*, such as `==`, to the column of *cells*."""
     return ComparisonError(
-        f"{cells.column or 'an encrypted column'}: {what!r} would compare tokens, and each token of a value is another "
-        "text; load the rows and compare in Python, or look rows up by a column of the type BlindIndexOf"
+        f"{cells.column or 'an encrypted column'}: {what!r} would compare tokens, and equal values have different "
+        "tokens; load the rows and compare in Python, or look rows up by a column of the type BlindIndexOf"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -46,7 +47,13 @@ class Encrypted(ColumnType[T]):
         # SQLAlchemy's cache key is made of the attributes that are named like arguments.
         self.context, self.binary, self.legacy = context, binary, legacy
         self.accept_unbound, self.accept_plaintext = accept_unbound, accept_plaintext
-        self.cells = self._new_cells()
+        self.cells = Cells(
+            self.kind,
+            context=context,
+            accept_unbound=accept_unbound,
+            accept_plaintext=accept_plaintext,
+            legacy=legacy,
+        )
 
     @property
     def stored(self) -> TypeEngine[Any]:
@@ -65,7 +72,8 @@ class Encrypted(ColumnType[T]):
     def unowned(self) -> Self:
         """A copy with cells of its own."""
         copied = self.copy()
-        copied.cells = copied._new_cells()
+        copied.cells = copy.copy(self.cells)
+        copied.cells.column = ""
         return copied
 
     def load_dialect_impl(self, dialect: Any) -> TypeEngine[Any]:  # noqa: ARG002 - SQLAlchemy's
@@ -102,15 +110,6 @@ class Encrypted(ColumnType[T]):
         # A statement is cached with its types: the same options in another column may mean another context.
         key = super()._static_cache_key
         return (*key, self.cells.column) if isinstance(key, tuple) else key
-
-    def _new_cells(self) -> Cells:
-        return Cells(
-            self.kind,
-            context=self.context,
-            accept_unbound=self.accept_unbound,
-            accept_plaintext=self.accept_plaintext,
-            legacy=self.legacy,
-        )
 
 
 class EncryptedText(Encrypted[str]):

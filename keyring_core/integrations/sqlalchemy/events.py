@@ -1,4 +1,4 @@
-"""What the types ask of every engine and mapper. A statement without them pays for two look-ups of its cache entry."""
+"""What the types ask of every engine and mapper. Any other statement pays for three look-ups."""
 
 from __future__ import annotations
 

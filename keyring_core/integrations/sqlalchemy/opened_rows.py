@@ -15,6 +15,8 @@ from sqlalchemy.sql.elements import ColumnClause, Label
 
 from keyring_core.errors import InvalidToken
 from keyring_core.integrations.cells import Cells
+from keyring_core.integrations.sqlalchemy.comparisons import cells_of
+from keyring_core.integrations.sqlalchemy.compiled import once
 
 _LONGEST_KEY = 80
 
@@ -98,20 +100,13 @@ class OpeningStrategy(ResultFetchStrategy):
         self.inner.handle_exception(result, dbapi_cursor, err)
 
 
-_PLAN = "keyring_core_plan"
-"""The attribute of a compiled statement with its plan: SQLAlchemy keeps compiled statements, and a dict is slower."""
-
-
 def open_rows_of(result: Any) -> None:
     """Lets *result* open its rows, if its statement selects an encrypted column."""
     context = result.context
     compiled = context.compiled
     if compiled is None:
         return
-    try:
-        plan = compiled.__dict__[_PLAN]
-    except KeyError:
-        plan = compiled.__dict__[_PLAN] = _plan_of(compiled)
+    plan = once(compiled, "keyring_core_plan", _plan_of)
     # Rows of RETURNING that SQLAlchemy fetched by itself went through the processors already.
     if plan is not None and not context.returned_default_rows:
         result.cursor_strategy = OpeningStrategy(result.cursor_strategy, plan)
@@ -127,9 +122,9 @@ def _plan_of(compiled: Any) -> Plan | None:
         for column in _columns_in(objects):
             selected.setdefault(column, place)
     columns = tuple(
-        EncryptedColumn(place, entry.type.cells, _key_of(entry.objects, selected))
+        EncryptedColumn(place, cells, _key_of(entry.objects, selected))
         for place, entry in enumerate(entries)
-        if isinstance(getattr(entry.type, "cells", None), Cells)
+        if (cells := cells_of(entry))
     )
     return Plan(len(entries), columns) if columns else None
 
@@ -137,7 +132,7 @@ def _plan_of(compiled: Any) -> Plan | None:
 def _key_of(objects: Sequence[Any], selected: dict[Any, int]) -> tuple[tuple[int, str], ...]:
     for column in _columns_in(objects):
         keys = tuple(getattr(column.table, "primary_key", None) or ())
-        if keys and all(key in selected and not hasattr(key.type, "cells") for key in keys):
+        if keys and all(key in selected and not cells_of(key) for key in keys):
             return tuple((selected[key], key.name) for key in keys)
     return ()
 

@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from keyring_core.blind_index import may_stand_for
 from keyring_core.errors import StaleIndexError
 from keyring_core.integrations.sqlalchemy.blind_index import ATTRIBUTE, BlindIndexOf
+from keyring_core.integrations.sqlalchemy.compiled import once
 from keyring_core.integrations.sqlalchemy.written_columns import contains, set_by_upsert, set_by_values
 
 
@@ -62,19 +63,13 @@ def stale_index(compiled: Any) -> StaleIndexError | None:
     return None
 
 
-_PAIRS = "keyring_core_pairs"
-"""The attribute of a compiled statement with its values that an index is given for."""
 _COMPARED = "keyring_core_compared"
 """The attribute of an execution whose values were compared: of many rows SQLAlchemy sends one batch after the other."""
 
 
 def refuse_other_values(context: Any) -> None:
     """Raises StaleIndexError if a statement gives a blind index another value than its encrypted column."""
-    compiled = context.compiled
-    try:
-        pairs = compiled.__dict__[_PAIRS]
-    except KeyError:
-        pairs = compiled.__dict__[_PAIRS] = _pairs_of(compiled) if compiled.isinsert or compiled.isupdate else ()
+    pairs = once(context.compiled, "keyring_core_pairs", _pairs_of)
     if not pairs or getattr(context, _COMPARED, False):
         return
     setattr(context, _COMPARED, True)
@@ -89,6 +84,8 @@ def refuse_other_values(context: Any) -> None:
 
 def _pairs_of(compiled: Any) -> Sequence[tuple[BlindIndexOf, str, str]]:
     """The names of parameters that belong together; rows of one VALUES clause come in order."""
+    if not (compiled.isinsert or compiled.isupdate):
+        return ()
     names: dict[Any, list[str]] = {}
     for bind, name in compiled.bind_names.items():
         names.setdefault(getattr(bind.type, "owner", None), []).append(name)

@@ -29,25 +29,24 @@ from keyring_core.integrations.cells import Cells
 from keyring_core.integrations.sqlalchemy.blind_index import BlindIndexOf
 from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS
 from keyring_core.integrations.sqlalchemy.comparisons import cells_of, refusal, sign
+from keyring_core.integrations.sqlalchemy.compiled import once
 from keyring_core.integrations.sqlalchemy.stale_indexes import stale_index
 from keyring_core.integrations.sqlalchemy.written_columns import column_of, written_expressions
-
-_ERROR = "keyring_core_error"
-"""The attribute of a compiled statement: the class and the message of what is wrong with it, or None."""
 
 _NULL_TESTS = frozenset({operators.is_, operators.is_not})
 
 
 def refuse_faulty(compiled: Any) -> None:
     """Raises StaleIndexError or ComparisonError for a statement that must not be sent."""
-    try:
-        fault = compiled.__dict__[_ERROR]
-    except KeyError:
-        error = _error_of(compiled)
-        fault = compiled.__dict__[_ERROR] = error and (type(error), str(error))
-    if fault:
-        # A new one each time: one that is kept would keep the frames, and so the values, of its first caller.
+    if fault := once(compiled, "keyring_core_fault", _fault_of):
+        # A new error each time: one that is kept would keep the frames, and so the values, of its first caller.
         raise fault[0](fault[1])
+
+
+def _fault_of(compiled: Any) -> tuple[type[KeyringError], str] | None:
+    """The class and the message of what is wrong with the statement."""
+    error = _error_of(compiled)
+    return None if error is None else (type(error), str(error))
 
 
 def _error_of(compiled: Any) -> KeyringError | None:

@@ -13,6 +13,7 @@ from keyring_core import InvalidToken, Keyring, PlaintextError
 from keyring_core.integrations.cells import LIST_THEM, Cells
 from keyring_core.integrations.sqlalchemy import EncryptedText
 from keyring_core.integrations.sqlalchemy.opened_rows import OpeningStrategy
+from tests.integrations.conftest import use_keys
 from tests.integrations.sqlalchemy.models import Note, User
 from tests.keys import key_text
 
@@ -212,3 +213,14 @@ def test_a_value_of_another_kind_is_an_error(session: Session, tables: Any) -> N
 
     with pytest.raises(PlaintextError, match=r"^users.api_key: the cell opens, but what it holds is not UTF-8 text$"):
         session.scalars(sa.select(User)).all()
+
+
+@pytest.mark.parametrize("users", [0, 1])
+def test_null_needs_no_key(session: Session, tables: Any, monkeypatch: pytest.MonkeyPatch, users: int) -> None:
+    """A process without keys reads tables that hold no token, one row at a time or all at once."""
+    for number in range(users):
+        tables.execute("INSERT INTO users (id) VALUES (:id)", id=number + 1)
+    use_keys(monkeypatch, None)
+
+    assert session.scalars(sa.select(User.api_key)).all() == [None] * users
+    assert session.execute(sa.select(User.api_key)).first() == ((None,) if users else None)
