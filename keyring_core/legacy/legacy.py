@@ -143,7 +143,8 @@ class Package(NamedTuple):
                 "cells cannot be read here. Read them through advanced-alchemy, and write what it reads"
             )
         if missing := sorted(self.needs - given):
-            raise KeyConfigError(f"{package}: set {' and '.join(missing)} as the application does")
+            engines = f"; the engines are {', '.join(_ENGINES)}" if "engine" in missing else ""
+            raise KeyConfigError(f"{package}: set {' and '.join(missing)} as the application does{engines}")
         if extra := sorted(given - self.needs - self.takes):
             raise KeyConfigError(f"{package}: it has no {' and no '.join(extra)}; leave that out")
         if legacy.engine is not None:

@@ -65,7 +65,7 @@ class Discovery:
     @property
     def entries(self) -> str:
         """The `[[target]]` entries to add to rotation.toml, ready to paste."""
-        by_models = model_entries(self.without_target, self.url, "".join(self.databases))
+        by_models = model_entries(self.without_target, self.declared, self.url, " or ".join(self.databases))
         return "\n".join(filter(None, (by_models, target_entries(self._found_alone))))
 
     @property

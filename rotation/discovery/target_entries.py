@@ -22,16 +22,30 @@ def target_entries(columns: Iterable[TokenColumn]) -> str:
     return "\n".join(map(_entry, tables.values()))
 
 
-def model_entries(columns: Iterable[DeclaredColumn], url: str, database: str) -> str:
-    """The entries by which the models of *columns* become targets; *url*, as it was written, is their *database*'s."""
-    sources = dict.fromkeys(column.source for column in columns)
-    return "\n".join(_of_models(source, url, database) for source in sources)
+def model_entries(
+    uncovered: Iterable[DeclaredColumn], declared: Iterable[DeclaredColumn], url: str, database: str
+) -> str:
+    """The entries by which the models of *uncovered* become targets; *url*, as it was written, is their *database*'s.
+
+    Each covers all columns that its models declare: those of *declared* that have a target already are named.
+    """
+    sources: dict[Declaration, set[str]] = {column.source: set() for column in uncovered}
+    left = {column.label for column in uncovered}
+    for column in declared:
+        if column.source in sources and column.label not in left:
+            sources[column.source].add(column.label)
+    return "\n".join(_of_models(source, sorted(others), url, database) for source, others in sources.items())
 
 
-def _of_models(source: Declaration, url: str, database: str) -> str:
+def _of_models(source: Declaration, others: Sequence[str], url: str, database: str) -> str:
+    lines = ["[[target]]"]
+    if others:
+        lines.append(f"# Covers {', '.join(map(_commented, others))}, too: remove the entries that name these columns.")
     if source.django is not None:
-        return f"[[target]]\ndjango = {_toml(source.django)}\n"
-    return f"[[target]]\nmodels = {_toml(source.models or '')}\nurl = {_url(source.url or url, database)}\n"
+        return "\n".join([*lines, f"django = {_toml(source.django)}", ""])
+    return "\n".join(
+        [*lines, f"models = {_toml(source.models or '')}", f"url = {_url(source.url or url, database)}", ""]
+    )
 
 
 def _entry(columns: Sequence[TokenColumn]) -> str:
@@ -59,7 +73,12 @@ def _url(written: str, database: str) -> str:
     """The url, or a variable to put it in if it may hold a password, or if no url names the database."""
     if written and not may_hold_password(written):
         return _toml(written)
-    return f'"$DATABASE_URL"  # a variable that holds the url of the {"".join(filter(str.isprintable, database))}'
+    return f'"$DATABASE_URL"  # a variable that holds the url of the {_commented(database)}'
+
+
+def _commented(text: str) -> str:
+    """*text* in a comment: a name in a database can hold a line's end."""
+    return "".join(filter(str.isprintable, text))
 
 
 def _toml(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from keyring_core import DamagedToken, Keyring
+from keyring_core import DamagedToken, Keyring, UndecryptableToken
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
 from rotation.job.pace import Speed
@@ -21,7 +21,7 @@ from rotation.model.counts import Counts, Problem, Times
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.formats import Format
 from rotation.model.report import TargetReport, set_format
-from rotation.model.targets import Target
+from rotation.model.targets import Adopts, Target
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
 from rotation.stores.base import Store, Watch
@@ -85,8 +85,11 @@ class TargetRun:
             counts = self._pass(number, executor, begun)
             begun = Reached()
             # A last pass that finds nothing to do is the proof; a conflict may be a token under an old key by now.
-            if self._options.dry_run or (whole and not (counts.rotated or _unsettled(counts))):
-                self._report.proof = None if self._options.dry_run else WHOLE
+            if self._options.dry_run:
+                self._note_a_missing_key(counts)
+                return
+            if whole and not (counts.rotated or _unsettled(counts)):
+                self._report.proof = WHOLE
                 return
             whole = True
             if number == 1 and self._watch and self._is_proved(self._watch, counts):
@@ -208,17 +211,41 @@ class TargetRun:
             rows_seen += batch.rows
             if sample.tokens >= PROBE_TOKENS or rows_seen >= PROBE_ROWS:
                 break
-        reader = self._options.takeover.reader
-        # Of another package even a few cells say whether its secret is the right one.
-        unopened, least = sample.unreadable, PROBE_LEAST
-        if reader:
-            unopened, least = sample.unreadable + sample.plaintext, 1
-        cells = sample.tokens + (sample.plaintext if reader else 0)
-        if cells < least or unopened * 2 <= cells:
+        missing = self._missing_key(sample, "its first")
+        if missing is None:
             return False
         self._list(sample.problems)
         self._end_list(whole=True)
         self._report.counts, self._report.lacks_key = sample, True
+        self._report.stopped = f"{missing}Nothing was written here."
+        return True
+
+    def _note_a_missing_key(self, counts: Counts) -> None:
+        """After each row of a target to take over was read: what keeps a run from writing."""
+        report = self._report
+        if not report.target.takes_over or (missing := self._missing_key(counts, "its")) is None:
+            return
+        report.lacks_key = True
+        if report.target.adopts is Adopts.NOTHING:
+            # It was read to the end, and its counts are right.
+            report.warnings.append(f"{report.target.label}: {missing}Nothing would be written here.")
+        else:
+            report.stopped = f"{missing}Nothing was written here."
+
+    def _missing_key(self, sample: Counts, whose: str) -> str | None:
+        """Why the keys are not those of the cells of *sample*, which are *whose*; None if most of them open."""
+        takeover = self._options.takeover
+        reader = takeover.reader
+        unopened, cells, least = sample.unreadable, sample.tokens, PROBE_LEAST
+        # Of what is taken over even a few cells say whether key and secret are the right ones.
+        if reader:
+            unopened, cells, least = sample.unreadable + sample.plaintext, sample.tokens + sample.plaintext, 1
+        elif takeover.adopts is not Adopts.NOTHING:
+            # Services could not read what is encrypted under a key that does not open their own tokens.
+            unopened = sum(sample.categories[each.category] for each in (UndecryptableToken, DamagedToken))
+            cells, least = unopened + sample.current + sample.to_rotate - sample.taken_over, 1
+        if cells < least or unopened * 2 <= cells:
+            return None
         if reader:
             cause = (
                 f"they are neither tokens under these keys nor cells of {reader.words}. Correct the package or the "
@@ -234,10 +261,7 @@ class TargetRun:
                 "Add the key to ENCRYPTION_PREVIOUS_KEYS, or the context to the target. "
             )
         what = "cells" if reader else "tokens"
-        self._report.stopped = (
-            f"{unopened} of its first {cells} {what} cannot be read: {cause}Nothing was written here."
-        )
-        return True
+        return f"{unopened} of {whose} {cells} {what} cannot be read: {cause}"
 
     def _whereabouts(self, sample: Counts) -> str:
         """Which key is probably missing, if the times of most such tokens point to one."""

@@ -118,11 +118,11 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
             raise UsageError(f"{target.label}: --strides is for PostgreSQL; leave it out")
         opened.append(_Opened(store, of_target))
         names, of, warnings = store.key_names(), identify(target), store.warnings()
-        if target.takes_over and (fault := store.lacks_room(of_target.takeover.longest)):
-            if not options.dry_run:
-                raise UsageError(f"{fault}. Nothing was written")
-            warnings = [*warnings, fault]
-        part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings)
+        fault = store.lacks_room(of_target.takeover.longest) if target.takes_over else None
+        if fault and not options.dry_run:
+            raise UsageError(f"{fault}. Nothing was written")
+        part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, lacks_room=bool(fault))
+        part.warnings += [fault] if fault else []
         part.unnamed_indexes = sorted({*store.blind_indexes()} - _named_indexes(target, job.targets))
         part.warnings += [f"{target.label}: {name} {UNNAMED_INDEX}" for name in part.unnamed_indexes]
         report.targets.append(part)

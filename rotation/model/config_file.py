@@ -73,6 +73,7 @@ def load_targets(
     if needed and not targets:
         raise UsageError(
             f"{path}: names no target, so there is nothing to rotate. Each is a [[target]] with url, table and columns"
+            ", or with models or django"
         )
     for target in targets:
         if target.keys is not None:

@@ -34,7 +34,9 @@ class TargetReport:
     stopped: str | None = None
     """Why the run left this target alone, or stopped in it."""
     lacks_key: bool = False
-    """Whether most of its first tokens did not open, so that nothing was written."""
+    """Whether most of its tokens do not open, so that a run writes nothing."""
+    lacks_room: bool = False
+    """Whether its column is too narrow for new tokens, so that a run writes nothing; known of a takeover alone."""
     interrupted: bool = False
     """Whether it stopped for a database error or on request, so that the next run continues."""
     unreadable: set[bytes] = field(default_factory=set)

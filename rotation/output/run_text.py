@@ -29,7 +29,7 @@ def render(report: Report) -> Iterator[RenderableType]:
     for target in report.targets:
         yield from _remarks(target)
         # If a key is missing, every row has the same problem.
-        shown = [] if target.lacks_key else target.counts.problems[:room]
+        shown = [] if target.lacks_key and target.stopped else target.counts.problems[:room]
         room -= len(shown)
         yield from _problems(target, shown)
     yield from _verdict(report)
@@ -85,7 +85,8 @@ def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
         yield Text(f"{target.target.label}: {kinds}", "bold")
     if target.counts.formats and not target.stopped:
         cells = many(target.counts.formats.total(), "cell")
-        yield Text(f"  {cells} with tokens in another form than its format: {set_format(target.counts)}")
+        advice = "" if target.target.adopts is not Adopts.NOTHING else f": {set_format(target.counts)}"
+        yield Text(f"  {cells} with tokens in another form than its format{advice}")
     for key, category, detail in shown:
         yield Text(printable(f"  {_cell(target, key)}: {category}, {detail}"))
     if shown and total > len(shown):
@@ -117,9 +118,12 @@ def _verdict_of(report: Report) -> Iterator[Text]:
     if report.dry_run and waiting:
         yield Text(f"{_waiting(report, waiting)}. Nothing was written.", "bold yellow")
         yield from _directions(report)
-        adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
-        command = "rotate.py adopt --yes" if adopts else "rotate.py run"
-        yield Text(f"Next: {command}, with the same options, {'encrypts' if adopts else 're-encrypts'} them.")
+        if any(target.lacks_key or target.lacks_room for target in report.targets):
+            yield Text("Next: correct what is said above, then look again with the same command.")
+        elif not any(target.interrupted for target in report.targets):
+            adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
+            command = "rotate.py adopt --yes" if adopts else "rotate.py run"
+            yield Text(f"Next: {command}, with the same options, {'encrypts' if adopts else 're-encrypts'} them.")
     elif rotated:
         yield Text(f"{_done(report, rotated)}.", "bold green")
     yield from _demotions(report)
@@ -130,7 +134,9 @@ def _verdict_of(report: Report) -> Iterator[Text]:
             keep = "; until then keep every older key" if any(map(_may_need_keys, parts)) else ""
             yield Text(f"Next: look at these rows{keep}.")
             if any(counts.plaintext for counts in parts):
-                yield Text("Plaintext becomes tokens by: rotate.py adopt, which only reads at first.")
+                yield Text(
+                    "Plaintext becomes tokens by: rotate.py adopt, with the same options; it only reads at first."
+                )
 
 
 def _unit(report: Report) -> str:
@@ -166,6 +172,8 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
         columns += ", of the rows that this user sees,"
     columns += f" of shard {report.shard}" if report.shard else ""
     yield Text(f"{done}Complete: every token of {columns} is under the primary key {report.primary}.", "bold green")
+    if following := _after_a_takeover(report):
+        yield Text(f"Next: {following}.")
     if report.shard:
         yield Text("Next: when all shards are done, run once without --shard, which checks all rows.")
         return
@@ -173,6 +181,16 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
     if unneeded := [key_id for key_id in previous if not refusals(of_report(report, key_id))]:
         retire = retire_command(unneeded[-1], report.key_set)
         yield Text(f"Next: {retire} reads everything else, and removes the key if nothing needs it.")
+
+
+def _after_a_takeover(report: Report) -> str | None:
+    """What the column types need no longer, once every cell is a token."""
+    targets = [target.target for target in report.targets]
+    if any(target.adopts is not Adopts.NOTHING for target in targets):
+        return "remove accept_plaintext from the column types"
+    if any(target.source for target in targets):
+        return "remove `from` (in a model: legacy), and then the variable of its secret"
+    return None
 
 
 def _directions(report: Report) -> Iterator[Text]:

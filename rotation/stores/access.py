@@ -310,7 +310,7 @@ class Access:
         if fault is Fault.LOCKED:
             return RowRefusedError("locked", "another transaction holds the row")
         if fault is Fault.ROW:
-            by = self.dialect.constraint(cause) or "a trigger or constraint"
+            by = self.dialect.constraint(cause) or "a type, an index, a trigger or constraint"
             return RowRefusedError("refused", f"the database refuses the new value ({by}, code {code})")
         return None
 

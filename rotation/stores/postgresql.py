@@ -160,8 +160,10 @@ class PostgreSQL(Dialect):
             # A server that starts again refuses connections for a while. What it says in words that are not known may
             # be a refused login: trying again can lock the account.
             return Fault.PERMANENT if _is_nameless(error) or _answer(error) else Fault.TRANSIENT
-        # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE.
-        return Fault.ROW if state[:2] in {"21", "22", "23", "27", "44", "P0"} else Fault.PERMANENT
+        # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 what an index
+        # has no room for.
+        is_row = state[:2] in {"21", "22", "23", "27", "44", "P0"} or state == "54000"
+        return Fault.ROW if is_row else Fault.PERMANENT
 
     def words(self, error: BaseException) -> str | None:
         """By SQLSTATE; before there is a session the driver has none."""

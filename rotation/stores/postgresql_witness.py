@@ -18,6 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from keyring_core.tokens import token_length
 from rotation.model.batch import Batch
 from rotation.stores import postgresql_catalog as catalog
 from rotation.stores.witness import Changed, Scope, Totals
@@ -32,6 +33,8 @@ MOST_ROWS, MOST_BYTES = 10_000, 8 * 1024 * 1024
 
 START = """SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pid, backend_start
 FROM pg_stat_activity WHERE pid = pg_backend_pid()"""
+BLANKS = r"E' \t\n\r\x0b\f'"
+"""For text and for bytes alike: what a pass takes for an empty cell."""
 NOW = """SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
 EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid AND backend_start = :since)"""
 
@@ -108,12 +111,16 @@ class PostgreSQLWitness:
     def _totals(self, kind: sa.ColumnElement[str]) -> sa.Select[Any]:
         scope = self._scope
         size = sa.func.octet_length(scope.cell)
-        rows = sa.select(kind.label("kind"), size.label("size")).select_from(scope.table).where(scope.rows).subquery()
+        blank = sa.func.btrim(scope.cell, sa.literal_column(BLANKS)) == sa.literal_column("''")
+        # A cell as long as a token is not even fetched: the server knows its length without.
+        is_blank = sa.case((size < sa.literal_column(str(token_length(0))), blank), else_=sa.false())
+        columns = kind.label("kind"), size.label("size"), is_blank.label("blank")
+        rows = sa.select(*columns).select_from(scope.table).where(scope.rows).subquery()
         return sa.select(
             rows.c.kind,
             sa.func.count(),
             sa.func.count(rows.c.size),
-            sa.func.count().filter(rows.c.size == sa.literal_column("0")),
+            sa.func.count().filter(rows.c.blank),
             sa.func.coalesce(sa.cast(sa.func.sum(rows.c.size), sa.BigInteger), sa.literal_column("0")),
         ).group_by(rows.c.kind)
 

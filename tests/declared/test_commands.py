@@ -82,6 +82,17 @@ def test_discover_lists_declared_columns_and_the_entry(module: Write, cli: Cli, 
     assert before.document["targets"] in text.out
 
 
+def test_the_entry_of_models_names_what_has_a_target(module: Write, cli: Cli, app: Database) -> None:
+    """It covers that, too, and a column that is named twice in two ways is refused: one of the entries has to go."""
+    name = module()
+    Path("rotation.toml").write_text('[[target]]\nurl = "$APP_URL"\ntable = "users"\ncolumns = ["memo", "email"]\n')
+
+    ran = cli("discover", "--models", f"{name}:Base", "--url", "$APP_URL", "--json")
+
+    words = "# Covers users.email, users.memo, too: remove the entries that name these columns."
+    assert ran.document["targets"] == f'[[target]]\n{words}\nmodels = "{name}:Base"\nurl = "$APP_URL"\n'
+
+
 def test_discover_finds_a_declared_column_without_tokens(module: Write, cli: Cli, app: Database) -> None:
     """A search for tokens alone finds nothing in an empty table."""
     app.execute("DELETE FROM users", "DELETE FROM partners")

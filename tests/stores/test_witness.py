@@ -654,6 +654,25 @@ def test_the_counts_after_a_proof_are_those_of_the_table(
     assert found["oldest"] == counted["oldest"] == {keyring.primary.id: ISSUED_AT}
 
 
+@pytest.mark.parametrize("kind", ["TEXT", "BYTEA"])
+@pytest.mark.parametrize("written", [False, True])
+def test_blanks_are_no_tokens_after_a_proof(
+    postgres: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch, kind: str, *, written: bool
+) -> None:
+    """A cell of blanks is empty for the proof as it is for a pass, also one that others wrote."""
+    cells = [*make_tokens(10), "", " ", "\t\r\n\v\f " * 9]
+    postgres.make_creds([cell.encode() if kind == "BYTEA" else cell for cell in cells], kind)
+    blank = "UPDATE creds SET token = '  ' WHERE id = 1"
+    behind_the_first_pass(monkeypatch, lambda _: apart(postgres, *([blank] if written else [])))
+
+    found = report(rotate(cli, postgres))
+
+    assert found["proof"] == "versions"
+    assert (found["scanned"], found["rotated"], found["current"], found["empty"]) == (
+        (13, 9, 0, 4) if written else (13, 10, 0, 3)
+    )
+
+
 @pytest.mark.parametrize(
     "under",
     [["old"], ["new"], ["old", "new"]],

@@ -412,3 +412,38 @@ def test_tokens_without_their_key_stop_it(sqlite: Database, cli: Cli) -> None:
 
     assert "a key is missing" in report(ran)["stopped"]
     assert list(sqlite.column().values()) == cells
+
+
+def test_no_plaintext_is_encrypted_beside_tokens_of_other_keys(database: Database, adopt: Callable[..., Ran]) -> None:
+    """The services have another key then, and could not read it. A few tokens behind all plaintext say so."""
+    cells = [*(f"hunter2 {number}" for number in range(1_050)), *(token("nobody") for _ in range(3)), token("old")]
+    database.make_creds(cells)
+    before = database.column()
+
+    looked, ran = adopt(), adopt("--yes", "--json")
+
+    assert (looked.code, ran.code, database.column()) == (1, 1, before)
+    words = " ".join(looked.out.split())
+    assert "3 of its 4 tokens cannot be read: a key is missing" in words
+    assert "adopt --yes" not in words
+    assert "Nothing was written here" in report(ran)["stopped"]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_token_too_long_for_an_index_costs_no_other(database: Database, adopt: Callable[..., Ran]) -> None:
+    """Its row is named, and the others become tokens."""
+    database.make_creds(["hunter2", "x" * 2_400, "hunter2 3"], "TEXT")
+    database.execute("CREATE INDEX by_token ON creds (token)")
+
+    ran = adopt("--yes", "--json")
+
+    assert (ran.code, report(ran)["rotated"]) == (1, 2)
+    assert problems(ran) == [({"id": 2}, "refused")]
+    assert database.column()[2] == "x" * 2_400
+
+
+def test_what_comes_next_is_said(database: Database, adopt: Callable[..., Ran]) -> None:
+    """After the last cell the types need accept_plaintext no longer."""
+    database.make_creds(["hunter2"])
+
+    assert "Next: remove accept_plaintext from the column types." in adopt("--yes").out

@@ -135,6 +135,19 @@ def test_a_wrong_secret_stops_before_the_first_write(
     assert "secret $OLD_SECRET. Correct the package or the secret" in report(ran)["stopped"]
 
 
+@pytest.mark.parametrize("name", ["run --dry-run", "status"])
+def test_a_look_warns_of_a_wrong_secret(database: Database, command: Callable[..., Ran], name: str) -> None:
+    """As the run would say it, which would write nothing; the rows are listed all the same."""
+    database.make_creds([*(foreign(str(row)) for row in range(5)), token("old")])
+
+    ran = command(*name.split(), "--json", secrets={"OLD_SECRET": "another long secret 1234"})
+
+    [warning] = report(ran)["warnings"]
+    assert (ran.code, len(problems(ran))) == (1, 5)
+    assert "5 of its 6 cells cannot be read" in warning
+    assert "secret $OLD_SECRET. Correct the package or the secret" in warning
+
+
 @pytest.mark.parametrize("name", ["run", "status", "adopt"])
 def test_a_missing_secret_is_named(database: Database, command: Callable[..., Ran], name: str) -> None:
     """With its target, and before anything is read."""
