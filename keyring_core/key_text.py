@@ -27,7 +27,7 @@ _EXPECTED = "expected 44 characters of URL-safe base64 (32 bytes)"
 _FIX = "Fix the text: the key itself, and so every stored token, stays valid."
 _MAKE = f"Make a key with: {MAKE_KEY_COMMAND}"
 _MAKE_FIRST = (
-    "If tokens are stored already, set the key that they are under (rotate.py also takes --env-file FILE). "
+    "If tokens are stored already, set the key that they are under (keyring-rotate also takes --env-file FILE). "
     f"Otherwise make a key with: {MAKE_KEY_COMMAND}"
 )
 _MAKE_OTHER = f"Only if nothing is stored under this key, make another: {MAKE_KEY_COMMAND}"

@@ -179,5 +179,5 @@ def check_told_apart(places: Mapping[Key, str]) -> None:
             raise KeyConfigError(
                 f"{places[twin]} ({twin.id}) and {place} ({key.id}) sign alike, so no token shows which of them it is "
                 "under: one is probably a mistyped copy of the other.\n"
-                "Keep the one that decrypts your tokens; if both have encrypted, see docs/keys.md."
+                "Keep the one that decrypts your tokens; if both have encrypted, see docs/explanation/keys.md."
             )

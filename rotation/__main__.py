@@ -5,9 +5,16 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+from importlib.util import find_spec
 from typing import NoReturn
 
-from rotation.model.text import install
+from rotation.model.text import be, install
+
+MODULES = (
+    *("cryptography", "structlog"),
+    *("click", "dotenv", "jinja2", "msgspec", "nagiosplugin", "prometheus_client", "rich", "sqlalchemy", "tenacity"),
+)
+"""What the package needs, and its extra `rotate`: commands import most of it late, in the middle of their work."""
 
 
 def start() -> NoReturn:
@@ -16,11 +23,11 @@ def start() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Imports and batches make tens of thousands of small objects and few cycles: collecting less often is enough.
     gc.set_threshold(20_000, 50, 50)
-    try:
-        from rotation.cli.main import entry  # noqa: PLC0415 - services install this package without the extra
-    except ModuleNotFoundError as error:
-        sys.stderr.write(f"Error: {error.name} is missing; {install()}\n")
+    if missing := [name for name in MODULES if find_spec(name) is None]:
+        sys.stderr.write(f"Error: {', '.join(missing)} {be(len(missing))} missing; {install()}\n")
         sys.exit(2)
+    from rotation.cli.main import entry  # noqa: PLC0415 - services install this package without the extra
+
     entry()
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
 from keyring_core import KeyConfigWarning, Keyring
-from keyring_core.environment import LEDGER_URL, ROTATION_CONFIG, Settings, load_settings
-from rotation.model.env_file import environment, read_env_file
+from keyring_core.environment import ROTATION_CONFIG, Settings, load_settings
+from rotation.model.env_file import OPTION, environment, read_env_file
 from rotation.model.failures import UsageError
 from rotation.model.stopping import Stopping
 from rotation.model.watcher import NoWatcher, Watcher
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rotation.discovery.result import Discovery
     from rotation.discovery.survey import Survey
     from rotation.ledger.ledger import Ledger
+    from rotation.ledger.place import LedgerPlace
+    from rotation.model.config_file import Setup
     from rotation.model.declarations import Declaration, DeclaredColumn
     from rotation.model.ignored import Ignored
     from rotation.model.key_sets import Keys, KeySet
@@ -40,11 +42,21 @@ class Streams(Stopping):
     stderr: TextIO = field(default_factory=lambda: sys.stderr)
     key_stream: TextIO = field(default_factory=lambda: sys.stdout)
     """The stream for a key that the user asked to see: stdout, without the redactor."""
+    log_format: str | None = None
+    """The form of log lines, as configure_logging calls it; None: the log is that of the program around this."""
 
     def warn(self, text: str) -> None:
         """Prints on stderr, and ignores a stderr that cannot be written."""
         with suppress(OSError):
             print(text, file=self.stderr, flush=True)
+
+
+class Dotenv(NamedTuple):
+    """A dotenv file."""
+
+    path: Path
+    named_by: str
+    """The option or the setting that names it, for messages."""
 
 
 @dataclass
@@ -56,7 +68,7 @@ class Context:
     config: Path | None = None
     """The path of rotation.toml; None: from ROTATION_CONFIG, or in the current folder."""
     env_file: Path | None = None
-    """A dotenv file whose variables override those of the process."""
+    """A dotenv file whose variables override those of the process; None: the one that rotation.toml names."""
     streams: Streams = field(default_factory=Streams)
     uses_config: bool = True
     """Whether rotation.toml is read; False if options name the target."""
@@ -66,9 +78,9 @@ class Context:
     """The encrypted columns of an application that runs in this process: its targets, in place of rotation.toml's."""
 
     def __post_init__(self) -> None:
-        """Reads the dotenv file. Raises UsageError if it cannot be read."""
-        self.environ = self.read_environ()
-        """The environment of the process and the dotenv file, as it was at the start."""
+        """Reads the dotenv file if one is given. Raises UsageError if it cannot be read."""
+        self._given = environment(self.process_environ, self.env_file)
+        """The environment before rotation.toml, which this may name, is read."""
         self.secrets: dict[str, Any] = {}
         """Settings of an application, in which targets find secrets of other packages that the environment lacks."""
         if self.declares and not self.config and not self.config_path().is_file():
@@ -85,17 +97,42 @@ class Context:
         if "links" in self.__dict__:
             self.links.close()
 
+    @cached_property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of the process and the dotenv file, as it was when first asked for. Raises UsageError."""
+        return self._given if self.env_file else self.read_environ()
+
+    @cached_property
+    def dotenv(self) -> Dotenv | None:
+        """The dotenv file that is read, and what names it: the option, otherwise rotation.toml. Raises UsageError."""
+        if self.env_file:
+            return Dotenv(self.env_file, OPTION)
+        path = self.config_path()
+        found = self._setup.env_file
+        return Dotenv(path.parent / found, f"{path}, env_file:") if found else None
+
     def read_environ(self) -> dict[str, str]:
         """The environment with the dotenv file as it is now. Raises UsageError."""
-        return environment(self.process_environ, self.env_file)
+        return {**self.process_environ, **self.read_env_file()}
 
     def read_env_file(self) -> dict[str, str]:
         """The variables of the dotenv file alone, as they are now. Raises UsageError."""
-        return read_env_file(self.env_file) if self.env_file else {}
+        return read_env_file(*self.dotenv) if self.dotenv else {}
 
     def config_path(self) -> Path:
         """The path of rotation.toml, which may not exist."""
-        return self.config or Path(self.environ.get(ROTATION_CONFIG) or "rotation.toml")
+        return self.config or Path(self._given.get(ROTATION_CONFIG) or "rotation.toml")
+
+    @property
+    def _has_config(self) -> bool:
+        return self.uses_config and self.config_path().is_file()
+
+    @cached_property
+    def _setup(self) -> Setup:
+        """What rotation.toml says at its top; nothing if that is not there, or not read. Raises UsageError."""
+        from rotation.model.config_file import Setup, load_setup  # noqa: PLC0415 - brings TOML, msgspec
+
+        return load_setup(self.config_path()) if self._has_config else Setup()
 
     def targets(self, *, needed: bool = True) -> list[Target]:
         """The targets of rotation.toml. Raises UsageError, also if there are none and one is *needed*.
@@ -124,7 +161,7 @@ class Context:
 
     def models(self) -> list[Declaration]:
         """The models that rotation.toml names for `check` and `discover` to look at. Raises UsageError."""
-        if not (self.uses_config and self.config_path().is_file()):
+        if not self._has_config:
             return []
         from rotation.model.config_file import load_models  # noqa: PLC0415 - as above
 
@@ -132,7 +169,7 @@ class Context:
 
     def ignored(self) -> list[Ignored]:
         """The columns that rotation.toml ignores; none if that is not there, or not read. Raises UsageError."""
-        if not (self.uses_config and self.config_path().is_file()):
+        if not self._has_config:
             return []
         from rotation.model.config_file import load_ignored  # noqa: PLC0415 - as above
 
@@ -183,7 +220,7 @@ class Context:
         """How far the clocks of two machines may differ. Reports no fault of rotation.toml."""
         from rotation.model.policy import Policy  # noqa: PLC0415 - as above
 
-        if self.uses_config and self.config_path().is_file():
+        if self._has_config:
             with suppress(UsageError):
                 return self.policy().max_clock_skew
         return Policy().max_clock_skew
@@ -239,18 +276,22 @@ class Context:
                     self.streams.warn(f"Warning: {words}")
 
     def open_ledger(self, *, make: bool = True) -> Ledger | None:
-        """The ledger that ROTATION_LEDGER_URL names, otherwise the one beside rotation.toml; None without either.
+        """The ledger that the environment or rotation.toml names, otherwise the one beside that; None without either.
 
         Without *make* no file is created. Raises UsageError and LedgerError.
         """
-        from rotation.ledger.ledger import DEFAULT_FILE, Ledger, ledger_url  # noqa: PLC0415 - brings SQLAlchemy
+        from rotation.ledger.ledger import Ledger  # noqa: PLC0415 - brings SQLAlchemy
 
-        path = self.config_path() if self.uses_config else None
-        if not self.environ.get(LEDGER_URL, "").strip() and (
-            path is None or not path.is_file() or not (make or path.with_name(DEFAULT_FILE).exists())
-        ):
+        place = self.ledger_place()
+        if place is None or not (make or place.file is None or place.file.exists()):
             return None
-        return Ledger.open(ledger_url(self.environ, path), wait=self.streams.wait)
+        return Ledger.open(place.url, place=place, wait=self.streams.wait)
+
+    def ledger_place(self) -> LedgerPlace | None:
+        """Where the ledger is, as for `open_ledger`, which opens it. Raises UsageError."""
+        from rotation.ledger.place import find_ledger  # noqa: PLC0415 - few commands need it
+
+        return find_ledger(self.environ, self._setup.ledger, self.config_path() if self._has_config else None)
 
     def search(self, targets: Sequence[Target], keyring: Keyring, *, full: bool) -> Discovery:
         """Searches all columns of the databases of *targets*; with *full* every row. Raises StoreError, UsageError."""

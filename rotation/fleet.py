@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,18 +19,23 @@ from rotation.model.text import install
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from rotation.ledger.ledger import Ledger
+    from rotation.ledger.records import InstanceRecord
+
 SECONDS = 60
 """The least time between two writes of an instance."""
+LEAVE_SECONDS = 2.0
+"""How long a process that ends waits for the ledger, at most."""
 
 log = structlog.get_logger(__name__)
 _lock = threading.Lock()
 _last: dict[str, float] = {}
 """When this process wrote last, per instance name."""
-_logged: dict[str, str] = {}
-"""The ledger that was logged last, per instance name."""
+_logged: dict[str, tuple[str, str]] = {}
+"""The ledger and the primary key that were logged last, per instance name."""
 
 TABLE_PREFIX = "keyring_ledger_"
-_NO_LEDGER = f"no engine, and {LEDGER_URL} is not set: give it the ledger that rotate.py reads"
+_NO_LEDGER = f"no engine, and {LEDGER_URL} is not set: give it the ledger that keyring-rotate reads"
 _ASYNCHRONOUS = (
     f"the engine is asynchronous: give a synchronous one, or none if {LEDGER_URL} is set, and call it through "
     "asyncio.to_thread"
@@ -38,10 +45,14 @@ _ASYNCHRONOUS = (
 def announce(engine: sa.Engine | None = None, *, keyring: Keyring | None = None, instance: str | None = None) -> bool:
     """Records instance name, key ids and time in the ledger; returns whether it did.
 
-    Made for a health endpoint: it writes at most once a minute, and never raises. It logs errors, and once
-    the ledger's name. *engine* is a synchronous SQLAlchemy engine; without it `ROTATION_LEDGER_URL` names the ledger.
-    *keyring* is the one in use (default: `get_keyring()`), *instance* the name of this process (default: host and
-    process id). It waits for the database: an asynchronous service calls it through `asyncio.to_thread`.
+    Made for a health endpoint: it writes at most once a minute, and never raises. It logs errors, and the ledger's name
+    and the primary key's id at first and when one of them changes. *engine* is a synchronous SQLAlchemy engine; without
+    it `ROTATION_LEDGER_URL` names the ledger. *keyring* is the one in use (default: `get_keyring()`), *instance* the
+    name of this process (default: host and process id). It waits for the database: an asynchronous service calls it
+    through `asyncio.to_thread`.
+
+    When the process ends normally, it removes its entry, for which it waits at most two seconds. The entry of a process
+    that was killed counts for ten minutes after it was written.
     """
     name = instance or f"{socket.gethostname()}:{os.getpid()}"
     if not _due(name):
@@ -70,15 +81,63 @@ def _due(name: str) -> bool:
     return True
 
 
+class _Leaver:
+    """Removes the entries of this process from the ledger when the process ends."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self._entries: dict[str, tuple[Ledger, InstanceRecord]] = {}
+        self._ending = threading.Event()
+        # Started early, since Python starts no thread while it ends. A daemon: a silent ledger must not keep it alive.
+        self._thread = threading.Thread(target=self._wait, name=__name__, daemon=True)
+        self._thread.start()
+
+    def keep(self, ledger: Ledger, record: InstanceRecord) -> None:
+        """Keeps what was written last under a name."""
+        self._entries[record.instance] = ledger, record
+
+    def leave(self) -> None:
+        """Removes the entries, as far as the ledger answers in time."""
+        self._ending.set()
+        self._thread.join(LEAVE_SECONDS)
+
+    def _wait(self) -> None:
+        self._ending.wait()
+        for ledger, record in list(self._entries.values()):
+            # An entry that stays counts as gone after a while; nothing may disturb the end of a service.
+            with suppress(Exception):
+                ledger.withdraw(record)
+
+
+_leaver: _Leaver | None = None
+
+
+def _remember(ledger: Ledger, record: InstanceRecord) -> None:
+    """Has this process remove *record* when it ends."""
+    global _leaver  # noqa: PLW0603 - one a process
+    # At its end a process starts no thread; others may have reached their limit.
+    with _lock, suppress(RuntimeError):
+        if _leaver is None or _leaver.process != os.getpid():
+            _leaver = _Leaver()
+        _leaver.keep(ledger, record)
+
+
+def _leave() -> None:
+    # Some servers fork without Python's hooks: their child has its parent's entries, and no thread to wait for.
+    if _leaver and _leaver.process == os.getpid():
+        _leaver.leave()
+
+
 def _reset() -> None:
     """A forked child is an instance of its own, and may inherit a lock that another thread holds."""
-    global _lock  # noqa: PLW0603 - a lock of another thread cannot be released
-    _lock = threading.Lock()
+    global _lock, _leaver
+    _lock, _leaver = threading.Lock(), None
     _last.clear()
     _logged.clear()
 
 
 os.register_at_fork(after_in_child=_reset)
+atexit.register(_leave)
 
 
 def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
@@ -102,18 +161,19 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
     ledger = Ledger.over(engine) if engine is not None else Ledger.open(url, patient=False)
     try:
         ledger.announce(record)
-        _log_ledger(name, ledger.name)
+        _remember(ledger, record)
+        _log_change(name, ledger.name, record.primary)
     finally:
         if engine is None:
             ledger.close()
     return True
 
 
-def _log_ledger(name: str, ledger: str) -> None:
-    """Logs the ledger's name once, to be compared with the one that `keys promote` names."""
-    if _logged.get(name) != ledger:
-        _logged[name] = ledger
-        log.info("rotation.announced", instance=name, ledger=ledger)
+def _log_change(name: str, ledger: str, primary: str) -> None:
+    """Logs the primary key's id and the ledger's name, to be compared with those that `keys promote` names."""
+    if _logged.get(name) != (ledger, primary):
+        _logged[name] = ledger, primary
+        log.info("rotation.announced", instance=name, ledger=ledger, primary=primary)
 
 
 def _reason(error: Exception) -> str | None:

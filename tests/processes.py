@@ -71,9 +71,10 @@ def without_installation(folder: Path) -> dict[str, str]:
 def start(
     database: Database, environ: Mapping[str, str], folder: Path, *options: str, command: str = "run"
 ) -> Iterator[Command]:
-    """A command on the table `creds`; killed at the end, where it still runs."""
+    """A command on the table `creds`, which logs each step; killed at the end, where it still runs."""
     target = ["--url", database.url, "--table", "creds", "--column", "token", "--json"]
-    words = [sys.executable, str(ROOT / "scripts/rotate.py"), command, *target, *options]
+    log_options = ["--verbose", "--log-format", "json"]
+    words = [sys.executable, str(ROOT / "scripts/rotate.py"), *log_options, command, *target, *options]
     log = folder / f"log-{time.monotonic_ns()}"
     with log.open("w") as stderr:
         environment = {**os.environ, **environ}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,18 +22,21 @@ from rotation import fleet
 from rotation.fleet import announce
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
-from tests.databases import Database
+from tests.databases import Database, open_database
 from tests.keys import make_key
 
 pytestmark = pytest.mark.database
 
 HOUR = timedelta(hours=1)
+NOW = datetime.now(UTC).replace(microsecond=1)
 
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fleet._last.clear()
     fleet._logged.clear()
+    # These tests announce in the process of the test run, which is no service that ends.
+    monkeypatch.setattr(fleet, "_remember", lambda *_: None)
     monkeypatch.setenv("ROTATION_SERVICE", "billing")
     monkeypatch.delenv("ROTATION_LEDGER_URL", raising=False)
     yield
@@ -96,6 +101,19 @@ def test_both_sides_name_the_ledger_alike(database: Database, ring: Keyring) -> 
     [told] = logs
     with Ledger.open(database.url) as ledger:
         assert (told["event"], told["ledger"]) == ("rotation.announced", ledger.name)
+        assert told["primary"] == ring.primary.id
+
+
+def test_the_log_names_each_new_primary_key(tmp_path: Path, ring: Keyring) -> None:
+    """So that an admin sees in a service's log that it follows, also without a restart."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/app.db")
+    with capture_logs() as logs, freeze_time("2026-01-03 12:00:00") as clock:
+        for keyring in (ring, ring, Keyring(make_key("new"))):
+            assert announce(engine, keyring=keyring, instance="web-1")
+            clock.tick(61)
+    engine.dispose()
+
+    assert [told["primary"] for told in logs] == [make_key("old").id, make_key("new").id]
 
 
 def test_it_writes_once_a_minute(tmp_path: Path, ring: Keyring) -> None:
@@ -162,3 +180,80 @@ def test_a_fork_is_an_instance_of_its_own() -> None:
             fleet._lock.release()
 
     assert fleet._due("web")
+
+
+SERVICE = """
+import os, signal, sys, threading
+import sqlalchemy as sa
+from keyring_core import Keyring
+from rotation.fleet import announce
+
+url, end = sys.argv[1:]
+engine = None if os.environ.get("ROTATION_LEDGER_URL") else sa.create_engine(url)
+assert announce(engine, keyring=Keyring("{key}"), instance="web-1")
+exec(end)
+""".format(key=make_key("old").reveal())
+
+
+def serve(database: Database, end: str, *, by_url: bool = False) -> subprocess.CompletedProcess[str]:
+    """A service that announces itself, and then ends in that way."""
+    environ = {**os.environ, **({"ROTATION_LEDGER_URL": database.url} if by_url else {})}
+    command = [sys.executable, "-c", SERVICE, database.url, end]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("by_url", [pytest.param(False, id="engine"), pytest.param(True, id="url")])
+@pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise KeyboardInterrupt"])
+def test_a_process_that_ends_leaves_no_entry(database: Database, end: str, by_url: bool) -> None:
+    """Whatever it ends with, and whichever way it reaches the ledger."""
+    ran = serve(database, end, by_url=by_url)
+
+    assert "rotation.announced" in ran.stdout + ran.stderr
+    assert instances(database.url) == []
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(0)"])
+def test_the_entry_of_a_process_that_is_killed_stays(database: Database, end: str) -> None:
+    """Nothing of it runs then; its entry counts for ten minutes."""
+    serve(database, end)
+
+    assert [one.instance for one in instances(database.url)] == ["web-1"]
+
+
+def test_a_child_that_ends_leaves_its_parent_s_entry(database: Database) -> None:
+    """It inherits what its parent registered, also if a server forks without Python's hooks."""
+    fork = "pid = os.fork()\nif not pid: {}sys.exit()\nos.waitpid(pid, 0)\nos._exit(0)"
+    without_hooks = "import rotation.fleet as f; f._leaver = kept; "
+
+    serve(database, fork.format(""))
+    assert len(instances(database.url)) == 1
+    serve(database, f"import rotation.fleet as f; kept = f._leaver\n{fork.format(without_hooks)}")
+    assert len(instances(database.url)) == 1
+
+
+def test_an_entry_that_another_process_renewed_stays(database: Database, ring: Keyring) -> None:
+    """In a rolling restart the next process of that name announces itself before the last one ends."""
+    with Ledger.open(database.url) as ledger:
+        ours = InstanceRecord("web-1", "billing", ring.primary.id, NOW)
+        ledger.announce(ours)
+        ledger.announce(replace(ours, seen=NOW + HOUR))
+        ledger.withdraw(ours)
+        ledger.withdraw(replace(ours, service="shop", seen=NOW + HOUR))
+
+    assert [one.seen for one in instances(database.url)] == [NOW + HOUR]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param("engine.dispose()", id="disposed"),
+        pytest.param("engine.dispose(); engine.begin = None", id="broken"),
+        pytest.param("engine.begin = threading.Event().wait", id="silent"),
+    ],
+)
+def test_a_ledger_that_is_gone_does_not_disturb_the_end(tmp_path: Path, end: str) -> None:
+    """Nothing is printed, the exit code is the service's own, and it takes two seconds and not for ever."""
+    with open_database("sqlite", tmp_path) as database:
+        ran = serve(database, end)
+
+    assert (ran.returncode, "Traceback" in ran.stderr) == (0, False)

@@ -88,9 +88,10 @@ def check_names(policy: Policy) -> None:
     names = [check.name for check in CHECKS]
     for name in policy.off:
         if name not in names:
-            raise UsageError(
-                f"rotation.toml, [policy.off]: there is no check called {name!r}; there are {', '.join(names)}"
-            )
+            from rotation.model.setting_faults import nearest  # noqa: PLC0415 - most policies have no fault
+
+            hint = nearest(name, names) or f"there are {', '.join(names)}"
+            raise UsageError(f"rotation.toml, [policy.off]: there is no check called {name!r}; {hint}")
 
 
 def run_checks(facts: Facts, policy: Policy, now: datetime, checks: Iterable[Check] = CHECKS) -> list[Result]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from keyring_core import KeyState
 from rotation.ledger.promotions import next_promotion, took_over
 from rotation.model.counts import Counts
-from rotation.model.text import with_keys
+from rotation.model.invocation import command_line
 from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ class Facts:
         """Tokens per key id, in all targets."""
         return sum((target.counts.under for target in self.targets), Counter())
 
-    def keys_command(self, command: str) -> str:
+    def keys_command(self, *words: str) -> str:
         """The command `keys`, such as `promote`, for these keys."""
-        return with_keys(f"rotate.py keys {command}", self.key_set)
+        return command_line("keys", *words, key_set=self.key_set)
 
     def evidence(self, key_id: str) -> Evidence:
         """The evidence in these facts on retiring a key."""

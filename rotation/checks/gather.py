@@ -30,7 +30,7 @@ from rotation.model.targets import Target, distinct_labels
 from rotation.stores.open import identify
 
 NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
-NEVER = "the ledger has no count of it: make one with rotate.py check, or leave out --last-census"
+NEVER = "the ledger has no count of it: make one with keyring-rotate check, or leave out --last-census"
 KEPT_RUNS = 20
 
 
@@ -69,7 +69,7 @@ def load_keys(context: Context) -> Keys:
 
 def key_files(context: Context) -> Iterator[KeyFile]:
     """The files that hold keys, with their modes. Loading the keys reports a missing one."""
-    environ, env_file = context.environ, context.env_file
+    environ, dotenv = context.environ, context.dotenv
     if context.key_set is None:
         variables: Sequence[str] = KEY_VARIABLES
         named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in KEY_VARIABLES if environ.get(f"{name}_FILE")]
@@ -77,8 +77,8 @@ def key_files(context: Context) -> Iterator[KeyFile]:
         sources = list(context.keys.sets[context.key_set].sources())
         variables = [source.variable for _, _, source in sources if source.variable]
         named = [(f"[keys.{context.key_set}] {place}", source.file) for _, place, source in sources if source.file]
-    if env_file and any(environ.get(name) for name in variables):
-        named.append(("--env-file", str(env_file)))
+    if dotenv and any(environ.get(name) for name in variables):
+        named.append((dotenv.named_by.rstrip(":"), str(dotenv.path)))
     for variable, value in named:
         with suppress(OSError, ValueError):
             path = key_path(value, environ, variable)

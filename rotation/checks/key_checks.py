@@ -8,8 +8,9 @@ from datetime import datetime
 from keyring_core import KeyState
 from rotation.checks.facts import ARCHIVE, Facts
 from rotation.checks.findings import Finding, Level, span
+from rotation.model.invocation import command_line, program
 from rotation.model.policy import Policy
-from rotation.model.text import many, retire_command
+from rotation.model.text import many, retire_command, steps
 from rotation.model.times import to_minute
 from rotation.retirement.decision import refusals
 
@@ -17,12 +18,13 @@ from rotation.retirement.decision import refusals
 def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """A key can be guessed: it is a placeholder, a public example, or not random.
 
-    Remedy: a key of `rotate.py keys generate` as the primary one, this one first among ENCRYPTION_PREVIOUS_KEYS, with
-    ENCRYPTION_ALLOW_WEAK_PREVIOUS=1, in every service at once; then `rotate.py run` today.
+    Remedy: a key of `keyring-rotate keys generate` as the primary one, this one first among ENCRYPTION_PREVIOUS_KEYS,
+    with ENCRYPTION_ALLOW_WEAK_PREVIOUS=1, in every service at once; then `keyring-rotate run` today.
     """
-    remedy = (
-        "rotate.py keys generate: a new primary key; this one first in ENCRYPTION_PREVIOUS_KEYS, with "
-        "ENCRYPTION_ALLOW_WEAK_PREVIOUS=1; then rotate.py run"
+    remedy = steps(
+        f"make a new primary key: {program()} keys generate",
+        "put this one first into ENCRYPTION_PREVIOUS_KEYS, with ENCRYPTION_ALLOW_WEAK_PREVIOUS=1",
+        command_line("run"),
     )
     return [Finding(Level.CRITICAL, "", message, remedy) for message in facts.weak]
 
@@ -49,9 +51,10 @@ def check_key_files(facts: Facts, _policy: Policy, _now: datetime) -> list[Findi
 def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """The same key is used in two environments of one ledger, so that a leak in one opens the other.
 
-    Remedy: give each environment a key of its own: `rotate.py keys stage` in one of them, then promote and run.
+    Remedy: give each environment a key of its own: `keyring-rotate keys stage` in one of them, then promote and run.
     """
     found = []
+    stage, promote = facts.keys_command("stage"), facts.keys_command("promote")
     for key_id in facts.keys or {}:
         others = sorted(
             {
@@ -62,8 +65,7 @@ def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
         )
         if others:
             message = f"this key is also in use in {', '.join(others)}"
-            steps = f"{facts.keys_command('stage')}, promote and run here"
-            remedy = f"{steps}, then {retire_command(key_id, facts.key_set)}"
+            remedy = steps(stage, promote, command_line("run"), retire_command(key_id, facts.key_set))
             found.append(Finding(Level.WARNING, key_id, message, remedy))
     return found
 
@@ -71,7 +73,7 @@ def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
 def check_key_age(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """The primary key is older than the policy allows, or soon will be.
 
-    Remedy: begin the next rotation with `rotate.py keys stage`.
+    Remedy: begin the next rotation with `keyring-rotate keys stage`.
     """
     since = facts.since(facts.primary or "")
     if facts.primary is None or since is None:
@@ -92,7 +94,7 @@ def check_key_age(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
 def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """A staged key has been waiting too long, or some service has promoted it already.
 
-    Remedy: `rotate.py keys promote`, once every service has the staged key.
+    Remedy: `keyring-rotate keys promote`, once every service has the staged key.
     """
     found, promote = [], facts.keys_command("promote")
     for key_id in facts.ids(KeyState.STAGED):
@@ -106,14 +108,15 @@ def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Findin
             message = (
                 f"{many(facts.under[key_id], 'token')} under this key already: a service has it as its primary key"
             )
-            found.append(Finding(Level.WARNING, key_id, message, f"{promote}, and the same everywhere"))
+            remedy = f"make it the primary key of every service, and here: {promote}"
+            found.append(Finding(Level.WARNING, key_id, message, remedy))
     return found
 
 
 def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """A previous key is kept though nothing seems to need it, or is needed for longer than the policy allows.
 
-    Remedy: `rotate.py run` until no token needs it, then `rotate.py keys retire ID --archive FILE`.
+    Remedy: `keyring-rotate run` until no token needs it, then `keyring-rotate keys retire ID --archive FILE`.
     """
     found = (_previous_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.PREVIOUS))
     return [finding for finding in found if finding]
@@ -129,7 +132,7 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
     if tokens:
         # Within the limit, check_tokens_left reports them.
         message = f"{limit}still needed by {many(tokens, 'token')}"
-        return Finding(Level.CRITICAL, key_id, message, "rotate.py run") if late else None
+        return Finding(Level.CRITICAL, key_id, message, command_line("run")) if late else None
     if against:
         more = f", and {many(len(against) - 1, 'reason')} more" if len(against) > 1 else ""
         return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
@@ -142,6 +145,5 @@ def _next_step(facts: Facts) -> str:
 
 
 def _undated(what: str, key_id: str) -> Finding:
-    return Finding(
-        Level.UNKNOWN, key_id, f"the ledger has no date of {what}", "rotate.py check, with a ledger it can write"
-    )
+    remedy = f"give the check a ledger that it can write, then: {command_line('check')}"
+    return Finding(Level.UNKNOWN, key_id, f"the ledger has no date of {what}", remedy)

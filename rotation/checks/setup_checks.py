@@ -7,32 +7,30 @@ from datetime import datetime
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, span
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
+from rotation.model.invocation import command_line
 from rotation.model.policy import Policy
 from rotation.model.text import many
 from rotation.model.times import to_minute
 
 RUN = "run"
-DISCOVER = "rotate.py discover"
 
 
 def check_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Cannot load the keys of this environment, so no token was checked.
 
-    Remedy: `rotate.py keys list` shows the fault; give the check the same keys as the services.
+    Remedy: `keyring-rotate keys list` shows the fault; give the check the same keys as the services.
     """
     if facts.keys_fault is None:
         return []
-    remedy = f"{facts.keys_command('list')}, with the same options"
-    return [Finding(Level.UNKNOWN, "", facts.keys_fault, remedy)]
+    return [Finding(Level.UNKNOWN, "", facts.keys_fault, facts.keys_command("list"))]
 
 
 def check_targets(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """A target cannot be read: its database does not answer, or the table does not fit.
 
-    Remedy: `rotate.py status` shows the fault; fix the database, its rights or rotation.toml.
+    Remedy: `keyring-rotate status` shows the fault; fix the database, its rights or rotation.toml.
     """
-    remedy = "rotate.py status, with the same options"
-    return [Finding(Level.UNKNOWN, label, why, remedy) for label, why in facts.unreached.items()]
+    return [Finding(Level.UNKNOWN, label, why, command_line("status")) for label, why in facts.unreached.items()]
 
 
 def check_ledger(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
@@ -57,24 +55,22 @@ def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
 def check_uncovered_columns(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Columns hold tokens and no target names them: a run leaves them out, and retiring a key would lose them.
 
-    Remedy: `rotate.py discover` prints the entries for rotation.toml.
+    Remedy: `keyring-rotate discover` prints the entries for rotation.toml.
     """
-    found = [
-        Finding(Level.WARNING, column.label, "this column holds tokens, and no target names it", DISCOVER)
-        for column in facts.uncovered
-    ]
+    words, remedy = "this column holds tokens, and no target names it", command_line("discover")
+    found = [Finding(Level.WARNING, column.label, words, remedy) for column in facts.uncovered]
     if facts.search_fault is not None:
-        found.append(Finding(Level.UNKNOWN, "", facts.search_fault, DISCOVER))
+        found.append(Finding(Level.UNKNOWN, "", facts.search_fault, remedy))
     return found
 
 
 def check_declared_columns(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Models declare columns as encrypted and no target names them: a run leaves out the tokens that will be there.
 
-    Remedy: `rotate.py discover` lists them, and prints the entry for rotation.toml.
+    Remedy: `keyring-rotate discover` lists them, and prints the entry for rotation.toml.
     """
     words = "models declare this column as encrypted, and no target names it"
-    found = [Finding(Level.WARNING, label, words, DISCOVER) for label in facts.declared]
+    found = [Finding(Level.WARNING, label, words, command_line("discover")) for label in facts.declared]
     if facts.models_fault is not None:
         found.append(Finding(Level.UNKNOWN, "", facts.models_fault, "fix models or django in rotation.toml"))
     return found
@@ -83,24 +79,26 @@ def check_declared_columns(facts: Facts, _policy: Policy, _now: datetime) -> lis
 def check_last_run(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """The last run failed, was cut short, or is missing for longer than the policy allows.
 
-    Remedy: `rotate.py run`; look at its log, and at the scheduler that should have started it.
+    Remedy: `keyring-rotate run`; look at its log, and at the scheduler that should have started it.
     """
     runs = [run for run in facts.runs if run.command == RUN and run.service == facts.service]
     done = [run.finished for run in runs if run.finished and run.outcome in {"complete", "left"}]
     found, begun = [], _begun(facts, max(done, default=None))
+    look = f"look at its log, then: {command_line('run')}"
     if runs:
         last = runs[0]
         if last.outcome in {"failed", "interrupted"}:
             message = f"the run of {to_minute(last.started)} ended {last.outcome}{begun}"
-            found.append(Finding(Level.CRITICAL, RUN, message, "rotate.py run, and look at its log"))
+            found.append(Finding(Level.CRITICAL, RUN, message, look))
         elif last.outcome is None and now - last.started > policy.max_left_age:
             message = f"the run of {to_minute(last.started)} never ended: it was killed, or it hangs{begun}"
-            found.append(Finding(Level.WARNING, RUN, message, "rotate.py run, and look at its log"))
+            found.append(Finding(Level.WARNING, RUN, message, look))
     begin = max(done, default=min((record.first_seen for record in facts.own.values()), default=now))
     if now - begin > policy.max_run_age:
         when = f"for {span(now - begin)}" if done else f"since the ledger began, {span(now - begin)} ago"
         message = f"no run came to its end {when}, and the limit is {span(policy.max_run_age)}{begun}"
-        found.append(Finding(Level.WARNING, RUN, message, "rotate.py run, and look at the scheduler"))
+        remedy = f"look at the scheduler that should have started it, then: {command_line('run')}"
+        found.append(Finding(Level.WARNING, RUN, message, remedy))
     return found
 
 

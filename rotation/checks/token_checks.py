@@ -11,9 +11,11 @@ from keyring_core import KeyState, UndecryptableToken
 from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Finding, Level, span
 from rotation.ledger.promotions import history_of
+from rotation.model.counts import KEPT_PROBLEMS
+from rotation.model.invocation import command_line
 from rotation.model.policy import Policy
 from rotation.model.row_marks import NOT_UNREADABLE
-from rotation.model.text import LIST_ROWS, many
+from rotation.model.text import demotion_steps, list_rows, many, steps
 from rotation.model.times import issued, to_minute
 
 if TYPE_CHECKING:
@@ -25,9 +27,9 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
     """Tokens are left under previous keys, longer after the promotion of the primary key than the policy allows; or
     cells are left that another package wrote.
 
-    Remedy: `rotate.py run`; schedule it if it does not run by itself.
+    Remedy: `keyring-rotate run`; schedule it if it does not run by itself.
     """
-    found = []
+    found, run = [], command_line("run")
     left = Counter[str]()
     newer = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service).newer
     for target, key_id in facts.previous_in_targets():
@@ -37,24 +39,24 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
             found.append(_put_back(label, tokens, newer, facts))
             continue
         if facts.promotion is None:
-            return [Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", "rotate.py run")]
+            return [Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", run)]
         since = now - facts.promotion.latest
         level = Level.WARNING if since > policy.max_left_age else Level.OK
         after = f"{'' if facts.promotion.exact else 'at least '}{span(since)} after the promotion of {facts.primary}"
         message = f"{many(tokens, 'token')} under previous keys, {after}"
-        found.append(Finding(level, label, message, "rotate.py run"))
+        found.append(Finding(level, label, message, run))
     for target in facts.targets:
         # A census that a run left has those that it has taken over.
         if cells := min(target.counts.taken_over, target.counts.to_rotate):
             message = f"{many(cells, 'cell')} of another package, which no key of this keyring opens"
-            found.append(Finding(Level.WARNING, target.label, message, "rotate.py run"))
+            found.append(Finding(Level.WARNING, target.label, message, run))
     return found
 
 
 def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """A service still encrypts under a previous key: it has not loaded the new one.
 
-    Remedy: reload or restart the service that writes to this target, then `rotate.py run`.
+    Remedy: reload or restart the service that writes to this target, then `keyring-rotate run`.
     """
     found = []
     for target, key_id in facts.previous_in_targets():
@@ -67,7 +69,7 @@ def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[
         if late > policy.max_reload_age:
             level = Level.CRITICAL if late > policy.max_left_age else Level.WARNING
             message = f"a token was written under {key_id} at {to_minute(youngest)}, {span(late)} after it was replaced"
-            remedy = "reload the service that writes there, then rotate.py run"
+            remedy = f"reload the service that writes there, then: {command_line('run')}"
             found.append(Finding(level, target.label, message, remedy))
     if facts.promoted is not None and now - facts.promoted > policy.max_reload_age:
         for instance in facts.instances:
@@ -82,17 +84,17 @@ def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[
 def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Cells cannot be read: no key opens them, or they are damaged; what is new since the last check is CRITICAL.
 
-    Remedy: look at the rows with `rotate.py run --dry-run --problems FILE`; keep every key until they are settled.
+    Remedy: look at the rows with `keyring-rotate run --dry-run --problems FILE`; keep every key until they are settled.
     """
     found = []
     for target in facts.targets:
         total = target.counts.unreadable
         if not total:
             continue
-        new, remedy = _new_unreadable(target), LIST_ROWS
+        new, remedy = _new_unreadable(target), list_rows()
         if target.counts.categories[UndecryptableToken.category] > sum(target.counts.under.values()):
-            missing = "one is missing, unless these are the keys of the services"
-            remedy = f"{facts.keys_command('list')}: {missing}; then {LIST_ROWS}"
+            missing = "a key is missing, unless these are the keys of the services"
+            remedy = steps(f"{missing}: {facts.keys_command('list')}", list_rows())
         if new:
             message = f"{many(new, 'cell')} unreadable since the last check, {total:,} in all: {_kinds(target)}"
             found.append(Finding(Level.CRITICAL, target.label, message, remedy))
@@ -103,20 +105,29 @@ def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Find
 
 
 def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
-    """Tokens that no key opens date from the time of a retired key, and so are probably under it.
+    """Tokens that no key opens date from the time of a retired key, and so may be under it.
 
-    Remedy: `rotate.py keys restore ID --archive FILE` puts that key back among the previous ones, then `rotate.py run`.
+    Remedy: if a backup from its time was restored, `keyring-rotate keys restore ID --archive FILE` puts that key back
+    among the previous ones, then `keyring-rotate run`; otherwise compare these rows with a backup, since damage and
+    forgery look the same.
     """
     history = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service)
     found = []
     for target in facts.targets:
         probable = Counter(key for time in target.counts.lost if (key := history.probable_key(time)))
+        # The list of times is capped, and a count of it with it.
+        at_least = "at least " if len(target.counts.lost) >= KEPT_PROBLEMS else ""
         for key, number in probable.items():
             message = (
-                f"{many(number, 'token')} that no key opens, probably under {key.id}, "
+                f"{at_least}{many(number, 'token')} that no key opens, from the time of {key.id}, "
                 f"retired at {to_minute(datetime.fromtimestamp(key.end, UTC))}"
             )
-            remedy = f"{facts.keys_command(f'restore {key.id} --archive FILE')}, then rotate.py run"
+            restore = facts.keys_command("restore", key.id, "--archive", "FILE")
+            remedy = steps(
+                "compare these rows with a backup: damage and forgery look alike, so never restore a key that leaked",
+                f"if a backup from its time was restored: {restore}",
+                command_line("run"),
+            )
             found.append(Finding(Level.CRITICAL, target.label, message, remedy))
     return found
 
@@ -124,11 +135,11 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
 def check_plaintext(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Cells of a target hold plain text where tokens belong.
 
-    Remedy: find the rows with `rotate.py run --dry-run --problems FILE`, and let the service write them again; or let
-    `rotate.py adopt` encrypt them.
+    Remedy: find the rows with `keyring-rotate run --dry-run --problems FILE`, and let the service write them again; or
+    let `keyring-rotate adopt` encrypt them.
     """
     return [
-        Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", LIST_ROWS)
+        Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", list_rows())
         for target in facts.targets
         if (number := target.counts.plaintext)
     ]
@@ -171,7 +182,7 @@ def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Fa
         f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
         f"primary key {facts.primary}: the keys look swapped, or this configuration is an old one"
     )
-    remedy = f"{facts.keys_command(f'promote {key_id}')}; or, to go back on purpose: rotate.py run --allow-demotion"
+    remedy = demotion_steps(key_id, facts.key_set)
     return Finding(Level.WARNING, label, message, remedy)
 
 

@@ -10,6 +10,7 @@ from keyring_core import KeyState
 from rotation.checks.all_checks import run_checks
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, Result, worst, worst_first
+from rotation.model.invocation import command_line
 from rotation.model.policy import Policy
 
 ITSELF = "check"
@@ -95,5 +96,5 @@ def _joined(results: Sequence[Result], services: Sequence[str]) -> Result:
 
 def unknown(fault: str) -> Result:
     """The result for a *fault* that keeps the checks from running, or their outcome from being reported."""
-    finding = Finding(Level.UNKNOWN, "", fault, "fix that, and run rotate.py check again", ITSELF)
+    finding = Finding(Level.UNKNOWN, "", fault, f"fix that, then: {command_line('check')}", ITSELF)
     return Result(ITSELF, "The check itself could not be made.", "See the message.", (finding,))

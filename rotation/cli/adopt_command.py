@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import Command, common_options, pace_options, target_options
 from rotation.cli.run_command import show_report
 from rotation.model.failures import UsageError
@@ -16,7 +17,21 @@ if TYPE_CHECKING:
     from rotation.model.targets import Target
 
 
-@click.command()
+@click.command(
+    cls=HelpPage,
+    examples={
+        "Read every row, and show what would become a token": "adopt --env-file .env",
+        "Read every row, then encrypt": "adopt --env-file .env --yes",
+        "Only the rows of one tenant": "adopt --env-file .env --url '$DATABASE_URL' --table user_credentials "
+        "--column api_key --where 'tenant_id = 7'",
+    },
+    exit_codes={
+        0: "complete: every cell is a token under the primary key",
+        1: "action needed: there is plaintext to encrypt and --yes was not given, or cells are left: each is named",
+        2: USAGE,
+        3: STOPPED,
+    },
+)
 @click.option("--yes", is_flag=True, help="Write. Without it this command only reads, and shows what it would encrypt.")
 @click.option("--dry-run", is_flag=True, help="Only read, even with --yes.")
 @click.option(
@@ -30,10 +45,10 @@ if TYPE_CHECKING:
 def adopt(
     command: Command, targets: list[Target], *, yes: bool, dry_run: bool, accept_random: bool, **settings: Any
 ) -> int:
-    """Encrypt cells that are still plaintext. Reads every row first.
+    """Encrypt cells that are still plaintext.
 
-    Cells that may be a token, in whatever encoding, are refused and named. Let the services read both before you
-    begin: accept_plaintext=True on their column types.
+    Reads every row first, and writes only with --yes. Cells that may be a token, in whatever encoding, are refused
+    and named. Let the services read both before you begin: accept_plaintext=True on their column types.
     """
     from rotation import job
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyring_core import KeyringError
+from rotation.cli.help_page import HelpPage
 from rotation.cli.options import (
     Command,
     GivenTarget,
@@ -25,18 +26,29 @@ if TYPE_CHECKING:
     from rotation.checks.verdict import Verdict
 
 UNKNOWN = 3
-EPILOG = """\b
-Exit codes, as of a monitoring plugin:
-  0  OK: all is as the policy requires
-  1  WARNING
-  2  CRITICAL
-  3  UNKNOWN: something could not be checked, or the command line is wrong"""
 
 
-@click.command(epilog=EPILOG)
+@click.command(
+    cls=HelpPage,
+    examples={
+        "Check everything that ./rotation.toml names": "check --env-file .env",
+        "One line for Nagios, Icinga or Checkmk": "check --config /etc/keyring/rotation.toml --format nagios",
+        "Every night: metrics for the node exporter, and a ping so that a missing check is noticed": "check "
+        "--config /etc/keyring/rotation.toml --prometheus /var/lib/node_exporter/keys.prom --ping '$PING_URL'",
+        "List the checks, and run none": "check --list",
+    },
+    exit_codes={
+        0: "OK: all is as the policy requires",
+        1: "WARNING",
+        2: "CRITICAL",
+        UNKNOWN: "UNKNOWN: something could not be checked, or the command line is wrong",
+    },
+)
 @click.option("--format", "form", type=click.Choice(("text", "nagios", "json")), help="What to print.  [default: text]")
 @path_option("--prometheus", help="File for metrics, such as /var/lib/node_exporter/keys.prom.")
-@click.option("--ping", metavar="URL", help="Address to call: URL/start, then URL or URL/fail; or $NAME of a variable.")
+@click.option(
+    "--ping", metavar="URL", help="Address to call: URL/start, then URL or URL/fail; or '$NAME' of a variable."
+)
 @click.option("--sample", type=click.IntRange(min=1), metavar="ROWS", help="Read about so many rows of each target.")
 @click.option("--list", "listing", is_flag=True, help="List all checks with their messages, and run none.")
 @common_options
@@ -51,9 +63,10 @@ def check(  # noqa: PLR0913 - click's
     sample: int | None,
     listing: bool,
 ) -> int:
-    """Check keys and tokens against the policy in rotation.toml.
+    """Check keys and tokens against the policy.
 
-    Made for a scheduler: it reads every target once, records its findings in the ledger, and says what to do.
+    Made for a scheduler: it reads every target once, records its findings in the ledger, and says what to do. The
+    policy is [policy] in rotation.toml, and has defaults.
     """
     if command.as_json and form not in {None, "json"}:
         raise click.UsageError(f"--json and --format {form} exclude each other")
@@ -100,14 +113,16 @@ def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: 
 
     from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict, unknown
-    from rotation.ledger.ledger import utc_now
+    from rotation.ledger.ledger import service_name, utc_now
     from rotation.model.output_file import destination
     from rotation.output.prometheus import write
 
     if metrics:
         destination(metrics, f"--prometheus {metrics}")
-    service = command.service
+    # The dotenv file that names the service may be one of rotation.toml.
+    service = service_name(command.process_environ)
     try:
+        service = command.service
         verdict = examine(command, find_targets(command, given), command.policy(), sample=sample)
     except KeyringError as error:
         verdict = Verdict.failed(str(error), utc_now(), service)

@@ -1,97 +1,194 @@
-"""A whole rotation on a temporary SQLite database, step by step."""
+"""`demo`: a whole rotation on a temporary SQLite database, or such a database to practise on."""
 
 from __future__ import annotations
 
-import random
-import sqlite3
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+import io
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
-from cryptography.fernet import Fernet
-from rich.console import RenderableType
-from rich.padding import Padding
+import click
 
-from keyring_core import Key, Keyring
-from rotation.model.report import Report
-from rotation.model.targets import Target
-from rotation.output.run_text import census, render
+from keyring_core.environment import VARIABLES
+from rotation.cli.help_page import STOPPED, USAGE, HelpPage
+from rotation.cli.options import Command, Process, common_options, path_option, print_json
+from rotation.model.failures import StoppedError, UsageError
+from rotation.model.invocation import program, program_elsewhere
 
-TOKENS = 20_000
-YEAR = 365 * 24 * 3600
-
-
-def demo(say: Callable[[RenderableType], None], rotate: Callable[..., Report]) -> int:
-    """Makes a database, rotates it with *rotate* and proves the result. Returns 0 if the proof holds, otherwise 1."""
-    with tempfile.TemporaryDirectory(prefix="keyring-demo-") as folder:
-        path = Path(folder) / "app.db"
-        oldest, older, new = Key.generate(), Key.generate(), Key.generate()
-        secrets = _make_database(path, oldest, older)
-        target = Target(f"sqlite:///{path}", "user_credentials", "api_key", "user_credentials")
-        keyring = Keyring(new, previous=[older, oldest])
-
-        say(f"1. A service's database: {path}")
-        say(f"   It holds {TOKENS:,} credentials, encrypted under two keys over two years; six of them are broken.")
-        say(f"   The new primary key is {new.id}. The previous ones, {older.id} and {oldest.id}, still decrypt.")
-        say("\n2. What is stored (rotate.py status):\n")
-        _show(say, census(rotate([target], keyring, dry_run=True)))
-        say("\n3. Re-encrypt it (rotate.py run), while services keep writing:\n")
-        _show(say, render(rotate([target], keyring, dry_run=False)))
-        say("\n4. What is stored now (rotate.py status):\n")
-        left = rotate([target], keyring, dry_run=True)
-        _show(say, census(left))
-        opened = _prove(path, new, secrets)
-        say(
-            f"\n5. Proof: stock cryptography.fernet, with the new key alone, opens {opened:,} of {len(secrets):,} sound"
-            "\n   tokens to the plaintext they were made from."
-        )
-    say(
-        "\nNext, for a database of your own:\n"
-        "   1. rotate.py keys generate prints a new key. Put it into ENCRYPTION_KEY, and the\n"
-        "      key that was there before into ENCRYPTION_PREVIOUS_KEYS.\n"
-        "   2. rotate.py run --dry-run --url sqlite:///app.db --table user_credentials --column api_key\n"
-        "      reads only, and reports what it would do. Without --dry-run it re-encrypts."
-    )
-    return 0 if opened == len(secrets) and not left.targets[0].counts.to_rotate else 1
+if TYPE_CHECKING:
+    from rotation.cli.demo_folder import DemoKeys
 
 
-def _show(say: Callable[[RenderableType], None], parts: Iterable[RenderableType]) -> None:
-    for part in parts:
-        say(Padding(part, (0, 0, 0, 3), expand=False) if part else part)
+@click.command(
+    cls=HelpPage,
+    examples={
+        "Watch a rotation of 20,000 tokens, step by step": "demo",
+        "Make a database to practise on": "demo --keep practice",
+    },
+    exit_codes={
+        0: "the proof holds: the new key alone opens every sound token; with --keep: the folder is made",
+        1: "the proof fails",
+        2: USAGE,
+        3: STOPPED,
+    },
+)
+@path_option("--keep", metavar="DIR", help="New or empty folder: fill it with a database to practise on.")
+@common_options
+def demo(command: Command, *, keep: Path | None) -> int:
+    """Show a whole rotation on a temporary SQLite database.
+
+    It runs the commands that you would type, one after the other, and prints what they print. With --keep it makes the
+    database, the keys and rotation.toml, and prints these commands for you to type.
+    """
+    if keep is None:
+        return _show(command)
+    return _make(command, keep)
 
 
-def _make_database(path: Path, oldest: Key, older: Key) -> Mapping[int, bytes]:
-    """Fills a table, and returns the plaintext of each row whose token is sound."""
-    dice = random.Random(2)  # noqa: S311 - picks rows, not secrets
-    now = int(time.time())
-    secrets: dict[int, bytes] = {}
-    tokens: dict[int, str] = {}
-    for row in range(1, TOKENS + 1):
-        secrets[row] = f"sk-live-{dice.getrandbits(128):032x}".encode()
-        key, age = (oldest, 2 * YEAR) if row <= TOKENS * 2 // 5 else (older, YEAR)
-        tokens[row] = key.fernet.encrypt_at_time(secrets[row], now - dice.randrange(age - YEAR, age)).decode()
-    broken: dict[int, Callable[[str], str]] = {
-        812: lambda token: token[:64],
-        4077: lambda token: f"b'{token}'",
-        9001: lambda token: token + tokens[9002],
-        12345: lambda token: token[:50] + ("A" if token[50] != "A" else "B") + token[51:],
-        17017: lambda _: Fernet(Fernet.generate_key()).encrypt(b"another deployment's").decode(),
-        19998: lambda _: "a password that was never encrypted",
+def _show(command: Command) -> int:
+    import tempfile
+
+    from rotation.cli.demo_folder import TOKENS, count_opened, make_folder
+
+    # The demo has keys, a rotation.toml and a ledger of its own.
+    environ = {name: value for name, value in command.process_environ.items() if name not in VARIABLES}
+    commands = _Commands(Process(environ, command.streams), silent=command.as_json, quiet=command.quiet)
+    with tempfile.TemporaryDirectory(prefix="keyring-demo-") as name, chdir(name):
+        keys, secrets = make_folder(Path())
+        commands.say(f"A service keeps {TOKENS:,} tokens in app.db, under two keys. Its .env holds both keys:")
+        commands.say(f"{keys.primary.id} encrypts, and the older {keys.previous.id} still decrypts.")
+        commands.step("1. See what is stored. Six rows are broken: step 4 names them.")
+        commands.type("status", expected=1, paragraphs=2)
+        commands.step("2. Make the next key. Services can decrypt with it, and do not encrypt with it yet.")
+        commands.type("keys stage")
+        commands.step("3. Once every service has it, promote it. Services encrypt with it from then on.")
+        commands.type("keys promote")
+        commands.step("4. Re-encrypt what is stored, while services keep writing.")
+        commands.type("run", expected=1)
+        commands.step("5. See what is stored now.")
+        commands.type("status", expected=1, paragraphs=2)
+        opened = count_opened(Path(), secrets)
+        commands.step("6. Proof: stock cryptography.fernet, with the new key alone, opens")
+        commands.say(f"   {opened:,} of {len(secrets):,} sound tokens to the plaintext that they were made from.")
+    if not command.quiet:
+        commands.say("\nNext:")
+        commands.say(f"  1. make such a database to practise on: {program()} demo --keep practice")
+        commands.say(f"  2. begin with a database of your own: {program()} init")
+    complete = commands.as_expected and opened == len(secrets)
+    command.show({"complete": complete}, [])
+    return 0 if complete else 1
+
+
+class _Commands:
+    """Types commands, and prints each with what it prints."""
+
+    def __init__(self, process: Process, *, silent: bool, quiet: bool) -> None:
+        self._process, self._silent = process, silent
+        self._options = ["--quiet"] if quiet else []
+        self._stdout = process.streams.stdout
+        self.as_expected = True
+        """Whether every command had the exit code that it should have."""
+
+    def say(self, text: str) -> None:
+        if not self._silent:
+            print(text, file=self._stdout)
+
+    def step(self, heading: str) -> None:
+        self.say(f"\n{heading}")
+
+    def type(self, command: str, *, expected: int = 0, paragraphs: int | None = None) -> None:
+        """Runs *command*, and prints what it prints, or the first *paragraphs* of that."""
+        root = click.get_current_context().find_root()
+        with _recorded(self._process) as written:
+            arguments = [*command.split(), *self._options]
+            code = root.command.main(arguments, root.info_name, standalone_mode=False, obj=self._process) or 0
+        if self._process.streams.stopping:
+            raise StoppedError("stopped on request. The demo's database is gone.")
+        self.as_expected = self.as_expected and code == expected
+        self.say(f"$ {program()} {command}")
+        shown = written.getvalue().rstrip().split("\n\n")
+        self.say("\n\n".join([*shown[:paragraphs], *(["..."] if shown[paragraphs or len(shown) :] else [])]))
+
+
+class _Recorder(io.StringIO):
+    """Text in memory that is laid out as on *stream*."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._is_terminal = stream.isatty()
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+@contextmanager
+def _recorded(process: Process) -> Iterator[_Recorder]:
+    """Puts a recorder in the place of stdout. The streams stay the same ones, which a signal stops."""
+    stdout = process.streams.stdout
+    process.streams.stdout = recorder = _Recorder(stdout)
+    try:
+        yield recorder
+    finally:
+        process.streams.stdout = stdout
+
+
+def _make(command: Command, folder: Path) -> int:
+    from rotation.cli.demo_folder import CONFIG, DATABASE, ENV_FILE, make_folder
+
+    _check_empty(folder)
+    keys, _ = make_folder(folder)
+    steps = _steps(folder, keys)
+    files = [str(folder / name) for name in (DATABASE, ENV_FILE, CONFIG)]
+    if command.as_json:
+        document = {"complete": True, "folder": str(folder), "files": files}
+        print_json({**document, "steps": [{"do": do, "run": run} for do, run in steps]}, command.streams.stdout)
+        return 0
+    lines = [f"Written: {', '.join(files)}"]
+    if not command.quiet:
+        lines.append("Type these commands, one after the other:")
+        for number, (do, run) in enumerate(steps, 1):
+            lines += ["", f"# {number}. {do}", run]
+    print("\n".join(lines), file=command.streams.stdout)
+    return 0
+
+
+def _check_empty(folder: Path) -> None:
+    """Makes *folder*. Raises UsageError, and changes nothing, if there is something in its place or in it."""
+    fault = None
+    try:
+        folder.mkdir(exist_ok=True)
+        if any(folder.iterdir()):
+            fault = "is not empty"
+    except OSError as error:
+        fault = error.strerror
+    if fault:
+        raise UsageError(f"--keep {folder}: {fault}; nothing was changed. Name a new folder")
+
+
+def _steps(folder: Path, keys: DemoKeys) -> Sequence[tuple[str, str]]:
+    """What to do in *folder*, and the command that does it, in order."""
+    from rotation.cli.demo_folder import REPAIR
+
+    typed = program_elsewhere()
+    steps: Mapping[str, str] = {
+        "Go into the folder.": f"cd {shlex.quote(str(folder))}",
+        "See what is stored, and under which keys. Six rows are broken.": f"{typed} status",
+        "Make the next key. Services can decrypt with it, and do not encrypt with it yet.": f"{typed} keys stage",
+        "Once every service has it, promote it: services encrypt with it from then on.": f"{typed} keys promote",
+        "See what a run would do. This only reads.": f"{typed} run --dry-run",
+        "Re-encrypt what is stored. Services may keep writing.": f"{typed} run",
+        "Repair two of the broken rows, and delete three that nobody can open.": REPAIR.strip(),
+        "One row was never encrypted. See what would become a token. This only reads.": f"{typed} adopt",
+        "Encrypt it. The rows that were repaired are re-encrypted with it.": f"{typed} adopt --yes",
+        "Run again. Nothing is left to do, and it says Complete.": f"{typed} run",
+        "Retire the oldest key. The archive keeps it, for old backups.": _retire(typed, keys.previous.id),
+        "Retire the other one.": _retire(typed, keys.primary.id),
+        "Run the check that a scheduler runs every night.": f"{typed} check",
     }
-    for row, damage in broken.items():
-        tokens[row] = damage(tokens[row])
-        del secrets[row]
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key TEXT)")
-        connection.executemany("INSERT INTO user_credentials VALUES (?, ?)", tokens.items())
-    return secrets
+    return list(steps.items())
 
 
-def _prove(path: Path, new: Key, secrets: Mapping[int, bytes]) -> int:
-    """How many of the readable tokens stock Fernet decrypts, with the new key alone, to their plaintext."""
-    stock = Fernet(new.reveal())
-    with closing(sqlite3.connect(path)) as connection:
-        stored = dict(connection.execute("SELECT id, api_key FROM user_credentials"))
-    return sum(stock.decrypt(stored[row]) == secret for row, secret in secrets.items())
+def _retire(typed: str, key_id: str) -> str:
+    return f"{typed} keys retire {key_id} --archive retired.keys"

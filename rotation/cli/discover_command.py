@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import click
 
+from rotation.cli.help_page import USAGE, HelpPage
 from rotation.cli.options import Command, common_options
 
 
-@click.command()
-@click.option("--url", "urls", multiple=True, help="Database, or $NAME of a variable that holds it; repeatable.")
+@click.command(
+    cls=HelpPage,
+    examples={
+        "Search the databases of ./rotation.toml": "discover --env-file .env",
+        "Search a database; no key and no rotation.toml is needed": "discover --url '$DATABASE_URL'",
+        "List the encrypted columns of SQLAlchemy models, too": "discover --env-file .env --models app.models:Base",
+    },
+    exit_codes={
+        0: "no token column is uncovered",
+        1: "a token column is uncovered",
+        2: USAGE,
+        3: "database error or interruption, or a table could not be read",
+    },
+)
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="Database, such as sqlite:///app.db, or '$NAME' of a variable that holds it; repeatable.",
+)
 @click.option("--models", metavar="MODULE:ATTRIBUTE", multiple=True, help="SQLAlchemy models to import; repeatable.")
 @click.option("--django", metavar="SETTINGS", help="Settings module of a Django project, whose models to import.")
-@click.option("--schema", "schemas", multiple=True, help="Only this schema; repeatable. Default: all.")
-@click.option("--full", is_flag=True, help="Read every row; default: a sample of each large table.")
+@click.option("--schema", "schemas", multiple=True, metavar="SCHEMA", help="Only this one; repeatable.  [default: all]")
+@click.option("--full", is_flag=True, help="Read every row.  [default: a sample of each large table]")
 @common_options
 def discover(  # noqa: PLR0913 - click's
     command: Command,
@@ -23,11 +43,11 @@ def discover(  # noqa: PLR0913 - click's
     schemas: tuple[str, ...],
     full: bool,
 ) -> int:
-    """Find columns that hold Fernet tokens and that no target covers. Reads only.
+    """Find columns that hold Fernet tokens and that no target covers.
 
-    Searches every table of the databases of rotation.toml, or of --url, and prints the entries to add. With --full it
-    also searches the other databases of a PostgreSQL server. It reports whatever it cannot read. With --models or
-    --django it also lists the columns that models declare as encrypted, whether they hold tokens or not.
+    Reads only. Searches every table of the databases of rotation.toml, or of --url, and prints the entries to add.
+    With --full it also searches the other databases of a PostgreSQL server. It reports whatever it cannot read. With
+    --models or --django it also lists the columns that models declare as encrypted, whether they hold tokens or not.
     """
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary

@@ -1,139 +1,113 @@
-"""`init`: begins with a known application: rotation.toml, a dotenv file to fill in, and the steps from there."""
+"""`init`: the one command to begin: rotation.toml, and a dotenv file for the keys."""
 
 from __future__ import annotations
 
-import json
-import shlex
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from keyring_core.environment import ROTATION_CONFIG
-from rotation.cli.options import Process, path_option, print_json
+from rotation.cli.completion import preset_names
+from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
+from rotation.cli.options import Process, path_option
+from rotation.cli.presentation import presentation_options
+from rotation.cli.questions import ask, on_terminal
 from rotation.model.failures import UsageError
-from rotation.model.targets import may_hold_password
-
-if TYPE_CHECKING:
-    from rotation.model.presets import Preset
+from rotation.model.invocation import program
 
 
-@click.command()
-@click.option("--app", "name", is_flag=False, flag_value="", default="", help="Application; without NAME, lists them.")
-@click.option("--url", help="Its database, or $NAME of a variable that holds it. Default: a variable of the preset.")
-@path_option("--config", help="File to write; default: $ROTATION_CONFIG, or ./rotation.toml.")
-@click.option("--append", is_flag=True, help="Add the entry to a rotation.toml that is there.")
-@path_option("--env-file", help="Dotenv file to write, with the variables to fill in. Only you can read it.")
-@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout.")
+@click.command(
+    cls=HelpPage,
+    examples={
+        "Begin with a database": "init --url sqlite:///app.db",
+        "Begin with an empty one, and make its key": "init --url sqlite:///app.db --new-key",
+        "List the applications that are known": "init --app",
+        "Begin with Airflow": "init --app airflow --env-file airflow.env",
+    },
+    exit_codes={
+        0: "the files are written, or the applications are listed",
+        1: "the files are written, and something needs a look, such as a key that is missing",
+        2: USAGE,
+        3: f"{UNWRITTEN}, or a database error: nothing was written",
+    },
+)
+@click.option("--url", metavar="URL", help="Database to search, or '$NAME' of a variable that holds it.")
+@click.option(
+    "--app",
+    "name",
+    is_flag=False,
+    flag_value="",
+    metavar="NAME",
+    shell_complete=preset_names,
+    help="A known application; without NAME, lists them.",
+)
+@path_option("--config", help="File to write.  [default: $ROTATION_CONFIG, or ./rotation.toml]")
+@path_option(
+    "--env-file", help="Dotenv file of the keys; with --app, a new file to fill in.  [default: .env; with --app none]"
+)
+@click.option(
+    "--new-key", is_flag=True, help="Write a new key into the dotenv file, if no key is set and no token is there."
+)
+@click.option("--append", is_flag=True, help="Add to an existing rotation.toml what it lacks.")
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout, and ask nothing.")
+@presentation_options
 @click.pass_obj
 def init(  # noqa: PLR0913 - click's
     process: Process,
     *,
-    name: str,
     url: str | None,
+    name: str | None,
     config: Path | None,
-    append: bool,
     env_file: Path | None,
+    new_key: bool,
+    append: bool,
     as_json: bool,
+    quiet: bool,
 ) -> int:
-    """Begin with a known application.
+    """Begin: find the columns that hold tokens, and write rotation.toml.
 
-    Writes rotation.toml with an [[app]] entry, and prints what to do from there, step by step. Makes no key, and
-    overwrites no file.
+    Reads the database, and writes nothing there. On a terminal it asks for what no option says. It overwrites no file,
+    and changes no key. With --app it writes the entry of a known application, and prints what to do from there, step by
+    step.
     """
-    from msgspec import structs
+    from rotation.cli.init_application import begin_application, list_applications
 
-    from rotation.model.atomic_file import read_whole, replace_whole
-    from rotation.model.output_file import whole_file
-    from rotation.model.preset_steps import preset_steps
+    if name == "":
+        return list_applications(process, as_json=as_json, quiet=quiet)
+    asks = not as_json and on_terminal(process.streams.stdout)
+    if asks and name is None and url is None and not append:
+        question = f"Application ({program()} init --app lists them), or empty for a service of your own"
+        name = ask(question, check=_check_application) or None
+    config = config or Path(process.environ.get(ROTATION_CONFIG) or "rotation.toml")
+    if name is not None:
+        if new_key:
+            raise UsageError("--app and --new-key exclude each other; the steps of --app say how to make its key")
+        return begin_application(process, name, url, config, env_file, append=append, as_json=as_json, quiet=quiet)
+    if url is None and not asks and not (append and config.exists()):
+        raise UsageError(_two_ways())
+    from rotation.cli.init_service import Wanted, begin_service
+
+    return begin_service(process, Wanted(url, config, env_file, new_key, append, asks), as_json=as_json, quiet=quiet)
+
+
+def _check_application(name: str) -> None:
+    """Raises UsageError for a name that no known application has; an empty one is none."""
     from rotation.model.presets import load_preset
 
-    if not name:
-        return _list(process, as_json=as_json)
-    preset = load_preset(name)
-    preset = structs.replace(preset, url=_checked(url) or preset.url)
-    config = config or Path(process.environ.get(ROTATION_CONFIG) or "rotation.toml")
-    entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(preset.url)}\n"
-    # Both are checked before one is written.
-    text, variables = _config_text(config, entry, append=append), _env_text(env_file, preset)
-    with whole_file(config, str(config)) as file:
-        file.write(text.encode())
-    if env_file:
-        replace_whole(read_whole(env_file), variables.encode())
-    steps = preset_steps(preset, str(env_file) if env_file else None)
-    written = [str(path) for path in (config, env_file) if path]
-    if as_json:
-        document = {"complete": True, "app": name, "files": written}
-        print_json({**document, "steps": [{"do": step.do, "run": step.run} for step in steps]}, process.streams.stdout)
-    else:
-        lines = [f"Written: {', '.join(written)}", *_words(preset, env_file, append=append), ""]
-        for number, step in enumerate(steps, 1):
-            lines += [f"{number}. {step.do}", *([f"     {step.run}"] if step.run else [])]
-        print("\n".join(lines), file=process.streams.stdout)
-    return 0
-
-
-def _list(process: Process, *, as_json: bool) -> int:
-    from rotation.model.presets import load_preset, preset_names
-
-    presets = [load_preset(name) for name in preset_names()]
-    if as_json:
-        print_json({"complete": True, "apps": [preset.name for preset in presets]}, process.streams.stdout)
-        return 0
-    width = max(len(preset.name) for preset in presets)
-    lines = [f"{preset.name:{width}}  {preset.title}: {preset.holds}" for preset in presets]
-    print("\n".join([*lines, "Next: keyring-rotate init --app NAME"]), file=process.streams.stdout)
-    return 0
-
-
-def _checked(url: str | None) -> str | None:
-    """*url*. Raises UsageError if it may hold a password: rotation.toml is no place for one."""
-    if url and may_hold_password(url):
-        raise UsageError("--url: it may hold a password; put it into a variable, and write --url '$NAME'")
-    return url
-
-
-def _config_text(path: Path, entry: str, *, append: bool) -> str:
-    """What to write to *path*. Raises UsageError if it is there, unless *append* is given and the entry fits in."""
-    if not path.exists():
-        return f"# Which columns hold tokens, and which keys open them: from the preset.\n{entry}"
-    if not append:
-        raise UsageError(f"{path}: is there already; nothing was changed. Add this to it, or say --append:\n\n{entry}")
-    from rotation.model.presets import with_presets
-    from rotation.model.toml_file import read_toml
-
-    fault, text = None, ""
+    fault = None
     try:
-        read_toml(path)
-        text = f"{path.read_text().rstrip()}\n\n{entry}"
-        with_presets(tomllib.loads(text))
-    except (OSError, ValueError) as error:
-        fault = (error.strerror if isinstance(error, OSError) else str(error)) or "cannot be read"
+        if name:
+            load_preset(name)
+    except UsageError as error:
+        fault = str(error)
     if fault:
-        raise UsageError(f"{path}: {fault}; nothing was changed")
-    return text
+        raise UsageError(f"{fault}. Only these need a name: for a service of your own, press Enter")
 
 
-def _env_text(path: Path | None, preset: Preset) -> str:
-    """Empty variables, each with what goes in. Raises UsageError if the file is there."""
-    if path and path.exists():
-        raise UsageError(f"--env-file {path}: is there already; nothing was changed. Name a new file")
-    lines = [f"# Variables of the preset {preset.name}. Secrets: never commit this file.", ""]
-    for name, words in preset.variables().items():
-        lines += [f"# {words}", f"{name}=", ""]
-    return "\n".join(lines)
-
-
-def _words(preset: Preset, env_file: Path | None, *, append: bool) -> Iterator[str]:
-    yield f"{preset.title}: {preset.proof}."
-    yield from (f"Note: {words}" for words in preset.limits)
-    yield from (f"Not verified: {words}" for words in preset.unverified)
-    yield f"With a wrong key: {preset.wrong_key}"
-    if env_file:
-        yield f"Fill in {shlex.quote(str(env_file))}, and keep it out of version control."
-    else:
-        make = f"Make a file {preset.name}.env that only you can read (--env-file would have made it), with:"
-        yield "Add these variables to the dotenv file that your commands read:" if append else make
-        yield from (f"  {name}: {words}" for name, words in preset.variables().items())
+def _two_ways() -> str:
+    return (
+        "say what to begin with; nothing was written\n"
+        f"  a service of your own:  {program()} init --url sqlite:///app.db\n"
+        f"  a known application:    {program()} init --app redash\n"
+        f"  the list of these:      {program()} init --app"
+    )

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from keyring_core import Derivation, Key
-from keyring_core.derivation import KINDS, protect
-from keyring_core.errors import WeakKeyError
-from rotation.cli.options import Command, common_options, key_set_option, path_option, target_options
-from rotation.cli.secret_input import GivenSecret, read_secret, read_variable, secret_options
+from rotation.cli.completion import preset_names
+from rotation.cli.help_page import STOPPED, UNWRITTEN, USAGE, HelpGroup
+from rotation.cli.new_key_command import derive, generate
+from rotation.cli.options import (
+    Command,
+    common_options,
+    common_parameters,
+    key_set_option,
+    path_option,
+    target_options,
+)
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
@@ -27,100 +32,68 @@ show_key_option = click.option(
     help="If the keys are not in a file that this command may write, print the new values (secrets!) so you can store "
     "them yourself.",
 )
-force_option = click.option("--force", metavar="ID", help="Override all refusals. Type the key's id to confirm.")
+force_option = click.option(
+    "--force", metavar="KEY_ID", help="Override all refusals. Type the key's id again to confirm."
+)
+
+BY_HAND = "action needed: the keys are not in a file that it may write, so you must store them by hand"
 
 
-@click.group()
-def keys() -> None:
-    """Make keys, and stage, promote, retire or restore them."""
+@click.group(
+    cls=HelpGroup,
+    examples={
+        "See which keys there are": "keys list --env-file .env",
+        "Begin a rotation": "keys stage --env-file .env",
+        "Once every service has the staged key": "keys promote --env-file .env",
+    },
+    exit_codes={
+        0: "done",
+        1: "action needed: a step was refused, or you must store a key by hand",
+        2: USAGE,
+        3: STOPPED,
+    },
+)
+@common_parameters
+def keys(**_: object) -> None:
+    """Make keys, and stage, promote, retire or restore them.
 
-
-@keys.command("generate")
-@common_options
-def generate(command: Command) -> int:
-    """Print a new key, alone."""
-    return _print_key(command, Key.generate())
-
-
-@keys.command("derive")
-@click.argument("kind", required=False, metavar="KIND")
-@click.option("--salt", help="The salt, for pbkdf2-sha256 and hkdf-sha256.")
-@click.option("--salt-variable", metavar="NAME", help="Variable that holds the salt, if that is not public.")
-@click.option("--salt-hex", is_flag=True, help="The salt is spelt in hexadecimal digits, as openalgo's.")
-@click.option("--info", help="The info, for hkdf-sha256.")
-@click.option("--iterations", type=int, help="The number of iterations, for pbkdf2-sha256.")
-@click.option("--allow-weak", is_flag=True, help="Print also a key that anybody can guess, to rotate away from it.")
-@common_options
-@secret_options
-def derive(  # noqa: PLR0913 - click's
-    command: Command,
-    given: GivenSecret,
-    *,
-    kind: str | None,
-    salt: str | None,
-    salt_variable: str | None,
-    salt_hex: bool,
-    info: str | None,
-    iterations: int | None,
-    allow_weak: bool,
-) -> int:
-    """Print the Fernet key that an application makes of its secret, alone.
-
-    KIND is the kind of derivation; without it, the error lists the kinds. Without an option that says where the secret
-    is, a terminal is asked for it, and otherwise it is read from stdin. One newline at its end is dropped, but not from
-    a variable.
+    A rotation goes: stage, promote, run, retire. A staged key decrypts; the primary key encrypts; a previous key
+    still decrypts.
     """
-    if kind is None or kind not in KINDS:
-        raise UsageError(_no_such_kind(kind))
-    derivation = Derivation(kind, _salt(command, salt, salt_variable, is_hex=salt_hex), info, iterations)
-    secret = read_secret(command, given)
-    with command.reporting_warnings():
-        try:
-            key = derivation.key(secret.value, secret.where, allow_weak=allow_weak)
-        except WeakKeyError as error:
-            refusal = str(error)
-        else:
-            return _print_key(command, key)
-    raise UsageError(f"{refusal}\nIf data is stored under it, --allow-weak prints it, to rotate away from it.")
 
 
-def _salt(command: Command, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
-    """The salt that the options give. Raises UsageError."""
-    if salt is not None and variable is not None:
-        raise UsageError("--salt and --salt-variable exclude each other; keep one of them")
-    if variable is not None:
-        salt = read_variable(command, "--salt-variable", variable)
-        protect(salt, "salt")
-    if salt is None or not is_hex:
-        return salt
-    with suppress(ValueError):
-        return bytes.fromhex(salt)
-    raise UsageError("--salt-hex: the salt has other characters than hexadecimal digits; leave this option out")
+for _command in (generate, derive):
+    keys.add_command(_command)
 
 
-def _no_such_kind(kind: str | None) -> str:
-    # What was given is not shown: it may be the secret.
-    fault = "name the kind of derivation" if kind is None else "no such kind of derivation"
-    width = max(map(len, KINDS))
-    return "\n".join([f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items())])
-
-
-def _print_key(command: Command, key: Key) -> int:
-    text = json.dumps({"id": key.id, "key": key.reveal()}) if command.as_json else key.reveal()
-    print(text, file=command.streams.key_stream)
-    return 0
-
-
-@keys.command("list")
-@click.option("--format", "app", metavar="NAME", help="Print the setting that this application reads, by key ids.")
+@keys.command(
+    "list",
+    examples={
+        "Which keys there are, and what still needs them": "keys list --env-file .env",
+        "Those of a key set of rotation.toml": "keys list --env-file .env --keys airflow",
+        "The setting that Airflow reads, by key ids": "keys list --env-file .env --format airflow",
+    },
+    exit_codes={0: "the keys are listed", 2: USAGE, 3: UNWRITTEN},
+)
+@click.option(
+    "--format",
+    "app",
+    metavar="NAME",
+    shell_complete=preset_names,
+    help="Print the setting that this application reads, by key ids.",
+)
 @click.option("--show-key", is_flag=True, help="With --format: print the keys themselves (secrets!).")
 @common_options
 @key_set_option
 def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
-    """List the keys' ids and states, and from the ledger their dates and tokens. Reads only."""
+    """List the keys' ids and states.
+
+    Reads only. If there is a ledger, also their dates, the tokens under each, and the retired keys.
+    """
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing
     from rotation.output.keys_text import render_list
+    from rotation.output.terminal import following
 
     if app:
         return _print_setting(command, app, show_key=show_key)
@@ -133,7 +106,7 @@ def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
         ledger, found = None, listing.list_keys(states, None, command.service)
     document = {"keys": [key.document(dated=ledger is not None) for key in found]}
     rows = [render_list(found)] if ledger else [f"{key.id}  {key.state}" for key in found]
-    command.show(document, [*rows, f"Next: {listing.following(found, command.key_set)}"])
+    command.show(document, [*rows, *following(listing.following(found, command.key_set))])
     return 0
 
 
@@ -173,35 +146,72 @@ def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
     return 0
 
 
-@keys.command("stage")
+@keys.command(
+    "stage",
+    examples={
+        "Make a key, and write it into .env as staged": "keys stage --env-file .env",
+        "Make one for keys that are in a vault, and print it": "keys stage --show-key",
+    },
+    exit_codes={0: "the key is staged", 1: BY_HAND, 2: USAGE, 3: STOPPED},
+)
 @show_key_option
 @common_options
 @key_set_option
 def stage(command: Command, *, show_key: bool) -> int:
-    """Make a key and stage it: services decrypt with it, but do not encrypt with it yet."""
+    """Make a key and stage it.
+
+    Services that have a staged key decrypt with it, and do not encrypt with it yet. Give it to every service before you
+    promote it.
+    """
     from rotation.lifecycle import operations
 
     return _print(command, operations.stage(command), show_key=show_key)
 
 
-@keys.command("promote")
-@click.argument("key_id", required=False, metavar="[ID]")
+@keys.command(
+    "promote",
+    examples={
+        "Encrypt with the staged key from now on": "keys promote --env-file .env",
+        "Go back to a previous key": "keys promote 5f0c1a9e --env-file .env",
+    },
+    exit_codes={
+        0: "the key is primary, also if it was already",
+        1: "action needed: it was refused, with the reasons, and nothing was changed; or you must store the keys by "
+        "hand",
+        2: USAGE,
+        3: STOPPED,
+    },
+)
+@click.argument("key_id", required=False, metavar="[KEY_ID]")
 @force_option
 @show_key_option
 @common_options
 @key_set_option
 def promote(command: Command, key_id: str | None, force: str | None, *, show_key: bool) -> int:
-    """Make the staged key primary; the primary becomes the first previous key.
+    """Make the staged key primary.
 
-    With the ID of a previous key, go back to that one.
+    The primary key becomes the first previous key. With the KEY_ID of a previous key, that one becomes primary again.
     """
     from rotation.lifecycle import operations
 
     return _print(command, operations.promote(command, key_id, force), show_key=show_key)
 
 
-@keys.command("retire")
-@click.argument("key_id", metavar="ID")
+@keys.command(
+    "retire",
+    examples={
+        "Retire a key, and keep it for old backups": "keys retire 5f0c1a9e --env-file .env --archive retired.keys",
+        "With a proof for an auditor": "keys retire 5f0c1a9e --env-file .env --archive retired.keys "
+        "--certificate 5f0c1a9e.json",
+    },
+    exit_codes={
+        0: "the key is retired",
+        1: "action needed: something still needs the key, and nothing was changed; or you must store the keys by hand",
+        2: USAGE,
+        3: STOPPED,
+    },
+)
+@click.argument("key_id", metavar="KEY_ID")
 @path_option("--certificate", help="File for the proof, as JSON.")
 @path_option("--archive", help="Key file that keeps the key, for old backups.")
 @force_option
@@ -219,21 +229,34 @@ def retire(  # noqa: PLR0913 - click's
     force: str | None,
     show_key: bool,
 ) -> int:
-    """Retire a previous key, if a fresh census of every target proves that nothing needs it."""
+    """Retire a previous key, if nothing needs it.
+
+    It counts every target again and searches all other columns first. If a token still needs the key, it refuses and
+    names where.
+    """
     from rotation.lifecycle import operations
 
     done = operations.retire(command, key_id, targets, proof=certificate, archive=archive, force=force)
     return _print(command, done, show_key=show_key)
 
 
-@keys.command("restore")
-@click.argument("key_id", metavar="ID")
+@keys.command(
+    "restore",
+    examples={
+        "Read a backup from before the key was retired": "keys restore 5f0c1a9e --env-file .env --archive retired.keys"
+    },
+    exit_codes={0: "the key is a previous key again", 1: BY_HAND, 2: USAGE, 3: STOPPED},
+)
+@click.argument("key_id", metavar="KEY_ID")
 @path_option("--archive", required=True, help="Key file that holds the key.")
 @show_key_option
 @common_options
 @key_set_option
 def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> int:
-    """Put a retired key back among the previous keys, after a backup from its time was restored."""
+    """Put a retired key back among the previous keys.
+
+    Use it after you restored a backup from the time of that key.
+    """
     from rotation.lifecycle import operations
 
     return _print(command, operations.restore(command, key_id, archive), show_key=show_key)

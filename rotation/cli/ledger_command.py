@@ -9,38 +9,65 @@ from typing import TYPE_CHECKING
 import click
 
 from keyring_core.environment import LEDGER_URL
-from rotation.cli.options import Command, common_options
+from rotation.cli.help_page import USAGE, HelpGroup
+from rotation.cli.options import Command, common_options, common_parameters
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-
-@click.group()
-def ledger() -> None:
-    """Make the ledger's tables."""
+    from rotation.ledger.place import LedgerPlace
 
 
-@ledger.command("init")
-@click.option("--url", help=f"The ledger's database, or $NAME of a variable that holds it. Default: ${LEDGER_URL}.")
+EXIT_CODES = {
+    0: "the tables are there; with --sql: the statements are printed",
+    2: USAGE,
+    3: "the ledger's database cannot be reached, or refuses",
+}
+
+
+@click.group(cls=HelpGroup, exit_codes=EXIT_CODES, examples={"Make the tables": "ledger init --url '$LEDGER_URL'"})
+@common_parameters
+def ledger(**_: object) -> None:
+    """Make the ledger's tables.
+
+    The ledger records the keys' dates, the runs and the counts, so that a key is retired on evidence. It makes its
+    tables by itself, if its user may.
+    """
+
+
+@ledger.command(
+    "init",
+    examples={
+        "Make the tables in the database of a variable": "ledger init --url '$LEDGER_URL'",
+        "Print the statements, for an administrator to run": "ledger init --url '$LEDGER_URL' --sql",
+    },
+    exit_codes=EXIT_CODES,
+)
+@click.option(
+    "--url",
+    metavar="URL",
+    help=f"The ledger's database, or '$NAME' of a variable that holds it.  [default: ${LEDGER_URL}]",
+)
 @click.option("--sql", is_flag=True, help="Print the SQL statements for this database, and execute none.")
 @common_options
 def init(command: Command, url: str | None, *, sql: bool) -> int:
-    """Make the ledger's tables, so that no other command needs the privilege to create tables.
+    """Make the ledger's tables in its database.
 
-    In the database of --url, or of ROTATION_LEDGER_URL; otherwise in the SQLite file beside rotation.toml. Existing
-    tables stay as they are.
+    Then no other command needs the privilege to create tables. The database is that of --url, of ROTATION_LEDGER_URL,
+    or of ledger in rotation.toml; otherwise it is the SQLite file beside rotation.toml. Tables that are there stay as
+    they are.
     """
     from rotation.ledger.ledger import Ledger
     from rotation.ledger.schema import TABLE_NAMES, VERSION, ddl
 
-    url = _url(command, url)
+    place = _place(command, url)
     if sql:
-        statements = ddl(_dialect(url))
+        statements = ddl(_dialect(place.url))
         script = "".join(f"{statement};\n\n" for statement in statements).rstrip()
         command.show({"complete": True, "statements": statements}, [script])
         return 0
-    with Ledger.open(url) as opened:
+    with Ledger.open(place.url, place=place) as opened:
         name, made = opened.name, opened.made
     tables = list(TABLE_NAMES)
     document = {"complete": True, "ledger": name, "version": VERSION, "made": made, "tables": tables}
@@ -49,16 +76,16 @@ def init(command: Command, url: str | None, *, sql: bool) -> int:
     return 0
 
 
-def _url(command: Command, url: str | None) -> str:
-    from rotation.ledger.ledger import ledger_url
+def _place(command: Command, url: str | None) -> LedgerPlace:
+    from rotation.ledger.place import LedgerPlace
     from rotation.model.targets import expand_url
 
     if url is not None:
-        return expand_url(url, command.environ, "ledger init")
-    path = command.config_path()
-    if not command.environ.get(LEDGER_URL, "").strip() and not path.is_file():
+        return LedgerPlace(expand_url(url, command.environ, "ledger init"), "--url")
+    place = command.ledger_place()
+    if place is None:
         raise UsageError(f"no ledger is named: give --url, set {LEDGER_URL}, or change to the folder of rotation.toml")
-    return ledger_url(command.environ, path)
+    return place
 
 
 def _dialect(url: str) -> sa.Dialect:

@@ -14,90 +14,119 @@ import click
 import structlog
 
 from keyring_core import KeyConfigError
-from keyring_core.redaction import configure_logging
 from rotation.cli.adopt_command import adopt
 from rotation.cli.check_command import check, failed
+from rotation.cli.completion import answer_shell
+from rotation.cli.demo import demo
 from rotation.cli.discover_command import discover
+from rotation.cli.help_command import help_command
+from rotation.cli.help_page import USAGE, HelpGroup
 from rotation.cli.init_command import init
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
-from rotation.cli.options import Declares, Process, print_json
+from rotation.cli.options import Declares, Process, common_parameters, print_json
+from rotation.cli.presentation import FORMATS, start_log
 from rotation.cli.report_command import report
-from rotation.cli.run_command import demo, run, status
+from rotation.cli.run_command import run, status
+from rotation.cli.streams import TerminalStreams
 from rotation.context import Streams
 from rotation.model.failures import StoppedError, StoreError, UsageError
-from rotation.model.text import release
+from rotation.model.invocation import PROGRAM, Invocation, invoked, this_program
 
-EXIT_CODES = """\b
-Exit codes:
-  0  complete
-  1  action needed: rows are left (each is named), a key step was refused, you must store a key
-     by hand, or a dry run found work
-  2  usage or configuration; nothing was changed
-  3  database error or interruption; finished batches stay, run it again"""
+EXIT_CODES = {
+    0: "complete",
+    1: "action needed: rows are left (each is named), a key step was refused, you must store a key by hand, or a dry "
+    "run found work",
+    2: USAGE,
+    3: "database error or interruption; finished batches stay, run it again",
+}
+"""What an exit code means, for all commands but `check`."""
+SECTIONS = {
+    "Begin": ("init", "demo", "discover"),
+    "Rotate": ("status", "keys", "run", "adopt"),
+    "Watch": ("check", "report", "ledger"),
+    "Help": ("help",),
+}
 
 
-def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's
-    if asked:
-        print(f"{context.info_name}, version {release()}", file=context.obj.streams.stdout)
-        context.exit()
-
-
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+@click.group(
+    cls=HelpGroup,
+    sections=SECTIONS,
+    examples={
+        "Watch a whole rotation on a temporary database": "demo",
+        "Read what a run would do, and write nothing": "run --dry-run --env-file .env",
+        "Read the page of a command": "help run",
+    },
+    exit_codes=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-def cli() -> None:
-    """Re-encrypts stored Fernet tokens under the newest key.
+@common_parameters
+def cli(**_: object) -> None:
+    """Move stored Fernet tokens to a new key, while services keep running.
 
-    Keys come from ENCRYPTION_KEY, ENCRYPTION_PREVIOUS_KEYS and ENCRYPTION_STAGED_KEY, or the files or commands that
-    their _FILE and _COMMAND forms name; no option takes a key. New here? Start with: rotate.py demo
+    Keys come from ENCRYPTION_KEY, ENCRYPTION_PREVIOUS_KEYS and ENCRYPTION_STAGED_KEY, or from the files or commands
+    that these names with _FILE and _COMMAND give. No option takes a key.
+
+    The options below may stand before a command or behind it. If one is given twice, the last counts.
     """
 
 
-for _command in (init, demo, status, run, adopt, check, discover, report, keys, ledger):
+for _command in (init, demo, discover, status, keys, run, adopt, check, report, ledger, help_command):
     cli.add_command(_command)
 
 
-def main(
+def main(  # noqa: PLR0913 - all that a process is made of
     argv: Sequence[str],
     environ: Mapping[str, str],
     stdout: TextIO,
     stderr: TextIO | None = None,
     *,
     declares: Declares | None = None,
+    program: str = PROGRAM,
 ) -> int:
     """Runs a command and returns its exit code. Errors of a user or a database are printed, not raised.
 
-    *declares*: the columns of an application that runs in this process, which are then the targets.
+    *declares*: the columns of an application that runs in this process, which are then the targets. *program*: what to
+    type to run a command, for messages that name the next one.
     """
-    return _main(argv, Process(environ, Streams(stdout, stderr or sys.stderr, key_stream=stdout), declares))
+    streams = TerminalStreams(stdout, stderr or sys.stderr, key_stream=stdout, environ=environ)
+    return _main(argv, Process(environ, streams, declares), program)
 
 
 def entry(
-    argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None, *, declares: Declares | None = None
+    argv: Sequence[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    declares: Declares | None = None,
+    program: str | None = None,
 ) -> NoReturn:
-    """Runs the process: real streams, stdout and stderr redacted, and signal handlers. The arguments are as above."""
+    """Runs the process: real streams, stdout and stderr redacted, and signal handlers. The arguments are as above.
+
+    Without *program*, the name is what this process was started as.
+    """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             # If stdin, stdout or stderr is closed, the next socket would reuse its descriptor and receive our output.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="ascii"))  # noqa: SIM115
+    answer_shell(cli, environ or os.environ)
     raw = sys.stdout
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal cannot show must not end a run.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    # On a terminal bars show the progress, and a log line would break them.
-    level = "WARNING" if sys.stderr.isatty() else "INFO"
-    configure_logging(stream=sys.stderr, level=level, guard_stdio=True)
-    streams = Streams(sys.stdout, sys.stderr, key_stream=raw)
+    environ = environ or os.environ
+    start_log()
+    streams = TerminalStreams(sys.stdout, sys.stderr, key_stream=raw, log_format=FORMATS["text"], environ=environ)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _ask_to_stop(streams))
-    code = _main(sys.argv[1:] if argv is None else argv, Process(environ or os.environ, streams, declares))
+    process = Process(environ, streams, declares)
+    code = _main(sys.argv[1:] if argv is None else argv, process, program or this_program())
     for number in (signal.SIGINT, signal.SIGTERM):
         # Python restores the default handlers while it exits: a signal would then change the exit code.
         signal.signal(number, signal.SIG_IGN)
     try:
+        # Another log format brings another sys.stdout.
+        streams.stdout.flush()
         sys.stdout.flush()
         raw.flush()
     except OSError as error:
@@ -123,17 +152,18 @@ def _ask_to_stop(streams: Streams) -> None:
         os.write(2, b"Stopping after this batch. Press Ctrl-C again, or send a second signal, to stop at once.\n")
 
 
-def _main(argv: Sequence[str], process: Process) -> int:
+def _main(argv: Sequence[str], process: Process, program: str) -> int:
     try:
-        return _run(argv, process)
+        with invoked(Invocation(program)):
+            return _run(argv, process, program)
     except OSError as error:
         return 3 if isinstance(error, BrokenPipeError) else _unwritten(process.streams, error)
 
 
-def _run(argv: Sequence[str], process: Process) -> int:
+def _run(argv: Sequence[str], process: Process, program: str) -> int:
     streams = process.streams
     try:
-        return int(cli.main(args=list(argv), prog_name="rotate.py", standalone_mode=False, obj=process) or 0)
+        return int(cli.main(args=list(argv), prog_name=program, standalone_mode=False, obj=process) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show(file=streams.stderr)
         return 2
@@ -162,8 +192,15 @@ def _run(argv: Sequence[str], process: Process) -> int:
         )
         streams.warn(f"Error: {words}")
     # Of argv and not of the parsed options: the error may be in the command line itself.
-    if argv and argv[0] == check.name:
+    if _command_word(argv) == check.name:
         return failed(words, argv, streams)
     if "--json" in argv:
         print_json({"complete": False, "error": words}, streams.stdout)
     return code
+
+
+def _command_word(argv: Sequence[str]) -> str | None:
+    """The command in *argv*, behind options too, and whatever is wrong with them; None if there is none."""
+    context = click.Context(cli, resilient_parsing=True, ignore_unknown_options=True, allow_interspersed_args=True)
+    _, words, _ = cli.make_parser(context).parse_args([*argv])
+    return next((word for word in words if word in cli.commands), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeAlias
 
 import click
 
+from rotation.cli.completion import key_set_names
+from rotation.cli.given_options import remember
+from rotation.cli.presentation import presentation_parameters, set_up
 from rotation.context import Context, Streams
 from rotation.model.failures import UsageError
 
@@ -39,18 +42,26 @@ class Command(Context):
     """A context, and how its command prints."""
 
     as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
 
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
-        """A bar per target on a terminal, a log line every few seconds elsewhere."""
-        from rotation.output.progress import watch
+        """A bar per target on a terminal, a log line every few seconds elsewhere; nothing with --quiet."""
+        from rotation.output.progress import LogWatcher, watch
 
+        if self.quiet:
+            return super().watch(dry_run=dry_run)
+        if self.verbose:
+            # A log line would break the bars.
+            return nullcontext(LogWatcher(dry_run=dry_run))
         return watch(self.streams.stderr, self.process_environ, dry_run=dry_run)
 
     def say(self, part: RenderableType) -> None:
-        """Prints on stdout."""
-        from rotation.output.terminal import say
+        """Prints on stdout; with --quiet not what comes next."""
+        from rotation.output.terminal import NextStep, say
 
-        say(part, self.streams.stdout, self.process_environ)
+        if not (self.quiet and isinstance(part, NextStep)):
+            say(part, self.streams.stdout, self.process_environ)
 
     def show(self, document: Mapping[str, Any], parts: Iterable[RenderableType]) -> None:
         """Prints *document* with --json, and otherwise *parts*, one below the other."""
@@ -68,22 +79,53 @@ def print_json(document: Mapping[str, Any], stream: TextIO) -> None:
         print(json.dumps(document, ensure_ascii=True), file=stream)
 
 
-def path_option(name: str, **settings: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def path_option(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that takes a path."""
-    return click.option(name, type=click.Path(path_type=Path), **settings)
+    return click.option(name, type=click.Path(path_type=Path), **{"metavar": "FILE"} | settings)
+
+
+def common_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that stand before a command or behind it, and passes their values by name."""
+
+    @path_option("--config", help="rotation.toml.  [default: $ROTATION_CONFIG, or ./rotation.toml]")
+    @path_option("--env-file", help="Dotenv file with variables to read; they win over the environment.")
+    @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout.")
+    @presentation_parameters
+    @wraps(command)
+    def wrapped(**options: Any) -> Any:
+        return command(**options)
+
+    return wrapped
 
 
 def common_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds --config, --env-file and --json, and passes a Command in their place."""
+    """Adds the same options, and passes a Command in their place."""
 
-    @path_option("--config", help="rotation.toml; default: $ROTATION_CONFIG, or ./rotation.toml.")
-    @path_option("--env-file", help="Variables to read from a dotenv file; they win over the environment.")
-    @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout.")
+    @common_parameters
     @wraps(command)
-    def wrapped(config: Path | None, env_file: Path | None, *, as_json: bool, **options: Any) -> int:
-        process: Process = click.get_current_context().obj
+    def wrapped(  # noqa: PLR0913 - click's
+        config: Path | None,
+        env_file: Path | None,
+        *,
+        as_json: bool,
+        quiet: bool,
+        verbose: int,
+        log_format: str | None,
+        **options: Any,
+    ) -> int:
+        context = click.get_current_context()
+        remember(context)
+        process: Process = context.obj
+        set_up(process.streams, quiet=quiet, verbose=verbose, log_format=log_format)
         with Command(
-            process.environ, config, env_file, process.streams, declares=process.declares, as_json=as_json
+            process.environ,
+            config,
+            env_file,
+            process.streams,
+            declares=process.declares,
+            as_json=as_json,
+            quiet=quiet,
+            verbose=verbose > 0,
         ) as ready:
             return command(ready, **options)
 
@@ -91,28 +133,31 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 PACE_OPTIONS = (
-    click.option(
-        "--batch-size",
-        type=click.IntRange(1, 100_000),
-        help="Rows per transaction, at most.  [default: 100 to 1000, by the pace; with --full-speed 5000 or more]",
-    ),
     click.option("--full-speed", is_flag=True, help="No pauses, large batches, even while others write."),
     click.option("--gentle", is_flag=True, help="Small batches and pauses, even while nobody else writes."),
     click.option(
+        "--batch-size",
+        type=click.IntRange(1, 100_000),
+        metavar="ROWS",
+        help="Rows per transaction, at most.  [default: 100 to 1000, by the pace; with --full-speed 5000 or more]",
+    ),
+    click.option("--max-rate", type=click.IntRange(1, 10**9), metavar="ROWS", help="Rows per second, at most."),
+    click.option(
         "--workers",
         type=click.IntRange(1, 256),
+        metavar="N",
         help="Threads (up to 2) or processes that share the work.  [default: 1; with --full-speed one per core]",
     ),
+    click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
+    click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
     click.option(
         "--strides",
         type=click.IntRange(1, 64),
+        metavar="N",
         default=1,
-        help="PostgreSQL: write every n-th row of a batch by itself, so that a huge table grows less.  [default: 1]",
+        help="PostgreSQL: write every N-th row of a batch by itself, so that a huge table grows less.  [default: 1]",
     ),
-    click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
     click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint."),
-    click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
-    click.option("--max-rate", type=click.IntRange(1, 10**9), help="Rows per second, at most."),
     path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open."),
     path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty."),
 )
@@ -129,7 +174,13 @@ def pace_options(command: Callable[..., int]) -> Callable[..., int]:
 def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
     """Adds --keys, and passes the command with the keys of that set."""
 
-    @click.option("--keys", "key_set", metavar="NAME", help="Key set of rotation.toml.  [default: the environment's]")
+    @click.option(
+        "--keys",
+        "key_set",
+        metavar="NAME",
+        shell_complete=key_set_names,
+        help="Key set of rotation.toml.  [default: the environment's]",
+    )
     @wraps(command)
     def wrapped(ready: Command, key_set: str | None, **options: Any) -> int:
         return command(ready.with_keys(key_set), **options)
@@ -150,12 +201,20 @@ def target_options(command: Callable[..., int]) -> Callable[..., int]:
 def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     """Adds the same options, and passes their values as a GivenTarget, which is not checked yet."""
 
-    @click.option("--url", help="Database, such as sqlite:///app.db, or $NAME of a variable that holds it.")
-    @click.option("--table", help="Table, or schema.table.")
-    @click.option("--column", "columns", multiple=True, help="Column that holds tokens; repeatable.")
-    @click.option("--key-column", "key_columns", multiple=True, help="Key column; repeatable. Default: primary key.")
-    @click.option("--where", help="SQL condition: only these rows.")
-    @click.option("--context", help="What the tokens are bound to, as in keyring.bind(CONTEXT).")
+    @click.option(
+        "--url", metavar="URL", help="Database, such as sqlite:///app.db, or '$NAME' of a variable that holds it."
+    )
+    @click.option("--table", metavar="TABLE", help="Table, or SCHEMA.TABLE.")
+    @click.option("--column", "columns", multiple=True, metavar="COLUMN", help="Column that holds tokens; repeatable.")
+    @click.option(
+        "--key-column",
+        "key_columns",
+        multiple=True,
+        metavar="COLUMN",
+        help="Column of the table's key; repeatable.  [default: its primary key]",
+    )
+    @click.option("--where", metavar="SQL", help="Condition: only these rows.")
+    @click.option("--context", metavar="CONTEXT", help="What the tokens are bound to, as in keyring.bind(CONTEXT).")
     @wraps(command)
     def wrapped(ready: Command, **options: Any) -> int:
         given = GivenTarget(*(options.pop(name) for name in GivenTarget._fields))

@@ -7,19 +7,35 @@ from pathlib import Path
 import click
 
 from keyring_core.redaction import get_redactor
+from rotation.cli.help_page import USAGE, HelpPage
 from rotation.cli.options import (
     Command,
     GivenTarget,
     common_options,
     find_targets,
     key_set_option,
+    path_option,
     target_parameters,
 )
+from rotation.model.invocation import Invocation, invoked
 from rotation.model.text import many
 
 
-@click.command()
-@click.option("--html", required=True, metavar="FILE", type=click.Path(path_type=Path), help="File for the page.")
+@click.command(
+    cls=HelpPage,
+    examples={
+        "Count again, and write the page": "report --env-file .env --html keys.html",
+        "Write it from the last counts, without reading a target": "report --env-file .env --html keys.html "
+        "--last-census",
+    },
+    exit_codes={
+        0: "the page is written, and every token is under the primary key",
+        1: "the page is written, and something is left",
+        2: USAGE,
+        3: "the page is written, but a database could not be read; or an error or interruption, and no page",
+    },
+)
+@path_option("--html", required=True, help="File for the page.")
 @click.option("--last-census", is_flag=True, help="Read no target: show the last counts that the ledger knows.")
 @common_options
 @key_set_option
@@ -35,7 +51,9 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
 
     targets, policy = find_targets(command, given), command.policy()
     with whole_file(html, f"--html {html}") as file:
-        found = overview(command, targets, policy, last_census=last_census)
+        # The page outlives this command, and is read elsewhere.
+        with invoked(Invocation()):
+            found = overview(command, targets, policy, last_census=last_census)
         # A `where` may quote a token: the page is redacted as the screen is.
         file.write(get_redactor().redact(page(found)).encode("utf-8"))
     facts, complete = found.verdict.facts, Totals(found.verdict.facts).complete

@@ -1,4 +1,4 @@
-"""`status`, `run` and `demo`: count stored tokens, and re-encrypt them."""
+"""`status` and `run`: count stored tokens, and re-encrypt them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyring_core import Keyring
+from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import Command, common_options, pace_options, target_options
 
 if TYPE_CHECKING:
@@ -17,17 +17,51 @@ if TYPE_CHECKING:
     from rotation.model.targets import Target
 
 
-@click.command()
+@click.command(
+    cls=HelpPage,
+    examples={
+        "Count the tokens of every target in ./rotation.toml": "status --env-file .env",
+        "Count those of one column, without a rotation.toml": "status --env-file .env --url sqlite:///app.db "
+        "--table user_credentials --column api_key",
+        "The same for a program": "status --env-file .env --json",
+    },
+    exit_codes={
+        0: "every token is under the primary key",
+        1: "tokens are under older keys, or cells are left that no run can rotate: each is named",
+        2: USAGE,
+        3: "database error or interruption",
+    },
+)
 @common_options
 @target_options
 def status(command: Command, targets: list[Target]) -> int:
-    """Count tokens per key and target. Reads only."""
+    """Count tokens per key and target.
+
+    Reads only, and may run at any time. Its numbers say how many tokens a run would re-encrypt.
+    """
     from rotation import job
 
     return show_report(command, job.status(command, targets))
 
 
-@click.command()
+@click.command(
+    cls=HelpPage,
+    examples={
+        "Read only, and report what a run would do": "run --env-file .env --dry-run",
+        "Re-encrypt every target of ./rotation.toml": "run --env-file .env",
+        "Re-encrypt one column, without a rotation.toml": "run --env-file .env --url '$DATABASE_URL' "
+        "--table user_credentials --column api_key",
+        "At night, as fast as the server can, with all problems in a file": "run --env-file .env --full-speed "
+        "--problems problems.jsonl",
+    },
+    exit_codes={
+        0: "complete: every token is under the primary key",
+        1: "action needed: rows are left (each is named), another rotation works against this one, the file of "
+        "--problems is incomplete, or a dry run found tokens to rotate",
+        2: USAGE,
+        3: STOPPED,
+    },
+)
 @click.option("--dry-run", is_flag=True, help="Read only, and report what a run would do.")
 @pace_options
 @click.option(
@@ -45,23 +79,6 @@ def run(command: Command, targets: list[Target], **settings: Any) -> int:
     from rotation import job
 
     return show_report(command, job.run(command, targets, job.RunSettings(**settings)))
-
-
-@click.command()
-@common_options
-def demo(command: Command) -> int:
-    """Show a whole rotation on a temporary SQLite database."""
-    from rotation import job
-    from rotation.cli.demo import demo as show_demo
-    from rotation.job.runs import reading, rotate_targets
-
-    def rotate(targets: list[Target], keyring: Keyring, *, dry_run: bool) -> Report:
-        [report] = rotate_targets(command, [job.Job(targets, keyring, reading(command, dry_run=dry_run))])
-        return report
-
-    code = show_demo((lambda _: None) if command.as_json else command.say, rotate)
-    command.show({"complete": code == 0}, [])
-    return code
 
 
 def show_report(command: Command, report: Report) -> int:

@@ -43,7 +43,7 @@ def secret_options(command: Callable[..., int]) -> Callable[..., int]:
 
     @click.option("--variable", metavar="NAME", help="Variable that holds the secret.")
     @path_option("--file", help="File that holds the secret.")
-    @click.option("--command", "program", metavar="COMMAND", help="Command that prints the secret; without a shell.")
+    @click.option("--command", "program", metavar="COMMAND", help="Command that prints the secret; no shell runs it.")
     @wraps(command)
     def wrapped(ready: Command, **options: Any) -> int:
         given = GivenSecret(*(options.pop(name) for name in GivenSecret._fields))

@@ -73,7 +73,7 @@ class Survey:
 
     def __init__(self, url: str, *, sleep: Callable[[float], None], links: SharedConnections | None = None) -> None:
         """Raises UsageError for a url that cannot work. With *links*, it shares their connection."""
-        self._access = Access(url, "every table", read_only=True, sleep=sleep, links=links)
+        self._access = Access(url, None, read_only=True, sleep=sleep, links=links)
         self.name = self._access.name
         """The database as messages name it: without a password."""
         self._catalog = CATALOGS[type(self._access.dialect)]()

@@ -14,12 +14,17 @@ from rotation.model.text import many
 
 def target_entries(columns: Iterable[TokenColumn]) -> str:
     """The `[[target]]` entries of rotation.toml for those of *columns* that can be targets, ready to paste."""
+    return "\n".join(map(entry_of, by_entry(columns)))
+
+
+def by_entry(columns: Iterable[TokenColumn]) -> list[list[TokenColumn]]:
+    """Those of *columns* that can be targets: the ones of each entry."""
     tables: dict[tuple[object, ...], list[TokenColumn]] = {}
     for column in columns:
         if column.proposed:
             key = column.database, column.url, column.table, column.key_columns, column.format, column.keys
             tables.setdefault(key, []).append(column)
-    return "\n".join(map(_entry, tables.values()))
+    return list(tables.values())
 
 
 def model_entries(
@@ -40,24 +45,25 @@ def model_entries(
 def _of_models(source: Declaration, others: Sequence[str], url: str, database: str) -> str:
     lines = ["[[target]]"]
     if others:
-        lines.append(f"# Covers {', '.join(map(_commented, others))}, too: remove the entries that name these columns.")
+        lines.append(f"# Covers {', '.join(map(as_comment, others))}, too: remove the entries that name these columns.")
     if source.django is not None:
-        return "\n".join([*lines, f"django = {_toml(source.django)}", ""])
+        return "\n".join([*lines, f"django = {as_toml(source.django)}", ""])
     return "\n".join(
-        [*lines, f"models = {_toml(source.models or '')}", f"url = {_url(source.url or url, database)}", ""]
+        [*lines, f"models = {as_toml(source.models or '')}", f"url = {_url(source.url or url, database)}", ""]
     )
 
 
-def _entry(columns: Sequence[TokenColumn]) -> str:
+def entry_of(columns: Sequence[TokenColumn]) -> str:
     """The entry of columns that differ in their names alone."""
     one = columns[0]
     names = _tomls([column.column for column in columns])
-    lines = ["[[target]]", f"url = {_url(one.url, one.database)}", f"table = {_toml(one.table)}", f"columns = {names}"]
+    url = _url(one.url, one.database)
+    lines = ["[[target]]", f"url = {url}", f"table = {as_toml(one.table)}", f"columns = {names}"]
     if one.format is not Format.TOKEN:
         lines.append(f'format = "{one.format}"')
-    lines += [f"# {_toml(column.column)}: {_left_out(column)}" for column in columns if column.unserved]
+    lines += [f"# {as_toml(column.column)}: {_left_out(column)}" for column in columns if column.unserved]
     if one.keys:
-        lines.append(f"keys = {_toml(one.keys)}")
+        lines.append(f"keys = {as_toml(one.keys)}")
     if one.key_columns:
         lines.append(f"key_columns = {_tomls(one.key_columns)}")
     return "\n".join([*lines, ""])
@@ -72,19 +78,20 @@ def _left_out(column: TokenColumn) -> str:
 def _url(written: str, database: str) -> str:
     """The url, or a variable to put it in if it may hold a password, or if no url names the database."""
     if written and not may_hold_password(written):
-        return _toml(written)
-    return f'"$DATABASE_URL"  # a variable that holds the url of the {_commented(database)}'
+        return as_toml(written)
+    return f'"$DATABASE_URL"  # a variable that holds the url of the {as_comment(database)}'
 
 
-def _commented(text: str) -> str:
+def as_comment(text: str) -> str:
     """*text* in a comment: a name in a database can hold a line's end."""
     return "".join(filter(str.isprintable, text))
 
 
-def _toml(text: str) -> str:
+def as_toml(text: str) -> str:
+    """*text* as a string of TOML."""
     # A basic string of TOML is one of JSON, except for the one control character that JSON does not escape.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _tomls(texts: Sequence[str]) -> str:
-    return f"[{', '.join(map(_toml, texts))}]"
+    return f"[{', '.join(map(as_toml, texts))}]"

@@ -11,6 +11,7 @@ from keyring_core import Key, Keyring, UndecryptableToken
 from rotation.model.cell_kinds import CellKind, kind_of
 from rotation.model.formats import Format
 from rotation.model.inner_tokens import find_inner
+from rotation.model.invocation import command_line
 from rotation.model.text import many
 
 ROOM = 180
@@ -178,7 +179,7 @@ class TokenColumn:
         if part.format is None:
             return NO_FORMAT
         if self.covered and not self.served:
-            return f'set format = "{self.format}" in its [[target]], then: rotate.py run'
+            return f'set format = "{self.format}" in its [[target]], then: {command_line("run")}'
         return (
             f"{many(cells, 'cell')} of the kind {part.kind}: give these rows a [[target]] of their own, with a `where` "
             f'and format = "{part.format}"'
@@ -190,9 +191,9 @@ class TokenColumn:
 
     def _remedy_of_served(self) -> str:
         if self.covered:
-            return "rotate.py run"
+            return command_line("run")
         if self.hint is None:
-            return "rotate.py discover prints the entry to add"
+            return f"print the entry to add: {command_line('discover')}"
         if "no primary key" in self.hint:
             return "give the table a primary key, or a unique index whose columns key_columns can name"
         return "have the application keep these tokens where a target can name them; keep their keys until then"

@@ -40,9 +40,9 @@ class ProcessWorkers(Executor):
     lock and no queue, so the death of one does not block the others.
     """
 
-    def __init__(self, count: int, *, log_level: int | str) -> None:
-        """Starts no process."""
-        self._max_workers, self._log_level = count, log_level
+    def __init__(self, count: int, *, log_level: int | str, log_format: str = "auto") -> None:
+        """Starts no process. The log of each is as `configure_logging` makes it of *log_level* and *log_format*."""
+        self._max_workers, self._log = count, (log_level, log_format)
         self._threads = ThreadPoolExecutor(count)
         self._local = threading.local()
         self._processes: list[SpawnProcess] = []
@@ -93,7 +93,7 @@ class ProcessWorkers(Executor):
             if self._alive_pipe.closed:
                 raise BrokenExecutor("the workers were asked to stop")
             connection, far_end = _spawning.Pipe()
-            process = _spawning.Process(target=_serve, args=(self._workers_end, far_end, self._log_level))
+            process = _spawning.Process(target=_serve, args=(self._workers_end, far_end, *self._log))
             # The first start of a process would start the tracker, which unblocks the signals.
             resource_tracker.ensure_running()
             # The process inherits the mask: a signal waits until the process has its handlers.
@@ -112,9 +112,9 @@ _busy = threading.Lock()
 """Held while this process does a range and sends its result."""
 
 
-def _serve(alive_pipe: Connection, connection: Connection, log_level: int | str) -> None:
+def _serve(alive_pipe: Connection, connection: Connection, log_level: int | str, log_format: str) -> None:
     """The main function of a worker process: answers calls until *alive_pipe* is closed."""
-    configure_logging(stream=sys.stderr, level=log_level, guard_stdio=True)
+    configure_logging(stream=sys.stderr, level=log_level, renderer=log_format, guard_stdio=True)
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
     # Ctrl-C on a terminal signals all processes; the parent closes the pipe.

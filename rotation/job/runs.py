@@ -19,6 +19,7 @@ from rotation.job.recorder import RunRecorder
 from rotation.job.rotation import Job, rotate_all
 from rotation.job.throttle import Throttle
 from rotation.job.workers import ALONE, Workers, open_workers
+from rotation.ledger.records import lacking
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.companions import companion_values
 from rotation.model.failures import StoppedError, UsageError
@@ -85,7 +86,10 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
     shard = Shard.parse(settings.shard) if settings.shard else None
     with ExitStack() as closing:
         listed = closing.enter_context(ProblemsFile(settings.problems)) if settings.problems else None
-        workers = closing.enter_context(open_workers(settings.workers, settings.dask, full_speed=settings.full_speed))
+        log_format = context.streams.log_format or "auto"
+        workers = closing.enter_context(
+            open_workers(settings.workers, settings.dask, full_speed=settings.full_speed, log_format=log_format)
+        )
         common = Options(
             settings.dry_run,
             settings.batch_size,
@@ -94,12 +98,13 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
             throttle,
             listed,
             shard=shard,
-            env_file=context.env_file,
+            env_file=context.dotenv and context.dotenv.path,
             workers=workers.count,
             least_rows=workers.least_rows,
         )
 
         def options(part: _Part, recorder: RunRecorder) -> Options:
+            _name_lacking(part, recorder.session)
             return replace(
                 _with_keys(common, part.context),
                 checkpoints=partial(_checkpoints, recorder, settings),
@@ -120,6 +125,15 @@ class _Part(NamedTuple):
 def _parts(context: Context, targets: Sequence[Target]) -> list[_Part]:
     """*targets* by their key sets; raises KeyConfigError if the keys of one do not load."""
     return [_Part(own, own.keyring(), some) for own, some in context.by_keys(targets)]
+
+
+def _name_lacking(part: _Part, session: Session) -> None:
+    """Names each running service that could not read what a run writes. It is no reason to stop: a leaked key goes."""
+    primary = part.keyring.primary.id
+    for one in lacking(session.fleet(part.keyring.states_by_id), primary):
+        part.context.streams.warn(
+            f"Note: {one.words} does not have {primary}, so it cannot read what a run writes; restart it."
+        )
 
 
 def _checkpoints(recorder: RunRecorder, settings: RunSettings, target: Target, primary: str) -> Checkpoints:

@@ -163,7 +163,7 @@ def _load(setup: Setup) -> tuple[Keyring, Mapping[str, str]]:
         with warnings.catch_warnings():
             # The process that started the run prints the same warnings.
             warnings.simplefilter("ignore", KeyConfigWarning)
-            environ = environment(os.environ, setup.options.env_file)
+            environ = environment(os.environ, setup.options.env_file, "dotenv file")
             keyring = setup.options.keys.keyring(environ)
     except (KeyConfigError, UsageError) as error:
         fault = str(error)

@@ -40,7 +40,9 @@ ALONE = Workers()
 
 
 @contextmanager
-def open_workers(count: int | None, dask: str | None, *, full_speed: bool) -> Iterator[Workers]:
+def open_workers(
+    count: int | None, dask: str | None, *, full_speed: bool, log_format: str = "auto"
+) -> Iterator[Workers]:
     """*count* processes, or the workers of the *dask* scheduler. Without both: one, or one per core at full speed.
 
     By default, a target with few rows is done in this process. Raises UsageError, and WorkerError if the scheduler
@@ -60,7 +62,7 @@ def open_workers(count: int | None, dask: str | None, *, full_speed: bool) -> It
         return
     from rotation.job.process_pool import ProcessWorkers  # noqa: PLC0415 - a run in one process needs none of it
 
-    with ProcessWorkers(processes, log_level=logging.getLogger().level) as executor:
+    with ProcessWorkers(processes, log_level=logging.getLogger().level, log_format=log_format) as executor:
         yield Workers(executor, processes, 0 if count else WORTH_ROWS)
 
 

@@ -15,12 +15,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from keyring_core.key_files import irregularity
 from rotation.ledger.file_owner import UNWRITABLE, unwritable
+from rotation.ledger.place import LedgerPlace
 from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, find_dialect, parse_url, retry, words_of
 from rotation.stores.connection import Connection
-from rotation.stores.dialect import Dialect, Fault, Mode
+from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
 from rotation.stores.silent_servers import NoAnswerError
 
 UNMADE = (
@@ -103,6 +104,13 @@ class LedgerAccess:
         """
         return self._run(Mode.WRITE, act, self._attempts)
 
+    def unwatched(self) -> LedgerAccess:
+        """The same ledger, through a connection that no thread watches, and that needs no `close`."""
+        if not isinstance(self._link, Connection):
+            return self
+        link = Engine(self._link.unwatched_engine())
+        return LedgerAccess(link, self.name, self._dialect, 1, path=self._path)
+
     def close(self) -> None:
         """Closes the connection."""
         self._link.disconnect()
@@ -147,7 +155,7 @@ class LedgerAccess:
     def _driver_words(self, error: DBAPIError) -> str:
         cause = error.orig or error
         if self._dialect and self._dialect.code(cause) in self._dialect.denials:
-            return "this user has not the privileges on it that docs/ledger.md names"
+            return "this user has not the privileges on it that docs/reference/ledger.md names"
         read_only = self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE
         return (read_only and self._path and unwritable(self._path)) or words_of(error, self._dialect)
 
@@ -162,15 +170,15 @@ def put(
 
 
 def open_url(
-    text: str, attempts: int, *, wait: Callable[[float], None] = time.sleep, seconds: float | None = None
+    place: LedgerPlace, attempts: int, *, wait: Callable[[float], None] = time.sleep, seconds: float | None = None
 ) -> LedgerAccess:
-    """The ledger at an SQLAlchemy URL; creates a missing SQLite file. Transient errors are tried *attempts* times.
+    """The ledger at *place*; creates a missing SQLite file. Transient errors are tried *attempts* times.
 
     *wait* sleeps, and raises StoppedError if a stop was requested. A connection to one address may take *seconds*.
 
     Raises UsageError for a URL that cannot work, LedgerError if the database cannot be reached.
     """
-    url = parse_url(text)
+    url = parse_url(place.url)
     dialect = url and find_dialect(url.get_backend_name())
     fault, path = "not of the form dialect://user:...@host/database", None
     try:
@@ -178,11 +186,11 @@ def open_url(
             path = _path(url)
             url, name = _sqlite(url, path), _file_name(path)
         elif url:
-            url = dialect.prepare_url(url) if dialect else url
+            url = _prepared(dialect, url) if dialect else url
             name = _name(dialect, url)
         if url:
             link = Connection(dialect, url, wait=wait, seconds=seconds) if dialect else Engine(_engine(url))
-            return LedgerAccess(link, name, dialect, attempts, path=path)
+            return LedgerAccess(link, place.called(name), dialect, attempts, path=path)
     except UsageError as error:
         fault = str(error)
     except ImportError:
@@ -190,7 +198,13 @@ def open_url(
     except (ArgumentError, ValueError, NoSuchModuleError):
         # SQLAlchemy's own message shows the text, password and all.
         pass
-    raise UsageError(f"ROTATION_LEDGER_URL: {fault}")
+    raise UsageError(f"{place.named_by}: {fault}")
+
+
+def _prepared(dialect: Dialect, url: URL) -> URL:
+    if not dialect.names_database(url):
+        raise UsageError(NO_DATABASE)
+    return dialect.prepare_url(url)
 
 
 def over_engine(engine: sa.Engine, attempts: int) -> LedgerAccess:

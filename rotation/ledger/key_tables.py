@@ -102,6 +102,16 @@ class KeyTables:
 
         self._access.write(act)
 
+    def withdraw(self, record: InstanceRecord) -> None:
+        """Deletes *record* of an instance that ends, unless another process has announced itself by that name since.
+
+        It starts no thread, since Python starts none while it ends.
+        """
+        columns = tables.instances.c
+        own = [getattr(columns, name) == getattr(record, name) for name in ("service", "instance", "seen")]
+        gone = tables.instances.delete().where(*own)
+        self._access.unwatched().write(lambda connection: connection.execute(gone))
+
     def instances(self, within: timedelta) -> list[InstanceRecord]:
         """The instances that announced themselves within that time, or at a later one if their clock is ahead."""
         seen = tables.instances.c.seen >= self._now() - within

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 
 import sqlalchemy as sa
@@ -14,25 +13,17 @@ from keyring_core.environment import LEDGER_URL, SERVICE
 from rotation.ledger import schema as tables
 from rotation.ledger.database import LedgerAccess, open_url, over_engine
 from rotation.ledger.key_tables import KeyTables
+from rotation.ledger.place import LedgerPlace
 from rotation.ledger.run_history import RunTables
 from rotation.stores.access import ATTEMPTS
 
 HURRIED_SECONDS = 3.0
 """How long a service waits for each address of the ledger's server."""
-DEFAULT_FILE = "rotation-ledger.db"
 
 
 def utc_now() -> datetime:
     """The time, aware, in UTC."""
     return datetime.now(UTC)
-
-
-def ledger_url(environ: Mapping[str, str], config: Path | None) -> str:
-    """The ledger's url: `ROTATION_LEDGER_URL`, or an SQLite file beside the rotation.toml at *config*."""
-    if given := environ.get(LEDGER_URL, "").strip():
-        return given
-    folder = config.parent if config else Path()
-    return f"sqlite:///{(folder / DEFAULT_FILE).absolute()}"
 
 
 def service_name(environ: Mapping[str, str]) -> str:
@@ -62,13 +53,15 @@ class Ledger(KeyTables, RunTables):
         now: Callable[[], datetime] = utc_now,
         patient: bool = True,
         wait: Callable[[float], None] = time.sleep,
+        place: LedgerPlace | None = None,
     ) -> Ledger:
         """The ledger at an SQLAlchemy *url*. Raises UsageError for a url that cannot work, and LedgerError.
 
         A service passes *patient* as False: then nothing is retried, and a silent server is given up sooner.
-        *wait* sleeps, and raises StoppedError if a stop was requested.
+        *wait* sleeps, and raises StoppedError if a stop was requested. *place*: what names that url, for messages.
         """
-        access = open_url(url, ATTEMPTS if patient else 1, wait=wait, seconds=None if patient else HURRIED_SECONDS)
+        place = place or LedgerPlace(url, LEDGER_URL)
+        access = open_url(place, ATTEMPTS if patient else 1, wait=wait, seconds=None if patient else HURRIED_SECONDS)
         try:
             return cls(access, now)
         except BaseException:

@@ -14,6 +14,7 @@ from rotation.model.key_history import Promotion
 from rotation.model.report import TargetReport, legible_key
 from rotation.model.row_marks import NOT_UNREADABLE, mark, pack, unpack
 from rotation.model.targets import TargetId
+from rotation.model.times import to_second
 
 KEPT_CENSUS_PROBLEMS = 100
 """How many rows with a problem a census names."""
@@ -210,6 +211,11 @@ class InstanceRecord:
         """The ids of all keys that it can decrypt with."""
         return frozenset((self.primary, *self.previous, *([self.staged] if self.staged else [])))
 
+    @property
+    def words(self) -> str:
+        """What messages call it: `billing on web-1:4242 (seen 2026-01-03 12:00:00 UTC)`."""
+        return f"{self.service} on {self.instance} (seen {to_second(self.seen)})"
+
 
 LIVE = timedelta(minutes=10)
 """A service that announced itself within this time is running."""
@@ -219,3 +225,8 @@ def in_fleet(instances: Iterable[InstanceRecord], ring: Iterable[str], service: 
     """The instances of *service*, and those of other names that hold one of the keys of *ring*, by id."""
     held = set(ring)
     return [one for one in instances if one.service == service or held & one.known]
+
+
+def lacking(instances: Iterable[InstanceRecord], key_id: str) -> list[InstanceRecord]:
+    """The instances that could not read what is written under the key *key_id*."""
+    return [one for one in instances if key_id not in one.known]

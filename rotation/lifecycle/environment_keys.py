@@ -24,8 +24,8 @@ from rotation.lifecycle.key_locations import (
 from rotation.lifecycle.transitions import Edit, Step, after, edits, held
 from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
+from rotation.model.invocation import command_line
 from rotation.model.key_sets import KEY_ITSELF, KeySet, KeySource, read_key_set, settings_of_read
-from rotation.model.text import with_keys
 
 
 @dataclass
@@ -96,7 +96,7 @@ class EnvironmentKeys:
     def staged(self) -> Key:
         """The staged key. Raises UsageError if there is none."""
         if self.settings.staged is None:
-            stage = with_keys("rotate.py keys stage", self._context.key_set)
+            stage = command_line("keys", "stage", key_set=self._context.key_set)
             raise UsageError(f"no key is staged.\nNext: {stage}")
         return self.settings.staged
 
@@ -184,7 +184,8 @@ class EnvironmentKeys:
 
     def _locations(self, key: Key | None = None) -> dict[str, KeyLocation]:
         """Where the keys are; of several entries of previous keys the one that holds *key*, otherwise the first."""
-        variables = Variables(self._fresh(), self._context.env_file, self._context.read_env_file())
+        dotenv = self._context.dotenv
+        variables = Variables(self._fresh(), dotenv and dotenv.path, self._context.read_env_file())
         if self._set is None:
             return find_locations(*variables)
         entries = self._set.previous

@@ -91,6 +91,20 @@ def edit_dotenv_value(data: bytes, name: str, value: str) -> bytes:
     return _with_assignment(data, name, value)
 
 
+def add_to_dotenv(data: bytes, name: str, value: str) -> bytes:
+    """The dotenv file with the new variable *name* at its end, in single quotes if the value needs some.
+
+    Raises UsageError if the variable is there already, or if programs differ in how they read such a value.
+    """
+    if dotenv_value(data, name) is not None:
+        raise UsageError(f"{name} is in the dotenv file already; nothing was changed. Name that variable: ${name}")
+    if re.search(r"['\\\n\r\0]", value):
+        raise UsageError(
+            f"{name}: programs differ in how they read a quote or a backslash; write it into the file by hand"
+        )
+    return _with_assignment(data, name, value if _UNQUOTED.fullmatch(value) else f"'{value}'")
+
+
 def _with_assignment(data: bytes, name: str, value: str) -> bytes:
     from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
 

@@ -26,6 +26,7 @@ from rotation.lifecycle.key_file_edits import (
 from rotation.lifecycle.transitions import Edit
 from rotation.model.atomic_file import FileChangedError, Snapshot, read_whole, refusal, replace_whole
 from rotation.model.failures import StoreError, UsageError
+from rotation.model.invocation import command_line
 from rotation.model.key_sets import KEY_ITSELF, LISTED, KeySource
 from rotation.model.text import retire_command
 
@@ -181,7 +182,7 @@ def write_edits(
     if load() != after:
         raise StoreError(
             "the files are written, but the environment does not read as it should; nothing uses the new key yet. "
-            "Look at rotate.py keys list and at the files"
+            f"Look at the files.\nNext: {command_line('keys', 'list')}"
         )
     return [read[path].path for path in read]
 

@@ -10,8 +10,9 @@ from typing import Any
 from keyring_core import KeyState
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import LIVE, in_fleet
+from rotation.model.invocation import command_line
 from rotation.model.key_history import Promotion
-from rotation.model.text import retire_command, with_keys
+from rotation.model.text import READS_THE_REST, Following, retire_command, steps
 from rotation.retirement.decision import Standing, refusals, standing
 from rotation.retirement.evidence import of_censuses
 
@@ -80,14 +81,14 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: st
     return found
 
 
-def following(keys: Sequence[ListedKey], key_set: str | None = None) -> str:
+def following(keys: Sequence[ListedKey], key_set: str | None = None) -> Following:
     """What to do next with these keys."""
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
-        return f"when every service has {staged[0]}: {with_keys('rotate.py keys promote', key_set)}"
+        return Following(command_line("keys", "promote", key_set=key_set), f"When every service has {staged[0]}:")
     if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
-        return f"{retire_command(unneeded[-1], key_set)}: it reads everything, and removes the key if nothing needs it"
+        return Following(retire_command(unneeded[-1], key_set), READS_THE_REST.format(unneeded[-1]))
     if previous := in_state[KeyState.PREVIOUS]:
-        remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or "rotate.py run"
-        return f"{remedy}, and when nothing needs it: {retire_command(previous[-1], key_set)}"
-    return f"{with_keys('rotate.py keys stage', key_set)}, when the key is to change"
+        remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or command_line("run")
+        return Following(steps(remedy, f"when nothing needs {previous[-1]}: {retire_command(previous[-1], key_set)}"))
+    return Following(command_line("keys", "stage", key_set=key_set), "When the key is to change:")

@@ -24,14 +24,16 @@ from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archive import archive_key, archived, find_archived
 from rotation.lifecycle.certificate import cells_of, certificate, may_hold_certificate
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
+from rotation.lifecycle.repeated import check_not_retired
 from rotation.lifecycle.retirement_census import gather
 from rotation.lifecycle.shared_secrets import losses, needs, sharing
 from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
+from rotation.model.invocation import command_line
 from rotation.model.report import Report
 from rotation.model.targets import Target, columns_of, own_targets
-from rotation.model.text import many, retire_command, with_keys
+from rotation.model.text import Following, many, retire_command, steps
 from rotation.retirement.decision import Refusal, not_looked_at, refusals
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
@@ -43,8 +45,7 @@ NO_FLEET = (
 NO_ANNOUNCEMENTS = (
     "an application with the key set {} announces no keys, so it was not checked that every process of it has them"
 )
-DISTRIBUTE = "give this to every service, and restart those that do not reload"
-THEN_RUN = f"{DISTRIBUTE}. Then: rotate.py run"
+DISTRIBUTE = "Give this to every service, and restart those that do not reload."
 
 
 @dataclass
@@ -54,8 +55,7 @@ class StepResult:
     step: Step
     key: Key
     said: str
-    following: str
-    """The next thing to do."""
+    following: Following
     written: Written = field(default_factory=Written)
     notes: list[str] = field(default_factory=list)
     refused: Sequence[Refusal] = ()
@@ -73,7 +73,8 @@ def stage(context: Context) -> StepResult:
     key = keys.new_key()
     check_order(keys.settings, Step.STAGE, key, context.key_set)
     with _session(context, keys.states) as session:
-        following = f"{DISTRIBUTE}. When all have it: {with_keys('rotate.py keys promote', context.key_set)}"
+        promote = command_line("keys", "promote", key_set=context.key_set)
+        following = Following(promote, f"{DISTRIBUTE} When all have it:")
         done = StepResult(Step.STAGE, key, f"Staged {key.id}", following)
         done.written = keys.take(Step.STAGE, key)
         done.notes = _mark(session, done) if session.ledger else [NO_LEDGER]
@@ -83,11 +84,14 @@ def stage(context: Context) -> StepResult:
 def promote(context: Context, key_id: str | None, force: str | None) -> StepResult:
     """Makes the staged key primary, or the previous key *key_id*. *force*: the key's id again, to override refusals.
 
-    An interrupted promotion is finished. Raises UsageError for a wrong key or order, StoreError, and LedgerError.
+    An interrupted promotion is finished; if the key is primary already, nothing is changed. Raises UsageError for a
+    wrong key or order, StoreError, and LedgerError.
     """
     keys = EnvironmentKeys(context)
     if left := keys.left_behind(_old_places(keys, key_id)):
         return _finish(context, keys, left)
+    if {key_id or force, force or key_id} == {keys.settings.primary.id}:
+        return _done_already(keys.settings.primary)
     key = find_key(keys.settings, key_id or keys.staged().id)
     step = Step.PROMOTE if key == keys.settings.staged else Step.GO_BACK
     check_order(keys.settings, step, key, context.key_set)
@@ -96,7 +100,10 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
     with _session(context, keys.states) as session:
         fleet = session.fleet(keys.states)
         said = f"Promoted {key.id}; {was} is a previous key now"
-        done = StepResult(step, key, said, THEN_RUN, notes=_unchecked(context, session, fleet))
+        done = StepResult(step, key, said, _then_run(), notes=_unchecked(context, session, fleet))
+        if step is Step.GO_BACK:
+            done.notes.append(f"this goes back from {was} to {key.id}; do not go back to a key that leaked")
+            done.following = _return_or_run(key, was, context.key_set)
         against = [*promotion_refusals(fleet, key.id), *losses(context, keys, step, key)]
         if against and not force:
             done.refused = against
@@ -123,6 +130,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     """
     own = own_targets(targets, context.key_set)
     keys = EnvironmentKeys(context)
+    check_not_retired(context, keys, key_id)
     key = find_key(keys.settings, key_id)
     check_order(keys.settings, Step.RETIRE, key, context.key_set)
     _check_force(force, key)
@@ -140,7 +148,8 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         unchecked = _unchecked(context, session, evidence.fleet)
         if session.ledger and evidence.promoted is None:
             unchecked.append(UNDATED.format(evidence.primary))
-        done = StepResult(Step.RETIRE, key, "", f"{DISTRIBUTE}. {_whereabouts(archive)}", notes=list(unchecked))
+        following = Following(_whereabouts(archive), f"{DISTRIBUTE} Then:")
+        done = StepResult(Step.RETIRE, key, "", following, notes=list(unchecked))
         done.ignored = evidence.search.ignored if evidence.search else ()
         if against and not force:
             done.refused = against
@@ -180,7 +189,7 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     keys, key = EnvironmentKeys(context), find_archived(archive, key_id)
     check_order(keys.settings, Step.RESTORE, key, context.key_set)
     with _session(context, keys.states) as session:
-        following = f"{DISTRIBUTE}. Then: rotate.py run, and {retire_command(key.id, context.key_set)}"
+        following = _then_run(retire_command(key.id, context.key_set))
         done = StepResult(Step.RESTORE, key, f"Restored {key.id} as a previous key", following)
         done.written = keys.take(Step.RESTORE, key)
         done.notes = [] if session.ledger else [NO_LEDGER]
@@ -198,10 +207,28 @@ def _finish(context: Context, keys: EnvironmentKeys, left: Sequence[Edit]) -> St
     """Finishes a promotion whose process died between two files."""
     primary = keys.settings.primary
     with _session(context, keys.states) as session:
-        done = StepResult(Step.PROMOTE, primary, f"Promoted {primary.id}: finished what was cut short", THEN_RUN)
+        done = StepResult(Step.PROMOTE, primary, f"Promoted {primary.id}: finished what was cut short", _then_run())
         done.written = keys.finish(left)
         done.notes = _mark(session, done)
     return done
+
+
+def _done_already(primary: Key) -> StepResult:
+    """The result of a promotion that was typed again: an admin who does so wants to see that it is done."""
+    following = Following(command_line("run"))
+    return StepResult(Step.PROMOTE, primary, f"{primary.id} is the primary key already", following)
+
+
+def _return_or_run(key: Key, was: str, key_set: str | None) -> Following:
+    """What comes after going back to *key* from the key *was*."""
+    back = command_line("keys", "promote", was, "--force", was, key_set=key_set)
+    return Following(
+        steps(f"if {key.id} leaked, return: {back}", f"otherwise: {command_line('run')}"), f"{DISTRIBUTE} Then:"
+    )
+
+
+def _then_run(*afterwards: str) -> Following:
+    return Following(steps(command_line("run"), *afterwards), f"{DISTRIBUTE} Then:")
 
 
 @contextmanager
@@ -266,5 +293,5 @@ def _proven(census: Report) -> str:
 
 def _whereabouts(archive: Path | None) -> str:
     if archive:
-        return f"The key is kept in {archive}; move that to where your backups' keys are"
-    return "Nothing here keeps the key: have it in an archive of yours as long as you keep backups of its time"
+        return f"move {archive}, which keeps the key, to where your backups' keys are"
+    return "have the key in an archive of yours as long as you keep backups of its time: nothing here keeps it"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
-from rotation.ledger.records import LIVE, InstanceRecord
+from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
+from rotation.model.invocation import command_line
 from rotation.model.key_sets import VARIABLES
-from rotation.model.text import with_keys
-from rotation.retirement.decision import Refusal, called
+from rotation.model.text import next_lines, steps
+from rotation.retirement.decision import Refusal, restart
 
 
 class Step(StrEnum):
@@ -77,13 +77,13 @@ def check_order(settings: Settings, step: Step, key: Key, key_set: str | None = 
     """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
     state = states(settings).get(key)
     if state is not MOVES[step][0].before:
-        place = STAGED if key_set is None else f"what [keys.{key_set}] names as staged"
-        following = _BEFORE_RETIRE.get(state, "").format(place=place)
-        raise UsageError(_OUT_OF_ORDER[step].format(id=key.id, state=state, following=following))
+        fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
+        lines = next_lines(_before_retire(state, key_set)) if step is Step.RETIRE else []
+        raise UsageError("\n".join([fault, *lines]))
     if step is Step.STAGE and settings.staged:
         raise UsageError(
             f"{settings.staged.id} is staged already; two at once would leave services with different ones.\n"
-            f"Next: {with_keys('rotate.py keys promote', key_set)}"
+            f"Next: {command_line('keys', 'promote', key_set=key_set)}"
         )
 
 
@@ -125,12 +125,10 @@ def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str) -> list[Ref
     """A refusal for each live instance that could not read what is written under the key *key_id*."""
     return [
         Refusal(
-            f"{called(one)} does not have {key_id}",
-            "give it the key, and restart it unless it reloads; one that is gone for good counts as gone "
-            f"{LIVE // timedelta(minutes=1)} minutes after it was seen",
+            f"{one.words} does not have {key_id}",
+            restart(one, "give it the key, and restart it unless it reloads"),
         )
-        for one in fleet
-        if key_id not in one.known
+        for one in lacking(fleet, key_id)
     ]
 
 
@@ -139,9 +137,13 @@ _OUT_OF_ORDER = {
     Step.PROMOTE: "{id} is {state}, not staged",
     Step.GO_BACK: "{id} is {state}; what goes back to being primary is a previous key",
     Step.RESTORE: "{id} is {state} already",
-    Step.RETIRE: "{id} is {state}, and only a previous key can be retired.\nNext: {following}",
+    Step.RETIRE: "{id} is {state}, and only a previous key can be retired.",
 }
-_BEFORE_RETIRE: dict[KeyState | None, str] = {
-    KeyState.PRIMARY: "rotate.py keys stage, keys promote and run make it one that nothing needs",
-    KeyState.STAGED: "take it out of {place} everywhere, once rotate.py status finds no token under it",
-}
+
+
+def _before_retire(state: KeyState | None, key_set: str | None) -> str:
+    if state is KeyState.PRIMARY:
+        stage, promote = (command_line("keys", word, key_set=key_set) for word in ("stage", "promote"))
+        return steps(stage, promote, command_line("run"))
+    place = STAGED if key_set is None else f"what [keys.{key_set}] names as staged"
+    return steps(f"see that no token is under it: {command_line('status')}", f"take it out of {place} everywhere")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from rotation.model.declarations import Declaration, split_table
+from rotation.model.declarations import Declaration, make_declaration
 from rotation.model.failures import UsageError
 from rotation.model.ignored import Ignored, make_ignored
-from rotation.model.key_sets import KeySet, check_name, check_set
-from rotation.model.policy import Policy, decode_span
-from rotation.model.targets import Target, make_targets, refuse_rivals, without_repeats
+from rotation.model.invocation import command_line
+from rotation.model.key_sets import KeySet, KeySource, check_name, check_set
+from rotation.model.policy import Policy
+from rotation.model.setting_faults import SettingError, convert
+from rotation.model.targets import Target, holds_password, make_targets, refuse_rivals, without_repeats
 from rotation.model.toml_file import read_toml
 
 
@@ -41,13 +43,47 @@ class _Ignore(msgspec.Struct, forbid_unknown_fields=True):
     url: str | None = None
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    target: list[_Entry] = []
-    keys: dict[str, KeySet] = {}
-    policy: Policy = Policy()
-    ignore: list[_Ignore] = []
+class _Top(msgspec.Struct, forbid_unknown_fields=True):
+    """The file, whose tables are not looked into yet."""
+
+    target: list[Any] = []
+    app: list[Any] = []
+    keys: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
+    ignore: list[Any] = []
     models: list[str] = []
     django: str | None = None
+    env_file: str | None = None
+    ledger: str | None = None
+
+
+class _File(NamedTuple):
+    top: _Top
+    targets: list[_Entry]
+    declarations: list[Declaration]
+    keys: dict[str, KeySet]
+    policy: Policy
+    ignored: list[_Ignore]
+
+
+class Setup(NamedTuple):
+    """What stands at the top of the file: where variables and the ledger are."""
+
+    env_file: Path | None = None
+    """A dotenv file; a relative path counts from the folder of rotation.toml."""
+    ledger: str | None = None
+    """The ledger's database, as it was written."""
+
+
+def load_setup(path: Path) -> Setup:
+    """What the rotation.toml at *path* says of the environment. Raises UsageError naming the file and the fault."""
+    file = _read(path).top
+    for setting in ("env_file", "ledger"):
+        if (value := getattr(file, setting)) is not None and not value.strip():
+            raise UsageError(f"{path}, {setting}: is empty; leave it out")
+    if file.ledger and holds_password(file.ledger):
+        raise UsageError(f'{path}, ledger: holds a password; put the URL into a variable, and write ledger = "$NAME"')
+    return Setup(Path(file.env_file) if file.env_file else None, file.ledger)
 
 
 def load_policy(path: Path) -> Policy:
@@ -66,7 +102,7 @@ def load_targets(
     file = _read(path)
     listed = [
         replace(target, listed=True)
-        for entry in file.target
+        for entry in file.targets
         for target in make_targets(**msgspec.structs.asdict(entry), environ=environ)
     ]
     targets = [*listed, *declared]
@@ -84,12 +120,12 @@ def load_targets(
 
 def load_declarations(path: Path) -> list[Declaration]:
     """The entries of the rotation.toml at *path* whose columns models name. Raises UsageError; imports no model."""
-    return _parse(path)[1]
+    return _read(path).declarations
 
 
 def load_models(path: Path) -> list[Declaration]:
     """The models whose columns are to have targets, by the rotation.toml at *path*. Raises UsageError, as above."""
-    file = _read(path)
+    file = _read(path).top
     models = [Declaration(models=each) for each in file.models]
     return [*models, Declaration(django=file.django)] if file.django is not None else models
 
@@ -104,26 +140,68 @@ def load_key_sets(path: Path) -> Mapping[str, KeySet]:
 
 def load_ignored(path: Path, environ: Mapping[str, str]) -> list[Ignored]:
     """The columns that the rotation.toml at *path* ignores. Raises UsageError naming the file and the fault."""
-    return [make_ignored(**msgspec.structs.asdict(entry), environ=environ) for entry in _read(path).ignore]
+    return [make_ignored(**msgspec.structs.asdict(entry), environ=environ) for entry in _read(path).ignored]
 
 
 def _read(path: Path) -> _File:
-    return _parse(path)[0]
-
-
-def _parse(path: Path) -> tuple[_File, list[Declaration]]:
-    """The file, and its entries that name models."""
     try:
-        table = read_toml(path)
-        if "app" in table:
-            from rotation.model.presets import with_presets  # noqa: PLC0415 - most files name no application
-
-            table = with_presets(table)
-        table, declarations = split_table(table)
-        return msgspec.convert(table, _File, dec_hook=decode_span), declarations
+        return _parsed(read_toml(path))
     except OSError as error:
-        fault = f"{error.strerror}. Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
+        fault = f": {error.strerror}. Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
+        if isinstance(error, FileNotFoundError):
+            fault += f". To write one: {command_line('init')}"
+        fault = _whereabouts(path) + fault
+    except SettingError as error:
+        fault = f"{', ' if error.place else ': '}{error}"
     except ValueError as error:
-        # From the parser, or from a setting that does not fit.
-        fault = str(error)
-    raise UsageError(f"{path}: {fault}")
+        # From the parser.
+        fault = f": {error}"
+    raise UsageError(f"{path}{fault}")
+
+
+def _whereabouts(path: Path) -> str:
+    """Where *path* leads to, if its text does not say that."""
+    if path.is_absolute():
+        return ""
+    tilde = "; no shell replaced the ~, so write the path in full" if path.parts[:1] == ("~",) else ""
+    return f" (that is {path.absolute()}{tilde})"
+
+
+def _parsed(table: dict[str, Any]) -> _File:
+    """The file. Raises SettingError."""
+    top = convert(table, _Top, "", "")
+    if top.app:
+        from rotation.model.presets import with_presets  # noqa: PLC0415 - most files name no application
+
+        top = convert(with_presets(table), _Top, "", "")
+    entries: list[_Entry] = []
+    declarations: list[Declaration] = []
+    # The presets' entries follow: a number is that of the file.
+    for place, entry in _numbered("target", top.target):
+        if isinstance(entry, dict) and not {"models", "django"}.isdisjoint(entry):
+            declarations.append(make_declaration(entry, place))
+        else:
+            entries.append(convert(entry, _Entry, place, "target"))
+    return _File(
+        top,
+        entries,
+        declarations,
+        {name: _key_set(name, keys) for name, keys in top.keys.items()},
+        convert(top.policy, Policy, "[policy]", "policy"),
+        [convert(entry, _Ignore, place, "ignore") for place, entry in _numbered("ignore", top.ignore)],
+    )
+
+
+def _numbered(name: str, entries: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    return ((f"[[{name}]] {number}", entry) for number, entry in enumerate(entries, 1))
+
+
+def _key_set(name: str, table: Any) -> KeySet:
+    place = f"[keys.{name}]"
+    if isinstance(table, dict):
+        previous = table.get("previous")
+        sources = {role: table[role] for role in ("primary", "staged") if role in table}
+        sources |= {f"previous {n}": one for n, one in enumerate(previous, 1)} if isinstance(previous, list) else {}
+        for role, source in sources.items():
+            convert(source, KeySource, f"{place} {role}", "key")
+    return convert(table, KeySet, place, "keys")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rotation.model.failures import UsageError
+from rotation.model.setting_faults import SettingError, convert
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
@@ -72,24 +73,17 @@ class DeclaredColumn:
         return {**source, "table": self.table, "column": self.column, "context": self.context}
 
 
-def split_table(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[Declaration]]:
-    """*table*, a rotation.toml, without the entries that name models; and these. Raises ValueError."""
-    entries = table.get("target")
-    if not isinstance(entries, list):
-        return dict(table), []
-    named = [each for each in entries if isinstance(each, dict) and not {"models", "django"}.isdisjoint(each)]
-    others = [each for each in entries if not any(each is one for one in named)]
-    return {**table, "target": others}, [_declaration(entry) for entry in named]
+def make_declaration(entry: Mapping[str, Any], place: str) -> Declaration:
+    """The `[[target]]` *entry*, which stands at *place*. Raises SettingError, which names what it cannot have."""
+    from rotation.model.settings import TARGET  # noqa: PLC0415 - few files name models
 
-
-def _declaration(entry: Mapping[str, Any]) -> Declaration:
-    """The value of *entry*. Raises ValueError, which names the settings that it cannot have."""
     kind = "models" if "models" in entry else "django"
-    if extra := [name for name in entry if name not in Declaration.__struct_fields__]:
-        raise ValueError(f"a [[target]] with {kind} takes no {' and no '.join(extra)}: the models say which columns")
-    declaration = msgspec.convert(entry, Declaration)
+    if extra := [name for name in entry if name in TARGET and name not in Declaration.__struct_fields__]:
+        words = f"a [[target]] with {kind} takes no {' and no '.join(extra)}: the models say which columns"
+        raise SettingError(place, words)
+    declaration = convert(entry, Declaration, place, "target")
     if declaration.models is not None and declaration.url is None:
-        raise ValueError("a [[target]] with models needs a url")
+        raise SettingError(place, "a [[target]] with models needs a url")
     return declaration
 
 

@@ -9,14 +9,20 @@ from pathlib import Path
 from keyring_core.key_files import read_regular
 from rotation.model.failures import UsageError
 
+OPTION = "--env-file"
+"""The option that names a dotenv file; what names one otherwise is a setting."""
 
-def environment(base: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+
+def environment(base: Mapping[str, str], env_file: Path | None, named_by: str = OPTION) -> dict[str, str]:
     """*base*, overridden by what *env_file* sets. Raises UsageError as `read_env_file` does."""
-    return {**base, **(read_env_file(env_file) if env_file else {})}
+    return {**base, **(read_env_file(env_file, named_by) if env_file else {})}
 
 
-def read_env_file(path: Path) -> dict[str, str]:
-    """The variables that the dotenv file sets. Raises UsageError, with path and fault, if it cannot be read."""
+def read_env_file(path: Path, named_by: str = OPTION) -> dict[str, str]:
+    """The variables that the dotenv file sets. Raises UsageError if it cannot be read.
+
+    The message gives the path, the fault, and *named_by*: the option or the setting that names the file.
+    """
     from dotenv import dotenv_values  # noqa: PLC0415 - most runs read none
 
     text, fault = "", None
@@ -30,7 +36,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     if "\0" in text:
         fault = "has NUL characters; write it in UTF-8, not in UTF-16"
     if fault:
-        raise UsageError(f"--env-file {path}: {fault}")
+        raise UsageError(f"{named_by} {path}: {fault}")
     # A `$` in a value stays a `$`: interpolation would change a secret silently.
     values = dotenv_values(stream=io.StringIO(text, newline=None), interpolate=False)
     return {name: value for name, value in values.items() if value is not None}

@@ -68,7 +68,7 @@ class History:
         if key is None:
             return None
         retired = datetime.fromtimestamp(key.end, UTC)
-        return f"probably under {key.id}, retired {retired:%Y-%m-%d}: restore that key from your archive"
+        return f"probably under {key.id}, retired {retired:%Y-%m-%d}: restore that key if a backup brought this token"
 
     def demotion(self, key_id: str) -> str | None:
         """Why tokens under that key stay; None if the primary key is the newer one."""

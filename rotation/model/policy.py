@@ -26,6 +26,11 @@ class Span(timedelta):
             raise ValueError("a length of time is 100 years at most")
         return cls(seconds=seconds)
 
+    def spelled(self) -> str:
+        """The span as it is written, in the largest unit that fits: `365d`, `90m`."""
+        units = ((unit, timedelta(**{_UNITS[unit]: 1})) for unit in "dhms")
+        return next(f"{self // one}{unit}" for unit, one in units if not self % one)
+
 
 class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How old keys, tokens and runs may become. A limit itself is still OK."""
@@ -51,7 +56,10 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
     def __post_init__(self) -> None:
         if self.warn_before > self.max_key_age:
-            raise ValueError("warn_before is longer than max_key_age")
+            raise ValueError(
+                f"warn_before ({self.warn_before.spelled()}; 30d if it is not written) is longer than max_key_age "
+                f"({self.max_key_age.spelled()}); write a shorter warn_before"
+            )
         for name, reason in self.off.items():
             if not reason.strip():
                 raise ValueError(f"off: say why {name} is off")

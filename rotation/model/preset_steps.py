@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from shlex import quote
 
+from rotation.model.invocation import program
 from rotation.model.key_sets import LISTED
 from rotation.model.presets import Preset, Step
-
-PROGRAM = "keyring-rotate"
 
 
 def preset_steps(preset: Preset, env_file: str | None = None) -> list[Step]:
@@ -117,7 +116,7 @@ class _Steps:
             yield from self._give(name, "The old key is gone from it.")
 
     def _do(self, command: str, words: str) -> Step:
-        return Step(do=words, run=f"{PROGRAM} {command} --env-file {quote(self.env_file)}")
+        return Step(do=words, run=f"{program()} {command} --env-file {quote(self.env_file)}")
 
 
 def _example(command: str) -> str:

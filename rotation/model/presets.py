@@ -12,6 +12,8 @@ from typing import Any, Literal
 import msgspec
 
 from rotation.model.failures import UsageError
+from rotation.model.invocation import program
+from rotation.model.setting_faults import SettingError, convert
 
 FOLDER = files("rotation") / "presets"
 """One TOML file for each application; its name is the application's."""
@@ -179,7 +181,7 @@ def preset_names() -> tuple[str, ...]:
 def load_preset(name: str) -> Preset:
     """The preset called *name*. Raises UsageError, with the nearest name, if there is none."""
     if name not in preset_names():
-        raise UsageError(f"no application is called {name!r}{_near(name)}; keyring-rotate init --app lists all")
+        raise UsageError(f"no application is called {name!r}{_near(name)}; {program()} init --app lists all")
     data = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
     return msgspec.convert({"name": name, **data}, Preset)
 
@@ -200,19 +202,19 @@ def with_presets(table: Mapping[str, Any]) -> dict[str, Any]:
     """*table*, a rotation.toml, with each `[[app]]` replaced by the preset's targets, key sets and ignored columns.
 
     They stand behind the file's own entries. A key set of the same name in the file is used in place of the preset's.
-    Raises ValueError for an app that does not fit or is not known; the message quotes no value but the app's name.
+    Raises SettingError for an app that does not fit or is not known; the message quotes no value but the app's name.
     """
     found = dict(table)
-    apps = msgspec.convert(found.pop("app", []), list[App])
+    apps = [convert(app, App, f"[[app]] {number}", "app") for number, app in enumerate(found.pop("app", []), 1)]
     fault = None
     try:
         entries = [(load_preset(app.name), app.url) for app in apps]
     except UsageError as error:
         fault = str(error)
     if fault:
-        raise ValueError(fault)
+        raise SettingError("[[app]]", fault)
     if len({(app.name, app.url) for app in apps}) < len(apps):
-        raise ValueError("an [[app]] is there twice, with the same url")
+        raise SettingError("[[app]]", "an application is there twice, with the same url")
     for preset, url in entries:
         found["target"] = [*found.get("target", ()), *target_entries(preset, url)]
         found["ignore"] = [*found.get("ignore", ()), *map(msgspec.to_builtins, preset.ignore)]
@@ -254,4 +256,4 @@ def _is_there(marks: Mapping[str, Iterable[str]], columns: Mapping[str, set[str]
 def recognised_line(name: str, url: str = "") -> str:
     """What `discover` says of an application that it recognises; *url* as it was written."""
     option = f" --url '{url}'" if url else ""
-    return f"These tables are {load_preset(name).title}'s: keyring-rotate init --app {name}{option}"
+    return f"These tables are {load_preset(name).title}'s: {program()} init --app {name}{option}"

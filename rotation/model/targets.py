@@ -195,12 +195,18 @@ def _source_of(settings: Mapping[str, Any], format_: str, table: str) -> Legacy:
             f"target {table}: from and format exclude each other: a cell of another package becomes a token"
         )
     from keyring_core.legacy import Legacy  # noqa: PLC0415 - most files take nothing over
+    from rotation.model.setting_faults import unknown  # noqa: PLC0415 - as above
+    from rotation.model.settings import FROM, NEEDED  # noqa: PLC0415 - as above
 
+    for name in (name for name in settings if name not in FROM):
+        raise UsageError(f"target {table}, from: {unknown(name, FROM)}")
+    for name in [name for name, each in FROM.items() if each.default == NEEDED and name not in settings]:
+        raise UsageError(f"target {table}, from: `{name}` is missing; add {name} = {FROM[name].example}")
     try:
         return Legacy(**settings)
-    except (TypeError, KeyConfigError) as error:
+    except KeyConfigError as error:
         # Its messages hold names of settings, and no secret.
-        fault = str(error).removeprefix("Legacy.__init__() ")
+        fault = str(error)
     raise UsageError(f"target {table}: from: {fault}")
 
 
@@ -273,6 +279,10 @@ def _way(target: Target) -> tuple[object, ...]:
 
 def _check_condition(where: str, url: str, table: str) -> None:
     """A condition is put between parentheses; one that closes them would choose other rows."""
+    if re.match(r"\s*where\b", where, re.IGNORECASE):
+        raise UsageError(f"target {table}: where begins with the word WHERE; write the condition alone")
+    if where.rstrip().endswith(";"):
+        raise UsageError(f"target {table}: where ends with a semicolon; leave it out")
     if fault := fault_of(where, re.split(r"[+:]", url, maxsplit=1)[0]):
         raise UsageError(f"target {table}: where, character {fault.position}: it {fault.words}")
 
@@ -314,6 +324,12 @@ def refuse_rivals(targets: Sequence[Target]) -> None:
 def may_hold_password(url: str) -> bool:
     """Whether *url*, as it was written, may hold a password, and so is neither shown nor written to a file."""
     return re.search(r"[@?]", url) is not None and not url.startswith(("$", "sqlite"))
+
+
+def holds_password(url: str) -> bool:
+    """Whether *url*, as it was written, holds a password: `://user:password@`, or one behind the `?`."""
+    found = re.search(r"://[^@]*:.*@|[?&](password|passwd|sslpassword)=", url)
+    return found is not None and not url.startswith("sqlite")
 
 
 def expand_url(url: str, environ: Mapping[str, str], whose: str) -> str:

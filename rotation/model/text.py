@@ -2,8 +2,42 @@
 
 from __future__ import annotations
 
-LIST_ROWS = "rotate.py run --dry-run --problems FILE"
-"""The command that names every row with a problem."""
+from typing import NamedTuple
+
+from rotation.model.invocation import command_line
+
+RUN_AGAIN = "run this again"
+READS_THE_REST = "Nothing that was read needs {}. To read everything else, and remove the key if nothing needs it:"
+
+
+class Following(NamedTuple):
+    """What comes next."""
+
+    steps: str
+    """One step a line. A command is the whole line, or its end, so that it can be pasted."""
+    when: str = ""
+    """Sentences that lead to the steps, up to their colon."""
+
+    def __str__(self) -> str:
+        return f"{self.when} {self.steps}" if self.when else self.steps
+
+
+def steps(*lines: str) -> str:
+    """Several steps as one text."""
+    return "\n".join(lines)
+
+
+def next_lines(remedy: str) -> list[str]:
+    """`Next: ...`; of several steps a numbered list."""
+    first, *others = remedy.splitlines()
+    if not others:
+        return [f"Next: {first}"]
+    return ["Next:", *(f"  {number}. {line}" for number, line in enumerate((first, *others), 1))]
+
+
+def list_rows() -> str:
+    """The command that names every row with a problem."""
+    return command_line("run", "--dry-run", "--problems", "FILE")
 
 
 def many(number: int, noun: str) -> str:
@@ -34,9 +68,12 @@ def release() -> str:
 
 def retire_command(key_id: str, key_set: str | None = None) -> str:
     """The command that retires a previous key. It names an archive, which may be the key's only copy from then on."""
-    return with_keys(f"rotate.py keys retire {key_id} --archive FILE", key_set)
+    return command_line("keys", "retire", key_id, "--archive", "FILE", key_set=key_set)
 
 
-def with_keys(command: str, key_set: str | None) -> str:
-    """*command* for the keys of that set; None: the environment's own."""
-    return command if key_set is None else f"{command} --keys {key_set}"
+def demotion_steps(key_id: str, key_set: str | None = None) -> str:
+    """What to do about tokens under the previous key *key_id*, which became primary later than today's primary key."""
+    return steps(
+        f"if the keys are swapped: {command_line('keys', 'promote', key_id, key_set=key_set)}",
+        f"if you go back on purpose: {command_line('run', '--allow-demotion')}",
+    )

@@ -23,6 +23,27 @@ _PARTS = re.compile(
     re.DOTALL,
 )
 
+_TWICE = "this is there twice; drop one, and write [[target]], with two brackets, above the settings of each target"
+_BACKSLASH = "in double quotes a \\ begins an escape; put a Windows path or a pattern into 'single quotes'"
+_FAULTS = {
+    "Illegal character '\\n'": "the text in this line has no closing quote",
+    "Unterminated string": "a text has no closing quotes",
+    "Unescaped '\\'": _BACKSLASH,
+    "Invalid hex value": _BACKSLASH,
+    "Cannot declare": _TWICE,
+    "Cannot overwrite": _TWICE,
+    "Cannot mutate": _TWICE,
+    "Invalid value": 'a value is a "text" in quotes, a number, true, false, or a ["list"]',
+    "Expected newline": "the value ends before this; a text stands in quotes as a whole, and each setting in a line",
+    "Expected '='": 'a setting is written as name = "value"',
+    "Invalid statement": 'a line is name = "value", [policy] or [[target]]',
+    "Invalid initial character": "a name has letters, digits, - and _; a { table } stands in one line",
+    "Expected ']'": "a closing bracket is missing, as in [policy] or [[target]]",
+    "Unclosed array": "a list lacks its closing ], or a comma between two parts",
+    "Unclosed inline table": "a { table } lacks its closing } in the same line, or a comma between two parts",
+}
+"""The parser's words, which may go on with a part of the file, and what to do."""
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The table in the file at *path*.
@@ -50,9 +71,12 @@ def _parsed(text: str) -> dict[str, Any] | str:
     try:
         return tomllib.loads(text)
     except ValueError as error:
-        # The parser's message quotes the text; its position does not.
-        position = re.search(r"line \d+, column \d+|at end of document", str(error))
-        return f"not TOML ({position[0]})" if position else "not TOML"
+        message = str(error)
+    # The parser's message quotes the text; its position does not.
+    position = re.search(r"line \d+, column \d+|at end of document", message)
+    place = f" ({position[0]})" if position else ""
+    words = next((words for start, words in _FAULTS.items() if message.startswith(start)), "")
+    return f"not TOML{place}{words and ': '}{words}"
 
 
 def _too_deep(text: str) -> int | None:

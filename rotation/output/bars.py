@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 
 
 class Ink(NamedTuple):
@@ -40,6 +41,18 @@ class Bar:
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(self._width, self._width)
+
+
+class Legend:
+    """A line that says what the parts of bars mean, on a terminal only: a pipe has no bars."""
+
+    def __init__(self, parts: Sequence[tuple[Ink, str]]) -> None:
+        self._parts = parts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Text]:
+        if console.is_terminal and self._parts:
+            words = (f"{ink.ascii if options.ascii_only else ink.glyph} {word}" for ink, word in self._parts)
+            yield Text("  ".join(words), "dim")
 
 
 def shares(numbers: Sequence[int], width: int) -> list[int]:

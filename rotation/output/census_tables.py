@@ -7,7 +7,7 @@ from rich.text import Text
 
 from rotation.model.report import Report
 from rotation.model.targets import distinct_labels
-from rotation.output.bars import DONE, ROOM, WAITING, WRONG, Bar
+from rotation.output.bars import DONE, ROOM, WAITING, WRONG, Bar, Legend
 from rotation.output.terminal import Fitting, rows_table
 
 BAR = 16
@@ -37,6 +37,17 @@ def targets_table(report: Report) -> Fitting:
         bar = Bar([(counts.current, DONE), waiting, (wrong, WRONG), (counts.empty, ROOM)], BAR)
         rows.append([title, *cells, bar])
     return rows_table(("target", *(f"#{heading}" for heading, _, _ in columns), ""), rows, always="#cells")
+
+
+def legend(report: Report) -> Legend:
+    """What the bars of both tables show, as far as it is there."""
+    counts = [target.counts for target in report.targets]
+    waiting = any(each.to_rotate for each in counts) or any(
+        part.under(key["id"]) for part in report.by_keys for key in part.keys if key["state"] != "primary"
+    )
+    wrong = any(each.plaintext or each.unreadable or each.unsettled for each in counts)
+    done = any(each.current or each.rotated for each in counts)
+    return Legend([(DONE, "done")] * done + [(WAITING, "to rotate")] * waiting + [(WRONG, "needs a look")] * wrong)
 
 
 def keys_table(report: Report) -> Fitting:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.verdict import Verdict
 from rotation.model.text import many
-from rotation.output.terminal import Fitting, printable, table
+from rotation.output.terminal import following, printable
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red", Level.UNKNOWN: "magenta"}
 
@@ -20,13 +19,13 @@ STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red"
 def render(verdict: Verdict) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other."""
     if verdict.findings:
-        yield _findings(verdict.findings)
+        yield from _findings(verdict.findings)
         yield ""
     yield from _off(verdict.off)
     for one in verdict.facts.ignored:
         yield Text(f"Ignored: {printable(one.subject)} ({printable(one.words)})")
     if verdict.facts.sample is not None:
-        yield f"Sampled: about {verdict.facts.sample:,} rows of each target were read, not all."
+        yield Text(f"Sampled: about {verdict.facts.sample:,} rows of each target were read, not all.")
     yield Text(f"{verdict.level.name}: {summary(verdict)}", STYLES[verdict.level])
 
 
@@ -34,8 +33,8 @@ def render_list(checks: Iterable[Result]) -> Iterator[RenderableType]:
     """Every check with its message and its remedy."""
     for check in checks:
         yield Text(check.check + (f"  (off: {check.off})" if check.off is not None else ""), "bold")
-        yield f"  {check.title}"
-        yield f"  Remedy: {check.remedy}"
+        yield Text(f"  {check.title}")
+        yield Text(f"  Remedy: {check.remedy}")
 
 
 def summary(verdict: Verdict) -> str:
@@ -50,33 +49,19 @@ def _number(verdict: Verdict, level: Level) -> int:
     return sum(finding.level is level for finding in verdict.findings)
 
 
-def _findings(findings: Iterable[Finding]) -> Fitting:
-    """The findings as a table; on a terminal that has no room for it, one below the other."""
+def _findings(findings: Iterable[Finding]) -> Iterator[Text]:
+    """The findings one below the other: in a table, a command would be cut into the lines of its cell."""
     # A finding that several checks share is shown once.
     groups: dict[Finding, list[str]] = {}
     for finding in findings:
         groups.setdefault(replace(finding, check=""), []).append(finding.check)
-    narrow: list[RenderableType] = []
-    shown = table("level", "check", "about", "finding")
-    for column in shown.columns[:2]:
-        column.no_wrap = True
     for finding, checks in groups.items():
-        level, about, words = (
-            Text(finding.level.name, STYLES[finding.level]),
-            printable(finding.subject),
-            _words(finding),
-        )
-        shown.add_row(level, Text("\n".join(checks)), Text(about), words)
-        narrow.append(Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else ""))
-        narrow.append(Padding(words, (0, 0, 0, 2)))
-    return Fitting(shown, shown, Group(*narrow))
-
-
-def _words(finding: Finding) -> Text:
-    lines = [*finding.message.splitlines(), f"Next: {finding.remedy}"]
-    return Text("\n".join(map(printable, lines)))
+        level, about = Text(finding.level.name, STYLES[finding.level]), printable(finding.subject)
+        yield Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else "")
+        yield from (Text(f"  {printable(line)}") for line in finding.message.splitlines())
+        yield from following(finding.remedy, indent="  ")
 
 
 def _off(results: Iterable[Result]) -> Iterator[RenderableType]:
     for result in results:
-        yield f"Off: {result.check} ({result.off})"
+        yield Text(f"Off: {result.check} ({result.off})")

@@ -11,8 +11,9 @@ from rich.text import Text
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import Part, TokenColumn
 from rotation.model.cell_kinds import CellKind
-from rotation.model.text import many
-from rotation.output.terminal import Fitting, printable, rows_table
+from rotation.model.invocation import command_line
+from rotation.model.text import Following, many
+from rotation.output.terminal import Fitting, following, printable, rows_table, verbatim
 
 
 def render_discovery(found: Discovery) -> Iterator[RenderableType]:
@@ -88,7 +89,7 @@ def _words(column: TokenColumn) -> Iterator[Text]:
         yield Text(f"{label}: its target covers only the rows of its `where`", "yellow")
     if column.covered and column.unserved:
         formats = " and ".join(column.formats)
-        left = _parts(column.unserved)
+        left = parts_in_words(column.unserved)
         yield Text(f"{label}: its target has the format {formats}, which leaves cells of other kinds: {left}", "yellow")
     if not column.is_uncovered:
         return
@@ -96,12 +97,12 @@ def _words(column: TokenColumn) -> Iterator[Text]:
     seen = many(column.rows, "row") + (", of a sample" if column.sampled else "")
     yield Text(f"{label}: in {seen}, {opened or 'none under a key of this environment'}", "yellow")
     if set(column.kinds) - {CellKind.TOKEN}:
-        yield Text(f"{label}: cells by what they hold: {_parts(column.parts)}", "yellow")
+        yield Text(f"{label}: cells by what they hold: {parts_in_words(column.parts)}", "yellow")
     if column.served and column.hint:
         yield Text(f"{label}: cannot be a target: {printable(column.hint)}", "red")
 
 
-def _parts(parts: Counter[Part]) -> str:
+def parts_in_words(parts: Counter[Part]) -> str:
     """Cells by kind, and by encoding."""
     shown = []
     for part, cells in parts.most_common():
@@ -114,12 +115,12 @@ def _verdict(found: Discovery) -> Iterator[Text]:
     for column in found.uncovered:
         # The entry of a proposed column is printed below.
         for way in column.remedies[1:] if column.proposed else column.remedies:
-            yield Text(f"Next: {printable(column.label)}: {printable(way)}.")
+            yield from following(f"{column.label}: {way}")
     if proposed := found.entries:
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")
-        yield Text(proposed)
-        yield Text("Next: rotate.py status counts their tokens per key.")
+        yield verbatim(proposed)
+        yield from following(Following(command_line("status"), "Then count their tokens per key:"))
     if found.uncovered:
         yield Text(f"Not covered by a target: {many(len(found.uncovered), 'column')} with tokens.", "bold red")
     if found.without_target:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import Step
-from rotation.output.terminal import Fitting, rows_table
+from rotation.model.invocation import program
+from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement.decision import Standing
 
 _VERB = {Step.GO_BACK: "go back to"}
@@ -40,38 +42,43 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
     return rows_table([*headings, *(["needed"] if judged else [])], rows, always="#tokens")
 
 
-def render(done: StepResult, *, show_key: bool) -> Iterator[str]:
+def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
     """The lines of a screen."""
-    yield from (f"Note: {note}." for note in done.notes)
+    yield from (Text(f"Note: {note}.") for note in done.notes)
     for database, subjects in done.not_looked_at.items():
-        yield f"Not looked at: {database}: {'; '.join(subjects)}"
-    yield from (f"Ignored: {one.subject}: {one.words}" for one in done.ignored)
+        yield Text(f"Not looked at: {database}: {'; '.join(subjects)}")
+    yield from (Text(f"Ignored: {one.subject}: {one.words}") for one in done.ignored)
     if done.refused:
-        yield f"Refused to {_VERB.get(done.step, done.step)} {done.key.id}; nothing was changed:"
+        verb = _VERB.get(done.step, done.step)
+        yield Text(f"Refused to {verb} {done.key.id}; nothing was changed:", "bold yellow")
         for reason, remedy in done.refused:
-            yield f"  - {reason}."
-            yield f"    Next: {remedy}"
+            yield Text(f"  - {reason}.")
+            yield from following(remedy, indent="    ")
         return
     if done.written.manual:
         yield from _todo(done, show_key=show_key)
     else:
-        yield f"{done.said}. Written: {', '.join(map(str, done.written.files))}"
-    yield f"Next: {done.following}"
+        written = f" Written: {', '.join(map(str, done.written.files))}" if done.written.files else ""
+        yield Text(f"{done.said}.{written}", "bold green")
+    yield from following(done.following)
 
 
-def _todo(done: StepResult, *, show_key: bool) -> Iterator[str]:
-    yield "No file that this command may write holds these keys, so nothing was changed. Store them yourself, in order:"
-    yield from (f"  {todo.words()}" for todo in done.written.manual)
+def _todo(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
+    yield Text(
+        "No file that this command may write holds these keys, so nothing was changed. Store them yourself, in order:",
+        "bold yellow",
+    )
+    yield from (Text(f"  {todo.words()}") for todo in done.written.manual)
     if show_key:
         yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.manual)
     elif done.step is Step.STAGE:
         # A derived key has a secret, which no other command makes.
         if done.written.manual[0].value() == done.key.reveal():
-            yield "rotate.py keys generate prints a new key. This command prints one with --show-key."
+            yield Text(f"This command prints a new key with --show-key. So does: {program()} keys generate")
         else:
-            yield "With --show-key this command prints a new secret."
+            yield Text("With --show-key this command prints a new secret.")
     else:
-        yield "With --show-key this command prints the values (secrets!)."
+        yield Text("With --show-key this command prints the values (secrets!).")
 
 
 def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
@@ -87,6 +94,6 @@ def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
         "refused": [refusal._asdict() for refusal in done.refused],
         "notes": done.notes,
         "ignored": [remark._asdict() for remark in done.ignored],
-        "next": None if done.refused else done.following,
+        "next": None if done.refused else str(done.following),
     }
     return found | ({"certificate": done.certificate} if done.certificate else {})

@@ -74,7 +74,7 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
 
 def _words(finding: Finding) -> str:
     subject = f"{finding.subject}: " if finding.subject else ""
-    return f"{finding.check}: {subject}{finding.message} (next: {finding.remedy})"
+    return f"{finding.check}: {subject}{finding.message} (next: {'; '.join(finding.remedy.splitlines())})"
 
 
 def _whole(span: timedelta) -> str:

@@ -10,11 +10,12 @@ from rich.text import Text
 from keyring_core import KeyState
 from rotation.model.counts import Counts, Problem
 from rotation.model.formats import Format
+from rotation.model.invocation import command_line, same_command, same_options
 from rotation.model.report import Report, TargetReport, legible_key, set_format
 from rotation.model.targets import Adopts, columns_of
-from rotation.model.text import be, many, retire_command, with_keys
-from rotation.output.census_tables import keys_table, targets_table
-from rotation.output.terminal import printable
+from rotation.model.text import READS_THE_REST, Following, be, demotion_steps, many, retire_command, steps
+from rotation.output.census_tables import keys_table, legend, targets_table
+from rotation.output.terminal import following, printable
 from rotation.retirement.decision import refusals
 from rotation.retirement.evidence import of_report
 
@@ -41,6 +42,7 @@ def census(report: Report) -> Iterator[RenderableType]:
     yield from _tokens_in_cells(report)
     yield ""
     yield keys_table(report)
+    yield legend(report)
     yield ""
 
 
@@ -102,7 +104,7 @@ def _verdict(report: Report) -> Iterator[Text]:
         yield from _verdict_of(part)
     if any(target.interrupted for target in report.targets):
         yield Text("Interrupted: finished batches stay; rows that were not reached are not counted above.", "bold red")
-        yield Text("Next: run the same command again.", "bold red")
+        yield from following(same_command())
 
 
 def _verdict_of(report: Report) -> Iterator[Text]:
@@ -119,11 +121,10 @@ def _verdict_of(report: Report) -> Iterator[Text]:
         yield Text(f"{_waiting(report, waiting)}. Nothing was written.", "bold yellow")
         yield from _directions(report)
         if any(target.lacks_key or target.lacks_room for target in report.targets):
-            yield Text("Next: correct what is said above, then look again with the same command.")
+            yield from following(f"correct what is said above, then: {same_command()}")
         elif not any(target.interrupted for target in report.targets):
             adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
-            command = "rotate.py adopt --yes" if adopts else "rotate.py run"
-            yield Text(f"Next: {command}, with the same options, {'encrypts' if adopts else 're-encrypts'} them.")
+            yield from following(same_options("adopt", "--yes") if adopts else same_options("run"))
     elif rotated:
         yield Text(f"{_done(report, rotated)}.", "bold green")
     yield from _demotions(report)
@@ -132,11 +133,9 @@ def _verdict_of(report: Report) -> Iterator[Text]:
         # A target that lacks a key has already printed what to do.
         if _left([target.counts for target in report.targets if not target.lacks_key]):
             keep = "; until then keep every older key" if any(map(_may_need_keys, parts)) else ""
-            yield Text(f"Next: look at these rows{keep}.")
-            if any(counts.plaintext for counts in parts):
-                yield Text(
-                    "Plaintext becomes tokens by: rotate.py adopt, with the same options; it only reads at first."
-                )
+            adopt = f"to encrypt the plaintext (it only reads at first): {command_line('adopt')}"
+            plaintext = [adopt] if any(counts.plaintext for counts in parts) else []
+            yield from following(steps(f"look at these rows{keep}", *plaintext))
 
 
 def _unit(report: Report) -> str:
@@ -172,15 +171,24 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
         columns += ", of the rows that this user sees,"
     columns += f" of shard {report.shard}" if report.shard else ""
     yield Text(f"{done}Complete: every token of {columns} is under the primary key {report.primary}.", "bold green")
-    if following := _after_a_takeover(report):
-        yield Text(f"Next: {following}.")
+    first, then = _after_a_takeover(report), _after_a_run(report)
+    if first and then:
+        yield from following(steps(first, str(then)))
+    elif first:
+        yield from following(first)
+    elif then:
+        yield from following(then)
+
+
+def _after_a_run(report: Report) -> Following | None:
+    """What is left to do with the keys, or with other shards."""
     if report.shard:
-        yield Text("Next: when all shards are done, run once without --shard, which checks all rows.")
-        return
+        return Following(command_line("run"), "When all shards are done, check all rows:")
     previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
-    if unneeded := [key_id for key_id in previous if not refusals(of_report(report, key_id))]:
-        retire = retire_command(unneeded[-1], report.key_set)
-        yield Text(f"Next: {retire} reads everything else, and removes the key if nothing needs it.")
+    unneeded = [key_id for key_id in previous if not refusals(of_report(report, key_id))]
+    if not unneeded:
+        return None
+    return Following(retire_command(unneeded[-1], report.key_set), READS_THE_REST.format(unneeded[-1]))
 
 
 def _after_a_takeover(report: Report) -> str | None:
@@ -210,10 +218,7 @@ def _demotions(report: Report) -> Iterator[Text]:
                 "is an old one.",
                 "bold red",
             )
-            yield Text(
-                f"Next: {with_keys(f'rotate.py keys promote {key_id}', report.key_set)}; or, to go back on purpose: "
-                "rotate.py run --allow-demotion"
-            )
+            yield from following(demotion_steps(key_id, report.key_set))
 
 
 def _may_need_keys(counts: Counts) -> bool:

@@ -11,6 +11,15 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from rotation.model.invocation import program
+from rotation.model.text import Following, next_lines
+
+_LABELS = {"Error:": "bold red", "Warning:": "yellow", "Note:": "yellow", "Next:": "bold cyan"}
+
+
+class NextStep(Text):
+    """A line about what comes next: --quiet leaves it out."""
+
 
 class PatientConsole(Console):
     """A console whose reader may leave: rich would end the process, with an exit code that means something else."""
@@ -27,8 +36,44 @@ def console_on(stream: TextIO, environ: Mapping[str, str]) -> Console:
 
 
 def say(part: RenderableType, stream: TextIO, environ: Mapping[str, str]) -> None:
-    """Prints *part* on *stream*."""
-    console_on(stream, environ).print(part, soft_wrap=isinstance(part, str | Text))
+    """Prints *part* on *stream*. A terminal breaks a Text between words, unless it has a command in it."""
+    console = console_on(stream, environ)
+    if isinstance(part, Text) and not part.no_wrap and stream.isatty():
+        indent = len(part.plain) - len(part.plain.lstrip(" "))
+        for line in part[indent:].wrap(console, console.width - indent):
+            line.rstrip()
+            console.print(Text(" " * indent) + line, soft_wrap=True)
+    else:
+        console.print(part, soft_wrap=isinstance(part, str | Text))
+
+
+def warn(text: str, stream: TextIO, environ: Mapping[str, str]) -> None:
+    """Prints an error, a warning or a refusal, with its label in colour."""
+    for line in text.splitlines():
+        say(labelled(line), stream, environ)
+
+
+def labelled(line: str, kind: type[Text] = Text) -> Text:
+    """*line*, its label in colour. It is not wrapped if it names a command, so that this can be copied."""
+    shown = kind(line, no_wrap=program() in line)
+    for label, style in _LABELS.items():
+        if line.lstrip().startswith(label):
+            begin = line.index(label)
+            shown.stylize(style, begin, begin + len(label))
+    return shown
+
+
+def following(remedy: str | Following, indent: str = "") -> Iterator[Text]:
+    """The `Next:` line of *remedy*, or the lines of its steps, behind the sentences that lead to them."""
+    found = Following(remedy) if isinstance(remedy, str) else remedy
+    if found.when:
+        yield NextStep(found.when)
+    yield from (labelled(f"{indent}{printable(line)}", NextStep) for line in next_lines(found.steps))
+
+
+def verbatim(text: str) -> Text:
+    """A text to be copied as it is, line for line."""
+    return Text(text, no_wrap=True)
 
 
 def table(*headings: str) -> Table:

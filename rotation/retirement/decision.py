@@ -7,16 +7,15 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rotation.discovery.token_column import TokenColumn
-from rotation.ledger.records import InstanceRecord
+from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.ledger.unexplained import Unexplained
 from rotation.model.counts import Counts
-from rotation.model.text import LIST_ROWS, many
+from rotation.model.invocation import command_line, same_command
+from rotation.model.text import RUN_AGAIN, list_rows, many, steps
 from rotation.model.times import UTC_SECOND, to_second
 from rotation.retirement.evidence import Evidence
 
-AGAIN = "then run this again"
-NAME_ROWS = "name these rows in a [[target]] of their own, then: rotate.py run"
-NAMES_ROWS = f"{LIST_ROWS} names the rows"
+AGAIN = f"then {RUN_AGAIN}"
 
 
 class Standing(StrEnum):
@@ -31,7 +30,7 @@ class Standing(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """A reason to refuse a step, and the command or action that removes it."""
+    """A reason to refuse a step, and what removes it, one command or action a line."""
 
     reason: str
     remedy: str
@@ -85,7 +84,7 @@ def not_looked_at(evidence: Evidence) -> dict[str, list[str]]:
 
 
 def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refusal]:
-    yield from _of_cells(label, counts, evidence.key_id, "rotate.py run")
+    yield from _of_cells(label, counts, evidence.key_id, command_line("run"))
     for key_id in evidence.previous:
         youngest = counts.youngest.get(key_id)
         # Only a token younger than the latest possible time was surely written after the promotion.
@@ -94,12 +93,12 @@ def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refus
             yield Refusal(
                 f"{label}: a token under {key_id} was made at {to_second(youngest)}, after {evidence.primary} was "
                 f"promoted {exact}{evidence.promoted.words(UTC_SECOND)}: a service still encrypts with {key_id}",
-                f"give every service {evidence.primary} as its primary key, then: rotate.py run",
+                f"give every service {evidence.primary} as its primary key, then: {command_line('run')}",
             )
 
 
 def _of_left_out(label: str, counts: Counts, key_id: str) -> Iterator[Refusal]:
-    return _of_cells(label, counts, key_id, NAME_ROWS, ", in rows that its `where` leaves out")
+    return _of_cells(label, counts, key_id, _name_rows(), ", in rows that its `where` leaves out")
 
 
 def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = "") -> Iterator[Refusal]:
@@ -110,29 +109,32 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = 
         yield Refusal(
             f"{label}: {many(tokens, 'token')} under {key_id} inside something else (a longer text, another encoding, "
             f"another token){rows}",
-            f"if they are in text, base64 or hex, set the target's `format` in rotation.toml, then: {remedy}; "
-            f"otherwise have the application write such cells again; {NAMES_ROWS}",
+            steps(
+                list_rows(),
+                f"if they are in text, base64 or hex, set the target's `format` in rotation.toml, then: {remedy}",
+                "otherwise have the application write such cells again",
+            ),
         )
     if tokens := counts.other_sets.get(key_id, 0):
         yield Refusal(
             f"{label}: {many(tokens, 'token')} under {key_id}, which is not in the key set of that target{rows}",
-            f"name these rows in a [[target]] with the `keys` that they are under, then: {remedy}; {NAMES_ROWS}",
+            steps(list_rows(), f"name these rows in a [[target]] with the `keys` that they are under, then: {remedy}"),
         )
     # Every token in the others is known, and counted above if it is under this key.
     if unreadable := counts.unreadable - counts.identified:
         yield Refusal(
             f"{label}: {unreadable:,} unreadable, which may need {key_id}{rows}",
-            f"{NAMES_ROWS}: correct or empty them",
+            steps(list_rows(), "correct these rows, or empty them"),
         )
     if counts.given_up:
         yield Refusal(
             f"{label}: {many(counts.given_up, 'cell')} with more in them than could be searched{rows}",
-            f"look at them ({NAMES_ROWS}); if no token is in them: --force {key_id}",
+            steps(list_rows(), f"if no token is in these rows: --force {key_id}"),
         )
     if counts.suspects:
         yield Refusal(
             f"{label}: {many(counts.suspects, 'plaintext cell')} long enough to hold a token in some form{rows}",
-            f"look at them ({NAMES_ROWS}) and have the application encrypt them; if none is a token: --force {key_id}",
+            steps(list_rows(), f"have the application encrypt these rows; if none is a token: --force {key_id}"),
         )
     if nameless := counts.categories.get("no-key", 0):
         reason = f"{label}: {nameless:,} not read, for a NULL in the row's key{rows}"
@@ -143,7 +145,7 @@ def _of_unnamed_indexes(label: str, names: Sequence[str], key_id: str) -> Refusa
     return Refusal(
         f"{label}: {' and '.join(names)} beside it holds blind indexes, which may be under {key_id}, and no target "
         "names it",
-        f"set `index` in the target of the column that it is of, then: rotate.py run, {AGAIN}",
+        _run_and_again("set `index` in the target of the column that it is of"),
     )
 
 
@@ -175,16 +177,18 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     if evidence.key_set not in column.key_sets:
         return Refusal(
             f"{column.label}, a target of another key set: {tokens}",
-            f"name the key among the previous ones of that set, then: rotate.py run, {AGAIN}; "
-            f"if that set keeps the key in a place of its own: --force {key_id}",
+            steps(
+                _run_and_again("name the key among the previous ones of that set"),
+                f"if that set keeps the key in a place of its own: --force {key_id}",
+            ),
         )
     if column.has_history:
         return Refusal(f"{column.label}: {tokens}, in rows of the table's past", _remedy(column))
     if column.where is not None:
-        return Refusal(f"{column.label}: {tokens}, in rows that its `where` leaves out", NAME_ROWS)
+        return Refusal(f"{column.label}: {tokens}, in rows that its `where` leaves out", _name_rows())
     return Refusal(
         f"{column.label}: a second read of all rows found {tokens}: they were written or moved meanwhile",
-        f"rotate.py run, {AGAIN}",
+        steps(command_line("run"), RUN_AGAIN),
     )
 
 
@@ -195,7 +199,7 @@ def _of_ignored(column: TokenColumn, key_id: str) -> Refusal | None:
     return Refusal(
         f"{column.label}: rotation.toml ignores it ({column.ignored}), and it holds "
         f"{many(column.under[key_id], 'token')} under {key_id}",
-        f"name it in a [[target]] in place of the [[ignore]], then: rotate.py run, {AGAIN}",
+        _run_and_again("name it in a [[target]] in place of the [[ignore]]"),
     )
 
 
@@ -219,15 +223,26 @@ def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
 
 def _remedy(column: TokenColumn) -> str:
     """The remedy for a column that keeps the key."""
-    return "; ".join([*column.remedies, AGAIN])
+    return steps(*column.remedies, RUN_AGAIN)
+
+
+def _name_rows() -> str:
+    return f"name these rows in a [[target]] of their own, then: {command_line('run')}"
+
+
+def _run_and_again(first: str) -> str:
+    return steps(f"{first}, then: {command_line('run')}", RUN_AGAIN)
 
 
 def _of_unexplained(one: Unexplained, key_id: str) -> Refusal:
     return Refusal(
         f"{one.target.words}: the ledger knows of {many(one.tokens, 'token')} under {key_id} there, "
         f"counted at {to_second(one.counted)}; they are not there, or nobody looked, and no run has moved them",
-        "if this is the wrong database, or the column is no target any more, correct rotation.toml; then: rotate.py "
-        f"run, which records what is there; if they are gone for good: --force {key_id}",
+        steps(
+            "if this is the wrong database, or the column is no target any more, correct rotation.toml",
+            f"record what is there: {command_line('run')}",
+            f"if they are gone for good: --force {key_id}",
+        ),
     )
 
 
@@ -235,11 +250,12 @@ def _of_fleet(fleet: Sequence[InstanceRecord], primary: str) -> Iterator[Refusal
     for one in fleet:
         if one.primary != primary:
             yield Refusal(
-                f"{called(one)} still encrypts with {one.primary}",
-                f"give it {primary} as its primary key and restart it, then: rotate.py run",
+                f"{one.words} still encrypts with {one.primary}",
+                restart(one, f"give it {primary} as its primary key, and restart it"),
             )
 
 
-def called(instance: InstanceRecord) -> str:
-    """An instance in words: `billing on web-1:4242 (seen 2026-01-03 12:00:00 UTC)`."""
-    return f"{instance.service} on {instance.instance} (seen {to_second(instance.seen)})"
+def restart(instance: InstanceRecord, act: str) -> str:
+    """The remedy for an instance that lacks a key: *act*, then the same command, which looks at everything again."""
+    gone = to_second(instance.seen + LIVE)
+    return steps(f"{act}. Restarted already? This process counts as gone after {gone}", same_command())

@@ -151,21 +151,23 @@ class Access:
     def __init__(
         self,
         url: str,
-        label: str,
+        label: str | None,
         *,
         read_only: bool,
         sleep: Callable[[float], None],
         links: SharedConnections | None = None,
     ) -> None:
-        """Raises UsageError for a *url* that cannot work; messages name the target by *label*.
+        """Raises UsageError for a *url* that cannot work; messages name the target by *label*, None for a search.
 
         With *links* it shares their connection to that url, and does not close it.
         """
         self.retries = 0
-        self._given_url, self._label = url, label
+        self._given_url, self._target = url, label
+        self._label = label or "every table"
+        self._whose = f"target {label}" if label else "the database to search"
         self._sleep = sleep
         self._read_only = read_only
-        self.dialect, self._url = _open_url(url, label)
+        self.dialect, self._url = served_url(url, self._whose)
         self.name = self.dialect.describe(self._url)
         """The database, fit for a message."""
         self._turn = threading.Lock()
@@ -181,13 +183,13 @@ class Access:
             # A driver's complaint of the url's query part is a TypeError, an AttributeError, or anything else.
             fault = "the driver does not take the url; look at its port and options"
         if fault:
-            raise UsageError(f"target {label}: {fault}")
+            raise UsageError(f"{self._whose}: {fault}")
         # The first read connects, and retries transient errors.
 
     def twin(self, links: SharedConnections) -> Access:
         """The same access through another connection, of *links*."""
         url = self._given_url
-        return Access(url, self._label, read_only=self._read_only, sleep=self._sleep, links=links)
+        return Access(url, self._target, read_only=self._read_only, sleep=self._sleep, links=links)
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """What *act* returns, with a connection that cannot write. Raises StoreError."""
@@ -358,7 +360,9 @@ class Access:
         self.retries += 1
         error = state.outcome.exception() if state.outcome else None
         code = self.dialect.code(error.orig) if isinstance(error, DBAPIError) and error.orig else None
-        log.warning(
+        # The first one is news; a server that is down would fill a mail with the others before the error.
+        note = log.warning if state.attempt_number == 1 else log.info
+        note(
             "rotation.retry",
             target=self._label,
             attempt=state.attempt_number,
@@ -369,22 +373,23 @@ class Access:
 
 def database_of(target: Target) -> str:
     """Which database *target* is in, in words that hold no password. Raises UsageError for a url that cannot work."""
-    dialect, url = _open_url(target.url, target.label)
+    dialect, url = served_url(target.url, f"target {target.label}")
     return dialect.describe(url)
 
 
-def _open_url(text: str, label: str) -> tuple[Dialect, URL]:
+def served_url(text: str, whose: str) -> tuple[Dialect, URL]:
+    """The url *text*, and the dialect that serves it. Raises UsageError, which says *whose* url it is."""
     url = parse_url(text)
     if url is None:
         raise UsageError(
-            f"target {label}: the url is not of the form dialect://user:...@host:port/database; "
-            "a password with @ : / or % in it is percent-encoded, and a port is a number"
+            f"{whose}: the url is not of the form dialect://user:...@host:port/database; for an SQLite file: "
+            "sqlite:///app.db; a password with @ : / or % in it is percent-encoded, and a port is a number"
         )
     dialect = find_dialect(url.drivername.partition("+")[0])
     if dialect is None:
-        raise UsageError(f"target {label}: a url of this kind is not served; served are {', '.join(DIALECTS)}")
+        raise UsageError(f"{whose}: a url of this kind is not served; served are {', '.join(DIALECTS)}")
     try:
         return dialect, dialect.prepare_url(url)
     except UsageError as error:
         fault = str(error)
-    raise UsageError(f"target {label}: {fault}")
+    raise UsageError(f"{whose}: {fault}")

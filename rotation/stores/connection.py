@@ -60,6 +60,10 @@ class Connection:
         """What the driver connects with."""
         return self._base.dialect.create_connect_args(self._url)
 
+    def unwatched_engine(self) -> sa.Engine:
+        """An engine for the same database, without threads and time limits; it keeps no connection open."""
+        return sa.create_engine(self._url, hide_parameters=True, poolclass=sa.NullPool)
+
     @contextmanager
     def transaction(self, mode: Mode) -> Iterator[sa.Connection]:
         """A transaction; at its end, a reading one is rolled back and a writing one is committed.

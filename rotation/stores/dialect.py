@@ -25,6 +25,7 @@ from rotation.stores.witness import Scope, Witness
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
 CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
 NAMELESS = "no server of this name is known: look at the host in the url"
+NO_DATABASE = "the url names no database: end it with /NAME"
 IS_JSON = 'the column\'s type is JSON, not text or binary; for tokens inside it, set format = "embedded"'
 
 
@@ -87,6 +88,11 @@ class Dialect:
                 "the url's host, port or database cannot be right; a password with @ : / or % in it is percent-encoded"
             )
         return url.set(drivername=self.driver)
+
+    def names_database(self, url: URL) -> bool:
+        """Whether *url* leads to one database, in which a table needs no schema before its name."""
+        del url
+        return True
 
     def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
         """Hands the driver what it is to connect with, and connects to nothing. Raises whatever the driver raises."""

@@ -124,6 +124,10 @@ class MySQL(Dialect):
         self._read_seconds = url.query.get("read_timeout")
         return super().prepare_url(url).update_query_dict({"charset": "utf8mb4"})
 
+    def names_database(self, url: URL) -> bool:
+        """In its path, or by an option of the driver; a server has no default."""
+        return bool(url.database or {"db", "database", "read_default_file", "read_default_group"} & set(url.query))
+
     def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
         """The driver looks at all of them before it connects."""
         import pymysql  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra

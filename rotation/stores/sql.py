@@ -27,6 +27,7 @@ from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.index_column import IndexColumn
 from rotation.stores.key_order import beyond, same_key
+from rotation.stores.refused_condition import why_refused
 from rotation.stores.shards import Shard
 from rotation.stores.table_facts import TableFacts
 from rotation.stores.target_schema import NOTHING, cautions_of, find_target
@@ -402,12 +403,13 @@ class SqlStore:
         self._access.read(lambda connection: connection.execute(probe).all())
         error = self._access.try_reading(chosen)
         if error and self._access.blames_statement(error):
-            code = self._dialect.code(error.orig or error)
-            quote = self._dialect.name_quote
-            raise UsageError(
-                f"{self._target.label}: the database does not take the condition in where (code {code}); "
-                f"there 'this' is a text, and {quote}this{quote} the name of a column"
+            cause, place = error.orig or error, self._cells.qualified
+            columns = self._access.read(
+                lambda connection: sa.inspect(connection).get_columns(place.table, place.schema)
             )
+            names = [column["name"] for column in columns]
+            code, quote = self._dialect.code(cause), self._dialect.name_quote
+            raise UsageError(f"{self._target.label}: {why_refused(self._target.where, code, str(cause), names, quote)}")
         self._access.read(lambda connection: connection.execute(chosen).all())
 
     def _check_writable(self) -> None:

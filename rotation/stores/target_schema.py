@@ -18,7 +18,7 @@ from rotation.model.failures import MissingError, UsageError
 from rotation.model.formats import Format
 from rotation.model.targets import Target
 from rotation.stores.columns import QualifiedName, TargetCells
-from rotation.stores.dialect import Dialect
+from rotation.stores.dialect import NO_DATABASE, Dialect
 from rotation.stores.table_facts import TableFacts, UniqueColumn
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -125,11 +125,13 @@ def cautions_of(facts: TableFacts) -> list[str]:
 def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, database: str) -> tuple[str | None, str]:
     name, inspector = target.table, sa.inspect(connection)
     schemas = set(inspector.get_schema_names()) if "." in name else set()
-    options: list[tuple[str | None, str]] = [(None, name)]
+    options: list[tuple[str | None, str]] = [(None, name)] if dialect.names_database(connection.engine.url) else []
     # A dot may be part of either name.
     options += [
         (name[:dot], name[dot + 1 :]) for dot, letter in enumerate(name) if letter == "." and name[:dot] in schemas
     ]
+    if not options:
+        raise UsageError(f"table {name}: {NO_DATABASE}")
     found = [(schema, table) for schema, table in options if dialect.has_table(connection, schema, table)]
     if len(found) == 1:
         return found[0]

@@ -258,6 +258,9 @@ CASES = {
     "last token of a retired key": Case(
         "retired_key", CRITICAL, lost_in(NOW - 50 * DAY, NOW - 49 * DAY), "1 token that no key opens"
     ),
+    "more tokens of a retired key than are listed": Case(
+        "retired_key", CRITICAL, lost_in(*[NOW - 60 * DAY] * 1000), "at least 1,000 tokens that no key opens"
+    ),
     "token after a retired key": Case("retired_key", OK, lost_in(NOW - 50 * DAY + SECOND)),
     "token beyond any calendar": Case("retired_key", OK, {**lost_in(), "targets": (target(lost=(2**64 - 1,)),)}),
     "retired key that is back": Case(
@@ -333,8 +336,10 @@ def test_a_check_with_other_keys_than_the_services_asks_for_them(lost: int, aske
     now = target({PRIMARY: 5}, unreadable=lost, categories={"unknown-key": lost})
     [finding] = result("unreadable", facts(targets=(now,))).findings
 
-    assert ("rotate.py keys list: one is missing" in finding.remedy) is asked
-    assert "rotate.py run --dry-run --problems FILE" in finding.remedy
+    assert (
+        "a key is missing, unless these are the keys of the services: keyring-rotate keys list\n" in finding.remedy
+    ) is asked
+    assert "keyring-rotate run --dry-run --problems FILE" in finding.remedy
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -507,5 +512,5 @@ def test_a_key_that_was_staged_and_never_found_primary_was_replaced_at_the_lates
 
 def test_a_policy_that_names_no_check_is_refused() -> None:
     """A check that is turned off by a misspelt name would go on; the names there are stand in the message."""
-    with pytest.raises(UsageError, match=r"there is no check called 'plain_text'; there are keys, targets, ledger"):
+    with pytest.raises(UsageError, match=r"there is no check called 'plain_text'; did you mean `plaintext`"):
         check_names(Policy(off={"plain_text": "half migrated"}))

@@ -463,7 +463,7 @@ def test_a_crash_is_unknown(cli: Cli, sqlite_app: Database, tmp_path: Path, monk
     assert ran.code == UNKNOWN
     assert ran.out == (
         "ROTATION UNKNOWN - check: the check failed (RuntimeError); see the log "
-        "(next: fix that, and run rotate.py check again)\n"
+        f"(next: fix that, then: keyring-rotate check --config {tmp_path / 'rotation.toml'})\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -69,14 +70,41 @@ def test_a_password_does_not_go_into_the_file(cli: Cli) -> None:
     assert not Path("rotation.toml").exists()
 
 
-@pytest.mark.parametrize("option", [("--app",), ()])
-def test_without_a_name_all_applications_are_listed(cli: Cli, option: tuple[str, ...]) -> None:
+def test_without_a_name_all_applications_are_listed(cli: Cli) -> None:
     """Each with what it holds, and the command to go on."""
-    ran = cli("init", *option)
+    ran = cli("init", "--app")
 
     assert ran.code == 0
     assert [line.split()[0] for line in ran.out.splitlines()[:-1]] == list(preset_names())
     assert ran.out.splitlines()[-1] == "Next: keyring-rotate init --app NAME"
+    assert cli("init", "--app", "-q").out.splitlines() == ran.out.splitlines()[:-1]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--append",), ("--new-key",)], ids=str)
+def test_a_script_says_what_to_begin_with(cli: Cli, options: tuple[str, ...]) -> None:
+    """Without a terminal nothing is asked: the two ways are shown, and nothing is written."""
+    ran = cli("init", *options)
+
+    assert ran.code == 2
+    assert "init --url sqlite:///app.db\n" in ran.err
+    assert "init --app redash" in ran.err
+    assert not list(Path().iterdir())
+
+
+def test_the_key_of_an_application_is_made_by_its_steps(cli: Cli) -> None:
+    """--new-key is for a service of your own."""
+    ran = cli("init", "--app", "redash", "--new-key")
+
+    assert ran.code == 2
+    assert not list(Path().iterdir())
+
+
+def test_quiet_prints_no_steps(cli: Cli) -> None:
+    """What was written and what to know of it stay."""
+    ran = cli("init", "--app", "redash", "-q")
+
+    assert ran.out.startswith("Written: rotation.toml\n")
+    assert not re.search(r"^\d+\. ", ran.out, re.MULTILINE)
 
 
 def test_an_unknown_name_is_refused(cli: Cli) -> None:
@@ -144,7 +172,7 @@ def test_json_is_one_document(cli: Cli) -> None:
 
     assert ran.document["files"] == ["rotation.toml"]
     assert {"do", "run"} == set(ran.document["steps"][0])
-    assert cli("init", "--json").document["apps"] == list(preset_names())
+    assert cli("init", "--app", "--json").document["apps"] == list(preset_names())
 
 
 def test_keys_are_listed_as_the_application_reads_them(cli: Cli) -> None:

@@ -26,7 +26,7 @@ from tests.databases import Database
 from tests.keys import make_key
 
 pytestmark = pytest.mark.database
-DOCUMENTS = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text()
+DOCUMENTS = (Path(__file__).parents[2] / "docs" / "reference" / "ledger.md").read_text()
 
 
 def tables(database: Database) -> set[str]:
@@ -107,7 +107,7 @@ def test_alembic_proposes_to_drop_the_tables_without_the_filter_alone(database: 
 
 
 def granted(whom: str, kind: str) -> list[str]:
-    """The statements of docs/ledger.md for *whom* on a database of that kind."""
+    """The statements of docs/reference/ledger.md for *whom* on a database of that kind."""
     part = DOCUMENTS.partition(f"\n### {whom}\n")[2].partition("\n##")[0]
     return re.findall(rf"```sql\n-- {kind}\n(.*?)```", part, re.DOTALL)[0].split(";")
 
@@ -174,7 +174,7 @@ def test_a_missing_privilege_leads_to_the_document(served: Database) -> None:
     with (
         role(served, "A service that announces") as url,
         Ledger.open(url) as ledger,
-        pytest.raises(LedgerError, match=r"has not the privileges on it that docs/ledger\.md names"),
+        pytest.raises(LedgerError, match=r"has not the privileges on it that docs/reference/ledger\.md names"),
     ):
         ledger.keys()
 
@@ -197,7 +197,7 @@ def test_a_service_without_them_is_told_which(served: Database) -> None:
 def test_rotate_py_works_with_the_privileges_that_the_document_names(served: Database) -> None:
     """Whatever a command writes into the ledger, with a user who can make no table."""
     Ledger.open(served.url).close()
-    with role(served, "rotate.py") as url, Ledger.open(url) as ledger:
+    with role(served, "keyring-rotate") as url, Ledger.open(url) as ledger:
         assert not ledger.made
         _use(ledger)
 

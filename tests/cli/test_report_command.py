@@ -143,7 +143,7 @@ def test_a_target_without_a_last_census_is_named(cli: Cli, options: tuple[str, .
     ran = cli("report", *options, "--last-census", "--json")
 
     assert (ran.code, ran.document["complete"]) == (1, False)
-    assert "make one with rotate.py check" in ran.document["unreached"]["creds.token"]
+    assert "make one with keyring-rotate check" in ran.document["unreached"]["creds.token"]
     assert "1 target was not reached" in shown(tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,14 @@ def _rotates_everything(project: Project, databases: list[Database]) -> None:
     dry = project.manage("rotate_keys", "--dry-run")
     unchanged = _stored(databases)
     ran = project.manage("rotate_keys", "--json")
-    again = project.manage("rotate_keys")
+    again = project.manage("rotate_keys", "--settings", "project.settings")
     project.environ = {"ENCRYPTION_KEY": key_text("new")}
 
     assert dry.code == 1, dry.err
+    assert dry.out.splitlines()[-1] == f"Next: {sys.executable} manage.py rotate_keys run"
+    retire = f"keys retire {make_key('old').id} --archive FILE"
+    program = f"{sys.executable} manage.py rotate_keys --settings project.settings"
+    assert again.out.splitlines()[-1].endswith(f": {program} {retire}")
     assert unchanged == stored
     assert ran.code == 0, ran.err
     assert {f"{each['name']}.{each['column']}" for each in ran.document["targets"]} == set(COLUMNS)

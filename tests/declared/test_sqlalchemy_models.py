@@ -197,7 +197,7 @@ def test_models_without_an_encrypted_column_are_an_error(module: Write, cli: Cli
 UNFIT = {
     "a table": ("table = 'users'\ncolumns = ['email']\n", "a [[target]] with models takes no table and no columns"),
     "both kinds": ("django = 'project.settings'\n", "a [[target]] has models or django, not both"),
-    "a typing error": ("optinal = true\n", "takes no optinal"),
+    "a typing error": ("optinal = true\n", "unknown setting `optinal`; did you mean `optional`?"),
 }
 
 
@@ -206,7 +206,7 @@ def test_other_settings_are_refused_by_name(module: Write, more: str, words: str
     """What the models say is not said again."""
     entry(f"{module()}:Base", more=more)
 
-    with pytest.raises(UsageError, match=r"^rotation\.toml: ") as caught:
+    with pytest.raises(UsageError, match=r"^rotation\.toml, \[\[target\]\] 1: ") as caught:
         targets()
 
     assert words in str(caught.value)

@@ -70,19 +70,23 @@ def test_a_key_has_to_stay_for_what_may_need_it(keyring: Keyring, old: Key, new:
     assert {name for name, column in found.items() if column.is_foreign} == {"unknown", "unknown inside text"}
 
 
+DISCOVER = "print the entry to add: keyring-rotate discover"
 REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
-    "proposed": ({}, ["rotate.py discover prints the entry"]),
-    "named": ({"covered": True}, ["rotate.py run"]),
+    "proposed": ({}, [DISCOVER]),
+    "named": ({"covered": True}, ["keyring-rotate run"]),
     "without a key": ({"hint": "table creds has no primary key; name"}, ["give the table a primary key"]),
     "of another type": ({"hint": "the column's type is JSON"}, ["have the application keep these tokens where"]),
-    "inside text": ({"parts": IN_TEXT}, ["rotate.py discover prints the entry"]),
+    "inside text": ({"parts": IN_TEXT}, [DISCOVER]),
     "inside text, and its target": (
         {"parts": IN_TEXT, "covered": True, "formats": (Format.TOKEN,)},
         ['set format = "embedded" in its [[target]]'],
     ),
     "of two kinds": (
         {"parts": ONE + IN_TEXT + IN_BASE64},
-        ["rotate.py discover prints the entry", "1 cell of the kind encoded-token: give these rows a [[target]]"],
+        [
+            DISCOVER,
+            "1 cell of the kind encoded-token: give these rows a [[target]]",
+        ],
     ),
     "in another encoding": (
         {"parts": Counter({Part(CellKind.ENCODED_TOKEN, None): 1})},
@@ -94,9 +98,9 @@ REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
     ),
     "in a token": (
         {"parts": Counter({DOUBLE: 1})},
-        ["rotate.py discover prints the entry", "no run rotates a token inside another"],
+        [DISCOVER, "no run rotates a token inside another"],
     ),
-    "in the past": ({"has_history": True, "covered": True}, ["rotate.py run", "DELETE HISTORY FROM creds"]),
+    "in the past": ({"has_history": True, "covered": True}, ["keyring-rotate run", "DELETE HISTORY FROM creds"]),
 }
 
 

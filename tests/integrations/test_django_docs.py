@@ -1,4 +1,4 @@
-"""docs/django.md holds what the fields do."""
+"""docs/reference/django-fields.md holds what the fields do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.xdist_group("django")
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "django.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "django-fields.md").read_text()
 
 
 def test_every_check_is_explained(shop: Any) -> None:

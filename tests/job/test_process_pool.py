@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -49,6 +51,15 @@ def test_a_death_is_that_of_one_call(workers: ProcessWorkers, tmp_path: Path) ->
     end.touch()
 
     assert other.result(SECONDS) == int(begun.read_text())
+
+
+@pytest.mark.parametrize(("log_format", "line"), [("console", r"^\S+ \[warning +\] seen"), ("json", r"^\{.*\"seen\"")])
+def test_a_worker_logs_as_this_process_does(capfd: pytest.CaptureFixture[str], log_format: str, line: str) -> None:
+    """In the format that the command line asks for."""
+    with ProcessWorkers(1, log_level="WARNING", log_format=log_format) as workers:
+        workers.submit(logging.warning, "seen").result(SECONDS)
+
+    assert re.search(line, capfd.readouterr().err, re.MULTILINE)
 
 
 def test_a_worker_that_died_while_idle_is_replaced() -> None:

@@ -381,8 +381,8 @@ def test_a_traceback_with_its_variables_shows_neither_secret_nor_key():
 
 
 def test_every_kind_is_explained():
-    """docs/keys.md has a row for each kind, in the order of the list, and no other."""
-    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text(encoding="utf-8")
-    section = page.partition("## Keys made from a secret")[2].partition("\n## ")[0]
+    """The page on keys made from a secret has a row for each kind, in the order of the list, and no other."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "keys" / "from-a-secret.md").read_text(encoding="utf-8")
+    _, _, kinds = page.partition("\n## The kinds\n")
 
-    assert re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE) == list(KINDS)
+    assert re.findall(r"^\| `([\w-]+)` \|", kinds.partition("\n## ")[0], re.MULTILINE) == list(KINDS)

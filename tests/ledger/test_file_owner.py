@@ -63,7 +63,7 @@ def test_a_ledger_in_a_folder_that_is_closed_is_refused(folder: Path) -> None:
     argv = [*AS_NOBODY, sys.executable, "-m", "rotation", "ledger", "init", "--url", url]
     ran = subprocess.run(argv, capture_output=True, text=True, check=False)
 
-    assert (ran.returncode, ran.stderr) == (2, f"Error: ROTATION_LEDGER_URL: {folder}/in: Permission denied\n")
+    assert (ran.returncode, ran.stderr) == (2, f"Error: --url: {folder}/in: Permission denied\n")
 
 
 PROGRAM = """

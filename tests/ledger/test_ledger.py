@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import sqlalchemy as sa
 from keyring_core import KeyState
 from rotation.ledger import schema as ledger_schema
 from rotation.ledger.database import LedgerError, NewerLedgerError
-from rotation.ledger.ledger import Ledger, ledger_url, service_name
+from rotation.ledger.ledger import Ledger, service_name
 from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
@@ -495,11 +494,8 @@ def test_a_url_that_cannot_work_is_a_usage_error(url: str, words: str) -> None:
     assert caught.value.__context__ is None
 
 
-def test_the_ledger_is_beside_the_configuration(tmp_path: Path) -> None:
-    """The variable wins; without one it is an SQLite file beside rotation.toml."""
-    assert ledger_url({"ROTATION_LEDGER_URL": "postgresql://h/d"}, tmp_path / "x.toml") == "postgresql://h/d"
-    assert ledger_url({}, tmp_path / "x.toml") == f"sqlite:///{tmp_path}/rotation-ledger.db"
-    assert ledger_url({}, None) == f"sqlite:///{os.getcwd()}/rotation-ledger.db"
+def test_the_name_of_a_service() -> None:
+    """It is that of the variable, without blanks around it."""
     assert service_name({"ROTATION_SERVICE": " billing "}) == "billing"
     assert service_name({}) == "default"
 

@@ -1,6 +1,6 @@
-"""Plays a document: its commands as an admin types them, its remarks as what goes on meanwhile.
+"""Plays documents: their commands as an admin types them, their remarks as what goes on meanwhile.
 
-`python -m tests.lifecycle.runbook` writes what they print into docs/runbook.md.
+`python -m tests.lifecycle.runbook` writes what they print into the pages.
 """
 
 from __future__ import annotations
@@ -27,10 +27,20 @@ from rotation.ledger.records import InstanceRecord
 from tests.databases import Database, open_database
 from tests.keys import key_text, make_key
 
-RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+PAGES = [HOW_TO / f"{name}.md" for name in ("planned-rotation", "leaked-key", "roll-back", "restore-a-backup")]
+"""One after the other: each begins with the keys and the database that the page before left."""
+PAGE_BREAK = "\f"
 BEGIN = datetime(2026, 1, 5, 9, tzinfo=UTC)
 PART = re.compile(r"<!-- meanwhile: (?P<event>.*?) -->|```console\n(?P<block>.*?)```", re.DOTALL)
 TABLE = "CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key VARCHAR(500))"
+CONFIG = """env_file = ".env"
+
+[[target]]
+url = "$DATABASE_URL"
+table = "user_credentials"
+columns = ["api_key"]
+"""
 FOLDER = "/srv/app"
 
 
@@ -46,9 +56,7 @@ class Stage:
             env += f"ROTATION_LEDGER_URL='{database.url}'\n"
         (folder / ".env").touch(0o600)
         (folder / ".env").write_text(env)
-        (folder / "rotation.toml").write_text(
-            '[[target]]\nurl = "$DATABASE_URL"\ntable = "user_credentials"\ncolumns = ["api_key"]\n'
-        )
+        (folder / "rotation.toml").write_text(CONFIG)
         database.execute(TABLE)
         self.services: dict[str, Settings] = {}
         self.rows = 0
@@ -78,7 +86,7 @@ class Stage:
         self.clock.tick(60)
         self._announce()
         program, *argv = shlex.split(line.removeprefix("$ "))
-        assert program == "rotate.py", f"only our own commands can be played: {line}"
+        assert program == "keyring-rotate", f"only our own commands can be played: {line}"
         out = io.StringIO()
         main(argv, {}, out, out)
         # A server that tests share has databases of others, and each retirement names them.
@@ -96,7 +104,7 @@ class Stage:
         elif event == "a key is staged, promoted and run":
             for argv in (["keys", "stage"], ["keys", "promote"], ["run"]):
                 self._announce()
-                assert main([*argv, "--env-file", ".env"], {}, io.StringIO(), io.StringIO()) == 0
+                assert main(argv, {}, io.StringIO(), io.StringIO()) == 0
                 self._happen("everybody restarts")
         elif event == "the first backup is restored":
             self.database.execute("DELETE FROM user_credentials")
@@ -125,6 +133,11 @@ class Stage:
             return [dict(row._mapping) for row in found]
 
 
+def runbook() -> str:
+    """The text of all pages."""
+    return PAGE_BREAK.join(page.read_text() for page in PAGES)
+
+
 def without_times(text: str) -> str:
     """*text* as it is at any hour, and with blanks at no line's end."""
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", lambda time: re.sub(r"\d", "0", time[0]), text)
@@ -134,5 +147,6 @@ def without_times(text: str) -> str:
 if __name__ == "__main__":
     os.environ.pop("ROTATION_LEDGER_URL", None)
     with tempfile.TemporaryDirectory() as folder, open_database("sqlite", Path(folder)) as database:
-        played = Stage(Path(folder), database).play(RUNBOOK.read_text())
-    RUNBOOK.write_text("\n".join(line.rstrip() for line in played.splitlines()) + "\n")
+        played = Stage(Path(folder), database).play(runbook())
+    for page, text in zip(PAGES, played.split(PAGE_BREAK), strict=True):
+        page.write_text("\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n")

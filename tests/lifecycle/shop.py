@@ -34,6 +34,11 @@ class Shop:
         self.config.write_text(f'[[target]]\nurl = "{database.url}"\ntable = "creds"\ncolumns = ["token"]\n')
         self.write_env(f"ENCRYPTION_KEY={key_text('old')}\nENCRYPTION_PREVIOUS_KEYS={key_text('older')}\n")
 
+    @property
+    def options(self) -> str:
+        """The options of every command, as they are typed."""
+        return f"--config {self.config} --env-file {self.env_file}"
+
     def write_env(self, text: str) -> None:
         """Writes the dotenv file again, readable by its owner alone."""
         self.env_file.touch(0o600)
@@ -44,11 +49,11 @@ class Shop:
         self.database.make_creds(cells)
 
     def keys(self, *argv: str, environ: Mapping[str, str] | None = None) -> Ran:
-        """`rotate.py keys ...`, as an admin types it; with an environment in place of the dotenv file."""
+        """`keyring-rotate keys ...`, as an admin types it; with an environment in place of the dotenv file."""
         return self.rotate("keys", *argv, environ=environ)
 
     def rotate(self, *argv: str, environ: Mapping[str, str] | None = None) -> Ran:
-        """`rotate.py ...`, as an admin types it."""
+        """`keyring-rotate ...`, as an admin types it."""
         options = ["--config", str(self.config), *(["--env-file", str(self.env_file)] if environ is None else [])]
         out, err = io.StringIO(), io.StringIO()
         code = main([*argv, *options], environ or {}, out, err)

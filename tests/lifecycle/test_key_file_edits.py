@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation.lifecycle.key_file_edits import (
+    add_to_dotenv,
     dotenv_items,
     edit_dotenv,
     edit_dotenv_value,
@@ -152,3 +153,21 @@ def test_a_key_file_keeps_its_other_bytes(before: str, gone: list[str], added: l
 
     assert edited.decode() == after
     assert key_file_items(edited) == [item for item in (*added, *key_file_items(before.encode())) if item not in gone]
+
+
+@pytest.mark.parametrize("value", ["sqlite:///app.db", "mysql://u:p@h/db?charset=utf8mb4", "a b#c$d&e!", 'a"b'])
+def test_a_new_variable_is_read_as_it_was_given(value: str) -> None:
+    """In quotes if it needs some; the lines before it stay."""
+    after = add_to_dotenv(b"# mine\nA=1", "N", value).decode()
+
+    assert after.startswith("# mine\nA=1\nN=")
+    assert dotenv_values(stream=io.StringIO(after), interpolate=False) == {"A": "1", "N": value}
+
+
+@pytest.mark.parametrize("value", ["it's", "a\\b", "a\nb"])
+def test_what_programs_read_differently_is_not_written(value: str) -> None:
+    """Neither a quote nor a backslash, and no second value for a variable."""
+    with pytest.raises(UsageError):
+        add_to_dotenv(b"", "N", value)
+    with pytest.raises(UsageError, match="already"):
+        add_to_dotenv(b"N=1", "N", "2")

@@ -16,7 +16,7 @@ from keyring_core.redaction import Redactor
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
 from rotation.lifecycle.transitions import Step
 from tests.keys import key_text
-from tests.lifecycle.shop import NEW, OLD, OLDER, Shop, announce, refusals
+from tests.lifecycle.shop import NEW, OLD, OLDER, Shop, announce, old_token, refusals
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
 
@@ -56,7 +56,7 @@ def test_a_staged_key_is_new_and_on_disk(shop: Shop) -> None:
     assert settings.staged not in (None, OLD, OLDER)
     assert settings.staged
     assert f"Staged {settings.staged.id}" in ran.out
-    assert ran.out.splitlines()[-1].endswith("rotate.py keys promote")
+    assert ran.out.splitlines()[-1] == f"Next: keyring-rotate keys promote {shop.options}"
     assert not KEY.search(ran.out)
     with shop.ledger() as ledger:
         dates = {key.id: key.staged for key in ledger.keys()}  # noqa: SIM118
@@ -71,7 +71,7 @@ def test_a_second_stage_is_refused(shop: Shop) -> None:
 
     assert ran.code == 2
     assert f"{NEW.id} is staged already" in ran.err
-    assert "Next: rotate.py keys promote" in ran.err
+    assert f"Next: keyring-rotate keys promote {shop.options}\n" in ran.err
     assert shop.env_file.read_bytes() == before
 
 
@@ -82,7 +82,7 @@ def test_promotion_moves_both_keys(shop: Shop) -> None:
 
     assert (ran.code, ran.document["complete"], ran.document["key"]) == (0, True, NEW.id)
     assert ran.document["files"] == [str(shop.env_file)]
-    assert "rotate.py run" in ran.document["next"]
+    assert ran.document["next"].endswith(f"Then: keyring-rotate run {shop.options}")
     assert shop.settings() == Settings(NEW, (OLD, OLDER), None)
     assert not KEY.search(ran.out)
 
@@ -90,8 +90,8 @@ def test_promotion_moves_both_keys(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        pytest.param(["promote"], "no key is staged.\nNext: rotate.py keys stage", id="nothing-staged"),
-        pytest.param(["promote", OLD.id], f"{OLD.id} is primary", id="the-primary"),
+        pytest.param(["promote"], "no key is staged.\nNext: keyring-rotate keys stage", id="nothing-staged"),
+        pytest.param(["promote", OLDER.id, "--force", OLD.id], "type the id of the key", id="force-the-primary"),
         pytest.param(["promote", "00000000"], "no key 00000000 in this environment; there are", id="unknown"),
         pytest.param(["promote", OLDER.id[:-1] + "x"], f"did you mean {OLDER.id}?", id="misspelt"),
         pytest.param(["promote", OLDER.id, "--force", OLD.id], "type the id of the key that you mean", id="force"),
@@ -146,7 +146,33 @@ def test_promotion_waits_for_the_fleet(shop: Shop) -> None:
     assert refused.code == told.code == 1
     assert refusals(refused) == [f"web on web-2:3 (seen 2026-01-03 12:00:00 UTC) does not have {NEW.id}"]
     assert "nothing was changed" in told.out
+    assert "Restarted already? This process counts as gone after 2026-01-03 12:10:00 UTC\n" in told.out
+    assert told.out.splitlines()[-1] == f"      2. keyring-rotate keys promote {shop.options}"
     assert (ran.code, ran.document["notes"]) == (0, [])
+
+
+@pytest.mark.parametrize("argv", [["--force", OLD.id], [OLD.id], [OLD.id, "--force", OLD.id]])
+def test_a_promotion_that_is_typed_again_says_that_it_is_done(shop: Shop, argv: list[str]) -> None:
+    """Exit code 0, the next command, and not a byte changed; staging a third key would be wrong."""
+    before = shop.env_file.read_bytes()
+    ran = shop.keys("promote", *argv)
+
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [f"{OLD.id} is the primary key already.", f"Next: keyring-rotate run {shop.options}"]
+    assert shop.env_file.read_bytes() == before
+    assert shop.keys("promote", *argv, "--json").document["complete"] is True
+
+
+def test_going_back_says_how_to_return(shop: Shop) -> None:
+    """If somebody went back to a leaked key: the command that is printed returns, whatever the services have."""
+    went = shop.keys("promote", OLDER.id)
+    announce(shop, "web-1:2", OLDER)
+    back = next(line.partition("return: ")[2] for line in went.out.splitlines() if "return: " in line)
+
+    assert f"Note: this goes back from {OLD.id} to {OLDER.id}; do not go back to a key that leaked.\n" in went.out
+    assert back == f"keyring-rotate keys promote {OLD.id} --force {OLD.id} {shop.options}"
+    assert shop.keys("promote", OLD.id, "--force", OLD.id).code == 0
+    assert shop.settings().primary == OLD
 
 
 def test_going_back_waits_for_the_fleet(shop: Shop) -> None:
@@ -221,15 +247,17 @@ def test_key_files_are_written_where_the_environment_names_them(shop: Shop) -> N
 def test_the_list_ends_with_the_next_step(shop: Shop) -> None:
     """Promote what is staged, rotate and retire what is previous, otherwise stage; as text, with the ledger's dates."""
     shop.write_env(f"ENCRYPTION_KEY={key_text('old')}\n")
-    fresh = shop.keys("list").out.splitlines()[-1]
+    fresh = shop.keys("list").out.splitlines()[-2:]
     shop.keys("stage")
-    staged = shop.keys("list").out.splitlines()[-1]
+    staged = shop.keys("list").out.splitlines()[-2:]
     shop.keys("promote")
-    promoted = shop.keys("list").out.splitlines()[-1]
+    promoted = shop.keys("list").out.splitlines()[-3:]
 
-    assert fresh == "Next: rotate.py keys stage, when the key is to change"
-    assert staged == f"Next: when every service has {shop.settings().primary.id}: rotate.py keys promote"
-    assert promoted == f"Next: rotate.py run, and when nothing needs it: rotate.py keys retire {OLD.id} --archive FILE"
+    again, primary = shop.options, shop.settings().primary.id
+    retire = f"keyring-rotate keys retire {OLD.id} --archive FILE {again}"
+    assert fresh == ["When the key is to change:", f"Next: keyring-rotate keys stage {again}"]
+    assert staged == [f"When every service has {primary}:", f"Next: keyring-rotate keys promote {again}"]
+    assert promoted == ["Next:", f"  1. keyring-rotate run {again}", f"  2. when nothing needs {OLD.id}: {retire}"]
 
 
 def test_a_promotion_that_was_cut_short_is_finished(shop: Shop) -> None:
@@ -382,3 +410,21 @@ def test_a_command_s_keys_and_kubernetes_files_are_not_ours_to_write(shop: Shop)
     assert ran.code == 1
     assert "Kubernetes keeps this file" in ran.out
     assert "read by the command in ENCRYPTION_STAGED_KEY_COMMAND" in ran.out
+
+
+@pytest.mark.parametrize("dry", [pytest.param([], id="run"), pytest.param(["--dry-run"], id="dry-run")])
+def test_a_run_names_the_services_that_cannot_read_what_it_writes(shop: Shop, dry: list[str]) -> None:
+    """On stderr, for each; the run goes on, and its output and exit code stay the same."""
+    shop.fill([old_token("old")])
+    with freeze_time("2026-01-03 12:00:00"):
+        before = shop.rotate("run", *dry, "--json")
+        announce(shop, "web-1:2", OLD, OLDER)
+        announce(shop, "web-2:3", OLDER)
+        announce(shop, "other:4", Key.generate(), service="their shop")
+        ran = shop.rotate("run", *dry, "--json")
+        counted = shop.rotate("status")
+
+    note = f"does not have {OLD.id}, so it cannot read what a run writes; restart it."
+    assert ran.err == f"Note: web on web-2:3 (seen 2026-01-03 12:00:00 UTC) {note}\n"
+    assert (ran.code, ran.document["complete"]) == (before.code, before.document["complete"])
+    assert (before.err, counted.err) == ("", "")

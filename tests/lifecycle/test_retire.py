@@ -62,7 +62,10 @@ def test_one_token_keeps_the_key(shop: Shop) -> None:
 
     assert ran.code == 1
     [refusal] = ran.document["refused"]
-    assert refusal == {"reason": f"creds.token: 1 token under {OLDER.id}", "remedy": "rotate.py run"}
+    assert refusal == {
+        "reason": f"creds.token: 1 token under {OLDER.id}",
+        "remedy": f"keyring-rotate run {shop.options}",
+    }
     assert shop.env_file.read_bytes() == before
     assert not (shop.folder / "proof.json").exists()
     with shop.ledger() as ledger:
@@ -157,7 +160,7 @@ def test_a_column_that_no_target_names_keeps_the_key(shop: Shop) -> None:
     assert ran.code == 1
     [refusal] = ran.document["refused"]
     assert refusal["reason"] == f"webhooks.secret: holds tokens, and no target names it: 1 token under {OLDER.id}"
-    assert "rotate.py discover" in refusal["remedy"]
+    assert refusal["remedy"].splitlines()[0] == f"print the entry to add: keyring-rotate discover {shop.options}"
     shop.database.execute("UPDATE webhooks SET secret = NULL")
     assert retire(shop).code == 0
 
@@ -189,10 +192,13 @@ def test_each_refusal_leads_out_of_it(shop: Shop) -> None:
     found = {refusal["reason"]: refusal["remedy"] for refusal in retire(shop).document["refused"]}
 
     ways = (
-        ("creds.token: 1 token under", "have the application write such cells again; rotate.py run --dry-run"),
+        (
+            "creds.token: 1 token under",
+            f"keyring-rotate run --dry-run --problems FILE {shop.options}\nif they are in text",
+        ),
         ("creds.token: 1 plaintext cell long enough", f"if none is a token: --force {OLDER.id}"),
         ("legacy.secret: holds tokens", "give the table a primary key, or a unique index"),
-        ("log.line: holds tokens", "rotate.py discover prints the entry to add"),
+        ("log.line: holds tokens", f"print the entry to add: keyring-rotate discover {shop.options}"),
     )
     assert len(found) == len(ways)
     for reason, remedy in ways:
@@ -223,12 +229,17 @@ def test_rows_without_a_key_are_not_taken_for_read(shop: Shop) -> None:
 def test_a_live_service_with_another_primary_keeps_the_key(shop: Shop) -> None:
     """It would write tokens under it as we look; one that merely still knows the key does no harm."""
     shop.fill([old_token("old")])
-    announce(shop, "web-1:2", OLD, OLDER)
-    announce(shop, "web-2:3", OLDER, staged=OLD)
+    with freeze_time("2026-01-03 12:00:00") as clock:
+        announce(shop, "web-1:2", OLD, OLDER)
+        announce(shop, "web-2:3", OLDER, staged=OLD)
+        refused = shop.keys("retire", OLDER.id)
+        clock.tick(601)
+        later = shop.keys("retire", OLDER.id)
 
-    [reason] = refusals(retire(shop))
-    assert reason.startswith("web on web-2:3 (seen ")
-    assert reason.endswith(f"still encrypts with {OLDER.id}")
+    assert f"  - web on web-2:3 (seen 2026-01-03 12:00:00 UTC) still encrypts with {OLDER.id}.\n" in refused.out
+    assert "Restarted already? This process counts as gone after 2026-01-03 12:10:00 UTC\n" in refused.out
+    assert refused.out.splitlines()[-1] == f"      2. keyring-rotate keys retire {OLDER.id} {shop.options}"
+    assert (refused.code, later.code) == (1, 0)
 
 
 def test_every_reason_is_reported_at_once(shop: Shop) -> None:
@@ -238,7 +249,7 @@ def test_every_reason_is_reported_at_once(shop: Shop) -> None:
     ran = shop.keys("retire", OLDER.id)
 
     assert ran.code == 1
-    assert ran.out.count("  - ") == ran.out.count("    Next: ") == 3
+    assert ran.out.count("  - ") == ran.out.count("    Next:") == 3
 
 
 def test_a_forced_retirement_is_recorded_as_forced(shop: Shop) -> None:
@@ -611,3 +622,17 @@ def test_the_ledger_holds_no_secret(shop: Shop) -> None:
     assert all(key.id in dump for key in (OLD, OLDER, staged))
     secrets = [key.reveal() for key in (OLD, OLDER, NEW, staged)] + list(cells) + list(cells.values())
     assert [secret for secret in secrets if len(secret) > 1 and secret[:43] in dump] == []
+
+
+def test_a_key_that_is_retired_already_is_named_so(shop: Shop) -> None:
+    """With the time and the next command; another service's key of that id, or none, is unknown as before."""
+    shop.fill([old_token("old")])
+    with freeze_time("2026-01-03 12:00:00"):
+        assert retire(shop, "--force", OLDER.id).code == 0
+    again = shop.keys("retire", OLDER.id)
+    with shop.ledger() as ledger:
+        ledger.mark(NEW.id, "retired", "their shop")
+
+    assert again.code == 2
+    assert f"Error: {OLDER.id} was retired at 2026-01-03 12:00:00 UTC.\nNext: keyring-rotate check" in again.err
+    assert f"no key {NEW.id} in this environment" in shop.keys("retire", NEW.id).err

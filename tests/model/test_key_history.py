@@ -128,7 +128,7 @@ def test_a_hint_names_the_key_the_day_and_the_way_out() -> None:
     """R32: the words that an admin reads at three in the morning."""
     hint = PAST.hint(at(15))
 
-    assert hint == "probably under second, retired 2026-04-06: restore that key from your archive"
+    assert hint == "probably under second, retired 2026-04-06: restore that key if a backup brought this token"
     assert PAST.hint(at(96)) is None
     assert UNKNOWN.hint(at(15)) is None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,16 +48,20 @@ def test_a_policy_sets_limits_and_turns_checks_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[policy]\nmax_age = "1d"\n', "max_age"),
+        ('[policy]\nmax_age = "1d"\n', ", [policy]: unknown setting `max_age`; did you mean `max_run_age`?"),
         ("[policy]\nmax_key_age = 365\n", "written as 365d, 12h, 30m or 90s"),
         ('[policy]\nmax_key_age = "a year"\n', "written as 365d"),
         ('[policy]\nmax_key_age = "-1d"\n', "written as 365d"),
         ('[policy]\nmax_key_age = "1.5d"\n', "written as 365d"),
         ('[policy]\nmax_key_age = "99999999d"\n', "100 years at most"),
-        ('[policy]\nmax_key_age = "10d"\n', "warn_before is longer than max_key_age"),
+        (
+            '[policy]\nmax_key_age = "1h"\n',
+            "warn_before (30d; 30d if it is not written) is longer than max_key_age (1h); write a shorter warn_before",
+        ),
+        ('[policy]\nmax_key_age = "90m"\nwarn_before = "2w"\n', "warn_before (14d; 30d if"),
         ('[policy.off]\nplaintext = " "\n', "say why plaintext is off"),
-        ("[policy.off]\nplaintext = true\n", "str"),
-        ("[[policy]]\n", "object"),
+        ("[policy.off]\nplaintext = true\n", "a value of `off` must be a text in quotes, such as in { clock = "),
+        ("[[policy]]\n", "`policy` is written as [policy], on a line of its own"),
     ],
 )
 def test_a_policy_that_does_not_fit_is_refused_by_every_command(tmp_path: Path, text: str, words: str) -> None:
@@ -89,3 +95,34 @@ def test_a_length_of_time_is_told_in_whole_units(time: timedelta, words: str) ->
 def test_a_span_of_words_is_a_length_of_time() -> None:
     """The type is timedelta's own, so that limits and ages compare."""
     assert Span.parse("2w") == timedelta(days=14)
+
+
+def test_a_check_is_turned_off_by_an_example_that_can_be_copied(tmp_path: Path) -> None:
+    """Behind the name of a secret the process's own redactor would mask the example's text."""
+    (tmp_path / "rotation.toml").write_text('[policy]\noff = ["plaintext"]\n')
+
+    argv = [sys.executable, "-m", "rotation", "status"]
+    ran = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 2
+    assert 'such as { clock = "until May" }' in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("rotation.toml", "rotation.toml (that is {0}/rotation.toml): No such file"),
+        ("~/rotation.toml", "(that is {0}/~/rotation.toml; no shell replaced the ~, so write the path in full)"),
+        ("/nowhere/rotation.toml", "/nowhere/rotation.toml: No such file"),
+    ],
+)
+def test_a_missing_file_is_named_with_the_folder_that_was_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    """A timer has another current folder than the shell in which the path was right."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UsageError) as caught:
+        load_policy(Path(name))
+
+    assert words.format(tmp_path) in str(caught.value)

@@ -174,8 +174,8 @@ def test_a_key_set_of_the_file_wins() -> None:
     ("apps", "words"),
     [
         ([{"name": "airflwo", "url": "$DB"}], "did you mean airflow?"),
-        ([{"name": "airflow"}], "missing required field `url`"),
-        ([{"name": "airflow", "url": "$DB", "secret": "hunter2"}], "unknown field `secret`"),
+        ([{"name": "airflow"}], "[[app]] 1: `url` is missing; add url = "),
+        ([{"name": "airflow", "url": "$DB", "secret": "hunter2"}], "unknown setting `secret`; there are name, url"),
         ([{"name": "airflow", "url": "$DB"}] * 2, "twice, with the same url"),
     ],
     ids=["unknown", "no url", "unknown field", "twice"],

@@ -25,7 +25,9 @@ SECRET = "sk-live-4242"
         pytest.param('x = """' + '\\"' * 500_000, "not TOML (at end of document)", id="text without an end"),
         pytest.param("x = " + "9" * 500_000, "not TOML", id="huge number"),
         pytest.param(f'url = "{SECRET}', "not TOML", id="cut in a text"),
-        pytest.param(f"url = {SECRET}", "not TOML (line 1, column 7)", id="without quotes"),
+        pytest.param(
+            f"url = {SECRET}", 'not TOML (line 1, column 7): a value is a "text" in quotes', id="without quotes"
+        ),
     ],
 )
 def test_what_no_admin_wrote_is_refused(tmp_path: Path, text: str, words: str) -> None:

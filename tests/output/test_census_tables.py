@@ -103,6 +103,19 @@ def test_a_terminal_shows_bars_in_the_colours_of_the_numbers() -> None:
     assert re.search(r"cba5a815.*primary.*801.*\x1b\[32m━\x1b\[0m\x1b\[90m─{15}", screen)
 
 
+@pytest.mark.parametrize(
+    ("report", "legend"),
+    [
+        pytest.param(MIXED, f"{DONE.glyph} done  {WAITING.glyph} to rotate  {WRONG.glyph} needs a look", id="all"),
+        pytest.param(report_of(target(scanned=9, current=9)), f"{DONE.glyph} done", id="only what is there"),
+    ],
+)
+def test_a_legend_names_the_parts_of_the_bars(report: Report, legend: str) -> None:
+    """One dim line, in the characters of the bars; a pipe has neither."""
+    assert f"\x1b[2m{legend}\x1b[0m\n" in shown(report, 160)
+    assert "done" not in shown(report, 160, terminal=False, environ={})
+
+
 def test_what_is_no_terminal_gets_plain_text() -> None:
     """A pipe gets every column, in ASCII, without bars and escapes."""
     lines = shown(MIXED, 160, terminal=False, environ={}).splitlines()

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from rotation.context import Streams
 from rotation.job import passes
 from rotation.stores import access, sqlite
-from rotation.stores.access import _open_url
+from rotation.stores.access import served_url
 from rotation.stores.base import Written
 from rotation.stores.connection import Connection
 from rotation.stores.dialect import Mode
@@ -66,7 +66,7 @@ def test_nothing_that_is_set_outlives_its_transaction(database: Database, mode: 
 def test_one_connection_serves_readers_and_writers(database: Database) -> None:
     """A reader cannot write, before and after a writer and one in a hurry, and each waits for locks as it should."""
     database.execute("CREATE TABLE creds (id INTEGER PRIMARY KEY)")
-    dialect, url = _open_url(database.url, "creds")
+    dialect, url = served_url(database.url, "creds")
     link, waits, wrote = Connection(dialect, url), [], []
     wait = {"postgresql": "SHOW lock_timeout", "mariadb": "SELECT @@lock_wait_timeout"}.get(database.kind, "SELECT 1")
 

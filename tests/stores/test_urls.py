@@ -273,3 +273,61 @@ def test_each_fault_of_a_url_has_its_message(
     assert (ran.code, words in ran.err) == (3, True), ran.err
     assert "".join(capfd.readouterr()).count("rotation.retry") == tries - 1
     assert not shows_password(ran)
+
+
+@pytest.mark.parametrize(("command", "code"), [("check", 3), ("status", 2), ("run", 2), ("discover", None)])
+def test_a_mariadb_url_without_a_database_is_refused(
+    cli: Cli, command: str, code: int | None, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """The message says what the url lacks; `discover` searches the whole server, and notes it."""
+    url = sa.make_url(mariadb_server()).set(database="").render_as_string(hide_password=False)
+    config = tmp_path / "rotation.toml"
+    config.write_text('[[target]]\nurl = "$SERVER"\ntable = "api_credentials"\ncolumns = ["secret"]\n')
+    environ["SERVER"] = url
+
+    ran = cli(command, "--config", str(config))
+
+    # What a whole server holds is another test's.
+    assert ran.code == code or command == "discover", ran.err
+    assert "table api_credentials: the url names no database: end it with /NAME" in ran.out + ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_table_with_its_schema_needs_no_database_in_the_url(
+    cli: Cli, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """MariaDB's schemas are its databases, so the table's name says which one; a missing table is called that."""
+    with open_database("mariadb", tmp_path) as database:
+        database.make_creds(make_tokens(2))
+        url = sa.make_url(database.url)
+        server = url.set(database="").render_as_string(hide_password=False)
+        config = tmp_path / "rotation.toml"
+        text = f'[[target]]\nurl = "$SERVER"\ntable = "{url.database}.%s"\ncolumns = ["token"]\n'
+
+        environ["SERVER"] = server
+
+        config.write_text(text % "creds")
+        found = cli("status", "--config", str(config))
+        config.write_text(text % "nosuch")
+        missing = cli("status", "--config", str(config))
+
+    assert found.code == 1, found.err
+    assert missing.code == 2
+    assert f"there is no table {url.database}.nosuch in MariaDB" in missing.err
+
+
+def test_a_ledger_url_without_a_database_is_refused(cli: Cli, environ: dict[str, str]) -> None:
+    """As a target's."""
+    url = sa.make_url(mariadb_server()).set(database="").render_as_string(hide_password=False)
+    environ["ROTATION_LEDGER_URL"] = url
+
+    ran = cli("ledger", "init")
+
+    assert (ran.code, ran.err) == (2, "Error: ROTATION_LEDGER_URL: the url names no database: end it with /NAME\n")
+
+
+def test_a_database_may_stand_in_an_option_of_the_driver() -> None:
+    """What the driver finds there is a default as good as one in the path."""
+    named = {query: MySQL().names_database(sa.make_url(f"mysql://root@db{query}")) for query in ("", "/a", "?db=a")}
+
+    assert named == {"": False, "/a": True, "?db=a": True}

@@ -89,7 +89,7 @@ def test_a_look_writes_nothing_and_then_plaintext_becomes_tokens(database: Datab
         assert found["samples"][0] == {"key": {"id": 1}, "holds": "7 characters: lowercase letters, digits"}
     assert "9 cells are to become tokens" in shown.out
     assert "creds.token, id=1: 7 characters: lowercase letters, digits" in shown.out
-    assert "adopt --yes, with the same options, encrypts them" in " ".join(shown.out.split())
+    assert "\nNext: keyring-rotate adopt --yes --url " in shown.out
 
     ran = adopt("--yes", "--json")
 
@@ -354,7 +354,7 @@ def test_it_is_recorded_and_a_run_leaves_plaintext_alone(sqlite: Database, cli: 
 
     ran = cli("run", "--config", str(config))
     assert ran.code == 1
-    assert "Plaintext becomes tokens by: rotate.py adopt" in " ".join(ran.out.split())
+    assert f"(it only reads at first): keyring-rotate adopt --config {config}" in " ".join(ran.out.split())
     assert sqlite.column()[1] == "hunter2"
 
     adopted = cli("adopt", "--yes", "--config", str(config))
@@ -446,4 +446,4 @@ def test_what_comes_next_is_said(database: Database, adopt: Callable[..., Ran]) 
     """After the last cell the types need accept_plaintext no longer."""
     database.make_creds(["hunter2"])
 
-    assert "Next: remove accept_plaintext from the column types." in adopt("--yes").out
+    assert "\nNext:\n  1. remove accept_plaintext from the column types\n  2. " in adopt("--yes").out

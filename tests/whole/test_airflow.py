@@ -1,4 +1,4 @@
-"""The recipe in docs/airflow.md, on a database that Apache Airflow made."""
+"""The recipe in docs/how-to/airflow.md, on a database that Apache Airflow made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.project.documents import ROOT, blocks, play, toml
 
 pytestmark = pytest.mark.database
 
-RECIPE = (ROOT / "docs/airflow.md").read_text()
+RECIPE = (ROOT / "docs/how-to/airflow.md").read_text()
 CELLS = {"connection.password": 294, "connection.extra": 270, "variable.val": 40, "trigger.kwargs": 10}
 NULLS = {"connection.password": 6, "connection.extra": 30, "variable.val": 0, "trigger.kwargs": 0}
 

@@ -71,8 +71,8 @@ def test_the_message_names_the_way_out(shop: Shop, new: Key, old: Key) -> None:
         f"{ROWS} tokens are under {new.id}, promoted between 2026-05-01 00:00 UTC and 2026-05-02 00:00 UTC: later than "
         f"the primary key {old.id}" in words
     )
-    assert f"Next: rotate.py keys promote {new.id}" in words
-    assert "rotate.py run --allow-demotion" in words
+    assert f"Next: 1. if the keys are swapped: keyring-rotate keys promote {new.id}" in words
+    assert "2. if you go back on purpose: keyring-rotate run --allow-demotion" in words
 
 
 @pytest.mark.parametrize("command", [("status",), ("run", "--dry-run")], ids=["status", "dry-run"])
@@ -148,7 +148,7 @@ def test_a_lost_token_is_told_with_its_probable_key(shop: Shop, old: Key) -> Non
         with Ledger.open(shop.ledger) as ledger:
             ledger.mark(old.id, "retired", "default")
     shop.database.execute("UPDATE creds SET token = :token WHERE id = 2", token=token("old", "x", 1_777_600_000))
-    told = f"probably under {old.id}, retired 2026-06-01: restore that key from your archive"
+    told = f"probably under {old.id}, retired 2026-06-01: restore that key if a backup brought this token"
 
     for command in ("status", "run"):
         [problem] = report(shop.on("2026-07-01", only_new, command))["problems"]

@@ -1,4 +1,4 @@
-"""What `manage.py check` says of keys and of encrypted fields; docs/django.md lists the ids."""
+"""What `manage.py check` says of keys and of encrypted fields; docs/reference/django-fields.md lists the ids."""
 
 from __future__ import annotations
 

@@ -1,69 +1,60 @@
-"""The model in docs/sqlalchemy.md works, and the entry of rotation.toml beside it rotates its table."""
+"""docs/how-to/sqlalchemy.md does what it shows."""
 
 from __future__ import annotations
 
-import importlib
-import re
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from keyring_core import get_keyring
-from tests.conftest import NEW, OLD, Cli
-from tests.keys import make_key
-from tests.project.documents import ROOT, toml
+from keyring_core import Keyring, get_keyring
+from tests.examples.typed import Typist
+from tests.project.documents import ROOT, page_blocks
 
-pytestmark = pytest.mark.database
-
-PAGE = (ROOT / "docs" / "sqlalchemy.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "sqlalchemy.md").read_text()
+MODELS, _, LOOKUPS, SQLMODEL, _ = (block.text for block in page_blocks(PAGE) if block.language == "python")
 
 
-def test_the_table_of_the_page_is_rotated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_keys: Any, cli: Cli, environ: dict[str, str]
+@pytest.mark.database
+@pytest.mark.timeout(120)
+def test_every_cell_of_the_page_is_under_the_new_key(tmp_path: Path) -> None:
+    """Tokens with a context, without one, and the blind index: each of the row's cells is under the new key alone."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    with Typist(folder, {}, {}) as typist:
+        for _block in typist.type(PAGE):
+            pass
+
+    ring = Keyring((folder / "keys" / "primary").read_text().strip())
+    with closing(sqlite3.connect(folder / "app.db")) as database:
+        [(api_key, email, index)] = database.execute("SELECT api_key, email, email_index FROM users")
+    assert ring.bind("users.api_key").decrypt(api_key) == "sk-live-Zq3vK9tLxW7eRb-4242"
+    assert ring.decrypt(email) == "a@b.c"
+    assert index.startswith(ring.primary.id)
+
+
+@pytest.mark.parametrize(("model", "table", "column"), [(MODELS, "User", "email"), (SQLMODEL, "Account", "secret")])
+def test_the_models_of_the_page_store_tokens(
+    model: str, table: str, column: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Values, tokens with a context and the blind index are right before, between and after."""
-    monkeypatch.chdir(tmp_path)
-    Path("rotation.toml").write_text(toml(PAGE))
-    model, lookup = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[:2]
-    url = f"sqlite:///{tmp_path}/app.db"
-    engine = sa.create_engine(url)
-    Path("app").mkdir()
-    Path("app/models.py").write_text(model)
-    monkeypatch.syspath_prepend(tmp_path)
-    names = vars(importlib.import_module("app.models"))
-    names["Base"].metadata.create_all(engine)
-    user = names["User"]
-
-    def found() -> list[tuple[Any, ...]]:
-        with Session(engine) as session:
-            exec(
-                compile(lookup, "sqlalchemy.md", "exec", dont_inherit=True),
-                {**names, "session": session, "select": sa.select},
-            )
-            users = session.scalars(sa.select(user).where(user.email_index == "a@b.c"))
-            return [(each.api_key, each.email, each.settings, each.avatar) for each in users]
-
-    use_keys(OLD)
+    """The column holds a token of what the object holds; the page's lookups are statements that run."""
+    # Python looks up the annotations of a mapped class in its module.
+    monkeypatch.setitem(sys.modules, "page", module := ModuleType("page"))
+    exec(compile(model, "sqlalchemy.md", "exec", dont_inherit=True), names := vars(module))
+    engine = sa.create_engine("sqlite://")
+    names[table].metadata.create_all(engine)
     with Session(engine) as session:
-        session.add(user(api_key="sk-live", email="a@b.c", settings={"a": 0}, avatar=b"\0"))
+        row = names[table](**{column: "a@b.c"})
+        session.add(row)
         session.commit()
-    use_keys(NEW, OLD)
-    expected = [("sk-live", "a@b.c", {"a": 0}, b"\0")]
-    assert found() == expected
+        if table == "User":
+            exec(LOOKUPS, {**names, "session": session, "select": sa.select})
+        [cell] = session.scalars(sa.text(f"SELECT {column} FROM {names[table].__tablename__}"))
 
-    ran = cli("run", environ=environ | {"DATABASE_URL": url})
-
-    assert ran.code == 0, ran.out + ran.err
-    with engine.connect() as connection:
-        [(api_key, email, index)] = connection.execute(sa.text("SELECT api_key, email, email_index FROM users"))
-    assert get_keyring().bind("users.api_key").key_for(api_key) == get_keyring().bind("users.api_key").primary
-    assert get_keyring().key_for(email) == make_key(NEW)
-    assert index.startswith(make_key(NEW).id)
-    assert found() == expected
+        assert getattr(row, column) == get_keyring().decrypt(cell) == "a@b.c"
     engine.dispose()
-    for name in ("app", "app.models"):
-        del sys.modules[name]

@@ -1,4 +1,4 @@
-"""docs/redaction.md: its code works, and it leaves nothing out."""
+"""The pages on redaction: their code works, and they leave nothing out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import structlog
 
 from keyring_core import redaction
 
-TEXT = (Path(__file__).parents[3] / "docs" / "redaction.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = [DOCS / "how-to" / "redact-logs.md", DOCS / "explanation" / "redaction.md"]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from shlex import quote
 from types import ModuleType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 COMMANDS = "status, check, discover, report, keys list, and all others of keyring-rotate"
+PROGRAM = "python manage.py rotate_keys"
 OPTIONS_OF_MANAGE = ("settings", "pythonpath")
 """Those that manage.py itself has read."""
 ABOUT_ALL = {"-h", "--help", "--version"}
@@ -34,14 +36,17 @@ class Command(BaseCommand):
         parser = CommandParser(add_help=False, allow_abbrev=False)
         for name in OPTIONS_OF_MANAGE:
             parser.add_argument(f"--{name}")
-        _, words = parser.parse_known_args(argv[2:])
+        given, words = parser.parse_known_args(argv[2:])
         try:
             run = command_line().entry
         except CommandError as error:
             self.stderr.write(f"Error: {error}")
             sys.exit(error.returncode)
-        sys.stdout, sys.stderr = Renaming(sys.stdout), Renaming(sys.stderr)
-        run(arguments(words), os.environ, declares=columns)
+        from rotation.model.invocation import this_program  # noqa: PLC0415 - needs the extra
+
+        options = [f"--{name} {quote(value)}" for name, value in vars(given).items() if value is not None]
+        program = " ".join([this_program(), argv[1], *options])
+        run(arguments(words), os.environ, declares=columns, program=program)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """For `call_command("rotate_keys", "status", "--", "--json")`: what is for keyring-rotate."""
@@ -49,24 +54,10 @@ class Command(BaseCommand):
 
     def handle(self, *_: object, words: Sequence[str] = (), **options: Any) -> None:
         """Runs it inside another program. Raises CommandError with its exit code, unless that is 0."""
-        out, err = (Renaming(options.get(name) or getattr(sys, name)) for name in ("stdout", "stderr"))
-        code = command_line().main(arguments(words), os.environ, out, err, declares=columns)
+        out, err = (options.get(name) or getattr(sys, name) for name in ("stdout", "stderr"))
+        code = command_line().main(arguments(words), os.environ, out, err, declares=columns, program=PROGRAM)
         if code:
             raise CommandError(f"rotate_keys ended with exit code {code}; see what it printed", returncode=code)
-
-
-class Renaming:
-    """A stream on which keyring-rotate calls itself what it was started as, so that its hints can be pasted."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> Any:
-        """Writes *text* with the command of this project in place of the program's name."""
-        return self._stream.write(text.replace("rotate.py", "python manage.py rotate_keys"))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 def command_line() -> ModuleType:

@@ -1,0 +1,192 @@
+"""What `init` found and wrote for a service of your own: what needs a look, and the command to type next."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keyring_core import Key
+from keyring_core.environment import PREVIOUS, PRIMARY
+from rotation.discovery.result import Discovery
+from rotation.discovery.token_column import TokenColumn
+from rotation.model.invocation import program
+from rotation.model.text import Following, be, many, steps
+from rotation.output.config_text import found_in_words, gets_entry, why_not
+from rotation.output.terminal import NextStep, following, printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SERVICE = """\
+In your service:
+
+  from keyring_core import get_encryption_service
+  service = get_encryption_service()       # reads ENCRYPTION_KEY
+  token = service.encrypt("sk-live-4242")  # store this
+  secret = service.decrypt(token)
+"""
+
+
+@dataclass
+class Begun:
+    """What was found and written."""
+
+    found: Discovery
+    url: str
+    """The url of the database as rotation.toml has it; empty if it names several."""
+    config: Path
+    env_file: Path | None
+    has_key: bool
+    has_targets: bool
+    """Whether rotation.toml has any."""
+    others: dict[str, str] = field(default_factory=dict)
+    """Keys that the dotenv file has under other names, if no key is set: the variable of each id."""
+    new_key: Key | None = None
+    is_private: bool = True
+    """Whether only its owner can read the file that a new key was written to."""
+    refused_key: bool = False
+    """Whether a new key was wanted, and not made, since tokens are there that need another one."""
+    files: list[Path] = field(default_factory=list)
+    """The files that were written."""
+    to_ignore: list[str] = field(default_factory=list)
+    """The lines that .gitignore lacks."""
+
+    @property
+    def columns(self) -> list[TokenColumn]:
+        """The columns with tokens that had no target before."""
+        return self.found.uncovered
+
+    @property
+    def waiting(self) -> int:
+        """The tokens that wait for their key to be set, even if it is in the dotenv file under another name."""
+        return 0 if self.has_key else sum(column.under.total() + column.unknown for column in self._own)
+
+    @property
+    def _own(self) -> list[TokenColumn]:
+        """The service's columns. If it has a key, only the new ones: `status` counts the others."""
+        columns = self.columns if self.has_key else self.found.columns
+        return [column for column in columns if not column.is_foreign and column.ignored is None]
+
+    @cached_property
+    def needs(self) -> list[str]:
+        """What an admin has to look at, in sentences."""
+        return list(self._needs())
+
+    def _needs(self) -> Iterator[str]:
+        if self.refused_key:
+            yield (
+                f"No new key was made: {many(self.waiting, 'token')} {be(self.waiting)} there under another key. Once "
+                f"that is in {PRIMARY}{self._in_file}, this makes the next one: {self._command('keys stage')}"
+            )
+        if opened := self._opened_by_others:
+            yield f"{'; '.join(opened)}: {self._how_to_name_them}."
+        if unknown := sum(column.unknown for column in self._own):
+            yield f"No key here opens {many(unknown, 'token')}. {self._where_to_put_it}"
+            yield f"If the service makes its key of a secret, this prints the key: {program()} keys derive"
+        elif not (self.has_key or opened):
+            yield f"No key is set. This prints a new one, for {PRIMARY}{self._in_file}: {program()} keys generate"
+        for column in self.columns:
+            if not column.is_foreign and not gets_entry(column):
+                yield f"{column.label} gets no entry: {why_not(column)}."
+        for remark in self.found.unseen:
+            yield f"{remark.subject} was not looked at: {remark.words}."
+
+    @property
+    def _opened_by_others(self) -> list[str]:
+        """`KEY in .env opens 18 of 20 tokens`, for each key under another name that opens any."""
+        under = sum((column.under for column in self._own), Counter[str]())
+        return [
+            f"{self.others[key_id]}{self._in_file} opens {number:,} of {many(self.waiting, 'token')}"
+            for key_id, number in under.most_common()
+            if key_id in self.others and number
+        ]
+
+    @property
+    def _how_to_name_them(self) -> str:
+        if len(self._opened_by_others) == 1:
+            return f"name it {PRIMARY}"
+        return f"name the one that the service encrypts with {PRIMARY}, and put the others into {PREVIOUS}"
+
+    @property
+    def _where_to_put_it(self) -> str:
+        if self.has_key or self._opened_by_others:
+            return f"If an older key does, put that into {PREVIOUS}{self._in_file}."
+        return f"Put the key that the service uses today into {PRIMARY}{self._in_file}."
+
+    @property
+    def _in_file(self) -> str:
+        return f" in {self.env_file}" if self.env_file else ""
+
+    @property
+    def next(self) -> str:
+        """The command to type next."""
+        if self.has_targets:
+            return self._command("status")
+        # Nothing is there that status could count.
+        return self._command("init --append" + (f" --url {shlex.quote(self.url)}" if self.url else ""))
+
+    def _command(self, words: str) -> str:
+        config = "" if self.config == Path("rotation.toml") else f" --config {shlex.quote(str(self.config))}"
+        return f"{program()} {words}{config}"
+
+    def document(self) -> dict[str, Any]:
+        """The one JSON document."""
+        return {
+            "complete": not self.needs,
+            "files": [str(path) for path in self.files],
+            "targets": [_target(column) for column in self.columns if gets_entry(column)],
+            "new_key": self.new_key and self.new_key.id,
+            "needs": self.needs,
+            "gitignore": self.to_ignore,
+            "next": self.next,
+        }
+
+    def lines(self) -> Iterator[RenderableType]:
+        """The lines of a screen."""
+        tables = many(sum(self.found.databases.values()), "table")
+        databases = " and ".join(map(printable, self.found.databases))
+        yield f"Read {many(self.found.rows, 'row')} of {tables} in {databases}, and changed nothing there."
+        yield from (f"  {printable(found_in_words(column))}" for column in self.columns)
+        yield from map(printable, self.found.recognised)
+        if not self.columns:
+            yield "No column with tokens was found that has no target yet."
+        if self.files:
+            yield f"Written: {', '.join(map(str, self.files))}"
+        if self.new_key:
+            reads = "Only you can read the file." if self.is_private else f"Let only you read it: {self._chmod}"
+            yield f"{self.env_file} holds a new key, {self.new_key.id}. {reads}"
+        yield from map(printable, self.needs)
+        if self.to_ignore:
+            yield "Keep these files out of version control. The lines for .gitignore:"
+            yield from (f"  {line}" for line in self.to_ignore)
+        yield f"{self.config} holds no secret, so you may commit it."
+        if not self.has_targets:
+            yield f"\n{SERVICE}"
+        yield from following(self._following)
+        if self.has_targets and not self.needs:
+            yield NextStep(f"To change the key: {self._command('keys stage')}", no_wrap=True)
+
+    @property
+    def _following(self) -> Following:
+        when = "" if self.has_targets else "Once a table holds tokens, this adds its entry."
+        return Following(self.next if self.has_key else steps(f"fill in {PRIMARY}{self._in_file}", self.next), when)
+
+    @property
+    def _chmod(self) -> str:
+        return f"chmod 600 {shlex.quote(str(self.env_file))}"
+
+
+def _target(column: TokenColumn) -> dict[str, Any]:
+    return {
+        "table": column.table,
+        "column": column.column,
+        "format": column.format,
+        "cells": column.parts.total(),
+        "under": dict(+column.under),
+        "unknown": column.unknown,
+    }

@@ -1,0 +1,260 @@
+"""`init` for a service of your own: searches its database, writes rotation.toml and, if wanted, a key."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from keyring_core import Key, KeyConfigError, Keyring
+from keyring_core.environment import PRIMARY, names_primary
+from rotation.cli.init_application import checked_url
+from rotation.cli.init_result import Begun
+from rotation.cli.options import Command, Process
+from rotation.cli.questions import ask, ask_whether
+from rotation.discovery.discover import DatabaseUrl, Discovery, databases_of, discover
+from rotation.ledger.place import DEFAULT_FILE
+from rotation.lifecycle.key_file_edits import add_to_dotenv, edit_dotenv
+from rotation.model.atomic_file import (
+    Snapshot,
+    legible_to_others,
+    mode_for_others,
+    read_whole,
+    refusal,
+    replace_whole,
+)
+from rotation.model.env_file import environment, read_env_file
+from rotation.model.failures import UsageError
+from rotation.model.invocation import PROGRAM, program
+from rotation.model.output_file import whole_file
+from rotation.model.presets import recognised, recognised_line
+from rotation.model.targets import Target, expand_url, may_hold_password
+from rotation.model.version_control import not_ignored
+from rotation.output.config_text import config_text, entries_text, gets_entry
+from rotation.stores.access import served_url
+
+URL = "DATABASE_URL"
+FILE_HEADER = f"# Keys and other secrets: never commit this file. {PRIMARY} encrypts.\n"
+KEY_TO_FILL_IN = f"""\
+# Put the key that the service uses today behind the `=`, and remove the `#` in front.
+# For a service without tokens, this prints a new key: {PROGRAM} keys generate
+# {PRIMARY}=
+"""
+
+
+class Wanted(NamedTuple):
+    """What the options say, and whether the rest can be asked for."""
+
+    url: str | None
+    config: Path
+    env_file: Path | None
+    new_key: bool
+    append: bool
+    asks: bool
+
+
+class Places(NamedTuple):
+    """Where the tokens and the keys are."""
+
+    url: str | None
+    """As it is written; None: the databases that rotation.toml names."""
+    env_file: Path | None
+    """None: rotation.toml is there, and names none."""
+    password_url: str | None = None
+    """A url to put into the dotenv file, as DATABASE_URL."""
+
+
+def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: bool) -> int:
+    """Searches the database and writes the files. Returns 0, or 1 if something needs a look.
+
+    Raises UsageError, and StoreError if the database cannot be searched; nothing is written then.
+    """
+    appends = wanted.config.exists()
+    if appends and not wanted.append:
+        add = f"{program()} init --append"
+        raise UsageError(f"{wanted.config}: is there already; nothing was changed. To add what it lacks: {add}")
+    # A rotation.toml that is there says itself where the keys are, and on a terminal nothing more is asked.
+    wanted = wanted._replace(asks=wanted.asks and not appends)
+    places = Places(checked_url(wanted.url), wanted.env_file) if appends else _places(process, wanted)
+    extra = {URL: places.password_url} if places.password_url else {}
+    with Command(
+        {**process.environ, **extra},
+        wanted.config if appends else None,
+        places.env_file if places.env_file and places.env_file.exists() else None,
+        process.streams,
+        uses_config=appends,
+        as_json=as_json,
+        quiet=quiet,
+    ) as command:
+        if command.dotenv:
+            places = places._replace(env_file=command.dotenv.path)
+        targets = command.targets(needed=False) if appends else []
+        others = {} if _has_key(command) else _other_keys(command)
+        found = _search(command, places.url, targets, others)
+        begun = _write(command, wanted, places, found, others)
+        begun.has_targets = begun.has_targets or bool(targets)
+        command.show(begun.document(), begun.lines())
+    return int(bool(begun.needs))
+
+
+def _places(process: Process, wanted: Wanted) -> Places:
+    """Where to search and what to write, by the options, and on a terminal by questions."""
+    env_file = wanted.env_file or wanted.config.with_name(".env")
+    if wanted.asks and wanted.env_file is None:
+        env_file = Path(ask("File of the keys", str(env_file), check=_check_env_file))
+    # Its variables may hold the url.
+    environ = environment(process.environ, env_file if env_file.exists() else None)
+    url = wanted.url or _ask_url(environ)
+    if not (wanted.asks and may_hold_password(url)):
+        return Places(checked_url(url), env_file)
+    # A url that cannot be put there is refused now, and not after a search.
+    add_to_dotenv(read_whole(env_file).data, URL, url)
+    question = (
+        f"This url may hold a password, and {wanted.config} is no place for one. Put it into {env_file} as {URL}?"
+    )
+    if not ask_whether(question, default=True):
+        raise UsageError(f"nothing was written. Put the url into a variable, and name that: --url '${URL}'")
+    return Places(f"${URL}", env_file, url)
+
+
+def _ask_url(environ: Mapping[str, str]) -> str:
+    whose = "the database"
+    return ask(
+        "Database, as a url or $NAME of a variable that holds it",
+        f"${URL}" if environ.get(URL) else "",
+        check=lambda url: served_url(expand_url(url, environ, whose), whose),
+    )
+
+
+def _check_env_file(name: str) -> None:
+    """Raises UsageError if the file *name* cannot be read or, if there is none, be written."""
+    path = Path(name)
+    if path.exists():
+        read_env_file(path)
+    elif fault := refusal(path):
+        raise UsageError(f"{path}: {fault}")
+
+
+def _has_key(command: Command) -> bool:
+    return names_primary(command.environ) or bool(command.keyrings())
+
+
+def _other_keys(command: Command) -> dict[Key, str]:
+    """The keys in the dotenv file, each with the variable that holds it."""
+    found: dict[Key, str] = {}
+    for name, value in command.read_env_file().items():
+        with suppress(KeyConfigError):
+            found.setdefault(Key.parse(value, name), name)
+    return found
+
+
+def _search(command: Command, url: str | None, targets: Sequence[Target], others: Mapping[Key, str]) -> Discovery:
+    """The columns that hold tokens in the database at *url*, otherwise in those of *targets*, by samples.
+
+    If no key is set, it tries *others*. Raises UsageError and StoreError.
+    """
+    keyrings = command.keyrings()
+    # No token is under a key that was made now.
+    first, *previous = [*others, Key.generate()]
+    keyring = command.keyring() if names_primary(command.environ) else Keyring(first, previous)
+    named = [DatabaseUrl(expand_url(url, command.environ, "--url"), url)] if url else databases_of(targets)
+    if not named:
+        raise UsageError(f"{command.config_path()}: names no database yet; name the one to search: --url URL")
+    found = discover(
+        named,
+        targets,
+        keyring,
+        command.open_survey,
+        full=False,
+        schemas=None,
+        ignored=command.ignored(),
+        keyrings=keyrings,
+    )
+    if may_hold_password(found.url):
+        found.url = ""
+    if found.uncovered:
+        found.recognised = [recognised_line(name, found.url) for name in recognised(found.tables_seen)]
+    return found
+
+
+def _write(command: Command, wanted: Wanted, places: Places, found: Discovery, others: Mapping[Key, str]) -> Begun:
+    env_file, url = places.env_file, places.url or found.url
+    has_key, has_targets = _has_key(command), any(map(gets_entry, found.uncovered))
+    begun = Begun(found, url, wanted.config, env_file, has_key, has_targets)
+    begun.others = {key.id: name for key, name in others.items()}
+    if begun.waiting:
+        # A new key would take the place of the one that these tokens need.
+        begun.refused_key = wanted.new_key
+    elif not begun.has_key and _wants_key(wanted, begun):
+        begun.new_key, begun.has_key = Key.generate(), True
+    variables = _variables(places, begun, named=wanted.env_file is not None) if env_file else None
+    text = _config_text(wanted.config, begun, env_file if variables and variables.data else None)
+    # The keys come first: without rotation.toml the same command can be typed again.
+    if variables and variables.data != variables.old.data:
+        _write_variables(command, variables)
+        begun.files.append(variables.path)
+        begun.is_private = not mode_for_others(variables.path)
+    if text is not None:
+        with whole_file(wanted.config, str(wanted.config)) as file:
+            file.write(text.encode())
+        begun.files.append(wanted.config)
+    lines = {env_file.name: env_file.name} if env_file else {}
+    lines |= {f"{DEFAULT_FILE}*": f"{DEFAULT_FILE}-wal", "*.keys": "retired.keys"}
+    begun.to_ignore = not_ignored(wanted.config.parent, lines)
+    return begun
+
+
+def _wants_key(wanted: Wanted, begun: Begun) -> bool:
+    if begun.env_file is None and wanted.new_key:
+        raise UsageError(
+            f'{wanted.config}: names no file for a new key; nothing was changed. Write env_file = ".env" at its top'
+        )
+    if wanted.new_key or not wanted.asks:
+        return wanted.new_key
+    return ask_whether(f"No key is in {begun.env_file}. Make one?", default=True)
+
+
+class _Variables(NamedTuple):
+    """A dotenv file as it was read, and what is to be in it."""
+
+    path: Path
+    old: Snapshot
+    data: bytes
+
+
+def _variables(places: Places, begun: Begun, *, named: bool) -> _Variables:
+    """The dotenv file with what it lacks; a new one only if it is *named*, or if no key is anywhere else."""
+    path = places.env_file or Path()
+    old = read_whole(path)
+    data = old.data
+    if not old.identity and (named or begun.new_key or not begun.has_key or places.password_url):
+        data = (FILE_HEADER + ("" if begun.has_key else KEY_TO_FILL_IN)).encode()
+    if places.password_url:
+        data = add_to_dotenv(data, URL, places.password_url)
+    return _Variables(path, old, edit_dotenv(data, PRIMARY, (), [begun.new_key.reveal()]) if begun.new_key else data)
+
+
+def _write_variables(command: Command, variables: _Variables) -> None:
+    if mode := mode_for_others(variables.path):
+        command.streams.warn(f"Warning: {legible_to_others(variables.path, mode)}")
+    replace_whole(variables.old, variables.data)
+
+
+def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
+    """The new text of rotation.toml; None if it lacks nothing. Raises UsageError if its entries do not fit in."""
+    if not path.exists():
+        named = env_file and (env_file if env_file.is_absolute() else Path(os.path.relpath(env_file, path.parent)))
+        return config_text(begun.found, named, begun.url)
+    if not any(map(gets_entry, begun.columns)):
+        return None
+    text = f"{path.read_text().rstrip()}\n\n{entries_text(begun.columns)}"
+    try:
+        tomllib.loads(text)
+    except ValueError:
+        text = ""
+    if not text:
+        raise UsageError(f"{path}: its entries are no [[target]], so that none can be added behind them")
+    return text

@@ -1,0 +1,59 @@
+"""What `init` asks on a terminal. Every question has an option, and no answer is a secret of its own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import click
+
+from rotation.model.failures import StoppedError, UsageError
+
+
+def on_terminal(stdout: TextIO) -> bool:
+    """Whether somebody can be asked: input and output are terminals."""
+    return sys.stdin is not None and sys.stdin.isatty() and stdout.isatty()
+
+
+def ask(question: str, default: str = "", *, check: Callable[[str], object]) -> str:
+    """The answer, or *default* if it is empty; asks again if *check* raises a UsageError, and says why.
+
+    Raises StoppedError for Ctrl-C, and at the end of the input.
+    """
+
+    def checked(answer: str) -> str:
+        fault = None
+        try:
+            check(answer.strip())
+        except UsageError as error:
+            fault = str(error)
+        if fault:
+            raise click.UsageError(fault)
+        return answer.strip()
+
+    with _asking():
+        return str(click.prompt(question, default, show_default=bool(default), value_proc=checked))
+
+
+def ask_whether(question: str, *, default: bool) -> bool:
+    """Whether the answer is yes. Raises StoppedError, as `ask` does."""
+    with _asking():
+        return click.confirm(question, default=default)
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Lets Ctrl-C end a question: elsewhere a first one only asks a run to stop."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    stopped = False
+    try:
+        yield
+    except click.Abort:
+        stopped = True
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if stopped:
+        raise StoppedError("stopped. Nothing was written.")
