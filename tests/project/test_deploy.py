@@ -19,7 +19,6 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from rotation.checks.all_checks import CHECKS
 from rotation.checks.verdict import Verdict
 from rotation.cli.main import cli
 from rotation.cli.options import Process
@@ -35,6 +34,8 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 CRONJOBS = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "cronjobs.yaml").read_text()))
 CRON = (DEPLOY / "cron" / "keyring.cron").read_text()
 PROGRAM = "keyring-rotate"
+SUFFIXES = {".conf", ".cron", ".service", ".timer"}
+"""Of files with command lines. The jobs of Kubernetes are read as such."""
 
 
 def tool(name: str) -> str:
@@ -43,7 +44,7 @@ def tool(name: str) -> str:
 
 
 def accepted(argv: list[str]) -> str:
-    """The name of the rotate.py command that accepts *argv*. Raises click's error if none does."""
+    """The name of the command that accepts *argv*. Raises click's error if none does."""
     process = Process({}, Streams())
     command = cli.commands[argv[0]]
     with click.Context(cli, obj=process) as parent:
@@ -55,7 +56,7 @@ def accepted(argv: list[str]) -> str:
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Every command line in deploy/, behind the program's name."""
     for path in sorted(DEPLOY.rglob("*")):
-        for line in path.read_text().splitlines() if path.is_file() and path.suffix != ".yaml" else ():
+        for line in path.read_text().splitlines() if path.suffix in SUFFIXES else ():
             if PROGRAM in line and not line.startswith(("#", "Description")):
                 yield path.name, shlex.split(line.partition(PROGRAM)[2].replace("%i", "run"))
     for job in CRONJOBS:
@@ -163,6 +164,8 @@ def test_the_crontab_is_one() -> None:
         assert user == "keyring"
         # cron ends a command at a bare percent sign.
         assert "%" not in command
+    # Cron knows no other place for what rotation.toml names.
+    assert any(line.startswith("DATABASE_URL=") for line in lines)
 
 
 @pytest.mark.parametrize("job", CRONJOBS, ids=lambda job: job["metadata"]["name"])
@@ -170,6 +173,27 @@ def test_the_crontab_is_one() -> None:
 def test_kubernetes_takes_the_cronjobs(job: dict[str, Any], version: str) -> None:
     """Valid against Kubernetes' own schemas, and no field that they do not know."""
     kubernetes_validate.validate(job, version, strict=True)
+
+
+@pytest.mark.parametrize("job", CRONJOBS, ids=lambda job: job["metadata"]["name"])
+def test_the_page_creates_what_the_cronjobs_mount(job: dict[str, Any]) -> None:
+    """Each Secret and ConfigMap of a pod is made by a command of the page, and its keys by the names that it reads."""
+    page = (DEPLOY.parent / "docs" / "how-to" / "schedule-the-check.md").read_text()
+    created = {
+        name: line for line, name in re.findall(r"^(kubectl create (?:secret generic|configmap) (\S+).*)$", page, re.M)
+    }
+    volumes = {volume["name"]: volume for volume in pod(job)["volumes"]}
+    own = container(job)
+    files = {
+        each["value"].rpartition("/")[2] for each in own["env"] if each.get("value", "").startswith("/run/keyring/")
+    }
+
+    assert set(created) == {
+        volumes["config"]["configMap"]["name"],
+        volumes["keys"]["secret"]["secretName"],
+        own["envFrom"][0]["secretRef"]["name"],
+    }
+    assert set(re.findall(r"--from-file=(\S+)", created["keyring-keys"])) == files
 
 
 def test_the_schemas_refuse_what_is_wrong() -> None:
@@ -227,28 +251,23 @@ def test_promtool_takes_the_metrics(tmp_path: Path) -> None:
 
 
 def test_the_rules_ask_for_metrics_that_are_written(tmp_path: Path) -> None:
-    """Every metric in a rule is in the file that a check writes, and every alert stands in docs/operations.md."""
+    """Every metric in a rule is in the file that a check writes, and every alert in docs/reference/metrics.md."""
     path = tmp_path / "keyring.prom"
     write(path, Verdict.of(facts(), Policy(), NOW))
     written = set(re.findall(r"^(keyring_\w+)", path.read_text(), re.MULTILINE))
     rules = yaml.safe_load((DEPLOY / "prometheus" / "keyring.rules.yml").read_text())["groups"][0]["rules"]
-    documents = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    documents = (DEPLOY.parent / "docs" / "reference" / "metrics.md").read_text()
 
     assert {name for rule in rules for name in re.findall(r"keyring_\w+", rule["expr"])} <= written
     assert all(f"| `{rule['alert']}` |" in documents for rule in rules)
 
 
 def test_every_metric_is_explained(tmp_path: Path) -> None:
-    """docs/operations.md has a row for each metric, and no other."""
+    """docs/reference/metrics.md has a row for each metric, and no other."""
     path = tmp_path / "keyring.prom"
     write(path, Verdict.of(facts(), Policy(), NOW))
-    documents = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    documents = (DEPLOY.parent / "docs" / "reference" / "metrics.md").read_text()
 
     assert set(re.findall(r"`(keyring_\w+)`", documents)) == set(
         re.findall(r"^# HELP (keyring_\w+)", path.read_text(), re.MULTILINE)
     )
-
-
-def test_the_changelog_has_the_number_of_checks() -> None:
-    """The changelog's twenty is the number of checks."""
-    assert len(CHECKS) == 20
