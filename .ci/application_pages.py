@@ -169,10 +169,12 @@ def overview(presets: Sequence[Preset]) -> str:
             "",
             "Each application with a preset has a page, with the steps: its name leads there.",
             "`keyring-rotate init --app NAME` writes rotation.toml and prints these steps; without NAME it lists all.",
-            "If yours is not here, [find its columns](../README.md#finding-the-columns).",
-            "Several applications may [share one rotation.toml](keys.md#several-applications-in-one-file).",
+            "If yours is not here, [find its columns](how-to/find-columns.md).",
+            "Several applications may "
+            "[share one rotation.toml](how-to/keys/key-sets.md#several-applications-in-one-file).",
             "",
-            "In the third column, the words in brackets say [how a cell holds its tokens](../README.md#which-format).",
+            "In the third column, the words in brackets say "
+            "[how a cell holds its tokens](how-to/find-columns.md#which-format).",
             "*Staged* means that the application takes several keys, and keeps running.",
             "*Offline* means that it knows one key, and that you stop it while its tokens move.",
             "*Tried* means that the application's own code wrote rows, that the commands of its page were typed as "

@@ -1,6 +1,7 @@
-"""Draws docs/architecture.svg: a box for each folder, and the imports between folders as arrows.
+"""Draws docs/explanation/architecture.svg: a box for each folder, and the imports between folders as arrows.
 
-`python .ci/draw_imports.py` writes the picture, and the imports in the table of docs/architecture.md; a test compares.
+`python .ci/draw_imports.py` writes the picture, and the imports in the table of docs/explanation/architecture.md; a
+test compares.
 Floors come from the layers in pyproject.toml, arrows from the import graph, lazy imports counted.
 """
 
@@ -16,7 +17,7 @@ from xml.sax.saxutils import escape
 import grimp
 
 ROOT = Path(__file__).parents[1]
-PICTURE, PAGE = ROOT / "docs" / "architecture.svg", ROOT / "docs" / "architecture.md"
+PICTURE, PAGE = ROOT / "docs" / "explanation" / "architecture.svg", ROOT / "docs" / "explanation" / "architecture.md"
 ROW = re.compile(r"^(\| `(rotation|keyring_core)(?:/(\w+))?(?:/|\.py)` \| .*? \| )(.*?)(\|)$", re.MULTILINE)
 """A row of the table; its third cell holds what the folder imports."""
 CORE = "keyring_core"
