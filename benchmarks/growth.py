@@ -1,6 +1,6 @@
 """`python -m benchmarks.growth`: how time and memory of `run --full-speed` grow with rows, workers, tokens, keys.
 
-Writes what it measured to docs/performance/growth.json, from which benchmarks.plots draws.
+Writes what it measured to docs/explanation/performance/growth.json, from which benchmarks.plots draws.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.creds import fill, make_base, wrong_rows
 from benchmarks.goals import Goal, show
 from tests.databases import KINDS, Database, open_database
 
-RESULTS = ROOT / "docs" / "performance" / "growth.json"
+RESULTS = ROOT / "docs" / "explanation" / "performance" / "growth.json"
 MOST_ROWS = 10_000_000
 WORKERS = (1, 2, 3, 4)
 SECRETS = (20, 40, 100, 400, 1000, 4000, 10_000)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.plots`: draws docs/performance/growth.svg from what benchmarks.growth measured.
+"""`python -m benchmarks.plots`: draws docs/explanation/performance/growth.svg from what benchmarks.growth measured.
 
 Needs matplotlib, which the extra `bench` brings.
 """

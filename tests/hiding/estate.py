@@ -88,7 +88,7 @@ class Estate:
             (database or self.database).execute(statement, **({"cell": cell} if ":cell" in statement else {}))
 
     def rotate(self, *argv: str) -> Ran:
-        """`rotate.py ...`, as an admin types it. A crash is an exit code of its own."""
+        """`keyring-rotate ...`, as an admin types it. A crash is an exit code of its own."""
         out, err = io.StringIO(), io.StringIO()
         try:
             code = main([*argv, "--config", str(self.config), "--env-file", str(self.env_file)], {}, out, err)

@@ -29,7 +29,7 @@ class Written:
         self.case, self._database, self._cli = case, database, cli
         self.values = {int(key): value for key, value in case.write(database.url).items()}
         if case.json_column:
-            # It has to hold tokens afterwards, as docs/taking-over.md has it.
+            # It has to hold tokens afterwards, as docs/how-to/taking-over.md has it.
             _make_text(database)
         self._config = folder / "rotation.toml"
         self._config.write_text(_config(case, database.url))

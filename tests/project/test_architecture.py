@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "architecture.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 FILES = re.findall(r"`((?:rotation|keyring_core)/[\w/]*\.py)(?:: ([\w.]+))?`", PAGE)
 
 
@@ -22,7 +22,7 @@ def drawing() -> dict[str, Any]:
 
 
 def test_the_picture_is_that_of_the_imports(drawing: dict[str, Any]) -> None:
-    """docs/architecture.svg is what `python .ci/draw_imports.py` draws now."""
+    """docs/explanation/architecture.svg is what `python .ci/draw_imports.py` draws now."""
     assert drawing["PICTURE"].read_text() == drawing["draw"]()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,24 @@ import pytest
 
 from keyring_core import Keyring, environment
 from keyring_core.config import get_keyring, keyring_status
-from keyring_core.encryption_service import get_encryption_service
 from tests.keys import key_text, mistyped
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+KEYS = "\n".join(
+    page.read_text() for page in [DOCS / "explanation" / "keys.md", *sorted((DOCS / "how-to" / "keys").glob("*.md"))]
+)
 
 
 @pytest.mark.parametrize("name", environment.VARIABLES)
 def test_every_variable_is_explained(name: str) -> None:
-    """Every variable stands in .env.sample, and in the README by itself or by its form."""
-    sample = (ROOT / ".env.sample").read_text()
+    """Every variable stands in .env.sample, and on the page of variables by itself or by its form."""
+    sample, page = (ROOT / ".env.sample").read_text(), (DOCS / "reference" / "environment.md").read_text()
 
     assert re.search(rf"^(# )?{name}=", sample, re.MULTILINE)
-    assert f"`{name}`" in README or re.fullmatch(r"\w+(_FILE|_COMMAND)", name)
+    assert f"| `{name}` |" in page or re.fullmatch(r"\w+(_FILE|_COMMAND)", name)
 
 
 def test_the_sample_says_that_a_key_is_never_committed() -> None:
@@ -41,55 +43,38 @@ def test_the_sample_says_that_a_key_is_never_committed() -> None:
 
 @pytest.mark.database
 def test_every_command_and_option_is_explained() -> None:
-    """Every command and option of rotate.py stands in the README."""
+    """Every command and option stands on the page of commands."""
     from rotation.cli.main import cli
 
+    page = (DOCS / "reference" / "cli.md").read_text()
     groups = {name: group.commands for name, group in cli.commands.items() if hasattr(group, "commands")}
     commands = {name: command for name, command in cli.commands.items() if name not in groups}
     commands |= {f"{group} {name}": command for group, them in groups.items() for name, command in them.items()}
     for name, command in commands.items():
-        assert f"`rotate.py {name}`" in README, name
-        for option in (opt for parameter in command.params for opt in parameter.opts if opt.startswith("-")):
-            assert f"`{option}" in README, option
+        assert f"\n## {name}\n" in page, name
+        for option in (opt for parameter in command.params for opt in parameter.opts if opt.startswith("--")):
+            assert re.search(rf"^\| `[^`]*{option}\b", page, re.MULTILINE), option
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3])
 def test_every_exit_code_is_explained(code: int) -> None:
     """Every exit code has its row."""
-    assert re.search(rf"^\| {code} \|", README, re.MULTILINE)
+    assert re.search(rf"^\| {code} \|", (DOCS / "reference" / "exit-codes.md").read_text(), re.MULTILINE)
 
 
 @pytest.mark.database
 def test_every_setting_is_explained() -> None:
-    """Every setting of a target stands in the README."""
-    from rotation.model.config_file import _Entry
-    from rotation.model.declarations import Declaration
-    from rotation.model.policy import Policy
+    """Every setting stands on the page of rotation.toml."""
+    from rotation.model.settings import SECTIONS
 
-    for name in (*_Entry.__struct_encode_fields__, *Declaration.__struct_fields__, *Policy.__struct_fields__):
-        assert f"| `{name}` |" in README
-
-
-def test_the_code_in_the_readme_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A service's lines do what the README says they do."""
-    monkeypatch.setenv("ENCRYPTION_KEY", key_text("readme"))
-    get_keyring.reset()
-    get_encryption_service.reset()
-    handler = signal.getsignal(signal.SIGHUP)
-    try:
-        for block in re.findall(r"```python\n(.*?)```", README + (ROOT / "docs" / "keys.md").read_text(), re.DOTALL):
-            exec(compile(block, "README.md or keys.md", "exec"), {})
-    finally:
-        signal.signal(signal.SIGHUP, handler)
-        get_keyring.reset()
-        get_encryption_service.reset()
-
-    assert "ENCRYPTION_KEY configured (key id" in capsys.readouterr().err
+    page = (DOCS / "reference" / "configuration.md").read_text()
+    for name in (name for section in SECTIONS.values() for name in section):
+        assert f"| `{name}` |" in page
 
 
 def test_tokens_under_two_keys_that_sign_alike_can_be_repaired() -> None:
-    """K26: the function in docs/keys.md finds the right key of each token, or leaves the token to a human."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "keys.md").read_text(), re.DOTALL)
+    """K26: the function in the page on keys finds the right key of each token, or leaves the token to a human."""
+    blocks = re.findall(r"```python\n(.*?)```", KEYS, re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(next(block for block in blocks if "def repaired" in block), "keys.md", "exec"), names)
     right, new = key_text("right"), key_text("new")
@@ -107,7 +92,7 @@ def test_tokens_under_two_keys_that_sign_alike_can_be_repaired() -> None:
     assert names["repaired"](Keyring(key_text("elsewhere")).encrypt("x"), new, alike) is None
 
 
-GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text()
+GUARANTEES = "\n".join((DOCS / "explanation" / f"{name}.md").read_text() for name in ("guarantees", "proof"))
 
 
 def test_every_event_and_case_is_promised_or_named_as_not_promised() -> None:
@@ -144,7 +129,7 @@ def _shown_by(name: str) -> list[Path]:
 
 def key_commands() -> list[str]:
     """The commands that the documents and the sample give for printing a key."""
-    text = (ROOT / "docs" / "keys.md").read_text() + (ROOT / ".env.sample").read_text()
+    text = KEYS + (ROOT / ".env.sample").read_text()
     return re.findall(r"^(?:# )?ENCRYPTION_\w+_COMMAND=(.*)$", text, re.MULTILINE)
 
 
@@ -152,14 +137,14 @@ def test_every_key_command_works_without_a_shell() -> None:
     """A line that is to be copied needs nothing that only a shell does, and no quoting beyond what we split."""
     programs = {shlex.split(command)[0] for command in key_commands()}
 
-    assert programs == {"vault", "aws", "gcloud", "op", "pass", "sops", "age"}
+    assert programs == {"vault", "aws", "gcloud", "op", "pass", "sops", "age", "systemd-creds"}
     for command in key_commands():
         assert not set("|;&<>$`*~") & set(command), command
 
 
 def test_the_status_in_the_documents_is_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """docs/keys.md shows every field of keyring_status, in its order, and no other."""
-    shown = re.search(r"```json\n(.*?)```", (ROOT / "docs" / "keys.md").read_text(), re.DOTALL)
+    """docs/explanation/keys.md shows every field of keyring_status, in its order, and no other."""
+    shown = re.search(r"```json\n(.*?)```", KEYS, re.DOTALL)
     monkeypatch.setenv("ENCRYPTION_KEY", key_text("status"))
     get_keyring.reset()
     try:
@@ -172,8 +157,10 @@ def test_the_status_in_the_documents_is_the_real_one(monkeypatch: pytest.MonkeyP
 
 
 def test_the_places_of_the_token_format_are_there() -> None:
-    """docs/threat-model.md names files and functions that a new format has to change; each of them exists."""
-    table = re.findall(r"^\| `([\w/]+\.py)` \| (.*?) \|", (ROOT / "docs" / "threat-model.md").read_text(), re.MULTILINE)
+    """The threat model names files and functions that a new format has to change; each of them exists."""
+    table = re.findall(
+        r"^\| `([\w/]+\.py)` \| (.*?) \|", (DOCS / "explanation" / "threat-model.md").read_text(), re.MULTILINE
+    )
 
     assert len(table) == 15
     for file, names in table:
@@ -186,7 +173,9 @@ def test_the_places_of_the_token_format_are_there() -> None:
 
 def test_no_other_file_knows_the_token_format() -> None:
     """What imports the parts of a token, or spells how one begins, stands in that table."""
-    named = set(re.findall(r"^\| `([\w/]+\.py)` \|", (ROOT / "docs" / "threat-model.md").read_text(), re.MULTILINE))
+    named = set(
+        re.findall(r"^\| `([\w/]+\.py)` \|", (DOCS / "explanation" / "threat-model.md").read_text(), re.MULTILINE)
+    )
     knows = re.compile(r"""import .*\b(decode_token|parse_token|timestamp_of|iv_of|Token)\b|["']gAAAA""")
 
     files = [path for folder in ("keyring_core", "rotation") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -210,7 +199,8 @@ def test_every_file_of_the_code_that_is_named_exists(path: Path) -> None:
     """A document names files and modules of today; the changelog may name those of earlier days."""
     text = path.read_text()
     files = set(re.findall(r"`((?:keyring_core|rotation|benchmarks|tests|scripts|deploy|docs)/[\w./]+)[`:]", text))
-    modules = set(re.findall(r"\b((?:rotation|benchmarks)(?:\.[a-z_]+)+)\b(?!/)", text)) - {"rotation.toml"}
+    found = re.findall(r"\b((?:rotation|benchmarks)(?:\.[a-z_]+)+)\b(?!/)", text)
+    modules = {name for name in found if not name.startswith("rotation.toml")}
     events = {"rotation.announced"}
 
     assert {file for file in files if not (ROOT / file).exists()} == set()
@@ -224,14 +214,10 @@ def _is_module(name: str) -> bool:
     return path.is_dir() or any(each.with_suffix(".py").is_file() for each in (path, parent, parent / "__init__"))
 
 
-def test_no_hint_names_a_package_of_an_index() -> None:
-    """What an index has under this name is not this project: each `pip install` of it names a checkout."""
-    folders = ("keyring_core", "rotation", "scripts", "deploy", "docs")
-    found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
-    files = [path for path in found if path.suffix != ".pyc"]
-    named = re.compile(r"""(pip|uv|pipx) (install|add) [^\n]*keyring[-_]|keyring[-_]core\[""")
-
-    assert [path.name for path in [*files, *PAGES] if named.search(path.read_text(errors="replace"))] == []
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_can_be_read_in_a_sitting(path: Path) -> None:
+    """It has at most 250 lines; a page of reference may have more."""
+    assert len(path.read_text().splitlines()) <= 250 or path.is_relative_to(DOCS / "reference")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -249,22 +235,16 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
-def test_the_two_commands_of_the_readme_are_where_ci_looks() -> None:
-    """.ci/run takes the first and the second command that make an environment."""
-    commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
-
-    assert [command.split()[-1] for command in commands] == ["demo", "pytest"]
-
-
 @pytest.mark.database
 def test_every_finding_is_explained() -> None:
-    """docs/operations.md has a section on each check, with its message and its remedy word for word."""
+    """docs/reference/checks.md has a row and a section for each check: its message and its remedy word for word."""
     from rotation.checks.all_checks import list_checks
     from rotation.model.policy import Policy
 
-    operations = (ROOT / "docs" / "operations.md").read_text()
+    checks = (DOCS / "reference" / "checks.md").read_text()
     for check in list_checks(Policy()):
-        _, _, section = operations.partition(f"\n### {check.check}\n")
+        assert f"\n| [`{check.check}`](#{check.check}) | " in checks
+        _, _, section = checks.partition(f"\n### {check.check}\n")
         section = section.partition("\n### ")[0]
         assert check.title in section, check.check
         assert check.remedy in section, check.check

@@ -1,4 +1,4 @@
-"""The program in docs/library.md does what the page says."""
+"""The program in docs/how-to/rotate-from-a-program.md does what the page says."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tests.project.documents import ROOT, toml
 
 pytestmark = pytest.mark.database
 
-PAGE = (ROOT / "docs" / "library.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "rotate-from-a-program.md").read_text()
 
 
 def test_the_program_rotates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It stages, promotes, re-encrypts, retires and checks, on the targets of the README."""
+    """It stages, promotes, re-encrypts, retires and checks, on the targets of the page."""
     monkeypatch.chdir(tmp_path)
     Path(".env").touch(0o600)
     Path(".env").write_text(f"ENCRYPTION_KEY={key_text('old')}\n")
-    Path("rotation.toml").write_text(toml((ROOT / "README.md").read_text()))
+    Path("rotation.toml").write_text(toml(PAGE))
     stock = Fernet(key_text("old"))
     rows = [(row, stock.encrypt(b"sk-live-4242").decode(), None) for row in range(1, 101)]
     with closing(sqlite3.connect("app.db")) as connection, connection:
         connection.execute("CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key TEXT, refresh_token TEXT)")
         connection.executemany("INSERT INTO user_credentials VALUES (?, ?, ?)", rows)
-    [program] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    program, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
     exec(compile(program, "library.md", "exec"), {})
 

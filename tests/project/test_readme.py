@@ -1,55 +1,76 @@
-"""The README's rotation, typed as it stands there."""
+"""The README is short, and its blocks do what it says."""
 
 from __future__ import annotations
 
+import io
+import json
+import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
 
-from keyring_core import Key
-from tests.keys import key_text, make_key
-from tests.project.documents import ROOT, blocks, play, toml
+from keyring_core.config import get_keyring
+from keyring_core.encryption_service import get_encryption_service
+from rotation.cli.main import main
+from tests.keys import key_text
+from tests.project.documents import ROOT, page_blocks
 
 pytestmark = pytest.mark.database
 
-_, _, rest = (ROOT / "README.md").read_text().partition("\n## A rotation, from first to last\n")
-ROTATION, _, _ = rest.partition("\n## Variables\n")
-DATABASE = "app.db"
+README = (ROOT / "README.md").read_text()
+BLOCKS = list(page_blocks(README))
 
 
-def test_the_rotation_prints_what_the_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the staged key to the check that finds nothing, each command prints what the README says it does."""
+def test_the_readme_is_short() -> None:
+    """It has at most 130 lines."""
+    assert len(README.splitlines()) <= 130
+
+
+def test_the_two_commands_are_where_ci_looks() -> None:
+    """.ci/run takes the first and the second command that make an environment."""
+    commands = [line for line in README.splitlines() if line.startswith("python3 -m venv ")]
+
+    assert [command.split()[-1] for command in commands] == ["demo", "pytest"]
+
+
+def test_the_lines_for_a_service_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the swapped lines give encrypts and decrypts text."""
+    [block] = [block.text for block in BLOCKS if block.language == "python"]
+    monkeypatch.setenv("ENCRYPTION_KEY", key_text("readme"))
+    names: dict[str, object] = {}
+    get_keyring.reset()
+    get_encryption_service.reset()
+    try:
+        exec(compile(block, "README.md", "exec"), names)
+
+        assert names["decrypt"](names["encrypt"]("sk-live-4242")) == "sk-live-4242"  # type: ignore[operator]
+    finally:
+        get_keyring.reset()
+        get_encryption_service.reset()
+
+
+def test_the_five_commands_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the practice database, without its broken rows, they end with a retired key and nothing left to do."""
+    [block] = [block.text for block in BLOCKS if "keys promote" in block.text]
+    commands = [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Key, "generate", lambda: make_key("new"))
-    names = {"cba5a815": make_key("new").id, "6587597c": make_key("old").id, "/srv/app": str(tmp_path.resolve())}
-    Path(".env").touch(0o600)
-    Path(".env").write_text(f"ENCRYPTION_KEY={key_text('old')}\n")
-    Path("rotation.toml").write_text(toml(ROTATION))
-    _make_database()
+    _type(["demo", "--keep", "practice"])
+    monkeypatch.chdir(tmp_path / "practice")
+    with closing(sqlite3.connect("app.db")) as connection, connection:
+        connection.execute("DELETE FROM user_credentials WHERE id IN (812, 4077, 9001, 12345, 17017, 19998)")
+    keys = json.loads(_type(["keys", "list", "--json"]))["keys"]
 
-    shown = blocks(ROTATION)
-    played = [play(block, names) for block in shown[:4]]
-    _change("DELETE FROM user_credentials WHERE id = 812")
-    played += [play(block, names) for block in shown[4:]]
+    for command in commands:
+        _type([keys[-1]["id"] if word == "OLD_KEY_ID" else word for word in command])
 
-    assert played == shown
-
-
-def _make_database() -> None:
-    stock = Fernet(key_text("old"))
-    rows = [
-        (row, stock.encrypt(b"sk-live-4242").decode(), stock.encrypt(b"1//0e").decode() if row % 3 else None)
-        for row in range(1, 1201)
-    ]
-    _change("CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key TEXT, refresh_token TEXT)")
-    with closing(sqlite3.connect(DATABASE)) as connection, connection:
-        connection.executemany("INSERT INTO user_credentials VALUES (?, ?, ?)", rows)
-    _change("UPDATE user_credentials SET api_key = substr(api_key, 1, 64) WHERE id = 812")
+    states = {key["id"]: key["state"] for key in json.loads(_type(["keys", "list", "--json"]))["keys"]}
+    assert len(commands) == 5
+    assert states[keys[-1]["id"]] == "retired"
 
 
-def _change(statement: str) -> None:
-    with closing(sqlite3.connect(DATABASE)) as connection, connection:
-        connection.execute(statement)
+def _type(argv: list[str]) -> str:
+    out = io.StringIO()
+    assert main(argv, {}, out, out) == 0, out.getvalue()
+    return out.getvalue()

@@ -13,7 +13,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLACES = (
-    *("README.md", "CONTRIBUTING.md", "SECURITY.md", ".env.sample", "docs", "deploy", "benchmarks", ".ci"),
+    *(
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        ".env.sample",
+        "docs",
+        "deploy",
+        "benchmarks",
+        ".ci",
+    ),
+    *("Dockerfile", "compose.yaml", ".github"),
     *("keyring_core", "rotation", "scripts", "tests"),
 )
 """Files, and folders with all that is in them. Of tests only the docstrings are read."""
@@ -56,7 +67,7 @@ NAMES = {
     r"\bBrake\b": "Throttle",
 }
 """Patterns of names in code, and of what they name."""
-SUFFIXES = {".md", ".py", ".yml", ".yaml", ".service", ".timer", ".conf", ".cron", ".sample", ""}
+SUFFIXES = {".md", ".py", ".yml", ".yaml", ".service", ".timer", ".conf", ".cron", ".sample", ".sh", ""}
 DRAWING = re.compile(r"output/|plots|draw_imports")
 """Where something is really drawn."""
 
