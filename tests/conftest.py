@@ -91,9 +91,11 @@ def _missing_option(item: pytest.Item, config: pytest.Config) -> str | None:
 
 
 def _count_first_cases(items: list[pytest.Item]) -> None:
-    """Marks all but the first case of each test, on each kind of database, as uncounted."""
+    """Marks all but the first case of each test with a database, on each kind of database, as uncounted."""
     counted: set[tuple[str, str]] = set()
     for item in items:
+        if not item.get_closest_marker("database"):
+            continue
         kind = next((kind for kind in DATABASES if kind in item.name), "")
         test = item.nodeid.partition("[")[0], kind
         if test in counted:

@@ -23,7 +23,6 @@ from typing import Any
 from unittest import mock
 
 import dotenv
-import kubernetes_validate
 import yaml
 
 from keyring_core import Key, KeyConfigWarning
@@ -32,6 +31,7 @@ from rotation.model.config_file import load_declarations, load_key_sets, load_po
 from tests.databases import Database, drop_databases, open_database
 from tests.project.bash import Bash, commands_in, fault
 from tests.project.documents import ROOT, Block, commands_of, page_blocks
+from tests.project.kubernetes import invalid
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 FOLDER = "/srv/app"
@@ -127,7 +127,7 @@ class Player:
     def _yaml(self, block: Block) -> None:
         for found in yaml.safe_load_all(block.text):
             if isinstance(found, dict) and "apiVersion" in found and not block.compiled:
-                kubernetes_validate.validate(found, "1.31", strict=True)
+                assert not (wrong := invalid(found, "1.31")), wrong
 
     def _json(self, block: Block) -> None:
         json.loads(block.text)

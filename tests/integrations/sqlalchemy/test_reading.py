@@ -48,6 +48,13 @@ def broken(session: Session, tables: Any, foreign: str) -> Session:
 OTHER = aliased(User)
 INNER = sa.select(User.id, User.api_key).subquery()
 
+
+def _all_and_close(result: sa.ScalarResult[Any]) -> list[Any]:
+    """Closes the cursor on the server, too, which an error leaves open: psycopg warns of it once it is collected."""
+    with result:
+        return list(result)
+
+
 READS: dict[str, Callable[[Session], Any]] = {
     "entities": lambda session: session.scalars(sa.select(User)).all(),
     "get": lambda session: session.get(User, 812),
@@ -58,7 +65,7 @@ READS: dict[str, Callable[[Session], Any]] = {
     "subquery": lambda session: session.execute(sa.select(INNER)).all(),
     "iteration": lambda session: list(session.execute(sa.select(User.id, User.api_key))),
     "partitions": lambda session: list(session.execute(sa.select(User.id, User.api_key)).partitions(2)),
-    "yield_per option": lambda session: list(session.scalars(sa.select(User).execution_options(yield_per=2))),
+    "yield_per option": lambda session: _all_and_close(session.scalars(sa.select(User).execution_options(yield_per=2))),
     "yield_per": lambda session: list(session.execute(sa.select(User.id, User.api_key)).yield_per(2)),
     "first": lambda session: session.execute(sa.select(User.id, User.api_key).where(User.id == 812)).first(),
     "mappings": lambda session: session.execute(sa.select(USERS)).mappings().all(),
