@@ -103,7 +103,7 @@ def _tail() -> Iterator[str]:
 
 
 def _context(command: click.Command, parent: click.Context | None, name: str) -> PageContext:
-    return PageContext(command, info_name=name, parent=parent, help_option_names=["-h", "--help"])
+    return PageContext(command, info_name=name, parent=parent)
 
 
 def _paragraphs(command: click.Command) -> list[str]:

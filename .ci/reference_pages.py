@@ -64,11 +64,8 @@ def commands() -> dict[str, click.Command]:
 
 
 def _context(name: str, command: click.Command) -> click.Context:
-    """The context of a command that was typed, which knows the names of the help option."""
-    # As the program makes it: a command keeps the help option of its first context.
-    return click.Context(
-        command, info_name=name, parent=cli.context_class(cli, info_name=PROGRAM, **cli.context_settings)
-    )
+    """The context of a command that was typed."""
+    return click.Context(command, info_name=name, parent=cli.context_class(cli, info_name=PROGRAM))
 
 
 def _commands() -> Iterator[str]:

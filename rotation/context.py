@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
-from keyring_core import KeyConfigWarning, Keyring
-from keyring_core.environment import ROTATION_CONFIG, Settings, load_settings
+from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
+from keyring_core.environment import ROTATION_CONFIG, Settings, load_settings, names_primary
 from rotation.model.env_file import OPTION, environment, read_env_file
 from rotation.model.failures import UsageError
 from rotation.model.stopping import Stopping
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from rotation.model.policy import Policy
     from rotation.model.targets import Target
     from rotation.stores.connection import SharedConnections
+
+_NAMES_NO_FILE = (
+    "There is no {}, which could name the file of the keys: change to its folder, or name it with --config, or name "
+    "the keys' own file with --env-file."
+)
 
 
 @dataclass
@@ -255,7 +260,14 @@ class Context:
 
     def load_settings(self, environ: Mapping[str, str]) -> Settings:
         """The keys that *environ* has for this key set. Raises KeyConfigError, and gives warnings."""
-        return load_settings(environ) if self.key_set is None else self.keys.settings(environ)
+        if self.key_set is not None:
+            return self.keys.settings(environ)
+        try:
+            return load_settings(environ)
+        except KeyConfigError as error:
+            if names_primary(environ) or self.env_file or not self.uses_config or self._has_config:
+                raise
+            raise KeyConfigError(f"{error}\n{_NAMES_NO_FILE.format(self.config_path().absolute())}") from None
 
     @cached_property
     def keys(self) -> Keys:

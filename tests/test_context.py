@@ -197,3 +197,18 @@ def test_a_ledger_that_cannot_be_opened_names_the_setting(cli: Cli, shop: Path, 
 
     assert ran.code == 2
     assert re.search(rf"rotation\.toml, ledger: {re.escape(words)}", ran.err), ran.err
+
+
+def test_keys_that_are_not_set_in_another_folder(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that could name them is missed by its path; with a dotenv file, or options for the target, it is not."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").touch(0o600)
+    missed = f"There is no {tmp_path / 'rotation.toml'}, which could name the file of the keys"
+    target = ("--url", "sqlite:///app.db", "--table", "creds", "--column", "token")
+
+    assert missed in cli("keys", "list", environ={}).err
+    assert missed in cli("keys", "stage", environ={}).err
+    for ran in (cli("keys", "list", "--env-file", ".env", environ={}), cli("status", *target, environ={})):
+        assert ran.code == 2
+        assert "ENCRYPTION_KEY: not set" in ran.err
+        assert missed not in ran.err

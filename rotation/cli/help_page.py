@@ -104,6 +104,10 @@ class HelpPage(click.Command):
         """The first sentence of the page, whole."""
         return super().get_short_help_str(limit)
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Its names, in every context: a command keeps the option of the first context that asks for it."""
+        return ["-h", "--help"]
+
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """The help option, which prints on the stream of this command line."""
         option = super().get_help_option(ctx)

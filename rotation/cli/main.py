@@ -58,7 +58,7 @@ SECTIONS = {
         "Read the page of a command": "help run",
     },
     exit_codes=EXIT_CODES,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"max_content_width": 100},
 )
 @common_parameters
 def cli(**_: object) -> None:

@@ -52,4 +52,4 @@ def _retired(record: KeyRecord) -> Retired:
     # The key may have encrypted from the earliest possible time on.
     begin = record.promotion and record.promotion.earliest
     end = record.retired.timestamp() if record.retired else 0
-    return Retired(record.id, begin.timestamp() if begin else None, end)
+    return Retired(record.id, begin.timestamp() if begin else None, end, record.forced)

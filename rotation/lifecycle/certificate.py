@@ -66,15 +66,17 @@ def _size(target: TargetReport) -> int:
     return target.counts.scanned + target.counts.null
 
 
-def may_hold_certificate(data: bytes) -> bool:
-    """Whether a certificate may replace a file with that content: it is empty, or an older certificate."""
+def overwritten(data: bytes, key_id: str) -> str | None:
+    """What a certificate of *key_id* must not overwrite, in words: all but one of the same key, or an empty file."""
     if not data.strip():
-        return True
+        return None
     try:
         document = json.loads(data)
     except ValueError:
-        return False
-    return isinstance(document, dict) and "certificate" in document
+        document = None
+    if not isinstance(document, dict) or "certificate" not in document:
+        return "no certificate"
+    return None if document.get("key") == key_id else f"the certificate of {document.get('key')}"
 
 
 def _promotion_document(promotion: Promotion | None) -> dict[str, str | None]:

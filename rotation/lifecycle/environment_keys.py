@@ -26,6 +26,7 @@ from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
 from rotation.model.invocation import command_line
 from rotation.model.key_sets import KEY_ITSELF, KeySet, KeySource, read_key_set, settings_of_read
+from rotation.model.text import next_lines, steps
 
 
 @dataclass
@@ -96,8 +97,13 @@ class EnvironmentKeys:
     def staged(self) -> Key:
         """The staged key. Raises UsageError if there is none."""
         if self.settings.staged is None:
-            stage = command_line("keys", "stage", key_set=self._context.key_set)
-            raise UsageError(f"no key is staged.\nNext: {stage}")
+            following = next_lines(
+                steps(
+                    f"if {self.settings.primary.id} was promoted just now: {command_line('run')}",
+                    f"to begin a rotation: {command_line('keys', 'stage', key_set=self._context.key_set)}",
+                )
+            )
+            raise UsageError("\n".join([f"no key is staged; {self.settings.primary.id} is primary.", *following]))
         return self.settings.staged
 
     def text(self, key: Key) -> str:

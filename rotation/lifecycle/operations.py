@@ -22,7 +22,7 @@ from rotation.ledger.ledger import utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archive import archive_key, archived, find_archived
-from rotation.lifecycle.certificate import cells_of, certificate, may_hold_certificate
+from rotation.lifecycle.certificate import cells_of, certificate, overwritten
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
 from rotation.lifecycle.repeated import check_not_retired
 from rotation.lifecycle.retirement_census import gather
@@ -61,6 +61,8 @@ class StepResult:
     refused: Sequence[Refusal] = ()
     """Why it was refused; then nothing was changed."""
     certificate: dict[str, Any] | None = None
+    kept: Sequence[Path] = ()
+    """The files that were written beside the keys: the certificate, and the archive of the key."""
     not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What could not be read, by name, per database."""
     ignored: Sequence[Remark] = ()
@@ -134,7 +136,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     key = find_key(keys.settings, key_id)
     check_order(keys.settings, Step.RETIRE, key, context.key_set)
     _check_force(force, key)
-    _check_kept(keys, proof, archive)
+    _check_kept(keys, key, proof, archive)
     with _session(context, keys.states) as session:
         evidence, census = gather(context, session, keys.settings, key, targets=own, everything=targets)
         shared = sharing(context, keys, key)
@@ -169,6 +171,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         if archive:
             for each in dict.fromkeys((key, *(one.key for one in shared))):
                 archive_key(archive, each, utc_now())
+        done.kept = [path for path in (proof, archive) if path]
         certified = done.certificate
         session.attempt(lambda ledger: ledger.keep_certificate(certified))
         done.written = keys.take(Step.RETIRE, key)
@@ -267,7 +270,7 @@ def _check_force(force: str | None, key: Key) -> None:
         raise UsageError(f"--force names {force}, and the key is {key.id}; type the id of the key that you mean")
 
 
-def _check_kept(keys: EnvironmentKeys, proof: Path | None, archive: Path | None) -> None:
+def _check_kept(keys: EnvironmentKeys, key: Key, proof: Path | None, archive: Path | None) -> None:
     """Raises UsageError if proof or archive cannot be written, or would overwrite something else."""
     taken = keys.files()
     for path in (proof, archive):
@@ -278,8 +281,8 @@ def _check_kept(keys: EnvironmentKeys, proof: Path | None, archive: Path | None)
         if path.resolve() in taken:
             raise UsageError(f"{path}: keys of this environment are kept there; name a file of its own")
         taken.add(path.resolve())
-    if proof and not may_hold_certificate(read_whole(proof).data):
-        raise UsageError(f"{proof}: is no certificate, and would be overwritten; name another file")
+    if proof and (lost := overwritten(read_whole(proof).data, key.id)):
+        raise UsageError(f"{proof}: is {lost}, and would be overwritten; name another file")
     if archive:
         archived(archive)
         if mode := mode_for_others(archive):

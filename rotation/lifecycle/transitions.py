@@ -78,7 +78,9 @@ def check_order(settings: Settings, step: Step, key: Key, key_set: str | None = 
     state = states(settings).get(key)
     if state is not MOVES[step][0].before:
         fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
-        lines = next_lines(_before_retire(state, key_set)) if step is Step.RETIRE else []
+        if step is Step.RETIRE and settings.previous:
+            fault += f" Here that is {' or '.join(each.id for each in settings.previous)}."
+        lines = next_lines(_before_retire(settings, state, key_set)) if step is Step.RETIRE else []
         raise UsageError("\n".join([fault, *lines]))
     if step is Step.STAGE and settings.staged:
         raise UsageError(
@@ -141,9 +143,9 @@ _OUT_OF_ORDER = {
 }
 
 
-def _before_retire(state: KeyState | None, key_set: str | None) -> str:
+def _before_retire(settings: Settings, state: KeyState | None, key_set: str | None) -> str:
     if state is KeyState.PRIMARY:
-        stage, promote = (command_line("keys", word, key_set=key_set) for word in ("stage", "promote"))
-        return steps(stage, promote, command_line("run"))
+        left = ["promote"] if settings.staged else ["stage", "promote"]
+        return steps(*(command_line("keys", word, key_set=key_set) for word in left), command_line("run"))
     place = STAGED if key_set is None else f"what [keys.{key_set}] names as staged"
     return steps(f"see that no token is under it: {command_line('status')}", f"take it out of {place} everywhere")

@@ -74,8 +74,9 @@ def refusal(path: Path) -> str | None:
         return "Kubernetes keeps this file; change the Secret behind it"
     if not real.parent.is_dir():
         return f"there is no folder {real.parent}"
-    if os.statvfs(real.parent).f_flag & os.ST_RDONLY or not os.access(real.parent, os.W_OK):
-        return f"the folder {real.parent} is read-only"
+    if not os.access(real.parent, os.W_OK):
+        read_only = os.statvfs(real.parent).f_flag & os.ST_RDONLY
+        return f"the folder {real.parent} {'is read-only' if read_only else 'is not writable for this user'}"
     if real.exists() and not os.access(real, os.W_OK):
         return "it is read-only"
     if os.path.ismount(real):

@@ -46,6 +46,8 @@ class Retired(NamedTuple):
     begin: float | None
     """None: before the ledger's time."""
     end: float
+    forced: bool = False
+    """Whether it was retired although something spoke against that, as after a leak."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,10 @@ class History:
         key = self.probable_key(issued)
         if key is None:
             return None
-        retired = datetime.fromtimestamp(key.end, UTC)
-        return f"probably under {key.id}, retired {retired:%Y-%m-%d}: restore that key if a backup brought this token"
+        retired = f"retired {datetime.fromtimestamp(key.end, UTC):%Y-%m-%d}"
+        if key.forced:
+            return f"perhaps under {key.id}, {retired} although something spoke against it: restore no key that leaked"
+        return f"probably under {key.id}, {retired}: restore that key if a backup brought this token"
 
     def demotion(self, key_id: str) -> str | None:
         """Why tokens under that key stay; None if the primary key is the newer one."""

@@ -64,8 +64,10 @@ def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
 
 
 def _todo(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
+    kept = f" Written: {', '.join(map(str, done.kept))}." if done.kept else ""
     yield Text(
-        "No file that this command may write holds these keys, so nothing was changed. Store them yourself, in order:",
+        "No file that this command may write holds these keys, so they are as before."
+        f"{kept} Store the keys yourself, in order:",
         "bold yellow",
     )
     yield from (Text(f"  {todo.words()}") for todo in done.written.manual)

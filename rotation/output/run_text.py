@@ -124,9 +124,13 @@ def _verdict_of(report: Report) -> Iterator[Text]:
             yield from following(f"correct what is said above, then: {same_command()}")
         elif not any(target.interrupted for target in report.targets):
             adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
-            yield from following(same_options("adopt", "--yes") if adopts else same_options("run"))
+            run = same_options("adopt", "--yes") if adopts else same_options("run")
+            first = _promote_first(report)
+            yield from following(steps(f"{first.when} {first.steps}", f"or before that: {run}") if first else run)
     elif rotated:
         yield Text(f"{_done(report, rotated)}.", "bold green")
+        if first := _promote_first(report):
+            yield from following(first)
     yield from _demotions(report)
     if left := _left(parts):
         yield Text(f"Not complete: {left}. They stay byte for byte what they were.", "bold red")
@@ -184,11 +188,23 @@ def _after_a_run(report: Report) -> Following | None:
     """What is left to do with the keys, or with other shards."""
     if report.shard:
         return Following(command_line("run"), "When all shards are done, check all rows:")
+    if first := _promote_first(report):
+        return first
     previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
     unneeded = [key_id for key_id in previous if not refusals(of_report(report, key_id))]
     if not unneeded:
         return None
     return Following(retire_command(unneeded[-1], report.key_set), READS_THE_REST.format(unneeded[-1]))
+
+
+def _promote_first(report: Report) -> Following | None:
+    """What makes the staged key encrypt, if there is one: until then a run moves tokens to the key before it."""
+    staged = next((key["id"] for key in report.keys if key["state"] == KeyState.STAGED), None)
+    if staged is None:
+        return None
+    return Following(
+        command_line("keys", "promote", key_set=report.key_set), f"{staged} is staged. When every service has it:"
+    )
 
 
 def _after_a_takeover(report: Report) -> str | None:

@@ -65,7 +65,8 @@ class SQLite(Dialect):
         path, fault = Path(name), None
         try:
             if not path.is_file():
-                fault = f"there is no SQLite file {name}"
+                whole = "" if path.is_absolute() else f" (that is {path.absolute()}: it counts from this folder)"
+                fault = f"there is no SQLite file {name}{whole}"
         except OSError as error:
             fault = f"SQLite file {name}: {error.strerror}"
         if fault:

@@ -66,7 +66,7 @@ def test_no_line_is_long_and_nothing_is_cut(path: str, monkeypatch: pytest.Monke
 def test_every_option_is_in_a_group(path: str) -> None:
     """Each option stands under a heading of OPTION_GROUPS, which has each option once."""
     command = PAGES[path]
-    context = command.context_class(command, info_name="x", help_option_names=["-h", "--help"])
+    context = command.context_class(command, info_name="x")
 
     groups = {group_of(each) for each in command.get_params(context) if isinstance(each, click.Option)}
 

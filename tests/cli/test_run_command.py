@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.fakes import ISSUED_AT, token
-from tests.keys import make_key
+from tests.keys import key_text, make_key
 
 pytestmark = pytest.mark.database
 
@@ -201,3 +201,17 @@ def test_older_keys_stay_for_what_may_need_them(cli: Cli, app: Database, cell: s
 
     assert (ran.code, "look at these rows" in ran.out) == (1, True)
     assert ("keep every older key" in ran.out) is keeps
+
+
+def test_a_staged_key_comes_first(cli: Cli, app: Database, environ: dict[str, str]) -> None:
+    """A run before the promotion moves tokens to the key that is about to go, and its report says what comes first."""
+    staged = environ | {"ENCRYPTION_STAGED_KEY": key_text("next")}
+    first = f"{make_key('next').id} is staged. When every service has it"
+    seen, ran = cli("status", *_target(app), environ=staged), cli("run", *_target(app), environ=staged)
+    app.execute("DELETE FROM creds WHERE id NOT IN (1, 2)")
+    complete = cli("run", *_target(app), environ=staged)
+
+    assert f"1. {first}: keyring-rotate keys promote\n  2. or before that: keyring-rotate run" in seen.out
+    assert f"Rotated 2 tokens.\n{first}:\nNext: keyring-rotate keys promote\n" in ran.out
+    assert complete.code == 0
+    assert complete.out.endswith(f"{first}:\nNext: keyring-rotate keys promote\n")

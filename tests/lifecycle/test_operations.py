@@ -90,7 +90,7 @@ def test_promotion_moves_both_keys(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        pytest.param(["promote"], "no key is staged.\nNext: keyring-rotate keys stage", id="nothing-staged"),
+        pytest.param(["promote"], f"no key is staged; {OLD.id} is primary.\nNext:\n  1. if", id="nothing-staged"),
         pytest.param(["promote", OLDER.id, "--force", OLD.id], "type the id of the key", id="force-the-primary"),
         pytest.param(["promote", "00000000"], "no key 00000000 in this environment; there are", id="unknown"),
         pytest.param(["promote", OLDER.id[:-1] + "x"], f"did you mean {OLDER.id}?", id="misspelt"),
@@ -108,6 +108,30 @@ def test_a_step_out_of_order_is_refused(shop: Shop, argv: list[str], words: str)
     assert (ran.code, ran.out) == (2, "")
     assert words in ran.err
     assert shop.env_file.read_bytes() == before
+
+
+def test_a_promotion_that_is_typed_again_makes_no_second_key(shop: Shop) -> None:
+    """The first thing to type is the run, not another staging."""
+    shop.fill([])
+    staged_env(shop)
+    shop.keys("promote")
+    again = shop.keys("promote")
+
+    assert again.code == 2
+    assert f"1. if {NEW.id} was promoted just now: keyring-rotate run {shop.options}\n" in again.err
+
+
+def test_a_primary_key_cannot_be_retired(shop: Shop) -> None:
+    """The message names the keys that can be, and stages no second key beside a staged one."""
+    shop.fill([])
+    unstaged = shop.keys("retire", OLD.id)
+    staged_env(shop)
+    staged = shop.keys("retire", OLD.id)
+
+    assert [part.code for part in (unstaged, staged)] == [2, 2]
+    assert f"only a previous key can be retired. Here that is {OLDER.id}.\n" in unstaged.err
+    assert ("keys stage" in unstaged.err, "keys stage" in staged.err) == (True, False)
+    assert "1. keyring-rotate keys promote" in staged.err
 
 
 def test_a_staged_key_cannot_be_retired(shop: Shop) -> None:

@@ -392,14 +392,33 @@ def test_proof_and_archive_are_two_files(shop: Shop) -> None:
     assert OLDER in shop.settings().previous
 
 
-def test_a_newer_certificate_takes_an_older_one_s_place(shop: Shop) -> None:
-    """The ledger keeps them all."""
+def test_a_certificate_takes_the_place_of_one_of_its_own_key_alone(shop: Shop) -> None:
+    """It may be the only proof of the other key's retirement."""
     shop.fill([old_token("old")])
     proof = shop.folder / "proof.json"
-    proof.write_text('{"certificate": 1, "key": "00000000"}')
+    proof.write_text(other := '{"certificate": 1, "key": "00000000"}')
 
+    refused = retire(shop, "--certificate", str(proof))
+    assert (refused.code, proof.read_text()) == (2, other)
+    assert f"{proof}: is the certificate of 00000000, and would be overwritten; name another file" in refused.err
+
+    proof.write_text(f'{{"certificate": 1, "key": "{OLDER.id}"}}')
     assert retire(shop, "--certificate", str(proof)).code == 0
-    assert json.loads(proof.read_text())["key"] == OLDER.id
+    assert json.loads(proof.read_text())["rows"] == 1
+
+
+def test_without_a_key_file_it_says_what_was_written_all_the_same(shop: Shop) -> None:
+    """The keys are as before, and certificate and archive are there."""
+    shop.fill([old_token("old")])
+    environ = {"ENCRYPTION_KEY": key_text("old"), "ENCRYPTION_PREVIOUS_KEYS": key_text("older")}
+    proof, archive = shop.folder / "proof.json", shop.folder / "archive"
+
+    ran = shop.keys("retire", OLDER.id, "--certificate", str(proof), "--archive", str(archive), environ=environ)
+
+    assert ran.code == 1
+    assert f"so they are as before. Written: {proof}, {archive}. Store the keys yourself" in ran.out
+    assert proof.exists()
+    assert archive.exists()
 
 
 @pytest.mark.parametrize("bits", [0o644, 0o640, 0o604, 0o620])

@@ -124,12 +124,18 @@ def test_a_lost_token_needs_the_key_of_its_time(day: float, key_id: str | None) 
     assert (found and found.id) == key_id
 
 
+LEAKED = history_of("now", [], [replace(record("second", 10, retired=95, staged=8), forced=True)], "billing")
+
+
 def test_a_hint_names_the_key_the_day_and_the_way_out() -> None:
     """R32: the words that an admin reads at three in the morning."""
     hint = PAST.hint(at(15))
 
     assert hint == "probably under second, retired 2026-04-06: restore that key if a backup brought this token"
     assert PAST.hint(at(96)) is None
+    assert LEAKED.hint(at(15)) == (
+        "perhaps under second, retired 2026-04-06 although something spoke against it: restore no key that leaked"
+    )
     assert UNKNOWN.hint(at(15)) is None
 
 
