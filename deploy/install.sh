@@ -115,7 +115,8 @@ start_timers() {
         if [ -z "$dry" ]; then echo "Done: both timers run."; fi
         echo "Next: systemctl start keyring@check && journalctl -u keyring@check"
     else
-        echo "Next: fill in $etc/rotation.toml, $etc/environment and $etc/encryption_key; then type this again."
+        echo "Next: fill in $etc/rotation.toml, $etc/environment and all keys of your services: $etc/encryption_key," \
+            "$etc/encryption_previous_keys and $etc/encryption_staged_key (empty if there is none). Then type this again."
     fi
 }
 

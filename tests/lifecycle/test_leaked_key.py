@@ -26,7 +26,7 @@ docker() { :; }
 sudo() { :; }
 kubectl() {
     case $* in
-    "rollout "*|"logs "*) ;;
+    "rollout "*|"logs "*|"delete job check-now") ;;
     "create job check-now --from=cronjob/keyring-check") keyring-rotate check ;;
     *) command kubectl "$@" ;;
     esac
@@ -123,6 +123,29 @@ def test_the_lines_change_the_key_in_kubernetes(player: Player) -> None:
     check(player)
 
 
+def test_change_keys_says_when_nothing_was_stored(player: Player) -> None:
+    """A vault that refuses makes that the last line, and the same line again finishes the retirement."""
+    begin_as_the_page_does(player, "vault")
+    paste(player, FILL, "./change-keys stage; ./change-keys promote; keyring-rotate run; cp -r $HOME/vault stored")
+    retire = "./change-keys retire $OLD --certificate $OLD.json --archive $OLD.keys"
+    paste(player, 'vault() { case $* in *put*) return 2 ;; *) command vault "$@" ;; esac; }')
+
+    paste(player, f'failed=$({retire} 2>&1) || code=$?; test "$code" = 2')
+
+    paste(player, 'test "$(tail -n 1 <<< "$failed")" = "NOT STORED, or not all of it: type the same line again"')
+    paste(player, "diff -r $HOME/vault stored", "unset -f vault", retire)
+    check(player)
+
+
+def test_change_keys_lists_without_storing_and_names_a_missing_env(player: Player) -> None:
+    """`list` makes no new version; in a folder without .env the script says so before it does anything."""
+    begin_as_the_page_does(player, "vault")
+
+    paste(player, "cp -r $HOME/vault stored", "./change-keys list | grep primary", "diff -r $HOME/vault stored")
+    paste(player, 'rm .env; said=$(./change-keys stage 2>&1) || code=$?; test "$code" = 2')
+    paste(player, 'test "${said%%:*}" = "No .env here"', "diff -r $HOME/vault stored")
+
+
 def begin_as_the_page_does(player: Player, name: str) -> None:
     """Plays the page on that place up to its first step."""
     paste(player, BEGIN)
@@ -134,8 +157,9 @@ def begin_as_the_page_does(player: Player, name: str) -> None:
 
 def check(player: Player) -> None:
     """The archived key opens no token, and the proof says that all of them are under another one."""
-    proof = json.loads((player.folder / "proof.json").read_text())
-    [archived] = re.findall(r"^[\w-]{43}=$", (player.folder / "retired.keys").read_text(), re.MULTILINE)
+    [proof] = [json.loads(path.read_text()) for path in player.folder.glob("????????.json")]
+    archive = player.folder / f"{proof['key']}.keys"
+    [archived] = re.findall(r"^[\w-]{43}=$", archive.read_text(), re.MULTILINE)
     with closing(sqlite3.connect(player.folder / "app.db")) as connection:
         tokens = [token for (token,) in connection.execute("SELECT api_key FROM user_credentials")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import keyring_core
 from keyring_core import Keyring, environment
 from keyring_core.config import get_keyring, keyring_status
 from tests.keys import key_text, mistyped
@@ -233,6 +235,22 @@ def _anchors(text: str) -> set[str]:
     """The headings as links name them: `What services notice` is `what-services-notice`."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.database
+def test_the_table_of_public_names_is_true() -> None:
+    """docs/reference/api.md: each import works, and each public name has a row."""
+    page = (DOCS / "reference" / "api.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| `([\w.]+)` \|$", page, re.MULTILINE)
+    signed = re.findall(r"^::: ([\w.]+)\n(?:    options:\n      members: \[(.*)\])?", page, re.MULTILINE)
+    modules = [(path, members) for path, members in signed if ROOT.joinpath(*path.split(".")).is_dir()]
+
+    assert [row for row in rows if not hasattr(importlib.import_module(row[1]), row[0])] == []
+    assert {name for name, module in rows if module == "keyring_core"} == set(keyring_core.__all__)
+    assert {path.rpartition(".")[2] for path, _ in signed} - {name for name, _ in rows} == {
+        *("errors", "redaction", "sqlalchemy", "django")
+    }
+    assert {(name, path) for path, members in modules for name in members.split(", ")} - set(rows) == set()
 
 
 @pytest.mark.database
