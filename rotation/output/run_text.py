@@ -126,7 +126,7 @@ def _verdict_of(report: Report) -> Iterator[Text]:
             adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
             run = same_options("adopt", "--yes") if adopts else same_options("run")
             first = _promote_first(report)
-            yield from following(steps(f"{first.when} {first.steps}", f"or before that: {run}") if first else run)
+            yield from following(steps(str(first), f"or before that: {run}") if first else run)
     elif rotated:
         yield Text(f"{_done(report, rotated)}.", "bold green")
         if first := _promote_first(report):
