@@ -15,6 +15,7 @@ from typing import Any
 import click
 from json_documents import DOCUMENTS, Counts
 
+from rotation.cli.help_page import commands_of
 from rotation.cli.main import cli
 from rotation.model.settings import SECTIONS
 
@@ -54,13 +55,7 @@ def _settings(section: str) -> Iterator[str]:
 
 def commands() -> dict[str, click.Command]:
     """Every command by the words that call it, in the order of the help page."""
-    context = click.Context(cli, info_name=PROGRAM)
-    found = {}
-    for name in cli.list_commands(context):
-        command = cli.commands[name]
-        for inner in command.list_commands(context) if isinstance(command, click.Group) else [""]:
-            found[f"{name} {inner}".strip()] = command.commands[inner] if isinstance(command, click.Group) else command
-    return found
+    return {words: command for words, command in commands_of(cli) if not isinstance(command, click.Group)}
 
 
 def _context(name: str, command: click.Command) -> click.Context:
