@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import re
 import select
-import subprocess
-import termios
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-QUIET = 0.2
-"""Seconds without output before something is typed: nobody presses Ctrl-C before the question is all there."""
+from tests.warm.client import Program
+
 CTRL_C, CTRL_D = "\x03", "\x04"
+LOOK = 0.02
+"""Seconds between two looks at whether a program waits."""
+LIMIT = 300.0
+"""Seconds without a character from a program that has hung."""
 
 
 @dataclass
@@ -32,43 +33,52 @@ def talk(
     answers: Sequence[tuple[str, str]],
     folder: Path,
     environ: Mapping[str, str],
-    seconds: float = 30,
 ) -> Talk:
-    """Runs *argv* in *folder*; when the terminal shows the first half of a pair of *answers*, types the second."""
+    """Runs *argv* in *folder*; when the terminal shows the first half of a pair of *answers*, types the second.
+
+    It types when the program waits: nobody presses Ctrl-C before the question is all there.
+    """
     ours, theirs = pty.openpty()
     try:
-        process = subprocess.Popen(
-            argv,
-            cwd=folder,
-            env=dict(environ),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            # Its own terminal: Ctrl-C there is a signal.
-            preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no thread holds a lock
-        )
+        # Its own terminal: Ctrl-C there is a signal.
+        process = Program(argv, cwd=folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, terminal=True)
     finally:
         os.close(theirs)
-    shown, seen, left, end = "", 0, list(answers), time.monotonic() + seconds
+    shown, seen, left, before = "", 0, list(answers), -1
+    last = time.monotonic()
     try:
-        while time.monotonic() < end:
-            if select.select([ours], [], [], QUIET)[0]:
+        while True:
+            if select.select([ours], [], [], LOOK)[0]:
                 try:
                     shown += os.read(ours, 4096).decode(errors="replace")
                 except OSError:
                     # Linux says so when the last process has closed the terminal.
                     break
-            elif left and left[0][0] in _plain(shown[seen:]):
+                last = time.monotonic()
+                continue
+            assert time.monotonic() - last < LIMIT, f"it says nothing more:\n{shown}"
+            worked = _work(process.pid)
+            waits = worked is not None and worked == before
+            if waits and left and left[0][0] in _plain(shown[seen:]):
                 seen = len(shown)
                 os.write(ours, left.pop(0)[1].encode())
+            before = worked
         assert not left, f"never asked: {left[0][0]}\n{shown}"
-        assert time.monotonic() < end, f"it has not ended:\n{shown}"
-        return Talk(process.wait(max(1, end - time.monotonic())), _plain(shown))
+        return Talk(process.wait(), _plain(shown))
     finally:
         process.kill()
         process.wait()
         os.close(ours)
+
+
+def _work(pid: int) -> int | None:
+    """The processor time of a process that sleeps, in ticks; None while it runs, or waits for a processor."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        # Elsewhere than on Linux its silence has to do.
+        return 0
+    return int(fields[10]) + int(fields[11]) if state == "S" else None
 
 
 def _plain(text: str) -> str:

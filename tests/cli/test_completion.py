@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm.client import programs
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "deploy" / "completions"
 CASES = [
@@ -39,14 +41,9 @@ def shell(name: str) -> str:
 @pytest.fixture
 def environment(tmp_path: Path) -> Mapping[str, str]:
     """A home with the program on its path, in a folder with a rotation.toml; no key, and no variable of the project."""
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "keyring-rotate"
-    # Not the installed one, which may be another checkout's.
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from rotation.__main__ import start; start()" "$@"\n')
-    program.chmod(0o755)
     (tmp_path / "rotation.toml").write_text('[keys.redash]\nprimary = { secret = "$REDASH", derive = "sha256" }\n')
     (tmp_path / "other.toml").write_text('[keys.elsewhere]\nprimary = { secret = "$X", derive = "sha256" }\n')
-    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{programs()}{os.pathsep}{os.environ['PATH']}"
     return {"PATH": path, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TERM": "dumb"}
 
 

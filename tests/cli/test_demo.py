@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.keys import key_text
+from tests.warm.client import programs, run
 
 pytestmark = pytest.mark.database
 
@@ -30,9 +31,7 @@ BROKEN = (
 
 def test_the_demo_rotates_and_proves_it_with_stock_fernet() -> None:
     """The demo exits 0 after it has shown the steps as they are typed, the broken rows and the proof."""
-    ran = subprocess.run(
-        [sys.executable, ROOT / "scripts/rotate.py", "demo"], capture_output=True, text=True, check=False
-    )
+    ran = run([sys.executable, ROOT / "scripts/rotate.py", "demo"])
     typed = re.findall(r"^\$ .*rotate\.py (.*)$", ran.stdout, re.MULTILINE)
 
     assert ran.returncode == 0
@@ -87,7 +86,7 @@ def test_the_demo_has_keys_and_a_ledger_of_its_own(cli: Cli, tmp_path: Path) -> 
 
 def test_the_folder_to_practise_on_can_be_rotated_as_it_says(tmp_path: Path) -> None:
     """Each command that --keep prints, pasted into a shell, leads to the next, up to a check that finds nothing."""
-    environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environ = {"PATH": f"{programs()}:{os.environ['PATH']}"}
     printed = _shell("keyring-rotate demo --keep 'my practice'", tmp_path, environ).stdout
     steps = [step.partition("\n")[2].strip() for step in printed.split("\n# ")[1:]]
     folder = tmp_path / shlex.split(steps[0])[1]

@@ -22,6 +22,7 @@ from keyring_core.derivation import KINDS
 from keyring_core.redaction import Redactor
 from tests.conftest import Cli, Ran
 from tests.keyring_core.test_errors import leaks
+from tests.warm.client import Program, run
 
 pytestmark = pytest.mark.database
 
@@ -160,14 +161,7 @@ def test_an_empty_stdin_is_an_empty_secret(cli: Cli, stdin: io.BytesIO) -> None:
 
 
 def start(*argv: str, **more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rotation", "keys", "derive", *argv],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        **more,
-    )
+    return run([sys.executable, "-m", "rotation", "keys", "derive", *argv], cwd=ROOT, **more)
 
 
 def test_a_real_process_prints_the_key_and_nothing_else() -> None:
@@ -188,27 +182,22 @@ def test_help_and_errors_of_a_real_process_show_no_secret() -> None:
         assert not leaks(ran.stdout + ran.stderr, SECRET, "a secret", "secret, ")
 
 
-def test_a_terminal_is_asked_and_shows_nothing() -> None:
+def test_a_terminal_is_asked_and_shows_nothing(tmp_path: Path) -> None:
     """The question is on stderr, the answer is not echoed, and the key is on stdout alone."""
     terminal, end = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rotation", "keys", "derive", "sha256"],
-        stdin=end,
-        stdout=subprocess.PIPE,
-        stderr=end,
-        cwd=ROOT,
-        start_new_session=True,
-    )
+    argv, printed = [sys.executable, "-m", "rotation", "keys", "derive", "sha256"], tmp_path / "printed"
+    with printed.open("w") as out:
+        process = Program(argv, stdin=end, stdout=out, stderr=end, cwd=ROOT, terminal=True)
     os.close(end)
     # What is typed before would be echoed, and dropped.
     while termios.tcgetattr(terminal)[3] & termios.ECHO:
         time.sleep(0.01)
     os.write(terminal, SECRET.encode() + b"\n")
-    out, _ = process.communicate(timeout=60)
+    code = process.wait(60)
     os.set_blocking(terminal, False)
     seen = os.read(terminal, 4096)
     os.close(terminal)
 
-    assert (process.returncode, out.decode()) == (0, f"{KEY}\n")
+    assert (code, printed.read_text()) == (0, f"{KEY}\n")
     assert b"Secret:" in seen
     assert SECRET.encode() not in seen

@@ -23,6 +23,7 @@ from rotation.__main__ import MODULES
 from tests.conftest import Cli, Ran
 from tests.keys import key_text, make_key
 from tests.processes import without_installation
+from tests.warm import client as warm
 
 pytestmark = pytest.mark.database
 
@@ -358,13 +359,7 @@ def test_keys_generate_prints_a_key_alone(cli: Cli) -> None:
 
 def test_keys_generate_prints_its_key_in_a_real_process() -> None:
     """The redactor of stdout, which masks every key, lets the requested one through."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "rotation", "keys", "generate", "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
+    ran = warm.run([sys.executable, "-m", "rotation", "keys", "generate", "--json"], cwd=ROOT)
 
     made = json.loads(ran.stdout)
     assert Key.parse(made["key"]).id == made["id"]
@@ -487,13 +482,14 @@ def test_a_reader_that_goes_away_leaves_no_traceback(
     """R26: a closed pipe on stdout ends quietly, the rows are done, and the exit code says so."""
     argv = [sys.executable, str(ROOT / "scripts/rotate.py"), "run", *target(app), *options]
     environ |= {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": unbuffered}
-    process = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout
-    process.stdout.close()
-    _, err = process.communicate()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer) as gone, (app.parent / "log").open("w+") as log:
+        code = warm.Program(argv, env=environ, stdout=gone, stderr=log).wait()
+        log.seek(0)
 
-    assert b"Traceback" not in err
-    assert process.returncode == 0
+        assert "Traceback" not in log.read()
+    assert code == 0
     with sqlite3.connect(app) as connection:
         tokens = [row[0] for row in connection.execute("SELECT token FROM creds")]
     assert [Fernet(key_text("new")).decrypt(token) for token in tokens] == [b"secret"] * 3

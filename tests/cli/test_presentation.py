@@ -20,6 +20,7 @@ from rotation.model.watcher import NoWatcher
 from rotation.output.progress import LogWatcher
 from tests.conftest import Cli
 from tests.keys import key_text
+from tests.warm import client as warm
 
 pytestmark = pytest.mark.database
 
@@ -57,10 +58,7 @@ def captured(environ: dict[str, str]) -> Captured:
     def run(*argv: str) -> str:
         words = [sys.executable, str(ROOT / "scripts/rotate.py"), *argv]
         environment = environ | {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
-        ran = subprocess.run(
-            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        return ran.stdout
+        return warm.run(words, env=environment, stderr=subprocess.STDOUT).stdout
 
     return run
 
@@ -111,9 +109,7 @@ def test_every_log_format_is_redacted(tmp_path: Path, environ: dict[str, str], l
     )
     environment = environ | {"PATH": os.environ["PATH"]}
 
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    ran = warm.run([sys.executable, "-c", code], env=environment, cwd=ROOT)
 
     shown = ran.stdout + ran.stderr
     assert all(word in shown for word in ("seen", "printed", "warned")), shown
@@ -245,10 +241,10 @@ def test_a_pipe_has_the_progress(
     )
     words = [sys.executable, "-c", code, "run", "--dry-run", *target, *options]
 
-    ran = subprocess.run(words, env=environ | {"PATH": os.environ["PATH"]}, cwd=ROOT, capture_output=True, check=False)
+    ran = warm.run(words, env=environ | {"PATH": os.environ["PATH"]}, cwd=ROOT)
 
-    assert (b"rotation.progress" in ran.stderr) is shown
-    assert b"rotation.pass" not in ran.stderr
+    assert ("rotation.progress" in ran.stderr) is shown
+    assert "rotation.pass" not in ran.stderr
 
 
 @pytest.mark.parametrize(("options", "lines"), [((), 1), (("-q",), 0), (("-v",), 5)], ids=str)

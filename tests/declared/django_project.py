@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import sqlalchemy as sa
 
 from tests.conftest import Ran
 from tests.keys import key_text
+from tests.warm.client import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,6 +86,9 @@ class Abstract(models.Model):
 """
 
 
+Start = Callable[..., CompletedProcess[str]]
+
+
 @dataclass
 class Project:
     """The project: its folder, its databases as settings write them, and variables beside the keys."""
@@ -113,9 +117,9 @@ class Project:
         """The keys after a promotion."""
         self.environ |= {"ENCRYPTION_KEY": key_text(new), "ENCRYPTION_PREVIOUS_KEYS": key_text(old)}
 
-    def manage(self, *argv: str) -> Ran:
-        """Runs `manage.py`."""
-        return self._run("manage.py", *argv)
+    def manage(self, *argv: str, start: Start = run) -> Ran:
+        """Runs `manage.py`, by default in a warm process."""
+        return self._run("manage.py", *argv, start=start)
 
     def keyring_rotate(self, *argv: str, cwd: Path | None = None) -> Ran:
         """Runs `keyring-rotate`, by default in the project's folder."""
@@ -129,22 +133,14 @@ class Project:
         # structlog's own default prints on stdout.
         return json.loads(done.out.splitlines()[-1])
 
-    def _run(self, *argv: str, cwd: Path | None = None) -> Ran:
+    def _run(self, *argv: str, cwd: Path | None = None, start: Start = run) -> Ran:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "ENCRYPTION_"))}
         own = {
             "DJANGO_SETTINGS_MODULE": "project.settings",
             "DATABASES": json.dumps(self.databases),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(self.folder)]),
         }
-        done = subprocess.run(
-            [sys.executable, *argv],
-            cwd=cwd or self.folder,
-            env=kept | own | self.environ,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = start([sys.executable, *argv], cwd=cwd or self.folder, env=kept | own | self.environ)
         return Ran(done.returncode, done.stdout, done.stderr)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +135,7 @@ def test_the_missing_extra_has_a_name(project: Project) -> None:
     """Services install this package without what the job needs: no traceback then."""
     (project.folder / "click.py").write_text("raise ModuleNotFoundError(name='click')")
 
-    ran = project.manage("rotate_keys")
+    ran = project.manage("rotate_keys", start=partial(subprocess.run, capture_output=True, text=True, check=False))
 
     assert (ran.code, ran.err) == (2, "Error: click is missing; install this project with its extra rotate\n")
 

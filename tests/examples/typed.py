@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.project.bash import Bash, commands_in
 from tests.project.documents import ROOT, Block, commands_of, page_blocks
+from tests.warm.client import programs
 
 _KEY_ID = re.compile(r"\b(?=[a-f]*\d)[0-9a-f]{8}\b")
 
@@ -21,15 +22,18 @@ _KEY_ID = re.compile(r"\b(?=[a-f]*\d)[0-9a-f]{8}\b")
 class Typist:
     """Types pages into a bash in *folder*. Use it with `with`: leaving it ends what still runs there.
 
-    *changed* are texts of the page, with what is typed in their place.
+    *changed* are texts of the page, with what is typed in their place. Unless *warm*, each program starts for real.
     """
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], changed: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str], changed: Mapping[str, str], *, warm: bool = True
+    ) -> None:
         self.folder, self.output = folder, ""
         self._changed = dict(changed)
         # The page makes an environment of its own; here it is the one that the tests run in.
         (folder / ".venv").symlink_to(sys.prefix)
         path = f"{folder}/.venv/bin:/usr/local/bin:/usr/bin:/bin"
+        path = f"{programs()}:{path}" if warm else path
         given = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
         self._bash = Bash(folder, {**given, **environ}, folder.parent)
 

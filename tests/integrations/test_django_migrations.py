@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from keyring_core import Keyring
 from tests.conftest import NEW
 from tests.integrations.conftest import django_settings
 from tests.keys import make_key
+from tests.warm.client import run
 
 pytestmark = pytest.mark.xdist_group("django")
 
@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 MIGRATION = Path(__file__).with_name("django_project") / "shop" / "first_migration.txt"
 """The whole file, as makemigrations writes it."""
 PROGRAM = """
-import sys, pymysql
+import sys, warnings, pymysql
+warnings.simplefilter("error")
 from django.core.management import execute_from_command_line
 pymysql.install_as_MySQLdb()
 execute_from_command_line(["manage.py", *sys.argv[1:]])
@@ -38,15 +39,7 @@ def manage(*argv: str, folder: Path, database: Any) -> str:
         "DJANGO_PROJECT_DATABASES": json.dumps({"default": django_settings(database)}),
         "DJANGO_PROJECT_MIGRATIONS": "shop_migrations",
     }
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM, *argv],
-        env=environ,
-        check=False,
-        cwd=folder,
-        text=True,
-        capture_output=True,
-        timeout=120,
-    )
+    ran = run([sys.executable, "-c", PROGRAM, *argv], env=environ, cwd=folder)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from rotation.checks.findings import span
 from rotation.model.config_file import load_policy, load_targets
 from rotation.model.failures import UsageError
 from rotation.model.policy import Policy, Span
+from tests.warm.client import run
 
 TARGET = '[[target]]\nurl = "sqlite:///app.db"\ntable = "creds"\ncolumns = ["token"]\n'
 
@@ -102,7 +102,7 @@ def test_a_check_is_turned_off_by_an_example_that_can_be_copied(tmp_path: Path) 
     (tmp_path / "rotation.toml").write_text('[policy]\noff = ["plaintext"]\n')
 
     argv = [sys.executable, "-m", "rotation", "status"]
-    ran = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = run(argv, cwd=tmp_path)
 
     assert ran.returncode == 2
     assert 'such as { clock = "until May" }' in ran.stderr

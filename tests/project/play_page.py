@@ -32,6 +32,7 @@ from tests.databases import Database, drop_databases, open_database
 from tests.project.bash import Bash, commands_in, fault
 from tests.project.documents import ROOT, Block, commands_of, page_blocks
 from tests.project.kubernetes import invalid
+from tests.warm.client import programs
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 FOLDER = "/srv/app"
@@ -57,8 +58,9 @@ class Player:
         """The ids that the page shows, and those of the keys in their place."""
         self._names: dict[str, Any] = {"__name__": "page"}
         self._databases: dict[str, Database] = {}
-        path = [STAND_INS, Path(sys.executable).parent, "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
-        environ = {"PATH": os.pathsep.join(map(str, path)), "HOME": str(scratch), "LANG": "C.UTF-8", "COLUMNS": "200"}
+        system = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+        path = os.pathsep.join(map(str, [STAND_INS, programs(), Path(sys.executable).parent, *system]))
+        environ = {"PATH": path, "HOME": str(scratch), "LANG": "C.UTF-8", "COLUMNS": "200"}
         self._bash = Bash(folder, environ | {"PYTHONPATH": str(ROOT)}, scratch)
         undo.callback(self._bash.close)
 
@@ -183,6 +185,7 @@ def main() -> None:
     parser.add_argument("page", type=Path)
     parser.add_argument("--write", action="store_true", help="write what its commands print into the page")
     given = parser.parse_args()
+    warnings.simplefilter("error")
     text = given.page.read_text()
     try:
         if given.write:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
 import sys
 
 import pytest
 
 from tests.project.documents import ROOT, page_blocks
 from tests.project.play_page import PageError, check
+from tests.warm.client import FOLDER, folder, run
 
 pytestmark = pytest.mark.database
 
@@ -55,8 +56,8 @@ def test_the_blocks_of_the_page_do_what_it_shows(page: str) -> None:
         check(PAGES[page])
         return
     # Code of a page may change signals, logging and modules: it gets a process of its own.
-    argv = [sys.executable, "-W", "error", "-m", "tests.project.play_page", page]
-    played = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    argv = [sys.executable, "-m", "tests.project.play_page", page]
+    played = run(argv, cwd=ROOT, env={**os.environ, FOLDER: str(folder())})
 
     assert played.returncode == 0, played.stderr
 

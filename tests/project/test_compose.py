@@ -20,6 +20,7 @@ import yaml
 from tests.databases import open_database
 from tests.project.documents import ROOT
 from tests.project.programs import run_program
+from tests.warm.client import run
 
 TEXT = (ROOT / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -83,7 +84,7 @@ def typed(tmp_path: Path) -> Any:
         environ |= {name: placed(value) for name, value in SERVICES["keyring-rotate"]["environment"].items()}
 
         def start(argv: list[str]) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(argv, cwd=work, env=environ, capture_output=True, text=True, check=False)
+            return run(argv, cwd=work, env=environ)
 
         def type_line(line: str) -> subprocess.CompletedProcess[str]:
             words = shlex.split(line)

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from tests.project.documents import ROOT
+from tests.warm.client import run
 
 SCRIPT = ROOT / ".ci" / "sentences.py"
 
 
 def counted(*pages: Path) -> subprocess.CompletedProcess[str]:
     """The script, run on *pages*."""
-    return subprocess.run([sys.executable, SCRIPT, *pages], capture_output=True, text=True, check=False)
+    return run([sys.executable, SCRIPT, *pages])
 
 
 def test_no_page_of_procedures_has_long_sentences() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from keyring_core import Key
 from rotation.cli.demo_folder import REPAIR
 from tests.keys import make_key
 from tests.project.documents import ROOT, play
+from tests.warm.client import programs
 
 pytestmark = pytest.mark.database
 
@@ -36,7 +36,7 @@ def played(page: str, monkeypatch: pytest.MonkeyPatch) -> str:
         if text.startswith("cd "):
             monkeypatch.chdir(text.split()[1])
         else:
-            environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+            environ = {"PATH": f"{programs()}:{os.environ['PATH']}"}
             subprocess.run(["bash", "-c", text], check=True, env=environ)
         return command[0]
 

@@ -26,41 +26,43 @@ UNDERSTOOD = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 """Of the variables that Python reads when it starts."""
 
 
+FOLDER = "TESTS_WARM_PROCESS"
+"""The variable with the warm process's folder: a program that it runs may start others there, too."""
+
+
 class Server:
     """The warm process of this process. It ends with it."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="warm-")
-        self.path = f"{self._folder.name}/socket"
+        self._temporary = tempfile.TemporaryDirectory(prefix="warm-")
+        self.folder = Path(self._temporary.name)
+        self._write_programs()
         environ = {name: value for name, value in os.environ.items() if not _is_for_programs(name)}
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("server.py")), self.path],
+            [sys.executable, str(Path(__file__).with_name("server.py")), str(self.folder / "socket")],
             env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         assert self._process.stdout
-        assert self._process.stdout.read(1), "the warm process has not started"
+        with self._process.stdout as ready:
+            assert ready.read(1), "the warm process has not started"
 
-    def programs(self) -> str:
-        """A folder for the front of PATH: its `python` and `keyring-rotate` run as forks, too."""
-        folder = Path(self._folder.name, "bin")
-        if not folder.is_dir():
-            folder.mkdir()
-            installed = {"keyring-rotate": str(Path(sys.executable).with_name("keyring-rotate"))}
-            for name in ("python", "python3", *installed):
-                file = folder / name
-                file.write_text(
-                    f"#!{sys.executable} -IS\nimport sys\nsys.path.append({str(Path(__file__).parent)!r})\n"
-                    f"from proxy import run\nrun({self.path!r}, {sys.executable!r}, {installed!r}, sys.argv)\n"
-                )
-                file.chmod(0o755)
-        return str(folder)
+    def _write_programs(self) -> None:
+        installed = {"keyring-rotate": str(Path(sys.executable).with_name("keyring-rotate"))}
+        (self.folder / "bin").mkdir()
+        for name in ("python", "python3", *installed):
+            file = self.folder / "bin" / name
+            file.write_text(
+                f"#!{sys.executable} -IS\nimport sys\nsys.path.append({str(Path(__file__).parent)!r})\n"
+                f"from proxy import run\nrun({str(self.folder)!r}, {sys.executable!r}, {installed!r}, sys.argv)\n"
+            )
+            file.chmod(0o755)
 
     def close(self) -> None:
         """Ends it, and every program that still runs."""
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
-        self._folder.cleanup()
+        self._temporary.cleanup()
 
 
 def _is_for_programs(name: str) -> bool:
@@ -78,6 +80,16 @@ def close() -> None:
     if server.cache_info().currsize:
         server().close()
         server.cache_clear()
+
+
+def folder() -> Path:
+    """Where the socket of the warm process is."""
+    return Path(os.environ.get(FOLDER) or server().folder)
+
+
+def programs() -> str:
+    """A folder for the front of PATH: its `python` and `keyring-rotate` are run by the warm process, too."""
+    return str(folder() / "bin")
 
 
 class Program:
@@ -113,7 +125,7 @@ class Program:
         text = marshal.dumps(request)
         self.returncode: int | None = None
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(server().path)
+        self._socket.connect(str(folder() / "socket"))
         with ExitStack() as stack:
             null = stack.enter_context(open(os.devnull, "r+b"))
             out = _number(stdout, null)

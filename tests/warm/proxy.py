@@ -12,8 +12,11 @@ import sys
 FORWARDED = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2)
 
 
-def run(server: str, python: str, programs: dict[str, str], argv: list[str]) -> None:
-    """Runs *argv* with the process at *server*. *programs* are the files of those that are no interpreter."""
+def run(folder: str, python: str, programs: dict[str, str], argv: list[str]) -> None:
+    """Runs *argv* with the warm process, whose socket is in *folder*.
+
+    *programs* are the files of those that are no interpreter.
+    """
     environ = {_text(name): _text(value) for name, value in posix.environ.items()}
     script = programs.get(argv[0].rpartition("/")[2])
     if script is None and (len(argv) == 1 or (argv[1][0] == "-" and argv[1] not in {"-c", "-m"})):
@@ -31,7 +34,7 @@ def run(server: str, python: str, programs: dict[str, str], argv: list[str]) -> 
     }
     text = marshal.dumps(request)
     client = _socket.socket(_socket.AF_UNIX)
-    client.connect(server)
+    client.connect(f"{folder}/socket")
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
     client.sendmsg([len(text).to_bytes(4)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
     client.sendall(text)

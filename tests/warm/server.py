@@ -15,6 +15,7 @@ import importlib
 import io
 import locale
 import marshal
+import multiprocessing.process
 import os
 import pkgutil
 import runpy
@@ -145,6 +146,8 @@ def become(request: dict[str, Any]) -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.umask(request["umask"])
     os.chdir(request["cwd"])
+    # Where worker processes look for the program; kept when multiprocessing is imported.
+    multiprocessing.process.ORIGINAL_DIR = request["cwd"]
     os.environ.clear()
     os.environ.update(request["environ"])
     time.tzset()
