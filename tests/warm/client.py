@@ -115,7 +115,7 @@ class Program:
         assert not unknown, f"Python reads {unknown} when it starts: start it for real"
         request = {
             "argv": self.args,
-            "script": None,
+            "script": None if self.args[0] == sys.executable else self.args[0],
             "environ": environ,
             "cwd": str(cwd or Path.cwd()),
             "umask": _umask() if umask is None else umask,

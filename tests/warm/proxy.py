@@ -24,7 +24,7 @@ def run(folder: str, python: str, programs: dict[str, str], argv: list[str]) -> 
     umask = posix.umask(0)
     posix.umask(umask)
     request = {
-        "argv": argv if script else [python, *argv[1:]],
+        "argv": argv if script else [argv[0].rpartition("/")[2], *argv[1:]],
         "script": script,
         "environ": environ,
         "cwd": posix.getcwd(),

@@ -44,8 +44,8 @@ DRIVERS = (
 
 
 def import_all() -> None:
-    """Imports what programs import, the commands' late imports too."""
-    sys.path.insert(0, str(ROOT))
+    """Imports what programs import, the commands' late imports too; leaves the path of a program without a file."""
+    sys.path[0] = str(ROOT)
     for name in ("keyring_core", "rotation"):
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
@@ -53,7 +53,7 @@ def import_all() -> None:
                 importlib.import_module(module.name)
     for name in DRIVERS:
         importlib.import_module(name)
-    sys.path.remove(str(ROOT))
+    del sys.path[0]
     gc.collect()
     # A fork that collects garbage would copy every page that an object is on.
     gc.freeze()
@@ -151,25 +151,32 @@ def become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environ"])
     time.tzset()
-    with contextlib.suppress(locale.Error):
-        locale.setlocale(locale.LC_CTYPE, "")
-    sys.stdin = sys.__stdin__ = _stream(0, "r", "strict")  # type: ignore[misc]
-    sys.stdout = sys.__stdout__ = _stream(1, "w", "strict")  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")  # type: ignore[misc]
+    _take_locale()
+    sys.stdin = sys.__stdin__ = _stream(0, "<stdin>", "r")  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = _stream(1, "<stdout>", "w")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _stream(2, "<stderr>", "w")  # type: ignore[misc]
     sys.orig_argv = request["argv"]
 
 
-def _stream(number: int, mode: str, errors: str) -> io.TextIOWrapper:
+def _take_locale() -> None:
+    """As Python does: in place of C it takes C.UTF-8, and tells programs that it starts (PEP 538)."""
+    locale.setlocale(locale.LC_CTYPE, "C")
+    with contextlib.suppress(locale.Error):
+        locale.setlocale(locale.LC_CTYPE, "")
+    if locale.setlocale(locale.LC_CTYPE) == "C" and not os.environ.get("LC_ALL"):
+        os.environ["LC_CTYPE"] = "C.UTF-8"
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+
+
+def _stream(number: int, name: str, mode: str) -> io.TextIOWrapper:
     """As Python opens the stream of that *number*."""
-    writes, unbuffered = mode == "w", bool(os.environ.get("PYTHONUNBUFFERED"))
-    raw = open(number, f"{mode}b", buffering=0 if unbuffered and writes else -1, closefd=False)  # noqa: SIM115
-    if errors == "strict" and (os.environ.get("LC_ALL") or os.environ.get("LANG") or "C") in {"C", "POSIX"}:
-        errors = "surrogateescape"
-    lines = writes and (number == 2 or os.isatty(number))
-    stream = io.TextIOWrapper(
-        raw, "utf-8", errors, newline="\n" if writes else None, line_buffering=lines,  # type: ignore[arg-type]
-        write_through=unbuffered and writes,
-    )  # fmt: skip
+    buffered = not os.environ.get("PYTHONUNBUFFERED")
+    binary: Any = open(number, f"{mode}b", buffering=-1 if buffered or mode == "r" else 0, closefd=False)  # noqa: SIM115
+    getattr(binary, "raw", binary).name = name
+    neutral = locale.setlocale(locale.LC_CTYPE) in {"C", "POSIX", "C.UTF-8", "C.utf8", "UTF-8"}
+    errors = "backslashreplace" if name == "<stderr>" else "surrogateescape" if neutral else "strict"
+    lines = buffered and (name == "<stderr>" or binary.isatty())
+    stream = io.TextIOWrapper(binary, "utf-8", errors, "\n", line_buffering=lines, write_through=not buffered)
     stream.mode = mode  # type: ignore[misc]
     return stream
 
@@ -177,13 +184,13 @@ def _stream(number: int, mode: str, errors: str) -> io.TextIOWrapper:
 def run(argv: list[str], script: str | None = None) -> None:
     """Runs what *argv* names, as Python does: `python -c TEXT`, `python -m MODULE`, `python FILE`, or a script.
 
-    *script*: the file to run in place of the one that *argv* names, which knows no more of itself than that name.
+    *script*: the file of the script, if *argv* is one of no interpreter.
     """
-    words = argv[1:] if argv[0] == sys.executable else argv
-    first = {"-c": "", "-m": os.getcwd()}.get(words[0]) if words[0] in {"-c", "-m"} else None
-    folder = str(Path(words[0]).resolve().parent) if first is None else first
+    words = argv if script else argv[1:]
+    file = script or os.path.join(os.getcwd(), words[0])
+    first = {"-c": "", "-m": os.getcwd()}.get(words[0], str(Path(file).resolve().parent))
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:0] = [folder, *(os.path.abspath(each) for each in given if each)]
+    sys.path[:0] = [first, *(os.path.abspath(each) for each in given if each)]
     importlib.invalidate_caches()
     if words[0] == "-m":
         sys.argv = words[1:]
@@ -193,8 +200,7 @@ def run(argv: list[str], script: str | None = None) -> None:
     if words[0] == "-c":
         file, text, sys.argv = "<string>", words[1], ["-c", *words[2:]]
     else:
-        file = main.__file__ = script or words[0]
-        text, sys.argv = Path(file).read_text(), words
+        main.__file__, text, sys.argv = file, Path(file).read_text(), words
     exec(compile(text, file, "exec"), main.__dict__)
 
 
