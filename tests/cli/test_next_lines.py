@@ -15,6 +15,7 @@ from tests.conftest import Cli, Ran
 from tests.databases import Database, open_database
 from tests.fakes import token
 from tests.keys import key_text
+from tests.warm.client import run
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -122,21 +123,24 @@ def test_the_page_names_plain_commands(app: Database, cli: Cli) -> None:
     ],
 )
 def test_the_program_calls_itself_what_it_was_started_as(words: list[str], path: str, name: str) -> None:
-    """In its version, its usage and its errors."""
-    environ = {"PATH": path or "/usr/bin:/bin"}
+    """By the name that leads to it from where it was typed."""
+    command, environ = shlex.join([*words, "--version"]), {"PATH": path or "/usr/bin:/bin"}
 
-    def said(*argv: str) -> str:
-        # A shell searches PATH as a person's does.
-        command = shlex.join([*words, *argv])
-        done = subprocess.run(
-            ["/bin/sh", "-c", command], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-        )
-        return done.stdout + done.stderr
+    # A shell searches PATH as a person's does.
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
 
-    name = name.format(python=sys.executable, bin=BIN)
-    assert said("--version").startswith(f"{name}, version ")
-    assert " ".join(said("run", "--help").split()).startswith(f"Usage: {name} run [OPTIONS]")
-    assert said("--no-such").splitlines()[-1] == f"See {name} --help"
+    assert done.stdout.startswith(f"{name.format(python=sys.executable, bin=BIN)}, version ")
+
+
+def test_usage_and_errors_have_the_name_of_the_program() -> None:
+    """As the version has it."""
+    program, environ = f"{BIN}/keyring-rotate", {"PATH": "/usr/bin:/bin"}
+
+    usage = run([program, "run", "--help"], env=environ).stdout
+    error = run([program, "--no-such"], env=environ).stderr
+
+    assert " ".join(usage.split()).startswith(f"Usage: {program} run [OPTIONS]")
+    assert error.splitlines()[-1] == f"See {program} --help"
 
 
 def test_an_option_that_counts_is_repeated_as_it_was_typed(app: Database, cli: Cli) -> None:
