@@ -176,13 +176,13 @@ def _record(number: int, ring: Keyring) -> InstanceRecord:
     )
 
 
-def test_no_token_is_unreadable_while_the_refusals_are_obeyed() -> None:
+def test_no_token_is_unreadable_while_the_refusals_are_obeyed(*, long_form: bool) -> None:
     """R05, R06: whatever is staged, promoted, rolled back, rotated, retired and restarted in between, in any order."""
     RollingDeploy.done.clear()
     run_state_machine_as_test(
         RollingDeploy,
         settings=settings(
-            max_examples=300,
+            max_examples=300 if long_form else 75,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
