@@ -182,7 +182,7 @@ def test_no_token_is_unreadable_while_the_refusals_are_obeyed(*, long_form: bool
     run_state_machine_as_test(
         RollingDeploy,
         settings=settings(
-            max_examples=300 if long_form else 75,
+            max_examples=300 if long_form else 150,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
