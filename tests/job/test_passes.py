@@ -12,6 +12,8 @@ from keyring_core import Key, Keyring
 from rotation.job.passes import MAX_PASSES
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
+from rotation.model.batch import Batch
+from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
 from rotation.stores.witness import Changed
 from tests.fakes import TARGET, MemoryStore, Silence, batch_of, run, token
@@ -143,16 +145,29 @@ def test_what_is_done_is_on_disk_when_a_run_breaks_off(
     assert target.stopped == "the first fault"
 
 
-def test_progress_counts_each_row_once(keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one process the watcher hears of each batch, and not once more of the range that it is in."""
-    told: list[int] = []
-    watcher = Silence()
-    monkeypatch.setattr(watcher, "advance", lambda rows, *_: told.append(rows))
-    store = MemoryStore({row: token("new") for row in range(10)})
+class Flaky(MemoryStore):
+    """A database each of whose reads has to be tried again, by whatever connection."""
 
-    rotate([TARGET], keyring, lambda _: store, Options(), watcher)
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
+        self.retries += 1
+        return super().read(after, upto, limit)
+
+    def twin(self, links: object) -> Flaky:
+        return Flaky(self.cells, self._between)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_rows_and_retries_are_counted_once(keyring: Keyring, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watcher hears of each row and the report of each retry, whether in this thread or in others."""
+    monkeypatch.setattr("rotation.job.rotation.LANE_ROWS", 0)
+    told, reads, watcher = list[int](), list[MemoryStore](), Silence()
+    monkeypatch.setattr(watcher, "advance", lambda rows, *_: told.append(rows))
+    store = Flaky({row: token("new") for row in range(10)}, between=reads.append)
+
+    [target] = rotate([TARGET], keyring, lambda _: store, Options(), watcher, lanes=lanes).targets
 
     assert sum(told) == 10
+    assert target.retries == len(reads)
 
 
 def test_rows_that_stay_locked_are_told_once_each(keyring: Keyring) -> None:
