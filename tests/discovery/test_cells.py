@@ -5,9 +5,16 @@ from __future__ import annotations
 import base64
 
 import pytest
+import sqlalchemy as sa
 
 from keyring_core import Key
 from rotation.discovery import survey
+from rotation.discovery.cells import LARGE, CellReader
+from rotation.discovery.reads import Rows
+from rotation.discovery.sqlite_tables import SQLiteCatalog
+from rotation.discovery.tables import Column
+from rotation.discovery.token_column import TOO_LARGE
+from rotation.model.inner_tokens import MARKS
 from rotation.stores.sql import LARGE_CELL
 from tests.databases import Database
 from tests.discovery.conftest import Discover, columns, remarks
@@ -59,6 +66,20 @@ def test_a_cell_that_is_too_large_is_named(
     assert remarks(sampled.document)["creds"] == "token: 2 cells of more than 150,000 bytes; "
     assert columns(ran.document)["creds.token"]["large"] == 1
     assert "creds: token: 1 cell of more than 200,000 bytes" in shown.out
+
+
+class Growing:
+    """Reads of a cell that a service has made larger since its row was read."""
+
+    def read(self, query: sa.Executable) -> Rows:
+        return [("x" * 40,)]
+
+
+def test_a_cell_that_grows_between_two_reads_is_too_large() -> None:
+    """It is counted as such, as if it had been so large from the start."""
+    reader = CellReader(SQLiteCatalog(), [Column("token")], MARKS, most=30)
+
+    assert reader.fill(Growing(), sa.table("creds"), (), [LARGE]) == [TOO_LARGE]
 
 
 def test_encoded_and_nested_tokens_count_by_key(whole: Database, discover: Discover, old: Key, new: Key) -> None:
@@ -197,6 +218,7 @@ def test_the_history_of_a_table_is_searched(whole: Database, discover: Discover,
     assert (found["under"], found["has_history"]) == ({old.id: 3}, True)
     assert sampled.document["columns"] == []
     assert "rows of its past" in remarks(sampled.document)["creds"]
+    assert "creds" not in remarks(full.document)
     assert "DELETE HISTORY FROM creds" in shown.out
 
 

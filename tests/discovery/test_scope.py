@@ -129,7 +129,7 @@ def test_two_urls_of_one_server_search_each_table_once(
 
 @SERVERS
 def test_another_application_s_tokens_do_not_count(whole: Database, keyring: Keyring, old: Key) -> None:
-    """In another schema, a token that no key opens belongs to another application; others count."""
+    """In another schema, a token that no key opens belongs to another application, and is named; others count."""
     more = "more" if whole.kind == "postgresql" else f"{name_of(whole)}_more"
     whole.execute(*(["CREATE SCHEMA more"] if more == "more" else []))
     whole.make_creds([None])
@@ -139,12 +139,18 @@ def test_another_application_s_tokens_do_not_count(whole: Database, keyring: Key
     whole.execute("CREATE TABLE unknown (id INTEGER PRIMARY KEY, token TEXT)")
     whole.insert("unknown", [{"id": 1, "token": make_token("x", "nobody")}])
 
-    found = uncovered_token_columns([Target(whole.url, "creds", "token", "creds")], keyring, survey, full=True)
+    targets = [Target(whole.url, "creds", "token", "creds")]
+
+    found = uncovered_token_columns(targets, keyring, survey, full=True)
+    beyond = search(databases_of(targets), targets, keyring, survey, full=True, schemas=None).beyond
 
     assert {column.label: column.may_need(old.id) for column in found} == {
         f"{more}.ours.token": True,
         "unknown.token": True,
     }
+    assert [remark.words for remark in beyond if remark.subject == f"{more}.theirs"] == [
+        "token: tokens that no key opens: another application's, or bound ones"
+    ]
 
 
 @SERVERS

@@ -374,7 +374,7 @@ ROWS = tuple(row for row in _ALL_ROWS if row in FIRST or row in _ONCE)
 
 _SHORT = (
     "target left-out other-column row-key no-key table blob database schema large-object jsonb-nested no-select"
-    " history no-grant fts5 untyped-blob"
+    " target-row-security history no-grant fts5 untyped-blob"
 )
 SHORT = frozenset(row for row in FIRST if row.where in _SHORT.split())
 """What a run without `--long` tries: each way of looking for tokens once, on each database."""

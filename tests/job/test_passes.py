@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,7 +11,12 @@ from structlog.testing import capture_logs
 from keyring_core import Key, Keyring
 from rotation.job.passes import MAX_PASSES
 from rotation.job.ranges import Options
-from tests.fakes import MemoryStore, run, token
+from rotation.job.rotation import rotate
+from rotation.model.batch import Batch
+from rotation.model.counts import RowKey
+from rotation.model.failures import StoreError
+from rotation.stores.witness import Changed
+from tests.fakes import TARGET, MemoryStore, Silence, batch_of, run, token
 from tests.keys import key_text, mistyped
 
 
@@ -84,6 +90,84 @@ def test_a_service_that_adds_rows_with_an_old_key_is_told_of(keyring: Keyring) -
 
     assert report.exit_code == 1
     assert "a service encrypts with an older key" in str(report.targets[0].stopped)
+
+
+class Undoing:
+    """Another rotation: whenever the run looks what others wrote, it has put the token of row 1 back."""
+
+    name = "undoing"
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def wrote(self, transactions: Iterable[int]) -> None:
+        """Takes no notice."""
+
+    def changed(self) -> Changed:
+        self._store.cells[1] = token("old")
+        return Changed(batch_of([((1,), self._store.cells[1])]))
+
+
+def test_a_rotation_that_undoes_this_one_is_recognised_while_it_is_proved(
+    keyring: Keyring, old: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R08: what was put back between the first pass and the proof counts as well."""
+    store = MemoryStore({1: token("old")})
+    monkeypatch.setattr(store, "watch", lambda: Undoing(store))
+
+    [target] = run(store, keyring).targets
+
+    assert f"another rotation works against this one: it put 1 token back under {old.id}" in str(target.stopped)
+
+
+@pytest.mark.parametrize("settles", [True, False], ids=["the disk is there", "the disk is gone as well"])
+def test_what_is_done_is_on_disk_when_a_run_breaks_off(
+    keyring: Keyring, settles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is settled before the fault is reported, and a second fault does not hide the first."""
+    settled = []
+
+    def fail(store: MemoryStore) -> None:
+        if store.writes:
+            raise StoreError("the first fault")
+
+    def settle() -> None:
+        settled.append(store.writes)
+        if not settles:
+            raise StoreError("the second fault")
+
+    store = MemoryStore({1: token("old"), 2: token("old")}, between=fail)
+    monkeypatch.setattr(store, "settle", settle)
+
+    [target] = run(store, keyring, Options(batch_rows=1)).targets
+
+    assert settled == [1]
+    assert target.stopped == "the first fault"
+
+
+class Flaky(MemoryStore):
+    """A database each of whose reads has to be tried again, by whatever connection."""
+
+    def read(self, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
+        self.retries += 1
+        return super().read(after, upto, limit)
+
+    def twin(self, links: object) -> Flaky:
+        return Flaky(self.cells, self._between)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_rows_and_retries_are_counted_once(keyring: Keyring, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watcher hears of each row and the report of each retry, whether in this thread or in others."""
+    monkeypatch.setattr("rotation.job.rotation.LANE_ROWS", 0)
+    told, reads, watcher = list[int](), list[MemoryStore](), Silence()
+    monkeypatch.setattr(watcher, "advance", lambda rows, *_: told.append(rows))
+    store = Flaky({row: token("new") for row in range(10)}, between=reads.append)
+
+    [target] = rotate([TARGET], keyring, lambda _: store, Options(), watcher, lanes=lanes).targets
+
+    assert sum(told) == 10
+    assert target.retries == len(reads)
 
 
 def test_rows_that_stay_locked_are_told_once_each(keyring: Keyring) -> None:

@@ -6,11 +6,13 @@ import time
 
 import pytest
 
+from keyring_core.tokens import iv_of, parse_token
 from rotation.job.undo_detector import KEPT, Trace, UndoDetector, traces_of
-from rotation.model.batch import FurtherToken, Plan
-from rotation.model.block import Swaps
-from rotation.model.counts import Counts
+from rotation.model.batch import NO_KEY, FurtherToken, Plan
+from rotation.model.block import Block, BlockSwap, Swaps
+from rotation.model.counts import Counts, Times
 from rotation.stores.base import Written
+from tests.fakes import token
 
 OLD_TIME = 1_600_000_000
 
@@ -86,10 +88,27 @@ def test_a_batch_leaves_what_is_public_of_its_first_tokens() -> None:
     assert traces == [trace(0, OLD_TIME, b"\0" * 16), trace(1, OLD_TIME, b"\1" * 16, rotated=False)]
 
 
+def test_a_batch_in_blocks_leaves_the_same() -> None:
+    """Of the first rows of its blocks, as far as there is room behind the rows that stand in none."""
+    cells = [token("old", f"{row}") for row in range(5)]
+    signed = [parse_token(cell).signed for cell in cells]
+    block = Block(range(1, 6), "".join(cells).encode(), len(cells[0]))
+    swaps = [BlockSwap(block, b"", ["0123abcd"] * 5, Times.of(signed))] * 2
+    plan = Plan(Swaps([(9,)], ["old"], ["new"]), ["0123abcd"], signed[:1], Counts(), blocks=swaps)
+
+    traces = traces_of(plan, Written(lost={(2,)}), 4)
+
+    first = [(9, 0), (1, 0), (2, 1), (3, 2)]
+    assert [trace.key for trace in traces] == [(row,) for row, _ in first]
+    assert [trace.iv for trace in traces] == [iv_of(signed[at]) for _, at in first]
+    assert [trace.rotated for trace in traces] == [True, True, False, True]
+
+
 def test_only_tokens_that_moved_leave_a_trace() -> None:
-    """A current one in the same cell keeps its time and its IV, and is nobody's doing."""
+    """A current one in the same cell keeps its time and its IV, and what was taken over was no token."""
     signed = b"\x80" + OLD_TIME.to_bytes(8, "big") + b"i" * 16
     further = [FurtherToken(0, "0123abcd", signed, moves=True), FurtherToken(0, "4567cdef", signed, moves=False)]
-    plan = Plan(Swaps([(1,)], ["old"], ["new"]), ["0123abcd"], [signed], Counts(), further=further)
+    swaps = Swaps([(1,), (2,)], ["old", "plaintext"], ["new", "new"])
+    plan = Plan(swaps, ["0123abcd", NO_KEY], [signed, signed], Counts(), further=further)
 
     assert [each.key_id for each in traces_of(plan, Written(), 5)] == ["0123abcd", "0123abcd"]

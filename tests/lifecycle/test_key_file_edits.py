@@ -138,6 +138,7 @@ def test_a_swap_and_its_reverse_give_the_same_bytes(lines: list[str], position: 
         pytest.param("", [], ["b="], "b=\n", id="empty"),
         pytest.param("# none yet", [], ["b="], "# none yet\nb=\n", id="comment-alone"),
         pytest.param("a=", ["a="], ["b="], "b=", id="no-line-end"),
+        pytest.param("a=", [], ["b="], "b=\na=", id="put-first-no-line-end"),
         pytest.param("# why\na= # a\n", ["a="], ["b="], "# why\nb= # a\n", id="swap"),
         pytest.param("# older\r\na=\r\nc=\r\n", [], ["b="], "# older\r\nb=\r\na=\r\nc=\r\n", id="put-first"),
         pytest.param("c=\na= # a\n", ["a="], ["b="], "b=\nc=\n# a\n", id="swap-with-a-later-one"),
@@ -155,7 +156,9 @@ def test_a_key_file_keeps_its_other_bytes(before: str, gone: list[str], added: l
     assert key_file_items(edited) == [item for item in (*added, *key_file_items(before.encode())) if item not in gone]
 
 
-@pytest.mark.parametrize("value", ["sqlite:///app.db", "mysql://u:p@h/db?charset=utf8mb4", "a b#c$d&e!", 'a"b'])
+@pytest.mark.parametrize(
+    "value", ["sqlite:///app.db", "mysql://u:p@h/db?charset=utf8mb4", "a b#c$d&e!", "a # b", 'a"b']
+)
 def test_a_new_variable_is_read_as_it_was_given(value: str) -> None:
     """In quotes if it needs some; the lines before it stay."""
     after = add_to_dotenv(b"# mine\nA=1", "N", value).decode()

@@ -16,6 +16,8 @@ from rotation.model import inner_tokens
 from rotation.model.batch import are_all, weight_of
 from rotation.model.counts import KEPT_PROBLEMS, Counts
 from rotation.model.plan import plan_batch
+from rotation.model.takeover import Takeover
+from rotation.model.targets import Adopts
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal
 from tests.keys import key_text, mistyped
@@ -255,15 +257,17 @@ def test_a_hidden_token_under_a_foreign_key_is_no_plaintext(keyring: Keyring) ->
     assert (counts.categories, counts.inner) == ({"encoded-token": 1}, {})
 
 
+@pytest.mark.parametrize("adopts", Adopts)
 def test_a_cell_that_cannot_be_searched_to_the_end_is_no_plaintext(
-    keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+    keyring: Keyring, adopts: Adopts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a search gives up on blocks as an unreadable cell does."""
+    """What a search gives up on blocks as an unreadable cell does, and is never encrypted: it may hold a token."""
     monkeypatch.setattr(inner_tokens, "WORK", 0)
-    counts = plan_batch(keyring, batch_of([((1,), DECOYS.hex())])).counts
+    plan = plan_batch(keyring, batch_of([((1,), DECOYS.hex())]), takeover=Takeover(None, adopts))
 
-    assert counts.categories == {"not-a-token": 1}
-    assert (counts.unreadable, counts.given_up) == (1, 1)
+    assert plan.changes == 0
+    assert plan.counts.categories == {"not-a-token": 1}
+    assert (plan.counts.unreadable, plan.counts.given_up) == (1, 1)
 
 
 def test_a_token_that_no_key_opens_is_nothing_inside(keyring: Keyring) -> None:

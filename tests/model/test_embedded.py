@@ -236,6 +236,15 @@ def test_an_encoded_token_is_rotated_alone_and_within_text(form: Format, around:
             assert NEW.decrypt(after + "=" * (-len(after) % 4)) == b"x" * length
 
 
+def test_a_token_that_begins_inside_a_byte_of_hex_is_reported() -> None:
+    """Its key counts, and its cell stays: from there to the end of the run of digits there are no whole bytes."""
+    cell = "6741414141" + "2" * 201 + spelled(Format.HEX, token("old"))
+    plan = plan_batch(KEYRING, batch_of([((1,), cell)]), format=Format.HEX)
+
+    assert (plan.changes, plan.counts.categories) == (0, {"encoded-token": 1})
+    assert plan.counts.inner == {make_key("old").id: 1}
+
+
 def test_hex_keeps_its_case() -> None:
     """Small digits stay small, capitals stay capitals."""
     small = token("old").encode().hex()
@@ -293,7 +302,8 @@ def test_a_large_token_is_found() -> None:
     """If its end is visible; otherwise one of up to LONGEST_OPEN bytes."""
     large = token("old", "x" * 2_000_000)
 
-    assert [each.body for each in locate(EMBEDDED, f'"{large}"', KEYS).tokens] == [large.rstrip("=")]
+    [found] = locate(EMBEDDED, f'"{large}"', KEYS).tokens
+    assert (found.body, found.key) == (large.rstrip("="), make_key("old"))
     check_moved(large, rotated(f'"{large}"')[1:-1], b"x" * 2_000_000)
 
 

@@ -91,12 +91,13 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("behind", ["==", "ABC"], ids=["padding", "letters behind a token"])
 @pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("category", BAD)
-def test_one_bad_token_keeps_its_cell_and_no_other(category: str, place: int, dry_run: bool) -> None:
-    """Whatever is wrong with it and wherever it stands; the good ones count under their keys."""
-    values = [token("old"), token("older")]
+def test_one_bad_token_keeps_its_cell_and_no_other(category: str, place: int, dry_run: bool, behind: str) -> None:
+    """Whatever is wrong and wherever, also in a cell that is searched by itself; good tokens count under their keys."""
+    values = [token("old"), token("older").rstrip("=") + behind]
     values.insert(place, BAD[category])
     good = [json.dumps([token("old")]) for _ in range(5)]
     plan = plan_of(json.dumps(values), *good, others=OTHERS, dry_run=dry_run)
@@ -120,14 +121,23 @@ def test_a_problem_names_the_token_and_its_place(as_bytes: bool) -> None:
     assert "gAAAA" not in problem.detail
 
 
-@pytest.mark.parametrize("cell", [{"t": token("old")[:70]}, [token("old"), token("old")[:30]]])
-def test_a_truncated_token_has_its_place(cell: Any) -> None:
-    """Also if others stand before it."""
-    text = json.dumps(cell)
+CUT = token("old", "cut off")[:70]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(json.dumps({"t": CUT}), id="alone"),
+        pytest.param(json.dumps([token("old"), CUT[:30]]), id="behind another one"),
+        pytest.param(f"{CUT} {token('old').rstrip('=')}ABC", id="before one with letters behind it"),
+    ],
+)
+def test_a_truncated_token_has_its_place(text: str) -> None:
+    """Also if others stand before it, or if it is the beginning of a cell that is searched by itself."""
     [problem] = plan_of(text).counts.problems
 
     assert problem.category == "truncated"
-    assert f"at character {text.rindex('gAAAA') + 1}: " in problem.detail
+    assert f"at character {text.index(CUT[:30]) + 1}: " in problem.detail
 
 
 def test_tokens_under_a_newer_key_keep_their_cell() -> None:

@@ -55,6 +55,7 @@ def test_nothing_can_be_published() -> None:
 
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert not any("permissions" in job for job in JOBS.values())
+    assert checkouts
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
     assert not re.search(r"secrets\.|twine upload|docker push|pull_request_target", TEXT)
 

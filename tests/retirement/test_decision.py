@@ -127,6 +127,20 @@ def test_only_a_look_at_everything_frees_a_key() -> None:
     assert standing(evidence(partial=True, left_out=[])) is Standing.FREE
 
 
+@pytest.mark.parametrize(
+    ("young", "expected"), [(OTHER, [True]), (PRIMARY, [])], ids=["another previous key", "the primary key"]
+)
+def test_a_census_shows_which_key_a_service_still_encrypts_with(young: str, expected: list[bool]) -> None:
+    """A token that is younger than the promotion keeps every previous key, unless it is under the primary key."""
+    records = (KeyRecord(PRIMARY, "default", NOW - timedelta(days=9), promoted=NOW - timedelta(days=2)),)
+    written = census(0, 0, youngest={young: int((NOW - timedelta(days=1)).timestamp())})
+    facts = Facts(keys=STATES, records=records, targets=(TargetFacts(written),))
+
+    reasons = [refusal.reason for refusal in refusals(facts.evidence(KEY))]
+
+    assert [f"a service still encrypts with {OTHER}" in reason for reason in reasons] == expected
+
+
 def test_what_is_out_of_reach_is_named() -> None:
     """It does not keep the key; the certificate says it."""
     found = evidence(search=Discovery(full=True, beyond=[Remark("server", "billing", "its user may not enter it")]))
@@ -186,6 +200,7 @@ CASES = {
     "a sample finds few": ([census(300, 0), census(3, 1, sampled=True), census(0, 2)], [300]),
     "another service's": ([census(300, 0, service="other"), census(0, 1)], []),
     "a column that is no target any more": ([census(300, 0, column="old"), census(0, 1)], [300]),
+    "a run on another column": ([census(300, 0, column="old"), census(0, 1, by_run=True), census(0, 2)], [300]),
     "the column under another url, and a run": (
         [census(300, 0, database="old"), census(0, 1, database="new", by_run=True, moved=300)],
         [],

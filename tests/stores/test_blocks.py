@@ -41,9 +41,11 @@ on_mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 
 
 @contextmanager
-def opened(database: Database, table: str = "creds", column: str = "token") -> Iterator[SqlStore]:
+def opened(
+    database: Database, table: str = "creds", column: str = "token", where: str | None = None
+) -> Iterator[SqlStore]:
     """The job's store of that column."""
-    store = SqlStore(Target(database.url, table, column, table), read_only=False, sleep=lambda _: None)
+    store = SqlStore(Target(database.url, table, column, table, where=where), read_only=False, sleep=lambda _: None)
     try:
         yield store
     finally:
@@ -141,6 +143,15 @@ def test_tokens_are_read_in_blocks(database: Database, key: str, numbers: Sequen
 
     assert in_blocks(batches) >= 100
     assert spelled_out(batches)[0] == [((number,), cell) for number, cell in zip(numbers, SHORT, strict=True)]
+
+
+@on_postgresql
+def test_blocks_are_read_where_nothing_can_be_written(database: Database) -> None:
+    """A `where` may call a function, which then cannot write, either."""
+    make(database, range(1, 121), SHORT)
+
+    with opened(database, where="current_setting('transaction_read_only') = 'on'") as store:
+        assert in_blocks(read_all(store)) == 120
 
 
 @on_postgresql

@@ -263,8 +263,9 @@ def test_each_fault_of_a_url_has_its_message(
     wrong = {
         "password": url.set(username="no_such_user", password=PASSWORD),
         "database": url.set(database="no_such_db"),
-        "port": url.set(port=1, password=PASSWORD),
-        "host": url.set(host="nosuch.invalid", password=PASSWORD),
+        # Of a server that is reached through a socket, the url's query names the host.
+        "port": url.set(host="127.0.0.1", port=1, password=PASSWORD, query={}),
+        "host": url.set(host="nosuch.invalid", password=PASSWORD, query={}),
     }[fault]
     words, tries = FAULTS[fault]
 

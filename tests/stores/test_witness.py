@@ -288,6 +288,17 @@ def preparing() -> Iterator[Server]:
         yield server
 
 
+def test_a_row_that_was_current_before_is_not_read_again(preparing: Server, way: str, start: Start) -> None:
+    """Its version is older than this run, if no other transaction of the server is open, and nobody wrote it since."""
+    with by_way(preparing.database, way) as database:
+        run = start(database, ["DROP TABLE IF EXISTS creds", *ONE])
+        apart(database, INSERT_SAME)
+        run.begin()
+        run.take(None, None)
+
+        assert seen(run.changed()) == set()
+
+
 def test_a_prepared_transaction_is_seen(preparing: Server, way: str, start: Start) -> None:
     """It was prepared before this run began, and is committed behind its reads."""
     own = preparing.database

@@ -170,6 +170,7 @@ FIELDS: dict[str, Any] = {
     "template": "password={password} token=${TOKEN} secret=<secret>",
     "stars": "password=***** token=None secret=true",
     "parameters": "[parameters: (7, 812)]",
+    "number_text": "access_token=-1 secret=0.25 password=812,",
     "startup": "ENCRYPTION_KEY configured (key id 5f0c1a9e)",
     "not_set": "ENCRYPTION_KEY NOT SET (required for credentials)",
     "key_error": 'ENCRYPTION_PREVIOUS_KEYS, key 2 of 3: 43 characters, expected 44 (the padding "=" is missing)',

@@ -122,12 +122,15 @@ UNREGISTERED = [
     ("q=%7B%22password%22%3A%22", "x", "%22%7D"),
     ("create user bob identified by '", "x y", "'"),
     ('IDENTIFIED BY "', "x", '"'),
+    ("CREATE USER u IDENTIFIED BY '", "48151623", "'"),
     ("CREATE USER a@'%' IDENTIFIED WITH caching_sha2_password BY '", "x y", "' REQUIRE SSL"),
     ("IDENTIFIED VIA ed25519 USING PASSWORD('", "x y", "')"),
     ("GRANT ALL ON *.* TO a IDENTIFIED BY PASSWORD '", "*94BDCEBE", "'"),
     ("CREATE USER a\n  IDENTIFIED\n  BY '", "x y", "'"),
     ("ALTER ROLE bob WITH ENCRYPTED PASSWORD '", "x y", "' VALID UNTIL 'infinity'"),
     ("alter role bob password '", "12345678", "'"),
+    ('--password "', "hunter2x", '" -v'),
+    ("--password', '", "hunter2x", "', '-v"),
 ]
 
 
