@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -91,14 +92,14 @@ def _postgresql(_folder: Path) -> Iterator[Database]:
     To create and drop one takes longer than most tests: each process keeps its own, and empties them between tests.
     """
     server = sa.make_url(postgres_server())
-    kept = _take(server)
+    kept = _KEPT.pop() if _KEPT else _create(server)
     engine = sa.create_engine(server.set(database=kept.name))
     url = server.set(username=kept.name, database=kept.name, query={"options": "-csearch_path=public"})
     try:
         yield Database("postgresql", url.render_as_string(hide_password=False), engine)
     finally:
         engine.dispose()
-        if _empty(server, kept.name):
+        if _empty(server, kept):
             _KEPT.append(kept)
         else:
             _drop(server, kept.name)
@@ -109,7 +110,7 @@ class _Kept:
     """A database that this process uses for one test after another, and what its catalogs say while it is fresh."""
 
     name: str
-    fresh: tuple[Any, ...]
+    fresh: tuple[Any, ...] | None
 
 
 _KEPT: list[_Kept] = []
@@ -164,17 +165,6 @@ SELECT array[{", ".join(f"(SELECT count(*) FROM {catalog})" for catalog in _COUN
 """Whatever a test may leave behind in its database, of its user and of both on the server."""
 
 
-def _take(server: sa.URL) -> _Kept:
-    while _KEPT:
-        kept = _KEPT.pop()
-        # A test may have shut the database, too.
-        with suppress(sa.exc.DBAPIError):
-            if _state(server, kept.name) == kept.fresh:
-                return kept
-        _drop(server, kept.name)
-    return _create(server)
-
-
 def _create(server: sa.URL) -> _Kept:
     name = f"t_{secrets.token_hex(6)}"
     made = [
@@ -189,29 +179,34 @@ def _create(server: sa.URL) -> _Kept:
         pass
     kinds = ("TABLES", "SEQUENCES", "SCHEMAS")
     granted = [f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {name}" for kind in kinds]
-    with as_admin(server.set(database=name), [f"GRANT ALL ON SCHEMA public TO {name}", *granted], []):
-        pass
-    return _Kept(name, _state(server, name))
+    with _within(server, name) as cursor:
+        cursor.execute("; ".join([f"GRANT ALL ON SCHEMA public TO {name}", *granted]))
+        return _Kept(name, _state(cursor, name))
 
 
-def _state(server: sa.URL, name: str) -> tuple[Any, ...]:
-    engine = sa.create_engine(server.set(database=name))
-    try:
-        with engine.connect() as connection:
-            return tuple(connection.exec_driver_sql(_STATE.replace("NAME", name)).one())
-    finally:
-        engine.dispose()
+@contextmanager
+def _within(server: sa.URL, name: str) -> Iterator[psycopg.Cursor]:
+    """A connection to the database of that *name*. Without SQLAlchemy, whose first questions cost more than ours."""
+    url = server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection.cursor()
 
 
-def _empty(server: sa.URL, name: str) -> bool:
+def _state(cursor: psycopg.Cursor, name: str) -> tuple[Any, ...] | None:
+    return cursor.execute(_STATE.replace("NAME", name).encode()).fetchone()
+
+
+def _empty(server: sa.URL, kept: _Kept) -> bool:
     """Ends every session in the database and drops what is in it; False if it is no longer as it was made."""
-    others = (
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
-    )
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
     try:
-        with as_admin(server.set(database=name), ["SET lock_timeout = '5s'", others, _EMPTY], []):
-            return True
-    except sa.exc.DBAPIError:
+        with _within(server, kept.name) as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+            cursor.execute(others, [kept.name])
+            cursor.execute(_EMPTY)
+            return _state(cursor, kept.name) == kept.fresh
+    except psycopg.Error:
+        # A test may have shut the database, too.
         return False
 
 
