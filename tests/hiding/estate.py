@@ -196,7 +196,7 @@ def _mariadb(name: str, place: Place) -> Iterator[Database]:
     made += [f"GRANT ALL ON `{each}`.* TO {name}@'%' WITH GRANT OPTION" for each in databases]
     dropped = [f"DROP DATABASE {each}" for each in databases] + [f"DROP USER {user}@'%'" for user in users]
     with as_admin(server, made, dropped):
-        url = server.set(username=name, password="pw", database=name, query={"charset": "utf8mb4"})
+        url = server.set(username=name, password="pw", database=name).update_query_dict({"charset": "utf8mb4"})
         yield Database("mariadb", url.render_as_string(hide_password=False), sa.create_engine(url))
 
 
