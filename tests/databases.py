@@ -87,20 +87,28 @@ def _sqlite(folder: Path) -> Iterator[Database]:
 
 @contextmanager
 def _postgresql(_folder: Path) -> Iterator[Database]:
-    """A database, and for the job a user that has every right in it, and may enter no other test's.
+    """A database, and for the job a user that has every right in it, and may enter no other test's."""
+    server = sa.make_url(postgres_server())
+    with kept_database(server) as name:
+        engine = sa.create_engine(server.set(database=name))
+        url = server.set(username=name, database=name, query={"options": "-csearch_path=public"})
+        yield Database("postgresql", url.render_as_string(hide_password=False), engine)
+        engine.dispose()
+
+
+@contextmanager
+def kept_database(server: sa.URL) -> Iterator[str]:
+    """The name of a database of that PostgreSQL server, as if it were fresh, and of its user.
 
     To create and drop one takes longer than most tests: each process keeps its own, and empties them between tests.
     """
-    server = sa.make_url(postgres_server())
-    kept = _KEPT.pop() if _KEPT else _create(server)
-    engine = sa.create_engine(server.set(database=kept.name))
-    url = server.set(username=kept.name, database=kept.name, query={"options": "-csearch_path=public"})
+    free = _KEPT.setdefault(server, [])
+    kept = free.pop() if free else _create(server)
     try:
-        yield Database("postgresql", url.render_as_string(hide_password=False), engine)
+        yield kept.name
     finally:
-        engine.dispose()
         if _empty(server, kept):
-            _KEPT.append(kept)
+            free.append(kept)
         else:
             _drop(server, kept.name)
 
@@ -113,7 +121,7 @@ class _Kept:
     fresh: tuple[Any, ...] | None
 
 
-_KEPT: list[_Kept] = []
+_KEPT: dict[sa.URL, list[_Kept]] = {}
 
 _EMPTY = """
 DO $$
@@ -215,10 +223,11 @@ def _drop(server: sa.URL, name: str) -> None:
         pass
 
 
-def drop_databases() -> None:
-    """Drops the databases that this process kept."""
-    while _KEPT:
-        _drop(sa.make_url(postgres_server()), _KEPT.pop().name)
+def drop_databases(server: sa.URL | None = None) -> None:
+    """Drops the databases that this process kept; on request those of one server."""
+    for each in [server] if server else [*_KEPT]:
+        for kept in _KEPT.pop(each, []):
+            _drop(each, kept.name)
 
 
 @contextmanager

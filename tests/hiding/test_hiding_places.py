@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.chaos.server import own_postgres
 from tests.conftest import Ran
+from tests.databases import drop_databases
 from tests.hiding.dresses import DRESSES, Tokens, Value
 from tests.hiding.estate import Estate, Names, estate, says, second, shows_a_token
 from tests.hiding.place import Place
@@ -41,6 +43,7 @@ def server() -> Iterator[str]:
     # It never crashes, and each new database would wait for the disk.
     with own_postgres("fsync=off", "full_page_writes=off") as own:
         yield own.database.url
+        drop_databases(sa.make_url(own.database.url))
 
 
 @contextmanager
