@@ -61,6 +61,7 @@ def test_a_cell_that_is_too_large_is_named(
     assert "creds: token: 1 cell of more than 200,000 bytes" in shown.out
 
 
+@pytest.mark.by_turns
 def test_encoded_and_nested_tokens_count_by_key(whole: Database, discover: Discover, old: Key, new: Key) -> None:
     """Encoded again, inside another token, or inside JSON: each counts under its own key."""
     token = make_token("one")
@@ -73,6 +74,7 @@ def test_encoded_and_nested_tokens_count_by_key(whole: Database, discover: Disco
     assert (found["under"], found["inner"]) == ({old.id: 3, new.id: 2}, {old.id: 3})
 
 
+@pytest.mark.by_turns
 def test_a_token_bound_to_a_target_s_context_counts_by_key(
     whole: Database, discover: Discover, old: Key, cli: object
 ) -> None:
