@@ -10,11 +10,12 @@ import shutil
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
+from zlib import crc32
 
 import pytest
 import structlog
@@ -25,7 +26,8 @@ from tests.keys import key_text, make_key
 
 OLD, OLDER, NEW = "old", "older", "new"
 
-DATABASES = ("sqlite", "postgresql", "mariadb")
+SERVERS = ("postgresql", "mariadb")
+DATABASES = ("sqlite", *SERVERS)
 
 ENOUGH_MEMORY = 4 << 30
 UNCOUNTED = ("uncounted", "long", "hypothesis")
@@ -83,11 +85,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out the tests that need an option; the summary says how many."""
-    _count_first_cases(items)
     needed = {item: option for item in items if (option := _missing_option(item, config))}
+    if not config.getoption("long"):
+        needed |= dict.fromkeys(_out_of_turn([item for item in items if item not in needed]), "long")
     config.hook.pytest_deselected(items=list(needed))
     items[:] = [item for item in items if item not in needed]
     config.stash[LEFT_OUT] = dict(Counter(needed.values()))
+    _count_first_cases(items)
 
 
 def _missing_option(item: pytest.Item, config: pytest.Config) -> str | None:
@@ -96,6 +100,35 @@ def _missing_option(item: pytest.Item, config: pytest.Config) -> str | None:
         given = config.getoption("applications") or (application.kwargs["ci"] and config.getoption("long"))
         return None if given else "applications"
     return "long" if item.get_closest_marker("long") and not config.getoption("long") else None
+
+
+def _out_of_turn(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Those cases of tests `by_turns` whose turn another server has. A case whose server was asked for has its turn."""
+    servers: dict[str, list[tuple[str, pytest.Item]]] = {}
+    for item in items:
+        kind = database_of(item)
+        if kind in SERVERS and item.get_closest_marker("by_turns"):
+            servers.setdefault(_name_on_any_database(item), []).append((kind, item))
+    for name, cases in servers.items():
+        turn = server_in_turn(name, sorted({kind for kind, _ in cases}))
+        yield from (item for kind, item in cases if kind != turn)
+
+
+def server_in_turn(name: str, servers: Sequence[str]) -> str:
+    """The one of *servers* that the case *name* takes: the same in each run, as a failure must come again."""
+    return servers[crc32(name.encode()) % len(servers)]
+
+
+def _name_on_any_database(item: pytest.Item) -> str:
+    test, _, case = item.nodeid.partition("[")
+    return "-".join([test, *(part for part in case.removesuffix("]").split("-") if part not in DATABASES)])
+
+
+def database_of(item: pytest.Item) -> str | None:
+    """The kind of database that is a parameter of *item*, by whatever name."""
+    callspec = getattr(item, "callspec", None)
+    given = callspec.params.values() if callspec else ()
+    return next((kind for kind in DATABASES if any(isinstance(each, str) and each == kind for each in given)), None)
 
 
 def _count_first_cases(items: list[pytest.Item]) -> None:

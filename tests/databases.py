@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -86,20 +87,28 @@ def _sqlite(folder: Path) -> Iterator[Database]:
 
 @contextmanager
 def _postgresql(_folder: Path) -> Iterator[Database]:
-    """A database, and for the job a user that has every right in it, and may enter no other test's.
+    """A database, and for the job a user that has every right in it, and may enter no other test's."""
+    server = sa.make_url(postgres_server())
+    with kept_database(server) as name:
+        engine = sa.create_engine(server.set(database=name))
+        url = server.set(username=name, database=name, query={"options": "-csearch_path=public"})
+        yield Database("postgresql", url.render_as_string(hide_password=False), engine)
+        engine.dispose()
+
+
+@contextmanager
+def kept_database(server: sa.URL) -> Iterator[str]:
+    """The name of a database of that PostgreSQL server, as if it were fresh, and of its user.
 
     To create and drop one takes longer than most tests: each process keeps its own, and empties them between tests.
     """
-    server = sa.make_url(postgres_server())
-    kept = _take(server)
-    engine = sa.create_engine(server.set(database=kept.name))
-    url = server.set(username=kept.name, database=kept.name, query={"options": "-csearch_path=public"})
+    free = _KEPT.setdefault(server, [])
+    kept = free.pop() if free else _create(server)
     try:
-        yield Database("postgresql", url.render_as_string(hide_password=False), engine)
+        yield kept.name
     finally:
-        engine.dispose()
-        if _empty(server, kept.name):
-            _KEPT.append(kept)
+        if _empty(server, kept):
+            free.append(kept)
         else:
             _drop(server, kept.name)
 
@@ -109,10 +118,10 @@ class _Kept:
     """A database that this process uses for one test after another, and what its catalogs say while it is fresh."""
 
     name: str
-    fresh: tuple[Any, ...]
+    fresh: tuple[Any, ...] | None
 
 
-_KEPT: list[_Kept] = []
+_KEPT: dict[sa.URL, list[_Kept]] = {}
 
 _EMPTY = """
 DO $$
@@ -164,17 +173,6 @@ SELECT array[{", ".join(f"(SELECT count(*) FROM {catalog})" for catalog in _COUN
 """Whatever a test may leave behind in its database, of its user and of both on the server."""
 
 
-def _take(server: sa.URL) -> _Kept:
-    while _KEPT:
-        kept = _KEPT.pop()
-        # A test may have shut the database, too.
-        with suppress(sa.exc.DBAPIError):
-            if _state(server, kept.name) == kept.fresh:
-                return kept
-        _drop(server, kept.name)
-    return _create(server)
-
-
 def _create(server: sa.URL) -> _Kept:
     name = f"t_{secrets.token_hex(6)}"
     made = [
@@ -189,29 +187,34 @@ def _create(server: sa.URL) -> _Kept:
         pass
     kinds = ("TABLES", "SEQUENCES", "SCHEMAS")
     granted = [f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {name}" for kind in kinds]
-    with as_admin(server.set(database=name), [f"GRANT ALL ON SCHEMA public TO {name}", *granted], []):
-        pass
-    return _Kept(name, _state(server, name))
+    with _within(server, name) as cursor:
+        cursor.execute("; ".join([f"GRANT ALL ON SCHEMA public TO {name}", *granted]))
+        return _Kept(name, _state(cursor, name))
 
 
-def _state(server: sa.URL, name: str) -> tuple[Any, ...]:
-    engine = sa.create_engine(server.set(database=name))
-    try:
-        with engine.connect() as connection:
-            return tuple(connection.exec_driver_sql(_STATE.replace("NAME", name)).one())
-    finally:
-        engine.dispose()
+@contextmanager
+def _within(server: sa.URL, name: str) -> Iterator[psycopg.Cursor]:
+    """A connection to the database of that *name*. Without SQLAlchemy, whose first questions cost more than ours."""
+    url = server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection.cursor()
 
 
-def _empty(server: sa.URL, name: str) -> bool:
+def _state(cursor: psycopg.Cursor, name: str) -> tuple[Any, ...] | None:
+    return cursor.execute(_STATE.replace("NAME", name).encode()).fetchone()
+
+
+def _empty(server: sa.URL, kept: _Kept) -> bool:
     """Ends every session in the database and drops what is in it; False if it is no longer as it was made."""
-    others = (
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
-    )
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
     try:
-        with as_admin(server.set(database=name), ["SET lock_timeout = '5s'", others, _EMPTY], []):
-            return True
-    except sa.exc.DBAPIError:
+        with _within(server, kept.name) as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+            cursor.execute(others, [kept.name])
+            cursor.execute(_EMPTY)
+            return _state(cursor, kept.name) == kept.fresh
+    except psycopg.Error:
+        # A test may have shut the database, too.
         return False
 
 
@@ -220,10 +223,11 @@ def _drop(server: sa.URL, name: str) -> None:
         pass
 
 
-def drop_databases() -> None:
-    """Drops the databases that this process kept."""
-    while _KEPT:
-        _drop(sa.make_url(postgres_server()), _KEPT.pop().name)
+def drop_databases(server: sa.URL | None = None) -> None:
+    """Drops the databases that this process kept; on request those of one server."""
+    for each in [server] if server else [*_KEPT]:
+        for kept in _KEPT.pop(each, []):
+            _drop(each, kept.name)
 
 
 @contextmanager
@@ -280,9 +284,14 @@ def _pip_postgres() -> str:
 
 @cache
 def mariadb_server() -> str:
-    """A MariaDB server's URL. Skips, with the reason, if none runs; fails in CI."""
+    """A MariaDB server's URL. Skips, with the reason, if none runs; fails in CI.
+
+    Without TLS: for each connection PyMySQL reads the machine's certificates anew, which takes longer than most tests.
+    Servers of a test's own have it.
+    """
     if (refusal := _refusal(MARIADB_URL)) is None:
-        return MARIADB_URL
+        url = sa.make_url(MARIADB_URL).update_query_dict({"ssl_disabled": "true"})
+        return url.render_as_string(hide_password=False)
     give_up: Callable[[str], Any] = pytest.fail if IN_CI else pytest.skip
     give_up(f"no MariaDB server at TEST_MARIADB_URL or its default, and none can be had from pip: {refusal}")
     raise AssertionError

@@ -53,6 +53,7 @@ def instances(url: str) -> list[InstanceRecord]:
         return ledger.instances(HOUR)
 
 
+@pytest.mark.by_turns
 def test_an_instance_tells_its_keys(database: Database, ring: Keyring) -> None:
     """Name, service, key ids by state, and the time, through the service's own engine."""
     assert announce(database.engine, keyring=ring)
@@ -204,6 +205,7 @@ def serve(database: Database, end: str, *, by_url: bool = False) -> subprocess.C
 
 @pytest.mark.parametrize("by_url", [pytest.param(False, id="engine"), pytest.param(True, id="url")])
 @pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise KeyboardInterrupt"])
+@pytest.mark.by_turns
 def test_a_process_that_ends_leaves_no_entry(database: Database, end: str, by_url: bool) -> None:
     """Whatever it ends with, and whichever way it reaches the ledger."""
     ran = serve(database, end, by_url=by_url)
@@ -213,6 +215,7 @@ def test_a_process_that_ends_leaves_no_entry(database: Database, end: str, by_ur
 
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(0)"])
+@pytest.mark.by_turns
 def test_the_entry_of_a_process_that_is_killed_stays(database: Database, end: str) -> None:
     """Nothing of it runs then; its entry counts for ten minutes."""
     serve(database, end)
@@ -220,6 +223,7 @@ def test_the_entry_of_a_process_that_is_killed_stays(database: Database, end: st
     assert [one.instance for one in instances(database.url)] == ["web-1"]
 
 
+@pytest.mark.by_turns
 def test_a_child_that_ends_leaves_its_parent_s_entry(database: Database) -> None:
     """It inherits what its parent registered, also if a server forks without Python's hooks."""
     fork = "pid = os.fork()\nif not pid: {}sys.exit()\nos.waitpid(pid, 0)\nos._exit(0)"
@@ -231,6 +235,7 @@ def test_a_child_that_ends_leaves_its_parent_s_entry(database: Database) -> None
     assert len(instances(database.url)) == 1
 
 
+@pytest.mark.by_turns
 def test_an_entry_that_another_process_renewed_stays(database: Database, ring: Keyring) -> None:
     """In a rolling restart the next process of that name announces itself before the last one ends."""
     with Ledger.open(database.url) as ledger:

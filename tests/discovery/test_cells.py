@@ -82,6 +82,7 @@ def test_a_cell_that_grows_between_two_reads_is_too_large() -> None:
     assert reader.fill(Growing(), sa.table("creds"), (), [LARGE]) == [TOO_LARGE]
 
 
+@pytest.mark.by_turns
 def test_encoded_and_nested_tokens_count_by_key(whole: Database, discover: Discover, old: Key, new: Key) -> None:
     """Encoded again, inside another token, or inside JSON: each counts under its own key."""
     token = make_token("one")
@@ -94,6 +95,7 @@ def test_encoded_and_nested_tokens_count_by_key(whole: Database, discover: Disco
     assert (found["under"], found["inner"]) == ({old.id: 3, new.id: 2}, {old.id: 3})
 
 
+@pytest.mark.by_turns
 def test_a_token_bound_to_a_target_s_context_counts_by_key(
     whole: Database, discover: Discover, old: Key, cli: object
 ) -> None:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from keyring_core import Key, Keyring
 from rotation.cli.main import main
 from tests.conftest import Ran
-from tests.databases import Database, as_admin, mariadb_server, open_database
+from tests.databases import Database, as_admin, drop_databases, kept_database, mariadb_server, open_database
 from tests.fakes import ISSUED_AT
 from tests.hiding.dresses import NAMED_CONTEXT, Tokens, Value
 from tests.hiding.place import Place
@@ -139,10 +139,9 @@ def estate(kind: str, place: Place, folder: Path, server: str) -> Iterator[tuple
 
     *server* is the PostgreSQL server's url. It is the caller's own: other tests' databases would be looked at, too.
     """
-    name = f"h_{secrets.token_hex(6)}"
-    opens = {"sqlite": lambda: open_database("sqlite", folder), "mariadb": lambda: _mariadb(name, place)}
-    opened = opens[kind]() if kind in opens else _postgresql(name, place, server)
-    with opened as database:
+    opens = {"sqlite": lambda: open_database("sqlite", folder), "mariadb": lambda: _mariadb(place)}
+    with opens[kind]() if kind in opens else _postgresql(place, sa.make_url(server)) as database:
+        name = "main" if kind == "sqlite" else str(sa.make_url(database.url).database)
         try:
             yield Estate(folder, database, _role_url(database, place), place), Names(name)
         finally:
@@ -176,27 +175,41 @@ def _role_url(database: Database, place: Place) -> str | None:
 
 
 @contextmanager
-def _postgresql(name: str, place: Place, server: str) -> Iterator[Database]:
+def _postgresql(place: Place, server: sa.URL) -> Iterator[Database]:
+    with _anew(place, server) if place.role or place.undo or _needs_more(place) else kept_database(server) as name:
+        url = server.set(database=name)
+        database = Database("postgresql", url.render_as_string(hide_password=False), sa.create_engine(url))
+        try:
+            yield database
+        finally:
+            database.engine.dispose()
+
+
+@contextmanager
+def _anew(place: Place, server: sa.URL) -> Iterator[str]:
+    """The name of a database that is the only one of the server, but for another one if the place needs it."""
+    drop_databases(server)
+    name = f"h_{secrets.token_hex(6)}"
     databases = [name, *([f"{name}_more"] if _needs_more(place) else [])]
     made = [f"CREATE DATABASE {each}" for each in databases]
     made += [f"CREATE ROLE {name}_role LOGIN PASSWORD 'pw'"] if place.role else []
     dropped = [*place.undo, *(f"DROP DATABASE {each} WITH (FORCE)" for each in databases)]
     dropped += [f"DROP ROLE {name}_role"] if place.role else []
-    with as_admin(sa.make_url(server), made, [part.replace("{more}", f"{name}_more") for part in dropped]):
-        url = sa.make_url(server).set(database=name)
-        yield Database("postgresql", url.render_as_string(hide_password=False), sa.create_engine(url))
+    with as_admin(server, made, [part.replace("{more}", f"{name}_more") for part in dropped]):
+        yield name
 
 
 @contextmanager
-def _mariadb(name: str, place: Place) -> Iterator[Database]:
-    server, databases = sa.make_url(mariadb_server()), [name, *([f"{name}_more"] if _needs_more(place) else [])]
+def _mariadb(place: Place) -> Iterator[Database]:
+    server, name = sa.make_url(mariadb_server()), f"h_{secrets.token_hex(6)}"
+    databases = [name, *([f"{name}_more"] if _needs_more(place) else [])]
     users = [name, *([f"{name}_role"] if place.role else [])]
     made = [f"CREATE DATABASE {each} CHARACTER SET utf8mb4" for each in databases]
     made += [f"CREATE USER {user}@'%' IDENTIFIED BY 'pw'" for user in users]
     made += [f"GRANT ALL ON `{each}`.* TO {name}@'%' WITH GRANT OPTION" for each in databases]
     dropped = [f"DROP DATABASE {each}" for each in databases] + [f"DROP USER {user}@'%'" for user in users]
     with as_admin(server, made, dropped):
-        url = server.set(username=name, password="pw", database=name, query={"charset": "utf8mb4"})
+        url = server.set(username=name, password="pw", database=name).update_query_dict({"charset": "utf8mb4"})
         yield Database("mariadb", url.render_as_string(hide_password=False), sa.create_engine(url))
 
 

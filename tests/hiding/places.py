@@ -368,6 +368,9 @@ _ALL_ROWS = tuple(Row(kind, where, dress, why) for kinds, where, dress, why in _
 FIRST = frozenset({(row.kind, row.where): row for row in reversed(_ALL_ROWS)}.values())
 """The first row of each place: enough for checks in which the form makes no difference."""
 
+FIRST_OF_ALL = frozenset({row.where: row for row in reversed(_ALL_ROWS)}.values())
+"""The same on one database: what is said of a place does not depend on the kind."""
+
 _ONCE = frozenset({(row.where, row.dress): row for row in reversed(_ALL_ROWS)}.values())
 ROWS = tuple(row for row in _ALL_ROWS if row in FIRST or row in _ONCE)
 """Each place on each database, and each form of a place once, to limit the time of the suite."""

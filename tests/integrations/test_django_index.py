@@ -64,6 +64,7 @@ def test_rows_are_found(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert not objects.filter(email_index=None).exists()
 
 
+@pytest.mark.by_turns
 def test_an_old_query_uses_the_keys_of_today(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queryset that was made before a key came in finds the rows that are under it."""
     use_keys(monkeypatch, OLD)
@@ -75,12 +76,14 @@ def test_an_old_query_uses_the_keys_of_today(shop: Any, db: Any, monkeypatch: py
 
 
 @pytest.mark.parametrize("lookup", ["iexact", "contains", "startswith", "gt", "range", "regex", "length"])
+@pytest.mark.by_turns
 def test_other_lookups_raise(shop: Any, db: Any, lookup: str) -> None:
     """What an HMAC cannot answer raises."""
     with pytest.raises(ComparisonError, match=r"^accounts\.email_index"):
         shop.Account.objects.filter(**{f"email_index__{lookup}": "a"})
 
 
+@pytest.mark.by_turns
 def test_comparing_with_other_columns_raises(shop: Any, db: Any) -> None:
     """Indexes of two columns never match, so an expression in place of a value is refused."""
     from django.db.models import F
@@ -94,6 +97,7 @@ def test_comparing_with_other_columns_raises(shop: Any, db: Any) -> None:
             shop.Account.objects.filter(**condition)
 
 
+@pytest.mark.by_turns
 def test_an_index_can_be_given_back(shop: Any, db: Any) -> None:
     """An index that a query returned is compared as it is: duplicates can be found by it."""
     from django.db.models import Count
@@ -179,6 +183,7 @@ def test_a_stale_index_is_refused(shop: Any, db: Any) -> None:
     assert shop.Account.objects.get().email == "a@b.c"
 
 
+@pytest.mark.by_turns
 def test_the_index_takes_no_expression(shop: Any, db: Any) -> None:
     """An index that the database would compute is refused."""
     from django.db.models import F, Value
@@ -192,6 +197,7 @@ def test_the_index_takes_no_expression(shop: Any, db: Any) -> None:
         row.save()
 
 
+@pytest.mark.by_turns
 def test_a_deferred_value_keeps_its_index(shop: Any, db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that was read without the column saves without opening it, and the index stays."""
     shop.Account.objects.create(email="a@b.c")

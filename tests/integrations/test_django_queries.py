@@ -55,6 +55,7 @@ def test_lookups_raise(shop: Any, db: Any, field: str, lookup: str) -> None:
     refused(lambda: shop.Account.objects.exclude(**condition), column)
 
 
+@pytest.mark.by_turns
 def test_a_json_path_raises(shop: Any, db: Any) -> None:
     """Django's paths into JSON raise everywhere; in values() and order_by() with Django's own words."""
     from django.core.exceptions import FieldError
@@ -69,6 +70,7 @@ def test_a_json_path_raises(shop: Any, db: Any) -> None:
         list(objects.order_by("options__a"))
 
 
+@pytest.mark.by_turns
 def test_isnull_works(shop: Any, db: Any) -> None:
     """isnull, and a comparison with None, find the rows without a value."""
     objects = shop.Account.objects
@@ -137,6 +139,7 @@ def test_expressions_without_a_comparison_work(shop: Any, db: Any) -> None:
     assert objects.filter(name="a").distinct().get().api_key == "x"
 
 
+@pytest.mark.by_turns
 def test_expressions_are_not_written(shop: Any, db: Any) -> None:
     """An expression that the database would compute is refused by update, save and create; nothing is written."""
     from django.db.models import Case, F, JSONField, Value, When
@@ -176,6 +179,7 @@ def test_cells_can_be_copied(shop: Any, db: Any) -> None:
     assert shop.Pair.objects.get().one is None
 
 
+@pytest.mark.by_turns
 def test_a_value_is_encrypted_in_an_annotation(shop: Any, db: Any) -> None:
     """A value that a query carries with this field as its type goes as a token, and comes back as the value."""
     from django.db import connection
@@ -207,6 +211,7 @@ def test_no_statement_holds_a_value(shop: Any, db: Any) -> None:
     assert "secret value" not in str(queries.captured_queries)
 
 
+@pytest.mark.by_turns
 def test_the_error_of_a_read_is_not_a_comparison(shop: Any, db: Any) -> None:
     """A select over a subquery's column raises the error of the token, with the column, if it does not open."""
     from django.db.models import Subquery

@@ -65,6 +65,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.by_turns
 def test_a_key_gets_its_dates_when_it_is_seen(ledger: Ledger, clock: Clock) -> None:
     """First seen and staged are when we saw it so for the first time; a date that stands stays."""
     ledger.see_keys({OLD: KeyState.PRIMARY, NEW: KeyState.STAGED}, "billing")
@@ -80,6 +81,7 @@ def test_a_key_gets_its_dates_when_it_is_seen(ledger: Ledger, clock: Clock) -> N
     assert old.promoted is new.promoted is None
 
 
+@pytest.mark.by_turns
 def test_a_promotion_that_nobody_saw_lies_between_two_looks(ledger: Ledger, clock: Clock) -> None:
     """Since the last look at another primary key: a run's, or one that found or made a key primary."""
     third = "77777777"
@@ -103,6 +105,7 @@ def test_a_promotion_that_nobody_saw_lies_between_two_looks(ledger: Ledger, cloc
     }
 
 
+@pytest.mark.by_turns
 def test_a_key_that_was_a_previous_one_at_first_gets_no_date_by_being_found_primary(
     ledger: Ledger, clock: Clock
 ) -> None:
@@ -118,6 +121,7 @@ def test_a_key_that_was_a_previous_one_at_first_gets_no_date_by_being_found_prim
     assert after == {NEW: Promotion(None, T0), OLD: Promotion(T0, T0 + timedelta(days=1))}
 
 
+@pytest.mark.by_turns
 def test_what_a_clock_that_was_ahead_wrote_bounds_nothing(ledger: Ledger, clock: Clock) -> None:
     """R27: a promotion lies not after the time at which it was found."""
     ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
@@ -128,6 +132,7 @@ def test_what_a_clock_that_was_ahead_wrote_bounds_nothing(ledger: Ledger, clock:
     assert promotions == [Promotion(None, clock.time), Promotion(None, T0)]
 
 
+@pytest.mark.by_turns
 def test_an_event_is_marked_again(ledger: Ledger, clock: Clock) -> None:
     """A step of an admin replaces the date; a key that was never seen before is recorded, too."""
     ledger.see_keys({OLD: KeyState.PRIMARY}, "billing")
@@ -159,6 +164,7 @@ def test_seeing_the_same_again_writes_nothing(file: Path) -> None:
     assert file.read_bytes() == before
 
 
+@pytest.mark.by_turns
 def test_a_run_is_kept_with_its_counts(ledger: Ledger, clock: Clock) -> None:
     """Begun, then ended; one that died has no end. The last comes first."""
     first = ledger.begin_run("run", "billing", NEW)
@@ -210,6 +216,7 @@ def test_the_last_census_of_each_target_is_kept(ledger: Ledger) -> None:
     assert last in ledger.censuses()
 
 
+@pytest.mark.by_turns
 def test_certificates_are_kept_in_order(ledger: Ledger) -> None:
     """As they were given."""
     documents = [{"key": OLD, "targets": [{"rows": 1}]}, {"key": NEW, "targets": []}]
@@ -219,6 +226,7 @@ def test_certificates_are_kept_in_order(ledger: Ledger) -> None:
     assert ledger.certificates() == documents
 
 
+@pytest.mark.by_turns
 def test_an_instance_counts_for_as_long_as_it_is_heard_of(ledger: Ledger, clock: Clock) -> None:
     """Its last word is what counts; after a month of silence a new instance's word makes the ledger forget it."""
     one = InstanceRecord("web-1:7", "billing", OLD, T0, (), NEW)
@@ -235,6 +243,7 @@ def test_an_instance_counts_for_as_long_as_it_is_heard_of(ledger: Ledger, clock:
     assert [instance.instance for instance in ledger.instances(timedelta(days=400))] == ["web-3:9"]
 
 
+@pytest.mark.by_turns
 def test_a_clock_that_steps_back_loses_nothing(ledger: Ledger, clock: Clock) -> None:
     """R27: an instance from the future is alive; dates that came later stay, and nothing fails."""
     ledger.announce(InstanceRecord("web-1:7", "billing", OLD, T0))
@@ -247,6 +256,7 @@ def test_a_clock_that_steps_back_loses_nothing(ledger: Ledger, clock: Clock) -> 
     assert (kept.first_seen, kept.retired) == (T0, clock.time)
 
 
+@pytest.mark.by_turns
 def test_progress_is_kept_per_plan(ledger: Ledger) -> None:
     """The last key that a plan has reached stands; forgetting one plan leaves the others."""
     ledger.reach("plan", "[7]")
@@ -369,6 +379,7 @@ STORED = {
 
 
 @pytest.mark.parametrize(("by_run", "numbers"), [(True, (0, 3)), (False, (3, 0))], ids=["a-run's", "a-dry-run's"])
+@pytest.mark.by_turns
 def test_a_stored_census_keeps_its_form(database: Database, by_run: bool, numbers: tuple[int, int]) -> None:
     """An older program can read it, and this one reads an older program's: the names of its numbers stay."""
     stored = STORED | {"by_run": by_run}
@@ -500,6 +511,7 @@ def test_the_name_of_a_service() -> None:
     assert service_name({}) == "default"
 
 
+@pytest.mark.by_turns
 def test_records_go_through_json(ledger: Ledger) -> None:
     """What a census holds can be written as JSON as it is."""
     ledger.keep_censuses([census(under={OLD: 1})])
@@ -525,6 +537,7 @@ def test_an_older_ledger_that_may_not_be_changed_says_who_can(database: Database
 
 
 @pytest.mark.parametrize(("by_run", "moved"), [(True, "rotated"), (False, "to_rotate")])
+@pytest.mark.by_turns
 def test_a_census_of_cells_that_were_no_tokens_is_kept(ledger: Ledger, by_run: bool, moved: str) -> None:
     """Their number comes back; without any an older program, which does not know it, can read the census."""
     ledger.keep_censuses([census(taken_over=2, by_run=by_run, **{moved: 3}), census(column="other")])

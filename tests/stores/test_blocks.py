@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -87,7 +90,6 @@ def read_both_ways(database: Database, limit: int = 1000, table: str = "creds", 
     """The batches that are read with blocks; without, the same rows are read."""
     with opened(database, table, column) as store:
         batches = read_all(store, limit)
-    with opened(database, table, column) as store:
         store._blocks = None
         rows = read_all(store, limit)
     assert not any(batch.blocks for batch in rows)
@@ -103,8 +105,8 @@ def in_blocks(batches: Sequence[Batch]) -> int:
 def make(
     database: Database, keys: Sequence[Any], cells: Sequence[Any], key: str = "BIGINT", cell: str = "TEXT"
 ) -> None:
-    """The table creds."""
-    database.execute(f"CREATE TABLE creds (id {key} PRIMARY KEY, token {cell})")
+    """The table creds, in place of the last one."""
+    database.execute("DROP TABLE IF EXISTS creds", f"CREATE TABLE creds (id {key} PRIMARY KEY, token {cell})")
     add(database, keys, cells)
 
 
@@ -130,19 +132,25 @@ KEYS: dict[str, tuple[str, Sequence[int]]] = {
     "the smallest": ("BIGINT", range(-(2**63), -(2**63) + 120)),
     "from end to end": ("BIGINT", [-(2**63), *range(118), 2**63 - 1]),
 }
-by_keys = pytest.mark.parametrize(("key", "numbers"), KEYS.values(), ids=KEYS)
 
 
-@by_keys
-@pytest.mark.parametrize("limit", [50, 1000])
-def test_tokens_are_read_in_blocks(database: Database, key: str, numbers: Sequence[int], limit: int) -> None:
-    """Whatever numbers their keys are, all come in blocks, and each is the row that it is."""
-    make(database, numbers, SHORT, key)
+def test_tokens_are_read_and_swapped_in_blocks(database: Database, subtests: pytest.Subtests) -> None:
+    """Whatever numbers their keys are, up to both ends of 64 bits: all come in blocks, and each is its own row."""
+    for name, (key, numbers) in KEYS.items():
+        with subtests.test(name):
+            make(database, numbers, SHORT, key)
 
-    batches = read_both_ways(database, limit)
+            for limit in (50, 1000):
+                batches = read_both_ways(database, limit)
+                assert in_blocks(batches) >= 100
+                rows = [((number,), cell) for number, cell in zip(numbers, SHORT, strict=True)]
+                assert spelled_out(batches)[0] == rows
+            with opened(database) as store:
+                written = rotate_all(store)
 
-    assert in_blocks(batches) >= 100
-    assert spelled_out(batches)[0] == [((number,), cell) for number, cell in zip(numbers, SHORT, strict=True)]
+            stored = database.column()
+            assert (written.lost, written.refused) == (set(), {})
+            assert secrets_of(stored[number] for number in numbers) == secret_names(120)
 
 
 @on_postgresql
@@ -166,38 +174,23 @@ def test_uuids_are_read_in_blocks(database: Database) -> None:
 
 
 @on_mariadb
-@pytest.mark.parametrize("gap", [1, 2])
-@pytest.mark.parametrize(
-    "first",
-    [
-        pytest.param(0, id="small"),
-        pytest.param(2**63 - 60, id="around 2**63"),
-        pytest.param(2**64 - 240, id="the largest"),
-    ],
-)
-def test_unsigned_keys_are_read_and_swapped(database: Database, first: int, gap: int) -> None:
+def test_unsigned_keys_are_read_and_swapped(database: Database, subtests: pytest.Subtests) -> None:
     """Beyond what a signed number holds, too, with gaps and without; also if only some tokens have to move."""
-    make(database, range(first, first + 120 * gap, gap), SHORT, "BIGINT UNSIGNED")
-    database.execute("UPDATE creds SET token = :current WHERE id = :row", current=make_token("x", "new"), row=first)
+    for first, gap in itertools.product((0, 2**63 - 60, 2**64 - 240), (1, 2)):
+        with subtests.test(f"from {first} in steps of {gap}"):
+            make(database, range(first, first + 120 * gap, gap), SHORT, "BIGINT UNSIGNED")
+            current = make_token("x", "new")
+            database.execute("UPDATE creds SET token = :current WHERE id = :row", current=current, row=first)
 
-    read_both_ways(database)
-    with opened(database) as store:
-        written = rotate_all(store, 1000)
+            read_both_ways(database)
+            with opened(database) as store:
+                written = rotate_all(store, 1000)
 
-    stored = database.column()
-    assert (written.lost, written.refused) == (set(), {})
-    assert secrets_of(stored[row] for row in sorted(stored)[1:]) == secret_names(120)[1:]
+            stored = database.column()
+            assert (written.lost, written.refused) == (set(), {})
+            assert secrets_of(stored[row] for row in sorted(stored)[1:]) == secret_names(120)[1:]
 
 
-@pytest.mark.parametrize(
-    "database",
-    [
-        "sqlite",
-        "postgresql",
-        "mariadb",
-    ],
-    indirect=True,
-)
 def test_keys_without_gaps_are_handed_out_as_one_value(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """An aggregate of the server puts the cells of a batch together: none is fetched as a row."""
     make(database, range(1, 121), SHORT)
@@ -230,9 +223,8 @@ MIXED: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("limit", [31, 64, 1000])
 @pytest.mark.parametrize("kind", ["TEXT", "VARCHAR(16000)", "BLOB"])
-def test_cells_of_all_kinds_are_read_as_row_by_row(database: Database, kind: str, limit: int) -> None:
+def test_cells_of_all_kinds_are_read_as_row_by_row(database: Database, kind: str) -> None:
     """Several lengths, NULL, empty cells, plaintext in any script, cells of any size; of text and of bytes."""
     cells: list[Any] = [cell[:16000] if cell and "(" in kind else cell for cell in MIXED]
     if kind == "BLOB":
@@ -242,11 +234,11 @@ def test_cells_of_all_kinds_are_read_as_row_by_row(database: Database, kind: str
     )
     make(database, range(1, len(cells) + 1), cells, cell=types.get(kind, kind))
 
-    batches = read_both_ways(database, limit)
+    for limit in (31, 64, 1000):
+        rows, null, empty, last = spelled_out(read_both_ways(database, limit))
 
-    rows, null, empty, last = spelled_out(batches)
-    assert rows == [((number,), cell) for number, cell in enumerate(cells, 1) if cell]
-    assert (null, empty, last) == (2, 2, (len(cells),))
+        assert rows == [((number,), cell) for number, cell in enumerate(cells, 1) if cell], limit
+        assert (null, empty, last) == (2, 2, (len(cells),)), limit
 
 
 def test_a_table_of_nothing_comes_to_its_end(database: Database) -> None:
@@ -338,21 +330,38 @@ SWAPPED: dict[str, tuple[str, Sequence[Any]]] = {
     "wide gaps": ("BIGINT", range(2**31 - 60_000, 2**31 + 60_000, 1000)),
     "uuids": ("UUID", sorted(uuids(120))),
 }
-by_swapped = pytest.mark.parametrize(("key", "keys"), SWAPPED.values(), ids=SWAPPED)
 
 
-def skip_unless_fit(database: Database, key: str) -> None:
-    if key == "UUID" and database.kind != "postgresql":
-        pytest.skip("only PostgreSQL's keys of UUIDs come in blocks")
+def by_swapped(test: Callable[..., None]) -> Callable[..., None]:
+    """*test* with each of those *keys*, in one database: to make one for each would take longer than the test."""
+
+    @wraps(test)
+    def with_each(database: Database, subtests: pytest.Subtests, **fixtures: Any) -> None:
+        for name, (key, keys) in SWAPPED.items():
+            # Only PostgreSQL's keys of UUIDs come in blocks.
+            if key != "UUID" or database.kind == "postgresql":
+                with subtests.test(name):
+                    test(database=database, key=key, keys=keys, **fixtures)
+
+    signature = inspect.signature(test)
+    fixtures = [one for name, one in signature.parameters.items() if name not in {"key", "keys"}]
+    subtests = inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY)
+    with_each.__signature__ = signature.replace(parameters=[*fixtures, subtests])  # type: ignore[attr-defined]
+    return with_each
 
 
+@pytest.mark.parametrize(
+    ("database", "kind"),
+    [
+        *(pytest.param(kind, cell, id=f"{kind}-{cell}") for kind in BLOB for cell in ("TEXT", "VARCHAR(200)")),
+        # SQLite's blocks are of texts.
+        *(pytest.param(kind, "bytes", id=f"{kind}-bytes") for kind in ("postgresql", "mariadb")),
+    ],
+    indirect=["database"],
+)
 @by_swapped
-@pytest.mark.parametrize("kind", ["TEXT", "VARCHAR(200)", "bytes"])
 def test_each_cell_gets_what_was_made_of_its_own(database: Database, key: str, keys: Sequence[Any], kind: str) -> None:
     """Of every row the secret stays, and the type of the cell."""
-    skip_unless_fit(database, key)
-    if kind == "bytes" and database.kind == "sqlite":
-        pytest.skip("SQLite's blocks are of texts")
     cells: list[Any] = [cell.encode() for cell in SHORT] if kind == "bytes" else SHORT
     make(database, keys, cells, key, BLOB[database.kind] if kind == "bytes" else kind)
 
@@ -373,7 +382,6 @@ def test_a_swap_by_position_writes_no_row_by_itself(
     database: Database, key: str, keys: Sequence[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One statement swaps a whole block, and finds every cell; wide gaps are too much to send, but on PostgreSQL."""
-    skip_unless_fit(database, key)
     make(database, keys, SHORT, key)
     by_rows = keys == SWAPPED["wide gaps"][1] and database.kind != "postgresql"
     rows: list[int] = []
@@ -388,23 +396,9 @@ def test_a_swap_by_position_writes_no_row_by_itself(
     assert secrets_of(database.column().values()) == secret_names(120)
 
 
-@by_keys
-def test_keys_of_every_size_are_swapped(database: Database, key: str, numbers: Sequence[int]) -> None:
-    """Up to both ends of 64 bits."""
-    make(database, numbers, SHORT, key)
-
-    with opened(database) as store:
-        written = rotate_all(store)
-
-    stored = database.column()
-    assert (written.lost, written.refused) == (set(), {})
-    assert secrets_of(stored[number] for number in numbers) == secret_names(120)
-
-
 @by_swapped
 def test_what_a_service_does_meanwhile_stays(database: Database, key: str, keys: Sequence[Any]) -> None:
     """Rows that were rewritten, deleted, re-keyed, exchanged or inserted keep its value, and are reported as lost."""
-    skip_unless_fit(database, key)
     make(database, keys, SHORT, key)
     rewritten, deleted, moved, first, second, emptied, plain, shorter = keys[3:11]
     elsewhere = UUID(int=7) if key == "UUID" else max(keys) + 1000
@@ -443,7 +437,6 @@ def test_what_a_service_does_meanwhile_stays(database: Database, key: str, keys:
 @by_swapped
 def test_a_wrong_place_only_misses(database: Database, key: str, keys: Sequence[Any]) -> None:
     """Were the keys of a block those of other rows, no cell would be written, and each would be reported."""
-    skip_unless_fit(database, key)
     make(database, keys, SHORT, key)
     with opened(database) as store:
         [swap] = plan_of(store).blocks
@@ -460,7 +453,6 @@ def test_a_wrong_place_only_misses(database: Database, key: str, keys: Sequence[
 @by_swapped
 def test_new_cells_that_are_shifted_would_be_seen(database: Database, key: str, keys: Sequence[Any]) -> None:
     """The tests above see a cell at a wrong place: here one is made."""
-    skip_unless_fit(database, key)
     make(database, keys, SHORT, key)
     with opened(database) as store:
         [swap] = plan_of(store).blocks
@@ -481,7 +473,6 @@ TWINS = {
 @by_swapped
 def test_a_twin_of_a_cell_is_another_cell(database: Database, key: str, keys: Sequence[Any]) -> None:
     """Under a collation that takes `a` for `A`, or a blank at the end for nothing, what differs in bytes is lost."""
-    skip_unless_fit(database, key)
     if database.kind == "postgresql":
         make_nocase(database)
     make(database, keys, SHORT, key, TWINS[database.kind])
@@ -545,11 +536,10 @@ def test_a_text_that_turned_into_bytes_is_another_cell(database: Database) -> No
 @pytest.mark.parametrize("how", ["check", "unique"])
 def test_a_row_that_is_refused_costs_no_other(database: Database, key: str, keys: Sequence[Any], how: str) -> None:
     """The other rows of its block are written, and it is named."""
-    skip_unless_fit(database, key)
     constraint = f", CONSTRAINT guard CHECK (id <> {literal(keys[40])} OR token = '{SHORT[40]}')"
     unique = ", CONSTRAINT guard UNIQUE (token)"
     columns = f"id {key} PRIMARY KEY, token VARCHAR(200){constraint if how == 'check' else unique}"
-    database.execute(f"CREATE TABLE creds ({columns})")
+    database.execute("DROP TABLE IF EXISTS creds", f"CREATE TABLE creds ({columns})")
     add(database, keys, SHORT)
 
     with opened(database) as store:
@@ -620,25 +610,27 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_names_of_any_kind_are_quoted(database: Database, name: str) -> None:
+def test_names_of_any_kind_are_quoted(database: Database, subtests: pytest.Subtests) -> None:
     """In every statement of blocks: quotes, percent signs, colons and blanks are part of the name."""
-    table, key, column = (spelt(database, part) for part in (name, f"{name}_k", f"{name}_t"))
-    database.execute(f"CREATE TABLE {table} ({key} INTEGER PRIMARY KEY, {column} TEXT, token TEXT)")
     cells = {f"p{number}": token for number, token in enumerate(SHORT[:40])}
-    for gap in (1, 2):
-        values = ", ".join(f"({number * gap}, :{cell}, :{cell})" for number, cell in enumerate(cells, 1))
-        database.execute(f"DELETE FROM {table}")
-        database.execute(f"INSERT INTO {table} VALUES {values}", **cells)
+    for name, gap in itertools.product(NAMES, (1, 2)):
+        with subtests.test(f"{name}, in steps of {gap}"):
+            table, key, column = (spelt(database, part) for part in (name, f"{name}_k", f"{name}_t"))
+            values = ", ".join(f"({number * gap}, :{cell}, :{cell})" for number, cell in enumerate(cells, 1))
+            database.execute(
+                f"DROP TABLE IF EXISTS {table}",
+                f"CREATE TABLE {table} ({key} INTEGER PRIMARY KEY, {column} TEXT, token TEXT)",
+            )
+            database.execute(f"INSERT INTO {table} VALUES {values}", **cells)
 
-        with opened(database, name, f"{name}_t") as store:
-            plan = plan_of(store)
-            written = store.write(plan.swaps, plan.blocks)
+            with opened(database, name, f"{name}_t") as store:
+                plan = plan_of(store)
+                written = store.write(plan.swaps, plan.blocks)
 
-        rows = database.rows(f"SELECT {column}, token FROM {table} ORDER BY {key}")
-        assert (written.lost, written.refused) == (set(), {})
-        assert secrets_of(row[0] for row in rows) == secret_names(40)
-        assert [row[1] for row in rows] == SHORT[:40]
+            rows = database.rows(f"SELECT {column}, token FROM {table} ORDER BY {key}")
+            assert (written.lost, written.refused) == (set(), {})
+            assert secrets_of(row[0] for row in rows) == secret_names(40)
+            assert [row[1] for row in rows] == SHORT[:40]
 
 
 @on_mariadb
@@ -663,7 +655,6 @@ def test_a_heavy_swap_is_parted(
     database: Database, key: str, keys: Sequence[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each transaction is within the bound, and the parts are all that there is."""
-    skip_unless_fit(database, key)
     make(database, keys, SHORT, key)
     weights: list[int] = []
     with opened(database) as store:
@@ -676,9 +667,10 @@ def test_a_heavy_swap_is_parted(
             weights.append(sum(len(each.block.cells) + len(each.new) for each in swaps))
             return swap(connection, swaps)
 
-        monkeypatch.setattr(access, "swap", weighed)
-        monkeypatch.setattr(sql, "BATCH_BYTES", 5000)
-        written = store.write(plan.swaps, plan.blocks)
+        with monkeypatch.context() as patch:
+            patch.setattr(access, "swap", weighed)
+            patch.setattr(sql, "BATCH_BYTES", 5000)
+            written = store.write(plan.swaps, plan.blocks)
 
     stored = database.column()
     assert (written.lost, written.refused) == (set(), {})

@@ -42,11 +42,6 @@ REFUSED = {
 }
 
 
-def per_kind(table: dict[str, list[str]]) -> list[object]:
-    """Each type on its database."""
-    return [pytest.param(kind, one, id=f"{kind}-{one or 'none'}") for kind, types in table.items() for one in types]
-
-
 def make_domains(database: Database) -> None:
     """Domains, and an enum."""
     if database.kind == "postgresql":
@@ -58,49 +53,58 @@ def make_domains(database: Database) -> None:
         )
 
 
-@pytest.mark.parametrize(("database", "kind"), per_kind(TEXT), indirect=["database"])
 @pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
-def test_a_token_in_any_text_column_is_rotated(database: Database, cli: Cli, kind: str, key: str) -> None:
+def test_a_token_in_any_text_column_is_rotated(
+    database: Database, cli: Cli, key: str, subtests: pytest.Subtests
+) -> None:
     """D07: whatever the type, the charset and the padding, a pass swaps each cell once, and leaves none in conflict."""
     make_domains(database)
-    rows = [{"id": number, "token": token} for number, token in enumerate(make_tokens(3))]
-    rows = [row | {"id": f"k{row['id']}"} if key != "INTEGER" else row for row in rows]
-    prepare(database, f"CREATE TABLE creds (id {key} PRIMARY KEY, token {kind})", rows)
+    names = [number if key == "INTEGER" else f"k{number}" for number in range(3)]
+    for number, kind in enumerate(TEXT[database.kind]):
+        with subtests.test(kind or "none"):
+            table = f"creds{number}"
+            rows = [{"id": name, "token": token} for name, token in zip(names, make_tokens(3), strict=True)]
+            prepare(database, f"CREATE TABLE {table} (id {key} PRIMARY KEY, token {kind})", rows, table)
 
-    ran = rotate(cli, database)
+            ran = rotate(cli, database, table=table)
 
-    assert ran.code == 0, ran.out
-    assert (report(ran)["rotated"], ran.document["complete"]) == (3, True)
-    stored = database.column()
-    assert secrets_of(stored[row["id"]] for row in rows) == secret_names(3)
+            assert ran.code == 0, ran.out
+            assert (report(ran)["rotated"], ran.document["complete"]) == (3, True)
+            stored = database.column(table)
+            assert secrets_of(stored[name] for name in names) == secret_names(3)
 
 
-@pytest.mark.parametrize(("database", "kind"), per_kind(BINARY), indirect=["database"])
-def test_a_token_of_bytes_stays_bytes(database: Database, cli: Cli, kind: str) -> None:
+def test_a_token_of_bytes_stays_bytes(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
     """D08: a BLOB, also one in a TEXT column of SQLite, is compared as bytes and written as bytes."""
     make_domains(database)
-    rows = [{"id": number, "token": token.encode()} for number, token in enumerate(make_tokens(3))]
-    prepare(database, f"CREATE TABLE creds (id INTEGER PRIMARY KEY, token {kind})", rows)
+    for number, kind in enumerate(BINARY[database.kind]):
+        with subtests.test(kind or "none"):
+            table = f"creds{number}"
+            rows = [{"id": number, "token": token.encode()} for number, token in enumerate(make_tokens(3))]
+            prepare(database, f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token {kind})", rows, table)
 
-    ran = rotate(cli, database)
+            ran = rotate(cli, database, table=table)
 
-    assert (ran.code, report(ran)["rotated"]) == (0, 3)
-    stored = database.column()
-    assert {type(value) for value in stored.values()} == {bytes}
-    assert secrets_of(stored[number] for number in range(3)) == secret_names(3)
+            assert (ran.code, report(ran)["rotated"]) == (0, 3)
+            stored = database.column(table)
+            assert {type(value) for value in stored.values()} == {bytes}
+            assert secrets_of(stored[number] for number in range(3)) == secret_names(3)
 
 
-@pytest.mark.parametrize(("database", "kind"), per_kind(REFUSED), indirect=["database"])
-def test_a_column_that_holds_no_text_is_refused(database: Database, cli: Cli, kind: str) -> None:
+@pytest.mark.parametrize("database", REFUSED, indirect=True)
+def test_a_column_that_holds_no_text_is_refused(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
     """D33: a JSON, enum or number column is refused by its name and type."""
     make_domains(database)
-    database.execute(f"CREATE TABLE creds (id INTEGER PRIMARY KEY, token {kind})")
+    for number, kind in enumerate(REFUSED[database.kind]):
+        with subtests.test(kind):
+            table = f"creds{number}"
+            database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token {kind})")
 
-    ran = rotate(cli, database)
+            ran = rotate(cli, database, table=table)
 
-    assert ran.code == 2
-    assert "creds.token: the column's type is " in ran.err
-    assert "not text or binary" in ran.err
+            assert ran.code == 2
+            assert f"{table}.token: the column's type is " in ran.err
+            assert "not text or binary" in ran.err
 
 
 def test_cells_that_are_no_tokens_stay(database: Database, cli: Cli) -> None:

@@ -19,7 +19,6 @@ from rotation.stores.sql import SqlStore, SqlWatch
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.fakes import token
-from tests.stores.test_column_types import per_kind
 from tests.stores.tokens import make_tokens, prepare, report, rotate, secret_names, secrets_of
 
 pytestmark = pytest.mark.database
@@ -57,12 +56,12 @@ KEYS = ["INTEGER", "VARCHAR(9)"]
 
 
 @pytest.fixture
-def opened(database: Database) -> Iterator[Callable[[], SqlStore]]:
-    """Opens the store of creds.token for tokens within text."""
+def opened(database: Database) -> Iterator[Callable[..., SqlStore]]:
+    """Opens the store of a table's tokens within text."""
     stores: list[SqlStore] = []
 
-    def open_it() -> SqlStore:
-        target = Target(database.url, "creds", "token", "creds", format=Format.EMBEDDED)
+    def open_it(table: str = "creds") -> SqlStore:
+        target = Target(database.url, table, "token", table, format=Format.EMBEDDED)
         stores.append(SqlStore(target, read_only=False, sleep=time.sleep))
         return stores[-1]
 
@@ -71,28 +70,32 @@ def opened(database: Database) -> Iterator[Callable[[], SqlStore]]:
         store.close()
 
 
-def make_table(database: Database, kind: str, cells: list[Any], key: str = "INTEGER") -> None:
-    """The table creds(id, token) with rows 0, 1, 2, ..."""
-    if database.kind == "postgresql":
-        database.execute("CREATE DOMAIN document AS jsonb", "CREATE DOMAIN json_document AS json")
+def make_table(database: Database, kind: str, cells: list[Any], key: str = "INTEGER", table: str = "creds") -> None:
+    """The table of that name, with id, token and the rows 0, 1, 2, ..."""
+    if "document" in kind:
+        held = {"document": "jsonb", "json_document": "json"}[kind]
+        database.execute(f"DROP DOMAIN IF EXISTS {kind} CASCADE", f"CREATE DOMAIN {kind} AS {held}")
     in_json = kind in {"JSON", "JSONB", "document", "json_document"} and database.kind == "postgresql"
     names = range(len(cells))
-    database.execute(f"CREATE TABLE creds (id {key} PRIMARY KEY, token {kind})")
+    database.execute(f"CREATE TABLE {table} (id {key} PRIMARY KEY, token {kind})")
     place = f"CAST(:token AS {kind})" if in_json else ":token"
     for name, cell in zip(names, cells, strict=True):
-        held = {"id": name if key == "INTEGER" else f"k{name}", "token": cell}
-        database.execute(f"INSERT INTO creds VALUES (:id, {place})", **held)
+        row = {"id": name if key == "INTEGER" else f"k{name}", "token": cell}
+        database.execute(f"INSERT INTO {table} VALUES (:id, {place})", **row)
 
 
-def stored(database: Database) -> list[Any]:
+def stored(database: Database, table: str = "creds") -> list[Any]:
     """The cells, as text where they are JSON."""
-    cell = "CAST(token AS text)" if database.kind == "postgresql" and not is_binary(database) else "token"
-    return [row[0] for row in database.rows(f"SELECT {cell} FROM creds ORDER BY id")]
+    cell = "CAST(token AS text)" if database.kind == "postgresql" and not is_binary(database, table) else "token"
+    return [row[0] for row in database.rows(f"SELECT {cell} FROM {table} ORDER BY id")]
 
 
-def is_binary(database: Database) -> bool:
-    """Whether creds.token is a BYTEA."""
-    return bool(database.rows("SELECT 1 FROM pg_attribute WHERE attname = 'token' AND atttypid = 17"))
+def is_binary(database: Database, table: str) -> bool:
+    """Whether the table's tokens are a BYTEA."""
+    query = (
+        "SELECT 1 FROM pg_attribute WHERE attrelid = CAST(:name AS regclass) AND attname = 'token' AND atttypid = 17"
+    )
+    return bool(database.rows(query, name=table))
 
 
 def held_by(store: SqlStore) -> dict[RowKey, Any]:
@@ -113,62 +116,77 @@ def swap(store: SqlStore, cells: dict[RowKey, Any]) -> Written:
     return store.write(Swaps(list(old), list(old.values()), [renewed(cell) for cell in old.values()]))
 
 
-@pytest.mark.parametrize(("database", "kind"), per_kind(JSON_TYPES), indirect=["database"])
 @pytest.mark.parametrize("key", KEYS, ids=["number", "text"])
-def test_json_is_swapped_whole(database: Database, opened: Callable[[], SqlStore], kind: str, key: str) -> None:
+def test_json_is_swapped_whole(
+    database: Database, opened: Callable[..., SqlStore], key: str, subtests: pytest.Subtests
+) -> None:
     """D33: commas, quotes, backslashes, any letter, large cells: all but the tokens stays, and JSONB stays JSONB."""
-    make_table(database, kind, DOCUMENTS, key)
-    before = stored(database)
-    store = opened()
+    for number, kind in enumerate(JSON_TYPES[database.kind]):
+        with subtests.test(kind):
+            table = f"creds{number}"
+            make_table(database, kind, DOCUMENTS, key, table)
+            before = stored(database, table)
+            store = opened(table)
 
-    cells = held_by(store)
-    written = swap(store, cells)
+            cells = held_by(store)
+            written = swap(store, cells)
 
-    assert list(cells.values()) == before
-    assert (written.lost, written.refused) == (set(), {})
-    if kind in {"JSONB", "document"}:
-        # A token may be a name, and names are kept in an order of their own.
-        assert [json.loads(cell) for cell in stored(database)] == [json.loads(renewed(cell)) for cell in before]
-        assert [cell for cell in stored(database) if "1.00" in cell] == [renewed(before[3])]
-    else:
-        assert stored(database) == [renewed(cell) for cell in before]
+            after = stored(database, table)
+            assert list(cells.values()) == before
+            assert (written.lost, written.refused) == (set(), {})
+            if kind in {"JSONB", "document"}:
+                # A token may be a name, and names are kept in an order of their own.
+                assert [json.loads(cell) for cell in after] == [json.loads(renewed(cell)) for cell in before]
+                assert [cell for cell in after if "1.00" in cell] == [renewed(before[3])]
+            else:
+                assert after == [renewed(cell) for cell in before]
 
 
-@pytest.mark.parametrize(("database", "kind"), per_kind(TEXT_TYPES), indirect=["database"])
 @pytest.mark.parametrize("key", KEYS, ids=["number", "text"])
-def test_a_text_is_swapped_whole(database: Database, opened: Callable[[], SqlStore], kind: str, key: str) -> None:
+def test_a_text_is_swapped_whole(
+    database: Database, opened: Callable[..., SqlStore], key: str, subtests: pytest.Subtests
+) -> None:
     """D07, D33: what a driver or an array might take for its own syntax is text like any other."""
-    make_table(database, kind, TEXTS, key)
-    store = opened()
+    for number, kind in enumerate(TEXT_TYPES[database.kind]):
+        with subtests.test(kind or "none"):
+            table = f"creds{number}"
+            make_table(database, kind, TEXTS, key, table)
+            store = opened(table)
 
-    written = swap(store, held_by(store))
+            written = swap(store, held_by(store))
 
-    assert (written.lost, written.refused) == (set(), {})
-    after = stored(database)
-    assert [cell.rstrip() if kind.startswith("CHAR") else cell for cell in after] == [
-        renewed(cell).rstrip() if kind.startswith("CHAR") else renewed(cell) for cell in TEXTS
-    ]
+            assert (written.lost, written.refused) == (set(), {})
+            after = stored(database, table)
+            assert [cell.rstrip() if kind.startswith("CHAR") else cell for cell in after] == [
+                renewed(cell).rstrip() if kind.startswith("CHAR") else renewed(cell) for cell in TEXTS
+            ]
 
 
-@pytest.mark.parametrize(("database", "kind"), per_kind(BINARY), indirect=["database"])
-def test_bytes_are_swapped_whole(database: Database, opened: Callable[[], SqlStore], kind: str) -> None:
+def test_bytes_are_swapped_whole(
+    database: Database, opened: Callable[..., SqlStore], subtests: pytest.Subtests
+) -> None:
     """D08, D33: bytes come out as bytes, each of them as it was."""
     cells = [b"\x00\xff," + OLD.encode() + b"'\\\x00", OLD.encode() * 3, bytes(range(120)), b""]
-    make_table(database, kind, cells)
-    store = opened()
+    for number, kind in enumerate(BINARY[database.kind]):
+        with subtests.test(kind):
+            table = f"creds{number}"
+            make_table(database, kind, cells, table=table)
+            store = opened(table)
 
-    written = swap(store, held_by(store))
+            written = swap(store, held_by(store))
 
-    assert (written.lost, written.refused) == (set(), {})
-    after = stored(database)
-    assert after == [renewed(cell) for cell in cells]
-    assert {type(cell) for cell in after} == {bytes}
+            assert (written.lost, written.refused) == (set(), {})
+            after = stored(database, table)
+            assert after == [renewed(cell) for cell in cells]
+            assert {type(cell) for cell in after} == {bytes}
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("kind", ["JSONB", "JSON"])
 @pytest.mark.parametrize("many", [1, 40], ids=["one by one", "batch"])
-def test_json_is_compared_by_its_text(database: Database, opened: Callable[[], SqlStore], kind: str, many: int) -> None:
+def test_json_is_compared_by_its_text(
+    database: Database, opened: Callable[..., SqlStore], kind: str, many: int
+) -> None:
     """R01: for JSONB itself 1.0 and 1.00 are equal; a service that writes the one for the other wins all the same."""
     make_table(database, kind, [f'{{"price": 1.0, "token": "{OLD}"}}'] * many)
     store = opened()
@@ -186,7 +204,7 @@ def test_json_is_compared_by_its_text(database: Database, opened: Callable[[], S
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 @pytest.mark.parametrize("charset", ["latin1", "utf16", "utf8mb3"])
 def test_a_database_of_another_charset_is_served(
-    database: Database, opened: Callable[[], SqlStore], cli: Cli, charset: str
+    database: Database, opened: Callable[..., SqlStore], cli: Cli, charset: str
 ) -> None:
     """D07: letters that the database's own charset lacks, and charsets of two bytes, for whole cells and for tokens."""
     database.execute(f"ALTER DATABASE CHARACTER SET {charset}")
@@ -204,7 +222,7 @@ def test_a_database_of_another_charset_is_served(
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
-def test_a_cell_that_the_server_cannot_be_sent_is_refused(database: Database, opened: Callable[[], SqlStore]) -> None:
+def test_a_cell_that_the_server_cannot_be_sent_is_refused(database: Database, opened: Callable[..., SqlStore]) -> None:
     """D34: by its size, before it is sent: the server would close the connection. The others are swapped."""
     make_table(database, "LONGTEXT", [OLD, f"{OLD}{'é' * 2_200_000}", f"{OLD}{'😀' * 500_000}", OLD])
     store = opened()
@@ -220,7 +238,7 @@ def test_a_cell_that_the_server_cannot_be_sent_is_refused(database: Database, op
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("kind", ["TEXT", "JSON"])
 def test_a_text_that_is_not_utf8_is_swapped_as_its_bytes(
-    database: Database, opened: Callable[[], SqlStore], kind: str
+    database: Database, opened: Callable[..., SqlStore], kind: str
 ) -> None:
     """D09: a token beside bytes that no driver takes as text."""
     make_table(database, kind, [OLD, OLD])

@@ -12,19 +12,22 @@ from tests.stores.tokens import make_nocase, make_tokens, prepare, problems, rep
 pytestmark = pytest.mark.database
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, 1000])
-@pytest.mark.parametrize("second", ["INTEGER", "VARCHAR(20)"])
-def test_a_composite_key_counts_as_a_whole(database: Database, cli: Cli, second: str, batch: int) -> None:
+def test_a_composite_key_counts_as_a_whole(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
     """D11: rows that differ in the second column of the key only are told apart."""
-    keys = [(a, b if second == "INTEGER" else f"k{b}") for a in (1, 2) for b in (1, 2, 3)]
-    rows = [{"a": a, "b": b, "token": token} for (a, b), token in zip(keys, make_tokens(6), strict=True)]
-    prepare(database, f"CREATE TABLE creds (a INTEGER, b {second}, token TEXT, PRIMARY KEY (a, b))", rows)
+    for number, second in enumerate(("INTEGER", "VARCHAR(20)")):
+        for batch in (1, 2, 3, 1000):
+            with subtests.test(f"{second}, batches of {batch}"):
+                keys = [(a, b if second == "INTEGER" else f"k{b}") for a in (1, 2) for b in (1, 2, 3)]
+                rows = [{"a": a, "b": b, "token": token} for (a, b), token in zip(keys, make_tokens(6), strict=True)]
+                table = f"creds_{number}_{batch}"
+                columns = f"(a INTEGER, b {second}, token TEXT, PRIMARY KEY (a, b))"
+                prepare(database, f"CREATE TABLE {table} {columns}", rows, table)
 
-    ran = rotate(cli, database, "--batch-size", str(batch))
+                ran = rotate(cli, database, "--batch-size", str(batch), table=table)
 
-    assert (ran.code, report(ran)["rotated"]) == (0, 6)
-    stored = [row[0] for row in database.rows("SELECT token FROM creds ORDER BY a, b")]
-    assert secrets_of(stored) == secret_names(6)
+                assert (ran.code, report(ran)["rotated"]) == (0, 6)
+                stored = [row[0] for row in database.rows(f"SELECT token FROM {table} ORDER BY a, b")]
+                assert secrets_of(stored) == secret_names(6)
 
 
 def test_a_table_without_a_key_is_refused(database: Database, cli: Cli) -> None:
@@ -146,21 +149,25 @@ def test_keys_are_told_apart_as_their_index_does(database: Database, cli: Cli, n
     assert secrets_of(database.column()[key] for key in keys) == secret_names(4)
 
 
-@pytest.mark.parametrize("batch", [1, 2, 1000])
-def test_a_row_with_null_in_its_key_is_reported(database: Database, cli: Cli, batch: int) -> None:
+def test_a_row_with_null_in_its_key_is_reported(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
     """D12: a unique index takes many NULLs; such rows are counted as no-key, once, and left."""
     tokens = make_tokens(6)
     rows = [{"a": a, "b": b} for a, b in ((1, 1), (1, None), (None, 1), (None, None), (2, 1), (None, 2))]
     rows = [row | {"token": token} for row, token in zip(rows, [*tokens[:5], None], strict=True)]
-    prepare(database, "CREATE TABLE creds (a INTEGER, b INTEGER, token TEXT, UNIQUE (a, b))", rows)
+    for batch in (1, 2, 1000):
+        with subtests.test(f"batches of {batch}"):
+            table = f"creds{batch}"
+            create = f"CREATE TABLE {table} (a INTEGER, b INTEGER, token TEXT, UNIQUE (a, b))"
+            prepare(database, create, [dict(row) for row in rows], table)
 
-    ran = rotate(cli, database, "--key-column", "a", "--key-column", "b", "--batch-size", str(batch))
+            options = ["--key-column", "a", "--key-column", "b", "--batch-size", str(batch)]
+            ran = rotate(cli, database, *options, table=table)
 
-    assert ran.code == 1
-    assert (report(ran)["rotated"], report(ran)["unsettled"]) == (2, 3)
-    assert {category for _, category in problems(ran)} == {"no-key"}
-    left = database.rows("SELECT token FROM creds WHERE a IS NULL OR b IS NULL")
-    assert {row[0] for row in left} == {*tokens[1:4], None}
+            assert ran.code == 1
+            assert (report(ran)["rotated"], report(ran)["unsettled"]) == (2, 3)
+            assert {category for _, category in problems(ran)} == {"no-key"}
+            left = database.rows(f"SELECT token FROM {table} WHERE a IS NULL OR b IS NULL")
+            assert {row[0] for row in left} == {*tokens[1:4], None}
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

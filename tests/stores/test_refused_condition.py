@@ -18,18 +18,19 @@ CONDITIONS = {
 }
 
 
-@pytest.mark.parametrize(("condition", "words"), CONDITIONS.values(), ids=CONDITIONS)
-def test_the_cause_is_named(database: Database, cli: Cli, condition: str, words: str) -> None:
+def test_the_cause_is_named(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
     """Target, code, cause and the nearest column, and how SQL writes texts and names."""
     database.make_creds(make_tokens(1))
 
-    ran = cli("run", "--url", database.url, "--table", "creds", "--column", "token", "--where", condition)
+    for name, (condition, words) in CONDITIONS.items():
+        with subtests.test(name):
+            ran = cli("run", "--url", database.url, "--table", "creds", "--column", "token", "--where", condition)
 
-    assert ran.code == 2
-    assert ran.err.startswith("Error: creds.token: the database does not take the condition in where (code ")
-    assert words in ran.err
-    assert "In SQL 'this' is a text, and " in ran.err
-    assert "hunter2" not in ran.err
+            assert ran.code == 2
+            assert ran.err.startswith("Error: creds.token: the database does not take the condition in where (code ")
+            assert words in ran.err
+            assert "In SQL 'this' is a text, and " in ran.err
+            assert "hunter2" not in ran.err
 
 
 def test_a_text_in_double_quotes_is_a_name(database: Database, cli: Cli) -> None:

@@ -208,28 +208,36 @@ def test_a_file_that_is_no_database_ends_the_run(cli: Cli, tmp_path: Path) -> No
 WHERE = ["note = 'note 1'", "note LIKE '%1'", "note <> ':x'", "note = 'note 1' OR note = 'it''s %s'"]
 
 
-@pytest.mark.parametrize("where", WHERE)
-def test_a_condition_chooses_rows(database: Database, cli: Cli, where: str) -> None:
+def test_a_condition_chooses_rows(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
     """A condition may hold percent signs, colons and quotes."""
-    database.make_creds(make_tokens(2))
-    chosen = len(database.rows(f"SELECT id FROM creds WHERE {where.replace(':', chr(92) + ':')}"))
+    for number, where in enumerate(WHERE):
+        with subtests.test(where):
+            table = f"creds{number}"
+            database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token TEXT, note VARCHAR(50))")
+            rows = [{"id": n, "token": token, "note": f"note {n}"} for n, token in enumerate(make_tokens(2), 1)]
+            database.insert(table, rows)
+            chosen = len(database.rows(f"SELECT id FROM {table} WHERE {where.replace(':', chr(92) + ':')}"))
 
-    ran = rotate(cli, database, "--where", where)
+            ran = rotate(cli, database, "--where", where, table=table)
 
-    assert ran.code == 0, ran.err
-    assert ran.document["targets"][0]["rotated"] == chosen > 0
+            assert ran.code == 0, ran.err
+            assert ran.document["targets"][0]["rotated"] == chosen > 0
 
 
-@pytest.mark.parametrize("where", ["nosuch > 1", "id =", "id = 1; DROP TABLE creds", "nosuch(id)", "", "  "])
-def test_a_condition_that_is_none_is_refused(database: Database, cli: Cli, where: str) -> None:
+NO_CONDITIONS = ["nosuch > 1", "id =", "id = 1; DROP TABLE creds", "nosuch(id)", "", "  "]
+
+
+def test_a_condition_that_is_none_is_refused(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
     """A condition that the database does not take ends with 2."""
     database.make_creds(make_tokens(2))
 
-    ran = rotate(cli, database, "--where", where)
+    for where in NO_CONDITIONS:
+        with subtests.test(where):
+            ran = rotate(cli, database, "--where", where)
 
-    assert ran.code == 2
-    assert "where" in ran.err
-    assert secrets_of(database.column().values(), "old") == secret_names(2)
+            assert ran.code == 2
+            assert "where" in ran.err
+            assert secrets_of(database.column().values(), "old") == secret_names(2)
 
 
 @pytest.mark.parametrize("dialect", [PostgreSQL(), MySQL()], ids=["postgresql", "mariadb"])

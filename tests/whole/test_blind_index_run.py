@@ -139,6 +139,7 @@ def die() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.by_turns
 def test_an_index_is_made_right_after_a_crash(database: Database, command: Callable[..., Ran]) -> None:
     """The process died between the token's write and the index's: the next run does the rest."""
     fill(database, [pair("old", f"value {row}") for row in range(1, 31)])
@@ -246,6 +247,7 @@ def test_what_writes_indexes_is_the_run_itself(database: Database) -> None:
     assert (len(written.transactions), unwritten.transactions) == (1, [])
 
 
+@pytest.mark.by_turns
 def test_no_key_goes_while_an_index_is_under_it(
     database: Database, command: Callable[..., Ran], tmp_path: Path
 ) -> None:
@@ -265,6 +267,7 @@ def test_no_key_goes_while_an_index_is_under_it(
     assert any("creds.token" in each["reason"] for each in refused.document["refused"])
 
 
+@pytest.mark.by_turns
 def test_no_key_goes_while_an_index_has_no_target(
     database: Database, command: Callable[..., Ran], tmp_path: Path
 ) -> None:
@@ -288,6 +291,7 @@ def test_no_key_goes_while_an_index_has_no_target(
     assert repaired.document["targets"][0]["rotated"] == 2
 
 
+@pytest.mark.by_turns
 def test_a_token_under_one_key_and_its_index_under_another_keep_both(
     database: Database, command: Callable[..., Ran]
 ) -> None:
@@ -315,6 +319,7 @@ def test_a_companion_and_an_index_are_counted_once(database: Database, command: 
     assert set(database.column("creds", "key_id").values()) == {NEW}
 
 
+@pytest.mark.by_turns
 def test_adopted_and_bound_cells_have_an_index(database: Database, command: Callable[..., Ran]) -> None:
     """Made of the value itself, in the same run, and each cell is counted once."""
     fill(database, [("plain", None), pair("old", "token"), ("näme, 🔑", "by hand")])
