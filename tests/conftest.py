@@ -142,20 +142,20 @@ def named(subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch) -> Iterato
     As a test does, a case starts with the keys that fixtures loaded, and without those of the cases before it.
     """
     loaded = dict(loaded_keys._keys), dict(loaded_keys._secrets), list(loaded_keys._subscribers)
-    names = []
+    cases = []
 
     @contextmanager
     def case(*name: object) -> Iterator[None]:
-        names.append(" ".join(part if isinstance(part, str) else repr(part) for part in name))
+        cases.append(name)
         load_only(monkeypatch, *loaded)
         try:
             yield
         except (Exception, pytest.fail.Exception):
-            with subtests.test(names[-1]):
+            with subtests.test(" ".join(part if isinstance(part, str) else repr(part) for part in name)):
                 raise
 
     yield case
-    assert names, "there was no case at all"
+    assert cases, "there was no case at all"
 
 
 @pytest.fixture(autouse=True)
