@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,13 +170,46 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{number} tests left out; --{option} runs them")
 
 
+Named = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture
+def named(subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch) -> Iterator[Named]:
+    """Goes around each of many cases, in a with statement: all that fail are reported, and each by its name.
+
+    As a test does, a case starts with the keys that fixtures loaded, and without those of the cases before it.
+    """
+    loaded = dict(loaded_keys._keys), dict(loaded_keys._secrets), list(loaded_keys._subscribers)
+    cases = []
+
+    @contextmanager
+    def case(*name: object) -> Iterator[None]:
+        cases.append(name)
+        load_only(monkeypatch, *loaded)
+        try:
+            yield
+        except (Exception, pytest.fail.Exception):
+            with subtests.test(" ".join(part if isinstance(part, str) else repr(part) for part in name)):
+                raise
+
+    yield case
+    assert cases, "there was no case at all"
+
+
 @pytest.fixture(autouse=True)
 def keys_loaded_by_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process masks every key that it ever loaded: without this, each test would mask those of all before it."""
+    load_only(monkeypatch, {}, {}, [])
+
+
+def load_only(
+    monkeypatch: pytest.MonkeyPatch, keys: dict[bytes, str], secrets: dict[str | bytes, str], subscribers: list[Any]
+) -> None:
+    """Leaves the process with copies of these, and without the default redactor that learned of others."""
     current._default.cache_clear()
-    monkeypatch.setattr(loaded_keys, "_keys", {})
-    monkeypatch.setattr(loaded_keys, "_secrets", {})
-    monkeypatch.setattr(loaded_keys, "_subscribers", WeakSet())
+    monkeypatch.setattr(loaded_keys, "_keys", dict(keys))
+    monkeypatch.setattr(loaded_keys, "_secrets", dict(secrets))
+    monkeypatch.setattr(loaded_keys, "_subscribers", WeakSet(subscribers))
 
 
 @pytest.fixture(autouse=True)

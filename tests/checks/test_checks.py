@@ -35,6 +35,7 @@ from tests.checks.worlds import (
     run,
     target,
 )
+from tests.conftest import Named
 
 OK, WARNING, CRITICAL, UNKNOWN = Level
 POLICY = Policy()
@@ -342,14 +343,15 @@ def test_a_check_with_other_keys_than_the_services_asks_for_them(lost: int, aske
     assert "keyring-rotate run --dry-run --problems FILE" in finding.remedy
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_a_check_on_both_sides_of_its_limit(case: Case) -> None:
+def test_a_check_on_both_sides_of_its_limit(named: Named) -> None:
     """The level, and what the message says, up to the limit and one step beyond it."""
-    found = result(case.check, facts(**case.given))
+    for name, case in CASES.items():
+        with named(name):
+            found = result(case.check, facts(**case.given))
 
-    assert found.level is case.level
-    assert case.words in " ".join(finding.message for finding in found.findings)
-    assert all(finding.check == case.check and finding.remedy for finding in found.findings)
+            assert found.level is case.level
+            assert case.words in " ".join(finding.message for finding in found.findings)
+            assert all(finding.check == case.check and finding.remedy for finding in found.findings)
 
 
 def test_every_check_has_cases_on_both_sides() -> None:
@@ -397,23 +399,23 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     time.tzset()
 
 
-@pytest.mark.parametrize("limit", LIMITS)
-@pytest.mark.parametrize("date", DATES.values(), ids=DATES.keys())
-def test_a_limit_is_the_same_second_anywhere(zone: str, date: datetime, limit: str) -> None:
+def test_a_limit_is_the_same_second_anywhere(zone: str, named: Named) -> None:
     """A second before the limit and at it nothing changes; a second behind it the check speaks, in any zone."""
-    name, make = LIMITS[limit]
-    policy = Policy(**{limit: Span(days=40), "warn_before": Span()})
-    given = facts(**make(date - timedelta(days=40)))
-    levels = []
-    # To freeze it goes through all modules: once is enough.
-    with freeze_time(date) as clock:
-        for now in (date - SECOND, date, date + SECOND):
-            clock.move_to(now)
-            assert os.environ["TZ"] == zone
-            levels.append(result(name, given, policy, datetime.now(UTC)).level)
+    # To freeze time goes through all modules: once is enough.
+    with freeze_time() as clock:
+        for limit, (name, make) in LIMITS.items():
+            policy = Policy(**{limit: Span(days=40), "warn_before": Span()})
+            for day, date in DATES.items():
+                with named(limit, "at", day):
+                    given = facts(**make(date - timedelta(days=40)))
+                    levels = []
+                    for now in (date - SECOND, date, date + SECOND):
+                        clock.move_to(now)
+                        assert os.environ["TZ"] == zone
+                        levels.append(result(name, given, policy, datetime.now(UTC)).level)
 
-    assert levels[:2] == [OK, OK]
-    assert levels[2] in {WARNING, CRITICAL}
+                    assert levels[:2] == [OK, OK]
+                    assert levels[2] in {WARNING, CRITICAL}
 
 
 def test_a_check_that_fails_hides_no_other() -> None:

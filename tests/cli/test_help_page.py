@@ -13,7 +13,7 @@ from rotation.cli.main import SECTIONS, cli
 from rotation.cli.main import main as command_line
 from rotation.cli.options import Process
 from rotation.context import Streams
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 
 pytestmark = pytest.mark.database
 
@@ -37,69 +37,74 @@ def page(path: str, environ: dict[str, str] | None = None, stream: io.StringIO |
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_page_has_its_parts(path: str) -> None:
+def test_every_page_has_its_parts(named: Named) -> None:
     """A description, one usage line, one to four examples, and the command's own exit codes, 0 first."""
-    command = PAGES[path]
-    assert isinstance(command, HelpPage)
-    shown = page(path)
+    for path, command in PAGES.items():
+        with named("keyring-rotate", path):
+            assert isinstance(command, HelpPage)
+            shown = page(path)
 
-    assert shown.count("Usage: ") == 1
-    assert command.get_short_help_str().removesuffix(".") in " ".join(shown.split())
-    assert 1 <= len(command.examples) <= 4
-    assert next(iter(command.exit_codes)) == 0
-    assert 2 in command.exit_codes
-    assert shown.index("\nExamples:\n") < shown.index("\nExit codes:\n  0  ")
+            assert shown.count("Usage: ") == 1
+            assert command.get_short_help_str().removesuffix(".") in " ".join(shown.split())
+            assert 1 <= len(command.examples) <= 4
+            assert next(iter(command.exit_codes)) == 0
+            assert 2 in command.exit_codes
+            assert shown.index("\nExamples:\n") < shown.index("\nExit codes:\n  0  ")
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_no_line_is_long_and_nothing_is_cut(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_line_is_long_and_nothing_is_cut(monkeypatch: pytest.MonkeyPatch, named: Named) -> None:
     """A page fits on 80 columns, and none of its sentences ends in dots."""
     monkeypatch.setenv("COLUMNS", "80")
-    lines = page(path).splitlines()
 
-    assert [line for line in lines if len(line) > 80] == []
-    assert [line for line in lines if line.endswith("...") and "Usage" not in line] == []
+    for path in PAGES:
+        with named("keyring-rotate", path):
+            lines = page(path).splitlines()
+
+            assert [line for line in lines if len(line) > 80] == []
+            assert [line for line in lines if line.endswith("...") and "Usage" not in line] == []
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_option_is_in_a_group(path: str) -> None:
+def test_every_option_is_in_a_group(named: Named) -> None:
     """Each option stands under a heading of OPTION_GROUPS, which has each option once."""
-    command = PAGES[path]
-    context = command.context_class(command, info_name="x")
+    for path, command in PAGES.items():
+        with named("keyring-rotate", path):
+            context = command.context_class(command, info_name="x")
 
-    groups = {group_of(each) for each in command.get_params(context) if isinstance(each, click.Option)}
+            groups = {group_of(each) for each in command.get_params(context) if isinstance(each, click.Option)}
 
-    assert groups <= OPTION_GROUPS.keys()
+            assert groups <= OPTION_GROUPS.keys()
+
     names = [name for options in OPTION_GROUPS.values() for name in options]
     assert len(names) == len({*names})
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_value_has_a_name_of_the_field(path: str) -> None:
+def test_every_value_has_a_name_of_the_field(named: Named) -> None:
     """No option takes a TEXT, a PATH or an INTEGER: its value has a name, such as FILE or ROWS."""
-    shown = page(path)
+    for path in PAGES:
+        with named("keyring-rotate", path):
+            shown = page(path)
 
-    assert not [word for word in ("PATH", "INTEGER", "RANGE") if f" {word}" in shown]
-    assert " TEXT" not in shown or path == "keys derive"
+            assert not [word for word in ("PATH", "INTEGER", "RANGE") if f" {word}" in shown]
+            assert " TEXT" not in shown or path == "keys derive"
 
 
-@pytest.mark.parametrize(("path", "arguments"), EXAMPLES)
-def test_every_example_is_a_command_line(path: str, arguments: str) -> None:
+def test_every_example_is_a_command_line(named: Named) -> None:
     """Click accepts each example, and it is one of the command on whose page it stands."""
-    process = Process({}, Streams(io.StringIO(), io.StringIO()))
+    for path, arguments in EXAMPLES:
+        with named(arguments):
+            process = Process({}, Streams(io.StringIO(), io.StringIO()))
 
-    context = cli.make_context("keyring-rotate", shlex.split(arguments), obj=process)
-    words = [*context._protected_args, *context.args]
-    with context.scope(cleanup=False):
-        while isinstance(context.command, click.Group):
-            name, command, words = context.command.resolve_command(context, words)
-            assert command
-            context = command.make_context(name, words, parent=context)
-            words = [*getattr(context, "_protected_args", ()), *context.args]
+            context = cli.make_context("keyring-rotate", shlex.split(arguments), obj=process)
+            words = [*context._protected_args, *context.args]
+            with context.scope(cleanup=False):
+                while isinstance(context.command, click.Group):
+                    name, command, words = context.command.resolve_command(context, words)
+                    assert command
+                    context = command.make_context(name, words, parent=context)
+                    words = [*getattr(context, "_protected_args", ()), *context.args]
 
-    command_path = context.command_path.removeprefix("keyring-rotate").strip()
-    assert command_path.startswith(path)
+            command_path = context.command_path.removeprefix("keyring-rotate").strip()
+            assert command_path.startswith(path)
 
 
 def test_an_example_has_the_name_as_the_program_was_started(cli: Cli) -> None:
@@ -157,24 +162,26 @@ def test_headings_have_a_colour_on_a_terminal(environ: dict[str, str], terminal:
     assert click.unstyle(shown) == page("run")
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_help_prints_the_same_page(cli: Cli, path: str) -> None:
+def test_help_prints_the_same_page(cli: Cli, named: Named) -> None:
     """`help COMMAND` is `COMMAND --help`: on stdout, exit code 0."""
-    ran = cli("help", *path.split())
+    for path in PAGES:
+        with named("keyring-rotate", path):
+            ran = cli("help", *path.split())
 
-    assert (ran.code, ran.out, ran.err) == (0, page(path), "")
+            assert (ran.code, ran.out, ran.err) == (0, page(path), "")
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_command_knows_the_short_options(cli: Cli, path: str) -> None:
+def test_every_command_knows_the_short_options(cli: Cli, named: Named) -> None:
     """-h is --help, and -V the version of the program."""
-    assert cli(*path.split(), "-h").out == page(path)
-    assert cli(*path.split(), "-V").out == cli("--version").out
+    for path in PAGES:
+        with named("keyring-rotate", path):
+            assert cli(*path.split(), "-h").out == page(path)
+            assert cli(*path.split(), "-V").out == cli("--version").out
 
 
-@pytest.mark.parametrize(
-    ("argv", "meant"),
-    [
+def test_a_near_miss_is_answered_with_what_was_meant(cli: Cli, named: Named) -> None:
+    """A misspelt command, one without its group, and the name that another tool has for it: two lines, exit code 2."""
+    cases = [
         (("stauts",), "status"),
         (("keys", "retier"), "keys retire"),
         (("promote",), "keys promote"),
@@ -182,16 +189,15 @@ def test_every_command_knows_the_short_options(cli: Cli, path: str) -> None:
         (("ledger", "ini"), "ledger init"),
         (("rotate",), "run"),
         (("help", "keys", "stge"), "keys stage"),
-    ],
-    ids=" ".join,
-)
-def test_a_near_miss_is_answered_with_what_was_meant(cli: Cli, argv: tuple[str, ...], meant: str) -> None:
-    """A misspelt command, one without its group, and the name that another tool has for it: two lines, exit code 2."""
-    ran = cli(*argv)
+    ]
 
-    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 2)
-    assert ran.err.splitlines()[0].endswith(f" {meant}")
-    assert "Did you mean: " in ran.err
+    for argv, meant in cases:
+        with named(argv):
+            ran = cli(*argv)
+
+            assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 2)
+            assert ran.err.splitlines()[0].endswith(f" {meant}")
+            assert "Did you mean: " in ran.err
 
 
 @pytest.mark.parametrize("argv", [("xyzzy",), ("help", "xyzzy"), ("help", "run", "it")], ids=" ".join)

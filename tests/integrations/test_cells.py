@@ -142,10 +142,13 @@ def test_any_json_value_comes_back_or_is_refused(value):
     assert repr(json.loads(STOCK.decrypt(cell))) == repr(value)
 
 
-@pytest.mark.parametrize("value", [None, False, True, 0, 1, 0.0, -0.0, 1e300, "", [], {}, 10**4000, "\ud800"], ids=repr)
-def test_small_json_values_keep_their_types(value):
+def test_small_json_values_keep_their_types(named):
     """What is false is not lost, and a number does not become text."""
-    assert repr(column(Kind.JSON).open(column(Kind.JSON).seal(value))) == repr(value)
+    cases = [None, False, True, 0, 1, 0.0, -0.0, 1e300, "", [], {}, 10**4000, "\ud800"]
+
+    for value in cases:
+        with named(value):
+            assert repr(column(Kind.JSON).open(column(Kind.JSON).seal(value))) == repr(value)
 
 
 def nested(levels: int) -> list:
@@ -160,9 +163,9 @@ class Colour(enum.StrEnum):
     RED = "red"
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
+def test_a_value_that_json_would_change_is_refused(named):
+    """Otherwise an application reads something else than it wrote, or nothing at all."""
+    cases = [
         float("nan"),
         [float("inf")],
         {1: SECRET},
@@ -179,15 +182,14 @@ class Colour(enum.StrEnum):
         Secret(SECRET * 2).reveal,
         {"a": Secret(SECRET)},
         "\ud83d" + "\ude00",
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_value_that_json_would_change_is_refused(value):
-    """Otherwise an application reads something else than it wrote, or nothing at all."""
-    with pytest.raises(TypeError, match=r"users.api_key: JSON") as caught:
-        column(Kind.JSON).seal(value)
+    ]
 
-    assert not leaks(shown_by(caught.value), SECRET)
+    for value in cases:
+        with named(type(value)):
+            with pytest.raises(TypeError, match=r"users.api_key: JSON") as caught:
+                column(Kind.JSON).seal(value)
+
+            assert not leaks(shown_by(caught.value), SECRET)
 
 
 def test_a_value_that_holds_itself_is_refused():
@@ -219,19 +221,19 @@ def test_what_equals_a_value_is_taken_for_it(kind, value, back):
     assert type(opened) is type(back)
 
 
-@pytest.mark.parametrize(
-    ("kind", "value"),
-    [
+def test_another_type_is_refused(named):
+    """No str() of it is stored; the message names the column and the type alone."""
+    cases = [
         *((Kind.TEXT, value) for value in (None, True, 4242, SECRET.encode(), [SECRET])),
         *((Kind.BYTES, value) for value in (None, 4242, SECRET, Secret(SECRET))),
-    ],
-)
-def test_another_type_is_refused(kind, value):
-    """No str() of it is stored; the message names the column and the type alone."""
-    with pytest.raises(TypeError, match=r"users\.api_key: takes .*, not ") as caught:
-        column(kind).seal(value)
+    ]
 
-    assert not leaks(shown_by(caught.value), SECRET)
+    for kind, value in cases:
+        with named(kind, value):
+            with pytest.raises(TypeError, match=r"users\.api_key: takes .*, not ") as caught:
+                column(kind).seal(value)
+
+            assert not leaks(shown_by(caught.value), SECRET)
 
 
 def test_a_lone_surrogate_is_refused_without_showing_the_text():
@@ -463,21 +465,21 @@ PLAIN = {
 }
 
 
-@pytest.mark.parametrize("text", PLAIN.values(), ids=PLAIN)
-@pytest.mark.parametrize(
-    "wrap", [str, str.encode, lambda text: memoryview(text.encode())], ids=["str", "bytes", "view"]
-)
-def test_plaintext_is_read_only_if_the_column_takes_it(log, text, wrap):
+def test_plaintext_is_read_only_if_the_column_takes_it(log, named):
     """While a column is taken over its plaintext opens, with one warning for the column that shows no value."""
-    taking = column(accept_plaintext=True)
+    for name, text in PLAIN.items():
+        for wrap in (str, str.encode, lambda text: memoryview(text.encode())):
+            with named(name, type(wrap(text))):
+                log.entries.clear()
+                taking = column(accept_plaintext=True)
 
-    assert taking.open(wrap(text)) == text
-    assert taking.open_many([wrap(text), TOKEN]) == [text, SECRET]
-    assert log.entries == [
-        {"event": "credential.stored_as_plaintext", "log_level": "warning", "column": "users.api_key"}
-    ]
-    with pytest.raises(MalformedToken):
-        column().open(wrap(text))
+                assert taking.open(wrap(text)) == text
+                assert taking.open_many([wrap(text), TOKEN]) == [text, SECRET]
+                assert log.entries == [
+                    {"event": "credential.stored_as_plaintext", "log_level": "warning", "column": "users.api_key"}
+                ]
+                with pytest.raises(MalformedToken):
+                    column().open(wrap(text))
 
 
 RAW = base64.urlsafe_b64decode(FOREIGN)
@@ -509,18 +511,19 @@ NOT_PLAIN: dict[str, str | bytes] = {
 }
 
 
-@pytest.mark.parametrize("cell", NOT_PLAIN.values(), ids=NOT_PLAIN)
-@pytest.mark.parametrize("kind", Kind)
-def test_a_token_in_whatever_form_is_never_plaintext(kind, cell):
+def test_a_token_in_whatever_form_is_never_plaintext(named):
     """Otherwise an application would send a token in place of its password."""
-    taking = column(kind, accept_plaintext=True)
+    for name, cell in NOT_PLAIN.items():
+        for kind in Kind:
+            with named(name, kind):
+                taking = column(kind, accept_plaintext=True)
 
-    with pytest.raises(InvalidToken) as caught:
-        taking.open(cell)
-    [found] = taking.open_many([cell])
+                with pytest.raises(InvalidToken) as caught:
+                    taking.open(cell)
+                [found] = taking.open_many([cell])
 
-    assert isinstance(found, InvalidToken)
-    assert not leaks(shown_by(caught.value), cell)
+                assert isinstance(found, InvalidToken)
+                assert not leaks(shown_by(caught.value), cell)
 
 
 def test_plaintext_of_another_kind_is_an_error():

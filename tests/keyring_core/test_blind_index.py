@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from keyring_core import Key, KeyConfigError, Keyring, PlaintextError
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText, may_stand_for
 from keyring_core.redaction import Secret
+from tests.conftest import Named
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text, make_key
 
@@ -151,9 +152,9 @@ def test_an_index_holds_no_key(travel):
     assert repr(arrived) == "<BlindIndex users.email>"
 
 
-@pytest.mark.parametrize(
-    ("given_index", "value", "may"),
-    [
+def test_a_value_stands_for_the_index_of_an_equal_one(named: Named) -> None:
+    """A statement may give both; only an index itself, or what the column will refuse, is not compared."""
+    cases = [
         ("a", "a", True),
         ("a", b"a", True),
         (Secret("a"), "a", True),
@@ -164,9 +165,8 @@ def test_an_index_holds_no_key(travel):
         (None, "a", False),
         ("a", None, False),
         ("\ud800", "a", False),
-    ],
-    ids=repr,
-)
-def test_a_value_stands_for_the_index_of_an_equal_one(given_index: object, value: object, may: bool) -> None:
-    """A statement may give both; only an index itself, or what the column will refuse, is not compared."""
-    assert may_stand_for(given_index, value) is may
+    ]
+
+    for given_index, value, may in cases:
+        with named(given_index, value, may):
+            assert may_stand_for(given_index, value) is may

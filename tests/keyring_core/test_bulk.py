@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from keyring_core import DamagedToken, InvalidToken, Key, Keyring, PlaintextError, token_batches
 from keyring_core.token_batches import Refused
 from keyring_core.tokens import parse_token
-from tests.keyring_core.test_tokens import ISSUED_AT, TOKEN_CASES, Case, by_id, issue, seal
+from tests.conftest import Named
+from tests.keyring_core.test_tokens import ISSUED_AT, TOKEN_CASES, issue, seal
 from tests.keys import key_text, make_key
 
 PRIMARY, PREVIOUS, STAGED, FOREIGN = (make_key(label) for label in ("new", "old", "staged", "foreign"))
@@ -81,31 +82,34 @@ def test_every_verdict_is_the_single_paths(texts: list[str]) -> None:
     assert outcomes(RING.decrypt_bytes_many(texts)) == [single(RING.decrypt_bytes, text) for text in texts]
 
 
-@by_id(TOKEN_CASES)
-def test_a_batch_gives_the_verdict_of_the_table(case: Case) -> None:
+def test_a_batch_gives_the_verdict_of_the_table(named: Named) -> None:
     """T01 to T79 in a batch: each is taken or refused as it is alone, and its neighbours are none the worse."""
-    value: Any = case.make()
-    batch = [issue("before"), value, issue("behind", "new")]
-    if case.outcome is TypeError:
-        for many in (RING.identify_many, RING.decrypt_many, RING.decrypt_bytes_many, RING.rotate_many):
-            with pytest.raises(TypeError, match=f"not {type(value).__name__}"):
-                many(batch)
-        return
+    for case in TOKEN_CASES:
+        with named(case.id):
+            value: Any = case.make()
+            batch = [issue("before"), value, issue("behind", "new")]
+            if case.outcome is TypeError:
+                for many in (RING.identify_many, RING.decrypt_many, RING.decrypt_bytes_many, RING.rotate_many):
+                    with pytest.raises(TypeError, match=f"not {type(value).__name__}"):
+                        many(batch)
+                continue
 
-    # Compared for truth alone: 50 MB would be explained at length.
-    assert bool(outcomes(RING.identify_many(batch)) == [single(RING.key_for, text) for text in batch])
-    assert bool(outcomes(RING.decrypt_many(batch)) == [single(RING.decrypt, text) for text in batch])
-    assert bool(outcomes(RING.decrypt_bytes_many(batch)) == [single(RING.decrypt_bytes, text) for text in batch])
-    first, rotated, last = RING.rotate_many(batch)
-    assert [ALONE.decrypt(text) for text in (first, last) if not isinstance(text, InvalidToken)] == [
-        b"before",
-        b"behind",
-    ]
-    if isinstance(rotated, InvalidToken):
-        assert bool(single(RING.rotate, value) == (type(rotated), str(rotated)))
-    else:
-        assert bool(ALONE.decrypt(rotated) == RING.decrypt_bytes(value))
-        assert parse_token(rotated).timestamp == parse_token(value).timestamp
+            # Compared for truth alone: 50 MB would be explained at length.
+            assert bool(outcomes(RING.identify_many(batch)) == [single(RING.key_for, text) for text in batch])
+            assert bool(outcomes(RING.decrypt_many(batch)) == [single(RING.decrypt, text) for text in batch])
+            assert bool(
+                outcomes(RING.decrypt_bytes_many(batch)) == [single(RING.decrypt_bytes, text) for text in batch]
+            )
+            first, rotated, last = RING.rotate_many(batch)
+            assert [ALONE.decrypt(text) for text in (first, last) if not isinstance(text, InvalidToken)] == [
+                b"before",
+                b"behind",
+            ]
+            if isinstance(rotated, InvalidToken):
+                assert bool(single(RING.rotate, value) == (type(rotated), str(rotated)))
+            else:
+                assert bool(ALONE.decrypt(rotated) == RING.decrypt_bytes(value))
+                assert parse_token(rotated).timestamp == parse_token(value).timestamp
 
 
 @given(st.lists(tokens(), max_size=12))

@@ -147,9 +147,9 @@ def test_every_kind_has_an_example_here():
 # Parameters
 
 
-@pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
+def test_parameters_that_do_not_fit_are_refused(named):
+    """The message names what is missing, too much or wrong; it shows no value, which may be a secret put there."""
+    cases = [
         ({"kind": "pbkdf2"}, "did you mean pbkdf2-sha256"),
         ({"kind": "sha-256"}, "did you mean sha256"),
         ({"kind": "xyzzy-hunter2"}, "The kinds are raw, "),
@@ -165,16 +165,16 @@ def test_every_kind_has_an_example_here():
         ),
         ({"kind": "hkdf-sha256", "salt": 7}, "its salt: expected text, not int"),
         ({"kind": "hkdf-sha256", "info": "\ud800"}, "its info: a lone surrogate"),
-    ],
-)
-def test_parameters_that_do_not_fit_are_refused(parameters, words):
-    """The message names what is missing, too much or wrong; it shows no value, which may be a secret put there."""
-    with pytest.raises(KeyConfigError) as caught:
-        Derivation(**parameters)
+    ]
 
-    assert words in str(caught.value)
-    assert "xyzzy" not in shown_by(caught.value)
-    assert caught.value.__context__ is None
+    for parameters, words in cases:
+        with named(parameters, words):
+            with pytest.raises(KeyConfigError) as caught:
+                Derivation(**parameters)
+
+            assert words in str(caught.value)
+            assert "xyzzy" not in shown_by(caught.value)
+            assert caught.value.__context__ is None
 
 
 def test_a_derivation_is_a_value():
@@ -209,9 +209,9 @@ def test_memory_holds_no_digest_to_test_guesses_with():
 # What is no secret
 
 
-@pytest.mark.parametrize(
-    ("kind", "secret", "words"),
-    [
+def test_a_secret_that_the_application_would_not_take_is_refused(named):
+    """The message says where it is, how long it is and what is expected, and shows nothing of it."""
+    cases = [
         ("hex", "0123456789abcdefABCDEF0123456789", "32 characters, expected 64 hexadecimal digits"),
         ("hex", "g" * 64, "expected 64 hexadecimal digits"),
         ("raw-unpadded", keys.key_text("padded"), "44 characters, expected 43"),
@@ -223,28 +223,29 @@ def test_memory_holds_no_digest_to_test_guesses_with():
         ("text32-doubled", "Tr0ub4dor-and-three-more-word-é", "33 bytes, expected 32"),
         ("sha256", "Tr0ub4dor\ud800", "lone surrogate"),
         ("sha256", "Tr0ub4dor" * MOST_SECRET_LENGTH, "longer than any secret"),
-    ],
-)
-def test_a_secret_that_the_application_would_not_take_is_refused(kind, secret, words):
-    """The message says where it is, how long it is and what is expected, and shows nothing of it."""
-    with pytest.raises(KeyConfigError) as caught:
-        Derivation(kind).key(secret, "HEAT_SECRET", allow_weak=True)
+    ]
 
-    assert words in str(caught.value)
-    assert str(caught.value).startswith("HEAT_SECRET: ")
-    assert not leaks(shown_by(caught.value), secret)
-    assert caught.value.__context__ is None
+    for kind, secret, words in cases:
+        with named(secret):
+            with pytest.raises(KeyConfigError) as caught:
+                Derivation(kind).key(secret, "HEAT_SECRET", allow_weak=True)
+
+            assert words in str(caught.value)
+            assert str(caught.value).startswith("HEAT_SECRET: ")
+            assert not leaks(shown_by(caught.value), secret)
+            assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("case", cases("public_defaults.json"), ids=lambda case: f"{case['product']} {case['kind']}")
-def test_a_public_default_is_refused_with_the_name_of_its_product(case):
+def test_a_public_default_is_refused_with_the_name_of_its_product(named):
     """The message says whose default it is; to rotate away from it, it is accepted with a warning."""
-    with pytest.raises(WeakKeyError, match=rf"^SECRET_KEY: a public example key \(.*{case['product']}"):
-        of(case).key(case["secret"], "SECRET_KEY")
-    with pytest.warns(WeakKeyWarning, match=rf"SECRET_KEY: .*{case['product']}.*rotate away"):
-        key = of(case).key(case["secret"], "SECRET_KEY", allow_weak=True)
-    with pytest.raises(WeakKeyError, match=case["product"]):
-        Key.parse(key.reveal())
+    for case in cases("public_defaults.json"):
+        with named(case["product"], case["kind"]):
+            with pytest.raises(WeakKeyError, match=rf"^SECRET_KEY: a public example key \(.*{case['product']}"):
+                of(case).key(case["secret"], "SECRET_KEY")
+            with pytest.warns(WeakKeyWarning, match=rf"SECRET_KEY: .*{case['product']}.*rotate away"):
+                key = of(case).key(case["secret"], "SECRET_KEY", allow_weak=True)
+            with pytest.raises(WeakKeyError, match=case["product"]):
+                Key.parse(key.reveal())
 
 
 def test_every_public_key_is_known_by_its_digest():
@@ -264,9 +265,9 @@ def test_every_public_key_is_known_by_its_digest():
         assert owner in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("kind", "secret", "words"),
-    [
+def test_a_secret_that_anybody_can_guess_is_refused(named):
+    """An empty secret, a placeholder and a pattern are refused, and accepted with a warning to read old tokens."""
+    cases = [
         ("sha256", "", "an empty secret"),
         ("hkdf-sha256", "", "an empty secret"),
         ("text32-zeros", "", "an empty secret"),
@@ -279,16 +280,16 @@ def test_every_public_key_is_known_by_its_digest():
         ("text32-doubled", "f3b9c1d27a604e88", "signing half"),
         ("text32-zeros", "abc", "a weak key"),
         ("hex", "00" * 32, "a weak key"),
-    ],
-)
-def test_a_secret_that_anybody_can_guess_is_refused(kind, secret, words):
-    """An empty secret, a placeholder and a pattern are refused, and accepted with a warning to read old tokens."""
-    with pytest.raises(WeakKeyError, match=f"^SECRET_KEY: .*{words}"):
-        example(kind).key(secret, "SECRET_KEY")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        example(kind).key(secret, "SECRET_KEY", allow_weak=True)
-    assert [each.category for each in caught if words in str(each.message)] == [WeakKeyWarning]
+    ]
+
+    for kind, secret, words in cases:
+        with named(kind, secret, words):
+            with pytest.raises(WeakKeyError, match=f"^SECRET_KEY: .*{words}"):
+                example(kind).key(secret, "SECRET_KEY")
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                example(kind).key(secret, "SECRET_KEY", allow_weak=True)
+            assert [each.category for each in caught if words in str(each.message)] == [WeakKeyWarning]
 
 
 @pytest.mark.parametrize("kind", ["text32", "sha256"])
@@ -318,20 +319,21 @@ def spellings(secret: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_secret_and_its_key_are_masked_in_every_spelling(kind):
+def test_the_secret_and_its_key_are_masked_in_every_spelling(named):
     """From now on, also in a redactor that was there before and in one that comes later, and for good."""
-    secret, before = EXAMPLES[kind], Redactor()
+    for kind in KINDS:
+        with named(kind):
+            secret, before = EXAMPLES[kind], Redactor()
 
-    key = example(kind).key(secret)
+            key = example(kind).key(secret)
 
-    for redactor in (before, Redactor()):
-        redactor.discard(secret)
-        for shown in (*spellings(secret), *spellings(key.reveal())):
-            masked = redactor.redact(f"before {shown} after")
-            assert not leaks(masked, shown, f"secret of key {key.id}", f"key {key.id}")
-            assert masked.startswith("before ")
-        assert f"key {key.id}]" in redactor.redact(f"it is {secret}, so")
+            for redactor in (before, Redactor()):
+                redactor.discard(secret)
+                for shown in (*spellings(secret), *spellings(key.reveal())):
+                    masked = redactor.redact(f"before {shown} after")
+                    assert not leaks(masked, shown, f"secret of key {key.id}", f"key {key.id}")
+                    assert masked.startswith("before ")
+                assert f"key {key.id}]" in redactor.redact(f"it is {secret}, so")
 
 
 def test_the_label_names_the_key():

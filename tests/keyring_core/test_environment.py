@@ -69,41 +69,40 @@ def test_the_table_is_complete():
     assert [f"L{n:02}" for n in range(1, 16)] == [case.id for case in LIST_CASES]
 
 
-def by_id(cases):
-    return pytest.mark.parametrize("case", cases, ids=[case.id for case in cases])
-
-
-@by_id([case for case in LIST_CASES if case.found is not None])
-def test_a_list_is_read(case):
+def test_a_list_is_read(named):
     """Every key of the list is found, in its order; what should be tidied up gives a warning with its position."""
-    environ = {**case.environ, LIST: case.previous}
+    for case in [case for case in LIST_CASES if case.found is not None]:
+        with named(case.id):
+            environ = {**case.environ, LIST: case.previous}
 
-    with pytest.warns(KeyConfigWarning) if case.says else nullcontext() as caught:
-        settings = load_settings(environ)
+            with pytest.warns(KeyConfigWarning) if case.says else nullcontext() as caught:
+                settings = load_settings(environ)
 
-    assert key_ids(settings.previous) == [Key.parse(text).id for text in case.found]
-    warned = "\n".join(str(warning.message) for warning in caught or ())
-    assert all(words in warned for words in case.says)
-    assert not leaks(warned, case.previous, *OUR_WORDS)
+            assert key_ids(settings.previous) == [Key.parse(text).id for text in case.found]
+            warned = "\n".join(str(warning.message) for warning in caught or ())
+            assert all(words in warned for words in case.says)
+            assert not leaks(warned, case.previous, *OUR_WORDS)
 
 
-@by_id([case for case in LIST_CASES if case.found is None])
-def test_a_list_is_refused(case):
+def test_a_list_is_refused(named):
     """The message names the variable, and the position of a wrong key; it shows no key."""
-    with pytest.raises(KeyConfigError) as caught:
-        load_settings({**case.environ, LIST: case.previous})
+    for case in [case for case in LIST_CASES if case.found is None]:
+        with named(case.id):
+            with pytest.raises(KeyConfigError) as caught:
+                load_settings({**case.environ, LIST: case.previous})
 
-    assert all(words in str(caught.value) for words in case.says)
-    assert not leaks(shown_by(caught.value), case.previous, *OUR_WORDS)
+            assert all(words in str(caught.value) for words in case.says)
+            assert not leaks(shown_by(caught.value), case.previous, *OUR_WORDS)
 
 
-@pytest.mark.parametrize("bad", ["é", "\udce9", "\ufeff", " x", "'", "%", "\0", "=", "x"])
-def test_a_fault_in_a_list_has_a_position(bad):
+def test_a_fault_in_a_list_has_a_position(named):
     """Whatever is wrong with one of several keys, the message says which of them it is."""
-    with pytest.raises(KeyConfigError, match=rf"^{LIST}, key 2 of 3: ") as caught:
-        load_settings({"ENCRYPTION_KEY": PRIMARY, LIST: f"{A},{bad}{B},{A}"})
+    for bad in ("é", "\udce9", "\ufeff", " x", "'", "%", "\0", "=", "x"):
+        with named(bad):
+            with pytest.raises(KeyConfigError, match=rf"^{LIST}, key 2 of 3: ") as caught:
+                load_settings({"ENCRYPTION_KEY": PRIMARY, LIST: f"{A},{bad}{B},{A}"})
 
-    assert not leaks(shown_by(caught.value), B, *OUR_WORDS)
+            assert not leaks(shown_by(caught.value), B, *OUR_WORDS)
 
 
 @pytest.mark.timeout(120)
@@ -180,19 +179,20 @@ def test_no_switch_takes_a_weak_key_that_encrypts(name):
 IN_ENVIRONMENTS = [case for case in KEY_CASES if isinstance(case.value, str) and "\0" not in case.value]
 
 
-@by_id(IN_ENVIRONMENTS)
-def test_a_key_has_one_verdict_wherever_it_stands(case):
+def test_a_key_has_one_verdict_wherever_it_stands(named):
     """The table of keys holds for the variable too, and the message names the variable."""
-    if case.verdict == REFUSED:
-        with pytest.raises(KeyConfigError) as caught:
-            load_settings({"ENCRYPTION_KEY": case.value})
-        assert str(caught.value).startswith("ENCRYPTION_KEY: ")
-        return
+    for case in IN_ENVIRONMENTS:
+        with named(case.id):
+            if case.verdict == REFUSED:
+                with pytest.raises(KeyConfigError) as caught:
+                    load_settings({"ENCRYPTION_KEY": case.value})
+                assert str(caught.value).startswith("ENCRYPTION_KEY: ")
+                continue
 
-    with pytest.warns(KeyConfigWarning) if case.verdict == SAME_WARNED else nullcontext():
-        primary = load_settings({"ENCRYPTION_KEY": case.value}).primary
+            with pytest.warns(KeyConfigWarning) if case.verdict == SAME_WARNED else nullcontext():
+                primary = load_settings({"ENCRYPTION_KEY": case.value}).primary
 
-    assert (primary == Key.parse(KEY_CASES[0].value)) is (case.verdict != OTHER)
+            assert (primary == Key.parse(KEY_CASES[0].value)) is (case.verdict != OTHER)
 
 
 @pytest.mark.parametrize("environ", [{}, {"ENCRYPTION_KEY": ""}, {"ENCRYPTION_KEY": " \t\n"}])
@@ -283,39 +283,40 @@ def test_a_file_that_others_can_read_warns_when_keys_are_loaded(tmp_path):
         assert load_settings({"ENCRYPTION_KEY_FILE": str(path)}).primary == make_key("primary")
 
 
-@pytest.mark.parametrize(
-    "value",
-    [f'"{PRIMARY}"', f"'{PRIMARY}'", f"{PRIMARY}\\n", f"export {PRIMARY}", f"{PRIMARY} # old"],
-    ids=["double quotes", "single quotes", "escape", "export", "comment"],
-)
-def test_a_dotenv_files_syntax_is_not_part_of_the_key(value):
+def test_a_dotenv_files_syntax_is_not_part_of_the_key(named):
     """C12: quotes, escapes and comments that a dotenv parser left in the value are refused, not guessed away."""
-    with pytest.raises(KeyConfigError, match=r"(?s)^ENCRYPTION_KEY: .*stays valid") as caught:
-        load_settings({"ENCRYPTION_KEY": value})
+    cases = [f'"{PRIMARY}"', f"'{PRIMARY}'", f"{PRIMARY}\\n", f"export {PRIMARY}", f"{PRIMARY} # old"]
 
-    assert not leaks(shown_by(caught.value), PRIMARY)
+    for value in cases:
+        with named(value):
+            with pytest.raises(KeyConfigError, match=r"(?s)^ENCRYPTION_KEY: .*stays valid") as caught:
+                load_settings({"ENCRYPTION_KEY": value})
+
+            assert not leaks(shown_by(caught.value), PRIMARY)
 
 
 # How often keys are looked at
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"), [(None, 60), ("", 60), (" ", 60), ("0", 0), ("5", 5), (" 0.5 ", 0.5), ("86400", 86400)]
-)
-def test_the_time_between_looks_is_read(value, seconds):
+def test_the_time_between_looks_is_read(named):
     """A number of seconds; by default a minute."""
-    environ = {} if value is None else {"ENCRYPTION_RELOAD_SECONDS": value}
+    cases = [(None, 60), ("", 60), (" ", 60), ("0", 0), ("5", 5), (" 0.5 ", 0.5), ("86400", 86400)]
 
-    assert environment.reload_seconds(environ) == seconds
+    for value, seconds in cases:
+        with named(value):
+            environ = {} if value is None else {"ENCRYPTION_RELOAD_SECONDS": value}
+
+            assert environment.reload_seconds(environ) == seconds
 
 
-@pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e999", "60s", "one minute", A])
-def test_a_time_between_looks_that_is_none_is_refused(value):
+def test_a_time_between_looks_that_is_none_is_refused(named):
     """What is no number of seconds from 0 on is an error that names the variable and shows no value."""
-    with pytest.raises(KeyConfigError, match=r"^ENCRYPTION_RELOAD_SECONDS: not a number of") as caught:
-        environment.reload_seconds({"ENCRYPTION_RELOAD_SECONDS": value})
+    for value in ("-1", "nan", "inf", "1e999", "60s", "one minute", A):
+        with named(value):
+            with pytest.raises(KeyConfigError, match=r"^ENCRYPTION_RELOAD_SECONDS: not a number of") as caught:
+                environment.reload_seconds({"ENCRYPTION_RELOAD_SECONDS": value})
 
-    assert not leaks(shown_by(caught.value), A)
+            assert not leaks(shown_by(caught.value), A)
 
 
 def test_files_that_change_while_they_are_read_are_read_again(tmp_path, monkeypatch):
@@ -346,9 +347,9 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path, monkeypa
 # Misspelt names
 
 
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
+def test_a_misspelt_name_warns(named):
+    """C07: the warning names the variable that was found and the one that was meant, and no value."""
+    cases = [
         ("ENCRYPTION_KEY_OLD", "ENCRYPTION_KEY"),
         ("ENCRYPTION_KEYS", "ENCRYPTION_KEY"),
         ("ENCRYPTION_PREVIOUS_KEY", "ENCRYPTION_PREVIOUS_KEYS"),
@@ -368,16 +369,16 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path, monkeypa
         ("ENCRYPTION_KEY_PREVIOUS", "ENCRYPTION_PREVIOUS_KEYS"),
         ("ENCRYPTION_OLD_KEYS", "ENCRYPTION_KEY"),
         ("ENCRYPTION_KEY_PATH", "ENCRYPTION_KEY"),
-    ],
-)
-def test_a_misspelt_name_warns(name, near):
-    """C07: the warning names the variable that was found and the one that was meant, and no value."""
-    with pytest.warns(KeyConfigWarning) as caught:
-        load_settings({"ENCRYPTION_KEY": PRIMARY, name: A})
-
-    assert [str(warning.message) for warning in caught] == [
-        f"{name} is not a variable of this project; did you mean {near}?"
     ]
+
+    for name, near in cases:
+        with named(name):
+            with pytest.warns(KeyConfigWarning) as caught:
+                load_settings({"ENCRYPTION_KEY": PRIMARY, name: A})
+
+            assert [str(warning.message) for warning in caught] == [
+                f"{name} is not a variable of this project; did you mean {near}?"
+            ]
 
 
 OTHERS = [

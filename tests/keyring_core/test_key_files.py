@@ -205,9 +205,9 @@ def test_a_file_that_others_can_read_gives_a_warning(key_file):
 ROOT, SERVICE, DEPLOYER = 0, 1000, 1001
 
 
-@pytest.mark.parametrize(
-    ("mode", "owner", "user", "words"),
-    [
+def test_which_others_can_read_a_file(named):
+    """C04: warns of all users, or of the group of the process's own file; not of the group that it reads through."""
+    cases = [
         (0o600, SERVICE, SERVICE, None),
         (0o400, SERVICE, SERVICE, None),
         (0o640, SERVICE, SERVICE, "its whole group can read it"),
@@ -220,13 +220,13 @@ ROOT, SERVICE, DEPLOYER = 0, 1000, 1001
         (0o640, DEPLOYER, SERVICE, None),
         (0o440, ROOT, SERVICE, None),
         (0o640, ROOT, ROOT, None),
-    ],
-)
-def test_which_others_can_read_a_file(mode, owner, user, words):
-    """C04: warns of all users, or of the group of the process's own file; not of the group that it reads through."""
-    status = os.stat_result([stat.S_IFREG | mode, 0, 0, 1, owner, 100, 44, 0, 0, 0])
+    ]
 
-    assert _who_else(status, user) == words
+    for mode, owner, user, words in cases:
+        with named(mode, owner, user, words):
+            status = os.stat_result([stat.S_IFREG | mode, 0, 0, 1, owner, 100, 44, 0, 0, 0])
+
+            assert _who_else(status, user) == words
 
 
 def test_a_file_for_its_owner_gives_no_warning(key_file):

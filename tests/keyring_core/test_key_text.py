@@ -125,59 +125,62 @@ MENDABLE = [f"K{n:02}" for n in (6, 7, 8, 9, 11, *range(17, 25), 47, 54)]
 REFUSALS = [case for case in KEY_CASES if case.verdict == REFUSED]
 
 
-def by_id(cases):
-    return pytest.mark.parametrize("case", cases, ids=[case.id for case in cases])
-
-
 def test_the_table_is_complete():
     """K01 to K56 are all here, each once."""
     assert [f"K{n:02}" for n in range(1, 57)] == [case.id for case in KEY_CASES]
     assert set(MENDABLE) <= {case.id for case in REFUSALS}
 
 
-@by_id([case for case in KEY_CASES if case.verdict != REFUSED])
-def test_a_key_is_read(case):
+def test_a_key_is_read(named):
     """A sound key is read whatever its spelling; only the last character's unused bits and outer blanks may vary."""
-    expected = pytest.warns(KeyConfigWarning) if case.verdict == SAME_WARNED else nullcontext()
+    for case in [case for case in KEY_CASES if case.verdict != REFUSED]:
+        with named(case.id):
+            expected = pytest.warns(KeyConfigWarning) if case.verdict == SAME_WARNED else nullcontext()
 
-    with expected as caught:
-        raw = decode_key(case.value, WHERE)
+            with expected as caught:
+                raw = decode_key(case.value, WHERE)
 
-    assert len(raw) == 32
-    assert (raw == RAW) is (case.verdict != OTHER)
-    for warning in caught or ():
-        assert all(words in str(warning.message) for words in (WHERE, "stays valid", *case.says))
-        assert not leaks(str(warning.message), case.value, WHERE)
+            assert len(raw) == 32
+            assert (raw == RAW) is (case.verdict != OTHER)
+            for warning in caught or ():
+                assert all(words in str(warning.message) for words in (WHERE, "stays valid", *case.says))
+                assert not leaks(str(warning.message), case.value, WHERE)
 
 
-@by_id(REFUSALS)
-def test_what_is_no_key_is_refused(case):
+def test_what_is_no_key_is_refused(named):
     """The message names the place, what was found and what was expected; neither it nor its chain shows the value."""
-    with pytest.raises(KeyConfigError) as caught:
-        decode_key(case.value, WHERE)
+    for case in REFUSALS:
+        with named(case.id):
+            with pytest.raises(KeyConfigError) as caught:
+                decode_key(case.value, WHERE)
 
-    assert str(caught.value).startswith(f"{WHERE}: ")
-    assert all(words in str(caught.value) for words in case.says)
-    assert not leaks(shown_by(caught.value), case.value, WHERE)
-    assert not leaks(shown_by(caught.value), KEY, WHERE)
-    assert caught.value.__context__ is None
+            assert str(caught.value).startswith(f"{WHERE}: ")
+            assert all(words in str(caught.value) for words in case.says)
+            assert not leaks(shown_by(caught.value), case.value, WHERE)
+            assert not leaks(shown_by(caught.value), KEY, WHERE)
+            assert caught.value.__context__ is None
 
 
-@by_id([case for case in REFUSALS if case.id in MENDABLE])
-def test_a_refusal_of_what_stock_reads_says_that_the_key_stays_valid(case):
+def test_a_refusal_of_what_stock_reads_says_that_the_key_stays_valid(named):
     """The message says to fix the text: with a new key, all stored tokens would be lost."""
-    with pytest.raises(KeyConfigError, match="Fix the text: the key itself, and so every stored token, stays valid"):
-        decode_key(case.value, WHERE)
+    words = "Fix the text: the key itself, and so every stored token, stays valid"
+
+    for case in [case for case in REFUSALS if case.id in MENDABLE]:
+        with named(case.id), pytest.raises(KeyConfigError, match=words):
+            decode_key(case.value, WHERE)
 
 
-@by_id([case for case in KEY_CASES if case.id in {"K28", "K29", "K30", "K31", "K33", "K36"}])
-def test_a_weak_key_is_read_if_that_is_asked_for(case):
+def test_a_weak_key_is_read_if_that_is_asked_for(named):
     """allow_weak turns the refusal into a warning, so that what is stored can be rotated away from the key."""
-    with pytest.warns(KeyConfigWarning, match=f"{WHERE}: .*rotate away") as caught:
-        raw = decode_key(case.value, WHERE, allow_weak=True)
+    cases = [case for case in KEY_CASES if case.id in {"K28", "K29", "K30", "K31", "K33", "K36"}]
 
-    assert base64.urlsafe_b64decode(case.value) == raw
-    assert not leaks(str(caught[0].message), case.value, WHERE)
+    for case in cases:
+        with named(case.id):
+            with pytest.warns(KeyConfigWarning, match=f"{WHERE}: .*rotate away") as caught:
+                raw = decode_key(case.value, WHERE, allow_weak=True)
+
+            assert base64.urlsafe_b64decode(case.value) == raw
+            assert not leaks(str(caught[0].message), case.value, WHERE)
 
 
 def test_allow_weak_does_not_soften_the_form():
@@ -186,9 +189,9 @@ def test_allow_weak_does_not_soften_the_form():
         decode_key(f"{KEY[:20]} {KEY[20:]}", WHERE, allow_weak=True)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_a_placeholder_is_recognised_whatever_its_case_and_hyphens(named):
+    """A sample file's text that decodes to 32 bytes is no key."""
+    cases = [
         "YOUR_ENCRYPTION_KEY_GOES_HERE_0123456789abc=",
         "replace-me-before-you-go-to-production-1234=",
         "this-is-a-placeholder-do-not-use-it-00000000",
@@ -198,12 +201,11 @@ def test_allow_weak_does_not_soften_the_form():
         "a-test-key-of-44-characters-not-for-real-us=",
         "Change_this_to_a_key_of_your_own_0123456789=",
         encoded(b"please-change-me-in-production!!"),
-    ],
-)
-def test_a_placeholder_is_recognised_whatever_its_case_and_hyphens(text):
-    """A sample file's text that decodes to 32 bytes is no key."""
-    with pytest.raises(KeyConfigError, match="placeholder"):
-        decode_key(text, WHERE)
+    ]
+
+    for text in cases:
+        with named(text), pytest.raises(KeyConfigError, match="placeholder"):
+            decode_key(text, WHERE)
 
 
 @pytest.mark.parametrize("text", ["todo-", "0123456789", "none-of-your-business", "ab"])
@@ -291,19 +293,21 @@ def items(value: str | bytes) -> list[str]:
     return [text for text, _ in split_key_list(value, "KEYS")]
 
 
-@pytest.mark.parametrize("separator", [",", "\n", "\r\n", "\r", ",\n", " , ", "\n "])
-def test_a_list_parts_at_commas_and_line_ends(separator):
+def test_a_list_parts_at_commas_and_line_ends(named):
     """Blanks around an item do not count, and a comma at a line's end is one separator."""
-    assert [item.strip() for item in items(separator.join(["one", "two", "three"]))] == ["one", "two", "three"]
+    for separator in (",", "\n", "\r\n", "\r", ",\n", " , ", "\n "):
+        with named(separator):
+            assert [item.strip() for item in items(separator.join(["one", "two", "three"]))] == ["one", "two", "three"]
 
 
-@pytest.mark.parametrize("separator", ["\x1c", "\x1e", "\x85", "\u2028", "|", ":", "\0"])
-def test_a_list_has_no_other_separators(separator):
+def test_a_list_has_no_other_separators(named):
     """Another separator stays in its item, and the key's parser refuses it."""
-    text = f"{KEY}{separator}{key_text('2')}"
+    for separator in ("\x1c", "\x1e", "\x85", "\u2028", "|", ":", "\0"):
+        with named(separator):
+            text = f"{KEY}{separator}{key_text('2')}"
 
-    assert [text] == items(text)
-    assert not _reads(text)
+            assert [text] == items(text)
+            assert not _reads(text)
 
 
 def test_each_item_knows_its_place():
@@ -335,34 +339,35 @@ def test_public_examples_are_kept_as_digests():
 DERIVE = "keyring-rotate keys derive"
 
 
-@pytest.mark.parametrize(
-    ("value", "ending"),
-    [
-        pytest.param(RAW.hex(), f"make a key of it: {DERIVE} hex", id="K48"),
-        pytest.param(RAW.hex().upper() + "\n", f"make a key of it: {DERIVE} hex", id="hex in capitals"),
-        pytest.param(KEY[:43], f"make a key of it: {DERIVE} raw-unpadded", id="K16"),
-        pytest.param("Tr0ub4dor-and-three-more-words-x", f"its key of this text: {DERIVE} text32", id="K50"),
-        pytest.param("Tr0ub4dor and three, more; words", f"its key of this text: {DERIVE} text32", id="symbols"),
-        pytest.param("correct horse battery staple", f"its key of this text: {DERIVE}", id="passphrase"),
-        pytest.param("korrekt Pferd ü", f"its key of this text: {DERIVE}", id="non-ASCII"),
-        pytest.param("korrekt Pferd ü".encode(), f"its key of this text: {DERIVE}", id="non-ASCII bytes"),
-        pytest.param("#3=x" * 20, f"its key of this text: {DERIVE}", id="long"),
-    ],
-)
-def test_a_refusal_ends_with_the_command_that_makes_a_key_of_it(value, ending):
+def test_a_refusal_ends_with_the_command_that_makes_a_key_of_it(named):
     """What an application takes for a secret is no key here; the message says how to get the key."""
-    with pytest.raises(KeyConfigError) as caught:
-        decode_key(value, WHERE)
+    cases = {
+        "K48": (RAW.hex(), f"make a key of it: {DERIVE} hex"),
+        "hex in capitals": (RAW.hex().upper() + "\n", f"make a key of it: {DERIVE} hex"),
+        "K16": (KEY[:43], f"make a key of it: {DERIVE} raw-unpadded"),
+        "K50": ("Tr0ub4dor-and-three-more-words-x", f"its key of this text: {DERIVE} text32"),
+        "symbols": ("Tr0ub4dor and three, more; words", f"its key of this text: {DERIVE} text32"),
+        "passphrase": ("correct horse battery staple", f"its key of this text: {DERIVE}"),
+        "non-ASCII": ("korrekt Pferd ü", f"its key of this text: {DERIVE}"),
+        "non-ASCII bytes": ("korrekt Pferd ü".encode(), f"its key of this text: {DERIVE}"),
+        "long": ("#3=x" * 20, f"its key of this text: {DERIVE}"),
+    }
 
-    assert str(caught.value).endswith(ending)
+    for name, (value, ending) in cases.items():
+        with named(name):
+            with pytest.raises(KeyConfigError) as caught:
+                decode_key(value, WHERE)
+
+            assert str(caught.value).endswith(ending)
 
 
-@pytest.mark.parametrize(
-    "value", [f'"{KEY}"', f"{KEY}=", KEY + key_text("2"), "${SECRET}", "<base64 goes in here>", "changeme"]
-)
-def test_a_damaged_key_is_not_taken_for_a_secret(value):
+def test_a_damaged_key_is_not_taken_for_a_secret(named):
     """A text that has to be fixed is not to be derived from: that would give another key."""
-    with pytest.raises(KeyConfigError) as caught:
-        decode_key(value, WHERE)
+    cases = [f'"{KEY}"', f"{KEY}=", KEY + key_text("2"), "${SECRET}", "<base64 goes in here>", "changeme"]
 
-    assert DERIVE not in str(caught.value)
+    for value in cases:
+        with named(value):
+            with pytest.raises(KeyConfigError) as caught:
+                decode_key(value, WHERE)
+
+            assert DERIVE not in str(caught.value)

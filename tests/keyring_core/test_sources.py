@@ -24,22 +24,22 @@ def test_a_variable_is_taken_as_it_stands():
     assert (found.text, found.where, found.source) == (f" {KEY}#", "ENCRYPTION_KEY", (Kind.VARIABLE, None))
 
 
-@pytest.mark.parametrize(
-    "forms",
-    [("", "_FILE"), ("", "_COMMAND"), ("_FILE", "_COMMAND"), ("", "_FILE", "_COMMAND")],
-    ids=" and ".join,
-)
-@pytest.mark.parametrize("name", ["ENCRYPTION_KEY", "ENCRYPTION_PREVIOUS_KEYS", "ENCRYPTION_STAGED_KEY"])
-def test_two_forms_at_once_are_an_error(name, forms):
+def test_two_forms_at_once_are_an_error(named):
     """C02: the message names all that are set, and no value; an empty one counts, since it may win tomorrow."""
-    for value in (KEY, ""):
-        environ = {name + form: value for form in forms}
+    together = [("", "_FILE"), ("", "_COMMAND"), ("_FILE", "_COMMAND"), ("", "_FILE", "_COMMAND")]
+    names = ["ENCRYPTION_KEY", "ENCRYPTION_PREVIOUS_KEYS", "ENCRYPTION_STAGED_KEY"]
 
-        with pytest.raises(KeyConfigError, match="keep one of them") as caught:
-            read_source(name, environ)
+    for forms in together:
+        for name in names:
+            with named(name, *forms):
+                for value in (KEY, ""):
+                    environ = {name + form: value for form in forms}
 
-        assert all(each in str(caught.value) for each in environ)
-        assert not leaks(shown_by(caught.value), KEY)
+                    with pytest.raises(KeyConfigError, match="keep one of them") as caught:
+                        read_source(name, environ)
+
+                    assert all(each in str(caught.value) for each in environ)
+                    assert not leaks(shown_by(caught.value), KEY)
 
 
 def test_what_was_found_shows_no_key():

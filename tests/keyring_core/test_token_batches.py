@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from keyring_core import MalformedToken, token_batches
 from keyring_core.token_batches import Refused, alike, pick, put, read_tokens, write_tokens
 from keyring_core.tokens import TokenText, parse_token
+from tests.conftest import Named
 from tests.keyring_core.test_tokens import LONG_SECRET, SECRET, TOKEN, UNPADDED, issue, near_tokens, raw_tokens, respelt
 
 ONE_PAD = issue("x" * 20)
@@ -75,12 +76,13 @@ def test_every_verdict_is_the_single_tokens(batch: list[TokenText]) -> None:
     assert read(batch) == [single(text) for text in batch]
 
 
-@pytest.mark.parametrize("beside", [[], [TOKEN], ["x" * len(TOKEN)]], ids=["alone", "beside a token", "beside junk"])
-@pytest.mark.parametrize("wrong", [None, 5, ["text"]], ids=str)
-def test_what_is_no_text_is_a_type_error(beside: list[str], wrong: object) -> None:
+def test_what_is_no_text_is_a_type_error(named: Named) -> None:
     """A caller's mistake is a TypeError, as in the single token's parser."""
-    with pytest.raises(TypeError, match=f"a token is str or bytes, not {type(wrong).__name__}"):
-        read([*beside, wrong])  # type: ignore[list-item]
+    for beside in ([], [TOKEN], ["x" * len(TOKEN)]):
+        for wrong in (None, 5, ["text"]):
+            words = f"a token is str or bytes, not {type(wrong).__name__}"
+            with named(beside, wrong), pytest.raises(TypeError, match=words):
+                read([*beside, wrong])  # type: ignore[list-item]
 
 
 def test_an_error_drags_no_frames_along() -> None:

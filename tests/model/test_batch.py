@@ -18,6 +18,7 @@ from rotation.model.counts import KEPT_PROBLEMS, Counts
 from rotation.model.plan import plan_batch
 from rotation.model.takeover import Takeover
 from rotation.model.targets import Adopts
+from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal
 from tests.keys import key_text, mistyped
@@ -237,17 +238,18 @@ def test_a_census_misses_no_dressed_token(value: tuple[bytes, list[str]]) -> Non
         assert (counts.plaintext, counts.suspects) == (0, 0)
 
 
-@pytest.mark.parametrize("dry_run", [True, False])
-@pytest.mark.parametrize("dress", DRESSED)
 def test_a_cell_that_holds_a_token_is_unreadable_and_counts_under_its_key(
-    keyring: Keyring, old: Key, dress: str, dry_run: bool
+    keyring: Keyring, old: Key, named: Named
 ) -> None:
     """D33, T17, T66 to T72: whatever it wears, it is no plaintext, and its key is needed; a run says so, too."""
-    counts = plan_batch(keyring, batch_of([((1,), DRESSED[dress])]), dry_run=dry_run).counts
+    for dry_run in (True, False):
+        for dress, cell in DRESSED.items():
+            with named(dress, "in a dry run" if dry_run else "in a run"):
+                counts = plan_batch(keyring, batch_of([((1,), cell)]), dry_run=dry_run).counts
 
-    assert (counts.unreadable, counts.plaintext, counts.suspects) == (1, 0, 0)
-    assert counts.inner == {old.id: 2 if dress == "glued" else 1}
-    assert counts.problems[0].category != "plaintext"
+                assert (counts.unreadable, counts.plaintext, counts.suspects) == (1, 0, 0)
+                assert counts.inner == {old.id: 2 if dress == "glued" else 1}
+                assert counts.problems[0].category != "plaintext"
 
 
 def test_a_hidden_token_under_a_foreign_key_is_no_plaintext(keyring: Keyring) -> None:
@@ -279,29 +281,27 @@ def test_a_token_that_no_key_opens_is_nothing_inside(keyring: Keyring) -> None:
     assert (counts.unreadable, counts.inner, counts.nested) == (2, {}, 0)
 
 
-@pytest.mark.parametrize(
-    ("cell", "number"),
-    [
-        pytest.param("x" * 73, 1, id="as long as a token's bytes"),
-        pytest.param("x" * 72, 0, id="shorter than any token"),
-        pytest.param("\u20ac" * 25, 1, id="75 bytes in 25 characters"),
-        pytest.param("Correct horse battery staple. " * 3, 1, id="prose"),
-        pytest.param('{"scope": "read", "expires": 3600}', 0, id="a short JSON document"),
-        pytest.param(gzip.compress(token("old").encode()).hex(), 1, id="a token that is compressed"),
-        pytest.param(token("old")[::-1], 1, id="a token that is backwards"),
-        pytest.param(token("old")[:-4], 0, id="what is told as unreadable already"),
-        pytest.param("", 0, id="an empty cell"),
-        pytest.param(None, 0, id="NULL"),
-    ],
-)
-@pytest.mark.parametrize("dry_run", [True, False])
-def test_plaintext_that_has_room_for_a_token_is_suspect(
-    keyring: Keyring, cell: str | None, number: int, dry_run: bool
-) -> None:
+def test_plaintext_that_has_room_for_a_token_is_suspect(keyring: Keyring, named: Named) -> None:
     """D03: a token is random and nothing makes it shorter: 73 bytes may hide one, fewer cannot."""
-    counts = plan_batch(keyring, batch_of([((1,), cell), ((2,), "hunter2")]), dry_run=dry_run).counts
+    cases = {
+        "as long as a token's bytes": ("x" * 73, 1),
+        "shorter than any token": ("x" * 72, 0),
+        "75 bytes in 25 characters": ("\u20ac" * 25, 1),
+        "prose": ("Correct horse battery staple. " * 3, 1),
+        "a short JSON document": ('{"scope": "read", "expires": 3600}', 0),
+        "a token that is compressed": (gzip.compress(token("old").encode()).hex(), 1),
+        "a token that is backwards": (token("old")[::-1], 1),
+        "what is told as unreadable already": (token("old")[:-4], 0),
+        "an empty cell": ("", 0),
+        "NULL": (None, 0),
+    }
 
-    assert counts.suspects == number
+    for name, (cell, number) in cases.items():
+        for dry_run in (True, False):
+            with named(name, dry_run):
+                counts = plan_batch(keyring, batch_of([((1,), cell), ((2,), "hunter2")]), dry_run=dry_run).counts
+
+                assert counts.suspects == number
 
 
 def test_what_is_hidden_adds_up() -> None:

@@ -7,7 +7,6 @@ import json
 import random
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from rotation.model import inner_tokens
 from rotation.model.cell_kinds import Cell, CellKind, kind_of
 from rotation.model.formats import Format
 from rotation.model.inner_tokens import find_inner
+from tests.conftest import Named
 from tests.fakes import token
 from tests.keys import make_key
 from tests.model import foreign_cells
@@ -52,15 +52,16 @@ TOKENS = {
 }
 
 
-@pytest.mark.parametrize("bare", [OLD, NOBODY], ids=["known", "unknown"])
-@pytest.mark.parametrize("as_bytes", [False, True], ids=["text", "bytes"])
-@pytest.mark.parametrize(("around", "kind", "served_by"), TOKENS.values(), ids=TOKENS)
-def test_a_token_in_text_is_named(around: str, kind: CellKind, served_by: Format, as_bytes: bool, bare: str) -> None:
+def test_a_token_in_text_is_named(named: Named) -> None:
     """Under a key or under none: the place of the token decides, and whether its key is known."""
-    cell: Any = around.format(bare)
-    found = of(cell.encode() if as_bytes else cell)
+    for bare in (OLD, NOBODY):
+        for as_bytes in (False, True):
+            for name, (around, kind, served_by) in TOKENS.items():
+                with named(bare, as_bytes, name):
+                    cell: Any = around.format(bare)
+                    found = of(cell.encode() if as_bytes else cell)
 
-    assert (found.kind, found.format, found.keyless) == (kind, served_by, bare == OLD)
+                    assert (found.kind, found.format, found.keyless) == (kind, served_by, bare == OLD)
 
 
 @pytest.mark.parametrize("bare", [OLD, NOBODY, OLD.rstrip("=")], ids=["known", "unknown", "without padding"])
@@ -111,14 +112,17 @@ def test_fernets_frame_with_another_cipher_is_named(cell: str | bytes) -> None:
     assert of(cell).keyless == isinstance(cell, str)
 
 
-@pytest.mark.parametrize("make", [foreign_cells.aes_gcm_engine, foreign_cells.gcm, foreign_cells.aes_engine])
-@pytest.mark.parametrize("size", [1, 7, 20, 40, 100])
-def test_other_ciphers_are_named(make: Callable[[bytes], str | bytes], size: int) -> None:
+def test_other_ciphers_are_named(named: Named) -> None:
     """sqlalchemy-utils and MLflow; very few of the shorter ones look like words."""
-    kinds = Counter(of(make(f"{number:0{size}}".encode()[:size])).kind for number in range(10, 110))
+    cases = [foreign_cells.aes_gcm_engine, foreign_cells.gcm, foreign_cells.aes_engine]
 
-    assert kinds[CellKind.CIPHERTEXT] >= 95
-    assert kinds[CellKind.CIPHERTEXT] + kinds[CellKind.PLAINTEXT] == 100
+    for make in cases:
+        for size in (1, 7, 20, 40, 100):
+            with named(make.__name__, size):
+                kinds = Counter(of(make(f"{number:0{size}}".encode()[:size])).kind for number in range(10, 110))
+
+                assert kinds[CellKind.CIPHERTEXT] >= 95
+                assert kinds[CellKind.CIPHERTEXT] + kinds[CellKind.PLAINTEXT] == 100
 
 
 PLAIN = {
@@ -140,11 +144,12 @@ PLAIN = {
 }
 
 
-@pytest.mark.parametrize("cell", PLAIN.values(), ids=PLAIN)
-def test_plaintext_stays_plaintext(cell: str) -> None:
+def test_plaintext_stays_plaintext(named: Named) -> None:
     """Words, hex, and credentials with a well-known prefix; none of these is another cipher's output."""
-    assert of(cell).kind == CellKind.PLAINTEXT
-    assert of(cell).keyless == (len(cell) < inner_tokens.SHORTEST)
+    for name, cell in PLAIN.items():
+        with named(name):
+            assert of(cell).kind == CellKind.PLAINTEXT
+            assert of(cell).keyless == (len(cell) < inner_tokens.SHORTEST)
 
 
 def test_what_is_cut_off_is_truncated() -> None:

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from rotation.model.condition import fault_of
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database
 from tests.fakes import token
 
@@ -62,29 +62,30 @@ BAD = {
     "escape if it is a name": (r"""note = "\") OR (1=1 OR note = \"" """, 11, CLOSES, ("mariadb",)),
 }
 REFUSED = [
-    pytest.param(condition, position, words, kind, id=f"{name}-{kind}")
+    (name, condition, position, words, kind)
     for name, (condition, position, words, kinds) in BAD.items()
     for kind in kinds
 ]
 
 
-@pytest.mark.parametrize(
-    ("condition", "kind"),
-    [pytest.param(text, kind, id=f"{name}-{kind}") for name, (text, kinds) in GOOD.items() for kind in kinds],
-)
-def test_a_condition_that_stays_inside_is_taken(condition: str, kind: str) -> None:
+def test_a_condition_that_stays_inside_is_taken(named: Named) -> None:
     """Texts, names and comments-to-be hold what they like, in each database's own spelling."""
-    assert fault_of(condition, kind) is None
+    cases = [(text, kind) for text, kinds in GOOD.values() for kind in kinds]
+
+    for condition, kind in cases:
+        with named(condition, kind):
+            assert fault_of(condition, kind) is None
 
 
-@pytest.mark.parametrize(("condition", "position", "words", "kind"), REFUSED)
-def test_a_condition_that_gets_out_is_refused(condition: str, position: int, words: str, kind: str) -> None:
+def test_a_condition_that_gets_out_is_refused(named: Named) -> None:
     """By the place in it and what stands there."""
-    fault = fault_of(condition, kind)
+    for name, condition, position, words, kind in REFUSED:
+        with named(name, kind):
+            fault = fault_of(condition, kind)
 
-    assert fault
-    assert fault.position == position
-    assert words in fault.words
+            assert fault
+            assert fault.position == position
+            assert words in fault.words
 
 
 @pytest.mark.database

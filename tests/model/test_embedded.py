@@ -17,6 +17,7 @@ from rotation.model import embedded
 from rotation.model.embedded import SPELLINGS, Spelling, locate
 from rotation.model.formats import Format
 from rotation.model.plan import plan_batch
+from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keys import key_text, make_key
 
@@ -177,32 +178,34 @@ def test_in_any_bytes_only_the_token_changes(before: bytes, behind: bytes, secre
     check_moved(old.decode(), new[len(before) :][: len(old)].decode(), secret)
 
 
-@pytest.mark.parametrize("equals", ["=", "\\u003d", "\\u003D", "%3D", "%3d", "&#61;", ""])
-def test_padding_stays_as_it_is_spelled(equals: str) -> None:
+def test_padding_stays_as_it_is_spelled(named: Named) -> None:
     """Two, one and no character of it, in each of its spellings, or left out."""
-    for length in (0, 20, 40):
-        old = token("old", "x" * length)
-        cell = f'{{"t": "{old.replace("=", equals)}"}}'
-        new = rotated(cell)
+    for equals in ("=", "\\u003d", "\\u003D", "%3D", "%3d", "&#61;", ""):
+        with named(equals):
+            for length in (0, 20, 40):
+                old = token("old", "x" * length)
+                cell = f'{{"t": "{old.replace("=", equals)}"}}'
+                new = rotated(cell)
 
-        assert new.count(equals) >= cell.count(equals)
-        check_moved(old, new[7:-2].replace(equals or "=", "="), b"x" * length) if equals else check_moved(
-            old, new[7:-2] + "=" * old.count("="), b"x" * length
-        )
+                assert new.count(equals) >= cell.count(equals)
+                check_moved(old, new[7:-2].replace(equals or "=", "="), b"x" * length) if equals else check_moved(
+                    old, new[7:-2] + "=" * old.count("="), b"x" * length
+                )
 
 
-@pytest.mark.parametrize("behind", ["", "tail", "_", "A", "-x", "gAAAAA", "x" * 500])
-@pytest.mark.parametrize("before", ["", "enc_", "gAAAA", "gAAAAAB", "x" * 200])
-@pytest.mark.parametrize("length", [0, 20, 40, 3000])
-def test_a_token_may_stand_among_characters_of_its_own_alphabet(length: int, before: str, behind: str) -> None:
+def test_a_token_may_stand_among_characters_of_its_own_alphabet(named: Named) -> None:
     """If nothing marks where it begins and ends, the MAC does."""
-    old = token("old", "x" * length)
-    body = old.rstrip("=")
-    new = rotated(f"{before}{body}{behind}")
+    for behind in ("", "tail", "_", "A", "-x", "gAAAAA", "x" * 500):
+        for before in ("", "enc_", "gAAAA", "gAAAAAB", "x" * 200):
+            for length in (0, 20, 40, 3000):
+                with named(behind, before, length):
+                    old = token("old", "x" * length)
+                    body = old.rstrip("=")
+                    new = rotated(f"{before}{body}{behind}")
 
-    assert new.startswith(before)
-    assert new.endswith(behind)
-    check_moved(old, new[len(before) :][: len(body)] + "=" * old.count("="), b"x" * length)
+                    assert new.startswith(before)
+                    assert new.endswith(behind)
+                    check_moved(old, new[len(before) :][: len(body)] + "=" * old.count("="), b"x" * length)
 
 
 @pytest.mark.parametrize("between", ["", "_", "gAAAA", ", ", "\0"])
@@ -218,22 +221,25 @@ def test_tokens_may_follow_each_other(between: str) -> None:
         assert KEYRING.decrypt(new[first + len(between) :] + "=" * (-len(new[first + len(between) :]) % 4)) == "two"
 
 
-@pytest.mark.parametrize("form", ENCODED)
-@pytest.mark.parametrize("behind", ["", "7", "61", "abc"])
-@pytest.mark.parametrize("around", ["{}", "enc:{}", 'x\n{{"v": "{}"}}', "a{}"])
-def test_an_encoded_token_is_rotated_alone_and_within_text(form: Format, around: str, behind: str) -> None:
+def test_an_encoded_token_is_rotated_alone_and_within_text(named: Named) -> None:
     """With its own padding and without; whatever follows stays."""
-    for length in range(24):
-        for old in (token("old", "x" * length), token("old", "x" * length).rstrip("=")):
-            run = spelled(form, old).rstrip("=") if behind else spelled(form, old)
-            cell = around.format(run) + behind
-            new = rotated(cell, form)
-            start = around.index("{}") - around[: around.index("{}")].count("{{")
-            after = plain_of(form, new[start:][: len(run)] + "=" * (-len(run) % 4 if form is Format.BASE64 else 0))
+    for form in ENCODED:
+        for behind in ("", "7", "61", "abc"):
+            for around in ("{}", "enc:{}", 'x\n{{"v": "{}"}}', "a{}"):
+                with named(form, behind, around):
+                    for length in range(24):
+                        for old in (token("old", "x" * length), token("old", "x" * length).rstrip("=")):
+                            run = spelled(form, old).rstrip("=") if behind else spelled(form, old)
+                            cell = around.format(run) + behind
+                            new = rotated(cell, form)
+                            start = around.index("{}") - around[: around.index("{}")].count("{{")
+                            after = plain_of(
+                                form, new[start:][: len(run)] + "=" * (-len(run) % 4 if form is Format.BASE64 else 0)
+                            )
 
-            assert (len(new), new[:start]) == (len(cell), cell[:start])
-            assert new[start + len(run) :] == cell[start + len(run) :]
-            assert NEW.decrypt(after + "=" * (-len(after) % 4)) == b"x" * length
+                            assert (len(new), new[:start]) == (len(cell), cell[:start])
+                            assert new[start + len(run) :] == cell[start + len(run) :]
+                            assert NEW.decrypt(after + "=" * (-len(after) % 4)) == b"x" * length
 
 
 def test_a_token_that_begins_inside_a_byte_of_hex_is_reported() -> None:

@@ -24,6 +24,7 @@ from rotation.model import inner_tokens
 from rotation.model.inner_tokens import MARKS, SHORTEST, find_inner
 from rotation.model.plan import plan_batch
 from rotation.stores.sqlite import SQLite
+from tests.conftest import Named
 from tests.fakes import batch_of, token
 from tests.keys import key_text, make_key
 
@@ -153,16 +154,17 @@ def test_a_token_in_any_dress_is_found_and_marked(value: tuple[bytes, list[str]]
     assert any(mark in value[0] for mark in MARKS)
 
 
-@pytest.mark.parametrize("dress", DRESSES, ids=lambda dress: dress.name)
-def test_each_dress_is_looked_under(dress: Dress) -> None:
+def test_each_dress_is_looked_under(named: Named) -> None:
     """Each dress by itself, in bytes and, where it is text, in a str, at every alignment and under either key."""
-    for length in range(24):
-        value = dress.wear(token("old", "x" * length).encode(), b"word " * 3 + b"=" * length)
+    for dress in DRESSES:
+        with named(dress.name):
+            for length in range(24):
+                value = dress.wear(token("old", "x" * length).encode(), b"word " * 3 + b"=" * length)
 
-        assert find_inner([KEYRING], value).under[OLD] == 1
-        assert any(mark in value for mark in MARKS)
-        if value.isascii():
-            assert find_inner([KEYRING], value.decode()).under[OLD] == 1
+                assert find_inner([KEYRING], value).under[OLD] == 1
+                assert any(mark in value for mark in MARKS)
+                if value.isascii():
+                    assert find_inner([KEYRING], value.decode()).under[OLD] == 1
 
 
 @pytest.mark.parametrize("between", [b"\n", b"\r\n    ", b"\\n", b"=\n"])
@@ -243,24 +245,24 @@ def test_marks_are_no_tokens(value: bytes) -> None:
     assert not found.given_up
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        pytest.param(token("old")[:-4], id="truncated"),
-        pytest.param(token("old")[4:], id="without its beginning"),
-        pytest.param(token("old").replace("A", "a"), id="in another case"),
-        pytest.param("gAAAA" + "x" * 200, id="begins like one"),
-        pytest.param("The quick brown fox, AAAA. " * 50, id="prose"),
-        pytest.param(f"-----BEGIN KEY-----\n{base64.encodebytes(bytes(range(256)) * 9).decode()}", id="PEM"),
-        pytest.param(f"eyJhbGciOiJIUzI1NiJ9.{'eyJzdWIiOiJBQUFBQUFBIn0' * 9}.{'AAAAB3NzaC1yc2E' * 4}", id="JWT"),
-        pytest.param(json.dumps({"a": "AAAA" * 40, "b": ["\\u0041", "%41%41"] * 20}), id="JSON"),
-        pytest.param("", id="nothing"),
-        pytest.param("\ud800" * 80, id="lone surrogates"),
-    ],
-)
-def test_what_cannot_be_opened_is_no_token(value: str) -> None:
+def test_what_cannot_be_opened_is_no_token(named: Named) -> None:
     """Neither a part of a token nor what looks a little like one counts."""
-    assert not find_inner([KEYRING], value)
+    cases = {
+        "truncated": token("old")[:-4],
+        "without its beginning": token("old")[4:],
+        "in another case": token("old").replace("A", "a"),
+        "begins like one": "gAAAA" + "x" * 200,
+        "prose": "The quick brown fox, AAAA. " * 50,
+        "PEM": f"-----BEGIN KEY-----\n{base64.encodebytes(bytes(range(256)) * 9).decode()}",
+        "JWT": f"eyJhbGciOiJIUzI1NiJ9.{'eyJzdWIiOiJBQUFBQUFBIn0' * 9}.{'AAAAB3NzaC1yc2E' * 4}",
+        "JSON": json.dumps({"a": "AAAA" * 40, "b": ["\\u0041", "%41%41"] * 20}),
+        "nothing": "",
+        "lone surrogates": "\ud800" * 80,
+    }
+
+    for name, value in cases.items():
+        with named(name):
+            assert not find_inner([KEYRING], value)
 
 
 @pytest.mark.parametrize("around", ["{}", '{{"t": "{}"}}', "t={}&u=1", "{}{}"])

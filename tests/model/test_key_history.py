@@ -13,6 +13,7 @@ from rotation.ledger.promotions import history_of, took_over
 from rotation.ledger.records import KeyRecord
 from rotation.model.key_history import UNKNOWN, History, Promotion
 from rotation.model.plan import plan_batch
+from tests.conftest import Named
 from tests.fakes import batch_of, token
 
 DAY = timedelta(days=1)
@@ -101,27 +102,27 @@ PAST = history_of(
 )
 
 
-@pytest.mark.parametrize(
-    ("day", "key_id"),
-    [
-        pytest.param(-900, "first", id="long before the ledger"),
-        pytest.param(5, "first", id="in the first key's time"),
-        pytest.param(15, "second", id="when two of them were known, the one that was primary"),
-        pytest.param(25, "third", id="when three were"),
-        pytest.param(50, "third", id="a service that lagged behind"),
-        pytest.param(90, "third", id="in its last second"),
-        pytest.param(94, "second", id="when one was left"),
-        pytest.param(96, None, id="when all were retired"),
-        pytest.param(2**40, None, id="beyond any calendar"),
-    ],
-)
-def test_a_lost_token_needs_the_key_of_its_time(day: float, key_id: str | None) -> None:
+def test_a_lost_token_needs_the_key_of_its_time(named: Named) -> None:
     """R32: the retired key that took over last before the token was made, and was not retired yet."""
-    issued = at(day) if day < 10_000 else int(day)
+    cases = {
+        "long before the ledger": (-900, "first"),
+        "in the first key's time": (5, "first"),
+        "when two of them were known, the one that was primary": (15, "second"),
+        "when three were": (25, "third"),
+        "a service that lagged behind": (50, "third"),
+        "in its last second": (90, "third"),
+        "when one was left": (94, "second"),
+        "when all were retired": (96, None),
+        "beyond any calendar": (2**40, None),
+    }
 
-    found = PAST.probable_key(issued)
+    for name, (day, key_id) in cases.items():
+        with named(name):
+            issued = at(day) if day < 10_000 else int(day)
 
-    assert (found and found.id) == key_id
+            found = PAST.probable_key(issued)
+
+            assert (found and found.id) == key_id
 
 
 LEAKED = history_of("now", [], [replace(record("second", 10, retired=95, staged=8), forced=True)], "billing")

@@ -19,6 +19,7 @@ from rotation.model.plan import plan_batch
 from rotation.model.report import TargetReport
 from rotation.model.targets import Target
 from rotation.stores.open import identify
+from tests.conftest import Named
 from tests.fakes import batch_of, token
 from tests.model.test_inner_tokens import DECOYS
 
@@ -34,30 +35,30 @@ def count(keyring: Keyring, key: Key, tokens: list[bytes]) -> int:
 OLD = token("old")
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        pytest.param(OLD, 1, id="a token under a known key"),
-        pytest.param(token("nobody"), 1, id="a token under any key"),
-        pytest.param(token("old", "x" * 5000), 1, id="a long token"),
-        pytest.param(json.dumps({"access_token": OLD, "expires": 3600}), 1, id="a token in JSON"),
-        pytest.param(json.dumps(["x" * 700, OLD]), 1, id="a token in a list, far from its beginning"),
-        pytest.param(OLD.encode().hex(), 1, id="a token in hex"),
-        pytest.param(base64.b64encode(f"user:{OLD}".encode()).decode(), 1, id="a token in base64"),
-        pytest.param(token("nobody", OLD), 1, id="what holds a token and does not open"),
-        pytest.param("secret", 0, id="a short secret"),
-        pytest.param("x" * 200, 0, id="a long secret"),
-        pytest.param("AAAA" * 50, 0, id="a secret with marks"),
-        pytest.param("gAAAA" + "x" * 200, 0, id="begins like a token"),
-        pytest.param(OLD[:-4], 0, id="most of a token"),
-        pytest.param("", 0, id="nothing"),
-    ],
-)
-def test_a_token_that_holds_a_token_is_counted(new: Key, keyring: Keyring, text: str, number: int) -> None:
+def test_a_token_that_holds_a_token_is_counted(new: Key, keyring: Keyring, named: Named) -> None:
     """Whatever form the inner one has; only a whole token counts."""
-    tokens = [signed("new", "x" * 300), signed("new", text), signed("new", "short")]
+    cases = {
+        "a token under a known key": (OLD, 1),
+        "a token under any key": (token("nobody"), 1),
+        "a long token": (token("old", "x" * 5000), 1),
+        "a token in JSON": (json.dumps({"access_token": OLD, "expires": 3600}), 1),
+        "a token in a list, far from its beginning": (json.dumps(["x" * 700, OLD]), 1),
+        "a token in hex": (OLD.encode().hex(), 1),
+        "a token in base64": (base64.b64encode(f"user:{OLD}".encode()).decode(), 1),
+        "what holds a token and does not open": (token("nobody", OLD), 1),
+        "a short secret": ("secret", 0),
+        "a long secret": ("x" * 200, 0),
+        "a secret with marks": ("AAAA" * 50, 0),
+        "begins like a token": ("gAAAA" + "x" * 200, 0),
+        "most of a token": (OLD[:-4], 0),
+        "nothing": ("", 0),
+    }
 
-    assert count(keyring, new, tokens) == number
+    for name, (text, number) in cases.items():
+        with named(name):
+            tokens = [signed("new", "x" * 300), signed("new", text), signed("new", "short")]
+
+            assert count(keyring, new, tokens) == number
 
 
 def test_the_shortest_inner_token_is_not_too_short(new: Key, keyring: Keyring) -> None:

@@ -21,6 +21,7 @@ from rotation.model.formats import Format
 from rotation.model.key_history import History, Promotion
 from rotation.model.plan import plan_batch
 from rotation.stores.base import Written
+from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal
 from tests.keys import key_text, make_key, mistyped
@@ -91,23 +92,22 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("behind", ["==", "ABC"], ids=["padding", "letters behind a token"])
-@pytest.mark.parametrize("place", [0, 1, 2])
-@pytest.mark.parametrize("dry_run", [False, True])
-@pytest.mark.parametrize("category", BAD)
-def test_one_bad_token_keeps_its_cell_and_no_other(category: str, place: int, dry_run: bool, behind: str) -> None:
+def test_one_bad_token_keeps_its_cell_and_no_other(named: Named) -> None:
     """Whatever is wrong and wherever, also in a cell that is searched by itself; good tokens count under their keys."""
-    values = [token("old"), token("older").rstrip("=") + behind]
-    values.insert(place, BAD[category])
-    good = [json.dumps([token("old")]) for _ in range(5)]
-    plan = plan_of(json.dumps(values), *good, others=OTHERS, dry_run=dry_run)
+    # Letters behind a token, where its padding ought to be.
+    for behind, place, dry_run, (category, bad) in product(("==", "ABC"), (0, 1, 2), (False, True), BAD.items()):
+        with named(category, place, dry_run, behind):
+            values = [token("old"), token("older").rstrip("=") + behind]
+            values.insert(place, bad)
+            good = [json.dumps([token("old")]) for _ in range(5)]
+            plan = plan_of(json.dumps(values), *good, others=OTHERS, dry_run=dry_run)
 
-    assert found(plan.counts) == [(1, category)]
-    assert plan.counts.unreadable + plan.counts.unsettled == 1
-    assert (plan.counts.unsettled == 1) == (category == "staged-key")
-    assert len(plan.swaps) + plan.counts.to_rotate == 5
-    assert plan.counts.under[OLD.id] == 1 + 5 * dry_run
-    assert plan.counts.under[OLDER.id] == 1
+            assert found(plan.counts) == [(1, category)]
+            assert plan.counts.unreadable + plan.counts.unsettled == 1
+            assert (plan.counts.unsettled == 1) == (category == "staged-key")
+            assert len(plan.swaps) + plan.counts.to_rotate == 5
+            assert plan.counts.under[OLD.id] == 1 + 5 * dry_run
+            assert plan.counts.under[OLDER.id] == 1
 
 
 @pytest.mark.parametrize("as_bytes", [False, True])
@@ -177,14 +177,17 @@ IDENTIFIED = {
 }
 
 
-@pytest.mark.parametrize(("form", "cell", "identified"), IDENTIFIED.values(), ids=IDENTIFIED)
-def test_a_cell_whose_tokens_are_all_known_is_identified(form: Format, cell: Any, identified: int) -> None:
+def test_a_cell_whose_tokens_are_all_known_is_identified(named: Named) -> None:
     """It is unreadable for its format all the same."""
-    # Two sound ones: otherwise a damaged token would be taken for a mistyped key's.
-    sound = [{"token": token("old"), "hex": token("old").encode().hex()}.get(form, json.dumps([token("old")]))] * 2
-    counts = plan_of(cell, *sound, form=form).counts
+    for name, (form, cell, identified) in IDENTIFIED.items():
+        with named(name):
+            # Two sound ones: otherwise a damaged token would be taken for a mistyped key's.
+            sound = [
+                {"token": token("old"), "hex": token("old").encode().hex()}.get(form, json.dumps([token("old")]))
+            ] * 2
+            counts = plan_of(cell, *sound, form=form).counts
 
-    assert (counts.unreadable, counts.identified, counts.plaintext) == (1, identified, 0)
+            assert (counts.unreadable, counts.identified, counts.plaintext) == (1, identified, 0)
 
 
 def test_what_holds_no_token_is_empty() -> None:
@@ -226,10 +229,11 @@ IN_ANOTHER_FORM = {
 }
 
 
-@pytest.mark.parametrize(("form", "cell", "category"), IN_ANOTHER_FORM.values(), ids=IN_ANOTHER_FORM)
-def test_a_token_in_another_form_is_a_problem(form: Format, cell: Any, category: str) -> None:
+def test_a_token_in_another_form_is_a_problem(named: Named) -> None:
     """Otherwise a run would say that it is complete."""
-    assert found(plan_of(cell, form=form).counts) == [(1, category)]
+    for name, (form, cell, category) in IN_ANOTHER_FORM.items():
+        with named(name):
+            assert found(plan_of(cell, form=form).counts) == [(1, category)]
 
 
 def test_a_token_in_a_token_is_reported() -> None:

@@ -12,6 +12,7 @@ from rotation.checks.findings import span
 from rotation.model.config_file import load_policy, load_targets
 from rotation.model.failures import UsageError
 from rotation.model.policy import Policy, Span
+from tests.conftest import Named
 from tests.warm.client import run
 
 TARGET = '[[target]]\nurl = "sqlite:///app.db"\ntable = "creds"\ncolumns = ["token"]\n'
@@ -73,9 +74,9 @@ def test_a_policy_that_does_not_fit_is_refused_by_every_command(tmp_path: Path, 
     assert "rotation.toml" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("time", "words"),
-    [
+def test_a_length_of_time_is_told_in_whole_units(named: Named) -> None:
+    """At least two of a unit, so that nothing is rounded away that matters."""
+    cases = [
         (timedelta(days=371), "371 days"),
         (timedelta(days=2), "2 days"),
         (timedelta(days=2, seconds=-1), "47 hours"),
@@ -85,11 +86,11 @@ def test_a_policy_that_does_not_fit_is_refused_by_every_command(tmp_path: Path, 
         (timedelta(seconds=1), "1 second"),
         (timedelta(0), "0 seconds"),
         (timedelta(days=4000), "4,000 days"),
-    ],
-)
-def test_a_length_of_time_is_told_in_whole_units(time: timedelta, words: str) -> None:
-    """At least two of a unit, so that nothing is rounded away that matters."""
-    assert span(time) == words
+    ]
+
+    for time, words in cases:
+        with named(time):
+            assert span(time) == words
 
 
 def test_a_span_of_words_is_a_length_of_time() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from rotation.model.preset_setting import OwnKey, setting_lines
 from rotation.model.presets import load_preset
+from tests.conftest import Named
 
 KEYS = [
     OwnKey("11111111", "primary", lambda: "new"),
@@ -15,9 +16,9 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "lines"),
-    [
+def test_each_application_gets_its_form(named: Named) -> None:
+    """The primary key stands where the application looks for the one that encrypts, behind a comment on the place."""
+    cases = [
         ("airflow", ["AIRFLOW__CORE__FERNET_KEY=new,next,old,older"]),
         ("jupyterhub", ["JUPYTERHUB_CRYPT_KEY=new;next;old;older"]),
         ("barbican", ["kek = new", "kek = next", "kek = old", "kek = older"]),
@@ -28,14 +29,14 @@ KEYS = [
             [f"/etc/keystone/credential-keys/{name}" for name in ("0: next", "1: older", "2: old", "3: new")],
         ),
         ("redash", ["REDASH_SECRET_KEY=new"]),
-    ],
-)
-def test_each_application_gets_its_form(name: str, lines: list[str]) -> None:
-    """The primary key stands where the application looks for the one that encrypts, behind a comment on the place."""
-    place, *shown = setting_lines(load_preset(name), KEYS, reveal=True)
+    ]
 
-    assert place.startswith("# ")
-    assert shown == lines
+    for name, lines in cases:
+        with named(name):
+            place, *shown = setting_lines(load_preset(name), KEYS, reveal=True)
+
+            assert place.startswith("# ")
+            assert shown == lines
 
 
 def test_a_key_file_gets_no_comment() -> None:

@@ -6,35 +6,40 @@ import pytest
 
 from rotation.model.preset_steps import preset_steps
 from rotation.model.presets import load_preset, preset_names
+from tests.conftest import Named
 
 SWITCH = "Set `"
 
 
-@pytest.mark.parametrize("name", preset_names())
-def test_status_comes_before_the_switch(name: str) -> None:
+def test_status_comes_before_the_switch(named: Named) -> None:
     """The counts come before the application gets another key, and before the run."""
-    steps = preset_steps(load_preset(name))
-    status = next(number for number, step in enumerate(steps) if step.run.startswith("keyring-rotate status"))
-    others = [number for number, step in enumerate(steps) if step.do.startswith(SWITCH) or " run " in f"{step.run} "]
+    for name in preset_names():
+        with named(name):
+            steps = preset_steps(load_preset(name))
+            status = next(number for number, step in enumerate(steps) if step.run.startswith("keyring-rotate status"))
+            others = [
+                number for number, step in enumerate(steps) if step.do.startswith(SWITCH) or " run " in f"{step.run} "
+            ]
 
-    assert status < min(others)
+            assert status < min(others)
 
 
-@pytest.mark.parametrize("name", preset_names())
-def test_an_application_with_one_key_is_stopped_while_its_tokens_move(name: str) -> None:
+def test_an_application_with_one_key_is_stopped_while_its_tokens_move(named: Named) -> None:
     """Stop, run, switch, start; a staged one never stops, and switches before the run."""
-    preset = load_preset(name)
-    steps = [step.do for step in preset_steps(preset)]
-    run = steps.index("Move every token to the new key.")
-    switches = [number for number, words in enumerate(steps) if words.startswith(SWITCH)]
-    stops = [number for number, words in enumerate(steps) if words.startswith("Stop every process")]
+    for name in preset_names():
+        with named(name):
+            preset = load_preset(name)
+            steps = [step.do for step in preset_steps(preset)]
+            run = steps.index("Move every token to the new key.")
+            switches = [number for number, words in enumerate(steps) if words.startswith(SWITCH)]
+            stops = [number for number, words in enumerate(steps) if words.startswith("Stop every process")]
 
-    if preset.way == "offline":
-        assert stops[0] < run < min(switches)
-        assert steps[max(switches) + 1 :][-3].startswith(f"Start {preset.title}")
-    else:
-        assert not stops
-        assert len([number for number in switches if number < run]) == 2 * len(preset.keys)
+            if preset.way == "offline":
+                assert stops[0] < run < min(switches)
+                assert steps[max(switches) + 1 :][-3].startswith(f"Start {preset.title}")
+            else:
+                assert not stops
+                assert len([number for number in switches if number < run]) == 2 * len(preset.keys)
 
 
 def test_steps_name_the_dotenv_file_that_was_asked_for() -> None:

@@ -11,7 +11,6 @@ from rotation.model.condition import fault_of
 from rotation.model.failures import UsageError
 from rotation.model.presets import (
     FOLDER,
-    Preset,
     key_entries,
     load_preset,
     preset_names,
@@ -20,6 +19,7 @@ from rotation.model.presets import (
     target_entries,
     with_presets,
 )
+from tests.conftest import Named
 
 NAMES = preset_names()
 WANTED = {
@@ -30,65 +30,78 @@ PARAMETERS = {"pbkdf2-sha256": {"salt", "iterations"}, "hkdf-sha256": {"info"}}
 KINDS = {"raw", "raw-unpadded", "sha256", "text32", "text32-doubled", "text32-zeros", *PARAMETERS}
 
 
-@pytest.fixture(params=NAMES)
-def preset(request: pytest.FixtureRequest) -> Preset:
-    """Each preset in turn; loading refuses unknown and missing fields."""
-    return load_preset(request.param)
-
-
 def test_the_wanted_applications_are_there() -> None:
     """At least those, and in order."""
     assert set(NAMES) >= WANTED
     assert list(NAMES) == sorted(NAMES)
 
 
-def test_every_target_is_well_formed(preset: Preset) -> None:
+def test_every_target_is_well_formed(named: Named) -> None:
     """Its key set exists, no column stands there twice for the same rows, and its condition is accepted."""
-    seen = [(target.table, column, target.where) for target in preset.target for column in target.columns]
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            seen = [(target.table, column, target.where) for target in preset.target for column in target.columns]
 
-    assert len(set(seen)) == len(seen)
-    assert all(target.columns for target in preset.target)
-    assert {preset.key_set(target) for target in preset.target} == set(preset.keys)
-    for database in ("postgresql", "mysql", "sqlite"):
-        assert not [each.where for each in preset.target if each.where and fault_of(each.where, database)]
+            assert len(set(seen)) == len(seen)
+            assert all(target.columns for target in preset.target)
+            assert {preset.key_set(target) for target in preset.target} == set(preset.keys)
+            for database in ("postgresql", "mysql", "sqlite"):
+                assert not [each.where for each in preset.target if each.where and fault_of(each.where, database)]
 
 
-def test_every_key_set_is_well_formed(preset: Preset) -> None:
+def test_every_key_set_is_well_formed(named: Named) -> None:
     """A secret is a variable, a derivation has its parameters, and only staged presets have a staged key."""
-    for keys in preset.keys.values():
-        roles = [role for role, _ in keys.by_role()]
-        assert roles[:1] == ["primary"]
-        assert "previous" in roles
-        assert ("staged" in roles) == (preset.way == "staged")
-        for _, key in keys.by_role():
-            given = {name for name in ("salt", "info", "iterations") if getattr(key, name) is not None}
-            assert re.fullmatch(r"\$[A-Z][A-Z0-9_]*", key.secret)
-            assert key.derive in KINDS
-            assert given - {"salt"} == PARAMETERS.get(key.derive, set()) - {"salt"}
-            assert ("salt" in given) >= ("salt" in PARAMETERS.get(key.derive, set()))
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            for keys in preset.keys.values():
+                roles = [role for role, _ in keys.by_role()]
+                assert roles[:1] == ["primary"]
+                assert "previous" in roles
+                assert ("staged" in roles) == (preset.way == "staged")
+                for _, key in keys.by_role():
+                    given = {name for name in ("salt", "info", "iterations") if getattr(key, name) is not None}
+                    assert re.fullmatch(r"\$[A-Z][A-Z0-9_]*", key.secret)
+                    assert key.derive in KINDS
+                    assert given - {"salt"} == PARAMETERS.get(key.derive, set()) - {"salt"}
+                    assert ("salt" in given) >= ("salt" in PARAMETERS.get(key.derive, set()))
 
 
-def test_every_setting_takes_what_the_way_needs(preset: Preset) -> None:
+def test_every_setting_takes_what_the_way_needs(named: Named) -> None:
     """A staged application takes several keys; one that knows a single key is rotated offline."""
-    assert {setting.form == "one" for setting in preset.setting} == {preset.way == "offline"}
-    assert {preset.key_set(setting) for setting in preset.setting} <= set(preset.keys)
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            assert {setting.form == "one" for setting in preset.setting} == {preset.way == "offline"}
+            assert {preset.key_set(setting) for setting in preset.setting} <= set(preset.keys)
 
 
-def test_every_mark_is_a_place_of_tokens(preset: Preset) -> None:
+def test_every_mark_is_a_place_of_tokens(named: Named) -> None:
     """A table that recognises the application holds one of its targets, and that target is there in every version."""
-    targets = {(target.table, column) for target in preset.target for column in target.columns}
-    marks = {(table, column) for table, columns in preset.recognise.items() for column in columns}
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            targets = {(target.table, column) for target in preset.target for column in target.columns}
+            marks = {(table, column) for table, columns in preset.recognise.items() for column in columns}
 
-    assert targets & marks
-    assert any(not preset.is_optional(target) for target in preset.target)
+            assert targets & marks
+            assert any(not preset.is_optional(target) for target in preset.target)
 
 
-def test_the_words_are_sentences(preset: Preset) -> None:
+def test_the_words_are_sentences(named: Named) -> None:
     """What is printed and put on a page ends as a sentence."""
-    sentences = [*preset.limits, preset.wrong_key, *(step.do for step in (preset.make, *preset.before, *preset.after))]
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            sentences = [
+                *preset.limits,
+                preset.wrong_key,
+                *(step.do for step in (preset.make, *preset.before, *preset.after)),
+            ]
 
-    assert [words for words in sentences if not words.endswith(".")] == []
-    assert [words for words in (preset.holds, *preset.unverified, *preset.source) if words.endswith(".")] == []
+            assert [words for words in sentences if not words.endswith(".")] == []
+            assert [words for words in (preset.holds, *preset.unverified, *preset.source) if words.endswith(".")] == []
 
 
 def test_no_preset_holds_a_key() -> None:
@@ -106,12 +119,17 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         load_preset("redahs")
 
 
-def test_an_application_is_recognised_by_its_own_tables(preset: Preset) -> None:
+def test_an_application_is_recognised_by_its_own_tables(named: Named) -> None:
     """By its own, in a schema or not, and by nobody else's."""
-    tables = {f"public.{table.rpartition('.')[2]}": [*columns, "id"] for table, columns in preset.recognise.items()}
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            tables = {
+                f"public.{table.rpartition('.')[2]}": [*columns, "id"] for table, columns in preset.recognise.items()
+            }
 
-    assert recognised(tables) == [preset.name]
-    assert recognised(dict(list(tables.items())[1:])) == []
+            assert recognised(tables) == [preset.name]
+            assert recognised(dict(list(tables.items())[1:])) == []
 
 
 def test_discover_says_what_to_type() -> None:
@@ -188,10 +206,13 @@ def test_an_app_that_does_not_fit_is_refused(apps: list[dict[str, str]], words: 
     assert "hunter2" not in str(refused.value)
 
 
-def test_every_variable_is_explained(preset: Preset) -> None:
+def test_every_variable_is_explained(named: Named) -> None:
     """The url, the secrets and the salts that are variables, each with what goes in."""
-    variables = preset.variables()
-    secrets = {key.secret for keys in preset.keys.values() for _, key in keys.by_role()}
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            variables = preset.variables()
+            secrets = {key.secret for keys in preset.keys.values() for _, key in keys.by_role()}
 
-    assert {name.removeprefix("$") for name in (preset.url, *secrets)} <= set(variables)
-    assert all(variables.values())
+            assert {name.removeprefix("$") for name in (preset.url, *secrets)} <= set(variables)
+            assert all(variables.values())

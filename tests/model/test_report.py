@@ -14,6 +14,7 @@ from rotation.ledger.records import census_record
 from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport, legible_key
 from rotation.stores.open import identify
+from tests.conftest import Named
 from tests.fakes import TARGET
 
 
@@ -22,30 +23,30 @@ def report_of(*, dry_run: bool = False, stopped: str | None = None, interrupted:
     return Report(dry_run, "5f0c1a9e", [], [target])
 
 
-@pytest.mark.parametrize(
-    ("report", "complete", "code"),
-    [
-        pytest.param(report_of(scanned=2, current=1, rotated=1), True, 0, id="all done"),
-        pytest.param(report_of(scanned=1, to_rotate=1, dry_run=True), False, 1, id="a look finds work"),
-        pytest.param(report_of(scanned=1, current=1, dry_run=True), True, 0, id="a look finds none"),
-        pytest.param(report_of(scanned=1, empty=1), True, 0, id="empty cells"),
-        pytest.param(report_of(scanned=1, plaintext=1), False, 1, id="plaintext"),
-        pytest.param(report_of(scanned=1, unreadable=1), False, 1, id="unreadable"),
-        pytest.param(report_of(scanned=1, unsettled=1), False, 1, id="unsettled"),
-        pytest.param(report_of(stopped="a key is missing"), False, 1, id="stopped by itself"),
-        pytest.param(report_of(stopped="lost", interrupted=True), False, 3, id="interrupted"),
-        pytest.param(Report(False, "5f0c1a9e", []), True, 0, id="nothing to look at"),
-    ],
-)
-def test_the_exit_code_says_what_is_left(report: Report, complete: bool, code: int) -> None:
+def test_the_exit_code_says_what_is_left(named: Named) -> None:
     """0 complete, 1 something is left, 3 interrupted."""
-    assert (report.complete, report.exit_code) == (complete, code)
-    assert report.document()["complete"] is complete
+    cases = {
+        "all done": (report_of(scanned=2, current=1, rotated=1), True, 0),
+        "a look finds work": (report_of(scanned=1, to_rotate=1, dry_run=True), False, 1),
+        "a look finds none": (report_of(scanned=1, current=1, dry_run=True), True, 0),
+        "empty cells": (report_of(scanned=1, empty=1), True, 0),
+        "plaintext": (report_of(scanned=1, plaintext=1), False, 1),
+        "unreadable": (report_of(scanned=1, unreadable=1), False, 1),
+        "unsettled": (report_of(scanned=1, unsettled=1), False, 1),
+        "stopped by itself": (report_of(stopped="a key is missing"), False, 1),
+        "interrupted": (report_of(stopped="lost", interrupted=True), False, 3),
+        "nothing to look at": (Report(False, "5f0c1a9e", []), True, 0),
+    }
+
+    for name, (report, complete, code) in cases.items():
+        with named(name):
+            assert (report.complete, report.exit_code) == (complete, code)
+            assert report.document()["complete"] is complete
 
 
-@pytest.mark.parametrize(
-    ("part", "shown"),
-    [
+def test_a_key_of_any_type_is_legible(named: Named) -> None:
+    """Whatever a key column holds, a report can show it, and JSON can carry it."""
+    cases = [
         (7, 7),
         (None, None),
         (True, True),
@@ -57,15 +58,14 @@ def test_the_exit_code_says_what_is_left(report: Report, complete: bool, code: i
         (decimal.Decimal("1.50"), "1.50"),
         (datetime.datetime(2026, 2, 28, tzinfo=datetime.UTC), "2026-02-28T00:00:00+00:00"),
         (datetime.date(2024, 2, 29), "2024-02-29"),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_key_of_any_type_is_legible(part: object, shown: object) -> None:
-    """Whatever a key column holds, a report can show it, and JSON can carry it."""
-    legible = legible_key(("id",), (part,))
+    ]
 
-    assert legible == {"id": shown}
-    assert json.loads(json.dumps(legible)) == legible
+    for part, shown in cases:
+        with named(part):
+            legible = legible_key(("id",), (part,))
+
+            assert legible == {"id": shown}
+            assert json.loads(json.dumps(legible)) == legible
 
 
 def part_of(key_set: str | None, key_id: str, **counts: int) -> Report:

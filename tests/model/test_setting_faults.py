@@ -17,7 +17,7 @@ from rotation.model.policy import Policy, decode_span
 from rotation.model.presets import App
 from rotation.model.settings import NEEDED, SECTIONS
 from rotation.model.targets import Index
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 
 SECRET = "vT7qLm2xZr9KwP4s"
 FIRST = '[[target]]\nurl = "sqlite:///app.db"\ntable = "creds"\ncolumns = ["token"]\n'
@@ -146,12 +146,13 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
 }
 
 
-@pytest.mark.parametrize("name", STRUCTS)
-def test_what_is_needed_is_what_has_no_default(name: str) -> None:
+def test_what_is_needed_is_what_has_no_default(named: Named) -> None:
     """The column of defaults says `needed` of a setting without which the file is refused, and of no other."""
-    needed = {each.encode_name for each in msgspec.structs.fields(STRUCTS[name]) if each.required}
+    for name, struct in STRUCTS.items():
+        with named(name):
+            needed = {each.encode_name for each in msgspec.structs.fields(struct) if each.required}
 
-    assert {setting for setting, each in SECTIONS[name].items() if each.default.startswith(NEEDED)} == needed
+            assert {setting for setting, each in SECTIONS[name].items() if each.default.startswith(NEEDED)} == needed
 
 
 def test_the_defaults_of_the_policy_are_the_real_ones() -> None:

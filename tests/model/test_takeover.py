@@ -16,6 +16,7 @@ from rotation.model.batch import NO_KEY, Plan
 from rotation.model.plan import plan_batch
 from rotation.model.takeover import Taken, Takeover, describe
 from rotation.model.targets import Adopts, Target
+from tests.conftest import Named
 from tests.fakes import batch_of, token
 from tests.hiding.dresses import DRESSES, Tokens
 from tests.keyring_core.legacy.known_cells import BY_NAME, cells_of, environ_of, legacy_of
@@ -52,25 +53,27 @@ def adopted(cell: str | bytes, adopts: Adopts = Adopts.PLAINTEXT) -> Plan:
     return plan_batch(KEYRING, batch_of([((1,), cell)]), takeover=Takeover(None, adopts))
 
 
-@pytest.mark.parametrize("cell", PLAIN)
-@pytest.mark.parametrize("as_bytes", [False, True], ids=["text", "bytes"])
-def test_plaintext_becomes_a_token_as_it_stands(cell: str, as_bytes: bool) -> None:
+def test_plaintext_becomes_a_token_as_it_stands(named: Named) -> None:
     """The token opens to the very bytes of the cell, and is of the cell's type."""
-    held = cell.encode() if as_bytes else cell
+    for cell in PLAIN:
+        for as_bytes in (False, True):
+            with named(cell, as_bytes):
+                held = cell.encode() if as_bytes else cell
 
-    plan = adopted(held)
+                plan = adopted(held)
 
-    assert (list(plan.swaps.old), list(plan.key_ids), plan.counts.taken_over) == ([held], [NO_KEY], 1)
-    [new] = plan.swaps.new
-    assert type(new) is type(held)
-    assert KEYRING.decrypt_bytes(new) == cell.encode()
-    assert KEYRING.key_for(new) is KEYRING.primary
+                assert (list(plan.swaps.old), list(plan.key_ids), plan.counts.taken_over) == ([held], [NO_KEY], 1)
+                [new] = plan.swaps.new
+                assert type(new) is type(held)
+                assert KEYRING.decrypt_bytes(new) == cell.encode()
+                assert KEYRING.key_for(new) is KEYRING.primary
 
 
-@pytest.mark.parametrize("cell", [*PLAIN, *RANDOM.values()])
-def test_a_run_makes_no_token_of_plaintext(cell: str | bytes) -> None:
+def test_a_run_makes_no_token_of_plaintext(named: Named) -> None:
     """Only `adopt` does."""
-    assert not adopted(cell, Adopts.NOTHING).changes
+    for cell in (*PLAIN, *RANDOM.values()):
+        with named(cell):
+            assert not adopted(cell, Adopts.NOTHING).changes
 
 
 @pytest.mark.parametrize("cell", RANDOM.values(), ids=RANDOM)
@@ -92,15 +95,16 @@ def test_nothing_stays_nothing(cell: str | bytes | None) -> None:
 
 @pytest.mark.parametrize("adopts", BOTH)
 @pytest.mark.parametrize("hidden", ["old", "nobody"])
-@pytest.mark.parametrize("name", LIGHT)
-def test_no_token_in_any_dress_is_encrypted_again(name: str, hidden: str, adopts: Adopts) -> None:
+def test_no_token_in_any_dress_is_encrypted_again(hidden: str, adopts: Adopts, named: Named) -> None:
     """Whether its key is here or not: a bare token moves as a token, and every other form stays."""
-    cell = LIGHT[name](Tokens(make_key(hidden), make_key("new"), make_key("elsewhere")))
+    for name, dress in LIGHT.items():
+        with named(name):
+            cell = dress(Tokens(make_key(hidden), make_key("new"), make_key("elsewhere")))
 
-    plan = adopted(cell, adopts)
+            plan = adopted(cell, adopts)
 
-    assert NO_KEY not in plan.key_ids
-    assert plan.counts.taken_over == 0
+            assert NO_KEY not in plan.key_ids
+            assert plan.counts.taken_over == 0
 
 
 CUT: dict[str, Callable[[str], str | bytes]] = {
@@ -125,17 +129,18 @@ CUT: dict[str, Callable[[str], str | bytes]] = {
 
 
 @pytest.mark.parametrize("adopts", BOTH)
-@pytest.mark.parametrize("share", [0.5, 0.9])
-@pytest.mark.parametrize("name", CUT)
-def test_a_token_that_was_cut_stays(name: str, share: float, adopts: Adopts) -> None:
+def test_a_token_that_was_cut_stays(adopts: Adopts, named: Named) -> None:
     """A column too narrow for them has such cells: to encrypt one would hide that data were lost."""
-    whole = CUT[name](token("nobody"))
-    cell = whole[: int(len(whole) * share)]
+    for name, spell in CUT.items():
+        for share in (0.5, 0.9):
+            with named(name, share):
+                whole = spell(token("nobody"))
+                cell = whole[: int(len(whole) * share)]
 
-    plan = adopted(cell, adopts)
+                plan = adopted(cell, adopts)
 
-    assert (plan.changes, plan.counts.unreadable) == (0, 1)
-    assert plan.counts.categories.keys() == {"truncated"}
+                assert (plan.changes, plan.counts.unreadable) == (0, 1)
+                assert plan.counts.categories.keys() == {"truncated"}
 
 
 @pytest.mark.parametrize("adopts", BOTH)
@@ -146,21 +151,24 @@ def test_what_could_not_be_searched_stays(adopts: Adopts) -> None:
     assert (plan.changes, plan.counts.unreadable) == (0, 1)
 
 
-@pytest.mark.parametrize("case", BY_NAME.values(), ids=BY_NAME)
-def test_cells_of_a_package_become_tokens(case: dict[str, object]) -> None:
+def test_cells_of_a_package_become_tokens(named: Named) -> None:
     """The known answers: each opens under the primary key to what the package reads, and no plaintext is too long."""
-    target = Target("sqlite://", "creds", "token", "creds", source=legacy_of(case))
-    takeover = Takeover.of(target, environ_of(case))
-    cells = list(cells_of(case))
+    for name, case in BY_NAME.items():
+        with named(name):
+            target = Target("sqlite://", "creds", "token", "creds", source=legacy_of(case))
+            takeover = Takeover.of(target, environ_of(case))
+            cells = list(cells_of(case))
 
-    plan = plan_batch(KEYRING, batch_of([((row,), cell) for row, (cell, _) in enumerate(cells)]), takeover=takeover)
+            plan = plan_batch(
+                KEYRING, batch_of([((row,), cell) for row, (cell, _) in enumerate(cells)]), takeover=takeover
+            )
 
-    assert (plan.counts.taken_over, len(plan.swaps), plan.counts.problems) == (len(cells), len(cells), [])
-    assert [KEYRING.decrypt_bytes(new) for new in plan.swaps.new] == [plaintext for _, plaintext in cells]
-    assert all(
-        len(plaintext) <= takeover.longest(len(cell.encode() if isinstance(cell, str) else cell))
-        for cell, plaintext in cells
-    )
+            assert (plan.counts.taken_over, len(plan.swaps), plan.counts.problems) == (len(cells), len(cells), [])
+            assert [KEYRING.decrypt_bytes(new) for new in plan.swaps.new] == [plaintext for _, plaintext in cells]
+            assert all(
+                len(plaintext) <= takeover.longest(len(cell.encode() if isinstance(cell, str) else cell))
+                for cell, plaintext in cells
+            )
 
 
 def test_a_dry_run_plans_nothing_and_describes_plaintext_alone() -> None:

@@ -22,8 +22,9 @@ from rotation.output.check_text import render
 from rotation.output.nagios import line
 from rotation.output.prometheus import write
 from rotation.output.terminal import say
-from tests.checks.test_checks import CASES, Case
+from tests.checks.test_checks import CASES
 from tests.checks.worlds import DAY, NOW, PREVIOUS, PRIMARY, SECOND, STAGED, facts, found, key, target
+from tests.conftest import Named
 from tests.output.test_terminal import on_terminal
 
 pytestmark = pytest.mark.database
@@ -52,11 +53,15 @@ def by_label(family: Metric, *names: str) -> dict[Any, float]:
     return {tuple(sample.labels[name] for name in names): sample.value for sample in family.samples}
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 @pytest.mark.parametrize("policy", [Policy(), OFF], ids=["all on", "one off"])
-def test_the_four_formats_agree(case: Case, policy: Policy, tmp_path: Path) -> None:
+def test_the_four_formats_agree(policy: Policy, tmp_path: Path, named: Named) -> None:
     """Verdict, exit code, the level of each check and every finding are the same in all of them."""
-    verdict = Verdict.of(facts(**case.given), policy, NOW)
+    for name, case in CASES.items():
+        with named(name):
+            check_that_the_formats_agree(Verdict.of(facts(**case.given), policy, NOW), policy, tmp_path)
+
+
+def check_that_the_formats_agree(verdict: Verdict, policy: Policy, tmp_path: Path) -> None:
     shown, plugin = text_of(verdict), line(verdict)
     told = json.loads(json.dumps(document(verdict)))
     metrics = metrics_of(verdict, tmp_path)
@@ -78,15 +83,16 @@ def test_the_four_formats_agree(case: Case, policy: Policy, tmp_path: Path) -> N
     assert "half migrated" not in flat if policy is not OFF else "Off: plaintext (half migrated | until May)" in flat
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_the_plugins_line_is_one_line_that_a_monitoring_system_reads(case: Case) -> None:
+def test_the_plugins_line_is_one_line_that_a_monitoring_system_reads(named: Named) -> None:
     """One line; numbers follow its only bar, in the format of the guidelines."""
-    plugin = line(Verdict.of(facts(**case.given), OFF, NOW))
-    words, _, data = plugin.partition(" | ")
+    for name, case in CASES.items():
+        with named(name):
+            plugin = line(Verdict.of(facts(**case.given), OFF, NOW))
+            words, _, data = plugin.partition(" | ")
 
-    assert "\n" not in plugin
-    assert "|" not in words
-    assert all(PERFORMANCE.fullmatch(each) for each in data.split()), data
+            assert "\n" not in plugin
+            assert "|" not in words
+            assert all(PERFORMANCE.fullmatch(each) for each in data.split()), data
 
 
 @pytest.mark.parametrize("after", [-SECOND, 0 * SECOND, SECOND, 0.4 * SECOND], ids=["before", "at", "after", "part"])
@@ -158,16 +164,19 @@ def test_a_terminal_obeys_no_name_from_the_database() -> None:
         assert r"a\x1b[31mb" in shown
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 200])
-def test_a_terminal_of_any_width_shows_all(width: int) -> None:
+def test_a_terminal_of_any_width_shows_all(named: Named) -> None:
     """No word is cut or left out, and no line is wider than the terminal but one with a command."""
-    verdict = Verdict.of(MANY, OFF, NOW)
-    shown = on_terminal(render(verdict), width)
+    for width in (40, 60, 80, 200):
+        with named(width):
+            verdict = Verdict.of(MANY, OFF, NOW)
+            shown = on_terminal(render(verdict), width)
 
-    assert max(len(line) for line in shown.splitlines() if "keyring-rotate" not in line) <= width
-    flat = " ".join(shown.split())
-    for finding in verdict.findings:
-        assert {*f"{finding.check} {finding.subject} {finding.message} {finding.remedy}".split()} <= {*flat.split()}
+            assert max(len(line) for line in shown.splitlines() if "keyring-rotate" not in line) <= width
+            flat = " ".join(shown.split())
+            for finding in verdict.findings:
+                assert {*f"{finding.check} {finding.subject} {finding.message} {finding.remedy}".split()} <= {
+                    *flat.split()
+                }
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])

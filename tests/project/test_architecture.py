@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Named
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 FILES = re.findall(r"`((?:rotation|keyring_core)/[\w/]*\.py)(?:: ([\w.]+))?`", PAGE)
@@ -34,13 +36,14 @@ def test_the_table_has_every_import(drawing: dict[str, Any]) -> None:
     assert drawing["tabulate"](PAGE) == PAGE
 
 
-@pytest.mark.parametrize(("file", "name"), FILES, ids=lambda part: part)
-def test_every_step_exists(file: str, name: str) -> None:
+def test_every_step_exists(named: Named) -> None:
     """Each file that the page names is there, and defines what the page says it does."""
-    source = (ROOT / file).read_text()
+    for file, name in FILES:
+        with named(file, name):
+            source = (ROOT / file).read_text()
 
-    for part in filter(None, name.split(".")):
-        assert re.search(rf"^ *(async )?(def|class) {part}\b|^ *{part}\b.* = ", source, re.MULTILINE), part
+            for part in filter(None, name.split(".")):
+                assert re.search(rf"^ *(async )?(def|class) {part}\b|^ *{part}\b.* = ", source, re.MULTILINE), part
 
 
 def test_the_journeys_have_steps() -> None:
@@ -48,7 +51,8 @@ def test_the_journeys_have_steps() -> None:
     assert len([name for _, name in FILES if name]) > 30
 
 
-@pytest.mark.parametrize("folder", re.findall(r"`((?:rotation|keyring_core)/[\w/]*/)`", PAGE))
-def test_every_folder_exists(folder: str) -> None:
+def test_every_folder_exists(named: Named) -> None:
     """Each folder that the page names is there."""
-    assert (ROOT / folder).is_dir()
+    for folder in re.findall(r"`((?:rotation|keyring_core)/[\w/]*/)`", PAGE):
+        with named(folder):
+            assert (ROOT / folder).is_dir()

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.conftest import Named
 from tests.project.documents import ROOT, page_blocks
 from tests.project.play_page import PageError, check
 from tests.warm.client import FOLDER, folder, run
@@ -62,22 +63,23 @@ def test_the_blocks_of_the_page_do_what_it_shows(page: str) -> None:
     assert played.returncode == 0, played.stderr
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_fence_and_every_comment_is_understood(page: str) -> None:
+def test_every_fence_and_every_comment_is_understood(named: Named) -> None:
     """No block is passed over, since its fences do not match, or what its comment asks for does not exist."""
-    text = PAGES[page]
-    asked = re.findall(r"<!-- (\w+): ?(\w*)", text)
+    for page, text in PAGES.items():
+        with named(page):
+            asked = re.findall(r"<!-- (\w+): ?(\w*)", text)
 
-    assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(list(page_blocks(text)))
-    assert {kind for kind, _ in asked} <= {"file", "setup", "test", "meanwhile"}
-    assert {value for kind, value in asked if kind == "test"} <= {"compile"}
+            assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(list(page_blocks(text)))
+            assert {kind for kind, _ in asked} <= {"file", "setup", "test", "meanwhile"}
+            assert {value for kind, value in asked if kind == "test"} <= {"compile"}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if played_by(page)])
-def test_blocks_that_are_played_elsewhere_say_what_they_are(page: str) -> None:
+def test_blocks_that_are_played_elsewhere_say_what_they_are(named: Named) -> None:
     """Each has a language that is known, and the test that plays it is there."""
-    assert {block.language for block in page_blocks(PAGES[page])} <= LANGUAGES
-    assert (ROOT / str(played_by(page))).is_file()
+    for page in [page for page in PAGES if played_by(page)]:
+        with named(page):
+            assert {block.language for block in page_blocks(PAGES[page])} <= LANGUAGES
+            assert (ROOT / str(played_by(page))).is_file()
 
 
 def test_one_script_changes_the_keys_in_every_vault() -> None:

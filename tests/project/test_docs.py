@@ -14,6 +14,7 @@ import pytest
 import keyring_core
 from keyring_core import Keyring, environment
 from keyring_core.config import get_keyring, keyring_status
+from tests.conftest import Named
 from tests.keys import key_text, mistyped
 
 ROOT = Path(__file__).parents[2]
@@ -25,13 +26,14 @@ KEYS = "\n".join(
 )
 
 
-@pytest.mark.parametrize("name", environment.VARIABLES)
-def test_every_variable_is_explained(name: str) -> None:
+def test_every_variable_is_explained(named: Named) -> None:
     """Every variable stands in .env.sample, and on the page of variables by itself or by its form."""
     sample, page = (ROOT / ".env.sample").read_text(), (DOCS / "reference" / "environment.md").read_text()
 
-    assert re.search(rf"^(# )?{name}=", sample, re.MULTILINE)
-    assert f"| `{name}` |" in page or re.fullmatch(r"\w+(_FILE|_COMMAND)", name)
+    for name in environment.VARIABLES:
+        with named(name):
+            assert re.search(rf"^(# )?{name}=", sample, re.MULTILINE)
+            assert f"| `{name}` |" in page or re.fullmatch(r"\w+(_FILE|_COMMAND)", name)
 
 
 def test_the_sample_says_that_a_key_is_never_committed() -> None:
@@ -58,10 +60,11 @@ def test_every_command_and_option_is_explained() -> None:
             assert re.search(rf"^\| `[^`]*{option}\b", page, re.MULTILINE), option
 
 
-@pytest.mark.parametrize("code", [0, 1, 2, 3])
-def test_every_exit_code_is_explained(code: int) -> None:
+def test_every_exit_code_is_explained(named: Named) -> None:
     """Every exit code has its row."""
-    assert re.search(rf"^\| {code} \|", (DOCS / "reference" / "exit-codes.md").read_text(), re.MULTILINE)
+    for code in (0, 1, 2, 3):
+        with named(code):
+            assert re.search(rf"^\| {code} \|", (DOCS / "reference" / "exit-codes.md").read_text(), re.MULTILINE)
 
 
 @pytest.mark.database
@@ -104,15 +107,16 @@ def test_every_event_and_case_is_promised_or_named_as_not_promised() -> None:
     assert expected - _marks(GUARANTEES) == set()
 
 
-@pytest.mark.parametrize("row", re.findall(r"^\| [DR]\d\d.*$", GUARANTEES, re.MULTILINE), ids=lambda row: row[2:20])
-def test_every_promise_has_a_test_that_names_it(row: str) -> None:
+def test_every_promise_has_a_test_that_names_it(named: Named) -> None:
     """The files that a row of the guarantees names are there, and name each of its events."""
-    cells = row.strip("| ").split("|")
-    shown = [_shown_by(name) for name in re.findall(r"`([\w./]+)`", cells[-1])]
-    named = set().union(*(_marks(path.read_text()) for paths in shown for path in paths))
+    for row in re.findall(r"^\| [DR]\d\d.*$", GUARANTEES, re.MULTILINE):
+        with named(row[2:20]):
+            cells = row.strip("| ").split("|")
+            shown = [_shown_by(name) for name in re.findall(r"`([\w./]+)`", cells[-1])]
+            marks = set().union(*(_marks(path.read_text()) for paths in shown for path in paths))
 
-    assert all(shown), "a file is missing"
-    assert _marks(cells[0]) <= named
+            assert all(shown), "a file is missing"
+            assert _marks(cells[0]) <= marks
 
 
 def _marks(text: str) -> set[str]:
@@ -190,26 +194,33 @@ def test_every_link_leads_somewhere() -> None:
     links = [(path, link) for path in PAGES for link in re.findall(r"\]\(([^):]+)\)", path.read_text())]
 
     assert links
-    assert [f"{path.name}: {link}" for path, link in links if not _leads_somewhere(path, link)] == []
+    assert [f"{_name(path)}: {link}" for path, link in links if not _leads_somewhere(path, link)] == []
 
 
-def _leads_somewhere(path: Path, link: str) -> bool:
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
     file, _, heading = link.partition("#")
-    target = path.parent / file if file else path
+    target = page.parent / file if file else page
     return target.exists() and (not heading or heading in _anchors(target.read_text()))
 
 
-@pytest.mark.parametrize("path", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda path: path.name)
-def test_every_file_of_the_code_that_is_named_exists(path: Path) -> None:
+def test_every_file_of_the_code_that_is_named_exists(named: Named) -> None:
     """A document names files and modules of today; the changelog may name those of earlier days."""
-    text = path.read_text()
-    files = set(re.findall(r"`((?:keyring_core|rotation|benchmarks|tests|scripts|deploy|docs)/[\w./]+)[`:]", text))
-    found = re.findall(r"\b((?:rotation|benchmarks)(?:\.[a-z_]+)+)\b(?!/)", text)
-    modules = {name for name in found if not name.startswith("rotation.toml")}
-    events = {"rotation.announced"}
+    for path in [page for page in PAGES if page.name != "CHANGELOG.md"]:
+        with named(_name(path)):
+            text = path.read_text()
+            files = set(
+                re.findall(r"`((?:keyring_core|rotation|benchmarks|tests|scripts|deploy|docs)/[\w./]+)[`:]", text)
+            )
+            found = re.findall(r"\b((?:rotation|benchmarks)(?:\.[a-z_]+)+)\b(?!/)", text)
+            modules = {name for name in found if not name.startswith("rotation.toml")}
+            events = {"rotation.announced"}
 
-    assert {file for file in files if not (ROOT / file).exists()} == set()
-    assert {module for module in modules - events if not _is_module(module)} == set()
+            assert {file for file in files if not (ROOT / file).exists()} == set()
+            assert {module for module in modules - events if not _is_module(module)} == set()
 
 
 def _is_module(name: str) -> bool:
@@ -219,19 +230,23 @@ def _is_module(name: str) -> bool:
     return path.is_dir() or any(each.with_suffix(".py").is_file() for each in (path, parent, parent / "__init__"))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_a_page_can_be_read_in_a_sitting(path: Path) -> None:
+def test_a_page_can_be_read_in_a_sitting(named: Named) -> None:
     """It has at most 250 lines; a page of reference may have more."""
-    assert len(path.read_text().splitlines()) <= 250 or path.is_relative_to(DOCS / "reference")
+    for path in PAGES:
+        with named(_name(path)):
+            assert len(path.read_text().splitlines()) <= 250 or path.is_relative_to(DOCS / "reference")
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_one_sentence_a_line(path: Path) -> None:
+def test_one_sentence_a_line(named: Named) -> None:
     """Prose has one sentence a line, so that a change shows what it changed; a bold lead-in goes with its sentence."""
-    text = re.sub(r"`[^`\n]+`|\([^)]*\)", "X", re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL))
-    lines = [re.sub(r"^ *(- |\d+\. )?(\*\*.*?\*\*)?", "", line) for line in text.splitlines() if line[:1] not in "|#"]
+    for path in PAGES:
+        with named(_name(path)):
+            text = re.sub(r"`[^`\n]+`|\([^)]*\)", "X", re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL))
+            lines = [
+                re.sub(r"^ *(- |\d+\. )?(\*\*.*?\*\*)?", "", line) for line in text.splitlines() if line[:1] not in "|#"
+            ]
 
-    assert not [line for line in lines if re.search(r"[a-z)\]X]\. [A-Z[]", line)]
+            assert not [line for line in lines if re.search(r"[a-z)\]X]\. [A-Z[]", line)]
 
 
 def _anchors(text: str) -> set[str]:

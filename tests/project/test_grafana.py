@@ -16,6 +16,7 @@ from rotation.checks.verdict import Verdict
 from rotation.model.policy import Policy
 from rotation.output.prometheus import write
 from tests.checks.worlds import NOW, PREVIOUS, PRIMARY, facts, target
+from tests.conftest import Named
 
 pytestmark = pytest.mark.database
 
@@ -62,24 +63,27 @@ def fits(matcher: Any, labels: dict[str, str]) -> bool:
     return same == (matcher.op in (promql.MatchOp.Equal, promql.MatchOp.Re))
 
 
-@pytest.mark.parametrize(("title", "query"), QUERIES)
-def test_every_query_finds_what_is_written(title: str, query: str, samples: list[tuple[str, dict[str, str]]]) -> None:
+def test_every_query_finds_what_is_written(samples: list[tuple[str, dict[str, str]]], named: Named) -> None:
     """Each selector picks a sample that the code writes, and what is grouped by is a label of it."""
-    expressions = list(walk(parsed(query)))
-    selectors = [one for one in expressions if isinstance(one, promql.VectorSelector)]
-    found = [
-        [
-            labels
-            for name, labels in samples
-            if name == selector.name and all(fits(matcher, labels) for matcher in selector.matchers.matchers)
-        ]
-        for selector in selectors
-    ]
+    for title, query in QUERIES:
+        with named(title):
+            expressions = list(walk(parsed(query)))
+            selectors = [one for one in expressions if isinstance(one, promql.VectorSelector)]
+            found = [
+                [
+                    labels
+                    for name, labels in samples
+                    if name == selector.name and all(fits(matcher, labels) for matcher in selector.matchers.matchers)
+                ]
+                for selector in selectors
+            ]
 
-    assert selectors
-    assert all(found), f"{title}: nothing that is written fits"
-    for aggregate in (one for one in expressions if isinstance(one, promql.AggregateExpr) and one.modifier):
-        assert set(aggregate.modifier.labels) <= {label for each in found for labels in each for label in labels}
+            assert selectors
+            assert all(found), f"{title}: nothing that is written fits"
+            for aggregate in (one for one in expressions if isinstance(one, promql.AggregateExpr) and one.modifier):
+                assert set(aggregate.modifier.labels) <= {
+                    label for each in found for labels in each for label in labels
+                }
 
 
 def test_legends_name_labels() -> None:

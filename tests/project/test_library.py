@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
+from tests.conftest import Named
 from tests.keys import key_text
 from tests.project.documents import ROOT, toml
 
@@ -45,11 +47,10 @@ def test_the_program_rotates(
     assert Fernet(new[1]).decrypt(token) == b"sk-live-4242"
 
 
-@pytest.mark.parametrize("name", re.findall(r"`(rotation\.\w+\.\w+(?:\.\w+)?)[(`]", PAGE))
-def test_every_name_of_the_page_exists(name: str) -> None:
+def test_every_name_of_the_page_exists(named: Named) -> None:
     """What the page calls a contract can be imported."""
-    from importlib import import_module
+    for name in re.findall(r"`(rotation\.\w+\.\w+(?:\.\w+)?)[(`]", PAGE):
+        with named(name):
+            module, _, attribute = name.rpartition(".")
 
-    module, _, attribute = name.rpartition(".")
-
-    assert hasattr(import_module(module), attribute) or import_module(name), name
+            assert hasattr(import_module(module), attribute) or import_module(name), name

@@ -8,6 +8,7 @@ import re
 import runpy
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from jsonschema import Draft202012Validator
 
 from rotation.cli.main import cli as commands
 from rotation.model.config_file import load_policy
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import open_database
 from tests.fakes import token
 from tests.lifecycle.shop import NEW, OLD, OLDER, Shop
@@ -27,12 +28,14 @@ pytestmark = pytest.mark.database
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TOML = [
-    *(path.read_text() for path in sorted((ROOT / "docs").rglob("rotation.toml"))),
-    *(block for page in PAGES for block in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)),
-]
+TOML = {str(path.relative_to(ROOT)): path.read_text() for path in sorted((ROOT / "docs").rglob("rotation.toml"))} | {
+    f"{page.relative_to(ROOT)}, block {number}": block
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL), 1)
+}
 
 
+@cache
 def validator(name: str) -> Draft202012Validator:
     """The schema called *name*, as the package has it."""
     schema = json.loads((files("rotation") / "schemas" / f"{name}.schema.json").read_text())
@@ -71,16 +74,18 @@ def _undescribed(schema: Any) -> Iterator[str]:
         yield from (found for each in schema.values() for found in _undescribed(each))
 
 
-@pytest.mark.parametrize("text", TOML)
-def test_a_rotation_toml_of_the_documents_fits(text: str) -> None:
+def test_a_rotation_toml_of_the_documents_fits(named: Named) -> None:
     """Every TOML that a page shows, and every sample file."""
-    assert faults("rotation.toml", tomllib.loads(text)) == []
+    for place, text in TOML.items():
+        with named(place):
+            assert faults("rotation.toml", tomllib.loads(text)) == []
 
 
-@pytest.mark.parametrize("text", [text for text, _ in FAULTS.values()], ids=FAULTS)
-def test_what_a_command_refuses_does_not_fit(text: str) -> None:
+def test_what_a_command_refuses_does_not_fit(named: Named) -> None:
     """An editor marks what a command would refuse."""
-    assert faults("rotation.toml", tomllib.loads(text))
+    for name, (text, _) in FAULTS.items():
+        with named(name):
+            assert faults("rotation.toml", tomllib.loads(text))
 
 
 EVERYTHING = """

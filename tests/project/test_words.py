@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pytest
+from tests.conftest import Named
 
 ROOT = Path(__file__).parents[2]
 PLACES = (
@@ -79,9 +79,9 @@ def test_words_are_plain() -> None:
     assert not found, "\n".join(["", *found])
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_the_list_finds_what_it_is_for(named: Named) -> None:
+    """Each of these has a word of the list."""
+    cases = [
         "it begins anew",
         "how to mend it",
         "it takes down the dates",
@@ -95,20 +95,25 @@ def test_words_are_plain() -> None:
         "honest text",
         "a drawn value",
         "a key of ours",
-    ],
-)
-def test_the_list_finds_what_it_is_for(text: str) -> None:
-    """Each of these has a word of the list."""
-    assert list(_found(text, WORDS))
+    ]
+
+    for text in cases:
+        with named(text):
+            assert list(_found(text, WORDS))
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["told apart by length", "how to tell two tables apart", "Where keys come from", '"""Where it is, and how."""'],
-)
-def test_plain_words_are_left_alone(text: str) -> None:
+def test_plain_words_are_left_alone(named: Named) -> None:
     """Each of these has none."""
-    assert not list(_found(text, WORDS))
+    cases = [
+        "told apart by length",
+        "how to tell two tables apart",
+        "Where keys come from",
+        '"""Where it is, and how."""',
+    ]
+
+    for text in cases:
+        with named(text):
+            assert not list(_found(text, WORDS))
 
 
 def test_only_prose_of_code_is_read_for_words() -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from keyring_core import ComparisonError, KeyringError
 from keyring_core.integrations.sqlalchemy import EncryptedText
+from tests.conftest import Named
 from tests.integrations.sqlalchemy.models import User, Values
 
 pytestmark = pytest.mark.database
@@ -54,20 +55,24 @@ COMPARISONS: dict[str, Callable[[Column], Any]] = {
 }
 
 
-@pytest.mark.parametrize("compare", COMPARISONS.values(), ids=COMPARISONS)
-@pytest.mark.parametrize(
-    "column",
-    [User.api_key, User.__table__.c.api_key, aliased(User).api_key, Values.json],
-    ids=["orm", "core", "alias", "json"],
-)
-def test_each_comparison_raises_at_once(column: Column, compare: Callable[[Column], Any]) -> None:
+def test_each_comparison_raises_at_once(named: Named) -> None:
     """The error is there when the expression is made, and says what to do."""
-    with pytest.raises(ComparisonError) as caught:
-        compare(column)
+    columns = {
+        "orm": User.api_key,
+        "core": User.__table__.c.api_key,
+        "alias": aliased(User).api_key,
+        "json": Values.json,
+    }
 
-    assert "load the rows and compare in Python" in str(caught.value)
-    assert str(caught.value).startswith(("users.api_key: ", "all_values.json: "))
-    assert "'x'" not in str(caught.value)
+    for name, compare in COMPARISONS.items():
+        for kind, column in columns.items():
+            with named(name, kind):
+                with pytest.raises(ComparisonError) as caught:
+                    compare(column)
+
+                assert "load the rows and compare in Python" in str(caught.value)
+                assert str(caught.value).startswith(("users.api_key: ", "all_values.json: "))
+                assert "'x'" not in str(caught.value)
 
 
 def test_filter_by_raises() -> None:

@@ -73,9 +73,9 @@ def test_a_reader_says_whose_cells_it_reads(name, words):
 # What it refuses
 
 
-@pytest.mark.parametrize(
-    ("package", "options", "words"),
-    [
+def test_options_that_do_not_fit_are_refused(named):
+    """The message says what the package has, and shows no value that was put in a wrong place."""
+    cases = [
         ("django-fernet-field", {}, "did you mean django-fernet-fields?"),
         ("xyzzy-hunter2", {}, "The packages are sqlalchemy-utils, "),
         ("sqlalchemy-utils", {}, "set engine as the application does"),
@@ -102,31 +102,34 @@ def test_a_reader_says_whose_cells_it_reads(name, words):
         ("django-cryptography", {"encryption_secret": 7}, "encryption_secret is text, or a list of texts"),
         ("django-cryptography", {"secret": None}, "secret is text, or a list of texts"),
         (["xyzzy"], {}, "package is text"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(package, options, words):
-    """The message says what the package has, and shows no value that was put in a wrong place."""
-    with pytest.raises(KeyConfigError) as caught:
-        Legacy(package, **{"secret": "$OLD", **options})
+    ]
 
-    assert words in str(caught.value)
-    assert "xyzzy" not in shown_by(caught.value)
-    assert caught.value.__context__ is None
+    for package, options, words in cases:
+        with named(package, options, words):
+            with pytest.raises(KeyConfigError) as caught:
+                Legacy(package, **{"secret": "$OLD", **options})
+
+            assert words in str(caught.value)
+            assert "xyzzy" not in shown_by(caught.value)
+            assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("spelling", [SECRET, SECRET.encode(), ["$A", SECRET], "OLD_SECRET", "$A-B", "", 7])
-@pytest.mark.parametrize("option", ["secret", "encryption_secret"])
-def test_a_secret_in_place_of_a_name_is_refused(spelling, option):
+def test_a_secret_in_place_of_a_name_is_refused(named):
     """The message says what belongs there, without the secret, which is masked in logs from then on."""
-    given = {"secret": "$OLD", option: [spelling] if spelling == 7 else spelling}
+    for spelling in (SECRET, SECRET.encode(), ["$A", SECRET], "OLD_SECRET", "$A-B", "", 7):
+        for option in ("secret", "encryption_secret"):
+            with named(spelling, option):
+                given = {"secret": "$OLD", option: [spelling] if spelling == 7 else spelling}
 
-    with pytest.raises(KeyConfigError) as caught:
-        Legacy("django-cryptography", **given)
+                with pytest.raises(KeyConfigError) as caught:
+                    Legacy("django-cryptography", **given)
 
-    assert option in str(caught.value)
-    assert '"$NAME" of a variable; a secret does not belong into code' in str(caught.value) or spelling == ""
-    assert not leaks(shown_by(caught.value), SECRET, "a secret", "secret does")
-    assert SECRET not in Redactor().redact(f"with {SECRET}.") or SECRET not in str(spelling)
+                assert option in str(caught.value)
+                assert (
+                    '"$NAME" of a variable; a secret does not belong into code' in str(caught.value) or spelling == ""
+                )
+                assert not leaks(shown_by(caught.value), SECRET, "a secret", "secret does")
+                assert SECRET not in Redactor().redact(f"with {SECRET}.") or SECRET not in str(spelling)
 
 
 # Secrets
@@ -155,16 +158,17 @@ def test_fernet_keys_may_be_listed(package, options):
     assert reader.open(make_key("old").fernet.encrypt(b"a")).plaintext == b"a"
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_weak_secret_reads_old_cells_with_a_warning(package):
+def test_a_weak_secret_reads_old_cells_with_a_warning(named):
     """Whatever it is, data may be under it."""
-    raw = package == "django-encrypted-model-fields"
-    legacy = Legacy(package, secret="$OLD", **NEEDED.get(package, {}))
+    for package in PACKAGES:
+        with named(package):
+            raw = package == "django-encrypted-model-fields"
+            legacy = Legacy(package, secret="$OLD", **NEEDED.get(package, {}))
 
-    with pytest.warns(WeakKeyWarning, match="^OLD.*, accepted to read old tokens"):
-        reader = legacy.reader({"OLD": "A" * 43 + "=" if raw else "please-change-me-now"})
+            with pytest.warns(WeakKeyWarning, match="^OLD.*, accepted to read old tokens"):
+                reader = legacy.reader({"OLD": "A" * 43 + "=" if raw else "please-change-me-now"})
 
-    assert reader.open("gAAAA") is None
+            assert reader.open("gAAAA") is None
 
 
 def test_a_weak_key_for_a_mac_alone_gives_a_warning():
@@ -175,17 +179,20 @@ def test_a_weak_key_for_a_mac_alone_gives_a_warning():
         legacy.reader({"SECRET_KEY": "please-change-me-now", "CRYPTOGRAPHY_KEY": SECRET})
 
 
-@pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["made_by"])
-def test_secrets_are_masked_in_logs_from_then_on(case):
+def test_secrets_are_masked_in_logs_from_then_on(named):
     """Each secret, in a redactor that was there before and in one that comes later; a salt in a variable, too."""
-    environ, before = environ_of(case), Redactor()
+    for case in VECTORS:
+        with named(case["made_by"]):
+            environ, before = environ_of(case), Redactor()
 
-    legacy_of(case).reader(environ)
+            legacy_of(case).reader(environ)
 
-    for value in environ.values():
-        for text in value if isinstance(value, list) else value.split(",") if key_text("older") in value else [value]:
-            for redactor in (before, Redactor()):
-                assert text not in redactor.redact(f"with {text}.")
+            for value in environ.values():
+                for text in (
+                    value if isinstance(value, list) else value.split(",") if key_text("older") in value else [value]
+                ):
+                    for redactor in (before, Redactor()):
+                        assert text not in redactor.redact(f"with {text}.")
 
 
 def test_a_log_of_a_failure_has_no_secret():

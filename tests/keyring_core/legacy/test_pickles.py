@@ -56,27 +56,27 @@ def test_text_and_bytes_come_back(protocol, unpickle, value):
         assert plaintext_in(pickletools.optimize(data), unpickle=unpickle) == expected
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("value", ["ü" * BIG, b"\xff" * BIG], ids=["text", "bytes"])
-def test_a_long_value_comes_back(protocol, value):
+def test_a_long_value_comes_back(named):
     """Long values have other opcodes than short ones."""
-    expected = value.encode() if isinstance(value, str) else value
+    for protocol in PROTOCOLS:
+        for value in ("ü" * BIG, b"\xff" * BIG):
+            with named(protocol, type(value)):
+                expected = value.encode() if isinstance(value, str) else value
 
-    assert plaintext_in(pickle.dumps(value, protocol), unpickle=False) == expected
+                assert plaintext_in(pickle.dumps(value, protocol), unpickle=False) == expected
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize(
-    "value",
-    [
+def test_anything_else_is_not_read_without_loading(named):
+    """Not even what is harmless: its bytes were not written by a field for text or bytes."""
+    cases = [
         *(None, True, 5, 2**70, 0.5, [], ["a"], {}, {"a": "b"}, ("a",), ("a", "latin1"), bytearray(b"a"), Text("a")),
         *(int, datetime.date(2026, 2, 28)),
-    ],
-    ids=repr,
-)
-def test_anything_else_is_not_read_without_loading(value, protocol):
-    """Not even what is harmless: its bytes were not written by a field for text or bytes."""
-    assert plaintext_in(pickle.dumps(value, protocol), unpickle=False) is None
+    ]
+
+    for protocol in PROTOCOLS:
+        for value in cases:
+            with named(protocol, value):
+                assert plaintext_in(pickle.dumps(value, protocol), unpickle=False) is None
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -91,9 +91,9 @@ def test_a_harmful_pickle_is_not_run(protocol, tmp_path):
     assert (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
+def test_what_only_looks_like_a_text_is_not_read(named):
+    """Another function, another codec, opcodes in another place, something behind the end, a lone surrogate."""
+    cases = [
         b"cos\nsystem\n(Vtrue\nVlatin1\ntR.",
         b"cos\nsystem\n)R.",
         b"c_codecs\ndecode\n(Vtrue\nVlatin1\ntR.",
@@ -110,17 +110,16 @@ def test_a_harmful_pickle_is_not_run(protocol, tmp_path):
         b"\x80\xff.",
         b"S'text'\n.",
         b"(" * 100_000 + b"Vtext\n.",
-    ],
-    ids=lambda data: repr(data[:40]),
-)
-def test_what_only_looks_like_a_text_is_not_read(data):
-    """Another function, another codec, opcodes in another place, something behind the end, a lone surrogate."""
-    assert plaintext_in(data, unpickle=False) is None
+    ]
+
+    for data in cases:
+        with named(data):
+            assert plaintext_in(data, unpickle=False) is None
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
+def test_loading_gives_json_of_what_json_can_say(named):
+    """Values that would come back as others, such as tuples, are not read."""
+    cases = [
         (True, b"true"),
         (0, b"0"),
         (0.5, b"0.5"),
@@ -139,12 +138,11 @@ def test_what_only_looks_like_a_text_is_not_read(data):
         ("\ud800", None),
         ({"a": "\ud800"}, rb'{"a":"\ud800"}'),
         (Broken(), None),
-    ],
-    ids=repr,
-)
-def test_loading_gives_json_of_what_json_can_say(value, expected):
-    """Values that would come back as others, such as tuples, are not read."""
-    assert plaintext_in(pickle.dumps(value), unpickle=True) == expected
+    ]
+
+    for value, expected in cases:
+        with named(value):
+            assert plaintext_in(pickle.dumps(value), unpickle=True) == expected
 
 
 def test_a_list_in_itself_is_not_read():

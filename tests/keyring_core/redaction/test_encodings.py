@@ -7,12 +7,12 @@ import json
 import random
 import secrets
 import string
-from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
 
 from keyring_core.redaction import Redactor, redacting
+from tests.conftest import Named
 
 PASSWORD = "p[4 s}k'w^|r\"d/%é`1"
 
@@ -22,29 +22,29 @@ def by_browser(text: str) -> str:
     return quote(text, safe="!$%&()*+,/:;=?@[\\]^`{|}~")
 
 
-@pytest.mark.parametrize(
-    "spell",
-    [
-        pytest.param(lambda text: quote(text, safe="!#$%&'()*+,/:;=?@[]~"), id="requests"),
-        pytest.param(by_browser, id="a browser's query"),
-        pytest.param(lambda text: quote(text, safe="!$%&'()*+,/:;=@[\\]|~"), id="a browser's path"),
-        pytest.param(lambda text: quote(text, safe=";,/?:@&=+$!~*'()#"), id="encodeURI"),
-        pytest.param(lambda text: "'" + text.replace("'", "'\\''") + "'", id="shell"),
-        pytest.param(ascii, id="ascii"),
-        pytest.param(lambda text: text.encode("ascii", "backslashreplace").decode(), id="backslashreplace"),
-        pytest.param(lambda text: ("é" + text).capitalize(), id="capitalize"),
-        pytest.param(lambda text: json.dumps(list(text.encode()), indent=2), id="numbers by line"),
-        pytest.param(lambda text: json.dumps(json.dumps(list(text.encode()), indent=2)), id="numbers by line in JSON"),
-    ],
-)
-def test_spellings(spell: Callable[[str], str]) -> None:
+def test_spellings(named: Named) -> None:
     """A value is masked as other programs write it."""
-    redactor = Redactor([PASSWORD, "é" + PASSWORD])
+    cases = {
+        "requests": lambda text: quote(text, safe="!#$%&'()*+,/:;=?@[]~"),
+        "a browser's query": by_browser,
+        "a browser's path": lambda text: quote(text, safe="!$%&'()*+,/:;=@[\\]|~"),
+        "encodeURI": lambda text: quote(text, safe=";,/?:@&=+$!~*'()#"),
+        "shell": lambda text: "'" + text.replace("'", "'\\''") + "'",
+        "ascii": ascii,
+        "backslashreplace": lambda text: text.encode("ascii", "backslashreplace").decode(),
+        "capitalize": lambda text: ("é" + text).capitalize(),
+        "numbers by line": lambda text: json.dumps(list(text.encode()), indent=2),
+        "numbers by line in JSON": lambda text: json.dumps(json.dumps(list(text.encode()), indent=2)),
+    }
 
-    shown = redactor.redact(f"<{spell(PASSWORD)}>")
+    for name, spell in cases.items():
+        with named(name):
+            redactor = Redactor([PASSWORD, "é" + PASSWORD])
 
-    assert "[REDACTED:secret]" in shown
-    assert not set(shown.replace("[REDACTED:secret]", "")) - set("<>'\"[] \n\\n")
+            shown = redactor.redact(f"<{spell(PASSWORD)}>")
+
+            assert "[REDACTED:secret]" in shown
+            assert not set(shown.replace("[REDACTED:secret]", "")) - set("<>'\"[] \n\\n")
 
 
 def test_a_key_as_a_hexadecimal_number() -> None:
@@ -66,9 +66,9 @@ def test_pieces_of_random_passwords_with_symbols() -> None:
     assert len(passed) <= 8  # those that look written: hardly a change between letters and digits
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
+def test_pieces_of_written_values_stay(named: Named) -> None:
+    """Of a value that people wrote, the words stay what they are elsewhere."""
+    cases = [
         ("Correct-horse, battery & staple! (2026)", "the battery & staple of a horse (2026)"),
         ("svc-12@proj-1234.iam.example.com#x", "mail of svc-12@proj-1234.iam.example.com"),
         ("host=db1.prod.eu2.internal user=app", "db1.prod.eu2.internal is down"),
@@ -77,11 +77,11 @@ def test_pieces_of_random_passwords_with_symbols() -> None:
         ("Zoë-Åsa-crème!brûlée", "Zoë-Åsa-crème"),
         ("aB3#xY9dKé", "aB3#xY9dKè"),  # share the first byte of their last letter
         ("https://host-1a2b3c4d5e:8080/@scope", "host-1a2b3c4d5e"),
-    ],
-)
-def test_pieces_of_written_values_stay(value: str, text: str) -> None:
-    """Of a value that people wrote, the words stay what they are elsewhere."""
-    assert Redactor([value]).redact(text) is text
+    ]
+
+    for value, text in cases:
+        with named(value):
+            assert Redactor([value]).redact(text) is text
 
 
 @pytest.mark.parametrize("host", ["db1-prod-eu2:5432", "db1-prod-eu2.corp9.x2:1,db2-prod-eu2:2"])

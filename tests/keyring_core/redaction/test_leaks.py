@@ -1,4 +1,4 @@
-"""Every way to leak that we know, each in a fork or a process of its own, each shown to leak without redaction."""
+"""Every way to leak that we know, each shown to leak without redaction; what does more than log, in its own process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Named
 from tests.keyring_core.redaction.leaks.canaries import Canaries, leaked
 from tests.keyring_core.redaction.leaks.case import CASES
 
@@ -32,34 +33,36 @@ RUN = [sys.executable, "-m", "tests.keyring_core.redaction.leaks.run_case"]
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[subprocess.Popen[str]]:
-    """An interpreter that has imported all cases and run none: it forks for each."""
+    """An interpreter that has imported all cases and run none: it forks for them."""
     modules = [f"tests.keyring_core.redaction.leaks.{module}" for module in MODULES if module != "rich_chains"]
     with subprocess.Popen([*RUN, "serve", *modules], cwd=ROOT, stdin=-1, stdout=-1, text=True) as process:
         yield process
 
 
-def output_of(name: str, mode: str, canaries: Canaries, folder: Path, forks: subprocess.Popen[str] | None) -> str:
-    """All that the case prints and writes, in a fork, or in an interpreter of its own."""
+def outputs_of(
+    names: list[str], mode: str, canaries: Canaries, folder: Path, forks: subprocess.Popen[str] | None
+) -> dict[str, str]:
+    """All that each of the cases prints and writes, in one fork, or in an interpreter of its own."""
     folder.mkdir()
     if forks is not None:
         assert forks.stdin is not None
         assert forks.stdout is not None
         folder.with_suffix(".in").write_text(canaries.to_json())
-        print(name, mode, folder, file=forks.stdin, flush=True)
+        print(",".join(names), mode, folder, file=forks.stdin, flush=True)
         assert forks.stdout.readline() == "done\n"
-        told = folder.with_suffix(".out").read_bytes()
+        besides = folder.with_suffix(".out").read_bytes()
     else:
+        command = [*RUN, ",".join(names), mode, str(folder)]
         done = subprocess.run(
-            [*RUN, name, mode, str(folder)],
-            input=canaries.to_json().encode(),
-            capture_output=True,
-            timeout=60,
-            cwd=ROOT,
-            check=False,
+            command, input=canaries.to_json().encode(), capture_output=True, timeout=60, cwd=ROOT, check=False
         )
-        told = done.stdout + b"\n" + done.stderr
-    written = [path.read_bytes() for path in sorted(folder.iterdir())]
-    return b"\n".join([told, *written]).decode("utf-8", "replace")
+        besides = done.stdout + done.stderr
+    assert not besides, besides.decode()
+    return {name: "\n".join(map(read, sorted((folder / name).glob("*")))) for name in names}
+
+
+def read(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "replace")
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +71,26 @@ def canaries() -> Canaries:
     return Canaries.make()
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_nothing_leaks(name: str, canaries: Canaries, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_leaks(
+    module: str, canaries: Canaries, tmp_path: Path, request: pytest.FixtureRequest, named: Named
+) -> None:
     """What shows a secret without redaction shows none with it, and still says something."""
     # structlog looks for rich when it is imported.
-    forks = None if name.startswith("rich_") else request.getfixturevalue("forks")
+    forks = None if module.startswith("rich_") else request.getfixturevalue("forks")
+    cases = [case for case in CASES.values() if case.name.startswith(f"{module}.")]
+    together = [case.name for case in cases if not case.alone]
 
-    bare = output_of(name, "off", canaries, tmp_path / "off", forks)
-    redacted = output_of(name, "on", canaries, tmp_path / "on", forks)
+    runs = [[case.name] for case in cases if case.alone] + [together] * bool(together)
 
-    assert leaked(canaries, bare), f"not a leak at all: {bare[-2000:]}"
-    assert not leaked(canaries, redacted)
-    assert ("withheld" if name in WITHHELD else "REDACTED") in redacted, redacted[-2000:]
+    for number, names in enumerate(runs):
+        bare = outputs_of(names, "off", canaries, tmp_path / f"off{number}", forks)
+        redacted = outputs_of(names, "on", canaries, tmp_path / f"on{number}", forks)
+        for name in names:
+            with named(name):
+                assert leaked(canaries, bare[name]), f"not a leak at all: {bare[name][-2000:]}"
+                assert not leaked(canaries, redacted[name])
+                assert ("withheld" if name in WITHHELD else "REDACTED") in redacted[name], redacted[name][-2000:]
 
 
 def test_there_are_enough_cases() -> None:

@@ -16,6 +16,7 @@ from keyring_core.redaction.aho_corasick import AutomatonMatcher
 from keyring_core.redaction.encodings import Form, forms_of_key
 from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.spans import merge
+from tests.conftest import Named
 from tests.processes import in_a_fork
 
 Matcher = GramMatcher | AutomatonMatcher
@@ -70,16 +71,17 @@ def test_both_matchers_agree_with_a_plain_search(known: list[tuple[str, int]], t
 
 
 @BOTH
-@pytest.mark.parametrize("place", range(17))
-@pytest.mark.parametrize("length", [8, 9, 10, 11, 15, 40])
-def test_found_wherever_it_stands(make: Callable[[list[Form]], Matcher], place: int, length: int) -> None:
+def test_found_wherever_it_stands(make: Callable[[list[Form]], Matcher], named: Named) -> None:
     """A value is found at every place of a text, and at its very end."""
-    value = secrets.token_hex(length)[:length]
-    text = "x" * place + value
+    for length in (8, 9, 10, 11, 15, 40):
+        for place in range(17):
+            with named(length, "characters at", place):
+                value = secrets.token_hex(length)[:length]
+                text = "x" * place + value
 
-    (span,) = merge(make([Form(value, "v")]).find(text.encode()))
+                (span,) = merge(make([Form(value, "v")]).find(text.encode()))
 
-    assert (span.start, span.end) == (place, place + length)
+                assert (span.start, span.end) == (place, place + length)
 
 
 @given(
@@ -106,25 +108,27 @@ def test_punctuation_hides_no_value(known: list[tuple[str, int]], text: str) -> 
     assert left == {place for span in found if span.label == "label 0" for place in range(span.start, span.end)}
 
 
-@pytest.mark.parametrize("place", range(1520, 1550))
-def test_found_where_one_reading_ends(place: int) -> None:
+def test_found_where_one_reading_ends(named: Named) -> None:
     """A text is read in parts; a value that stands across two of them is found."""
-    value = secrets.token_hex(5)
+    for place in range(1520, 1550):
+        with named(place):
+            value = secrets.token_hex(5)
 
-    (span,) = grams([Form(value, "v")]).find(b"x" * place + value.encode() + b"x" * 2000)
+            (span,) = grams([Form(value, "v")]).find(b"x" * place + value.encode() + b"x" * 2000)
 
-    assert (span.start, span.end) == (place, place + 10)
+            assert (span.start, span.end) == (place, place + 10)
 
 
 @BOTH
-@pytest.mark.parametrize("start", range(20))
-def test_ten_characters_are_enough(make: Callable[[list[Form]], Matcher], start: int) -> None:
+def test_ten_characters_are_enough(make: Callable[[list[Form]], Matcher], named: Named) -> None:
     """Of a random value, any piece of ten characters is found, and no piece of nine."""
     value = secrets.token_hex(20)
     matcher = make([Form(value, "v", 10)])
 
-    assert matcher.find(b"##" + value[start : start + 10].encode() + b"##")
-    assert not matcher.find(b"##" + value[start : start + 9].encode() + b"##")
+    for start in range(20):
+        with named("from", start):
+            assert matcher.find(b"##" + value[start : start + 10].encode() + b"##")
+            assert not matcher.find(b"##" + value[start : start + 9].encode() + b"##")
 
 
 @BOTH

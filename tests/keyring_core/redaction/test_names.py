@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from keyring_core.redaction.names import Names, words
+from tests.conftest import Named
 
 
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
+def test_label(named: Named) -> None:
+    """A name gives its value away by its last whole words only."""
+    cases = [
         ("password", "password"),
         ("db_password", "password"),
         ("dbPassword", "password"),
@@ -43,11 +44,11 @@ from keyring_core.redaction.names import Names, words
         ("monkey", None),
         ("", None),
         ("123", None),
-    ],
-)
-def test_label(name: str, label: str | None) -> None:
-    """A name gives its value away by its last whole words only."""
-    assert Names().label(name) == label
+    ]
+
+    for name, label in cases:
+        with named(name):
+            assert Names().label(name) == label
 
 
 def test_own_names() -> None:

@@ -5,23 +5,47 @@ from __future__ import annotations
 import pytest
 
 from keyring_core.redaction.ordinary import is_ordinary
+from tests.conftest import Named
 
 
-@pytest.mark.parametrize(
-    "word",
-    ["wrong", "required.", "Missing!", "NOT-SET", "PasswordExpired", "HTTPError", "case-sensitive", "docs/setup.md",
-     "user's", "für", "12345678", "7:30", "sha-256", "SHA256-hashed", "pbkdf2_sha256", "argon2id", "utf-8",
-     "x509", "v1.2.3-rc4", "8-character", "12chars", "30days", "2fa", "ab1"],
-)  # fmt: skip
-def test_ordinary_words(word: str) -> None:
+def test_ordinary_words(named: Named) -> None:
     """Words, names of errors, algorithms, versions, numbers with units, and whatever is short."""
-    assert is_ordinary(word, "password")
-    assert is_ordinary(word, "token")
+    cases = [
+        "wrong",
+        "required.",
+        "Missing!",
+        "NOT-SET",
+        "PasswordExpired",
+        "HTTPError",
+        "case-sensitive",
+        "docs/setup.md",
+        "user's",
+        "für",
+        "12345678",
+        "7:30",
+        "sha-256",
+        "SHA256-hashed",
+        "pbkdf2_sha256",
+        "argon2id",
+        "utf-8",
+        "x509",
+        "v1.2.3-rc4",
+        "8-character",
+        "12chars",
+        "30days",
+        "2fa",
+        "ab1",
+    ]
+
+    for word in cases:
+        with named(word):
+            assert is_ordinary(word, "password")
+            assert is_ordinary(word, "token")
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
+def test_no_word_of_a_sentence(named: Named) -> None:
+    """A digit between letters, an odd symbol or letters in mixed case make a password."""
+    cases = [
         "hunter2",
         "aBcDeFgH",
         "abc!def",
@@ -31,11 +55,11 @@ def test_ordinary_words(word: str) -> None:
         "sha2" + "x1" * 12,
         "x7Kq2mN9",
         "v7Kq2mN9",
-    ],
-)
-def test_no_word_of_a_sentence(word: str) -> None:
-    """A digit between letters, an odd symbol or letters in mixed case make a password."""
-    assert not is_ordinary(word, "password")
+    ]
+
+    for word in cases:
+        with named(word):
+            assert not is_ordinary(word, "password")
 
 
 @pytest.mark.parametrize(("word", "ordinary"), [("step12", True), ("abc!defgh", True), ("a1b2c3d4", False)])

@@ -9,6 +9,7 @@ import pytest
 
 from keyring_core.redaction import Redactor
 from keyring_core.redaction.names import _PAIRS, _WORDS
+from tests.conftest import Named
 
 # In text these are words of sentences and headers, which have shapes of their own, or give nothing but numbers.
 IN_DICTS_ONLY = {"authorization", "auth", "bearer", "cvv", "seed phrase"}
@@ -16,30 +17,46 @@ NAMES = ["pass", *_WORDS, *(" ".join(pair) for pair in _PAIRS)]
 LONG = "aB3x" * 1500
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if {name, name.split()[-1]}.isdisjoint(IN_DICTS_ONLY)])
-@pytest.mark.parametrize("shape", ["{}='hunter22'", '{{"{}": "hunter22"}}', "app_{}=hunter22", "--x-{} hunter22"])
-def test_every_name_counts_in_text(name: str, shape: str) -> None:
+def test_every_name_counts_in_text(named: Named) -> None:
     """What announces a secret in a dict does so in a text."""
-    text = shape.format(name.replace(" ", "_"))
+    names = [name for name in NAMES if {name, name.split()[-1]}.isdisjoint(IN_DICTS_ONLY)]
+    shapes = ["{}='hunter22'", '{{"{}": "hunter22"}}', "app_{}=hunter22", "--x-{} hunter22"]
 
-    # "pass" counts by itself only.
-    assert "hunter22" not in Redactor().redact(text.replace("app_pass=", "pass=").replace("x-pass ", "pass "))
+    for name in names:
+        for shape in shapes:
+            with named(name, shape):
+                text = shape.format(name.replace(" ", "_"))
+
+                # "pass" counts by itself only.
+                assert "hunter22" not in Redactor().redact(
+                    text.replace("app_pass=", "pass=").replace("x-pass ", "pass ")
+                )
 
 
-@pytest.mark.parametrize(
-    "shape",
-    ["access_token={}", "token: {}", "--token {}", "{{'credentials': '{}'}}", '{{"secret": "{}"}}', "pw=`{}`",
-     "['--password', '{}']", "<password>{}</password>", "ALTER USER bob PASSWORD '{}'", "Cookie: sid={}",
-     "secret='{}"],
-)  # fmt: skip
-def test_a_value_of_any_length_is_masked_to_its_end(shape: str) -> None:
+def test_a_value_of_any_length_is_masked_to_its_end(named: Named) -> None:
     """A long value leaves no rest, and the text behind it stays."""
-    end = "" if shape.endswith("'{}") else " kept"
-    shown = Redactor().redact(shape.format(LONG) + end)
+    cases = [
+        "access_token={}",
+        "token: {}",
+        "--token {}",
+        "{{'credentials': '{}'}}",
+        '{{"secret": "{}"}}',
+        "pw=`{}`",
+        "['--password', '{}']",
+        "<password>{}</password>",
+        "ALTER USER bob PASSWORD '{}'",
+        "Cookie: sid={}",
+        "secret='{}",
+    ]
 
-    assert "aB3x" not in shown
-    assert "REDACTED" in shown
-    assert shown.endswith(end)
+    for shape in cases:
+        with named(shape):
+            end = "" if shape.endswith("'{}") else " kept"
+            shown = Redactor().redact(shape.format(LONG) + end)
+
+            assert "aB3x" not in shown
+            assert "REDACTED" in shown
+            assert shown.endswith(end)
 
 
 @pytest.mark.parametrize(
@@ -134,17 +151,18 @@ UNREGISTERED = [
 ]
 
 
-@pytest.mark.parametrize(("before", "value", "behind"), UNREGISTERED)
-def test_values_that_nobody_registered(before: str, value: str, behind: str) -> None:
+def test_values_that_nobody_registered(named: Named) -> None:
     """The value of a sensitive name is masked in every notation, in text and in JSON; the rest stays."""
-    masked = f"{before}[REDACTED:{'token' if 'token' in before else 'password'}]{behind}"
+    for before, value, behind in UNREGISTERED:
+        with named(before, value, behind):
+            masked = f"{before}[REDACTED:{'token' if 'token' in before else 'password'}]{behind}"
 
-    assert Redactor().redact(f"{before}{value}{behind}") == masked
-    for depth in range(2):
-        text, expected = f"{before}{value}{behind}", masked
-        for _ in range(depth + 1):
-            text, expected = json.dumps({"event": text}), json.dumps({"event": expected})
-        assert Redactor().redact_json(text) == expected
+            assert Redactor().redact(f"{before}{value}{behind}") == masked
+            for depth in range(2):
+                text, expected = f"{before}{value}{behind}", masked
+                for _ in range(depth + 1):
+                    text, expected = json.dumps({"event": text}), json.dumps({"event": expected})
+                assert Redactor().redact_json(text) == expected
 
 
 def test_a_password_may_hold_a_path() -> None:

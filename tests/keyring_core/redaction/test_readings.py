@@ -17,6 +17,7 @@ import structlog
 
 from keyring_core.loaded_keys import protect_key
 from keyring_core.redaction import Redactor, configure_logging
+from tests.conftest import Named
 from tests.keyring_core.redaction.leaks.dumps import hex_dump
 
 RAW = secrets.token_bytes(32)
@@ -79,21 +80,22 @@ CONTENTS = {
 }
 
 
-@pytest.mark.parametrize("content", CONTENTS)
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_key_is_masked_however_its_bytes_are_spelt(spelling: str, content: str) -> None:
+def test_a_key_is_masked_however_its_bytes_are_spelt(named: Named) -> None:
     """No eight bytes of a key are left, in text and in JSON, and JSON stays JSON."""
-    text = SPELLINGS[spelling](CONTENTS[content])
-    stream = io.StringIO()
-    configure_logging(Redactor(), stream=stream, renderer="json")
+    for content, data in CONTENTS.items():
+        for spelling, spell in SPELLINGS.items():
+            with named(content, "as", spelling):
+                text = spell(data)
+                stream = io.StringIO()
+                configure_logging(Redactor(), stream=stream, renderer="json")
 
-    structlog.get_logger().info("read", text=text, inner=json.dumps(text))
+                structlog.get_logger().info("read", text=text, inner=json.dumps(text))
 
-    shown = json.loads(stream.getvalue())
-    for masked in (shown["text"], json.loads(shown["inner"])):
-        assert MASK in masked
-        assert left_of_the_key(text)
-        assert not left_of_the_key(masked)
+                shown = json.loads(stream.getvalue())
+                for masked in (shown["text"], json.loads(shown["inner"])):
+                    assert MASK in masked
+                    assert left_of_the_key(text)
+                    assert not left_of_the_key(masked)
 
 
 def left_of_the_key(text: str) -> list[bytes]:
@@ -174,11 +176,18 @@ def test_a_name_in_a_dump_counts() -> None:
     assert b"hunter".hex(" ") not in shown
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["50% done, 100%complete", "0x7f3a2b1c 0x0 0x1", "id 0000 12 34", "some%20words%20of%20a%20sentence",
-     "\\x1b[1m" * 12, " ".join(f"0x{number:02x}" for number in range(60)), hex_dump(bytes(range(64)))],
-)  # fmt: skip
-def test_what_spells_no_secret_stays(text: str) -> None:
+def test_what_spells_no_secret_stays(named: Named) -> None:
     """Percent signs, addresses, colours and dumps of other bytes stay as they are."""
-    assert Redactor().redact(text) is text
+    cases = [
+        "50% done, 100%complete",
+        "0x7f3a2b1c 0x0 0x1",
+        "id 0000 12 34",
+        "some%20words%20of%20a%20sentence",
+        "\\x1b[1m" * 12,
+        " ".join(f"0x{number:02x}" for number in range(60)),
+        hex_dump(bytes(range(64))),
+    ]
+
+    for text in cases:
+        with named(text):
+            assert Redactor().redact(text) is text

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core.redaction import Redactor, render
+from tests.conftest import Named
 from tests.keys import key_text
 
 EVENTS = st.dictionaries(
@@ -47,19 +48,20 @@ COLOURED: dict[str, Callable[[str], dict[str, object]]] = {
 }
 
 
-@pytest.mark.parametrize("secret", ["AKIAIOSFODNN7EXAMPLE", key_text("in colour")], ids=["aws", "fernet"])
-@pytest.mark.parametrize("event", COLOURED.values(), ids=COLOURED)
-@pytest.mark.parametrize("own", [True, False], ids=["ours", "structlog's"])
-def test_a_colour_hides_no_shape(event: Callable[[str], dict[str, object]], secret: str, own: bool) -> None:
+def test_a_colour_hides_no_shape(named: Named) -> None:
     """On a terminal the letter that ends a colour stands right before a secret, which is masked all the same."""
-    colours = structlog.dev.ConsoleRenderer(colors=True)
-    renderer = (render.ConsoleRenderer if own else render.OtherRenderer)(Redactor(), colours)
+    for secret in ("AKIAIOSFODNN7EXAMPLE", key_text("in colour")):
+        for name, event in COLOURED.items():
+            for own in (True, False):
+                with named(secret, name, own):
+                    colours = structlog.dev.ConsoleRenderer(colors=True)
+                    renderer = (render.ConsoleRenderer if own else render.OtherRenderer)(Redactor(), colours)
 
-    shown = renderer(None, "info", event(secret))
+                    shown = renderer(None, "info", event(secret))
 
-    assert "\x1b[" in shown
-    assert "[REDACTED:" in shown
-    assert secret not in shown
+                    assert "\x1b[" in shown
+                    assert "[REDACTED:" in shown
+                    assert secret not in shown
 
 
 @pytest.mark.parametrize("colour", ["\x1b[1;35m", "\x1b[m\x1b[K", "\\x1b[35m", "\\u001b[35m"])

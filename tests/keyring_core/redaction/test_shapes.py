@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import URL
 
 from keyring_core.redaction import Redactor
+from tests.conftest import Named
 
 
 def key() -> str:
@@ -43,16 +44,25 @@ def test_a_key_is_no_digest_because_one_is_spoken_of(text: str) -> None:
     assert "[REDACTED:fernet-key]" in shown
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["Digest: SHA-256={}", "x-amz-checksum-sha256: {}", '{{"contentHash": "{}"}}', "{{\\\"public_key\\\": \\\"{}\\\"}}",
-     "publicKey = {}", "ETag: W/\"{}\"", "public_key_b64={}", "fingerprints:\n  - {}", "CONTENT_HASH='{}'"],
-)  # fmt: skip
-def test_what_names_a_digest_leaves_it(text: str) -> None:
+def test_what_names_a_digest_leaves_it(named: Named) -> None:
     """A digest or a public key, named so right before it, stays."""
-    shown = text.format(key())
+    cases = [
+        "Digest: SHA-256={}",
+        "x-amz-checksum-sha256: {}",
+        '{{"contentHash": "{}"}}',
+        '{{\\"public_key\\": \\"{}\\"}}',
+        "publicKey = {}",
+        'ETag: W/"{}"',
+        "public_key_b64={}",
+        "fingerprints:\n  - {}",
+        "CONTENT_HASH='{}'",
+    ]
 
-    assert Redactor().redact(shown) is shown
+    for text in cases:
+        with named(text):
+            shown = text.format(key())
+
+            assert Redactor().redact(shown) is shown
 
 
 @pytest.mark.parametrize("database", ["/orders", "", "/orders?sslmode=require and mail bob@example.com"])
@@ -76,15 +86,16 @@ def test_a_blank_in_a_users_name() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "password", ["%s", "{}", "{password}", "{0!r}", "$PASSWORD", "${DB_PASSWORD}", ":name", "***", "xxxx", "%(pw)s"]
-)
-def test_a_placeholder_in_a_url_is_no_password(password: str) -> None:
+def test_a_placeholder_in_a_url_is_no_password(named: Named) -> None:
     """A placeholder for a password stays; a password after it is masked."""
-    text = f"postgresql://app:{password}@db/app"
+    cases = ["%s", "{}", "{password}", "{0!r}", "$PASSWORD", "${DB_PASSWORD}", ":name", "***", "xxxx", "%(pw)s"]
 
-    assert Redactor().redact(text) is text
-    assert "a1b2" not in Redactor().redact(f"postgresql://app:{password}@a1b2@db/app")
+    for password in cases:
+        with named(password):
+            text = f"postgresql://app:{password}@db/app"
+
+            assert Redactor().redact(text) is text
+            assert "a1b2" not in Redactor().redact(f"postgresql://app:{password}@a1b2@db/app")
 
 
 @pytest.mark.parametrize("said", ["required", "token expected", "is missing", "realm=x", "credentials were not sent"])

@@ -16,6 +16,7 @@ import structlog
 
 from keyring_core.redaction import Redactor, configure_logging
 from keyring_core.redaction.handler import LogHandler
+from tests.conftest import Named
 
 pytestmark = pytest.mark.uncounted
 
@@ -105,9 +106,9 @@ def test_redacting_a_value_changes_nothing_in_place() -> None:
     assert value == {"a": [SECRET], "b": {SECRET: 1}}
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
+def test_harmless_values_keep_identity(named: Named) -> None:
+    """A harmless value comes back as the very same object."""
+    cases = [
         OrderedDict(a=1, b="x"),
         namedtuple("Point", "x y")(1, "two"),
         types.MappingProxyType({"a": 1}),
@@ -117,12 +118,11 @@ def test_redacting_a_value_changes_nothing_in_place() -> None:
         b"bytes",
         1.5,
         10**20,
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_harmless_values_keep_identity(value: object) -> None:
-    """A harmless value comes back as the very same object."""
-    assert Redactor([SECRET]).redact_value(value) is value
+    ]
+
+    for value in cases:
+        with named(value):
+            assert Redactor([SECRET]).redact_value(value) is value
 
 
 @pytest.mark.parametrize(
@@ -241,9 +241,9 @@ def test_ten_megabytes(service: Service) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize(
-    "unit",
-    [
+def test_hostile_repetition(named: Named) -> None:
+    """No text of half a megabyte, however hostile, hangs a log call, and the secret behind it is masked."""
+    cases = [
         "-----BEGIN " + "PRIVATE KEY-----",
         "[parameters: ",
         "failing row contains (",
@@ -297,13 +297,13 @@ def test_ten_megabytes(service: Service) -> None:
         "@",
         "password=a.b",
         "password=a&",
-    ],
-)
-def test_hostile_repetition(unit: str) -> None:
-    """No text of half a megabyte, however hostile, hangs a log call, and the secret behind it is masked."""
-    text = unit * (500_000 // len(unit))
+    ]
 
-    assert SECRET not in Redactor([SECRET]).redact(f"{text} {SECRET}")
+    for unit in cases:
+        with named(unit):
+            text = unit * (500_000 // len(unit))
+
+            assert SECRET not in Redactor([SECRET]).redact(f"{text} {SECRET}")
 
 
 @pytest.mark.timeout(120)
@@ -326,18 +326,21 @@ def test_non_ascii_stays_readable(service: Service) -> None:
     assert service.last["text"] == "größe [REDACTED:secret] 日本語"
 
 
-@pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\x1b[2Jb", "a\u2028b", "a\u2029b", "a\x85b", "a\x00b", "a\x9bb"])
-@pytest.mark.parametrize("renderer", ["json", "console"])
-def test_one_event_stays_one_line(text: str, renderer: str) -> None:
+def test_one_event_stays_one_line(named: Named) -> None:
     """No value breaks the line or moves a terminal's cursor."""
-    stream = io.StringIO()
-    configure_logging(Redactor(), stream=stream, renderer=renderer)
+    cases = ["a\nb", "a\r\nb", "a\x1b[2Jb", "a\u2028b", "a\u2029b", "a\x85b", "a\x00b", "a\x9bb"]
 
-    structlog.get_logger().info(f"event {text}", field=text, **{text: 1}, nested={text: [text]})
-    logging.getLogger("std").warning("std %s", text)
+    for text in cases:
+        for renderer in ("json", "console"):
+            with named(text, renderer):
+                stream = io.StringIO()
+                configure_logging(Redactor(), stream=stream, renderer=renderer)
 
-    assert len(stream.getvalue().splitlines()) == 2
-    assert "\x1b" not in stream.getvalue()
+                structlog.get_logger().info(f"event {text}", field=text, **{text: 1}, nested={text: [text]})
+                logging.getLogger("std").warning("std %s", text)
+
+                assert len(stream.getvalue().splitlines()) == 2
+                assert "\x1b" not in stream.getvalue()
 
 
 def test_no_line_of_a_traceback_passes_for_an_event() -> None:

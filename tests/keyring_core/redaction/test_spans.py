@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core.redaction.spans import Span, mask, merge
+from tests.conftest import Named
 
 
-@pytest.mark.parametrize(
-    ("spans", "merged"),
-    [
-        pytest.param([], [], id="none"),
-        pytest.param([Span(5, 9, "b"), Span(0, 3, "a")], [Span(0, 3, "a"), Span(5, 9, "b")], id="apart"),
-        pytest.param([Span(0, 5, "a"), Span(3, 9, "b")], [Span(0, 9, "b")], id="overlap: the longest part's label"),
-        pytest.param([Span(0, 9, "a"), Span(3, 5, "b")], [Span(0, 9, "a")], id="one inside the other"),
-        pytest.param([Span(0, 9, "a"), Span(3, 5, "b", known=True)], [Span(0, 9, "b", known=True)], id="known wins"),
-        pytest.param([Span(0, 4, "a"), Span(4, 8, "a")], [Span(0, 8, "a")], id="halves of one secret"),
-        pytest.param([Span(0, 4, "a"), Span(4, 8, "b")], [Span(0, 4, "a"), Span(4, 8, "b")], id="neighbours"),
-        pytest.param([Span(0, 4, "a"), Span(0, 6, "b"), Span(5, 7, "c")], [Span(0, 7, "b")], id="a chain"),
-    ],
-)
-def test_merge(spans: list[Span], merged: list[Span]) -> None:
+def test_merge(named: Named) -> None:
     """Overlapping spans become one, others stay apart."""
-    assert merge(spans) == merged
+    cases = {
+        "none": ([], []),
+        "apart": ([Span(5, 9, "b"), Span(0, 3, "a")], [Span(0, 3, "a"), Span(5, 9, "b")]),
+        "overlap: the longest part's label": ([Span(0, 5, "a"), Span(3, 9, "b")], [Span(0, 9, "b")]),
+        "one inside the other": ([Span(0, 9, "a"), Span(3, 5, "b")], [Span(0, 9, "a")]),
+        "known wins": ([Span(0, 9, "a"), Span(3, 5, "b", known=True)], [Span(0, 9, "b", known=True)]),
+        "halves of one secret": ([Span(0, 4, "a"), Span(4, 8, "a")], [Span(0, 8, "a")]),
+        "neighbours": ([Span(0, 4, "a"), Span(4, 8, "b")], [Span(0, 4, "a"), Span(4, 8, "b")]),
+        "a chain": ([Span(0, 4, "a"), Span(0, 6, "b"), Span(5, 7, "c")], [Span(0, 7, "b")]),
+    }
+
+    for name, (spans, merged) in cases.items():
+        with named(name):
+            assert merge(spans) == merged
 
 
 def test_mask_says_what_it_hid() -> None:

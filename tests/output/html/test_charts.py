@@ -4,46 +4,45 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from rotation.output.html.charts import Column, cell_parts, histogram, month_columns
 from tests.checks.worlds import PREVIOUS, PRIMARY
 from tests.checks.worlds import census as cells
+from tests.conftest import Named
 from tests.output.html.samples import NOW
 
 YEAR = [f"{year}-{month:02}" for year, month in [(2025, 12), *((2026, month) for month in range(1, 12))]]
 
 
-@pytest.mark.parametrize(
-    ("ages", "labels", "used"),
-    [
-        pytest.param({}, [], {}, id="none"),
-        pytest.param({"2026-11": 3}, YEAR, {"2026-11": 3}, id="a year at least"),
-        pytest.param({"2025-12": 1, "2026-01": 2}, YEAR, {"2025-12": 1, "2026-01": 2}, id="just a year"),
-        pytest.param({"2025-11": 1}, ["2025-11", *YEAR], {"2025-11": 1}, id="a month more"),
-        pytest.param(
+def test_columns_are_months_or_years(named: Named) -> None:
+    """Without gaps, from the first token to now; what lies outside is one column; no token is lost."""
+    cases = {
+        "none": ({}, [], {}),
+        "a year at least": ({"2026-11": 3}, YEAR, {"2026-11": 3}),
+        "just a year": ({"2025-12": 1, "2026-01": 2}, YEAR, {"2025-12": 1, "2026-01": 2}),
+        "a month more": ({"2025-11": 1}, ["2025-11", *YEAR], {"2025-11": 1}),
+        "too many months": (
             {"2021-11": 1, "2026-11": 2},
             ["2021", "2022", "2023", "2024", "2025", "2026"],
             {"2021": 1, "2026": 2},
-            id="too many months",
         ),
-        pytest.param(
+        "too many years": (
             {"2006-12": 1, "2007-01": 2},
             ["before 2007", *(str(year) for year in range(2007, 2027))],
             {"before 2007": 1, "2007": 2},
-            id="too many years",
         ),
-        pytest.param({"1970-01": 7}, ["before 2026", "2026"], {"before 2026": 7}, id="only long ago"),
-        pytest.param({"9999-12": 4, "2026-12": 1}, [*YEAR, "after 2026-11"], {"after 2026-11": 5}, id="the future"),
-    ],
-)
-def test_columns_are_months_or_years(ages: dict[str, int], labels: list[str], used: dict[str, int]) -> None:
-    """Without gaps, from the first token to now; what lies outside is one column; no token is lost."""
-    found = month_columns(ages, NOW)
+        "only long ago": ({"1970-01": 7}, ["before 2026", "2026"], {"before 2026": 7}),
+        "the future": ({"9999-12": 4, "2026-12": 1}, [*YEAR, "after 2026-11"], {"after 2026-11": 5}),
+    }
 
-    assert [column.label for column in found] == labels
-    assert {column.label: column.number for column in found if column.number} == used
-    assert [column.kind for column in found if column.label.startswith("after")] == ["wrong"] * ("9999-12" in ages)
+    for name, (ages, labels, used) in cases.items():
+        with named(name):
+            found = month_columns(ages, NOW)
+
+            assert [column.label for column in found] == labels
+            assert {column.label: column.number for column in found if column.number} == used
+            assert [column.kind for column in found if column.label.startswith("after")] == ["wrong"] * (
+                "9999-12" in ages
+            )
 
 
 def test_five_years_are_months() -> None:

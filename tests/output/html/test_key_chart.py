@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import pytest
-
-from rotation.ledger.records import KeyRecord
-from rotation.output.html.key_chart import Span, spans, timeline
+from rotation.output.html.key_chart import spans, timeline
+from tests.conftest import Named
 from tests.output.html.samples import NOW, RECORDS, RETIRED, day, key
 
 JAN, FEB, MAR, APR = (day(2026, month) for month in (1, 2, 3, 4))
 NEXT = key("next", staged=FEB, promoted=MAR)
 
 
-@pytest.mark.parametrize(
-    ("record", "states"),
-    [
-        pytest.param(key("k", staged=JAN), [("staged", JAN, NOW)], id="staged"),
-        pytest.param(key("k", staged=JAN, retired=FEB), [("staged", JAN, FEB)], id="never promoted"),
-        pytest.param(NEXT, [("staged", FEB, MAR), ("primary", MAR, NOW)], id="primary"),
-        pytest.param(key("k", promoted=JAN), [("primary", JAN, MAR), ("previous", MAR, NOW)], id="superseded"),
-        pytest.param(
+def test_a_key_is_in_one_state_after_the_other(named: Named) -> None:
+    """Staged, primary until the next promotion, previous until retired or now; no state of no length."""
+    cases = {
+        "staged": (key("k", staged=JAN), [("staged", JAN, NOW)]),
+        "never promoted": (key("k", staged=JAN, retired=FEB), [("staged", JAN, FEB)]),
+        "primary": (NEXT, [("staged", FEB, MAR), ("primary", MAR, NOW)]),
+        "superseded": (key("k", promoted=JAN), [("primary", JAN, MAR), ("previous", MAR, NOW)]),
+        "a whole life": (
             key("k", staged=JAN, promoted=FEB, retired=APR),
             [("staged", JAN, FEB), ("primary", FEB, MAR), ("previous", MAR, APR)],
-            id="a whole life",
         ),
-        pytest.param(key("k", promoted=JAN, retired=FEB), [("primary", JAN, FEB)], id="retired while primary"),
-        pytest.param(key("k", first_seen=JAN), [("previous", JAN, NOW)], id="older than the ledger"),
-        pytest.param(key("k", promoted=NOW), [], id="just now"),
-    ],
-)
-def test_a_key_is_in_one_state_after_the_other(record: KeyRecord, states: list[Span]) -> None:
-    """Staged, primary until the next promotion, previous until retired or now; no state of no length."""
-    assert [span[:3] for span in spans(record, [record, NEXT], NOW)] == states
+        "retired while primary": (key("k", promoted=JAN, retired=FEB), [("primary", JAN, FEB)]),
+        "older than the ledger": (key("k", first_seen=JAN), [("previous", JAN, NOW)]),
+        "just now": (key("k", promoted=NOW), []),
+    }
+
+    for name, (record, states) in cases.items():
+        with named(name):
+            assert [span[:3] for span in spans(record, [record, NEXT], NOW)] == states
 
 
 def test_a_bound_is_shown_as_one() -> None:

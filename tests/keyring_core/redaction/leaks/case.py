@@ -49,24 +49,27 @@ class World:
 
 @dataclass(frozen=True)
 class Case:
-    """A way to leak. *setup* is how redaction is switched on for it; see `run_case`."""
+    """A way to leak. *setup* is how redaction is switched on for it; see `run_case`. If not *alone*, it only logs."""
 
     name: str
     run: Callable[[World], Any]
     setup: str
+    alone: bool
 
 
 CASES: dict[str, Case] = {}
 
 
-def leak(setup: str = "json", *, name: str = "") -> Callable[[Callable[[World], Any]], Callable[[World], Any]]:
-    """Registers a function as a case."""
+def leak(
+    setup: str = "json", *, name: str = "", alone: bool = True
+) -> Callable[[Callable[[World], Any]], Callable[[World], Any]]:
+    """Registers a function as a case. What is not *alone* shares its process with others of its file."""
 
     def register(run: Callable[[World], Any]) -> Callable[[World], Any]:
         module = run.__module__.rpartition(".")[2]
         full = f"{module}.{name or run.__name__}"
         assert full not in CASES, full
-        CASES[full] = Case(full, run, setup)
+        CASES[full] = Case(full, run, setup, alone)
         return run
 
     return register

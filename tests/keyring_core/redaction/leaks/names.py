@@ -81,7 +81,7 @@ def _case(fields: Callable[[World], dict[Any, Any]]) -> Callable[[World], None]:
 
 
 for _name, _fields in FIELDS.items():
-    leak(name=_name)(_case(_fields))
+    leak(name=_name, alone=False)(_case(_fields))
 
 
 @leak()

@@ -1,8 +1,8 @@
-"""Runs one case: ``python -m tests.keyring_core.redaction.leaks.run_case NAME on|off FOLDER``.
+"""Runs cases: ``python -m tests.keyring_core.redaction.leaks.run_case NAME,... on|off FOLDER``.
 
-Its secrets come on stdin. Whatever it lets out goes to stdout, stderr and files in FOLDER.
-With ``serve MODULE ...`` it imports those once, and forks for each line ``NAME on|off FOLDER`` on stdin.
-A fork's secrets are in FOLDER.in, and its stdout and stderr go to FOLDER.out.
+Their secrets come on stdin. Whatever a case lets out goes to files in FOLDER/NAME, stdout and stderr to one of them.
+With ``serve MODULE ...`` it imports those once, and forks for each line ``NAME,... on|off FOLDER`` on stdin.
+A fork's secrets are in FOLDER.in, and what it prints besides its cases goes to FOLDER.out.
 """
 
 from __future__ import annotations
@@ -57,22 +57,36 @@ def with_redaction(setup: str, secrets: object) -> None:
         configure_logging(renderer="console" if setup == "console" else "json", guard_stdio=setup == "stdio")
 
 
-def main(name: str, mode: str, folder: str) -> None:
-    """Sets the stage and runs the case; what it raises is an uncaught exception of a real program."""
+def main(names: str, mode: str, folder: str) -> None:
+    """Sets the stage and runs the cases; what one raises is an uncaught exception of a real program."""
     from tests.keyring_core.redaction.leaks.canaries import Canaries
 
-    if not name.startswith("rich_"):
+    if not names.startswith("rich_"):
         sys.modules["rich"] = None  # type: ignore[assignment]  # half of structlog's import time
     from tests.keyring_core.redaction.leaks.case import CASES, World
 
-    importlib.import_module(f"tests.keyring_core.redaction.leaks.{name.partition('.')[0]}")
+    importlib.import_module(f"tests.keyring_core.redaction.leaks.{names.partition('.')[0]}")
     secrets = Canaries.from_json(sys.stdin.read())
-    case = CASES[name]
+    cases = [CASES[name] for name in names.split(",")]
+    (setup,) = {case.setup for case in cases}
     if mode == "on":
-        with_redaction(case.setup, secrets)
-    elif case.setup != "parts":
+        with_redaction(setup, secrets)
+    elif setup != "parts":
         without_redaction()
-    case.run(World(secrets, Path(folder), mode == "on"))
+    for case in cases:
+        own = Path(folder, case.name)
+        own.mkdir()
+        print_into(own / "printed")
+        case.run(World(secrets, own, mode == "on"))
+
+
+def print_into(path: Path) -> None:
+    """Sends all that this process prints into *path* from now on, until it has ended."""
+    sys.stdout.flush()
+    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
 
 
 def serve() -> list[str]:
@@ -83,14 +97,14 @@ def serve() -> list[str]:
     gc.freeze()
     while line := sys.stdin.readline():
         if (child := os.fork()) == 0:
-            name, mode, folder = line.split(maxsplit=2)
+            names, mode, folder = line.split(maxsplit=2)
             folder = folder.rstrip("\n")
             given = os.open(f"{folder}.in", os.O_RDONLY)
             output = os.open(f"{folder}.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             for source, sink in ((given, 0), (output, 1), (output, 2)):
                 os.dup2(source, sink)
             os.closerange(3, output + 1)
-            return [name, mode, folder]
+            return [names, mode, folder]
         os.waitpid(child, 0)
         print("done", flush=True)  # noqa: T201
     sys.exit()

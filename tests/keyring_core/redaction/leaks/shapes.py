@@ -85,4 +85,4 @@ def _case(shape: Callable[[World], str]) -> Callable[[World], None]:
 
 
 for _name, _shape in SHAPES.items():
-    leak(name=_name)(_case(_shape))
+    leak(name=_name, alone=False)(_case(_shape))

@@ -102,4 +102,4 @@ def _case(spell: Callable[[World], str]) -> Callable[[World], None]:
 
 
 for _name, _spell in SPELLINGS.items():
-    leak(name=_name)(_case(_spell))
+    leak(name=_name, alone=False)(_case(_spell))

@@ -147,4 +147,4 @@ def _case(make: Callable[[World], Any]) -> Callable[[World], None]:
 
 
 for _name, _make in VALUES.items():
-    leak(name=_name)(_case(_make))
+    leak(name=_name, alone=False)(_case(_make))
