@@ -58,8 +58,10 @@ class Server:
     def close(self) -> None:
         """Ends it, and every program that still runs."""
         assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
         self._folder.cleanup()
 
 
