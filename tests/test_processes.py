@@ -35,7 +35,7 @@ def test_a_process_that_gets_no_further_has_hung(tmp_path: Path) -> None:
     log.write_text("the last words")
     with (
         running("import time; time.sleep(600)") as process,
-        pytest.raises(AssertionError, match="hung before the end of the program.*its log:\nthe last words"),
+        pytest.raises(AssertionError, match=r"hung before the end of the program.*its log:\nthe last words"),
     ):
         end_of(process, "the program", log)
 

@@ -27,13 +27,6 @@ PATIENT = (
     "from rotation.job import passes; from rotation.stores import access; passes.MAX_PASSES = access.ATTEMPTS = 999"
 )
 """A run that would try for minutes: only a signal ends it."""
-WAITING = {
-    "postgresql": "SELECT count(*) FROM pg_stat_activity"
-    " WHERE wait_event_type = 'Lock' AND datname = current_database()",
-    "mariadb": "SELECT count(*) FROM information_schema.innodb_trx, information_schema.processlist"
-    " WHERE trx_state = 'LOCK WAIT' AND id = trx_mysql_thread_id AND db = database()",
-}
-"""How many wait for a lock. On SQLite nobody can see it: a run says so once it has waited."""
 
 
 @pytest.fixture
@@ -96,7 +89,7 @@ def test_a_run_that_waits_for_a_lock_hears_a_signal(
             holder.exec_driver_sql("BEGIN IMMEDIATE")
         holder.execute(sa.text("UPDATE creds SET note = 'held'"))
         with start(database, environ, tmp_path, limits=PATIENT) as command:
-            command.until(lambda: _is_waiting(database) or "rotation.retry" in command.log, "the wait for the lock")
+            command.until(lambda: database.is_waited_in() or "rotation.retry" in command.log, "the wait for the lock")
             command.process.send_signal(signal.SIGTERM)
             code, _ = command.end()
         holder.rollback()
@@ -196,10 +189,6 @@ def test_words_that_cannot_be_said_leave_the_exit_code(environ: dict[str, str], 
         ended = end_of(Program(argv, env={**os.environ, **environ}, stdout=full, stderr=full), "the command")
 
     assert ended == code
-
-
-def _is_waiting(database: Database) -> bool:
-    return database.kind in WAITING and database.rows(WAITING[database.kind]) != [(0,)]
 
 
 def _run_on(database: Database) -> list[str]:
