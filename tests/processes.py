@@ -8,10 +8,12 @@ import signal
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
+from tempfile import NamedTemporaryFile
 from typing import Any, Protocol, TypeVar
 
 from tests.databases import Database
@@ -67,6 +69,30 @@ def end_of(process: Process, what: str, log: Path | None = None) -> int:
     """The exit code of *process*, once it has ended; *what* names it in the error if it hangs."""
     until(lambda: process.poll() is not None, f"the end of {what}", process, log)
     return int(process.returncode)
+
+
+def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> CompletedProcess[str]:
+    """Runs a program to its end."""
+    with NamedTemporaryFile() as out, NamedTemporaryFile() as err:
+        with Program(argv, env=env, cwd=ROOT, stdout=out, stderr=err) as program:
+            code = end_of(program, "the program", Path(err.name))
+        return CompletedProcess(program.args, code, Path(out.name).read_text(), Path(err.name).read_text())
+
+
+def dialogue(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[str]:
+    """Each line that a program prints; it gets a line before it prints the next."""
+    (given, give), (printed, show) = os.pipe(), os.pipe()
+    with (
+        Program(argv, env=env, cwd=ROOT, stdin=given, stdout=show, stderr=2) as program,
+        open(give, "w", buffering=1) as stdin,
+        open(printed) as stdout,
+    ):
+        os.close(given)
+        os.close(show)
+        while line := stdout.readline():
+            yield line
+            stdin.write("next\n")
+        end_of(program, "the program")
 
 
 @dataclass
