@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ MARIADB_URL = os.environ.get("TEST_MARIADB_URL", "mysql+pymysql://root@127.0.0.1
 IN_CI = os.environ.get("CI") == "true"
 
 KINDS = ("sqlite", "postgresql", "mariadb")
+WAITING = {
+    "postgresql": "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+    "mariadb": "SELECT id FROM information_schema.innodb_trx, information_schema.processlist"
+    " WHERE trx_state = 'LOCK WAIT' AND id = trx_mysql_thread_id AND db = database()",
+}
+"""Who waits for a lock in a database."""
 
 
 @dataclass
@@ -55,6 +62,13 @@ class Database:
     def column(self, table: str = "creds", column: str = "token", key: str = "id") -> dict[Any, Any]:
         """The cells of a column by key."""
         return dict(self.rows(f"SELECT {self.quote(key)}, {self.quote(column)} FROM {table}"))
+
+    def is_waited_in(self) -> bool:
+        """Whether somebody waits for a lock in it; False on SQLite, where nobody can see it."""
+        if self.kind == "mariadb":
+            # While it is asked more often, it gives the answer that it gave first.
+            time.sleep(0.12)
+        return self.kind in WAITING and bool(self.rows(WAITING[self.kind]))
 
     def quote(self, name: str) -> str:
         """*name* as an identifier."""

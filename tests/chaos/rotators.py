@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +17,9 @@ from tests.chaos.oracle import PREVIOUS, PRIMARY
 from tests.chaos.shapes import Shape
 from tests.databases import Database
 from tests.keys import key_text
+from tests.processes import ROOT, end_of
+from tests.warm.client import Program
 
-ROOT = Path(__file__).parents[2]
 ENVIRON = {
     **os.environ,
     "ENCRYPTION_KEY": key_text(PRIMARY),
@@ -28,6 +28,9 @@ ENVIRON = {
 }
 EXPECTED_CODES = {0, 1, 3, -signal.SIGKILL, -signal.SIGTERM}
 """Those of the program, and of a signal: SIGTERM ends Python while it is still importing; nothing is written then."""
+
+LEAST = 4
+"""So many rotators meet their fate, however fast the services are done."""
 
 
 class Rotators:
@@ -43,7 +46,7 @@ class Rotators:
         if database.kind == "postgresql":
             url = sa.make_url(url).update_query_dict({"application_name": self._name}).render_as_string(False)
         self._target, self._commands = shape.target(url, folder), shape.commands
-        self._fates: dict[str, Callable[[subprocess.Popen[bytes]], None]] = {
+        self._fates: dict[str, Callable[[Program], None]] = {
             "kill": lambda process: process.send_signal(signal.SIGKILL),
             "stop": self._stop_and_continue,
             "term": lambda process: process.send_signal(signal.SIGTERM),
@@ -54,20 +57,19 @@ class Rotators:
 
     def start(
         self, *options: str, command: Sequence[str] | None = None, environ: Mapping[str, str] = ENVIRON
-    ) -> subprocess.Popen[bytes]:
+    ) -> Program:
         """Starts a rotator in another process: with the first *command* of its shape, if none is given."""
         command = [sys.executable, str(ROOT / "scripts/rotate.py"), *(command or self._commands[0]), *options]
         with self.output.open("ab") as output:
-            return subprocess.Popen([*command, *self._target], env=environ, stdout=output, stderr=output)
+            return Program([*command, *self._target], env=environ, stdout=output, stderr=output)
 
-    def storm(self, seconds: float) -> None:
-        """Starts rotators for some seconds, two at a time; each meets a random fate at a random time."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+    def storm(self, goes_on: Callable[[], bool]) -> None:
+        """Starts rotators while it *goes_on*, two at a time; each meets a random fate at a random time."""
+        while goes_on() or len(self.codes) < LEAST:
             fates = [self._dice.choice(list(self._fates)) for _ in range(2)]
             started = [self.start(*self._options(), command=self._dice.choice(self._commands)) for _ in fates]
             for process, fate in zip(started, fates, strict=True):
-                time.sleep(self._dice.uniform(0.3, 1.2))
+                time.sleep(self._dice.uniform(0.0, 0.5))
                 self._fates[fate](process)
             for process, fate in zip(started, fates, strict=True):
                 self._end(process, fate)
@@ -77,17 +79,17 @@ class Rotators:
         options = [f"--batch-size={rows}", *self._dice.choice([[], ["--json"]])]
         return [*options, f"--max-rate={self._dice.choice([2000, 8000])}"] if self._dice.random() < 0.7 else options
 
-    def _end(self, process: subprocess.Popen[bytes], fate: str) -> None:
+    def _end(self, process: Program, fate: str) -> None:
         try:
-            self.codes.append(process.wait(60))
-        except subprocess.TimeoutExpired:
+            end_of(process, f"a rotator whose fate was: {fate}", self.output)
+        except AssertionError as error:
             process.kill()
-            self.codes.append(process.wait())
-            self.faults.append(f"a rotator hung; its fate was: {fate}")
+            self.faults.append(str(error))
+        self.codes.append(process.wait())
         if self.codes[-1] not in EXPECTED_CODES:
             self.faults.append(f"a rotator ended with {self.codes[-1]}; its fate was: {fate}")
 
-    def _stop_and_continue(self, process: subprocess.Popen[bytes]) -> None:
+    def _stop_and_continue(self, process: Program) -> None:
         """Repeats it, so that some stops come between a read and its write."""
         for _ in range(25):
             process.send_signal(signal.SIGSTOP)
@@ -95,7 +97,7 @@ class Rotators:
             process.send_signal(signal.SIGCONT)
             time.sleep(self._dice.uniform(0.0, 0.01))
 
-    def _cut(self, _process: subprocess.Popen[bytes]) -> None:
+    def _cut(self, _process: Program) -> None:
         """Ends every connection of rotators."""
         try:
             with self._database.engine.connect() as connection:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -22,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from tests.databases import Database
+from tests.processes import end_of, until
 
 FAST_STOP = {"postgres": signal.SIGINT, "mariadbd": signal.SIGTERM}
 CRASH = {"postgres": signal.SIGQUIT, "mariadbd": signal.SIGKILL}
@@ -64,20 +64,24 @@ class Server:
             start = partial(subprocess.Popen, self._command, user=self._user, stdout=log, stderr=log, cwd="/")
             self._process: subprocess.Popen[Any] = self._starter.submit(start).result()
         probe = sa.create_engine(self.database.url, poolclass=sa.NullPool)
-        end = time.monotonic() + 60
-        while time.monotonic() < end and self._process.poll() is None:
-            try:
-                probe.connect().close()
-            except DBAPIError:
-                time.sleep(0.1)
-            else:
-                return
-        self.close()
-        pytest.fail(f"the server does not start: {self._log.read_text()[-500:]}")
+        try:
+            until(lambda: accepts(probe), "the first connection to the server", self._process, self._log)
+        except AssertionError:
+            self.close()
+            raise
 
     def _stop(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
-        self._process.wait(60)
+        end_of(self._process, "the server", self._log)
+
+
+def accepts(engine: sa.Engine) -> bool:
+    """Whether the server takes a connection."""
+    try:
+        engine.connect().close()
+    except DBAPIError:
+        return False
+    return True
 
 
 @contextmanager

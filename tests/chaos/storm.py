@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
 from tests.chaos.oracle import CANARY, PREVIOUS, PRIMARY, Cells, allowed_states, faults, is_broken, log_line
-from tests.chaos.rotators import ENVIRON, ROOT, Rotators
+from tests.chaos.rotators import ENVIRON, Rotators
 from tests.chaos.shapes import SHAPES, Shape, hash_of
 from tests.chaos.writer import WRITERS, unknown_token
 from tests.databases import Database
 from tests.keys import key_text
+from tests.processes import ROOT, end_of, until
+from tests.warm.client import Program
 
 ROWS = 1500
 KEY_KINDS = {"sqlite": "INTEGER", "postgresql": "BIGINT", "mariadb": "BIGINT"}
@@ -28,28 +30,39 @@ def storm(  # noqa: PLR0913 - what a storm is made of
     database: Database,
     seed: str,
     folder: Path,
-    seconds: float,
+    writes: int,
     *,
     disturb: Callable[[], None] | None = None,
     shape: str = "plain",
 ) -> list[str]:
-    """Every fault of one run; an empty list is good. *disturb* is called once, in the middle."""
+    """Every fault of one run; an empty list is good. *disturb* is called once, in the middle.
+
+    It lasts until each service has made so many *writes*.
+    """
     dice = random.Random(seed)
     form = SHAPES[shape]
     _make_table(database, dice, folder, form)
     rotators = Rotators(database, dice, folder, form)
-    services = [_start_service(database, number, seed, folder, seconds, shape) for number in range(WRITERS)]
-    timer = threading.Timer(seconds / 2, disturb or (lambda: None))
-    timer.start()
-    rotators.storm(seconds)
-    timer.join()
-    found = [f"a service ended with {code}" for code in [service.wait(60) for service in services] if code]
+    with (folder / "services").open("w") as words:
+        services = [_start_service(database, number, seed, folder, writes, shape, words) for number in range(WRITERS)]
+    middle = threading.Thread(target=_disturb, args=(folder, WRITERS * writes // 2, disturb))
+    middle.start()
+    rotators.storm(lambda: any(service.poll() is None for service in services))
+    middle.join()
+    codes = [end_of(service, "a service", folder / "services") for service in services]
+    found = [f"a service ended with {code}: {(folder / 'services').read_text()[-2000:]}" for code in codes if code]
     found += rotators.faults + _last_run(rotators, folder, form)
     database.engine.dispose()  # a restart has ended its connection
     read = f"SELECT id, {form.selected(database.kind)} FROM creds"
     cells = {row: Cells(*columns) for row, *columns in database.rows(read)}
     found += faults(cells, allowed_states([folder / "seed.log", *_logs(folder)]))
     return found + _leaks(rotators.output.read_text())
+
+
+def _disturb(folder: Path, writes: int, disturb: Callable[[], None] | None) -> None:
+    if disturb:
+        until(lambda: written(folder) >= writes, f"the first {writes} writes of the services")
+        disturb()
 
 
 def written(folder: Path) -> int:
@@ -90,20 +103,22 @@ def _broken(dice: random.Random, token: str) -> str:
 
 
 def _start_service(  # noqa: PLR0913, PLR0917 - what a service is told
-    database: Database, number: int, seed: str, folder: Path, seconds: float, shape: str
-) -> subprocess.Popen[bytes]:
+    database: Database, number: int, seed: str, folder: Path, writes: int, shape: str, words: IO[str]
+) -> Program:
     url, table = sa.make_url(database.url), "creds"
     if database.kind == "mariadb":
         table = f"{url.database}.creds"  # connections to the database itself belong to rotators and may be cut
         url = url.set(database="information_schema")
-    arguments = [url.render_as_string(hide_password=False), table, str(number), seed, str(folder), str(seconds), shape]
-    return subprocess.Popen([sys.executable, "-m", "tests.chaos.writer", *arguments], cwd=ROOT, env=ENVIRON)
+    arguments = [url.render_as_string(hide_password=False), table, str(number), seed, str(folder), str(writes), shape]
+    command = [sys.executable, "-m", "tests.chaos.writer", *arguments]
+    return Program(command, cwd=ROOT, env=ENVIRON, stdout=words, stderr=words)
 
 
 def _last_run(rotators: Rotators, folder: Path, shape: Shape) -> list[str]:
     """A run without disturbance: afterwards only the broken rows may be left."""
     before = rotators.output.stat().st_size
-    code = rotators.start("--json", f"--problems={folder / 'problems'}").wait(60)
+    last = rotators.start("--json", f"--problems={folder / 'problems'}")
+    code = end_of(last, "the last run", rotators.output)
     with rotators.output.open() as output:
         output.seek(before)
         document = next((json.loads(line) for line in output if line.startswith('{"complete"')), None)

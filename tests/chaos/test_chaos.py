@@ -16,12 +16,18 @@ from tests.databases import Database
 
 pytestmark = pytest.mark.database
 
-SHORT_SECONDS = 1.5
-SECONDS = 3.0
+SHORT_WRITES = 120
+"""By each service."""
+WRITES = 500
 """With `--long`."""
-LONG_SECONDS = 10.0
+LONG_WRITES = 1500
 RESTARTS = 5
 """In the long form, how many runs on PostgreSQL and on MariaDB have a restart; most restarts are crashes."""
+
+LONG_SQLITE, LONG_POSTGRESQL, LONG_MARIADB = (
+    pytest.param(kind, marks=pytest.mark.long) for kind in ("sqlite", "postgresql", "mariadb")
+)
+"""Each kind of database has a storm without `--long`, and so has each shape."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -32,6 +38,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", [f"seed{number}" for number in range(min(runs, RESTARTS) if restarts else runs)])
 
 
+@pytest.mark.parametrize("database", [LONG_SQLITE, "postgresql", LONG_MARIADB], indirect=True)
 def test_nothing_is_lost(database: Database, seed: str, run: Callable[..., list[str]]) -> None:
     """R01, R02, R03, R04, R05, R07, R10, R11, R12, R15: whatever happens to rotators, each row keeps its last write."""
     found = run(database, seed)
@@ -39,8 +46,16 @@ def test_nothing_is_lost(database: Database, seed: str, run: Callable[..., list[
     assert found == []
 
 
-@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
-@pytest.mark.parametrize("shape", ["json", "companion"])
+@pytest.mark.parametrize(
+    ("shape", "database"),
+    [
+        ("json", "postgresql"),
+        pytest.param("json", "mariadb", marks=pytest.mark.long),
+        pytest.param("companion", "postgresql", marks=pytest.mark.long),
+        ("companion", "mariadb"),
+    ],
+    indirect=["database"],
+)
 def test_nothing_is_lost_around_a_token(
     database: Database, shape: str, seed: str, run: Callable[..., list[str]]
 ) -> None:
@@ -50,6 +65,7 @@ def test_nothing_is_lost_around_a_token(
     assert found == []
 
 
+@pytest.mark.parametrize("database", ["sqlite", LONG_POSTGRESQL, LONG_MARIADB], indirect=True)
 def test_nothing_is_lost_while_plaintext_becomes_tokens(
     database: Database, seed: str, run: Callable[..., list[str]]
 ) -> None:
@@ -77,10 +93,10 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, *, long_form: bool) -> C
     """Runs a storm, and prints how many writes it had."""
 
     def blow(database: Database, seed: str, **more: Any) -> list[str]:
-        seconds = SECONDS if long_form else SHORT_SECONDS
+        writes = WRITES if long_form else SHORT_WRITES
         if request.config.getoption("chaos_runs") > 1:
-            seconds = LONG_SECONDS
-        found = storm(database, seed, tmp_path, seconds, **more)
+            writes = LONG_WRITES
+        found = storm(database, seed, tmp_path, writes, **more)
         # pytest shows it with a failure.
         print(f"{database.kind}, seed {seed}: {written(tmp_path)} writes by services")  # noqa: T201
         return found

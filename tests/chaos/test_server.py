@@ -24,7 +24,6 @@ with getattr(server, sys.argv[1])() as own:
     restart = threading.Thread(target=own.restart, args=["immediate"])
     restart.start()
     restart.join()
-    time.sleep(0.2)
     assert own.processes()
     print(*own.processes(), flush=True)
     time.sleep(600)
@@ -55,4 +54,4 @@ def test_a_server_ends_when_its_test_is_killed(own_server: str, folder: str) -> 
 
     assert test.returncode == -signal.SIGKILL
     assert words
-    until(lambda: not any(is_alive(int(pid)) for pid in words))
+    until(lambda: not any(is_alive(int(pid)) for pid in words), "the end of the server")

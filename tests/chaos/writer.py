@@ -20,7 +20,7 @@ from tests.keys import key_text
 WRITERS = 3
 HOT = 20
 OLD_KEY_SHARE = 0.6
-"""For this part of its time a service encrypts with an older key, as in a rolling deployment."""
+"""For this part of its writes a service encrypts with an older key, as in a rolling deployment."""
 
 
 class Service:
@@ -40,6 +40,8 @@ class Service:
         self._rows = {row: states[0] for row, states in seeded.items() if row % WRITERS == number and states[0]}
         self._next = max(seeded) + WRITERS + number - max(seeded) % WRITERS
         self._writes = 0
+        self.logged = 0
+        """How many writes are in its log."""
         self._acts: list[Callable[[int], tuple[dict[int, State], str]]] = [
             self._update, self._update, self._update, self._insert, self._delete, self._note, self._rekey,
         ]  # fmt: skip
@@ -75,6 +77,7 @@ class Service:
                 connection.invalidate()
         self._log.write(log_line(states, sure=sure))
         self._log.flush()
+        self.logged += 1
         for changed, state in states.items():
             self._rows.pop(changed, None)
             # If it is unknown whether the write was committed, the service does not use the row again.
@@ -167,13 +170,12 @@ def unknown_token() -> str:
 
 
 def main(  # noqa: PLR0913, PLR0917 - what the storm tells a service
-    url: str, table: str, number: str, seed: str, folder: str, seconds: str, shape: str
+    url: str, table: str, number: str, seed: str, folder: str, writes: str, shape: str
 ) -> None:
-    """Writes for some seconds, at random intervals."""
+    """Writes so many times, at random intervals."""
     service = Service(_engine(url), table, int(number), seed, Path(folder), SHAPES[shape])
     dice = random.Random(seed)
-    start = time.monotonic()
-    while (age := (time.monotonic() - start) / float(seconds)) < 1:
+    while (age := service.logged / int(writes)) < 1:
         service.act(deployed=age > OLD_KEY_SHARE)
         time.sleep(dice.random() * 0.004)
 

@@ -16,6 +16,7 @@ from rotation.discovery.discover import discover as search
 from rotation.discovery.mysql_grants import blind_spot
 from rotation.discovery.survey import Survey
 from rotation.model.targets import Target
+from rotation.stores import access, mysql, postgresql, postgresql_blocks
 from tests.databases import Database, mariadb_server, open_database
 from tests.discovery.conftest import Discover, columns, remarks
 from tests.stores.tokens import make_token, make_tokens
@@ -302,12 +303,17 @@ def test_a_table_without_tokens_is_asked_for_its_cells_once(
     assert keys == ([] if whole.kind == "postgresql" else ["idle"])
 
 
+POSTGRESQL_LOCKS = ((postgresql, "LOCK_MILLISECONDS", 20), (postgresql_blocks, "LOCK_MILLISECONDS", 20))
+
+
 @SERVERS
 @pytest.mark.parametrize("options", [(), ("--full",)], ids=["sampled", "full"])
 def test_a_locked_table_is_named_and_the_others_are_read(
-    whole: Database, discover: Discover, options: tuple[str, ...]
+    whole: Database, discover: Discover, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table that is altered or locked does not end the search of the whole database."""
+    for module, name, hardly in ((access, "ATTEMPTS", 2), (mysql, "LOCK_SECONDS", 0), *POSTGRESQL_LOCKS):
+        monkeypatch.setattr(module, name, hardly)
     whole.make_creds([make_token("one")])
     whole.execute("CREATE TABLE a_locked (id INTEGER PRIMARY KEY, token TEXT)")
     lock = "LOCK TABLE a_locked" if whole.kind == "postgresql" else "LOCK TABLES a_locked WRITE"

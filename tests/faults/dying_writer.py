@@ -1,4 +1,4 @@
-"""Forks commands that die at their first call to the system while they write files, at their second, and so on.
+"""Forks commands that die at a call to the system while they write files, each at a later one.
 
 A process of its own, as `dying` is. One line of JSON each on stdout; it waits for a line before each next.
 """
@@ -48,11 +48,11 @@ class DyingSystem:
         return call
 
 
-def die_at_every_call(argv: list[str]) -> None:
-    """Until a command gets through."""
-    nth, code = 0, -9
+def die_at_calls(each: int, argv: list[str]) -> None:
+    """Until a command gets through; at so many calls further *each* time."""
+    nth, code = 1 - each, -9
     while code == -9:
-        nth += 1
+        nth += each
         child = os.fork()
         if child == 0:
             atomic_file.os = output_file.os = DyingSystem(nth)  # type: ignore[assignment]
@@ -63,4 +63,4 @@ def die_at_every_call(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    die_at_every_call(sys.argv[1:])
+    die_at_calls(int(sys.argv[1]), sys.argv[2:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +13,13 @@ from keyring_core import Key
 from keyring_core.environment import Settings, load_settings
 from tests.conftest import Cli
 from tests.keys import key_text, make_key
+from tests.processes import ROOT, dialogue
 
 pytestmark = [
     pytest.mark.database,
     pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning"),
 ]
 
-ROOT = Path(__file__).parents[2]
 LEAST_CALLS = 10
 DOTENV = """# the keys
 export ENCRYPTION_KEY='{new}'  # why
@@ -69,7 +68,7 @@ OLD, NEW, NEXT = make_key("old"), make_key("new"), make_key("next")
 @pytest.mark.parametrize("step", [("promote",), ("promote", OLD.id)], ids=["promote", "go-back"])
 @pytest.mark.parametrize("kind", [Dotenv, KeyFiles])
 def test_a_kill_at_any_call_leaves_whole_files_and_all_keys(
-    tmp_path: Path, cli: Cli, kind: Kind, step: tuple[str, ...]
+    tmp_path: Path, cli: Cli, kind: Kind, step: tuple[str, ...], *, long_form: bool
 ) -> None:
     """R14: each file is the old or the new one, whole; every key is still there; the same command finishes it."""
     kept = tmp_path / "kept"
@@ -81,32 +80,27 @@ def test_a_kill_at_any_call_leaves_whole_files_and_all_keys(
     assert _keys(done) == {OLD, NEW, NEXT}
     folder = tmp_path / "app"
     folder.mkdir()
-    place = kind(folder)
-    command = [sys.executable, "-m", "tests.faults.dying_writer", "keys", *step, *place.options]
+    place, each = kind(folder), 1 if long_form else 3
+    command = [sys.executable, "-m", "tests.faults.dying_writer", str(each), "keys", *step, *place.options]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **place.environ}
     kills = 0
 
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stdin=-1, stdout=-1, text=True) as forks:
-        assert forks.stdin is not None
-        assert forks.stdout is not None
-        while line := forks.stdout.readline():
-            kills += line == "-9\n"
-            for path, before, afterwards in zip(place.files, old, new, strict=True):
-                if path.read_bytes() not in (before, afterwards):
-                    # Whole too, on its way from the one to the other.
-                    assert set(before.split()) | set(afterwards.split()) == set(path.read_bytes().split())
-            assert _keys(place.settings()) == {OLD, NEW, NEXT}
-            if [path.read_bytes() for path in place.files] != new:
-                assert cli("keys", *step, *place.options, environ=place.environ).code == 0
-            assert [path.read_bytes() for path in place.files] == new
-            assert place.settings() == done
-            assert sorted(folder.iterdir()) == sorted(place.files)
-            for path, before in zip(place.files, old, strict=True):
-                path.write_bytes(before)
-            forks.stdin.write("next\n")
-            forks.stdin.flush()
+    for line in dialogue(command, environment):
+        kills += line == "-9\n"
+        for path, before, afterwards in zip(place.files, old, new, strict=True):
+            if path.read_bytes() not in (before, afterwards):
+                # Whole too, on its way from the one to the other.
+                assert set(before.split()) | set(afterwards.split()) == set(path.read_bytes().split())
+        assert _keys(place.settings()) == {OLD, NEW, NEXT}
+        if [path.read_bytes() for path in place.files] != new:
+            assert cli("keys", *step, *place.options, environ=place.environ).code == 0
+        assert [path.read_bytes() for path in place.files] == new
+        assert place.settings() == done
+        assert sorted(folder.iterdir()) == sorted(place.files)
+        for path, before in zip(place.files, old, strict=True):
+            path.write_bytes(before)
 
-    assert kills > LEAST_CALLS
+    assert kills > LEAST_CALLS // each
 
 
 def _keys(settings: Settings) -> set[Key]:

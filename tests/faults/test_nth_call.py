@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +14,7 @@ from tests.conftest import Cli
 from tests.databases import Database
 from tests.faults.injector import calls_to_fail, failing, fault_named
 from tests.keys import key_text
+from tests.processes import ROOT, dialogue
 
 pytestmark = [pytest.mark.database, pytest.mark.uncounted]
 
@@ -109,21 +108,15 @@ def test_a_kill_at_any_call_loses_nothing(
 ) -> None:
     """R10: a process that dies at the Nth call, for many N, leaves nothing that stops the next run."""
     tokens = _make_table(database)
-    root = Path(__file__).parents[2]
     calls = [*map(str, steps), "opening" if opening else "rows"]
     command = [sys.executable, "-m", "tests.faults.dying", database.url, *calls]
-    environment = {**os.environ, **environ, "PYTHONPATH": str(root)}
+    environment = {**os.environ, **environ, "PYTHONPATH": str(ROOT)}
     codes: list[int] = []
 
-    with subprocess.Popen(command, env=environment, cwd=root, stdin=-1, stdout=-1, text=True) as forks:
-        assert forks.stdin is not None
-        assert forks.stdout is not None
-        while line := forks.stdout.readline():
-            codes.append(int(line))
-            _check_after_rerun(database, cli)
-            _reset(database, tokens)
-            forks.stdin.write("next\n")
-            forks.stdin.flush()
+    for line in dialogue(command, environment):
+        codes.append(int(line))
+        _check_after_rerun(database, cli)
+        _reset(database, tokens)
 
     assert codes == [9] * (len(codes) - 1) + [1]
     assert len(codes) > LEAST_CALLS // steps[0]

@@ -6,7 +6,6 @@ import os
 import shlex
 import signal
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from keyring_core.key_commands import BY_HAND, MAX_SHOWN
 from keyring_core.sources import Found, read_source
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
+from tests.processes import until
 
 KEY = key_text("source")
 
@@ -115,7 +115,7 @@ def fault_of(*argv: str, seconds: float = 30) -> str:
 def test_a_command_that_hangs_is_ended(stubborn):
     """A vault that does not answer stops the start with a message, not for ever; what it said so far is not shown."""
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN); " if stubborn else ""
-    program = f"import signal, time; {ignore}print({KEY!r}, flush=True); time.sleep(60)"
+    program = f"import signal, time; {ignore}print({KEY!r}, flush=True); time.sleep(3600)"
 
     assert "the command gave no answer within 0.5 seconds" in fault_of(*printing(program), seconds=0.5)
 
@@ -131,49 +131,43 @@ def left_behind(mark: str) -> list[int]:
 
 
 def gone(mark: str) -> bool:
-    """Whether those processes end within seconds: what a signal ended takes a moment to be reaped."""
-    end = time.monotonic() + 5
-    while left_behind(mark) and time.monotonic() < end:
-        time.sleep(0.01)
-    return not left_behind(mark)
+    """Waits until those processes have ended: what a signal ended takes a moment to be reaped."""
+    return until(lambda: not left_behind(mark), "the end of what a command started")
 
 
 def leaving(mark: str, *, new_session: bool = False) -> str:
-    """A program that starts a process, which holds its pipes open for a minute."""
-    argv = [sys.executable, "-S", "-c", "import time; time.sleep(60)", mark]
+    """A program that starts a process, which holds its pipes open for an hour."""
+    argv = [sys.executable, "-S", "-c", "import time; time.sleep(3600)", mark]
     return f"import subprocess; subprocess.Popen({argv!r}, start_new_session={new_session})"
 
 
 def test_a_process_that_a_command_leaves_behind_is_not_waited_for(tmp_path):
     """A command that printed its key and ended is done, though somebody it started holds the pipe open."""
-    mark, started = str(tmp_path), time.monotonic()
+    mark = str(tmp_path)
 
     found = from_command(*printing(f"{leaving(mark)}; print({KEY!r})"))
 
     assert found.text == KEY.encode()
-    assert time.monotonic() - started < 45
     assert gone(mark)
 
 
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
     """The whole process group ends, so nothing goes on asking a vault."""
-    mark, started = str(tmp_path), time.monotonic()
+    mark = str(tmp_path)
 
-    message = fault_of(*printing(f"{leaving(mark)}; import time; time.sleep(60)"), seconds=1)
+    message = fault_of(*printing(f"{leaving(mark)}; import time; time.sleep(3600)"), seconds=1)
 
     assert "no answer within 1 seconds" in message
-    assert time.monotonic() - started < 45
     assert gone(mark)
 
 
 def test_a_process_of_another_session_delays_nothing(tmp_path):
     """A daemon that left the group, such as the connection that ssh keeps, is neither waited for nor ended."""
-    mark, started = str(tmp_path), time.monotonic()
+    mark = str(tmp_path)
 
     found = from_command(*printing(f"{leaving(mark, new_session=True)}; print({KEY!r})"))
 
     assert found.text == KEY.encode()
-    assert time.monotonic() - started < 45
     (daemon,) = left_behind(mark)
     os.kill(daemon, signal.SIGKILL)
 
@@ -188,22 +182,20 @@ def test_an_interrupt_ends_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(key_commands, "_read_some", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
-        from_command(*printing("import time; print('x', flush=True); time.sleep(60)"), mark)
+        from_command(*printing("import time; print('x', flush=True); time.sleep(3600)"), mark)
 
     assert gone(mark)
 
 
 @pytest.mark.parametrize(
     ("stream", "seconds", "words"),
-    [("stdout", 300, "printed more than any list of keys"), ("stderr", 2, "no answer within 2 seconds")],
+    [("stdout", 3600, "printed more than any list of keys"), ("stderr", 0.5, "no answer within 0.5 seconds")],
 )
 def test_a_command_that_never_stops_printing_is_ended(stream, seconds, words):
     """Memory stays bounded: a command whose output is too long for a list of keys is killed at once."""
-    started = time.monotonic()
     program = f"import sys\nwhile True: sys.{stream}.write('x' * 10000)"
 
     assert words in fault_of(*printing(program), seconds=seconds)
-    assert time.monotonic() - started < 45
 
 
 def test_much_output_does_not_block_a_command():
@@ -219,7 +211,7 @@ def test_no_descriptor_stays_open():
 
     from_command(*printing(f"print({KEY!r})"))
     fault_of(*printing("raise SystemExit(1)"))
-    fault_of(*printing("import time; time.sleep(60)"), seconds=0.2)
+    fault_of(*printing("import time; time.sleep(3600)"), seconds=0.2)
 
     assert len(os.listdir("/proc/self/fd")) == before
 

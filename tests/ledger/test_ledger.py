@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,10 +23,11 @@ from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
 from tests.databases import Database
 from tests.ledger.censuses import census_of
+from tests.processes import ROOT, end_of
+from tests.warm.client import Program
 
 pytestmark = pytest.mark.database
 
-ROOT = Path(__file__).parents[2]
 T0 = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
 OLD, NEW = "0d0d0d0d", "4e4e4e4e"
 
@@ -286,16 +286,15 @@ for number in range(5):
 """
 
 
-def test_many_processes_write_at_once(database: Database) -> None:
+def test_many_processes_write_at_once(database: Database, tmp_path: Path) -> None:
     """Four processes make, announce and record at once, from the first table on: nobody fails, and all is there."""
     command = [sys.executable, "-c", WRITER, database.url]
-    started = [
-        subprocess.Popen([*command, f"web-{number}"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        for number in range(4)
-    ]
-    errors = [process.communicate(timeout=120)[1] for process in started]
+    log = tmp_path / "log"
+    with log.open("w") as words:
+        started = [Program([*command, f"web-{number}"], cwd=ROOT, stderr=words) for number in range(4)]
+    codes = [end_of(process, "a writer", log) for process in started]
 
-    assert errors == [""] * 4
+    assert (codes, log.read_text()) == ([0] * 4, "")
     with Ledger.open(database.url) as ledger:
         assert len(ledger.keys()) == 6
         assert len(ledger.instances(timedelta(hours=1))) == 4

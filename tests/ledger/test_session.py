@@ -90,8 +90,9 @@ def test_a_run_is_recorded_with_its_end(shop: Shop, database: Database) -> None:
     assert (run.command, run.outcome, run.counts["rotated"]) == ("run", "complete", 1)
 
 
-def test_a_run_that_cannot_reach_its_database_has_failed(shop: Shop, tmp_path: Path) -> None:
+def test_a_run_that_cannot_reach_its_database_has_failed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its arguments stand: a nightly run that finds no database is one that somebody should hear of."""
+    monkeypatch.setattr("rotation.context.Streams.wait", lambda self, seconds: None)
     shop.configure("postgresql://nobody@127.0.0.1:1/x")
 
     assert shop("run").code == 3

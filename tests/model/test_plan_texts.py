@@ -6,6 +6,7 @@ import base64
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import pytest

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,8 +15,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.chaos.server import _folder, _free_port
+from tests.chaos.server import _folder, _free_port, accepts
 from tests.databases import IN_CI, Database
+from tests.processes import until
 
 FORM = """
 [databases]
@@ -71,15 +71,7 @@ def _server(url: sa.URL) -> Mapping[str, Any]:
 
 def _await(url: sa.URL, process: subprocess.Popen[bytes], log: Path) -> None:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
-    end = time.monotonic() + 20
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            engine.connect().close()
-        except sa.exc.DBAPIError:
-            time.sleep(0.02)
-        else:
-            return
-    pytest.fail(f"PgBouncer does not start: {log.read_text()[-500:] if log.exists() else 'no log'}")
+    until(lambda: accepts(engine), "the first connection to PgBouncer", process, log)
 
 
 def _program() -> str:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from rotation.context import Streams
 from rotation.job import passes
-from rotation.stores import access, sqlite
+from rotation.stores import access, mysql, postgresql, postgresql_blocks, sqlite
 from rotation.stores.access import served_url
 from rotation.stores.base import Written
 from rotation.stores.connection import Connection
@@ -25,6 +25,7 @@ from rotation.stores.postgresql import PostgreSQL
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli
 from tests.databases import Database
+from tests.processes import until
 from tests.stores.tokens import make_token, make_tokens, problems, report, rotate, secret_names, secrets_of
 
 pytestmark = pytest.mark.database
@@ -33,6 +34,14 @@ pytestmark = pytest.mark.database
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Streams, "wait", lambda self, seconds: None)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock is waited for hardly at all; `test_one_connection_serves_readers_and_writers` has the real limits."""
+    monkeypatch.setattr(postgresql, "LOCK_MILLISECONDS", 20)
+    monkeypatch.setattr(postgresql_blocks, "LOCK_MILLISECONDS", 20)
+    monkeypatch.setattr(mysql, "LOCK_SECONDS", 0)
 
 
 @contextmanager
@@ -85,7 +94,7 @@ def test_one_connection_serves_readers_and_writers(database: Database) -> None:
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_row_that_is_left_locked_is_named_on_the_screen(
-    database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    database: Database, cli: Cli, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R21: as every other problem, beside why the run stopped."""
     monkeypatch.setattr(passes, "MAX_PASSES", 2)
@@ -98,13 +107,12 @@ def test_a_row_that_is_left_locked_is_named_on_the_screen(
     assert "creds.token, id=2: locked" in ran.out
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 @pytest.mark.parametrize("batch", ["13", "1000"])
 def test_a_locked_row_is_left_for_later(
-    database: Database, cli: Cli, batch: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, cli: Cli, batch: str, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R21: a row that somebody holds is `locked`; the others are rotated in bounded time, and the next run has it."""
+    """R21: a row that somebody holds is `locked`; the others are rotated, and the next run has it."""
     monkeypatch.setattr(passes, "MAX_PASSES", 2)
     database.make_creds(make_tokens(40))
 
@@ -118,7 +126,9 @@ def test_a_locked_row_is_left_for_later(
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
-def test_a_locked_table_ends_the_run(database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_table_ends_the_run(
+    database: Database, cli: Cli, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R21: where not even reading is possible, the run says so and exits 3."""
     monkeypatch.setattr(access, "ATTEMPTS", 2)
     database.make_creds(make_tokens(2))
@@ -135,18 +145,25 @@ def test_a_locked_table_ends_the_run(database: Database, cli: Cli, monkeypatch: 
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_table_that_is_locked_for_a_moment_is_waited_for(database: Database, cli: Cli) -> None:
+def test_a_table_that_is_locked_for_a_moment_is_waited_for(
+    database: Database, cli: Cli, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R21: a lock that passes, such as a service's migration, costs a retry."""
     database.make_creds(make_tokens(2))
     connection = database.engine.connect()
     connection.exec_driver_sql("LOCK TABLE creds IN ACCESS EXCLUSIVE MODE")
-    release = threading.Timer(1.3, connection.close)
+    pauses: list[float] = []
 
-    release.start()
+    def release(_streams: Streams, seconds: float) -> None:
+        pauses.extend([seconds] if seconds else [])
+        if len(pauses) == 2:
+            connection.close()
+
+    monkeypatch.setattr(Streams, "wait", release)
     ran = rotate(cli, database)
-    release.join()
 
     assert (ran.code, report(ran)["rotated"]) == (0, 2)
+    assert report(ran)["retries"] == 2
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -260,7 +277,7 @@ def test_a_real_deadlock_ends_well(database: Database, cli: Cli) -> None:
         with database.engine.connect() as connection:
             connection.exec_driver_sql("UPDATE creds SET note = 'b' WHERE id = 2")
             holding.set()
-            time.sleep(0.3)
+            until(database.is_waited_in, "somebody who waits for the lock")
             try:
                 connection.exec_driver_sql("UPDATE creds SET note = 'a' WHERE id = 1")
                 connection.commit()
@@ -270,9 +287,9 @@ def test_a_real_deadlock_ends_well(database: Database, cli: Cli) -> None:
 
     thread = threading.Thread(target=service)
     thread.start()
-    holding.wait(5)
+    holding.wait()
     ran = rotate(cli, database)
-    thread.join(10)
+    thread.join()
 
     assert done.is_set()
     assert (ran.code, report(ran)["rotated"]) == (0, 2)
@@ -304,12 +321,7 @@ def test_a_snapshot_that_is_too_old_costs_a_retry(database: Database, cli: Cli, 
 
 def _commit_once_awaited(database: Database, service: sa.Connection) -> None:
     """Commits *service* when somebody waits for its lock: sooner, and that one's snapshot would not be too old."""
-    service_id = service.exec_driver_sql("SELECT pg_backend_pid()").scalar()
-    waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE :service = ANY(pg_blocking_pids(pid))")
-    give_up = time.monotonic() + 20
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:
-        while not watcher.scalar(waiting, {"service": service_id}) and time.monotonic() < give_up:
-            time.sleep(0.02)
+    until(database.is_waited_in, "somebody who waits for the lock")
     service.commit()
 
 

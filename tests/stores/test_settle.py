@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -21,6 +21,7 @@ from rotation.stores.witness import Changed
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Cli
 from tests.databases import Database
+from tests.processes import until
 from tests.stores.pgbouncer import pooled
 from tests.stores.tokens import make_tokens, report, rotate, secret_names, secrets_of
 
@@ -46,21 +47,22 @@ def database(server: Server) -> Database:
 
 def crash(database: Database) -> None:
     """A process of the server is killed, so that it ends all others and recovers; the same address serves again."""
-    with database.engine.connect() as connection:
-        pid = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+    with database.engine.connect() as victim, database.engine.connect() as other:
+        pid = victim.scalar(sa.text("SELECT pg_backend_pid()"))
         assert pid
         os.kill(pid, signal.SIGKILL)
-        with suppress(sa.exc.DBAPIError):
-            time.sleep(0.05)
-            connection.scalar(sa.text("SELECT 1"))
+        until(lambda: not _answers(lambda: victim.scalar(sa.text("SELECT 1"))), "the end of a process")
+        until(lambda: not _answers(lambda: other.scalar(sa.text("SELECT 1"))), "the end of all others")
     database.engine.dispose()
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        with suppress(sa.exc.DBAPIError):
-            database.rows("SELECT 1")
-            return
-        time.sleep(0.02)
-    pytest.fail("the server does not recover")
+    until(lambda: _answers(lambda: database.rows("SELECT 1")), "the recovery of the server")
+
+
+def _answers(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except sa.exc.DBAPIError:
+        return False
+    return True
 
 
 def write_all(store: SqlStore, keyring: Keyring) -> SqlWatch:

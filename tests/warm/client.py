@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -69,17 +70,25 @@ def _is_for_programs(name: str) -> bool:
     return name.startswith(("ENCRYPTION_", "ROTATION_", "PYTHON", "COVERAGE_", "COV_"))
 
 
-@cache
+_starting = threading.Lock()
+
+
 def server() -> Server:
     """The warm process; started when it is needed first."""
+    with _starting:
+        return _server()
+
+
+@cache
+def _server() -> Server:
     return Server()
 
 
 def close() -> None:
     """Ends the warm process, if there is one."""
-    if server.cache_info().currsize:
+    if _server.cache_info().currsize:
         server().close()
-        server.cache_clear()
+        _server.cache_clear()
 
 
 def folder() -> Path:

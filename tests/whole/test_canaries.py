@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,10 @@ from cryptography.fernet import Fernet
 
 from tests.conftest import Cli
 from tests.databases import Database
+from tests.processes import ROOT, run
 
 pytestmark = pytest.mark.database
 
-ROOT = Path(__file__).parents[2]
 RUN = 8
 
 
@@ -200,9 +199,10 @@ def test_a_target_that_does_not_fit_shows_no_secret(
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
 def test_a_server_that_is_not_there_shows_no_password(
-    cli: Cli, canaries: Canaries, quiet: list[str], scheme: str
+    cli: Cli, canaries: Canaries, quiet: list[str], scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that fails ends with exit code 3, and the url's password stays unsaid."""
+    monkeypatch.setattr("rotation.context.Streams.wait", lambda self, seconds: None)
     url = sa.URL.create(scheme, "user", canaries.password, "127.0.0.1", 1, "db").render_as_string(hide_password=False)
 
     ran = cli("run", "--url", url, "--table", "creds", "--column", "token", environ=canaries.environ)
@@ -252,13 +252,8 @@ def test_a_crash_in_the_middle_shows_no_secret(database: Database, canaries: Can
         "entry()\n"
     )
 
-    ran = subprocess.run(
-        [sys.executable, "-c", script, str(ROOT), "run", *target(database)],
-        env=canaries.environ | {"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    argv = [sys.executable, "-c", script, str(ROOT), "run", *target(database)]
+    ran = run(argv, canaries.environ | {"PATH": os.environ["PATH"]})
 
     assert ran.returncode != 0
     assert "RuntimeError" in ran.stderr

@@ -114,7 +114,7 @@ def test_many_columns_take_two_connections(  # noqa: PLR0913 - fixtures
         old = cli("keys", "list", "--json", environ=environ).document["keys"][1]["id"]
         for name, (words, code) in COMMANDS.items():
             argv = words.format(folder=tmp_path, old=old).split()
-            until(lambda: not connections_of(database, url))
+            until(lambda: not connections_of(database, url), "the end of earlier connections")
             ran = cli(*argv, "--config", str(config), environ=environ | {"ROTATION_LEDGER_URL": url})
             # Other tests have tables in that server, too, which this user may not read.
             assert ran.code == code or (name == "discover" and ran.code == 3), (name, ran.out, ran.err)
@@ -145,7 +145,6 @@ def test_each_worker_takes_one_more(  # noqa: PLR0913, PLR0917 - fixtures
     assert "rotation.retry" not in "".join(capfd.readouterr())
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("columns", [10, pytest.param(40, marks=pytest.mark.long)])
 def test_three_tables_of_many_columns_are_rotated(database: Database, cli: Cli, tmp_path: Path, columns: int) -> None:
     """They are opened and checked one after the other."""
@@ -187,7 +186,6 @@ def test_a_server_without_a_connection_to_spare_is_called_that(
     assert "the server has no connection to spare: end idle ones, or raise its limit" in ran.err
 
 
-@pytest.mark.timeout(180)
 def test_a_small_server_keeps_its_connections_for_services(
     cli: Cli, environ: dict[str, str], tmp_path: Path, *, long_form: bool
 ) -> None:
