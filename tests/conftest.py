@@ -20,6 +20,7 @@ from zlib import crc32
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from keyring_core import Key, Keyring, loaded_keys
 from keyring_core.redaction import current, reset_logging
@@ -78,7 +79,11 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Puts tests' folders into memory if it has room: SQLite waits for its disk at each commit."""
+    """Gives slow properties many examples with --long alone.
+
+    Puts tests' folders into memory if it has room: SQLite waits for its disk at each commit.
+    """
+    settings.register_profile("slow", max_examples=300 if config.getoption("long") else 60, deadline=None)
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_MEMORY:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))

@@ -79,9 +79,9 @@ def test_a_file_holds_one_key_a_line(key_file):
     assert found.text.decode().splitlines() == [KEY, key_text("2")]
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
+def test_a_file_without_a_key_is_named(key_file, named):
+    """C03: what is no key is refused with the file's path, and nothing of its content."""
+    cases = [
         (b"", "empty"),
         (b"# only a comment\n", "empty"),
         (b" \r\n", "empty"),
@@ -92,20 +92,19 @@ def test_a_file_holds_one_key_a_line(key_file):
         (KEY.encode("utf-16-le"), "NUL"),
         (f"{KEY}\n{key_text('2')}".encode(), "several keys, but one key is expected"),
         (f"ENCRYPTION_KEY={KEY}".encode(), "after the padding"),
-    ],
-    ids=["empty", "comment", "blanks", "binary", "ELF", "BOM", "UTF-16", "UTF-16 without BOM", "two keys", "dotenv"],
-)
-def test_a_file_without_a_key_is_named(key_file, content, words):
-    """C03: what is no key is refused with the file's path, and nothing of its content."""
-    path = key_file(content)
+    ]
 
-    found = from_file(path)
-    with pytest.raises(KeyConfigError, match=words) as caught:
-        Key.parse(found.text, found.where)
+    for content, words in cases:
+        with named(content):
+            path = key_file(content)
 
-    assert str(caught.value).startswith(f"ENCRYPTION_KEY_FILE ({path}): ")
-    assert not leaks(shown_by(caught.value), content, "ENCRYPTION_KEY_FILE", "ENCRYPTION_KEY")
-    assert not leaks(shown_by(caught.value), KEY)
+            found = from_file(path)
+            with pytest.raises(KeyConfigError, match=words) as caught:
+                Key.parse(found.text, found.where)
+
+            assert str(caught.value).startswith(f"ENCRYPTION_KEY_FILE ({path}): ")
+            assert not leaks(shown_by(caught.value), content, "ENCRYPTION_KEY_FILE", "ENCRYPTION_KEY")
+            assert not leaks(shown_by(caught.value), KEY)
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_both_codecs_write_the_same_texts(tokens: list[bytes]) -> None:
 @example((b"g+A/" * 25, 100))
 @example((b"g-A_g+A/" * 25, 100))
 @example((b"gAAA" * 10 + b"AA==" + b"gAAA" * 14, 100))
-@settings(deadline=None, max_examples=300)
+@settings(settings.get_profile("slow"))
 def test_both_codecs_take_and_refuse_the_same_texts(given_texts: tuple[bytes, int]) -> None:
     """What one reads the other one reads to the same bytes, in both alphabets; what one refuses both refuse."""
     together, size = given_texts

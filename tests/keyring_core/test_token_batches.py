@@ -70,7 +70,7 @@ def test_the_sound_tokens_have_every_padding() -> None:
 @example([UNPADDED[:60] + "====" + UNPADDED[64:], UNPADDED])
 @example([UNPADDED + "%%%%"])
 @example([f"{TOKEN}    ", respelt(TOKEN), TOKEN.replace("-", "+").replace("_", "/")])
-@settings(deadline=None, max_examples=600)
+@settings(settings.get_profile("slow"))
 def test_every_verdict_is_the_single_tokens(batch: list[TokenText]) -> None:
     """Whatever stands beside it, a text gives the parts, or the error and its words, that it gives alone."""
     assert read(batch) == [single(text) for text in batch]

@@ -104,7 +104,7 @@ def hidden(value: Any) -> Any:
     return list(map(hidden, value)) if isinstance(value, list) else value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(settings.get_profile("slow"))
 @given(documents(), st.booleans(), st.sampled_from([None, 2]), st.booleans())
 def test_in_any_json_only_the_tokens_change(
     made: tuple[Any, dict[str, bytes]], ascii_only: bool, indent: int | None, as_bytes: bool
@@ -146,7 +146,7 @@ def pieces(draw: st.DrawFn) -> list[str]:
     return made
 
 
-@settings(max_examples=300, deadline=None)
+@settings(settings.get_profile("slow"))
 @given(pieces(), st.sampled_from(list(SPELLINGS)), st.booleans())
 def test_in_any_text_only_the_tokens_change(made: list[str], form: Format, as_bytes: bool) -> None:
     """In a text and in the same bytes: what stands around each token is as it was, at its place."""

@@ -164,7 +164,7 @@ def is_outvoted(keyring: Keyring, before: Counter[Key], after: Counter[Key], bat
     dry_run=st.booleans(),
     history=st.sampled_from([UNKNOWN, HISTORY]),
 )
-@settings(deadline=None, max_examples=150)
+@settings(settings.get_profile("slow"))
 def test_a_block_comes_to_what_its_rows_come_to(
     batches: list[Both], keyring: Keyring, dry_run: bool, history: History
 ) -> None:

@@ -46,9 +46,9 @@ def test_a_policy_sets_limits_and_turns_checks_off(tmp_path: Path) -> None:
     assert found.off == {"plaintext": "until May"}
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
+def test_a_policy_that_does_not_fit_is_refused_by_every_command(tmp_path: Path, named: Named) -> None:
+    """The file and the fault are named; a misspelt limit is not taken for no limit."""
+    cases = [
         ('[policy]\nmax_age = "1d"\n', ", [policy]: unknown setting `max_age`; did you mean `max_run_age`?"),
         ("[policy]\nmax_key_age = 365\n", "written as 365d, 12h, 30m or 90s"),
         ('[policy]\nmax_key_age = "a year"\n', "written as 365d"),
@@ -63,15 +63,15 @@ def test_a_policy_sets_limits_and_turns_checks_off(tmp_path: Path) -> None:
         ('[policy.off]\nplaintext = " "\n', "say why plaintext is off"),
         ("[policy.off]\nplaintext = true\n", "a value of `off` must be a text in quotes, such as in { clock = "),
         ("[[policy]]\n", "`policy` is written as [policy], on a line of its own"),
-    ],
-)
-def test_a_policy_that_does_not_fit_is_refused_by_every_command(tmp_path: Path, text: str, words: str) -> None:
-    """The file and the fault are named; a misspelt limit is not taken for no limit."""
-    with pytest.raises(UsageError) as caught:
-        policy(text, tmp_path)
+    ]
 
-    assert words in str(caught.value)
-    assert "rotation.toml" in str(caught.value)
+    for text, words in cases:
+        with named(text):
+            with pytest.raises(UsageError) as caught:
+                policy(text, tmp_path)
+
+            assert words in str(caught.value)
+            assert "rotation.toml" in str(caught.value)
 
 
 def test_a_length_of_time_is_told_in_whole_units(named: Named) -> None:

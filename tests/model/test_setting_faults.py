@@ -80,19 +80,20 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "words"), FAULTS.values(), ids=FAULTS)
 @pytest.mark.database
-def test_a_fault_is_named_by_its_place(cli: Cli, tmp_path: Path, text: str, words: str) -> None:
+def test_a_fault_is_named_by_its_place(cli: Cli, tmp_path: Path, named: Named) -> None:
     """Exit code 2, one line, and no value of the file."""
-    path = tmp_path / "rotation.toml"
-    path.write_text(text)
+    for name, (text, words) in FAULTS.items():
+        with named(name):
+            path = tmp_path / "rotation.toml"
+            path.write_text(text)
 
-    ran = cli("run", "--config", str(path))
+            ran = cli("run", "--config", str(path))
 
-    assert ran.code == 2
-    assert f"{path}{words}" in ran.err or (not words.startswith((",", ":")) and words in ran.err), ran.err
-    assert len(ran.err.splitlines()) == 1
-    assert SECRET[:8] not in ran.err
+            assert ran.code == 2
+            assert f"{path}{words}" in ran.err or (not words.startswith((",", ":")) and words in ran.err), ran.err
+            assert len(ran.err.splitlines()) == 1
+            assert SECRET[:8] not in ran.err
 
 
 SYNTAX = {
@@ -112,17 +113,18 @@ SYNTAX = {
 }
 
 
-@pytest.mark.parametrize(("text", "words"), SYNTAX.values(), ids=SYNTAX)
-def test_a_file_that_is_no_toml_says_what_was_expected(tmp_path: Path, text: str, words: str) -> None:
+def test_a_file_that_is_no_toml_says_what_was_expected(tmp_path: Path, named: Named) -> None:
     """The line, the common cause and what to write."""
-    path = tmp_path / "rotation.toml"
-    path.write_text(text)
+    for name, (text, words) in SYNTAX.items():
+        with named(name):
+            path = tmp_path / "rotation.toml"
+            path.write_text(text)
 
-    with pytest.raises(UsageError) as caught:
-        load_policy(path)
+            with pytest.raises(UsageError) as caught:
+                load_policy(path)
 
-    assert str(caught.value).startswith(f"{path}: not TOML (")
-    assert words in str(caught.value)
+            assert str(caught.value).startswith(f"{path}: not TOML (")
+            assert words in str(caught.value)
 
 
 def test_every_setting_has_its_words() -> None:

@@ -12,6 +12,7 @@ from keyring_core.legacy import Legacy
 from rotation.model.config_file import load_targets
 from rotation.model.failures import UsageError
 from rotation.model.targets import Index, Target, make_targets, without_repeats
+from tests.conftest import Named
 
 ENTRY = """[[target]]
 url = "sqlite:///app.db"
@@ -122,15 +123,16 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD.keys())
-def test_a_bad_file_is_refused_by_its_fault(tmp_path: Path, text: str | bytes, told: str) -> None:
+def test_a_bad_file_is_refused_by_its_fault(tmp_path: Path, named: Named) -> None:
     """C05: the fault is named, and no value of the file is shown."""
-    with pytest.raises(UsageError) as refused:
-        load(tmp_path, text)
+    for name, (text, told) in BAD.items():
+        with named(name):
+            with pytest.raises(UsageError) as refused:
+                load(tmp_path, text)
 
-    assert told in str(refused.value)
-    assert not any(PASSWORD[start : start + 8] in str(refused.value) for start in range(9))
-    assert refused.value.__context__ is None
+            assert told in str(refused.value)
+            assert not any(PASSWORD[start : start + 8] in str(refused.value) for start in range(9))
+            assert refused.value.__context__ is None
 
 
 @pytest.mark.parametrize("what", ["missing", "directory"])
@@ -184,15 +186,16 @@ BAD_BESIDE = {
 }
 
 
-@pytest.mark.parametrize(("more", "told"), BAD_BESIDE.values(), ids=BAD_BESIDE)
-def test_a_bad_source_or_index_is_refused_by_its_fault(tmp_path: Path, more: str, told: str) -> None:
+def test_a_bad_source_or_index_is_refused_by_its_fault(tmp_path: Path, named: Named) -> None:
     """The target and the fault are named, and nothing of a secret that stands in the file is shown."""
-    with pytest.raises(UsageError) as refused:
-        load(tmp_path, ENTRY + more)
+    for name, (more, told) in BAD_BESIDE.items():
+        with named(name):
+            with pytest.raises(UsageError) as refused:
+                load(tmp_path, ENTRY + more)
 
-    assert told in str(refused.value)
-    assert not any(SECRET[start : start + 6] in str(refused.value) for start in range(len(SECRET) - 5))
-    assert refused.value.__context__ is None
+            assert told in str(refused.value)
+            assert not any(SECRET[start : start + 6] in str(refused.value) for start in range(len(SECRET) - 5))
+            assert refused.value.__context__ is None
 
 
 def test_a_source_and_an_index_are_taken(tmp_path: Path) -> None:

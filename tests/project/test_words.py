@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from tests.conftest import Named
@@ -146,9 +147,17 @@ def offenders(place: Path) -> Iterator[str]:
 
 
 def _found(line: str, patterns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    # Most lines have none: a line is searched once for all of them, and then for each.
+    if not _any_of(tuple(patterns)).search(line):
+        return
     for pattern, plain in patterns.items():
         for match in re.finditer(pattern, line):
             yield match[0], plain
+
+
+@cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(patterns))
 
 
 def _document(text: str) -> Iterator[tuple[int, str]]:
