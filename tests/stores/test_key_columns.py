@@ -42,8 +42,9 @@ def test_a_table_without_a_key_is_refused(database: Database, cli: Cli) -> None:
 
 
 def test_a_key_column_that_is_not_unique_is_refused(database: Database, cli: Cli) -> None:
-    """D13: rows with the same key could get each other's tokens."""
+    """D13: rows with the same key could get each other's tokens; an index that allows them is no key either."""
     database.make_creds(make_tokens(2))
+    database.execute("CREATE INDEX by_note ON creds (note)")
 
     ran = rotate(cli, database, "--key-column", "note")
 

@@ -34,19 +34,22 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "keys"), KEYS.values(), ids=KEYS)
-def test_shards_cover_every_row_once(database: Database, cli: Cli, kind: str, keys: list[tuple[Any, ...]]) -> None:
+def test_shards_cover_every_row_once(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
     """0/3, 1/3 and 2/3 together rotate every row once, and each rotates a part."""
-    database.execute(f"CREATE TABLE creds (id {kind} PRIMARY KEY, token TEXT)")
-    database.insert("creds", [{"id": key, "token": OLD} for (key,) in keys])
-    documents = [_run(cli, database, f"{index}/3") for index in range(3)]
+    for number, (name, (kind, keys)) in enumerate(KEYS.items()):
+        with subtests.test(name):
+            table = f"creds{number}"
+            database.execute(f"CREATE TABLE {table} (id {kind} PRIMARY KEY, token TEXT)")
+            database.insert(table, [{"id": key, "token": OLD} for (key,) in keys])
+            documents = [_run(cli, database, f"{index}/3", table) for index in range(3)]
 
-    rotated = [document["targets"][0]["rotated"] for document in documents]
-    assert sum(rotated) == len(keys)
-    assert [document["targets"][0]["scanned"] for document in documents] == rotated
-    assert min(rotated) > 0 or kind == "BIGINT"
-    assert [(document["complete"], document["shard"]) for document in documents] == [(True, f"{n}/3") for n in range(3)]
-    assert OLD not in database.column().values()
+            rotated = [document["targets"][0]["rotated"] for document in documents]
+            assert sum(rotated) == len(keys)
+            assert [document["targets"][0]["scanned"] for document in documents] == rotated
+            assert min(rotated) > 0 or kind == "BIGINT"
+            ends = [(document["complete"], document["shard"]) for document in documents]
+            assert ends == [(True, f"{n}/3") for n in range(3)]
+            assert OLD not in database.column(table).values()
 
 
 @pytest.mark.parametrize("kind", ["INTEGER", "VARCHAR(9)"])
@@ -112,16 +115,17 @@ def test_a_sessions_settings_move_no_row_to_another_shard(database: Database, ki
     assert sorted(found) == keys
 
 
-@pytest.mark.parametrize("limit", [1, 2, 7, 1000])
-def test_a_shard_is_read_in_batches_of_any_size(database: Database, limit: int) -> None:
+def test_a_shard_is_read_in_batches_of_any_size(database: Database, subtests: pytest.Subtests) -> None:
     """Reading block by block returns every row once, in the order of the keys."""
     kind, keys = KEYS["numbers in blocks"]
     database.execute(f"CREATE TABLE creds (id {kind} PRIMARY KEY, token TEXT)")
     database.insert("creds", [{"id": key, "token": OLD} for (key,) in keys])
-    found = [_read(database.url, Shard(index, 4), limit) for index in range(4)]
+    for limit in (1, 2, 7, 1000):
+        with subtests.test(f"{limit}"):
+            found = [_read(database.url, Shard(index, 4), limit) for index in range(4)]
 
-    assert all(part == sorted(part) for part in found)
-    assert sorted(key for part in found for key in part) == sorted(key for (key,) in keys)
+            assert all(part == sorted(part) for part in found)
+            assert sorted(key for part in found for key in part) == sorted(key for (key,) in keys)
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
@@ -172,8 +176,8 @@ def test_an_invalid_shard_is_refused(cli: Cli, text: str) -> None:
         Shard.parse(text)
 
 
-def _run(cli: Cli, database: Database, shard: str) -> dict[str, Any]:
-    target = ["--url", database.url, "--table", "creds", "--column", "token"]
+def _run(cli: Cli, database: Database, shard: str, table: str = "creds") -> dict[str, Any]:
+    target = ["--url", database.url, "--table", table, "--column", "token"]
     ran = cli("run", *target, "--shard", shard, "--json", "--batch-size", "20")
     assert ran.code == 0, ran.out + ran.err
     return ran.document

@@ -33,7 +33,7 @@ COMMANDS = {
 }
 
 
-def fill(database: Database, tables: int = TABLES, columns: int = COLUMNS) -> None:
+def fill(database: Database, tables: int, columns: int) -> None:
     """Tables creds0, creds1, ... with one row of old tokens each."""
     names = [f"c{number}" for number in range(columns)]
     for number in range(tables):
@@ -42,7 +42,7 @@ def fill(database: Database, tables: int = TABLES, columns: int = COLUMNS) -> No
         database.insert(f"creds{number}", [{"id": 1} | dict.fromkeys(names, token("old"))])
 
 
-def configure(folder: Path, url: str, tables: int = TABLES, columns: int = COLUMNS) -> Path:
+def configure(folder: Path, url: str, tables: int, columns: int) -> Path:
     """A rotation.toml that names them all."""
     names = ", ".join(f'"c{number}"' for number in range(columns))
     entry = '[[target]]\nurl = "{}"\ntable = "creds{}"\ncolumns = [{}]\n'
@@ -105,11 +105,11 @@ def test_many_columns_take_two_connections(  # noqa: PLR0913 - fixtures
 ) -> None:
     """For sixty columns each command needs two, the ledger in that database included; a third would be refused."""
     columns = COLUMNS if long_form and database.kind == "postgresql" else FEW_COLUMNS
-    fill(database, columns=columns)
+    fill(database, TABLES, columns)
     (tmp_path / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in environ.items()))
     (tmp_path / ".env").chmod(0o600)
     with user_with(database, 2) as url:
-        config = configure(tmp_path, url, columns=columns)
+        config = configure(tmp_path, url, TABLES, columns)
         # The id of the key "old" stands behind it in the list of previous keys.
         old = cli("keys", "list", "--json", environ=environ).document["keys"][1]["id"]
         for name, (words, code) in COMMANDS.items():
@@ -145,7 +145,7 @@ def test_each_worker_takes_one_more(  # noqa: PLR0913, PLR0917 - fixtures
     assert "rotation.retry" not in "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize("columns", [10, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("columns", [4, pytest.param(40, marks=pytest.mark.long)])
 def test_three_tables_of_many_columns_are_rotated(database: Database, cli: Cli, tmp_path: Path, columns: int) -> None:
     """They are opened and checked one after the other."""
     fill(database, 3, columns)
@@ -193,11 +193,11 @@ def test_a_small_server_keeps_its_connections_for_services(
     columns = COLUMNS if long_form else FEW_COLUMNS
     with own_postgres("max_connections=20", "superuser_reserved_connections=3") as server:
         database = server.database
-        fill(database, columns=columns)
+        fill(database, TABLES, columns)
         database.execute("CREATE ROLE app LOGIN", "CREATE ROLE rotator LOGIN")
         database.execute("GRANT ALL ON SCHEMA public TO rotator", "GRANT ALL ON ALL TABLES IN SCHEMA public TO rotator")
         url = sa.make_url(database.url).set(username="rotator").render_as_string()
-        config = configure(tmp_path, url, columns=columns)
+        config = configure(tmp_path, url, TABLES, columns)
         services = sa.create_engine(sa.make_url(database.url).set(username="app"), poolclass=sa.NullPool)
         held = [services.connect() for _ in range(14)]
         with _counting(database, "rotator") as counts:
