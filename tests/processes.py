@@ -174,7 +174,9 @@ def start(
     name = f"log-{time.monotonic_ns()}"
     log, out = folder / name, folder / f"{name}.json"
     with log.open("w") as stderr, out.open("w") as stdout:
-        process = Program(words, env={**os.environ, **environ}, stdout=stdout, stderr=stderr)
+        # Dask sets that one in this process, for the processes that it starts.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+        process = Program(words, env={**environment, **environ}, stdout=stdout, stderr=stderr)
     with process:
         yield Command(process, out, log)
 
