@@ -36,6 +36,8 @@ pytestmark = [pytest.mark.database, pytest.mark.skipif(not Path("/proc/self").ex
 
 ROWS = 4000
 LONG = pytest.mark.long
+SHARED = f"{AT_ONCE}; passes.FIRST_RANGE = 500"
+"""Limits of a run with short ranges, so that each worker has one."""
 
 OLD = token("old")
 TOKENS: list[Any] = [token("old", f"secret {number}") for number in range(50)]
@@ -68,7 +70,7 @@ def test_workers_report_what_one_process_reports(
 ) -> None:
     """Everything is rotated, and the report of threads or processes equals that of one thread, except for times."""
     before = table.column()
-    lanes = "from rotation.job import rotation; rotation.LANE_ROWS = 1000"
+    lanes = f"{SHARED}; from rotation.job import rotation; rotation.LANE_ROWS = 1000"
     with start(table, environ, tmp_path, "--workers", workers, "--full-speed", limits=lanes) as together:
         code, document = together.end()
     _restore(table, before)
@@ -88,8 +90,8 @@ def test_workers_report_what_one_process_reports(
 def test_a_worker_that_is_killed_loses_nothing(table: Database, environ: dict[str, str], tmp_path: Path) -> None:
     """R10: a new worker repeats its range; each row has its final value, and each problem is reported once."""
     before = table.column()
-    with start(table, environ, tmp_path, "--workers", "3", "--max-rate", "4000", limits=AT_ONCE) as command:
-        command.until(lambda: _moved(table) > 300 and command.workers(), "some rows and a worker")
+    with start(table, environ, tmp_path, "--workers", "3", "--max-rate", "2000", limits=SHARED) as command:
+        command.until(lambda: _moved(table) > 100 and len(command.workers()) == 3, "some rows and three workers")
         os.kill(command.workers()[0], signal.SIGKILL)
         code, document = command.end()
 
@@ -121,7 +123,7 @@ def test_a_signal_ends_all_workers_after_their_batch(
     app: Database, environ: dict[str, str], tmp_path: Path, number: int
 ) -> None:
     """R11: with exit code 3, and a correct report of the rows that were done."""
-    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400", limits=AT_ONCE) as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400", limits=SHARED) as command:
         command.until(lambda: _moved(app), "the first row")
         workers = command.workers()
         command.process.send_signal(number)
@@ -139,7 +141,7 @@ def test_a_signal_to_the_process_group_counts_once(
     app: Database, environ: dict[str, str], tmp_path: Path, number: int
 ) -> None:
     """R11: Ctrl-C and systemd signal the workers too; the report is still complete."""
-    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400", limits=AT_ONCE) as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400", limits=SHARED) as command:
         command.until(lambda: _moved(app), "the first row")
         for process in (*command.workers(), command.process.pid):
             os.kill(process, number)
@@ -151,7 +153,7 @@ def test_a_signal_to_the_process_group_counts_once(
 
 def test_a_second_signal_ends_workers_at_once(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
     """No worker is left running."""
-    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400", limits=AT_ONCE) as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400", limits=SHARED) as command:
         command.until(lambda: _moved(app), "the first row")
         workers = command.workers()
         command.process.send_signal(signal.SIGINT)
@@ -165,7 +167,7 @@ def test_a_second_signal_ends_workers_at_once(app: Database, environ: dict[str, 
 
 def test_workers_end_when_their_coordinator_is_killed(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
     """R10: after SIGKILL no worker goes on writing."""
-    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400", limits=AT_ONCE) as command:
+    with start(app, environ, tmp_path, "--workers", "3", "--max-rate", "400", limits=SHARED) as command:
         command.until(lambda: _moved(app), "the first row")
         workers = command.workers()
         command.process.kill()
@@ -211,7 +213,7 @@ def test_a_pause_file_holds_all_workers(app: Database, environ: dict[str, str], 
         looks.append(_moved(app))
         return len(looks) > 10 and len(set(looks[-10:])) == 1
 
-    with start(app, environ, tmp_path, *options, limits=AT_ONCE) as command:
+    with start(app, environ, tmp_path, *options, limits=SHARED) as command:
         command.until(lambda: _moved(app), "the first row")
         pause.touch()
         command.logs("rotation.paused")
