@@ -45,7 +45,7 @@ def manage(*argv: str, folder: Path, database: Any) -> str:
         cwd=folder,
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout

@@ -53,7 +53,7 @@ def output_of(name: str, mode: str, canaries: Canaries, folder: Path, forks: sub
             [*RUN, name, mode, str(folder)],
             input=canaries.to_json().encode(),
             capture_output=True,
-            timeout=60,
+            timeout=600,
             cwd=ROOT,
             check=False,
         )
