@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from tests.databases import Database
 from tests.warm.client import Program
+from tests.warm.workers import NAME
 
 T = TypeVar("T")
 
@@ -126,7 +127,11 @@ class Command:
 
     def workers(self) -> list[int]:
         """The ids of its worker processes."""
-        return [child for child in children(self.process.pid) if b"multiprocessing.spawn" in _read(child, "cmdline")]
+        return [
+            child
+            for child in children(self.process.pid)
+            if b"multiprocessing.spawn" in _read(child, "cmdline") or NAME in _read(child, "comm").decode()
+        ]
 
 
 def in_a_fork(act: Callable[[], object]) -> bool:
@@ -174,7 +179,9 @@ def start(
     name = f"log-{time.monotonic_ns()}"
     log, out = folder / name, folder / f"{name}.json"
     with log.open("w") as stderr, out.open("w") as stdout:
-        process = Program(words, env={**os.environ, **environ}, stdout=stdout, stderr=stderr)
+        # Dask sets that one in this process, for the processes that it starts.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+        process = Program(words, env={**environment, **environ}, stdout=stdout, stderr=stderr)
     with process:
         yield Command(process, out, log)
 

@@ -63,7 +63,7 @@ def test_the_service_follows_and_announces_beside_its_requests(
             while announced[-1][1] != make_key("new"):
                 await asyncio.sleep(0.01)
 
-    asyncio.run(asyncio.wait_for(serve(), 30))
+    asyncio.run(asyncio.wait_for(serve(), 300))
 
     assert threading.get_ident() not in dict(announced)
 

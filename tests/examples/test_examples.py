@@ -36,7 +36,7 @@ def page(name: str) -> str:
 
 
 @pytest.mark.database
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_commands_of_the_page_rotate_and_leak_nothing(name: str, kind: str, tmp_path: Path) -> None:
     """What the page stores is read with the new key alone, by stock Fernet too; no log and no output shows it."""

@@ -17,7 +17,7 @@ ANNOUNCES_AT_ONCE = "import rotation.fleet\nrotation.fleet.SECONDS = 0\n"
 
 
 @pytest.mark.database
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_lesson_ends_with_every_token_under_the_new_key(tmp_path: Path) -> None:
     """Each command prints what the page shows; stock Fernet opens all with the new key; only the old log leaks."""
     (tmp_path / "at_once").mkdir()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import signal
+import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -29,11 +31,11 @@ from rotation.model.report import TargetReport
 from rotation.model.targets import Target
 from tests.databases import Database, open_database
 from tests.fakes import TARGET, MemoryStore, Silence, run, token
-from tests.processes import start, until
+from tests.processes import AT_ONCE, start
 
 pytestmark = pytest.mark.database
 
-ROWS = 20_000
+ROWS = 6000
 OLD = token("old")
 KEYED = replace(TARGET, key_columns=("id",))
 
@@ -72,8 +74,8 @@ def test_a_stopped_run_goes_on_where_it_was(
 ) -> None:
     """The first pass leaves out what is done; a whole one after it says "complete"; then it is forgotten."""
     options = ("--workers", workers)
-    with start(app, environ | ledger, tmp_path, *options, "--max-rate", "2000") as first:
-        until(lambda: _moved(app) > 1000)
+    with start(app, environ | ledger, tmp_path, *options, "--max-rate", "2000", limits=AT_ONCE) as first:
+        first.until(lambda: _moved(app) > 1000, "some rows")
         first.process.send_signal(signal.SIGTERM)
         code, _ = first.end()
     moved = _moved(app)
@@ -91,10 +93,10 @@ def test_a_stopped_run_goes_on_where_it_was(
 def test_a_killed_run_goes_on_near_where_it_was(
     app: Database, environ: dict[str, str], ledger: dict[str, str], tmp_path: Path
 ) -> None:
-    """R10: what was done in the last seconds is looked at again, and found done."""
-    # A busy machine would rest for long behind its batches, and never come so far in time.
-    with start(app, environ | ledger, tmp_path, "--full-speed", "--max-rate", "1000") as first:
-        until(lambda: _moved(app) > 7000)
+    """R10: what was done since its last note is looked at again, and found done."""
+    noting = f"{AT_ONCE}; from rotation.job import checkpoints; checkpoints.NOTE_SECONDS = 0"
+    with start(app, environ | ledger, tmp_path, "--max-rate", "2000", limits=noting) as first:
+        first.until(lambda: _noted(tmp_path / "ledger.db"), "the first note in the ledger")
         first.process.kill()
         first.process.wait()
     with start(app, environ | ledger, tmp_path, "--full-speed") as second:
@@ -107,8 +109,8 @@ def test_a_killed_run_goes_on_near_where_it_was(
 
 def test_fresh_begins_anew(app: Database, environ: dict[str, str], ledger: dict[str, str], tmp_path: Path) -> None:
     """--fresh looks at every row."""
-    with start(app, environ | ledger, tmp_path, "--max-rate", "2000") as first:
-        until(lambda: _moved(app) > 1000)
+    with start(app, environ | ledger, tmp_path, "--max-rate", "2000", limits=AT_ONCE) as first:
+        first.until(lambda: _moved(app) > 1000, "some rows")
         first.process.send_signal(signal.SIGTERM)
         first.end()
     with start(app, environ | ledger, tmp_path, "--full-speed", "--fresh") as second:
@@ -247,6 +249,14 @@ def test_ranges_hold_every_row_once(keys: set[int], rows: int, behind: int | Non
 
 def _moved(database: Database) -> int:
     return sum(cell != OLD for cell in database.column().values())
+
+
+def _noted(ledger: Path) -> bool:
+    if not ledger.exists():
+        return False
+    with closing(sqlite3.connect(ledger)) as connection, suppress(sqlite3.OperationalError):
+        return bool(connection.execute("SELECT * FROM keyring_ledger_progress").fetchall())
+    return False
 
 
 def _scanned(log: str) -> list[int]:

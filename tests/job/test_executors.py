@@ -26,6 +26,7 @@ from rotation.model.failures import WorkerError
 from rotation.model.report import Report
 from rotation.model.targets import Index, Target
 from rotation.stores.sql import SqlStore
+from tests.conftest import DATABASES
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token
 from tests.keys import key_text
@@ -61,7 +62,15 @@ def _processes() -> Executor:
     return ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
 
 
-@pytest.mark.parametrize("make", [_threads, _processes])
+@pytest.mark.parametrize(
+    ("database", "make"),
+    [
+        *((kind, _threads) for kind in DATABASES),
+        ("postgresql", _processes),
+        *(pytest.param(kind, _processes, marks=pytest.mark.long) for kind in ("sqlite", "mariadb")),
+    ],
+    indirect=["database"],
+)
 def test_an_executor_reports_what_one_process_reports(
     database: Database, keyring: Keyring, make: Callable[[], Executor]
 ) -> None:
@@ -102,7 +111,9 @@ def test_a_broken_pool_ends_the_run_and_loses_nothing(app: Database, keyring: Ke
     assert after.targets[0].counts.current + after.targets[0].counts.rotated == 5000
 
 
-@pytest.mark.parametrize("call", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "call", [0, pytest.param(1, marks=pytest.mark.long), 2, pytest.param(3, marks=pytest.mark.long)]
+)
 def test_a_worker_that_dies_as_it_is_given_work_is_replaced(app: Database, keyring: Keyring, call: int) -> None:
     """R10: during the check of its keys, and during a range."""
     with _Mortal(call) as executor:

@@ -446,14 +446,14 @@ def test_a_fork_can_build_the_value_while_its_parent_does():
 
     def build() -> str:
         building.set()
-        assert os.getpid() != parent or go_on.wait(60)
+        assert os.getpid() != parent or go_on.wait(300)
         return "value"
 
     lazy = Lazy(build)
     with ThreadPoolExecutor(1) as pool:
         builder = pool.submit(lazy)
         try:
-            assert building.wait(10)
+            assert building.wait(300)
             assert in_a_fork(lambda: lazy() == "value")
         finally:
             go_on.set()

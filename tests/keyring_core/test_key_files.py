@@ -169,7 +169,7 @@ def test_a_fifo_is_refused_at_once(tmp_path, writer):
     # A daemon, so that a hanging read fails this test and does not hold up the rest.
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    thread.join(timeout=60)
+    thread.join(timeout=600)
     if held is not None:
         os.close(held)
 

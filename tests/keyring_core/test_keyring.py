@@ -632,7 +632,7 @@ def test_a_keyring_survives_a_fork():
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=True,
     )
 

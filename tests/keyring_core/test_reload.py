@@ -749,13 +749,13 @@ def a_read_that_waits(world: Any, begin: Callable[[], object]) -> Iterator[Futur
 
     def wait() -> None:
         reading.set()
-        assert go_on.wait(60)
+        assert go_on.wait(300)
 
     world.meanwhile = wait
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(begin)
         try:
-            assert reading.wait(10)
+            assert reading.wait(300)
             yield reader
         finally:
             go_on.set()
@@ -839,6 +839,6 @@ def test_a_fork_can_load_keys_while_its_parent_does():
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(hold)
-        assert held.wait(10)
+        assert held.wait(300)
         assert in_a_fork(lambda: Key.generate().id != "")
         go_on.set()

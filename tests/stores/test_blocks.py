@@ -25,6 +25,7 @@ from rotation.stores import blocks as blocks_of_rows
 from rotation.stores import sql
 from rotation.stores.base import Written
 from rotation.stores.sql import SqlStore
+from tests.conftest import Named
 from tests.databases import Database
 from tests.keys import make_key
 from tests.stores.test_names import spelt
@@ -134,10 +135,10 @@ KEYS: dict[str, tuple[str, Sequence[int]]] = {
 }
 
 
-def test_tokens_are_read_and_swapped_in_blocks(database: Database, subtests: pytest.Subtests) -> None:
+def test_tokens_are_read_and_swapped_in_blocks(database: Database, named: Named) -> None:
     """Whatever numbers their keys are, up to both ends of 64 bits: all come in blocks, and each is its own row."""
     for name, (key, numbers) in KEYS.items():
-        with subtests.test(name):
+        with named(name):
             make(database, numbers, SHORT, key)
 
             for limit in (50, 1000):
@@ -174,10 +175,10 @@ def test_uuids_are_read_in_blocks(database: Database) -> None:
 
 
 @on_mariadb
-def test_unsigned_keys_are_read_and_swapped(database: Database, subtests: pytest.Subtests) -> None:
+def test_unsigned_keys_are_read_and_swapped(database: Database, named: Named) -> None:
     """Beyond what a signed number holds, too, with gaps and without; also if only some tokens have to move."""
     for first, gap in itertools.product((0, 2**63 - 60, 2**64 - 240), (1, 2)):
-        with subtests.test(f"from {first} in steps of {gap}"):
+        with named(f"from {first} in steps of {gap}"):
             make(database, range(first, first + 120 * gap, gap), SHORT, "BIGINT UNSIGNED")
             current = make_token("x", "new")
             database.execute("UPDATE creds SET token = :current WHERE id = :row", current=current, row=first)
@@ -336,11 +337,11 @@ def by_swapped(test: Callable[..., None]) -> Callable[..., None]:
     """*test* with each of those *keys*, in one database: to make one for each would take longer than the test."""
 
     @wraps(test)
-    def with_each(database: Database, subtests: pytest.Subtests, **fixtures: Any) -> None:
+    def with_each(database: Database, named: Named, **fixtures: Any) -> None:
         for name, (key, keys) in SWAPPED.items():
             # Only PostgreSQL's keys of UUIDs come in blocks.
             if key != "UUID" or database.kind == "postgresql":
-                with subtests.test(name):
+                with named(name):
                     test(database=database, key=key, keys=keys, **fixtures)
 
     signature = inspect.signature(test)
@@ -610,11 +611,11 @@ NAMES = [
 ]
 
 
-def test_names_of_any_kind_are_quoted(database: Database, subtests: pytest.Subtests) -> None:
+def test_names_of_any_kind_are_quoted(database: Database, named: Named) -> None:
     """In every statement of blocks: quotes, percent signs, colons and blanks are part of the name."""
     cells = {f"p{number}": token for number, token in enumerate(SHORT[:40])}
     for name, gap in itertools.product(NAMES, (1, 2)):
-        with subtests.test(f"{name}, in steps of {gap}"):
+        with named(f"{name}, in steps of {gap}"):
             table, key, column = (spelt(database, part) for part in (name, f"{name}_k", f"{name}_t"))
             values = ", ".join(f"({number * gap}, :{cell}, :{cell})" for number, cell in enumerate(cells, 1))
             database.execute(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database, postgres_server
 from tests.stores.tokens import make_token, make_tokens, prepare, problems, report, rotate, secret_names, secrets_of
 
@@ -54,14 +54,12 @@ def make_domains(database: Database) -> None:
 
 
 @pytest.mark.parametrize("key", ["INTEGER", "VARCHAR(9)"], ids=["number", "text"])
-def test_a_token_in_any_text_column_is_rotated(
-    database: Database, cli: Cli, key: str, subtests: pytest.Subtests
-) -> None:
+def test_a_token_in_any_text_column_is_rotated(database: Database, cli: Cli, key: str, named: Named) -> None:
     """D07: whatever the type, the charset and the padding, a pass swaps each cell once, and leaves none in conflict."""
     make_domains(database)
     names = [number if key == "INTEGER" else f"k{number}" for number in range(3)]
     for number, kind in enumerate(TEXT[database.kind]):
-        with subtests.test(kind or "none"):
+        with named(kind or "none"):
             table = f"creds{number}"
             rows = [{"id": name, "token": token} for name, token in zip(names, make_tokens(3), strict=True)]
             prepare(database, f"CREATE TABLE {table} (id {key} PRIMARY KEY, token {kind})", rows, table)
@@ -74,11 +72,11 @@ def test_a_token_in_any_text_column_is_rotated(
             assert secrets_of(stored[name] for name in names) == secret_names(3)
 
 
-def test_a_token_of_bytes_stays_bytes(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_a_token_of_bytes_stays_bytes(database: Database, cli: Cli, named: Named) -> None:
     """D08: a BLOB, also one in a TEXT column of SQLite, is compared as bytes and written as bytes."""
     make_domains(database)
     for number, kind in enumerate(BINARY[database.kind]):
-        with subtests.test(kind or "none"):
+        with named(kind or "none"):
             table = f"creds{number}"
             rows = [{"id": number, "token": token.encode()} for number, token in enumerate(make_tokens(3))]
             prepare(database, f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token {kind})", rows, table)
@@ -92,11 +90,11 @@ def test_a_token_of_bytes_stays_bytes(database: Database, cli: Cli, subtests: py
 
 
 @pytest.mark.parametrize("database", REFUSED, indirect=True)
-def test_a_column_that_holds_no_text_is_refused(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_a_column_that_holds_no_text_is_refused(database: Database, cli: Cli, named: Named) -> None:
     """D33: a JSON, enum or number column is refused by its name and type."""
     make_domains(database)
     for number, kind in enumerate(REFUSED[database.kind]):
-        with subtests.test(kind):
+        with named(kind):
             table = f"creds{number}"
             database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token {kind})")
 

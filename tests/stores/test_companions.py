@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from rotation.model.block import Swaps
 from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore
-from tests.conftest import Cli, Ran
+from tests.conftest import Cli, Named, Ran
 from tests.databases import Database
 from tests.keys import key_text
 from tests.stores.tokens import make_token, make_tokens, problems, report, secret_names, secrets_of
@@ -230,9 +230,7 @@ REFUSED = {
 }
 
 
-def test_a_companion_that_does_not_do_is_refused(
-    database: Database, command: Callable[..., Ran], subtests: pytest.Subtests
-) -> None:
+def test_a_companion_that_does_not_do_is_refused(database: Database, command: Callable[..., Ran], named: Named) -> None:
     """Each fault is named before anything is written; a command that only reads sees it, too."""
     raw = "BYTEA" if database.kind == "postgresql" else "BLOB"
     made = "VARCHAR(90) GENERATED ALWAYS AS (key_hash) STORED"
@@ -244,7 +242,7 @@ def test_a_companion_that_does_not_do_is_refused(
 
     for case, (companions, words) in REFUSED.items():
         for name in ("run", "status"):
-            with subtests.test(f"{case}, {name}"):
+            with named(f"{case}, {name}"):
                 ran = command(name, companions=companions)
 
                 assert ran.code == 2
@@ -252,12 +250,10 @@ def test_a_companion_that_does_not_do_is_refused(
                 assert secrets_of([database.column()[1]], "old") == ["one"]
 
 
-def test_a_companion_too_narrow_is_refused(
-    database: Database, command: Callable[..., Ran], subtests: pytest.Subtests
-) -> None:
+def test_a_companion_too_narrow_is_refused(database: Database, command: Callable[..., Ran], named: Named) -> None:
     """D05: by name, with both sizes; SQLite bounds no text."""
     for number, kind in enumerate(("VARCHAR(63)", "CHAR(63)")):
-        with subtests.test(kind):
+        with named(kind):
             table = f"creds{number}"
             database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token TEXT, key_hash {kind})")
             database.insert(table, [{"id": 1, "token": make_token("one")}])
@@ -271,14 +267,12 @@ def test_a_companion_too_narrow_is_refused(
                 assert "column key_hash is of at most 63 characters, and the value has 64" in " ".join(ran.err.split())
 
 
-def test_a_companion_of_any_text_type_is_served(
-    database: Database, command: Callable[..., Ran], subtests: pytest.Subtests
-) -> None:
+def test_a_companion_of_any_text_type_is_served(database: Database, command: Callable[..., Ran], named: Named) -> None:
     """D07: whatever a type does with blanks, a second run finds nothing to do."""
     companions = {"key_hash": "sha256-of-primary-key-text"}
     expected = hashlib.sha256(key_text("new").encode()).hexdigest()
     for number, kind in enumerate(("VARCHAR(64)", "CHAR(64)", "TEXT", "CHAR(70)")):
-        with subtests.test(kind):
+        with named(kind):
             table = f"creds{number}"
             database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token TEXT, key_hash {kind})")
             database.insert(table, [{"id": 1, "token": make_token("one")}])

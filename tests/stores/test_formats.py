@@ -16,7 +16,7 @@ from rotation.model.formats import Format
 from rotation.model.targets import Target
 from rotation.stores.base import Written
 from rotation.stores.sql import SqlStore, SqlWatch
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database, open_database
 from tests.fakes import token
 from tests.stores.tokens import make_tokens, prepare, report, rotate, secret_names, secrets_of
@@ -117,12 +117,10 @@ def swap(store: SqlStore, cells: dict[RowKey, Any]) -> Written:
 
 
 @pytest.mark.parametrize("key", KEYS, ids=["number", "text"])
-def test_json_is_swapped_whole(
-    database: Database, opened: Callable[..., SqlStore], key: str, subtests: pytest.Subtests
-) -> None:
+def test_json_is_swapped_whole(database: Database, opened: Callable[..., SqlStore], key: str, named: Named) -> None:
     """D33: commas, quotes, backslashes, any letter, large cells: all but the tokens stays, and JSONB stays JSONB."""
     for number, kind in enumerate(JSON_TYPES[database.kind]):
-        with subtests.test(kind):
+        with named(kind):
             table = f"creds{number}"
             make_table(database, kind, DOCUMENTS, key, table)
             before = stored(database, table)
@@ -143,12 +141,10 @@ def test_json_is_swapped_whole(
 
 
 @pytest.mark.parametrize("key", KEYS, ids=["number", "text"])
-def test_a_text_is_swapped_whole(
-    database: Database, opened: Callable[..., SqlStore], key: str, subtests: pytest.Subtests
-) -> None:
+def test_a_text_is_swapped_whole(database: Database, opened: Callable[..., SqlStore], key: str, named: Named) -> None:
     """D07, D33: what a driver or an array might take for its own syntax is text like any other."""
     for number, kind in enumerate(TEXT_TYPES[database.kind]):
-        with subtests.test(kind or "none"):
+        with named(kind or "none"):
             table = f"creds{number}"
             make_table(database, kind, TEXTS, key, table)
             store = opened(table)
@@ -162,13 +158,11 @@ def test_a_text_is_swapped_whole(
             ]
 
 
-def test_bytes_are_swapped_whole(
-    database: Database, opened: Callable[..., SqlStore], subtests: pytest.Subtests
-) -> None:
+def test_bytes_are_swapped_whole(database: Database, opened: Callable[..., SqlStore], named: Named) -> None:
     """D08, D33: bytes come out as bytes, each of them as it was."""
     cells = [b"\x00\xff," + OLD.encode() + b"'\\\x00", OLD.encode() * 3, bytes(range(120)), b""]
     for number, kind in enumerate(BINARY[database.kind]):
-        with subtests.test(kind):
+        with named(kind):
             table = f"creds{number}"
             make_table(database, kind, cells, table=table)
             store = opened(table)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database
 from tests.stores.tokens import make_nocase, make_tokens, prepare, problems, report, rotate, secret_names, secrets_of
 
 pytestmark = pytest.mark.database
 
 
-def test_a_composite_key_counts_as_a_whole(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_a_composite_key_counts_as_a_whole(database: Database, cli: Cli, named: Named) -> None:
     """D11: rows that differ in the second column of the key only are told apart."""
     for number, second in enumerate(("INTEGER", "VARCHAR(20)")):
         for batch in (1, 2, 3, 1000):
-            with subtests.test(f"{second}, batches of {batch}"):
+            with named(f"{second}, batches of {batch}"):
                 keys = [(a, b if second == "INTEGER" else f"k{b}") for a in (1, 2) for b in (1, 2, 3)]
                 rows = [{"a": a, "b": b, "token": token} for (a, b), token in zip(keys, make_tokens(6), strict=True)]
                 table = f"creds_{number}_{batch}"
@@ -150,13 +150,13 @@ def test_keys_are_told_apart_as_their_index_does(database: Database, cli: Cli, n
     assert secrets_of(database.column()[key] for key in keys) == secret_names(4)
 
 
-def test_a_row_with_null_in_its_key_is_reported(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_a_row_with_null_in_its_key_is_reported(database: Database, cli: Cli, named: Named) -> None:
     """D12: a unique index takes many NULLs; such rows are counted as no-key, once, and left."""
     tokens = make_tokens(6)
     rows = [{"a": a, "b": b} for a, b in ((1, 1), (1, None), (None, 1), (None, None), (2, 1), (None, 2))]
     rows = [row | {"token": token} for row, token in zip(rows, [*tokens[:5], None], strict=True)]
     for batch in (1, 2, 1000):
-        with subtests.test(f"batches of {batch}"):
+        with named(f"batches of {batch}"):
             table = f"creds{batch}"
             create = f"CREATE TABLE {table} (a INTEGER, b INTEGER, token TEXT, UNIQUE (a, b))"
             prepare(database, create, [dict(row) for row in rows], table)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database
 from tests.stores.tokens import make_tokens, prepare, report, rotate, secret_names, secrets_of
 
@@ -80,12 +80,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("batch", [2, pytest.param(1000, marks=pytest.mark.long)])
-def test_every_row_is_visited_once_whatever_its_key(
-    database: Database, cli: Cli, batch: int, subtests: pytest.Subtests
-) -> None:
+def test_every_row_is_visited_once_whatever_its_key(database: Database, cli: Cli, batch: int, named: Named) -> None:
     """D14, D15: paging by any type of key, in any size of batch, skips no row and reads none twice."""
     for number, (name, (kind, keys)) in enumerate(CASES[database.kind].items()):
-        with subtests.test(name):
+        with named(name):
             table = f"creds{number}"
             _make_types(database, name)
             rows = [{"id": key, "token": token} for key, token in zip(keys, make_tokens(len(keys)), strict=True)]
@@ -100,10 +98,10 @@ def test_every_row_is_visited_once_whatever_its_key(
             assert sorted(secrets_of(database.column(table).values())) == sorted(secret_names(len(keys)))
 
 
-def test_a_report_names_a_row_by_its_key(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_a_report_names_a_row_by_its_key(database: Database, cli: Cli, named: Named) -> None:
     """D14: a key of any type is legible in the report, and fits JSON."""
     for number, (name, (kind, keys)) in enumerate(CASES[database.kind].items()):
-        with subtests.test(name):
+        with named(name):
             table = f"creds{number}"
             _make_types(database, name)
             rows: list[dict[str, object]] = [{"id": key, "token": "broken" * 20} for key in keys]
@@ -152,10 +150,10 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("database", UNFIT, indirect=True)
-def test_a_key_that_cannot_be_followed_is_refused(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_a_key_that_cannot_be_followed_is_refused(database: Database, cli: Cli, named: Named) -> None:
     """D14: a key that does not equal what was read of it, or sorts otherwise than it compares, is refused by name."""
     for number, kind in enumerate(UNFIT[database.kind]):
-        with subtests.test(kind):
+        with named(kind):
             table = f"creds{number}"
             database.execute(f"CREATE TABLE {table} (id INTEGER, part {kind}, token TEXT, PRIMARY KEY (id, part))")
 

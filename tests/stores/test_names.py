@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database
 from tests.stores.tokens import make_token, make_tokens, report, rotate, secret_names, secrets_of
 
@@ -45,7 +45,7 @@ def spelt(database: Database, name: str) -> str:
 @pytest.mark.parametrize(
     "key", [pytest.param("INTEGER", id="number"), pytest.param("VARCHAR(20)", id="text", marks=pytest.mark.long)]
 )
-def test_names_of_any_kind_are_quoted(database: Database, cli: Cli, key: str, subtests: pytest.Subtests) -> None:
+def test_names_of_any_kind_are_quoted(database: Database, cli: Cli, key: str, named: Named) -> None:
     """D19, D20: reserved words, quotes, semicolons, percent signs are names like others; no other table changes."""
     database.execute("CREATE TABLE bystander (id INTEGER PRIMARY KEY, token TEXT)")
     database.insert("bystander", [{"id": number, "token": token} for number, token in enumerate(make_tokens(3))])
@@ -53,7 +53,7 @@ def test_names_of_any_kind_are_quoted(database: Database, cli: Cli, key: str, su
         # SQLAlchemy reads such a column's name doubled: the next test.
         if database.kind == "mariadb" and "`" in name:
             continue
-        with subtests.test(name):
+        with named(name):
             table, column, row = (spelt(database, part) for part in (name, f"{name[:58]}_t", f"{name[:58]}_k"))
             database.execute(f"CREATE TABLE {table} ({row} {key} PRIMARY KEY, {column} TEXT, token TEXT)")
             for number, token in enumerate(make_tokens(3)):
@@ -117,12 +117,12 @@ MISSING = [
 ]
 
 
-def test_a_missing_name_is_told_with_near_ones(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_a_missing_name_is_told_with_near_ones(database: Database, cli: Cli, named: Named) -> None:
     """D18: a table or column that is not there ends the run before anything is read; SQLite takes it for a text."""
     database.make_creds(make_tokens(1))
 
     for table, column, told in MISSING:
-        with subtests.test(f"{table}, {column}"):
+        with named(f"{table}, {column}"):
             ran = rotate(cli, database, table=table, column=column)
 
             assert ran.code == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database
 from tests.stores.tokens import make_tokens
 
@@ -18,12 +18,12 @@ CONDITIONS = {
 }
 
 
-def test_the_cause_is_named(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_the_cause_is_named(database: Database, cli: Cli, named: Named) -> None:
     """Target, code, cause and the nearest column, and how SQL writes texts and names."""
     database.make_creds(make_tokens(1))
 
     for name, (condition, words) in CONDITIONS.items():
-        with subtests.test(name):
+        with named(name):
             ran = cli("run", "--url", database.url, "--table", "creds", "--column", "token", "--where", condition)
 
             assert ran.code == 2

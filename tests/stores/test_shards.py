@@ -16,7 +16,7 @@ from rotation.model.failures import UsageError
 from rotation.model.targets import Target
 from rotation.stores.shards import BLOCK_BITS, Shard
 from rotation.stores.sql import SqlStore
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database
 from tests.fakes import token
 
@@ -34,10 +34,10 @@ KEYS = {
 }
 
 
-def test_shards_cover_every_row_once(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_shards_cover_every_row_once(database: Database, cli: Cli, named: Named) -> None:
     """0/3, 1/3 and 2/3 together rotate every row once, and each rotates a part."""
     for number, (name, (kind, keys)) in enumerate(KEYS.items()):
-        with subtests.test(name):
+        with named(name):
             table = f"creds{number}"
             database.execute(f"CREATE TABLE {table} (id {kind} PRIMARY KEY, token TEXT)")
             database.insert(table, [{"id": key, "token": OLD} for (key,) in keys])
@@ -115,13 +115,13 @@ def test_a_sessions_settings_move_no_row_to_another_shard(database: Database, ki
     assert sorted(found) == keys
 
 
-def test_a_shard_is_read_in_batches_of_any_size(database: Database, subtests: pytest.Subtests) -> None:
+def test_a_shard_is_read_in_batches_of_any_size(database: Database, named: Named) -> None:
     """Reading block by block returns every row once, in the order of the keys."""
     kind, keys = KEYS["numbers in blocks"]
     database.execute(f"CREATE TABLE creds (id {kind} PRIMARY KEY, token TEXT)")
     database.insert("creds", [{"id": key, "token": OLD} for (key,) in keys])
     for limit in (1, 2, 7, 1000):
-        with subtests.test(f"{limit}"):
+        with named(f"{limit}"):
             found = [_read(database.url, Shard(index, 4), limit) for index in range(4)]
 
             assert all(part == sorted(part) for part in found)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from rotation.stores.dialect import Dialect
 from rotation.stores.mysql import MySQL
 from rotation.stores.postgresql import PostgreSQL
-from tests.conftest import Cli, Ran
+from tests.conftest import Cli, Named, Ran
 from tests.databases import Database, mariadb_server, open_database, postgres_server
 from tests.stores.tokens import make_tokens, rotate, secret_names, secrets_of
 
@@ -208,10 +208,10 @@ def test_a_file_that_is_no_database_ends_the_run(cli: Cli, tmp_path: Path) -> No
 WHERE = ["note = 'note 1'", "note LIKE '%1'", "note <> ':x'", "note = 'note 1' OR note = 'it''s %s'"]
 
 
-def test_a_condition_chooses_rows(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_a_condition_chooses_rows(database: Database, cli: Cli, named: Named) -> None:
     """A condition may hold percent signs, colons and quotes."""
     for number, where in enumerate(WHERE):
-        with subtests.test(where):
+        with named(where):
             table = f"creds{number}"
             database.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token TEXT, note VARCHAR(50))")
             rows = [{"id": n, "token": token, "note": f"note {n}"} for n, token in enumerate(make_tokens(2), 1)]
@@ -227,12 +227,12 @@ def test_a_condition_chooses_rows(database: Database, cli: Cli, subtests: pytest
 NO_CONDITIONS = ["nosuch > 1", "id =", "id = 1; DROP TABLE creds", "nosuch(id)", "", "  "]
 
 
-def test_a_condition_that_is_none_is_refused(database: Database, cli: Cli, subtests: pytest.Subtests) -> None:
+def test_a_condition_that_is_none_is_refused(database: Database, cli: Cli, named: Named) -> None:
     """A condition that the database does not take ends with 2."""
     database.make_creds(make_tokens(2))
 
     for where in NO_CONDITIONS:
-        with subtests.test(where):
+        with named(where):
             ran = rotate(cli, database, "--where", where)
 
             assert ran.code == 2

@@ -23,8 +23,8 @@ from typing import IO, Any, Self
 
 from tests.warm.server import LENGTH
 
-UNDERSTOOD = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
-"""Of the variables that Python reads when it starts."""
+UNDERSTOOD = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED"}
+"""Of the variables that Python reads when it starts. Dask sets the seed, for a process that begins with another."""
 
 
 FOLDER = "TESTS_WARM_PROCESS"

@@ -20,7 +20,7 @@ from rotation.stores.access import Access
 from rotation.stores.base import IndexValue, Written
 from rotation.stores.dialect import Mode
 from rotation.stores.sql import SqlStore
-from tests.conftest import Cli, Ran
+from tests.conftest import Cli, Named, Ran
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, Silence, token
 from tests.keys import key_text, make_key
@@ -373,7 +373,7 @@ REFUSED = {
 
 
 def test_an_index_column_that_does_not_do_is_refused(
-    database: Database, command: Callable[..., Ran], subtests: pytest.Subtests
+    database: Database, command: Callable[..., Ran], named: Named
 ) -> None:
     """By name, before anything is written."""
     raw = "BYTEA" if database.kind == "postgresql" else "BLOB"
@@ -382,7 +382,7 @@ def test_an_index_column_that_does_not_do_is_refused(
     database.execute(f"CREATE TABLE creds ({COLUMNS}, {more})")
     cell = token("old", "a")
     for case, (column, words) in REFUSED.items():
-        with subtests.test(case):
+        with named(case):
             database.execute("DELETE FROM creds")
             database.insert("creds", [{"id": 1, "token": cell}])
 

@@ -88,7 +88,9 @@ def test_every_plaintext_stays_and_the_counts_add_up(
     for report in (first, second):
         counts = report.counts
         parts = (counts.current, counts.rotated, counts.empty, counts.plaintext, counts.unreadable, counts.unsettled)
-        assert counts.scanned == sum(parts)
+        # A run that stops since most tokens do not open writes none of those that it would rotate.
+        assert counts.scanned == sum(parts) + counts.to_rotate
+        assert report.stopped or not counts.to_rotate
         assert counts.scanned + counts.null == len(values)
         assert counts.suspects <= counts.plaintext
         assert counts.categories.total() == counts.plaintext + counts.unreadable + counts.unsettled + counts.nested

@@ -369,7 +369,7 @@ def slow_to_connect(url: str, seconds: float) -> Iterator[str]:
             done.set()
             server.shutdown(socket.SHUT_RDWR)
             for thread in threads:
-                thread.join(10)
+                thread.join(300)
 
 
 @pytest.mark.parametrize("database", ["postgresql", pytest.param("mariadb", marks=pytest.mark.long)], indirect=True)

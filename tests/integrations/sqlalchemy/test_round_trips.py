@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from keyring_core import Keyring, get_keyring
 from keyring_core.redaction.secret import Secret
-from tests.conftest import NEW
+from tests.conftest import NEW, Named
 from tests.integrations.sqlalchemy.models import User, Values
 from tests.keys import key_text, make_key
 
@@ -53,11 +53,11 @@ def test_any_value_comes_back(session: Session, text: str, raw: bytes, value: An
         )
 
 
-def test_false_values_stay(session: Session, subtests: pytest.Subtests) -> None:
+def test_false_values_stay(session: Session, named: Named) -> None:
     """What counts as false is a value, and not NULL."""
     values = ["", 0, False, [], {}, 0.0, -0.0, "null", [None], math.pi]
     for number, value in enumerate(values, 1):
-        with subtests.test(repr(value)):
+        with named(repr(value)):
             row = stored(session, json=value)
 
             assert repr(row.json) == repr(value)

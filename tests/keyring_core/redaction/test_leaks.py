@@ -54,7 +54,7 @@ def outputs_of(
     else:
         command = [*RUN, ",".join(names), mode, str(folder)]
         done = subprocess.run(
-            command, input=canaries.to_json().encode(), capture_output=True, timeout=60, cwd=ROOT, check=False
+            command, input=canaries.to_json().encode(), capture_output=True, timeout=600, cwd=ROOT, check=False
         )
         besides = done.stdout + done.stderr
     assert not besides, besides.decode()

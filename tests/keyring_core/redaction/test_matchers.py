@@ -182,11 +182,11 @@ def test_a_child_adds_though_another_thread_was_building() -> None:
     def hold() -> None:
         with matcher._lock:
             taken.set()
-            go_on.wait(30)
+            go_on.wait(300)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    taken.wait(30)
+    taken.wait(300)
 
     added = in_a_fork(lambda: matcher.add(Form("abcdefghijkl", "v")) is None)
     go_on.set()

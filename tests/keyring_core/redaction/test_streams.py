@@ -119,13 +119,13 @@ def test_a_child_writes_though_another_thread_was_writing() -> None:
     class Slow(io.StringIO):
         def write(self, text: str) -> int:
             writing.set()
-            go_on.wait(30)
+            go_on.wait(300)
             return super().write(text)
 
     stream = GuardedStream(Slow(), Redactor())
     thread = threading.Thread(target=stream.write, args=("parent\n",))
     thread.start()
-    writing.wait(30)
+    writing.wait(300)
 
     def write() -> int:
         go_on.set()

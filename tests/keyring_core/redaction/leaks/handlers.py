@@ -268,7 +268,7 @@ def socket_handler(world: World) -> None:
         handler = logging.handlers.SocketHandler(*server.server_address)  # type: ignore[arg-type]
         own_logger("socket", handler).error("loaded %s", world.key, extra={"note": world.key})
         handler.close()
-        thread.join(10)
+        thread.join(300)
     (world.folder / "received").write_bytes(got)
 
 
@@ -291,7 +291,7 @@ def http_handler(world: World) -> None:
         thread.start()
         handler = logging.handlers.HTTPHandler(f"127.0.0.1:{server.server_port}", "/log")
         own_logger("http", handler).error("loaded %s", world.key)
-        thread.join(10)
+        thread.join(300)
     (world.folder / "received").write_text("\n".join(got))
 
 
