@@ -64,7 +64,7 @@ class Database:
         return dict(self.rows(f"SELECT {self.quote(key)}, {self.quote(column)} FROM {table}"))
 
     def is_waited_in(self) -> bool:
-        """Whether somebody waits for a lock in it; False on SQLite, where nobody can see it."""
+        """Whether somebody waits for a lock in it; False on SQLite, which shows it to nobody."""
         if self.kind == "mariadb":
             # While it is asked more often, it gives the answer that it gave first.
             time.sleep(0.12)
@@ -208,7 +208,7 @@ def _create(server: sa.URL) -> _Kept:
 
 @contextmanager
 def _within(server: sa.URL, name: str) -> Iterator[psycopg.Cursor]:
-    """A connection to the database of that *name*. Without SQLAlchemy, whose first questions cost more than ours."""
+    """A connection to the database of that *name*. Without SQLAlchemy, whose first questions cost more than that."""
     url = server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as connection:
         yield connection.cursor()
@@ -300,7 +300,7 @@ def _pip_postgres() -> str:
 def mariadb_server() -> str:
     """A MariaDB server's URL. Skips, with the reason, if none runs; fails in CI.
 
-    Without TLS: for each connection PyMySQL reads the machine's certificates anew, which takes longer than most tests.
+    Without TLS: for each connection PyMySQL reads the machine's certificates again, which takes longer than most tests.
     Servers of a test's own have it.
     """
     if (refusal := _refusal(MARIADB_URL)) is None:

@@ -1,4 +1,4 @@
-"""Waiting for a process: a slow one has time, one that has hung or has ended is told from it, and the log is shown."""
+"""Waiting for a process: a slow one has time, one that has hung or has ended is noticed, and the log is shown."""
 
 from __future__ import annotations
 

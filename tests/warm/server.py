@@ -1,7 +1,7 @@
 """Starts Python programs as forks of one process, which has imported the command line and the drivers already.
 
 A start of the interpreter and these imports take half a second of processor time; a fork takes hundredths. It gets the
-streams, environment, folder and session of whoever asks, and runs the program as `python` would. The process ends, with
+streams, environment, folder and session of its client, and runs the program as `python` would. The process ends, with
 every fork, when its stdin does. Run by its path, so that it imports nothing of the tests.
 """
 
@@ -60,7 +60,7 @@ def import_all() -> None:
 
 
 class Server:
-    """Takes requests at a socket, forks, and tells each client how its fork ended."""
+    """Takes requests at a socket, forks, and reports to each client how its fork ended."""
 
     def __init__(self, path: str) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
@@ -159,7 +159,7 @@ def become(request: dict[str, Any]) -> None:
 
 
 def _take_locale() -> None:
-    """As Python does: in place of C it takes C.UTF-8, and tells programs that it starts (PEP 538)."""
+    """As Python does: in place of C it takes C.UTF-8, for programs that it starts, too (PEP 538)."""
     locale.setlocale(locale.LC_CTYPE, "C")
     with contextlib.suppress(locale.Error):
         locale.setlocale(locale.LC_CTYPE, "")

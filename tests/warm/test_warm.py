@@ -61,7 +61,7 @@ def start(argv: list[str], *, stderr: int = subprocess.PIPE, **more: Any) -> sub
 
 
 def world(folder: Path) -> None:
-    """A dotenv file, a rotation.toml and a database with a current token, an old one and a broken one, made anew."""
+    """A dotenv file, a rotation.toml and a database with a current token, an old one and a broken one."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / ".env").touch(0o600)
@@ -207,12 +207,12 @@ def test_signals_reach_a_fork(tmp_path: Path) -> None:
     )
     said = tmp_path / "said"
     with said.open("w") as out, client.Program([sys.executable, "-c", code], stdout=out) as running:
-        until(lambda: said.read_text() == "ready\n")
+        until(lambda: said.read_text() == "ready\n", "its first word", running)
         running.send_signal(signal.SIGSTOP)
         running.send_signal(signal.SIGUSR1)
         stopped = said.read_text()
         running.send_signal(signal.SIGCONT)
-        until(lambda: said.read_text() == "ready\nheard\n")
+        until(lambda: said.read_text() == "ready\nheard\n", "the answer of its handler", running)
         running.send_signal(signal.SIGTERM)
         code_of_end = running.wait()
 
@@ -244,7 +244,7 @@ def test_the_warm_process_ends_with_its_starter(tmp_path: Path) -> None:
     ended = start([sys.executable, "-c", code], cwd=ROOT)
 
     assert ended.returncode == 9, ended.stderr
-    until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()))
+    until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()), "the end of all its processes")
 
 
 def test_what_only_a_start_reads_is_refused() -> None:

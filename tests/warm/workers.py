@@ -1,6 +1,6 @@
 """Worker processes of multiprocessing as forks, made when a program begins: before it has threads and connections.
 
-Each waits until the program starts a worker, and is then told what that would run, and gets its descriptors. When all
+Each waits until the program starts a worker, and then gets what that would run, and its descriptors. When all
 are used, workers start as ever.
 """
 

@@ -166,7 +166,7 @@ def test_a_full_disk_harms_no_row(  # noqa: PLR0913, PLR0917 - fixtures
     ],
 )
 def test_a_stream_that_is_closed_harms_no_row(app: Database, environ: dict[str, str], redirection: str) -> None:
-    """R26: where nobody hears the report, the run is as good as any."""
+    """R26: if nobody hears the report, the run is as good as any."""
     command = " ".join([*_run_on(app), redirection])
     ran = subprocess.run(command, shell=True, env={**os.environ, **environ}, capture_output=True, check=False)
 
