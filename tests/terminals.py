@@ -44,8 +44,8 @@ def talk(
         process = Program(argv, cwd=folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, terminal=True)
     finally:
         os.close(theirs)
-    shown, seen, left, before = "", 0, list(answers), -1
-    last = time.monotonic()
+    shown, seen, left, last = "", 0, list(answers), time.monotonic()
+    before: int | None = None
     try:
         while True:
             if select.select([ours], [], [], LOOK)[0]:

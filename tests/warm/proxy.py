@@ -3,7 +3,7 @@
 Imports only what is compiled into the interpreter: so it starts in a hundredth of a second.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import _socket
 import marshal
 import posix

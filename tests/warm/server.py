@@ -147,7 +147,7 @@ def become(request: dict[str, Any]) -> None:
     os.umask(request["umask"])
     os.chdir(request["cwd"])
     # Where worker processes look for the program; kept when multiprocessing is imported.
-    multiprocessing.process.ORIGINAL_DIR = request["cwd"]
+    multiprocessing.process.ORIGINAL_DIR = request["cwd"]  # type: ignore[attr-defined]
     os.environ.clear()
     os.environ.update(request["environ"])
     time.tzset()
@@ -215,7 +215,7 @@ def end(code: object) -> None:
     if not isinstance(code, int | None):
         print(code, file=sys.stderr)  # noqa: T201
         code = 1
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):

@@ -101,7 +101,8 @@ def test_a_command_in_a_fork_does_what_a_start_does(command: str, tmp_path: Path
     words = [*WAYS[len(command) % len(WAYS)], *COMMANDS[command].split()]
     folder, environ = tmp_path / "app", {"PATH": os.environ["PATH"], "COLUMNS": "120"}
     ran = {}
-    for name, run in {"start": start, "fork": client.run}.items():
+    runs: dict[str, Run] = {"start": start, "fork": client.run}
+    for name, run in runs.items():
         world(folder)
         ran[name] = left(folder, run(words, cwd=folder, env=environ, input="a secret of an application"))
 

@@ -36,13 +36,13 @@ class Spares:
                 return _told(theirs)
             theirs.close()
             self._idle.append((pid, ours))
-        util.spawnv_passfds = self.start
+        util.spawnv_passfds = self.start  # type: ignore[assignment]
         return None
 
     def start(self, path: str, args: Sequence[str], descriptors: Sequence[int]) -> int:
         """The id of a process that runs *args*, as `multiprocessing.util.spawnv_passfds` returns it."""
         if "--multiprocessing-fork" not in args or not self._idle:
-            return int(self._start(path, args, descriptors))
+            return self._start(path, args, descriptors)  # type: ignore[arg-type]
         pid, spare = self._idle.pop()
         numbers = sorted({int(number) for number in descriptors})
         words = (args[args.index("-c") + 1], numbers, dict(os.environ), os.getcwd())
