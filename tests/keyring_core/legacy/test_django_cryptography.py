@@ -62,11 +62,11 @@ def test_each_secret_has_its_own_encryption_key():
     assert reader.open(cell_of(pickle.dumps("c"), OTHER, SECRET)) is None
 
 
-def test_every_encryption_secret_and_salt_is_tried():
+def test_every_encryption_secret_and_salt_is_tried(*, long_form):
     """The MAC does not say which of them it was; a wrong one gives no pickle."""
     reader = reader_of(SECRET, encryption=["the newest test secret", OTHER], salt=["a salt", "another"])
 
-    for number in range(300):
+    for number in range(300 if long_form else 50):
         assert reader.open(cell_of(pickle.dumps(f"{number}"), SECRET, OTHER, "another")).plaintext == b"%d" % number
     assert reader.open(cell_of(pickle.dumps("a"), SECRET, OTHER)) is None
 

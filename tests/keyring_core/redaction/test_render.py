@@ -26,7 +26,7 @@ EVENTS = st.dictionaries(
 
 
 @given(EVENTS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_the_encoder_made_once_writes_what_the_stdlib_writes(event: dict[str, object]) -> None:
     """An event's JSON is that of ``json.dumps``, though no encoder is made for it."""
     assert render._encode(event) == json.dumps(event)
