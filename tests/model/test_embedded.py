@@ -156,7 +156,7 @@ ODD = re.compile(r"[0-9a-fA-F]([0-9a-fA-F]{2})*")
 def test_in_any_text_only_the_tokens_change(made: list[str], form: Format, as_bytes: bool) -> None:
     """In a text and in the same bytes: what stands around each token is as it was, at its place."""
     cell = "".join(spelled(form, piece) if at % 2 else piece for at, piece in enumerate(made))
-    # There a token begins inside a byte: it stays, and is reported.
+    # There a token begins inside a byte, and stays.
     assume(form is not Format.HEX or not any(ODD.fullmatch(between) for between in made[2:-1:2]))
     data = cell.encode("utf-8", "surrogatepass") if as_bytes else cell
     new = rotated(data, form)
