@@ -346,8 +346,8 @@ def by_swapped(test: Callable[..., None]) -> Callable[..., None]:
 
     signature = inspect.signature(test)
     fixtures = [one for name, one in signature.parameters.items() if name not in {"key", "keys"}]
-    subtests = inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY)
-    with_each.__signature__ = signature.replace(parameters=[*fixtures, subtests])  # type: ignore[attr-defined]
+    named = inspect.Parameter("named", inspect.Parameter.KEYWORD_ONLY)
+    with_each.__signature__ = signature.replace(parameters=[*fixtures, named])  # type: ignore[attr-defined]
     return with_each
 
 

@@ -27,6 +27,11 @@ PATIENT = (
     "from rotation.job import passes; from rotation.stores import access; passes.MAX_PASSES = access.ATTEMPTS = 999"
 )
 """A run that would try for minutes: only a signal ends it."""
+HOURS = (
+    "from rotation.job import throttle; from rotation.model import stopping;"
+    "throttle.PAUSE_SECONDS = stopping.CHECK_SECONDS = 9999"
+)
+"""A pause lasts for hours, and looks only then whether a stop was requested."""
 
 
 @pytest.fixture
@@ -99,9 +104,13 @@ def test_a_run_that_waits_for_a_lock_hears_a_signal(
 
 
 def test_a_second_signal_ends_at_once(app: Database, environ: dict[str, str], tmp_path: Path) -> None:
-    """One long wait is under way; the second signal does not wait for it. What is done stays."""
-    with start(app, environ, tmp_path, "--max-rate", "400", limits=AT_ONCE) as command:
+    """A pause of hours is under way, and the second signal does not wait for it. What is done stays."""
+    pause = tmp_path / "pause"
+    options = ["--max-rate", "400", "--batch-size", "20", "--pause-file", str(pause)]
+    with start(app, environ, tmp_path, *options, limits=f"{AT_ONCE}; {HOURS}") as command:
         command.until(lambda: _moved(app), "the first row")
+        pause.touch()
+        command.logs("rotation.paused")
         command.process.send_signal(signal.SIGINT)
         command.logs("at once")
         command.process.send_signal(signal.SIGINT)
