@@ -259,8 +259,9 @@ def test_an_entry_that_another_process_renewed_stays(database: Database, ring: K
     ],
 )
 def test_a_ledger_that_is_gone_does_not_disturb_the_end(tmp_path: Path, end: str) -> None:
-    """Nothing is printed, the exit code is the service's own, and it is not waited for for ever."""
+    """Nothing is printed, the exit code is the service's own, and it is waited for two seconds and not for ever."""
     with open_database("sqlite", tmp_path) as database:
         ran = serve(database, end)
 
     assert (ran.returncode, "Traceback" in ran.stderr) == (0, False)
+    assert fleet.LEAVE_SECONDS == 2

@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from tests.chaos.oracle import PREVIOUS, PRIMARY
 from tests.chaos.shapes import Shape
 from tests.databases import Database
 from tests.keys import key_text
-from tests.processes import ROOT, end_of
+from tests.processes import PROGRAM, ROOT, end_of
 from tests.warm.client import Program
 
 ENVIRON = {
@@ -31,6 +31,21 @@ EXPECTED_CODES = {0, 1, 3, -signal.SIGKILL, -signal.SIGTERM}
 
 LEAST = 4
 """So many rotators meet their fate, however fast the services are done."""
+
+LATE = f"""
+import random, time
+from rotation.stores.sql import SqlStore
+
+write = SqlStore.write
+
+def write_late(*given):
+    time.sleep(random.random() * 0.1)
+    return write(*given)
+
+SqlStore.write = write_late
+{PROGRAM}
+"""
+"""A rotator that takes its time between a read and its write, so that services come in between."""
 
 
 class Rotators:
@@ -55,19 +70,21 @@ class Rotators:
         if database.kind != "sqlite":
             self._fates |= {"cut": self._cut, "cut again": self._cut}
 
-    def start(
-        self, *options: str, command: Sequence[str] | None = None, environ: Mapping[str, str] = ENVIRON
-    ) -> Program:
+    def start(self, *options: str, command: Sequence[str] | None = None, late: bool = False) -> Program:
         """Starts a rotator in another process: with the first *command* of its shape, if none is given."""
-        command = [sys.executable, str(ROOT / "scripts/rotate.py"), *(command or self._commands[0]), *options]
+        program = ["-c", LATE] if late else [f"{ROOT}/scripts/rotate.py"]
+        argv = [sys.executable, *program, *(command or self._commands[0]), *options, *self._target]
         with self.output.open("ab") as output:
-            return Program([*command, *self._target], env=environ, stdout=output, stderr=output)
+            return Program(argv, env=ENVIRON, stdout=output, stderr=output)
 
     def storm(self, goes_on: Callable[[], bool]) -> None:
         """Starts rotators while it *goes_on*, two at a time; each meets a random fate at a random time."""
         while goes_on() or len(self.codes) < LEAST:
             fates = [self._dice.choice(list(self._fates)) for _ in range(2)]
-            started = [self.start(*self._options(), command=self._dice.choice(self._commands)) for _ in fates]
+            started = [
+                self.start(*self._options(), command=self._dice.choice(self._commands), late=late)
+                for late in (True, False)
+            ]
             for process, fate in zip(started, fates, strict=True):
                 time.sleep(self._dice.uniform(0.0, 0.5))
                 self._fates[fate](process)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,8 @@ from rotation.job.throttle import Throttle
 from rotation.model.batch import Batch
 from rotation.model.batch_size import BatchSize
 from rotation.model.counts import RowKey
-from rotation.model.failures import StoreError
+from rotation.model.failures import StoppedError, StoreError
+from rotation.stores.base import Written
 from tests.fakes import MemoryStore, run, token
 from tests.keys import make_key
 
@@ -33,6 +36,27 @@ class Flicker(Throttle):
 
     def paused(self) -> bool:
         return next(self.looks, False)
+
+
+def test_a_pause_is_heard_after_the_batch(tmp_path: Path) -> None:
+    """R11, R22: and not after the range that is under way, which may take seconds."""
+    pause = tmp_path / "pause"
+    store = MemoryStore({row: token("old") for row in range(1, 1001)})
+    write = store.write
+
+    def write_and_pause(*swaps: Any) -> Written:
+        pause.touch()
+        return write(*swaps)
+
+    def wait(seconds: float) -> None:
+        if seconds:
+            raise StoppedError("it waits")
+
+    store.write = write_and_pause  # type: ignore[method-assign]
+    options = Options(batch_rows=100, speed=Speed.FULL, throttle=Throttle(wait, pause_file=pause))
+    [target] = run(store, KEYRING, options).targets
+
+    assert target.counts.rotated == 100
 
 
 @pytest.mark.parametrize("name", ["RANGE_SECONDS", "RANGE_PROBLEMS"])
