@@ -112,7 +112,10 @@ def _count_first_cases(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Drops the databases of this process, and ends its warm process. A worker of pytest-xdist reports to the process that started it."""
+    """Drops the databases of this process, and ends its warm process.
+
+    A worker of pytest-xdist reports to the process that started it.
+    """
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, {})
     if databases := sys.modules.get("tests.databases"):
