@@ -151,7 +151,7 @@ def _count_first_cases(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Drops the databases of this process, and ends its warm one.
+    """Drops the databases of this process, and ends its warm process.
 
     A worker of pytest-xdist reports to the process that started it.
     """

@@ -486,6 +486,7 @@ BANNERS = {
 }
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("banner", BANNERS.values(), ids=BANNERS.keys())
 def test_whatever_else_listens_there_is_given_up(scheme: str, banner: bytes, cli: Cli, hasty: None) -> None:
