@@ -37,7 +37,7 @@ def steps(*, opening: bool, long_form: bool) -> tuple[int, int]:
     `--long` leaves out none before it, and later ones, which are of the same kinds, are shared by the faults.
     `--chaos-runs 2` leaves out none.
     """
-    return (1, 1) if opening else (1, 3) if long_form else (6, 6)
+    return (1, 1) if opening else (1, 3) if long_form else (6, 12)
 
 
 @pytest.fixture(autouse=True)

@@ -109,8 +109,8 @@ def test_a_report_names_a_row_by_its_key(database: Database, cli: Cli, named: Na
 
             ran = cli("status", "--json", "--url", database.url, "--table", table, "--column", "token")
 
-            named = [entry["key"]["id"] for entry in report(ran)["problems"]]
-            assert len({str(key) for key in named}) == len(keys)
+            reported = [entry["key"]["id"] for entry in report(ran)["problems"]]
+            assert len({str(key) for key in reported}) == len(keys)
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
