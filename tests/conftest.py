@@ -97,7 +97,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=list(needed))
     items[:] = [item for item in items if item not in needed]
     config.stash[LEFT_OUT] = dict(Counter(needed.values()))
-    _count_first_cases(items)
 
 
 def _missing_option(item: pytest.Item, config: pytest.Config) -> str | None:
@@ -135,19 +134,6 @@ def database_of(item: pytest.Item) -> str | None:
     callspec = getattr(item, "callspec", None)
     given = callspec.params.values() if callspec else ()
     return next((kind for kind in DATABASES if any(isinstance(each, str) and each == kind for each in given)), None)
-
-
-def _count_first_cases(items: list[pytest.Item]) -> None:
-    """Marks all but the first case of each test with a database, on each kind of database, as uncounted."""
-    counted: set[tuple[str, str]] = set()
-    for item in items:
-        if not item.get_closest_marker("database"):
-            continue
-        kind = next((kind for kind in DATABASES if kind in item.name), "")
-        test = item.nodeid.partition("[")[0], kind
-        if test in counted:
-            item.add_marker("uncounted")
-        counted.add(test)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

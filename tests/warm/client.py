@@ -141,7 +141,8 @@ class Program:
             error = out if stderr == subprocess.STDOUT else _number(stderr, null)
             socket.send_fds(self._socket, [LENGTH.pack(len(text))], [_number(stdin, null), out, error])
             self._socket.sendall(text)
-        self._answers = self._socket.makefile("rb")
+        # Without a buffer: `select` sees no answer that has been read into one, and a program may have ended already.
+        self._answers = self._socket.makefile("rb", buffering=0)
         self.pid = int(self._answers.readline())
 
     def poll(self) -> int | None:
