@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Self
 
+from tests.warm.proxy import FORWARDED
 from tests.warm.server import LENGTH
 
 UNDERSTOOD = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED"}
@@ -130,6 +131,8 @@ class Program:
             "umask": _umask() if umask is None else umask,
             "session": start_new_session or terminal,
             "terminal": terminal,
+            # As what runs in the background of a script ignores Ctrl-C.
+            "ignored": [number for number in FORWARDED if signal.getsignal(number) == signal.SIG_IGN],
         }
         text = marshal.dumps(request)
         self.returncode: int | None = None

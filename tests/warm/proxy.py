@@ -23,6 +23,7 @@ def run(folder: str, python: str, programs: dict[str, str], argv: list[str]) -> 
         posix.execv(python, [python, *argv[1:]])
     umask = posix.umask(0)
     posix.umask(umask)
+    ignored = [number for number in FORWARDED if _signal.getsignal(number) == _signal.SIG_IGN]
     request = {
         "argv": argv if script else [argv[0].rpartition("/")[2], *argv[1:]],
         "script": script,
@@ -31,6 +32,7 @@ def run(folder: str, python: str, programs: dict[str, str], argv: list[str]) -> 
         "umask": umask,
         "session": False,
         "terminal": False,
+        "ignored": ignored,
     }
     text = marshal.dumps(request)
     client = _socket.socket(_socket.AF_UNIX)
@@ -39,7 +41,7 @@ def run(folder: str, python: str, programs: dict[str, str], argv: list[str]) -> 
     client.sendmsg([len(text).to_bytes(4)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
     client.sendall(text)
     pid = int(_line(client))
-    for number in FORWARDED:
+    for number in (number for number in FORWARDED if number not in ignored):
         _signal.signal(number, lambda number, _: posix.kill(pid, number))
     code = int(_line(client))
     if code < 0:

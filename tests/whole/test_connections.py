@@ -19,9 +19,8 @@ from tests.processes import until
 
 pytestmark = [pytest.mark.database, pytest.mark.uncounted]
 
-TABLES, COLUMNS = 6, 10
-FEW_COLUMNS = 3
-"""Of each table, without `--long`, and on MariaDB."""
+MANY, FEW = (6, 10), (3, 3)
+"""Tables, and columns of each; without `--long`, and on MariaDB, the latter."""
 SERVERS = pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 COMMANDS = {
     "status": ("status", 1),
@@ -106,12 +105,12 @@ def test_many_columns_take_two_connections(
 
     A command with a third would wait for it in vain: it is tried again, since a server counts one for a moment more.
     """
-    columns = COLUMNS if long_form and database.kind == "postgresql" else FEW_COLUMNS
-    fill(database, TABLES, columns)
+    tables, columns = MANY if long_form and database.kind == "postgresql" else FEW
+    fill(database, tables, columns)
     (tmp_path / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in environ.items()))
     (tmp_path / ".env").chmod(0o600)
     with user_with(database, 2) as url:
-        config = configure(tmp_path, url, TABLES, columns)
+        config = configure(tmp_path, url, tables, columns)
         # The id of the key "old" stands behind it in the list of previous keys.
         old = cli("keys", "list", "--json", environ=environ).document["keys"][1]["id"]
         for name, (words, code) in COMMANDS.items():
@@ -188,14 +187,14 @@ def test_a_small_server_keeps_its_connections_for_services(
     cli: Cli, environ: dict[str, str], tmp_path: Path, *, long_form: bool
 ) -> None:
     """Twenty connections, three of them reserved, fourteen in use: sixty columns are rotated beside them."""
-    columns = COLUMNS if long_form else FEW_COLUMNS
+    tables, columns = MANY if long_form else FEW
     with own_postgres("max_connections=20", "superuser_reserved_connections=3") as server:
         database = server.database
-        fill(database, TABLES, columns)
+        fill(database, tables, columns)
         database.execute("CREATE ROLE app LOGIN", "CREATE ROLE rotator LOGIN")
         database.execute("GRANT ALL ON SCHEMA public TO rotator", "GRANT ALL ON ALL TABLES IN SCHEMA public TO rotator")
         url = sa.make_url(database.url).set(username="rotator").render_as_string()
-        config = configure(tmp_path, url, TABLES, columns)
+        config = configure(tmp_path, url, tables, columns)
         services = sa.create_engine(sa.make_url(database.url).set(username="app"), poolclass=sa.NullPool)
         held = [services.connect() for _ in range(14)]
         with _counting(database, "rotator") as counts:
