@@ -38,6 +38,7 @@ def folder() -> Iterator[str]:
         yield folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("own_server", ["own_postgres", "own_mariadb"])
 def test_a_server_ends_when_its_test_is_killed(own_server: str, folder: str) -> None:
     """A worker of pytest that is killed leaves no server behind; a thread that restarts the server may end before."""

@@ -56,6 +56,7 @@ def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(1, "answer lost", {1}, id="answer-lost"),
     ],
 )
+@pytest.mark.by_turns
 def test_a_fault_at_any_call_loses_nothing(  # noqa: PLR0913, PLR0917 - fixtures
     database: Database, cli: Cli, opening: bool, steps: tuple[int, int], first: int, name: str, codes: set[int]
 ) -> None:

@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.database,
     pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning"),
     pytest.mark.uncounted,
+    # One worker starts the server.
+    pytest.mark.xdist_group("hiding"),
 ]
 
 MAY_GO = "may be retired"

@@ -73,6 +73,7 @@ def test_plaintext_is_adopted_through_a_cluster(
     assert Fernet(key_text("new")).decrypt(app.column()[5999]) == b"hunter2"
 
 
+@pytest.mark.long
 def test_a_cluster_may_gain_and_lose_workers(
     app: Database, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

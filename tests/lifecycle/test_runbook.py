@@ -14,7 +14,7 @@ from tests.lifecycle.runbook import PART, Stage, runbook, without_times
 pytestmark = pytest.mark.database
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def test_every_command_of_the_pages_prints_what_they_show(kind: str, tmp_path: Path) -> None:
     """From a planned rotation to a restored backup; in the end every row is under the primary key, and whole."""
     text = runbook()

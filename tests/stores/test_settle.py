@@ -25,7 +25,7 @@ from tests.processes import until
 from tests.stores.pgbouncer import pooled
 from tests.stores.tokens import make_tokens, report, rotate, secret_names, secrets_of
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.xdist_group("settle")]
 
 ROWS = 40
 
@@ -122,7 +122,7 @@ def test_only_what_is_settled_is_sure_to_survive(database: Database, keyring: Ke
     assert (settled, unsettled) == (0, ROWS)
 
 
-@pytest.mark.parametrize("way", ["direct", "pgbouncer"])
+@pytest.mark.parametrize("way", ["direct", pytest.param("pgbouncer", marks=pytest.mark.long)])
 @pytest.mark.parametrize("settled", [True, False], ids=["settled", "not settled"])
 def test_nothing_is_proved_across_a_crash(database: Database, keyring: Keyring, way: str, settled: bool) -> None:
     """Old versions may be back, and they look as if the first pass had read them. A pooler hides the crash."""

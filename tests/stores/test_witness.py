@@ -60,7 +60,7 @@ DRAW = "SELECT pg_current_xact_id()"
 WRITE_BACK = "UPDATE creds SET token = :late WHERE id = 3"
 
 
-@pytest.fixture(params=["direct", "pgbouncer"])
+@pytest.fixture(params=["direct", pytest.param("pgbouncer", marks=pytest.mark.long)])
 def way(request: pytest.FixtureRequest) -> str:
     """How the job reaches the server."""
     return str(request.param)
@@ -288,6 +288,7 @@ def preparing() -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.xdist_group("preparing")
 def test_a_row_that_was_current_before_is_not_read_again(preparing: Server, way: str, start: Start) -> None:
     """Its version is older than this run, if no other transaction of the server is open, and nobody wrote it since."""
     with by_way(preparing.database, way) as database:
@@ -299,6 +300,7 @@ def test_a_row_that_was_current_before_is_not_read_again(preparing: Server, way:
         assert seen(run.changed()) == set()
 
 
+@pytest.mark.xdist_group("preparing")
 def test_a_prepared_transaction_is_seen(preparing: Server, way: str, start: Start) -> None:
     """It was prepared before this run began, and is committed behind its reads."""
     own = preparing.database
