@@ -73,6 +73,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def pytest_collection_finish() -> None:
     """To look through the items of all tests for cycles, again and again, takes a tenth of the tests' time."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
@@ -83,6 +84,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Puts tests' folders into memory if it has room: SQLite waits for its disk at each commit.
     """
+    if hasattr(config, "workerinput"):
+        # Until the tests are collected: that leaves nothing behind which is worth a search.
+        gc.disable()
     settings.register_profile("slow", max_examples=300 if config.getoption("long") else 60, deadline=None)
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_MEMORY:
