@@ -105,7 +105,7 @@ def _postgresql(_folder: Path) -> Iterator[Database]:
     server = sa.make_url(postgres_server())
     with kept_database(server) as name:
         engine = sa.create_engine(server.set(database=name))
-        url = server.set(username=name, database=name, query={"options": "-csearch_path=public"})
+        url = server.set(username=name, database=name).update_query_dict({"options": "-csearch_path=public"})
         yield Database("postgresql", url.render_as_string(hide_password=False), engine)
         engine.dispose()
 
