@@ -33,8 +33,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 LENGTH = struct.Struct("!I")
-NOT_IMPORTED = ("rotation.__main__", "rotation.cli.main.__main__", "keyring_core.integrations")
-"""By whom: the program itself; and what needs a framework that is configured first."""
+NOT_IMPORTED = ("rotation.__main__", "keyring_core.integrations")
+"""The program itself, and what needs a framework that is configured first."""
 DRIVERS = (
     *("psycopg", "psycopg_binary", "pymysql", "pymysql.cursors", "sqlite3", "dotenv", "jinja2.ext", "nagiosplugin"),
     *("prometheus_client", "rich.console", "rich.progress", "rich.table", "rich.markup", "rich.rule", "rich.traceback"),
