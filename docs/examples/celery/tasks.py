@@ -35,7 +35,7 @@ class Connection(Base):
 @setup_logging.connect
 def start(**_signal: object) -> None:
     """What a worker runs in place of Celery's own set-up of logging."""
-    configure_logging()  # first: from here on no log shows a key, a token or a credential
+    configure_logging()  # first: from here on logs mask keys, tokens and credentials
     log_key_status()
 
 

@@ -5,7 +5,7 @@ import os
 from keyring_core import configure_logging, log_key_status
 
 LOGGING_CONFIG = None  # Django leaves logging alone ...
-configure_logging()  # ... and from here on no log shows a key, a token or a credential
+configure_logging()  # ... and from here on logs mask keys, tokens and credentials
 log_key_status()
 
 SECRET_KEY = os.environ["SECRET_KEY"]  # signs Django's cookies; encrypted fields do not use it

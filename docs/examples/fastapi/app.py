@@ -35,7 +35,7 @@ class NewConnection(BaseModel):
 @asynccontextmanager
 async def lifespan(app: FastAPI):
     """What runs when the service starts, and not when keyring-rotate imports the module for its tables."""
-    configure_logging()  # first: from here on no log shows a key, a token or a credential
+    configure_logging()  # first: from here on logs mask keys, tokens and credentials
     log_key_status()
     app.state.engine = create_async_engine(os.environ["DATABASE_URL"])
     async with app.state.engine.begin() as connection:

@@ -31,7 +31,7 @@ class Connection(db.Model):
 
 def create_app() -> Flask:
     """What `flask run` calls. keyring-rotate only imports the module, for its tables."""
-    configure_logging()  # first: from here on no log shows a key, a token or a credential
+    configure_logging()  # first: from here on logs mask keys, tokens and credentials
     log_key_status()
     app = Flask(__name__)
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"]
