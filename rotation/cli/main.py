@@ -30,7 +30,7 @@ from rotation.cli.report_command import report
 from rotation.cli.run_command import run, status
 from rotation.cli.streams import TerminalStreams
 from rotation.context import Streams
-from rotation.model.failures import StoppedError, StoreError, UsageError
+from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError
 from rotation.model.invocation import PROGRAM, Invocation, invoked, this_program
 
 EXIT_CODES = {
@@ -139,7 +139,7 @@ def entry(
 
 
 def _unwritten(streams: Streams, error: OSError) -> int:
-    streams.warn(f"Error: the report could not be written: {error.strerror}. What is done stays; run status to see it.")
+    streams.warn(f"Error: the report could not be written: {error.strerror}. Finished batches are kept: see status.")
     return 3
 
 
@@ -179,17 +179,14 @@ def _run(argv: Sequence[str], process: Process, program: str) -> int:
         streams.warn(f"Error: {error}")
         words, code = str(error), 3
     except (click.Abort, KeyboardInterrupt):
-        words, code = "Stopped at once. Finished batches stay; run it again to continue.", 3
+        words, code = f"Stopped at once. {CONTINUE}", 3
         streams.warn(words)
     except OSError:
         raise
     except Exception as error:
         # A bug. Python would exit with 1, which means that a run finished.
         structlog.get_logger(__name__).exception("rotation.failed")
-        words, code = (
-            f"it failed ({type(error).__name__}); see the log. Finished batches stay; run it again to continue.",
-            3,
-        )
+        words, code = f"it failed ({type(error).__name__}); see the log. {CONTINUE}", 3
         streams.warn(f"Error: {words}")
     # Of argv and not of the parsed options: the error may be in the command line itself.
     if _command_word(argv) == check.name:

@@ -19,7 +19,7 @@ from rotation.job.pace import Pacing
 from rotation.job.ranges import LANE_SECONDS, RANGE_SECONDS, Bounds, Follow, Options, RangeDone, RangeWorker
 from rotation.job.throttle import Throttle
 from rotation.job.worker import check_worker, do_range, make_setup, make_task
-from rotation.model.failures import StoppedError, StoreError, WorkerError
+from rotation.model.failures import CONTINUE, StoppedError, StoreError, WorkerError
 from rotation.model.stopping import CHECK_SECONDS, GRACE_SECONDS
 from rotation.model.targets import Target
 from rotation.stores.base import Store
@@ -274,11 +274,10 @@ def _check_deaths(deaths: int, executor: RangeExecutor) -> None:
     """Raises StoreError if no more work should be submitted."""
     log.warning("rotation.worker_died", times=deaths)
     if deaths > MAX_DEATHS:
-        raise StoreError("workers die, one after the other (out of memory?). What is done stays; run it again.")
+        raise StoreError(f"workers die, one after the other (out of memory?). {CONTINUE}")
     if not executor.replaces_dead_workers:
         raise StoreError(
-            "workers died, and the executor takes no more work (out of memory, or is its cluster gone?). "
-            "What is done stays; run it again."
+            f"workers died, and the executor takes no more work (out of memory, or is its cluster gone?). {CONTINUE}"
         )
 
 

@@ -22,7 +22,7 @@ from rotation.model.watcher import Watcher
 from rotation.stores.base import Store
 from rotation.stores.open import identify
 
-UNNAMED_INDEX = "beside it holds blind indexes, and no target names it as its `index`: no run renews them"
+UNNAMED_INDEX = "beside it holds blind indexes that no target lists as `index`; runs will not update them"
 
 log = structlog.get_logger(__name__)
 

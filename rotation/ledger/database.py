@@ -155,7 +155,7 @@ class LedgerAccess:
     def _driver_words(self, error: DBAPIError) -> str:
         cause = error.orig or error
         if self._dialect and self._dialect.code(cause) in self._dialect.denials:
-            return "this user has not the privileges on it that docs/reference/ledger.md names"
+            return "this user lacks the privileges listed in docs/reference/ledger.md"
         read_only = self._path and getattr(cause, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE
         return (read_only and self._path and unwritable(self._path)) or words_of(error, self._dialect)
 

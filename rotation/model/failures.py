@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from keyring_core.errors import KeyringError
 
+CONTINUE = "Finished batches are kept. Run the command again to continue."
+"""The end of a message about a run that stopped half way."""
+
 
 class UsageError(KeyringError):
     """The command line, rotation.toml or a table does not fit; nothing was touched. Exit code 2."""

@@ -33,6 +33,6 @@ def make_ignored(
     if columns is not None and not (columns and all(columns)):
         raise UsageError(f"ignore {table}: columns is empty; leave it out to ignore all columns of the table")
     if not reason.strip():
-        raise UsageError(f"ignore {table}: say in reason why its columns are nobody's here")
+        raise UsageError(f"ignore {table}: give a reason why its columns are ignored")
     resolved = None if url is None else expand_url(url, environ, f"ignore {table}")
     return Ignored(table, tuple(columns or ()), reason, resolved)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from rotation.model.failures import StoppedError
+from rotation.model.failures import CONTINUE, StoppedError
 
 CHECK_SECONDS = 0.1
 """How often a wait checks whether a stop was requested."""
 GRACE_SECONDS = 5.0
 """How long workers may still take for their batch after a stop was requested."""
-STOPPED = "stopped on request. What is done stays; run it again to go on."
+STOPPED = f"stopped on request. {CONTINUE}"
 
 
 class Stopping:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from keyring_core import KeyringError
-from rotation.model.failures import StoppedError, StoreError, UsageError
+from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError
 from rotation.model.stopping import STOPPED
 from rotation.model.targets import Target
 from rotation.model.text import install
@@ -303,7 +303,7 @@ class Access:
 
     def permanent(self, words: str) -> StoreError:
         """The StoreError that ends the work on this target."""
-        following = "Nothing was written." if self._read_only else "What is done stays; run it again to go on."
+        following = "Nothing was written." if self._read_only else CONTINUE
         return StoreError(f"{self._label} in {self.name}: {words}. {following}")
 
     def _refusal(self, error: DBAPIError) -> RowRefusedError | None:
@@ -383,11 +383,11 @@ def served_url(text: str, whose: str) -> tuple[Dialect, URL]:
     if url is None:
         raise UsageError(
             f"{whose}: the url is not of the form dialect://user:...@host:port/database; for an SQLite file: "
-            "sqlite:///app.db; a password with @ : / or % in it is percent-encoded, and a port is a number"
+            "sqlite:///app.db; percent-encode @ : / % in the password, and write the port as a number"
         )
     dialect = find_dialect(url.drivername.partition("+")[0])
     if dialect is None:
-        raise UsageError(f"{whose}: a url of this kind is not served; served are {', '.join(DIALECTS)}")
+        raise UsageError(f"{whose}: unsupported database; supported: {', '.join(DIALECTS)}")
     try:
         return dialect, dialect.prepare_url(url)
     except UsageError as error:

@@ -84,9 +84,7 @@ class Dialect:
         """*url* for the driver of this dialect. Raises UsageError for what cannot work."""
         # A password with a bare @ or / is read as part of a host or database, and these stand in messages.
         if re.search(r"[@/]", f"{url.host or ''}{url.database or ''}") or (url.port or 0) > 65535:
-            raise UsageError(
-                "the url's host, port or database cannot be right; a password with @ : / or % in it is percent-encoded"
-            )
+            raise UsageError("the url's host, port or database cannot be right; percent-encode @ : / % in the password")
         return url.set(drivername=self.driver)
 
     def names_database(self, url: URL) -> bool:

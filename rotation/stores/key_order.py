@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
-from rotation.model.failures import StoreError
+from rotation.model.failures import CONTINUE, StoreError
 from rotation.stores.columns import AsRead
 
 
@@ -26,7 +26,7 @@ class Forward:
         if key == self._kept:
             raise StoreError(
                 "the keys do not grow: the database gave a row again whose key is not greater than the last one "
-                "(its collation, or a damaged index?). What is done stays; check the table's index, then run it again."
+                f"(its collation, or a damaged index?). Check the table's index. {CONTINUE}"
             )
         self._steps += 1
         if self._steps == self._limit:

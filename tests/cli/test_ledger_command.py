@@ -174,7 +174,7 @@ def test_a_missing_privilege_leads_to_the_document(served: Database) -> None:
     with (
         role(served, "A service that announces") as url,
         Ledger.open(url) as ledger,
-        pytest.raises(LedgerError, match=r"has not the privileges on it that docs/reference/ledger\.md names"),
+        pytest.raises(LedgerError, match=r"lacks the privileges listed in docs/reference/ledger\.md"),
     ):
         ledger.keys()
 

@@ -101,8 +101,8 @@ def test_a_key_file_that_others_can_read_gives_a_warning(cli: Cli, app: Path, tm
     ("url", "word"),
     [
         pytest.param("", "go together", id="missing"),
-        pytest.param("oracle://u:hunter2hunter2@h/db", "not served", id="unknown scheme"),
-        pytest.param("postgresql://u:hunter2hunter2@h:port/db", "port is a number", id="port not a number"),
+        pytest.param("oracle://u:hunter2hunter2@h/db", "unsupported database; supported: ", id="unknown scheme"),
+        pytest.param("postgresql://u:hunter2hunter2@h:port/db", "the port as a number", id="port not a number"),
         pytest.param("hunter2hunter2", "not of the form", id="no url"),
         pytest.param("sqlite:////nowhere/app.db", "no SQLite file", id="no file"),
     ],

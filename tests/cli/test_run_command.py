@@ -154,7 +154,7 @@ def test_a_run_that_is_stopped_at_once_is_one_document_too(
     ran = cli("run", *_target(app), "--json")
 
     assert (ran.code, ran.document["complete"]) == (3, False)
-    assert "run it again" in ran.document["error"]
+    assert "Run the command again to continue." in ran.document["error"]
 
 
 def test_a_mistake_of_ours_is_no_end_of_a_run(cli: Cli, app: Database, monkeypatch: pytest.MonkeyPatch) -> None:

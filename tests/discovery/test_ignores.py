@@ -146,7 +146,7 @@ def test_a_target_wins_over_an_ignore(app: Database, cli: Cli) -> None:
     ("entry", "words"),
     [
         ('table = "a"', "[[ignore]] 1: `reason` is missing; add reason = "),
-        ('table = "a"\nreason = " "', "ignore a: say in reason why"),
+        ('table = "a"\nreason = " "', "ignore a: give a reason why"),
         ('table = "a"\ncolumns = []\nreason = "x"', "ignore a: columns is empty"),
         ('table = " "\nreason = "x"', "an [[ignore]] needs a table"),
         ('table = "a"\nreason = "x"\nurl = "$NOT_SET"', "ignore a: its url is $NOT_SET, and that variable is not set"),

@@ -493,7 +493,7 @@ def test_a_locked_ledger_is_waited_for_and_then_said(file: Path, monkeypatch: py
         pytest.param("sqlite://", "names a file", id="memory"),
         pytest.param("sqlite:////nowhere/at/all.db", "no folder /nowhere/at", id="no-folder"),
         pytest.param("nosuch://u:hunter2@h/d", "not of the form", id="dialect"),
-        pytest.param("postgresql://u:hun@ter2@h/d", "percent-encoded", id="password"),
+        pytest.param("postgresql://u:hun@ter2@h/d", "percent-encode @", id="password"),
     ],
 )
 def test_a_url_that_cannot_work_is_a_usage_error(url: str, words: str) -> None:
