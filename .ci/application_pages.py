@@ -150,55 +150,73 @@ def _value(value: Any) -> str:
 
 
 def overview(presets: Sequence[Preset]) -> str:
-    """The page with the table of all applications."""
-    counted = [preset.served for preset in presets if preset.name not in BESIDE] + [each["served"] for each in OTHERS]
-    number = {served: counted.count(served) for served in ("yes", "partly", "by hand", "nothing to rotate", "no")}
-    by_preset = number["yes"] + number["partly"]
-    rows = sorted([*map(_row, presets), *map(_other_row, OTHERS)], key=lambda row: row[0].lstrip("[").lower())
+    """The page with the tables of all applications."""
+    by_hand = [each for each in OTHERS if each["served"] == "by hand"]
+    unserved = [each for each in OTHERS if each["served"] == "no"]
+    counted = [preset.served for preset in presets if preset.name not in BESIDE]
+    served = len(counted) + len(by_hand)
     return "\n".join(
         [
             "# Applications",
             "",
             "<!-- Made by .ci/application_pages.py from rotation/presets and .ci/other_applications.toml. -->",
             "",
-            f"Of {len(counted)} applications whose sources hold Fernet tokens, `keyring-rotate` serves "
-            f"{by_preset + number['by hand']}: {by_preset} by a preset ({number['yes']} with every column that is "
-            f"known, {number['partly']} in part), and {number['by hand']} by targets that you write by hand.",
-            f"For {number['nothing to rotate']} there is nothing to rotate, and {number['no']} are not served.",
-            "Apache Superset is in the table, too, and not counted: by default its cells are no Fernet tokens.",
-            "",
-            "Each application with a preset has a page, with the steps: its name leads there.",
-            "`keyring-rotate init --app NAME` writes rotation.toml and prints these steps; without NAME it lists all.",
+            f"For {len(presets)} known applications `keyring-rotate init --app NAME` writes rotation.toml and prints "
+            "the steps; without NAME it lists all.",
+            "Each has a page, with the steps and with what does not work: its name leads there.",
             "If yours is not here, [find its columns](how-to/find-columns.md).",
             "Several applications may "
             "[share one rotation.toml](how-to/keys/key-sets.md#several-applications-in-one-file).",
             "",
-            "In the third column, the words in brackets say "
-            "[how a cell holds its tokens](how-to/find-columns.md#which-format).",
-            "*Staged* means that the application takes several keys, and keeps running.",
-            "*Offline* means that it knows one key, and that you stop it while its tokens move.",
-            "*Tried* means that the application's own code wrote rows, that the commands of its page were typed as "
+            "- The words in brackets say [how a cell holds its tokens](how-to/find-columns.md#which-format).",
+            "- *In part* means that some of its tokens are not rotated, or not known: its page says which.",
+            "- *Staged* means that the application takes several keys, and keeps running.",
+            "- *Offline* means that it knows one key, and that you stop it while its tokens move.",
+            "- *Tried* means that the application's own code wrote rows, that the commands of its page were typed as "
             "they stand there, and that it then read everything with the new key alone.",
-            "If its own code is no package, the column type that it uses did so; the last column says which.",
-            "*By its source* means that tables and keys were read in its code, and the steps were not tried.",
+            "  If its own code is no package, the column type that it uses did so; the last column says which.",
+            "- *By its source* means that tables and keys were read in its code, and the steps were not tried.",
             "",
-            *_table(["application", "served", "what works", "what does not, and why", "known"], rows),
+            "## Served",
+            "",
+            *_table(["application", "what is rotated", "how, and how it is known"], _by_name(map(_row, presets))),
+            "",
+            "## Served by targets that you write by hand",
+            "",
+            *_table(["application", "what it holds", "how"], _by_name(map(_other_row, by_hand))),
+            "",
+            "## Not served",
+            "",
+            *_table(["application", "what it holds", "why not"], _by_name(map(_other_row, unserved))),
+            "",
+            "## In numbers",
+            "",
+            f"Of {served + len(unserved)} applications whose sources hold Fernet tokens, `keyring-rotate` serves "
+            f"{served}: {len(counted)} by a preset ({counted.count('yes')} with every column that is known, "
+            f"{counted.count('partly')} in part), and {len(by_hand)} by targets that you write by hand.",
+            "Apache Superset has a preset, too, and is not counted: by default its cells are no Fernet tokens.",
             "",
         ]
     )
 
 
+def _by_name(rows: Iterable[list[str]]) -> list[list[str]]:
+    return sorted(rows, key=lambda row: row[0].lstrip("[").lower())
+
+
 def _row(preset: Preset) -> list[str]:
     columns = len({(target.table, column) for target in preset.target for column in target.columns})
     formats = ", ".join(dict.fromkeys(target.format for target in preset.target))
-    works = f"{preset.holds}: {columns} column{'' if columns == 1 else 's'} ({formats}), {preset.way}"
-    limits = " ".join([*preset.limits, *(f"Not verified: {words}." for words in preset.unverified)])
-    known = f"{preset.evidence}: {', '.join(preset.versions)}"
-    return [f"[{preset.title}](applications/{preset.name}.md)", preset.served, works, limits, known]
+    part = {"yes": "", "partly": ", in part"}[preset.served]
+    return [
+        f"[{preset.title}](applications/{preset.name}.md){part}",
+        f"{preset.holds}: {columns} column{'' if columns == 1 else 's'} ({formats})",
+        f"{preset.way}; {preset.evidence}: {', '.join(preset.versions)}",
+    ]
 
 
 def _other_row(other: Mapping[str, str]) -> list[str]:
-    return [other["title"], other["served"], f"{other['holds']}", other["why"], f"by its source: {other['source']}"]
+    return [other["title"], other["holds"], f"{other['why']} Read in its source: {other['source']}."]
 
 
 def _code(names: Iterable[str]) -> str:
