@@ -93,7 +93,7 @@ def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Find
             continue
         new, remedy = _new_unreadable(target), list_rows()
         if target.counts.categories[UndecryptableToken.category] > sum(target.counts.under.values()):
-            missing = "a key is missing, unless these are the keys of the services"
+            missing = "a key may be missing here; compare with your services"
             remedy = steps(f"{missing}: {facts.keys_command('list')}", list_rows())
         if new:
             message = f"{many(new, 'cell')} unreadable since the last check, {total:,} in all: {_kinds(target)}"

@@ -338,7 +338,7 @@ def test_a_check_with_other_keys_than_the_services_asks_for_them(lost: int, aske
     [finding] = result("unreadable", facts(targets=(now,))).findings
 
     assert (
-        "a key is missing, unless these are the keys of the services: keyring-rotate keys list\n" in finding.remedy
+        "a key may be missing here; compare with your services: keyring-rotate keys list\n" in finding.remedy
     ) is asked
     assert "keyring-rotate run --dry-run --problems FILE" in finding.remedy
 
