@@ -54,7 +54,7 @@ def test_the_lines_for_a_service_work(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_five_commands_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the practice database, without its broken rows, they end with a retired key and nothing left to do."""
     [block] = [block.text for block in BLOCKS if "keys promote" in block.text]
-    commands = [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in block.splitlines() if not line.startswith("#")]
     monkeypatch.chdir(tmp_path)
     _type(["demo", "--keep", "practice"])
     monkeypatch.chdir(tmp_path / "practice")
