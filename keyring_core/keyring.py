@@ -36,7 +36,7 @@ MAX_CLOCK_SKEW = 60
 class Keyring:
     """One primary key, any number of previous keys, and optionally a staged key.
 
-    Every token is an ordinary Fernet token: stock `cryptography.fernet` opens it, and the reverse.
+    Every token is an ordinary Fernet token: stock `cryptography.fernet` opens it, and the other way round.
     Threads may share a keyring, and it survives a fork. It cannot be pickled or copied.
     """
 
