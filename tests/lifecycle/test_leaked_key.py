@@ -90,6 +90,13 @@ def paste(player: Player, *texts: str) -> None:
         player.play(Block("sh", text, 0))
 
 
+def test_each_line_to_paste_is_seen_whole() -> None:
+    """It has at most 80 characters: a screen of 1280 pixels shows no more between the site's two lists."""
+    pasted = [line for block in page_blocks(PAGE) if block.language == "sh" for line in block.text.splitlines()]
+
+    assert [line for line in pasted if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_the_lines_of_a_place_change_the_key(player: Player, place: str) -> None:
     """Then every token is under the new key, the old one is archived, and nothing is left to do."""

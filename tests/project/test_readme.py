@@ -28,6 +28,13 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 130
 
 
+def test_the_first_screen_says_what_it_is() -> None:
+    """Before its first heading it names the language, both parts, and which keys it is about."""
+    opening, _, _ = README.partition("\n## ")
+
+    assert all(word in opening for word in ("Python library", "a command, `keyring-rotate`", "Fernet key"))
+
+
 def test_the_two_commands_are_where_ci_looks() -> None:
     """.ci/run takes the first and the second command that make an environment."""
     commands = [line for line in README.splitlines() if line.startswith("python3 -m venv ")]

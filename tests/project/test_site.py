@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Named
 from tests.project.documents import ROOT
 
 pytestmark = [
@@ -42,6 +44,16 @@ def test_every_page_is_on_the_site(site: Path) -> None:
 
     beside = {Path("index.md"), *(Path(f"project/{name}.md") for name in ("changelog", "contributing", "security"))}
     assert {path.with_name("index.md") if path.name == "README.md" else path for path in documents} | beside <= pages
+
+
+def test_a_search_finds_the_words_that_readers_use(site: Path, named: Named) -> None:
+    """A page that answers to a word has that word, since the search knows no others."""
+    found = json.loads((site / "search" / "search_index.json").read_text())["docs"]
+    for word, page in (("downtime", "planned-rotation"), ("uninstall", "uninstall"), ("rollback", "roll-back")):
+        with named(word):
+            assert f"how-to/{page}.html" in {
+                part["location"] for part in found if word in (part["title"] + part["text"]).lower()
+            }
 
 
 def test_a_reader_needs_no_network(site: Path) -> None:
