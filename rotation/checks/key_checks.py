@@ -6,6 +6,7 @@ import stat
 from datetime import datetime
 
 from keyring_core import KeyState
+from keyring_core.names import printable
 from rotation.checks.facts import ARCHIVE, Facts
 from rotation.checks.findings import Finding, Level, span
 from rotation.model.invocation import command_line, program
@@ -58,7 +59,7 @@ def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
     for key_id in facts.keys or {}:
         others = sorted(
             {
-                record.service
+                printable(record.service)
                 for record in facts.records
                 if record.id == key_id and record.service != facts.service and record.retired is None
             }

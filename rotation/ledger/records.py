@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from keyring_core.names import printable
 from keyring_core.redaction.current import get_redactor
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
@@ -214,7 +215,7 @@ class InstanceRecord:
     @property
     def words(self) -> str:
         """What messages call it: `billing on web-1:4242 (seen 2026-01-03 12:00:00 UTC)`."""
-        return f"{self.service} on {self.instance} (seen {to_second(self.seen)})"
+        return printable(f"{self.service} on {self.instance} (seen {to_second(self.seen)})")
 
 
 LIVE = timedelta(minutes=10)

@@ -408,7 +408,7 @@ def test_an_error_is_one_line_of_a_plugin(cli: Cli) -> None:
     """A bar in a name begins no performance data, and a newline no second line."""
     ran = cli("check", "--format", "nagios", "--env-file", "a|b\nc")
 
-    assert ran.out.startswith("ROTATION UNKNOWN - check: --env-file a b c: there is no such file")
+    assert ran.out.startswith("ROTATION UNKNOWN - check: --env-file a b\\nc: there is no such file")
     assert (ran.out.count("|"), ran.out.count("\n")) == (0, 1)
 
 
