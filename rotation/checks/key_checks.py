@@ -15,6 +15,11 @@ from rotation.model.text import many, retire_command, steps
 from rotation.model.times import to_minute
 from rotation.retirement.decision import refusals
 
+SAME_SERVICE = (
+    "the same service? Set one ROTATION_SERVICE for all its processes, or turn shared_keys off in [policy.off] with "
+    "that reason; that is all then"
+)
+
 
 def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """A key can be guessed: it is a placeholder, a public example, or not random.
@@ -52,7 +57,8 @@ def check_key_files(facts: Facts, _policy: Policy, _now: datetime) -> list[Findi
 def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """The same key is used in two environments of one ledger, so that a leak in one opens the other.
 
-    Remedy: give each environment a key of its own: `keyring-rotate keys stage` in one of them, then promote and run.
+    Remedy: give one service one ROTATION_SERVICE everywhere; give each environment a key of its own: `keyring-rotate
+    keys stage` in one of them, then promote and run.
     """
     found = []
     stage, promote = facts.keys_command("stage"), facts.keys_command("promote")
@@ -66,7 +72,13 @@ def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
         )
         if others:
             message = f"this key is also in use in {', '.join(others)}"
-            remedy = steps(stage, promote, command_line("run"), retire_command(key_id, facts.key_set))
+            remedy = steps(
+                SAME_SERVICE,
+                f"another one: {stage}",
+                promote,
+                command_line("run"),
+                retire_command(key_id, facts.key_set),
+            )
             found.append(Finding(Level.WARNING, key_id, message, remedy))
     return found
 

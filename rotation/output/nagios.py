@@ -74,9 +74,10 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
 
 
 def _words(finding: Finding) -> str:
-    subject = f"{finding.subject}: " if finding.subject else ""
+    # In `previous_keys: 9ace5031` a redactor would take the id for the value of a setting.
+    subject = f" ({finding.subject})" if finding.subject else ""
     following = "; ".join(finding.remedy.split("\n"))
-    return f"{finding.check}: {subject}{finding.message} (next: {following})"
+    return f"{finding.check}{subject}: {finding.message} (next: {following})"
 
 
 def _whole(span: timedelta) -> str:
