@@ -70,7 +70,7 @@ class Connection:
     def transaction(self, mode: Mode) -> Iterator[sa.Connection]:
         """A transaction; at its end, a reading one is rolled back and a writing one is committed.
 
-        Raises what the driver raises, and NoAnswerError.
+        Raises what the driver raises, and NoAnswerError; on SQLite KeyboardInterrupt for a second signal.
         """
         self._before_use(self)
         if not self.dialect.has_server:

@@ -209,7 +209,7 @@ def test_no_question_is_more_than_one(place: Place) -> None:
     assert not [*faults(talked.shown)]
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("form", ["text", pytest.param("json", marks=pytest.mark.long)])
 def test_no_name_is_a_line_of_the_log(place: Place, form: str) -> None:
     """With all that is logged, in both forms."""
     argv = [sys.executable, f"{ROOT}/scripts/rotate.py", "-vv", "--log-format", form]

@@ -104,7 +104,7 @@ def test_a_signal_ends_a_long_statement(
     database: Database, folder: Path, environ: dict[str, str], named: Named, *, long_form: bool
 ) -> None:
     """R11: each command ends with exit code 3, and says that it was stopped; nothing was changed."""
-    short = ("status", "run", "retire") if database.kind == "sqlite" else ("status",)
+    short = ("status", "retire") if database.kind == "sqlite" else ("status",)
     for name in COMMANDS if long_form else short:
         with named(name), at_work(database, folder, environ, *COMMANDS[name], limits=SHORT) as command:
             command.process.send_signal(signal.SIGTERM)
