@@ -29,10 +29,8 @@ UNMADE = (
     "with --sql prints the statements"
 )
 OLDER = "it has version {}, and could not be brought to version {}; run `keyring-rotate ledger init` once, as its owner"
-UNKNOWN_SHAPE = (
-    "{} in it has an unknown shape: a newer version of this program wrote it, or somebody changed it. Install that "
-    "version here, or restore a backup of the ledger"
-)
+UNKNOWN_SHAPE = "has an unknown shape: a newer version of this program wrote it, or somebody changed it"
+SHAPE_REMEDY = "install that version here, or restore a backup of the ledger"
 Row = TypeVar("Row")
 T = TypeVar("T")
 
@@ -113,7 +111,7 @@ class LedgerAccess:
         """What *parse* makes of each of *rows*, of documents that this program did not write, perhaps."""
         with suppress(ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return [parse(row) for row in rows]
-        raise self.fault(UNKNOWN_SHAPE.format(called))
+        raise self.fault(f"{called} in it {UNKNOWN_SHAPE}; {SHAPE_REMEDY}")
 
     def unwatched(self) -> LedgerAccess:
         """The same ledger, through a connection that no thread watches, and that needs no `close`."""

@@ -344,9 +344,9 @@ def test_a_census_of_an_unknown_shape_is_a_finding_of_the_ledger(
 
                 assert ran.code == UNKNOWN
                 urgent = [finding for finding in ran.document["findings"] if finding["status"] == "UNKNOWN"]
-                [words] = [finding["message"] for finding in urgent if finding["check"] == "ledger"]
-                assert "a census in it has an unknown shape" in words
-                assert "Install that version here" in words
+                [about] = [finding for finding in urgent if finding["check"] == "ledger"]
+                assert "a census in it has an unknown shape" in about["message"]
+                assert about["remedy"].startswith("install that version here")
                 assert cli("keys", "retire", make_key("old").id, *config).code == UNKNOWN
 
 
