@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from keyring_core.errors import KeyConfigError
+from keyring_core.names import printable
 from keyring_core.redaction import get_redactor, redacting
 
 MAX_OUTPUT_BYTES = 1024 * 1024
@@ -122,6 +123,6 @@ def _said(ended: _Ended) -> str:
     with redacting(*ended.output.split(), label="output"):
         text = get_redactor().redact(text)
     line = " | ".join(stripped for part in text.splitlines() if (stripped := part.strip())).rstrip(".")
-    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    line = printable(line)
     # The end of the text usually says what stopped the program.
     return f" and said: {line if len(line) <= MAX_SHOWN else '... ' + line[-MAX_SHOWN:]}"

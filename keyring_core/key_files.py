@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keyring_core.errors import KeyConfigError, KeyConfigWarning
+from keyring_core.names import printable
 
 MAX_FILE_BYTES = 1024 * 1024
 _EMPTY_WAIT = 0.05
@@ -68,7 +69,9 @@ def key_path(value: str, environ: Mapping[str, str], form: str) -> Path:
         return Path(value)
     if folder := environ.get("CREDENTIALS_DIRECTORY"):
         return Path(_CREDENTIALS.sub(lambda _: folder, value, count=1))
-    raise KeyConfigError(f"{form} ({value}): systemd gives the unit no credentials; LoadCredential= in its file does")
+    raise KeyConfigError(
+        f"{form} ({printable(value)}): systemd gives the unit no credentials; LoadCredential= in its file does"
+    )
 
 
 def read_key_file(path: Path, form: str) -> KeyFile:
@@ -117,7 +120,7 @@ def read_regular(path: Path, kind: str) -> tuple[bytes, os.stat_result]:
 
 
 def _read(path: Path, form: str) -> KeyFile:
-    where, fault = f"{form} ({path})", None
+    where, fault = f"{form} ({printable(str(path))})", None
     try:
         data, status = read_regular(path, "list of keys")
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from keyring_core.errors import KeyConfigError
 from keyring_core.key_commands import run_key_command
 from keyring_core.key_files import Stamp, key_path, read_key_file
+from keyring_core.names import printable
 
 FORMS = ("", "_FILE", "_COMMAND")
 """The endings of a variable that holds keys, names their file, or the command that prints them."""
@@ -95,7 +96,7 @@ def read_named(  # noqa: PLR0913 - what to read, and how
     if kind is Kind.FILE:
         content, stamp = read_key_file(key_path(value, environ, form), form)
         # The form of a variable does not say which file it names.
-        where = form if str(stamp.path) in form else f"{form} ({stamp.path})"
+        where = form if str(stamp.path) in form else f"{form} ({printable(str(stamp.path))})"
         return Found(_cleaned(content, comments=comments), where, Source(Kind.FILE, stamp))
     printed = run_key_command(value, form, environ, seconds)
     return Found(_cleaned(printed, comments=comments), form, Source(Kind.COMMAND))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.environment import ROTATION_CONFIG, Settings, load_settings, names_primary
+from keyring_core.names import printable_lines
 from rotation.model.env_file import OPTION, environment, read_env_file
 from rotation.model.failures import UsageError
 from rotation.model.stopping import Stopping
@@ -51,9 +52,9 @@ class Streams(Stopping):
     """The form of log lines, as configure_logging calls it; None: the log is that of the program around this."""
 
     def warn(self, text: str) -> None:
-        """Prints on stderr, and ignores a stderr that cannot be written."""
+        """Prints *text*, of one line or several, on stderr, and ignores a stderr that cannot be written."""
         with suppress(OSError):
-            print(text, file=self.stderr, flush=True)
+            print(printable_lines(text), file=self.stderr, flush=True)
 
 
 class Dotenv(NamedTuple):

@@ -1,12 +1,14 @@
-"""Keeps an event on one line: escapes characters that break a line or move a terminal's cursor."""
+"""Keeps an event on one line: escapes characters that break a line, move a terminal's cursor or turn the text."""
 
 from __future__ import annotations
 
 import re
 
-# C0 and C1 controls, DEL, and the separators that some viewers break lines at.
-_BREAKING = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-_BREAKING_BLOCK = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+# C1 controls and DEL, the separators that some viewers break lines at, what changes the direction of the text, and
+# what nobody sees; but not the joiners of emoji and of Indic and Arabic letters.
+_OTHERS = r"\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+_BREAKING = re.compile(rf"[\x00-\x08\x0a-\x1f{_OTHERS}]")
+_BREAKING_BLOCK = re.compile(rf"[\x00-\x08\x0b-\x1f{_OTHERS}]")
 INDENT = "    "
 
 

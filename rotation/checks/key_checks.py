@@ -6,6 +6,7 @@ import stat
 from datetime import datetime
 
 from keyring_core import KeyState
+from keyring_core.names import printable
 from rotation.checks.facts import ARCHIVE, Facts
 from rotation.checks.findings import Finding, Level, span
 from rotation.model.invocation import command_line, program
@@ -13,6 +14,11 @@ from rotation.model.policy import Policy
 from rotation.model.text import many, retire_command, steps
 from rotation.model.times import to_minute
 from rotation.retirement.decision import refusals
+
+SAME_SERVICE = (
+    "the same service? Set one ROTATION_SERVICE for all its processes, or turn shared_keys off in [policy.off] with "
+    "that reason; that is all then"
+)
 
 
 def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
@@ -51,21 +57,28 @@ def check_key_files(facts: Facts, _policy: Policy, _now: datetime) -> list[Findi
 def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """The same key is used in two environments of one ledger, so that a leak in one opens the other.
 
-    Remedy: give each environment a key of its own: `keyring-rotate keys stage` in one of them, then promote and run.
+    Remedy: give one service one ROTATION_SERVICE everywhere; give each environment a key of its own: `keyring-rotate
+    keys stage` in one of them, then promote and run.
     """
     found = []
     stage, promote = facts.keys_command("stage"), facts.keys_command("promote")
     for key_id in facts.keys or {}:
         others = sorted(
             {
-                record.service
+                printable(record.service)
                 for record in facts.records
                 if record.id == key_id and record.service != facts.service and record.retired is None
             }
         )
         if others:
             message = f"this key is also in use in {', '.join(others)}"
-            remedy = steps(stage, promote, command_line("run"), retire_command(key_id, facts.key_set))
+            remedy = steps(
+                SAME_SERVICE,
+                f"another one: {stage}",
+                promote,
+                command_line("run"),
+                retire_command(key_id, facts.key_set),
+            )
             found.append(Finding(Level.WARNING, key_id, message, remedy))
     return found
 

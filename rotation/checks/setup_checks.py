@@ -6,6 +6,7 @@ from datetime import datetime
 
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, span
+from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
 from rotation.model.invocation import command_line
 from rotation.model.policy import Policy
@@ -38,9 +39,14 @@ def check_ledger(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]
 
     Remedy: set ROTATION_LEDGER_URL, or fix the database that it names, or its rights.
     """
-    remedy = "set ROTATION_LEDGER_URL, or fix the database that it names"
-    faults = (facts.ledger_fault, facts.ledger_unwritten)
-    return [Finding(Level.UNKNOWN, "ledger", fault, remedy) for fault in faults if fault is not None]
+    found = []
+    for fault in (facts.ledger_fault, facts.ledger_unwritten):
+        if fault is not None:
+            remedy = "set ROTATION_LEDGER_URL, or fix the database that it names"
+            if UNKNOWN_SHAPE in fault:
+                remedy = f"{SHAPE_REMEDY}, then: {command_line('check')}"
+            found.append(Finding(Level.UNKNOWN, "ledger", fault, remedy))
+    return found
 
 
 def check_clock(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:

@@ -119,7 +119,7 @@ def _history(session: Session, facts: Facts) -> tuple[Sequence[RunRecord], Seque
     """The service's last runs and all its certificates. Raises LedgerError."""
     if session.ledger is None or facts.ledger_fault is not None:
         return [], []
-    certificates = [one for one in session.ledger.certificates() if one["service"] == session.service]
+    certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
     return session.ledger.last_runs(PAGE_RUNS, session.service), certificates
 
 

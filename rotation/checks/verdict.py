@@ -74,9 +74,9 @@ class Verdict:
         return (result for result in self.results if result.off is not None)
 
     def age(self, state: KeyState) -> timedelta | None:
-        """The longest time that a key has been in *state*."""
+        """The longest time that a key has been in *state*; none, if by this clock that is still to come."""
         ages = [self.now - since for key_id in self.facts.ids(state) if (since := self.facts.since(key_id))]
-        return max(ages, default=None)
+        return max(timedelta(), *ages) if ages else None
 
 
 def _joined(results: Sequence[Result], services: Sequence[str]) -> Result:

@@ -139,10 +139,11 @@ def _pings(command: Command, text: str | None) -> Callable[[str], None]:
         return lambda _: None
     from rotation.cli.ping import ping, ping_url
 
-    url = ping_url(text, command.environ)
+    url, told = ping_url(text, command.environ), set()
 
     def call(end: str) -> None:
-        if fault := ping(url, end):
+        if (fault := ping(url, end)) and fault not in told:
+            told.add(fault)
             command.streams.warn(f"Warning: --ping: {fault}. The verdict stands.")
 
     return call

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from keyring_core.environment import VARIABLES
+from keyring_core.names import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import Command, Process, common_options, path_option, print_json
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.invocation import program, program_elsewhere
+from rotation.model.invocation import program, program_elsewhere, quoted
 
 if TYPE_CHECKING:
     from rotation.cli.demo_folder import DemoKeys
@@ -145,7 +145,7 @@ def _make(command: Command, folder: Path) -> int:
         document = {"complete": True, "folder": str(folder), "files": files}
         print_json({**document, "steps": [{"do": do, "run": run} for do, run in steps]}, command.streams.stdout)
         return 0
-    lines = [f"Written: {', '.join(files)}"]
+    lines = [printable(f"Written: {', '.join(files)}")]
     if not command.quiet:
         lines.append("Type these commands, one after the other:")
         for number, (do, run) in enumerate(steps, 1):
@@ -173,7 +173,7 @@ def _steps(folder: Path, keys: DemoKeys) -> Sequence[tuple[str, str]]:
 
     typed = program_elsewhere()
     steps: Mapping[str, str] = {
-        "Go into the folder.": f"cd {shlex.quote(str(folder))}",
+        "Go into the folder.": f"cd {quoted(str(folder))}",
         "See what is stored, and under which keys. Six rows are broken.": f"{typed} status",
         "Make the next key. Services can decrypt with it, and do not encrypt with it yet.": f"{typed} keys stage",
         "Once every service has it, promote it: services encrypt with it from then on.": f"{typed} keys promote",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 import click
 from click.core import ParameterSource
 
-from rotation.model.invocation import begin
+from rotation.model.invocation import begin, quoted
 
 GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
 """Behind the command, or in front of it."""
@@ -36,7 +35,7 @@ def remember(context: click.Context) -> None:
         if context.get_parameter_source(key) not in GIVEN:
             continue
         if isinstance(parameter, click.Argument):
-            arguments.append(shlex.quote(str(value)))
+            arguments.append(quoted(str(value)))
         else:
             name = max(parameter.opts, key=len)
             values = value if isinstance(value, tuple) else (value,)
@@ -54,4 +53,4 @@ def _shown(option: click.Parameter, value: object) -> str:
         from rotation.model.targets import may_hold_password
 
         url = may_hold_password(text)
-    return (option.name or "").upper() if url or get_redactor().redact(text) != text else shlex.quote(text)
+    return (option.name or "").upper() if url or get_redactor().redact(text) != text else quoted(text)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyring_core.names import printable
 from rotation.cli.options import Process, print_json
 from rotation.model.failures import UsageError
-from rotation.model.invocation import program
+from rotation.model.invocation import program, quoted
 from rotation.model.targets import may_hold_password
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def begin_application(  # noqa: PLR0913 - what the options say
         document = {"complete": True, "app": name, "files": written}
         print_json({**document, "steps": [{"do": step.do, "run": step.run} for step in steps]}, process.streams.stdout)
     else:
-        lines = [f"Written: {', '.join(written)}", *_words(preset, env_file, append=append)]
+        lines = [printable(f"Written: {', '.join(written)}"), *_words(preset, env_file, append=append)]
         if not quiet:
             lines.append("")
             for number, step in enumerate(steps, 1):
@@ -89,7 +89,8 @@ def _config_text(path: Path, entry: str, *, append: bool) -> str:
     if not path.exists():
         return f"# Which columns hold tokens, and which keys open them: from the preset.\n{entry}"
     if not append:
-        raise UsageError(f"{path}: is there already; nothing was changed. Add this to it, or say --append:\n\n{entry}")
+        words = f"{path}: is there already; nothing was changed. Add this to it, or say --append:"
+        raise UsageError(words, "", *entry.splitlines())
     from rotation.model.presets import with_presets
     from rotation.model.toml_file import read_toml
 
@@ -121,7 +122,7 @@ def _words(preset: Preset, env_file: Path | None, *, append: bool) -> Iterator[s
     yield from (f"Not verified: {words}" for words in preset.unverified)
     yield f"With a wrong key: {preset.wrong_key}"
     if env_file:
-        yield f"Fill in {shlex.quote(str(env_file))}, and keep it out of version control."
+        yield f"Fill in {quoted(str(env_file))}, and keep it out of version control."
     else:
         make = f"Make a file {preset.name}.env that only you can read (--env-file would have made it), with:"
         yield "Add these variables to the dotenv file that your commands read:" if append else make

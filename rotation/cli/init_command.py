@@ -84,7 +84,7 @@ def init(  # noqa: PLR0913 - click's
             raise UsageError("--app and --new-key exclude each other; the steps of --app say how to make its key")
         return begin_application(process, name, url, config, env_file, append=append, as_json=as_json, quiet=quiet)
     if url is None and not asks and not (append and config.exists()):
-        raise UsageError(_two_ways())
+        raise UsageError(*_two_ways())
     from rotation.cli.init_service import Wanted, begin_service
 
     return begin_service(process, Wanted(url, config, env_file, new_key, append, asks), as_json=as_json, quiet=quiet)
@@ -104,10 +104,10 @@ def _check_application(name: str) -> None:
         raise UsageError(f"{fault}. Only these need a name: for a service of your own, press Enter")
 
 
-def _two_ways() -> str:
-    return (
-        "say what to begin with; nothing was written\n"
-        f"  a service of your own:  {program()} init --url sqlite:///app.db\n"
-        f"  a known application:    {program()} init --app redash\n"
-        f"  the list of these:      {program()} init --app"
-    )
+def _two_ways() -> list[str]:
+    return [
+        "say what to begin with; nothing was written",
+        f"  a service of your own:  {program()} init --url sqlite:///app.db",
+        f"  a known application:    {program()} init --app redash",
+        f"  the list of these:      {program()} init --app",
+    ]

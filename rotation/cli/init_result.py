@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.invocation import program
+from rotation.model.invocation import program, quoted
 from rotation.model.text import Following, be, many, steps
 from rotation.output.config_text import found_in_words, gets_entry, why_not
-from rotation.output.terminal import NextStep, following, printable
+from rotation.output.terminal import NextStep, following, verbatim
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -128,10 +127,10 @@ class Begun:
         if self.has_targets:
             return self._command("status")
         # Nothing is there that status could count.
-        return self._command("init --append" + (f" --url {shlex.quote(self.url)}" if self.url else ""))
+        return self._command("init --append" + (f" --url {quoted(self.url)}" if self.url else ""))
 
     def _command(self, words: str) -> str:
-        config = "" if self.config == Path("rotation.toml") else f" --config {shlex.quote(str(self.config))}"
+        config = "" if self.config == Path("rotation.toml") else f" --config {quoted(str(self.config))}"
         return f"{program()} {words}{config}"
 
     def document(self) -> dict[str, Any]:
@@ -149,10 +148,10 @@ class Begun:
     def lines(self) -> Iterator[RenderableType]:
         """The lines of a screen."""
         tables = many(sum(self.found.databases.values()), "table")
-        databases = " and ".join(map(printable, self.found.databases))
+        databases = " and ".join(self.found.databases)
         yield f"Read {many(self.found.rows, 'row')} of {tables} in {databases}, and changed nothing there."
-        yield from (f"  {printable(found_in_words(column))}" for column in self.columns)
-        yield from map(printable, self.found.recognised)
+        yield from (f"  {found_in_words(column)}" for column in self.columns)
+        yield from self.found.recognised
         if not self.columns:
             yield "No column with tokens was found that has no target yet."
         if self.files:
@@ -160,13 +159,13 @@ class Begun:
         if self.new_key:
             reads = "Only you can read the file." if self.is_private else f"Let only you read it: {self._chmod}"
             yield f"{self.env_file} holds a new key, {self.new_key.id}. {reads}"
-        yield from map(printable, self.needs)
+        yield from self.needs
         if self.to_ignore:
             yield "Keep these files out of version control. The lines for .gitignore:"
             yield from (f"  {line}" for line in self.to_ignore)
         yield f"{self.config} holds no secret, so you may commit it."
         if not self.has_targets:
-            yield f"\n{SERVICE}"
+            yield verbatim(f"\n{SERVICE}")
         yield from following(self._following)
         if self.has_targets and not self.needs:
             yield NextStep(f"To change the key: {self._command('keys stage')}", no_wrap=True)
@@ -178,7 +177,7 @@ class Begun:
 
     @property
     def _chmod(self) -> str:
-        return f"chmod 600 {shlex.quote(str(self.env_file))}"
+        return f"chmod 600 {quoted(str(self.env_file))}"
 
 
 def _target(column: TokenColumn) -> dict[str, Any]:

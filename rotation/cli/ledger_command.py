@@ -60,12 +60,13 @@ def init(command: Command, url: str | None, *, sql: bool) -> int:
     """
     from rotation.ledger.ledger import Ledger
     from rotation.ledger.schema import TABLE_NAMES, VERSION, ddl
+    from rotation.output.terminal import verbatim
 
     place = _place(command, url)
     if sql:
         statements = ddl(_dialect(place.url))
         script = "".join(f"{statement};\n\n" for statement in statements).rstrip()
-        command.show({"complete": True, "statements": statements}, [script])
+        command.show({"complete": True, "statements": statements}, [verbatim(script)])
         return 0
     with Ledger.open(place.url, place=place) as opened:
         name, made = opened.name, opened.made

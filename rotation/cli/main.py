@@ -14,6 +14,7 @@ import click
 import structlog
 
 from keyring_core import KeyConfigError
+from keyring_core.names import printable
 from rotation.cli.adopt_command import adopt
 from rotation.cli.check_command import check, failed
 from rotation.cli.completion import answer_shell
@@ -168,7 +169,7 @@ def _run(argv: Sequence[str], process: Process, program: str) -> int:
         error.show(file=streams.stderr)
         return 2
     except click.ClickException as error:
-        words, code = error.format_message(), 2
+        words, code = printable(error.format_message()), 2
         # Two lines, as all other errors; click itself prints three lines of usage first.
         context = error.ctx if isinstance(error, click.UsageError) else None
         streams.warn(f"Error: {words}" + (f"\nSee {context.command_path} --help" if context else ""))

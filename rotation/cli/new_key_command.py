@@ -73,7 +73,7 @@ def derive(  # noqa: PLR0913 - click's
     is dropped, but not from a variable.
     """
     if kind is None or kind not in KINDS:
-        raise UsageError(_no_such_kind(kind))
+        raise UsageError(*_no_such_kind(kind))
     derivation = Derivation(kind, _salt(command, salt, salt_variable, is_hex=salt_hex), info, iterations)
     secret = read_secret(command, given)
     with command.reporting_warnings():
@@ -83,7 +83,9 @@ def derive(  # noqa: PLR0913 - click's
             refusal = str(error)
         else:
             return _print_key(command, key)
-    raise UsageError(f"{refusal}\nIf data is stored under it, --allow-weak prints it, to rotate away from it.")
+    raise UsageError(
+        *refusal.split("\n"), "If data is stored under it, --allow-weak prints it, to rotate away from it."
+    )
 
 
 def _salt(command: Command, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
@@ -100,11 +102,11 @@ def _salt(command: Command, salt: str | None, variable: str | None, *, is_hex: b
     raise UsageError("--salt-hex: the salt has other characters than hexadecimal digits; leave this option out")
 
 
-def _no_such_kind(kind: str | None) -> str:
+def _no_such_kind(kind: str | None) -> list[str]:
     # What was given is not shown: it may be the secret.
     fault = "name the kind of derivation" if kind is None else "no such kind of derivation"
     width = max(map(len, KINDS))
-    return "\n".join([f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items())])
+    return [f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items())]
 
 
 def _print_key(command: Command, key: Key) -> int:

@@ -6,10 +6,12 @@ The convention is that of healthchecks.io: URL/start, then URL or URL/fail. The 
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from urllib.parse import urlsplit, urlunsplit
 
 from rotation.model.background_call import BackgroundCall
@@ -18,6 +20,19 @@ from rotation.model.targets import expand_url
 
 SECONDS = 5
 """How long a ping may take. With databases that do not answer, a check still takes less than half a minute."""
+
+
+_CAUSES: Mapping[type[Exception], str] = {
+    socket.gaierror: "unknown host",
+    ConnectionRefusedError: "it refuses the connection",
+    TimeoutError: "it does not answer",
+    ssl.SSLCertVerificationError: "its TLS certificate is not valid here",
+    ssl.SSLError: "TLS failed",
+    ConnectionError: "it ended the connection",
+    InvalidURL: "the url is malformed",
+    HTTPException: "its answer is not HTTP",
+    ValueError: "the url is malformed",
+}
 
 
 def ping_url(text: str, environ: Mapping[str, str]) -> str:
@@ -42,11 +57,15 @@ def _call(url: str, end: str) -> str | None:
     except urllib.error.HTTPError as error:
         error.close()
         return f"the server answered with code {error.code}"
-    except urllib.error.URLError as error:
-        return f"the server cannot be reached ({type(error.reason).__name__})"
     except (OSError, ValueError, HTTPException) as error:
-        return f"the server cannot be reached ({type(error).__name__})"
+        # Of a URLError the reason, which may be a text.
+        return f"the server cannot be reached: {_words(getattr(error, 'reason', error))}"
     return None
+
+
+def _words(cause: object) -> str:
+    """Why a call failed, in words that show nothing of its address."""
+    return next((words for kind, words in _CAUSES.items() if isinstance(cause, kind)), type(cause).__name__)
 
 
 def _with_end(url: str, end: str) -> str:

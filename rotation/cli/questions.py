@@ -10,6 +10,7 @@ from typing import TextIO
 
 import click
 
+from keyring_core.names import printable
 from rotation.model.failures import StoppedError, UsageError
 
 
@@ -35,13 +36,14 @@ def ask(question: str, default: str = "", *, check: Callable[[str], object]) -> 
         return answer.strip()
 
     with _asking():
-        return str(click.prompt(question, default, show_default=bool(default), value_proc=checked))
+        shown = printable(f"{question} [{default}]" if default else question)
+        return str(click.prompt(shown, default, show_default=False, value_proc=checked))
 
 
 def ask_whether(question: str, *, default: bool) -> bool:
     """Whether the answer is yes. Raises StoppedError, as `ask` does."""
     with _asking():
-        return click.confirm(question, default=default)
+        return click.confirm(printable(question), default=default)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from keyring_core.names import printable
 from rotation.discovery.result import Remark
 from rotation.discovery.tables import SearchableTable
 from rotation.model.ignored import Ignored
@@ -40,7 +41,7 @@ class Ignores:
 
 def label(table: str, column: str | None) -> str:
     """What messages call an ignored column, or all of a table."""
-    return f"{table}, all columns" if column is None else f"{table}.{column}"
+    return printable(f"{table}, all columns" if column is None else f"{table}.{column}")
 
 
 def _parts(ignored: Ignored) -> Sequence[str | None]:

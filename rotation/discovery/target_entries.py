@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+from keyring_core.names import printable
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.declarations import Declaration, DeclaredColumn
 from rotation.model.formats import Format
@@ -84,13 +85,18 @@ def _url(written: str, database: str) -> str:
 
 def as_comment(text: str) -> str:
     """*text* in a comment: a name in a database can hold a line's end."""
-    return "".join(filter(str.isprintable, text))
+    return printable(text)
 
 
 def as_toml(text: str) -> str:
-    """*text* as a string of TOML."""
-    # A basic string of TOML is one of JSON, except for the one control character that JSON does not escape.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """*text* as a string of TOML; what nobody sees, or a terminal obeys, is escaped in it."""
+    # A basic string of TOML is one of JSON, but for what JSON may leave as it is.
+    text = json.dumps(text, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
 
 
 def _tomls(texts: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
+from keyring_core.names import printable
 from rotation.model.cell_kinds import CellKind, kind_of
 from rotation.model.formats import Format
 from rotation.model.inner_tokens import find_inner
@@ -93,7 +94,7 @@ class TokenColumn:
     def label(self) -> str:
         """As messages name it: `user_credentials.api_key`; with its database if no url names that."""
         where = f" in {self.database}" if self.in_other_database else ""
-        return f"{self.table}.{self.column}{where}"
+        return printable(f"{self.table}.{self.column}{where}")
 
     @property
     def tokens(self) -> int:
@@ -167,7 +168,7 @@ class TokenColumn:
         """What to do if a key has to stay for this column; about what a run rotates first, if there is any."""
         found = [self._remedy_of_served()] if self.served else []
         if self.has_history:
-            found.append(f"DELETE HISTORY FROM {self.table} drops its past rows, if nobody needs them")
+            found.append(f"DELETE HISTORY FROM {printable(self.table)} drops its past rows, if nobody needs them")
         found += dict.fromkeys(self._remedy_of_unserved(part, cells) for part, cells in self.unserved.items())
         if self.kinds[CellKind.NESTED]:
             found.append(NESTED)

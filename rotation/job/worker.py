@@ -140,7 +140,8 @@ def _open(task: Task) -> _OpenTarget:
         fault = str(error)
     if fault:
         store.close()
-        raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
+        words = f"{_name()}: {fault}. Give every worker the same variables, then run again."
+        raise WorkerError(*words.split("\n"))
     worker = RangeWorker(store, target.keyring(keyring), options)
     opened = _OpenTarget((task.setup, task.target, task.database), worker)
     # Closes the connection when another target is opened, or when the thread or the process ends.
@@ -168,7 +169,7 @@ def _load(setup: Setup) -> tuple[Keyring, Mapping[str, str]]:
     except (KeyConfigError, UsageError) as error:
         fault = str(error)
     if fault:
-        raise WorkerError(f"{_name()}: {fault}")
+        raise WorkerError(*f"{_name()}: {fault}".split("\n"))
     if _states(keyring) != setup.keys:
         raise WorkerError(
             f"{_name()} has other keys than the run was started with: {_shown(_states(keyring))} instead of "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -29,6 +29,9 @@ UNMADE = (
     "with --sql prints the statements"
 )
 OLDER = "it has version {}, and could not be brought to version {}; run `keyring-rotate ledger init` once, as its owner"
+UNKNOWN_SHAPE = "has an unknown shape: a newer version of this program wrote it, or somebody changed it"
+SHAPE_REMEDY = "install that version here, or restore a backup of the ledger"
+Row = TypeVar("Row")
 T = TypeVar("T")
 
 
@@ -103,6 +106,12 @@ class LedgerAccess:
         If another process has just inserted the same row, *act* runs again and finds it.
         """
         return self._run(Mode.WRITE, act, self._attempts)
+
+    def parsed(self, rows: Iterable[Row], parse: Callable[[Row], T], called: str) -> list[T]:
+        """What *parse* makes of each of *rows*, of documents that this program did not write, perhaps."""
+        with suppress(ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            return [parse(row) for row in rows]
+        raise self.fault(f"{called} in it {UNKNOWN_SHAPE}; {SHAPE_REMEDY}")
 
     def unwatched(self) -> LedgerAccess:
         """The same ledger, through a connection that no thread watches, and that needs no `close`."""

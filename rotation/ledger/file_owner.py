@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
-import shlex
 import sqlite3
 import stat
 from pathlib import Path
 
 from keyring_core.environment import LEDGER_URL
+from rotation.model.invocation import quoted
 
 UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 """The SQLite error codes that an owner or a mode may explain."""
@@ -30,7 +30,7 @@ def unwritable(path: Path) -> str | None:
         if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             owner, me = _name(status.st_uid), _name(os.geteuid())
             if place == path:
-                following = f"once as root: chown {shlex.quote(me)} {shlex.quote(str(place))}"
+                following = f"once as root: chown {quoted(me)} {quoted(str(place))}"
             else:
                 following = f"name a ledger in a folder of {me}'s own in {LEDGER_URL}"
             mode = stat.filemode(status.st_mode)

@@ -88,7 +88,8 @@ class KeyTables:
     def certificates(self) -> list[dict[str, Any]]:
         """All certificates, the oldest first."""
         query = sa.select(tables.certificates.c.document).order_by(tables.certificates.c.id)
-        return self._access.read(lambda connection: list(connection.scalars(query)))
+        documents = self._access.read(lambda connection: list(connection.scalars(query)))
+        return self._access.parsed(documents, lambda document: {**document}, "a certificate")
 
     def announce(self, record: InstanceRecord) -> None:
         """Records which keys an instance holds, and deletes instances that are long gone."""

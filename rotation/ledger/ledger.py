@@ -10,6 +10,7 @@ from types import TracebackType
 import sqlalchemy as sa
 
 from keyring_core.environment import LEDGER_URL, SERVICE
+from keyring_core.names import printable
 from rotation.ledger import schema as tables
 from rotation.ledger.database import LedgerAccess, open_url, over_engine
 from rotation.ledger.key_tables import KeyTables
@@ -28,7 +29,7 @@ def utc_now() -> datetime:
 
 def service_name(environ: Mapping[str, str]) -> str:
     """The name of this service or environment in the ledger: `ROTATION_SERVICE`, or `default`."""
-    return environ.get(SERVICE, "").strip()[:100] or "default"
+    return printable(environ.get(SERVICE, "").strip())[:100] or "default"
 
 
 class Ledger(KeyTables, RunTables):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from types import UnionType
 from typing import Any, NamedTuple
 
+from keyring_core.names import printable
 from keyring_core.redaction.current import get_redactor
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
@@ -149,7 +152,15 @@ class CensusRecord:
 
     @classmethod
     def of_document(cls, taken: datetime, document: Mapping[str, Any]) -> CensusRecord:
-        """The census whose `document` that is. Raises KeyError or TypeError if it is none."""
+        """The census whose `document` that is.
+
+        Raises KeyError, TypeError, ValueError or AttributeError if it is none that this version knows.
+        """
+        for name, kind in _SHAPE.items():
+            if name in document and not isinstance(document[name], kind):
+                raise TypeError(name)
+        b64decode(document.get("unreadable_rows", ""), validate=True)
+        datetime.fromisoformat(document.get("seen") or "2026-01-01")
         kept = {name: document[name] for name in (*_KEPT, "problems", "unreadable_rows") if name in document}
         names = {name: document[name] for name in _NAMES if name in document}
         others = document.keys() - kept.keys() - names.keys() - {"target"}
@@ -165,6 +176,14 @@ _KEPT = (
     *("service", "complete", "sampled", "checked", "by_run"),
     *("identity", "unexplained", "home", "seen"),
 )
+_SHAPE: Mapping[str, type[Any] | UnionType] = {
+    **dict.fromkeys(("service", "target", "database", "table", "column"), str),
+    **dict.fromkeys(("identity", "home", "seen", "unreadable_rows"), str),
+    **dict.fromkeys(("complete", "sampled", "checked", "by_run"), bool),
+    "where": str | None,
+    "unexplained": dict,
+    "problems": list,
+}
 _NAMES = ("database", "table", "column", "where")
 _LEFT_OUT_IF_NONE = ("embedded", "identified", "taken_over", "other_sets", "formats")
 """Numbers that an older program cannot read."""
@@ -214,7 +233,7 @@ class InstanceRecord:
     @property
     def words(self) -> str:
         """What messages call it: `billing on web-1:4242 (seen 2026-01-03 12:00:00 UTC)`."""
-        return f"{self.service} on {self.instance} (seen {to_second(self.seen)})"
+        return printable(f"{self.service} on {self.instance} (seen {to_second(self.seen)})")
 
 
 LIVE = timedelta(minutes=10)

@@ -99,12 +99,10 @@ class RunTables:
 
     def censuses(self, *, checked: bool = False) -> list[CensusRecord]:
         """The last census of each target, or the last that a check took, in the order of their names."""
-
-        def act(connection: sa.Connection) -> list[CensusRecord]:
-            rows = connection.execute(sa.select(tables.censuses))
-            return [CensusRecord.of_document(row.taken, row.document) for row in rows]
-
-        taken = sorted(self._access.read(act), key=lambda census: census.taken)
+        query = sa.select(tables.censuses.c.taken, tables.censuses.c.document)
+        rows = self._access.read(lambda connection: [tuple(row) for row in connection.execute(query)])
+        found = self._access.parsed(rows, lambda row: CensusRecord.of_document(*row), "a census")
+        taken = sorted(found, key=lambda census: census.taken)
         last = {census.place: census for census in taken if census.checked or not checked}
         return sorted(last.values(), key=lambda census: (census.service, census.name, census.label))
 

@@ -91,7 +91,7 @@ def _explains(later: CensusRecord, before: CensusRecord, tokens: int) -> bool:
     """Whether *later* is of a run that read those *tokens*, and so has moved what it had to."""
     if not later.by_run or later.service != before.service or later.taken < before.taken:
         return False
-    if later.label != before.label:
+    if (later.target.table, later.target.column) != (before.target.table, before.target.column):
         return False
     same = later.target.database == before.target.database and later.identity == _home(before)
     return same or later.counts.rotated >= tokens

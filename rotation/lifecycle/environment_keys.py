@@ -103,7 +103,7 @@ class EnvironmentKeys:
                     f"to begin a rotation: {command_line('keys', 'stage', key_set=self._context.key_set)}",
                 )
             )
-            raise UsageError("\n".join([f"no key is staged; {self.settings.primary.id} is primary.", *following]))
+            raise UsageError(f"no key is staged; {self.settings.primary.id} is primary.", *following)
         return self.settings.staged
 
     def text(self, key: Key) -> str:

@@ -138,7 +138,7 @@ class KeyLocation:
         if others and added:
             other = self.form.key(others[0])
             first = retire_command(other.id, self.key_set) if other else "remove what is there"
-            raise UsageError(f"{self.variable} holds another secret, and takes one.\nNext: {first}")
+            raise UsageError(f"{self.variable} holds another secret, and takes one.", f"Next: {first}")
         new = next(iter((*added, *others)), "")
         return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)
 
@@ -182,7 +182,8 @@ def write_edits(
     if load() != after:
         raise StoreError(
             "the files are written, but the environment does not read as it should; nothing uses the new key yet. "
-            f"Look at the files.\nNext: {command_line('keys', 'list')}"
+            "Look at the files.",
+            f"Next: {command_line('keys', 'list')}",
         )
     return [read[path].path for path in read]
 

@@ -19,4 +19,4 @@ def check_not_retired(context: Context, keys: EnvironmentKeys, key_id: str) -> N
         records = session.attempt(Ledger.keys) or ()
         own = (one for one in records if (one.id, one.service) == (key_id, session.service))
         if retired := next((one.retired for one in own if one.retired), None):
-            raise UsageError(f"{key_id} was retired at {to_second(retired)}.\nNext: {command_line('check')}")
+            raise UsageError(f"{key_id} was retired at {to_second(retired)}.", f"Next: {command_line('check')}")

@@ -95,7 +95,8 @@ def _needs(session: Session, one: SharedSecret, targets: Sequence[Target]) -> Se
             one.context, replace(session, service=one.service), settings, one.key, targets=own, everything=targets
         )
     except KeyConfigError as error:
-        fault = str(error)
+        # A reason is one line.
+        fault = str(error).replace("\n", " ")
     except MissingError:
         if not all(target.optional for target in own):
             raise

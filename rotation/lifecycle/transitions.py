@@ -81,11 +81,11 @@ def check_order(settings: Settings, step: Step, key: Key, key_set: str | None = 
         if step is Step.RETIRE and settings.previous:
             fault += f" Here that is {' or '.join(each.id for each in settings.previous)}."
         lines = next_lines(_before_retire(settings, state, key_set)) if step is Step.RETIRE else []
-        raise UsageError("\n".join([fault, *lines]))
+        raise UsageError(fault, *lines)
     if step is Step.STAGE and settings.staged:
         raise UsageError(
-            f"{settings.staged.id} is staged already; two at once would leave services with different ones.\n"
-            f"Next: {command_line('keys', 'promote', key_set=key_set)}"
+            f"{settings.staged.id} is staged already; two at once would leave services with different ones.",
+            f"Next: {command_line('keys', 'promote', key_set=key_set)}",
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from keyring_core.key_files import read_regular
 from rotation.model.failures import StoreError, UsageError
+from rotation.model.invocation import quoted
 from rotation.model.output_file import NEW, PRIVATE, destination, keep_attributes, opened_folder, take_place
 
 LOCK_SECONDS = 5
@@ -64,7 +64,7 @@ def mode_for_others(path: Path) -> str | None:
 
 def legible_to_others(path: Path, mode: str) -> str:
     """A warning about a file that is to hold a key and has that mode."""
-    return f"{path}: other users can read or change it ({mode}), and keys go there; chmod 600 {shlex.quote(str(path))}"
+    return f"{path}: other users can read or change it ({mode}), and keys go there; chmod 600 {quoted(str(path))}"
 
 
 def refusal(path: Path) -> str | None:

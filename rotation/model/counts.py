@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -192,8 +193,12 @@ class Counts:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Counts:
-        """The counts whose `document` that is. Raises TypeError for a name that is no count."""
+        """The counts whose `document` that is. Raises TypeError and AttributeError if it is another document."""
         counts = cls(**document)
+        numbers = [getattr(counts, name) for name in NUMBERS]
+        tables = [getattr(counts, name).values() for name in TABLES]
+        if not all(isinstance(number, int) for number in chain(numbers, *tables)):
+            raise TypeError("a count is a whole number")
         counts.under, counts.inner = Counter(counts.under), Counter(counts.inner)
         counts.ages, counts.categories = Counter(counts.ages), Counter(counts.categories)
         counts.other_sets, counts.formats = Counter(counts.other_sets), Counter(counts.formats)

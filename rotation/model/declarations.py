@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from keyring_core.names import printable
 from rotation.model.failures import UsageError
 from rotation.model.setting_faults import SettingError, convert
 
@@ -65,7 +66,7 @@ class DeclaredColumn:
     @property
     def label(self) -> str:
         """What messages call it: `users.api_key`."""
-        return f"{self.table}.{self.column}"
+        return printable(f"{self.table}.{self.column}")
 
     def document(self) -> dict[str, Any]:
         """For the JSON document."""

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from keyring_core.errors import KeyringError
+from keyring_core.names import printable
 
 CONTINUE = "Finished batches are kept. Run the command again to continue."
 """The end of a message about a run that stopped half way."""
 
 
-class UsageError(KeyringError):
+class _PrintedError(KeyringError):
+    """An error whose message a command prints."""
+
+    def __init__(self, *lines: str) -> None:
+        """*lines* of the message: a name in one of them may hold anything, and makes no line of its own."""
+        super().__init__(*map(printable, lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
+
+
+class UsageError(_PrintedError):
     """The command line, rotation.toml or a table does not fit; nothing was touched. Exit code 2."""
 
 
@@ -20,9 +32,9 @@ class WorkerError(UsageError):
     """A worker cannot do its work as the others do: it lacks keys, or would write somewhere else."""
 
 
-class StoreError(KeyringError):
+class StoreError(_PrintedError):
     """The database failed; finished batches stay, and running again goes on. Exit code 3."""
 
 
-class StoppedError(KeyringError):
+class StoppedError(_PrintedError):
     """Somebody asked the run to stop; finished batches stay, and running again goes on. Exit code 3."""

@@ -98,6 +98,19 @@ def same_command() -> str:
     return now.again(*now.command, only=now.options) if now.command else "run the same command again"
 
 
+def quoted(word: str) -> str:
+    r"""*word* as a shell takes it for one, in one line; bash, zsh and ksh read what is not printable as ``$'\012'``."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return f"$'{''.join(map(_in_quotes, word))}'"
+
+
+def _in_quotes(letter: str) -> str:
+    if letter.isprintable() and letter not in "\\'":
+        return letter
+    return "".join(f"\\{byte:03o}" for byte in letter.encode("utf-8", "surrogateescape"))
+
+
 def program_name(argv: Sequence[str], typed: Sequence[str]) -> str:
     """What to type to start the program *argv* again; *typed* is the interpreter's own command line.
 
@@ -110,10 +123,10 @@ def program_name(argv: Sequence[str], typed: Sequence[str]) -> str:
     name = os.path.basename(started)
     found = shutil.which(name)
     if found and os.path.exists(started) and os.path.samefile(found, started):
-        return shlex.quote(name)
+        return quoted(name)
     if name.endswith(".py"):
-        return shlex.join(typed[: len(typed) - len(argv) + 1])
-    return shlex.quote(started)
+        return " ".join(map(quoted, typed[: len(typed) - len(argv) + 1]))
+    return quoted(started)
 
 
 def this_program() -> str:

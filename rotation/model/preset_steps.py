@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from shlex import quote
 
-from rotation.model.invocation import program
+from keyring_core.names import printable
+from rotation.model.invocation import program, quoted
 from rotation.model.key_sets import LISTED
 from rotation.model.presets import Preset, Step
 
@@ -18,7 +18,7 @@ def preset_steps(preset: Preset, env_file: str | None = None) -> list[Step]:
 
 class _Steps:
     def __init__(self, preset: Preset, env_file: str) -> None:
-        self.preset, self.env_file = preset, env_file
+        self.preset, self.env_file, self._argument = preset, printable(env_file), quoted(env_file)
 
     def staged(self) -> Iterator[Step]:
         preset = self.preset
@@ -116,7 +116,7 @@ class _Steps:
             yield from self._give(name, "The old key is gone from it.")
 
     def _do(self, command: str, words: str) -> Step:
-        return Step(do=words, run=f"{program()} {command} --env-file {quote(self.env_file)}")
+        return Step(do=words, run=f"{program()} {command} --env-file {self._argument}")
 
 
 def _example(command: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_core import KeyConfigError, Keyring
 from keyring_core.binding import check_context
+from keyring_core.names import printable
 from keyring_core.sources import variable_in
 from rotation.model.companions import VALUES
 from rotation.model.condition import fault_of
@@ -95,7 +96,7 @@ class Target:
     @property
     def label(self) -> str:
         """What messages call it: `user_credentials.api_key`."""
-        return f"{self.table}.{self.column}"
+        return printable(f"{self.table}.{self.column}")
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,13 @@ class TargetId:
     @property
     def label(self) -> str:
         """What messages call it: `user_credentials.api_key`."""
-        return f"{self.table}.{self.column}"
+        return printable(f"{self.table}.{self.column}")
 
     @property
     def words(self) -> str:
         """The label with database and condition."""
         database = f" in {self.database}" if self.database else ""
-        return f"{self.label}{database}{f', rows where {self.where}' if self.where else ''}"
+        return printable(f"{self.label}{database}{f', rows where {self.where}' if self.where else ''}")
 
 
 def distinct_labels(ids: Sequence[TargetId]) -> list[str]:

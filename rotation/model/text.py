@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from keyring_core.names import printable
 from rotation.model.invocation import command_line
 
 RUN_AGAIN = "run this again"
@@ -23,13 +24,13 @@ class Following(NamedTuple):
 
 
 def steps(*lines: str) -> str:
-    """Several steps as one text."""
-    return "\n".join(lines)
+    """Several steps as one text; a name in one of them makes no step of its own."""
+    return "\n".join(map(printable, lines))
 
 
 def next_lines(remedy: str) -> list[str]:
     """`Next: ...`; of several steps a numbered list."""
-    first, *others = remedy.splitlines()
+    first, *others = remedy.split("\n")
     if not others:
         return [f"Next: {first}"]
     return ["Next:", *(f"  {number}. {line}" for number, line in enumerate((first, *others), 1))]

@@ -11,7 +11,7 @@ from rich.text import Text
 from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.verdict import Verdict
 from rotation.model.text import many
-from rotation.output.terminal import following, printable
+from rotation.output.terminal import following
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red", Level.UNKNOWN: "magenta"}
 
@@ -23,7 +23,7 @@ def render(verdict: Verdict) -> Iterator[RenderableType]:
         yield ""
     yield from _off(verdict.off)
     for one in verdict.facts.ignored:
-        yield Text(f"Ignored: {printable(one.subject)} ({printable(one.words)})")
+        yield Text(f"Ignored: {one.subject} ({one.words})")
     if verdict.facts.sample is not None:
         yield Text(f"Sampled: about {verdict.facts.sample:,} rows of each target were read, not all.")
     yield Text(f"{verdict.level.name}: {summary(verdict)}", STYLES[verdict.level])
@@ -56,9 +56,9 @@ def _findings(findings: Iterable[Finding]) -> Iterator[Text]:
     for finding in findings:
         groups.setdefault(replace(finding, check=""), []).append(finding.check)
     for finding, checks in groups.items():
-        level, about = Text(finding.level.name, STYLES[finding.level]), printable(finding.subject)
+        level, about = Text(finding.level.name, STYLES[finding.level]), finding.subject
         yield Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else "")
-        yield from (Text(f"  {printable(line)}") for line in finding.message.splitlines())
+        yield from (Text(f"  {line}") for line in finding.message.split("\n"))
         yield from following(finding.remedy, indent="  ")
 
 

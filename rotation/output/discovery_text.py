@@ -13,7 +13,7 @@ from rotation.discovery.token_column import Part, TokenColumn
 from rotation.model.cell_kinds import CellKind
 from rotation.model.invocation import command_line
 from rotation.model.text import Following, many
-from rotation.output.terminal import Fitting, following, printable, rows_table, verbatim
+from rotation.output.terminal import Fitting, following, rows_table, verbatim
 
 
 def render_discovery(found: Discovery) -> Iterator[RenderableType]:
@@ -28,21 +28,21 @@ def render_discovery(found: Discovery) -> Iterator[RenderableType]:
         yield ""
         yield _models_table(found)
     for remark in found.remarks:
-        yield Text(f"Note: {printable(remark.subject)}: {printable(remark.words)}", "yellow")
+        yield Text(f"Note: {remark.subject}: {remark.words}", "yellow")
     for remark in found.ignored:
-        yield Text(f"Ignored: {printable(remark.subject)}: {printable(remark.words)}", "dim")
+        yield Text(f"Ignored: {remark.subject}: {remark.words}", "dim")
     for remark in found.unseen:
-        yield Text(f"Not looked at: {printable(remark.subject)}: {printable(remark.words)}", "red")
+        yield Text(f"Not looked at: {remark.subject}: {remark.words}", "red")
     for remark in found.beyond:
-        subject = f"{printable(remark.database)}, {printable(remark.subject)}"
-        yield Text(f"Outside this search: {subject}: {printable(remark.words)}", "dim")
+        subject = f"{remark.database}, {remark.subject}"
+        yield Text(f"Outside this search: {subject}: {remark.words}", "dim")
     yield ""
     yield from _verdict(found)
 
 
 def _read(found: Discovery) -> Iterator[Text]:
     for database, tables in found.databases.items():
-        yield Text(f"{printable(database)}: {many(tables, 'table')} with columns of text or bytes")
+        yield Text(f"{database}: {many(tables, 'table')} with columns of text or bytes")
     if found.sampled:
         yield Text(
             f"Read {many(found.rows, 'row')}: a sample of {many(found.sampled, 'large table')}, which may miss a "
@@ -51,14 +51,14 @@ def _read(found: Discovery) -> Iterator[Text]:
     else:
         but = f", but not {many(found.unsearched_cells, 'large cell')}" if found.unsearched_cells else ""
         yield Text(f"Read {many(found.rows, 'row')}: all there are{but}.")
-    yield from (Text(printable(line), "bold") for line in found.recognised)
+    yield from (Text(line, "bold") for line in found.recognised)
 
 
 def _table(found: Discovery) -> Fitting:
     rows: list[list[RenderableType]] = []
     for column in found.columns:
         numbers = (column.tokens, column.embedded, column.under.total(), column.unknown)
-        rows.append([printable(column.label), *(f"{number:,}" for number in numbers), _cover(column)])
+        rows.append([column.label, *(f"{number:,}" for number in numbers), _cover(column)])
     headings = ("column", "#tokens", "#in other forms", "#your keys open", "#no key opens", "target")
     return rows_table(headings, rows, always="#tokens")
 
@@ -67,9 +67,9 @@ def _models_table(found: Discovery) -> Fitting:
     without = {id(column) for column in found.without_target}
     rows: list[list[RenderableType]] = [
         [
-            printable(column.label),
-            printable(column.source.place),
-            printable(column.context or "-"),
+            column.label,
+            column.source.place,
+            column.context or "-",
             Text("none", "bold red") if id(column) in without else Text("covered", "green"),
         ]
         for column in found.declared
@@ -84,7 +84,7 @@ def _cover(column: TokenColumn) -> Text:
 
 
 def _words(column: TokenColumn) -> Iterator[Text]:
-    label = printable(column.label)
+    label = column.label
     if column.where is not None:
         yield Text(f"{label}: its target covers only the rows of its `where`", "yellow")
     if column.covered and column.unserved:
@@ -99,7 +99,7 @@ def _words(column: TokenColumn) -> Iterator[Text]:
     if set(column.kinds) - {CellKind.TOKEN}:
         yield Text(f"{label}: cells by what they hold: {parts_in_words(column.parts)}", "yellow")
     if column.served and column.hint:
-        yield Text(f"{label}: cannot be a target: {printable(column.hint)}", "red")
+        yield Text(f"{label}: cannot be a target: {column.hint}", "red")
 
 
 def parts_in_words(parts: Counter[Part]) -> str:

@@ -13,6 +13,7 @@ from nagiosplugin.performance import Performance
 from nagiosplugin.range import Range
 
 from keyring_core import KeyState
+from keyring_core.names import printable
 from rotation.checks.findings import Finding, Level
 from rotation.checks.verdict import Verdict
 from rotation.output.check_text import summary
@@ -35,7 +36,7 @@ def line(verdict: Verdict) -> str:
     if verdict.facts.sample is not None:
         words += f"; sampled, about {verdict.facts.sample} rows of each target"
     # A bar begins the performance data, and a newline the long output.
-    words = " ".join("".join(letter if letter.isprintable() and letter != "|" else " " for letter in words).split())
+    words = " ".join(printable(words.replace("\n", " ").replace("|", " ")).split())
     data = " ".join(str(each) for each in performance(verdict))
     return f"{NAME} {verdict.level.name} - {words}" + (f" | {data}" if data else "")
 
@@ -73,8 +74,10 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
 
 
 def _words(finding: Finding) -> str:
-    subject = f"{finding.subject}: " if finding.subject else ""
-    return f"{finding.check}: {subject}{finding.message} (next: {'; '.join(finding.remedy.splitlines())})"
+    # In `previous_keys: 9ace5031` a redactor would take the id for the value of a setting.
+    subject = f" ({finding.subject})" if finding.subject else ""
+    following = "; ".join(finding.remedy.split("\n"))
+    return f"{finding.check}{subject}: {finding.message} (next: {following})"
 
 
 def _whole(span: timedelta) -> str:

@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from keyring_core import KeyringError, KeyState
+from keyring_core.names import printable
 from rotation.checks.facts import TargetFacts
 from rotation.checks.verdict import Verdict
 from rotation.ledger.ledger import service_name
@@ -75,7 +76,7 @@ class _PartMetrics:
         return GaugeMetricFamily(f"keyring_{name}", words, labels=[*self._common, *labels])
 
     def _add(self, family: GaugeMetricFamily, value: float, *labels: str) -> None:
-        family.add_metric([*self._common.values(), *labels], value)
+        family.add_metric([printable(label) for label in (*self._common.values(), *labels)], value)
 
     def _checks(self) -> Iterator[GaugeMetricFamily]:
         verdict = self._verdict

@@ -15,7 +15,7 @@ from rotation.model.report import Report, TargetReport, legible_key, set_format
 from rotation.model.targets import Adopts, columns_of
 from rotation.model.text import READS_THE_REST, Following, be, demotion_steps, many, retire_command, steps
 from rotation.output.census_tables import keys_table, legend, targets_table
-from rotation.output.terminal import following, printable
+from rotation.output.terminal import following
 from rotation.retirement.decision import refusals
 from rotation.retirement.evidence import of_report
 
@@ -77,7 +77,7 @@ def samples(target: TargetReport) -> Iterator[Text]:
         number = target.counts.taken_over
         yield Text(f"{target.target.label}: {many(number, 'cell')} that {be(number)} no token, such as", "bold")
     for key, words in target.counts.samples:
-        yield Text(printable(f"  {_cell(target, key)}: {words}"))
+        yield Text(f"  {_cell(target, key)}: {words}")
 
 
 def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
@@ -90,7 +90,7 @@ def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
         advice = "" if target.target.adopts is not Adopts.NOTHING else f": {set_format(target.counts)}"
         yield Text(f"  {cells} with tokens in another form than its format{advice}")
     for key, category, detail in shown:
-        yield Text(printable(f"  {_cell(target, key)}: {category}, {detail}"))
+        yield Text(f"  {_cell(target, key)}: {category}, {detail}")
     if shown and total > len(shown):
         yield Text(f"  and {total - len(shown):,} more")
 

@@ -1,16 +1,18 @@
-"""Rich text on a terminal, plain text elsewhere; names from outside made safe to print."""
+"""Rich text on a terminal, plain text elsewhere. Nothing is printed that moves a cursor or makes a line of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from keyring_core.names import printable, printable_lines
 from rotation.model.invocation import program
 from rotation.model.text import Following, next_lines
 
@@ -21,8 +23,20 @@ class NextStep(Text):
     """A line about what comes next: --quiet leaves it out."""
 
 
-class PatientConsole(Console):
-    """A console whose reader may leave: rich would end the process, with an exit code that means something else."""
+class Verbatim(Text):
+    """A text to be copied as it is, line for line."""
+
+
+class SafeConsole(Console):
+    """A console that obeys nothing in a name, and whose reader may leave.
+
+    Rich would pass on what a terminal obeys, and end the process with an exit code that means something else.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of *renderable*; what is text in them is printable. Rich's own control codes stay."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable_lines(segment.text))
 
     def on_broken_pipe(self) -> None:
         """Prints nothing from then on, so that the exit code is the command's own."""
@@ -32,24 +46,30 @@ class PatientConsole(Console):
 def console_on(stream: TextIO, environ: Mapping[str, str]) -> Console:
     """A console on *stream*: colours on a terminal, plain text elsewhere, unless *environ* says otherwise."""
     width = None if stream.isatty() else 160
-    return PatientConsole(file=stream, width=width, markup=False, highlight=False, emoji=False, _environ=environ)
+    return SafeConsole(file=stream, width=width, markup=False, highlight=False, emoji=False, _environ=environ)
 
 
 def say(part: RenderableType, stream: TextIO, environ: Mapping[str, str]) -> None:
-    """Prints *part* on *stream*. A terminal breaks a Text between words, unless it has a command in it."""
+    """Prints *part* on *stream*. A terminal breaks a Text between words, unless it has a command in it.
+
+    A text is one line, also if a name in it has several; a Verbatim has its own.
+    """
     console = console_on(stream, environ)
+    part = labelled(printable(part)) if isinstance(part, str) else part
+    if isinstance(part, Text) and not isinstance(part, Verbatim):
+        part = _one_line(part)
     if isinstance(part, Text) and not part.no_wrap and stream.isatty():
         indent = len(part.plain) - len(part.plain.lstrip(" "))
         for line in part[indent:].wrap(console, console.width - indent):
             line.rstrip()
             console.print(Text(" " * indent) + line, soft_wrap=True)
     else:
-        console.print(part, soft_wrap=isinstance(part, str | Text))
+        console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def warn(text: str, stream: TextIO, environ: Mapping[str, str]) -> None:
     """Prints an error, a warning or a refusal, with its label in colour."""
-    for line in text.splitlines():
+    for line in printable_lines(text).split("\n"):
         say(labelled(line), stream, environ)
 
 
@@ -68,12 +88,20 @@ def following(remedy: str | Following, indent: str = "") -> Iterator[Text]:
     found = Following(remedy) if isinstance(remedy, str) else remedy
     if found.when:
         yield NextStep(found.when)
-    yield from (labelled(f"{indent}{printable(line)}", NextStep) for line in next_lines(found.steps))
+    yield from (labelled(f"{indent}{line}", NextStep) for line in next_lines(found.steps))
 
 
-def verbatim(text: str) -> Text:
-    """A text to be copied as it is, line for line."""
-    return Text(text, no_wrap=True)
+def verbatim(text: str) -> Verbatim:
+    """*text* to be copied as it is, line for line."""
+    return Verbatim(text, no_wrap=True)
+
+
+def _one_line(text: Text) -> Text:
+    if "\n" not in text.plain:
+        return text
+    line = Text(r"\n").join(text.split("\n"))
+    line.no_wrap = text.no_wrap
+    return line
 
 
 def table(*headings: str) -> Table:
@@ -112,6 +140,7 @@ def rows_table(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]]
     A terminal leaves out each column in which all is empty or 0, unless its heading is *always*. If that is too wide,
     each row becomes its first cell, its bar, and its other cells in words, one below the other.
     """
+    rows = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
 
     def has_value(heading: str, cell: RenderableType) -> bool:
         return heading == always or str(cell) not in {"", "0"}
@@ -138,8 +167,3 @@ def _in_words(heading: str, cell: RenderableType) -> Text:
     """`9 unreadable`, `state primary`."""
     words = f"{cell} {heading[1:]}" if heading.startswith("#") else f"{heading} {cell}"
     return Text(words, cell.style if isinstance(cell, Text) else "")
-
-
-def printable(text: str) -> str:
-    """*text* with its control characters escaped: a name may hold anything, and a terminal obeys some of it."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

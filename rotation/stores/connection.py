@@ -17,6 +17,7 @@ from rotation.model.failures import StoppedError
 from rotation.model.stopping import CHECK_SECONDS
 from rotation.stores import silent_servers, watchdog
 from rotation.stores.dialect import Dialect, Mode
+from rotation.stores.long_statements import LongStatements
 from rotation.stores.silent_servers import NoAnswerError, known_silent
 from rotation.stores.watchdog import Watchdog
 
@@ -47,6 +48,7 @@ class Connection:
         self._seconds = seconds or silent_servers.CONNECT_SECONDS
         self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
         self._watchdog = Watchdog(is_stopping=self._is_stopping, probe=self._probe, hang_up=dialect.hang_up)
+        self._statements = LongStatements(self._is_stopping)
         if dialect.has_server:
             sa.event.listen(
                 self._base, "do_connect", lambda _dialect, _record, args, options: self._open(args, options)
@@ -68,11 +70,11 @@ class Connection:
     def transaction(self, mode: Mode) -> Iterator[sa.Connection]:
         """A transaction; at its end, a reading one is rolled back and a writing one is committed.
 
-        Raises what the driver raises, and NoAnswerError.
+        Raises what the driver raises, and NoAnswerError; on SQLite KeyboardInterrupt for a second signal.
         """
         self._before_use(self)
         if not self.dialect.has_server:
-            with self._transaction(mode) as connection:
+            with self._statements.call(), self._transaction(mode) as connection:
                 yield connection
             return
         call = self._watchdog.begin()
@@ -113,6 +115,8 @@ class Connection:
     def _set_up(self, connection: Any) -> None:
         self._watchdog.connected(connection)
         self.dialect.set_up(connection)
+        if not self.dialect.has_server:
+            self._statements.watch(connection)
 
     def _open(self, arguments: Any, options: Any) -> Any:
         """A new connection of the driver. Made in another thread: a name lookup, for one, cannot be interrupted."""

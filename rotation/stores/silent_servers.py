@@ -19,7 +19,7 @@ REMEMBERED_SECONDS = 60.0
 """How long a server that did not answer is not asked again."""
 
 SILENT = "the server does not answer: it hangs, a firewall drops the packets, or something else listens there"
-STOPPED = "stopped while the server did not answer"
+STOPPED = "stopped while the database did not answer"
 
 
 class NoAnswerError(Exception):

@@ -37,7 +37,16 @@ class Call:
     probed: float = 0.0
     """When the first of these probes began."""
     ended: str | None = None
-    """Why the watchdog closed the connection: `silent` or `stopped`."""
+    """Why its statement was ended: `silent` or `stopped`."""
+
+    def outlasts_stop(self, is_stopping: Callable[[], bool]) -> bool:
+        """Whether it is a long call, and a stop was requested long ago."""
+        now = time.monotonic()
+        if now - self.began < min(1.0, STATEMENT_GRACE_SECONDS):
+            return False
+        if self.stop_requested is None and is_stopping():
+            self.stop_requested = now
+        return self.stop_requested is not None and now - self.stop_requested > STATEMENT_GRACE_SECONDS
 
 
 class Watchdog:
@@ -107,11 +116,7 @@ class Watchdog:
     def _judge(self, call: Call) -> str | None:
         """Why to hang up; None to go on. Starts probes of a quiet server."""
         now = time.monotonic()
-        if now - call.began < min(1.0, STATEMENT_GRACE_SECONDS):
-            return None
-        if call.stop_requested is None and self._is_stopping():
-            call.stop_requested = now
-        if call.stop_requested is not None and now - call.stop_requested > STATEMENT_GRACE_SECONDS:
+        if call.outlasts_stop(self._is_stopping):
             return "stopped"
         if call.probe is None:
             if now - (call.alive or call.began) > QUIET_SECONDS:

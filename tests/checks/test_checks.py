@@ -354,6 +354,16 @@ def test_a_check_on_both_sides_of_its_limit(named: Named) -> None:
             assert all(finding.check == case.check and finding.remedy for finding in found.findings)
 
 
+def test_a_shared_key_asks_first_whether_it_is_of_one_service() -> None:
+    """A service whose name was set later is no other service; only otherwise keys are to be changed."""
+    case = CASES["key of another environment"]
+    [finding] = result(case.check, facts(**case.given)).findings
+    first, second, *_ = finding.remedy.split("\n")
+
+    assert first.startswith("the same service? Set one ROTATION_SERVICE")
+    assert second == "another one: keyring-rotate keys stage"
+
+
 def test_every_check_has_cases_on_both_sides() -> None:
     """No check is without a case in which it is content and one in which it is not."""
     sides = {(case.check, case.level is OK) for case in CASES.values()}

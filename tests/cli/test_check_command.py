@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,10 +29,10 @@ from rotation.model.failures import StoppedError, StoreError
 from rotation.model.row_marks import mark, pack, unpack
 from rotation.stores.silent_servers import known_silent
 from tests.checks.worlds import census, target
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database
 from tests.fakes import token
-from tests.keys import key_text
+from tests.keys import key_text, make_key
 
 pytestmark = pytest.mark.database
 
@@ -307,7 +308,46 @@ def test_a_ledger_that_fails_while_it_is_read_is_unknown(
     ran = cli("check", *configure(tmp_path, sqlite_app), "--format", "nagios")
 
     assert ran.code == UNKNOWN
-    assert "ledger: ledger: a row in it is corrupt" in ran.out
+    assert "ledger (ledger): a row in it is corrupt" in ran.out
+
+
+UNKNOWN_SHAPES: Mapping[str, Callable[[dict[str, Any]], object]] = {
+    "a list": lambda _: [],
+    "a text": lambda _: "counts",
+    "nothing": lambda _: None,
+    "a number of another version": lambda census: {**census, "half_rotated": 3},
+    "a number that is a text": lambda census: {**census, "scanned": "three"},
+    "numbers per key that are a list": lambda census: {**census, "under": ["9ace5031"]},
+    "tokens per key that are texts": lambda census: {**census, "under": {"9ace5031": "three"}},
+    "no name": lambda census: {name: value for name, value in census.items() if name != "target"},
+    "rows that are a number": lambda census: {**census, "problems": 7},
+    "marks that are none": lambda census: {**census, "unreadable_rows": "%"},
+    "a time that is none": lambda census: {**census, "seen": "yesterday"},
+    "missing tokens that are a list": lambda census: {**census, "unexplained": ["9ace5031"]},
+}
+
+
+def test_a_census_of_an_unknown_shape_is_a_finding_of_the_ledger(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, named: Named
+) -> None:
+    """As a newer version may have written it: the check `ledger` says so, and what to do; a retirement is refused."""
+    config = configure(tmp_path, sqlite_app)
+    cli("check", *config)
+    with sqlite3.connect(tmp_path / "rotation-ledger.db") as connection:
+        [(kept_document,)] = connection.execute("SELECT document FROM keyring_ledger_censuses").fetchall()
+        for name, changed in UNKNOWN_SHAPES.items():
+            text = json.dumps(changed(json.loads(kept_document)))
+            connection.execute("UPDATE keyring_ledger_censuses SET document = ?", (text,))
+            connection.commit()
+            with named(name):
+                ran = cli("check", *config, "--json")
+
+                assert ran.code == UNKNOWN
+                urgent = [finding for finding in ran.document["findings"] if finding["status"] == "UNKNOWN"]
+                [about] = [finding for finding in urgent if finding["check"] == "ledger"]
+                assert "a census in it has an unknown shape" in about["message"]
+                assert about["remedy"].startswith("install that version here")
+                assert cli("keys", "retire", make_key("old").id, *config).code == UNKNOWN
 
 
 def test_without_a_ledger_ages_are_unknown(
@@ -408,7 +448,7 @@ def test_an_error_is_one_line_of_a_plugin(cli: Cli) -> None:
     """A bar in a name begins no performance data, and a newline no second line."""
     ran = cli("check", "--format", "nagios", "--env-file", "a|b\nc")
 
-    assert ran.out.startswith("ROTATION UNKNOWN - check: --env-file a b c: there is no such file")
+    assert ran.out.startswith("ROTATION UNKNOWN - check: --env-file a b\\nc: there is no such file")
     assert (ran.out.count("|"), ran.out.count("\n")) == (0, 1)
 
 
@@ -567,16 +607,32 @@ def test_a_ping_keeps_the_query(cli: Cli, sqlite_app: Database, tmp_path: Path, 
     assert server.paths == ["/hunter2hunter2/start?rid=1", "/hunter2hunter2/?rid=1"]
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/hunter2hunter2", "http://[hunter2hunter2/", "http://127.0.0.1:x/"])
-def test_a_ping_that_reaches_nobody_changes_no_verdict(
-    cli: Cli, sqlite_app: Database, tmp_path: Path, url: str
-) -> None:
-    """It is reported twice, and the exit code is the check's."""
-    ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", url)
+UNREACHABLE = {
+    "http://127.0.0.1:1/hunter2hunter2": "it refuses the connection",
+    "http://nowhere.invalid/hunter2hunter2": "unknown host",
+    "http://[hunter2hunter2/": "the url is malformed",
+    "http://127.0.0.1:x/": "the url is malformed",
+}
 
-    assert ran.code == OK
-    assert ran.err.count("--ping: the server cannot be reached") == 2
-    assert "hunter2h" not in ran.out + ran.err
+
+def test_a_ping_that_reaches_nobody_changes_no_verdict(
+    cli: Cli, sqlite_app: Database, tmp_path: Path, named: Named
+) -> None:
+    """It is reported once, in plain words, and the exit code is the check's."""
+    with Pinged(200) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        secure = server.url.replace("http:", "https:")
+        for url, words in {**UNREACHABLE, secure: "TLS failed"}.items():
+            with named(url):
+                ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", url)
+
+                assert ran.code == OK
+                assert ran.err.count("--ping:") == 1
+                assert f"--ping: the server cannot be reached: {words}. The verdict stands." in ran.err
+                assert "hunter2h" not in ran.out + ran.err
+        server.shutdown()
+        thread.join()
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["in a census", "behind it"])

@@ -113,7 +113,7 @@ def test_no_key_is_made_beside_tokens(tmp_path: Path) -> None:
 
     assert ran.code == 1
     assert MAKE not in ran.shown
-    assert "Put the key that the service uses today into ENCRYPTION_KEY in .env." in ran.shown
+    assert "Put the key that the service uses today into ENCRYPTION_KEY in .env." in " ".join(ran.shown.split())
     assert "ENCRYPTION_KEY" not in dotenv_values(tmp_path / ".env")
     assert config_of(tmp_path)["env_file"] == ".env"
 

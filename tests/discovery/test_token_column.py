@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections import Counter
 
 import msgspec
@@ -236,11 +235,3 @@ def test_a_screen_has_words_for_all_of_it() -> None:
     assert found.exit_code == 3
     clean = [str(part) for part in render_discovery(Discovery(full=True))]
     assert clean[-1] == "No uncovered column with tokens was found."
-
-
-def test_no_name_reaches_a_terminal_as_a_command() -> None:
-    """CWE-150: escape sequences in a table's name are shown, not obeyed."""
-    from rotation.output.terminal import printable
-
-    assert printable("a\x1b[2Jb\nc") == r"a\x1b[2Jb\nc"
-    assert printable(string.printable[:95]) == string.printable[:95]

@@ -15,6 +15,7 @@ import pytest
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, key_files
 from keyring_core.key_files import MAX_FILE_BYTES, _who_else
+from keyring_core.names import printable
 from keyring_core.sources import Found, read_source
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
@@ -102,7 +103,7 @@ def test_a_file_without_a_key_is_named(key_file, named):
             with pytest.raises(KeyConfigError, match=words) as caught:
                 Key.parse(found.text, found.where)
 
-            assert str(caught.value).startswith(f"ENCRYPTION_KEY_FILE ({path}): ")
+            assert str(caught.value).startswith(f"ENCRYPTION_KEY_FILE ({printable(str(path))}): ")
             assert not leaks(shown_by(caught.value), content, "ENCRYPTION_KEY_FILE", "ENCRYPTION_KEY")
             assert not leaks(shown_by(caught.value), KEY)
 
@@ -130,7 +131,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, make, words):
     with pytest.raises(KeyConfigError, match=words) as caught:
         from_file(path)
 
-    assert str(caught.value).startswith(f"ENCRYPTION_KEY_FILE ({path}): ")
+    assert str(caught.value).startswith(f"ENCRYPTION_KEY_FILE ({printable(str(path))}): ")
 
 
 def test_a_file_of_another_user_is_named():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,20 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from keyring_core import KeyState
+from keyring_core.names import printable
+from keyring_core.redaction import get_redactor
 from rotation.checks.findings import Level, worst
+from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.model.policy import Policy, Span
 from rotation.output.check_json import document
 from rotation.output.check_text import render
+from rotation.output.html.page import page
 from rotation.output.nagios import line
 from rotation.output.prometheus import write
 from rotation.output.terminal import say
 from tests.checks.test_checks import CASES
-from tests.checks.worlds import DAY, NOW, PREVIOUS, PRIMARY, SECOND, STAGED, facts, found, key, target
+from tests.checks.worlds import DAY, NOW, PREVIOUS, PRIMARY, RETIRED, SECOND, STAGED, facts, found, key, target
 from tests.conftest import Named
 from tests.output.test_terminal import on_terminal
 
@@ -112,7 +117,7 @@ def test_the_line_names_the_most_urgent_and_counts_the_others() -> None:
     """The line has three findings with what to type, the number of the others, and the checks that are off."""
     plugin = line(Verdict.of(MANY, OFF, NOW))
 
-    assert "ROTATION CRITICAL - key_age: 11111111: the primary key is 400 days old" in plugin
+    assert "ROTATION CRITICAL - key_age (11111111): the primary key is 400 days old" in plugin
     assert "(next: keyring-rotate keys stage)" in plugin
     assert re.search(r"; and \d more; off: plaintext \|", plugin)
 
@@ -123,7 +128,36 @@ def test_a_name_from_the_database_breaks_no_line() -> None:
 
     assert plugin.count("|") == 1
     assert plugin.isprintable()
-    assert "a b c [31m .d: gone" in plugin
+    assert r"(a b c\u2028\x1b[31m\u202e\ud800.d): gone" in plugin
+
+
+LEGIBLE = {PRIMARY: "9ace5031", PREVIOUS: "0f4c2b7d", STAGED: "deadbe11", RETIRED: "77ab0c3e"}
+"""Ids that look as real ones do."""
+
+
+def test_no_output_masks_a_key_id(named: Named, tmp_path: Path) -> None:
+    """The redactor, through which every output goes, takes no id for a secret, whatever the finding is."""
+    for name, case in CASES.items():
+        verdict = Verdict.of(facts(**case.given), Policy(), NOW)
+        one = replace(verdict, results=tuple(result for result in verdict.results if result.check == case.check))
+        metrics = tmp_path / "keys.prom"
+        write(metrics, one)
+        for text in (line(one), text_of(one), json.dumps(document(one)), metrics.read_text(), page(Overview(one, ()))):
+            with named(name, text[:20]):
+                printed = re.sub("|".join(LEGIBLE), lambda found: LEGIBLE[found[0]], text)
+                shown = get_redactor().redact(printed)
+
+                assert [shown.count(each) for each in LEGIBLE.values()] == [text.count(each) for each in LEGIBLE]
+
+
+def test_an_age_is_not_negative() -> None:
+    """A key that is promoted in the future, by a clock that is behind, is 0 seconds old in every output."""
+    verdict = Verdict.of(facts(promoted=NOW + DAY, latest=NOW + DAY), Policy(), NOW)
+
+    assert "primary_key_age=0s;" in line(verdict)
+    assert verdict.age(KeyState.PRIMARY) == 0 * DAY
+    assert ">0 seconds</dd>" in page(Overview(verdict, ()))
+    assert ("clock", Level.WARNING) in {(each.check, each.level) for each in verdict.findings}
 
 
 def test_what_is_known_to_be_wrong_is_not_hidden_by_what_is_unknown() -> None:
@@ -231,11 +265,11 @@ def test_key_sets_have_series_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_name_with_quotes_stays_one_label(tmp_path: Path) -> None:
-    """Quotes, backslashes and newlines in a table's name are escaped."""
+    """Quotes and backslashes in a table's name are escaped; what is not printable, as on every screen."""
     odd = 'a"b\\c\nd.token'
     metrics = metrics_of(Verdict.of(facts(unreached={odd: "gone"}, targets=()), Policy(), NOW), tmp_path)
 
-    assert by_label(metrics["keyring_target_up"], "target") == {(odd,): 0}
+    assert by_label(metrics["keyring_target_up"], "target") == {(printable(odd),): 0}
 
 
 def test_the_file_of_metrics_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

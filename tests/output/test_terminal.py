@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.cli.streams import TerminalStreams
-from rotation.output.terminal import following, say, verbatim
+from rotation.output.terminal import Verbatim, following, say, verbatim
 
 SENTENCE = "  Nothing that was read needs this key, and nothing else does."
 ENTRY = verbatim("column = " * 9)
@@ -58,10 +58,13 @@ def test_what_is_to_be_copied_is_not_wrapped(part: Text) -> None:
 
 
 def test_control_characters_of_a_name_are_escaped() -> None:
-    """A table may be called anything."""
-    [line] = following("\x1b[31mcreds: keyring-rotate run")
+    """A table may be called anything; a text is one line, whatever is in it."""
+    name = "\x1b[31mcr\neds\u202e"
+    for part in (*following(name), Text(name), name, Text.assemble("- ", (name, "red")), verbatim(name)):
+        shown = on_terminal([part], 80)
 
-    assert line.plain == "Next: \\x1b[31mcreds: keyring-rotate run"
+        assert shown.count("\n") == 1 + isinstance(part, Verbatim)
+        assert shown.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from keyring_core.names import printable_lines
 from rotation.checks.facts import Facts
 from rotation.checks.findings import span
 from rotation.checks.use_cases import Overview
@@ -34,8 +34,6 @@ POLICY = "; ".join(
 """What a browser may do with the page: apply its one style sheet and show its icon. No script, no network."""
 GREYS = 3
 """Shades that previous keys take in turn."""
-# In names from a database: characters that HTML or UTF-8 cannot hold, and those that change the text's direction.
-_ILLEGIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Totals:
@@ -103,7 +101,8 @@ def page(overview: Overview) -> str:
             version=release(),
         )
     )
-    return _ILLEGIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    # Names have characters that HTML or UTF-8 cannot hold, or that change the text's direction.
+    return printable_lines(text)
 
 
 def _kinds(ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
@@ -111,6 +110,11 @@ def _kinds(ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
     shades = (f"previous-{number % GREYS + 1}" for number in range(len(ids)))
     state_of = {key: str(states.get(key, "previous")) for key in ids}
     return {key: next(shades) if state == "previous" else state for key, state in state_of.items()}
+
+
+def _in_one_line(value: object) -> object:
+    """*value*, a text in one line: a name makes no line of the page's source."""
+    return value.replace("\n", " ") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache
@@ -122,6 +126,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_in_one_line,
     )
     environment.filters["number"] = "{:,}".format
     dated = (wording.day, wording.moment, wording.issued, wording.promoted)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from shlex import quote
 from types import ModuleType
 from typing import Any
 
@@ -42,9 +41,9 @@ class Command(BaseCommand):
         except CommandError as error:
             self.stderr.write(f"Error: {error}")
             sys.exit(error.returncode)
-        from rotation.model.invocation import this_program  # noqa: PLC0415 - needs the extra
+        from rotation.model.invocation import quoted, this_program  # noqa: PLC0415 - needs the extra
 
-        options = [f"--{name} {quote(value)}" for name, value in vars(given).items() if value is not None]
+        options = [f"--{name} {quoted(value)}" for name, value in vars(given).items() if value is not None]
         program = " ".join([this_program(), argv[1], *options])
         run(arguments(words), os.environ, declares=columns, program=program)
 
