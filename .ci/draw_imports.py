@@ -29,6 +29,7 @@ CAPTIONS = {
     "checks": "facts and policy to findings",
     "retirement": "whether a key may go",
     "job": "read, plan, write, count",
+    "kept_files": "what no output may replace",
     "context": "environment, ledger, streams",
     "fleet": "services announce their keys",
     "ledger": "dates, runs, counts; no secret",

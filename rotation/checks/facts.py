@@ -65,6 +65,8 @@ class Facts:
     """The key set of rotation.toml that these are about; None: the environment's own keys."""
     keys: Mapping[str, KeyState] | None = None
     """Key ids and states in the environment now; None if the keys cannot be loaded."""
+    archives: Mapping[str, str] = field(default_factory=dict)
+    """The archive of each retired key that the ledger knows."""
     keys_fault: str | None = None
     weak: tuple[str, ...] = ()
     """The warnings about keys that can be guessed."""

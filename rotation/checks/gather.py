@@ -103,7 +103,7 @@ def facts_without_targets(session: Session, keys: Keys, context: Context) -> Fac
         keys=keys.states if keys.keyring else None,
         keys_fault=keys.fault,
         weak=tuple(keys.weak),
-        key_files=(*key_files(context), *archive_files(known.pop("archives", ()))),
+        key_files=(*key_files(context), *archive_files(known.get("archives", {}).values())),
         ledger_fault=fault,
         **known,
     )
@@ -208,7 +208,7 @@ def _titled(targets: Sequence[Target]) -> Iterable[tuple[Target, str]]:
 
 
 def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:
-    """The facts in the ledger, by their names; and the paths of the archives of retired keys."""
+    """The facts in the ledger, by their names."""
     certificates = [one for one in ledger.certificates() if one.get("service") == service]
     return {
         "records": tuple(ledger.keys()),
@@ -218,7 +218,7 @@ def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -
         "checked": tuple(ledger.censuses(checked=True)),
         "instances": tuple(in_fleet(ledger.instances(LIVE), states, service)),
         "latest": ledger.latest(),
-        "archives": [path for one in certificates if isinstance(path := one.get("archive"), str)],
+        "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
     }
 
 

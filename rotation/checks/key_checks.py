@@ -38,7 +38,7 @@ def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Findi
 def check_key_files(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """A file that holds keys can be read or changed by users who need not.
 
-    Remedy: `chmod 600 FILE`; for a mounted secret set its mode to 0400.
+    Remedy: `chmod 600` the file; for a mounted secret set its mode to 0400.
     """
     found = []
     for file in facts.key_files:
@@ -129,7 +129,7 @@ def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Findin
 def check_previous_keys(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     """A previous key is kept though nothing seems to need it, or is needed for longer than the policy allows.
 
-    Remedy: `keyring-rotate run` until no token needs it, then `keyring-rotate keys retire ID --archive FILE`.
+    Remedy: `keyring-rotate run` until no token needs it, then `keyring-rotate keys retire ID --archive ID.keys`.
     """
     found = (_previous_key(facts, key_id, policy, now) for key_id in facts.ids(KeyState.PREVIOUS))
     return [finding for finding in found if finding]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -84,7 +85,8 @@ def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[
 def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Cells cannot be read: no key opens them, or they are damaged; what is new since the last check is CRITICAL.
 
-    Remedy: look at the rows with `keyring-rotate run --dry-run --problems FILE`; keep every key until they are settled.
+    Remedy: look at the rows with `keyring-rotate run --dry-run --problems problems.jsonl`; keep every key until they
+    are settled.
     """
     found = []
     for target in facts.targets:
@@ -107,9 +109,9 @@ def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Find
 def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Tokens that no key opens date from the time of a retired key, and so may be under it.
 
-    Remedy: if a backup from its time was restored, `keyring-rotate keys restore ID --archive FILE` puts that key back
-    among the previous ones, then `keyring-rotate run`; otherwise compare these rows with a backup, since damage and
-    forgery look the same.
+    Remedy: if a backup from its time was restored, `keyring-rotate keys restore ID --archive ID.keys` puts that key
+    back among the previous ones, then `keyring-rotate run`; otherwise compare these rows with a backup, since damage
+    and forgery look the same.
     """
     history = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service)
     found = []
@@ -122,7 +124,8 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
                 f"{at_least}{many(number, 'token')} that no key opens, from the time of {key.id}, "
                 f"retired at {to_minute(datetime.fromtimestamp(key.end, UTC))}"
             )
-            restore = facts.keys_command("restore", key.id, "--archive", "FILE")
+            archive = facts.archives.get(key.id, f"{key.id}.keys")
+            restore = facts.keys_command("restore", key.id, "--archive", shlex.quote(archive))
             remedy = steps(
                 "compare these rows with a backup: damage and forgery look alike, so never restore a key that leaked",
                 f"if a backup from its time was restored: {restore}",
@@ -135,8 +138,8 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
 def check_plaintext(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """Cells of a target hold plain text where tokens belong.
 
-    Remedy: find the rows with `keyring-rotate run --dry-run --problems FILE`, and let the service write them again; or
-    let `keyring-rotate adopt` encrypt them.
+    Remedy: find the rows with `keyring-rotate run --dry-run --problems problems.jsonl`, and let the service write them
+    again; or let `keyring-rotate adopt` encrypt them.
     """
     return [
         Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", list_rows())

@@ -51,10 +51,13 @@ def adopt(
     and named. Let the services read both before you begin: accept_plaintext=True on their column types.
     """
     from rotation import job
+    from rotation.job.runs import problems_output
 
     adopting = [_adopting(target, accept_random=accept_random) for target in targets]
     if dry_run or not yes:
         return show_report(command, job.run(command, adopting, job.RunSettings(**settings, dry_run=True)))
+    # Found now, and not after the dry run.
+    problems_output(command, adopting, job.RunSettings(**settings))
     first = job.run(command, adopting, job.RunSettings(**(settings | {"dry_run": True, "problems": None})))
     if any(target.stopped for target in first.targets):
         # Not every row was read.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rotation.checks.verdict import Verdict
 
 UNKNOWN = 3
+T = TypeVar("T")
 
 
 @click.command(
@@ -109,28 +110,39 @@ def failed(words: str, argv: Sequence[str], streams: Streams) -> int:
 
 def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: Path | None) -> Verdict:
     """The verdict, written to *metrics* too. If nothing could be checked, or not written, the verdict says why."""
-    import structlog
-
     from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict, unknown
+    from rotation.kept_files import outputs_of
     from rotation.ledger.ledger import service_name, utc_now
-    from rotation.model.output_file import destination
-    from rotation.output.prometheus import write
+    from rotation.output.prometheus import METRICS, write
 
+    targets, fault = _attempt(lambda: find_targets(command, given))
+    output = None
     if metrics:
-        destination(metrics, f"--prometheus {metrics}")
-    # The dotenv file that names the service may be one of rotation.toml.
-    service = service_name(command.process_environ)
+        urls = [target.url for target in targets or ()]
+        output = outputs_of(command, urls).take(metrics, f"--prometheus {metrics}", METRICS)
+    verdict = None
+    if targets is not None:
+        verdict, fault = _attempt(lambda: examine(command, targets, command.policy(), sample=sample))
+    if verdict is None:
+        # The dotenv file that names the service may be one of rotation.toml.
+        service = _attempt(lambda: command.service)[0] or service_name(command.process_environ)
+        verdict = Verdict.failed(fault or "", utc_now(), service)
+    unwritten = write(output, verdict) if output else None
+    return verdict.with_result(unknown(unwritten)) if unwritten else verdict
+
+
+def _attempt(act: Callable[[], T]) -> tuple[T | None, str | None]:
+    """What *act* returns, or why it failed."""
+    import structlog
+
     try:
-        service = command.service
-        verdict = examine(command, find_targets(command, given), command.policy(), sample=sample)
+        return act(), None
     except KeyringError as error:
-        verdict = Verdict.failed(str(error), utc_now(), service)
+        return None, str(error)
     except Exception as error:
         structlog.get_logger(__name__).exception("check.failed")
-        verdict = Verdict.failed(f"the check failed ({type(error).__name__}); see the log", utc_now(), service)
-    fault = write(metrics, verdict) if metrics else None
-    return verdict.with_result(unknown(fault)) if fault else verdict
+        return None, f"the check failed ({type(error).__name__}); see the log"
 
 
 def _pings(command: Command, text: str | None) -> Callable[[str], None]:

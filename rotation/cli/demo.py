@@ -51,12 +51,13 @@ def _show(command: Command) -> int:
     import tempfile
 
     from rotation.cli.demo_folder import TOKENS, count_opened, make_folder
+    from rotation.model.outputs import Outputs
 
     # The demo has keys, a rotation.toml and a ledger of its own.
     environ = {name: value for name, value in command.process_environ.items() if name not in VARIABLES}
     commands = _Commands(Process(environ, command.streams), silent=command.as_json, quiet=command.quiet)
     with tempfile.TemporaryDirectory(prefix="keyring-demo-") as name, chdir(name):
-        keys, secrets = make_folder(Path())
+        keys, secrets = make_folder(Path(), Outputs())
         commands.say(f"A service keeps {TOKENS:,} tokens in app.db, under two keys. Its .env holds both keys:")
         commands.say(f"{keys.primary.id} encrypts, and the older {keys.previous.id} still decrypts.")
         commands.step("1. See what is stored. Six rows are broken: step 4 names them.")
@@ -135,10 +136,14 @@ def _recorded(process: Process) -> Iterator[_Recorder]:
 
 
 def _make(command: Command, folder: Path) -> int:
-    from rotation.cli.demo_folder import CONFIG, DATABASE, ENV_FILE, make_folder
+    from rotation.cli.demo_folder import CONFIG, DATABASE, ENV_FILE, NEW, make_folder
+    from rotation.kept_files import outputs_of
 
+    outputs = outputs_of(command)
+    if not folder.exists():
+        outputs.take(folder, f"--keep {folder}", NEW)
     _check_empty(folder)
-    keys, _ = make_folder(folder)
+    keys, _ = make_folder(folder, outputs)
     steps = _steps(folder, keys)
     files = [str(folder / name) for name in (DATABASE, ENV_FILE, CONFIG)]
     if command.as_json:

@@ -16,9 +16,11 @@ from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY
 from rotation.lifecycle.key_file_edits import dotenv_value
 from rotation.model.atomic_file import read_whole, replace_whole
-from rotation.model.output_file import whole_file
+from rotation.model.outputs import Outputs, replaced
 
 DATABASE, ENV_FILE, CONFIG = "app.db", ".env", "rotation.toml"
+NEW = replaced("new file", b"(?!)")
+"""The kind of its files: none replaces another."""
 TOKENS = 20_000
 YEAR = 365 * 24 * 3600
 
@@ -60,8 +62,9 @@ class DemoKeys(NamedTuple):
     previous: Key
 
 
-def make_folder(folder: Path) -> tuple[DemoKeys, Mapping[int, bytes]]:
-    """Fills *folder*. Returns the keys, and the plaintext of each row whose token is sound."""
+def make_folder(folder: Path, outputs: Outputs) -> tuple[DemoKeys, Mapping[int, bytes]]:
+    """Fills *folder*. Returns the keys, and the plaintext of each row whose token is sound. Raises UsageError."""
+    _, _, config = (outputs.take(folder / name, str(folder / name), NEW) for name in (DATABASE, ENV_FILE, CONFIG))
     previous, primary = Key.generate(), Key.generate()
     secrets = _make_database(folder / DATABASE, previous, primary)
     lines = [
@@ -71,7 +74,7 @@ def make_folder(folder: Path) -> tuple[DemoKeys, Mapping[int, bytes]]:
         "",
     ]
     replace_whole(read_whole(folder / ENV_FILE), "\n".join(lines).encode())
-    with whole_file(folder / CONFIG, CONFIG) as file:
+    with config.whole() as file:
         file.write(CONFIG_TEXT.encode())
     return DemoKeys(primary, previous), secrets
 

@@ -16,7 +16,7 @@ OPTION_GROUPS = {
         *("--app", "--new-key", "--append", "--dry-run", "--yes", "--accept-random", "--allow-demotion", "--fresh"),
         *("--full", "--sample", "--last-census", "--list", "--sql", "--force", "--allow-weak"),
     ),
-    "Keys and files": ("--config", "--env-file", "--keys", "--archive", "--certificate", "--keep"),
+    "Keys and files": ("--config", "--env-file", "--keys", "--archive", "--no-archive", "--certificate", "--keep"),
     "Secret": (
         *("--variable", "--file", "--command"),
         *("--salt", "--salt-variable", "--salt-hex", "--info", "--iterations"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from keyring_core.names import printable
 from rotation.cli.options import Process, print_json
+from rotation.context import Context
 from rotation.model.failures import UsageError
 from rotation.model.invocation import program, quoted
 from rotation.model.targets import may_hold_password
@@ -32,8 +33,10 @@ def begin_application(  # noqa: PLR0913 - what the options say
     """Writes the files for the application *name*, and prints its steps. Raises UsageError, and overwrites no file."""
     from msgspec import structs
 
+    from rotation.kept_files import outputs_of
     from rotation.model.atomic_file import read_whole, replace_whole
-    from rotation.model.output_file import whole_file
+    from rotation.model.env_file import DOTENV
+    from rotation.model.outputs import CONFIG
     from rotation.model.preset_steps import preset_steps
     from rotation.model.presets import load_preset
 
@@ -41,8 +44,12 @@ def begin_application(  # noqa: PLR0913 - what the options say
     preset = structs.replace(preset, url=checked_url(url) or preset.url)
     entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(preset.url)}\n"
     # Both are checked before one is written.
+    outputs = outputs_of(Context(process.environ, config, streams=process.streams))
+    output = outputs.take(config, str(config), CONFIG)
+    if env_file:
+        outputs.take(env_file, f"--env-file {env_file}", DOTENV)
     text, variables = _config_text(config, entry, append=append), _env_text(env_file, preset)
-    with whole_file(config, str(config)) as file:
+    with output.whole() as file:
         file.write(text.encode())
     if env_file:
         replace_whole(read_whole(env_file), variables.encode())
@@ -72,7 +79,7 @@ def list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
     width = max(len(preset.name) for preset in presets)
     lines = [f"{preset.name:{width}}  {preset.title}: {preset.holds}" for preset in presets]
     if not quiet:
-        lines.append(f"Next: {program()} init --app NAME")
+        lines.append(f"Next: begin with yours, for example: {program()} init --app airflow")
     print("\n".join(lines), file=process.streams.stdout)
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,9 @@ from rotation.cli.init_application import checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.options import Command, Process
 from rotation.cli.questions import ask, ask_whether
+from rotation.context import Context
 from rotation.discovery.discover import DatabaseUrl, Discovery, databases_of, discover
+from rotation.kept_files import outputs_of
 from rotation.ledger.place import DEFAULT_FILE
 from rotation.lifecycle.key_file_edits import add_to_dotenv, edit_dotenv
 from rotation.model.atomic_file import (
@@ -26,12 +28,13 @@ from rotation.model.atomic_file import (
     refusal,
     replace_whole,
 )
-from rotation.model.env_file import environment, read_env_file
+from rotation.model.env_file import DOTENV, environment, read_env_file
 from rotation.model.failures import UsageError
 from rotation.model.invocation import PROGRAM, program
-from rotation.model.output_file import whole_file
+from rotation.model.outputs import CONFIG, Output
 from rotation.model.presets import recognised, recognised_line
 from rotation.model.targets import Target, expand_url, may_hold_password
+from rotation.model.text import PROBLEMS_FILE
 from rotation.model.version_control import not_ignored
 from rotation.output.config_text import config_text, entries_text, gets_entry
 from rotation.stores.access import served_url
@@ -93,8 +96,10 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
             places = places._replace(env_file=command.dotenv.path)
         targets = command.targets(needed=False) if appends else []
         others = {} if _has_key(command) else _other_keys(command)
-        found = _search(command, places.url, targets, others)
-        begun = _write(command, wanted, places, found, others)
+        named = _databases(command, places.url, targets)
+        output = _take_outputs(command, wanted.config, places.env_file, named)
+        found = _search(command, named, targets, others)
+        begun = _write(command, wanted, places, found, others, output=output)
         begun.has_targets = begun.has_targets or bool(targets)
         command.show(begun.document(), begun.lines())
     return int(bool(begun.needs))
@@ -151,8 +156,18 @@ def _other_keys(command: Command) -> dict[Key, str]:
     return found
 
 
-def _search(command: Command, url: str | None, targets: Sequence[Target], others: Mapping[Key, str]) -> Discovery:
-    """The columns that hold tokens in the database at *url*, otherwise in those of *targets*, by samples.
+def _databases(command: Command, url: str | None, targets: Sequence[Target]) -> Sequence[DatabaseUrl]:
+    """The database at *url*, otherwise those of *targets*. Raises UsageError if there is none."""
+    named = [DatabaseUrl(expand_url(url, command.environ, "--url"), url)] if url else databases_of(targets)
+    if not named:
+        raise UsageError(f"{command.config_path()}: names no database yet; name the one to search with --url")
+    return named
+
+
+def _search(
+    command: Command, named: Sequence[DatabaseUrl], targets: Sequence[Target], others: Mapping[Key, str]
+) -> Discovery:
+    """The columns that hold tokens in the databases *named*, by samples.
 
     If no key is set, it tries *others*. Raises UsageError and StoreError.
     """
@@ -160,9 +175,6 @@ def _search(command: Command, url: str | None, targets: Sequence[Target], others
     # No token is under a key that was made now.
     first, *previous = [*others, Key.generate()]
     keyring = command.keyring() if names_primary(command.environ) else Keyring(first, previous)
-    named = [DatabaseUrl(expand_url(url, command.environ, "--url"), url)] if url else databases_of(targets)
-    if not named:
-        raise UsageError(f"{command.config_path()}: names no database yet; name the one to search: --url URL")
     found = discover(
         named,
         targets,
@@ -180,7 +192,25 @@ def _search(command: Command, url: str | None, targets: Sequence[Target], others
     return found
 
 
-def _write(command: Command, wanted: Wanted, places: Places, found: Discovery, others: Mapping[Key, str]) -> Begun:
+def _take_outputs(command: Command, config: Path, env_file: Path | None, databases: Iterable[DatabaseUrl]) -> Output:
+    """The rotation.toml to write. Raises UsageError if that or the dotenv file must not be written."""
+    # Without the rotation.toml that is not there yet, the command reads the one of the current folder.
+    context = Context(command.process_environ, config, command.env_file, command.streams)
+    outputs = outputs_of(context, (database.url for database in databases))
+    if env_file:
+        outputs.take(env_file, str(env_file), DOTENV)
+    return outputs.take(config, str(config), CONFIG)
+
+
+def _write(  # noqa: PLR0913 - what was asked for, and what was found
+    command: Command,
+    wanted: Wanted,
+    places: Places,
+    found: Discovery,
+    others: Mapping[Key, str],
+    *,
+    output: Output,
+) -> Begun:
     env_file, url = places.env_file, places.url or found.url
     has_key, has_targets = _has_key(command), any(map(gets_entry, found.uncovered))
     begun = Begun(found, url, wanted.config, env_file, has_key, has_targets)
@@ -198,11 +228,11 @@ def _write(command: Command, wanted: Wanted, places: Places, found: Discovery, o
         begun.files.append(variables.path)
         begun.is_private = not mode_for_others(variables.path)
     if text is not None:
-        with whole_file(wanted.config, str(wanted.config)) as file:
+        with output.whole() as file:
             file.write(text.encode())
         begun.files.append(wanted.config)
     lines = {env_file.name: env_file.name} if env_file else {}
-    lines |= {f"{DEFAULT_FILE}*": f"{DEFAULT_FILE}-wal", "*.keys": "retired.keys"}
+    lines |= {f"{DEFAULT_FILE}*": f"{DEFAULT_FILE}-wal", "*.keys": "retired.keys", PROBLEMS_FILE: PROBLEMS_FILE}
     begun.to_ignore = not_ignored(wanted.config.parent, lines)
     return begun
 

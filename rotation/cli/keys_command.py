@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from rotation.cli.options import (
     target_options,
 )
 from rotation.model.failures import UsageError
+from rotation.model.invocation import same_command
+from rotation.model.text import next_lines, steps
 
 if TYPE_CHECKING:
     from rotation.lifecycle.operations import StepResult
@@ -200,9 +203,10 @@ def promote(command: Command, key_id: str | None, force: str | None, *, show_key
 @keys.command(
     "retire",
     examples={
-        "Retire a key, and keep it for old backups": "keys retire 5f0c1a9e --env-file .env --archive retired.keys",
-        "With a proof for an auditor": "keys retire 5f0c1a9e --env-file .env --archive retired.keys "
+        "Retire a key, and keep it for old backups": "keys retire 5f0c1a9e --env-file .env --archive 5f0c1a9e.keys",
+        "With a proof for an auditor": "keys retire 5f0c1a9e --env-file .env --archive 5f0c1a9e.keys "
         "--certificate 5f0c1a9e.json",
+        "Retire a key that no backup needs": "keys retire 5f0c1a9e --env-file .env --no-archive",
     },
     exit_codes={
         0: "the key is retired",
@@ -213,7 +217,8 @@ def promote(command: Command, key_id: str | None, force: str | None, *, show_key
 )
 @click.argument("key_id", metavar="KEY_ID")
 @path_option("--certificate", help="File for the proof, as JSON.")
-@path_option("--archive", help="Key file that keeps the key, for old backups.")
+@path_option("--archive", help="Key file that keeps the key, for old backups; this or --no-archive has to be given.")
+@click.option("--no-archive", is_flag=True, help="Keep the key nowhere: backups from its time can then not be read.")
 @force_option
 @show_key_option
 @common_options
@@ -226,16 +231,21 @@ def retire(  # noqa: PLR0913 - click's
     key_id: str,
     certificate: Path | None,
     archive: Path | None,
+    no_archive: bool,
     force: str | None,
     show_key: bool,
 ) -> int:
     """Retire a previous key, if nothing needs it.
 
     It counts every target again and searches all other columns first. If a token still needs the key, it refuses and
-    names where.
+    names where. Old backups need the key as long as you keep them: --archive keeps it in a file, --no-archive does not.
     """
     from rotation.lifecycle import operations
 
+    if no_archive and archive:
+        raise UsageError("--archive and --no-archive exclude each other; keep one of them")
+    if not (no_archive or archive):
+        raise UsageError(_two_ways(key_id))
     done = operations.retire(command, key_id, targets, proof=certificate, archive=archive, force=force)
     return _print(command, done, show_key=show_key)
 
@@ -243,7 +253,7 @@ def retire(  # noqa: PLR0913 - click's
 @keys.command(
     "restore",
     examples={
-        "Read a backup from before the key was retired": "keys restore 5f0c1a9e --env-file .env --archive retired.keys"
+        "Read a backup from before the key was retired": "keys restore 5f0c1a9e --env-file .env --archive 5f0c1a9e.keys"
     },
     exit_codes={0: "the key is a previous key again", 1: BY_HAND, 2: USAGE, 3: STOPPED},
 )
@@ -260,6 +270,17 @@ def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> 
     from rotation.lifecycle import operations
 
     return _print(command, operations.restore(command, key_id, archive), show_key=show_key)
+
+
+def _two_ways(key_id: str) -> str:
+    """What to say of a retirement that names no archive: the key would be gone before anybody reads about it."""
+    archive = shlex.quote(f"{key_id}.keys")
+    ways = steps(
+        f"to keep the key for old backups: {same_command()} --archive {archive}",
+        f"to keep it nowhere: {same_command()} --no-archive",
+    )
+    words = "say whether the key is to be archived; without it, backups from before today cannot be read."
+    return "\n".join([f"{words} Nothing was changed.", *next_lines(ways)])
 
 
 def _print(command: Command, done: StepResult, *, show_key: bool) -> int:

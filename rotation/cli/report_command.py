@@ -46,11 +46,12 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
     Counts every target again, reads the ledger, and changes neither. The page needs no network and no script.
     """
     from rotation.checks.use_cases import overview
-    from rotation.model.output_file import whole_file
-    from rotation.output.html.page import Totals, page
+    from rotation.kept_files import outputs_of
+    from rotation.output.html.page import PAGE, Totals, page
 
     targets, policy = find_targets(command, given), command.policy()
-    with whole_file(html, f"--html {html}") as file:
+    output = outputs_of(command, (target.url for target in targets)).take(html, f"--html {html}", PAGE)
+    with output.whole() as file:
         # The page outlives this command, and is read elsewhere.
         with invoked(Invocation()):
             found = overview(command, targets, policy, last_census=last_census)

@@ -78,7 +78,7 @@ def read_variable(command: Command, option: str, name: str) -> str:
         return command.environ[name]
     if not re.fullmatch(r"[A-Za-z_]\w{0,63}", name, re.ASCII):
         raise UsageError(f"{option} takes the name of a variable; do not put a secret into a command line")
-    raise UsageError(f"{option} {name}: this variable is not set. Set it, or name a dotenv file: --env-file FILE")
+    raise UsageError(f"{option} {name}: this variable is not set. Set it, or name its dotenv file with --env-file.")
 
 
 def _content(path: Path) -> bytes:

@@ -8,15 +8,18 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Self
 
 from keyring_core import KeyringError
 from keyring_core.redaction.current import get_redactor
 from rotation.model.counts import Problem
 from rotation.model.failures import UsageError
-from rotation.model.output_file import destination, whole_file
+from rotation.model.outputs import Output, replaced
 from rotation.model.report import TargetReport, legible_key
+
+_TEXT = rb'"(?:[^"\\]|\\.)*"'
+PROBLEMS = replaced("list of problems of this program", rb'\{"table": %b, "column": %b, "key": ' % (_TEXT, _TEXT))
+"""The kind of its file."""
 
 
 class ProblemsFile:
@@ -27,24 +30,24 @@ class ProblemsFile:
     goes on, and *fault* says why.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises UsageError if *path* cannot be written. Its content stays until the first pass is over."""
+    def __init__(self, output: Output) -> None:
+        """Raises UsageError if *output* cannot be written. Its content stays until the first pass is over."""
         self.fault: str | None = None
-        self._path, self._called = path, f"--problems {path}"
+        self._output = output
         self._target: TargetReport | None = None
         self._begin = 0
         """The offset of the present target's problems in the list."""
-        folder, refusal = destination(path, self._called).parent, None
+        folder, refusal = output.real.parent, None
         try:
             with ExitStack() as opened:
                 self._collected = opened.enter_context(tempfile.TemporaryFile())
-                # In the folder of *path*, so that a folder without write permission is found before a row is read.
+                # In the folder of the output, so that a folder without write permission is found before a row is read.
                 self._list = opened.enter_context(tempfile.TemporaryFile(dir=folder))
                 opened.pop_all()
         except OSError as error:
             refusal = error.strerror
         if refusal:
-            raise UsageError(f"{self._called}: {refusal}")
+            raise UsageError(f"{output.called}: {refusal}")
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +83,7 @@ class ProblemsFile:
             self._collected.seek(0)
             shutil.copyfileobj(self._collected, self._list)
             self._list.seek(0)
-            with whole_file(self._path, self._called) as file:
+            with self._output.whole() as file:
                 shutil.copyfileobj(self._list, file)
         self.discard()
 
@@ -96,5 +99,7 @@ class ProblemsFile:
         try:
             yield
         except (KeyringError, OSError) as error:
-            reason = f"{self._called}: {error.strerror}" if isinstance(error, OSError) else str(error).rstrip(".")
+            reason = (
+                f"{self._output.called}: {error.strerror}" if isinstance(error, OSError) else str(error).rstrip(".")
+            )
             self.fault = self.fault or f"{reason}; the list there is incomplete"

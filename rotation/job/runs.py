@@ -13,16 +13,18 @@ from keyring_core import Keyring
 from rotation.context import Context
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.pace import Speed
-from rotation.job.problems_file import ProblemsFile
+from rotation.job.problems_file import PROBLEMS, ProblemsFile
 from rotation.job.ranges import Options
 from rotation.job.recorder import RunRecorder
 from rotation.job.rotation import Job, rotate_all
 from rotation.job.throttle import Throttle
 from rotation.job.workers import ALONE, Workers, open_workers
+from rotation.kept_files import outputs_of
 from rotation.ledger.records import lacking
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.companions import companion_values
 from rotation.model.failures import StoppedError, UsageError
+from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.targets import Target
 from rotation.stores.base import Store
@@ -85,7 +87,8 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
     throttle = Throttle(context.streams.wait, settings.max_rate, settings.pause_file)
     shard = Shard.parse(settings.shard) if settings.shard else None
     with ExitStack() as closing:
-        listed = closing.enter_context(ProblemsFile(settings.problems)) if settings.problems else None
+        problems = problems_output(context, targets, settings)
+        listed = closing.enter_context(ProblemsFile(problems)) if problems else None
         log_format = context.streams.log_format or "auto"
         workers = closing.enter_context(
             open_workers(settings.workers, settings.dask, full_speed=settings.full_speed, log_format=log_format)
@@ -112,6 +115,14 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
             )
 
         return _recorded(context, parts, options, workers, dry_run=settings.dry_run)
+
+
+def problems_output(context: Context, targets: Sequence[Target], settings: RunSettings) -> Output | None:
+    """The file of *settings* for problems. Raises UsageError if it must not be written."""
+    if settings.problems is None:
+        return None
+    outputs = outputs_of(context, (target.url for target in targets), settings.pause_file)
+    return outputs.take(settings.problems, f"--problems {settings.problems}", PROBLEMS)
 
 
 class _Part(NamedTuple):

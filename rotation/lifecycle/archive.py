@@ -6,10 +6,11 @@ import warnings
 from datetime import datetime
 from pathlib import Path
 
-from keyring_core import Key, KeyConfigWarning
+from keyring_core import Key, KeyConfigError, KeyConfigWarning
 from rotation.lifecycle.key_file_edits import key_file_items
 from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.failures import UsageError
+from rotation.model.outputs import Holds, Kind
 
 
 def archive_key(path: Path, key: Key, now: datetime) -> None:
@@ -22,21 +23,39 @@ def archive_key(path: Path, key: Key, now: datetime) -> None:
     replace_whole(old, old.data + gap + line.encode())
 
 
-def archived(path: Path) -> list[Key]:
-    """The keys in the archive at *path*. Raises UsageError, and KeyConfigError for content that is no key."""
-    items = key_file_items(read_whole(path).data)
+def find_archived(path: Path, key_id: str) -> Key:
+    """The key with that id in the archive at *path*. Raises UsageError with the ids in it, and KeyConfigError."""
+    file = read_whole(path)
+    if file.identity is None:
+        raise UsageError(f"{path}: there is no such file")
+    if not file.data.strip():
+        raise UsageError(f"{path}: the file is empty")
+    found = {key.id: key for key in _keys(file.data, f"{path}, ")}
+    if key_id not in found:
+        raise UsageError(f"{path}: holds no key {key_id}; it holds {', '.join(found) or 'none'}")
+    return found[key_id]
+
+
+def _keys(data: bytes, where: str) -> list[Key]:
+    """The keys in an archive that holds *data*. Raises KeyConfigError for what is no key."""
+    items = key_file_items(data)
     with warnings.catch_warnings():
         # Weak keys are archived too: their backups still exist.
         warnings.simplefilter("ignore", KeyConfigWarning)
         return [
-            Key.parse(item, f"{path}, key {number} of {len(items)}", allow_weak=True)
+            Key.parse(item, f"{where}key {number} of {len(items)}", allow_weak=True)
             for number, item in enumerate(items, 1)
         ]
 
 
-def find_archived(path: Path, key_id: str) -> Key:
-    """The key with that id in the archive at *path*. Raises UsageError with the ids in it, and KeyConfigError."""
-    found = {key.id: key for key in archived(path)}
-    if key_id not in found:
-        raise UsageError(f"{path}: holds no key {key_id}; it holds {', '.join(found) or 'none'}")
-    return found[key_id]
+def _fault(data: bytes) -> str | None:
+    try:
+        _keys(data, "")
+    except KeyConfigError as error:
+        # What follows is help for a key that a service needs.
+        fault, *_ = str(error).splitlines()
+        return f"is no archive of keys: {fault.rstrip('.')}"
+    return None
+
+
+ARCHIVE = Kind(_fault, adds_to=Holds.RETIRED_KEYS)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from rotation.model.key_history import Promotion
+from rotation.model.outputs import Kind, replaced
 from rotation.model.report import Report, TargetReport
 from rotation.model.text import release
 from rotation.retirement.decision import Refusal, not_looked_at
@@ -66,17 +66,9 @@ def _size(target: TargetReport) -> int:
     return target.counts.scanned + target.counts.null
 
 
-def overwritten(data: bytes, key_id: str) -> str | None:
-    """What a certificate of *key_id* must not overwrite, in words: all but one of the same key, or an empty file."""
-    if not data.strip():
-        return None
-    try:
-        document = json.loads(data)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict) or "certificate" not in document:
-        return "no certificate"
-    return None if document.get("key") == key_id else f"the certificate of {document.get('key')}"
+def certificate_of(key_id: str) -> Kind:
+    """The kind of a certificate of *key_id*: it replaces one of the same key, which may be the only proof."""
+    return replaced(f"certificate of {key_id}", rf'\s*\{{\s*"certificate": ?\d+,\s*"key": ?"{key_id}"'.encode())
 
 
 def _promotion_document(promotion: Promotion | None) -> dict[str, str | None]:

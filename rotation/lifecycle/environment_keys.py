@@ -147,12 +147,6 @@ class EnvironmentKeys:
         self.settings = done
         return Written(written)
 
-    def files(self) -> set[Path]:
-        """The files that hold this environment's keys, without symbolic links."""
-        environ = self._environ()
-        named = {Path(source.origin(environ)) for _, source in self._context.keys.sources(environ) if source.file}
-        return named | {location.path.resolve() for location in self._locations().values() if location.path}
-
     def left_behind(self, variables: Iterable[str]) -> list[Edit]:
         """The edits that remove the primary key from those *variables*, if a promotion was interrupted before."""
         locations = self._locations(self.settings.primary)

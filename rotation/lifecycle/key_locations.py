@@ -87,7 +87,7 @@ class Secrets:
         if key not in self.known:
             raise UsageError(
                 f"{key.id} comes as a key, and here keys are made by {self.source.derive}: give it an entry of its own "
-                'in `previous` in rotation.toml, such as { file = "FILE" }'
+                f'in `previous` in rotation.toml, such as {{ file = "{key.id}.keys" }}'
             )
         raise UsageError(
             f"{key.id} is made by {source.derive}, and here keys are made by {self.source.derive}: a secret cannot "

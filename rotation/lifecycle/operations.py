@@ -16,13 +16,14 @@ from keyring_core import Key, KeyState
 from keyring_core.environment import LEDGER_URL, PREVIOUS, STAGED
 from rotation.context import Context
 from rotation.discovery.result import Remark
+from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
 from rotation.ledger.key_tables import Event
 from rotation.ledger.ledger import utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
-from rotation.lifecycle.archive import archive_key, archived, find_archived
-from rotation.lifecycle.certificate import cells_of, certificate, overwritten
+from rotation.lifecycle.archive import ARCHIVE, archive_key, find_archived
+from rotation.lifecycle.certificate import cells_of, certificate, certificate_of
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
 from rotation.lifecycle.repeated import check_not_retired
 from rotation.lifecycle.retirement_census import gather
@@ -31,6 +32,7 @@ from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, pr
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.invocation import command_line
+from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.targets import Target, columns_of, own_targets
 from rotation.model.text import Following, many, retire_command, steps
@@ -45,6 +47,7 @@ NO_FLEET = (
 NO_ANNOUNCEMENTS = (
     "an application with the key set {} announces no keys, so it was not checked that every process of it has them"
 )
+NOT_ARCHIVED = "This key is not archived. Without it, backups from before today cannot be read"
 DISTRIBUTE = "Give this to every service, and restart those that do not reload."
 
 
@@ -128,7 +131,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
     Counts those of *targets* that have these keys, and searches all other columns. *proof* and *archive* are files to
-    write: the certificate, and the key for old backups.
+    write: the certificate, and the key for old backups, which nothing else keeps.
     """
     own = own_targets(targets, context.key_set)
     keys = EnvironmentKeys(context)
@@ -136,7 +139,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     key = find_key(keys.settings, key_id)
     check_order(keys.settings, Step.RETIRE, key, context.key_set)
     _check_force(force, key)
-    _check_kept(keys, key, proof, archive)
+    outputs = _take_outputs(context, key, targets, proof, archive)
     with _session(context, keys.states) as session:
         evidence, census = gather(context, session, keys.settings, key, targets=own, everything=targets)
         shared = sharing(context, keys, key)
@@ -150,7 +153,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         unchecked = _unchecked(context, session, evidence.fleet)
         if session.ledger and evidence.promoted is None:
             unchecked.append(UNDATED.format(evidence.primary))
-        following = Following(_whereabouts(archive), f"{DISTRIBUTE} Then:")
+        following = Following(_afterwards(archive), f"{DISTRIBUTE} Then:")
         done = StepResult(Step.RETIRE, key, "", following, notes=list(unchecked))
         done.ignored = evidence.search.ignored if evidence.search else ()
         if against and not force:
@@ -162,10 +165,14 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         done.said = f"Retired {key.id}: " + ("forced" if against else _proven(census))
         done.not_looked_at = not_looked_at(evidence)
         done.notes += [f"forced, though {reason}" for reason, _ in against]
-        if archive:
+        if not archive:
+            done.notes.append(NOT_ARCHIVED)
+        else:
             # `check` watches the mode of the archive, as long as it stays there.
             done.certificate["archive"] = str(archive.resolve())
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
+        for output in outputs:
+            output.check()
         if proof:
             replace_whole(read_whole(proof), f"{json.dumps(done.certificate, indent=2)}\n".encode())
         if archive:
@@ -270,31 +277,31 @@ def _check_force(force: str | None, key: Key) -> None:
         raise UsageError(f"--force names {force}, and the key is {key.id}; type the id of the key that you mean")
 
 
-def _check_kept(keys: EnvironmentKeys, key: Key, proof: Path | None, archive: Path | None) -> None:
-    """Raises UsageError if proof or archive cannot be written, or would overwrite something else."""
-    taken = keys.files()
-    for path in (proof, archive):
+def _take_outputs(
+    context: Context, key: Key, targets: Sequence[Target], proof: Path | None, archive: Path | None
+) -> list[Output]:
+    """Proof and archive. Raises UsageError if one cannot be written, or would destroy something else."""
+    outputs, taken = outputs_of(context, (target.url for target in targets)), []
+    for path, option, kind in (proof, "--certificate", certificate_of(key.id)), (archive, "--archive", ARCHIVE):
         if path is None:
             continue
         if fault := refusal(path):
-            raise UsageError(f"{path}: {fault}")
-        if path.resolve() in taken:
-            raise UsageError(f"{path}: keys of this environment are kept there; name a file of its own")
-        taken.add(path.resolve())
-    if proof and (lost := overwritten(read_whole(proof).data, key.id)):
-        raise UsageError(f"{proof}: is {lost}, and would be overwritten; name another file")
-    if archive:
-        archived(archive)
-        if mode := mode_for_others(archive):
-            raise UsageError(legible_to_others(archive, mode))
+            raise UsageError(f"{option} {path}: {fault}")
+        taken.append(outputs.take(path, f"{option} {path}", kind))
+        # It cannot keep the other names of a file that has several.
+        read_whole(path)
+    if archive and (mode := mode_for_others(archive)):
+        raise UsageError(legible_to_others(archive, mode))
+    return taken
 
 
 def _proven(census: Report) -> str:
     cells, columns = many(cells_of(census), "cell"), columns_of([part.target for part in census.targets])
-    return f"nothing that was read needs it ({cells} of {columns}, and every other column that its user can see)"
+    everything = f"{cells} of {columns}, and all other columns that this database user can read"
+    return f"no token that was read needs it ({everything})"
 
 
-def _whereabouts(archive: Path | None) -> str:
+def _afterwards(archive: Path | None) -> str:
     if archive:
-        return f"move {archive}, which keeps the key, to where your backups' keys are"
-    return "have the key in an archive of yours as long as you keep backups of its time: nothing here keeps it"
+        return f"move {archive}, which holds the key, to the place of your backups' keys"
+    return command_line("check")

@@ -102,7 +102,10 @@ def replace_whole(old: Snapshot, data: bytes) -> Snapshot:
         if written.data != data:
             raise StoreError(f"{old.path}: what was written does not read back the same; look at the file")
         return written
-    raise StoreError(f"{old.path}: could not be written ({failure.strerror}). It is whole, the old one or the new.")
+    raise StoreError(
+        f"{old.path}: could not be written ({failure.strerror}). The file is intact, with either the old or the new "
+        "content."
+    )
 
 
 def _swap(old: Snapshot, data: bytes) -> None:

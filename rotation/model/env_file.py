@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from keyring_core.key_files import read_regular
 from rotation.model.failures import UsageError
+from rotation.model.outputs import Holds, Kind
 
 OPTION = "--env-file"
 """The option that names a dotenv file; what names one otherwise is a setting."""
+
+
+_KEY = re.compile(r"[\w-]{43}=")
+
+
+def _fault(data: bytes) -> str | None:
+    """What is wrong with adding variables to a file that holds *data*."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - as below
+
+    bindings = list(parse_stream(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=None)))
+    if any(_KEY.fullmatch(binding.original.string.strip()) for binding in bindings):
+        return "is a file of keys, and no dotenv file"
+    # A comment is no content, and a line that is no assignment does no harm beside one.
+    content = any(binding.key is not None or binding.error for binding in bindings)
+    return "is no dotenv file" if content and all(binding.value is None for binding in bindings) else None
+
+
+DOTENV = Kind(_fault, adds_to=Holds.VARIABLES)
+"""A dotenv file to add variables to."""
 
 
 def environment(base: Mapping[str, str], env_file: Path | None, named_by: str = OPTION) -> dict[str, str]:

@@ -247,7 +247,7 @@ def _keys_of(source: KeySource, state: KeyState, where: str, environ: Mapping[st
         if state is KeyState.PRIMARY:
             fault = "not set" if found is None else "empty"
             raise KeyConfigError(
-                f"{where}: {fault}. Set the secret that the application uses, or name its file with --env-file FILE."
+                f"{where}: {fault}. Set the secret that the application uses, or name its dotenv file with --env-file."
             )
         # A deployment that has nothing to stage, or no older key, leaves the variable unset or empty.
         return

@@ -1,4 +1,4 @@
-"""Writes a command's output file whole or not at all, in place of a regular file or of none.
+"""What may be replaced by a new file, and how the new one takes its place: a regular file, or none.
 
 A symbolic link stays, and the file behind it is written; devices, FIFOs, sockets and directories are refused.
 """
@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from keyring_core.key_files import irregularity
-from rotation.model.failures import StoreError, UsageError
+from rotation.model.failures import UsageError
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags for a new file: never through a link, and never an existing file."""
@@ -48,35 +46,6 @@ def destination(path: Path, called: str = "") -> Path:
     if fault:
         raise UsageError(f"{called or path}: {fault}")
     return Path(os.path.realpath(path))
-
-
-@contextmanager
-def whole_file(path: Path, called: str) -> Iterator[BinaryIO]:
-    """A file to write to, which replaces the one at *path* if no error occurs.
-
-    It is made at once, so that a command fails before it counts for an hour. An older file's mode stays.
-    Raises UsageError as `destination` and if the file cannot be made, StoreError if it cannot be finished; an older
-    file then stays.
-    """
-    real = destination(path, called)
-    # A random name: two commands may write the same file for an hour each.
-    beside = real.with_name(f".{secrets.token_hex(8)}.rotation-new")
-    try:
-        # It gets an older file's mode, which may be a narrow one, when it is finished.
-        descriptor, fault = os.open(beside, NEW, PRIVATE if real.exists() else LEGIBLE), None
-    except OSError as error:
-        descriptor, fault = -1, error.strerror
-    if descriptor < 0:
-        raise UsageError(f"{called}: cannot be written: {fault}")
-    try:
-        with open(descriptor, "wb") as file:
-            yield file
-            fault = _finish(file, beside, real)
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
-    if fault is not None:
-        raise StoreError(f"{called}: could not be written: {fault}. What was there before is still there.")
 
 
 def take_place(beside: Path, real: Path) -> None:
@@ -112,22 +81,6 @@ def opened_folder(folder: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _finish(file: BinaryIO, beside: Path, real: Path) -> str | None:
-    """Why the file could not take its place; None if it did."""
-    try:
-        file.flush()
-        if real.exists():
-            keep_attributes(real, file.fileno(), owner_must_stay=False)
-        os.fsync(file.fileno())
-        take_place(beside, real)
-    except OSError as error:
-        return error.strerror or "the system refused"
-    # A folder that cannot be opened is flushed by the system, later.
-    with suppress(OSError), opened_folder(real.parent) as folder:
-        os.fsync(folder)
-    return None
 
 
 def _is_open_file(path: Path) -> bool:

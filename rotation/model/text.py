@@ -7,6 +7,8 @@ from typing import NamedTuple
 from keyring_core.names import printable
 from rotation.model.invocation import command_line
 
+PROBLEMS_FILE = "problems.jsonl"
+"""The file for all problems that commands propose."""
 RUN_AGAIN = "run this again"
 READS_THE_REST = "Nothing that was read needs {}. To read everything else, and remove the key if nothing needs it:"
 
@@ -38,7 +40,7 @@ def next_lines(remedy: str) -> list[str]:
 
 def list_rows() -> str:
     """The command that names every row with a problem."""
-    return command_line("run", "--dry-run", "--problems", "FILE")
+    return command_line("run", "--dry-run", "--problems", PROBLEMS_FILE)
 
 
 def many(number: int, noun: str) -> str:
@@ -69,7 +71,7 @@ def release() -> str:
 
 def retire_command(key_id: str, key_set: str | None = None) -> str:
     """The command that retires a previous key. It names an archive, which may be the key's only copy from then on."""
-    return command_line("keys", "retire", key_id, "--archive", "FILE", key_set=key_set)
+    return command_line("keys", "retire", key_id, "--archive", f"{key_id}.keys", key_set=key_set)
 
 
 def demotion_steps(key_id: str, key_set: str | None = None) -> str:

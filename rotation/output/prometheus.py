@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -18,24 +17,24 @@ from keyring_core.names import printable
 from rotation.checks.facts import TargetFacts
 from rotation.checks.verdict import Verdict
 from rotation.ledger.ledger import service_name
-from rotation.model.output_file import whole_file
+from rotation.model.outputs import Output, replaced
 
+METRICS = replaced("metrics file of this program", rb"# HELP keyring_")
 CELLS = ("empty", "plaintext", "unreadable", "unsettled", "null", "nested")
 _PLACE = ("target", "column")
 
 
-def write(path: Path, verdict: Verdict) -> str | None:
-    """Writes the file whole, in place of the last one. Returns why that failed, or None."""
+def write(output: Output, verdict: Verdict) -> str | None:
+    """Writes the file *output* whole, in place of the last one. Returns why that failed, or None."""
     registry = CollectorRegistry()
     registry.register(_Metrics(verdict))
-    called = f"--prometheus {path}"
     try:
-        with whole_file(path, called) as file:
+        with output.whole() as file:
             file.write(generate_latest(registry))
     except KeyringError as error:
         fault = str(error)
     except OSError as error:
-        fault = f"{called}: could not be written: {error.strerror}"
+        fault = f"{output.called}: could not be written: {error.strerror}"
     else:
         return None
     return f"{fault.rstrip('.')}; the metrics there are of an earlier check"

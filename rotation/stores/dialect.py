@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import sqlalchemy as sa
@@ -86,6 +87,11 @@ class Dialect:
         if re.search(r"[@/]", f"{url.host or ''}{url.database or ''}") or (url.port or 0) > 65535:
             raise UsageError("the url's host, port or database cannot be right; percent-encode @ : / % in the password")
         return url.set(drivername=self.driver)
+
+    def file(self, url: URL) -> Path | None:
+        """The file that *url*, as it was given, names; None if a server keeps the database."""
+        del url
+        return None
 
     def names_database(self, url: URL) -> bool:
         """Whether *url* leads to one database, in which a table needs no schema before its name."""

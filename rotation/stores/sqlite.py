@@ -59,16 +59,15 @@ class SQLite(Dialect):
 
     def prepare_url(self, url: URL) -> URL:
         """A URL that opens the file and never makes one; of what follows a `?`, only `mode=ro` counts."""
-        name = (url.database or "").removeprefix("file:")
-        if not name or name == ":memory:" or url.host or url.query.get("mode") == "memory":
+        path, fault = self.file(url), None
+        if path is None or url.host or url.query.get("mode") == "memory":
             raise UsageError("an SQLite url names a file: sqlite:///relative.db or sqlite:////absolute.db")
-        path, fault = Path(name), None
         try:
             if not path.is_file():
                 whole = "" if path.is_absolute() else f" (that is {path.absolute()}: it counts from this folder)"
-                fault = f"there is no SQLite file {name}{whole}"
+                fault = f"there is no SQLite file {path}{whole}"
         except OSError as error:
-            fault = f"SQLite file {name}: {error.strerror}"
+            fault = f"SQLite file {path}: {error.strerror}"
         if fault:
             raise UsageError(fault)
         mode = "ro" if url.query.get("mode") == "ro" else "rw"
@@ -77,6 +76,11 @@ class SQLite(Dialect):
             database=f"file:{quote(str(path))}",
             query={"mode": mode, "uri": "true", "check_same_thread": "false"},
         )
+
+    def file(self, url: URL) -> Path | None:
+        """Its path; None for a database in memory."""
+        name = (url.database or "").removeprefix("file:")
+        return None if name in {"", ":memory:"} else Path(name)
 
     def describe(self, url: URL) -> str:
         """The path."""

@@ -340,7 +340,7 @@ def test_a_check_with_other_keys_than_the_services_asks_for_them(lost: int, aske
     assert (
         "a key may be missing here; compare with your services: keyring-rotate keys list\n" in finding.remedy
     ) is asked
-    assert "keyring-rotate run --dry-run --problems FILE" in finding.remedy
+    assert "keyring-rotate run --dry-run --problems problems.jsonl" in finding.remedy
 
 
 def test_a_check_on_both_sides_of_its_limit(named: Named) -> None:

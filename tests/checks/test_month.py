@@ -98,7 +98,7 @@ class Month:
 
     def retire(self) -> None:
         [previous] = [key.id for key, state in self.keyring().states.items() if state == "previous"]
-        self.type("keys", "retire", previous)
+        self.type("keys", "retire", previous, "--no-archive")
 
     def restore(self) -> None:
         """A row of the time before the rotation comes back from a backup."""

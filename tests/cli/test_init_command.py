@@ -76,7 +76,7 @@ def test_without_a_name_all_applications_are_listed(cli: Cli) -> None:
 
     assert ran.code == 0
     assert [line.split()[0] for line in ran.out.splitlines()[:-1]] == list(preset_names())
-    assert ran.out.splitlines()[-1] == "Next: keyring-rotate init --app NAME"
+    assert ran.out.splitlines()[-1] == "Next: begin with yours, for example: keyring-rotate init --app airflow"
     assert cli("init", "--app", "-q").out.splitlines() == ran.out.splitlines()[:-1]
 
 

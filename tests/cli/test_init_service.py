@@ -67,7 +67,7 @@ def test_the_lines_for_a_service_do_what_they_say(cli: Cli, monkeypatch: pytest.
     get_encryption_service.reset()
     try:
         names: dict[str, str] = {}
-        exec("\n".join(line[2:] for line in out.splitlines() if line.startswith("  ") and line[2] not in ".r*"), names)
+        exec("\n".join(line[2:] for line in out.splitlines() if line.startswith("  ") and line[2] not in ".r*p"), names)
     finally:
         get_keyring.reset()
         get_encryption_service.reset()
@@ -434,9 +434,9 @@ def test_files_with_keys_are_for_gitignore(cli: Cli, folder: Path) -> None:
     ran = cli("init", "--url", "sqlite:///app.db", "--new-key", environ={})
     document = cli("init", "--url", "sqlite:///app.db", "--config", "b.toml", "--json", environ={}).document
 
-    assert "for .gitignore:\n  *.keys\n" in ran.out.replace("  rotation-ledger.db*\n", "")
+    assert "for .gitignore:\n  *.keys\n  problems.jsonl\n" in ran.out.replace("  rotation-ledger.db*\n", "")
     assert ".env" not in document["gitignore"]
-    assert "*.keys" in document["gitignore"]
+    assert {"*.keys", "problems.jsonl"} <= {*document["gitignore"]}
     assert Path(".gitignore").read_text() == ".env\n*.db-*\n"
 
 

@@ -373,7 +373,7 @@ def test_keys_list_shows_ids_and_states(cli: Cli, new: Key, old: Key, older: Key
     assert listed == f"{new.id}  primary\n{old.id}  previous\n{older.id}  previous\n"
     assert following == (
         "  1. keyring-rotate run\n"
-        f"  2. when nothing needs {older.id}: keyring-rotate keys retire {older.id} --archive FILE\n"
+        f"  2. when nothing needs {older.id}: keyring-rotate keys retire {older.id} --archive {older.id}.keys\n"
     )
     assert cli("keys", "list", "--json").document == {
         "keys": [
@@ -396,7 +396,7 @@ def test_a_checkout_needs_no_installation(app: Path, environ: dict[str, str], tm
         return subprocess.run(words, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     shown, ran = rotate("--version"), rotate("run")
-    retired = rotate("keys", "retire", make_key("old").id, "--certificate", "proof.json")
+    retired = rotate("keys", "retire", make_key("old").id, "--no-archive", "--certificate", "proof.json")
     reported = rotate("report", "--html", "page.html")
 
     words = "(a checkout that is not installed)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -46,7 +47,7 @@ def test_the_next_lines_are_a_whole_rotation(app: Database, cli: Cli) -> None:
         ran = cli(*shlex.split(typed[-1])[1:], environ={})
         [command] = following(ran) or [""]
         looks = command.startswith("keyring-rotate run") and "--dry-run" not in typed[-1]
-        typed.append(f"{command} --dry-run --batch-size 7" if looks else command.replace("FILE", "old.keys"))
+        typed.append(f"{command} --dry-run --batch-size 7" if looks else command)
 
     listed = cli("keys", "list", "--env-file", "my.env", environ={}).out
     [retired] = re.findall(r"^(\w{8})  retired", listed, re.MULTILINE)
@@ -56,7 +57,7 @@ def test_the_next_lines_are_a_whole_rotation(app: Database, cli: Cli) -> None:
         "keyring-rotate keys promote --env-file my.env",
         "keyring-rotate run --env-file my.env --dry-run --batch-size 7",
         "keyring-rotate run --env-file my.env --batch-size 7",
-        f"keyring-rotate keys retire {retired} --archive old.keys --env-file my.env",
+        f"keyring-rotate keys retire {retired} --archive {retired}.keys --env-file my.env",
         "",
     ]
 
@@ -76,7 +77,7 @@ def test_a_target_of_options_is_repeated(app: Database, cli: Cli) -> None:
     target = "--url '$DATABASE_URL' --table creds --column token --where 'id < 9' --env-file my.env"
     assert following(ran) == [f"keyring-rotate run {target}", f"keyring-rotate adopt {target}"]
     remedies = {finding["check"]: finding["remedy"] for finding in checked.document["findings"]}
-    assert remedies["plaintext"] == f"keyring-rotate run --dry-run --problems FILE {target}"
+    assert remedies["plaintext"] == f"keyring-rotate run --dry-run --problems problems.jsonl {target}"
 
 
 @pytest.mark.parametrize(
@@ -151,3 +152,25 @@ def test_an_option_that_counts_is_repeated_as_it_was_typed(app: Database, cli: C
     [command] = following(cli("-vv", "run", "--dry-run", "--env-file", "my.env", environ={}))
 
     assert command == "keyring-rotate run --env-file my.env --verbose --verbose"
+
+
+WITH_A_PLACEHOLDER = re.compile(r"keyring-rotate [\w -]*\b(FILE|NAME|KEY_ID|PATH)\b|--[a-z-]+ (FILE|NAME|PATH)\b")
+
+
+def test_no_command_that_is_proposed_has_a_placeholder() -> None:
+    """In no text of the program: pasted, `--archive FILE` writes the key into a file called FILE."""
+    found = []
+    for path in sorted((ROOT / "rotation").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            found += [(path.name, words) for words in _texts(node) if WITH_A_PLACEHOLDER.search(words)]
+
+    assert found == []
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    """The text of a literal, and the words of a call that makes a command, but for a value behind `metavar=`."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    if isinstance(node, ast.Call):
+        words = [word.value if isinstance(word, ast.Constant) else "..." for word in node.args]
+        yield " ".join(map(str, words))

@@ -44,7 +44,7 @@ def _rotates_everything(project: Project, databases: list[Database]) -> None:
 
     assert dry.code == 1, dry.err
     assert dry.out.splitlines()[-1] == f"Next: {sys.executable} manage.py rotate_keys run"
-    retire = f"keys retire {make_key('old').id} --archive FILE"
+    retire = f"keys retire {make_key('old').id} --archive {make_key('old').id}.keys"
     program = f"{sys.executable} manage.py rotate_keys --settings project.settings"
     assert again.out.splitlines()[-1].endswith(f": {program} {retire}")
     assert unchanged == stored

@@ -99,7 +99,7 @@ class Estate:
     def retire(self, *argv: str) -> Ran:
         """Runs `keys retire`; afterwards all is as before, whatever it did."""
         shutil.copy(self.ledger, self.folder / "ledger.before")
-        ran = self.rotate("keys", "retire", self.old.id, *argv)
+        ran = self.rotate("keys", "retire", self.old.id, "--no-archive", *argv)
         kept = self.old.reveal() in self.env_file.read_text()
         assert kept == (ran.code != 0), f"exit code {ran.code}, and the key is {'still' if kept else 'no longer'} there"
         self.write_env()

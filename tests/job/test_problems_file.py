@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from keyring_core import Keyring
-from rotation.job.problems_file import ProblemsFile
 from rotation.job.ranges import Options
 from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.failures import StoreError, UsageError
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.fakes import MemoryStore, run, token
+from tests.outputs.taken import problems_file
+
+EARLIER = '{"table": "creds", "column": "token", "key": {"id": 7}, "category": "plaintext", "detail": ""}\n'
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -27,7 +29,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 def test_every_problem_is_one_line(keyring: Keyring, tmp_path: Path) -> None:
     """The file lists all problems of the last pass once, even if the report keeps fewer."""
     cells = [token("old")] * (KEPT_PROBLEMS + 600) + ["hunter2"] * (KEPT_PROBLEMS + 500)
-    with ProblemsFile(tmp_path / "problems") as problems:
+    with problems_file(tmp_path / "problems") as problems:
         report = run(MemoryStore(dict(enumerate(cells))), keyring, Options(problems=problems))
 
     lines = _lines(tmp_path / "problems")
@@ -45,7 +47,7 @@ def test_every_problem_is_one_line(keyring: Keyring, tmp_path: Path) -> None:
 
 def test_a_key_that_is_a_secret_is_masked(keyring: Keyring, tmp_path: Path) -> None:
     """A table's key may be a token, such as a session's: the file masks it as the screen does."""
-    with ProblemsFile(tmp_path / "problems") as problems:
+    with problems_file(tmp_path / "problems") as problems:
         run(MemoryStore({token("new"): "hunter2"}), keyring, Options(problems=problems))
 
     [line] = _lines(tmp_path / "problems")
@@ -92,7 +94,7 @@ def test_a_disk_that_fills_up_later_stops_no_rotation(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     path = tmp_path / "problems"
-    path.write_text("an earlier run's\n")
+    path.write_text(EARLIER)
     monkeypatch.setattr(os, "fsync", full)
     with open_database("sqlite", tmp_path) as database:
         database.make_creds([token("old"), "hunter2"])
@@ -102,7 +104,7 @@ def test_a_disk_that_fills_up_later_stops_no_rotation(
         assert ran.document["targets"][0]["rotated"] == 1
         assert "No space left on device" in ran.document["fault"]
         assert "the list there is incomplete" in ran.document["fault"]
-        assert path.read_text() == "an earlier run's\n"
+        assert path.read_text() == EARLIER
 
 
 @pytest.mark.parametrize("name", ["problems", "x" * 300], ids=["no folder to collect in", "too long"])
@@ -112,7 +114,7 @@ def test_a_list_that_cannot_begin_is_refused(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
 
     with pytest.raises(UsageError, match=r"^--problems "):
-        ProblemsFile(tmp_path / name)
+        problems_file(tmp_path / name)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
@@ -122,7 +124,7 @@ def test_a_full_disk_of_the_temporary_file_is_reported(
     """R26: a write that failed fails again when the file is closed; the run still returns its report."""
     with Path("/dev/full").open("w+b") as full:
         monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
-        with ProblemsFile(tmp_path / "problems") as problems:
+        with problems_file(tmp_path / "problems") as problems:
             report = run(MemoryStore({1: token("old"), 2: "hunter2"}), keyring, Options(problems=problems))
 
     assert report.targets[0].counts.rotated == 1
@@ -131,7 +133,7 @@ def test_a_full_disk_of_the_temporary_file_is_reported(
 
 def test_a_fault_of_the_file_alone_is_exit_code_1(keyring: Keyring, tmp_path: Path) -> None:
     """R26: everything is rotated, but the list is incomplete."""
-    with ProblemsFile(tmp_path / "problems") as problems:
+    with problems_file(tmp_path / "problems") as problems:
         problems.fault = "--problems: no space"
         report = run(MemoryStore({1: token("old")}), keyring, Options(problems=problems))
 
@@ -146,7 +148,7 @@ def test_an_interrupted_run_lists_its_last_complete_pass(keyring: Keyring, tmp_p
             raise StoreError("the connection was lost")
 
     store = MemoryStore({1: token("old"), 2: "hunter2"}, between=fail_in_the_second_pass)
-    with ProblemsFile(tmp_path / "problems") as problems:
+    with problems_file(tmp_path / "problems") as problems:
         report = run(store, keyring, Options(problems=problems, batch_rows=1))
 
     [target] = report.targets
@@ -157,12 +159,12 @@ def test_an_interrupted_run_lists_its_last_complete_pass(keyring: Keyring, tmp_p
 def test_what_the_file_held_stays_until_a_pass_is_over(tmp_path: Path) -> None:
     """A run that is refused for another reason leaves the previous list unchanged."""
     path = tmp_path / "problems"
-    path.write_text("an earlier run's\n")
+    path.write_text(EARLIER)
 
-    with ProblemsFile(path):
+    with problems_file(path):
         pass
 
-    assert path.read_text() == "an earlier run's\n"
+    assert path.read_text() == EARLIER
 
 
 def test_a_reader_finds_a_complete_list_at_any_time(keyring: Keyring, tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_a_reader_finds_a_complete_list_at_any_time(keyring: Keyring, tmp_path: 
     def count_lines(_: MemoryStore) -> None:
         seen.append(path.read_text().count("\n") if path.exists() else None)
 
-    with ProblemsFile(path) as problems:
+    with problems_file(path) as problems:
         for _ in range(2):
             run(MemoryStore({1: "hunter2", 2: "hunter3"}, between=count_lines), keyring, Options(problems=problems))
 
@@ -186,7 +188,7 @@ def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
 
     with pytest.raises(UsageError, match="not a regular file"):
-        ProblemsFile(tmp_path / "fifo")
+        problems_file(tmp_path / "fifo")
 
 
 def _target(database: Database) -> list[str]:

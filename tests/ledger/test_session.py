@@ -112,7 +112,7 @@ def dated(shop: Shop) -> None:
         pytest.param(["status"], id="status"),
         pytest.param(["keys", "stage"], id="stage"),
         pytest.param(["keys", "promote", make_key("old").id], id="promote"),
-        pytest.param(["keys", "retire", make_key("old").id], id="retire"),
+        pytest.param(["keys", "retire", make_key("old").id, "--no-archive"], id="retire"),
     ],
 )
 def test_a_clock_that_is_behind_is_reported_before_a_date_is_written(shop: Shop, argv: list[str]) -> None:

@@ -66,7 +66,9 @@ def shop(shop: Shop) -> Shop:
 
 
 @FAULTS
-@pytest.mark.parametrize("step", [["stage"], ["promote", OLDER.id], ["retire", OLDER.id]], ids=lambda step: step[0])
+@pytest.mark.parametrize(
+    "step", [["stage"], ["promote", OLDER.id], ["retire", OLDER.id, "--no-archive"]], ids=lambda step: step[0]
+)
 def test_a_step_ends_before_anything_is_touched(shop: Shop, fault: Fault, step: list[str]) -> None:
     """Exit code 3, the ledger's name and what is wrong with it."""
     with fault(shop) as words:
@@ -107,7 +109,7 @@ def test_a_ledger_that_is_lost_costs_dates_alone(shop: Shop) -> None:
     (shop.folder / "rotation-ledger.db").unlink()
 
     assert shop.rotate("run").code == 0
-    assert shop.keys("retire", OLDER.id).code == 0
+    assert shop.keys("retire", OLDER.id, "--no-archive").code == 0
 
 
 def test_one_target_by_options_makes_no_ledger(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,8 +95,10 @@ def test_promotion_moves_both_keys(shop: Shop) -> None:
         pytest.param(["promote", "00000000"], "no key 00000000 in this environment; there are", id="unknown"),
         pytest.param(["promote", OLDER.id[:-1] + "x"], f"did you mean {OLDER.id}?", id="misspelt"),
         pytest.param(["promote", OLDER.id, "--force", OLD.id], "type the id of the key that you mean", id="force"),
-        pytest.param(["retire", OLD.id], f"{OLD.id} is primary, and only a previous key", id="retire-primary"),
-        pytest.param(["retire", "00000000"], "no key 00000000", id="retire-unknown"),
+        pytest.param(
+            ["retire", OLD.id, "--no-archive"], f"{OLD.id} is primary, and only a previous key", id="retire-primary"
+        ),
+        pytest.param(["retire", "00000000", "--no-archive"], "no key 00000000", id="retire-unknown"),
     ],
 )
 def test_a_step_out_of_order_is_refused(shop: Shop, argv: list[str], words: str) -> None:
@@ -124,9 +126,9 @@ def test_a_promotion_that_is_typed_again_makes_no_second_key(shop: Shop) -> None
 def test_a_primary_key_cannot_be_retired(shop: Shop) -> None:
     """The message names the keys that can be, and stages no second key beside a staged one."""
     shop.fill([])
-    unstaged = shop.keys("retire", OLD.id)
+    unstaged = shop.keys("retire", OLD.id, "--no-archive")
     staged_env(shop)
-    staged = shop.keys("retire", OLD.id)
+    staged = shop.keys("retire", OLD.id, "--no-archive")
 
     assert [part.code for part in (unstaged, staged)] == [2, 2]
     assert f"only a previous key can be retired. Here that is {OLDER.id}.\n" in unstaged.err
@@ -138,7 +140,7 @@ def test_a_staged_key_cannot_be_retired(shop: Shop) -> None:
     """It is not in use yet; the message says how to give it up."""
     shop.fill([])
     staged_env(shop)
-    ran = shop.keys("retire", NEW.id)
+    ran = shop.keys("retire", NEW.id, "--no-archive")
 
     assert f"{NEW.id} is staged" in ran.err
     assert "take it out of ENCRYPTION_STAGED_KEY everywhere" in ran.err
@@ -278,7 +280,7 @@ def test_the_list_ends_with_the_next_step(shop: Shop) -> None:
     promoted = shop.keys("list").out.splitlines()[-3:]
 
     again, primary = shop.options, shop.settings().primary.id
-    retire = f"keyring-rotate keys retire {OLD.id} --archive FILE {again}"
+    retire = f"keyring-rotate keys retire {OLD.id} --archive {OLD.id}.keys {again}"
     assert fresh == ["When the key is to change:", f"Next: keyring-rotate keys stage {again}"]
     assert staged == [f"When every service has {primary}:", f"Next: keyring-rotate keys promote {again}"]
     assert promoted == ["Next:", f"  1. keyring-rotate run {again}", f"  2. when nothing needs {OLD.id}: {retire}"]

@@ -30,7 +30,29 @@ pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_
 
 
 def retire(shop: Shop, *argv: str) -> Ran:
-    return shop.keys("retire", OLDER.id, "--json", *argv)
+    archive = () if "--archive" in argv else ("--no-archive",)
+    return shop.keys("retire", OLDER.id, "--json", *archive, *argv)
+
+
+def test_a_key_is_archived_unless_its_loss_is_typed(shop: Shop) -> None:
+    """Without either option nothing is counted or changed; both ways stand in the message, and can be pasted."""
+    shop.fill([old_token("old")])
+    before = {path: path.read_bytes() for path in shop.folder.iterdir()}
+    refused = shop.keys("retire", OLDER.id, "--force", OLDER.id)
+    both = shop.keys("retire", OLDER.id, "--archive", "a.keys", "--no-archive")
+    unchanged = {path: path.read_bytes() for path in shop.folder.iterdir()}
+
+    typed = f"keyring-rotate keys retire {OLDER.id} --force {OLDER.id} {shop.options}"
+    assert (refused.code, both.code, unchanged) == (2, 2, before)
+    assert "without it, backups from before today cannot be read" in refused.err
+    assert f"\n  1. to keep the key for old backups: {typed} --archive {OLDER.id}.keys\n" in refused.err
+    assert f"\n  2. to keep it nowhere: {typed} --no-archive\n" in refused.err
+    assert "--archive and --no-archive exclude each other" in both.err
+
+    ran = shop.keys("retire", OLDER.id, "--no-archive", "--quiet")
+
+    assert ran.code == 0
+    assert "Note: This key is not archived. Without it, backups from before today cannot be read.\n" in ran.out
 
 
 def test_a_key_that_nothing_needs_goes(shop: Shop) -> None:
@@ -92,7 +114,10 @@ def test_a_young_token_under_a_previous_key_keeps_the_key(shop: Shop) -> None:
     promoted = int(datetime(2026, 1, 3, 12, tzinfo=UTC).timestamp())
     row = "INSERT INTO creds (token) VALUES (:token)"
     shop.database.execute(row, token=token("old", issued_at=promoted))
-    assert shop.keys("retire", OLDER.id, "--json", "--force", OLDER.id).document["certificate"]["forced"] is False
+    assert (
+        shop.keys("retire", OLDER.id, "--no-archive", "--json", "--force", OLDER.id).document["certificate"]["forced"]
+        is False
+    )
 
     shop.write_env(
         f"ENCRYPTION_KEY={key_text('new')}\nENCRYPTION_PREVIOUS_KEYS={key_text('old')},{key_text('older')}\n"
@@ -194,7 +219,7 @@ def test_each_refusal_leads_out_of_it(shop: Shop) -> None:
     ways = (
         (
             "creds.token: 1 token under",
-            f"keyring-rotate run --dry-run --problems FILE {shop.options}\nif they are in text",
+            f"keyring-rotate run --dry-run --problems problems.jsonl {shop.options}\nif they are in text",
         ),
         ("creds.token: 1 plaintext cell long enough", f"if none is a token: --force {OLDER.id}"),
         ("legacy.secret: holds tokens", "give the table a primary key, or a unique index"),
@@ -232,13 +257,13 @@ def test_a_live_service_with_another_primary_keeps_the_key(shop: Shop) -> None:
     with freeze_time("2026-01-03 12:00:00") as clock:
         announce(shop, "web-1:2", OLD, OLDER)
         announce(shop, "web-2:3", OLDER, staged=OLD)
-        refused = shop.keys("retire", OLDER.id)
+        refused = shop.keys("retire", OLDER.id, "--no-archive")
         clock.tick(601)
-        later = shop.keys("retire", OLDER.id)
+        later = shop.keys("retire", OLDER.id, "--no-archive")
 
     assert f"  - web on web-2:3 (seen 2026-01-03 12:00:00 UTC) still encrypts with {OLDER.id}.\n" in refused.out
     assert "Restarted already? This process counts as gone after 2026-01-03 12:10:00 UTC\n" in refused.out
-    assert refused.out.splitlines()[-1] == f"      2. keyring-rotate keys retire {OLDER.id} {shop.options}"
+    assert refused.out.splitlines()[-1] == f"      2. keyring-rotate keys retire {OLDER.id} --no-archive {shop.options}"
     assert (refused.code, later.code) == (1, 0)
 
 
@@ -246,7 +271,7 @@ def test_every_reason_is_reported_at_once(shop: Shop) -> None:
     """With the command for each, so that nobody comes back for the second one."""
     shop.fill([old_token("older"), "x" * 30, old_token("lost")])
     announce(shop, "web-2:3", OLDER)
-    ran = shop.keys("retire", OLDER.id)
+    ran = shop.keys("retire", OLDER.id, "--no-archive")
 
     assert ran.code == 1
     assert ran.out.count("  - ") == ran.out.count("    Next:") == 3
@@ -379,7 +404,7 @@ def test_the_file_that_the_previous_keys_come_from_is_no_archive(shop: Shop) -> 
     ran = shop.keys("retire", OLDER.id, "--archive", str(archive), environ=environ)
 
     assert ran.code == 2
-    assert f"{archive}: keys of this environment are kept there" in ran.err
+    assert f"--archive {archive}: keys are kept there" in ran.err
     assert archive.read_text() == f"{key_text('older')}\n"
 
 
@@ -400,7 +425,10 @@ def test_a_certificate_takes_the_place_of_one_of_its_own_key_alone(shop: Shop) -
 
     refused = retire(shop, "--certificate", str(proof))
     assert (refused.code, proof.read_text()) == (2, other)
-    assert f"{proof}: is the certificate of 00000000, and would be overwritten; name another file" in refused.err
+    assert (
+        f"--certificate {proof}: is no certificate of {OLDER.id}, and would be overwritten; name another file"
+        in refused.err
+    )
 
     proof.write_text(f'{{"certificate": 1, "key": "{OLDER.id}"}}')
     assert retire(shop, "--certificate", str(proof)).code == 0
@@ -470,6 +498,18 @@ def test_a_key_from_an_archive_that_others_can_read_comes_with_a_warning(shop: S
     assert f"Warning: {archive}: other users can read or change it (-rw-r--r--)" in ran.err
 
 
+def test_an_archive_that_is_not_there_is_told_from_one_that_holds_another_key(shop: Shop) -> None:
+    """A mistyped path, and a file that was made and never written."""
+    shop.fill([])
+    archive = shop.folder / "archive"
+    missing = shop.keys("restore", OLDER.id, "--archive", str(archive))
+    archive.touch(0o600)
+    empty = shop.keys("restore", OLDER.id, "--archive", str(archive))
+
+    assert (missing.code, missing.err) == (2, f"Error: {archive}: there is no such file\n")
+    assert (empty.code, empty.err) == (2, f"Error: {archive}: the file is empty\n")
+
+
 def test_a_weak_key_can_be_archived_and_comes_back(shop: Shop) -> None:
     """L15: an archive that holds one still takes the next key, and gives either back."""
     shop.fill([old_token("old")])
@@ -535,7 +575,7 @@ def test_the_environment_s_own_key_stays_with_whom_writes_it(shop: Shop) -> None
     """Without a file the proof is made and kept, and what to take out is said: exit code 1."""
     shop.fill([old_token("old")])
     environ = {"ENCRYPTION_KEY": key_text("old"), "ENCRYPTION_PREVIOUS_KEYS": key_text("older")}
-    ran = shop.keys("retire", OLDER.id, environ=environ)
+    ran = shop.keys("retire", OLDER.id, "--no-archive", environ=environ)
 
     assert ran.code == 1
     assert "nothing -> ENCRYPTION_PREVIOUS_KEYS" in ran.out
@@ -547,7 +587,7 @@ def test_an_environment_without_a_key_is_an_error(shop: Shop) -> None:
     """C01: exit code 2, by the variable's name."""
     shop.fill([])
     shop.write_env("OTHER=1\n")
-    for step in (["stage"], ["promote"], ["retire", OLDER.id], ["list"]):
+    for step in (["stage"], ["promote"], ["retire", OLDER.id, "--no-archive"], ["list"]):
         ran = shop.keys(*step)
         assert (ran.code, "ENCRYPTION_KEY: not set" in ran.err) == (2, True)
 
@@ -603,7 +643,7 @@ def test_a_certificate_dates_no_promotion_by_guess(shop: Shop) -> None:
     """If the ledger only found the key primary, the certificate has the bound; a command leaves a date."""
     shop.fill([])
     with freeze_time("2026-01-03 12:00"):
-        proof = shop.keys("retire", OLDER.id, "--json").document["certificate"]
+        proof = shop.keys("retire", OLDER.id, "--no-archive", "--json").document["certificate"]
 
     assert (proof["promoted"], proof["promoted_before"]) == (None, "2026-01-03T12:00:00+00:00")
 
@@ -621,7 +661,7 @@ def test_the_latest_possible_time_of_a_promotion_accuses(shop: Shop) -> None:
     between = int(datetime(2026, 1, 5, 11, tzinfo=UTC).timestamp())
     shop.database.execute("INSERT INTO creds (token) VALUES (:token)", token=token("old", issued_at=between))
 
-    assert shop.keys("retire", OLDER.id, "--json").document["refused"] == []
+    assert shop.keys("retire", OLDER.id, "--no-archive", "--json").document["refused"] == []
 
 
 def test_the_ledger_holds_no_secret(shop: Shop) -> None:
@@ -634,7 +674,7 @@ def test_the_ledger_holds_no_secret(shop: Shop) -> None:
     shop.keys("stage")
     shop.keys("promote")
     staged = shop.settings().primary
-    shop.keys("retire", OLDER.id, "--force", OLDER.id)
+    shop.keys("retire", OLDER.id, "--no-archive", "--force", OLDER.id)
 
     with sqlite3.connect(shop.folder / "rotation-ledger.db") as connection:
         dump = "\n".join(connection.iterdump())
@@ -648,10 +688,10 @@ def test_a_key_that_is_retired_already_is_named_so(shop: Shop) -> None:
     shop.fill([old_token("old")])
     with freeze_time("2026-01-03 12:00:00"):
         assert retire(shop, "--force", OLDER.id).code == 0
-    again = shop.keys("retire", OLDER.id)
+    again = shop.keys("retire", OLDER.id, "--no-archive")
     with shop.ledger() as ledger:
         ledger.mark(NEW.id, "retired", "their shop")
 
     assert again.code == 2
     assert f"Error: {OLDER.id} was retired at 2026-01-03 12:00:00 UTC.\nNext: keyring-rotate check" in again.err
-    assert f"no key {NEW.id} in this environment" in shop.keys("retire", NEW.id).err
+    assert f"no key {NEW.id} in this environment" in shop.keys("retire", NEW.id, "--no-archive").err

@@ -26,7 +26,7 @@ def known(database: Database, tmp_path: Path) -> Shop:
 
 
 def retire(shop: Shop, *argv: str) -> Ran:
-    return shop.keys("retire", OLDER.id, "--json", *argv)
+    return shop.keys("retire", OLDER.id, "--no-archive", "--json", *argv)
 
 
 def unexplained(ran: Ran) -> list[str]:

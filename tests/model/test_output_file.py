@@ -9,14 +9,23 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.output_file import whole_file
+from rotation.model.outputs import Outputs, replaced
 from tests.databases import open_database
 from tests.lifecycle.shop import OLDER, Shop, old_token
+
+PAGE = replaced("page", b"old")
+
+
+def page(path: Path) -> AbstractContextManager[BinaryIO]:
+    """The file at *path*, to write a page to."""
+    return Outputs().take(path, "--html page", PAGE).whole()
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -24,7 +33,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("old")
     path.chmod(0o640)
-    with whole_file(path, "--html page") as file:
+    with page(path) as file:
         file.write("new, é".encode())
         file.flush()
         assert path.read_text() == "old"
@@ -38,7 +47,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     """Whatever goes wrong on the way, the old file stays and nothing is left beside it."""
     path = tmp_path / "page.html"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), whole_file(path, "--html page") as file:
+    with pytest.raises(ZeroDivisionError), page(path) as file:
         file.write(bytes(1 // 0))
 
     assert path.read_text() == "old"
@@ -54,7 +63,7 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left on device"), whole_file(path, "--html page") as file:
+    with pytest.raises(StoreError, match="No space left on device"), page(path) as file:
         file.write(b"new")
 
     assert path.read_text() == "old"
@@ -65,7 +74,7 @@ def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
     """The file behind a link is written, and the link stays."""
     real, link = tmp_path / "real.html", tmp_path / "page.html"
     link.symlink_to(real)
-    with whole_file(link, "--html page") as file:
+    with page(link) as file:
         file.write(b"new")
 
     assert link.is_symlink()
@@ -86,14 +95,14 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: object, words:
     path = tmp_path / "page.html"
     make(path)  # type: ignore[operator]
 
-    with pytest.raises(UsageError, match=words), whole_file(path, "--html page"):
+    with pytest.raises(UsageError, match=words), page(path):
         pytest.fail("it was opened")
 
 
 def test_what_comes_meanwhile_is_not_replaced_either(tmp_path: Path) -> None:
     """A FIFO that somebody makes while the file is written stays, and the error says so."""
     path = tmp_path / "page.html"
-    with pytest.raises(StoreError, match="not a regular file but a FIFO"), whole_file(path, "--html page"):
+    with pytest.raises(StoreError, match="not a regular file but a FIFO"), page(path):
         os.mkfifo(path)
 
     assert path.is_fifo()
@@ -104,7 +113,7 @@ def test_an_older_file_s_mode_is_never_wider_meanwhile(tmp_path: Path) -> None:
     """What is to replace a private file is private from its first byte on."""
     path = tmp_path / "page.html"
     path.touch(0o600)
-    with whole_file(path, "--html page"):
+    with page(path):
         [beside] = set(tmp_path.iterdir()) - {path}
         assert stat.S_IMODE(beside.stat().st_mode) == 0o600
 
@@ -141,7 +150,7 @@ OUTPUTS = (
     ("report", "--html"),
     ("check", "--prometheus"),
     ("run", "--problems"),
-    ("keys", "retire", OLDER.id, "--certificate"),
+    ("keys", "retire", OLDER.id, "--no-archive", "--certificate"),
     ("keys", "retire", OLDER.id, "--archive"),
 )
 
@@ -212,7 +221,7 @@ WRITES = re.compile(
 
 
 def test_no_other_code_replaces_a_file() -> None:
-    """All output goes through one function: no other code renames a file, or opens one to write to."""
+    """All output goes through one guard: no other code renames a file, or opens one to write to."""
     root = Path(__file__).parents[2]
     files = [path for folder in ("keyring_core", "rotation") for path in sorted((root / folder).rglob("*.py"))]
     found = [
@@ -226,5 +235,7 @@ def test_no_other_code_replaces_a_file() -> None:
         # What a stream behind the redactor is called with, and a closed stream's stand-in.
         "keyring_core/redaction/streams.py",
         "rotation/cli/main.py",
+        # It takes the place of an older file, and holds what is written.
         "rotation/model/output_file.py",
+        "rotation/model/outputs.py",
     }, found

@@ -25,12 +25,12 @@ from rotation.output.check_json import document
 from rotation.output.check_text import render
 from rotation.output.html.page import page
 from rotation.output.nagios import line
-from rotation.output.prometheus import write
 from rotation.output.terminal import say
 from tests.checks.test_checks import CASES
 from tests.checks.worlds import DAY, NOW, PREVIOUS, PRIMARY, RETIRED, SECOND, STAGED, facts, found, key, target
 from tests.conftest import Named
 from tests.output.test_terminal import on_terminal
+from tests.outputs.taken import write_metrics
 
 pytestmark = pytest.mark.database
 
@@ -49,7 +49,7 @@ def text_of(verdict: Verdict) -> str:
 def metrics_of(verdict: Verdict, folder: Path) -> dict[str, Metric]:
     """The file of metrics, read by Prometheus' own parser."""
     path = folder / "keys.prom"
-    assert write(path, verdict) is None
+    assert write_metrics(path, verdict) is None
     return {family.name: family for family in text_string_to_metric_families(path.read_text())}
 
 
@@ -218,7 +218,7 @@ def test_a_command_is_on_one_line(width: int) -> None:
     """However narrow the terminal is, so that the command can be copied."""
     verdict = Verdict.of(MANY, OFF, NOW)
 
-    assert "\n  Next: keyring-rotate run --dry-run --problems FILE\n" in on_terminal(render(verdict), width)
+    assert "\n  Next: keyring-rotate run --dry-run --problems problems.jsonl\n" in on_terminal(render(verdict), width)
 
 
 def test_metrics_are_named_as_prometheus_asks(tmp_path: Path) -> None:
@@ -275,18 +275,18 @@ def test_a_name_with_quotes_stays_one_label(tmp_path: Path) -> None:
 def test_the_file_of_metrics_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If writing fails, the old file stays, the error is returned, and no temporary file is left."""
     path = tmp_path / "keys.prom"
-    path.write_text("old")
+    path.write_text("# HELP keyring_status of yesterday\n")
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.rename", fail)
-    fault = write(path, Verdict.of(facts(), Policy(), NOW))
+    fault = write_metrics(path, Verdict.of(facts(), Policy(), NOW))
 
     assert fault is not None
     assert "No space left on device" in fault
     assert [each.name for each in tmp_path.iterdir()] == ["keys.prom"]
-    assert path.read_text() == "old"
+    assert path.read_text() == "# HELP keyring_status of yesterday\n"
 
 
 def test_a_check_that_could_not_be_made_is_unknown_everywhere(tmp_path: Path) -> None:

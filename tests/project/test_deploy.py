@@ -23,9 +23,9 @@ from rotation.cli.main import cli
 from rotation.cli.options import Process
 from rotation.context import Streams
 from rotation.model.policy import Policy
-from rotation.output.prometheus import write
 from tests.checks.worlds import NOW, facts, target
 from tests.keys import key_text
+from tests.outputs.taken import write_metrics
 from tests.project.kubernetes import invalid
 
 pytestmark = pytest.mark.database
@@ -241,7 +241,7 @@ def test_prometheus_takes_the_rules() -> None:
 def test_promtool_takes_the_metrics(tmp_path: Path) -> None:
     """`promtool check metrics` parses the file and finds nothing to blame."""
     path = tmp_path / "keyring.prom"
-    write(path, Verdict.of(facts(targets=(target(nested=1, youngest={"11111111": 5}),)), Policy(), NOW))
+    write_metrics(path, Verdict.of(facts(targets=(target(nested=1, youngest={"11111111": 5}),)), Policy(), NOW))
     done = subprocess.run(
         [tool("promtool"), "check", "metrics"], input=path.read_text(), capture_output=True, text=True, check=False
     )
@@ -252,7 +252,7 @@ def test_promtool_takes_the_metrics(tmp_path: Path) -> None:
 def test_the_rules_ask_for_metrics_that_are_written(tmp_path: Path) -> None:
     """Every metric in a rule is in the file that a check writes, and every alert in docs/reference/metrics.md."""
     path = tmp_path / "keyring.prom"
-    write(path, Verdict.of(facts(), Policy(), NOW))
+    write_metrics(path, Verdict.of(facts(), Policy(), NOW))
     written = set(re.findall(r"^(keyring_\w+)", path.read_text(), re.MULTILINE))
     rules = yaml.safe_load((DEPLOY / "prometheus" / "keyring.rules.yml").read_text())["groups"][0]["rules"]
     documents = (DEPLOY.parent / "docs" / "reference" / "metrics.md").read_text()
@@ -264,7 +264,7 @@ def test_the_rules_ask_for_metrics_that_are_written(tmp_path: Path) -> None:
 def test_every_metric_is_explained(tmp_path: Path) -> None:
     """docs/reference/metrics.md has a row for each metric, and no other."""
     path = tmp_path / "keyring.prom"
-    write(path, Verdict.of(facts(), Policy(), NOW))
+    write_metrics(path, Verdict.of(facts(), Policy(), NOW))
     documents = (DEPLOY.parent / "docs" / "reference" / "metrics.md").read_text()
 
     assert set(re.findall(r"`(keyring_\w+)`", documents)) == set(

@@ -14,9 +14,9 @@ from prometheus_client.parser import text_fd_to_metric_families
 
 from rotation.checks.verdict import Verdict
 from rotation.model.policy import Policy
-from rotation.output.prometheus import write
 from tests.checks.worlds import NOW, PREVIOUS, PRIMARY, facts, target
 from tests.conftest import Named
+from tests.outputs.taken import write_metrics
 
 pytestmark = pytest.mark.database
 
@@ -50,7 +50,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[st
     seen = target({PRIMARY: 10, PREVIOUS: 3}, unreadable=1, oldest=times, youngest=times)
     verdict = Verdict.of(facts(targets=(seen,), unreached={"a.b": "gone"}), Policy(), NOW)
     path = tmp_path_factory.mktemp("metrics") / "keys.prom"
-    assert write(path, verdict) is None
+    assert write_metrics(path, verdict) is None
     with path.open(encoding="utf-8") as file:
         return [(one.name, dict(one.labels)) for family in text_fd_to_metric_families(file) for one in family.samples]
 

@@ -320,7 +320,7 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
     assert {each.reason for each in refusals(of_report(report, KEY))} <= {each.reason for each in refusals(full)}
     if f"keys retire {KEY}" in words["status"]:
         assert refusals(of_report(report, KEY)) == []
-    if f"keys retire {KEY} --archive FILE: it looks" in words["keys list"]:
+    if f"keys retire {KEY} --archive {KEY}.keys: it looks" in words["keys list"]:
         speaking = (state.counts.under[KEY], state.counts.inner[KEY], state.counts.unreadable, state.lagging)
         assert not any(speaking)
 

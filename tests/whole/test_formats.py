@@ -60,7 +60,7 @@ def test_a_column_of_each_format_is_rotated(shop: Shop, name: str) -> None:
     again = shop.rotate("run", "--json")
     assert (again.code, again.document["targets"][0]["current"]) == (0, 2)
     assert shop.database.column() == before
-    assert shop.keys("retire", OLDER.id, "--json").code == 0
+    assert shop.keys("retire", OLDER.id, "--no-archive", "--json").code == 0
 
 
 def test_the_screen_counts_tokens_and_cells(shop: Shop) -> None:
@@ -112,14 +112,14 @@ def test_a_token_in_another_form_keeps_its_own_key_alone(shop: Shop, cell: str) 
     """It is unreadable for its target; the other key may go, and its own may not."""
     shop.fill([cell, old_token("old")])
 
-    assert shop.keys("retire", OLDER.id, "--json").code == 0
+    assert shop.keys("retire", OLDER.id, "--no-archive", "--json").code == 0
 
 
 @pytest.mark.parametrize("name", SPELLED)
 def test_a_token_in_another_form_keeps_its_key(shop: Shop, name: str) -> None:
     """The remedy names the format."""
     shop.fill([SPELLED[name](old_token("older")), old_token("old")])
-    ran = shop.keys("retire", OLDER.id, "--json")
+    ran = shop.keys("retire", OLDER.id, "--no-archive", "--json")
 
     [refusal] = [each for each in ran.document["refused"] if "inside something else" in each["reason"]]
     assert f"creds.token: 1 token under {OLDER.id} inside something else" in refusal["reason"]
@@ -132,7 +132,7 @@ def test_text_without_a_token_keeps_no_key(shop: Shop) -> None:
     shop.fill([json.dumps({"description": "The quick brown fox. " * 20}), json.dumps([old_token("old")])])
     set_format(shop, "embedded")
 
-    assert shop.keys("retire", OLDER.id, "--json").code == 0
+    assert shop.keys("retire", OLDER.id, "--no-archive", "--json").code == 0
 
 
 def test_a_rotation_that_undoes_this_one_is_noticed_in_cells_of_several_tokens() -> None:

@@ -142,7 +142,9 @@ def test_each_set_has_its_verdict_on_the_screen(app: App) -> None:
     out = app.run("run").out
 
     assert 'Key set airflow:\nComplete: every token of the column named in rotation.toml with keys = "airflow"' in out
-    assert f"keys retire {read_id(OLD_SECRET)} --archive FILE --keys redash" in " ".join(out.split())
+    assert f"keys retire {read_id(OLD_SECRET)} --archive {read_id(OLD_SECRET)}.keys --keys redash" in " ".join(
+        out.split()
+    )
 
 
 def test_workers_derive_the_keys_themselves(app: App) -> None:
@@ -156,7 +158,7 @@ def test_workers_derive_the_keys_themselves(app: App) -> None:
 def test_a_key_of_a_set_goes_its_whole_way(app: App) -> None:
     """Staged, promoted, used and retired: the secrets move in the dotenv file, and the application reads its data."""
     assert app.run("run").code == 0
-    assert app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash").code == 0
+    assert app.run("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash").code == 0
     assert app.variables()["REDASH_OLD_SECRET"] == ""
 
     staged = app.run("keys", "stage", "--keys", "redash", "--json").document["key"]
@@ -167,7 +169,7 @@ def test_a_key_of_a_set_goes_its_whole_way(app: App) -> None:
     assert app.variables()["REDASH_OLD_SECRET"] == NEW_SECRET
     assert app.run("run").code == 0
     assert app.options() == [b"options %d" % row for row in range(4)]
-    assert app.run("keys", "retire", read_id(NEW_SECRET), "--keys", "redash").code == 0
+    assert app.run("keys", "retire", read_id(NEW_SECRET), "--no-archive", "--keys", "redash").code == 0
     assert app.options() == [b"options %d" % row for row in range(4)]
 
 
@@ -206,7 +208,7 @@ def test_a_secret_does_not_move_between_derivations(app: App) -> None:
     text = CONFIG.replace('staged   = { secret = "$REDASH_STAGED_SECRET", derive = "sha256" }', "")
     config.write_text(text.replace("[keys.redash]", '[keys.redash]\nstaged = { secret = "$NEXT" }'))
     app.run("run")
-    app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash")
+    app.run("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash")
     app.run("keys", "stage", "--keys", "redash")
 
     refused = app.run("keys", "promote", "--keys", "redash")
@@ -255,7 +257,7 @@ def test_a_page_is_of_one_set(app: App, tmp_path: Path) -> None:
 
 def test_no_set_is_guessed(app: App) -> None:
     """A retirement without --keys, and an unknown set, are refused with what to type."""
-    assert "--keys airflow or --keys redash" in app.run("keys", "retire", "5f0c1a9e").err
+    assert "--keys airflow or --keys redash" in app.run("keys", "retire", "5f0c1a9e", "--no-archive").err
     assert "did you mean redash?" in app.run("keys", "list", "--keys", "redsh").err
 
 
@@ -319,7 +321,7 @@ def test_a_finding_s_next_command_names_its_set(app: App) -> None:
     checked = app.run("check", "--json").document["findings"]
 
     [kept] = [finding for finding in checked if finding["check"] == "previous_keys"]
-    retire = f"keyring-rotate keys retire {read_id(OLD_SECRET)} --archive FILE --keys redash"
+    retire = f"keyring-rotate keys retire {read_id(OLD_SECRET)} --archive {read_id(OLD_SECRET)}.keys --keys redash"
     assert kept["remedy"].startswith(f"{retire} --config ")
 
 
@@ -357,7 +359,7 @@ def test_a_secret_stays_while_another_set_needs_it(sharing: App) -> None:
     sharing.database.execute(f"INSERT INTO apps VALUES (1, '{stored}')")
     before = sharing.env.read_bytes()
 
-    refused = sharing.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash", "--json")
+    refused = sharing.run("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash", "--json")
 
     assert refused.code == 1
     assert sharing.env.read_bytes() == before
@@ -388,7 +390,7 @@ def test_a_secret_goes_with_all_of_its_keys(sharing: App, tmp_path: Path) -> Non
 
 def test_a_secret_that_another_set_cannot_give_up_stays(sharing: App) -> None:
     """It is the other set's primary key, or that set does not load: both are reasons to keep it."""
-    retire = ("keys", "retire", read_id(OLD_SECRET), "--keys", "redash")
+    retire = ("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash")
     sharing.change('{ secret = "$REDASH_SECRET", derive = "hkdf', '{ secret = "$REDASH_OLD_SECRET", derive = "hkdf')
     assert "the key set second would have no primary key" in sharing.run(*retire).out
 
@@ -400,7 +402,7 @@ def test_a_secret_that_another_set_cannot_give_up_stays(sharing: App) -> None:
 
 def test_a_promotion_takes_no_key_from_another_set(sharing: App) -> None:
     """The secret moves to a variable that the other set does not read; with that entry both sets move."""
-    sharing.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash")
+    sharing.run("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash")
     sharing.run("keys", "stage", "--keys", "redash")
     previous = 'previous = [{ secret = "$REDASH_OLD_SECRET", derive = "hkdf-sha256", info = "second" }]\n'
     sharing.change(previous, "")
@@ -429,7 +431,7 @@ def test_a_key_that_two_sets_read_in_one_place_is_counted_for_both(app: App) -> 
     app.run("run")
     app.database.execute(f"INSERT INTO mine VALUES (1, '{token('old', 'mine')}')")
 
-    refused = app.run("keys", "retire", make_key("old").id, "--keys", "airflow")
+    refused = app.run("keys", "retire", make_key("old").id, "--no-archive", "--keys", "airflow")
 
     assert refused.code == 1
     out = " ".join(refused.out.split())
@@ -513,7 +515,8 @@ def test_an_archived_key_becomes_an_entry_of_its_own(app: App, tmp_path: Path) -
     refused = app.run("keys", "restore", read_id(OLD_SECRET), "--keys", "redash", "--archive", str(archive))
 
     assert refused.code == 2
-    assert 'an entry of its own in `previous` in rotation.toml, such as { file = "FILE" }' in refused.err
+    entry = f'{{ file = "{read_id(OLD_SECRET)}.keys" }}'
+    assert f"an entry of its own in `previous` in rotation.toml, such as {entry}" in refused.err
     app.change(
         'previous = [{ secret = "$REDASH_OLD_SECRET", derive = "sha256" }]', f'previous = [{{ file = "{archive}" }}]'
     )
@@ -523,7 +526,7 @@ def test_an_archived_key_becomes_an_entry_of_its_own(app: App, tmp_path: Path) -
 
 def test_a_key_set_is_of_rotation_toml(app: App) -> None:
     """With a target of the command line there is none, which the message says."""
-    ran = app.run("keys", "retire", "5f0c1a9e", "--keys", "redash", "--url", "sqlite:///a.db")
+    ran = app.run("keys", "retire", "5f0c1a9e", "--no-archive", "--keys", "redash", "--url", "sqlite:///a.db")
 
     assert ran.code == 2
     assert "--keys and --url, --table, --column exclude each other" in ran.err
@@ -559,7 +562,7 @@ def test_of_several_entries_the_one_that_holds_the_key_is_written(app: App) -> N
     older = two_entries(app)
     app.run("run")
     for key_id in (make_key("older").id, read_id(OLD_SECRET)):
-        assert app.run("keys", "retire", key_id, "--keys", "redash").code == 0
+        assert app.run("keys", "retire", key_id, "--no-archive", "--keys", "redash").code == 0
     assert (older.read_text(), app.variables()["REDASH_OLD_SECRET"]) == ("# of 2024\n", "")
 
     app.run("keys", "stage", "--keys", "redash")
@@ -576,13 +579,13 @@ def test_an_archive_is_no_file_of_the_set(app: App) -> None:
     refused = app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash", "--archive", str(older))
 
     assert refused.code == 2
-    assert "keys of this environment are kept there" in refused.err
+    assert "keys are kept there" in refused.err
 
 
 def test_what_to_store_is_the_secret_and_not_its_key(app: App) -> None:
     """If a command holds the primary secret, an operator gets the secrets of a derived set, and only when asked."""
     app.run("run")
-    app.run("keys", "retire", read_id(OLD_SECRET), "--keys", "redash")
+    app.run("keys", "retire", read_id(OLD_SECRET), "--no-archive", "--keys", "redash")
     app.change('{ secret = "$REDASH_SECRET", derive', f'{{ command = "echo {NEW_SECRET}", derive')
     app.run("keys", "stage", "--keys", "redash")
     staged = app.variables()["REDASH_STAGED_SECRET"]

@@ -16,6 +16,7 @@ from keyring_core.names import printable_lines
 from rotation.checks.facts import Facts
 from rotation.checks.findings import span
 from rotation.checks.use_cases import Overview
+from rotation.model.outputs import replaced
 from rotation.model.targets import columns_of
 from rotation.model.text import be, many, release
 from rotation.output.html import charts, wording
@@ -32,6 +33,16 @@ POLICY = "; ".join(
     )
 )
 """What a browser may do with the page: apply its one style sheet and show its icon. No script, no network."""
+PAGE = replaced(
+    "page of this program",
+    rb"""\s*<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src .*
+(?:<meta .*
+)*<title>Key rotation: """,
+)
 GREYS = 3
 """Shades that previous keys take in turn."""
 

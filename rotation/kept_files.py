@@ -1,0 +1,82 @@
+"""The files that must outlive every output of a command: what holds keys, and what keys open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from keyring_core import KeyConfigError
+from keyring_core.environment import KEY_VARIABLES
+from keyring_core.key_files import key_path
+from rotation.context import Context
+from rotation.model.failures import StoreError, UsageError
+from rotation.model.outputs import Holds, Kept, Outputs
+
+SQLITE_ENDS = ("", "-wal", "-shm", "-journal")
+"""The endings of an SQLite database's files."""
+T = TypeVar("T")
+
+
+def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | None = None) -> Outputs:
+    """The outputs of a command on the databases at *urls*: a guard that knows the files of *context* and of these."""
+    kept = [*_databases(urls), *([Kept(pause_file, Holds.PAUSE)] if pause_file else [])]
+    # The rotation.toml that was named, also if options name the target, and the one that would be found without a name.
+    contexts = [
+        Context(context.process_environ, config, context.env_file, context.streams)
+        for config in dict.fromkeys((context.config, None))
+    ]
+    for one in contexts:
+        ledger = _ask(one.ledger_place)
+        kept += [Kept(one.config_path(), Holds.CONFIG), *_key_files(one), *_databases([ledger.url] if ledger else [])]
+    return Outputs(kept, lambda: (archive for one in contexts for archive in _archives(one)))
+
+
+def _key_files(context: Context) -> Iterator[Kept]:
+    """The dotenv file, and the file of every key of the environment and of all key sets, also if it is not there."""
+    dotenv = _ask(lambda: context.dotenv)
+    if dotenv:
+        yield Kept(dotenv.path, Holds.VARIABLES)
+    environ = _ask(lambda: context.environ) or context.process_environ
+    sets = _ask(context.key_sets) or {}
+    named = [environ.get(f"{name}_FILE") for name in KEY_VARIABLES]
+    named += [source.file for keys in sets.values() for _, _, source in keys.sources()]
+    for name in filter(None, named):
+        with suppress(KeyConfigError):
+            yield Kept(key_path(name, environ, "file"), Holds.KEYS)
+
+
+def _databases(urls: Iterable[str]) -> Iterator[Kept]:
+    """The files of the SQLite databases at *urls*, with those that SQLite makes beside them."""
+    from rotation.stores.access import find_dialect, parse_url  # noqa: PLC0415 - brings SQLAlchemy
+
+    for text in {*urls}:
+        url = parse_url(text)
+        dialect = url and find_dialect(url.get_backend_name())
+        file = url and dialect and dialect.file(url)
+        if file:
+            # SQLite follows a link before it names the others.
+            real = os.path.realpath(file)
+            yield from (Kept(Path(f"{real}{end}"), Holds.DATABASE) for end in SQLITE_ENDS)
+
+
+def _archives(context: Context) -> Iterable[Kept]:
+    """The archives of retired keys that the ledger knows, of all services."""
+    ledger = _ask(lambda: context.open_ledger(make=False))
+    if ledger is None:
+        return []
+    with ledger:
+        certificates = _ask(ledger.certificates) or []
+    return [Kept(Path(path), Holds.RETIRED_KEYS) for one in certificates if isinstance(path := one.get("archive"), str)]
+
+
+def _ask(question: Callable[[], T]) -> T | None:
+    """The answer, or None if it cannot be read: that takes no other file out of the guard's sight.
+
+    A command that needs the answer fails by itself, or says that it goes on without.
+    """
+    with suppress(UsageError, KeyConfigError, StoreError, OSError):
+        return question()
+    return None

@@ -1,0 +1,179 @@
+"""The files that a command writes for its user. Each goes through one guard, and is then written whole or not at all.
+
+The guard refuses a path that leads to a file which must not be lost, such as a key file or a database, under whatever
+name; and it replaces a file only if that is empty, or begins as an older output of the same kind does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from rotation.model.failures import StoreError, UsageError
+from rotation.model.output_file import LEGIBLE, NEW, PRIVATE, destination, keep_attributes, opened_folder, take_place
+
+LOOKED_AT = 1 << 20
+"""So many bytes of an existing file are looked at: all of a key file, and the beginning of anything else."""
+
+
+class Holds(Enum):
+    """What a file holds that must not be lost, in words that follow its name."""
+
+    KEYS = "keys are kept there"
+    VARIABLES = "variables are read from it, and keys may be among them"
+    RETIRED_KEYS = "retired keys are kept there, for old backups"
+    CONFIG = "it is the rotation.toml of this command"
+    DATABASE = "it belongs to an SQLite database of this command"
+    PAUSE = "it is the file of --pause-file"
+
+
+class Kept(NamedTuple):
+    """A file that must not be lost, whether it is there yet or not."""
+
+    path: Path
+    holds: Holds
+
+
+class Kind(NamedTuple):
+    """A kind of output."""
+
+    fault: Callable[[bytes], str | None]
+    """What is wrong, in words, with an output of this kind in the place of a file that begins with these bytes."""
+    adds_to: Holds | None = None
+    """The files that an output of this kind is added to, and does not replace."""
+
+
+def replaced(words: str, beginning: bytes) -> Kind:
+    """A kind of output that replaces an older one whole: *words* for it, and a pattern of how each of them begins."""
+    pattern = re.compile(beginning)
+
+    def fault(data: bytes) -> str | None:
+        return None if pattern.match(data) else f"is no {words}, and would be overwritten"
+
+    return Kind(fault)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file to write, which the guard has let pass."""
+
+    path: Path
+    called: str
+    """What messages call it."""
+    kind: Kind
+
+    @property
+    def real(self) -> Path:
+        """Where it is, behind symbolic links. Raises UsageError as `destination`."""
+        return destination(self.path, self.called)
+
+    def check(self) -> bytes:
+        """What begins the file there. Raises UsageError unless that is empty, or such a file as may be replaced."""
+        data, fault = b"", None
+        try:
+            with open(self.real, "rb") as file:
+                data = file.read(LOOKED_AT)
+        except FileNotFoundError:
+            return data
+        except OSError as error:
+            fault = f"cannot be read: {error.strerror}"
+        if fault := fault or (self.kind.fault(data) if data.strip() else None):
+            raise UsageError(f"{self.called}: {fault}; name another file")
+        return data.strip()
+
+    @contextmanager
+    def whole(self) -> Iterator[BinaryIO]:
+        """A file to write to, which replaces the one at the path if no error occurs.
+
+        It is made at once, so that a command fails before it counts for an hour. An older file's mode stays.
+        Raises UsageError if the file cannot be made, StoreError if it cannot be finished; an older file then stays.
+        """
+        real = self.real
+        # A random name: two commands may write the same file for an hour each.
+        beside = real.with_name(f".{secrets.token_hex(8)}.rotation-new")
+        try:
+            # It gets an older file's mode, which may be a narrow one, when it is finished.
+            descriptor, fault = os.open(beside, NEW, PRIVATE if real.exists() else LEGIBLE), None
+        except OSError as error:
+            descriptor, fault = -1, error.strerror
+        if descriptor < 0:
+            raise UsageError(f"{self.called}: cannot be written: {fault}")
+        try:
+            with open(descriptor, "wb") as file:
+                yield file
+                fault = self._finish(file, beside, real)
+        finally:
+            with suppress(FileNotFoundError):
+                beside.unlink()
+        if fault is not None:
+            raise StoreError(f"{self.called}: could not be written: {fault}. What was there before is still there.")
+
+    def _finish(self, file: BinaryIO, beside: Path, real: Path) -> str | None:
+        """Why the file could not take its place; None if it did."""
+        try:
+            file.flush()
+            if real.exists():
+                keep_attributes(real, file.fileno(), owner_must_stay=False)
+            os.fsync(file.fileno())
+            # Somebody may have put another file there meanwhile.
+            self.check()
+            take_place(beside, real)
+        except OSError as error:
+            return error.strerror or "the system refused"
+        except UsageError as error:
+            return str(error).removeprefix(f"{self.called}: ")
+        # A folder that cannot be opened is flushed by the system, later.
+        with suppress(OSError), opened_folder(real.parent) as folder:
+            os.fsync(folder)
+        return None
+
+
+CONFIG = Kind(lambda _: None, adds_to=Holds.CONFIG)
+"""A rotation.toml. What it may be added to is read as one first."""
+
+
+class Outputs:
+    """The outputs of one command. Each has to be let pass before anything is counted, or read from a target."""
+
+    def __init__(self, kept: Iterable[Kept] = (), known_later: Callable[[], Iterable[Kept]] = tuple) -> None:
+        """*known_later*: files that take long to find, and are asked for only if nothing else refuses an output."""
+        self._kept, self._known_later = list(kept), known_later
+        self._taken: list[Output] = []
+
+    def take(self, path: Path, called: str, kind: Kind) -> Output:
+        """The output at *path*, which messages call *called*.
+
+        Raises UsageError as `destination`, for a path that leads to a kept file or to another output, whatever its
+        name, and for a file that is neither empty nor of this kind.
+        """
+        output = Output(path, called, kind)
+        real = output.real
+        for other in self._taken:
+            if _is_same(real, other.path):
+                raise UsageError(f"{called}: {other.called} names this file, too; name another file")
+        _refuse(output, real, self._kept)
+        if not output.check():
+            _refuse(output, real, self._known_later())
+        self._taken.append(output)
+        return output
+
+
+def _refuse(output: Output, real: Path, kept: Iterable[Kept]) -> None:
+    for one in kept:
+        if one.holds is not output.kind.adds_to and _is_same(real, one.path):
+            raise UsageError(f"{output.called}: {one.holds.value}; name another file")
+
+
+def _is_same(real: Path, path: Path) -> bool:
+    """Whether *path* leads to the file *real*: by its name without links, and by device and inode."""
+    # A file that is not there has no inode, and a path of rotation.toml may be none.
+    with suppress(OSError, ValueError):
+        return os.path.realpath(path) == str(real) or os.path.samefile(path, real)
+    return False
