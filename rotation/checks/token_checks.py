@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Finding, Level, span
 from rotation.ledger.promotions import history_of
 from rotation.model.counts import KEPT_PROBLEMS
-from rotation.model.invocation import command_line
+from rotation.model.invocation import command_line, quoted
 from rotation.model.policy import Policy
 from rotation.model.row_marks import NOT_UNREADABLE
 from rotation.model.text import demotion_steps, list_rows, many, steps
@@ -125,7 +124,7 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
                 f"retired at {to_minute(datetime.fromtimestamp(key.end, UTC))}"
             )
             archive = facts.archives.get(key.id, f"{key.id}.keys")
-            restore = facts.keys_command("restore", key.id, "--archive", shlex.quote(archive))
+            restore = facts.keys_command("restore", key.id, "--archive", quoted(archive))
             remedy = steps(
                 "compare these rows with a backup: damage and forgery look alike, so never restore a key that leaked",
                 f"if a backup from its time was restored: {restore}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from rotation.cli.options import (
     target_options,
 )
 from rotation.model.failures import UsageError
-from rotation.model.invocation import same_command
+from rotation.model.invocation import quoted, same_command
 from rotation.model.text import next_lines, steps
 
 if TYPE_CHECKING:
@@ -245,7 +244,7 @@ def retire(  # noqa: PLR0913 - click's
     if no_archive and archive:
         raise UsageError("--archive and --no-archive exclude each other; keep one of them")
     if not (no_archive or archive):
-        raise UsageError(_two_ways(key_id))
+        raise UsageError(*_two_ways(key_id))
     done = operations.retire(command, key_id, targets, proof=certificate, archive=archive, force=force)
     return _print(command, done, show_key=show_key)
 
@@ -272,15 +271,15 @@ def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> 
     return _print(command, operations.restore(command, key_id, archive), show_key=show_key)
 
 
-def _two_ways(key_id: str) -> str:
+def _two_ways(key_id: str) -> list[str]:
     """What to say of a retirement that names no archive: the key would be gone before anybody reads about it."""
-    archive = shlex.quote(f"{key_id}.keys")
+    archive = quoted(f"{key_id}.keys")
     ways = steps(
         f"to keep the key for old backups: {same_command()} --archive {archive}",
         f"to keep it nowhere: {same_command()} --no-archive",
     )
     words = "say whether the key is to be archived; without it, backups from before today cannot be read."
-    return "\n".join([f"{words} Nothing was changed.", *next_lines(ways)])
+    return [f"{words} Nothing was changed.", *next_lines(ways)]
 
 
 def _print(command: Command, done: StepResult, *, show_key: bool) -> int:

@@ -141,7 +141,7 @@ def test_no_output_masks_a_key_id(named: Named, tmp_path: Path) -> None:
         verdict = Verdict.of(facts(**case.given), Policy(), NOW)
         one = replace(verdict, results=tuple(result for result in verdict.results if result.check == case.check))
         metrics = tmp_path / "keys.prom"
-        write(metrics, one)
+        write_metrics(metrics, one)
         for text in (line(one), text_of(one), json.dumps(document(one)), metrics.read_text(), page(Overview(one, ()))):
             with named(name, text[:20]):
                 printed = re.sub("|".join(LEGIBLE), lambda found: LEGIBLE[found[0]], text)
