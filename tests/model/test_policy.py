@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rotation.checks.findings import span
 from rotation.model.config_file import load_policy, load_targets
 from rotation.model.failures import UsageError
 from rotation.model.policy import Policy, Span
+from rotation.model.times import span
 from tests.conftest import Named
 from tests.warm.client import run
 

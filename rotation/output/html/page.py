@@ -14,10 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rotation.checks.facts import Facts
-from rotation.checks.findings import span
 from rotation.checks.use_cases import Overview
 from rotation.model.targets import columns_of
 from rotation.model.text import be, many, release
+from rotation.model.times import span
 from rotation.output.html import charts, wording
 from rotation.output.html.key_chart import timeline
 
