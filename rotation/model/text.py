@@ -7,6 +7,8 @@ from typing import NamedTuple
 from rotation.model.invocation import command_line
 
 RUN_AGAIN = "run this again"
+UNOPENED = "Read, but tokens there open under none of your keys (another application's, or bound ones)"
+GONE = "Gone meanwhile"
 READS_THE_REST = "Nothing that was read needs {}. To read everything else, and remove the key if nothing needs it:"
 
 

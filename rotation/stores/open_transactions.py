@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -35,6 +36,8 @@ PREPARED = """SELECT p.gid, p.database, p.owner, CAST(extract(epoch FROM clock_t
 FROM pg_prepared_xacts p JOIN pg_database a ON a.datname = p.database WHERE {} ORDER BY p.prepared"""
 ENTERED = "(a.datname = current_database() OR has_database_privilege(a.datname, 'CONNECT'))"
 """The databases that a search enters."""
+
+READ_ONLY = "it is read-only for this user"
 
 TRANSACTIONS = """SELECT t.trx_mysql_thread_id, t.trx_started, t.trx_rows_modified > 0, p.USER,
 timestampdiff(SECOND, t.trx_started, now()) FROM information_schema.INNODB_TRX t
@@ -99,6 +102,10 @@ def _mysql_prepared(connection: sa.Connection) -> Sequence[OpenTransaction]:
 
 def _sqlite_writer(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
     """By being the writer for a moment, which only one can be; waits as long as the connection's busy_timeout."""
+    path = connection.scalar(sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
+    # SQLite begins a transaction that only reads if it may not write, and does not say so.
+    if connection.engine.url.query.get("mode") == "ro" or not os.access(path, os.W_OK):
+        return READ_ONLY
     connection.exec_driver_sql("PRAGMA query_only = 0")
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -107,7 +114,7 @@ def _sqlite_writer(connection: sa.Connection) -> Sequence[OpenTransaction] | str
         if code == sqlite3.SQLITE_BUSY:
             return [OpenTransaction("writer", "another process", wrote=True, end="let it commit, or end that process")]
         if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
-            return "it is read-only for this user"
+            return READ_ONLY
         raise
     connection.exec_driver_sql("ROLLBACK")
     return []

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from rotation.checks.facts import Facts
 from rotation.checks.use_cases import Overview
 from rotation.model.targets import columns_of
-from rotation.model.text import be, many, release
+from rotation.model.text import GONE, UNOPENED, be, many, release
 from rotation.model.times import span
 from rotation.output.html import charts, wording
 from rotation.output.html.key_chart import timeline
@@ -78,6 +78,8 @@ def page(overview: Overview) -> str:
         .render(
             verdict=verdict,
             facts=facts,
+            unopened_heading=UNOPENED,
+            gone_heading=GONE,
             totals=Totals(facts),
             scope=columns_of(overview.targets),
             runs=overview.runs,
