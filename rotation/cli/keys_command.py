@@ -231,8 +231,9 @@ def retire(  # noqa: PLR0913 - click's
 ) -> int:
     """Retire a previous key, if nothing needs it.
 
-    It counts every target again and searches all other columns first. If a token still needs the key, it refuses and
-    names where.
+    It first waits for transactions that have written, counts every target again, and reads all other columns of every
+    database on that PostgreSQL or MariaDB server that its user may enter. If anything needs the key, it refuses and
+    names what.
     """
     from rotation.lifecycle import operations
 
