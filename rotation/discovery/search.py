@@ -43,6 +43,8 @@ class Search:
         self.discovery, self._ignores, self._left_out, self._watcher = discovery, ignores, left_out, watcher
         self._number = self._total = 0
         """The database that is searched, of all."""
+        self._words = ""
+        """What is done, for the progress."""
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
@@ -94,6 +96,8 @@ class Search:
         """
         beyond = self.discovery.beyond
         self._number += url is not None
+        self._words = f"searching {survey.name}: {self._number} of {self._total}"
+        self._watcher.at_work(self._words)
         left_out = self._left_out_schemas(survey)
         for table in survey.tables(lambda entry: wanted(entry) and entry.schema not in left_out):
             identity = survey.identity, table.entry.schema, table.entry.table
@@ -209,10 +213,8 @@ class Search:
     def _count(self, survey: Survey, table: SearchableTable, reading: Reading) -> tuple[list[TokenColumn], Reading]:
         history = table.entry.has_history and self.discovery.full
         columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
-        words = f"searching {survey.name}: {self._number} of {self._total}"
-        self._watcher.at_work(words)
         for batch in reading:
-            self._watcher.at_work(words, len(batch))
+            self._watcher.at_work(self._words, len(batch))
             for column, cells in zip(columns, zip(*batch, strict=True), strict=False):
                 column.take(self._keyrings, [cell for cell in cells if cell is not None])
         for column in columns:

@@ -47,8 +47,8 @@ NO_ANNOUNCEMENTS = (
     "an application with the key set {} announces no keys, so it was not checked that every process of it has them"
 )
 NOT_SEARCHED = (
-    "of all other columns a sample was searched, and no other database; every row of them is searched once nothing "
-    "refuses any more"
+    "of all other columns a sample was searched; every row, in every database that this user may enter, is searched "
+    "once nothing refuses any more"
 )
 DISTRIBUTE = "Give this to every service, and restart those that do not reload."
 
@@ -136,8 +136,8 @@ def retire(  # noqa: PLR0913 - what a retirement needs
 ) -> StepResult:
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
-    Counts those of *targets* that have these keys, and searches all other columns of their servers. *proof* and *archive* are files to
-    write: the certificate, and the key for old backups.
+    Counts those of *targets* that have these keys, and searches all other columns of their servers. *proof* and
+    *archive* are files to write: the certificate, and the key for old backups.
     """
     own_targets(targets, context.key_set)
     keys = EnvironmentKeys(context)
@@ -299,9 +299,7 @@ def _proven(census: Report, evidence: Evidence) -> str:
     cells, columns = many(cells_of(census), "cell"), columns_of([part.target for part in census.targets])
     databases = len(evidence.search.databases) if evidence.search else 0
     where = f" in {databases} databases" if databases > 1 else ""
-    return (
-        f"nothing that was read needs it ({cells} of {columns}, and every other column that its user can see{where})"
-    )
+    return f"nothing that was read needs it ({cells} of {columns}, and every other column that its user can see{where})"
 
 
 def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:

@@ -32,6 +32,9 @@ class BarWatcher:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._other is not None:
+            # Done; the bars of targets stay.
+            self._progress.remove_task(self._other)
         self._progress.stop()
 
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
