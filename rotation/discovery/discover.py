@@ -104,7 +104,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     *keyrings*: those of all key sets, by name, in place of *keyring* alone; None names the environment's own.
     *declared*: the encrypted columns of models, which are to have targets whether they hold tokens or not.
     *left_out*: patterns of the names of databases not to search, and why; one that a url or a target names is searched.
-    *watcher*: is told what is searched.
+    *watcher*: follows the search.
 
     Raises StoreError and UsageError.
     """
@@ -114,8 +114,9 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     sets = {name: [each, *map(each.bind, contexts)] for name, each in (keyrings or {None: keyring}).items()}
     found = Discovery(full, declared=list(declared), without_target=uncovered_columns(declared, targets, ignored))
     found.url = databases[0].written if len(databases) == 1 else ""
-    own_names = {parsed.database for url, _ in databases if (parsed := parse_url(url))}
-    search = Search(found, sets, Ignores(ignored), LeftOut(left_out, own_names), watcher or NoWatcher())
+    # On MariaDB a schema is a database.
+    asked_for = {*(schemas or ()), *(parsed.database for url, _ in databases if (parsed := parse_url(url)))}
+    search = Search(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
     enter = full and schemas is None if whole_server is None else whole_server
     with ExitStack() as stack:
         surveys: list[tuple[str, Survey]] = []

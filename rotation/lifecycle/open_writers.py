@@ -36,6 +36,8 @@ class OpenWriters:
         """
         self._before = self._look()
         left, end = self._before.writers, time.monotonic() + WAIT_SECONDS
+        if not left:
+            return ()
         with self._context.watch(dry_run=True) as watcher:
             while left and time.monotonic() < end:
                 watcher.at_work(f"waiting for the end of {many(len(left), 'transaction')}: {left[0].words}")

@@ -64,7 +64,7 @@ def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
 
 
 def _outside(done: StepResult) -> Iterator[Text]:
-    """What no search could tell, under a heading for each reason, a line for each database."""
+    """What no search covers, under a heading for each reason, a line for each database."""
     for heading, found in (
         ("Not looked at:", done.not_looked_at),
         (f"{UNOPENED}:", done.unopened),
