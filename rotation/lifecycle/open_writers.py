@@ -22,20 +22,17 @@ class OpenWriters:
     def __init__(self, context: Context, targets: Sequence[Target]) -> None:
         self._context = context
         self._urls = list(dict.fromkeys(target.url for target in targets))
-        self._before = Uncommitted()
-
-    @property
-    def unchecked(self) -> Sequence[str]:
+        self.unchecked: Sequence[str] = ()
         """What could not be asked."""
-        return self._before.unchecked
+        self._before: set[str] = set()
+        """The identities of those that were open, whether they had written or not."""
 
     def wait(self) -> Sequence[OpenTransaction]:
         """Returns once all that have written have ended, or after WAIT_SECONDS with those that have not.
 
         Raises StoreError and StoppedError.
         """
-        self._before = self._look()
-        left, end = self._before.writers, time.monotonic() + WAIT_SECONDS
+        left, end = self._look_before().writers, time.monotonic() + WAIT_SECONDS
         if not left:
             return ()
         with self._context.watch(dry_run=True) as watcher:
@@ -43,12 +40,18 @@ class OpenWriters:
                 watcher.at_work(f"waiting for the end of {many(len(left), 'transaction')}: {left[0].words}")
                 self._context.streams.wait(LOOK_SECONDS)
                 still = {one.identity for one in left}
-                left = tuple(one for one in self._look().writers if one.identity in still)
+                left = tuple(one for one in self._look_before().writers if one.identity in still)
         return left
 
     def late(self) -> Sequence[OpenTransaction]:
-        """Those that were open before the census, had not written yet, have written meanwhile, and are still open."""
-        return [one for one in self._look().writers if one.identity in self._before.readers]
+        """Those that were open before the census, have written by now, and are still open. Raises as `wait`."""
+        return [one for one in self._look().writers if one.identity in self._before]
+
+    def _look_before(self) -> Uncommitted:
+        seen = self._look()
+        self.unchecked = seen.unchecked
+        self._before |= {one.identity for one in seen.transactions}
+        return seen
 
     def _look(self) -> Uncommitted:
         context = self._context

@@ -82,7 +82,7 @@ def examine(  # noqa: PLR0913 - what the case is about
     _search(case, context, targets, keyring, full=True)
     case.evidence = replace(
         case.evidence,
-        uncommitted=[*uncommitted, *open_writers.late()],
+        uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),
         # A search may take an hour, and a service that started meanwhile still counts.
         fleet=session.fleet(keyring.states_by_id),
     )

@@ -31,8 +31,3 @@ class Uncommitted(NamedTuple):
     def writers(self) -> tuple[OpenTransaction, ...]:
         """Those that have written."""
         return tuple(each for each in self.transactions if each.wrote)
-
-    @property
-    def readers(self) -> frozenset[str]:
-        """The identities of those that have not written."""
-        return frozenset(each.identity for each in self.transactions if not each.wrote)
