@@ -74,6 +74,8 @@ def sharing(context: Context, keys: EnvironmentKeys, key: Key) -> Shared:
 
     Raises UsageError.
     """
+    if not context.key_sets():
+        return Shared()
     environ = context.read_environ()
     place, secret = keys.source(key).origin(environ), keys.text(key)
     found, uncompared = [], []
