@@ -35,7 +35,6 @@ from rotation.model.report import Report
 from rotation.model.targets import Target, columns_of, own_targets
 from rotation.model.text import Following, many, retire_command, steps
 from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
-from rotation.retirement.evidence import Evidence
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
 UNDATED = "the ledger does not know when {} was promoted, so it was not checked whether older keys still make tokens"
@@ -167,7 +166,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         done.certificate = certificate(
             evidence, census, session.service, utc_now(), overridden=against, unchecked=unchecked
         )
-        done.said = f"Retired {key.id}: " + ("forced" if against else _proven(census, evidence))
+        done.said = f"Retired {key.id}: " + ("forced" if against else _proven(census))
         done.not_looked_at, done.unopened, done.gone = not_looked_at(evidence), unopened(evidence), gone(evidence)
         done.notes += [f"forced, though {reason}" for reason, _ in against]
         if archive:
@@ -295,11 +294,9 @@ def _check_kept(keys: EnvironmentKeys, key: Key, proof: Path | None, archive: Pa
             raise UsageError(legible_to_others(archive, mode))
 
 
-def _proven(census: Report, evidence: Evidence) -> str:
+def _proven(census: Report) -> str:
     cells, columns = many(cells_of(census), "cell"), columns_of([part.target for part in census.targets])
-    databases = len(evidence.search.databases) if evidence.search else 0
-    where = f" in {databases} databases" if databases > 1 else ""
-    return f"nothing that was read needs it ({cells} of {columns}, and every other column that its user can see{where})"
+    return f"nothing that was read needs it ({cells} of {columns}, and every other column that its user can see)"
 
 
 def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
