@@ -103,7 +103,7 @@ def _by_database(remarks: Iterable[Remark]) -> dict[str, list[str]]:
 def _of_uncommitted(one: OpenTransaction) -> Refusal:
     return Refusal(
         f"{one.words}: it has written and is not committed, so nobody else sees yet what it wrote",
-        steps(one.end, RUN_AGAIN),
+        steps(one.end, same_command()),
     )
 
 
