@@ -388,6 +388,10 @@ class Discover(Document):
     """Tables and columns that could not be searched, and why."""
     beyond: list[Remark]
     """What lies outside of the search."""
+    unopened: list[Remark]
+    """Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones."""
+    gone: list[Remark]
+    """Databases and tables that were dropped before they were searched."""
     ignored: list[Remark]
     """The columns that rotation.toml ignores, and why."""
     unsearched_cells: int
@@ -536,7 +540,11 @@ class Certificate(Document):
     unchecked: list[str]
     """What could not be checked."""
     not_looked_at: list[str]
-    """What could not be read, by name."""
+    """What was not read, by name: out of reach, or left out by the policy."""
+    unopened: list[str]
+    """Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones."""
+    gone: list[str]
+    """Databases and tables that were dropped before they were searched."""
     ignored: list[str]
     """The columns that rotation.toml ignores, and why."""
     instances: list[str]
@@ -544,7 +552,7 @@ class Certificate(Document):
     rows: int
     """Rows that were counted."""
     cells: int
-    """Cells that were counted."""
+    """Cells that hold something, as `run` counts them: NULL is none."""
     targets: list[CertifiedTarget]
     """What was counted, column by column."""
     searched: list[CertifiedSearch]

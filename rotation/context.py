@@ -222,6 +222,10 @@ class Context:
 
         return load_policy(self.config_path()) if self.uses_config else Policy()
 
+    def unsearched_databases(self) -> Mapping[str, str]:
+        """Patterns of the names of databases that rotation.toml leaves out of a search, and why. Raises UsageError."""
+        return self.policy().unsearched_databases if self._has_config else {}
+
     def clock_skew(self) -> timedelta:
         """How far the clocks of two machines may differ. Reports no fault of rotation.toml."""
         from rotation.model.policy import Policy  # noqa: PLC0415 - as above
@@ -311,16 +315,19 @@ class Context:
         from rotation.discovery.discover import databases_of, discover  # noqa: PLC0415 - brings SQLAlchemy
 
         self._loaded[self.key_set] = keyring
-        return discover(
-            databases_of(targets),
-            targets,
-            keyring,
-            self.open_survey,
-            full=full,
-            schemas=None,
-            ignored=self.ignored(),
-            keyrings=self.keyrings(),
-        )
+        with self.watch(dry_run=True) as watcher:
+            return discover(
+                databases_of(targets),
+                targets,
+                keyring,
+                self.open_survey,
+                full=full,
+                schemas=None,
+                ignored=self.ignored(),
+                keyrings=self.keyrings(),
+                left_out=self.unsearched_databases(),
+                watcher=watcher,
+            )
 
     def open_survey(self, url: str) -> Survey:
         """The database at *url*, for a search for tokens. Raises UsageError and StoreError."""

@@ -121,6 +121,9 @@ class Silence:
     def advance(self, rows: int, outdated: int, pace: str = "") -> None:
         """Nothing."""
 
+    def at_work(self, words: str, rows: int = 0) -> None:
+        """Nothing."""
+
 
 def run(store: MemoryStore, keyring: Keyring, options: Options | None = None) -> Report:
     """The job on one store."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import IntEnum
-
-from rotation.model.text import many
 
 
 class Level(IntEnum):
@@ -69,13 +66,3 @@ def worst_first(results: Iterable[Result]) -> list[Finding]:
     """All findings, the most urgent first, otherwise in the order of the checks."""
     findings = [finding for result in results for finding in result.findings]
     return sorted(findings, key=lambda finding: -finding.level.weight)
-
-
-def span(time: timedelta) -> str:
-    """A length of time in its largest whole unit: `371 days`, `5 hours`, `1 second`."""
-    seconds = int(time.total_seconds())
-    # At least two of a unit, so that 36 hours do not become one day.
-    units = (("day", 86400), ("hour", 3600), ("minute", 60))
-    name, size = next(((name, size) for name, size in units if abs(seconds) >= 2 * size), ("second", 1))
-    number = abs(seconds) // size
-    return many(number, name)

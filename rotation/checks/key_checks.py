@@ -8,11 +8,11 @@ from datetime import datetime
 from keyring_core import KeyState
 from keyring_core.names import printable
 from rotation.checks.facts import ARCHIVE, Facts
-from rotation.checks.findings import Finding, Level, span
+from rotation.checks.findings import Finding, Level
 from rotation.model.invocation import command_line, program
 from rotation.model.policy import Policy
 from rotation.model.text import many, retire_command, steps
-from rotation.model.times import to_minute
+from rotation.model.times import span, to_minute
 from rotation.retirement.decision import refusals
 
 SAME_SERVICE = (

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from rotation.checks.facts import Facts
-from rotation.checks.findings import Finding, Level, span
+from rotation.checks.findings import Finding, Level
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
 from rotation.model.invocation import command_line
 from rotation.model.policy import Policy
 from rotation.model.text import many
-from rotation.model.times import to_minute
+from rotation.model.times import span, to_minute
 
 RUN = "run"
 

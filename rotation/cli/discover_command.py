@@ -77,17 +77,20 @@ def discover(  # noqa: PLR0913 - click's
     targets = command.targets(needed=needed) if configured or needed else []
     databases = databases or list({each.url: each for each in (*databases_of(targets), *elsewhere)}.values())
     ignored = command.ignored()
-    found = search(
-        databases,
-        targets,
-        keyring,
-        command.open_survey,
-        full=full,
-        schemas=schemas or None,
-        ignored=ignored,
-        keyrings=keyrings,
-        declared=declared,
-    )
+    with command.watch(dry_run=True) as watcher:
+        found = search(
+            databases,
+            targets,
+            keyring,
+            command.open_survey,
+            full=full,
+            schemas=schemas or None,
+            ignored=ignored,
+            keyrings=keyrings,
+            declared=declared,
+            left_out=command.unsearched_databases(),
+            watcher=watcher,
+        )
     # An application whose columns are all covered needs no preset.
     if found.uncovered:
         [written, *others] = [database.written for database in databases]

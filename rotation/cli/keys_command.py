@@ -236,8 +236,9 @@ def retire(  # noqa: PLR0913 - click's
 ) -> int:
     """Retire a previous key, if nothing needs it.
 
-    It counts every target again and searches all other columns first. If a token still needs the key, it refuses and
-    names where. Old backups need the key as long as you keep them: --archive keeps it in a file, --no-archive does not.
+    It first waits for transactions that have written, counts every target again, and reads all other columns of every
+    database on that PostgreSQL or MariaDB server that its user may enter. If anything needs the key, it refuses and
+    names what. Old backups need the key as long as you keep them: --archive keeps it in a file, --no-archive does not.
     """
     from rotation.lifecycle import operations
 

@@ -21,6 +21,8 @@ class Catalog(CellSyntax):
     """Whether a table is read in one transaction that sees one moment; otherwise each read is short."""
     follows_keys: ClassVar[bool] = True
     """Whether a table is read by its key."""
+    schemas_are_databases: ClassVar[bool] = False
+    """Whether each schema is what an admin calls a database."""
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The same for two urls that lead to the same tables; None if the database does not say."""

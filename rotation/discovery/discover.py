@@ -17,7 +17,10 @@ from rotation.discovery.token_column import TokenColumn
 from rotation.model.declarations import DeclaredColumn, uncovered_columns
 from rotation.model.failures import StoreError
 from rotation.model.ignored import Ignored
+from rotation.model.left_out import LeftOut
 from rotation.model.targets import Target
+from rotation.model.watcher import NoWatcher, Watcher
+from rotation.stores.access import parse_url
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey
@@ -89,6 +92,8 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     ignored: Sequence[Ignored] = (),
     keyrings: Mapping[str | None, Keyring] = MappingProxyType({}),
     declared: Sequence[DeclaredColumn] = (),
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    watcher: Watcher | None = None,
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
@@ -98,6 +103,8 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     *ignored*: columns that no target has to cover.
     *keyrings*: those of all key sets, by name, in place of *keyring* alone; None names the environment's own.
     *declared*: the encrypted columns of models, which are to have targets whether they hold tokens or not.
+    *left_out*: patterns of the names of databases not to search, and why; one that a url or a target names is searched.
+    *watcher*: follows the search.
 
     Raises StoreError and UsageError.
     """
@@ -107,19 +114,22 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     sets = {name: [each, *map(each.bind, contexts)] for name, each in (keyrings or {None: keyring}).items()}
     found = Discovery(full, declared=list(declared), without_target=uncovered_columns(declared, targets, ignored))
     found.url = databases[0].written if len(databases) == 1 else ""
-    search = Search(found, sets, Ignores(ignored))
+    # On MariaDB a schema is a database.
+    asked_for = {*(schemas or ()), *(parsed.database for url, _ in databases if (parsed := parse_url(url)))}
+    search = Search(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
+    enter = full and schemas is None if whole_server is None else whole_server
     with ExitStack() as stack:
         surveys: list[tuple[str, Survey]] = []
         for url, written in databases:
             survey = stack.enter_context(closing(open_survey(url)))
             surveys.append((written, survey))
-            search.add(survey, [target for target in targets if target.url == url])
+            search.add(survey, [target for target in targets if target.url == url], enter=enter)
         for written, survey in surveys:
             near = _in_schemas({*search.target_schemas(survey), *(schemas or ())}, plain=True)
             chosen = _in_schemas(schemas, plain=False) if schemas else near
             search.search_database(survey, (lambda _: True) if schemas is None else chosen, near, url=written)
         for _, survey in surveys:
-            search.search_neighbours(survey, enter=full and schemas is None if whole_server is None else whole_server)
+            search.search_neighbours(survey, enter=enter)
         searched = {url for url, _ in databases}
         return search.end(everything=schemas is None and all(target.url in searched for target in targets))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
@@ -38,6 +38,8 @@ WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :table ORDER BY ORDINAL_POSITION""
 
 class MySQLCatalog(Catalog):
     """Rows are stored in the order of their primary key."""
+
+    schemas_are_databases: ClassVar[bool] = True
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The server: it shows all its databases, whichever one a url names."""

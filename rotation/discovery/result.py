@@ -45,6 +45,10 @@ class Discovery:
     """What is said of known applications whose tables are there, a line each."""
     beyond: list[Remark] = field(default_factory=list)
     """What lies outside of the search, by name: other databases, other kinds of columns, cells too large."""
+    unopened: list[Remark] = field(default_factory=list)
+    """Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones."""
+    gone: list[Remark] = field(default_factory=list)
+    """Databases and tables that were dropped before they were searched."""
     declared: list[DeclaredColumn] = field(default_factory=list)
     """The encrypted columns of the models that were named."""
     without_target: list[DeclaredColumn] = field(default_factory=list)
@@ -91,6 +95,8 @@ class Discovery:
             "remarks": [remark._asdict() for remark in self.remarks],
             "unseen": [remark._asdict() for remark in self.unseen],
             "beyond": [remark._asdict() for remark in self.beyond],
+            "unopened": [remark._asdict() for remark in self.unopened],
+            "gone": [remark._asdict() for remark in self.gone],
             "ignored": [remark._asdict() for remark in self.ignored],
             "unsearched_cells": self.unsearched_cells,
             "recognised": self.recognised,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,16 @@ from rotation.discovery.result import Discovery, Remark
 from rotation.discovery.tables import SearchableTable, TableEntry
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
+from rotation.model.left_out import LeftOut
 from rotation.model.targets import Target
 from rotation.model.text import many
+from rotation.model.watcher import Watcher
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Reading, Survey
+
+DROPPED = "it was dropped before it was searched"
+NOTHING_WRITTEN = " Nothing was written."
 
 TableIdentity = tuple[tuple[object, ...], str | None, str]
 """A table, whichever url leads to it: the database's identity, schema and table."""
@@ -26,10 +32,19 @@ class Search:
     """Searches each table once, whatever the number of urls that lead to it."""
 
     def __init__(
-        self, discovery: Discovery, keyrings: Mapping[str | None, Sequence[Keyring]], ignores: Ignores
+        self,
+        discovery: Discovery,
+        keyrings: Mapping[str | None, Sequence[Keyring]],
+        ignores: Ignores,
+        left_out: LeftOut,
+        watcher: Watcher,
     ) -> None:
         """*keyrings*: by the name of their key set, None for the environment's own keys."""
-        self.discovery, self._ignores = discovery, ignores
+        self.discovery, self._ignores, self._left_out, self._watcher = discovery, ignores, left_out, watcher
+        self._number = self._total = 0
+        """The database that is searched, of all."""
+        self._words = ""
+        """What is done, for the progress."""
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
@@ -43,8 +58,14 @@ class Search:
         self._neighbours: set[tuple[object, ...]] = set()
         """Databases that no url names, under whichever host name."""
 
-    def add(self, survey: Survey, targets: Sequence[Target]) -> None:
-        """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on."""
+    def add(self, survey: Survey, targets: Sequence[Target], *, enter: bool) -> None:
+        """Takes in a database, and the columns that *targets* in it name; one that is not there is remarked on.
+
+        *enter*: whether the other databases of its server will be searched, too.
+        """
+        self._total += 1
+        if enter:
+            self._total += sum(self._left_out.why(name) is None for name in survey.neighbours()[0])
         self._urls.setdefault(survey.identity, set()).add(survey.url)
         self.discovery.databases.setdefault(survey.name, 0)
         for target in targets:
@@ -74,7 +95,11 @@ class Search:
         *url*: how the database's was written; None for a neighbour.
         """
         beyond = self.discovery.beyond
-        for table in survey.tables(wanted):
+        self._number += url is not None
+        self._words = f"searching {survey.name}: {self._number} of {self._total}"
+        self._watcher.at_work(self._words)
+        left_out = self._left_out_schemas(survey)
+        for table in survey.tables(lambda entry: wanted(entry) and entry.schema not in left_out):
             identity = survey.identity, table.entry.schema, table.entry.table
             reasons = self._see(survey, table, identity)
             for column in () if identity in self._seen else self._search_table(survey, table, identity):
@@ -82,21 +107,27 @@ class Search:
                 self._judge(survey, table, column, self._targets.get((identity, column.column), ()), reasons)
                 self.discovery.columns.append(column)
                 if column.elsewhere and column.bare_unknown and column.ignored is None:
-                    words = f"{column.column}: tokens that no key opens: another application's, or bound ones"
-                    beyond.append(Remark(survey.name, table.name, words))
-        left_out = survey.schemas(lambda entry: not wanted(entry)) - survey.schemas(wanted)
+                    words = f"{many(column.bare_unknown, 'token')} that no key opens"
+                    self.discovery.unopened.append(Remark(survey.name, label(table.name, column.column), words))
+        unasked = survey.schemas(lambda entry: not wanted(entry)) - survey.schemas(wanted)
         words = "not asked for; without --schema every schema is searched"
         beyond += [Remark(survey.name, *part) for part in survey.unsearchable()]
-        beyond += [Remark(survey.name, f"schema {schema}", words) for schema in sorted(map(str, left_out))]
+        beyond += [Remark(survey.name, f"schema {schema}", words) for schema in sorted(map(str, unasked))]
+        self._name_left_out(survey, sorted(map(str, left_out)))
 
     def search_neighbours(self, survey: Survey, *, enter: bool) -> None:
         """Searches the other databases of the server, or names them."""
         open_ones, closed = survey.neighbours()
+        self._name_left_out(survey, [name for name in (*open_ones, *closed) if self._left_out.why(name) is not None])
+        open_ones, closed = (
+            [name for name in names if self._left_out.why(name) is None] for names in (open_ones, closed)
+        )
         self._name_databases(survey, closed, "this user may not connect to them")
         if not enter:
             self._name_databases(survey, open_ones, "only a search of every row of all schemas enters them")
             return
         for name in open_ones:
+            self._number += 1
             try:
                 with closing(survey.enter(name)) as neighbour:
                     if neighbour.identity not in self._urls:
@@ -104,7 +135,11 @@ class Search:
                         self.discovery.databases.setdefault(neighbour.name, 0)
                         self.search_database(neighbour, lambda _: True, lambda _: False, url=None)
             except (StoreError, UsageError) as error:
-                self.discovery.beyond.append(Remark(survey.name, f"database {name}", str(error)))
+                remark = Remark(survey.name, f"database {name}", str(error).removesuffix(NOTHING_WRITTEN))
+                if any(name in names for names in survey.neighbours()):
+                    self.discovery.beyond.append(remark)
+                else:
+                    self.discovery.gone.append(remark._replace(words=DROPPED))
 
     def end(self, *, everything: bool) -> Discovery:
         """What was found. A table that one url's user could not read and another's could was searched.
@@ -113,10 +148,9 @@ class Search:
         """
         if everything:
             self.discovery.remarks += self._ignores.unmatched()
-        for identity, remark in self._unseen:
-            if identity not in self._seen:
-                is_neighbour = identity[0] in self._neighbours
-                (self.discovery.beyond if is_neighbour else self.discovery.unseen).append(remark)
+        unseen = [each for each in self._unseen if each[0] not in self._seen]
+        self.discovery.unseen += [remark for identity, remark in unseen if identity[0] not in self._neighbours]
+        self.discovery.beyond += _joined(remark for identity, remark in unseen if identity[0] in self._neighbours)
         self.discovery.beyond = list(dict.fromkeys(self.discovery.beyond))
         self.discovery.ignored = list(dict.fromkeys(self.discovery.ignored))
         return self.discovery
@@ -166,6 +200,8 @@ class Search:
             words = f"columns of a type that is not searched: {', '.join(table.unsearched)}"
             found.beyond.append(Remark(survey.name, table.name, words))
         if counted is None:
+            if table.columns and not fault:
+                found.gone.append(Remark(survey.name, table.name, DROPPED))
             return
         columns, reading = counted
         self._remark(survey, table, identity, columns, reading.most)
@@ -178,6 +214,7 @@ class Search:
         history = table.entry.has_history and self.discovery.full
         columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
         for batch in reading:
+            self._watcher.at_work(self._words, len(batch))
             for column, cells in zip(columns, zip(*batch, strict=True), strict=False):
                 column.take(self._keyrings, [cell for cell in cells if cell is not None])
         for column in columns:
@@ -217,3 +254,26 @@ class Search:
         if names:
             subject = f"other databases of the server ({', '.join(names)})"
             self.discovery.beyond.append(Remark(survey.name, subject, words))
+
+    def _left_out_schemas(self, survey: Survey) -> set[str | None]:
+        """The databases that one connection shows and that are not searched; none that a target is in."""
+        found = survey.schemas(lambda entry: self._left_out.why(survey.database(entry)) is not None)
+        return found - self.target_schemas(survey)
+
+    def _name_left_out(self, survey: Survey, names: Sequence[str]) -> None:
+        by_reason: defaultdict[str | None, list[str]] = defaultdict(list)
+        for name in names:
+            by_reason[self._left_out.why(name)].append(name)
+        for reason, those in by_reason.items():
+            self._name_databases(survey, those, f"[policy] of rotation.toml leaves them out: {reason}")
+
+
+def _joined(remarks: Iterable[Remark]) -> Iterator[Remark]:
+    """One remark for all tables of a database that cannot be read for the same reason; nobody is to grant rights."""
+    tables: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for database, table, words in remarks:
+        tables[database, words.partition(": grant ")[0]].append(table)
+    for (database, words), names in tables.items():
+        several = len(names) > 1
+        subject = f"{'tables ' if several else ''}{', '.join(names)}"
+        yield Remark(database, subject, words.replace("for it", "for them") if several else words)

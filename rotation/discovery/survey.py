@@ -124,6 +124,10 @@ class Survey:
         """The parts of the database that no table shows to this user."""
         return self._access.read(self._catalog.unsearchable)
 
+    def database(self, entry: TableEntry) -> str | None:
+        """The database of a table, if one connection shows several; None: the one that the url names."""
+        return entry.schema if self._catalog.schemas_are_databases and not entry.plain else None
+
     def neighbours(self) -> tuple[list[str], list[str]]:
         """The server's other databases that need a connection of their own: those this user may enter, and the rest."""
         return self._access.read(self._catalog.databases)

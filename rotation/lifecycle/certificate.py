@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from rotation.model.key_history import Promotion
 from rotation.model.outputs import Kind, replaced
 from rotation.model.report import Report, TargetReport
 from rotation.model.text import release
-from rotation.retirement.decision import Refusal, not_looked_at
+from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
 from rotation.retirement.evidence import Evidence
 
 CERTIFICATE_VERSION = 1
@@ -39,7 +39,9 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         "forced": bool(overridden),
         "overridden": [refusal.reason for refusal in overridden],
         "unchecked": list(unchecked),
-        "not_looked_at": [f"{name}: {one}" for name, those in not_looked_at(evidence).items() for one in those],
+        "not_looked_at": _lines(not_looked_at(evidence)),
+        "unopened": _lines(unopened(evidence)),
+        "gone": _lines(gone(evidence)),
         "ignored": [f"{one.database}: {one.subject}: {one.words}" for one in search.ignored] if search else [],
         "instances": [f"{one.service} on {one.instance}" for one in evidence.fleet],
         "rows": rows_of(census),
@@ -49,20 +51,24 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
     }
 
 
+def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{name}: {one}" for name, those in by_database.items() for one in those]
+
+
 def cells_of(census: Report) -> int:
-    """How many cells were counted: one per row and column."""
-    return sum(_size(target) for target in census.targets)
+    """How many cells were counted, as `run` counts them: NULL is none."""
+    return sum(target.counts.scanned for target in census.targets)
 
 
 def rows_of(census: Report) -> int:
     """How many rows were counted; the columns of one table share its rows."""
     cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for part in census.targets:
-        cells[part.target.url, part.target.table][part.target.column] += _size(part)
+        cells[part.target.url, part.target.table][part.target.column] += _rows(part)
     return sum(max(columns.values()) for columns in cells.values())
 
 
-def _size(target: TargetReport) -> int:
+def _rows(target: TargetReport) -> int:
     return target.counts.scanned + target.counts.null
 
 
@@ -95,6 +101,6 @@ def _target_document(target: TargetReport) -> dict[str, Any]:
         "column": of.column,
         "where": of.where,
         "context": of.context,
-        "rows": _size(target),
+        "rows": _rows(target),
         **target.counts.document(),
     }

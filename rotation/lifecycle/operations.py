@@ -26,8 +26,8 @@ from rotation.lifecycle.archive import ARCHIVE, archive_key, find_archived
 from rotation.lifecycle.certificate import cells_of, certificate, certificate_of
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
 from rotation.lifecycle.repeated import check_not_retired
-from rotation.lifecycle.retirement_census import gather
-from rotation.lifecycle.shared_secrets import losses, needs, sharing
+from rotation.lifecycle.retirement_case import Case, examine
+from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
@@ -36,7 +36,7 @@ from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.targets import Target, columns_of, own_targets
 from rotation.model.text import Following, many, retire_command, steps
-from rotation.retirement.decision import Refusal, not_looked_at, refusals
+from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
 UNDATED = "the ledger does not know when {} was promoted, so it was not checked whether older keys still make tokens"
@@ -48,6 +48,10 @@ NO_ANNOUNCEMENTS = (
     "an application with the key set {} announces no keys, so it was not checked that every process of it has them"
 )
 NOT_ARCHIVED = "This key is not archived. Without it, backups from before today cannot be read"
+NOT_SEARCHED = (
+    "of all other columns a sample was searched; every row, in every database that this user may enter, is searched "
+    "once nothing refuses any more"
+)
 DISTRIBUTE = "Give this to every service, and restart those that do not reload."
 
 
@@ -68,6 +72,10 @@ class StepResult:
     """The files that were written beside the keys: the certificate, and the archive of the key."""
     not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What could not be read, by name, per database."""
+    unopened: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The columns elsewhere that were read, and whose tokens no key opens, per database."""
+    gone: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The databases and tables that were dropped meanwhile, per database."""
     ignored: Sequence[Remark] = ()
     """The columns that rotation.toml ignores, and why."""
 
@@ -130,10 +138,10 @@ def retire(  # noqa: PLR0913 - what a retirement needs
 ) -> StepResult:
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
-    Counts those of *targets* that have these keys, and searches all other columns. *proof* and *archive* are files to
-    write: the certificate, and the key for old backups, which nothing else keeps.
+    Counts those of *targets* that have these keys, and searches all other columns of their servers. *proof* and
+    *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps.
     """
-    own = own_targets(targets, context.key_set)
+    own_targets(targets, context.key_set)
     keys = EnvironmentKeys(context)
     check_not_retired(context, keys, key_id)
     key = find_key(keys.settings, key_id)
@@ -141,16 +149,14 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     _check_force(force, key)
     outputs = _take_outputs(context, key, targets, proof, archive)
     with _session(context, keys.states) as session:
-        evidence, census = gather(context, session, keys.settings, key, targets=own, everything=targets)
-        shared = sharing(context, keys, key)
-        needed_elsewhere = needs(session, shared, targets)
+        case = examine(context, session, keys, key, targets, whatever=bool(force))
+        evidence, census, against = case.evidence, case.census, case.against
         if context.streams.stopping:
             # Even with --force: a retirement never rests on half a census.
             raise StoppedError("stopped on request. Nothing was changed.")
         # The keys may have changed during the census, and a certificate must not describe a retirement that then fails.
         keys.check_unchanged()
-        against = [*refusals(evidence), *needed_elsewhere]
-        unchecked = _unchecked(context, session, evidence.fleet)
+        unchecked = [*_unchecked(context, session, evidence.fleet), *case.unchecked]
         if session.ledger and evidence.promoted is None:
             unchecked.append(UNDATED.format(evidence.primary))
         following = Following(_afterwards(archive), f"{DISTRIBUTE} Then:")
@@ -158,12 +164,13 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         done.ignored = evidence.search.ignored if evidence.search else ()
         if against and not force:
             done.refused = against
+            done.notes += [] if case.is_searched else [NOT_SEARCHED]
             return done
         done.certificate = certificate(
             evidence, census, session.service, utc_now(), overridden=against, unchecked=unchecked
         )
         done.said = f"Retired {key.id}: " + ("forced" if against else _proven(census))
-        done.not_looked_at = not_looked_at(evidence)
+        done.not_looked_at, done.unopened, done.gone = not_looked_at(evidence), unopened(evidence), gone(evidence)
         done.notes += [f"forced, though {reason}" for reason, _ in against]
         if not archive:
             done.notes.append(NOT_ARCHIVED)
@@ -176,16 +183,14 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         if proof:
             replace_whole(read_whole(proof), f"{json.dumps(done.certificate, indent=2)}\n".encode())
         if archive:
-            for each in dict.fromkeys((key, *(one.key for one in shared))):
+            for each in dict.fromkeys((key, *(one.key for one in case.shared))):
                 archive_key(archive, each, utc_now())
         done.kept = [path for path in (proof, archive) if path]
         certified = done.certificate
         session.attempt(lambda ledger: ledger.keep_certificate(certified))
         done.written = keys.take(Step.RETIRE, key)
         done.notes += _date(session, key, "retired", forced=bool(against))
-        for one in shared:
-            done.notes.append(f"{one.words}, was made of the same secret, and is gone with it")
-            done.notes += _date(replace(session, service=one.service), one.key, "retired", forced=bool(against))
+        done.notes += _of_shared(session, case, forced=bool(against))
     return done
 
 
@@ -299,6 +304,18 @@ def _proven(census: Report) -> str:
     cells, columns = many(cells_of(census), "cell"), columns_of([part.target for part in census.targets])
     everything = f"{cells} of {columns}, and all other columns that this database user can read"
     return f"no token that was read needs it ({everything})"
+
+
+def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
+    """Notes on the keys of other sets that were made of the retired key's secret; dates those that went with it."""
+    notes = []
+    for one in case.shared:
+        if one.same_place or not one.is_left:
+            notes.append(f"{one.words}, was made of the same secret, and is gone with it")
+            notes += _date(replace(session, service=one.service), one.key, "retired", forced=forced)
+        else:
+            notes.append(f"{one.words}, is made of the same secret, and stays: it has a place of its own there")
+    return notes
 
 
 def _afterwards(archive: Path | None) -> str:

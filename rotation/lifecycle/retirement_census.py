@@ -1,4 +1,4 @@
-"""Gathers the evidence on retiring a key: a new census, a search of all columns, the ledger and the fleet."""
+"""Counts what speaks for and against retiring a key: a new census, the ledger and the fleet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from keyring_core import Key, Keyring
 from keyring_core.environment import Settings
 from rotation import job
 from rotation.context import Context
-from rotation.discovery.result import Discovery
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.promotions import took_over
 from rotation.ledger.session import Session
@@ -21,7 +20,7 @@ from rotation.model.targets import Target, without_repeats
 from rotation.retirement.evidence import Evidence, of_report
 
 
-def gather(  # noqa: PLR0913 - what the evidence is about
+def count(  # noqa: PLR0913 - what the evidence is about
     context: Context,
     session: Session,
     settings: Settings,
@@ -30,7 +29,7 @@ def gather(  # noqa: PLR0913 - what the evidence is about
     targets: Sequence[Target],
     everything: Sequence[Target],
 ) -> tuple[Evidence, Report]:
-    """The evidence on retiring *key*, and the census in it, which is recorded in the ledger.
+    """The evidence on retiring *key* without a search, and the census in it, which is recorded in the ledger.
 
     *targets* are those whose key set it is of, and *everything* are the targets of all key sets.
 
@@ -39,7 +38,6 @@ def gather(  # noqa: PLR0913 - what the evidence is about
     keyring = Keyring(*settings)
     report = job.census(context, targets, keyring)
     left_out = _left_out(context, targets, everything, keyring)
-    search, fault = _search(context, everything, keyring)
     known = session.censuses()
     censuses = session.keep_censuses(report, known)
     records = session.attempt(Ledger.keys) or ()
@@ -47,21 +45,10 @@ def gather(  # noqa: PLR0913 - what the evidence is about
         of_report(report, key.id),
         promoted=took_over(settings.primary.id, [each.id for each in settings.previous], records, session.service),
         left_out=left_out,
-        search=search,
-        search_fault=fault,
         unexplained=tuple(unexplained(key.id, censuses, known, session.service)),
-        # Read last: a census may take an hour, and a service that started meanwhile still counts.
         fleet=session.fleet(keyring.states_by_id),
     )
     return evidence, report
-
-
-def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
-    """A search of every row, since a sample may miss the one token that needs the key; or why the search failed."""
-    try:
-        return context.search(targets, keyring, full=True), None
-    except StoreError as error:
-        return None, str(error)
 
 
 def _left_out(

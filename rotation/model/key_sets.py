@@ -222,7 +222,7 @@ def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[Re
     return [
         each
         for state, place, source in keys.sources()
-        for each in _keys_of(source, state, f"[keys.{name}] {place} ({source.place})", environ)
+        for each in keys_of_source(source, state, f"[keys.{name}] {place} ({source.place})", environ)
     ]
 
 
@@ -239,7 +239,8 @@ def settings_of_read(read: Iterable[ReadKey]) -> Settings:
     return settings_in(found)
 
 
-def _keys_of(source: KeySource, state: KeyState, where: str, environ: Mapping[str, str]) -> Iterator[ReadKey]:
+def keys_of_source(source: KeySource, state: KeyState, where: str, environ: Mapping[str, str]) -> Iterator[ReadKey]:
+    """The keys that *source* leads to now; *where* names it in messages. Raises KeyConfigError, and gives warnings."""
     found = _read(source, state, where, environ)
     if found is None or not found.text.strip():
         if state is KeyState.PRIMARY and source.derive in LISTED:

@@ -1,4 +1,4 @@
-"""`[policy]` of rotation.toml: how old keys may become, and which checks are off and why."""
+"""`[policy]` of rotation.toml: how old keys may become, which checks are off, what is not searched, and why."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """How far the clocks of two machines may differ."""
     off: dict[str, str] = {}
     """Checks that are turned off, by name, and why."""
+    unsearched_databases: dict[str, str] = {}
+    """Patterns of the names of databases that a search leaves out, and why. None that a target names is left out."""
 
     def __post_init__(self) -> None:
         if self.warn_before > self.max_key_age:
@@ -63,6 +65,9 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
         for name, reason in self.off.items():
             if not reason.strip():
                 raise ValueError(f"off: say why {name} is off")
+        for name, reason in self.unsearched_databases.items():
+            if not reason.strip():
+                raise ValueError(f"unsearched_databases: say why {name} is not searched")
 
 
 def decode_span(kind: type, value: Any) -> Any:

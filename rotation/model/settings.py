@@ -201,6 +201,12 @@ POLICY = {
         # The redactor would mask the value of a name such as `plaintext`, in the messages that show this example.
         '{ clock = "until May" }',
     ),
+    "unsearched_databases": Setting(
+        "databases of your PostgreSQL or MariaDB server that a search leaves out, each with the reason, which every "
+        "output shows; `*` and `?` stand for any letters; a database that a target names is searched all the same",
+        "none",
+        '{ "zabbix*" = "of the monitoring team" }',
+    ),
 }
 
 IGNORE = {

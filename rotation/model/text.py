@@ -10,6 +10,8 @@ from rotation.model.invocation import command_line
 PROBLEMS_FILE = "problems.jsonl"
 """The file for all problems that commands propose."""
 RUN_AGAIN = "run this again"
+UNOPENED = "Read, but tokens there open under none of your keys (another application's, or bound ones)"
+GONE = "Gone meanwhile"
 READS_THE_REST = "Nothing that was read needs {}. To read everything else, and remove the key if nothing needs it:"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from rotation.model.text import many
+
 MINUTE = "%Y-%m-%d %H:%M"
 UTC_MINUTE, UTC_SECOND = f"{MINUTE} UTC", f"{MINUTE}:%S UTC"
 LAST = datetime.max.replace(tzinfo=UTC)
@@ -28,3 +30,13 @@ def to_second(time: datetime | float) -> str:
     """`2026-01-03 12:00:00 UTC`; a token's seconds as they are, if no calendar has them."""
     when = time if isinstance(time, datetime) else issued(time)
     return f"second {time}" if when is None else f"{when.astimezone(UTC):{UTC_SECOND}}"
+
+
+def span(time: timedelta) -> str:
+    """A length of time in its largest whole unit: `371 days`, `5 hours`, `1 second`."""
+    seconds = int(time.total_seconds())
+    # At least two of a unit, so that 36 hours do not become one day.
+    units = (("day", 86400), ("hour", 3600), ("minute", 60))
+    name, size = next(((name, size) for name, size in units if abs(seconds) >= 2 * size), ("second", 1))
+    number = abs(seconds) // size
+    return many(number, name)

@@ -12,7 +12,7 @@ from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import Part, TokenColumn
 from rotation.model.cell_kinds import CellKind
 from rotation.model.invocation import command_line
-from rotation.model.text import Following, many
+from rotation.model.text import GONE, UNOPENED, Following, many
 from rotation.output.terminal import Fitting, following, rows_table, verbatim
 
 
@@ -36,6 +36,9 @@ def render_discovery(found: Discovery) -> Iterator[RenderableType]:
     for remark in found.beyond:
         subject = f"{remark.database}, {remark.subject}"
         yield Text(f"Outside this search: {subject}: {remark.words}", "dim")
+    for heading, remarks in ((UNOPENED, found.unopened), (GONE, found.gone)):
+        for remark in remarks:
+            yield Text(f"{heading}: {remark.database}, {remark.subject}: {remark.words}", "dim")
     yield ""
     yield from _verdict(found)
 

@@ -12,6 +12,7 @@ from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import Step
 from rotation.model.invocation import program
+from rotation.model.text import GONE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement.decision import Standing
 
@@ -45,8 +46,7 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
 def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
     """The lines of a screen."""
     yield from (Text(f"Note: {note}.") for note in done.notes)
-    for database, subjects in done.not_looked_at.items():
-        yield Text(f"Not looked at: {database}: {'; '.join(subjects)}")
+    yield from _outside(done)
     yield from (Text(f"Ignored: {one.subject}: {one.words}") for one in done.ignored)
     if done.refused:
         verb = _VERB.get(done.step, done.step)
@@ -61,6 +61,19 @@ def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
         written = f" Written: {', '.join(map(str, done.written.files))}" if done.written.files else ""
         yield Text(f"{done.said}.{written}", "bold green")
     yield from following(done.following)
+
+
+def _outside(done: StepResult) -> Iterator[Text]:
+    """What no search covers, under a heading for each reason, a line for each database."""
+    for heading, found in (
+        ("Not looked at:", done.not_looked_at),
+        (f"{UNOPENED}:", done.unopened),
+        (f"{GONE}:", done.gone),
+    ):
+        if found:
+            yield Text(heading)
+        for database, subjects in found.items():
+            yield Text(f"  - {database}: {"; ".join(subjects)}")
 
 
 def _todo(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:

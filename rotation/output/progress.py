@@ -1,4 +1,4 @@
-"""Progress of a run: bars on a terminal, a log line every few seconds elsewhere."""
+"""Progress of a run or a search: bars on a terminal, a log line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class LogWatcher:
     def __init__(self, *, dry_run: bool = False) -> None:
         self._label, self._outdated_name = "", "to_rotate" if dry_run else "rotated"
         self._number = self._rows = self._before = self._done = self._outdated = 0
-        self._started = self._next = time.monotonic()
+        self._started = time.monotonic()
+        self._next = self._started + LOG_SECONDS
 
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
         """Starts the clock for a pass; an earlier run has *done* that many of its rows."""
@@ -63,3 +64,12 @@ class LogWatcher:
             pace=pace,
             seconds_left=round(max(self._rows - self._done, 0) / max(rate, 1e-6)),
         )
+
+    def at_work(self, words: str, rows: int = 0) -> None:
+        """Logs what is done if the last line is LOG_SECONDS old."""
+        if words != self._label:
+            self._label, self._done = words, 0
+        self._done += rows
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + LOG_SECONDS
+            log.info("rotation.progress", doing=words, done=self._done)

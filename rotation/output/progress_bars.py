@@ -1,4 +1,4 @@
-"""Progress of a run on a terminal: one bar per target."""
+"""Progress of a run or a search on a terminal: one bar per target, one line for all else."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ class BarWatcher:
     def __init__(self, console: Console, *, verb: str) -> None:
         self._verb = verb
         self._task: TaskID | None = None
+        self._other: TaskID | None = None
+        """The line for what is no pass over a target."""
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -30,6 +32,9 @@ class BarWatcher:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._other is not None:
+            # Done; the bars of targets stay.
+            self._progress.remove_task(self._other)
         self._progress.stop()
 
     def begin(self, report: TargetReport, rows: int, pass_number: int, done: int = 0) -> None:
@@ -52,3 +57,11 @@ class BarWatcher:
         rate = (self._done - self._before) / max(time.monotonic() - self._started, 1e-6)
         total = max(self._progress.tasks[-1].total or 0, self._done)
         self._progress.update(self._task, completed=self._done, total=total, rate=f"{rate:,.0f}/s {pace}")
+
+    def at_work(self, words: str, rows: int = 0) -> None:
+        """Shows what is done, with the rows that were read so far."""
+        if self._other is None:
+            self._other = self._progress.add_task(words, total=None, rate="")
+        elif self._progress.tasks[self._progress.task_ids.index(self._other)].description != words:
+            self._progress.reset(self._other, total=None, description=words, rate="")
+        self._progress.update(self._other, advance=rows)

@@ -1,6 +1,6 @@
 """Whether a key may be retired: the evidence, and the decision. Pure."""
 
-from rotation.retirement.decision import Refusal, Standing, gaps, not_looked_at, refusals, standing
+from rotation.retirement.decision import Refusal, Standing, gaps, gone, not_looked_at, refusals, standing, unopened
 from rotation.retirement.evidence import Evidence, of_censuses, of_report
 
 __all__ = [
@@ -8,9 +8,11 @@ __all__ = [
     "Refusal",
     "Standing",
     "gaps",
+    "gone",
     "not_looked_at",
     "of_censuses",
     "of_report",
     "refusals",
     "standing",
+    "unopened",
 ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from rotation.discovery.result import Remark
 from rotation.discovery.token_column import TokenColumn
 from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.ledger.unexplained import Unexplained
 from rotation.model.counts import Counts
 from rotation.model.invocation import command_line, same_command
+from rotation.model.open_transaction import OpenTransaction
 from rotation.model.text import RUN_AGAIN, list_rows, many, steps
 from rotation.model.times import UTC_SECOND, to_second
 from rotation.retirement.evidence import Evidence
@@ -46,6 +48,7 @@ def standing(evidence: Evidence) -> Standing:
 def refusals(evidence: Evidence) -> list[Refusal]:
     """Every reason to keep the key, with its remedy. None: nothing that was read needs it."""
     return [
+        *(_of_uncommitted(one) for one in evidence.uncommitted),
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")
           for label, why in evidence.unread.items()),
         *(_of_unnamed_indexes(label, names, evidence.key_id)
@@ -77,10 +80,31 @@ def gaps(evidence: Evidence) -> list[str]:
 
 def not_looked_at(evidence: Evidence) -> dict[str, list[str]]:
     """What is out of reach, by name, per database. It keeps no key; the certificate names it."""
+    return _by_database(evidence.search.beyond if evidence.search else ())
+
+
+def unopened(evidence: Evidence) -> dict[str, list[str]]:
+    """The columns elsewhere that were read, and whose tokens no key opens, per database. They keep no key."""
+    return _by_database(evidence.search.unopened if evidence.search else ())
+
+
+def gone(evidence: Evidence) -> dict[str, list[str]]:
+    """The databases and tables that were dropped before they were searched, per database."""
+    return _by_database(evidence.search.gone if evidence.search else ())
+
+
+def _by_database(remarks: Iterable[Remark]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for remark in evidence.search.beyond if evidence.search else ():
+    for remark in remarks:
         found.setdefault(remark.database, []).append(f"{remark.subject}: {remark.words}")
     return found
+
+
+def _of_uncommitted(one: OpenTransaction) -> Refusal:
+    return Refusal(
+        f"{one.words}: it has written and is not committed, so nobody else sees yet what it wrote",
+        steps(one.end, same_command()),
+    )
 
 
 def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refusal]:

@@ -12,6 +12,7 @@ from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.ledger.unexplained import Unexplained, unexplained
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
+from rotation.model.open_transaction import OpenTransaction
 from rotation.model.report import Report
 from rotation.model.targets import distinct_labels
 
@@ -46,6 +47,8 @@ class Evidence:
     """Why the search failed."""
     unexplained: Sequence[Unexplained] = ()
     """Tokens under the key that the ledger knows of and that no run has moved."""
+    uncommitted: Sequence[OpenTransaction] = ()
+    """Transactions that have written and are not committed, so that nothing here saw what they wrote."""
     fleet: Sequence[InstanceRecord] = ()
     key_set: str | None = None
     """The key set that the key is of; None: the environment's own keys."""

@@ -19,6 +19,7 @@ from rotation.model.formats import Format
 from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.crowd import Crowd
+from rotation.stores.open_transactions import Look
 from rotation.stores.table_facts import ForeignKey, TableFacts, UniqueColumn
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
@@ -80,6 +81,8 @@ class Dialect:
     """What an admin should read for an error code."""
     denials: ClassVar[frozenset[Any]] = frozenset()
     """The codes among them that say that a right is missing."""
+    open_transactions: ClassVar[Sequence[Look]] = ()
+    """How to ask for transactions that have written and are not committed."""
 
     def prepare_url(self, url: URL) -> URL:
         """*url* for the driver of this dialect. Raises UsageError for what cannot work."""

@@ -17,6 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.block import Swaps
 from rotation.model.formats import Format
 from rotation.stores import mysql_catalog as catalog
+from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.crowd import Crowd
@@ -115,6 +116,7 @@ class MySQL(Dialect):
         2013: "the connection was lost",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
+    open_transactions = open_transactions.MYSQL
 
     _read_seconds: str | tuple[str, ...] | None = None
     """What the url says of `read_timeout`."""

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.block import Swaps
+from rotation.stores import open_transactions
 from rotation.stores import postgresql_catalog as catalog
 from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import AsRead, QualifiedName, TargetCells
@@ -91,6 +92,7 @@ class PostgreSQL(Dialect):
         "57P03": "the server is starting or shutting down",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
+    open_transactions = open_transactions.POSTGRESQL
 
     def prepare_url(self, url: URL) -> URL:
         """With what the url does not set itself."""

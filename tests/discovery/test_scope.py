@@ -89,7 +89,7 @@ def test_a_database_that_may_not_be_entered_is_named(whole: Database, discover: 
 
 @POSTGRESQL
 def test_a_database_that_refuses_is_no_failure(whole: Database, discover: Discover, tmp_path: Path) -> None:
-    """A fault there does not end the search here; a table there that may not be read is only named."""
+    """A fault there does not end the search here; tables there that may not be read are named, all in one line."""
     whole.make_creds([make_token("x")])
     with neighbour(whole, tmp_path) as other:
         other.execute("CREATE TABLE private (token TEXT)", f"REVOKE ALL ON creds FROM {name_of(whole)}")
@@ -98,7 +98,7 @@ def test_a_database_that_refuses_is_no_failure(whole: Database, discover: Discov
         refused = discover(whole, "--full")
 
     assert (unreadable.code, refused.code) == (1, 1)
-    assert {"creds", "private"} <= remarks(unreadable.document).keys()
+    assert remarks(unreadable.document)["tables creds, private"] == "the privilege for them is missing; "
     assert f"database {name_of(other)}" in remarks(refused.document)
 
 
@@ -143,14 +143,14 @@ def test_another_application_s_tokens_do_not_count(whole: Database, keyring: Key
     targets = [Target(whole.url, "creds", "token", "creds")]
 
     found = uncovered_token_columns(targets, keyring, survey, full=True)
-    beyond = search(databases_of(targets), targets, keyring, survey, full=True, schemas=None).beyond
+    unopened = search(databases_of(targets), targets, keyring, survey, full=True, schemas=None).unopened
 
     assert {column.label: column.may_need(old.id) for column in found} == {
         f"{more}.ours.token": True,
         "unknown.token": True,
     }
-    assert [remark.words for remark in beyond if remark.subject == f"{more}.theirs"] == [
-        "token: tokens that no key opens: another application's, or bound ones"
+    assert [remark[1:] for remark in unopened if remark.subject.startswith(f"{more}.")] == [
+        (f"{more}.theirs.token", "1 token that no key opens")
     ]
 
 

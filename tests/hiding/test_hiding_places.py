@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from rotation.model.text import UNOPENED
 from tests.chaos.server import own_postgres
 from tests.conftest import Ran
 from tests.databases import drop_databases
@@ -113,8 +114,9 @@ def _faults(made: Estate, names: list[str], *, searched: bool, in_words: bool) -
 
 def _retired_faults(ran: Ran, names: list[str]) -> Iterator[str]:
     if ran.code == 0:
-        if not says(" ".join(ran.document["certificate"].get("not_looked_at", [])), names):
-            yield "lets the key go, and the certificate does not name the place as not looked at"
+        certificate = ran.document["certificate"]
+        if not says(" ".join([*certificate["not_looked_at"], *certificate["unopened"]]), names):
+            yield "lets the key go, and the certificate does not name the place as not looked at, or read in vain"
     elif ran.code != 1:
         yield f"exit code {ran.code}: {ran.out[-300:]} {ran.err[-300:]}"
     elif not says(" ".join(refusal["reason"] for refusal in ran.document["refused"]), names):
@@ -123,8 +125,8 @@ def _retired_faults(ran: Ran, names: list[str]) -> Iterator[str]:
 
 def _told_faults(ran: Ran, names: list[str]) -> Iterator[str]:
     if ran.code == 0:
-        if not says(ran.out.partition("Not looked at:")[2], names):
-            yield "lets the key go, and does not say that the place was not looked at"
+        if not any(says(ran.out.partition(heading)[2], names) for heading in ("Not looked at:", f"{UNOPENED}:")):
+            yield "lets the key go, and does not say that the place was not looked at, or read in vain"
     elif ran.code != 1:
         yield f"exit code {ran.code}: {ran.err[-300:]}"
     elif not says(ran.out, names):
@@ -164,7 +166,7 @@ def _found_faults(ran: Ran, names: list[str]) -> Iterator[str]:
         return
     uncovered = [column for column in document["columns"] if not column["covered"]]
     places = [f"{column['database']} {column['table']}.{column['column']}" for column in uncovered]
-    for kind in ("remarks", "unseen", "beyond", "hidden"):
+    for kind in ("remarks", "unseen", "beyond", "unopened", "hidden"):
         places += [" ".join(remark.values()) for remark in document.get(kind, [])]
     if not says(" ".join(places), names):
         yield "does not name the place"

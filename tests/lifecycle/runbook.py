@@ -90,7 +90,7 @@ class Stage:
         out = io.StringIO()
         main(argv, {}, out, out)
         # A server that tests share has databases of others, and each retirement names them.
-        told = re.sub(r"(?m)^Not looked at: .*\n", "", out.getvalue())
+        told = re.sub(r"(?m)^(Not looked at|Read, but .*|Gone meanwhile):\n(  - .*\n)+", "", out.getvalue())
         return told.replace(str(self.folder), FOLDER)
 
     def _happen(self, event: str) -> None:

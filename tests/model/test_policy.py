@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rotation.checks.findings import span
 from rotation.model.config_file import load_policy, load_targets
 from rotation.model.failures import UsageError
 from rotation.model.policy import Policy, Span
+from rotation.model.times import span
 from tests.conftest import Named
 from tests.warm.client import run
 
@@ -61,6 +61,7 @@ def test_a_policy_that_does_not_fit_is_refused_by_every_command(tmp_path: Path, 
         ),
         ('[policy]\nmax_key_age = "90m"\nwarn_before = "2w"\n', "warn_before (14d; 30d if"),
         ('[policy.off]\nplaintext = " "\n', "say why plaintext is off"),
+        ('[policy.unsearched_databases]\nzabbix = ""\n', "say why zabbix is not searched"),
         ("[policy.off]\nplaintext = true\n", "a value of `off` must be a text in quotes, such as in { clock = "),
         ("[[policy]]\n", "`policy` is written as [policy], on a line of its own"),
     ]

@@ -160,7 +160,7 @@ def test_what_is_needed_is_what_has_no_default(named: Named) -> None:
 def test_the_defaults_of_the_policy_are_the_real_ones() -> None:
     """The words name the limit that holds without the setting."""
     for name, each in SECTIONS["policy"].items():
-        if name != "off":
+        if name not in {"off", "unsearched_databases"}:
             assert Policy.__struct_defaults__[Policy.__struct_fields__.index(name)] == getattr(
                 msgspec.convert({name: each.default.strip("`")}, Policy, dec_hook=decode_span), name
             )

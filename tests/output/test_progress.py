@@ -69,3 +69,20 @@ def test_a_log_line_comes_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> 
         ("rotation.progress", 2, 400, 1000)
     ]
     assert (logged[0]["rotated"], logged[0]["rows_per_second"], logged[0]["seconds_left"]) == (180, 67, 9)
+
+
+def test_a_search_is_logged_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the database, and the rows that were read in it."""
+    now = iter([0.0, 1.0, 6.0, 7.0, 12.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(progress, "log", structlog.get_logger())
+
+    with capture_logs() as logged:
+        watcher = LogWatcher()
+        for words in ("searching a: 1 of 2", "searching a: 1 of 2", "searching b: 2 of 2", "searching b: 2 of 2"):
+            watcher.at_work(words, 100)
+
+    assert [(line["event"], line["doing"], line["done"]) for line in logged] == [
+        ("rotation.progress", "searching a: 1 of 2", 200),
+        ("rotation.progress", "searching b: 2 of 2", 200),
+    ]

@@ -26,6 +26,18 @@ def test_a_bar_shows_what_is_done_and_the_rows() -> None:
     assert "12/12" in out.getvalue()
 
 
+def test_a_search_has_one_line_while_it_lasts() -> None:
+    """It names the database, and counts its rows from zero; it goes with the last of them."""
+    with BarWatcher(Console(file=io.StringIO(), force_terminal=True), verb="reading") as bar:
+        bar.begin(REPORT, 10, 1)
+        for words, rows in (("searching a: 1 of 2", 700), ("searching a: 1 of 2", 7), ("searching b: 2 of 2", 5)):
+            bar.at_work(words, rows)
+            shown = [(task.description, task.completed, task.total) for task in bar._progress.tasks]
+
+    assert shown == [("reading creds.token", 0, 10), ("searching b: 2 of 2", 5, None)]
+    assert [task.description for task in bar._progress.tasks] == ["reading creds.token"]
+
+
 def test_each_target_has_one_bar() -> None:
     """The first pass rotates; the next one checks, in the same bar from its beginning. Another target gets its own."""
     with BarWatcher(Console(file=io.StringIO(), force_terminal=True), verb="rotating") as bar:

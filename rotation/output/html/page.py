@@ -14,11 +14,11 @@ from markupsafe import Markup
 
 from keyring_core.names import printable_lines
 from rotation.checks.facts import Facts
-from rotation.checks.findings import span
 from rotation.checks.use_cases import Overview
 from rotation.model.outputs import replaced
 from rotation.model.targets import columns_of
-from rotation.model.text import be, many, release
+from rotation.model.text import GONE, UNOPENED, be, many, release
+from rotation.model.times import span
 from rotation.output.html import charts, wording
 from rotation.output.html.key_chart import timeline
 
@@ -87,6 +87,8 @@ def page(overview: Overview) -> str:
         .render(
             verdict=verdict,
             facts=facts,
+            unopened_heading=UNOPENED,
+            gone_heading=GONE,
             totals=Totals(facts),
             scope=columns_of(overview.targets),
             runs=overview.runs,
