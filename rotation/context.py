@@ -151,10 +151,9 @@ class Context:
         columns = self.declares() if self.declares else self.declared_columns(load_declarations(path))
         for column in columns:
             self.secrets.update(column.secrets)
-        declared = declared_targets(columns, self.environ)
         if self.declares:
-            return declared
-        listed = [replace(target, listed=True) for target in declared]
+            return declared_targets(columns, self.environ)
+        listed = [replace(target, listed=True) for target in declared_targets(columns, self.environ, path.parent)]
         return load_targets(path, self.environ, needed=needed, declared=listed)
 
     def declared_columns(self, sources: Iterable[Declaration]) -> list[DeclaredColumn]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rotation.cli.options import Process, print_json
 from rotation.model.failures import UsageError
 from rotation.model.invocation import program
+from rotation.model.relative_urls import for_folder
 from rotation.model.targets import may_hold_password
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def begin_application(  # noqa: PLR0913 - what the options say
 
     preset = load_preset(name)
     preset = structs.replace(preset, url=checked_url(url) or preset.url)
-    entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(preset.url)}\n"
+    entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(for_folder(preset.url, config.parent))}\n"
     # Both are checked before one is written.
     text, variables = _config_text(config, entry, append=append), _env_text(env_file, preset)
     with whole_file(config, str(config)) as file:

@@ -31,6 +31,7 @@ from rotation.model.failures import UsageError
 from rotation.model.invocation import PROGRAM, program
 from rotation.model.output_file import whole_file
 from rotation.model.presets import recognised, recognised_line
+from rotation.model.relative_urls import for_folder
 from rotation.model.targets import Target, expand_url, may_hold_password
 from rotation.model.version_control import not_ignored
 from rotation.output.config_text import config_text, entries_text, gets_entry
@@ -93,7 +94,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
             places = places._replace(env_file=command.dotenv.path)
         targets = command.targets(needed=False) if appends else []
         others = {} if _has_key(command) else _other_keys(command)
-        found = _search(command, places.url, targets, others)
+        found = _search(command, places.url, wanted.config.parent, targets, others)
         begun = _write(command, wanted, places, found, others)
         begun.has_targets = begun.has_targets or bool(targets)
         command.show(begun.document(), begun.lines())
@@ -151,16 +152,22 @@ def _other_keys(command: Command) -> dict[Key, str]:
     return found
 
 
-def _search(command: Command, url: str | None, targets: Sequence[Target], others: Mapping[Key, str]) -> Discovery:
+def _search(
+    command: Command, url: str | None, folder: Path, targets: Sequence[Target], others: Mapping[Key, str]
+) -> Discovery:
     """The columns that hold tokens in the database at *url*, otherwise in those of *targets*, by samples.
 
-    If no key is set, it tries *others*. Raises UsageError and StoreError.
+    What is found is to be written into a file in *folder*. If no key is set, it tries *others*.
+
+    Raises UsageError and StoreError.
     """
     keyrings = command.keyrings()
     # No token is under a key that was made now.
     first, *previous = [*others, Key.generate()]
     keyring = command.keyring() if names_primary(command.environ) else Keyring(first, previous)
-    named = [DatabaseUrl(expand_url(url, command.environ, "--url"), url)] if url else databases_of(targets)
+    named = databases_of(targets)
+    if url:
+        named = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder))]
     if not named:
         raise UsageError(f"{command.config_path()}: names no database yet; name the one to search: --url URL")
     found = discover(
@@ -247,7 +254,7 @@ def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
     """The new text of rotation.toml; None if it lacks nothing. Raises UsageError if its entries do not fit in."""
     if not path.exists():
         named = env_file and (env_file if env_file.is_absolute() else Path(os.path.relpath(env_file, path.parent)))
-        return config_text(begun.found, named, begun.url)
+        return config_text(begun.found, named, for_folder(begun.url, path.parent))
     if not any(map(gets_entry, begun.columns)):
         return None
     text = f"{path.read_text().rstrip()}\n\n{entries_text(begun.columns)}"

@@ -103,7 +103,7 @@ def load_targets(
     listed = [
         replace(target, listed=True)
         for entry in file.targets
-        for target in make_targets(**msgspec.structs.asdict(entry), environ=environ)
+        for target in make_targets(**msgspec.structs.asdict(entry), environ=environ, folder=path.parent)
     ]
     targets = [*listed, *declared]
     if needed and not targets:
@@ -140,7 +140,10 @@ def load_key_sets(path: Path) -> Mapping[str, KeySet]:
 
 def load_ignored(path: Path, environ: Mapping[str, str]) -> list[Ignored]:
     """The columns that the rotation.toml at *path* ignores. Raises UsageError naming the file and the fault."""
-    return [make_ignored(**msgspec.structs.asdict(entry), environ=environ) for entry in _read(path).ignored]
+    return [
+        make_ignored(**msgspec.structs.asdict(entry), environ=environ, folder=path.parent)
+        for entry in _read(path).ignored
+    ]
 
 
 def _read(path: Path) -> _File:
