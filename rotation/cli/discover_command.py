@@ -61,7 +61,8 @@ def discover(  # noqa: PLR0913 - click's
     from rotation.output.discovery_text import render_discovery
 
     keyrings = command.keyrings()
-    if not keyrings and urls and not names_primary(command.environ):
+    keyless = not keyrings and bool(urls) and not names_primary(command.environ)
+    if keyless:
         # An admin who looks for an application's tokens may have no key at hand.
         command.streams.warn("Note: no key is set, so every token counts as one that no key opens.")
         keyring = Keyring(Key.generate())
@@ -90,6 +91,7 @@ def discover(  # noqa: PLR0913 - click's
         ignored=ignored,
         keyrings=keyrings,
         declared=declared,
+        keyless=keyless,
     )
     # An application whose columns are all covered needs no preset.
     if found.uncovered:

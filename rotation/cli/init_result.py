@@ -59,7 +59,7 @@ class Begun:
     @property
     def columns(self) -> list[TokenColumn]:
         """The columns with tokens that had no target before."""
-        return self.found.uncovered
+        return self.found.unnamed
 
     @property
     def waiting(self) -> int:

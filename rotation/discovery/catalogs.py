@@ -22,6 +22,9 @@ class Catalog(CellSyntax):
     follows_keys: ClassVar[bool] = True
     """Whether a table is read by its key."""
 
+    schemas_are_databases: ClassVar[bool] = False
+    """Whether a url names one of the schemas, and the others are databases of their own."""
+
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The same for two urls that lead to the same tables; None if the database does not say."""
         raise NotImplementedError

@@ -39,6 +39,8 @@ WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :table ORDER BY ORDINAL_POSITION""
 class MySQLCatalog(Catalog):
     """Rows are stored in the order of their primary key."""
 
+    schemas_are_databases = True
+
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The server: it shows all its databases, whichever one a url names."""
         # Two pods, or two hosts called localhost, may differ only in their server's own id.

@@ -107,6 +107,10 @@ class Survey:
         )
         return *next(found, (qualified.schema, qualified.table)), qualified.column
 
+    def is_own(self, entry: TableEntry) -> bool:
+        """Whether a table is in the database that the url names."""
+        return entry.plain or not self._catalog.schemas_are_databases
+
     def schemas(self, wanted: Callable[[TableEntry], bool]) -> set[str | None]:
         """The schemas of the tables that *wanted* wants."""
         return {entry.schema for entry in self._entries.values() if wanted(entry)}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
 from rotation.model.cell_kinds import CellKind, kind_of
+from rotation.model.embedded import SPELLINGS, locate
 from rotation.model.formats import Format
 from rotation.model.inner_tokens import find_inner
 from rotation.model.invocation import command_line
@@ -22,6 +23,11 @@ NESTED = "no run rotates a token inside another token: have the application writ
 NO_FORMAT = (
     "no format fits how these tokens are encoded: have the application write them again; keep their key until then"
 )
+MIXED = (
+    "these cells hold tokens of your keys beside tokens that no key here opens, so that no target can be complete: if "
+    "one of your keys is missing, set it among the previous keys; otherwise have the application write its own part "
+    "again, and keep its key until then"
+)
 FOREIGN = "no key here opens what another cipher wrote: leave it to its application, and say so in an [[ignore]]"
 
 
@@ -30,6 +36,8 @@ class Part(NamedTuple):
 
     kind: CellKind
     format: Format | None
+    mixed: bool = False
+    """Whether they hold tokens of these keys beside tokens of keys that are not here, which no run can rotate."""
 
 
 BARE = Part(CellKind.TOKEN, Format.TOKEN)
@@ -117,8 +125,8 @@ class TokenColumn:
 
     @property
     def is_uncovered(self) -> bool:
-        """Whether no target covers it, and no [[ignore]] says that none has to."""
-        return not self.covered and self.ignored is None
+        """Whether no target covers it, though it is not another application's, and no [[ignore]] names it."""
+        return not (self.covered or self.is_foreign) and self.ignored is None
 
     @property
     def format(self) -> Format:
@@ -174,6 +182,8 @@ class TokenColumn:
         return found
 
     def _remedy_of_unserved(self, part: Part, cells: int) -> str:
+        if part.mixed:
+            return MIXED
         if part.kind is CellKind.FOREIGN_CIPHER:
             return FOREIGN
         if part.format is None:
@@ -217,7 +227,8 @@ class TokenColumn:
         found = find_inner(keyrings, cell)
         if key is None and (found.under or found.unknown):
             held = kind_of(cell, found)
-            self.parts[Part(held.kind, held.format)] += 1
+            mixed = bool(found.under) and bool(found.unknown or _holds_unknown(keyrings, cell, held.format))
+            self.parts[Part(held.kind, None if mixed else held.format, mixed)] += 1
         elif key and found.under[key]:
             found.under[key] -= 1
         under = +found.under
@@ -235,6 +246,18 @@ class TokenColumn:
         shown = [each.name for each in fields(self) if each.name not in {"url", "in_other_database", "parts"}]
         shown += ["tokens", "embedded", "kinds", "proposed"]
         return {**{name: getattr(self, name) for name in shown}, "format": self.format if self.served else None}
+
+
+def _holds_unknown(keyrings: Sequence[Keyring], cell: str | bytes, held: Format | None) -> bool:
+    """Whether a run of that format would find a token in *cell* that none of *keyrings* opens.
+
+    `find_inner` counts none that was made in the second of one that opens, as a value and the key that it is under are.
+    """
+    if held not in SPELLINGS:
+        return False
+    text = cell if isinstance(cell, str) else cell.decode("latin-1")
+    keys = list(dict.fromkeys(key for keyring in keyrings for key in keyring.states))
+    return any(token.key is None for token in locate(SPELLINGS[held], text, keys).tokens)
 
 
 def _serve(formats: Sequence[Format]) -> set[Format | None]:

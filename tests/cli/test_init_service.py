@@ -332,7 +332,7 @@ def test_tokens_of_others_get_no_entry(cli: Cli, database: Database) -> None:
     text = Path("rotation.toml").read_text()
     assert ran.code == 0
     assert [target["table"] for target in tomllib.loads(text)["target"]] == ["creds"]
-    assert re.search(r"^# others.creds.token: .*\n# No entry: it is in another schema", text, re.MULTILINE)
+    assert re.search(r"^# others.creds.token: .*\n# No entry: it is in another schema or database", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
