@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 _NAMES_NO_FILE = (
     "There is no {}, which could name the file of the keys: change to its folder, or name it with --config, or name "
     "the keys' own file with --env-file."
+)
+
+_IS_NOT_READ = (
+    "If options name the target, {} is not read, nor is the file of the keys that it names: add --env-file {}"
 )
 
 
@@ -264,9 +269,23 @@ class Context:
         try:
             return load_settings(environ)
         except KeyConfigError as error:
-            if names_primary(environ) or self.env_file or not self.uses_config or self._has_config:
+            hint = None if names_primary(environ) or self.env_file else self._file_of_keys()
+            if hint is None:
                 raise
-            raise KeyConfigError(f"{error}\n{_NAMES_NO_FILE.format(self.config_path().absolute())}") from None
+            raise KeyConfigError(f"{error}\n{hint}") from None
+
+    def _file_of_keys(self) -> str | None:
+        """What to type so that the keys' own file is read, if rotation.toml is not; None if it is, or names none."""
+        from rotation.model.config_file import load_setup  # noqa: PLC0415 - as above
+
+        path, named = self.config_path(), None
+        if self._has_config:
+            return None
+        if self.uses_config:
+            return _NAMES_NO_FILE.format(path.absolute())
+        with suppress(UsageError):
+            named = load_setup(path).env_file
+        return None if named is None else _IS_NOT_READ.format(path, shlex.quote(str(path.parent / named)))
 
     @cached_property
     def keys(self) -> Keys:

@@ -12,6 +12,7 @@ from rotation.model.counts import Counts, Problem
 from rotation.model.formats import Format
 from rotation.model.invocation import command_line, same_command, same_options
 from rotation.model.report import Report, TargetReport, legible_key, set_format
+from rotation.model.takeover import why_not_adopted
 from rotation.model.targets import Adopts, columns_of
 from rotation.model.text import READS_THE_REST, Following, be, demotion_steps, many, retire_command, steps
 from rotation.output.census_tables import keys_table, legend, targets_table
@@ -138,7 +139,8 @@ def _verdict_of(report: Report) -> Iterator[Text]:
         if _left([target.counts for target in report.targets if not target.lacks_key]):
             keep = "; until then keep every older key" if any(map(_may_need_keys, parts)) else ""
             adopt = f"to encrypt the plaintext (it only reads at first): {command_line('adopt')}"
-            plaintext = [adopt] if any(counts.plaintext for counts in parts) else []
+            takes = (target for target in report.targets if why_not_adopted(target.target) is None)
+            plaintext = [adopt] if any(target.counts.plaintext for target in takes) else []
             yield from following(steps(f"look at these rows{keep}", *plaintext))
 
 
@@ -210,8 +212,10 @@ def _promote_first(report: Report) -> Following | None:
 def _after_a_takeover(report: Report) -> str | None:
     """What the column types need no longer, once every cell is a token."""
     targets = [target.target for target in report.targets]
-    if any(target.adopts is not Adopts.NOTHING for target in targets):
-        return "remove accept_plaintext from the column types"
+    if adopted := [target for target in targets if target.adopts is not Adopts.NOTHING]:
+        if any(target.declared for target in adopted):
+            return "remove accept_plaintext from the column types"
+        return "if a service still takes plaintext in these columns, such as by accept_plaintext, let it stop that"
     if any(target.source for target in targets):
         return "remove `from` (in a model: legacy), and then the variable of its secret"
     return None

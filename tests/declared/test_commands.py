@@ -55,6 +55,7 @@ def test_a_run_rotates_what_the_models_declare(module: Write, cli: Cli, app: Dat
     assert ring.decrypt(app.column("users", "memo")[1]) == "a note"
     assert ring.bind("users.email").decrypt(app.column("users", "email")[2]) == "a@example.org"
     assert ring.decrypt(app.column("partners", "memo")[1]) == "a note"
+    assert "remove accept_plaintext from the column types" in cli("adopt", "--yes").out
 
 
 def test_discover_lists_declared_columns_and_the_entry(module: Write, cli: Cli, app: Database) -> None:
