@@ -138,6 +138,15 @@ def load_key_sets(path: Path) -> Mapping[str, KeySet]:
     return sets
 
 
+def names_of_used_sets(path: Path) -> set[str | None]:
+    """The key sets that entries of the rotation.toml at *path* name; None is in it if one uses the environment's keys.
+
+    Raises UsageError.
+    """
+    file = _read(path)
+    return {*(entry.keys for entry in file.targets), *(entry.keys for entry in file.declarations)}
+
+
 def load_ignored(path: Path, environ: Mapping[str, str]) -> list[Ignored]:
     """The columns that the rotation.toml at *path* ignores. Raises UsageError naming the file and the fault."""
     return [
