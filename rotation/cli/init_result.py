@@ -92,7 +92,8 @@ class Begun:
             yield f"No key is set. This prints a new one, for {PRIMARY}{self._in_file}: {program()} keys generate"
         for column in self.columns:
             if not column.is_foreign and not gets_entry(column):
-                yield f"{column.label} gets no entry: {why_not(column)}."
+                then = f" Then {column.entry_command}" if column.add_key else ""
+                yield f"{column.label} gets no entry: {why_not(column)}.{then}"
         for remark in self.found.unseen:
             yield f"{remark.subject} was not looked at: {remark.words}."
 

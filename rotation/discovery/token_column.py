@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -13,7 +14,8 @@ from rotation.model.embedded import SPELLINGS, locate
 from rotation.model.formats import Format
 from rotation.model.inner_tokens import find_inner
 from rotation.model.invocation import command_line
-from rotation.model.text import many
+from rotation.model.targets import may_hold_password
+from rotation.model.text import many, steps
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
@@ -88,6 +90,8 @@ class TokenColumn:
     """What a target has to name if the table has no primary key."""
     hint: str | None = None
     """Why a target for it would be refused."""
+    add_key: str | None = None
+    """How to add the key that the table lacks."""
     elsewhere: bool = False
     """Whether it is in another schema or database than the targets' own."""
     in_other_database: bool = False
@@ -171,6 +175,13 @@ class TokenColumn:
         return bool(self.under[key_id] or (self.bare_unknown and not self.elsewhere and self.ignored is None))
 
     @property
+    def entry_command(self) -> str:
+        """What adds its entry to rotation.toml once it can be a target, or prints it."""
+        if not self.url or may_hold_password(self.url):
+            return f"print the entry to add: {command_line('discover')}"
+        return f"add its entry: {command_line('init', '--append', '--url', shlex.quote(self.url))}"
+
+    @property
     def remedies(self) -> list[str]:
         """What to do if a key has to stay for this column; about what a run rotates first, if there is any."""
         found = [self._remedy_of_served()] if self.served else []
@@ -204,8 +215,10 @@ class TokenColumn:
             return command_line("run")
         if self.hint is None:
             return f"print the entry to add: {command_line('discover')}"
-        if "no primary key" in self.hint:
-            return "give the table a primary key, or a unique index whose columns key_columns can name"
+        if self.add_key:
+            return steps(
+                f"add a key to the table, which has none: {self.add_key}", self.entry_command, command_line("run")
+            )
         return "have the application keep these tokens where a target can name them; keep their keys until then"
 
     def take(self, keyrings: Sequence[Keyring], cells: Sequence[Any]) -> None:
@@ -243,7 +256,8 @@ class TokenColumn:
 
     def document(self) -> dict[str, Any]:
         """The column in the JSON document."""
-        shown = [each.name for each in fields(self) if each.name not in {"url", "in_other_database", "parts"}]
+        inner = {"url", "in_other_database", "parts", "add_key"}
+        shown = [each.name for each in fields(self) if each.name not in inner]
         shown += ["tokens", "embedded", "kinds", "proposed"]
         return {**{name: getattr(self, name) for name in shown}, "format": self.format if self.served else None}
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rotation.model.invocation import command_line
 
 RUN_AGAIN = "run this again"
+NO_KEY_PAGE = "docs/how-to/no-primary-key.md"
 READS_THE_REST = "Nothing that was read needs {}. To read everything else, and remove the key if nothing needs it:"
 
 

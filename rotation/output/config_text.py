@@ -71,7 +71,9 @@ def why_not(column: TokenColumn) -> str:
     """Why *column* gets no entry."""
     if column.is_foreign:
         return "it is in another schema or database, and no key here opens it: another application's, or bound tokens"
-    return (column.hint if column.served else None) or "; ".join(column.remedies)
+    if column.served and column.hint:
+        return f"{column.hint}; to add a key: {column.add_key}" if column.add_key else column.hint
+    return "; ".join(column.remedies)
 
 
 def _commented(column: TokenColumn) -> str:

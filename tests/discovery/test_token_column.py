@@ -101,7 +101,14 @@ DISCOVER = "print the entry to add: keyring-rotate discover"
 REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
     "proposed": ({}, [DISCOVER]),
     "named": ({"covered": True}, ["keyring-rotate run"]),
-    "without a key": ({"hint": "table creds has no primary key; name"}, ["give the table a primary key"]),
+    "without a key": (
+        {"hint": "table creds has no primary key; name", "add_key": "ALTER TABLE", "url": "$DATABASE_URL"},
+        [
+            "add a key to the table, which has none: ALTER TABLE\n"
+            "add its entry: keyring-rotate init --append --url '$DATABASE_URL'\n"
+            "keyring-rotate run"
+        ],
+    ),
     "of another type": ({"hint": "the column's type is JSON"}, ["have the application keep these tokens where"]),
     "inside text": ({"parts": IN_TEXT}, [DISCOVER]),
     "inside text, and its target": (
