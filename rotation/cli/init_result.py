@@ -116,7 +116,10 @@ class Begun:
     @property
     def _where_to_put_it(self) -> str:
         if self.has_key or self._opened_by_others:
-            return f"If an older key does, put that into {PREVIOUS}{self._in_file}."
+            return (
+                f"If an older key does, put that into {PREVIOUS}{self._in_file}; or the column has a `context` (bound "
+                "tokens, docs/how-to/bind-tokens.md): name that in its target."
+            )
         return f"Put the key that the service uses today into {PRIMARY}{self._in_file}."
 
     @property

@@ -7,6 +7,10 @@ from typing import NamedTuple
 from rotation.model.invocation import command_line
 
 RUN_AGAIN = "run this again"
+NAME_CONTEXT = (
+    "if no key opens them since the column has a `context`, name that in its target: docs/how-to/bind-tokens.md"
+)
+"""For tokens that may be bound: none of the keys opens them, and nothing says whether a key is missing."""
 NO_KEY_PAGE = "docs/how-to/no-primary-key.md"
 READS_THE_REST = "Nothing that was read needs {}. To read everything else, and remove the key if nothing needs it:"
 

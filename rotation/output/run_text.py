@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from keyring_core import KeyState
+from keyring_core import KeyState, UndecryptableToken
 from rotation.model.counts import Counts, Problem
 from rotation.model.formats import Format
 from rotation.model.invocation import command_line, same_command, same_options
 from rotation.model.report import Report, TargetReport, legible_key, set_format
 from rotation.model.takeover import why_not_adopted
 from rotation.model.targets import Adopts, columns_of
-from rotation.model.text import READS_THE_REST, Following, be, demotion_steps, many, retire_command, steps
+from rotation.model.text import NAME_CONTEXT, READS_THE_REST, Following, be, demotion_steps, many, retire_command, steps
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following, printable
 from rotation.retirement.decision import refusals
@@ -141,7 +141,8 @@ def _verdict_of(report: Report) -> Iterator[Text]:
             adopt = f"to encrypt the plaintext (it only reads at first): {command_line('adopt')}"
             takes = (target for target in report.targets if why_not_adopted(target.target) is None)
             plaintext = [adopt] if any(target.counts.plaintext for target in takes) else []
-            yield from following(steps(f"look at these rows{keep}", *plaintext))
+            bound = [NAME_CONTEXT] if any(map(_may_be_bound, report.targets)) else []
+            yield from following(steps(f"look at these rows{keep}", *bound, *plaintext))
 
 
 def _unit(report: Report) -> str:
@@ -245,6 +246,11 @@ def _may_need_keys(counts: Counts) -> bool:
     """Whether a cell that is left may hold a token; a short plaintext has no room for one."""
     unknown = counts.unreadable > counts.identified or counts.unsettled or counts.suspects or counts.given_up
     return bool(unknown or counts.nested or counts.inner or counts.other_sets)
+
+
+def _may_be_bound(target: TargetReport) -> bool:
+    """Whether tokens that no key opens may be bound to a context, which the target does not name."""
+    return target.target.context is None and bool(target.counts.categories[UndecryptableToken.category])
 
 
 def _left(parts: list[Counts]) -> str:

@@ -201,6 +201,7 @@ def test_other_names_are_looked_at_only_if_no_key_is_set(cli: Cli, database: Dat
     ran = cli("init", "--url", "$DB", environ={"DB": database.url})
 
     assert "No key here opens 2 tokens. If an older key does" in ran.out
+    assert "; or the column has a `context` (bound tokens, docs/how-to/bind-tokens.md)" in ran.out
 
 
 def test_quiet_leaves_what_was_found(cli: Cli) -> None:
