@@ -37,6 +37,7 @@ def begin_application(  # noqa: PLR0913 - what the options say
     from rotation.model.output_file import whole_file
     from rotation.model.preset_steps import preset_steps
     from rotation.model.presets import load_preset
+    from rotation.output.terminal import labelled, say
 
     preset = load_preset(name)
     preset = structs.replace(preset, url=checked_url(url) or preset.url)
@@ -58,7 +59,8 @@ def begin_application(  # noqa: PLR0913 - what the options say
             lines.append("")
             for number, step in enumerate(steps, 1):
                 lines += [f"{number}. {step.do}", *([f"     {step.run}"] if step.run else [])]
-        print("\n".join(lines), file=process.streams.stdout)
+        for line in lines:
+            say(labelled(line), process.streams.stdout, process.environ)
     return 0
 
 

@@ -17,7 +17,7 @@ from rotation.discovery.token_column import TokenColumn
 from rotation.model.invocation import program
 from rotation.model.text import Following, be, many, steps
 from rotation.output.config_text import found_in_words, gets_entry, why_not
-from rotation.output.terminal import NextStep, following, printable
+from rotation.output.terminal import NextStep, following, labelled, printable, verbatim
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -151,7 +151,11 @@ class Begun:
         }
 
     def lines(self) -> Iterator[RenderableType]:
-        """The lines of a screen."""
+        """The lines of a screen, which a terminal breaks between words."""
+        for part in self._parts():
+            yield labelled(part) if isinstance(part, str) else part
+
+    def _parts(self) -> Iterator[RenderableType]:
         tables = many(sum(self.found.databases.values()), "table")
         databases = " and ".join(map(printable, self.found.databases))
         yield f"Read {many(self.found.rows, 'row')} of {tables} in {databases}, and changed nothing there."
@@ -170,7 +174,7 @@ class Begun:
             yield from (f"  {line}" for line in self.to_ignore)
         yield f"{self.config} holds no secret, so you may commit it."
         if not self.has_targets:
-            yield f"\n{SERVICE}"
+            yield verbatim(f"\n{SERVICE}")
         yield from following(self._following)
         if self.has_targets and not self.needs:
             yield NextStep(f"To change the key: {self._command('keys stage')}", no_wrap=True)
