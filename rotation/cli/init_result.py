@@ -44,6 +44,8 @@ class Begun:
     has_key: bool
     has_targets: bool
     """Whether rotation.toml has any."""
+    rotating: bool = False
+    """Whether the service has a staged or a previous key: then the next one has to wait."""
     others: dict[str, str] = field(default_factory=dict)
     """Keys that the dotenv file has under other names, if no key is set: the variable of each id."""
     new_key: Key | None = None
@@ -176,7 +178,7 @@ class Begun:
         if not self.has_targets:
             yield verbatim(f"\n{SERVICE}")
         yield from following(self._following)
-        if self.has_targets and not self.needs:
+        if self.has_targets and not (self.needs or self.rotating):
             yield NextStep(f"To change the key: {self._command('keys stage')}", no_wrap=True)
 
     @property

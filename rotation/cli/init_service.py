@@ -191,6 +191,8 @@ def _write(command: Command, wanted: Wanted, places: Places, found: Discovery, o
     env_file, url = places.env_file, places.url or found.url
     has_key, has_targets = _has_key(command), any(map(gets_entry, found.uncovered))
     begun = Begun(found, url, wanted.config, env_file, has_key, has_targets)
+    keyring = command.keyrings().get(None)
+    begun.rotating = keyring is not None and len(keyring.states_by_id) > 1
     begun.others = {key.id: name for key, name in others.items()}
     if begun.waiting:
         # A new key would take the place of the one that these tokens need.

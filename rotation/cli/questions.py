@@ -48,10 +48,9 @@ def ask_whether(question: str, *, default: bool) -> bool:
 
 def _wrapped(text: str, before: int = 0) -> str:
     """*text* in lines that fit the terminal, broken between words; *before* it stand so many characters."""
-    # Room for the default and the colon behind it.
-    return "\n".join(
-        textwrap.wrap(text, max(20, shutil.get_terminal_size().columns - before - 9), break_on_hyphens=False)
-    )
+    # Room for the colon.
+    width = max(20, shutil.get_terminal_size().columns - before - 3)
+    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from keyring_core import Key, Keyring
 from rotation.model.config_file import load_policy, load_targets
 from rotation.model.policy import Policy
 from tests.conftest import Cli
-from tests.databases import Database
+from tests.databases import Database, open_database
 from tests.keys import key_text, make_key
 
 pytestmark = pytest.mark.database
@@ -190,6 +190,17 @@ def test_several_keys_under_other_names_are_found(cli: Cli, database: Database) 
         "ENCRYPTION_KEY, and put the others into ENCRYPTION_PREVIOUS_KEYS."
     ) in ran.out
     assert "No key here opens 1 token. If an older key does, put that into ENCRYPTION_PREVIOUS_KEYS" in ran.out
+
+
+def test_a_new_key_is_proposed_only_between_rotations(cli: Cli, tmp_path: Path) -> None:
+    """With a staged or a previous key a rotation is under way, and the next key has to wait."""
+    with open_database("sqlite", tmp_path) as database:
+        database.make_creds(tokens(OLD, 2))
+        for more in ({}, {"ENCRYPTION_STAGED_KEY": key_text("new")}, {"ENCRYPTION_PREVIOUS_KEYS": key_text("older")}):
+            Path("rotation.toml").unlink(missing_ok=True)
+            ran = cli("init", "--url", database.url, environ={"ENCRYPTION_KEY": key_text("old"), **more})
+
+            assert (ran.code, "To change the key: keyring-rotate keys stage" in ran.out) == (0, not more), more
 
 
 @pytest.mark.by_turns

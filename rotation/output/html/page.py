@@ -16,6 +16,7 @@ from markupsafe import Markup
 from rotation.checks.facts import Facts
 from rotation.checks.findings import span
 from rotation.checks.use_cases import Overview
+from rotation.ledger.ledger import UNNAMED
 from rotation.model.targets import columns_of
 from rotation.model.text import be, many, release
 from rotation.output.html import charts, wording
@@ -78,6 +79,8 @@ def page(overview: Overview) -> str:
         .render(
             verdict=verdict,
             facts=facts,
+            # "default" says nothing to a reader.
+            whose="" if facts.service == UNNAMED else facts.service.removeprefix(f"{UNNAMED}/"),
             totals=Totals(facts),
             scope=columns_of(overview.targets),
             runs=overview.runs,
