@@ -62,5 +62,6 @@ def _target(column: DeclaredColumn, environ: Mapping[str, str], folder: Path | N
         index=column.index,
         written=source.url or "",
         declared=True,
+        binary=column.binary,
         local=not set(column.secrets) <= set(environ),
     )

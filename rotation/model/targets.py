@@ -79,6 +79,8 @@ class Target:
     """Whether rotation.toml names it, or the models that declare it, and not the command line."""
     declared: bool = field(default=False, compare=False)
     """Whether a model of the application declares it."""
+    binary: bool = field(default=False, compare=False)
+    """Whether that model declares a column of bytes."""
     local: bool = field(default=False, compare=False)
     """Whether secrets of its `source` are in this process alone, so that no other one can do it."""
 

@@ -127,6 +127,14 @@ def cautions_of(facts: TableFacts) -> list[str]:
     return found
 
 
+def model_caution(target: Target, kind: sa.types.TypeEngine[Any], dialect: Dialect) -> Iterator[str]:
+    """What an admin should know if a model declares text for a column of bytes, or the reverse."""
+    has_bytes = isinstance(kind, sa.types._Binary)
+    if target.declared and dialect.mixed and has_bytes is not target.binary:
+        declare = "binary=True" if has_bytes else "it without binary=True"
+        yield f"the column is {type(kind).__name__}: declare {declare} in the model; otherwise {dialect.mixed}"
+
+
 def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, database: str) -> tuple[str | None, str]:
     name, inspector = target.table, sa.inspect(connection)
     schemas = set(inspector.get_schema_names()) if "." in name else set()
