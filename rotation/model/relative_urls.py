@@ -49,14 +49,14 @@ def located(url: str, folder: Path, whose: str) -> str:
 
 
 def _refuse_other(relative: _Relative, folder: Path, whose: str) -> None:
-    meant, here = relative.file(folder.absolute()), relative.file(Path.cwd())
+    meant, here = relative.file(folder.resolve()), relative.file(Path.cwd())
     if not here.exists() or _are_same(meant, here):
         return
     rule = f"{whose}: a relative SQLite path counts from the folder of rotation.toml"
     write = f"write its full path into rotation.toml: {relative.at(Path.cwd())}"
     if meant.exists():
         raise UsageError(
-            f"{rule}, so this is {meant}; but the current folder has {here}, too. Run this in {folder.absolute()}; "
+            f"{rule}, so this is {meant}; but the current folder has {here}, too. Run this in {folder.resolve()}; "
             f"or, if the other file is meant, {write}"
         )
     raise UsageError(f"{rule}, and {meant} is not there. If {here} is meant, {write}")
