@@ -153,7 +153,7 @@ class Run(Document):
     fault: str | None
     """Why the file of --problems is incomplete."""
     left_out: list[str]
-    """Optional targets that the database does not have, and why."""
+    """Targets that were left out, and why: optional ones that are not there; for `adopt`, those that it cannot take."""
     targets: list[TargetReport]
     """One entry for each column."""
 

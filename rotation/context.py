@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 _NAMES_NO_FILE = (
     "There is no {}, which could name the file of the keys: change to its folder, or name it with --config, or name "
     "the keys' own file with --env-file."
+)
+
+_IS_NOT_READ = (
+    "If options name the target, {} is not read, nor is the file of the keys that it names: add --env-file {}"
 )
 
 
@@ -152,10 +157,9 @@ class Context:
         columns = self.declares() if self.declares else self.declared_columns(load_declarations(path))
         for column in columns:
             self.secrets.update(column.secrets)
-        declared = declared_targets(columns, self.environ)
         if self.declares:
-            return declared
-        listed = [replace(target, listed=True) for target in declared]
+            return declared_targets(columns, self.environ)
+        listed = [replace(target, listed=True) for target in declared_targets(columns, self.environ, path.parent)]
         return load_targets(path, self.environ, needed=needed, declared=listed)
 
     def declared_columns(self, sources: Iterable[Declaration]) -> list[DeclaredColumn]:
@@ -200,6 +204,23 @@ class Context:
         other.__dict__.pop("keys", None)
         other.key_set, other.__dict__["links"], other.__dict__["_loaded"] = key_set, self.links, self._loaded
         return other
+
+    def only_key_set(self) -> str | None:
+        """The one key set of rotation.toml, if neither the environment has keys of its own nor a target needs them.
+
+        Raises UsageError, which names them, if there are several.
+        """
+        from rotation.model.config_file import names_of_used_sets  # noqa: PLC0415 - as above
+
+        sets = [] if names_primary(self.environ) else list(self.key_sets())
+        if not sets or None in names_of_used_sets(self.config_path()):
+            return None
+        if len(sets) > 1:
+            names = " or ".join(f"--keys {name}" for name in sets)
+            raise UsageError(
+                f"ENCRYPTION_KEY is not set, and rotation.toml has {len(sets)} key sets; name one: {names}"
+            )
+        return sets[0]
 
     def by_keys(self, targets: Sequence[Target]) -> list[tuple[Self, list[Target]]]:
         """*targets* by their key sets, each part with the context that has its keys."""
@@ -270,9 +291,23 @@ class Context:
         try:
             return load_settings(environ)
         except KeyConfigError as error:
-            if names_primary(environ) or self.env_file or not self.uses_config or self._has_config:
+            hint = None if names_primary(environ) or self.env_file else self._file_of_keys()
+            if hint is None:
                 raise
-            raise KeyConfigError(f"{error}\n{_NAMES_NO_FILE.format(self.config_path().absolute())}") from None
+            raise KeyConfigError(f"{error}\n{hint}") from None
+
+    def _file_of_keys(self) -> str | None:
+        """What to type so that the keys' own file is read, if rotation.toml is not; None if it is, or names none."""
+        from rotation.model.config_file import load_setup  # noqa: PLC0415 - as above
+
+        path, named = self.config_path(), None
+        if self._has_config:
+            return None
+        if self.uses_config:
+            return _NAMES_NO_FILE.format(path.absolute())
+        with suppress(UsageError):
+            named = load_setup(path).env_file
+        return None if named is None else _IS_NOT_READ.format(path, shlex.quote(str(path.parent / named)))
 
     @cached_property
     def keys(self) -> Keys:

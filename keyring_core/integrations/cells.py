@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -25,6 +26,7 @@ from keyring_core.errors import (
     UndecryptableToken,
 )
 from keyring_core.keyring import Keyring
+from keyring_core.keys import Key
 from keyring_core.plaintexts import json_of, utf8_of
 from keyring_core.redaction.secret import Secret
 from keyring_core.tokens import TokenText, is_token, may_hold_token, raw_of
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from keyring_core.legacy.reader import LegacyReader
 
 LIST_THEM = '"keyring-rotate status" lists the rows of such cells'
+READ_UNBOUND = "add accept_unbound=True until a run has bound it"
+"""What lets a column with a context read the tokens of before it had one."""
+MAY_BE_BOUND = "its key is missing, or it is bound to a `context`, which the column does not declare"
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +90,8 @@ class Cells:
         self._secrets = secrets
         self.column = ""
         """What messages call the column, such as `users.api_key`; also its context, if that is True."""
+        self.read_unbound = READ_UNBOUND
+        """The advice for a token that opens without the context alone."""
         self._bound: tuple[Keyring, Keyring] | None = None
         self._reader: LegacyReader | None = None
         self._logged = False
@@ -129,7 +136,9 @@ class Cells:
             return []
         if len(cells) == 1:  # A batch of one costs several times as much as its token.
             return self._opened(lambda ring: [self._one(ring, cells[0])])
-        return self._opened(lambda ring: map(self._otherwise, cells, self.bound(ring).decrypt_bytes_many(cells)))
+        return self._opened(
+            lambda ring: map(partial(self._otherwise, ring), cells, self.bound(ring).decrypt_bytes_many(cells))
+        )
 
     def placed(self, error: InvalidToken, row: str = "") -> InvalidToken:
         """*error*, whose message now names the column and, if that is known, the *row*, such as `id=812`."""
@@ -177,10 +186,10 @@ class Cells:
             return self.bound(ring).decrypt_bytes(cell)
         except InvalidToken as error:
             failed = error
-        return self._otherwise(cell, failed)
+        return self._otherwise(ring, cell, failed)
 
-    def _otherwise(self, cell: TokenText, opened: bytes | InvalidToken) -> bytes | InvalidToken:
-        """What the keyring *opened*; if that is an error, the plaintext of *cell* if the column takes it otherwise."""
+    def _otherwise(self, ring: Keyring, cell: TokenText, opened: bytes | InvalidToken) -> bytes | InvalidToken:
+        """What *ring* *opened*; if that is an error, the plaintext of *cell* if the column takes it otherwise."""
         if isinstance(opened, bytes):
             return opened
         data = cell if isinstance(cell, str) else bytes(cell)
@@ -197,7 +206,17 @@ class Cells:
                 self._logged = True
                 log.warning("credential.stored_as_plaintext", column=self.column)
             return raw_of(data)
-        return opened
+        # A damaged token is under a key that is known.
+        hint = self._why_unknown(ring, cell) if type(opened) is UndecryptableToken else None
+        return opened.with_hint(hint) if hint else opened
+
+    def _why_unknown(self, ring: Keyring, cell: TokenText) -> str | None:
+        """Why no key opens the token in *cell*, as far as its context shows."""
+        if self.context_name is None:
+            return MAY_BE_BOUND
+        if self.accept_unbound or not isinstance(ring.identify_many([cell])[0], Key):
+            return None
+        return f"it opens without a context: {self.read_unbound}"
 
     def _encoded(self, value: object) -> bytes:
         """The bytes to encrypt. Its errors are raised outside of `except`: theirs hold the value."""

@@ -51,6 +51,7 @@ class Encrypted:
     def __init__(self, context: str | None = None) -> None:
         self._cells = Cells(Kind.TEXT, context=False if context is None else context)
         self._cells.column = context or "an encrypted field"
+        self._cells.read_unbound = "name no context, or store it again"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """For Pydantic: how to validate the field, and to write it as JSON."""

@@ -145,7 +145,7 @@ class Facts:
     @property
     def uncovered(self) -> list[TokenColumn]:
         """The token columns that no target covers, without those of other applications."""
-        return [column for column in self.search.uncovered if not column.is_foreign] if self.search else []
+        return self.search.uncovered if self.search else []
 
     @property
     def ignored(self) -> list[Remark]:

@@ -15,7 +15,7 @@ from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.invocation import command_line, quoted
 from rotation.model.policy import Policy
 from rotation.model.row_marks import NOT_UNREADABLE
-from rotation.model.text import demotion_steps, list_rows, many, steps
+from rotation.model.text import NAME_CONTEXT, demotion_steps, list_rows, many, steps
 from rotation.model.times import issued, span, to_minute
 
 if TYPE_CHECKING:
@@ -92,16 +92,19 @@ def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Find
         total = target.counts.unreadable
         if not total:
             continue
-        new, remedy = _new_unreadable(target), list_rows()
-        if target.counts.categories[UndecryptableToken.category] > sum(target.counts.under.values()):
+        new, remedy = _new_unreadable(target), [list_rows()]
+        unknown = target.counts.categories[UndecryptableToken.category]
+        if unknown > sum(target.counts.under.values()):
             missing = "a key may be missing here; compare with your services"
-            remedy = steps(f"{missing}: {facts.keys_command('list')}", list_rows())
+            remedy = [f"{missing}: {facts.keys_command('list')}", list_rows()]
+        if unknown and target.census.target.context is None:
+            remedy.append(NAME_CONTEXT)
         if new:
             message = f"{many(new, 'cell')} unreadable since the last check, {total:,} in all: {_kinds(target)}"
-            found.append(Finding(Level.CRITICAL, target.label, message, remedy))
+            found.append(Finding(Level.CRITICAL, target.label, message, steps(*remedy)))
         else:
             message = f"{many(total, 'cell')} unreadable, as at the last check: {_kinds(target)}"
-            found.append(Finding(Level.WARNING, target.label, message, remedy))
+            found.append(Finding(Level.WARNING, target.label, message, steps(*remedy)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,42 +49,43 @@ def adopt(
     """Encrypt cells that are still plaintext.
 
     Reads every row first, and writes only with --yes. Cells that may be a token, in whatever encoding, are refused
-    and named. Let the services read both before you begin: accept_plaintext=True on their column types.
+    and named. Targets with another format, or with cells of another package, are left out, by name. Let the services
+    read both before you begin: accept_plaintext=True on their column types.
     """
     from rotation import job
     from rotation.job.runs import problems_output
 
-    adopting = [_adopting(target, accept_random=accept_random) for target in targets]
+    adopting, left_out = _adopting(targets, accept_random=accept_random)
+
+    def look_or_write(**changed: Any) -> Report:
+        report = job.run(command, adopting, job.RunSettings(**settings | changed))
+        report.left_out[:0] = left_out
+        return report
+
     if dry_run or not yes:
-        return show_report(command, job.run(command, adopting, job.RunSettings(**settings, dry_run=True)))
+        return show_report(command, look_or_write(dry_run=True))
     # Found now, and not after the dry run.
     problems_output(command, adopting, job.RunSettings(**settings))
-    first = job.run(command, adopting, job.RunSettings(**(settings | {"dry_run": True, "problems": None})))
+    first = look_or_write(dry_run=True, problems=None)
     if any(target.stopped for target in first.targets):
         # Not every row was read.
         return show_report(command, first)
     if not command.as_json:
         _show_samples(command, first)
-    return show_report(command, job.run(command, adopting, job.RunSettings(**settings)))
+    return show_report(command, look_or_write())
 
 
-def _adopting(target: Target, *, accept_random: bool) -> Target:
-    from rotation.model.formats import Format
+def _adopting(targets: Sequence[Target], *, accept_random: bool) -> tuple[list[Target], list[str]]:
+    """The targets whose plaintext is encrypted, and why the others are left out. Raises UsageError if all are."""
+    from rotation.model.takeover import why_not_adopted
     from rotation.model.targets import Adopts
 
-    if target.format is not Format.TOKEN:
-        raise UsageError(f"{target.label}: its format is {target.format}; adopt makes a cell one bare token")
-    if target.source and not target.source.writes_tokens:
-        raise UsageError(
-            f"{target.label}: {target.source.package} writes no tokens, so that its cells may look like plaintext: "
-            "take them over first, with `run`, then drop `from` (in a model: legacy)"
-        )
-    if target.source and accept_random:
-        raise UsageError(
-            f"{target.label}: under a wrong secret the cells of {target.source.package} look random: run without "
-            "--accept-random, or take them over first, with `run`, then drop `from` (in a model: legacy)"
-        )
-    return replace(target, adopts=Adopts.RANDOM if accept_random else Adopts.PLAINTEXT)
+    adopts = Adopts.RANDOM if accept_random else Adopts.PLAINTEXT
+    reasons = {target: why for target in targets if (why := why_not_adopted(target, adopts))}
+    if len(reasons) == len(targets):
+        raise UsageError("; ".join(f"{target.label}: {why}" for target, why in reasons.items()))
+    taken = [replace(target, adopts=adopts) for target in targets if target not in reasons]
+    return taken, [f"{target.label}: left out: {why}" for target, why in reasons.items()]
 
 
 def _show_samples(command: Command, report: Report) -> None:

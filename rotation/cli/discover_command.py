@@ -56,22 +56,26 @@ def discover(  # noqa: PLR0913 - click's
     from rotation.discovery.discover import discover as search
     from rotation.model.declarations import Declaration
     from rotation.model.presets import recognised, recognised_line
+    from rotation.model.relative_urls import for_folder
     from rotation.model.targets import expand_url, may_hold_password
     from rotation.output.discovery_text import render_discovery
 
     keyrings = command.keyrings()
-    if not keyrings and urls and not names_primary(command.environ):
+    keyless = not keyrings and bool(urls) and not names_primary(command.environ)
+    if keyless:
         # An admin who looks for an application's tokens may have no key at hand.
         command.streams.warn("Note: no key is set, so every token counts as one that no key opens.")
         keyring = Keyring(Key.generate())
     else:
         # If the keys of none can be loaded, that says why.
         keyring = command.keyring() if None in keyrings or not keyrings else next(iter(keyrings.values()))
-    databases = [DatabaseUrl(expand_url(url, command.environ, "--url"), url) for url in urls]
+    folder = command.config_path().parent
+    databases = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder)) for url in urls]
     named = [*(Declaration(models=each) for each in models), *([Declaration(django=django)] if django else [])]
     declared = command.declared_columns([*named, *command.models()])
     # Only a Django project says itself where its tables are.
-    elsewhere = [] if databases else databases_of(declared_targets((c for c in declared if c.url), command.environ))
+    of_projects = declared_targets((each for each in declared if each.url), command.environ, folder)
+    elsewhere = [] if databases else databases_of(of_projects)
     configured = command.declares is not None or command.config is not None or command.config_path().exists()
     needed = not (databases or elsewhere)
     targets = command.targets(needed=needed) if configured or needed else []
@@ -90,6 +94,7 @@ def discover(  # noqa: PLR0913 - click's
             declared=declared,
             left_out=command.unsearched_databases(),
             watcher=watcher,
+            keyless=keyless,
         )
     # An application whose columns are all covered needs no preset.
     if found.uncovered:

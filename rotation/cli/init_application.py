@@ -13,6 +13,7 @@ from rotation.cli.options import Process, print_json
 from rotation.context import Context
 from rotation.model.failures import UsageError
 from rotation.model.invocation import program, quoted
+from rotation.model.relative_urls import for_folder
 from rotation.model.targets import may_hold_password
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ def begin_application(  # noqa: PLR0913 - what the options say
     from rotation.model.outputs import CONFIG
     from rotation.model.preset_steps import preset_steps
     from rotation.model.presets import load_preset
+    from rotation.output.terminal import labelled, say
 
     preset = load_preset(name)
     preset = structs.replace(preset, url=checked_url(url) or preset.url)
-    entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(preset.url)}\n"
+    entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(for_folder(preset.url, config.parent))}\n"
     # Both are checked before one is written.
     outputs = outputs_of(Context(process.environ, config, streams=process.streams))
     output = outputs.take(config, str(config), CONFIG)
@@ -64,7 +66,8 @@ def begin_application(  # noqa: PLR0913 - what the options say
             lines.append("")
             for number, step in enumerate(steps, 1):
                 lines += [f"{number}. {step.do}", *([f"     {step.run}"] if step.run else [])]
-        print("\n".join(lines), file=process.streams.stdout)
+        for line in lines:
+            say(labelled(line), process.streams.stdout, process.environ)
     return 0
 
 

@@ -76,7 +76,7 @@ def init(  # noqa: PLR0913 - click's
         return list_applications(process, as_json=as_json, quiet=quiet)
     asks = not as_json and on_terminal(process.streams.stdout)
     if asks and name is None and url is None and not append:
-        question = f"Application ({program()} init --app lists them), or empty for a service of your own"
+        question = "Is it one of the known applications? Name, or Enter for your own service"
         name = ask(question, check=_check_application) or None
     config = config or Path(process.environ.get(ROTATION_CONFIG) or "rotation.toml")
     if name is not None:

@@ -16,7 +16,7 @@ from rotation.discovery.token_column import TokenColumn
 from rotation.model.invocation import program, quoted
 from rotation.model.text import Following, be, many, steps
 from rotation.output.config_text import found_in_words, gets_entry, why_not
-from rotation.output.terminal import NextStep, following, verbatim
+from rotation.output.terminal import NextStep, following, labelled, verbatim
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,6 +43,8 @@ class Begun:
     has_key: bool
     has_targets: bool
     """Whether rotation.toml has any."""
+    rotating: bool = False
+    """Whether the service has a staged or a previous key: then the next one has to wait."""
     others: dict[str, str] = field(default_factory=dict)
     """Keys that the dotenv file has under other names, if no key is set: the variable of each id."""
     new_key: Key | None = None
@@ -58,7 +60,7 @@ class Begun:
     @property
     def columns(self) -> list[TokenColumn]:
         """The columns with tokens that had no target before."""
-        return self.found.uncovered
+        return self.found.unnamed
 
     @property
     def waiting(self) -> int:
@@ -91,7 +93,8 @@ class Begun:
             yield f"No key is set. This prints a new one, for {PRIMARY}{self._in_file}: {program()} keys generate"
         for column in self.columns:
             if not column.is_foreign and not gets_entry(column):
-                yield f"{column.label} gets no entry: {why_not(column)}."
+                then = f" Then {column.entry_command}" if column.add_key else ""
+                yield f"{column.label} gets no entry: {why_not(column)}.{then}"
         for remark in self.found.unseen:
             yield f"{remark.subject} was not looked at: {remark.words}."
 
@@ -114,7 +117,10 @@ class Begun:
     @property
     def _where_to_put_it(self) -> str:
         if self.has_key or self._opened_by_others:
-            return f"If an older key does, put that into {PREVIOUS}{self._in_file}."
+            return (
+                f"If an older key does, put that into {PREVIOUS}{self._in_file}; or the column has a `context` (bound "
+                "tokens, docs/how-to/bind-tokens.md): name that in its target."
+            )
         return f"Put the key that the service uses today into {PRIMARY}{self._in_file}."
 
     @property
@@ -146,7 +152,11 @@ class Begun:
         }
 
     def lines(self) -> Iterator[RenderableType]:
-        """The lines of a screen."""
+        """The lines of a screen, which a terminal breaks between words."""
+        for part in self._parts():
+            yield labelled(part) if isinstance(part, str) else part
+
+    def _parts(self) -> Iterator[RenderableType]:
         tables = many(sum(self.found.databases.values()), "table")
         databases = " and ".join(self.found.databases)
         yield f"Read {many(self.found.rows, 'row')} of {tables} in {databases}, and changed nothing there."
@@ -167,7 +177,7 @@ class Begun:
         if not self.has_targets:
             yield verbatim(f"\n{SERVICE}")
         yield from following(self._following)
-        if self.has_targets and not self.needs:
+        if self.has_targets and not (self.needs or self.rotating):
             yield NextStep(f"To change the key: {self._command('keys stage')}", no_wrap=True)
 
     @property

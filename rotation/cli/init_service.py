@@ -33,6 +33,7 @@ from rotation.model.failures import UsageError
 from rotation.model.invocation import PROGRAM, program
 from rotation.model.outputs import CONFIG, Output
 from rotation.model.presets import recognised, recognised_line
+from rotation.model.relative_urls import for_folder
 from rotation.model.targets import Target, expand_url, may_hold_password
 from rotation.model.text import PROBLEMS_FILE
 from rotation.model.version_control import not_ignored
@@ -96,7 +97,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
             places = places._replace(env_file=command.dotenv.path)
         targets = command.targets(needed=False) if appends else []
         others = {} if _has_key(command) else _other_keys(command)
-        named = _databases(command, places.url, targets)
+        named = _databases(command, places.url, wanted.config.parent, targets)
         output = _take_outputs(command, wanted.config, places.env_file, named)
         found = _search(command, named, targets, others)
         begun = _write(command, wanted, places, found, others, output=output)
@@ -156,9 +157,11 @@ def _other_keys(command: Command) -> dict[Key, str]:
     return found
 
 
-def _databases(command: Command, url: str | None, targets: Sequence[Target]) -> Sequence[DatabaseUrl]:
-    """The database at *url*, otherwise those of *targets*. Raises UsageError if there is none."""
-    named = [DatabaseUrl(expand_url(url, command.environ, "--url"), url)] if url else databases_of(targets)
+def _databases(command: Command, url: str | None, folder: Path, targets: Sequence[Target]) -> Sequence[DatabaseUrl]:
+    """The database at *url*, as a file in *folder* names it, otherwise those of *targets*; UsageError if none."""
+    named = databases_of(targets)
+    if url:
+        named = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder))]
     if not named:
         raise UsageError(f"{command.config_path()}: names no database yet; name the one to search with --url")
     return named
@@ -169,7 +172,9 @@ def _search(
 ) -> Discovery:
     """The columns that hold tokens in the databases *named*, by samples.
 
-    If no key is set, it tries *others*. Raises UsageError and StoreError.
+    What is found is to be written into a file in *folder*. If no key is set, it tries *others*.
+
+    Raises UsageError and StoreError.
     """
     keyrings = command.keyrings()
     # No token is under a key that was made now.
@@ -214,6 +219,8 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
     env_file, url = places.env_file, places.url or found.url
     has_key, has_targets = _has_key(command), any(map(gets_entry, found.uncovered))
     begun = Begun(found, url, wanted.config, env_file, has_key, has_targets)
+    keyring = command.keyrings().get(None)
+    begun.rotating = keyring is not None and len(keyring.states_by_id) > 1
     begun.others = {key.id: name for key, name in others.items()}
     if begun.waiting:
         # A new key would take the place of the one that these tokens need.
@@ -277,7 +284,7 @@ def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
     """The new text of rotation.toml; None if it lacks nothing. Raises UsageError if its entries do not fit in."""
     if not path.exists():
         named = env_file and (env_file if env_file.is_absolute() else Path(os.path.relpath(env_file, path.parent)))
-        return config_text(begun.found, named, begun.url)
+        return config_text(begun.found, named, for_folder(begun.url, path.parent))
     if not any(map(gets_entry, begun.columns)):
         return None
     text = f"{path.read_text().rstrip()}\n\n{entries_text(begun.columns)}"

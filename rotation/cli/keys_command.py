@@ -16,7 +16,7 @@ from rotation.cli.options import (
     Command,
     common_options,
     common_parameters,
-    key_set_option,
+    own_keys_option,
     path_option,
     target_options,
 )
@@ -86,7 +86,7 @@ for _command in (generate, derive):
 )
 @click.option("--show-key", is_flag=True, help="With --format: print the keys themselves (secrets!).")
 @common_options
-@key_set_option
+@own_keys_option
 def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
     """List the keys' ids and states.
 
@@ -158,7 +158,7 @@ def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
 )
 @show_key_option
 @common_options
-@key_set_option
+@own_keys_option
 def stage(command: Command, *, show_key: bool) -> int:
     """Make a key and stage it.
 
@@ -188,7 +188,7 @@ def stage(command: Command, *, show_key: bool) -> int:
 @force_option
 @show_key_option
 @common_options
-@key_set_option
+@own_keys_option
 def promote(command: Command, key_id: str | None, force: str | None, *, show_key: bool) -> int:
     """Make the staged key primary.
 
@@ -221,7 +221,7 @@ def promote(command: Command, key_id: str | None, force: str | None, *, show_key
 @force_option
 @show_key_option
 @common_options
-@key_set_option
+@own_keys_option
 @target_options
 def retire(  # noqa: PLR0913 - click's
     command: Command,
@@ -261,7 +261,7 @@ def retire(  # noqa: PLR0913 - click's
 @path_option("--archive", required=True, help="Key file that holds the key.")
 @show_key_option
 @common_options
-@key_set_option
+@own_keys_option
 def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> int:
     """Put a retired key back among the previous keys.
 

@@ -171,6 +171,19 @@ def pace_options(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
+def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
+    """As `key_set_option`, for the life of keys: without --keys and keys of the environment, the one set there is."""
+
+    @wraps(command)
+    def wrapped(ready: Command, **options: Any) -> int:
+        # Options that name a target exclude a key set, and --format chooses its own.
+        if ready.key_set is None and not any(options.get(name) for name in (*GivenTarget._fields, "app")):
+            ready = ready.with_keys(ready.only_key_set())
+        return command(ready, **options)
+
+    return key_set_option(wrapped)
+
+
 def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
     """Adds --keys, and passes the command with the keys of that set."""
 

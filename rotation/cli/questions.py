@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -32,18 +34,25 @@ def ask(question: str, default: str = "", *, check: Callable[[str], object]) -> 
         except UsageError as error:
             fault = str(error)
         if fault:
-            raise click.UsageError(fault)
+            raise click.UsageError(_wrapped(fault, len("Error: ")))
         return answer.strip()
 
     with _asking():
         shown = printable(f"{question} [{default}]" if default else question)
-        return str(click.prompt(shown, default, show_default=False, value_proc=checked))
+        return str(click.prompt(_wrapped(shown), default, show_default=False, value_proc=checked))
 
 
 def ask_whether(question: str, *, default: bool) -> bool:
     """Whether the answer is yes. Raises StoppedError, as `ask` does."""
     with _asking():
-        return click.confirm(printable(question), default=default)
+        return click.confirm(_wrapped(printable(question)), default=default)
+
+
+def _wrapped(text: str, before: int = 0) -> str:
+    """*text* in lines that fit the terminal, broken between words; *before* it stand so many characters."""
+    # Room for the colon.
+    width = max(20, shutil.get_terminal_size().columns - before - 3)
+    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from keyring_core.integrations.cells import Cells
+from keyring_core.integrations.cells import Cells, Kind
 from keyring_core.sources import variable_in
 from rotation.declared.django_urls import url_of
 from rotation.model.declarations import Declaration, DeclaredColumn, check_found
@@ -69,7 +69,8 @@ def _in_databases(
             _index_of(model, field.name),
             url,
             optional,
-            _secrets_of(cells.legacy),
+            binary=bool(getattr(field, "binary", False)) or cells.kind is Kind.BYTES,
+            secrets=_secrets_of(cells.legacy),
         )
 
 

@@ -19,9 +19,14 @@ def declared_columns(source: Declaration, folder: Path, environ: Mapping[str, st
     return check_found(in_application(folder, environ, source.place, lambda: _found(source)), source)
 
 
-def declared_targets(columns: Iterable[DeclaredColumn], environ: Mapping[str, str]) -> list[Target]:
-    """The target of each of *columns*, each once. Raises UsageError, also if models contradict each other."""
-    targets = [_target(column, environ) for column in columns]
+def declared_targets(
+    columns: Iterable[DeclaredColumn], environ: Mapping[str, str], folder: Path | None = None
+) -> list[Target]:
+    """The target of each of *columns*, each once. A relative path in a url counts from *folder*, that of rotation.toml.
+
+    Raises UsageError, also if models contradict each other.
+    """
+    targets = [_target(column, environ, folder) for column in columns]
     refuse_rivals(targets)
     return without_repeats(targets)
 
@@ -37,7 +42,7 @@ def _found(source: Declaration) -> list[DeclaredColumn]:
     return list(django_models.declared_columns(source))
 
 
-def _target(column: DeclaredColumn, environ: Mapping[str, str]) -> Target:
+def _target(column: DeclaredColumn, environ: Mapping[str, str], folder: Path | None) -> Target:
     source = column.source
     [target] = make_targets(
         url=source.url or column.url or "",
@@ -48,6 +53,7 @@ def _target(column: DeclaredColumn, environ: Mapping[str, str]) -> Target:
         optional=source.optional or column.optional,
         name=source.name,
         environ=environ,
+        folder=folder,
     )
     # The url of a Django project holds its password, and is written nowhere.
     return replace(
@@ -56,5 +62,6 @@ def _target(column: DeclaredColumn, environ: Mapping[str, str]) -> Target:
         index=column.index,
         written=source.url or "",
         declared=True,
+        binary=column.binary,
         local=not set(column.secrets) <= set(environ),
     )

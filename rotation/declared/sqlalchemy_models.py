@@ -45,6 +45,7 @@ def _declared(
         cells.context_name,
         cells.legacy,
         index,
+        binary=bool(getattr(column.type, "binary", False)),
     )
 
 

@@ -72,7 +72,7 @@ def uncovered_token_columns(
     found = discover(databases_of(targets), targets, keyring, open_survey, full=full, schemas=None, ignored=ignored)
     if unsure := [*found.unseen, *found.hidden]:
         raise StoreError(f"{unsure[0].subject} cannot be looked at: {unsure[0].words}")
-    return [column for column in found.uncovered if not column.is_foreign]
+    return found.uncovered
 
 
 def databases_of(targets: Iterable[Target]) -> list[DatabaseUrl]:
@@ -94,6 +94,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     declared: Sequence[DeclaredColumn] = (),
     left_out: Mapping[str, str] = MappingProxyType({}),
     watcher: Watcher | None = None,
+    keyless: bool = False,
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
@@ -105,6 +106,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     *declared*: the encrypted columns of models, which are to have targets whether they hold tokens or not.
     *left_out*: patterns of the names of databases not to search, and why; one that a url or a target names is searched.
     *watcher*: follows the search.
+    *keyless*: no key of the application is known, so that every token in a url's own database may be its.
 
     Raises StoreError and UsageError.
     """
@@ -127,6 +129,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
         for written, survey in surveys:
             near = _in_schemas({*search.target_schemas(survey), *(schemas or ())}, plain=True)
             chosen = _in_schemas(schemas, plain=False) if schemas else near
+            near = survey.is_own if keyless else near
             search.search_database(survey, (lambda _: True) if schemas is None else chosen, near, url=written)
         for _, survey in surveys:
             search.search_neighbours(survey, enter=enter)

@@ -58,8 +58,14 @@ class Discovery:
 
     @property
     def uncovered(self) -> list[TokenColumn]:
-        """The columns that hold tokens, and that no target covers and no [[ignore]] names."""
+        """The columns that hold tokens of this service, and that no target covers and no [[ignore]] names."""
         return [column for column in self.columns if column.is_uncovered]
+
+    @property
+    def unnamed(self) -> list[TokenColumn]:
+        """The same, then the columns of other applications that no target covers and no [[ignore]] names."""
+        foreign = (column for column in self.columns if column.is_foreign)
+        return [*self.uncovered, *(column for column in foreign if not column.covered and column.ignored is None)]
 
     @property
     def exit_code(self) -> int:

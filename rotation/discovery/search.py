@@ -184,7 +184,7 @@ class Search:
             return
         column.ignored = reasons.get(column.column, reasons.get(None))
         if column.ignored is None:
-            column.key_columns, column.hint = survey.fit(table, column.column, column.format)
+            column.key_columns, column.hint, column.add_key = survey.fit(table, column.column, column.format)
             tokens = {name: sum(column.under[key_id] for key_id in ids) for name, ids in self._key_ids.items()}
             # On a tie the environment's own keys, which come first.
             column.keys = max(tokens, key=tokens.__getitem__)

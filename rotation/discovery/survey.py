@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -20,7 +20,7 @@ from rotation.discovery.reads import OneTransaction, Reads, Rows, ShortReads
 from rotation.discovery.sqlite_tables import SQLiteCatalog
 from rotation.discovery.table_readers import WINDOWS, Source, TableReader
 from rotation.discovery.tables import Column, SearchableTable, TableEntry, Unsearchable
-from rotation.model.failures import UsageError
+from rotation.model.failures import KeylessError, UsageError
 from rotation.model.formats import Format
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal
@@ -44,6 +44,17 @@ CATALOGS: dict[type[Dialect], type[Catalog]] = {
 }
 
 T = TypeVar("T")
+
+
+class Fit(NamedTuple):
+    """How a target for a column has to be."""
+
+    key_columns: tuple[str, ...] = ()
+    """What it has to name if the table has no primary key."""
+    hint: str | None = None
+    """Why it would be refused."""
+    add_key: str | None = None
+    """How to add the key that the table lacks."""
 
 
 class Reading:
@@ -107,6 +118,10 @@ class Survey:
         )
         return *next(found, (qualified.schema, qualified.table)), qualified.column
 
+    def is_own(self, entry: TableEntry) -> bool:
+        """Whether a table is in the database that the url names."""
+        return entry.plain or not self._catalog.schemas_are_databases
+
     def schemas(self, wanted: Callable[[TableEntry], bool]) -> set[str | None]:
         """The schemas of the tables that *wanted* wants."""
         return {entry.schema for entry in self._entries.values() if wanted(entry)}
@@ -160,30 +175,32 @@ class Survey:
             return found, None
         return None, fault if self._exists(table.entry) else None
 
-    def fit(self, table: SearchableTable, column: str, held: Format) -> tuple[tuple[str, ...], str | None]:
-        """The key columns that a target for *column* of that format has to name, and why it would be refused."""
+    def fit(self, table: SearchableTable, column: str, held: Format) -> Fit:
+        """How a target for *column* of that format has to be, or why it would be refused."""
         target = Target(self.url, table.name, column, table.name, format=held)
-        reason = self._refusal(target)
-        key = self._key(table.entry) if reason else ()
-        if key and self._refusal(replace(target, key_columns=key)) is None:
-            return key, None
-        return (), reason
+        found = self._refusal(target)
+        key = self._key(table.entry) if found.hint else ()
+        if key and self._refusal(replace(target, key_columns=key)).hint is None:
+            return Fit(key)
+        return found
 
     def _attempt(self, act: Callable[[sa.Connection], T]) -> tuple[T | None, str | None]:
         """What *act* returns, or the database's refusal in words."""
         tried = self._access.attempt(act, past_locks=True)
         return (None, tried.words) if isinstance(tried, Refusal) else (tried, None)
 
-    def _refusal(self, target: Target) -> str | None:
-        def find(connection: sa.Connection) -> str | None:
+    def _refusal(self, target: Target) -> Fit:
+        def find(connection: sa.Connection) -> Fit:
             try:
                 find_target(target, connection, self._access.dialect, self.name)
+            except KeylessError as error:
+                return Fit(hint=error.fault, add_key=error.remedy)
             except UsageError as error:
-                return str(error).removeprefix(f"{target.label}: ")
-            return None
+                return Fit(hint=str(error).removeprefix(f"{target.label}: "))
+            return Fit()
 
-        reason, fault = self._attempt(find)
-        return reason or fault
+        found, fault = self._attempt(find)
+        return found or Fit(hint=fault)
 
     def _reading(self, table: SearchableTable, key: tuple[str, ...], reads: Reads, *, full: bool) -> Reading:
         most = min(MOST[full], self._largest or MOST[full])

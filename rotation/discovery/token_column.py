@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -10,10 +11,12 @@ from typing import Any, NamedTuple
 from keyring_core import Key, Keyring, UndecryptableToken
 from keyring_core.names import printable
 from rotation.model.cell_kinds import CellKind, kind_of
+from rotation.model.embedded import SPELLINGS, locate
 from rotation.model.formats import Format
 from rotation.model.inner_tokens import find_inner
 from rotation.model.invocation import command_line
-from rotation.model.text import many
+from rotation.model.targets import may_hold_password
+from rotation.model.text import many, steps
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
@@ -23,6 +26,11 @@ NESTED = "no run rotates a token inside another token: have the application writ
 NO_FORMAT = (
     "no format fits how these tokens are encoded: have the application write them again; keep their key until then"
 )
+MIXED = (
+    "these cells hold tokens of your keys beside tokens that no key here opens, so that no target can be complete: if "
+    "one of your keys is missing, set it among the previous keys; otherwise have the application write its own part "
+    "again, and keep its key until then"
+)
 FOREIGN = "no key here opens what another cipher wrote: leave it to its application, and say so in an [[ignore]]"
 
 
@@ -31,6 +39,8 @@ class Part(NamedTuple):
 
     kind: CellKind
     format: Format | None
+    mixed: bool = False
+    """Whether they hold tokens of these keys beside tokens of keys that are not here, which no run can rotate."""
 
 
 BARE = Part(CellKind.TOKEN, Format.TOKEN)
@@ -81,6 +91,8 @@ class TokenColumn:
     """What a target has to name if the table has no primary key."""
     hint: str | None = None
     """Why a target for it would be refused."""
+    add_key: str | None = None
+    """How to add the key that the table lacks."""
     elsewhere: bool = False
     """Whether it is in another schema or database than the targets' own."""
     in_other_database: bool = False
@@ -118,8 +130,8 @@ class TokenColumn:
 
     @property
     def is_uncovered(self) -> bool:
-        """Whether no target covers it, and no [[ignore]] says that none has to."""
-        return not self.covered and self.ignored is None
+        """Whether no target covers it, though it is not another application's, and no [[ignore]] names it."""
+        return not (self.covered or self.is_foreign) and self.ignored is None
 
     @property
     def format(self) -> Format:
@@ -164,6 +176,13 @@ class TokenColumn:
         return bool(self.under[key_id] or (self.bare_unknown and not self.elsewhere and self.ignored is None))
 
     @property
+    def entry_command(self) -> str:
+        """What adds its entry to rotation.toml once it can be a target, or prints it."""
+        if not self.url or may_hold_password(self.url):
+            return f"print the entry to add: {command_line('discover')}"
+        return f"add its entry: {command_line('init', '--append', '--url', shlex.quote(self.url))}"
+
+    @property
     def remedies(self) -> list[str]:
         """What to do if a key has to stay for this column; about what a run rotates first, if there is any."""
         found = [self._remedy_of_served()] if self.served else []
@@ -175,6 +194,8 @@ class TokenColumn:
         return found
 
     def _remedy_of_unserved(self, part: Part, cells: int) -> str:
+        if part.mixed:
+            return MIXED
         if part.kind is CellKind.FOREIGN_CIPHER:
             return FOREIGN
         if part.format is None:
@@ -195,8 +216,10 @@ class TokenColumn:
             return command_line("run")
         if self.hint is None:
             return f"print the entry to add: {command_line('discover')}"
-        if "no primary key" in self.hint:
-            return "give the table a primary key, or a unique index whose columns key_columns can name"
+        if self.add_key:
+            return steps(
+                f"add a key to the table, which has none: {self.add_key}", self.entry_command, command_line("run")
+            )
         return "have the application keep these tokens where a target can name them; keep their keys until then"
 
     def take(self, keyrings: Sequence[Keyring], cells: Sequence[Any]) -> None:
@@ -218,7 +241,8 @@ class TokenColumn:
         found = find_inner(keyrings, cell)
         if key is None and (found.under or found.unknown):
             held = kind_of(cell, found)
-            self.parts[Part(held.kind, held.format)] += 1
+            mixed = bool(found.under) and bool(found.unknown or _holds_unknown(keyrings, cell, held.format))
+            self.parts[Part(held.kind, None if mixed else held.format, mixed)] += 1
         elif key and found.under[key]:
             found.under[key] -= 1
         under = +found.under
@@ -233,9 +257,22 @@ class TokenColumn:
 
     def document(self) -> dict[str, Any]:
         """The column in the JSON document."""
-        shown = [each.name for each in fields(self) if each.name not in {"url", "in_other_database", "parts"}]
+        inner = {"url", "in_other_database", "parts", "add_key"}
+        shown = [each.name for each in fields(self) if each.name not in inner]
         shown += ["tokens", "embedded", "kinds", "proposed"]
         return {**{name: getattr(self, name) for name in shown}, "format": self.format if self.served else None}
+
+
+def _holds_unknown(keyrings: Sequence[Keyring], cell: str | bytes, held: Format | None) -> bool:
+    """Whether a run of that format would find a token in *cell* that none of *keyrings* opens.
+
+    `find_inner` counts none that was made in the second of one that opens, as a value and the key that it is under are.
+    """
+    if held not in SPELLINGS:
+        return False
+    text = cell if isinstance(cell, str) else cell.decode("latin-1")
+    keys = list(dict.fromkeys(key for keyring in keyrings for key in keyring.states))
+    return any(token.key is None for token in locate(SPELLINGS[held], text, keys).tokens)
 
 
 def _serve(formats: Sequence[Format]) -> set[Format | None]:

@@ -27,9 +27,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+UNNAMED = "default"
+"""What the ledger calls a service without a name."""
+
+
 def service_name(environ: Mapping[str, str]) -> str:
     """The name of this service or environment in the ledger: `ROTATION_SERVICE`, or `default`."""
-    return printable(environ.get(SERVICE, "").strip())[:100] or "default"
+    return printable(environ.get(SERVICE, "").strip())[:100] or UNNAMED
 
 
 class Ledger(KeyTables, RunTables):

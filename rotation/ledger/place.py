@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keyring_core.environment import LEDGER_URL
 from keyring_core.sources import variable_in
-from rotation.model.targets import expand_url
+from rotation.model.targets import find_url
 
 DEFAULT_FILE = "rotation-ledger.db"
 
@@ -41,9 +41,10 @@ def find_ledger(environ: Mapping[str, str], configured: str | None, config: Path
         named = variable_in(configured or "")
         other = environ.get(named) if named else configured
         return LedgerPlace(given, LEDGER_URL, overrides=bool(other) and other != given)
-    if configured is not None:
-        return LedgerPlace(expand_url(configured, environ, f"{config}, ledger"), f"{config}, ledger")
     if config is None:
         return None
+    if configured is not None:
+        whose = f"{config}, ledger"
+        return LedgerPlace(find_url(configured, environ, whose, config.parent), whose)
     file = config.with_name(DEFAULT_FILE).absolute()
     return LedgerPlace(f"sqlite:///{file}", str(file), file)

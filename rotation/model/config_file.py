@@ -103,7 +103,7 @@ def load_targets(
     listed = [
         replace(target, listed=True)
         for entry in file.targets
-        for target in make_targets(**msgspec.structs.asdict(entry), environ=environ)
+        for target in make_targets(**msgspec.structs.asdict(entry), environ=environ, folder=path.parent)
     ]
     targets = [*listed, *declared]
     if needed and not targets:
@@ -138,9 +138,21 @@ def load_key_sets(path: Path) -> Mapping[str, KeySet]:
     return sets
 
 
+def names_of_used_sets(path: Path) -> set[str | None]:
+    """The key sets that entries of the rotation.toml at *path* name; None is in it if one uses the environment's keys.
+
+    Raises UsageError.
+    """
+    file = _read(path)
+    return {*(entry.keys for entry in file.targets), *(entry.keys for entry in file.declarations)}
+
+
 def load_ignored(path: Path, environ: Mapping[str, str]) -> list[Ignored]:
     """The columns that the rotation.toml at *path* ignores. Raises UsageError naming the file and the fault."""
-    return [make_ignored(**msgspec.structs.asdict(entry), environ=environ) for entry in _read(path).ignored]
+    return [
+        make_ignored(**msgspec.structs.asdict(entry), environ=environ, folder=path.parent)
+        for entry in _read(path).ignored
+    ]
 
 
 def _read(path: Path) -> _File:

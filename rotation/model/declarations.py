@@ -60,6 +60,8 @@ class DeclaredColumn:
     """Its database, if a Django project names it: with its password; otherwise that of the entry."""
     optional: bool = False
     """Whether its database may lack the table."""
+    binary: bool = False
+    """Whether the application writes the bytes of tokens, and not their text."""
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Settings of its application that *legacy* names."""
 

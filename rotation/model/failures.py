@@ -28,6 +28,15 @@ class MissingError(UsageError):
     """The database has no such table, or the table no such column."""
 
 
+class KeylessError(UsageError):
+    """A table has no primary key, and the target names no key columns."""
+
+    def __init__(self, fault: str, remedy: str) -> None:
+        """*remedy*: the statement that adds a key, or where to read how."""
+        super().__init__(f"{fault}; to add a key: {remedy}")
+        self.fault, self.remedy = fault, remedy
+
+
 class WorkerError(UsageError):
     """A worker cannot do its work as the others do: it lacks keys, or would write somewhere else."""
 

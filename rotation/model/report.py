@@ -97,7 +97,7 @@ class Report:
     newer: Mapping[str, Promotion] = field(default_factory=dict)
     """Previous keys that were promoted later than the primary key, whose tokens are left, and when that was."""
     left_out: list[str] = field(default_factory=list)
-    """The optional targets that the database does not have, and why."""
+    """The optional targets that are not there, and those that `adopt` cannot take, each with the reason."""
     key_set: str | None = None
     """The key set that it is of; None: the environment's own keys."""
     parts: Sequence[Report] = ()

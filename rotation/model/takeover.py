@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import KeyConfigError, Malformed, MalformedToken
 from rotation.model.cell_kinds import Cell, CellKind
+from rotation.model.formats import Format
 from rotation.model.inner_tokens import InnerTokens, bytes_of
 from rotation.model.targets import Adopts, Target
 
@@ -74,6 +75,21 @@ class Takeover:
 
 NOTHING = Takeover()
 """Tokens alone move."""
+
+
+def why_not_adopted(target: Target, adopts: Adopts = Adopts.PLAINTEXT) -> str | None:
+    """Why `adopt` leaves the cells of *target* alone, in words; None if it takes them."""
+    if target.format is not Format.TOKEN:
+        return f"its format is {target.format}; adopt makes a cell one bare token"
+    first = "take them over first, with `run`, then drop `from` (in a model: legacy)"
+    if target.source and not target.source.writes_tokens:
+        return f"{target.source.package} writes no tokens, so that its cells may look like plaintext: {first}"
+    if target.source and adopts is Adopts.RANDOM:
+        return (
+            f"under a wrong secret the cells of {target.source.package} look random: run without --accept-random, or "
+            f"{first}"
+        )
+    return None
 
 
 def describe(cell: str | bytes) -> str:

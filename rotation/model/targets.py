@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_core import KeyConfigError, Keyring
@@ -17,6 +18,7 @@ from rotation.model.companions import VALUES
 from rotation.model.condition import fault_of
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
+from rotation.model.relative_urls import from_folder, located
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
@@ -69,10 +71,17 @@ class Target:
     """What `adopt` makes tokens of."""
     written: str = field(default="", repr=False, compare=False)
     """The url as it was written, such as `$DATABASE_URL`."""
+    given: str = field(default="", repr=False, compare=False)
+    """The url that this stands for. *url* is the same, unless a relative path in it counts from another folder: then
+    the ledger and other machines know the database by this one."""
+    folder: str = field(default="", compare=False)
+    """What a relative path in the url counts from; empty: the current folder."""
     listed: bool = field(default=False, compare=False)
     """Whether rotation.toml names it, or the models that declare it, and not the command line."""
     declared: bool = field(default=False, compare=False)
     """Whether a model of the application declares it."""
+    binary: bool = field(default=False, compare=False)
+    """Whether that model declares a column of bytes."""
     local: bool = field(default=False, compare=False)
     """Whether secrets of its `source` are in this process alone, so that no other one can do it."""
 
@@ -87,11 +96,12 @@ class Target:
 
     def sealed(self) -> Target:
         """Without the url if a variable holds it, so that it may be sent to a worker."""
-        return replace(self, url="") if variable_in(self.written) else self
+        return replace(self, url="", given="") if variable_in(self.written) else self
 
     def unsealed(self, environ: Mapping[str, str]) -> Target:
-        """With the url from *environ*. Raises UsageError if it holds none."""
-        return self if self.url else replace(self, url=expand_url(self.written, environ, f"target {self.table}"))
+        """With the url as it works in this process, from *environ*. Raises UsageError if it holds none."""
+        given = self.given or self.url or expand_url(self.written, environ, f"target {self.table}")
+        return replace(self, url=from_folder(given, Path(self.folder)), given=given)
 
     @property
     def label(self) -> str:
@@ -154,15 +164,21 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
     index: Mapping[str, str] | None = None,
     name: str | None = None,
     environ: Mapping[str, str],
+    folder: Path | None = None,
 ) -> list[Target]:
-    """One target per column. Raises UsageError if a setting is empty or a variable is not set."""
+    """One target per column. A relative path in the url counts from *folder*; None: from the current one.
+
+    Raises UsageError if a setting is empty or a variable is not set.
+    """
     if not table or not columns or not all(columns):
         raise UsageError("a target needs a table and at least one column")
     if where is not None and not where.strip():
         raise UsageError(f"target {table}: where is empty; leave it out to take every row")
     if context is not None:
         _check_context(context, table)
-    resolved, name, key_columns = expand_url(url, environ, f"target {table}"), name or table, tuple(key_columns)
+    given, name, key_columns = expand_url(url, environ, f"target {table}"), name or table, tuple(key_columns)
+    folder = (folder or Path()).absolute()
+    resolved = located(given, folder, f"target {table}")
     if where is not None:
         _check_condition(where, resolved, table)
     each = Target(
@@ -180,6 +196,8 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
         None if source is None else _source_of(source, format, table),
         None if index is None else _index_of(index, columns, format, {*(set or {}), *key_columns}, table),
         written=url,
+        given=given,
+        folder=str(folder),
     )
     return [replace(each, column=column) for column in columns]
 
@@ -331,6 +349,11 @@ def holds_password(url: str) -> bool:
     """Whether *url*, as it was written, holds a password: `://user:password@`, or one behind the `?`."""
     found = re.search(r"://[^@]*:.*@|[?&](password|passwd|sslpassword)=", url)
     return found is not None and not url.startswith("sqlite")
+
+
+def find_url(url: str, environ: Mapping[str, str], whose: str, folder: Path) -> str:
+    """As `expand_url`, for a url of rotation.toml in *folder*, from which a relative path counts. Raises UsageError."""
+    return located(expand_url(url, environ, whose), folder, whose)
 
 
 def expand_url(url: str, environ: Mapping[str, str], whose: str) -> str:

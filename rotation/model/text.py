@@ -12,6 +12,11 @@ PROBLEMS_FILE = "problems.jsonl"
 RUN_AGAIN = "run this again"
 UNOPENED = "Read, but tokens there open under none of your keys (another application's, or bound ones)"
 GONE = "Gone meanwhile"
+NAME_CONTEXT = (
+    "if no key opens them since the column has a `context`, name that in its target: docs/how-to/bind-tokens.md"
+)
+"""For tokens that may be bound: none of the keys opens them, and nothing says whether a key is missing."""
+NO_KEY_PAGE = "docs/how-to/no-primary-key.md"
 READS_THE_REST = "Nothing that was read needs {}. To read everything else, and remove the key if nothing needs it:"
 
 

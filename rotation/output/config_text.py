@@ -40,7 +40,7 @@ def config_text(found: Discovery, env_file: Path | None, url: str) -> str:
     """A new rotation.toml. *url*: the database's, as it is written; *env_file* as the file names it, None for none."""
     setting = '# env_file = ".env"' if env_file is None else f"env_file = {as_toml(str(env_file))}"
     ledger = as_toml(url if url.startswith("$") else "$DATABASE_URL")
-    entries = entries_text(found.uncovered) or SAMPLE.format(url=as_toml(url))
+    entries = entries_text(found.unnamed) or SAMPLE.format(url=as_toml(url))
     return f"{HEADER.format(env_file=setting, ledger=ledger)}\n{entries}"
 
 
@@ -70,8 +70,10 @@ def found_in_words(column: TokenColumn) -> str:
 def why_not(column: TokenColumn) -> str:
     """Why *column* gets no entry."""
     if column.is_foreign:
-        return "it is in another schema, and no key here opens it; keyring-rotate discover prints an entry for it"
-    return (column.hint if column.served else None) or "; ".join(column.remedies)
+        return "it is in another schema or database, and no key here opens it: another application's, or bound tokens"
+    if column.served and column.hint:
+        return f"{column.hint}; to add a key: {column.add_key}" if column.add_key else column.hint
+    return "; ".join(column.remedies)
 
 
 def _commented(column: TokenColumn) -> str:

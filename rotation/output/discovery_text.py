@@ -83,7 +83,9 @@ def _models_table(found: Discovery) -> Fitting:
 def _cover(column: TokenColumn) -> Text:
     if column.covered:
         return Text("covered", "green")
-    return Text("none", "bold red") if column.ignored is None else Text("ignored", "dim")
+    if column.ignored is not None:
+        return Text("ignored", "dim")
+    return Text("another application's", "dim") if column.is_foreign else Text("none", "bold red")
 
 
 def _words(column: TokenColumn) -> Iterator[Text]:
@@ -110,7 +112,8 @@ def parts_in_words(parts: Counter[Part]) -> str:
     shown = []
     for part, cells in parts.most_common():
         encoding = f" ({part.format})" if part.kind is CellKind.ENCODED_TOKEN and part.format else ""
-        shown.append(f"{cells:,} {part.kind}{encoding}")
+        beside = " (your keys' tokens beside tokens that no key opens)" if part.mixed else ""
+        shown.append(f"{cells:,} {part.kind}{encoding}{beside}")
     return ", ".join(shown)
 
 

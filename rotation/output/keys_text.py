@@ -73,7 +73,7 @@ def _outside(done: StepResult) -> Iterator[Text]:
         if found:
             yield Text(heading)
         for database, subjects in found.items():
-            yield Text(f"  - {database}: {"; ".join(subjects)}")
+            yield Text(f"  - {database}: {'; '.join(subjects)}")
 
 
 def _todo(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:

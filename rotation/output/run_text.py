@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from keyring_core import KeyState
+from keyring_core import KeyState, UndecryptableToken
 from rotation.model.counts import Counts, Problem
 from rotation.model.formats import Format
 from rotation.model.invocation import command_line, same_command, same_options
 from rotation.model.report import Report, TargetReport, legible_key, set_format
+from rotation.model.takeover import why_not_adopted
 from rotation.model.targets import Adopts, columns_of
-from rotation.model.text import READS_THE_REST, Following, be, demotion_steps, many, retire_command, steps
+from rotation.model.text import NAME_CONTEXT, READS_THE_REST, Following, be, demotion_steps, many, retire_command, steps
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
 from rotation.retirement.decision import refusals
@@ -138,8 +139,10 @@ def _verdict_of(report: Report) -> Iterator[Text]:
         if _left([target.counts for target in report.targets if not target.lacks_key]):
             keep = "; until then keep every older key" if any(map(_may_need_keys, parts)) else ""
             adopt = f"to encrypt the plaintext (it only reads at first): {command_line('adopt')}"
-            plaintext = [adopt] if any(counts.plaintext for counts in parts) else []
-            yield from following(steps(f"look at these rows{keep}", *plaintext))
+            takes = (target for target in report.targets if why_not_adopted(target.target) is None)
+            plaintext = [adopt] if any(target.counts.plaintext for target in takes) else []
+            bound = [NAME_CONTEXT] if any(map(_may_be_bound, report.targets)) else []
+            yield from following(steps(f"look at these rows{keep}", *bound, *plaintext))
 
 
 def _unit(report: Report) -> str:
@@ -210,8 +213,10 @@ def _promote_first(report: Report) -> Following | None:
 def _after_a_takeover(report: Report) -> str | None:
     """What the column types need no longer, once every cell is a token."""
     targets = [target.target for target in report.targets]
-    if any(target.adopts is not Adopts.NOTHING for target in targets):
-        return "remove accept_plaintext from the column types"
+    if adopted := [target for target in targets if target.adopts is not Adopts.NOTHING]:
+        if any(target.declared for target in adopted):
+            return "remove accept_plaintext from the column types"
+        return "if a service still takes plaintext in these columns, such as by accept_plaintext, let it stop that"
     if any(target.source for target in targets):
         return "remove `from` (in a model: legacy), and then the variable of its secret"
     return None
@@ -241,6 +246,11 @@ def _may_need_keys(counts: Counts) -> bool:
     """Whether a cell that is left may hold a token; a short plaintext has no room for one."""
     unknown = counts.unreadable > counts.identified or counts.unsettled or counts.suspects or counts.given_up
     return bool(unknown or counts.nested or counts.inner or counts.other_sets)
+
+
+def _may_be_bound(target: TargetReport) -> bool:
+    """Whether tokens that no key opens may be bound to a context, which the target does not name."""
+    return target.target.context is None and bool(target.counts.categories[UndecryptableToken.category])
 
 
 def _left(parts: list[Counts]) -> str:

@@ -13,7 +13,7 @@ from rotation.ledger.unexplained import Unexplained
 from rotation.model.counts import Counts
 from rotation.model.invocation import command_line, same_command
 from rotation.model.open_transaction import OpenTransaction
-from rotation.model.text import RUN_AGAIN, list_rows, many, steps
+from rotation.model.text import NAME_CONTEXT, RUN_AGAIN, list_rows, many, steps
 from rotation.model.times import UTC_SECOND, to_second
 from rotation.retirement.evidence import Evidence
 
@@ -148,7 +148,7 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = 
     if unreadable := counts.unreadable - counts.identified:
         yield Refusal(
             f"{label}: {unreadable:,} unreadable, which may need {key_id}{rows}",
-            steps(list_rows(), "correct these rows, or empty them"),
+            steps(list_rows(), NAME_CONTEXT, "otherwise correct these rows, or empty them"),
         )
     if counts.given_up:
         yield Refusal(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import sqlalchemy as sa
 import structlog
@@ -15,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from keyring_core import KeyringError
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError
+from rotation.model.relative_urls import path_of
 from rotation.model.stopping import STOPPED
 from rotation.model.targets import Target
 from rotation.model.text import install
@@ -372,9 +374,13 @@ class Access:
 
 
 def database_of(target: Target) -> str:
-    """Which database *target* is in, in words that hold no password. Raises UsageError for a url that cannot work."""
+    """Which database *target* is in, in words that hold no password. Raises UsageError for a url that cannot work.
+
+    A relative path stays as it was given: the ledger knows the database by these words, from whatever folder.
+    """
     dialect, url = served_url(target.url, f"target {target.label}")
-    return dialect.describe(url)
+    path = path_of(target.given)
+    return dialect.describe(url if path is None else url.set(database=quote(path)))
 
 
 def served_url(text: str, whose: str) -> tuple[Dialect, URL]:

@@ -71,6 +71,10 @@ class Dialect:
     """Whether there is a server, which may not answer."""
     gains_by_strides: ClassVar[bool] = False
     """Whether a row's new version finds room in its page once the old one of its neighbour is gone."""
+    mixed: ClassVar[str | None] = None
+    """What comes of text for a column of bytes, or of bytes for one of text; None: nothing bad."""
+    new_key: ClassVar[str | None] = None
+    """The type of a column that numbers the rows, and becomes the primary key of a table that is there."""
     tempo: ClassVar[Tempo] = Tempo()
     """How large batches may be: `python -m benchmarks.latency`."""
     one_connection: ClassVar[bool] = False

@@ -87,6 +87,7 @@ class MySQL(Dialect):
     """Session settings, error numbers, and binary comparison: the default collation takes `a` for `A`."""
 
     driver = "mysql+pymysql"
+    new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
     product = "MariaDB"
     extra = "mysql"
     name_quote = "`"

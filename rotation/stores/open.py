@@ -51,7 +51,7 @@ def identify(target: Target) -> TargetId:
     with suppress(UsageError):
         database = database_of(target)
     with suppress(ArgumentError, ValueError):
-        digest = _digest(target.url)
+        digest = _digest(target.given or target.url)
     where = target.where and get_redactor().redact(target.where)
     return TargetId(database, digest, target.table, target.column, where, target.context)
 

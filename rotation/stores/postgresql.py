@@ -74,6 +74,8 @@ class PostgreSQL(Dialect):
     """Session settings, SQLSTATE codes, and exact comparison under any collation."""
 
     driver = "postgresql+psycopg"
+    mixed = "PostgreSQL refuses what the application writes"
+    new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
     product = "PostgreSQL"
     extra = "postgres"
     gains_by_strides = True

@@ -30,7 +30,7 @@ from rotation.stores.key_order import beyond, same_key
 from rotation.stores.refused_condition import why_refused
 from rotation.stores.shards import Shard
 from rotation.stores.table_facts import TableFacts
-from rotation.stores.target_schema import NOTHING, cautions_of, find_target
+from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Changed, Scope, Witness
 
@@ -148,7 +148,8 @@ class SqlStore:
 
     def warnings(self) -> list[str]:
         """What an admin should know before the first write."""
-        return [f"{self._target.label}: {caution}" for caution in cautions_of(self._facts)]
+        cautions = [*cautions_of(self._facts), *model_caution(self._target, self._cells.kind, self._dialect)]
+        return [f"{self._target.label}: {caution}" for caution in cautions]
 
     def identity(self) -> str:
         """A digest of what the database reports about the server and the table."""

@@ -6,6 +6,7 @@ import difflib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from types import MappingProxyType
 from typing import Any
 
@@ -14,10 +15,11 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.engine.reflection import Inspector
 
 from keyring_core.blind_index import LENGTH
-from rotation.model.failures import MissingError, UsageError
+from rotation.model.failures import KeylessError, MissingError, UsageError
 from rotation.model.formats import Format
 from rotation.model.targets import Target
-from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.model.text import NO_KEY_PAGE
+from rotation.stores.columns import QualifiedName, TargetCells, table_clause
 from rotation.stores.dialect import NO_DATABASE, Dialect
 from rotation.stores.table_facts import TableFacts, UniqueColumn
 
@@ -47,6 +49,9 @@ def find_target(
             raise UsageError(f"{target.label}: {reason}")
         facts = dialect.facts(connection, qualified)
         indexes = _unique_indexes(facts.unique)
+        if not (target.key_columns or facts.primary):
+            statement = _new_key(connection, dialect, schema, table, columns)
+            raise _keyless(target.table, statement, has_index=bool(indexes))
         key = _find_key(target, columns, facts.primary, [set(names) for names in indexes])
     for name, _ in target.companions:
         _check_companion(target, name, columns, key, dialect, companions.get(name, ""))
@@ -122,6 +127,14 @@ def cautions_of(facts: TableFacts) -> list[str]:
     return found
 
 
+def model_caution(target: Target, kind: sa.types.TypeEngine[Any], dialect: Dialect) -> Iterator[str]:
+    """What an admin should know if a model declares text for a column of bytes, or the reverse."""
+    has_bytes = isinstance(kind, sa.types._Binary)
+    if target.declared and dialect.mixed and has_bytes is not target.binary:
+        declare = "binary=True" if has_bytes else "it without binary=True"
+        yield f"the column is {type(kind).__name__}: declare {declare} in the model; otherwise {dialect.mixed}"
+
+
 def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, database: str) -> tuple[str | None, str]:
     name, inspector = target.table, sa.inspect(connection)
     schemas = set(inspector.get_schema_names()) if "." in name else set()
@@ -155,15 +168,33 @@ def _other_kind(inspector: Inspector, schema: str | None, name: str) -> str | No
     return "foreign table" if name in foreign else None
 
 
+def _keyless(name: str, statement: str | None, *, has_index: bool) -> KeylessError:
+    """The error for the table *name*, which has no primary key; *statement* adds one."""
+    names = (
+        "; name the columns of a unique index with key_columns (--key-column)"
+        if has_index
+        else " and no unique index whose columns key_columns (--key-column) could name"
+    )
+    remedy = f"{statement} ({NO_KEY_PAGE})" if statement else f"copy the table, as {NO_KEY_PAGE} shows"
+    return KeylessError(f"table {name} has no primary key{names}", remedy)
+
+
+def _new_key(
+    connection: sa.Connection, dialect: Dialect, schema: str | None, table: str, columns: Iterable[str]
+) -> str | None:
+    """The statement that adds a primary key to a table with *columns*; None if there is none."""
+    if dialect.new_key is None:
+        return None
+    place = connection.dialect.identifier_preparer.format_table(table_clause(schema, table))
+    taken = {name.lower() for name in columns}
+    free = next(name for name in chain(["id"], map("row_id_{}".format, count(1))) if name not in taken)
+    return f"ALTER TABLE {place} ADD COLUMN {free} {dialect.new_key};"
+
+
 def _find_key(
     target: Target, columns: dict[str, ReflectedColumn], primary: tuple[str, ...], unique: Sequence[set[str]]
 ) -> tuple[str, ...]:
     if not target.key_columns:
-        if not primary:
-            raise UsageError(
-                f"table {target.table} has no primary key; name the columns of a unique index with key_columns "
-                "(--key-column)"
-            )
         key = primary
     else:
         for name in target.key_columns:

@@ -20,7 +20,7 @@ from tests.terminals import CTRL_C, CTRL_D, Talk, talk
 pytestmark = pytest.mark.database
 
 ROOT = Path(__file__).parents[2]
-APPLICATION, DATABASE, FILE, MAKE = "Application (", "Database, as a url", "File of the keys", "Make one?"
+APPLICATION, DATABASE, FILE, MAKE = "known applications? Name", "Database, as a url", "File of the keys", "Make one?"
 
 
 def init(folder: Path, answers: Sequence[tuple[str, str]], *options: str, **environ: str) -> Talk:
@@ -81,6 +81,22 @@ def test_each_answer_is_checked_when_it_is_given(tmp_path: Path) -> None:
     assert "its url is $NOWHERE, and that variable is not set" in shown
     assert "the database: there is no SQLite file" in shown
     assert config_of(tmp_path) == {"env_file": ".env"}
+
+
+def test_a_terminal_breaks_lines_between_words(tmp_path: Path) -> None:
+    """Questions, refusals and the report fit into the terminal, unless a line has a command to be copied in it."""
+    _make_tokens(tmp_path / "app.db")
+    (tmp_path / ".env").write_text(f"ENCRYPTION_KEY={key_text('other')}\n")
+    answers = [(APPLICATION, "flask\n"), (APPLICATION, "\n"), (FILE, "\n"), (DATABASE, "sqlite:///app.db\n")]
+
+    of_service = init(tmp_path, answers, COLUMNS="60")
+    of_application = init(tmp_path, [], "--app", "redash", "--config", "redash.toml", COLUMNS="60")
+
+    assert (of_service.code, of_application.code) == (1, 0)
+    for ran in (of_service, of_application):
+        lines = [line for line in ran.shown.replace("sqlite:///app.db", "").splitlines() if "rotate.py" not in line]
+        assert [line for line in lines if len(line) > 60] == []
+    assert "put that into ENCRYPTION_PREVIOUS_KEYS" in " ".join(of_service.shown.split())
 
 
 def test_the_url_may_be_in_the_file_of_the_keys(tmp_path: Path) -> None:

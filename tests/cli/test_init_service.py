@@ -17,7 +17,7 @@ from keyring_core import Key, Keyring
 from rotation.model.config_file import load_policy, load_targets
 from rotation.model.policy import Policy
 from tests.conftest import Cli
-from tests.databases import Database
+from tests.databases import Database, open_database
 from tests.keys import key_text, make_key
 
 pytestmark = pytest.mark.database
@@ -192,6 +192,17 @@ def test_several_keys_under_other_names_are_found(cli: Cli, database: Database) 
     assert "No key here opens 1 token. If an older key does, put that into ENCRYPTION_PREVIOUS_KEYS" in ran.out
 
 
+def test_a_new_key_is_proposed_only_between_rotations(cli: Cli, tmp_path: Path) -> None:
+    """With a staged or a previous key a rotation is under way, and the next key has to wait."""
+    with open_database("sqlite", tmp_path) as database:
+        database.make_creds(tokens(OLD, 2))
+        for more in ({}, {"ENCRYPTION_STAGED_KEY": key_text("new")}, {"ENCRYPTION_PREVIOUS_KEYS": key_text("older")}):
+            Path("rotation.toml").unlink(missing_ok=True)
+            ran = cli("init", "--url", database.url, environ={"ENCRYPTION_KEY": key_text("old"), **more})
+
+            assert (ran.code, "To change the key: keyring-rotate keys stage" in ran.out) == (0, not more), more
+
+
 @pytest.mark.by_turns
 def test_other_names_are_looked_at_only_if_no_key_is_set(cli: Cli, database: Database) -> None:
     """A key beside ENCRYPTION_KEY is another program's."""
@@ -201,6 +212,7 @@ def test_other_names_are_looked_at_only_if_no_key_is_set(cli: Cli, database: Dat
     ran = cli("init", "--url", "$DB", environ={"DB": database.url})
 
     assert "No key here opens 2 tokens. If an older key does" in ran.out
+    assert "; or the column has a `context` (bound tokens, docs/how-to/bind-tokens.md)" in ran.out
 
 
 def test_quiet_leaves_what_was_found(cli: Cli) -> None:
@@ -332,7 +344,7 @@ def test_tokens_of_others_get_no_entry(cli: Cli, database: Database) -> None:
     text = Path("rotation.toml").read_text()
     assert ran.code == 0
     assert [target["table"] for target in tomllib.loads(text)["target"]] == ["creds"]
-    assert re.search(r"^# others.creds.token: .*\n# No entry: it is in another schema", text, re.MULTILINE)
+    assert re.search(r"^# others.creds.token: .*\n# No entry: it is in another schema or database", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

@@ -9,7 +9,7 @@ import pytest
 from keyring_core import Keyring
 from tests.conftest import Cli
 from tests.databases import Database, open_database
-from tests.declared.models import Write
+from tests.declared.models import MODELS, Write
 from tests.keys import make_key
 
 pytestmark = pytest.mark.database
@@ -55,6 +55,27 @@ def test_a_run_rotates_what_the_models_declare(module: Write, cli: Cli, app: Dat
     assert ring.decrypt(app.column("users", "memo")[1]) == "a note"
     assert ring.bind("users.email").decrypt(app.column("users", "email")[2]) == "a@example.org"
     assert ring.decrypt(app.column("partners", "memo")[1]) == "a note"
+    assert "remove accept_plaintext from the column types" in cli("adopt", "--yes").out
+
+
+def test_a_column_of_another_kind_than_its_model_declares_is_noted(module: Write, cli: Cli, app: Database) -> None:
+    """Text for a column of bytes, and the reverse; after the model was corrected there is no note."""
+    kind = "BYTEA" if app.kind == "postgresql" else "BLOB"
+    app.execute("DROP TABLE users", f"CREATE TABLE users (id INTEGER PRIMARY KEY, memo {kind}, email TEXT)")
+    index = '    email_index: Mapped[str | None] = mapped_column(BlindIndexOf("email", "users.email.index"))\n'
+    both = MODELS.replace(index, "").replace("EncryptedText(context=True)", "EncryptedText(context=True, binary=True)")
+    memo = "    memo: Mapped[str | None] = mapped_column(EncryptedText(binary=True))\n"
+    right = MODELS.replace(index, memo).replace("class User(HasNote, Base):", "class User(Base):")
+    entry = '[[target]]\nmodels = "{}:Base"\nurl = "$APP_URL"\n'
+
+    Path("rotation.toml").write_text(entry.format(module(both)))
+    wrong = cli("status").out
+    Path("rotation.toml").write_text(entry.format(module(right)))
+    corrected = cli("status").out
+
+    assert f"Note: users.memo: the column is {kind}: declare binary=True in the model" in wrong
+    assert "Note: users.email: the column is TEXT: declare it without binary=True in the model" in wrong
+    assert "Note" not in corrected
 
 
 def test_discover_lists_declared_columns_and_the_entry(module: Write, cli: Cli, app: Database) -> None:

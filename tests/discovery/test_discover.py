@@ -583,6 +583,10 @@ def test_a_screen_shows_names_numbers_and_the_next_step(whole: Database, discove
     assert '\ntable = "creds"\ncolumns = ["token"]\n' in ran.out
     assert "docs.doc: cells by what they hold: 1 token-in-text" in ran.out
     assert "keyless.token: cannot be a target: table keyless has no primary key" in ran.out
+    assert "\n  1. keyless.token: add a key to the table, which has none: " in ran.out
+    assert (
+        "\n  2. add its entry: keyring-rotate init --append --url '$DATABASE_URL'\n  3. keyring-rotate run\n" in ran.out
+    )
     assert "Next: keyring-rotate status" in ran.out
     assert "pw@" not in ran.out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from rotation.discovery.mysql_grants import blind_spot
 from rotation.discovery.survey import Survey
 from rotation.model.targets import Target
 from rotation.stores import access, mysql, postgresql, postgresql_blocks
+from tests.conftest import Named
 from tests.databases import Database, mariadb_server, open_database
 from tests.discovery.conftest import Discover, columns, remarks
 from tests.stores.tokens import make_token, make_tokens
@@ -152,6 +154,38 @@ def test_another_application_s_tokens_do_not_count(whole: Database, keyring: Key
     assert [remark[1:] for remark in unopened if remark.subject.startswith(f"{more}.")] == [
         (f"{more}.theirs.token", "1 token that no key opens")
     ]
+
+
+@SERVERS
+def test_only_columns_of_the_service_are_proposed(
+    whole: Database, discover: Discover, environ: dict[str, str], named: Named
+) -> None:
+    """A column elsewhere that no key opens is listed without an entry; without any key, only one of another database.
+
+    An entry for it could never be complete, and would keep every key for good.
+    """
+    more = "more" if whole.kind == "postgresql" else f"{name_of(whole)}_more"
+    whole.execute(*(["CREATE SCHEMA more"] if more == "more" else []))
+    theirs, same, own = f"{more}.theirs", f"{more}.same", "unknown"
+    for table, key in ((theirs, "nobody"), (same, "old"), (own, "nobody")):
+        whole.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, token TEXT)")
+        whole.insert(table, [{"id": 1, "token": make_token("x", key)}])
+    keyed = discover(whole)
+    environ.clear()
+    keyless = discover(whole)
+
+    for name, ran, expected in (
+        ("with keys", keyed, {same, own}),
+        ("without", keyless, {own} if whole.kind == "mariadb" else {theirs, same, own}),
+    ):
+        with named(name):
+            entries = tomllib.loads(ran.document["targets"])["target"]
+
+            assert {entry["table"] for entry in entries} == expected
+            assert columns(ran.document).keys() == {f"{table}.token" for table in (theirs, same, own)}
+            assert (ran.code, theirs in remarks(ran.document)) == (1, theirs not in expected)
+    whole.execute(f"DROP TABLE {same}", f"DROP TABLE {own}")
+    assert discover(whole).code == (1 if whole.kind == "postgresql" else 0), "no key: it may be the service's"
 
 
 @SERVERS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections import Counter
 
 import msgspec
@@ -18,6 +19,7 @@ from rotation.model.failures import StoreError
 from rotation.model.formats import Format
 from rotation.model.targets import Target
 from rotation.output.discovery_text import render_discovery
+from tests.conftest import Named
 from tests.databases import Database
 from tests.stores.tokens import make_token, make_tokens
 
@@ -69,11 +71,43 @@ def test_a_key_has_to_stay_for_what_may_need_it(keyring: Keyring, old: Key, new:
     assert {name for name, column in found.items() if column.is_foreign} == {"unknown", "unknown inside text"}
 
 
+def test_a_cell_of_two_owners_has_no_entry(keyring: Keyring, old: Key, named: Named) -> None:
+    """Tokens of these keys beside tokens that no key opens, in one cell: no target could be complete; it says so."""
+    own, other = make_token("one"), make_token("two", "nobody")
+    wrapped = f"v1.{b64encode(own.encode()).decode()}.{other}"
+    cases = {
+        "a wrapped key and a value under it": ([wrapped], 0, 1),
+        "in JSON": ([f'{{"a": "{own}", "b": "{other}"}}'], 0, 1),
+        "as bytes": ([wrapped.encode()], 0, 1),
+        "beside a cell of one owner": ([wrapped, f"<{own}>"], 1, 1),
+        "of one owner": ([f"{own} {make_token('three', 'new')}"], 1, 0),
+        "of another one": ([f"<{other}>"], 1, 0),
+    }
+
+    for name, (cells, served, mixed) in cases.items():
+        with named(name):
+            found = TokenColumn("a database", "creds", "token", url="$DATABASE_URL")
+            found.take([keyring], cells)
+            shown = "".join(map(str, render_discovery(Discovery(full=True, columns=[found]))))
+
+            assert (found.served, found.proposed, sum(found.unserved.values())) == (served, bool(served), mixed)
+            assert any("beside tokens that no key here opens" in way for way in found.remedies) == bool(mixed)
+            assert ("beside tokens that no key opens" in shown) == bool(mixed)
+            assert found.may_need(old.id) == (name != "of another one")
+
+
 DISCOVER = "print the entry to add: keyring-rotate discover"
 REMEDIES: dict[str, tuple[dict[str, object], list[str]]] = {
     "proposed": ({}, [DISCOVER]),
     "named": ({"covered": True}, ["keyring-rotate run"]),
-    "without a key": ({"hint": "table creds has no primary key; name"}, ["give the table a primary key"]),
+    "without a key": (
+        {"hint": "table creds has no primary key; name", "add_key": "ALTER TABLE", "url": "$DATABASE_URL"},
+        [
+            "add a key to the table, which has none: ALTER TABLE\n"
+            "add its entry: keyring-rotate init --append --url '$DATABASE_URL'\n"
+            "keyring-rotate run"
+        ],
+    ),
     "of another type": ({"hint": "the column's type is JSON"}, ["have the application keep these tokens where"]),
     "inside text": ({"parts": IN_TEXT}, [DISCOVER]),
     "inside text, and its target": (

@@ -450,6 +450,30 @@ def test_unbound_cells_are_read_while_a_column_moves():
         column(context=True).open(TOKEN)
 
 
+def test_a_token_that_opens_only_without_a_context_says_what_to_add(named):
+    """The message about a token that no key opens says if a context is missing, or one too much."""
+    add = "it opens without a context: add accept_unbound=True until a run has bound it"
+    bound = column(context=True).seal(SECRET)
+    cases = {
+        "unbound": (column(context=True), TOKEN, add),
+        "bound": (column(), bound, "or it is bound to a `context`"),
+        "another context": (column(context="users.token"), bound, "bound to 'users.token')"),
+        "an unknown key": (column(context=True), FOREIGN, "bound to 'users.api_key')"),
+        "both read": (column(context=True, accept_unbound=True), FOREIGN, "bound to 'users.api_key')"),
+    }
+
+    for name, (reader, cell, words) in cases.items():
+        with named(name):
+            with pytest.raises(UndecryptableToken) as alone:
+                reader.open(cell, lambda: "id=1")
+            many = reader.placed(reader.open_many([cell, cell])[0], "id=1")
+
+            assert words in str(alone.value)
+            assert str(many) == str(alone.value)
+            assert (add in str(many)) == (words == add)
+            assert SECRET not in str(many)
+
+
 # Columns that are taken over
 
 

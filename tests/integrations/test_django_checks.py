@@ -190,6 +190,28 @@ def test_a_column_that_is_too_narrow(shop: Any, db: Any) -> None:
             db.execute(f"ALTER TABLE accounts {alter.format(name)} {'TEXT' if db.kind == 'postgresql' else 'LONGTEXT'}")
 
 
+def test_a_field_of_another_kind_than_its_column_is_a_warning(shop: Any, db: Any) -> None:
+    """PostgreSQL refuses text for a bytea, and bytes for text; the check says so before the first INSERT does."""
+    from keyring_core.integrations.django import EncryptedTextField
+
+    if db.kind != "postgresql":
+        return
+    db.execute("CREATE TABLE kinds (id INTEGER PRIMARY KEY, secret BYTEA, day TEXT)")
+    try:
+        faults = [
+            ids(
+                model_with(EncryptedTextField(binary=binary, db_column=column), db_table="kinds").check(
+                    databases=["default"]
+                )
+            )
+            for binary, column in ((False, "secret"), (True, "secret"), (True, "day"), (False, "day"))
+        ]
+    finally:
+        db.execute("DROP TABLE kinds")
+
+    assert faults == [["W004"], [], ["W004"], []]
+
+
 def test_the_longest_token(shop: Any, keys: None) -> None:
     """The bound of a column is the length of a real token of the longest value, in characters of four bytes."""
     from keyring_core.integrations.django import EncryptedBinaryField, EncryptedTextField

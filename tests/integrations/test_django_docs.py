@@ -22,7 +22,7 @@ def test_every_check_is_explained(shop: Any) -> None:
     raised = set(re.findall(r'_id\("(\w+)"\)', inspect.getsource(checks)))
 
     assert raised == set(re.findall(r"^\| keyring_core\.(\w+) \|", PAGE, re.MULTILINE))
-    assert len(raised) == 8
+    assert len(raised) == 9
 
 
 def test_every_option_is_explained(shop: Any) -> None:

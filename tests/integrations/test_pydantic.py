@@ -258,6 +258,8 @@ def test_a_context_keeps_fields_apart():
     for model, other in ((Bound, TOKEN), (Connection, document["api_key"])):
         error, _ = errors_of(model, {"api_key": other}, AT_REST)
         assert error.errors()[0]["type"] == "undecryptable_token"
+        advice = "it opens without a context: name no context" if model is Bound else "bound to a `context`"
+        assert advice in error.errors()[0]["msg"]
 
 
 def test_a_context_without_a_name_is_refused():

@@ -85,7 +85,7 @@ def test_a_url_may_be_a_variable(tmp_path: Path, url: str) -> None:
     """`$NAME` is read from the environment, as a whole; no other text is expanded."""
     (target,) = load(tmp_path, ENTRY.replace("sqlite:///app.db", url), DATABASE_URL="sqlite:///$x.db")
 
-    assert target.url == "sqlite:///$x.db"
+    assert target.given == "sqlite:///$x.db"
 
 
 @pytest.mark.parametrize("environ", [{}, {"DATABASE_URL": ""}], ids=["not set", "empty"])

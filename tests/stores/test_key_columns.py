@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import sqlalchemy as sa
 
@@ -39,6 +41,26 @@ def test_a_table_without_a_key_is_refused(database: Database, cli: Cli) -> None:
     assert ran.code == 2
     assert "creds has no primary key" in ran.err
     assert "--key-column" in ran.err
+
+
+def test_the_key_that_a_table_lacks_is_added_as_printed(database: Database, cli: Cli, named: Named) -> None:
+    """D10: the statement in the message fits the database, whatever columns the table has; then the run goes on."""
+    for table, more in {"creds": "", "with_id": ", id INTEGER", "Odd Name": ", ID TEXT, row_id_1 TEXT"}.items():
+        with named(table):
+            quoted = database.quote(table)
+            database.execute(f"CREATE TABLE {quoted} (token TEXT{more})")
+            database.insert(quoted, [{"token": each} for each in make_tokens(2)])
+            refused = rotate(cli, database, table=table)
+            assert (refused.code, "docs/how-to/no-primary-key.md" in refused.err) == (2, True)
+            if database.kind == "sqlite":
+                assert "copy the table" in refused.err
+                continue
+            [statement] = re.findall(r"ALTER TABLE .*?;", refused.err)
+            database.execute(statement)
+
+            ran = rotate(cli, database, table=table)
+
+            assert (ran.code, report(ran)["rotated"]) == (0, 2)
 
 
 def test_a_key_column_that_is_not_unique_is_refused(database: Database, cli: Cli) -> None:

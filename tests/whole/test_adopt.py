@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -384,6 +386,50 @@ def test_what_is_not_one_bare_token_is_refused(sqlite: Database, cli: Cli, tmp_p
     assert "creds.token: its format is embedded" in ran.err
 
 
+def test_targets_that_adopt_cannot_take_are_left_out_by_name(sqlite: Database, cli: Cli, tmp_path: Path) -> None:
+    """The next step of `run` can be pasted, whatever other targets there are; only if none is left, it is refused."""
+    sqlite.make_creds(["hunter2", token("new")])
+    entry = f'[[target]]\nurl = "{sqlite.url}"\ntable = "{{}}"\ncolumns = ["token"]\n{{}}\n'
+    other = 'from = { package = "django-cryptography", secret = "$OLD_SECRET" }'
+    for name, text in (("hooks", f"see {token('new')}"), ("texts", f"{token('new')}")):
+        sqlite.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, token TEXT)")
+        sqlite.insert(name, [{"id": 1, "token": text}])
+    entries = [entry.format("hooks", 'format = "embedded"'), entry.format("texts", other), entry.format("creds", "")]
+    config = tmp_path / "rotation.toml"
+    config.write_text("".join(entries))
+    environ = {"ENCRYPTION_KEY": key_text("new"), "OLD_SECRET": "battery-staple"}
+
+    ran = cli("run", "--config", str(config), environ=environ)
+    [command] = re.findall(r"keyring-rotate (adopt .*)", ran.out)
+    looked = cli(*shlex.split(command), environ=environ)
+    done = cli(*shlex.split(command), "--yes", "--json", environ=environ)
+
+    assert (ran.code, looked.code, done.code) == (1, 1, 0), done.err
+    assert "Note: hooks.token: left out: its format is embedded" in looked.out
+    assert [words.partition(": ")[0] for words in done.document["left_out"]] == ["hooks.token", "texts.token"]
+    assert opened(sqlite.column())[0] == "hunter2"
+
+    config.write_text("".join(entries[:2]))
+    assert cli("adopt", "--config", str(config), environ=environ).code == 2
+
+
+def test_options_that_name_a_target_say_which_file_of_keys_to_add(
+    sqlite: Database, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside --url rotation.toml is not read: the error about the missing key names the file that it names."""
+    monkeypatch.chdir(tmp_path)
+    sqlite.make_creds(["hunter2"])
+    Path("rotation.toml").write_text('env_file = "keys.env"\n')
+    Path("keys.env").write_text(f"ENCRYPTION_KEY={key_text('new')}\n")
+    command = ("adopt", "--url", sqlite.url, "--table", "creds", "--column", "token")
+
+    ran = cli(*command, environ={})
+
+    assert (ran.code, "rotation.toml is not read" in ran.err) == (2, True)
+    assert "add --env-file keys.env\n" in ran.err
+    assert cli(*command, "--env-file", "keys.env", environ={}).code == 1
+
+
 @pytest.mark.parametrize(
     ("package", "options", "words"),
     [
@@ -449,7 +495,7 @@ def test_a_token_too_long_for_an_index_costs_no_other(database: Database, adopt:
 
 @pytest.mark.by_turns
 def test_what_comes_next_is_said(database: Database, adopt: Callable[..., Ran]) -> None:
-    """After the last cell the types need accept_plaintext no longer."""
+    """After the last cell nothing needs to take plaintext any longer; no model is known whose type could."""
     database.make_creds(["hunter2"])
 
-    assert "\nNext:\n  1. remove accept_plaintext from the column types\n  2. " in adopt("--yes").out
+    assert "\nNext:\n  1. if a service still takes plaintext in these columns, " in adopt("--yes").out

@@ -16,7 +16,7 @@ from rotation.job.rotation import rotate
 from rotation.ledger.records import census_record
 from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore
-from tests.conftest import Cli
+from tests.conftest import Cli, Named
 from tests.databases import Database, open_database
 from tests.fakes import ISSUED_AT, MemoryStore, Silence, token
 from tests.keyring_core.test_binding import bound_fernet
@@ -185,3 +185,26 @@ def test_an_unbound_token_under_the_primary_keeps_a_census_incomplete(sqlite_app
         return census_record(report.targets[0], report.primary, "service", now).complete
 
     assert [taken(dry_run=dry_run) for dry_run in (True, False, True)] == [False, True, True]
+
+
+def test_tokens_that_may_be_bound_are_no_alarm_about_a_key_alone(
+    sqlite_app: Database, cli: Cli, tmp_path: Path, old: Key, named: Named
+) -> None:
+    """Each command that reports cells which no key opens names the context, too, unless the target has one."""
+    sqlite_app.make_creds([token("new"), token("new", "b"), token("new", "c"), bound("new")])
+    config, page = tmp_path / "rotation.toml", "name that in its target: docs/how-to/bind-tokens.md"
+    entry = f'[[target]]\nurl = "{sqlite_app.url}"\ntable = "creds"\ncolumns = ["token"]\n'
+    for name, command in {
+        "status": ["status"],
+        "run": ["run"],
+        "check": ["check"],
+        "keys retire": ["keys", "retire", old.id, "--archive", str(tmp_path / "old.keys")],
+    }.items():
+        with named(name):
+            config.write_text(entry)
+            ran = cli(*command, "--config", str(config))
+
+            assert ran.code in {1, 2}
+            assert page in ran.out + ran.err
+    config.write_text(f'{entry}context = "users.other"\n')
+    assert page not in cli("status", "--config", str(config)).out

@@ -16,7 +16,7 @@ from keyring_core import Derivation, Key
 from rotation.lifecycle import key_locations
 from rotation.model.atomic_file import replace_whole
 from rotation.model.failures import StoreError
-from tests.conftest import Cli, Ran
+from tests.conftest import Cli, Named, Ran
 from tests.databases import Database, open_database
 from tests.fakes import token
 from tests.keys import key_text, make_key
@@ -145,6 +145,36 @@ def test_each_set_has_its_verdict_on_the_screen(app: App) -> None:
     assert f"keys retire {read_id(OLD_SECRET)} --archive {read_id(OLD_SECRET)}.keys --keys redash" in " ".join(
         out.split()
     )
+
+
+def test_a_key_set_is_named_only_if_there_are_several(app: App, named: Named) -> None:
+    """Without keys of the environment, the life of keys takes the one set there is; of several it asks for a name."""
+    begin, _, _ = CONFIG.partition("[keys.redash]")
+    path, archive = app.folder / "rotation.toml", ("--archive", str(app.folder / "old.keys"))
+    old = make_key("old").id
+    steps = {
+        "list": ((), 0),
+        "stage": ((), 0),
+        "promote": ((), 0),
+        "retire": ((old, *archive), 1),
+        "restore": ((old, *archive), 2),
+    }
+    for step, (arguments, _) in steps.items():
+        with named(step, "of two sets"):
+            ran = app.run("keys", step, *arguments)
+
+            assert (ran.code, "name one: --keys airflow or --keys redash" in ran.err) == (2, True)
+    path.write_text(begin.replace(SOURCES, SOURCES.replace("redash", "airflow")))
+    for step, (arguments, code) in steps.items():
+        with named(step, "of the only one"):
+            ran = app.run("keys", step, *arguments)
+
+            assert (ran.code, "ENCRYPTION_KEY" in ran.out + ran.err) == (code, False), ran.out + ran.err
+            assert step != "stage" or "keys promote --keys airflow" in ran.out
+    with named("a target of the environment's keys"):
+        path.write_text(EXTRA + path.read_text())
+
+        assert "ENCRYPTION_KEY: not set" in app.run("keys", "list").err
 
 
 def test_workers_derive_the_keys_themselves(app: App) -> None:

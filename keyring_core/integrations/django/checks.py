@@ -23,6 +23,8 @@ from keyring_core.tokens import token_length
 
 _BLIND_INDEX = "Index a BlindIndexField of it instead: that finds equal values, and can be unique."
 _TEXT_OF_MYSQL = 65535
+_BYTEA = 17
+"""The number of PostgreSQL's type."""
 _CHARACTER = 4
 """Bytes of the longest character in UTF-8."""
 
@@ -74,7 +76,7 @@ def _is_key(text: str | bytes) -> bool:
 
 
 def faults_of_encrypted(field: Any, databases: Iterable[str]) -> list[CheckMessage]:
-    """E002 to E004 of an encrypted *field*, and W003 for each of *databases*."""
+    """E002 to E004 of an encrypted *field*, and W003 and W004 for each of *databases*."""
     found: list[CheckMessage] = []
     if words := ", ".join(_indexes_with(field)):
         found.append(
@@ -94,7 +96,7 @@ def faults_of_encrypted(field: Any, databases: Iterable[str]) -> list[CheckMessa
         found.append(
             Error("The database cannot encrypt a default.", hint="Use default.", obj=field, id=_id("E004")),
         )
-    return [*found, *(fault for alias in databases for fault in _width(field, alias))]
+    return [*found, *(fault for alias in databases for fault in _faults_of_column(field, alias))]
 
 
 def _names(value: Any) -> list[str]:
@@ -129,16 +131,18 @@ def _columns_of(index: Any) -> Iterator[str]:
                 yield vars(each)["name"]
 
 
-def _width(field: Any, alias: str) -> Iterator[CheckMessage]:
-    """W003. A warning, since an error would keep `migrate` from making the column wider."""
+def _faults_of_column(field: Any, alias: str) -> Iterator[CheckMessage]:
+    """W003 and W004. Warnings, since an error would keep `migrate` from changing the column."""
     connection, table = connections[alias], field.model._meta.db_table
-    # SQLite holds no text to its length.
+    # SQLite holds no column to its type.
     if connection.vendor == "sqlite" or not router.allow_migrate_model(alias, field.model):
         return
     with connection.cursor() as cursor:
         if table not in connection.introspection.table_names(cursor):
             return
         columns = connection.introspection.get_table_description(cursor, table)
+    if connection.vendor == "postgresql":
+        yield from _kind(field, alias, columns)
     longest = longest_token(field)
     needed, why = longest or _TEXT_OF_MYSQL, f"a token may have {longest}" if longest else "its values have no bound"
     for column in columns:
@@ -149,6 +153,21 @@ def _width(field: Any, alias: str) -> Iterator[CheckMessage]:
                 hint="Run makemigrations and migrate, so that the column has the type of the field.",
                 obj=field,
                 id=_id("W003"),
+            )
+
+
+def _kind(field: Any, alias: str, columns: Iterable[Any]) -> Iterator[CheckMessage]:
+    """W004: PostgreSQL refuses text for a column of bytes, and the reverse."""
+    writes_bytes = field.binary or field.cells.kind is Kind.BYTES
+    for column in columns:
+        holds_bytes = column.type_code == _BYTEA
+        if column.name == field.column and holds_bytes is not writes_bytes:
+            words = "bytea, and the field writes text" if holds_bytes else "no bytea, and the field writes bytes"
+            yield Warning(
+                f"The column {field.cells.column} of the database {alias} is {words}.",
+                hint="Declare binary=True." if holds_bytes else "Run makemigrations and migrate, or drop binary=True.",
+                obj=field,
+                id=_id("W004"),
             )
 
 

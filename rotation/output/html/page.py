@@ -15,6 +15,7 @@ from markupsafe import Markup
 from keyring_core.names import printable_lines
 from rotation.checks.facts import Facts
 from rotation.checks.use_cases import Overview
+from rotation.ledger.ledger import UNNAMED
 from rotation.model.outputs import replaced
 from rotation.model.targets import columns_of
 from rotation.model.text import GONE, UNOPENED, be, many, release
@@ -89,6 +90,8 @@ def page(overview: Overview) -> str:
             facts=facts,
             unopened_heading=UNOPENED,
             gone_heading=GONE,
+            # "default" says nothing to a reader.
+            whose="" if facts.service == UNNAMED else facts.service.removeprefix(f"{UNNAMED}/"),
             totals=Totals(facts),
             scope=columns_of(overview.targets),
             runs=overview.runs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from keyring_core.redaction import get_redactor
 from rotation.checks.findings import Level
 from rotation.checks.use_cases import Overview
 from rotation.output.html.page import page
+from tests.conftest import Named
 from tests.output.html.samples import (
     EVERY,
     EVIL,
@@ -307,3 +309,17 @@ def test_the_redactor_leaves_the_page_as_it_is(shown: Overview) -> None:
 def test_a_page_is_the_same_for_the_same_facts(shown: Overview) -> None:
     """No clock, no chance, no place: the page depends on its facts alone."""
     assert page(shown) == page(shown)
+
+
+def test_a_page_of_a_service_without_a_name_is_not_called_default(named: Named) -> None:
+    """Title and heading name the service, or the key set of one without a name; otherwise they say what the page is."""
+    for service, title, heading in (
+        ("default", "Key rotation, ", "Key rotation"),
+        ("default/airflow", "Key rotation: airflow, ", "airflow"),
+        ("billing", "Key rotation: billing, ", "billing"),
+    ):
+        with named(service):
+            html = page(replace(FEW, verdict=replace(FEW.verdict, facts=replace(FEW.verdict.facts, service=service))))
+
+            assert f"<title>{title}" in html
+            assert f"<h1><bdi>{heading}</bdi></h1>" in html

@@ -1,0 +1,92 @@
+"""Relative SQLite urls: each counts from one folder, and is refused if it could mean two files. Needs no SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from rotation.model.failures import UsageError
+
+_SQLITE = re.compile(r"(?P<begin>sqlite(\+\w+)?:///(file:)?)(?P<path>[^/?:][^?]*)(?P<end>(\?.*)?)", re.DOTALL)
+"""A url with a relative path; `:memory:` is none."""
+
+
+class _Relative(NamedTuple):
+    """A url with a relative path, in its parts."""
+
+    begin: str
+    path: str
+    end: str
+
+    def at(self, folder: Path) -> str:
+        """The url of that file in *folder*."""
+        return f"{self.begin}{quote(str(folder))}/{self.path}{self.end}"
+
+    def file(self, folder: Path) -> Path:
+        """The file itself."""
+        return folder / unquote(self.path)
+
+
+def from_folder(url: str, folder: Path) -> str:
+    """*url* as it works in the current folder: a relative path counts from *folder*."""
+    relative = _relative(url)
+    return url if relative is None or _is_here(folder) else relative.at(folder.absolute())
+
+
+def located(url: str, folder: Path, whose: str) -> str:
+    """As `from_folder`. Raises UsageError, which says *whose* url it is, if a file in the current folder may be meant.
+
+    Otherwise another database of that name would be read, or a new ledger begun beside the one that is there.
+    """
+    relative = _relative(url)
+    if relative is not None and not _is_here(folder):
+        _refuse_other(relative, folder, whose)
+    return from_folder(url, folder)
+
+
+def _refuse_other(relative: _Relative, folder: Path, whose: str) -> None:
+    meant, here = relative.file(folder.resolve()), relative.file(Path.cwd())
+    if not here.exists() or _are_same(meant, here):
+        return
+    rule = f"{whose}: a relative SQLite path counts from the folder of rotation.toml"
+    write = f"write its full path into rotation.toml: {relative.at(Path.cwd())}"
+    if meant.exists():
+        raise UsageError(
+            f"{rule}, so this is {meant}; but the current folder has {here}, too. Run this in {folder.resolve()}; "
+            f"or, if the other file is meant, {write}"
+        )
+    raise UsageError(f"{rule}, and {meant} is not there. If {here} is meant, {write}")
+
+
+def path_of(url: str) -> str | None:
+    """The relative path in *url*; None if there is none."""
+    relative = _relative(url)
+    return relative and str(Path(unquote(relative.path)))
+
+
+def for_folder(url: str, folder: Path) -> str:
+    """*url*, whose relative path counts from the current folder, as a file in *folder* has to spell it."""
+    relative = _relative(url)
+    if relative is None or _is_here(folder):
+        return url
+    path = os.path.relpath(relative.file(Path.cwd()), folder.absolute())
+    return f"{relative.begin}{quote(path)}{relative.end}"
+
+
+def _relative(url: str) -> _Relative | None:
+    found = _SQLITE.fullmatch(url)
+    return _Relative(found["begin"], found["path"], found["end"]) if found else None
+
+
+def _is_here(folder: Path) -> bool:
+    return _are_same(folder, Path.cwd())
+
+
+def _are_same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
