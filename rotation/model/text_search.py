@@ -100,7 +100,7 @@ class TextSearch:
         tokens.bodies = list(map(self._spelling.body, tokens.runs)) if self._spelling.encoded else tokens.runs[:]
         tokens.plain = len(tokens.runs)
         whole = zip(tokens.owners, tokens.runs, tokens.bodies, strict=True) if self._spelling.encoded else ()
-        refused = {owner for owner, run, body in whole if self._spelling.holds_more(run, body)}
+        refused = {owner for owner, run, body in whole if not self._spelling.is_alone(run, body)}
         for part in self._keyring.find_many(padded(tokens.bodies)):
             if isinstance(part, Refused):
                 refused.add(tokens.owners[part.place])
