@@ -59,7 +59,7 @@ class Counts(Document):
     identified: int
     """Unreadable cells that need no other key than those that are named here."""
     suspects: int
-    """Plaintext cells that are long enough to hide a token in a form that is not looked for."""
+    """Cells that may hide a token in a form that is not looked for: long plaintext, or text that looks random."""
     given_up: int
     """Cells with more in them than could be searched."""
     unbound: int

@@ -25,6 +25,7 @@ from rotation.model.inner_tokens import SHORTEST, bytes_of, find_inner, holds_ma
 from rotation.model.key_history import History
 from rotation.model.nested import GIVEN_UP
 from rotation.model.other_key_sets import OTHER_KEY_SET, OtherKeySets
+from rotation.model.suspects import may_hide
 
 _SEPARATORS = ("\0", *map(chr, range(0xE000, 0xF900)))
 """Characters to stand between texts: the first one is rare, and of private ones some is in none of the texts."""
@@ -81,6 +82,8 @@ class TextSearch:
         """The same by their keys; their places are indexes of `tokens`."""
         self.faults: dict[int, list[Fault]] = defaultdict(list)
         """What keeps a cell as it is, by its place."""
+        self.suspects: list[int] = []
+        """The places of cells that may hide a token in a form that is not looked for."""
         self._searched: dict[int, list[Located]] = {}
         """The tokens of the cells that were searched by themselves, of no known key, too."""
         self._separator, joined = _joined(self._texts)
@@ -122,6 +125,7 @@ class TextSearch:
         """Notes a token in another form in what is left of a cell without its tokens."""
         data = rest.encode("latin-1") if isinstance(self._cells[place], bytes) else bytes_of(rest)
         if not holds_mark(data):
+            self._suspect(place, rest, data)
             return
         inner = find_inner([self._keyring, *self._others.keyrings], data)
         self._counts.inner.update(inner.under)
@@ -134,6 +138,15 @@ class TextSearch:
             detail = f"{at}{found.detail}"
             self._counts.formats.update([found.format] if found.format and place not in self.faults else ())
             self.faults[place].append(Fault(found.kind, detail, keyless=found.keyless))
+        else:
+            self._suspect(place, rest, data)
+
+    def _suspect(self, place: int, rest: str, data: bytes) -> None:
+        """Notes a cell in which no token was found beside its own, if one may be hidden there."""
+        # A cell that holds a token as its format has it may hold other text, too; one that holds none is to be one.
+        holds_none = rest == self._texts[place]
+        if may_hide(data, only_tokens=self._spelling.encoded and holds_none):
+            self.suspects.append(place)
 
     def _place_of_truncated(self, place: int) -> int:
         """Where in a cell the first token stands that is none of those found."""

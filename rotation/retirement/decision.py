@@ -133,7 +133,7 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = 
         )
     if counts.suspects:
         yield Refusal(
-            f"{label}: {many(counts.suspects, 'plaintext cell')} long enough to hold a token in some form{rows}",
+            f"{label}: {many(counts.suspects, 'cell')} with room for a token in a form that is not looked for{rows}",
             steps(list_rows(), f"have the application encrypt these rows; if none is a token: --force {key_id}"),
         )
     if nameless := counts.categories.get("no-key", 0):

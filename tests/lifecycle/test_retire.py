@@ -196,7 +196,7 @@ def test_each_refusal_leads_out_of_it(shop: Shop) -> None:
             "creds.token: 1 token under",
             f"keyring-rotate run --dry-run --problems FILE {shop.options}\nif they are in text",
         ),
-        ("creds.token: 1 plaintext cell long enough", f"if none is a token: --force {OLDER.id}"),
+        ("creds.token: 1 cell with room for a token", f"if none is a token: --force {OLDER.id}"),
         ("legacy.secret: holds tokens", "give the table a primary key, or a unique index"),
         ("log.line: holds tokens", f"print the entry to add: keyring-rotate discover {shop.options}"),
     )
