@@ -14,6 +14,7 @@ from urllib.parse import quote
 from cryptography.fernet import Fernet
 
 from keyring_core import Key, Keyring
+from keyring_core.blind_index import BlindIndex
 from tests.fakes import ISSUED_AT
 
 Value = str | bytes
@@ -133,6 +134,7 @@ TEXT: dict[str, Dress] = {
     "base64": lambda t: _base64(t.token()),
     "base64-no-padding": lambda t: _base64(t.token()).rstrip("="),
     "base64-twice": lambda t: _base64(_base64(t.token())),
+    "blind-index": lambda t: BlindIndex("users.email").of(Keyring(t.hidden), "ada@example.org"),
     "nested": lambda t: t.around(t.token()),
     "nested-in-json": lambda t: t.around(_json(t)),
     "nested-in-list": lambda t: t.around(json.dumps(["a", t.token()])),
@@ -142,7 +144,7 @@ TEXT: dict[str, Dress] = {
     "nested-twice": lambda t: t.around(t.around(t.token())),
     "nested-twice-in-json": lambda t: t.around(json.dumps({"token": t.around(_json(t))})),
 }
-"""A token and nothing else: whole, in another spelling, or inside another token."""
+"""A token and nothing else: whole, in another spelling, or inside another token. Or a blind index."""
 
 IN_TEXT: dict[str, Dress] = {
     "json-value": _json,

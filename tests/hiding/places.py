@@ -186,6 +186,15 @@ _HIDES: tuple[tuple[str, str, str, str], ...] = (
     ("sqlite", "table", "base64url-of-json", "the same in the other alphabet"),
     ("postgresql", "table", "base64-wrapped", "a mail's attachment"),
     ("sqlite", "table", "base64-of-large-json", "a large attachment"),
+    # Blind indexes: without the key nobody finds a row by its value.
+    (ALL, "table", "blind-index", "a second table is looked up by the same value"),
+    ("sqlite postgresql mariadb", "other-column", "blind-index", "the column is TEXT, so nothing tells it from others"),
+    ("sqlite", "row-key", "blind-index", "a table of what was seen already"),
+    ("sqlite", "among-many-rows", "blind-index", "the column was added last year, and old rows have none"),
+    ("sqlite", "untyped-blob", "blind-index", "as bytes"),
+    ("postgresql mariadb", "char", "blind-index", "padded with blanks"),
+    ("mariadb", "utf-16", "blind-index", "two bytes a character"),
+    ("postgresql mariadb", "database", "blind-index", "another database of the server"),
     # Large cells.
     ("sqlite", "table", "large-100k-first", "a document"),
     ("mariadb", "table", "large-100k-middle", "a document"),
