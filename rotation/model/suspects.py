@@ -28,11 +28,9 @@ _DIGITS = b"0123456789"
 _BLANKS = b" \t\n\r"
 _CONTROLS = bytes(sorted({*range(0x20), 0x7F} - {*_BLANKS}))
 
-# Most cells have no long piece, and no further look costs anything.
-_PIECE = 48
-"""Characters: lines of wrapped data have more, and so have pieces of base85 between quotes."""
-_LONG_PIECE = re.compile(rb'(?s:.{24})*?[^\s"]{24}')  # a piece fills 24 characters from some multiple of 24 on
-_SEPARATORS = bytes.maketrans(b'"', b" ")
+_LONG_PIECE = re.compile(rb'(?s:.{16})*?[^\s"]{40}')
+"""What most cells lack, so that they need no further look: 40 characters without a blank, from a multiple of 16 on.
+Lines of wrapped data have 60 or more."""
 _ENDS_OF_STRINGS = (b'":', b'",', b'"}', b'"]')
 """In JSON without blanks: two strings are two stretches."""
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -82,7 +80,7 @@ def may_hide(data: bytes, *, only_tokens: bool) -> bool:
 def _looks_random(data: bytes, depth: int) -> bool:
     if _is_random_text(data, depth) or (depth and _has_random_numbers(data, depth)):
         return True
-    return not _is_legible(data) and _are_random_bytes(data)
+    return not data.isascii() and not _is_legible(data) and _are_random_bytes(data)
 
 
 def _is_legible(data: bytes) -> bool:
@@ -96,19 +94,13 @@ def _is_legible(data: bytes) -> bool:
 
 def _is_random_text(data: bytes, depth: int) -> bool:
     """Whether a stretch of *data* without blanks looks random."""
-    if not _has_long_piece(data):
+    if not _LONG_PIECE.match(data):
         return False
     joined = _in_one_line(data)
     for end in _ENDS_OF_STRINGS:
         joined = joined.replace(end, b" ")
     long = (stretch for stretch in joined.split() if len(stretch) >= _WINDOW)
     return any(_is_random_stretch(stretch, depth) for each in long for stretch in _UUID.sub(b" ", each).split())
-
-
-def _has_long_piece(data: bytes) -> bool:
-    if not _LONG_PIECE.match(data):
-        return False
-    return any(len(piece) >= _PIECE for piece in data.translate(_SEPARATORS).split())
 
 
 def _in_one_line(data: bytes) -> bytes:
