@@ -261,8 +261,8 @@ def _resolved(escape: re.Match[bytes]) -> bytes:
 def _without_strangers(data: bytes) -> bytes:
     """*data* as stock Fernet reads it, without what no token has, if that may stand inside of a token."""
     bare = data.translate(None, _OUTSIDE)
-    interrupted = len(bare) < len(data) and bare.count(_BEGINNING) > len(_WHOLE.findall(data))
-    return bare if interrupted else b""
+    beginnings = bare.count(_BEGINNING) if len(bare) < len(data) else 0
+    return bare if beginnings and beginnings > len(_WHOLE.findall(data)) else b""
 
 
 def _squeezed(data: bytes) -> bytes:

@@ -116,10 +116,11 @@ class TextSearch:
     def _look_beside(self, rests: Sequence[str], searched: set[int]) -> None:
         """Looks at what stands beside the tokens, in all cells but those that are *searched* anyway."""
         beside = _GAP.join(rests).split(self._separator)
-        # In fewer characters there is no room for a token, in whatever form.
-        for place in [at for at, rest in enumerate(beside) if len(rest) >= SHORTEST or MARK in rest]:
-            if place not in searched:
-                self._look_at(place, beside[place])
+        for place, rest in enumerate(beside):
+            # In fewer characters of ASCII there is no room for a token, in whatever form.
+            has_room = len(rest) >= SHORTEST or not rest.isascii()
+            if place not in searched and (has_room or MARK in rest):
+                self._look_at(place, rest)
 
     def _look_at(self, place: int, rest: str) -> None:
         """Notes a token in another form in what is left of a cell without its tokens."""

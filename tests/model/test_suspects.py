@@ -168,6 +168,16 @@ def test_such_a_form_keeps_every_key_in_every_format(named: Named) -> None:
                 assert [problem.key for problem in counts.problems if problem.key == (1,)] == [(1,)]
 
 
+def test_a_cell_without_room_is_no_suspect(named: Named) -> None:
+    """Room is counted in bytes, as a database does."""
+    for form in Format:
+        for text, number in (("x" * 72, 0), ("\u20ac" * 24, 0), ("\u20ac" * 25, 1), ("x" * 73, 1)):
+            with named(form, ascii(text[:1]), len(text)):
+                counts = plan_batch(KEYRING, batch_of([((1,), text)]), format=form).counts
+
+                assert counts.suspects == (0 if form is Format.EMBEDDED else number)
+
+
 def test_a_suspect_beside_a_token_is_one_in_every_format(named: Named) -> None:
     """The token moves; what stands beside it is judged as text, which may stand beside tokens."""
     spelled = {Format.EMBEDDED: token("old"), Format.HEX: token("old").encode().hex()}
