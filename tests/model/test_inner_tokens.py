@@ -184,7 +184,18 @@ def test_a_line_break_may_stand_in_its_beginning(between: bytes) -> None:
 def test_what_stock_fernet_drops_may_stand_in_a_token(named: Named) -> None:
     """Whatever is no character of base64: stock Fernet opens such a token, and two in a row stay two."""
     value, stock = token("old"), Fernet(key_text("old"))
-    for dropped in (*",.'\"|:;\\!\0\x7f", "\u00a0", "\u00ad", "\u200b", "\u2028", ", ", "\r\n\t", "\ufeff"):
+    for dropped in (
+        *",.'\"|:;\\!\0\x7f",
+        "\u00a0",
+        "\u00ad",
+        "\u200b",
+        "\u2028",
+        ", ",
+        "\r\n\t",
+        "\n> ",
+        '" "',
+        "\ufeff",
+    ):
         for place in (1, 4, 6, 40, 97):
             with named(ascii(dropped), place):
                 broken = value[:place] + dropped + value[place:]
