@@ -59,7 +59,7 @@ class Counts(Document):
     identified: int
     """Unreadable cells that need no other key than those that are named here."""
     suspects: int
-    """Plaintext cells that are long enough to hide a token in a form that is not looked for."""
+    """Cells that may hide a token in a form that is not looked for: long plaintext, or text that looks random."""
     given_up: int
     """Cells with more in them than could be searched."""
     unbound: int
@@ -367,6 +367,17 @@ class DeclaredColumn(Document):
     """The settings of the Django project that declares it."""
 
 
+class IndexValues(Document):
+    """A column of a blind index."""
+
+    database: str
+    """The database, without a password."""
+    column: str
+    """Table and column, as messages name them."""
+    under: dict[str, int]
+    """Values for each key id."""
+
+
 class Discover(Document):
     """`discover`."""
 
@@ -382,6 +393,8 @@ class Discover(Document):
     """Tables of which some rows were left out."""
     columns: list[TokenColumn]
     """The columns that hold tokens."""
+    blind_indexes: list[IndexValues]
+    """The columns with values of a blind index that no target names as its `index`, if every row was read."""
     remarks: list[Remark]
     """What to know about some tables."""
     unseen: list[Remark]

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from rotation.discovery.cells import CellSyntax
 from rotation.discovery.table_readers import Source, TableReader
 from rotation.discovery.tables import Column, TableEntry, Unsearchable
-from rotation.model.inner_tokens import MARKS
 from rotation.stores.access import Access
 
 
@@ -51,10 +50,10 @@ class Catalog(CellSyntax):
         del access, entry
         return False
 
-    def marks(self, connection: sa.Connection) -> Sequence[bytes]:
-        """What cells are searched for."""
+    def marks(self, connection: sa.Connection, marks: Sequence[bytes]) -> Sequence[bytes]:
+        """*marks* as cells hold them."""
         del connection
-        return MARKS
+        return marks
 
     def largest(self, connection: sa.Connection) -> int | None:
         """The size of the largest cell that this database returns, if that is bounded."""

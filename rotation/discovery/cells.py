@@ -8,12 +8,16 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
+from keyring_core.blind_index import LENGTH
 from rotation.discovery.reads import Reads
 from rotation.discovery.tables import Column
 from rotation.discovery.token_column import TOO_LARGE
 from rotation.model.inner_tokens import SHORTEST
 from rotation.stores.columns import free_column
 from rotation.stores.sql import LARGE_CELL
+
+INDEX_SIZES = tuple(LENGTH * width for width in (1, 2, 4))
+"""Bytes of a blind index, in each width of characters."""
 
 LARGE = ""
 """What stands for a large cell that holds a mark. No cell that is fetched is as short, or as short as TOO_LARGE."""
@@ -40,10 +44,21 @@ class CellSyntax:
 
 
 class CellReader:
-    """What is fetched of the columns *kinds* of one table; a cell of more than *most* bytes is not searched."""
+    """What is fetched of the columns *kinds* of one table; a cell of more than *most* bytes is not searched.
 
-    def __init__(self, syntax: CellSyntax, kinds: Sequence[Column], marks: Collection[bytes], most: int) -> None:
+    *of_indexes*: the marks of blind indexes, which are shorter than tokens; none, and no index is looked for.
+    """
+
+    def __init__(
+        self,
+        syntax: CellSyntax,
+        kinds: Sequence[Column],
+        marks: Collection[bytes],
+        most: int,
+        of_indexes: Collection[bytes] = (),
+    ) -> None:
         self._syntax, self._kinds, self._marks, self._most = syntax, kinds, marks, most
+        self._of_indexes = of_indexes
         self.columns = [self._piece(kind, LARGE_CELL) for kind in kinds]
         """Of each cell what holds a mark. A large one is LARGE, and has to be read by itself."""
 
@@ -89,7 +104,13 @@ class CellReader:
 
     def _piece(self, kind: Column, whole: int) -> ColumnElement[Any]:
         haystack, length = self._haystack(kind), self._length(kind)
+        if self._of_indexes:
+            is_index = length.in_(INDEX_SIZES) & self._syntax.is_marked(haystack, kind, self._of_indexes)
+            indexes = [(is_index, haystack)]
+        else:
+            indexes = []
         return sa.case(
+            *indexes,
             (length < SHORTEST, None),
             (length > self._most, _constant(TOO_LARGE, kind)),
             (sa.not_(self._syntax.is_marked(haystack, kind, self._marks)), None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,6 +19,20 @@ class Remark(NamedTuple):
     words: str
 
 
+class IndexValues(NamedTuple):
+    """A column with values of a blind index, which no target names as its `index`."""
+
+    database: str
+    label: str
+    """As messages name the column."""
+    under: Counter[str]
+    """The values, per key."""
+
+    def document(self) -> dict[str, Any]:
+        """The column in the JSON document."""
+        return {"database": self.database, "column": self.label, "under": dict(sorted(self.under.items()))}
+
+
 @dataclass
 class Discovery:
     """What was searched, and what was found."""
@@ -25,6 +40,8 @@ class Discovery:
     full: bool
     columns: list[TokenColumn] = field(default_factory=list)
     """Those that hold tokens."""
+    blind_indexes: list[IndexValues] = field(default_factory=list)
+    """Those of a search of every row."""
     databases: dict[str, int] = field(default_factory=dict)
     """Tables that were searched, per database."""
     rows: int = 0
@@ -98,6 +115,7 @@ class Discovery:
             "rows": self.rows,
             "sampled_tables": self.sampled,
             "columns": [column.document() for column in self.columns],
+            "blind_indexes": [column.document() for column in self.blind_indexes],
             "remarks": [remark._asdict() for remark in self.remarks],
             "unseen": [remark._asdict() for remark in self.unseen],
             "beyond": [remark._asdict() for remark in self.beyond],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
 from rotation.discovery.ignores import Ignores, label
-from rotation.discovery.result import Discovery, Remark
+from rotation.discovery.result import Discovery, IndexValues, Remark
 from rotation.discovery.tables import SearchableTable, TableEntry
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
@@ -53,6 +53,8 @@ class Search:
         """The targets, by their columns."""
         self._urls: dict[tuple[object, ...], set[str]] = {}
         """The urls that lead to each database."""
+        self._indexes: set[tuple[TableIdentity, str]] = set()
+        """The columns that targets name as their `index`."""
         self._seen: set[TableIdentity] = set()
         self._unseen: list[tuple[TableIdentity, Remark]] = []
         self._neighbours: set[tuple[object, ...]] = set()
@@ -68,6 +70,7 @@ class Search:
             self._total += sum(self._left_out.why(name) is None for name in survey.neighbours()[0])
         self._urls.setdefault(survey.identity, set()).add(survey.url)
         self.discovery.databases.setdefault(survey.name, 0)
+        self._seek_indexes(survey)
         for target in targets:
             try:
                 schema, name, column = survey.find(target)
@@ -77,6 +80,8 @@ class Search:
                 self.discovery.remarks.append(Remark(survey.name, target.label, words))
             else:
                 self._targets.setdefault(((survey.identity, schema, name), column), []).append(target)
+                if target.index:
+                    self._indexes.add(((survey.identity, schema, name), target.index.column))
 
     def target_schemas(self, survey: Survey) -> set[str | None]:
         """The schemas of the targets in that database."""
@@ -131,6 +136,7 @@ class Search:
             try:
                 with closing(survey.enter(name)) as neighbour:
                     if neighbour.identity not in self._urls:
+                        self._seek_indexes(neighbour)
                         self._neighbours.add(neighbour.identity)
                         self.discovery.databases.setdefault(neighbour.name, 0)
                         self.search_database(neighbour, lambda _: True, lambda _: False, url=None)
@@ -163,7 +169,7 @@ class Search:
             if column is not None and (identity, column) in self._targets:
                 words = "a target and an [[ignore]] name it: it counts as the target's"
                 self.discovery.remarks.append(Remark(survey.name, label(table.name, column), words))
-            else:
+            elif identity not in self._seen:
                 self.discovery.ignored.append(Remark(survey.name, label(table.name, column), reason))
         return reasons
 
@@ -183,7 +189,9 @@ class Search:
             column.key_sets = tuple(dict.fromkeys(target.keys for target in targets))
             return
         column.ignored = reasons.get(column.column, reasons.get(None))
-        if column.ignored is None:
+        if column.ignored is not None:
+            self._count_ignored(Remark(survey.name, label(table.name, column.column), column.ignored), column.unknown)
+        else:
             column.key_columns, column.hint, column.add_key = survey.fit(table, column.column, column.format)
             tokens = {name: sum(column.under[key_id] for key_id in ids) for name, ids in self._key_ids.items()}
             # On a tie the environment's own keys, which come first.
@@ -208,7 +216,22 @@ class Search:
         found.databases[survey.name] += 1
         found.rows += reading.rows
         found.sampled += reading.sampled
+        for column in columns:
+            if column.indexes and (identity, column.column) not in self._indexes:
+                name = f"{column.label} in {survey.name}" if identity[0] in self._neighbours else column.label
+                found.blind_indexes.append(IndexValues(survey.name, name, column.indexes))
         yield from (column for column in columns if column.found)
+
+    def _seek_indexes(self, survey: Survey) -> None:
+        if self.discovery.full:
+            survey.seek_indexes(sorted({key_id for ids in self._key_ids.values() for key_id in ids}))
+
+    def _count_ignored(self, remark: Remark, unknown: int) -> None:
+        """Adds to the *remark* on an ignored column its number of tokens that no key here opens, if all were read."""
+        if unknown and self.discovery.full:
+            words = f"{remark.words}; {many(unknown, 'token')} in it that no key here opens"
+            others = [each for each in self.discovery.ignored if each != remark]
+            self.discovery.ignored = [*others, remark._replace(words=words)]
 
     def _count(self, survey: Survey, table: SearchableTable, reading: Reading) -> tuple[list[TokenColumn], Reading]:
         history = table.entry.has_history and self.discovery.full

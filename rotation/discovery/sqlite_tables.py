@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, ClassVar
+from zlib import crc32
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
@@ -14,7 +15,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.discovery.catalogs import Catalog
 from rotation.discovery.table_readers import KeylessReader, KeyReader, Source, TableReader
 from rotation.discovery.tables import Column, TableEntry
-from rotation.model.inner_tokens import MARKS
 from rotation.stores.columns import free_column
 
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
@@ -46,12 +46,12 @@ class SQLiteCatalog(Catalog):
         found = sa.text("SELECT name FROM pragma_table_xinfo(:table) WHERE hidden <> 1 ORDER BY cid")
         return [Column(name) for name in connection.scalars(found, {"table": entry.table})]
 
-    def marks(self, connection: sa.Connection) -> Sequence[bytes]:
+    def marks(self, connection: sa.Connection, marks: Sequence[bytes]) -> Sequence[bytes]:
         """As the file holds them: its texts may be UTF-16."""
         encoding = str(connection.scalar(sa.text("PRAGMA encoding")))
         if encoding == "UTF-8":
-            return MARKS
-        return [*MARKS, *(mark.decode().encode(encoding) for mark in MARKS if mark.isascii())]
+            return marks
+        return [*marks, *(mark.decode().encode(encoding) for mark in marks if mark.isascii())]
 
     def haystack(self, column: sa.ColumnClause[Any], kind: Column) -> ColumnElement[Any]:
         """As it is."""
@@ -91,5 +91,5 @@ class SQLiteCatalog(Catalog):
 @cache
 def _table_of(marks: tuple[bytes, ...]) -> sa.CTE:
     """The marks, once a statement: repeated for each column of a wide table they would be too many parameters."""
-    column = sa.column("mark", sa.LargeBinary)
-    return sa.values(column, name="marks").data([(mark,) for mark in marks]).cte("marks")
+    column, name = sa.column("mark", sa.LargeBinary), f"marks_{crc32(b''.join(marks)):x}"
+    return sa.values(column, name=name).data([(mark,) for mark in marks]).cte(name)

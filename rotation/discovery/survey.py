@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain
@@ -22,6 +22,7 @@ from rotation.discovery.table_readers import WINDOWS, Source, TableReader
 from rotation.discovery.tables import Column, SearchableTable, TableEntry, Unsearchable
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.formats import Format
+from rotation.model.inner_tokens import MARKS
 from rotation.model.targets import Target
 from rotation.stores.access import Access, Refusal
 from rotation.stores.columns import table_clause
@@ -94,7 +95,8 @@ class Survey:
             self.identity = identity or (self.name,)
             """The same for two urls that show the same tables."""
             self._entries = {(one.schema, one.table): one for one in self._access.read(self._catalog.tables)}
-            self._marks = self._access.read(self._catalog.marks)
+            self._marks = self._access.read(lambda connection: self._catalog.marks(connection, MARKS))
+            self._of_indexes: Sequence[bytes] = ()
             self._largest = self._access.read(self._catalog.largest)
         except BaseException:
             self.close()
@@ -103,6 +105,11 @@ class Survey:
     def close(self) -> None:
         """Gives up the connections."""
         self._access.close()
+
+    def seek_indexes(self, key_ids: Iterable[str]) -> None:
+        """Has blind indexes under these keys read, too."""
+        wanted = [f"{key_id}:".encode() for key_id in key_ids]
+        self._of_indexes = self._access.read(lambda connection: self._catalog.marks(connection, wanted))
 
     def find(self, target: Target) -> tuple[str | None, str, str]:
         """Schema, table and column of a target, as `TableEntry` has them. Raises UsageError if it does not fit."""
@@ -204,7 +211,7 @@ class Survey:
 
     def _reading(self, table: SearchableTable, key: tuple[str, ...], reads: Reads, *, full: bool) -> Reading:
         most = min(MOST[full], self._largest or MOST[full])
-        cells = CellReader(self._catalog, table.columns, self._marks, most)
+        cells = CellReader(self._catalog, table.columns, self._marks, most, self._of_indexes)
         source = Source(self._access, reads, table.entry, cells, key)
         readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
         windows: list[tuple[TableReader, Callable[[], Rows]]] = []

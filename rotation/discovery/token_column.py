@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
+from keyring_core.blind_index import LENGTH, SHAPE
 from keyring_core.names import printable
+from keyring_core.tokens import string_of
 from rotation.model.cell_kinds import CellKind, kind_of
 from rotation.model.embedded import SPELLINGS, locate
 from rotation.model.formats import Format
@@ -87,6 +89,8 @@ class TokenColumn:
     """Cells too large to be searched."""
     given_up: int = 0
     """Cells with so much in them that a token may have been missed."""
+    indexes: Counter[str] = field(default_factory=Counter)
+    """Values of a blind index per key of the keyrings, if they were looked for."""
     key_columns: tuple[str, ...] = ()
     """What a target has to name if the table has no primary key."""
     hint: str | None = None
@@ -227,6 +231,7 @@ class TokenColumn:
         texts = [cell if isinstance(cell, str | bytes) else bytes(cell) for cell in cells]
         cells = [text for text in texts if text not in {TOO_LARGE, TOO_LARGE.encode()}]
         self.large += len(texts) - len(cells)
+        self._take_indexes(keyrings, cells)
         for cell, key in zip(cells, _identify(keyrings, cells), strict=True):
             if key is not None:
                 self.parts[BARE] += 1
@@ -235,6 +240,12 @@ class TokenColumn:
             # Most columns hold short tokens. A search inside each would cost more than all the rest.
             if key is None or (key and len(cell) >= ROOM):
                 self._take_inner(keyrings, cell, key)
+
+    def _take_indexes(self, keyrings: Sequence[Keyring], cells: Sequence[str | bytes]) -> None:
+        short = (string_of(cell) for cell in cells if len(cell) == LENGTH)
+        found = Counter(cell[: cell.index(":")] for cell in short if SHAPE.fullmatch(cell))
+        known = {key_id for keyring in keyrings for key_id in keyring.states_by_id} if found else ()
+        self.indexes.update({key_id: number for key_id, number in found.items() if key_id in known})
 
     def _take_inner(self, keyrings: Sequence[Keyring], cell: str | bytes, key: str | None) -> None:
         """Counts what is in a *cell*, except the cell itself if that is a token under *key*."""
@@ -257,8 +268,8 @@ class TokenColumn:
 
     def document(self) -> dict[str, Any]:
         """The column in the JSON document."""
-        inner = {"url", "in_other_database", "parts", "add_key"}
-        shown = [each.name for each in fields(self) if each.name not in inner]
+        hidden = {"url", "in_other_database", "parts", "indexes", "add_key"}
+        shown = [each.name for each in fields(self) if each.name not in hidden]
         shown += ["tokens", "embedded", "kinds", "proposed"]
         return {**{name: getattr(self, name) for name in shown}, "format": self.format if self.served else None}
 

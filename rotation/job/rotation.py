@@ -123,7 +123,9 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
             raise UsageError(f"{fault}. Nothing was written")
         part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, lacks_room=bool(fault))
         part.warnings += [fault] if fault else []
-        part.unnamed_indexes = sorted({*store.blind_indexes()} - _named_indexes(target, job.targets))
+        # A census reads every row in any case.
+        indexes = store.blind_indexes(of_all_rows=options.dry_run and options.sample is None)
+        part.unnamed_indexes = sorted({*indexes} - _named_indexes(target, job.targets))
         part.warnings += [f"{target.label}: {name} {UNNAMED_INDEX}" for name in part.unnamed_indexes]
         report.targets.append(part)
         # The report has them, too; but then it is too late to stop.

@@ -135,8 +135,8 @@ class Counts:
     """Unreadable cells that need no key but those which `under`, `inner` and `other_sets` name: every token in them is
     under a known key, though in a form that the target's format does not have; or no token is in them at all."""
     suspects: int = 0
-    """Plaintext cells of SHORTEST bytes or more: a form that is not looked for may hide a token in them, and a person
-    has to look. In a shorter one there is no room for a token."""
+    """Cells that may hide a token in a form that is not looked for, as `may_hide` judges them: a person has to look.
+    Of the format `token` they are plaintext; of another one they hold no token that was found, or more than that."""
     given_up: int = 0
     """Cells with more in them than could be searched, so that a token may have been missed, under whatever key."""
     unbound: int = 0

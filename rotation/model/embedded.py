@@ -31,7 +31,7 @@ _LEAST_TRUNCATED = 12
 """Characters of a token's version and time."""
 _WORD = re.compile(r"[A-Za-z0-9+/]")
 _PADDINGS = ("", "===", "==", "=")
-"""The padding of a body, by its length modulo four; a body of one character more than that is none."""
+"""The padding of a body, by its length modulo four; no body is one character longer than a multiple of four."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,20 @@ class Spelling:
         return found[0] if found else ""
 
     def cover(self, size: int) -> int:
-        """How many characters spell *size* of a token's; more, if they spell what follows it, too."""
+        """How many characters spell *size* of a token's; the last of them may spell a part of what follows, too."""
         coded, plain = self.width
-        return -(-size // plain) * coded
+        return -(-size * coded // plain)
 
-    def holds_more(self, run: str, body: str) -> bool:
-        """Whether *run* spells so much more than *body* and its padding that there may be another token in it."""
-        coded, plain = self.width
-        return len(run) * plain // coded - len(body) >= LEAST_BODY
+    def is_alone(self, run: str, body: str) -> bool:
+        """Whether *run* spells *body* and its padding, and nothing behind them."""
+        return self.decode(run)[len(body) :] in _PADDINGS
 
     def respell(self, run: str, body: str) -> str:
         """*run* with *body* in the place of the one that it spells, which is as long."""
-        coded, plain = self.width
-        # The last character may hold bits of what follows the body, too.
-        own = -(-len(body) * coded // plain)
-        return self.encode(body + self.decode(run)[len(body) :], run)[:own] + run[own:]
+        own = self.cover(len(body))
+        # The bits that the last character spells of what follows stay.
+        behind = self.decode(run + "A" * (-len(run) % self.width[0]))[len(body) :]
+        return self.encode(body + behind, run)[:own] + run[own:]
 
 
 def _from_base64(run: str) -> str:
@@ -190,16 +189,15 @@ class _Search:
 
     def tokens(self) -> Iterator[Located]:
         """Looks at each place at which a token may begin."""
-        mark, text = self._spelling.mark, self._text
-        run: re.Match[str] | None = None
+        mark, text, width = self._spelling.mark, self._text, self._spelling.width[0]
+        ends: dict[int, int] = {}
+        """The ends of runs, by where one begins within the characters that spell one of a token's."""
         start = text.find(mark)
         while start >= 0 and self.allowance > 0:
-            if run is None or start >= run.end():
-                run = self._spelling.whole.search(text, start)
-                if run is None:
-                    return
-                start = max(start, run.start())
-            found = self._token_at(start, run.end())
+            if start >= ends.get(start % width, 0):
+                run = self._spelling.whole.match(text, start)
+                ends[start % width] = run.end() if run else 0
+            found = self._token_at(start, ends[start % width])
             if found:
                 yield found
             # Another token may begin inside of what is none.

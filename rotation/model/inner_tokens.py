@@ -23,6 +23,7 @@ _IN_TEXT = (b"gAAA", b"AAAA", b"AAAB")  # any one of them has a line break left 
 _IN_BASE64 = (b"QUFB", b"UFBQ", b"FBQU", b"BQUF")  # at any place in it, with a line break anywhere
 _IN_BASE64_TWICE = (b"RVUZC", b"UVVGQ", b"FVRkJ")
 _IN_BASE32 = (b"IFAUC", b"CQKBI")
+_IN_DECIMAL = (b"65,65,65,65", b"65, 65, 65, 65")  # text, as numbers in a list
 _IN_HEX = (b"41414", b"8000000000", b"51554642", b"00410041")  # text, a raw token, base64, UTF-16; without letters
 _OF_THESE_IN_BASE64 = (b"NDE0MT", b"QQBBAE")  # hex, UTF-16
 _IN_ESCAPES = (b"%41%41", b"u0041", b"\\x80", b"u0080")  # of URLs and JSON; a raw token in Python's repr and in JSON
@@ -30,6 +31,7 @@ _IN_BYTES = (b"A\0\0\0A\0\0\0A", b"\0A\0A\0", b"\x80\0\0\0\0")  # UTF-32, UTF-16
 
 MARKS: tuple[bytes, ...] = (
     *(*_IN_TEXT, *_IN_BASE64, *_IN_BASE64_TWICE, *_IN_BASE32, *_IN_HEX, *_OF_THESE_IN_BASE64, *_IN_ESCAPES),
+    *_IN_DECIMAL,
     *_IN_BYTES,
 )
 """Every cell that holds a token in a form that is looked for holds one of these byte strings, so that a database can
@@ -59,11 +61,18 @@ _TEXT_RUN = re.compile(rb"[\0\t-\r -~]{73,}")
 _GATES = (*MARKS[:-1], *(b"\x80\0\0" + bytes([byte]) for byte in range(4)))
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{98,}")
 _BASE32_RUN = re.compile(rb"[A-Z2-7]{117,}")
+_DECIMAL_RUN = re.compile(rb"(?:(?:1[01]\d|12[0-7]|\d?\d), ?){97,}\d{2,3}")
 _HEX_RUN = re.compile(rb"[0-9A-Fa-f]{146,}")
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_BEGINNING = b"gAAAA"
+_WHOLE = re.compile(rb"gAAAA[A-Za-z0-9+/_-]{93,}")
+_OUTSIDE = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="))
+"""What no token has; stock Fernet drops it."""
 
 # Of JSON and Python, apart from those of URLs: a raw token's own `%41` is none. More hex behind `\x` is PostgreSQL's.
-_BACKSLASH = re.compile(rb"\\u00([0-9A-Fa-f]{2})|\\x(?![0-9A-Fa-f]{8})([0-9A-Fa-f]{2})|\\(.)", re.DOTALL)
+_BACKSLASH = re.compile(
+    rb"\\u00([0-9A-Fa-f]{2})|\\x(?![0-9A-Fa-f]{8})([0-9A-Fa-f]{2})|\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL
+)
 # Of URLs, quoted-printable and HTML.
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})|=([0-9A-F]{2})|(&(?:\#[0-9]{1,4}|\#[xX][0-9A-Fa-f]{1,4}|[A-Za-z]{2,8});)")
 _LAST = 3  # the group of what is no hex
@@ -117,7 +126,8 @@ class _Search:
 
     def __init__(self, keys: Sequence[Key], data: bytes) -> None:
         self._keys = keys
-        self._views = deque([data])
+        self._views = deque([(data, True)])
+        """Each with whether what looks like a token in it is one, even if none of the keys signed it."""
         self._seen: set[bytes] = set()
         # Tokens by version, time and IV; the latter is random, so that no two share it.
         self._sizes: dict[bytes, int] = {}
@@ -130,24 +140,27 @@ class _Search:
     def result(self) -> InnerTokens:
         """Looks at every view, up to the bound."""
         while self._views and self._allowance > 0:
-            view = self._views.popleft()
+            view, certain = self._views.popleft()
             if len(view) < SHORTEST or view in self._seen or not holds_mark(view):
                 continue
             self._seen.add(view)
             self._allowance -= len(view)
-            self._look(view)
-            self._views.extend(_views_of(view))
+            self._look(view, certain=certain)
+            self._views.extend((each, certain) for each in _views_of(view))
+            if bare := _without_strangers(view):
+                # Words that were put together look like a token, too.
+                self._views.append((bare, False))
         known = {name[:_TIMED] for name in self._sizes}
         return InnerTokens(self._under, len(self._unknown - known), given_up=self._allowance <= 0)
 
-    def _look(self, data: bytes) -> None:
+    def _look(self, data: bytes, *, certain: bool) -> None:
         """Looks for raw tokens in *data*."""
         head = _HEAD.search(data)
         while head and self._allowance > 0:
-            size = self._token_at(data, head.start())
+            size = self._token_at(data, head.start(), certain=certain)
             head = _HEAD.search(data, head.start() + (size or 1))
 
-    def _token_at(self, data: bytes, begin: int) -> int:
+    def _token_at(self, data: bytes, begin: int, *, certain: bool) -> int:
         """The size of the token that begins there; 0 if none of the keys signed one."""
         if not looks_random(data[begin : begin + SHORTEST]):
             return 0
@@ -162,7 +175,7 @@ class _Search:
             if size:
                 self._hold(key, name, data[begin : begin + size])
                 return size
-        if ends:
+        if ends and certain:
             self._unknown.add(name[:_TIMED])
         return 0
 
@@ -181,7 +194,7 @@ class _Search:
         self._under[key.id] += 1
         plain = key.open(Token(token[:-TAG], token[-TAG:]))
         if plain is not None:
-            self._views.append(plain)
+            self._views.append((plain, True))
 
 
 def looks_random(beginning: bytes) -> bool:
@@ -208,6 +221,8 @@ def _views_of(data: bytes) -> Iterator[bytes]:
             yield binascii.unhexlify(run[0][begin : begin + (len(run[0]) - begin) // 2 * 2])
     for run in _BASE32_RUN.finditer(data if _holds(data, _IN_BASE32) else b""):
         yield from (_from_base32(run[0][begin:]) for begin in range(8))
+    for run in _DECIMAL_RUN.finditer(data if _holds(data, _IN_DECIMAL) else b""):
+        yield bytes(min(int(number), 0xFF) for number in run[0].split(b","))
 
 
 def _unwrapped(text: bytes) -> Iterator[bytes]:
@@ -230,7 +245,10 @@ def _from_base32(text: bytes) -> bytes:
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:
     text: bytes = escape[escape.lastindex or 0]
-    return bytes([int(text, 16)]) if escape.lastindex != _LAST else _ESCAPED.get(text, text)
+    if escape.lastindex != _LAST:
+        return bytes([int(text, 16)])
+    # No token has any of the characters beyond these.
+    return b"\xff" if len(text) > 1 else _ESCAPED.get(text, text)
 
 
 def _resolved(escape: re.Match[bytes]) -> bytes:
@@ -238,6 +256,13 @@ def _resolved(escape: re.Match[bytes]) -> bytes:
     if escape.lastindex != _LAST:
         return bytes([int(text, 16)])
     return html.unescape(text.decode("ascii")).encode("utf-8", "surrogatepass")
+
+
+def _without_strangers(data: bytes) -> bytes:
+    """*data* as stock Fernet reads it, without what no token has, if that may stand inside of a token."""
+    bare = data.translate(None, _OUTSIDE)
+    beginnings = bare.count(_BEGINNING) if len(bare) < len(data) else 0
+    return bare if beginnings and beginnings > len(_WHOLE.findall(data)) else b""
 
 
 def _squeezed(data: bytes) -> bytes:

@@ -17,6 +17,7 @@ from rotation.model.key_history import History
 from rotation.model.nested import SHORTEST_NESTED, note_nested
 from rotation.model.other_key_sets import OtherKeySets
 from rotation.model.plan_block import reason_to_stay
+from rotation.model.suspects import ROOM, SUSPECT
 from rotation.model.text_search import Fault, TextSearch
 
 
@@ -111,7 +112,7 @@ class _Planning:
         return self._swaps(sorted(swapped), everything) if swapped else Plan(Swaps(), (), (), counts)
 
     def _count_faults(self) -> None:
-        """One problem for each cell that stays: the first one that a person has to look at."""
+        """One problem for each cell that stays or may hide a token: the first one that a person has to look at."""
         for place in sorted(self._faults):
             faults = self._faults[place]
             fault = min(faults, key=lambda each: each.unsettled)
@@ -119,6 +120,10 @@ class _Planning:
             self._counts.unreadable += not fault.unsettled
             self._counts.identified += not fault.unsettled and all(each.keyless or each.unsettled for each in faults)
             self._counts.note(self._keys[place], str(fault.category), fault.detail)
+        self._counts.suspects += len(self._search.suspects)
+        for place in self._search.suspects:
+            if place not in self._faults:
+                self._counts.note(self._keys[place], SUSPECT, ROOM)
 
     def _swaps(self, places: Sequence[int], attempts: Sequence[Attempt]) -> Plan:
         """The swaps of the cells at *places*, which ascend, with all their tokens."""

@@ -12,6 +12,7 @@ from rotation.model.counts import Counts, RowKey
 from rotation.model.inner_tokens import SHORTEST, InnerTokens, bytes_of, find_inner, holds_mark
 from rotation.model.key_history import History
 from rotation.model.other_key_sets import OTHER_KEY_SET, OtherKeySets
+from rotation.model.suspects import may_hide
 from rotation.model.takeover import Taken, Takeover
 
 _EXACT = frozenset({Malformed.BYTES_REPR, Malformed.TOO_LARGE})
@@ -69,7 +70,7 @@ class RefusedCells:
             return taken
         if found.kind is CellKind.PLAINTEXT:
             counts.plaintext += 1
-            counts.suspects += len(bytes_of(cell)) >= SHORTEST
+            counts.suspects += may_hide(bytes_of(cell), only_tokens=True)
             counts.note(row, CellKind.PLAINTEXT, found.detail)
             return None
         counts.unreadable += 1

@@ -15,7 +15,18 @@ MOST_MARKS = 100_000
 """Marks kept per target, about a megabyte; beyond these only numbers are compared."""
 
 NOT_UNREADABLE = frozenset(
-    {"nested", "plaintext", "staged-key", "newer-key", "no-key", "locked", "rewritten", "refused", "not-written"}
+    {
+        "nested",
+        "plaintext",
+        "suspect",
+        "staged-key",
+        "newer-key",
+        "no-key",
+        "locked",
+        "rewritten",
+        "refused",
+        "not-written",
+    }
 )
 """Categories of problems that are not about cells that cannot be read."""
 

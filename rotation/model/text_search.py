@@ -25,6 +25,7 @@ from rotation.model.inner_tokens import SHORTEST, bytes_of, find_inner, holds_ma
 from rotation.model.key_history import History
 from rotation.model.nested import GIVEN_UP
 from rotation.model.other_key_sets import OTHER_KEY_SET, OtherKeySets
+from rotation.model.suspects import may_hide
 
 _SEPARATORS = ("\0", *map(chr, range(0xE000, 0xF900)))
 """Characters to stand between texts: the first one is rare, and of private ones some is in none of the texts."""
@@ -81,6 +82,8 @@ class TextSearch:
         """The same by their keys; their places are indexes of `tokens`."""
         self.faults: dict[int, list[Fault]] = defaultdict(list)
         """What keeps a cell as it is, by its place."""
+        self.suspects: list[int] = []
+        """The places of cells that may hide a token in a form that is not looked for."""
         self._searched: dict[int, list[Located]] = {}
         """The tokens of the cells that were searched by themselves, of no known key, too."""
         self._separator, joined = _joined(self._texts)
@@ -100,7 +103,7 @@ class TextSearch:
         tokens.bodies = list(map(self._spelling.body, tokens.runs)) if self._spelling.encoded else tokens.runs[:]
         tokens.plain = len(tokens.runs)
         whole = zip(tokens.owners, tokens.runs, tokens.bodies, strict=True) if self._spelling.encoded else ()
-        refused = {owner for owner, run, body in whole if self._spelling.holds_more(run, body)}
+        refused = {owner for owner, run, body in whole if not self._spelling.is_alone(run, body)}
         for part in self._keyring.find_many(padded(tokens.bodies)):
             if isinstance(part, Refused):
                 refused.add(tokens.owners[part.place])
@@ -113,15 +116,17 @@ class TextSearch:
     def _look_beside(self, rests: Sequence[str], searched: set[int]) -> None:
         """Looks at what stands beside the tokens, in all cells but those that are *searched* anyway."""
         beside = _GAP.join(rests).split(self._separator)
-        # In fewer characters there is no room for a token, in whatever form.
-        for place in [at for at, rest in enumerate(beside) if len(rest) >= SHORTEST or MARK in rest]:
-            if place not in searched:
-                self._look_at(place, beside[place])
+        for place, rest in enumerate(beside):
+            # In fewer characters of ASCII there is no room for a token, in whatever form.
+            has_room = len(rest) >= SHORTEST or not rest.isascii()
+            if place not in searched and (has_room or MARK in rest):
+                self._look_at(place, rest)
 
     def _look_at(self, place: int, rest: str) -> None:
         """Notes a token in another form in what is left of a cell without its tokens."""
         data = rest.encode("latin-1") if isinstance(self._cells[place], bytes) else bytes_of(rest)
         if not holds_mark(data):
+            self._suspect(place, rest, data)
             return
         inner = find_inner([self._keyring, *self._others.keyrings], data)
         self._counts.inner.update(inner.under)
@@ -134,6 +139,15 @@ class TextSearch:
             detail = f"{at}{found.detail}"
             self._counts.formats.update([found.format] if found.format and place not in self.faults else ())
             self.faults[place].append(Fault(found.kind, detail, keyless=found.keyless))
+        else:
+            self._suspect(place, rest, data)
+
+    def _suspect(self, place: int, rest: str, data: bytes) -> None:
+        """Notes a cell in which no token was found beside its own, if one may be hidden there."""
+        # A cell that holds a token as its format has it may hold other text, too; one that holds none is to be one.
+        holds_none = rest == self._texts[place]
+        if may_hide(data, only_tokens=self._spelling.encoded and holds_none):
+            self.suspects.append(place)
 
     def _place_of_truncated(self, place: int) -> int:
         """Where in a cell the first token stands that is none of those found."""

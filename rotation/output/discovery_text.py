@@ -24,6 +24,10 @@ def render_discovery(found: Discovery) -> Iterator[RenderableType]:
         yield _table(found)
     for column in found.columns:
         yield from _words(column)
+    for index in found.blind_indexes:
+        under = ", ".join(f"{number:,} under {key_id}" for key_id, number in index.under.most_common())
+        words = f"{index.label}: values of a blind index, {under}; no target names the column as its `index`"
+        yield Text(words, "yellow")
     if found.declared:
         yield ""
         yield _models_table(found)

@@ -14,7 +14,17 @@ from rotation.model.invocation import command_line, same_command, same_options
 from rotation.model.report import Report, TargetReport, legible_key, set_format
 from rotation.model.takeover import why_not_adopted
 from rotation.model.targets import Adopts, columns_of
-from rotation.model.text import NAME_CONTEXT, READS_THE_REST, Following, be, demotion_steps, many, retire_command, steps
+from rotation.model.text import (
+    NAME_CONTEXT,
+    READS_THE_REST,
+    Following,
+    be,
+    demotion_steps,
+    list_rows,
+    many,
+    retire_command,
+    steps,
+)
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
 from rotation.retirement.decision import refusals
@@ -178,6 +188,9 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
         columns += ", of the rows that this user sees,"
     columns += f" of shard {report.shard}" if report.shard else ""
     yield Text(f"{done}Complete: every token of {columns} is under the primary key {report.primary}.", "bold green")
+    if suspects := sum(target.counts.suspects for target in report.targets):
+        yield Text(f"{many(suspects, 'cell')} with room for a token in a form that is not looked for.", "bold yellow")
+        yield from following(f"look at these rows; until then keep every older key: {list_rows()}")
     first, then = _after_a_takeover(report), _after_a_run(report)
     if first and then:
         yield from following(steps(first, str(then)))

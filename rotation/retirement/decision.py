@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from rotation.discovery.result import Remark
+from rotation.discovery.result import IndexValues, Remark
 from rotation.discovery.token_column import TokenColumn
 from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.ledger.unexplained import Unexplained
@@ -157,7 +157,7 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = 
         )
     if counts.suspects:
         yield Refusal(
-            f"{label}: {many(counts.suspects, 'plaintext cell')} long enough to hold a token in some form{rows}",
+            f"{label}: {many(counts.suspects, 'cell')} with room for a token in a form that is not looked for{rows}",
             steps(list_rows(), f"have the application encrypt these rows; if none is a token: --force {key_id}"),
         )
     if nameless := counts.categories.get("no-key", 0):
@@ -189,6 +189,22 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
         refusal = _of_named(column, evidence) if column.covered else _of_uncovered(column, key_id)
         if refusal:
             yield refusal
+    for index in search.blind_indexes:
+        if index.under[key_id]:
+            yield _of_index(index, key_id)
+
+
+def _of_index(index: IndexValues, key_id: str) -> Refusal:
+    return Refusal(
+        f"{index.label}: {many(index.under[key_id], 'value')} of a blind index under {key_id}, and no target names the "
+        "column as its `index`",
+        steps(
+            f"if a target of that table has the values, set its `index`, then: {command_line('run')}",
+            "otherwise have the application write these values again",
+            RUN_AGAIN,
+            f"if nothing looks rows up by them: --force {key_id}",
+        ),
+    )
 
 
 def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:

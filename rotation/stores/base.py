@@ -111,8 +111,11 @@ class Store(Protocol):
     def write_indexes(self, values: Sequence[IndexValue]) -> Written:
         """Sets the blind index of each row whose cell is still the same."""
 
-    def blind_indexes(self) -> list[str]:
-        """The columns of the table that hold blind indexes, by their first rows; with or without a target."""
+    def blind_indexes(self, *, of_all_rows: bool) -> list[str]:
+        """The columns of the table that hold blind indexes, by their first value; with or without a target.
+
+        Otherwise the value is looked for in the first rows alone.
+        """
 
     def lacks_room(self, longest: Callable[[int], int]) -> str | None:
         """Why the column is too narrow for the tokens of its cells; None if it is wide enough.

@@ -41,7 +41,7 @@ BATCH_BYTES = 8 * 1024 * 1024
 JUMPS = 8
 """Blocks of a shard to look into before a whole scan."""
 LOOKED_AT = 1000
-"""Rows among which a column's first value is looked for."""
+"""Rows among which a column's first value is looked for, unless all are read anyway."""
 LOOK_ROWS = 200
 """Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
 
@@ -328,13 +328,16 @@ class SqlStore:
         written.lost |= lost
         return written
 
-    def blind_indexes(self) -> list[str]:
+    def blind_indexes(self, *, of_all_rows: bool) -> list[str]:
         """Of the columns that are as wide as a blind index, those in which the first value looks like one."""
-        return [name for name in self._cells.like_index if SHAPE.fullmatch(str(self._first_value(name)))]
+        values = ((name, self._first_value(name, of_all_rows=of_all_rows)) for name in self._cells.like_index)
+        return [name for name, value in values if SHAPE.fullmatch(str(value))]
 
-    def _first_value(self, name: str) -> object:
-        first = sa.select(free_column(name)).select_from(self._table).limit(LOOKED_AT).subquery()
-        value = free_column(name)
+    def _first_value(self, name: str, *, of_all_rows: bool) -> object:
+        value, rows = free_column(name), sa.select(free_column(name)).select_from(self._table)
+        if of_all_rows:
+            return self._scalar(rows.where(value.is_not(None)).limit(1))
+        first = rows.limit(LOOKED_AT).subquery()
         return self._scalar(sa.select(value).select_from(first).where(value.is_not(None)).limit(1))
 
     def lacks_room(self, longest: Callable[[int], int]) -> str | None:

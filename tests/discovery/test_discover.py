@@ -10,12 +10,14 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from keyring_core import Key
+from keyring_core import Key, Keyring
+from keyring_core.blind_index import BlindIndex
 from rotation.discovery import survey, table_readers
 from rotation.discovery.survey import Survey
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.discovery.conftest import Discover, columns
+from tests.keys import make_key
 from tests.stores.tokens import make_token, make_tokens
 
 pytestmark = pytest.mark.database
@@ -614,3 +616,25 @@ def test_an_application_is_recognised_without_any_key(tmp_path: Path, cli: Cli) 
     assert f"These tables are Redash's: keyring-rotate init --app redash --url '{database.url}'" in ran.out
     assert "no key is set" in ran.err
     assert (refused.code, "placeholder" in refused.err) == (2, True)
+
+
+@pytest.mark.by_turns
+def test_values_of_a_blind_index_are_found_by_their_key(
+    database: Database, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any column of any table, by a search of every row; those that a target names as its `index` are a run's."""
+    monkeypatch.chdir(tmp_path)
+    index, old, new = BlindIndex("users.email"), make_key("old"), make_key("new")
+    values = [index.of(Keyring(key), "ada@example.org") for key in (old, old, new, make_key("nobody"))]
+    database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, email_index TEXT, copy TEXT)")
+    database.insert("users", [{"id": n, "email_index": value, "copy": value} for n, value in enumerate(values)])
+    database.insert("users", [{"id": 9, "copy": f"see {values[0]}"}])
+    entry = f'[[target]]\nurl = "{database.url}"\ntable = "users"\ncolumns = ["email"]\n'
+    Path("rotation.toml").write_text(f'{entry}index = {{ column = "email_index", context = "users.email" }}\n')
+
+    sample, full, screen = cli("discover", "--json"), cli("discover", "--json", "--full"), cli("discover", "--full")
+
+    assert (sample.document["blind_indexes"], sample.document["columns"]) == ([], [])
+    [found] = full.document["blind_indexes"]
+    assert (full.code, found["column"], found["under"]) == (0, "users.copy", {old.id: 2, new.id: 1})
+    assert f"users.copy: values of a blind index, 2 under {old.id}, 1 under {new.id}; no target names the" in screen.out

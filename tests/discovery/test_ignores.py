@@ -19,6 +19,8 @@ from tests.stores.tokens import make_token, make_tokens
 
 pytestmark = pytest.mark.database
 THEIRS = '[[ignore]]\ntable = "theirs"\ncolumns = ["secret"]\nreason = "of the billing team"\n'
+COUNTED = "of the billing team; 1 token in it that no key here opens"
+"""How a search of every row lists the column: its token is under a key that is not here, or bound."""
 
 
 @pytest.fixture
@@ -67,10 +69,10 @@ def test_every_output_lists_it_with_its_reason(app: Database, cli: Cli, old: Key
     assert "Ignored: theirs.secret (of the billing team)\n" in text.out
     assert page.code == 0, page.err
     assert "<bdi>theirs.secret</bdi>" in Path("page.html").read_text()
-    assert "Ignored: theirs.secret: of the billing team\n" in retired.out
+    assert f"Ignored: theirs.secret: {COUNTED}\n" in retired.out
     assert "Refused" not in retired.out
-    assert json.loads(Path("proof.json").read_text())["ignored"][0].endswith("theirs.secret: of the billing team")
-    assert (again.document["refused"], again.document["ignored"]) == ([], found.document["ignored"])
+    assert json.loads(Path("proof.json").read_text())["ignored"][0].endswith(f"theirs.secret: {COUNTED}")
+    assert (again.document["refused"], again.document["ignored"]) == ([], [ignored | {"words": COUNTED}])
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -87,14 +89,29 @@ def test_a_token_under_the_key_keeps_it_all_the_same(app: Database, cli: Cli, ol
     assert other == []
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_tokens_bound_to_a_context_that_no_target_names_are_counted(app: Database, cli: Cli, older: Key) -> None:
+    """No key opens them here, so nobody can say that they are not under the key: the certificate has their number."""
+    app.insert("theirs", [{"id": n, "more": Keyring(older).bind("theirs").encrypt("x")} for n in (2, 3)])
+    app.insert("theirs", [{"id": 4, "more": json.dumps([Keyring(older).bind("theirs").encrypt("x")])}])
+    configure(app, THEIRS.replace('["secret"]', '["secret", "more"]'))
+
+    retired = cli("keys", "retire", older.id, "--no-archive", "--json").document
+
+    assert retired["certificate"]["ignored"][1].endswith("of the billing team; 3 tokens in it that no key here opens")
+    assert retired["ignored"][1]["subject"] == "theirs.more"
+
+
 @pytest.mark.by_turns
 def test_a_whole_table_is_ignored(app: Database, cli: Cli) -> None:
-    """Without `columns`, all of its columns are; it is listed once."""
+    """Without `columns`, all of its columns are; it is listed once, and a column with tokens by itself."""
     configure(app, '[[ignore]]\ntable = "theirs"\nreason = "of the billing team"\n')
 
-    ran = cli("discover", "--json")
+    ran, full = cli("discover", "--json"), cli("discover", "--json", "--full")
 
     assert (ran.code, [one["subject"] for one in ran.document["ignored"]]) == (0, ["theirs, all columns"])
+    listed = [(one["subject"], one["words"]) for one in full.document["ignored"]]
+    assert listed == [("theirs, all columns", "of the billing team"), ("theirs.secret", COUNTED)]
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

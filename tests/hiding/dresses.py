@@ -6,6 +6,7 @@ import base64
 import json
 import pickle
 import quopri
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from cryptography.fernet import Fernet
 
 from keyring_core import Key, Keyring
+from keyring_core.blind_index import BlindIndex
 from tests.fakes import ISSUED_AT
 
 Value = str | bytes
@@ -72,6 +74,11 @@ def _lines(text: str, width: int, end: str) -> str:
     return "".join(text[start : start + width] + end for start in range(0, len(text), width))
 
 
+def _interrupted(tokens: Tokens, by: str) -> str:
+    token = tokens.token()
+    return token[:40] + by + token[40:]
+
+
 def _json(tokens: Tokens) -> str:
     return json.dumps({"scope": "all", "token": tokens.token()})
 
@@ -102,6 +109,13 @@ TEXT: dict[str, Dress] = {
     "wrapped-76-crlf": lambda t: _lines(t.token("hidden " * 30), 76, "\r\n"),
     "standard-wrapped": lambda t: _lines(_standard(t.with_symbols("hidden " * 30)), 76, "\n"),
     "blank-inside": lambda t: (token := t.token())[:40] + " " + token[40:],
+    "comma-inside": lambda t: _interrupted(t, ","),
+    "quote-inside": lambda t: _interrupted(t, '"'),
+    "pipe-inside": lambda t: _interrupted(t, "|"),
+    "no-break-space-inside": lambda t: _interrupted(t, "\u00a0"),
+    "soft-hyphen-inside": lambda t: _interrupted(t, "\u00ad"),
+    "zero-width-space-inside": lambda t: _interrupted(t, "\u200b"),
+    "line-separator-inside": lambda t: _interrupted(t, "\u2028"),
     "padded-with-blanks": lambda t: f"  {t.token()}   \n",
     "byte-order-mark": lambda t: f"\ufeff{t.token()}",
     "glued-behind-foreign": lambda t: t.decoy() + t.token(),
@@ -120,6 +134,7 @@ TEXT: dict[str, Dress] = {
     "base64": lambda t: _base64(t.token()),
     "base64-no-padding": lambda t: _base64(t.token()).rstrip("="),
     "base64-twice": lambda t: _base64(_base64(t.token())),
+    "blind-index": lambda t: BlindIndex("users.email").of(Keyring(t.hidden), "ada@example.org"),
     "nested": lambda t: t.around(t.token()),
     "nested-in-json": lambda t: t.around(_json(t)),
     "nested-in-list": lambda t: t.around(json.dumps(["a", t.token()])),
@@ -129,7 +144,7 @@ TEXT: dict[str, Dress] = {
     "nested-twice": lambda t: t.around(t.around(t.token())),
     "nested-twice-in-json": lambda t: t.around(json.dumps({"token": t.around(_json(t))})),
 }
-"""A token and nothing else: whole, in another spelling, or inside another token."""
+"""A token and nothing else: whole, in another spelling, or inside another token. Or a blind index."""
 
 IN_TEXT: dict[str, Dress] = {
     "json-value": _json,
@@ -141,6 +156,7 @@ IN_TEXT: dict[str, Dress] = {
     "json-php-slashes": lambda t: json.dumps({"token": _standard(t.with_symbols())}).replace("/", "\\/"),
     "json-escaped": lambda t: f'{{"token": "{_escaped(t.token())}"}}',
     "json-base64": lambda t: json.dumps({"secret": _base64(t.token())}),
+    "json-buffer": lambda t: json.dumps({"type": "Buffer", "data": [*t.token().encode()]}),
     "json-hex": lambda t: json.dumps({"secret": t.token().encode().hex()}),
     "url-query": lambda t: f"https://api.example/callback?state=7&token={quote(t.token())}&next=%2Fhome",
     "percent-in-full": lambda t: "token=" + "".join(f"%{byte:02X}" for byte in t.token().encode()),
@@ -186,6 +202,15 @@ IN_TEXT: dict[str, Dress] = {
 }
 """A token among other text. Under a key of another keyring it is ignored."""
 
+NOT_LOOKED_FOR: dict[str, Dress] = {
+    "zlib-base64": lambda t: _base64(zlib.compress(t.token().encode())),
+    "hex-colons": lambda t: t.token().encode().hex(":"),
+    "decimal": lambda t: " ".join(map(str, t.token().encode())),
+    "base85": lambda t: base64.b85encode(t.token().encode()).decode(),
+    "octal": lambda t: "".join(f"\\{byte:o}" for byte in t.token().encode()),
+}
+"""In forms that are not looked for: in a target such a cell is a suspect."""
+
 BYTES: dict[str, Dress] = {
     "ascii": lambda t: t.token().encode(),
     "zero-padded": lambda t: t.token().encode().ljust(200, b"\0"),
@@ -204,4 +229,4 @@ BYTES: dict[str, Dress] = {
     "json-bytes": lambda t: _json(t).encode(),
 }
 
-DRESSES: dict[str, Dress] = TEXT | IN_TEXT | BYTES
+DRESSES: dict[str, Dress] = TEXT | IN_TEXT | NOT_LOOKED_FOR | BYTES

@@ -64,7 +64,8 @@ class Estate:
         """The target's table, with *tokens*; on request in another database."""
         database, definition = database or self.database, self.place.creds or CREDS[self.database.kind]
         database.execute(*definition.split("; "))
-        cells = [token.encode() if "bytea" in definition else token for token in tokens]
+        spelled = map(self.place.spelled, tokens)
+        cells = [token.encode() if "bytea" in definition else token for token in spelled]
         rows = [{"id": number, "token": cell, "note": f"note {number}"} for number, cell in enumerate(cells, 1)]
         if rows:
             database.insert("creds", rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -24,6 +24,8 @@ class Place:
     """Whether a target names the column, so that `discover` has nothing to add."""
     creds: str | None = None
     """The targets' table, if it is not the usual one."""
+    spelled: Callable[[str], str] = str
+    """How the target's cells spell a token."""
     entry: Mapping[str, str] = field(default_factory=dict)
     """More settings of the target's entry."""
     more: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.hiding import mariadb, postgresql, sqlite
-from tests.hiding.dresses import IN_TEXT
+from tests.hiding.dresses import IN_TEXT, NOT_LOOKED_FOR
 from tests.hiding.place import Place
 
 ALL = "sqlite postgresql mariadb"
@@ -80,6 +80,23 @@ _HIDES: tuple[tuple[str, str, str, str], ...] = (
     ("mariadb", "target-history", "bare", "the history of a target still holds what was rotated"),
     ("sqlite", "target-null-key", "bare", "SQLite lets a text key be NULL"),
     ("sqlite", "target-null-key", "json-value", "the same, inside text"),
+    # Forms that are not looked for, in a target.
+    *(
+        ("sqlite", place, form, "nobody can say what is in it: a person has to look")
+        for place in ("target", "target-embedded", "target-base64", "target-hex", "left-out-embedded")
+        for form in NOT_LOOKED_FOR
+    ),
+    # What stock Fernet drops, and so opens.
+    ("sqlite", "table", "comma-inside", "a number format ran over the column"),
+    ("sqlite", "table", "quote-inside", "an import that doubled its quotes"),
+    ("sqlite", "table", "pipe-inside", "a table's border was pasted along"),
+    ("sqlite mariadb", "table", "no-break-space-inside", "pasted from a web page"),
+    ("sqlite postgresql", "table", "soft-hyphen-inside", "pasted from a mail"),
+    ("sqlite", "table", "zero-width-space-inside", "a wiki breaks long words so"),
+    ("sqlite", "table", "line-separator-inside", "a JavaScript editor's line break"),
+    ("sqlite", "target", "no-break-space-inside", "pasted from a web page"),
+    ("sqlite", "target-embedded", "comma-inside", "the same in a column of documents"),
+    ("sqlite postgresql", "table", "json-buffer", "a Node.js service stores a Buffer as JSON"),
     # Rows that a `where` leaves out.
     (ALL, "left-out", "bare", "soft-deleted rows"),
     (ALL, "left-out-by-null", "bare", "a comparison with NULL is neither true nor false"),
@@ -169,6 +186,15 @@ _HIDES: tuple[tuple[str, str, str, str], ...] = (
     ("sqlite", "table", "base64url-of-json", "the same in the other alphabet"),
     ("postgresql", "table", "base64-wrapped", "a mail's attachment"),
     ("sqlite", "table", "base64-of-large-json", "a large attachment"),
+    # Blind indexes: without the key nobody finds a row by its value.
+    (ALL, "table", "blind-index", "a second table is looked up by the same value"),
+    ("sqlite postgresql mariadb", "other-column", "blind-index", "the column is TEXT, so nothing tells it from others"),
+    ("sqlite", "row-key", "blind-index", "a table of what was seen already"),
+    ("sqlite", "among-many-rows", "blind-index", "the column was added last year, and old rows have none"),
+    ("sqlite", "untyped-blob", "blind-index", "as bytes"),
+    ("postgresql mariadb", "char", "blind-index", "padded with blanks"),
+    ("mariadb", "utf-16", "blind-index", "two bytes a character"),
+    ("postgresql mariadb", "database", "blind-index", "another database of the server"),
     # Large cells.
     ("sqlite", "table", "large-100k-first", "a document"),
     ("mariadb", "table", "large-100k-middle", "a document"),
@@ -377,7 +403,7 @@ ROWS = tuple(row for row in _ALL_ROWS if row in FIRST or row in _ONCE)
 
 _SHORT = (
     "target left-out other-column row-key no-key table blob database schema large-object jsonb-nested no-select"
-    " target-row-security history no-grant fts5 untyped-blob"
+    " target-row-security target-embedded history no-grant fts5 untyped-blob"
 )
 SHORT = frozenset(row for row in FIRST if row.where in _SHORT.split())
 """What a run without `--long` tries: each way of looking for tokens once, on each database."""

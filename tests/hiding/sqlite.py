@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
+
 from tests.hiding.place import Place, parts, table
 
 UPDATED = "UPDATE creds SET token = :cell WHERE id = 1"
 
+SPELLED: dict[str, Callable[[str], str]] = {
+    "embedded": str,
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+}
+"""How a target of each other format spells a token."""
+
 PLACES: dict[str, Place] = {
     "target": Place((UPDATED,), ("creds",), covered=True),
+    **{
+        f"target-{name}": Place((UPDATED,), ("creds",), covered=True, spelled=spelled, entry={"format": name})
+        for name, spelled in SPELLED.items()
+    },
+    "left-out-embedded": Place((UPDATED,), ("creds",), covered=True, entry={"where": "id > 1", "format": "embedded"}),
     "left-out": Place((UPDATED,), ("creds",), covered=True, entry={"where": "id > 1"}),
     "left-out-by-null": Place((UPDATED,), ("creds",), covered=True, entry={"where": "note <> 'note 2'"}),
     "other-column": Place(("ALTER TABLE creds ADD stash TEXT", "UPDATE creds SET stash = :cell WHERE id = 2")),

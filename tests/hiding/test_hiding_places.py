@@ -166,6 +166,7 @@ def _found_faults(ran: Ran, names: list[str]) -> Iterator[str]:
         return
     uncovered = [column for column in document["columns"] if not column["covered"]]
     places = [f"{column['database']} {column['table']}.{column['column']}" for column in uncovered]
+    places += [column["column"] for column in document["blind_indexes"]]
     for kind in ("remarks", "unseen", "beyond", "unopened", "hidden"):
         places += [" ".join(remark.values()) for remark in document.get(kind, [])]
     if not says(" ".join(places), names):

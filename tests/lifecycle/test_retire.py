@@ -221,7 +221,7 @@ def test_each_refusal_leads_out_of_it(shop: Shop) -> None:
             "creds.token: 1 token under",
             f"keyring-rotate run --dry-run --problems problems.jsonl {shop.options}\nif they are in text",
         ),
-        ("creds.token: 1 plaintext cell long enough", f"if none is a token: --force {OLDER.id}"),
+        ("creds.token: 1 cell with room for a token", f"if none is a token: --force {OLDER.id}"),
         ("legacy.secret: holds tokens", "add a key to the table, which has none: "),
         ("log.line: holds tokens", f"print the entry to add: keyring-rotate discover {shop.options}"),
     )

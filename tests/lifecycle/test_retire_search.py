@@ -53,7 +53,7 @@ def neighbour(database: Database, cell: str) -> Iterator[str]:
 
 
 def retire(shop: Shop, *argv: str) -> Ran:
-    return shop.keys("retire", OLDER.id, *argv)
+    return shop.keys("retire", OLDER.id, "--no-archive", *argv)
 
 
 @SERVERS

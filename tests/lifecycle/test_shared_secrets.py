@@ -76,7 +76,9 @@ class Sets:
         """Retires the old key of the set a."""
         environ = {"DATABASE_URL": self._database.url, "B_SECRET": "b" * 40, "COPY": key_text("old")}
         config = ("--config", str(self.folder / "rotation.toml"))
-        return self._cli("keys", "retire", OLD.id, "--keys", "a", "--json", *config, *argv, environ=environ)
+        return self._cli(
+            "keys", "retire", OLD.id, "--no-archive", "--keys", "a", "--json", *config, *argv, environ=environ
+        )
 
 
 @pytest.fixture

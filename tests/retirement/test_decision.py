@@ -18,6 +18,7 @@ from rotation.checks.findings import Level
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.discovery.discover import Discovery, Remark, TokenColumn
+from rotation.discovery.result import IndexValues
 from rotation.discovery.token_column import BARE, Part
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
@@ -78,6 +79,9 @@ AGAINST = {
             full=True, columns=[column(covered=True, key_sets=(None,), tokens=1, under=Counter({KEY: 1}))]
         )
     },
+    "values of a blind index": {
+        "search": Discovery(full=True, blind_indexes=[IndexValues("app", "users.copy", Counter({KEY: 1}))])
+    },
     "a table that may not be read": {"search": Discovery(full=True, unseen=[Remark("app", "audit", "no right")])},
     "rows that may be hidden": {"search": Discovery(full=True, hidden=[Remark("app", "audit", "row security")])},
     "a search that failed": {"search": None, "search_fault": "lost"},
@@ -105,7 +109,11 @@ def test_what_others_need_does_not_keep_the_key() -> None:
             ("a.b", Counts(under=Counter({PRIMARY: 5}), inner=Counter({OTHER: 1}))),
             ("a.c", Counts(unreadable=3, identified=3, inner=Counter({OTHER: 2}), other_sets=Counter({"44444444": 1}))),
         ],
-        search=Discovery(full=True, columns=[text, foreign]),
+        search=Discovery(
+            full=True,
+            columns=[text, foreign],
+            blind_indexes=[IndexValues("app", "users.copy", Counter({PRIMARY: 1, OTHER: 1}))],
+        ),
         fleet=[InstanceRecord("web-1", "web", PRIMARY, NOW)],
     )
 

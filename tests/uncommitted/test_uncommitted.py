@@ -41,7 +41,7 @@ def shop(database: Database, tmp_path: Path) -> Shop:
 
 
 def retire(shop: Shop, *argv: str) -> Ran:
-    return shop.keys("retire", OLDER.id, "--json", *argv)
+    return shop.keys("retire", OLDER.id, "--no-archive", "--json", *argv)
 
 
 def retired(shop: Shop, context: Callable[..., Context]) -> Sequence[str]:

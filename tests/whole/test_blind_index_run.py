@@ -292,6 +292,14 @@ def test_no_key_goes_while_an_index_has_no_target(
 
 
 @pytest.mark.by_turns
+def test_a_census_sees_an_index_behind_many_rows_without_one(database: Database, command: Callable[..., Ran]) -> None:
+    """A run looks at the first rows alone, before it begins; a census reads every row in any case."""
+    fill(database, [*[(None, None)] * 1_000, pair("old", "a value")], kind="VARCHAR(52)")
+
+    assert "creds.token: token_index beside it holds blind indexes" in command("status", settings="").out
+
+
+@pytest.mark.by_turns
 def test_a_token_under_one_key_and_its_index_under_another_keep_both(
     database: Database, command: Callable[..., Ran]
 ) -> None:

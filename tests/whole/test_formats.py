@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,11 +130,34 @@ def test_a_token_in_another_form_keeps_its_key(shop: Shop, name: str) -> None:
 
 
 def test_text_without_a_token_keeps_no_key(shop: Shop) -> None:
-    """In a column of JSON a long text is no suspect; in one of bare tokens it is."""
-    shop.fill([json.dumps({"description": "The quick brown fox. " * 20}), json.dumps([old_token("old")])])
+    """In a column of JSON a document is no suspect, however long it is; in one of bare tokens it is."""
+    documents = [
+        {"description": "The quick brown fox. " * 20},
+        {"ids": [str(uuid.UUID(int=n * 2**125 // 7)) for n in range(8)], "hosts": [f"10.0.{n}.1" for n in range(90)]},
+        {"callback": "https://app.example.com/oauth/callback?" + "&".join(f"scope=read%3Athing{n}" for n in range(20))},
+    ]
+    shop.fill([*map(json.dumps, documents), json.dumps([old_token("old")])])
     set_format(shop, "embedded")
+    [target] = shop.rotate("status", "--json").document["targets"]
 
+    assert (target["suspects"], target["problems"]) == (0, [])
     assert shop.keys("retire", OLDER.id, "--no-archive", "--json").code == 0
+
+
+def test_what_may_hide_a_token_is_named_by_a_run_and_keeps_the_key(shop: Shop) -> None:
+    """Compressed data in a column of JSON: nobody can say what is in it."""
+    hidden = base64.b64encode(zlib.compress(old_token("older").encode())).decode()
+    shop.fill([json.dumps({"state": hidden}), json.dumps([old_token("old")])])
+    set_format(shop, "embedded")
+    ran = shop.rotate("run")
+
+    assert ran.code == 0
+    assert "creds.token, id=1: suspect, no token was found in it, and there is room for one" in ran.out
+    assert "1 cell with room for a token in a form that is not looked for." in ran.out
+    assert "keys retire" not in ran.out
+    [refusal] = shop.keys("retire", OLDER.id, "--no-archive", "--json").document["refused"]
+    assert refusal["reason"] == "creds.token: 1 cell with room for a token in a form that is not looked for"
+    assert f"--force {OLDER.id}" in refusal["remedy"]
 
 
 def test_a_rotation_that_undoes_this_one_is_noticed_in_cells_of_several_tokens() -> None:
