@@ -104,5 +104,6 @@ def _target_document(target: TargetReport) -> dict[str, Any]:
         "where": of.where,
         "context": of.context,
         "rows": _size(target),
+        **target.span(),
         **target.counts.document(),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from rotation.model.formats import Format
 from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.crowd import Crowd
-from rotation.stores.table_facts import ForeignKey, TableFacts, UniqueColumn
+from rotation.stores.table_facts import ForeignKey, TableFacts, TableState, UniqueColumn
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
@@ -101,6 +102,11 @@ class Dialect:
     def chance(self) -> ColumnElement[Any]:
         """A random number from 0 up to 1, a new one for each row."""
         return sa.func.random(type_=sa.Float)
+
+    def path(self, url: URL) -> Path | None:
+        """The file that the database is; None if it has a server."""
+        del url
+        return None
 
     def describe(self, url: URL) -> str:
         """Which database it is; a password may stand in the query part, too, and so none of it is shown."""
@@ -310,6 +316,18 @@ class Dialect:
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """What distinguishes this table from one of the same name on another server, or made later. None: nothing."""
         raise NotImplementedError
+
+    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """Which table the name leads to now; without *schema* as a connection finds it."""
+        raise NotImplementedError
+
+    def schema_of(self, connection: sa.Connection, table: str) -> str | None:
+        """The schema in which a connection finds the table, if it searches several; otherwise None.
+
+        What is called by it stays the same table if another one of that name comes into an earlier schema.
+        """
+        del connection, table
+        return None
 
     def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Columns that the database would change by itself on an UPDATE, and that shall stay."""

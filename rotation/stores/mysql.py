@@ -25,7 +25,7 @@ from rotation.stores.mysql_blocks import LONGEST, MySQLBlocks
 from rotation.stores.mysql_crowd import StatementCounters
 from rotation.stores.mysql_names import as_bytes, is_binary, quote
 from rotation.stores.shards import BLOCK_BITS
-from rotation.stores.table_facts import UniqueColumn
+from rotation.stores.table_facts import TableState, UniqueColumn
 
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
@@ -331,6 +331,10 @@ class MySQL(Dialect):
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The server's own id, and when the table was made; one that was rebuilt counts as another."""
         return f"{catalog.server(connection)}/{catalog.made(connection, qualified)}"
+
+    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """From the catalog, and from a counter of the server."""
+        return catalog.state(connection, QualifiedName(schema, table, ""))
 
     def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
         """InnoDB's estimate."""

@@ -160,7 +160,7 @@ def test_a_worker_without_the_target_fails_as_a_worker(
 ) -> None:
     """It is a WorkerError, since other workers may have written already."""
     target = Target(app.url, "creds", "token", "creds", written="$DATABASE_URL")
-    task = make_task(make_setup(keyring, Options(), 1), target, Bounds())
+    task = make_task(make_setup(keyring, Options(), 1), target, "", Bounds())
     monkeypatch.setenv("DATABASE_URL", url)
 
     with pytest.raises(WorkerError, match=r"^worker \d+ on .*Give every worker the same variables, then run again"):
@@ -256,7 +256,7 @@ def test_no_secret_of_a_package_travels(keyring: Keyring) -> None:
     target = Target("sqlite:///app.db", "creds", "token", "creds", source=source, index=Index("i", "creds.token"))
     options = Options(environ=environ).of(target)
 
-    sent = pickle.dumps(make_task(make_setup(keyring, options, 1), target, Bounds()))
+    sent = pickle.dumps(make_task(make_setup(keyring, options, 1), target, "", Bounds()))
 
     assert options.takeover.reader
     assert b"OLD_SECRET" in sent
