@@ -128,6 +128,19 @@ class MemoryStore:
         """Holds nothing."""
 
 
+class Notes(dict[str, str]):
+    """A ledger's checkpoints, in memory."""
+
+    def reached(self, plan: str) -> str | None:
+        return self.get(plan)
+
+    def reach(self, plan: str, upto: str) -> None:
+        self[plan] = upto
+
+    def forget(self, plan: str) -> None:
+        self.pop(plan, None)
+
+
 class Silence:
     """A watcher that says nothing."""
 

@@ -23,9 +23,8 @@ from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore
 from tests.databases import Database, open_database
-from tests.fakes import Silence
+from tests.fakes import Notes, Silence
 from tests.lastword.changes import BATCH, CHANGES, GOOD, ROWS, STALE, TAIL, Change, apart, back_up, make, token
-from tests.stores.test_witness import Notes
 
 pytestmark = pytest.mark.database
 

@@ -27,7 +27,7 @@ from rotation.stores.witness import Changed, Doubt, Unknown
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Cli
 from tests.databases import Database, open_database
-from tests.fakes import Silence
+from tests.fakes import Notes, Silence
 from tests.keys import key_text
 from tests.stores.pgbouncer import pooled
 from tests.stores.tokens import ISSUED_AT, make_token, make_tokens, report, rotate
@@ -574,19 +574,6 @@ def test_forgotten_transactions_are_read_again(
     assert again == set(range(1, len(again) + 1))
     assert ROWS - 8 <= len(again) <= ROWS - 4
     assert seen(run.changed()) == again | {20}
-
-
-class Notes(dict[str, str]):
-    """A ledger's checkpoints, in memory."""
-
-    def reached(self, plan: str) -> str | None:
-        return self.get(plan)
-
-    def reach(self, plan: str, upto: str) -> None:
-        self[plan] = upto
-
-    def forget(self, plan: str) -> None:
-        self.pop(plan, None)
 
 
 @pytest.mark.parametrize(("done", "passes"), [(0, 1), (HALF, 2)], ids=["fresh", "resumed"])
