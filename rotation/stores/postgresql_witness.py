@@ -83,6 +83,8 @@ class PostgreSQLWitness:
             return Unknown("the session in which it began is gone: the server may have restarted, or another took over")
         if now - self._start >= SPAN:
             return Unknown("too many transactions have passed to distinguish old row versions from new ones")
+        if not self._ours and not connection.scalar(sa.select(self._has_new())):
+            return Changed(Batch((), ()))
         kind = self._kind()
         found = {kind: tuple(numbers) for kind, *numbers in connection.execute(self._totals(kind))}
         rows, held, empty, _ = map(sum, zip(*found.values(), strict=True)) if found else (0, 0, 0, 0)
@@ -92,10 +94,16 @@ class PostgreSQLWitness:
         read = self._read(connection, kind == sa.literal("theirs")) if others else Batch((), ())
         return Changed(read, Totals(held, rows - held, empty))
 
+    def _since_start(self) -> str:
+        return f"age(xmin) <= age('{self._start % 2**32}'::xid)"
+
+    def _has_new(self) -> sa.ColumnElement[bool]:
+        """Whether anybody wrote: a run that wrote nothing itself need not look at the cells."""
+        return sa.exists().select_from(self._scope.table).where(self._scope.rows, sa.literal_column(self._since_start()))
+
     def _kind(self) -> sa.ColumnElement[str]:
         """Of a row: `old`, `ours` or `theirs`."""
-        age = "age(xmin)"
-        since_start = f"{age} <= age('{self._start % 2**32}'::xid)"
+        age, since_start = "age(xmin)", self._since_start()
         ranges = list(_ranges(sorted(self._ours)))
         if len(ranges) <= MOST_RANGES:
             of_ours = " OR ".join(
