@@ -38,7 +38,7 @@ class Moved:
 class LastWord:
     """Decides whether a pass was the last one of its target, and writes into the report by what proof, and of when."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what is asked, and what is told
+    def __init__(  # noqa: PLR0913, PLR0917 - whatever knows a part of the answers
         self,
         store: Store,
         worker: RangeWorker,

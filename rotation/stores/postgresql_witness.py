@@ -99,7 +99,9 @@ class PostgreSQLWitness:
 
     def _has_new(self) -> sa.ColumnElement[bool]:
         """Whether anybody wrote: a run that wrote nothing itself need not look at the cells."""
-        return sa.exists().select_from(self._scope.table).where(self._scope.rows, sa.literal_column(self._since_start()))
+        return (
+            sa.exists().select_from(self._scope.table).where(self._scope.rows, sa.literal_column(self._since_start()))
+        )
 
     def _kind(self) -> sa.ColumnElement[str]:
         """Of a row: `old`, `ours` or `theirs`."""

@@ -128,7 +128,7 @@ class Meddler(Silence):
             self._undo()
 
     def meddle(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """From here on, stores tell when they read."""
+        """From here on, it notices what stores read."""
         plain_read, plain_keyless = SqlStore.read, SqlStore.keyless
 
         def read(store: SqlStore, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
@@ -181,7 +181,7 @@ def run(row: Row, database: Database, keyring: Keyring, monkeypatch: pytest.Monk
 def test_complete_is_true_whatever_changed_meanwhile(
     row: Row, tmp_path: Path, keyring: Keyring, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a run says so, no token of the table is under an older key; where nothing can know, it says when it read."""
+    """If a run says so, no token is under an older key; if the database cannot know, the report says when it read."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with open_database(row.kind, tmp_path) as database:

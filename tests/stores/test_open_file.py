@@ -67,7 +67,7 @@ def make(path: Path) -> str:
 
 
 def test_a_file_that_is_replaced_deleted_or_moved_is_not_read_on(tmp_path: Path, named: Named) -> None:
-    """Whatever reads it: it would tell of a file that nobody uses."""
+    """Whatever reads it: nobody uses the old file any more."""
     for way, open_database in WAYS.items():
         for change, act in CHANGES.items():
             with named(way, change):
