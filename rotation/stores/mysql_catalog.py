@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.stores.columns import QualifiedName
-from rotation.stores.table_facts import TableState, UniqueColumn
+from rotation.stores.table_facts import UniqueColumn
 
 
 def tables(connection: sa.Connection, schema: str | None) -> list[str]:
@@ -83,18 +83,9 @@ def server(connection: sa.Connection) -> list[tuple[str, str]]:
 
 
 def made(connection: sa.Connection, qualified: QualifiedName) -> str:
-    """When the table was made, or rebuilt."""
+    """When the table was made or rebuilt or, on MariaDB, renamed; in seconds."""
     source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "CREATE_TIME")
     return str(connection.scalar(sa.select(source.c.CREATE_TIME).where(*_of_table(source, qualified))))
-
-
-def state(connection: sa.Connection, qualified: QualifiedName) -> TableState:
-    """When the table was made, rebuilt or renamed, in seconds; and how many tables the server has renamed, for those.
-
-    Any user may read both; a table's number only one with the privilege PROCESS.
-    """
-    renamed = connection.execute(sa.text("SHOW GLOBAL STATUS LIKE 'Com_rename_table'")).all()
-    return TableState(version=(made(connection, qualified), [tuple(row) for row in renamed]))
 
 
 def triggers(connection: sa.Connection, qualified: QualifiedName) -> list[str]:

@@ -69,6 +69,8 @@ class SqlStore:
         if not read_only and {name for name, _ in target.companions} != set(companions):
             raise ValueError(f"{target.label}: the values of its companion columns are missing")
         self._target, self._shard, self._companions = target, shard, companions
+        self._witness: Witness | None = None
+        """The same for all passes: it knows what earlier ones wrote."""
         self._in_blocks = False
         """Whether a shard's rows are runs of whole numbers."""
         self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep, links=links)
@@ -368,10 +370,10 @@ class SqlStore:
 
         Under a condition, rows come and go that nobody wrote.
         """
-        witness = None
-        if self._target.where is None and not reads_only:
+        if self._witness is None and self._target.where is None:
             scope = Scope(self._cells, self._table, self._cell, sa.and_(self._rows, self._named))
-            witness = self._dialect.witness(scope)
+            self._witness = self._dialect.witness(scope)
+        witness = None if reads_only else self._witness
         return SqlWatch(self._access, self._state, witness, fires=bool(self._triggers), beside=self._reads_beside)
 
     def _state(self) -> TableState:

@@ -63,7 +63,7 @@ class Witness(Protocol):
     """How the report calls this proof."""
 
     def begin(self, connection: sa.Connection) -> bool:
-        """Begins to watch; the first pass may read from here on. False if this table cannot be watched."""
+        """Begins to watch, or begins again; a pass may read from here on. False if this table cannot be watched."""
 
     def wrote(self, transactions: Iterable[int]) -> None:
         """These transactions are of this run."""

@@ -246,7 +246,7 @@ def _run(database: Database, keyring: Keyring, executor: Executor | None) -> Rep
 def _without_times(report: Report) -> dict[str, Any]:
     document = report.document()
     [target] = document["targets"]
-    return document | {"targets": [target | {"seconds": 0}]}
+    return document | {"targets": [target | {"seconds": 0, "read_from": None, "read_to": None}]}
 
 
 def test_no_secret_of_a_package_travels(keyring: Keyring) -> None:
