@@ -56,8 +56,8 @@ class TargetReport:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left in it."""
-        return self.stopped is None and self.counts.complete
+        """Whether nothing is left in it, and the last questions were asked about it."""
+        return self.read_to is not None and self.stopped is None and self.counts.complete
 
     def remember(self, problems: Iterable[Problem]) -> None:
         """Marks the rows among *problems* whose cells cannot be read; the counts keep the first of them only."""
