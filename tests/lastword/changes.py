@@ -67,9 +67,9 @@ def token(label: str) -> str:
 _times = count(1)
 
 
-def rows_of(table: str, label: str) -> str:
-    """The statement that inserts the rows 1, 2, ..., with tokens under the key *label*."""
-    rows = ", ".join(f"({number}, '{token(label)}')" for number in range(1, ROWS + 1))
+def rows_of(table: str, head: str, tail: str) -> str:
+    """The statement that inserts the rows 1, 2, ..., with tokens under two keys: the first batch, and the rest."""
+    rows = ", ".join(f"({number}, '{token(head if number <= BATCH else tail)}')" for number in range(1, ROWS + 1))
     return f"INSERT INTO {table} VALUES {rows}"
 
 
@@ -88,14 +88,14 @@ def make(database: Database, change: Change, label: str) -> None:
     apart(database, CREATE.format(change.table))
     if dot:
         apart(database, *(grant.format(schema) for grant in EVERYBODY))
-    apart(database, rows_of(change.table, label), *change.before)
+    apart(database, rows_of(change.table, label, label), *change.before)
     if change.ages:
         until(lambda: database.rows(ARE_OLD) == [(1,)], "the next second of the server")
 
 
-def copy_of(name: str, label: str) -> tuple[str, str]:
-    """Statements that make another table like the target's, with tokens under the key *label*."""
-    return CREATE.format(name), rows_of(name, label)
+def copy_of(name: str, head: str) -> tuple[str, str]:
+    """Statements that make another table like the target's, which is in order but for its *head*, perhaps."""
+    return CREATE.format(name), rows_of(name, head, GOOD)
 
 
 def in_schema(name: str) -> tuple[str, ...]:
@@ -103,14 +103,14 @@ def in_schema(name: str) -> tuple[str, ...]:
     return f"CREATE SCHEMA {name}", *copy_of(f"{name}.creds", GOOD), *(grant.format(name) for grant in EVERYBODY)
 
 
-def swapped(one: str, other: str, how: str = "ALTER TABLE {} RENAME TO {}") -> list[str]:
-    """Statements that give *other* the name of *one*, which is called `aside` from then on."""
-    return [how.format(one, "aside"), how.format(other, one)]
+def swapped(one: str, other: str, kind: str = "TABLE") -> list[str]:
+    """Statements that give *other* the name of *one*, which is called `aside` from then on; at once."""
+    return ["BEGIN", f"ALTER {kind} {one} RENAME TO aside", f"ALTER {kind} {other} RENAME TO {one}", "COMMIT"]
 
 
-def back(one: str, other: str, how: str = "ALTER TABLE {} RENAME TO {}") -> list[str]:
+def back(one: str, other: str, kind: str = "TABLE") -> list[str]:
     """Statements that undo `swapped`."""
-    return [how.format(one, other), how.format("aside", one)]
+    return ["BEGIN", f"ALTER {kind} {one} RENAME TO {other}", f"ALTER {kind} aside RENAME TO {one}", "COMMIT"]
 
 
 def backup_of(path: Path) -> Path:
@@ -135,7 +135,7 @@ def back_up(path: Path) -> None:
 
 BEHIND = f"UPDATE creds SET token = '{token(STALE)}' WHERE id = 1"
 TAIL = "UPDATE {} SET token = '{}' WHERE id = {}"
-SCHEMA, RENAME = "ALTER SCHEMA {} RENAME TO {}", "RENAME TABLE {} TO {}"
+SWAP, BACK = "RENAME TABLE creds TO aside, green TO creds", "RENAME TABLE creds TO green, aside TO creds"
 
 BEHIND_THE_PASS = Change("an old token behind it", act=[BEHIND], tail=False, span=True)
 SWAPPED = Change(
@@ -144,8 +144,12 @@ SWAPPED = Change(
     act=swapped("creds", "green"),
     undo=back("creds", "green"),
 )
-TAKEN = Change("another table takes the name", before=copy_of("green", STALE), act=swapped("creds", "green"))
-AGAIN = Change("the table is made again", act=["DROP TABLE creds", *copy_of("creds", STALE)], tail=False)
+TAKEN = Change(
+    "another table takes the name", before=copy_of("green", STALE), act=swapped("creds", "green"), tail=False
+)
+AGAIN = Change(
+    "the table is made again", act=["BEGIN", "DROP TABLE creds", *copy_of("creds", STALE), "COMMIT"], tail=False
+)
 
 CHANGES: Mapping[str, Sequence[Change]] = {
     "sqlite": [
@@ -164,8 +168,8 @@ CHANGES: Mapping[str, Sequence[Change]] = {
         Change(
             "another schema for a while",
             before=in_schema("green"),
-            act=swapped("app", "green", SCHEMA),
-            undo=back("app", "green", SCHEMA),
+            act=swapped("app", "green", "SCHEMA"),
+            undo=back("app", "green", "SCHEMA"),
             table="app.creds",
         ),
         Change(
@@ -200,14 +204,15 @@ CHANGES: Mapping[str, Sequence[Change]] = {
         Change(
             "another table for a while",
             before=copy_of("green", GOOD),
-            act=swapped("creds", "green", RENAME),
-            undo=back("creds", "green", RENAME),
+            act=[SWAP],
+            undo=[BACK],
             ages=True,
         ),
         Change(
             "another table takes the name",
             before=copy_of("green", STALE),
-            act=swapped("creds", "green", RENAME),
+            act=[SWAP],
+            tail=False,
             ages=True,
         ),
     ],

@@ -22,11 +22,15 @@ from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.stores.sql import SqlStore
+from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.fakes import Notes, Silence
 from tests.lastword.changes import BATCH, CHANGES, GOOD, ROWS, STALE, TAIL, Change, apart, back_up, make, token
+from tests.stores.tokens import make_tokens
 
 pytestmark = pytest.mark.database
+
+SPAN = "Each row was read once, "
 
 
 @dataclass(frozen=True)
@@ -209,3 +213,13 @@ def test_complete_is_true_whatever_changed_meanwhile(
         return
     assert (report.complete, report.exit_code) == ((False, 1) if row.way.dry_run else (True, 0)), target.stopped
     assert stale == 0 or row.way.dry_run
+
+
+def test_the_output_says_when_rows_were_read_if_it_is_no_moment(database: Database, cli: Cli) -> None:
+    """A run says so where nothing shows what others wrote, a census always."""
+    database.make_creds(make_tokens(3))
+    options = ["--url", database.url, "--table", "creds", "--column", "token"]
+    ran, looked = cli("run", *options), cli("status", *options)
+
+    assert (ran.code, looked.code) == (0, 0)
+    assert (SPAN in ran.out, SPAN in looked.out) == (database.kind == "mariadb", True)
