@@ -52,6 +52,8 @@ class LastWord:
         self._moved, self._undo_detector, self._primary = moved, undo_detector, primary
         self._disturbed = False
         """Whether others disturbed a pass that found nothing to do: then the next one counts, disturbed or not."""
+        self.reason = ""
+        """Why the last pass was not the last one."""
 
     def is_over(self, counts: Counts, watch: Watch, started: datetime, *, is_last: bool) -> bool:
         """Whether a whole pass leaves nothing for another one. *watch* has watched it since it *started*.
@@ -84,6 +86,9 @@ class LastWord:
                 return self._despite(changed, idle=idle)
             plan = self._worker.plan(changed.batch)
             is_clean = not plan.changes and not plan.counts.categories
+            if idle and not (plan.changes or is_clean):
+                # Perhaps the pass has listed them, perhaps the next one does: nothing else can be done about them.
+                return self._despite(Unknown("others wrote cells that need a person"), idle=idle)
             if not correctable and not (is_clean if idle else _is_as_counted(changed, counts)):
                 break
             if is_clean:
@@ -116,6 +121,7 @@ class LastWord:
         return self._none(unknown.words)
 
     def _none(self, reason: str) -> str | None:
+        self.reason = reason
         log.info("rotation.whole_pass", target=self._report.target.label, reason=reason)
         return None
 

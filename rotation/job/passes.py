@@ -84,7 +84,7 @@ class TargetRun:
             if self._undo_detector.undone:
                 self._report.stopped = _undone(self._undo_detector)
                 return
-        self._report.stopped = _still_moving(counts, self._report.target.context)
+        self._report.stopped = _still_moving(counts, self._report.target.context, self._last_word.reason)
 
     def _pass(self, number: int, executor: RangeExecutor | None, reached: Reached, watch: Watch) -> Counts:
         counts, report = Counts(), self._report
@@ -239,7 +239,7 @@ def _undone(detector: UndoDetector) -> str:
     )
 
 
-def _still_moving(last: Counts, context: str | None) -> str:
+def _still_moving(last: Counts, context: str | None, reason: str) -> str:
     if last.rotated:
         bound = f", bound to {context!r}" if context else ""
         return (
@@ -248,7 +248,7 @@ def _still_moving(last: Counts, context: str | None) -> str:
         )
     if unsettled := unsettled_in(last):
         return f"{many(unsettled, 'cell')} locked or rewritten in each of {MAX_PASSES} passes; run again later."
-    return f"its table, or the name that leads to it, was altered in each of {MAX_PASSES} passes; run again later."
+    return f"nothing could be proved in {MAX_PASSES} passes: {reason}; run again later."
 
 
 def _without_key(report: TargetReport, rows: int) -> Counts:

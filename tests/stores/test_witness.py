@@ -713,6 +713,18 @@ def test_what_cannot_be_read_among_others_rows_is_listed(
     assert (ran.code, report(ran)["passes"], report(ran)["plaintext"]) == (1, 2, 1)
 
 
+def test_a_cell_that_nobody_can_read_ends_no_run(postgres: Database, cli: Cli) -> None:
+    """While an older transaction is open, each look finds the cell among those that others may have written."""
+    postgres.make_creds(make_tokens(40))
+    with postgres.engine.connect() as older:
+        older.exec_driver_sql(DRAW)
+        apart(postgres, "UPDATE creds SET token = 'oops' WHERE id = 3")
+        ran = rotate(cli, postgres)
+    found = report(ran)
+
+    assert (ran.code, found["plaintext"], found["stopped"], found["proof"]) == (1, 1, None, "pass")
+
+
 def test_a_service_that_never_stops_ends_the_run(postgres: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look finds another old token: whole passes take over, and then the run says what is wrong."""
     postgres.make_creds(make_tokens(40))
