@@ -167,6 +167,19 @@ def test_a_worker_without_the_target_fails_as_a_worker(
         do_range(task)
 
 
+def test_a_worker_that_opens_another_table_refuses(
+    app: Database, keyring: Keyring, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name may lead there for a moment only, and the worker would keep to it."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    target = Target(app.url, "creds", "token", "creds")
+    task = make_task(make_setup(keyring, Options(), 1), target, "another one's", Bounds())
+
+    with pytest.raises(WorkerError, match="is another table here than where the run was started"):
+        do_range(task)
+
+
 class _Around(Executor):
     """Wraps another executor."""
 
