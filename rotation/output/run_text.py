@@ -193,9 +193,8 @@ def _span(report: Report) -> Iterator[Text]:
     ended = [target.read_to for target in parts if target.read_to]
     if begun and ended:
         whose = "" if len(parts) == len(report.targets) else f" of {columns_of([target.target for target in parts])}"
-        first, last = to_second(min(begun)), to_second(max(ended))
-        when = f"at {first}" if first == last else f"between {first} and {last}"
-        yield Text(f"Each row{whose} was read once, {when}; what a service wrote to it later was not seen.")
+        between = f"between {to_second(min(begun))} and {to_second(max(ended))}"
+        yield Text(f"Each row{whose} was read once, {between}; what a service wrote to it later was not seen.")
 
 
 def _after_a_run(report: Report) -> Following | None:
