@@ -119,6 +119,10 @@ class TargetReport(Counts):
     """How often the column was read."""
     proof: Literal["pass", "unchanged", "versions"] | None
     """Why nothing can be left: a whole pass found nothing, nobody else wrote, or what others wrote was read."""
+    read_from: str | None
+    """When the last whole pass began, in ISO 8601; null: none has ended."""
+    read_to: str | None
+    """When it ended. With `unchanged` and `versions` all rows are as they were then; otherwise each as it was read."""
     seconds: float
     """How long it took."""
     retries: int
@@ -514,6 +518,10 @@ class CertifiedTarget(Counts):
     """What its tokens are bound to."""
     rows: int
     """Rows that were counted."""
+    read_from: str | None
+    """When the count began, in ISO 8601."""
+    read_to: str | None
+    """When it ended; each row is as it was when it was read, between the two."""
 
 
 class CertifiedSearch(Document):

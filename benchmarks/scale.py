@@ -43,7 +43,7 @@ def main() -> None:
         _tell("WAL", (_log(database) - log) / ROWS)
         _tell("growth of the table and its indexes, until a vacuum", (_size(database) - size) / ROWS)
         watch = store.watch()
-        assert watch is not None
+        assert watch.name is not None
         _show("the proof", watch.changed)
         fill(database, ROWS)
         _show("an UPDATE that rewrites the same bytes", lambda: floor(database))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -17,6 +17,7 @@ from rotation.model.report import Report, TargetReport
 from rotation.model.targets import Target
 from rotation.stores.base import Written
 from rotation.stores.tempo import Tempo
+from rotation.stores.witness import Doubt, Unknown
 from tests.keys import key_text
 
 ISSUED_AT = 1_600_000_000
@@ -31,6 +32,18 @@ def token(label: str, text: str = "secret", issued_at: int = ISSUED_AT) -> str:
 def batch_of(rows: Sequence[tuple[RowKey, Any]]) -> Batch:
     """A batch of these keys and cells."""
     return Batch([key for key, _ in rows], [cell for _, cell in rows])
+
+
+class Unwatched:
+    """Nothing shows what others write."""
+
+    name = None
+
+    def wrote(self, transactions: Iterable[int]) -> None:
+        """Takes no notice."""
+
+    def changed(self, *, wrote: bool = True) -> Unknown:
+        return Unknown("nothing shows it", Doubt.SPAN)
 
 
 class MemoryStore:
@@ -55,6 +68,9 @@ class MemoryStore:
         return self.cautions
 
     def identity(self) -> str:
+        return ""
+
+    def number(self) -> str:
         return ""
 
     def size(self) -> int:
@@ -103,14 +119,27 @@ class MemoryStore:
     def settle(self) -> None:
         pass
 
-    def watch(self) -> None:
-        return None
+    def watch(self, *, reads_only: bool = False) -> Unwatched:
+        return Unwatched()
 
     def twin(self, links: object) -> MemoryStore:
         return self
 
     def close(self) -> None:
         """Holds nothing."""
+
+
+class Notes(dict[str, str]):
+    """A ledger's checkpoints, in memory."""
+
+    def reached(self, plan: str) -> str | None:
+        return self.get(plan)
+
+    def reach(self, plan: str, upto: str) -> None:
+        self[plan] = upto
+
+    def forget(self, plan: str) -> None:
+        self.pop(plan, None)
 
 
 class Silence:

@@ -157,14 +157,17 @@ class WorkerPool:
         self._executor, self._options = executor, options
         self._checks: list[Future[None]] | None = None
 
-    def for_target(self, target: Target, rows: int) -> PooledExecutor | None:
-        """An executor for *target*; None if it has so few *rows* that one process ends before workers have started."""
+    def for_target(self, target: Target, number: str, rows: int) -> PooledExecutor | None:
+        """An executor for *target*, whose table has that *number*.
+
+        None if it has so few *rows* that one process ends before workers have started.
+        """
         if rows < self._options.least_rows:
             return None
         if self._checks is None:
             # The workers start while this process reads the first rows.
             self._checks = [self.submit(check_worker, self.setup) for _ in range(self.workers)]
-        return PooledExecutor(self, target)
+        return PooledExecutor(self, target, number)
 
     def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:
         """Submits *work*; if the executor is broken, the future carries the error."""
@@ -193,8 +196,8 @@ class PooledExecutor:
 
     range_seconds = RANGE_SECONDS / 2
 
-    def __init__(self, pool: WorkerPool, target: Target) -> None:
-        self._pool, self._target = pool, target
+    def __init__(self, pool: WorkerPool, target: Target, number: str) -> None:
+        self._pool, self._target, self._number = pool, target, number
         # The next range of each worker is queued while it does one.
         self.width = 2 * pool.workers
         # Dask and others have retried by themselves before they report a dead worker.
@@ -206,7 +209,7 @@ class PooledExecutor:
             self._pool.wait_until_checked()
         except (BrokenExecutor, CancelledError) as error:
             return _failed(error)
-        return self._pool.submit(do_range, make_task(self._pool.setup, self._target, bounds))
+        return self._pool.submit(do_range, make_task(self._pool.setup, self._target, self._number, bounds))
 
     def ask_to_stop(self) -> None:
         """Processes of this machine end after their batch; other workers end after their range, which is short."""

@@ -7,37 +7,31 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 
 from keyring_core import DamagedToken, Keyring, UndecryptableToken
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
+from rotation.job.last_word import LastWord, Moved, unsettled_in
 from rotation.job.pace import Speed
-from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, count_swaps, cut
-from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
+from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
+from rotation.job.undo_detector import UndoDetector
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
-from rotation.model.counts import Counts, Problem, Times
+from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError
-from rotation.model.formats import Format
 from rotation.model.report import TargetReport, set_format
 from rotation.model.targets import Adopts, Target
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
 from rotation.stores.base import Store, Watch
-from rotation.stores.witness import Changed
 
 MAX_PASSES = 5
 PROBE_TOKENS = 1000
 PROBE_LEAST = 20
 PROBE_ROWS = 100_000
 """If tokens are rare, the search for a missing key ends here."""
-
-UNSETTLED = ("rewritten", "locked")
-"""Problems that the next pass may find gone."""
-
-WHOLE = "pass"
-"""The proof that a whole pass is which found nothing to do."""
 
 LEDGER_WRITES = 4
 """Transactions of the ledger that a checkpoint may take, if it is on the same server."""
@@ -64,11 +58,9 @@ class TargetRun:
         keyed = replace(report.target, key_columns=report.key_names)
         self._checkpoints = open_checkpoints and open_checkpoints(keyed, keyring.primary.id)
         self._undo_detector = UndoDetector()
-        self._moved = 0
-        """Cells written by earlier passes."""
-        self._taken_over = 0
-        """Those of them that were no token before."""
-        self._watch: Watch | None = None
+        self._moved = Moved()
+        primary, undone = keyring.primary.id, self._undo_detector
+        self._last_word = LastWord(store, self._worker, report, self._options, self._moved, undone, primary)
 
     def run(self, executor_for: ExecutorFor) -> None:
         """All passes. Raises StoreError, StoppedError and WorkerError."""
@@ -78,62 +70,23 @@ class TargetRun:
         if not self._options.dry_run and self._key_is_missing():
             return
         begun = self._checkpoints.begin() if self._checkpoints else Reached()
-        whole = begun.key is None
-        self._watch = self._store.watch() if whole and not self._options.dry_run else None
         for number in range(1, MAX_PASSES + 1):
             self._watcher.begin(self._report, rows, number, begun.rows)
-            counts = self._pass(number, executor, begun)
+            whole, started = begun.key is None, datetime.now(UTC)
+            watch = self._store.watch(reads_only=self._options.dry_run)
+            counts = self._pass(number, executor, begun, watch)
             begun = Reached()
-            # A last pass that finds nothing to do is the proof; a conflict may be a token under an old key by now.
-            if self._options.dry_run:
-                self._note_a_missing_key(counts)
-                return
-            if whole and not (counts.rotated or _unsettled(counts)):
-                self._report.proof = WHOLE
-                return
-            whole = True
-            if number == 1 and self._watch and self._is_proved(self._watch, counts):
-                self._report.proof = self._watch.name
+            is_last = number == MAX_PASSES
+            if whole and self._last_word.is_over(counts, watch, started, is_last=is_last):
+                if self._options.dry_run:
+                    self._note_a_missing_key(counts)
                 return
             if self._undo_detector.undone:
                 self._report.stopped = _undone(self._undo_detector)
                 return
-        self._report.stopped = _still_moving(counts, self._report.target.context)
+        self._report.stopped = _still_moving(counts, self._report.target.context, self._last_word.reason)
 
-    def _is_proved(self, watch: Watch, counts: Counts) -> bool:
-        """Whether nothing is left, by what others wrote since the first pass began; rotates what needs it.
-
-        The report then has the counts of that moment. A list of problems is for a whole pass to make.
-        """
-        others = Counts()
-        for _ in range(MAX_PASSES):
-            changed = "there are problems to list" if counts.categories else watch.changed()
-            if isinstance(changed, str):
-                log.info("rotation.whole_pass", target=self._report.target.label, reason=changed)
-                return False
-            if changed.totals and self._options.format is not Format.TOKEN:
-                # They count cells, and a cell may hold several tokens, or none.
-                if changed.batch.rows or (changed.totals.held, changed.totals.null) != (counts.scanned, counts.null):
-                    log.info("rotation.whole_pass", target=self._report.target.label, reason="others wrote meanwhile")
-                    return False
-                changed = changed._replace(totals=None)
-            plan = self._worker.plan(changed.batch)
-            if not plan.changes and not plan.counts.categories:
-                others.add(plan.counts)
-                self._report.counts = _as_changed(counts, self._moved, changed, others, self._keyring.primary.id)
-                return True
-            written = self._store.write(plan.swaps, plan.blocks)
-            self._store.settle()
-            watch.wrote(written.transactions)
-            self._moved += plan.changes
-            others.taken_over += plan.counts.taken_over
-            count_swaps(plan._replace(counts=others), written, self._keyring.primary.id)
-            self._undo_detector.take(traces_of(plan, written, RANGE_KEPT))
-            if written.lost or written.refused or plan.counts.categories or self._undo_detector.undone:
-                return False
-        return False
-
-    def _pass(self, number: int, executor: RangeExecutor | None, reached: Reached) -> Counts:
+    def _pass(self, number: int, executor: RangeExecutor | None, reached: Reached, watch: Watch) -> Counts:
         counts, report = Counts(), self._report
         report.unreadable.clear()
         if number == 1:
@@ -151,8 +104,7 @@ class TargetRun:
                 report.remember(done.counts.problems)
                 counts.add(done.counts)
                 self._undo_detector.take(done.traces)
-                if self._watch:
-                    self._watch.wrote(done.transactions)
+                watch.wrote(done.transactions)
                 size.took(done.rows, done.seconds, 0)
                 if bounds.after == reached.key:
                     # Only ranges without a gap before them count: other workers may have done later ones.
@@ -183,10 +135,10 @@ class TargetRun:
             self._list(nameless.problems)
             counts.add(nameless)
         self._end_list(whole=True)
-        report.counts = _in_view_of_earlier_passes(counts, self._moved, self._taken_over)
+        report.counts = _in_view_of_earlier_passes(counts, self._moved)
         report.passes = number
-        self._moved += counts.rotated
-        self._taken_over += counts.taken_over
+        self._moved.cells += counts.rotated
+        self._moved.taken_over += counts.taken_over
         log.info(
             "rotation.pass",
             target=report.target.label,
@@ -279,10 +231,6 @@ class TargetRun:
             self._options.problems.discard()
 
 
-def _unsettled(counts: Counts) -> int:
-    return sum(counts.categories[category] for category in UNSETTLED)
-
-
 def _undone(detector: UndoDetector) -> str:
     ids = ", ".join(sorted(detector.undone))
     return (
@@ -291,14 +239,16 @@ def _undone(detector: UndoDetector) -> str:
     )
 
 
-def _still_moving(last: Counts, context: str | None) -> str:
+def _still_moving(last: Counts, context: str | None, reason: str) -> str:
     if last.rotated:
         bound = f", bound to {context!r}" if context else ""
         return (
             f"tokens under older keys still appear after {MAX_PASSES} passes: a service encrypts with an older key. "
             f"Give every service the new primary key{bound}, then run again."
         )
-    return f"{many(_unsettled(last), 'cell')} locked or rewritten in each of {MAX_PASSES} passes; run again later."
+    if unsettled := unsettled_in(last):
+        return f"{many(unsettled, 'cell')} locked or rewritten in each of {MAX_PASSES} passes; run again later."
+    return f"nothing could be proved in {MAX_PASSES} passes: {reason}; run again later."
 
 
 def _without_key(report: TargetReport, rows: int) -> Counts:
@@ -310,28 +260,12 @@ def _without_key(report: TargetReport, rows: int) -> Counts:
     return counts
 
 
-def _as_changed(first: Counts, moved: int, changed: Changed, others: Counts, primary: str) -> Counts:
-    """The counts of the *first* pass, corrected by what *others* wrote since; all is under the primary key now."""
-    totals = changed.totals
-    if totals is None:
-        return first
-    tokens = totals.held - totals.empty
-    counts = replace(first, scanned=totals.held, null=totals.null, empty=totals.empty, rotated=min(moved, tokens))
-    counts.current = tokens - counts.rotated
-    counts.taken_over = min(first.taken_over + others.taken_over, counts.rotated)
-    counts.under = Counter({primary: tokens})
-    if others.under:
-        # A token that a service replaced since counts twice among the months.
-        counts.hold_times(primary, Times(0, others.oldest[primary], others.youngest[primary], others.ages))
-    return counts
-
-
-def _in_view_of_earlier_passes(last: Counts, moved: int, taken_over: int) -> Counts:
-    """Counts cells rotated in earlier passes as rotated, not as already current; *taken_over* of them were no tokens.
+def _in_view_of_earlier_passes(last: Counts, moved: Moved) -> Counts:
+    """Counts cells *moved* in earlier passes as rotated, not as already current.
 
     Should a service have rewritten or deleted some of these since, fewer are left to count.
     """
-    still_there = min(moved, last.current)
+    still_there = min(moved.cells, last.current)
     rotated = last.rotated + still_there
-    taken_over = min(last.taken_over + taken_over, rotated + last.to_rotate)
+    taken_over = min(last.taken_over + moved.taken_over, rotated + last.to_rotate)
     return replace(last, current=last.current - still_there, rotated=rotated, taken_over=taken_over)

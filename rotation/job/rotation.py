@@ -160,7 +160,9 @@ def _rotate_target(
 def _executor_for(executor: Executor | None, job: Job, lanes: int, closing: ExitStack) -> ExecutorFor:
     if executor is not None:
         pool = WorkerPool(executor, job.keyring, job.options)
-        return lambda target, _store, _keyring, _options, rows: None if target.local else pool.for_target(target, rows)
+        return lambda target, store, _keyring, _options, rows: (
+            None if target.local else pool.for_target(target, store.number(), rows)
+        )
     if lanes == 1:
         return lambda *_: None
     threads = Lanes(lanes, job.options.throttle.wait)

@@ -45,6 +45,8 @@ class Task:
     """If a variable holds its url, the worker reads that variable from its own environment."""
     database: str
     """A digest of the database that the url leads to where the run was started."""
+    number: str
+    """The number of the table, or of its file, that the target's name leads to there."""
     bounds: Bounds
 
 
@@ -72,9 +74,9 @@ def make_setup(keyring: Keyring, options: Options, workers: int) -> Setup:
     )
 
 
-def make_task(setup: Setup, target: Target, bounds: Bounds) -> Task:
-    """A range for any worker."""
-    return Task(setup, target.sealed(), identify(target).digest, bounds)
+def make_task(setup: Setup, target: Target, number: str, bounds: Bounds) -> Task:
+    """A range for any worker, of the table of that *number*."""
+    return Task(setup, target.sealed(), identify(target).digest, number, bounds)
 
 
 def check_worker(setup: Setup) -> None:
@@ -95,7 +97,7 @@ def do_range(task: Task) -> RangeDone:
 class _OpenTarget:
     """A worker's target with its connection."""
 
-    of: tuple[Setup, Target, str]
+    of: tuple[Setup, Target, str, str]
     worker: RangeWorker
 
 
@@ -104,7 +106,7 @@ _local = threading.local()
 
 def _open_target(task: Task) -> _OpenTarget:
     """The target of *task*, opened. Each thread keeps the last one open."""
-    of = task.setup, task.target, task.database
+    of = task.setup, task.target, task.database, task.number
     if getattr(_local, "opened", None) is None or _local.opened.of != of:
         # First closes the connections of the previous target.
         _local.opened = None
@@ -134,6 +136,8 @@ def _open(task: Task) -> _OpenTarget:
     if fault:
         raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
     throttle = replace(options.throttle, wait=stop_request.wait)
+    if store.number() != task.number:
+        fault = f"{target.label} is another table here than where the run was started"
     try:
         options = replace(options.of(target, environ), throttle=throttle, others=_others(options.keys, environ))
     except KeyConfigError as error:
@@ -143,7 +147,7 @@ def _open(task: Task) -> _OpenTarget:
         words = f"{_name()}: {fault}. Give every worker the same variables, then run again."
         raise WorkerError(*words.split("\n"))
     worker = RangeWorker(store, target.keyring(keyring), options)
-    opened = _OpenTarget((task.setup, task.target, task.database), worker)
+    opened = _OpenTarget((task.setup, task.target, task.database, task.number), worker)
     # Closes the connection when another target is opened, or when the thread or the process ends.
     weakref.finalize(opened, store.close)
     return opened

@@ -22,6 +22,7 @@ from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, find_dialect, parse_url, retry, words_of
 from rotation.stores.connection import Connection
 from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
+from rotation.stores.open_file import FileMovedError
 from rotation.stores.silent_servers import NoAnswerError
 
 UNMADE = (
@@ -142,7 +143,7 @@ class LedgerAccess:
 
         try:
             return retry(run, self._is_transient, attempts=attempts, longest=2)
-        except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
+        except (SQLAlchemyError, NoAnswerError, FileMovedError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
         raise self.fault(words)
 
@@ -152,7 +153,7 @@ class LedgerAccess:
     def _words(self, error: Exception) -> str:
         if isinstance(error, DBAPIError):
             return self._driver_words(error)
-        if isinstance(error, NoAnswerError):
+        if isinstance(error, NoAnswerError | FileMovedError):
             return str(error)
         if isinstance(error, SQLAlchemyError):
             return f"the database does not do as asked ({type(error).__name__})"

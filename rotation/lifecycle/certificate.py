@@ -102,5 +102,6 @@ def _target_document(target: TargetReport) -> dict[str, Any]:
         "where": of.where,
         "context": of.context,
         "rows": _rows(target),
+        **target.span(),
         **target.counts.document(),
     }

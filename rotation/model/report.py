@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rotation.model.key_history import Promotion
 
 
+WHOLE = "pass"
+"""The proof that a whole pass is which found nothing to do: each row as it was when it was read."""
+
+
 @dataclass
 class TargetReport:
     """The report of one target."""
@@ -26,8 +30,12 @@ class TargetReport:
     counts: Counts = field(default_factory=Counts)
     passes: int = 0
     proof: str | None = None
-    """Why nothing can be left: a whole `pass` found nothing; nobody else wrote since the first one began (`unchanged`);
+    """Why nothing can be left: a whole `pass` found nothing; nobody else wrote since the last one began (`unchanged`);
     or what others wrote since was read in one snapshot (`versions`). None if something may be left."""
+    read_from: datetime.datetime | None = None
+    read_to: datetime.datetime | None = None
+    """When the last whole pass began, and when its table was looked at last. Of a `pass`, and of a census, each row is
+    as it was at some time between the two; otherwise all rows are as they were at the second. None: it did not end."""
     seconds: float = 0.0
     retries: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -48,14 +56,19 @@ class TargetReport:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left in it."""
-        return self.stopped is None and self.counts.complete
+        """Whether nothing is left in it, and the last questions were asked about it."""
+        return self.read_to is not None and self.stopped is None and self.counts.complete
 
     def remember(self, problems: Iterable[Problem]) -> None:
         """Marks the rows among *problems* whose cells cannot be read; the counts keep the first of them only."""
         for key, category, _ in problems:
             if category not in NOT_UNREADABLE and len(self.unreadable) < MOST_MARKS:
                 self.unreadable.add(mark(legible_key(self.key_names, key)))
+
+    def span(self) -> dict[str, str | None]:
+        """When the counts are of, as JSON."""
+        times = {"read_from": self.read_from, "read_to": self.read_to}
+        return {name: time.isoformat(timespec="milliseconds") if time else None for name, time in times.items()}
 
     def document(self) -> dict[str, Any]:
         """Its part of the JSON document."""
@@ -67,6 +80,7 @@ class TargetReport:
             **self.counts.document(),
             "passes": self.passes,
             "proof": self.proof,
+            **self.span(),
             "seconds": round(self.seconds, 3),
             "retries": self.retries,
             "warnings": self.warnings,

@@ -11,7 +11,7 @@ from keyring_core import KeyState, UndecryptableToken
 from rotation.model.counts import Counts, Problem
 from rotation.model.formats import Format
 from rotation.model.invocation import command_line, same_command, same_options
-from rotation.model.report import Report, TargetReport, legible_key, set_format
+from rotation.model.report import WHOLE, Report, TargetReport, legible_key, set_format
 from rotation.model.takeover import why_not_adopted
 from rotation.model.targets import Adopts, columns_of
 from rotation.model.text import (
@@ -25,6 +25,7 @@ from rotation.model.text import (
     retire_command,
     steps,
 )
+from rotation.model.times import to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
 from rotation.retirement.decision import refusals
@@ -188,6 +189,7 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
         columns += ", of the rows that this user sees,"
     columns += f" of shard {report.shard}" if report.shard else ""
     yield Text(f"{done}Complete: every token of {columns} is under the primary key {report.primary}.", "bold green")
+    yield from _span(report)
     if suspects := sum(target.counts.suspects for target in report.targets):
         yield Text(f"{many(suspects, 'cell')} with room for a token in a form that is not looked for.", "bold yellow")
         yield from following(f"look at these rows; until then keep every older key: {list_rows()}")
@@ -198,6 +200,17 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
         yield from following(first)
     elif then:
         yield from following(then)
+
+
+def _span(report: Report) -> Iterator[Text]:
+    """From when to when rows were read, if they were not proved to be as they are all at one moment."""
+    parts = [target for target in report.targets if target.proof in {None, WHOLE}]
+    begun = [target.read_from for target in parts if target.read_from]
+    ended = [target.read_to for target in parts if target.read_to]
+    if begun and ended:
+        whose = "" if len(parts) == len(report.targets) else f" of {columns_of([target.target for target in parts])}"
+        between = f"between {to_second(min(begun))} and {to_second(max(ended))}"
+        yield Text(f"Each row{whose} was read once, {between}; what a service wrote to it later was not seen.")
 
 
 def _after_a_run(report: Report) -> Following | None:

@@ -23,6 +23,7 @@ from rotation.model.text import install
 from rotation.stores.base import Written
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Dialect, Fault, Mode
+from rotation.stores.open_file import FileMovedError
 from rotation.stores.silent_servers import NoAnswerError
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ class Access:
             return
         except DBAPIError as error:
             failure = self.failure(error)
-        except NoAnswerError as error:
+        except (NoAnswerError, FileMovedError) as error:
             failure = self._unanswered(error)
         raise failure
 
@@ -319,16 +320,17 @@ class Access:
         return None
 
     def _act(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
-        silence: NoAnswerError
+        silence: NoAnswerError | FileMovedError
         try:
             with self._turn, self._transaction(mode) as connection:
                 return act(connection)
-        except NoAnswerError as error:
+        except (NoAnswerError, FileMovedError) as error:
             silence = error
         raise self._unanswered(silence)
 
-    def _unanswered(self, silence: NoAnswerError) -> KeyringError:
-        return StoppedError(STOPPED) if silence.stopped else self.permanent(str(silence))
+    def _unanswered(self, silence: NoAnswerError | FileMovedError) -> KeyringError:
+        stopped = isinstance(silence, NoAnswerError) and silence.stopped
+        return StoppedError(STOPPED) if stopped else self.permanent(str(silence))
 
     @contextmanager
     def _transaction(self, mode: Mode) -> Iterator[sa.Connection]:
@@ -341,7 +343,7 @@ class Access:
         try:
             return ending.enter_context(self._link.transaction(mode))
         except Exception as error:
-            if isinstance(error, DBAPIError | NoAnswerError | KeyringError):
+            if isinstance(error, DBAPIError | NoAnswerError | FileMovedError | KeyringError):
                 raise
         # A driver that cannot parse an answer raises errors of any class.
         raise self.permanent(f"what answers there does not speak as a {self.dialect.product} server does")

@@ -11,7 +11,7 @@ from rotation.model.block import BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.stores.connection import SharedConnections
 from rotation.stores.tempo import Tempo
-from rotation.stores.witness import Changed
+from rotation.stores.witness import Changed, Unknown
 
 
 @dataclass
@@ -50,17 +50,20 @@ class IndexValue(NamedTuple):
 
 
 class Watch(Protocol):
-    """Watches a target."""
+    """Watches a target during one pass."""
 
     @property
-    def name(self) -> str:
-        """How the report calls this proof."""
+    def name(self) -> str | None:
+        """How the report calls this proof; None if nothing shows what others write."""
 
     def wrote(self, transactions: Iterable[int]) -> None:
         """These transactions are of this run."""
 
-    def changed(self) -> Changed | str:
-        """What others have written; or in words why only a whole pass can prove it."""
+    def changed(self, *, wrote: bool = True) -> Changed | Unknown:
+        """What others have written, or why that is not known; *wrote*: this run has written meanwhile, too.
+
+        Raises StoreError if the name leads to another table by now, or if some rows are hidden from this user.
+        """
 
 
 class Store(Protocol):
@@ -86,6 +89,9 @@ class Store(Protocol):
 
     def identity(self) -> str:
         """Which table of which server it is, however it was reached; empty if the database does not say."""
+
+    def number(self) -> str:
+        """Of the table, or of its file, that the name led to when it was opened; empty if the database shows none."""
 
     def size(self) -> int:
         """About how many rows there are; for progress only."""
@@ -129,8 +135,11 @@ class Store(Protocol):
     def allow(self, writes: int) -> None:
         """So often this process itself writes through other connections, such as that of its ledger."""
 
-    def watch(self) -> Watch | None:
-        """Begins to watch what others write; before the first read. None if nothing shows it."""
+    def watch(self, *, reads_only: bool = False) -> Watch:
+        """Begins to watch, before the first read of a pass; with *reads_only* the table alone, not what others write.
+
+        Raises StoreError as `Watch.changed` does.
+        """
 
     def twin(self, links: SharedConnections) -> Store:
         """A store of the target for another thread, with a connection of *links*; or this one, if it serves both."""

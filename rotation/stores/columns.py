@@ -22,7 +22,7 @@ class AsRead(sa.types.UserDefinedType[Any]):
 
 
 class QualifiedName(NamedTuple):
-    """A column by its names; no schema: the connection's own."""
+    """A column by its names; no schema: the only one that a connection searches."""
 
     schema: str | None
     table: str
@@ -34,6 +34,9 @@ class TargetCells:
     """Where a target's cells are."""
 
     qualified: QualifiedName
+    """As statements name it."""
+    schema: str | None
+    """As the target names it; None: whichever a connection finds."""
     kind: sa.types.TypeEngine[Any]
     """The column's type; of a domain, the type below it."""
     key: tuple[str, ...]

@@ -18,6 +18,7 @@ from rotation.model.stopping import CHECK_SECONDS
 from rotation.stores import silent_servers, watchdog
 from rotation.stores.dialect import Dialect, Mode
 from rotation.stores.long_statements import LongStatements
+from rotation.stores.open_file import OpenFile
 from rotation.stores.silent_servers import NoAnswerError, known_silent
 from rotation.stores.watchdog import Watchdog
 
@@ -46,6 +47,8 @@ class Connection:
         """
         self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
         self._seconds = seconds or silent_servers.CONNECT_SECONDS
+        path = dialect.file(url)
+        self._file = OpenFile(path) if path else None
         self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
         self._watchdog = Watchdog(is_stopping=self._is_stopping, probe=self._probe, hang_up=dialect.hang_up)
         self._statements = LongStatements(self._is_stopping)
@@ -70,11 +73,12 @@ class Connection:
     def transaction(self, mode: Mode) -> Iterator[sa.Connection]:
         """A transaction; at its end, a reading one is rolled back and a writing one is committed.
 
-        Raises what the driver raises, and NoAnswerError; on SQLite KeyboardInterrupt for a second signal.
+        Raises what the driver raises, and NoAnswerError; on SQLite FileMovedError, and KeyboardInterrupt for a second
+        signal.
         """
         self._before_use(self)
         if not self.dialect.has_server:
-            with self._statements.call(), self._transaction(mode) as connection:
+            with self._of_one_file(), self._statements.call(), self._transaction(mode) as connection:
                 yield connection
             return
         call = self._watchdog.begin()
@@ -96,6 +100,15 @@ class Connection:
         """Closes the connection until it is needed again."""
         self._watchdog.close()
         self._base.dispose()
+
+    @contextmanager
+    def _of_one_file(self) -> Iterator[None]:
+        """Looks on both sides of each transaction, also of the first one after a connection was made again."""
+        if self._file:
+            self._file.check()
+        yield
+        if self._file:
+            self._file.check()
 
     @contextmanager
     def _transaction(self, mode: Mode) -> Iterator[sa.Connection]:

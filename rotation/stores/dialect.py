@@ -20,7 +20,7 @@ from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.crowd import Crowd
 from rotation.stores.open_transactions import Look
-from rotation.stores.table_facts import ForeignKey, TableFacts, UniqueColumn
+from rotation.stores.table_facts import ForeignKey, TableFacts, TableState, UniqueColumn
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
@@ -96,7 +96,7 @@ class Dialect:
         return url.set(drivername=self.driver)
 
     def file(self, url: URL) -> Path | None:
-        """The file that *url*, as it was given, names; None if a server keeps the database."""
+        """The file that *url* names; None if a server keeps the database."""
         del url
         return None
 
@@ -321,6 +321,18 @@ class Dialect:
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """What distinguishes this table from one of the same name on another server, or made later. None: nothing."""
         raise NotImplementedError
+
+    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """Which table the name leads to now; without *schema* as a connection finds it."""
+        raise NotImplementedError
+
+    def schema_of(self, connection: sa.Connection, table: str) -> str | None:
+        """The schema in which a connection finds the table, if it searches several; otherwise None.
+
+        What is called by it stays the same table if another one of that name comes into an earlier schema.
+        """
+        del connection, table
+        return None
 
     def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Columns that the database would change by itself on an UPDATE, and that shall stay."""

@@ -26,7 +26,7 @@ from rotation.stores.mysql_blocks import LONGEST, MySQLBlocks
 from rotation.stores.mysql_crowd import StatementCounters
 from rotation.stores.mysql_names import as_bytes, is_binary, quote
 from rotation.stores.shards import BLOCK_BITS
-from rotation.stores.table_facts import UniqueColumn
+from rotation.stores.table_facts import TableState, UniqueColumn
 
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
@@ -334,6 +334,10 @@ class MySQL(Dialect):
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The server's own id, and when the table was made; one that was rebuilt counts as another."""
         return f"{catalog.server(connection)}/{catalog.made(connection, qualified)}"
+
+    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
+        return TableState(version=catalog.made(connection, QualifiedName(schema, table, "")))
 
     def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
         """InnoDB's estimate."""

@@ -83,7 +83,7 @@ def server(connection: sa.Connection) -> list[tuple[str, str]]:
 
 
 def made(connection: sa.Connection, qualified: QualifiedName) -> str:
-    """When the table was made, or rebuilt."""
+    """When the table was made or rebuilt or, on MariaDB, renamed; in seconds."""
     source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "CREATE_TIME")
     return str(connection.scalar(sa.select(source.c.CREATE_TIME).where(*_of_table(source, qualified))))
 

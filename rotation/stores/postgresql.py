@@ -25,7 +25,7 @@ from rotation.stores.postgresql_blocks import LOCK_MILLISECONDS, PostgreSQLBlock
 from rotation.stores.postgresql_codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql_witness import PostgreSQLWitness
 from rotation.stores.shards import BLOCK_BITS
-from rotation.stores.table_facts import TableFacts, UniqueColumn
+from rotation.stores.table_facts import TableFacts, TableState, UniqueColumn
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
@@ -286,6 +286,14 @@ class PostgreSQL(Dialect):
     def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
         """Among the facts."""
         return self.facts(connection, qualified).unique
+
+    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """From the catalog, in one query."""
+        return catalog.state(connection, schema, table)
+
+    def schema_of(self, connection: sa.Connection, table: str) -> str:
+        """The first on the search path that has such a table."""
+        return catalog.schema_of(connection, table)
 
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The cluster's own number, which its standbys share, and those of the database and the table."""

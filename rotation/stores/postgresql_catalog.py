@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from rotation.stores.columns import QualifiedName
-from rotation.stores.table_facts import ForeignKey, TableFacts, UniqueColumn
+from rotation.stores.table_facts import ForeignKey, TableFacts, TableState, UniqueColumn
 
 HERE = """WITH RECURSIVE here(oid) AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -22,12 +22,21 @@ FAMILY = f"""{HERE}, family(oid) AS (
 )"""  # noqa: S608 - constants only
 """The table with its partitions, or with those that inherit from it."""
 
-MEMBERS = f"""{FAMILY} SELECT c.oid, pg_relation_filenode(c.oid), CAST(concat_ws(',', c.xmin,
-        (SELECT string_agg(CAST(a.xmin AS text), ',' ORDER BY a.attnum) FROM pg_attribute a
-            WHERE a.attrelid = c.oid AND a.attnum > 0)) AS text),
-    c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap') AND NOT row_security_active(c.oid)
-FROM pg_class c JOIN family f ON f.oid = c.oid LEFT JOIN pg_am a ON a.oid = c.relam
-ORDER BY 1"""  # noqa: S608 - constants only
+ALTERED = """concat_ws(',', pg_relation_filenode(c.oid), c.xmin, n.xmin,
+    (SELECT string_agg(CAST(a.xmin AS text), ',' ORDER BY a.attnum) FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0),
+    (SELECT string_agg(CAST(t.xmin AS text), ',' ORDER BY t.oid) FROM pg_trigger t
+        WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgtype & 16 <> 0),
+    (SELECT string_agg(CAST(r.xmin AS text), ',' ORDER BY r.oid) FROM pg_rewrite r
+        WHERE r.ev_class = c.oid AND r.ev_type = '2'))"""
+"""The file as it is now, not as a snapshot has it; and the transactions that last altered the table, its schema (a
+rename), each of its columns (to leave a family or join it alters them), and what fires on an UPDATE."""
+
+MEMBERS = f"""{FAMILY} SELECT c.oid IN (SELECT oid FROM here), CAST(c.oid AS text), {ALTERED},
+    row_security_active(c.oid), c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap')
+FROM pg_class c JOIN family f ON f.oid = c.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_am a ON a.oid = c.relam
+ORDER BY c.oid"""  # noqa: S608 - constants only
 
 HIDDEN = "row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"
 IS_SECURED = f"{HERE} SELECT row_security_active(oid) FROM here"  # noqa: S608 - constants only
@@ -99,6 +108,9 @@ HAS_TABLE = """SELECT EXISTS (
         ELSE n.nspname = :schema END
 )"""
 
+SCHEMA = f"""{HERE} SELECT CAST(n.nspname AS text) FROM pg_namespace n
+    JOIN pg_class c ON n.oid = c.relnamespace JOIN here h ON h.oid = c.oid"""  # noqa: S608 - constants only
+
 IDENTITY = f"""{HERE} SELECT (SELECT system_identifier FROM pg_control_system()),
     (SELECT oid FROM pg_database WHERE datname = current_database()), (SELECT oid FROM here)"""  # noqa: S608 - constants only
 
@@ -106,19 +118,36 @@ IDENTITY = f"""{HERE} SELECT (SELECT system_identifier FROM pg_control_system())
 class Member(NamedTuple):
     """A table, a partition of it, or one that inherits from it."""
 
-    oid: int
-    file: int | None
-    """As it is now, not as a snapshot has it."""
+    is_first: bool
+    """Whether it is the table itself."""
+    oid: str
     altered: str
-    """The transactions that last altered it and each of its columns. To leave a family or join it alters columns."""
+    hidden: bool
+    """Whether its rows may be hidden from this user."""
     is_plain: bool
-    """Whether its rows are kept in the usual way, and this user sees all of them."""
+    """Whether its rows are kept in the usual way."""
 
 
-def family(connection: sa.Connection, qualified: QualifiedName) -> list[Member]:
-    """The table, its partitions, and those that inherit from it."""
-    names = {"schema": qualified.schema, "table": qualified.table}
-    return [Member(*found) for found in connection.execute(sa.text(MEMBERS), names)]
+def family(connection: sa.Connection, schema: str | None, table: str) -> list[Member]:
+    """The table, its partitions, and those that inherit from it; without *schema* the one on the search path."""
+    return [Member(*found) for found in connection.execute(sa.text(MEMBERS), {"schema": schema, "table": table})]
+
+
+def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:
+    """Of the family, since it is read as one table; rows are hidden by the policies of the table itself."""
+    members = family(connection, schema, table)
+    first = [member for member in members if member.is_first]
+    return TableState(
+        "".join(member.oid for member in first),
+        [(member.oid, member.altered) for member in members],
+        any(member.hidden for member in first),
+    )
+
+
+def schema_of(connection: sa.Connection, table: str) -> str:
+    """The schema of the table of that name on the search path."""
+    found: str = connection.scalar(sa.text(SCHEMA), {"schema": None, "table": table})
+    return found
 
 
 def has_table(connection: sa.Connection, schema: str | None, table: str) -> bool:
@@ -129,7 +158,8 @@ def has_table(connection: sa.Connection, schema: str | None, table: str) -> bool
 def facts(connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
     """The facts of the table, without columns to keep: this database changes none by itself."""
     found: dict[str, list[Any]] = defaultdict(list)
-    for fact, place, _, *texts in connection.execute(sa.text(FACTS), _names(qualified)):
+    names = {"schema": qualified.schema, "table": qualified.table, "column": qualified.column}
+    for fact, place, _, *texts in connection.execute(sa.text(FACTS), names):
         found[fact].append((*texts, place))
     [(secured, inherited, _, estimate)] = found["table"]
     # The primary key cannot hold the tokens. An expression may name the column anywhere.
@@ -151,17 +181,7 @@ def facts(connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
     )
 
 
-def triggers(connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-    """The triggers and rules alone, which act on an UPDATE of the column."""
-    found = connection.execute(sa.text(f"{FAMILY} {TRIGGERS}"), _names(qualified))
-    return [name for _, _, _, name, *_ in found]
-
-
 def identity(connection: sa.Connection, qualified: QualifiedName) -> str:
     """The numbers of the cluster, the database and the table."""
     asked = {"schema": qualified.schema, "table": qualified.table}
     return "/".join(map(str, connection.execute(sa.text(IDENTITY), asked).one()))
-
-
-def _names(qualified: QualifiedName) -> dict[str, Any]:
-    return {"schema": qualified.schema, "table": qualified.table, "column": qualified.column}

@@ -1,6 +1,6 @@
 """Proof on PostgreSQL: each row version names the transaction that made it.
 
-Let S be the oldest transaction that still ran before the first pass read anything. A version from before S was there
+Let S be the oldest transaction that still ran before the pass read anything. A version from before S was there
 in every read: the pass judged it, or swapped it, and then it is gone. All others are from S on: this run's own, which
 hold tokens under the primary key, or somebody else's, and those are read at the end, in one snapshot.
 
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from keyring_core.tokens import token_length
 from rotation.model.batch import Batch
 from rotation.stores import postgresql_catalog as catalog
-from rotation.stores.witness import Changed, Scope, Totals
+from rotation.stores.witness import Changed, Scope, Totals, Unknown
 
 SPAN = 2**31 - 2**20
 """Transactions in which ages can be told apart; beyond 2**31 they wrap."""
@@ -52,7 +52,7 @@ class PostgreSQLWitness:
     def begin(self, connection: sa.Connection) -> bool:
         """Only tables of the usual kind, whose rows everybody sees alike."""
         found = connection.execute(sa.text(START)).first()
-        self._family = catalog.family(connection, self._scope.cells.qualified)
+        family = catalog.family(connection, *self._scope.cells.qualified[:2])
         # A row that loses its key would be passed over.
         if self._scope.cells.nullable_key:
             return False
@@ -60,7 +60,7 @@ class PostgreSQLWitness:
         connection.execute(sa.select(sa.literal_column("xmin")).select_from(self._scope.table).where(sa.false()))
         # Earlier ones look for a transaction among many one by one.
         is_new = (connection.dialect.server_version_info or (0,)) >= (14,)
-        if not is_new or found is None or not self._family or not all(member.is_plain for member in self._family):
+        if not is_new or found is None or not family or not all(each.is_plain and not each.hidden for each in family):
             return False
         self._start, self._pid, self._since = found
         return True
@@ -71,31 +71,41 @@ class PostgreSQLWitness:
         if len(self._ours) > 2 * MOST_OURS:
             del self._ours[:MOST_OURS]
 
-    def changed(self, connection: sa.Connection) -> Changed | str:
-        """One snapshot for all questions; the guards are asked in it, too."""
+    def changed(self, connection: sa.Connection) -> Changed | Unknown:
+        """One snapshot for all questions.
+
+        A table that was rewritten before it was first read from looks empty in it; that shows in the catalog, which is
+        asked afterwards.
+        """
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit = off")
         now, is_alive = connection.execute(sa.text(NOW), {"pid": self._pid, "since": self._since}).one()
         if not is_alive:
-            return "the session in which this run began is gone: the server may have restarted, or another took over"
+            return Unknown("the session in which it began is gone: the server may have restarted, or another took over")
         if now - self._start >= SPAN:
-            return "too many transactions have passed to distinguish old row versions from new ones"
-        qualified = self._scope.cells.qualified
+            return Unknown("too many transactions have passed to distinguish old row versions from new ones")
+        if not self._ours and not connection.scalar(sa.select(self._has_new())):
+            return Changed(Batch((), ()))
         kind = self._kind()
         found = {kind: tuple(numbers) for kind, *numbers in connection.execute(self._totals(kind))}
         rows, held, empty, _ = map(sum, zip(*found.values(), strict=True)) if found else (0, 0, 0, 0)
         others, _, _, size = found.get("theirs", (0, 0, 0, 0))
         if others > MOST_ROWS or size > MOST_BYTES:
-            return "others wrote much meanwhile"
+            return Unknown("others wrote much meanwhile")
         read = self._read(connection, kind == sa.literal("theirs")) if others else Batch((), ())
-        # Until it was read from, it could be rewritten, and then it looks empty to this snapshot.
-        if catalog.family(connection, qualified) != self._family or catalog.triggers(connection, qualified):
-            return "the table was altered meanwhile"
         return Changed(read, Totals(held, rows - held, empty))
+
+    def _since_start(self) -> str:
+        return f"age(xmin) <= age('{self._start % 2**32}'::xid)"
+
+    def _has_new(self) -> sa.ColumnElement[bool]:
+        """Whether anybody wrote: a run that wrote nothing itself need not look at the cells."""
+        return (
+            sa.exists().select_from(self._scope.table).where(self._scope.rows, sa.literal_column(self._since_start()))
+        )
 
     def _kind(self) -> sa.ColumnElement[str]:
         """Of a row: `old`, `ours` or `theirs`."""
-        age = "age(xmin)"
-        since_start = f"{age} <= age('{self._start % 2**32}'::xid)"
+        age, since_start = "age(xmin)", self._since_start()
         ranges = list(_ranges(sorted(self._ours)))
         if len(ranges) <= MOST_RANGES:
             of_ours = " OR ".join(

@@ -29,10 +29,10 @@ from rotation.stores.index_column import IndexColumn
 from rotation.stores.key_order import beyond, same_key
 from rotation.stores.refused_condition import why_refused
 from rotation.stores.shards import Shard
-from rotation.stores.table_facts import TableFacts
+from rotation.stores.table_facts import TableFacts, TableState
 from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution
 from rotation.stores.tempo import Tempo
-from rotation.stores.witness import Changed, Scope, Witness
+from rotation.stores.witness import Changed, Doubt, Scope, Unknown, Witness
 
 LARGE_CELL = 64 * 1024
 """Bytes; a larger cell is fetched by itself, so that a batch of rows has a bounded size."""
@@ -42,6 +42,8 @@ JUMPS = 8
 """Blocks of a shard to look into before a whole scan."""
 LOOKED_AT = 1000
 """Rows among which a column's first value is looked for, unless all are read anyway."""
+REPLACED = "its name leads to another table by now, or to none"
+HIDDEN = "row security was switched on meanwhile, so rows may be hidden; run as the owner or with BYPASSRLS"
 LOOK_ROWS = 200
 """Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
 
@@ -67,6 +69,8 @@ class SqlStore:
         if not read_only and {name for name, _ in target.companions} != set(companions):
             raise ValueError(f"{target.label}: the values of its companion columns are missing")
         self._target, self._shard, self._companions = target, shard, companions
+        self._witness: Witness | None = None
+        """The same for all passes: it knows what earlier ones wrote."""
         self._in_blocks = False
         """Whether a shard's rows are runs of whole numbers."""
         self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep, links=links)
@@ -80,11 +84,12 @@ class SqlStore:
     def _open(self, *, read_only: bool) -> None:
         target, name = self._target, self._access.name
 
-        def look(connection: sa.Connection) -> tuple[TargetCells, TableFacts, int | None]:
-            found = find_target(target, connection, self._dialect, name, self._companions)
-            return *found, self._dialect.largest_write(connection)
+        def look(connection: sa.Connection) -> tuple[TargetCells, TableFacts, TableState, int | None]:
+            cells, facts = find_target(target, connection, self._dialect, name, self._companions)
+            state = self._dialect.state(connection, cells.schema, cells.qualified.table)
+            return cells, facts, state, self._dialect.largest_write(connection)
 
-        self._cells, self._facts, self._largest = self._access.read(look)
+        self._cells, self._facts, self._opened, self._largest = self._access.read(look)
         self._table = self._cells.clause()
         self._key = self._cells.keys(self._table)
         self._column = self._table.c[self._cells.qualified.column]
@@ -157,6 +162,10 @@ class SqlStore:
         if isinstance(found, Refusal) or not found:
             return ""
         return sha256(found.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def number(self) -> str:
+        """Of the table, or of its file, that the name led to when it was opened."""
+        return self._opened.table
 
     def size(self) -> int:
         """The database's estimate, or a count if it has none."""
@@ -360,17 +369,27 @@ class SqlStore:
         """Returns when all that was written is on disk."""
         self._access.write(self._dialect.settle)
 
-    def watch(self) -> SqlWatch | None:
-        """Begins to watch what others write. Under a condition, rows come and go that nobody wrote.
+    def watch(self, *, reads_only: bool = False) -> SqlWatch:
+        """Begins to watch the table and, unless this run *reads_only*, what others write to it.
 
-        A witness reads nothing beside the cell.
+        Under a condition, rows come and go that nobody wrote.
         """
-        if self._target.where is not None or self._triggers or self._reads_beside:
-            return None
-        scope = Scope(self._cells, self._table, self._cell, sa.and_(self._rows, self._named))
-        witness = self._dialect.witness(scope)
-        # A server that is too old, or a role with rights on some columns only, refuses the statement.
-        return SqlWatch(self._access, witness) if witness and self._access.attempt(witness.begin) is True else None
+        if self._witness is None and self._target.where is None:
+            scope = Scope(self._cells, self._table, self._cell, sa.and_(self._rows, self._named))
+            self._witness = self._dialect.witness(scope)
+        witness = None if reads_only else self._witness
+        return SqlWatch(self._access, self._state, witness, fires=bool(self._triggers), beside=self._reads_beside)
+
+    def _state(self) -> TableState:
+        """Of the table, now. Raises StoreError if it is not the one that was opened, or if rows of it were hidden."""
+        state = self._access.read(
+            lambda connection: self._dialect.state(connection, self._cells.schema, self._cells.qualified.table)
+        )
+        if state.table != self._opened.table:
+            raise self._access.permanent(REPLACED)
+        if state.hidden and not self._opened.hidden:
+            raise self._access.permanent(HIDDEN)
+        return state
 
     def twin(self, links: SharedConnections) -> SqlStore:
         """A copy that differs in its connection; or this store itself, if threads do best to take turns."""
@@ -561,16 +580,41 @@ class SqlStore:
 
 
 class SqlWatch:
-    """A witness and its connection."""
+    """What a pass relies on: the table that its name leads to and, if the database shows it, what others write."""
 
-    def __init__(self, access: Access, witness: Witness) -> None:
-        self._access, self._witness = access, witness
-        self.name = witness.name
-        self.wrote = witness.wrote
+    def __init__(
+        self, access: Access, state: Callable[[], TableState], witness: Witness | None, *, fires: bool, beside: bool
+    ) -> None:
+        """Begins to watch the table. *fires*: a write fires triggers. *beside*: more than cells is read."""
+        self._access, self._state, self._begun = access, state, state()
+        # A server that is too old, or a role with rights on some columns only, refuses the statement.
+        self._witness = witness if witness and access.attempt(witness.begin) is True else None
+        self._fires, self._beside = fires, beside
+        self.name = self._witness.name if self._witness else None
 
-    def changed(self) -> Changed | str:
-        """What others have written; or in words why only a whole pass can prove it."""
-        return self._access.read(self._witness.changed)
+    def wrote(self, transactions: Iterable[int]) -> None:
+        """These transactions are of this run."""
+        if self._witness:
+            self._witness.wrote(transactions)
+
+    def changed(self, *, wrote: bool = True) -> Changed | Unknown:
+        """What others have written, or why that is not known. Raises StoreError as the store's `watch` does."""
+        found = self._asked(wrote=wrote)
+        # Last: what altered the table may have hidden something from the witness, too.
+        if self._state() != self._begun:
+            return Unknown("the table was altered meanwhile", Doubt.ALTERED)
+        return found
+
+    def _asked(self, *, wrote: bool) -> Changed | Unknown:
+        if self._witness is None:
+            return Unknown("nothing shows what others write here", Doubt.SPAN)
+        if wrote and (self._fires or self._beside):
+            return Unknown("this run wrote more than cells: by a trigger, or beside them")
+        found = self._access.read(self._witness.changed)
+        if self._beside and isinstance(found, Changed) and found.batch.rows:
+            # What stands beside these cells is not read with them.
+            return Unknown("others wrote meanwhile")
+        return found
 
 
 def _swaps_of(rows: Iterable[tuple[RowKey, str | bytes, str | bytes]]) -> Swaps:

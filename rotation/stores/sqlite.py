@@ -24,9 +24,10 @@ from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells, table_clause
 from rotation.stores.crowd import Crowd, DataVersions
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode
+from rotation.stores.open_file import MOVED
 from rotation.stores.sqlite_blocks import SQLiteBlocks
 from rotation.stores.sqlite_witness import SQLiteWitness
-from rotation.stores.table_facts import UniqueColumn
+from rotation.stores.table_facts import TableState, UniqueColumn
 from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
@@ -81,13 +82,15 @@ class SQLite(Dialect):
         )
 
     def file(self, url: URL) -> Path | None:
-        """Its path; None for a database in memory."""
-        name = (url.database or "").removeprefix("file:")
+        """Its path; None for a database in memory. In a URI, such as `prepare_url` makes, it is percent-encoded."""
+        name = url.database or ""
+        if name.startswith("file:"):
+            name = unquote(name.removeprefix("file:"))
         return None if name in {"", ":memory:"} else Path(name)
 
     def describe(self, url: URL) -> str:
         """The path."""
-        return f"SQLite file {unquote((url.database or '').removeprefix('file:'))}"
+        return f"SQLite file {self.file(url)}"
 
     def chance(self) -> ColumnElement[Any]:
         """Its random() is a whole number of 64 bits: the lower 31 of them, divided."""
@@ -125,6 +128,12 @@ class SQLite(Dialect):
     def code(self, error: BaseException) -> object:
         """The primary result code; the extended one holds it in its low byte."""
         return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+    def words(self, error: BaseException) -> str | None:
+        """SQLite itself looks for the file before some writes."""
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
+            return MOVED
+        return super().words(error)
 
     def fault(self, error: BaseException) -> Fault:
         """Busy passes; a constraint or a trigger refuses a row."""
@@ -222,6 +231,11 @@ class SQLite(Dialect):
         with suppress(OSError):
             return str(Path(path).stat().st_ino)
         return None
+
+    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """The file that the connection's path leads to, and how often the schema was changed."""
+        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
+        return TableState(self.identity(connection, QualifiedName(schema, table, "")) or "", version)
 
     def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
         """A column's own collation is in no catalog, so each index reports its own."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from rotation.model.batch import Batch
-from rotation.stores.witness import Changed
+from rotation.stores.witness import Changed, Unknown
 
 
 class SQLiteWitness:
@@ -29,12 +29,12 @@ class SQLiteWitness:
         """What this connection commits changes nothing."""
         del transactions
 
-    def changed(self, connection: sa.Connection) -> Changed | str:
-        """Nothing, or why a whole pass has to be made."""
+    def changed(self, connection: sa.Connection) -> Changed | Unknown:
+        """Nothing, or why that is not known."""
         if connection.connection.driver_connection is not self._connection:
-            return "the file was opened again"
+            return Unknown("the file was opened again")
         if _data_version(connection) != self._version:
-            return "another process wrote to the file"
+            return Unknown("another process wrote to the file")
         return Changed(Batch((), ()))
 
 

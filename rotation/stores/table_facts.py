@@ -25,6 +25,17 @@ class ForeignKey(NamedTuple):
     """The table that it refers to."""
 
 
+class TableState(NamedTuple):
+    """Which table a name leads to, and what of it a pass relies on; compared at the two ends of a pass."""
+
+    table: str = ""
+    """Its number, or its file's; empty if the database shows none."""
+    version: object = None
+    """Another one after each change that may have led a pass elsewhere for a while, or hidden rows from it."""
+    hidden: bool = False
+    """Whether rows may be hidden from this user."""
+
+
 class TableFacts(NamedTuple):
     """Read when a target is opened: each fact that is asked for later would be one more statement per target."""
 

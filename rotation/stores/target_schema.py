@@ -39,7 +39,8 @@ def find_target(
     """
     with quietly():
         inspector = sa.inspect(connection)
-        schema, table = _find_table(target, connection, dialect, database)
+        named, table = _find_table(target, connection, dialect, database)
+        schema = named or dialect.schema_of(connection, table)
         columns = {column["name"]: column for column in inspector.get_columns(table, schema)}
         column = _named(columns, target.column, f"table {target.table}")
         qualified = QualifiedName(schema, table, target.column)
@@ -62,6 +63,7 @@ def find_target(
             raise UsageError(f"{target.label}: key column {name} is a {_type_name(columns[name])}, {reason}")
     cells = TargetCells(
         qualified,
+        named,
         base_type(column),
         key,
         tuple(base_type(columns[name]) for name in key),

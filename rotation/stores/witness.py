@@ -1,7 +1,8 @@
-"""Proof in place of a second reading: what nobody else wrote since the start is as the first pass left it."""
+"""Proof of a pass: what nobody else wrote since its start is as the pass left it."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
@@ -29,6 +30,21 @@ class Changed(NamedTuple):
     """At that moment; None if nobody else wrote, so that what was counted stands."""
 
 
+class Doubt(enum.Enum):
+    """What a pass is worth if it is not known what others wrote during it."""
+
+    SPAN = "each row was as the pass found it when it was read, and no other pass could say more"
+    DISTURBED = "the same, but nobody may disturb the next pass"
+    ALTERED = "nothing: it may have read another table, or not all of the rows"
+
+
+class Unknown(NamedTuple):
+    """Why it is not known what others wrote."""
+
+    words: str
+    doubt: Doubt = Doubt.DISTURBED
+
+
 class Scope(NamedTuple):
     """The cells that a witness watches."""
 
@@ -47,10 +63,10 @@ class Witness(Protocol):
     """How the report calls this proof."""
 
     def begin(self, connection: sa.Connection) -> bool:
-        """Begins to watch; the first pass may read from here on. False if this table cannot be watched."""
+        """Begins to watch, or begins again; a pass may read from here on. False if this table cannot be watched."""
 
     def wrote(self, transactions: Iterable[int]) -> None:
         """These transactions are of this run."""
 
-    def changed(self, connection: sa.Connection) -> Changed | str:
-        """What others have written since `begin`; or in words why only a whole pass can prove it."""
+    def changed(self, connection: sa.Connection) -> Changed | Unknown:
+        """What others have written since `begin`, or why that is not known."""

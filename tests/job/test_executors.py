@@ -160,10 +160,23 @@ def test_a_worker_without_the_target_fails_as_a_worker(
 ) -> None:
     """It is a WorkerError, since other workers may have written already."""
     target = Target(app.url, "creds", "token", "creds", written="$DATABASE_URL")
-    task = make_task(make_setup(keyring, Options(), 1), target, Bounds())
+    task = make_task(make_setup(keyring, Options(), 1), target, "", Bounds())
     monkeypatch.setenv("DATABASE_URL", url)
 
     with pytest.raises(WorkerError, match=r"^worker \d+ on .*Give every worker the same variables, then run again"):
+        do_range(task)
+
+
+def test_a_worker_that_opens_another_table_refuses(
+    app: Database, keyring: Keyring, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name may lead there for a moment only, and the worker would keep to it."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    target = Target(app.url, "creds", "token", "creds")
+    task = make_task(make_setup(keyring, Options(), 1), target, "another one's", Bounds())
+
+    with pytest.raises(WorkerError, match="is another table here than where the run was started"):
         do_range(task)
 
 
@@ -246,7 +259,7 @@ def _run(database: Database, keyring: Keyring, executor: Executor | None) -> Rep
 def _without_times(report: Report) -> dict[str, Any]:
     document = report.document()
     [target] = document["targets"]
-    return document | {"targets": [target | {"seconds": 0}]}
+    return document | {"targets": [target | {"seconds": 0, "read_from": None, "read_to": None}]}
 
 
 def test_no_secret_of_a_package_travels(keyring: Keyring) -> None:
@@ -256,7 +269,7 @@ def test_no_secret_of_a_package_travels(keyring: Keyring) -> None:
     target = Target("sqlite:///app.db", "creds", "token", "creds", source=source, index=Index("i", "creds.token"))
     options = Options(environ=environ).of(target)
 
-    sent = pickle.dumps(make_task(make_setup(keyring, options, 1), target, Bounds()))
+    sent = pickle.dumps(make_task(make_setup(keyring, options, 1), target, "", Bounds()))
 
     assert options.takeover.reader
     assert b"OLD_SECRET" in sent

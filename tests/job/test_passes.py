@@ -103,7 +103,7 @@ class Undoing:
     def wrote(self, transactions: Iterable[int]) -> None:
         """Takes no notice."""
 
-    def changed(self) -> Changed:
+    def changed(self, *, wrote: bool = True) -> Changed:
         self._store.cells[1] = token("old")
         return Changed(batch_of([((1,), self._store.cells[1])]))
 
@@ -113,7 +113,7 @@ def test_a_rotation_that_undoes_this_one_is_recognised_while_it_is_proved(
 ) -> None:
     """R08: what was put back between the first pass and the proof counts as well."""
     store = MemoryStore({1: token("old")})
-    monkeypatch.setattr(store, "watch", lambda: Undoing(store))
+    monkeypatch.setattr(store, "watch", lambda **_: Undoing(store))
 
     [target] = run(store, keyring).targets
 

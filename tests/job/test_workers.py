@@ -324,7 +324,7 @@ def _moved(database: Database) -> int:
 
 def _without_times(document: dict[str, Any]) -> dict[str, Any]:
     [target] = document["targets"]
-    return document | {"targets": [target | {"seconds": 0}]}
+    return document | {"targets": [target | {"seconds": 0, "read_from": None, "read_to": None}]}
 
 
 def _restore(database: Database, cells: dict[Any, Any]) -> None:

@@ -20,6 +20,7 @@ from tests.fakes import TARGET
 
 def report_of(*, dry_run: bool = False, stopped: str | None = None, interrupted: bool = False, **counts: int) -> Report:
     target = TargetReport(TARGET, identify(TARGET), ("id",), Counts(**counts), stopped=stopped, interrupted=interrupted)
+    target.read_to = datetime.datetime(2026, 1, 5, tzinfo=datetime.UTC)
     return Report(dry_run, "5f0c1a9e", [], [target])
 
 
@@ -42,6 +43,14 @@ def test_the_exit_code_says_what_is_left(named: Named) -> None:
         with named(name):
             assert (report.complete, report.exit_code) == (complete, code)
             assert report.document()["complete"] is complete
+
+
+def test_nothing_is_complete_before_the_last_questions() -> None:
+    """Whatever the counts say, a pass that nobody asked about proves nothing."""
+    report = report_of(scanned=1, current=1)
+    report.targets[0].read_to = None
+
+    assert (report.complete, report.exit_code) == (False, 1)
 
 
 def test_a_key_of_any_type_is_legible(named: Named) -> None:

@@ -287,7 +287,11 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
         dry_run=True,
         primary=PRIMARY,
         keys=[{"id": key_id, "state": str(key_state)} for key_id, key_state in STATES.items()],
-        targets=[TargetReport(TARGET, TargetId("", "", "creds", "token"), ("id",), state.counts, identity="here")],
+        targets=[
+            TargetReport(
+                TARGET, TargetId("", "", "creds", "token"), ("id",), state.counts, read_to=NOW, identity="here"
+            )
+        ],
     )
     now = carried(census_record(report.targets[0], PRIMARY, "default", NOW), [before])
     found = [state.column] if state.column and (state.column.tokens or state.column.embedded) else []

@@ -1,0 +1,150 @@
+"""The last questions about a target, before anything calls it complete. The same after each whole pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from rotation.job.ranges import Options, RangeWorker, count_swaps
+from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
+from rotation.model.batch import Plan
+from rotation.model.counts import Counts, Times
+from rotation.model.formats import Format
+from rotation.model.report import WHOLE, TargetReport
+from rotation.stores.base import Store, Watch
+from rotation.stores.witness import Changed, Doubt, Totals, Unknown
+
+MOST_LOOKS = 5
+"""How often in a row the rows of others are looked at; then a whole pass is due."""
+
+UNSETTLED = ("rewritten", "locked")
+"""Problems that the next pass may find gone."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Moved:
+    """What a run has written to a target so far."""
+
+    cells: int = 0
+    taken_over: int = 0
+    """Those of them that were no token before."""
+
+
+class LastWord:
+    """Decides whether a pass was the last one of its target, and writes into the report by what proof, and of when."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - whatever knows a part of the answers
+        self,
+        store: Store,
+        worker: RangeWorker,
+        report: TargetReport,
+        options: Options,
+        moved: Moved,
+        undo_detector: UndoDetector,
+        primary: str,
+    ) -> None:
+        self._store, self._worker, self._report, self._options = store, worker, report, options
+        self._moved, self._undo_detector, self._primary = moved, undo_detector, primary
+        self._disturbed = False
+        """Whether others disturbed a pass that found nothing to do: then the next one counts, disturbed or not."""
+        self.reason = ""
+        """Why the last pass was not the last one."""
+
+    def is_over(self, counts: Counts, watch: Watch, started: datetime, *, is_last: bool) -> bool:
+        """Whether a whole pass leaves nothing for another one. *watch* has watched it since it *started*.
+
+        The only place that says so, after a pass of any kind, whatever it found. Raises StoreError if the table is not
+        the one that was opened any more, or if rows of it were hidden meanwhile.
+        """
+        dry_run, report = self._options.dry_run, self._report
+        self._disturbed = self._disturbed or is_last
+        # A conflict may be a token under an old key by now.
+        proof = self._proof(counts, watch, idle=dry_run or not (counts.rotated or unsettled_in(counts)))
+        if proof is None:
+            return False
+        report.proof = None if dry_run else proof
+        report.read_from, report.read_to = started, datetime.now(UTC)
+        return True
+
+    def _proof(self, counts: Counts, watch: Watch, *, idle: bool) -> str | None:
+        """The name of the proof that nothing is left, by what others wrote since the pass began; None if there is none.
+
+        *idle*: the pass found nothing to do. Rotates what others wrote and needs it. The report then has the counts of
+        that moment; a list of problems, and the counts of cells with several tokens, are for a pass to make.
+        """
+        if counts.categories and not idle:
+            return self._none("there are problems to list")
+        others, correctable = Counts(), self._options.format is Format.TOKEN and not counts.categories
+        for _ in range(MOST_LOOKS):
+            changed = watch.changed(wrote=not idle)
+            if isinstance(changed, Unknown):
+                return self._despite(changed, idle=idle)
+            plan = self._worker.plan(changed.batch)
+            is_clean = not plan.changes and not plan.counts.categories
+            if idle and not (plan.changes or is_clean):
+                # Perhaps the pass has listed them, perhaps the next one does: nothing else can be done about them.
+                return self._despite(Unknown("others wrote cells that need a person"), idle=idle)
+            if not correctable and not (is_clean if idle else _is_as_counted(changed, counts)):
+                break
+            if is_clean:
+                others.add(plan.counts)
+                if correctable and changed.totals:
+                    self._report.counts = _as_changed(counts, self._moved, changed.totals, others, self._primary)
+                return watch.name
+            idle = False
+            if not self._rotate(plan, others, watch):
+                break
+        return self._none("others wrote meanwhile")
+
+    def _rotate(self, plan: Plan, others: Counts, watch: Watch) -> bool:
+        """Writes what *plan* makes of the rows of others; whether nothing stood in the way."""
+        written = self._store.write(plan.swaps, plan.blocks)
+        self._store.settle()
+        watch.wrote(written.transactions)
+        self._moved.cells += plan.changes
+        others.taken_over += plan.counts.taken_over
+        count_swaps(plan._replace(counts=others), written, self._primary)
+        self._undo_detector.take(traces_of(plan, written, RANGE_KEPT))
+        return not (written.lost or written.refused or plan.counts.categories or self._undo_detector.undone)
+
+    def _despite(self, unknown: Unknown, *, idle: bool) -> str | None:
+        """The proof if it is not known what others wrote during the pass: the pass itself, if it was *idle*."""
+        if idle and unknown.doubt is not Doubt.ALTERED:
+            if self._disturbed or unknown.doubt is Doubt.SPAN:
+                return WHOLE
+            self._disturbed = True
+        return self._none(unknown.words)
+
+    def _none(self, reason: str) -> str | None:
+        self.reason = reason
+        log.info("rotation.whole_pass", target=self._report.target.label, reason=reason)
+        return None
+
+
+def unsettled_in(counts: Counts) -> int:
+    """How many of the problems the next pass may find gone."""
+    return sum(counts.categories[category] for category in UNSETTLED)
+
+
+def _is_as_counted(changed: Changed, counts: Counts) -> bool:
+    """Whether nobody wrote to the cells that a pass has counted."""
+    totals = changed.totals
+    return not changed.batch.rows and (totals is None or (totals.held, totals.null) == (counts.scanned, counts.null))
+
+
+def _as_changed(last: Counts, moved: Moved, totals: Totals, others: Counts, primary: str) -> Counts:
+    """The counts of the *last* pass, corrected by what *others* wrote since; all is under the primary key now."""
+    tokens = totals.held - totals.empty
+    counts = replace(last, scanned=totals.held, null=totals.null, empty=totals.empty, rotated=min(moved.cells, tokens))
+    counts.current = tokens - counts.rotated
+    counts.taken_over = min(moved.taken_over + others.taken_over, counts.rotated)
+    counts.under = Counter({primary: tokens})
+    if others.under:
+        # A token that a service replaced since counts twice among the months.
+        counts.hold_times(primary, Times(0, others.oldest[primary], others.youngest[primary], others.ages))
+    return counts
