@@ -7,6 +7,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from keyring_core.names import printable
 from rotation.model.report import TargetReport
 
 
@@ -60,6 +61,7 @@ class BarWatcher:
 
     def at_work(self, words: str, rows: int = 0) -> None:
         """Shows what is done, with the rows that were read so far."""
+        words = printable(words)
         if self._other is None:
             self._other = self._progress.add_task(words, total=None, rate="")
         elif self._progress.tasks[self._progress.task_ids.index(self._other)].description != words:

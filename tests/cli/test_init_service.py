@@ -386,7 +386,7 @@ def test_a_url_with_a_password_is_shown_nowhere(cli: Cli, database: Database) ->
     [
         ("postgresql://nobody@127.0.0.1:1/app", 3, "127.0.0.1:1"),
         ("sqlite:///nowhere.db", 2, "there is no SQLite file"),
-        ("oracle://u@h/db", 2, "not served"),
+        ("oracle://u@h/db", 2, "unsupported database"),
         ("nonsense", 2, "url"),
         ("", 2, "the url is"),
     ],

@@ -74,11 +74,10 @@ class Sets:
 
     def retire(self, *argv: str) -> Ran:
         """Retires the old key of the set a."""
+        argv = argv if "--archive" in argv else (*argv, "--no-archive")
         environ = {"DATABASE_URL": self._database.url, "B_SECRET": "b" * 40, "COPY": key_text("old")}
         config = ("--config", str(self.folder / "rotation.toml"))
-        return self._cli(
-            "keys", "retire", OLD.id, "--no-archive", "--keys", "a", "--json", *config, *argv, environ=environ
-        )
+        return self._cli("keys", "retire", OLD.id, *argv, "--keys", "a", "--json", *config, environ=environ)
 
 
 @pytest.fixture

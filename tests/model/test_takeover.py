@@ -18,14 +18,18 @@ from rotation.model.takeover import Taken, Takeover, describe
 from rotation.model.targets import Adopts, Target
 from tests.conftest import Named
 from tests.fakes import batch_of, token
-from tests.hiding.dresses import DRESSES, Tokens
+from tests.hiding.dresses import DRESSES, NOT_LOOKED_FOR, Tokens
 from tests.keyring_core.legacy.known_cells import BY_NAME, cells_of, environ_of, legacy_of
 from tests.keys import make_key
 
 KEYRING = Keyring(make_key("new"), previous=[make_key("old"), make_key("older")])
 BOTH = [Adopts.PLAINTEXT, Adopts.RANDOM]
-LIGHT = {name: dress for name, dress in DRESSES.items() if not re.search("large-|across|many", name)}
-"""Without those that take seconds; `tests/hiding` has them all."""
+LIGHT = {
+    name: dress
+    for name, dress in DRESSES.items()
+    if name not in {"blind-index", *NOT_LOOKED_FOR} and not re.search("large-|across|many", name)
+}
+"""Tokens in all forms that are looked for, without those that take seconds; `tests/hiding` has them all."""
 
 PLAIN = [
     "p",

@@ -203,7 +203,9 @@ def test_no_question_is_more_than_one(place: Place) -> None:
     """`init` asks for a file in the folder of such a name."""
     argv = [sys.executable, ROOT / "scripts/rotate.py", "init", "--config", place.folder / "new.toml"]
     environ = {"PATH": os.environ["PATH"], "TERM": "xterm"}
-    talked = talk(argv, [("Application (", "\n"), ("File of the keys", CTRL_C)], place.folder.parent, environ)
+    talked = talk(
+        argv, [("or Enter for your own service", "\n"), ("File of the keys", CTRL_C)], place.folder.parent, environ
+    )
 
     assert f"d{printable(NAME)}/.env]" in talked.shown
     assert not [*faults(talked.shown)]

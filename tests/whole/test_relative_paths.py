@@ -115,7 +115,7 @@ def test_a_worker_in_another_folder_opens_the_same_file(
             Path("rotation.toml").write_text(TARGET.format(written))
             [target] = load_targets(Path("rotation.toml"), environ)
             setup = make_setup(keyring, Options(), 1)
-            task = make_task(setup, target, Bounds(None, None))
+            task = make_task(setup, target, "", Bounds(None, None))
             monkeypatch.chdir(elsewhere)
             opened = task.target.unsealed(environ)
 

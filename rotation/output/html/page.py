@@ -42,7 +42,7 @@ PAGE = replaced(
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src .*
 (?:<meta .*
-)*<title>Key rotation: """,
+)*<title>Key rotation""",
 )
 GREYS = 3
 """Shades that previous keys take in turn."""
