@@ -262,12 +262,20 @@ def test_a_token_may_begin_anywhere_in_what_spells_another(named: Named) -> None
 
 
 def test_the_character_that_a_token_shares_with_what_follows_keeps_its_bits() -> None:
-    """In base64 of a longer text a token may end inside of a character."""
+    """In base64 of a longer text a token may end inside of a character.
+
+    Some tokens that end alike cannot be told from what follows, if that is one character over and over: such a cell
+    is unreadable, and stays.
+    """
     for length in (0, 20, 40):
         for behind in ("~ and more", "\xff" * 200, ", "):
             old = token("old", "x" * length)
             cell = base64.b64encode(f"{old.rstrip('=')}{behind}".encode("latin-1")).decode()
-            new = base64.b64decode(rotated(cell, Format.BASE64)).decode("latin-1")
+            plan = plan_batch(KEYRING, batch_of([((1,), cell)]), format=Format.BASE64)
+            if behind[0] == "\xff" and old.rstrip("=").endswith(("o", "O", "_")) and not plan.swaps:
+                assert plan.counts.unreadable == 1
+                continue
+            new = base64.b64decode(plan.swaps.new[0]).decode("latin-1")
             size = len(old.rstrip("="))
 
             check_moved(old, new[:size] + "=" * old.count("="), b"x" * length)
