@@ -37,6 +37,11 @@ def steps(*lines: str) -> str:
     return "\n".join(map(printable, lines))
 
 
+def in_turn(*parts: str) -> str:
+    """Steps that `steps` has made, and single ones, one after the other."""
+    return "\n".join(parts)
+
+
 def next_lines(remedy: str) -> list[str]:
     """`Next: ...`; of several steps a numbered list."""
     first, *others = remedy.split("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from datetime import UTC, datetime
@@ -284,6 +285,18 @@ def test_the_list_ends_with_the_next_step(shop: Shop) -> None:
     assert fresh == ["When the key is to change:", f"Next: keyring-rotate keys stage {again}"]
     assert staged == [f"When every service has {primary}:", f"Next: keyring-rotate keys promote {again}"]
     assert promoted == ["Next:", f"  1. keyring-rotate run {again}", f"  2. when nothing needs {OLD.id}: {retire}"]
+
+
+def test_each_step_before_a_retirement_is_a_line(shop: Shop) -> None:
+    """What keeps a key may take several steps, and the retirement follows them."""
+    shop.fill([json.dumps([old_token("old")])])
+    shop.rotate("run")
+    shown = shop.keys("list").out.splitlines()
+    steps = shown[shown.index("Next:") + 1 :]
+
+    assert [step[: len("  1.")] for step in steps] == ["  1.", "  2.", "  3.", "  4."]
+    assert steps[-1].startswith(f"  4. when nothing needs {OLD.id}: keyring-rotate keys retire")
+    assert not any(r"\n" in step for step in steps)
 
 
 def test_a_promotion_that_was_cut_short_is_finished(shop: Shop) -> None:
