@@ -289,13 +289,13 @@ def test_the_list_ends_with_the_next_step(shop: Shop) -> None:
 
 def test_each_step_before_a_retirement_is_a_line(shop: Shop) -> None:
     """What keeps a key may take several steps, and the retirement follows them."""
-    shop.fill([json.dumps([old_token("old")])])
+    shop.fill([json.dumps([old_token("older")])])
     shop.rotate("run")
     shown = shop.keys("list").out.splitlines()
     steps = shown[shown.index("Next:") + 1 :]
 
     assert [step[: len("  1.")] for step in steps] == ["  1.", "  2.", "  3.", "  4."]
-    assert steps[-1].startswith(f"  4. when nothing needs {OLD.id}: keyring-rotate keys retire")
+    assert steps[-1].startswith(f"  4. when nothing needs {OLDER.id}: keyring-rotate keys retire")
     assert not any(r"\n" in step for step in steps)
 
 
