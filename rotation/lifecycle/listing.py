@@ -12,7 +12,7 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import LIVE, in_fleet
 from rotation.model.invocation import command_line
 from rotation.model.key_history import Promotion
-from rotation.model.text import READS_THE_REST, Following, in_turn, retire_command
+from rotation.model.text import READS_THE_REST, Following, retire_command, steps
 from rotation.retirement.decision import Standing, refusals, standing
 from rotation.retirement.evidence import of_censuses
 
@@ -90,5 +90,5 @@ def following(keys: Sequence[ListedKey], key_set: str | None = None) -> Followin
         return Following(retire_command(unneeded[-1], key_set), READS_THE_REST.format(unneeded[-1]))
     if previous := in_state[KeyState.PREVIOUS]:
         remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or command_line("run")
-        return Following(in_turn(remedy, f"when nothing needs {previous[-1]}: {retire_command(previous[-1], key_set)}"))
+        return Following(steps(remedy, f"when nothing needs {previous[-1]}: {retire_command(previous[-1], key_set)}"))
     return Following(command_line("keys", "stage", key_set=key_set), "When the key is to change:")

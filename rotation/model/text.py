@@ -20,6 +20,12 @@ NO_KEY_PAGE = "docs/how-to/no-primary-key.md"
 READS_THE_REST = "Nothing that was read needs {}. To read everything else, and remove the key if nothing needs it:"
 
 
+class Steps(str):
+    """Steps, one a line."""
+
+    __slots__ = ()
+
+
 class Following(NamedTuple):
     """What comes next."""
 
@@ -29,17 +35,12 @@ class Following(NamedTuple):
     """Sentences that lead to the steps, up to their colon."""
 
     def __str__(self) -> str:
-        return f"{self.when} {self.steps}" if self.when else self.steps
+        return Steps(f"{self.when} {self.steps}") if self.when else Steps(self.steps)
 
 
-def steps(*lines: str) -> str:
-    """Several steps as one text; a name in one of them makes no step of its own."""
-    return "\n".join(map(printable, lines))
-
-
-def in_turn(*parts: str) -> str:
-    """Steps that `steps` has made, and single ones, one after the other."""
-    return "\n".join(parts)
+def steps(*parts: str) -> Steps:
+    """Several steps as one text, some of which may be `Steps` already; a name in one makes no step of its own."""
+    return Steps("\n".join(part if isinstance(part, Steps) else printable(part) for part in parts))
 
 
 def next_lines(remedy: str) -> list[str]:

@@ -20,7 +20,6 @@ from rotation.model.text import (
     Following,
     be,
     demotion_steps,
-    in_turn,
     list_rows,
     many,
     retire_command,
@@ -139,7 +138,7 @@ def _verdict_of(report: Report) -> Iterator[Text]:
             adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
             run = same_options("adopt", "--yes") if adopts else same_options("run")
             first = _promote_first(report)
-            yield from following(in_turn(str(first), f"or before that: {run}") if first else run)
+            yield from following(steps(str(first), f"or before that: {run}") if first else run)
     elif rotated:
         yield Text(f"{_done(report, rotated)}.", "bold green")
         if first := _promote_first(report):
@@ -196,7 +195,7 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
         yield from following(f"look at these rows; until then keep every older key: {list_rows()}")
     first, then = _after_a_takeover(report), _after_a_run(report)
     if first and then:
-        yield from following(in_turn(first, str(then)))
+        yield from following(steps(first, str(then)))
     elif first:
         yield from following(first)
     elif then:

@@ -228,6 +228,7 @@ def test_each_refusal_leads_out_of_it(shop: Shop) -> None:
     assert len(found) == len(ways)
     for reason, remedy in ways:
         assert [remedy in told for known, told in found.items() if known.startswith(reason)] == [True], reason
+    assert not [told for told in found.values() if r"\n" in told], "each step is a line"
 
 
 def test_where_columns_cannot_be_looked_for_the_key_stays(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
