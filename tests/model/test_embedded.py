@@ -264,8 +264,8 @@ def test_a_token_may_begin_anywhere_in_what_spells_another(named: Named) -> None
 def test_the_character_that_a_token_shares_with_what_follows_keeps_its_bits() -> None:
     """In base64 of a longer text a token may end inside of a character.
 
-    Some tokens that end alike cannot be distinguished from what follows, if that is one character over and over: such a cell
-    is unreadable, and stays.
+    If one character follows over and over, it cannot be distinguished from the end of some tokens: such a cell is
+    unreadable, and stays.
     """
     for length in (0, 20, 40):
         for behind in ("~ and more", "\xff" * 200, ", "):
