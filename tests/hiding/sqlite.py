@@ -117,7 +117,7 @@ PLACES: dict[str, Place] = {
     "named-quotes": table("body TEXT", name='"we""ird.st ash\'"', names=("weird.stash",)),
     "named-percent": table('"9%s %(body)s" TEXT', name='"50%(id)s stash"'),
     "named-colon": table('"a\\:body" TEXT', name='"stash\\:id"'),
-    "named-newline": table('"two\nlines" TEXT', name='"stash\nof\ttwo"', names=("stashoftwo",)),
+    "named-newline": table('"two\nlines" TEXT', name='"stash\nof\ttwo"', names=("stashoftwo", r"stash\nof\ttwo")),
     "named-reserved": table('"where" TEXT', name='"order"', names=("order",)),
     "named-non-ascii": table('"Schlüssel🔑" TEXT', name='"Bücher日本"', names=("bücher日本",)),
     "named-long": table("body TEXT", name="s" * 200, names=("s" * 60,)),

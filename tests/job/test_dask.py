@@ -113,7 +113,7 @@ def _inline(app: Database, environ: dict[str, str], folder: Path) -> tuple[int, 
 
 def _without_times(document: dict[str, Any]) -> dict[str, Any]:
     [target] = document["targets"]
-    return document | {"targets": [target | {"seconds": 0, "retries": 0}]}
+    return document | {"targets": [target | {"seconds": 0, "retries": 0, "read_from": None, "read_to": None}]}
 
 
 def _moved(database: Database) -> int:
