@@ -12,13 +12,15 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO, cast
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
-from keyring_core.environment import ROTATION_CONFIG, Settings, load_settings, names_primary
+from keyring_core.environment import KEY_VARIABLES, ROTATION_CONFIG, Settings, load_settings, names_primary
+from keyring_core.key_files import key_path
 from keyring_core.names import printable_lines
 from rotation.model.env_file import OPTION, environment, read_env_file
 from rotation.model.failures import UsageError
+from rotation.model.outputs import Holds, Kept, is_same
 from rotation.model.stopping import Stopping
 from rotation.model.watcher import NoWatcher, Watcher
 
@@ -337,7 +339,39 @@ class Context:
         place = self.ledger_place()
         if place is None or not (make or place.file is None or place.file.exists()):
             return None
+        self.check_ledger(place)
         return Ledger.open(place.url, place=place, wait=self.streams.wait)
+
+    def check_ledger(self, place: LedgerPlace) -> None:
+        """Raises UsageError if the ledger would be an SQLite database in a file of keys, or in rotation.toml."""
+        from rotation.stores.access import find_dialect, parse_url  # noqa: PLC0415 - brings SQLAlchemy
+
+        url = parse_url(place.url)
+        dialect = url and find_dialect(url.get_backend_name())
+        file = url and dialect and dialect.file(url)
+        for kept in (*self.key_files(), Kept(self.config_path(), Holds.CONFIG)) if file else ():
+            if file and is_same(file, kept.path):
+                raise UsageError(f"the ledger of {place.named_by}: {kept.holds.value}; name a file of its own")
+
+    def key_files(self) -> list[Kept]:
+        """The dotenv file, and the file of every key of the environment and of all key sets, also if it is not there.
+
+        What cannot be read names no file, and a command that needs it fails by itself.
+        """
+        found: list[Kept] = []
+        environ, sets = self.process_environ, cast("Mapping[str, KeySet]", {})
+        with suppress(UsageError, KeyConfigError):
+            found += [Kept(self.dotenv.path, Holds.VARIABLES)] if self.dotenv else []
+        with suppress(UsageError, KeyConfigError):
+            environ = self.environ
+        with suppress(UsageError, KeyConfigError):
+            sets = self.key_sets()
+        named = [environ.get(f"{name}_FILE") for name in KEY_VARIABLES]
+        named += [source.file for keys in sets.values() for _, _, source in keys.sources()]
+        for name in filter(None, named):
+            with suppress(KeyConfigError):
+                found.append(Kept(key_path(name, environ, "file"), Holds.KEYS))
+        return found
 
     def ledger_place(self) -> LedgerPlace | None:
         """Where the ledger is, as for `open_ledger`, which opens it. Raises UsageError."""

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from keyring_core import KeyConfigError
-from keyring_core.environment import KEY_VARIABLES
-from keyring_core.key_files import key_path
 from rotation.context import Context
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.outputs import Holds, Kept, Outputs
@@ -30,22 +28,8 @@ def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | No
     ]
     for one in contexts:
         ledger = _ask(one.ledger_place)
-        kept += [Kept(one.config_path(), Holds.CONFIG), *_key_files(one), *_databases([ledger.url] if ledger else [])]
+        kept += [Kept(one.config_path(), Holds.CONFIG), *one.key_files(), *_databases([ledger.url] if ledger else [])]
     return Outputs(kept, lambda: (archive for one in contexts for archive in _archives(one)))
-
-
-def _key_files(context: Context) -> Iterator[Kept]:
-    """The dotenv file, and the file of every key of the environment and of all key sets, also if it is not there."""
-    dotenv = _ask(lambda: context.dotenv)
-    if dotenv:
-        yield Kept(dotenv.path, Holds.VARIABLES)
-    environ = _ask(lambda: context.environ) or context.process_environ
-    sets = _ask(context.key_sets) or {}
-    named = [environ.get(f"{name}_FILE") for name in KEY_VARIABLES]
-    named += [source.file for keys in sets.values() for _, _, source in keys.sources()]
-    for name in filter(None, named):
-        with suppress(KeyConfigError):
-            yield Kept(key_path(name, environ, "file"), Holds.KEYS)
 
 
 def _databases(urls: Iterable[str]) -> Iterator[Kept]:

@@ -68,6 +68,7 @@ def init(command: Command, url: str | None, *, sql: bool) -> int:
         script = "".join(f"{statement};\n\n" for statement in statements).rstrip()
         command.show({"complete": True, "statements": statements}, [verbatim(script)])
         return 0
+    command.check_ledger(place)
     with Ledger.open(place.url, place=place) as opened:
         name, made = opened.name, opened.made
     tables = list(TABLE_NAMES)

@@ -156,7 +156,7 @@ class Outputs:
         output = Output(path, called, kind)
         real = output.real
         for other in self._taken:
-            if _is_same(real, other.path):
+            if is_same(real, other.path):
                 raise UsageError(f"{called}: {other.called} names this file, too; name another file")
         _refuse(output, real, self._kept)
         if not output.check():
@@ -167,13 +167,13 @@ class Outputs:
 
 def _refuse(output: Output, real: Path, kept: Iterable[Kept]) -> None:
     for one in kept:
-        if one.holds is not output.kind.adds_to and _is_same(real, one.path):
+        if one.holds is not output.kind.adds_to and is_same(real, one.path):
             raise UsageError(f"{output.called}: {one.holds.value}; name another file")
 
 
-def _is_same(real: Path, path: Path) -> bool:
-    """Whether *path* leads to the file *real*: by its name without links, and by device and inode."""
+def is_same(one: Path, other: Path) -> bool:
+    """Whether both lead to one file: by their names without links, and by device and inode."""
     # A file that is not there has no inode, and a path of rotation.toml may be none.
     with suppress(OSError, ValueError):
-        return os.path.realpath(path) == str(real) or os.path.samefile(path, real)
+        return os.path.realpath(one) == os.path.realpath(other) or os.path.samefile(one, other)
     return False

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 
 from rotation.ledger.ledger import Ledger
 from tests.conftest import Cli, Ran
@@ -126,9 +127,10 @@ class Estate:
         path.touch(0o600)
         path.write_bytes(data)
 
-    def run(self, command: str, *argv: str) -> Ran:
-        """Runs a command."""
-        return self._cli(*command.split(), *argv, environ=ENVIRON | (STAGED if _changes_keys(command) else {}))
+    def run(self, command: str, *argv: str, environ: Mapping[str, str] = MappingProxyType({})) -> Ran:
+        """Runs a command, with *environ* besides."""
+        staged = STAGED if _changes_keys(command) else {}
+        return self._cli(*command.split(), *argv, environ={**ENVIRON, **staged, **environ})
 
     def write(self, output: tuple[str, str], path: str) -> Ran:
         """Runs the command that has this output, to be written to *path*."""

@@ -134,6 +134,23 @@ def test_two_outputs_of_a_command_are_two_files(estate: Estate, named: Named) ->
             assert estate.files() == before
 
 
+def test_no_ledger_is_made_where_keys_are_kept(estate: Estate, named: Named) -> None:
+    """An empty key file, as a promotion leaves one, or one that is not there yet, would pass for a new database.
+
+    A census goes on without a ledger, as without any that fails.
+    """
+    for name in ("previous.key", "redash-staged", ".env", "rotation.toml", "sub/../redash-staged"):
+        for words in (("ledger init", "--url", f"sqlite:///{name}"), ("status",)):
+            with named(name, *words):
+                before = estate.files()
+                setting = {} if "--url" in words else {"ROTATION_LEDGER_URL": f"sqlite:///{name}"}
+                ran = estate.run(*words, environ=setting)
+
+                assert ran.code == (2 if "--url" in words else 1)
+                assert estate.files() == before
+                assert "; name a file of its own" in ran.err
+
+
 def test_a_ledger_that_cannot_be_read_weakens_nothing_else(estate: Estate, named: Named) -> None:
     """The archives that it knows are then protected by what is in them, and every other file as ever."""
     estate.put("rotation-ledger.db", b"no database at all")
