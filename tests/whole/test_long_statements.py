@@ -29,10 +29,11 @@ FOR_HOURS = {
 """Conditions with which a statement does not end."""
 AT_WORK = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE query ~ '99999' AND state = 'active' AND pid <> "
-    "pg_backend_pid()",
-    "mariadb": "SELECT id FROM information_schema.processlist WHERE info LIKE '%99999%' AND id <> connection_id()",
+    "pg_backend_pid() AND datname = current_database()",
+    "mariadb": "SELECT id FROM information_schema.processlist WHERE info LIKE '%99999%' AND id <> connection_id() "
+    "AND db = database()",
 }
-"""Who works on such a statement."""
+"""Who works on such a statement in the test's own database."""
 END = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}
 SHORT = "from rotation.stores import watchdog; watchdog.STATEMENT_GRACE_SECONDS = 0.2"
 """A stop that was requested gives a statement a moment."""
