@@ -344,13 +344,12 @@ class Context:
 
     def check_ledger(self, place: LedgerPlace) -> None:
         """Raises UsageError if the ledger would be an SQLite database in a file of keys, or in rotation.toml."""
-        from rotation.stores.access import find_dialect, parse_url  # noqa: PLC0415 - brings SQLAlchemy
+        from rotation.stores.access import file_of  # noqa: PLC0415 - brings SQLAlchemy
 
-        url = parse_url(place.url)
-        dialect = url and find_dialect(url.get_backend_name())
-        file = url and dialect and dialect.file(url)
-        for kept in (*self.key_files(), Kept(self.config_path(), Holds.CONFIG)) if file else ():
-            if file and is_same(file, kept.path):
+        if (file := file_of(place.url)) is None:
+            return
+        for kept in (*self.key_files(), Kept(self.config_path(), Holds.CONFIG)):
+            if is_same(file, kept.path):
                 raise UsageError(f"the ledger of {place.named_by}: {kept.holds.value}; name a file of its own")
 
     def key_files(self) -> list[Kept]:

@@ -34,13 +34,10 @@ def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | No
 
 def _databases(urls: Iterable[str]) -> Iterator[Kept]:
     """The files of the SQLite databases at *urls*, with those that SQLite makes beside them."""
-    from rotation.stores.access import find_dialect, parse_url  # noqa: PLC0415 - brings SQLAlchemy
+    from rotation.stores.access import file_of  # noqa: PLC0415 - brings SQLAlchemy
 
-    for text in {*urls}:
-        url = parse_url(text)
-        dialect = url and find_dialect(url.get_backend_name())
-        file = url and dialect and dialect.file(url)
-        if file:
+    for url in {*urls}:
+        if file := file_of(url):
             # SQLite follows a link before it names the others.
             real = os.path.realpath(file)
             yield from (Kept(Path(f"{real}{end}"), Holds.DATABASE) for end in SQLITE_ENDS)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -73,6 +74,13 @@ def parse_url(text: str) -> URL | None:
     with suppress(ArgumentError, ValueError, NoSuchModuleError):
         return sa.make_url(text)
     return None
+
+
+def file_of(text: str) -> Path | None:
+    """The file of the SQLite database at the url *text*; None if that is another kind of database, or no url."""
+    url = parse_url(text)
+    dialect = url and find_dialect(url.get_backend_name())
+    return dialect.file(url) if url and dialect else None
 
 
 def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
