@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import NoReturn, TextIO
 
 import click
@@ -29,6 +27,7 @@ from rotation.cli.options import Declares, Process, common_parameters, print_jso
 from rotation.cli.presentation import FORMATS, start_log
 from rotation.cli.report_command import report
 from rotation.cli.run_command import run, status
+from rotation.cli.signals import Signals
 from rotation.cli.streams import TerminalStreams
 from rotation.context import Streams
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError
@@ -118,13 +117,10 @@ def entry(
     environ = environ or os.environ
     start_log()
     streams = TerminalStreams(sys.stdout, sys.stderr, key_stream=raw, log_format=FORMATS["text"], environ=environ)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: _ask_to_stop(streams))
+    signals = Signals(streams)
     process = Process(environ, streams, declares)
     code = _main(sys.argv[1:] if argv is None else argv, process, program or this_program())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Python restores the default handlers while it exits: a signal would then change the exit code.
-        signal.signal(number, signal.SIG_IGN)
+    signals.ignore()
     try:
         # Another log format brings another sys.stdout.
         streams.stdout.flush()
@@ -142,15 +138,6 @@ def entry(
 def _unwritten(streams: Streams, error: OSError) -> int:
     streams.warn(f"Error: the report could not be written: {error.strerror}. Finished batches are kept: see status.")
     return 3
-
-
-def _ask_to_stop(streams: Streams) -> None:
-    if streams.stopping:
-        raise KeyboardInterrupt
-    streams.stopping = True
-    # Not through the streams: the signal may have interrupted a write to one of them.
-    with suppress(OSError):
-        os.write(2, b"Stopping after this batch. Press Ctrl-C again, or send a second signal, to stop at once.\n")
 
 
 def _main(argv: Sequence[str], process: Process, program: str) -> int:

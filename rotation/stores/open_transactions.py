@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -42,11 +44,14 @@ ENTERED = "(a.datname = current_database() OR has_database_privilege(a.datname, 
 READ_ONLY = "it is read-only for this user"
 
 # If somebody asked within a tenth of a second, InnoDB repeats its last answer. One is new if this question is in it.
+# Each question makes that answer last longer, so commands of this program ask in turns, and none keeps to a rhythm.
+TURN = "DO GET_LOCK('keyring-rotate asks for open transactions', 30)"
+TURN_ENDS = "DO RELEASE_LOCK('keyring-rotate asks for open transactions')"
 TRANSACTIONS = """SELECT /* {0} */ t.trx_mysql_thread_id = connection_id() AND t.trx_query LIKE '%{0}%',
 t.trx_mysql_thread_id, t.trx_started, t.trx_rows_modified > 0, p.USER, timestampdiff(SECOND, t.trx_started, now())
 FROM information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id
 ORDER BY t.trx_started"""
-TRIES, RENEWED_SECONDS = 20, 0.15
+TRIES, RENEWED_SECONDS, MOST_SECONDS = 30, 0.11, 0.3
 
 
 def _postgresql_sessions(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
@@ -81,6 +86,17 @@ def _postgresql_prepared(connection: sa.Connection) -> Sequence[OpenTransaction]
 
 
 def _mysql_sessions(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
+    # A Galera cluster has no such locks.
+    with suppress(DBAPIError):
+        connection.exec_driver_sql(TURN)
+    try:
+        return _asked_in_turn(connection)
+    finally:
+        with suppress(DBAPIError):
+            connection.exec_driver_sql(TURN_ENDS)
+
+
+def _asked_in_turn(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
     for _ in range(TRIES):
         # Otherwise a session that reads no table of InnoDB has no transaction there.
         connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
@@ -96,7 +112,7 @@ def _mysql_sessions(connection: sa.Connection) -> Sequence[OpenTransaction] | st
                 for is_this, thread, started, wrote, user, seconds in found
                 if not is_this
             ]
-        time.sleep(RENEWED_SECONDS)
+        time.sleep(random.uniform(RENEWED_SECONDS, MOST_SECONDS))  # noqa: S311 - no secret
     return "another program asks for the open transactions all the time, and the server repeats an old answer to it"
 
 

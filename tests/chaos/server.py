@@ -109,11 +109,14 @@ def own_mariadb() -> Iterator[Server]:
     if install is None or program is None:
         pytest.skip("no MariaDB programs to start a server of its own with")
     with _folder("chaos-mariadb-") as folder:
-        port, data, made = _free_port(), f"--datadir={folder / 'data'}", folder / "made.sql"
-        _run([install, "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"])
+        port, made, temporary = _free_port(), folder / "made.sql", folder / "temporary"
+        # Servers that share a folder for temporary tables delete those of each other.
+        temporary.mkdir()
+        data = [f"--datadir={folder / 'data'}", f"--tmpdir={temporary}"]
+        _run([install, "--no-defaults", *data, "--auth-root-authentication-method=normal", "--skip-test-db"])
         made.write_text("CREATE DATABASE IF NOT EXISTS chaos CHARACTER SET utf8mb4;\n")
         options = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 'socket'}", "--user=root"]
-        command = [program, "--no-defaults", data, *options, f"--init-file={made}"]
+        command = [program, "--no-defaults", *data, *options, f"--init-file={made}"]
         url = f"mysql+pymysql://root@127.0.0.1:{port}/chaos?charset=utf8mb4"
         with closing(Server(command, folder, "mariadb", url, None)) as server:
             yield server

@@ -21,6 +21,7 @@ from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Named, Ran
 from tests.databases import Database, open_database
 from tests.lifecycle.shop import OLDER, Shop, old_token, refusals
+from tests.processes import until
 
 pytestmark = [pytest.mark.database, pytest.mark.filterwarnings("ignore::keyring_core.KeyConfigWarning")]
 
@@ -153,16 +154,23 @@ def test_a_wait_ends_with_a_request_to_stop(shop: Shop, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_a_reader_that_writes_during_the_search_keeps_the_key(shop: Shop) -> None:
     """It was open when the census began, and is when the search ends."""
+    searches: list[bool] = []
+    reasons: list[str] = []
     with session(shop.database, "SELECT count(*) FROM creds") as other:
 
         class Late(Context):
             def search(self, *given: Any, full: bool) -> Discovery:
                 if full:
+                    searches.append(full)
                     other.exec_driver_sql(INSERT)
                 return super().search(*given, full=full)
 
-        reasons = retired(shop, Late)
+        def search() -> bool:
+            reasons[:] = retired(shop, Late)
+            return bool(searches)
 
+        # A writer of others on the server refuses it before the search.
+        until(search, "a search")
         whose = about(other)
 
     assert [reason.endswith(NOT_COMMITTED) for reason in reasons if whose in reason] == [True]

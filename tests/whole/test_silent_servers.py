@@ -229,10 +229,20 @@ def test_one_signal_ends_a_command_that_waits_to_connect(
     assert all("Traceback" not in one.words for one in ended.values())
 
 
+SIGNALLED = """watchdog.QUIET_SECONDS, watchdog.STATEMENT_GRACE_SECONDS = 0.5, 0.5
+watchdog.PROBE_SECONDS = watchdog.MOST_PROBE_SECONDS = 3600
+"""
 FREEZING = {
     "by itself": "watchdog.QUIET_SECONDS, watchdog.PROBE_SECONDS = 1.0, 2.0",
-    "by a signal": "watchdog.QUIET_SECONDS, watchdog.STATEMENT_GRACE_SECONDS = 0.5, 0.5\n"
-    "watchdog.PROBE_SECONDS = watchdog.MOST_PROBE_SECONDS = 3600",
+    "by a signal": SIGNALLED,
+    # The system chooses which one; the main thread then goes on waiting.
+    "by a signal to another thread": f"""{SIGNALLED}
+import signal, threading
+def begin_and_signal(self):
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    return begin_and_say(self)
+watchdog.Watchdog._begin_probe = begin_and_signal
+""",
 }
 PROBING = """
 import sys
@@ -256,16 +266,18 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 @pytest.mark.parametrize("how", [*FREEZING, pytest.param("by itself, by real limits", marks=pytest.mark.long)])
 def test_a_server_that_freezes_ends_a_run(server: Server, how: str, environ: dict[str, str], tmp_path: Path) -> None:
     """In the middle of a run, between two batches: the report is whole, what was done stays, the next run ends it."""
-    limits, signalled = f"{PROBING}\n{AT_ONCE}\n{FREEZING.get(how, '')}", how == "by a signal"
+    limits, signalled = f"{PROBING}\n{AT_ONCE}\n{FREEZING.get(how, '')}", "signal" in how
     database = server.database
     database.execute("DROP TABLE IF EXISTS creds")
     database.make_creds([OLD] * 400)
     with start(database, environ, tmp_path, "--max-rate", "100", "--batch-size", "10", limits=limits) as command:
-        command.until(lambda: _moved(database), "the first row")
+        # So the first batch is known to be done.
+        command.until(lambda: _moved(database) > 10, "the second batch")
         database.engine.dispose()
         with _frozen(server.processes()):
             if signalled:
                 command.logs("a probe begins")
+            if how == "by a signal":
                 command.process.send_signal(signal.SIGTERM)
             code, document = command.end()
     [target] = document["targets"]
