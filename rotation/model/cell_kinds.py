@@ -181,8 +181,8 @@ def _truncated(data: bytes) -> Cell | None:
 
 def _all_known(inner: InnerTokens, tokens: Sequence[bytes] = ()) -> bool:
     """Whether the keys of all *tokens*, and of what else was found, are known."""
-    # An unknown token of the same second as a known one is not among the unknown.
-    return inner.under.total() >= max(1, len(set(tokens))) and not (inner.unknown or inner.given_up)
+    unknown = inner.unknown or inner.has_endless or inner.given_up
+    return inner.under.total() >= max(1, len(set(tokens))) and not unknown
 
 
 def _other(data: bytes) -> Cell:

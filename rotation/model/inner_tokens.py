@@ -49,11 +49,12 @@ WORK, WORK_PER_BYTE = 16 * 1024 * 1024, 16
 
 # The version and a time under 2**42, which is what `gAAAA` spells.
 _HEAD = re.compile(rb"\x80\0\0[\0-\3]")
-_TIMED = 1 + 8
-_NAME = _TIMED + BLOCK
+_NAME = 1 + 8 + BLOCK
 # Ciphertext and tag look random: of their first 48 bytes about 44 are different, and NULs are rare.
 # That a token is refused has a chance below 2**-40; numbers in a row and pixels are.
 _RANDOM = slice(_NAME, SHORTEST)
+# Two tokens have nowhere so many bytes of these in common.
+_PIECE = 8
 _LEAST_DIFFERENT, _MOST_NULS = 26, 8
 # What escapes, lines and wide characters stand in, and no token in any of them is shorter: in other bytes, such as an
 # image's, they mean nothing.
@@ -86,7 +87,9 @@ class InnerTokens:
     under: Counter[str] = field(default_factory=Counter)
     """Tokens per key id, under the keys of these keyrings."""
     unknown: int = 0
-    """What looks like a whole token and none of the keys signed; those of one second count once."""
+    """What looks like a whole token and none of the keys signed."""
+    has_endless: bool = False
+    """Whether something else begins like a token that none of the keys signed, and does not show where it ends."""
     given_up: bool = False
     """Whether there was more to look at than a value of this size may cost, so that a token may have been missed."""
 
@@ -132,8 +135,12 @@ class _Search:
         # Tokens by version, time and IV; the latter is random, so that no two share it.
         self._sizes: dict[bytes, int] = {}
         self._under: Counter[str] = Counter()
-        # By version and time: in a view that is a wrong guess the rest of a token may be another.
+        self._pieces: set[bytes] = set()
+        """Of the beginnings of these tokens."""
         self._unknown: set[bytes] = set()
+        """The beginnings of what looks like a whole token and none of the keys signed."""
+        self._endless: set[bytes] = set()
+        """The same of what does not show its end."""
         # In bytes looked at. Without a bound, a value made for it would take time in the square of its size.
         self._allowance = WORK_PER_BYTE * len(data) + WORK
 
@@ -150,8 +157,14 @@ class _Search:
             if bare := _without_strangers(view):
                 # Words that were put together look like a token, too.
                 self._views.append((bare, False))
-        known = {name[:_TIMED] for name in self._sizes}
-        return InnerTokens(self._under, len(self._unknown - known), given_up=self._allowance <= 0)
+        unknown = {beginning[:_NAME] for beginning in self._unknown if self._is_another(beginning)}
+        has_endless = any(map(self._is_another, self._endless))
+        return InnerTokens(self._under, len(unknown), has_endless, given_up=self._allowance <= 0)
+
+    def _is_another(self, beginning: bytes) -> bool:
+        """Whether it is of none of the tokens that were found; a view that is a wrong guess has most bytes of one."""
+        places = range(_NAME, SHORTEST - _PIECE + 1)
+        return not any(beginning[at : at + _PIECE] in self._pieces for at in places)
 
     def _look(self, data: bytes, *, certain: bool) -> None:
         """Looks for raw tokens in *data*."""
@@ -175,8 +188,8 @@ class _Search:
             if size:
                 self._hold(key, name, data[begin : begin + size])
                 return size
-        if ends and certain:
-            self._unknown.add(name[:_TIMED])
+        if certain:
+            (self._unknown if ends else self._endless).add(data[begin : begin + SHORTEST])
         return 0
 
     def _signed_size(self, key: Key, data: bytes, begin: int, ends: Sequence[int]) -> int:
@@ -191,6 +204,7 @@ class _Search:
 
     def _hold(self, key: Key, name: bytes, token: bytes) -> None:
         self._sizes[name] = len(token)
+        self._pieces |= {token[at : at + _PIECE] for at in range(_NAME, SHORTEST, _PIECE)}
         self._under[key.id] += 1
         plain = key.open(Token(token[:-TAG], token[-TAG:]))
         if plain is not None:
