@@ -44,8 +44,11 @@ class OpenWriters:
         return left
 
     def late(self) -> Sequence[OpenTransaction]:
-        """Those that were open before the census, have written by now, and are still open. Raises as `wait`."""
-        return [one for one in self._look().writers if one.identity in self._before]
+        """Those that were open before the census, have written by now, and are still open. Raises as `wait`.
+
+        A prepared one may have been open on a session then: nothing shows it.
+        """
+        return [one for one in self._look().writers if one.is_prepared or one.identity in self._before]
 
     def _look_before(self) -> Uncommitted:
         seen = self._look()

@@ -80,6 +80,7 @@ def _postgresql_prepared(connection: sa.Connection) -> Sequence[OpenTransaction]
             wrote=True,
             end=f"in {database}: COMMIT PREPARED {_quoted(gid)}, or ROLLBACK PREPARED {_quoted(gid)}",
             database=database,
+            is_prepared=True,
         )
         for gid, database, owner, seconds in found
     ]
@@ -124,7 +125,7 @@ def _mysql_prepared(connection: sa.Connection) -> Sequence[OpenTransaction]:
         xid = f"X'{raw[:length].hex()}',X'{raw[length:].hex()}',{number}"
         called = f"the prepared transaction {_quoted(raw.decode('ascii', 'backslashreplace'))}"
         end = f"XA COMMIT {xid}, or XA ROLLBACK {xid}"
-        found.append(OpenTransaction(f"prepared {xid}", called, wrote=True, end=end))
+        found.append(OpenTransaction(f"prepared {xid}", called, wrote=True, end=end, is_prepared=True))
     return found
 
 
