@@ -151,7 +151,6 @@ def test_a_wait_ends_with_a_request_to_stop(shop: Shop, monkeypatch: pytest.Monk
     assert shop.env_file.read_bytes() == before
 
 
-@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_a_reader_that_writes_during_the_search_keeps_the_key(shop: Shop) -> None:
     """It was open when the census began, and is when the search ends."""
     searches: list[bool] = []
