@@ -41,11 +41,14 @@ COLUMNS = """WITH RECURSIVE below(number, name, readable, kind) AS (
     WHERE n.nspname = :schema AND c.relname = :table AND a.attnum > 0 AND NOT a.attisdropped
     UNION ALL SELECT number, name, readable, t.typbasetype FROM below JOIN pg_type t ON t.oid = kind
     WHERE t.typtype = 'd'
-) SELECT name, readable, t.typname, t.typlen, CAST(COALESCE(e.typcategory, t.typcategory) AS text)
+) SELECT name, readable, t.typname, t.typlen,
+    CAST(CASE WHEN e.typname IN ('int2', 'int4', 'int8') THEN 'A'
+        ELSE COALESCE(e.typcategory, t.typcategory) END AS text)
 FROM below JOIN pg_type t ON t.oid = kind
 LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
 WHERE t.typtype <> 'd' ORDER BY number"""
-"""Each column with its type, of a domain the type below it, and the category of that: of an array its elements'."""
+"""Each column with its type, of a domain the type below it, and the category of that: of an array its elements', unless
+these are whole numbers, which may be a token's letters."""
 
 DATABASES = """SELECT datname, datallowconn AND has_database_privilege(oid, 'CONNECT') FROM pg_database
 WHERE datname NOT IN (current_database(), 'template0') ORDER BY 1"""

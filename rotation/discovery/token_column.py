@@ -275,10 +275,7 @@ class TokenColumn:
 
 
 def _holds_unknown(keyrings: Sequence[Keyring], cell: str | bytes, held: Format | None) -> bool:
-    """Whether a run of that format would find a token in *cell* that none of *keyrings* opens.
-
-    `find_inner` counts none that was made in the second of one that opens, as a value and the key that it is under are.
-    """
+    """Whether a run of that format would find a token in *cell* that none of *keyrings* opens, also without its end."""
     if held not in SPELLINGS:
         return False
     text = cell if isinstance(cell, str) else cell.decode("latin-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,9 @@ from rotation.lifecycle.key_file_edits import key_file_items
 from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.failures import UsageError
 from rotation.model.outputs import Holds, Kind
+
+_OWN = re.compile(rb"^# [0-9a-f]{8}, retired ", re.MULTILINE)
+"""What stands above a key that `archive_key` added, and in no service's key file."""
 
 
 def archive_key(path: Path, key: Key, now: datetime) -> None:
@@ -50,12 +54,12 @@ def _keys(data: bytes, where: str) -> list[Key]:
 
 def _fault(data: bytes) -> str | None:
     try:
-        _keys(data, "")
+        keys = _keys(data, "")
     except KeyConfigError as error:
         # What follows is help for a key that a service needs.
         fault, *_ = str(error).splitlines()
         return f"is no archive of keys: {fault.rstrip('.')}"
-    return None
+    return "holds keys, and none that was retired: it may be a service's" if keys and not _OWN.search(data) else None
 
 
 ARCHIVE = Kind(_fault, adds_to=Holds.RETIRED_KEYS)

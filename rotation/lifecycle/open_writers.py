@@ -44,8 +44,11 @@ class OpenWriters:
         return left
 
     def late(self) -> Sequence[OpenTransaction]:
-        """Those that were open before the census, have written by now, and are still open. Raises as `wait`."""
-        return [one for one in self._look().writers if one.identity in self._before]
+        """Those that were open before the census, have written by now, and are still open. Raises as `wait`.
+
+        So may those have been that a database shows under another name then, or not before they write.
+        """
+        return [one for one in self._look().writers if one.may_be_older or one.identity in self._before]
 
     def _look_before(self) -> Uncommitted:
         seen = self._look()

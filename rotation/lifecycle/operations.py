@@ -141,15 +141,14 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     Counts those of *targets* that have these keys, and searches all other columns of their servers. *proof* and
     *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps.
     """
-    own_targets(targets, context.key_set)
-    keys = EnvironmentKeys(context)
+    own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
     check_not_retired(context, keys, key_id)
     key = find_key(keys.settings, key_id)
     check_order(keys.settings, Step.RETIRE, key, context.key_set)
     _check_force(force, key)
     outputs = _take_outputs(context, key, targets, proof, archive)
     with _session(context, keys.states) as session:
-        case = examine(context, session, keys, key, targets, whatever=bool(force))
+        case = examine(context, session, keys, key, targets=own, everything=targets, whatever=bool(force))
         evidence, census, against = case.evidence, case.census, case.against
         if context.streams.stopping:
             # Even with --force: a retirement never rests on half a census.

@@ -15,7 +15,7 @@ from rotation.lifecycle.retirement_census import count
 from rotation.lifecycle.shared_secrets import Need, SharedSecret, count_need, sharing
 from rotation.model.failures import StoreError
 from rotation.model.report import Report
-from rotation.model.targets import Target, own_targets
+from rotation.model.targets import Target
 from rotation.retirement.decision import Refusal, refusals
 from rotation.retirement.evidence import Evidence
 
@@ -49,24 +49,24 @@ def examine(  # noqa: PLR0913 - what the case is about
     session: Session,
     keys: EnvironmentKeys,
     key: Key,
-    targets: Sequence[Target],
     *,
+    targets: Sequence[Target],
+    everything: Sequence[Target],
     whatever: bool,
 ) -> Case:
     """Everything on retiring *key*: transactions, census, keys of other sets, a sample of all columns, every row.
 
     Each waits for those before it: once one of them refuses, the search of every row is left out, unless it is wanted
-    *whatever* they say. *targets* are those of all key sets.
+    *whatever* they say. *targets* are those whose key set the key is of, and *everything* are those of all key sets.
 
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
-    open_writers = OpenWriters(context, targets)
+    open_writers = OpenWriters(context, everything)
     # First of all: what is committed while this waits is counted below.
     uncommitted = open_writers.wait()
-    own, settings = own_targets(targets, context.key_set), keys.settings
-    evidence, census = count(context, session, settings, key, targets=own, everything=targets)
+    evidence, census = count(context, session, keys.settings, key, targets=targets, everything=everything)
     shared = sharing(context, keys, key)
-    needs = [count_need(session, one, targets) for one in shared.keys]
+    needs = [count_need(session, one, everything) for one in shared.keys]
     case = Case(
         replace(evidence, uncommitted=uncommitted),
         census,
@@ -74,12 +74,12 @@ def examine(  # noqa: PLR0913 - what the case is about
         needs,
         [*open_writers.unchecked, *shared.uncompared],
     )
-    keyring = Keyring(*settings)
+    keyring = Keyring(*keys.settings)
     if not whatever:
-        _search(case, context, targets, keyring, full=False)
+        _search(case, context, everything, keyring, full=False)
         if case.against:
             return case
-    _search(case, context, targets, keyring, full=True)
+    _search(case, context, everything, keyring, full=True)
     case.evidence = replace(
         case.evidence,
         uncommitted=list({one.identity: one for one in (*uncommitted, *open_writers.late())}.values()),

@@ -17,6 +17,7 @@ from keyring_core.redaction.credentials import find_credentials
 from keyring_core.tokens import BLOCK, VERSION, explain, is_token
 from rotation.model.formats import Format
 from rotation.model.inner_tokens import SHORTEST, InnerTokens, bytes_of, is_raw_size, looks_random
+from rotation.model.suspects import may_hide
 
 
 class CellKind(StrEnum):
@@ -180,9 +181,10 @@ def _truncated(data: bytes) -> Cell | None:
 
 
 def _all_known(inner: InnerTokens, tokens: Sequence[bytes] = ()) -> bool:
-    """Whether the keys of all *tokens*, and of what else was found, are known."""
-    # An unknown token of the same second as a known one is not among the unknown.
-    return inner.under.total() >= max(1, len(set(tokens))) and not (inner.unknown or inner.given_up)
+    """Whether the keys of all *tokens*, and of what else was found, are known, and nothing beside them may hide one."""
+    if inner.unknown or inner.has_endless or inner.given_up or inner.under.total() < max(1, len(set(tokens))):
+        return False
+    return not any(may_hide(each, only_tokens=False) for each in inner.beside)
 
 
 def _other(data: bytes) -> Cell:

@@ -133,7 +133,8 @@ class Counts:
     """Unreadable cells that a target of another format would rotate, per format."""
     identified: int = 0
     """Unreadable cells that need no key but those which `under`, `inner` and `other_sets` name: every token in them is
-    under a known key, though in a form that the target's format does not have; or no token is in them at all."""
+    under a known key, though in a form that the target's format does not have, and nothing beside them may hide one; or
+    no token is in them at all."""
     suspects: int = 0
     """Cells that may hide a token in a form that is not looked for, as `may_hide` judges them: a person has to look.
     Of the format `token` they are plaintext; of another one they hold no token that was found, or more than that."""

@@ -49,11 +49,12 @@ WORK, WORK_PER_BYTE = 16 * 1024 * 1024, 16
 
 # The version and a time under 2**42, which is what `gAAAA` spells.
 _HEAD = re.compile(rb"\x80\0\0[\0-\3]")
-_TIMED = 1 + 8
-_NAME = _TIMED + BLOCK
+_NAME = 1 + 8 + BLOCK
 # Ciphertext and tag look random: of their first 48 bytes about 44 are different, and NULs are rare.
 # That a token is refused has a chance below 2**-40; numbers in a row and pixels are.
 _RANDOM = slice(_NAME, SHORTEST)
+# Two tokens have nowhere so many bytes of these in common.
+_PIECE = 8
 _LEAST_DIFFERENT, _MOST_NULS = 26, 8
 # What escapes, lines and wide characters stand in, and no token in any of them is shorter: in other bytes, such as an
 # image's, they mean nothing.
@@ -86,7 +87,11 @@ class InnerTokens:
     under: Counter[str] = field(default_factory=Counter)
     """Tokens per key id, under the keys of these keyrings."""
     unknown: int = 0
-    """What looks like a whole token and none of the keys signed; those of one second count once."""
+    """What looks like a whole token and none of the keys signed."""
+    has_endless: bool = False
+    """Whether something else begins like a token that none of the keys signed, and does not show where it ends."""
+    beside: Sequence[bytes] = ()
+    """What stands beside the tokens under these keys, in the value and in whatever is encoded in it."""
     given_up: bool = False
     """Whether there was more to look at than a value of this size may cost, so that a token may have been missed."""
 
@@ -126,32 +131,70 @@ class _Search:
 
     def __init__(self, keys: Sequence[Key], data: bytes) -> None:
         self._keys = keys
-        self._views = deque([(data, True)])
-        """Each with whether what looks like a token in it is one, even if none of the keys signed it."""
+        self._views = deque([(data, True, True)])
+        """Each with whether what looks like a token in it is one, even if none of the keys signed it, and whether
+        nothing was taken out of it or resolved."""
+        self._exact: list[bytes] = []
+        """The views of which the latter is so; first of all the value."""
         self._seen: set[bytes] = set()
         # Tokens by version, time and IV; the latter is random, so that no two share it.
         self._sizes: dict[bytes, int] = {}
         self._under: Counter[str] = Counter()
-        # By version and time: in a view that is a wrong guess the rest of a token may be another.
+        self._pieces: set[bytes] = set()
+        """Of the beginnings of these tokens."""
         self._unknown: set[bytes] = set()
+        """The beginnings of what looks like a whole token and none of the keys signed."""
+        self._endless: set[bytes] = set()
+        """The same of what does not show its end."""
         # In bytes looked at. Without a bound, a value made for it would take time in the square of its size.
         self._allowance = WORK_PER_BYTE * len(data) + WORK
 
     def result(self) -> InnerTokens:
         """Looks at every view, up to the bound."""
         while self._views and self._allowance > 0:
-            view, certain = self._views.popleft()
+            view, certain, exact = self._views.popleft()
             if len(view) < SHORTEST or view in self._seen or not holds_mark(view):
                 continue
             self._seen.add(view)
             self._allowance -= len(view)
             self._look(view, certain=certain)
-            self._views.extend((each, certain) for each in _views_of(view))
+            self._exact += [view] if exact else []
+            self._views.extend((each, certain, exact) for each, _ in _decoded(view))
+            self._views.extend((each, certain, False) for each in _unwrapped(view))
             if bare := _without_strangers(view):
                 # Words that were put together look like a token, too.
-                self._views.append((bare, False))
-        known = {name[:_TIMED] for name in self._sizes}
-        return InnerTokens(self._under, len(self._unknown - known), given_up=self._allowance <= 0)
+                self._views.append((bare, False, False))
+        unknown = {beginning[:_NAME] for beginning in self._unknown if self._is_another(beginning)}
+        has_endless = any(map(self._is_another, self._endless))
+        beside = self._beside() if self._under else ()
+        return InnerTokens(self._under, len(unknown), has_endless, beside, given_up=self._allowance <= 0)
+
+    def _beside(self) -> list[bytes]:
+        """What is left of each view without what a token under these keys is encoded in, if there is any."""
+        found, holding = list[bytes](), set[bytes]()
+        # What is encoded in a view comes behind it.
+        for view in reversed(self._exact):
+            places = [place for data, place in _decoded(view) if data in holding]
+            known = list(self._known(view))
+            if places or known:
+                holding.add(view)
+            if view is self._exact[0]:
+                # In another one raw bytes may be a further token, read from a wrong character on.
+                places += known
+            if places:
+                found.append(_without(view, places))
+        return found
+
+    def _known(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """The places of the tokens under these keys that stand in *data* as raw bytes."""
+        for head in _HEAD.finditer(data):
+            if size := self._sizes.get(data[head.start() : head.start() + _NAME]):
+                yield head.start(), head.start() + size
+
+    def _is_another(self, beginning: bytes) -> bool:
+        """Whether it is of none of the tokens that were found; a view that is a wrong guess has most bytes of one."""
+        places = range(_NAME, SHORTEST - _PIECE + 1)
+        return not any(beginning[at : at + _PIECE] in self._pieces for at in places)
 
     def _look(self, data: bytes, *, certain: bool) -> None:
         """Looks for raw tokens in *data*."""
@@ -175,8 +218,8 @@ class _Search:
             if size:
                 self._hold(key, name, data[begin : begin + size])
                 return size
-        if ends and certain:
-            self._unknown.add(name[:_TIMED])
+        if certain:
+            (self._unknown if ends else self._endless).add(data[begin : begin + SHORTEST])
         return 0
 
     def _signed_size(self, key: Key, data: bytes, begin: int, ends: Sequence[int]) -> int:
@@ -191,10 +234,11 @@ class _Search:
 
     def _hold(self, key: Key, name: bytes, token: bytes) -> None:
         self._sizes[name] = len(token)
+        self._pieces |= {token[at : at + _PIECE] for at in range(_NAME, SHORTEST, _PIECE)}
         self._under[key.id] += 1
         plain = key.open(Token(token[:-TAG], token[-TAG:]))
         if plain is not None:
-            self._views.append((plain, True))
+            self._views.append((plain, True, False))
 
 
 def looks_random(beginning: bytes) -> bool:
@@ -208,29 +252,36 @@ def is_raw_size(size: int) -> bool:
     return size >= SHORTEST and (size - OVERHEAD) % BLOCK == 0
 
 
-def _views_of(data: bytes) -> Iterator[bytes]:
-    """What *data* may stand for. Each is shorter than *data*."""
-    for run in _TEXT_RUN.finditer(data):
-        yield from _unwrapped(run[0])
+def _without(data: bytes, places: Sequence[tuple[int, int]]) -> bytes:
+    pieces, end = list[bytes](), 0
+    for begin, behind in sorted(places):
+        pieces.append(data[end:begin])
+        end = max(end, behind)
+    return b" ".join([*pieces, data[end:]])
+
+
+def _decoded(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """What may be encoded in *data*, and where. Each is shorter than *data*."""
     for run in _BASE64_RUN.finditer(data):
         text = run[0].translate(_URL_SAFE_TO_STANDARD)
         # It is not known at which character a token begins.
-        yield from (_from_base64(text[begin:]) for begin in range(4))
+        yield from ((_from_base64(text[begin:]), run.span()) for begin in range(4))
     for run in _HEX_RUN.finditer(data if _holds(data, _IN_HEX) else b""):
         for begin in range(2):
-            yield binascii.unhexlify(run[0][begin : begin + (len(run[0]) - begin) // 2 * 2])
+            yield binascii.unhexlify(run[0][begin : begin + (len(run[0]) - begin) // 2 * 2]), run.span()
     for run in _BASE32_RUN.finditer(data if _holds(data, _IN_BASE32) else b""):
-        yield from (_from_base32(run[0][begin:]) for begin in range(8))
+        yield from ((_from_base32(run[0][begin:]), run.span()) for begin in range(8))
     for run in _DECIMAL_RUN.finditer(data if _holds(data, _IN_DECIMAL) else b""):
-        yield bytes(min(int(number), 0xFF) for number in run[0].split(b","))
+        yield bytes(min(int(number), 0xFF) for number in run[0].split(b",")), run.span()
 
 
-def _unwrapped(text: bytes) -> Iterator[bytes]:
-    if not holds_mark(text):
-        return
-    for view in (_BACKSLASH.sub(_unescaped, text), _ESCAPE.sub(_resolved, text), _squeezed(text)):
-        if len(view) < len(text):
-            yield view
+def _unwrapped(data: bytes) -> Iterator[bytes]:
+    """What texts in *data* may stand for. Each is shorter than *data*."""
+    for run in _TEXT_RUN.finditer(data):
+        text = run[0]
+        if holds_mark(text):
+            views = (_BACKSLASH.sub(_unescaped, text), _ESCAPE.sub(_resolved, text), _squeezed(text))
+            yield from (view for view in views if len(view) < len(text))
 
 
 def _from_base64(text: bytes) -> bytes:

@@ -18,6 +18,8 @@ class OpenTransaction(NamedTuple):
     """What ends it, in words."""
     database: str | None = None
     """The name of the database that it writes to, if the server says so."""
+    may_be_older: bool = False
+    """Whether it may have been open before it had this identity: on a session, or as one that only read."""
 
 
 class Uncommitted(NamedTuple):

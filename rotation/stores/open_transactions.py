@@ -80,6 +80,7 @@ def _postgresql_prepared(connection: sa.Connection) -> Sequence[OpenTransaction]
             wrote=True,
             end=f"in {database}: COMMIT PREPARED {_quoted(gid)}, or ROLLBACK PREPARED {_quoted(gid)}",
             database=database,
+            may_be_older=True,
         )
         for gid, database, owner, seconds in found
     ]
@@ -124,7 +125,7 @@ def _mysql_prepared(connection: sa.Connection) -> Sequence[OpenTransaction]:
         xid = f"X'{raw[:length].hex()}',X'{raw[length:].hex()}',{number}"
         called = f"the prepared transaction {_quoted(raw.decode('ascii', 'backslashreplace'))}"
         end = f"XA COMMIT {xid}, or XA ROLLBACK {xid}"
-        found.append(OpenTransaction(f"prepared {xid}", called, wrote=True, end=end))
+        found.append(OpenTransaction(f"prepared {xid}", called, wrote=True, end=end, may_be_older=True))
     return found
 
 
@@ -140,7 +141,8 @@ def _sqlite_writer(connection: sa.Connection) -> Sequence[OpenTransaction] | str
     except DBAPIError as error:
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_BUSY:
-            return [OpenTransaction("writer", "another process", wrote=True, end="let it commit, or end that process")]
+            end = "let it commit, or end that process"
+            return [OpenTransaction("writer", "another process", wrote=True, end=end, may_be_older=True)]
         if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
             return READ_ONLY
         raise

@@ -295,6 +295,7 @@ _HIDES: tuple[tuple[str, str, str, str], ...] = (
     ("postgresql", "array-from-zero", "bare", "an array with bounds of its own"),
     ("postgresql", "bytea-array", "ascii", "an array of bytes"),
     ("postgresql", "bytea-array", "decoded", "the same, decoded"),
+    ("postgresql", "number-array", "ascii", "an array of its letters as numbers"),
     ("postgresql", "jsonb-array", "bare", "an array of documents"),
     ("postgresql", "json-array", "json-escaped", "the same, escaped"),
     ("postgresql", "composite", "bare", "a composite type"),

@@ -149,6 +149,14 @@ PLACES: dict[str, Place] = {
             f"INSERT INTO stash VALUES (1, textrange({TEXT}, NULL))",
         )
     ),
+    "number-array": Place(
+        (
+            "CREATE TABLE stash (id int PRIMARY KEY, body smallint[])",
+            "INSERT INTO stash SELECT 1, array_agg(get_byte(cell, place)) "
+            "FROM (SELECT CAST(:cell AS bytea) AS cell) c, generate_series(0, octet_length(cell) - 1) place",
+        ),
+        as_bytes=True,
+    ),
     "tsvector": table("body tsvector", f"array_to_tsvector(ARRAY[{TEXT}])"),
     "generated": parts("text GENERATED ALWAYS AS (head || tail) STORED"),
     "unlogged": Place(("CREATE UNLOGGED TABLE stash (id int PRIMARY KEY, body text)", INSERTED)),

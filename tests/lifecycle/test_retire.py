@@ -515,7 +515,7 @@ def test_a_weak_key_can_be_archived_and_comes_back(shop: Shop) -> None:
     """L15: an archive that holds one still takes the next key, and gives either back."""
     shop.fill([old_token("old")])
     archive = shop.folder / "archive"
-    archive.write_text("A" * 43 + "=\n")
+    archive.write_text(f"# 00000000, retired 2025-12-31 12:00 UTC\n{'A' * 43}=\n")
     archive.chmod(0o600)
 
     assert retire(shop, "--archive", str(archive)).code == 0

@@ -19,7 +19,7 @@ from rotation.model.cell_kinds import Cell, CellKind, kind_of
 from rotation.model.formats import Format
 from rotation.model.inner_tokens import find_inner
 from tests.conftest import Named
-from tests.fakes import token
+from tests.fakes import ISSUED_AT, token
 from tests.keys import make_key
 from tests.model import foreign_cells
 from tests.model.test_inner_tokens import DECOYS
@@ -86,6 +86,27 @@ def test_a_token_in_another_encoding_is_served_by_no_format() -> None:
     inside_base64 = encoded(json.dumps({"user": 7, "token": OLD}))
     for cell in (inside_base64, OLD.encode("utf-16"), base64.urlsafe_b64decode(OLD), f"a {OLD}".replace("A", "%41")):
         assert (of(cell).kind, of(cell).format, of(cell).keyless) == (ENCODED, None, True)
+
+
+@pytest.mark.parametrize("behind", ["", "_v1"])
+def test_a_token_beside_known_ones_may_need_any_key(named: Named, behind: str) -> None:
+    """Whatever the form, whether both were made in one second, and whether it shows where the unknown one ends."""
+    for issued_at in (ISSUED_AT, ISSUED_AT + 1):
+        bare = token("nobody", issued_at=issued_at)
+        other = bare.rstrip("=") + behind
+        document = json.dumps([OLD, other])
+        cells: dict[str, str | bytes] = {
+            "two forms": json.dumps([OLD, encoded(other)]),
+            "a nested token": json.dumps([token("old", OLD), other]),
+            "base64": encoded(document),
+            "base32": base64.b32encode(document.encode()).decode(),
+            "decimal": json.dumps([*document.encode()]),
+            "UTF-16": document.encode("utf-16"),
+            "raw": b"%b %b%b" % (OLD.encode(), base64.urlsafe_b64decode(bare), behind.encode()),
+        }
+        for name, cell in cells.items():
+            with named(issued_at, name):
+                assert not of(cell).keyless
 
 
 def test_a_token_in_a_token_is_nested() -> None:

@@ -373,7 +373,7 @@ def test_tokens_many_levels_deep_are_found() -> None:
 def test_work_is_bounded(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data made to cost time cost no more than their size allows, and the search says that it gave up."""
     spent: list[int] = []
-    signed_size, views_of = Key.signed_size, inner_tokens._views_of
+    signed_size, decoded = Key.signed_size, inner_tokens._decoded
 
     def counted_size(key: Key, data: bytes) -> int:
         spent.append(len(data))
@@ -381,10 +381,10 @@ def test_work_is_bounded(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def counted_views(data: bytes) -> Any:
         spent.append(len(data))
-        return views_of(data)
+        return decoded(data)
 
     monkeypatch.setattr(Key, "signed_size", counted_size)
-    monkeypatch.setattr(inner_tokens, "_views_of", counted_views)
+    monkeypatch.setattr(inner_tokens, "_decoded", counted_views)
     monkeypatch.setattr(inner_tokens, "WORK", 0)
     found = find_inner([KEYRING], value)
 

@@ -21,6 +21,7 @@ from tests.fakes import batch_of, token
 from tests.keys import make_key
 
 KEYRING = Keyring(make_key("new"), previous=[make_key("old")])
+OLD = make_key("old").id
 DICE = random.Random(5)
 
 
@@ -192,6 +193,26 @@ def test_a_suspect_beside_a_token_is_one_in_every_format(named: Named) -> None:
                     number,
                     {"suspect": 1} if number else {},
                 )
+
+
+def test_such_a_form_keeps_every_key_beside_a_token_that_no_run_moves(named: Named) -> None:
+    """Where all that was found is known, it does not count as all; a sentence beside it changes nothing."""
+    hidden = {name: hide(token("old").encode()).decode() for name, hide in HIDDEN.items()}
+    for name, beside in (*hidden.items(), ("prose", str(ORDINARY["prose"]))):
+        document = json.dumps({"t": token("new"), "more": beside}).encode()
+        for form, cell in (
+            (Format.TOKEN, document),
+            (Format.HEX, document),
+            (Format.TOKEN, base64.b64encode(document)),
+            (Format.EMBEDDED, base64.b64encode(document)),
+            (Format.EMBEDDED, base64.b32encode(document)),
+            (Format.TOKEN, raw(token("new").encode()) + b" " + beside.encode()),
+        ):
+            with named(form, name, cell[:4]):
+                counts = plan_batch(KEYRING, batch_of([((1,), cell)]), format=form).counts
+
+                assert counts.unreadable == 1
+                assert (counts.identified, counts.inner[OLD]) in ({(0, 0), (1, 1)} if name in HIDDEN else {(1, 0)})
 
 
 def test_a_token_in_another_form_that_was_found_makes_no_suspect() -> None:

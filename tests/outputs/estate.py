@@ -14,7 +14,7 @@ from tests.conftest import Cli, Ran
 from tests.fakes import token
 from tests.keys import key_text, make_key
 
-ID = make_key("old").id
+ID, OLDER = make_key("old").id, make_key("older").id
 
 CONFIG = """\
 env_file = ".env"
@@ -66,6 +66,7 @@ UNRELATED: Mapping[str, bytes] = {
     "lines.jsonl": b'{"table": "orders", "rows": 3}\n',
     "node.prom": b"# HELP node_load1 1m load average.\nnode_load1 0.5\n",
     "settings.json": b'{"certificate": "/etc/ssl/a.pem", "key": "/etc/ssl/a.key"}\n',
+    "other.keys": f"# of another service\n{key_text('older')}\n".encode(),
 }
 """A user's own files, some of which look a little like an output."""
 
@@ -108,9 +109,9 @@ class Estate:
         self.put(".env", ENV.encode())
         self.put("previous.key", key_text("old").encode())
         self.put("redash-secret", b"of last year")
-        self.put("retired.keys", f"# retired\n{key_text('older')}\n".encode())
+        self.put("retired.keys", f"# {OLDER}, retired 2026-01-31 12:00 UTC\n{key_text('older')}\n".encode())
         self.put("emptied.keys", b"")
-        self.put("older.json", b'{\n  "certificate": 1,\n  "key": "%s"\n}\n' % make_key("older").id.encode())
+        self.put("older.json", b'{\n  "certificate": 1,\n  "key": "%s"\n}\n' % OLDER.encode())
         for name, data in UNRELATED.items():
             self.put(name, data)
         for name in ("app.db", "strange.db"):

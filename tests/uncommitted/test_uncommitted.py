@@ -151,7 +151,6 @@ def test_a_wait_ends_with_a_request_to_stop(shop: Shop, monkeypatch: pytest.Monk
     assert shop.env_file.read_bytes() == before
 
 
-@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_a_reader_that_writes_during_the_search_keeps_the_key(shop: Shop) -> None:
     """It was open when the census began, and is when the search ends."""
     searches: list[bool] = []
@@ -198,14 +197,13 @@ def test_a_prepared_transaction_of_mariadb_keeps_the_key(tmp_path: Path) -> None
     assert free.code == 0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def preparing() -> Iterator[Database]:
     """A server with prepared transactions, which are off by default."""
     with own_postgres("max_prepared_transactions=5", "fsync=off") as server:
         yield server.database
 
 
-@pytest.mark.xdist_group("preparing")
 def test_a_prepared_transaction_of_postgresql_keeps_the_key(preparing: Database, tmp_path: Path, named: Named) -> None:
     """In each database that is searched, so in none that the policy leaves out."""
     shop = Shop(tmp_path, preparing)
@@ -233,6 +231,26 @@ def test_a_prepared_transaction_of_postgresql_keeps_the_key(preparing: Database,
 
     assert left_out.code == 0
     assert "leaves them out: not ours" in " ".join(left_out.document["certificate"]["not_looked_at"])
+
+
+def test_a_reader_that_writes_and_prepares_during_the_search_keeps_the_key(preparing: Database, tmp_path: Path) -> None:
+    """It goes on under another name, and nobody knows since when it has been open."""
+    shop = Shop(tmp_path, preparing)
+    shop.fill([old_token("old")])
+    with session(preparing, "SELECT count(*) FROM creds") as other:
+
+        class Late(Context):
+            def search(self, *given: Any, full: bool) -> Discovery:
+                if full:
+                    other.exec_driver_sql(INSERT)
+                    other.exec_driver_sql("PREPARE TRANSACTION 'late'")
+                return super().search(*given, full=full)
+
+        [reason] = retired(shop, Late)
+        with preparing.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.exec_driver_sql("ROLLBACK PREPARED 'late'")
+
+    assert "the prepared transaction 'late' of postgres, open for " in reason
 
 
 def test_what_could_not_be_asked_is_said(named: Named, tmp_path: Path) -> None:
