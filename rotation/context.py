@@ -359,11 +359,11 @@ class Context:
         """
         found: list[Kept] = []
         environ, sets = self.process_environ, cast("Mapping[str, KeySet]", {})
-        with suppress(UsageError, KeyConfigError):
+        with suppress(UsageError, KeyConfigError, OSError):
             found += [Kept(self.dotenv.path, Holds.VARIABLES)] if self.dotenv else []
-        with suppress(UsageError, KeyConfigError):
+        with suppress(UsageError, KeyConfigError, OSError):
             environ = self.environ
-        with suppress(UsageError, KeyConfigError):
+        with suppress(UsageError, KeyConfigError, OSError):
             sets = self.key_sets()
         named = [environ.get(f"{name}_FILE") for name in KEY_VARIABLES]
         named += [source.file for keys in sets.values() for _, _, source in keys.sources()]

@@ -90,7 +90,7 @@ class SQLite(Dialect):
 
     def describe(self, url: URL) -> str:
         """The path."""
-        return f"SQLite file {self.file(url)}"
+        return f"SQLite file {self.file(url) or ':memory:'}"
 
     def chance(self) -> ColumnElement[Any]:
         """Its random() is a whole number of 64 bits: the lower 31 of them, divided."""
