@@ -292,7 +292,8 @@ def test_no_step_writes_a_file_that_is_read_for_keys_of_two_states(
     files.previous.write_text("")
     shop.write_env("")
     environ = {**files.environ, **SHARED[shared]}
-    text, words = 'env_file = ".env"\n' + shop.config.read_text(), ()
+    text = 'env_file = ".env"\n' + shop.config.read_text()
+    words: tuple[str, ...] = ()
     if named_by == "key set":
         primary, previous, staged = (f'{{ file = "{path}" }}' for path in environ.values())
         text += f"[keys.own]\nprimary = {primary}\nstaged = {staged}\nprevious = [{{ file = 'none' }}, {previous}]\n"
