@@ -10,7 +10,7 @@ from typing import Any
 
 from keyring_core import Key, KeyConfigWarning, Keyring, KeyState
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
-from keyring_core.key_files import key_path
+from keyring_core.key_files import is_missing, key_path
 from keyring_core.keys import check_told_apart
 from rotation.context import Context
 from rotation.lifecycle.key_locations import (
@@ -187,7 +187,7 @@ class EnvironmentKeys:
     def _environ(self) -> Mapping[str, str]:
         environ = self._fresh()
         form = f"{STAGED}_FILE"
-        if (named := environ.get(form)) and not key_path(named, environ, form).exists():
+        if (named := environ.get(form)) and is_missing(key_path(named, environ, form)):
             # No key is staged yet; `keys stage` makes the file.
             del environ[form]
         return environ
