@@ -464,6 +464,14 @@ def test_a_missing_driver_is_named_by_its_extra(monkeypatch: pytest.MonkeyPatch,
     assert "pip install '.[rotate,mysql]'" in ran.err
 
 
+@pytest.mark.parametrize("argv", [("run", "--pause-file"), ("status", "--env-file"), ("init", "--config")])
+def test_an_empty_path_is_no_folder(cli: Cli, app: Path, argv: tuple[str, ...]) -> None:
+    """A variable that is not set, in quotes: the current folder is always there, and a run would pause for ever."""
+    ran = cli(*argv, "", *(target(app) if argv[0] == "run" else ()), environ={"ENCRYPTION_KEY": key_text("old")})
+
+    assert is_refused(ran, argv[1], "it is empty; name a file, or leave the option out")
+
+
 @pytest.mark.parametrize(
     "argv",
     [
