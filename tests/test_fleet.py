@@ -103,10 +103,11 @@ def test_a_folder_that_a_service_may_not_enter_keeps_it_from_nothing(
     """A daemon that gave up root's rights stands in such a folder, in which it cannot look for rotation.toml."""
     monkeypatch.setenv("ROTATION_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
 
-    def refuse(*_: object) -> bool:
+    def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "is_file", refuse)
+    monkeypatch.setattr("rotation.context.is_missing", lambda _: False)
+    monkeypatch.setattr("rotation.model.config_file.read_toml", refuse)
 
     assert announce(keyring=ring)
 
