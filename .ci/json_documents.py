@@ -676,6 +676,8 @@ class Init(msgspec.Struct):
     """The id of the key that was made; null if none was."""
     needs: list[str] | Missing = UNSET
     """What needs a look, in sentences."""
+    left_out: list[Remark] | Missing = UNSET
+    """Databases that `[policy]` leaves out of the search."""
     gitignore: list[str] | Missing = UNSET
     """Lines for .gitignore that git does not follow yet."""
     next: str | Missing = UNSET

@@ -87,6 +87,17 @@ def read_key_file(path: Path, form: str) -> KeyFile:
     return file
 
 
+def is_missing(path: Path) -> bool:
+    """Whether nothing is there. What this user may not look at is not missing: reading it says why it cannot be."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def irregularity(status: os.stat_result) -> str | None:
     """What the file is, in words, if it is not a regular file; otherwise None."""
     named = next((words for is_one, words in _KINDS.items() if is_one(status.st_mode)), "something else")

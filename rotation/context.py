@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO, cast
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.environment import KEY_VARIABLES, ROTATION_CONFIG, Settings, load_settings, names_primary
-from keyring_core.key_files import key_path
+from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
 from rotation.model.env_file import OPTION, environment, read_env_file
 from rotation.model.failures import UsageError
@@ -96,7 +96,7 @@ class Context:
         """The environment before rotation.toml, which this may name, is read."""
         self.secrets: dict[str, Any] = {}
         """Settings of an application, in which targets find secrets of other packages that the environment lacks."""
-        if self.declares and not self.config and not self.config_path().is_file():
+        if self.declares and not self.config and is_missing(self.config_path()):
             self.uses_config = False
 
     def __enter__(self) -> Self:
@@ -138,7 +138,7 @@ class Context:
 
     @property
     def _has_config(self) -> bool:
-        return self.uses_config and self.config_path().is_file()
+        return self.uses_config and not is_missing(self.config_path())
 
     @cached_property
     def _setup(self) -> Setup:
@@ -192,7 +192,7 @@ class Context:
         from rotation.model.config_file import load_key_sets  # noqa: PLC0415 - as above
 
         path = self.config_path()
-        return load_key_sets(path) if self.uses_config and (self.config or path.is_file()) else {}
+        return load_key_sets(path) if self.uses_config and (self.config or not is_missing(path)) else {}
 
     def with_keys(self, key_set: str | None) -> Self:
         """The same with the keys of another set, sharing the connections. Raises UsageError if there is none."""
@@ -359,11 +359,11 @@ class Context:
         """
         found: list[Kept] = []
         environ, sets = self.process_environ, cast("Mapping[str, KeySet]", {})
-        with suppress(UsageError, KeyConfigError):
+        with suppress(UsageError, KeyConfigError, OSError):
             found += [Kept(self.dotenv.path, Holds.VARIABLES)] if self.dotenv else []
-        with suppress(UsageError, KeyConfigError):
+        with suppress(UsageError, KeyConfigError, OSError):
             environ = self.environ
-        with suppress(UsageError, KeyConfigError):
+        with suppress(UsageError, KeyConfigError, OSError):
             sets = self.key_sets()
         named = [environ.get(f"{name}_FILE") for name in KEY_VARIABLES]
         named += [source.file for keys in sets.values() for _, _, source in keys.sources()]

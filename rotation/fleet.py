@@ -141,7 +141,9 @@ atexit.register(_leave)
 
 
 def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
+    from rotation.context import Context  # noqa: PLC0415 - as below
     from rotation.ledger.ledger import Ledger, service_name, utc_now  # noqa: PLC0415 - SQLAlchemy is heavy
+    from rotation.ledger.place import LedgerPlace  # noqa: PLC0415 - as above
     from rotation.ledger.records import InstanceRecord  # noqa: PLC0415 - SQLAlchemy is heavy
 
     url = os.environ.get(LEDGER_URL, "").strip()
@@ -158,6 +160,8 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
         previous=tuple(ids[KeyState.PREVIOUS]),
         staged=next(iter(ids[KeyState.STAGED]), None),
     )
+    if engine is None:
+        Context(os.environ).check_ledger(LedgerPlace(url, LEDGER_URL))
     ledger = Ledger.over(engine) if engine is not None else Ledger.open(url, patient=False)
     try:
         ledger.announce(record)

@@ -78,6 +78,40 @@ def test_a_ledger_s_url_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert [told.instance for told in instances(url)] == ["web-1"]
 
 
+@pytest.mark.parametrize("name", ["keys", "secret", ".env", "rotation.toml", "file:my%2520keys"])
+def test_a_service_makes_no_ledger_in_a_file_of_keys(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ring: Keyring, name: str
+) -> None:
+    """The file stays as it is, an empty one and one that is not there, too; the log says why."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENCRYPTION_KEY_FILE", "keys")
+    monkeypatch.setenv("ENCRYPTION_PREVIOUS_KEYS_FILE", "my keys")
+    monkeypatch.setenv("ROTATION_LEDGER_URL", f"sqlite:///{name}")
+    Path("rotation.toml").write_text('env_file = ".env"\n[keys.redash]\nprimary = { file = "secret" }\n')
+    Path(".env").touch()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with capture_logs() as logs:
+        assert not announce(keyring=ring)
+
+    assert "name a file of its own" in logs[0]["reason"]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_that_a_service_may_not_enter_keeps_it_from_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ring: Keyring
+) -> None:
+    """A daemon that gave up root's rights stands in such a folder, in which it cannot look for rotation.toml."""
+    monkeypatch.setenv("ROTATION_LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("rotation.context.is_missing", lambda _: False)
+    monkeypatch.setattr("rotation.model.config_file.read_toml", refuse)
+
+    assert announce(keyring=ring)
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql+psycopg_async://postgres@127.0.0.1/postgres", "postgresql+psycopg://u@h/d"]
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from keyring_core import KeyringError
+from keyring_core.key_files import is_missing
 from rotation.cli.help_page import HelpPage
 from rotation.cli.options import (
     Command,
@@ -166,7 +167,7 @@ def _list(command: Command) -> int:
     from rotation.model.policy import Policy
     from rotation.output import check_json, check_text
 
-    configured = command.config is not None or command.config_path().exists()
+    configured = command.config is not None or not is_missing(command.config_path())
     policy = command.policy() if configured else Policy()
     check_names(policy)
     checks = list_checks(policy)

@@ -82,7 +82,7 @@ def make_folder(folder: Path, outputs: Outputs) -> tuple[DemoKeys, Mapping[int, 
 def count_opened(folder: Path, secrets: Mapping[int, bytes]) -> int:
     """How many of the sound tokens stock Fernet decrypts to their plaintext, with the primary key of .env alone."""
     stock = Fernet(dotenv_value((folder / ENV_FILE).read_bytes(), PRIMARY) or "")
-    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+    with closing(sqlite3.connect((folder / DATABASE).absolute())) as connection:
         stored = dict(connection.execute("SELECT id, api_key FROM user_credentials"))
     return sum(stock.decrypt(stored[row]) == secret for row, secret in secrets.items())
 
@@ -107,7 +107,8 @@ def _make_database(path: Path, oldest: Key, older: Key) -> Mapping[int, bytes]:
     for row, damage in broken.items():
         tokens[row] = damage(tokens[row])
         del secrets[row]
-    with closing(sqlite3.connect(path)) as connection, connection:
+    # SQLite takes a name that begins with `file:` for a URI.
+    with closing(sqlite3.connect(path.absolute())) as connection, connection:
         connection.execute("CREATE TABLE user_credentials (id INTEGER PRIMARY KEY, api_key TEXT)")
         connection.executemany("INSERT INTO user_credentials VALUES (?, ?)", tokens.items())
     return secrets

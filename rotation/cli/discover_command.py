@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from keyring_core.key_files import is_missing
 from rotation.cli.help_page import USAGE, HelpPage
 from rotation.cli.options import Command, common_options
 
@@ -76,7 +77,8 @@ def discover(  # noqa: PLR0913 - click's
     # Only a Django project says itself where its tables are.
     of_projects = declared_targets((each for each in declared if each.url), command.environ, folder)
     elsewhere = [] if databases else databases_of(of_projects)
-    configured = command.declares is not None or command.config is not None or command.config_path().exists()
+    given = command.declares is not None or command.config is not None
+    configured = given or not is_missing(command.config_path())
     needed = not (databases or elsewhere)
     targets = command.targets(needed=needed) if configured or needed else []
     databases = databases or list({each.url: each for each in (*databases_of(targets), *elsewhere)}.values())

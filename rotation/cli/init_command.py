@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from keyring_core.environment import ROTATION_CONFIG
+from keyring_core.key_files import is_missing
 from rotation.cli.completion import preset_names
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
 from rotation.cli.options import Process, path_option
@@ -83,7 +84,7 @@ def init(  # noqa: PLR0913 - click's
         if new_key:
             raise UsageError("--app and --new-key exclude each other; the steps of --app say how to make its key")
         return begin_application(process, name, url, config, env_file, append=append, as_json=as_json, quiet=quiet)
-    if url is None and not asks and not (append and config.exists()):
+    if url is None and not asks and not (append and not is_missing(config)):
         raise UsageError(*_two_ways())
     from rotation.cli.init_service import Wanted, begin_service
 

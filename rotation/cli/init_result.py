@@ -147,6 +147,7 @@ class Begun:
             "targets": [_target(column) for column in self.columns if gets_entry(column)],
             "new_key": self.new_key and self.new_key.id,
             "needs": self.needs,
+            "left_out": [remark._asdict() for remark in self.found.left_out],
             "gitignore": self.to_ignore,
             "next": self.next,
         }
@@ -164,6 +165,7 @@ class Begun:
         yield from self.found.recognised
         if not self.columns:
             yield "No column with tokens was found that has no target yet."
+        yield from (f"Outside this search: {place}, {subject}: {why}" for place, subject, why in self.found.left_out)
         if self.files:
             yield f"Written: {', '.join(map(str, self.files))}"
         if self.new_key:

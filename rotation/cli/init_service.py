@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, Keyring
 from keyring_core.environment import PRIMARY, names_primary
+from keyring_core.key_files import is_missing
 from rotation.cli.init_application import checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.options import Command, Process
@@ -76,7 +77,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
 
     Raises UsageError, and StoreError if the database cannot be searched; nothing is written then.
     """
-    appends = wanted.config.exists()
+    appends = not is_missing(wanted.config)
     if appends and not wanted.append:
         add = f"{program()} init --append"
         raise UsageError(f"{wanted.config}: is there already; nothing was changed. To add what it lacks: {add}")
@@ -87,7 +88,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
     with Command(
         {**process.environ, **extra},
         wanted.config if appends else None,
-        places.env_file if places.env_file and places.env_file.exists() else None,
+        places.env_file if places.env_file and not is_missing(places.env_file) else None,
         process.streams,
         uses_config=appends,
         as_json=as_json,
@@ -112,7 +113,7 @@ def _places(process: Process, wanted: Wanted) -> Places:
     if wanted.asks and wanted.env_file is None:
         env_file = Path(ask("File of the keys", str(env_file), check=_check_env_file))
     # Its variables may hold the url.
-    environ = environment(process.environ, env_file if env_file.exists() else None)
+    environ = environment(process.environ, None if is_missing(env_file) else env_file)
     url = wanted.url or _ask_url(environ)
     if not (wanted.asks and may_hold_password(url)):
         return Places(checked_url(url), env_file)
@@ -138,7 +139,7 @@ def _ask_url(environ: Mapping[str, str]) -> str:
 def _check_env_file(name: str) -> None:
     """Raises UsageError if the file *name* cannot be read or, if there is none, be written."""
     path = Path(name)
-    if path.exists():
+    if not is_missing(path):
         read_env_file(path)
     elif fault := refusal(path):
         raise UsageError(f"{path}: {fault}")
@@ -189,6 +190,7 @@ def _search(
         schemas=None,
         ignored=command.ignored(),
         keyrings=keyrings,
+        left_out=command.unsearched_databases(),
     )
     if may_hold_password(found.url):
         found.url = ""

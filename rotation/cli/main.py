@@ -169,8 +169,12 @@ def _run(argv: Sequence[str], process: Process, program: str) -> int:
     except (click.Abort, KeyboardInterrupt):
         words, code = f"Stopped at once. {CONTINUE}", 3
         streams.warn(words)
-    except OSError:
-        raise
+    except OSError as error:
+        if error.filename is None:
+            # A stream of the command line, which has no name here.
+            raise
+        words, code = f"{printable(str(error.filename))}: {error.strerror}. {CONTINUE}", 3
+        streams.warn(f"Error: {words}")
     except Exception as error:
         # A bug. Python would exit with 1, which means that a run finished.
         structlog.get_logger(__name__).exception("rotation.failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -79,9 +80,20 @@ def print_json(document: Mapping[str, Any], stream: TextIO) -> None:
         print(json.dumps(document, ensure_ascii=True), file=stream)
 
 
+class _FilePath(click.Path):
+    """A path; none that is empty, as of a variable that is not set, which would be the current folder."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        if value == "":
+            self.fail("it is empty; name a file, or leave the option out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def path_option(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that takes a path."""
-    return click.option(name, type=click.Path(path_type=Path), **{"metavar": "FILE"} | settings)
+    return click.option(name, type=_FilePath(path_type=Path), **{"metavar": "FILE"} | settings)
 
 
 def common_parameters(command: Callable[..., Any]) -> Callable[..., Any]:

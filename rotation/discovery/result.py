@@ -62,6 +62,8 @@ class Discovery:
     """What is said of known applications whose tables are there, a line each."""
     beyond: list[Remark] = field(default_factory=list)
     """What lies outside of the search, by name: other databases, other kinds of columns, cells too large."""
+    left_out: list[Remark] = field(default_factory=list)
+    """Those of them that `[policy]` names."""
     unopened: list[Remark] = field(default_factory=list)
     """Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones."""
     gone: list[Remark] = field(default_factory=list)

@@ -287,8 +287,10 @@ class Search:
         by_reason: defaultdict[str | None, list[str]] = defaultdict(list)
         for name in names:
             by_reason[self._left_out.why(name)].append(name)
+        before = len(self.discovery.beyond)
         for reason, those in by_reason.items():
             self._name_databases(survey, those, f"[policy] of rotation.toml leaves them out: {reason}")
+        self.discovery.left_out += self.discovery.beyond[before:]
 
 
 def _joined(remarks: Iterable[Remark]) -> Iterator[Remark]:

@@ -192,8 +192,8 @@ def open_url(
     dialect = url and find_dialect(url.get_backend_name())
     fault, path = "not of the form dialect://user:...@host/database", None
     try:
-        if url and _is_file(dialect):
-            path = _path(url)
+        if url and dialect and not dialect.has_server:
+            path = _path(dialect, url)
             url, name = _sqlite(url, path), _file_name(path)
         elif url:
             url = _prepared(dialect, url) if dialect else url
@@ -220,13 +220,9 @@ def _prepared(dialect: Dialect, url: URL) -> URL:
 def over_engine(engine: sa.Engine, attempts: int) -> LedgerAccess:
     """The ledger in the database of a service's own *engine*."""
     dialect = find_dialect(engine.dialect.name)
-    path = Path(engine.url.database or ":memory:") if _is_file(dialect) else None
+    path = dialect.file(engine.url) if dialect else None
     name = _file_name(path) if path else _name(dialect, engine.url)
     return LedgerAccess(Engine(engine), name, dialect, attempts, path=path)
-
-
-def _is_file(dialect: Dialect | None) -> bool:
-    return dialect is not None and not dialect.has_server
 
 
 def _engine(url: URL) -> sa.Engine:
@@ -245,10 +241,10 @@ def _driverless(dialect: Dialect | None) -> str:
     return f"the driver of this database is not installed; {install(dialect.extra if dialect else None)}"
 
 
-def _path(url: URL) -> Path:
+def _path(dialect: Dialect, url: URL) -> Path:
     """The file that an SQLite url names. Raises UsageError if it cannot be a ledger."""
-    path = Path((url.database or "").removeprefix("file:"))
-    if not path.name or path.name == ":memory:":
+    path = dialect.file(url)
+    if path is None or not path.name or url.host:
         raise UsageError("an SQLite url names a file: sqlite:///relative.db or sqlite:////absolute.db")
     fault = None
     try:

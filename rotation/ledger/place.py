@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from keyring_core.environment import LEDGER_URL
 from keyring_core.sources import variable_in
+from rotation.model.relative_urls import url_of
 from rotation.model.targets import find_url
 
 DEFAULT_FILE = "rotation-ledger.db"
@@ -47,4 +48,4 @@ def find_ledger(environ: Mapping[str, str], configured: str | None, config: Path
         whose = f"{config}, ledger"
         return LedgerPlace(find_url(configured, environ, whose, config.parent), whose)
     file = config.with_name(DEFAULT_FILE).absolute()
-    return LedgerPlace(f"sqlite:///{file}", str(file), file)
+    return LedgerPlace(url_of(file), str(file), file)

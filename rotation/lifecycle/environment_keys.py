@@ -10,7 +10,7 @@ from typing import Any
 
 from keyring_core import Key, KeyConfigWarning, Keyring, KeyState
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
-from keyring_core.key_files import key_path
+from keyring_core.key_files import is_missing, key_path
 from keyring_core.keys import check_told_apart
 from rotation.context import Context
 from rotation.lifecycle.key_locations import (
@@ -25,7 +25,7 @@ from rotation.lifecycle.transitions import Edit, Step, after, edits, held
 from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
 from rotation.model.invocation import command_line
-from rotation.model.key_sets import KEY_ITSELF, KeySet, KeySource, read_key_set, settings_of_read
+from rotation.model.key_sets import ENVIRONMENT, KEY_ITSELF, KeySet, KeySource, read_key_set, settings_of_read
 from rotation.model.text import next_lines, steps
 
 
@@ -157,11 +157,26 @@ class EnvironmentKeys:
         return Written(self._write(changes, self._locations(self.settings.primary), self.settings))
 
     def _write(self, changes: Sequence[Edit], locations: Mapping[str, KeyLocation], done: Settings) -> list[Path]:
-        """Writes the changes and returns the files; warns of each that other users can read."""
+        """Writes the changes and returns the files; warns of each that other users can read. Raises UsageError."""
+        self._check_apart()
         for path in dict.fromkeys(locations[change.variable].path for change in changes):
             if path and (mode := mode_for_others(path)):
                 self._context.streams.warn(f"Warning: {legible_to_others(path, mode)}")
         return write_edits(changes, locations, self._load, self.settings, done)
+
+    def _check_apart(self) -> None:
+        """Raises UsageError if one file or variable is read for keys of two states: one would replace the other."""
+        environ, dotenv = self._fresh(), self._context.dotenv
+        # The environment's own keys need no rotation.toml.
+        keys = self._context.keys if self._name else ENVIRONMENT
+        seen = {str(dotenv.path.resolve()): "variables"} if dotenv else {}
+        for state, source in keys.sources(environ):
+            words = f"{state} keys"
+            if (first := seen.setdefault(source.origin(environ), words)) != words:
+                raise UsageError(
+                    f"{source.place} is read for {first} and for {words}, and one would take the place of the other; "
+                    "name a place of its own for each"
+                )
 
     def _lingers(self, location: KeyLocation) -> bool:
         """Whether the primary key is stored there, too."""
@@ -172,7 +187,7 @@ class EnvironmentKeys:
     def _environ(self) -> Mapping[str, str]:
         environ = self._fresh()
         form = f"{STAGED}_FILE"
-        if (named := environ.get(form)) and not key_path(named, environ, form).exists():
+        if (named := environ.get(form)) and is_missing(key_path(named, environ, form)):
             # No key is staged yet; `keys stage` makes the file.
             del environ[form]
         return environ

@@ -69,7 +69,13 @@ def legible_to_others(path: Path, mode: str) -> str:
 
 def refusal(path: Path) -> str | None:
     """Why the file at *path* must not be written, or None."""
-    real = Path(os.path.realpath(path))
+    try:
+        return _refusal(Path(os.path.realpath(path)))
+    except OSError as error:
+        return error.strerror or "cannot be looked at"
+
+
+def _refusal(real: Path) -> str | None:
     if any(part.startswith("..") for part in real.parts):
         return "Kubernetes keeps this file; change the Secret behind it"
     if not real.parent.is_dir():

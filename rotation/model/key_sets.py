@@ -24,7 +24,7 @@ from keyring_core.environment import (
     settings_in,
 )
 from keyring_core.errors import WeakKeyError
-from keyring_core.key_files import key_path
+from keyring_core.key_files import is_missing, key_path
 from keyring_core.key_text import split_key_list
 from keyring_core.sources import COMMAND_SECONDS, Found, Kind, Source, read_named, variable_in
 from rotation.model.failures import UsageError
@@ -274,7 +274,7 @@ def _read(source: KeySource, state: KeyState, where: str, environ: Mapping[str, 
         text = environ.get(source.variable)
         return None if text is None else Found(text, where, Source(Kind.VARIABLE))
     kind, value = (Kind.COMMAND, source.command) if source.file is None else (Kind.FILE, source.file)
-    if kind is Kind.FILE and state is KeyState.STAGED and not key_path(source.file or "", environ, where).exists():
+    if kind is Kind.FILE and state is KeyState.STAGED and is_missing(key_path(source.file or "", environ, where)):
         # `keys stage` makes the file.
         return None
     return read_named(kind, value or "", where, environ, COMMAND_SECONDS, comments=source.derive in LISTED)

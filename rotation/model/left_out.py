@@ -20,4 +20,6 @@ class LeftOut(NamedTuple):
         """Why a database is left out; None if it is not."""
         if database is None or database in self.named:
             return None
-        return next((why for pattern, why in self.reasons.items() if fnmatchcase(database, pattern)), None)
+        # Of what fnmatch knows, only `*` and `?` are signs here.
+        patterns = ((pattern.replace("[", "[[]"), why) for pattern, why in self.reasons.items())
+        return next((why for pattern, why in patterns if fnmatchcase(database, pattern)), None)

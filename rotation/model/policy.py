@@ -66,6 +66,8 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
             if not reason.strip():
                 raise ValueError(f"off: say why {name} is off")
         for name, reason in self.unsearched_databases.items():
+            if not name.strip():
+                raise ValueError("unsearched_databases: a pattern is empty; write a database's name, or *")
             if not reason.strip():
                 raise ValueError(f"unsearched_databases: say why {name} is not searched")
 

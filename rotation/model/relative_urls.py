@@ -24,11 +24,16 @@ class _Relative(NamedTuple):
 
     def at(self, folder: Path) -> str:
         """The url of that file in *folder*."""
-        return f"{self.begin}{quote(str(folder))}/{self.path}{self.end}"
+        return f"{self.begin}{_quoted(folder)}/{self.path}{self.end}"
 
     def file(self, folder: Path) -> Path:
         """The file itself."""
         return folder / unquote(self.path)
+
+
+def url_of(file: Path) -> str:
+    """The url of the SQLite database in *file*. Raises UsageError if no url can name it."""
+    return f"sqlite:///{_quoted(file.absolute())}"
 
 
 def from_folder(url: str, folder: Path) -> str:
@@ -74,7 +79,16 @@ def for_folder(url: str, folder: Path) -> str:
     if relative is None or _is_here(folder):
         return url
     path = os.path.relpath(relative.file(Path.cwd()), folder.absolute())
-    return f"{relative.begin}{quote(path)}{relative.end}"
+    return f"{relative.begin}{_quoted(Path(path))}{relative.end}"
+
+
+def _quoted(path: Path) -> str:
+    try:
+        return quote(str(path))
+    except UnicodeEncodeError:
+        # Its bytes are no UTF-8, which urls are in.
+        pass
+    raise UsageError(f"{path}: no SQLite url can name a file there, since the name is not UTF-8; rename it")
 
 
 def _relative(url: str) -> _Relative | None:

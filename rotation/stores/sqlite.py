@@ -82,15 +82,19 @@ class SQLite(Dialect):
         )
 
     def file(self, url: URL) -> Path | None:
-        """Its path; None for a database in memory. In a URI, such as `prepare_url` makes, it is percent-encoded."""
+        """Its path; None for a database in memory, and for what is no file name.
+
+        In a URI, such as `prepare_url` makes, it is percent-encoded.
+        """
         name = url.database or ""
         if name.startswith("file:"):
             name = unquote(name.removeprefix("file:"))
-        return None if name in {"", ":memory:"} else Path(name)
+        # SQLite takes UTF-8, and no NUL.
+        return None if name in {"", ":memory:"} or re.search("[\0\ud800-\udfff]", name) else Path(name)
 
     def describe(self, url: URL) -> str:
         """The path."""
-        return f"SQLite file {self.file(url)}"
+        return f"SQLite file {self.file(url) or ':memory:'}"
 
     def chance(self) -> ColumnElement[Any]:
         """Its random() is a whole number of 64 bits: the lower 31 of them, divided."""

@@ -85,7 +85,7 @@ def test_the_demo_is_by_itself(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_folder_to_practise_on_can_be_rotated_as_it_says(tmp_path: Path) -> None:
     """Each command that --keep prints, pasted into a shell, leads to the next, up to a check that finds nothing."""
     environ = {"PATH": f"{programs()}:{os.environ['PATH']}"}
-    printed = _shell("keyring-rotate demo --keep 'my practice'", tmp_path, environ).stdout
+    printed = _shell("keyring-rotate demo --keep 'file:my practice'", tmp_path, environ).stdout
     steps = [step.partition("\n")[2].strip() for step in printed.split("\n# ")[1:]]
     folder = tmp_path / shlex.split(steps[0])[1]
     assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600

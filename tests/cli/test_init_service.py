@@ -317,6 +317,28 @@ def test_append_searches_the_database_that_it_is_given(cli: Cli, database: Datab
     assert [target.label for target in load_targets(Path("rotation.toml"), environ)] == ["creds.token"]
 
 
+@pytest.mark.parametrize("database", ["mariadb"], indirect=True)
+def test_append_searches_no_database_that_the_policy_leaves_out(cli: Cli, database: Database) -> None:
+    """One connection to MariaDB shows all; the output names those, with the reason."""
+    environ = {"DB": database.url, "ENCRYPTION_KEY": key_text("old")}
+    database.make_creds(tokens(OLD, 2))
+    cli("init", "--url", "$DB", environ=environ)
+    text = Path("rotation.toml").read_text()
+    Path("rotation.toml").write_text(f'{text}[policy.unsearched_databases]\n"*_more" = "of another team"\n')
+    other = f"{sa.make_url(database.url).database}_more"
+    database.execute(f"CREATE DATABASE {other}", f"CREATE TABLE {other}.theirs (id INTEGER PRIMARY KEY, token TEXT)")
+    database.insert(f"{other}.theirs", [{"id": 1, "token": OLD.encrypt("x")}])
+
+    ran = cli("init", "--append", "--json", environ=environ)
+    shown = cli("init", "--append", environ=environ)
+    database.execute(f"DROP DATABASE {other}")
+
+    assert (ran.code, ran.document["targets"], ran.document["files"]) == (0, [], [])
+    [remark] = [remark for remark in ran.document["left_out"] if other in remark["subject"]]
+    assert remark["words"] == "[policy] of rotation.toml leaves them out: of another team"
+    assert "leaves them out: of another team" in " ".join(shown.out.split())
+
+
 def test_a_table_without_a_key_gets_no_entry(cli: Cli, database: Database) -> None:
     """The file says why, in a comment, and so does the command: it needs a look."""
     database.execute("CREATE TABLE loose (secret TEXT)")

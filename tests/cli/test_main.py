@@ -464,6 +464,42 @@ def test_a_missing_driver_is_named_by_its_extra(monkeypatch: pytest.MonkeyPatch,
     assert "pip install '.[rotate,mysql]'" in ran.err
 
 
+@pytest.mark.parametrize("argv", [("run", "--pause-file"), ("status", "--env-file"), ("init", "--config")])
+def test_an_empty_path_is_no_folder(cli: Cli, app: Path, argv: tuple[str, ...]) -> None:
+    """A variable that is not set, in quotes: the current folder is always there, and a run would pause for ever."""
+    ran = cli(*argv, "", *(target(app) if argv[0] == "run" else ()), environ={"ENCRYPTION_KEY": key_text("old")})
+
+    assert is_refused(ran, argv[1], "it is empty; name a file, or leave the option out")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("status", "--config", "LONG"),
+        ("check", "--config", "LONG"),
+        ("keys", "stage", "--config", "LONG"),
+        ("ledger", "init", "--config", "LONG"),
+        ("init", "--append", "--config", "LONG"),
+        ("init", "--url", "sqlite:///app.db", "--env-file", "LONG"),
+        ("keys", "stage"),
+        ("init", "--url", "sqlite:///%00"),
+        ("status", "--url", "sqlite:///%00", "--table", "creds", "--column", "token"),
+    ],
+)
+def test_a_file_that_may_not_be_looked_at_is_named(
+    cli: Cli, app: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]
+) -> None:
+    """As one in a folder that this user may not enter: no traceback, and no word of a report or of batches."""
+    monkeypatch.chdir(app.parent)
+    argv = tuple("long." * 99 if word == "LONG" else word for word in argv)
+    ran = cli(*argv, environ={"ENCRYPTION_KEY": key_text("old"), "ENCRYPTION_STAGED_KEY_FILE": "long." * 99})
+
+    assert ran.code == (3 if argv[0] == "check" else 2)
+    assert "File name too long" in ran.out + ran.err or "%00" in " ".join(argv)
+    assert not [word for word in ("Traceback", "report", "batches") if word in ran.out + ran.err]
+    assert [path.name for path in app.parent.iterdir()] == ["app.db"]
+
+
 def test_a_folder_without_a_configuration_leads_to_init(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:

@@ -21,6 +21,7 @@ from rotation.ledger.ledger import Ledger, service_name
 from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
+from rotation.stores.access import file_of
 from tests.databases import Database
 from tests.ledger.censuses import census_of
 from tests.processes import ROOT, end_of
@@ -491,6 +492,7 @@ def test_a_locked_ledger_is_waited_for_and_then_said(file: Path, monkeypatch: py
     [
         pytest.param("hunter2", "not of the form", id="no-url"),
         pytest.param("sqlite://", "names a file", id="memory"),
+        pytest.param("sqlite://data/ledger.db", "names a file", id="two slashes"),
         pytest.param("sqlite:////nowhere/at/all.db", "no folder /nowhere/at", id="no-folder"),
         pytest.param("nosuch://u:hunter2@h/d", "not of the form", id="dialect"),
         pytest.param("postgresql://u:hun@ter2@h/d", "percent-encode @", id="password"),
@@ -502,6 +504,17 @@ def test_a_url_that_cannot_work_is_a_usage_error(url: str, words: str) -> None:
         Ledger.open(url)
     assert "ter2" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_a_uri_names_the_file_that_every_guard_sees(tmp_path: Path) -> None:
+    """Its escapes are read as those of a target's url; a service's engine with one has the same name."""
+    url, file = f"sqlite:///file:{tmp_path}/a%2520b?uri=true", tmp_path / "a b"
+    with Ledger.open(url) as ledger:
+        assert (ledger.name, file_of(url)) == (f"ledger {file}", file)
+    engine = sa.create_engine(url)
+    assert Ledger.over(engine).name == f"ledger {file}"
+    engine.dispose()
+    assert [path.name for path in tmp_path.iterdir()] == ["a b"]
 
 
 def test_the_name_of_a_service() -> None:

@@ -271,6 +271,45 @@ def test_key_files_are_written_where_the_environment_names_them(shop: Shop) -> N
     assert KEY.sub("KEY", files.primary.read_text()) == "# ours\nKEY # since 2025\n"
 
 
+SHARED = {
+    "primary and staged": {"ENCRYPTION_STAGED_KEY_FILE": "primary"},
+    "primary and previous": {"ENCRYPTION_PREVIOUS_KEYS_FILE": "sub/../primary"},
+    "previous and staged": {"ENCRYPTION_STAGED_KEY_FILE": "link"},
+    "previous keys and variables": {"ENCRYPTION_PREVIOUS_KEYS_FILE": ".env"},
+}
+
+
+@pytest.mark.parametrize("shared", SHARED)
+@pytest.mark.parametrize("named_by", ["environment", "key set"])
+def test_no_step_writes_a_file_that_is_read_for_keys_of_two_states(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, shared: str, named_by: str
+) -> None:
+    """The new key would replace the only copy of another one; nothing is changed, whatever the file is called."""
+    monkeypatch.chdir(shop.folder)
+    files = Files(Path())
+    (shop.folder / "sub").mkdir()
+    (shop.folder / "link").symlink_to("previous")
+    files.previous.write_text("")
+    shop.write_env("")
+    environ = {**files.environ, **SHARED[shared]}
+    text = 'env_file = ".env"\n' + shop.config.read_text()
+    words: tuple[str, ...] = ()
+    if named_by == "key set":
+        primary, previous, staged = (f'{{ file = "{path}" }}' for path in environ.values())
+        text += f"[keys.own]\nprimary = {primary}\nstaged = {staged}\nprevious = [{{ file = 'none' }}, {previous}]\n"
+        environ, words = {}, ("--keys", "own")
+        Path("none").touch()
+    shop.config.write_text(text)
+    before = {path.name: path.read_bytes() for path in shop.folder.iterdir() if path.is_file()}
+
+    ran = shop.keys("stage", *words, environ=environ)
+
+    assert ran.code == 2, ran
+    assert "name a place of its own for each" in ran.err
+    assert {name: (shop.folder / name).read_bytes() for name in before} == before
+    assert not files.staged.exists()
+
+
 def test_the_list_ends_with_the_next_step(shop: Shop) -> None:
     """Promote what is staged, rotate and retire what is previous, otherwise stage; as text, with the ledger's dates."""
     shop.write_env(f"ENCRYPTION_KEY={key_text('old')}\n")

@@ -254,6 +254,7 @@ def test_files_that_others_keep_are_not_ours(tmp_path: Path, path: Path, monkeyp
 
     assert "Kubernetes" in str(refusal(tmp_path / "key"))
     assert "no folder" in str(refusal(tmp_path / "nowhere" / "key"))
+    assert refusal(tmp_path / ("long." * 99)) == "File name too long"
     assert refusal(path) is None
     assert refusal(tmp_path / "new") is None
     # Root may write everything; others may not.

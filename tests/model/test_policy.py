@@ -62,6 +62,7 @@ def test_a_policy_that_does_not_fit_is_refused_by_every_command(tmp_path: Path, 
         ('[policy]\nmax_key_age = "90m"\nwarn_before = "2w"\n', "warn_before (14d; 30d if"),
         ('[policy.off]\nplaintext = " "\n', "say why plaintext is off"),
         ('[policy.unsearched_databases]\nzabbix = ""\n', "say why zabbix is not searched"),
+        ('[policy.unsearched_databases]\n" " = "not ours"\n', "a pattern is empty; write a database's name, or *"),
         ("[policy.off]\nplaintext = true\n", "a value of `off` must be a text in quotes, such as in { clock = "),
         ("[[policy]]\n", "`policy` is written as [policy], on a line of its own"),
     ]

@@ -190,13 +190,15 @@ def test_a_name_in_a_document_is_exact(place: Place) -> None:
     assert f"v{NAME}" in {each["table"] for each in found["columns"]}
 
 
-@pytest.mark.parametrize("word", [NAME, MARKUP, "plain", "two words", "\udcff"])
+@pytest.mark.parametrize("word", [NAME, MARKUP, "plain", "two words", "=ls", "\udcff"])
 def test_a_word_of_a_next_line_can_be_pasted(word: str) -> None:
     """Bash reads it as it is, whatever is in it."""
     shown = subprocess.run(["bash", "-c", f"printf %s {quoted(word)}"], capture_output=True, check=True).stdout
 
     assert shown == word.encode("utf-8", "surrogateescape")
     assert quoted(word).isprintable()
+    # zsh reads a bare `=ls` as the path of that program.
+    assert not quoted(word).startswith("=")
 
 
 def test_no_question_is_more_than_one(place: Place) -> None:

@@ -102,6 +102,37 @@ def test_a_file_of_that_name_in_the_current_folder_is_refused_by_name(
     assert (cell_in(other), cell_in(alone), cell_in(project / "app.db")) == (FOREIGN, FOREIGN, OLD)
 
 
+@pytest.mark.parametrize("name", ["a?b", "p%41q", "50% #1"])
+def test_the_ledger_that_nothing_names_is_beside_rotation_toml(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In a folder with any sign of a url in its name; another file of the folder around it is not touched."""
+    folder = tmp_path / name
+    folder.mkdir()
+    make_database(folder / "app.db")
+    (folder / "rotation.toml").write_text(TARGET.format("sqlite:///app.db"))
+    monkeypatch.chdir(folder)
+
+    assert cli("run").code == 0
+    assert places(folder / "rotation-ledger.db")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_that_no_url_can_name_is_refused(tmp_path: Path, cli: Cli) -> None:
+    """Its name is in Latin-1, say."""
+    folder = tmp_path / "schl\udcfcssel"
+    folder.mkdir()
+    make_database(folder / "app.db")
+    (folder / "rotation.toml").write_text(TARGET.format("sqlite:///app.db"))
+    for words in (("status", "--config", str(folder / "rotation.toml")), ("ledger", "init")):
+        ran = cli(*words, "--config", str(folder / "rotation.toml"))
+
+        assert ran.code == 2
+        assert "since the name is not UTF-8; rename it" in ran.err
+    ran = cli("status", "--url", f"sqlite:///{folder}/app.db", "--table", "creds", "--column", "token")
+    assert (ran.code, "an SQLite url names a file" in ran.err) == (2, True)
+
+
 def test_a_worker_in_another_folder_opens_the_same_file(
     project: Path, keyring: Any, monkeypatch: pytest.MonkeyPatch, named: Named
 ) -> None:
