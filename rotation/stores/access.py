@@ -87,9 +87,14 @@ def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
     """Which kind of fault a driver's *error* is; None if that is unknown."""
     if not isinstance(error, DBAPIError):
         return None
-    if error.connection_invalidated:
+    if error.connection_invalidated or _is_dropped(error, dialect):
         return Fault.TRANSIENT
     return dialect.fault(error.orig or error) if dialect else None
+
+
+def _is_dropped(error: DBAPIError, dialect: Dialect | None) -> bool:
+    """Whether a statement met a database that was dropped meanwhile; without a statement the url names none."""
+    return dialect is not None and error.statement is not None and dialect.code(error.orig or error) in dialect.absences
 
 
 def words_of(error: DBAPIError, dialect: Dialect | None) -> str:
@@ -266,6 +271,8 @@ class Access:
 
     def blames_statement(self, error: DBAPIError) -> bool:
         """Whether *error* is about the statement, and not about the database."""
+        if _is_dropped(error, self.dialect):
+            return True
         if fault_of(error, self.dialect) in {Fault.TRANSIENT, Fault.LOCKED}:
             return False
         return self.dialect.words(error.orig or error) is None

@@ -85,6 +85,8 @@ class Dialect:
     """What an admin should read for an error code."""
     denials: ClassVar[frozenset[Any]] = frozenset()
     """The codes among them that say that a right is missing."""
+    absences: ClassVar[frozenset[Any]] = frozenset()
+    """Those that say that a database is not there."""
     open_transactions: ClassVar[Sequence[Look]] = ()
     """How to ask for transactions that have written and are not committed."""
 

@@ -117,6 +117,7 @@ class MySQL(Dialect):
         2013: "the connection was lost",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
+    absences: ClassVar[frozenset[Any]] = frozenset({1049})
     open_transactions = open_transactions.MYSQL
 
     _read_seconds: str | tuple[str, ...] | None = None

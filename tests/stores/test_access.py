@@ -73,6 +73,27 @@ def test_a_lock_that_stays_is_passed_over_only_on_request(past_locks: bool, monk
     assert len(tries) == access.ATTEMPTS
 
 
+@pytest.mark.parametrize("statement", ["SHOW TABLES IN dropped", None])
+def test_a_database_that_is_dropped_meanwhile_ends_no_search(
+    statement: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB says the same of a url with a wrong name, and that is tried once and is an error."""
+    store, tries = opened(), []
+
+    def fail(*_: object) -> None:
+        tries.append(1)
+        raise sa.exc.OperationalError(statement, {}, pymysql.err.OperationalError(1049, "Unknown database"))
+
+    monkeypatch.setattr(store, "_act", fail)
+    if statement:
+        assert isinstance(store.attempt(lambda _: None), Refusal)
+    else:
+        with pytest.raises(StoreError, match="no such database"):
+            store.attempt(lambda _: None)
+
+    assert len(tries) == (access.ATTEMPTS if statement else 1)
+
+
 @pytest.mark.parametrize(("category", "later"), [("locked", Mode.HURRIED), ("refused", Mode.WRITE)])
 def test_a_batch_waits_for_one_lock_only(category: str, later: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its halves, and theirs, wait for none: services wait for what it holds. A refused row is no reason to hurry."""
