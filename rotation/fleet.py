@@ -162,7 +162,9 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
     )
     if engine is None:
         Context(os.environ).check_ledger(LedgerPlace(url, LEDGER_URL))
-    ledger = Ledger.over(engine) if engine is not None else Ledger.open(url, patient=False)
+        ledger = Ledger.open(url, patient=False)
+    else:
+        ledger = Ledger.over(engine)
     try:
         ledger.announce(record)
         _remember(ledger, record)

@@ -101,8 +101,9 @@ def same_command() -> str:
 def quoted(word: str) -> str:
     r"""*word* as a shell takes it for one, in one line; bash, zsh and ksh read what is not printable as ``$'\012'``."""
     if word.isprintable():
+        text = shlex.quote(word)
         # In zsh, `=ls` is the path of that program.
-        return f"'{word}'" if word.startswith("=") and word == shlex.quote(word) else shlex.quote(word)
+        return f"'{text}'" if text.startswith("=") else text
     return f"$'{''.join(map(_in_quotes, word))}'"
 
 
