@@ -37,7 +37,7 @@ def find_target(
 
     *database* is what messages call the database; *companions* what the target's companion columns are to hold.
     """
-    with quietly():
+    with quietly(), _while_there(target, database):
         inspector = sa.inspect(connection)
         named, table = _find_table(target, connection, dialect, database)
         schema = named or dialect.schema_of(connection, table)
@@ -135,6 +135,18 @@ def model_caution(target: Target, kind: sa.types.TypeEngine[Any], dialect: Diale
     if target.declared and dialect.mixed and has_bytes is not target.binary:
         declare = "binary=True" if has_bytes else "it without binary=True"
         yield f"the column is {type(kind).__name__}: declare {declare} in the model; otherwise {dialect.mixed}"
+
+
+@contextmanager
+def _while_there(target: Target, database: str) -> Iterator[None]:
+    """Raises MissingError if the table is dropped meanwhile."""
+    try:
+        yield
+        return
+    except sa.exc.NoSuchTableError:
+        # Raised below, without SQLAlchemy's error as its context.
+        pass
+    raise MissingError(f"there is no table {target.table} in {database}")
 
 
 def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, database: str) -> tuple[str | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -10,6 +11,8 @@ from cryptography.fernet import Fernet
 from rotation.model.block import Swaps
 from rotation.model.targets import Target
 from rotation.stores import sql
+from rotation.stores.access import Access
+from rotation.stores.dialect import Dialect
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli
 from tests.databases import Database
@@ -36,6 +39,28 @@ def test_a_table_of_one_row_is_rotated(database: Database, cli: Cli) -> None:
 
     assert (ran.code, report(ran)["rotated"]) == (0, 1)
     assert database.rows("SELECT id, note FROM creds") == [(1, "note 1")]
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_table_that_is_dropped_while_it_is_looked_at_is_missing(
+    database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was never there."""
+    database.make_creds([])
+    kind = type(Access(database.url, None, read_only=True, sleep=lambda _: None).dialect)
+    has_table = kind.has_table
+
+    def drop_behind(self: Dialect, *place: Any) -> bool:
+        found = has_table(self, *place)
+        database.execute("DROP TABLE IF EXISTS creds")
+        return found
+
+    monkeypatch.setattr(kind, "has_table", drop_behind)
+
+    ran = rotate(cli, database)
+
+    assert ran.code == 2
+    assert "there is no table creds in " in ran.err
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
