@@ -22,16 +22,13 @@ import structlog
 from benchmarks.goals import Goal, show
 from keyring_core.redaction import Redactor, registry
 from keyring_core.redaction import render as render_module
-from keyring_core.redaction.aho_corasick import AutomatonMatcher
-from keyring_core.redaction.encodings import forms_of_key
-from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.render import JsonRenderer
 
 ORJSON = render_module._orjson()
 ROUNDS = 120
-WITHOUT_EXTRAS = "keyring_core, pure Python, stdlib json"
-# At most this many units more, in pure Python and with ahocorasick-rs.
-MOST_UNITS = {"small": (2.0, 2.0), "large": (5.0, 3.0)}
+WITHOUT_EXTRAS = "keyring_core, stdlib json"
+# At most this many units more.
+MOST_UNITS = {"small": 2.0, "large": 5.0}
 # At most this many microseconds more without extras.
 MOST_MICROSECONDS = {"small": 5.0, "large": 40.0}
 BATCH_SECONDS = 0.004  # short: on a busy machine some of them run undisturbed
@@ -72,19 +69,15 @@ def unit(event: Event) -> str:
     return str(render(None, "info", dict(event)))
 
 
-def ours(values: list[str], matcher: type[GramMatcher | AutomatonMatcher], *, with_orjson: bool) -> Step:
+def ours(values: list[str], *, with_orjson: bool) -> Step:
     """keyring_core's rendering with *values* registered."""
-    registry.fastest_matcher = matcher  # type: ignore[attr-defined]
-    redactor = Redactor(values)
-    renderer = JsonRenderer(redactor)
+    renderer = JsonRenderer(Redactor(values))
     serializer = ORJSON if with_orjson else None
 
     def step(event: Event) -> str:
         render_module._orjson = lambda: serializer  # type: ignore[attr-defined]
         return renderer(None, "info", event)
 
-    for _ in range(200):  # the automaton is built after some events without a new value
-        step(small_event())
     return step
 
 
@@ -116,10 +109,8 @@ def maskerlogger(_values: list[str]) -> Step:
 
 def contenders(values: list[str]) -> Iterator[tuple[str, Step]]:
     """Every row of the table; peers that are not installed are left out."""
-    yield WITHOUT_EXTRAS, ours(values, GramMatcher, with_orjson=False)
-    yield "keyring_core, pure Python, orjson", ours(values, GramMatcher, with_orjson=True)
-    yield "keyring_core, ahocorasick-rs, stdlib json", ours(values, AutomatonMatcher, with_orjson=False)
-    yield "keyring_core, ahocorasick-rs, orjson", ours(values, AutomatonMatcher, with_orjson=True)
+    yield WITHOUT_EXTRAS, ours(values, with_orjson=False)
+    yield "keyring_core, orjson", ours(values, with_orjson=True)
     for peer in (loggingredactor, maskerlogger):
         try:
             yield f"peer: {peer.__name__}", peer(values)
@@ -171,18 +162,6 @@ def key_cost() -> tuple[float, float]:
     return (time.perf_counter() - started) / 100 * 1e3, memory
 
 
-def build_cost() -> tuple[float, float]:
-    """Patterns a key, and microseconds a pattern, to build an automaton of a hundred keys."""
-    matcher = AutomatonMatcher()
-    for _ in range(100):
-        for form in forms_of_key(secrets.token_bytes(32), "key"):
-            matcher.add(form)
-    started = time.perf_counter()
-    matcher.build()
-    patterns = len(matcher._state.labels)
-    return patterns / 100, (time.perf_counter() - started) / max(1, patterns) * 1e6
-
-
 def compare() -> list[Goal]:
     """Prints the table; returns the goals."""
     goals = []
@@ -204,7 +183,7 @@ def compare() -> list[Goal]:
             more = (with_many - one) / one
             print(f"{name:20} {row:36} {with_few:15.1f} us {with_many:15.1f} us {more:12.1f}")
             if name in MOST_UNITS and row.startswith("keyring_core"):
-                work, most = f"{name} event, {row}", MOST_UNITS[name]["ahocorasick" in row]
+                work, most = f"{name} event, {row}", MOST_UNITS[name]
                 goals.append(Goal(f"{work}, more than structlog's rendering", more, most, unit="units"))
                 goals.append(Goal(f"{work}, 100 values against 5", with_many / with_few, 1.2))
                 if row == WITHOUT_EXTRAS:
@@ -215,8 +194,6 @@ def compare() -> list[Goal]:
     goals.append(Goal("adding the 1,000th value", added, 1.0, unit="ms"))
     milliseconds, memory = key_cost()
     print(f"a loaded key: {milliseconds:.2f} ms, {memory:.0f} kB")
-    patterns, microseconds = build_cost()
-    print(f"an automaton: {patterns:.0f} patterns a key, {microseconds:.1f} us a pattern\n")
     return goals
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keyring_core.loaded_keys import is_loaded, subscribe, writing
-from keyring_core.redaction.aho_corasick import fastest_matcher
 from keyring_core.redaction.encodings import Form, forms_of, forms_of_key
+from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.shapes import LANDMARKS
 from keyring_core.redaction.spans import Span
 
@@ -18,7 +18,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._forms: dict[str | bytes, list[Form]] = {}
-        self._matcher = fastest_matcher()
+        self._matcher = GramMatcher()
         for landmark in LANDMARKS:
             self._matcher.add(landmark)
         subscribe(self)

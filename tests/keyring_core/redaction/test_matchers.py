@@ -1,25 +1,17 @@
-"""Both matchers, one contract: they find every run of a form that is long enough, and no other text."""
+"""The matcher finds every run of a form that is long enough, and no other text."""
 
 from __future__ import annotations
 
-import os
 import secrets
-import threading
-from collections.abc import Callable
-from importlib.util import find_spec
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyring_core.redaction.aho_corasick import AutomatonMatcher
 from keyring_core.redaction.encodings import Form, forms_of_key
 from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.spans import merge
 from tests.conftest import Named
-from tests.processes import in_a_fork
-
-Matcher = GramMatcher | AutomatonMatcher
 
 
 def grams(forms: list[Form]) -> GramMatcher:
@@ -29,30 +21,14 @@ def grams(forms: list[Form]) -> GramMatcher:
     return matcher
 
 
-def automaton(forms: list[Form]) -> AutomatonMatcher:
-    """A matcher whose first half of forms is built in, and whose second half came later."""
-    matcher = AutomatonMatcher()
-    for form in forms[: len(forms) // 2]:
-        matcher.add(form)
-    matcher.build()
-    for form in forms[len(forms) // 2 :]:
-        matcher.add(form)
-    return matcher
-
-
-needs_automaton = pytest.mark.skipif(find_spec("ahocorasick_rs") is None, reason="the extra is not installed")
-BOTH = pytest.mark.parametrize(
-    "make", [pytest.param(grams, id="grams"), pytest.param(automaton, id="automaton", marks=needs_automaton)]
-)
 # Two letters only: random texts hold pieces of random forms then.
 LETTERS = st.text("ab", min_size=8, max_size=24)
 
 
-@needs_automaton
 @given(st.lists(st.tuples(LETTERS, st.integers(8, 14)), min_size=1, max_size=5), st.text("ab", max_size=80))
 @settings(max_examples=300)
-def test_both_matchers_agree_with_a_plain_search(known: list[tuple[str, int]], text: str) -> None:
-    """Grams and automaton find exactly what a search for every window of every form finds."""
+def test_it_agrees_with_a_plain_search(known: list[tuple[str, int]], text: str) -> None:
+    """It finds exactly what a search for every window of every form finds."""
     forms = [Form(value, f"label {number}", floor) for number, (value, floor) in enumerate(known)]
     covered = {
         place
@@ -66,12 +42,9 @@ def test_both_matchers_agree_with_a_plain_search(known: list[tuple[str, int]], t
     found = merge(grams(forms).find(text.encode()))
 
     assert {place for span in found for place in range(span.start, span.end)} == covered
-    by_automaton = merge(automaton(forms).find(text.encode()))
-    assert [(span.start, span.end) for span in by_automaton] == [(span.start, span.end) for span in found]
 
 
-@BOTH
-def test_found_wherever_it_stands(make: Callable[[list[Form]], Matcher], named: Named) -> None:
+def test_found_wherever_it_stands(named: Named) -> None:
     """A value is found at every place of a text, and at its very end."""
     for length in (8, 9, 10, 11, 15, 40):
         for place in range(17):
@@ -79,7 +52,7 @@ def test_found_wherever_it_stands(make: Callable[[list[Form]], Matcher], named: 
                 value = secrets.token_hex(length)[:length]
                 text = "x" * place + value
 
-                (span,) = merge(make([Form(value, "v")]).find(text.encode()))
+                (span,) = merge(grams([Form(value, "v")]).find(text.encode()))
 
                 assert (span.start, span.end) == (place, place + length)
 
@@ -119,11 +92,10 @@ def test_found_where_one_reading_ends(named: Named) -> None:
             assert (span.start, span.end) == (place, place + 10)
 
 
-@BOTH
-def test_ten_characters_are_enough(make: Callable[[list[Form]], Matcher], named: Named) -> None:
+def test_ten_characters_are_enough(named: Named) -> None:
     """Of a random value, any piece of ten characters is found, and no piece of nine."""
     value = secrets.token_hex(20)
-    matcher = make([Form(value, "v", 10)])
+    matcher = grams([Form(value, "v", 10)])
 
     for start in range(20):
         with named("from", start):
@@ -131,11 +103,10 @@ def test_ten_characters_are_enough(make: Callable[[list[Form]], Matcher], named:
             assert not matcher.find(b"##" + value[start : start + 9].encode() + b"##")
 
 
-@BOTH
-def test_discard_keeps_what_shares_text(make: Callable[[list[Form]], Matcher]) -> None:
+def test_discard_keeps_what_shares_text() -> None:
     """A forgotten form is no longer found; one that shares all its text still is."""
     forms = [Form("abcdefghijkl", "one"), Form("abcdefghijkl", "two"), Form("zyxwvutsrqpo", "three")]
-    matcher = make(forms)
+    matcher = grams(forms)
 
     matcher.discard(forms[0])
     matcher.discard(forms[2])
@@ -143,65 +114,12 @@ def test_discard_keeps_what_shares_text(make: Callable[[list[Form]], Matcher]) -
     assert [span.label for span in matcher.find(b"abcdefghijkl zyxwvutsrqpo")] == ["two"]
 
 
-@needs_automaton
-def test_automaton_is_built_when_values_have_stopped_coming() -> None:
-    """The first calls ask the grams; a calm matcher asks its automaton; a new value is found at once."""
-    matcher = AutomatonMatcher()
-    matcher.add(Form("abcdefghijkl", "v"))
-    for _ in range(200):
-        assert matcher.find(b"-abcdefghijkl-")
-    assert matcher._state.automaton is not None
-
-    matcher.add(Form("zyxwvutsrqpo", "w"))
-
-    assert [span.label for span in matcher.find(b"zyxwvutsrqpo abcdefghijkl")] == ["w", "v"]
-
-
-@needs_automaton
-def test_too_many_values_are_left_to_the_grams() -> None:
-    """An automaton that a log call would have to wait for is not built, and every value is found all the same."""
-    matcher = AutomatonMatcher()
-    values = [secrets.token_hex(20) for _ in range(700)]
-    for value in values:
-        matcher.add(Form(value, "v", 10))
-
-    for _ in range(200):
-        assert matcher.find(f"<{values[0]}>".encode())
-
-    assert matcher._state.automaton is None
-
-
-@needs_automaton
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_child_adds_though_another_thread_was_building() -> None:
-    """A child that is forked while another thread holds a matcher's lock, to build, can still add to it."""
-    matcher = AutomatonMatcher()
-    taken, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with matcher._lock:
-            taken.set()
-            go_on.wait(300)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    taken.wait(300)
-
-    added = in_a_fork(lambda: matcher.add(Form("abcdefghijkl", "v")) is None)
-    go_on.set()
-    thread.join()
-
-    assert added
-
-
-@needs_automaton
 def test_matchers_show_nothing() -> None:
     """No repr of a matcher or form holds what it looks for."""
     raw = secrets.token_bytes(32)
     forms = forms_of_key(raw, "key 5f0c1a9e")
 
-    shown = repr([grams(forms), automaton(forms), forms])
+    shown = repr([grams(forms), forms])
 
     assert "Form of key 5f0c1a9e" in shown
     assert not any(form.text.decode("latin-1") in shown for form in forms)
