@@ -4,63 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
-from keyring_core.redaction.patterns import Shape, by_gate, compiled, hidden
+from keyring_core.redaction.patterns import ANY_CASE, Shape, compiled, hidden
 from keyring_core.redaction.spans import Span
+from keyring_core.redaction.vendors import JWT, SHAPES
 
-# The start of a word, also right after an escaped newline in JSON, whose last character is a letter.
-_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
-_OPAQUE = r"[A-Za-z0-9_-]"
-_HAS_DIGIT = rf"(?={_OPAQUE}{{0,80}}[0-9])"
-_BEARER = r"[Bb][Ee][Aa][Rr][Ee][Rr]\s{1,3}(?P<hide>(?=[\w.~+/-]{0,80}[0-9])[\w.~+/-]{16,}=*)"
-
-_JWT = "eyJ"
-
-_SHAPES = by_gate(
-    # A Fernet token starts with its version and the upper half of a time before the year 2242; then in base64 again.
-    Shape("gAAAAA", r"gAAAAA[A-Za-z0-9_+/-]{14,}={0,2}", "fernet-token"),
-    Shape("Z0FBQUFB", r"Z0FBQUFB[A-Za-z0-9_+/-]{18,}={0,2}", "fernet-token"),
-    Shape(_JWT, rf"eyJ{_OPAQUE}{{8,}}\.{_OPAQUE}{{8,}}(?:\.{_OPAQUE}*){{0,3}}", "jwt"),
-    Shape("AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[0-9A-Z]{20,}", "private-key"),
-    Shape("AKIA", rf"{_START}AKIA[0-9A-Z]{{16}}(?![0-9A-Za-z])", "aws-key"),
-    Shape("ASIA", rf"{_START}ASIA[0-9A-Z]{{16}}(?![0-9A-Za-z])", "aws-key"),
-    Shape("AIza", rf"AIza{_OPAQUE}{{30,}}", "google-key"),
-    Shape("GOCSPX-", rf"GOCSPX-{_OPAQUE}{{20,}}", "google-key"),
-    Shape("ya29.", rf"ya29\.{_OPAQUE}{{20,}}", "google-token"),
-    *(Shape(f"gh{kind}_", rf"gh{kind}_[A-Za-z0-9]{{30,}}", "github-token") for kind in "pousr"),
-    Shape("github_pat_", r"github_pat_[A-Za-z0-9_]{30,}", "github-token"),
-    Shape("glpat-", rf"glpat-{_OPAQUE}{{16,}}", "gitlab-token"),
-    Shape("xox", rf"xox[a-z](?:\.xox[a-z])?-{_OPAQUE}{{10,}}", "slack-token"),
-    Shape("xapp-", rf"{_START}xapp-{_OPAQUE}{{20,}}", "slack-token"),
-    *(
-        Shape(f"{kind}k_{mode}_", rf"{kind}k_{mode}_[A-Za-z0-9]{{10,}}", "stripe-key")
-        for kind in "sr"
-        for mode in ("live", "test")
-    ),
-    Shape("whsec_", r"whsec_[A-Za-z0-9+/=]{16,}", "stripe-key"),
-    Shape("sk-", rf"{_START}sk-{_HAS_DIGIT}{_OPAQUE}{{20,}}", "api-key"),
-    Shape("npm_", r"npm_[A-Za-z0-9]{30,}", "npm-token"),
-    Shape("pypi-AgE", rf"pypi-AgE{_OPAQUE}{{30,}}", "pypi-token"),
-    Shape("SG.", rf"{_START}SG\.{_OPAQUE}{{16,}}\.{_OPAQUE}{{16,}}", "sendgrid-key"),
-    Shape("hf_", rf"{_START}hf_[A-Za-z0-9]{{30,}}", "huggingface-token"),
-    Shape("hvs.", rf"{_START}hvs\.{_OPAQUE}{{20,}}", "vault-token"),
-    Shape("dop_v1_", r"dop_v1_[a-f0-9]{32,}", "digitalocean-token"),
-    Shape("shpat_", r"shpat_[a-fA-F0-9]{32}", "shopify-token"),
-    *(Shape(f"{word} ", _BEARER, "authorization") for word in ("Bearer", "bearer", "BEARER")),
-)
-_LONGEST_OUTSIDE = 10  # of a gate and the blanks behind it, before the run
+_BEARER = Shape("bearer", r"bearer\s{1,3}(?P<hide>(?=[\w.~+/-]{0,80}[0-9])[\w.~+/-]{16,}=*)", "authorization")
+_LONGEST_OUTSIDE = 16  # of a gate, or of "Bearer" and the blanks behind it, before the run
+# What can stand between "Bearer" and the run.
+_BEFORE_THE_RUN = " \t\r\n.~+/"
 
 _CLASSES = bytes(
     ord("a") if (chr(byte).isalnum() and byte < 128) or chr(byte) in "_-" else ord(" ") for byte in range(256)
 )
 _LONG_RUN = b"a" * 16
+# Each gate holds another character: a UUID, a trace id, a digest and a time need no search.
+_NO_GATE = b"0123456789abcdef-"
 
 _KEY_LENGTH = 43
 # The last character of 32 bytes in base64 carries four bits.
 _KEY_ENDS = frozenset("AEIMQUYcgkosw048")
+# After "/" and "-" too, as in a URL or an option, unless that is a character of a longer base64 text.
 _KEY = (
-    r"(?:(?<![A-Za-z0-9_+/-])|(?<=\\[nrt]))(?=\S{0,42}[A-Z])(?=\S{0,42}[a-z])(?=\S{0,42}[0-9])"
-    r"[A-Za-z0-9_+/-]{43}=(?![A-Za-z0-9=])"
+    r"(?:(?<![A-Za-z0-9_+])|(?<=\\[nrt]))(?<![A-Za-z0-9_+/=-]{44})"
+    r"(?=\S{0,42}[A-Z])(?=\S{0,42}[a-z])(?=\S{0,42}[0-9])[A-Za-z0-9_+/-]{43}=(?![A-Za-z0-9=])"
 )
 # The name of a digest or public key, which looks like a Fernet key: "sha256=", contentHash: ", public_key '.
 _DIGEST_NAME = (
@@ -77,13 +45,24 @@ def find_credentials(text: str, data: bytes) -> list[Span]:
     classes = data.translate(_CLASSES)
     start = classes.find(_LONG_RUN)
     while start >= 0:
-        end = classes.find(b" ", start)
+        end = classes.find(b" ", start + len(_LONG_RUN))
         end = len(classes) if end < 0 else end
-        run = text[start:end]
-        if not run.replace("_", "").replace("-", "").isalpha() or not run.islower():
+        run = data[start:end]
+        if run.strip(_NO_GATE) and not _is_words(run):
             spans += _in_run(text, start, end)
+        if start and text[start - 1] in _BEFORE_THE_RUN:
+            spans += _bearer(text, start)
+        equals = text.find("=", end, end + _KEY_LENGTH - len(_LONG_RUN))
+        if equals >= _KEY_LENGTH:
+            spans += _key(text, equals)
         start = classes.find(_LONG_RUN, end)
     return spans
+
+
+def _is_words(run: bytes) -> bool:
+    """Whether *run* is small letters only, but for what joins words."""
+    letters = run.translate(None, b"_-")
+    return letters.islower() and letters.isalpha()
 
 
 def _in_run(text: str, start: int, end: int) -> Iterator[Span]:
@@ -94,21 +73,36 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Span]:
         # a JWT in this run does not match, none does.
         if gate.start() < done or gate[0] == failed:
             continue
-        for shape in _SHAPES[gate[0]]:
-            found = compiled(shape.pattern).match(text, gate.start())
+        for shape in SHAPES[gate[0]]:
+            found = compiled(shape.pattern).match(text, max(0, gate.start() - shape.before))
             if found is not None:
                 done = found.end()
                 yield from hidden(found, shape)
                 break
         else:
-            failed = _JWT if gate[0] == _JWT and gate.start() >= start else failed
-    # "+" and "/" of the standard alphabet cut a key's text into several runs.
-    equals = text.find("=", end, end + _KEY_LENGTH - len(_LONG_RUN))
-    if equals >= _KEY_LENGTH and text[equals - 1] in _KEY_ENDS and compiled(_KEY).match(text, equals - _KEY_LENGTH):
-        before = text[max(0, equals - _KEY_LENGTH - _NAME_REACH) : equals - _KEY_LENGTH]
-        if not compiled(_DIGEST_NAME).search(before):
-            yield Span(equals - _KEY_LENGTH, equals + 1, "fernet-key")
+            failed = JWT if gate[0] == JWT and gate.start() >= start else failed
 
 
+def _bearer(text: str, start: int) -> Iterator[Span]:
+    """The token that holds the run at *start*, if it follows ``Bearer``."""
+    gate = compiled(r"bearer\s", ANY_CASE).search(text, max(0, start - _LONGEST_OUTSIDE), start)
+    found = compiled(_BEARER.pattern, ANY_CASE).match(text, gate.start()) if gate is not None else None
+    if found is not None:
+        yield from hidden(found, _BEARER)
+
+
+def _key(text: str, equals: int) -> Iterator[Span]:
+    """The Fernet key that ends in the sign at *equals*. "+" and "/" of the other alphabet cut it into several runs."""
+    start = equals - _KEY_LENGTH
+    is_key = text[equals - 1] in _KEY_ENDS and compiled(_KEY).match(text, start)
+    if is_key and not compiled(_DIGEST_NAME).search(text, max(0, start - _NAME_REACH), start):
+        yield Span(start, equals + 1, "fernet-key")
+
+
+@cache
 def _any_gate() -> re.Pattern[str]:
-    return compiled("|".join(map(re.escape, _SHAPES)))
+    """Finds the gates. Those with one first letter are one branch: a search tries every branch at every place."""
+    branches: dict[str, list[str]] = {}
+    for gate in sorted(SHAPES, key=len, reverse=True):
+        branches.setdefault(gate[0], []).append(re.escape(gate[1:]))
+    return re.compile("|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in branches.items()))

@@ -12,16 +12,17 @@ PLAIN = frozenset({int, float, bool, complex, type(None)})
 # The last word of a name, and the label of its value's mask.
 _WORDS = {
     **dict.fromkeys(("password", "passwords", "passwd", "passcode", "pwd", "pw"), "password"),
+    # Written as one word by libpq, LDAP, Redis, keytool and others.
+    **dict.fromkeys(("bindpw", "rootpw", "dbpw", "userpw", "adminpw", "keypw", "psk"), "password"),
+    **dict.fromkeys(("dbpass", "rootpass", "userpass", "adminpass", "storepass", "keypass", "sshpass"), "password"),
+    **dict.fromkeys(("requirepass", "masterauth"), "password"),
     "passphrase": "passphrase",
     **dict.fromkeys(("secret", "secrets"), "secret"),
     **dict.fromkeys(("token", "tokens", "jwt", "bearer"), "token"),
-    # Written as one word by libpq, by sshpass, and in headers.
-    **dict.fromkeys(("pgpassword", "dbpassword", "userpassword", "sshpass"), "password"),
-    **dict.fromkeys(("accesstoken", "authtoken", "refreshtoken", "sessiontoken", "apitoken"), "token"),
-    "clientsecret": "secret",
     **dict.fromkeys(("credential", "credentials", "creds"), "credentials"),
     "authorization": "authorization",
     **dict.fromkeys(("cookie", "cookies"), "cookie"),
+    **dict.fromkeys(("sessionid", "jsessionid", "phpsessid"), "session"),
     **dict.fromkeys(("apikey", "apikeys"), "api-key"),
     **dict.fromkeys(("privatekey", "secretkey", "accesskey", "accountkey", "sharedaccesskey"), "key"),
     "authkey": "key",
@@ -30,23 +31,40 @@ _WORDS = {
     "plaintext": "plaintext",
     "cleartext": "plaintext",
 }
+# Ends of a last word that is written as one with others: sslpassword, csrfmiddlewaretoken, clientsecret.
+_ENDS = {"password": "password", "token": "token", "secret": "secret"}
 # The last two words, if the last alone is not enough: ``primary key`` and ``cache key`` are not secret.
 _KEY_KINDS = (
     "private secret access encryption encrypt decryption signing signature sign auth master fernet account shared "
-    "symmetric aes hmac session client server root license storage crypto cipher service"
+    "symmetric aes hmac session client server root license storage crypto cipher service preshared unseal recovery"
 )
-_PAIRS = {
+_PASS_KINDS = (
+    "db user root admin smtp ftp mysql redis login old new mail email default postgres postgresql pg mongo mongodb "
+    "rabbitmq proxy ssh become sudo ldap bind imap sql vault keystore truststore"
+)
+_PAIRS: dict[tuple[str, ...], str] = {
     **{(kind, noun): "key" for kind in _KEY_KINDS.split() for noun in ("key", "keys")},
     **{("api", noun): "api-key" for noun in ("key", "keys", "secret", "token")},
-    **{
-        (kind, "pass"): "password" for kind in ("db", "user", "root", "admin", "smtp", "ftp", "mysql", "redis", "login")
-    },
+    **{(kind, "pass"): "password" for kind in _PASS_KINDS.split()},
     **{(kind, "auth"): "authorization" for kind in ("basic", "http", "proxy")},
+    ("password", "confirmation"): "password",
     ("seed", "phrase"): "passphrase",
     ("previous", "keys"): "key",
     ("staged", "key"): "key",
     ("connection", "string"): "connection-string",
+    ("secret", "string"): "secret",
+    ("code", "verifier"): "code",
+    ("device", "code"): "code",
+    ("connect", "sid"): "session",
+    ("client", "assertion"): "assertion",
+    ("saml", "response"): "assertion",
 }
+# The last three, where two are not enough: Rails' SECRET_KEY_BASE, ASP.NET_SessionId.
+_TRIPLES: dict[tuple[str, ...], str] = {("secret", "key", "base"): "key", ("net", "session", "id"): "session"}
+# Of environment variables, as images define them: RABBITMQ_DEFAULT_PASS, NEO4J_AUTH.
+_OF_VARIABLES = {"pass": "password", "auth": "authorization"}
+# Annotations that name a digest of a secret: checksum/secret.
+_DIGEST_OF = re.compile(r"(?i:checksum|digest|hash|sha256)/[\w.-]*\Z")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MOST_REMEMBERED = 4096
 _LONGEST_NAME = 256
@@ -69,7 +87,7 @@ class Names:
             pass
         if len(self._known) >= _MOST_REMEMBERED:  # names can come from outside: they must not fill the memory
             self._known = {}
-        answer = self._known[name] = self._decide(words(name[-_LONGEST_NAME:]))
+        answer = self._known[name] = self._decide(name[-_LONGEST_NAME:])
         return answer
 
     def touch(self, event: Mapping[str, Any]) -> bool:
@@ -85,7 +103,8 @@ class Names:
                 return True
         return False
 
-    def _decide(self, parts: list[str]) -> str | None:
+    def _decide(self, name: str) -> str | None:
+        parts = words(name)
         while parts and parts[-1].isdigit():  # password2, token_1
             parts.pop()
         if not parts:
@@ -93,9 +112,15 @@ class Names:
         for own in self.own:
             if parts[-len(own) :] == list(own):
                 return "value"
+        if "/" in name and _DIGEST_OF.search(name):
+            return None
+        last = parts[-1]
+        label = _WORDS.get(last) or _PAIRS.get((*parts[-2:-1], last))
+        if label is None and len(parts) > 1:
+            label = _TRIPLES.get(tuple(parts[-3:])) or (_OF_VARIABLES.get(last) if name.isupper() else None)
         if parts == ["pass"]:  # in longer names it is a verb or a noun of another kind
             return "password"
-        return _PAIRS.get((*parts[-2:-1], parts[-1])) or _WORDS.get(parts[-1])  # type: ignore[arg-type]
+        return label or next((_ENDS[end] for end in _ENDS if last.endswith(end)), None)
 
 
 def words(name: str) -> list[str]:

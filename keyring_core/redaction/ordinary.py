@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, EXACT_VERBOSE, compiled
 
-# Takes the place of a value.
-PLACEHOLDER = (
-    r"%s|%\(\w+\)s|\{[\w.!:]*\}|\$\{?[A-Z_]+\}?|\$\d|<[\w\ -]+>|[:@][a-z_]+|[*]+|[.]{3,}|x{3,}"  # also within VERBOSE
-)
-
+# Takes the place of a value. Also within VERBOSE.
+PLACEHOLDER = r"%s|%\(\w+\)s|%env\(\w+\)%|\{[\w.!:]*\}|\$\{?[A-Z_]+\}?|\$\d|<[\w\ -]+>|[:@][a-z_]+|[*]+|[.]{3,}|x{3,}|@@\w+@@|__\w+__"
 # A password may be short; a short token or secret with a digit is mostly a version or a number of something.
 PASSWORDS = frozenset({"password", "passphrase"})
 _FEWEST_OF_A_PASSWORD = 6
 _FEWEST = 8
 
-_DIGIT_AND_LETTER = r"(?=.{0,64}[0-9]).{0,64}[A-Za-z]"
-# An algorithm, a standard, a version, or a number with its unit.
-_TECHNICAL = r"""(?=.{1,20}\Z)(?:
+_DIGIT_AND_LETTER = r"(?=[^0-9]{0,64}+[0-9])[^A-Za-z]{0,64}+[A-Za-z]"
+# An algorithm, a standard, a version, or a number with its unit, in so many characters.
+_LONGEST_TECHNICAL = 20
+_TECHNICAL = r"""(?:
       (?:sha|aes|rfc|iso|utf|pbkdf|argon|bcrypt|scrypt|base|oauth|tls|ssl|cve|fips|nist)-?\d{1,4}[a-z]{0,3}(?:[-_./+].*)?
     | (?:md|hs|rs|es|x)-?\d{1,3} | v\d{1,4}(?:[.-].*)?
     | \d+(?:-\d+)?-?(?:fa|factor|chars?|characters?|bytes?|bits?|seconds?|min|minutes?|hours?|days?|times?))"""
@@ -43,7 +41,7 @@ def is_ordinary(value: str, label: str) -> bool:
     is_password = label in PASSWORDS
     if len(word) < (_FEWEST_OF_A_PASSWORD if is_password else _FEWEST):
         return True
-    if compiled(_TECHNICAL, ANY_CASE_VERBOSE).fullmatch(word):
+    if len(word) <= _LONGEST_TECHNICAL and compiled(_TECHNICAL, ANY_CASE_VERBOSE).fullmatch(word):
         return True
     if compiled(_DIGIT_AND_LETTER).match(word):
         return False

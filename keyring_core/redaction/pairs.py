@@ -1,214 +1,356 @@
-"""Finds values of sensitive names in text: ``password=...``, ``"token": "..."``, ``--key ...``, ``token is ...``."""
+"""Finds values of sensitive names in text: ``password=...``, ``"token": "..."``, ``--key ...``, ``token is ...``.
+
+The name is looked up first, and its value is read only if the name is sensitive. A secret is read to its end, and the
+search goes on behind it; of a value that is none, at most `_MOST` characters are read. So no character is read often.
+"""
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from typing import NamedTuple
 
+from keyring_core.redaction.effort import SECRET, Effort, rest
 from keyring_core.redaction.folding import lower, neighbours, reduced
 from keyring_core.redaction.names import Names, words
 from keyring_core.redaction.ordinary import PASSWORDS, PLACEHOLDER, is_ordinary, looks_random
-from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, compiled
+from keyring_core.redaction.patterns import ANY_CASE, ANY_CASE_VERBOSE, compiled
 from keyring_core.redaction.spans import MASK_START, Span
 
-# The last word of every sensitive name holds one of these. Second, what the name holds with the words before it, if the
-# word is not sensitive by itself.
+_NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+_LONGEST_NAME = 64
+# "secret key: ..."
+_AFTER_A_WORD = r"(?<=[a-z0-9_. -])"
+# Every sensitive name holds one of these: how its last word is found, a word of it that the text holds then, and how
+# it is written without what joins its words.
 _GATES = (
-    *((word, word) for word in ("pass", "pw", "secret", "token", "cred", "cookie", "key", "jwt", "otp", "text")),
-    ("string", "connectionstring"),
+    *(
+        (word, word, word)
+        for word in ("pass", "pw", "secret", "token", "cred", "cookie", "jwt", "otp", "psk", "assertion")
+    ),
+    ("(?<=password)[_-]?confirmation", "confirmation", "passwordconfirmation"),
+    ("(?<=secret)[_-]?key[_-]?base", "secret", "secretkeybase"),
+    ("(?<=plain|clear)text", "text", "text"),
+    (rf"{_AFTER_A_WORD}key", "key", "key"),
+    (rf"{_AFTER_A_WORD}string", "connection", "connectionstring"),
+    ("(?<=secret)[_-]?string", "secret", "secretstring"),
+    ("(?<=connect)[._]sid", "connect", "connectsid"),
+    ("auth(?!or)", "auth", "auth"),
+    ("sess(?:ion)?id", "sess", "sess"),
+    (r"(?<=[?&#])code(?==)|(?:(?<=device)[_-]?)code|code[_-]?verifier", "code", "code"),
+    ("(?<=saml)[_-]?response", "saml", "samlresponse"),
 )
+# The rest of the last word, and what can stand between a name and its value.
+_WORD_END = r"""[a-z]{0,40}+\d{0,3}+(?=[\s"'`\\\]=:<>(])"""
 # A gist of this length is first searched for the first two and the last two letters of each gate.
 _LONG = 100
 # In place of two letters, for a gate of which `reduced` leaves fewer.
 _ANY = b"\xff"
 
 
-@cache
-def _gates(own: tuple[tuple[str, ...], ...]) -> list[tuple[str, str, int, int]]:
-    """All gates: these, and the last words of a service's *own* names.
+class _Gate(NamedTuple):
+    """A gate, and what `reduced` and `neighbours` leave of its name."""
 
-    Of each the word to look for, what `reduced` leaves of its name, and what `neighbours` makes of both ends of that.
-    """
-    gates = []
-    for word, name in (*_GATES, *((name[-1], "".join(name)) for name in own if name)):
-        left = reduced(name.encode())
-        first, last = (neighbours(end) or _ANY for end in (left[:2], left[-2:]))
-        gates.append((word, left, first[0], last[0]))
-    return gates
+    pattern: str
+    word: str
+    left: str
+    last: int
 
 
-_NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-_LONGEST_NAME = 64
+class _Gates:
+    """All gates: these, and the last words of a service's own names. They are grouped by the first they leave."""
+
+    __slots__ = ("by_byte", "by_digits", "pattern")
+
+    def __init__(self, own: tuple[tuple[str, ...], ...]) -> None:
+        gates = [*_GATES, *((re.escape(name[-1]), name[-1], "".join(name)) for name in own if name)]
+        self.pattern = "|".join(pattern for pattern, _, _ in gates)
+        self.by_digits: dict[str, list[_Gate]] = {}
+        for pattern, word, name in gates:
+            left = reduced(name.encode())
+            gate = _Gate(pattern, word, left, ord(neighbours(left[-2:]) or _ANY))
+            self.by_digits.setdefault(left[:2], []).append(gate)
+        self.by_byte = {ord(neighbours(digits) or _ANY): gates for digits, gates in self.by_digits.items()}
+
+    def search(self, text: str, gist: str) -> tuple[str, str, int] | None:
+        """*text* in lower case, the pattern that finds its gates, and where the first of them can be."""
+        if len(gist) < _LONG:
+            near = [gate for digits, gates in self.by_digits.items() if digits in gist for gate in gates]
+        else:
+            seen = neighbours(gist) + _ANY
+            near = [gate for byte, gates in self.by_byte.items() if byte in seen for gate in gates if gate.last in seen]
+        near = [gate for gate in near if gate.left in gist]
+        if not near:
+            return None
+        low = lower(text)
+        found = [gate for gate in near if gate.word in low]
+        if not found:
+            return None
+        # One of many patterns for some of the gates would have to be compiled first.
+        pattern = found[0].pattern if len(found) == 1 else self.pattern
+        first = min(low.find(gate.word) for gate in found)
+        return low, f"(?:{pattern}){_WORD_END}", max(0, first - 1)  # with a hyphen before the word
+
+
+_gates = cache(_Gates)
+
+# Of a value that may be none, so many characters are read: what is longer is no word, placeholder or code.
+_MOST = 64
 _END = r"""(?=[\s&;,"'`<>()\[\]{}|\\]|$)"""
-
-_WORD = r"(?P<word>[a-z]{1,40}+\d{0,3})"
 _QUOTE = r"""\\{0,7}+["'`]"""
-_NAME_ENDS = rf"(?:{_QUOTE})?+\]?+\s?+"
-_QUOTED = r"""b?(?P<quote>\\{0,7}["'`])(?!(?P=quote))(?P<quoted>[\s\S]+?)(?:(?<!\\)(?P=quote)|$)"""
+_NAME_ENDS = rf"(?:{_QUOTE})?+\]?+[ ]{{0,40}}+\s?+"
+_QUOTED = r"""[bru]?(?P<quote>\\{0,7}["'`])(?!(?P=quote))(?P<quoted>[\s\S]+?)(?:(?<!\\)(?P=quote)|$)"""
 # One character of a value without quotes.
 _BARE = r"""(?:[^\s&;,"'`<>()\[\]{}|\\]|(?!\\{1,15}[nrtu"'])\\)"""
+_BARE_END = f"{_BARE}++"
+# "&" ends a value in a URL and in a form.
+_BARE_END_OUTSIDE_URLS = f"(?:{_BARE}|&)++"
+# A value in a sentence.
+_PROSE = r"""[^\s,;"'`<>()\[\]{}\\]"""
+_PROSE_END = f"{_PROSE}++"
 
 # An object whose attribute code reads: ``token = request.user.token`` holds no secret.
 _OBJECT = (
     "(?:self|cls|this|app|args|body|cfg|client|conf|config|context|ctx|data|env|event|form|kwargs|obj|options|opts|os"
     "|params|payload|record|req|request|row|session|settings|state|user)"
 )
+# Code in place of a value: call(...), items[...], self.attribute, Name.Attribute, await x, lambda: x, f"{x}".
+_CODE = rf"""
+    (?!\$\{{|%\(\w{{1,64}}\)s) (?![A-Za-z_][\w.]{{0,80}}[(\[])
+    (?!{_OBJECT}(?:\.[a-z_]{{1,40}}){{1,8}}{_END})
+    (?!(?-i:[A-Z][a-z]{{1,40}}){{1,4}}(?:\.[A-Za-z_]{{1,40}}){{1,4}}{_END})
+    (?!(?:await|not|new)[ ]|lambda\b|yield\b|[fF]["']) (?!\{{\{{|\$[({{])"""
 
-# A value in a sentence.
-_PROSE = r"""[^\s,;"'`<>()\[\]{}\\]{6,}+"""
-
-# A value is matched to its end, however long it is. That takes linear time: a quoted value ends at the next quote of
-# its kind, and other values hold no blank, bracket or quote, one of which precedes each.
-_PATTERN = rf"""
-    {_WORD}
+# The end of a line, also in JSON.
+_NEWLINE = r"(?:[ ]*\n|\\{1,7}n)"
+_VALUE = rf"""
     (?:
-        (?:
+        # ALTER USER u PASSWORD 'value', but not a parser's unexpected token '<'
+        (?<=password)[ ]'(?P<literal>[^'\n]++)'
+      | (?:
             # name="value", 'name': b'value', {{\"name\": \"value\"}} inside a JSON string
             {_NAME_ENDS} (?:=>|:=|=|:)\s{{0,2}}
-            # key="name" value="value", {{"name": "name", "value": "value"}}
-          | {_QUOTE}[\s,]{{1,8}}+(?:{_QUOTE})?+value{_NAME_ENDS}[=:]\s{{0,2}}
+            # key="name" value="value", {{"name": "name", "value": "value"}}, "name": {{"value": "value"}}
+          | {_QUOTE}(?:[\s,]{{1,8}}+|:\s?\{{\s?)(?:{_QUOTE})?+value{_NAME_ENDS}[=:]\s{{0,2}}
             # setName("value")
           | (?P<call>\(\s{{0,8}})
             # name is "value"
           | [ ](?:is|was):?[ ]
+            # - name: NAME, and in the next line: value: "value"
+          | (?P<below>(?:{_QUOTE})?+{_NEWLINE}[ ]{{1,20}}value:[ ]{{1,3}})
+            # password "value"
+          | (?P<beside>[ ]{{1,4}})
+            # (b'name', b'value')
+          | (?P<pair>{_QUOTE}\s?,\s{{0,12}})
         ) {_QUOTED}
-      # name=value, not code: name=call(...), name=self.attribute
-      | {_NAME_ENDS} (?:=>|=)(?!=)\s?
-                (?!\$\{{|%\(\w{{1,64}}\)s)(?![A-Za-z_][\w.]{{0,80}}[(\[])(?!{_OBJECT}(?:\.[a-z_]{{1,40}}){{1,8}}{_END})
+      # name=value, not code
+      | {_NAME_ENDS} (?:=>|=)(?!=)(?:\s(?![\w.-]{{1,40}}=\w))? {_CODE}
         # one character, for a value can hold names and values of its own: the rest of a secret is found by _BARE_END
         (?P<bare>{_BARE})
+      # Pwd={{value}};
+      | =\s?\{{(?P<braced>(?:[^}}\r\n{{"']|\}}\}}){{1,{_MOST}}}+)\}}(?!\}})
+      # map[Name:[value]]
+      | :\[(?P<listed>[^\[\]\s"'{{}}][^\[\]\r\n"']*+)\]
+      # name: |, and in the next line: value
+      | {_NAME_ENDS}:[ ]{{1,2}}[|>][+-]?{_NEWLINE}[ ]{{1,20}}(?P<block>[^\s"'\\]++)
       # Name: value and name:value, if the value is no word of a sentence
-      | :[ ]{{0,2}}(?![ :])(?P<header>{_PROSE})
-      # <name>value</name>
-      | >(?P<element>[^<>\s][^<>]*+)</
+      | (?:[ ]\d{{1,2}})?:[ ]{{0,2}}(?![ :])(?P<header>{_PROSE}{{6,{_MOST}}}+)
+      # <name>value</name>, <property name="name">value</property>, <name>name</name><value>value</value>
+      | (?:(?:{_QUOTE})?|</name>(?:{_NEWLINE})?[ ]{{0,20}}<value)>(?P<element>[^<>\s][^<>]*+)</
       # the name is value
-      | [ ](?:is|was):?[ ](?P<prose>{_PROSE})
+      | [ ](?:is|was):?[ ](?P<prose>{_PROSE}{{6,{_MOST}}}+)
+      # - name: NAME, and in the next line: value: value
+      | (?:{_QUOTE})?+{_NEWLINE}[ ]{{1,20}}value:[ ]{{1,3}}(?P<under>[^\s"'\\][^\r\n"'\\]*+)
       # --name value, and (name value) if the value is no word of a sentence
-      | [ ](?P<option>(?=[^\s"']*[^a-z\s"'])[^\s"'\\]++)
-      # ALTER USER u PASSWORD 'value', but not a parser's unexpected token '<'
-      | (?<=password)[ ]'(?P<literal>[^'\n]++)'
+      | [ ](?:[0578][ ])?(?P<option>(?=[^\s"']{{0,{_MOST}}}[^a-z\s"'])[^\s"'\\]++)
     )
 """
-_BARE_END = f"{_BARE}++"
-# "&" ends a value in a URL and in a form.
-_BARE_END_OUTSIDE_URLS = f"(?:{_BARE}|&)++"
-# '--name', 'value' in a list, --name 'value' in a shell
-_ARGUMENT = rf"""{_WORD}(?:\\{{0,7}}["'],\s?|[ ]){_QUOTED.replace("quoted", "argument")}"""
 _COOKIES = r"""cookies?["'\\]{0,8}\s?[:=]\s?["'\\b]{0,8}(?P<cookies>[\w.-]{1,64}=[^\r\n"'\\]++)"""
 # A word or placeholder in place of a value.
 _NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|required|optional|unset
-    |not-set|hidden|[^\w\x80-\xff]{{1,3}}|{PLACEHOLDER}"""
+    |not-set|hidden|[^\w\x80-\xff]{{1,3}}|{PLACEHOLDER}|\$\{{\{{?[^{{}}]*\}}\}}?|\$\([^()]*\)|\{{\{{.*\}}\}}
+    |!(?:vault|secret|reference|sub|ref|env|getatt)(?:[ ].*)?|(?:env|op|sm|ref\+\w{{1,20}}|vault):.*|enc\[.*
+    |[\[(](?:filtered|redacted|hidden|sensitive)[\])]|process\.env\.\w+"""
 _NUMBER = r"-?\d+(?:\.\d+)?"
-
-
 # PWD is also a shell's working directory.
 _PATH = r"(?:/[\w.@-]*)+"
 # setPassword("value") holds a value, getPassword("name") a name.
 _VERBS = frozenset(
     {"change", "check", "compare", "hash", "login", "reset", "set", "update", "validate", "verify", "with"}
 )
-# The parts of --plaintext and --cleartext before the sensitive word.
-_SWITCHES = frozenset({"--plain", "--clear"})
+# Names with other uses: in text, and only if the value is no ordinary word.
+_DOUBTFUL = {"auth": "authorization", "_auth": "authorization", "code": "code", "assertion": "assertion"}
+# A pair of name and value, as httpx, ASGI servers and parsers of forms show it, and as PHP defines a constant.
+_PAIR_OPENS = r"""[(\[]\s?b?\\{0,7}["']"""
+_NAME_OF_A_MANIFEST = r"""name:\s?["']?"""
+_ATTRIBUTE = r"""<[^<>]{0,60}(?:name|key)=["']"""
+# Helm's checksum/secret, and arn:aws:secretsmanager:region:account:secret:name.
+_NAMES_NO_SECRET = r"(?:checksum|digest|hash|sha256)/|secretsmanager:[\w:-]{0,60}:"
+_LOWER_WORD = r"[a-z_.!0-9]*[a-z_.!]|\d+"
+_COLUMN = r"[A-Z]+ ?\(\d+(?:, ?\d+)?\)"
+# This project shows which keys are loaded by their ids.
+_OWN_KEYS = ("previous_keys", "staged_key")
+_KEY_ID = r"[0-9a-f]{8}"
+# What follows a token's name in quotes, and is no word of a parser's message.
+_LONG_TOKEN = 16
+# An authorization code; a coupon's or an error's is shorter.
+_SHORTEST_CODE = 16
+_SQL_FUNCTIONS = ("PASSWORD", "OLD_PASSWORD")
+# Where a quoted value stands, if not behind a sign.
+_WAYS = ("call", "below", "beside", "pair")
+_WRITTEN_IN_SENTENCES = ("header", "prose", "option")
+# What shows before a name that it is in a URL's query or a form.
+_IN_URLS = ("?", "&", "#", "&amp;")
 
 
-def find_pairs(text: str, gist: str, names: Names) -> list[Span]:
+def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]:
     """The values of sensitive names in *text*. *gist* is what `reduced` leaves of it."""
+    search = _gates(names.own).search(text, gist)
+    if search is None:
+        return []
+    low, pattern, first = search
     spans: list[Span] = []
-    gates = _gates(names.own)
-    if len(gist) >= _LONG:
-        near = neighbours(gist) + _ANY
-        gates = [gate for gate in gates if gate[2] in near and gate[3] in near]
-    words = [word for word, left, _, _ in gates if left in gist]
-    low = lower(text) if words else ""
-    for word in words:
-        start = low.find(word)
-        while start >= 0:
-            pair = _pair_at(text, start, names)
-            if pair is not None:
-                spans.append(pair)
-            # A pair holds no other pair; searching it again would be quadratic.
-            start = low.find(word, pair.end if pair is not None else start + len(word))
+    done = 0
+    for word in compiled(pattern).finditer(low, first):
+        start, end = word.span()
+        if start < done:
+            # A pair holds no other pair.
+            continue
+        value = None
+        begin = _name_start(text, start)
+        label = names.label(text[begin:end]) or _DOUBTFUL.get(low[begin:end])
+        if label is not None:
+            if not effort.look():
+                return [*spans, rest(text, start)]
+            value = _value(text, _Name(begin, end, low[begin:end], label), names)
+        if value is None and low.startswith("cookie", start):
+            found = compiled(_COOKIES, ANY_CASE_VERBOSE).match(text, start)
+            if found is not None and not found["cookies"].startswith(MASK_START):
+                value = Span(*found.span("cookies"), "cookie")
+        if value is not None:
+            effort.look(SECRET)
+            spans.append(value)
+            done = value.end
     return spans
 
 
-def _pair_at(text: str, start: int, names: Names) -> Span | None:
-    """The value of the name whose last word begins at *start*."""
-    found = compiled(_PATTERN, ANY_CASE_VERBOSE).match(text, start)
-    if found is None and text.find("--", start - min(start, _LONGEST_NAME), start) >= 0:
-        found = compiled(_ARGUMENT, ANY_CASE_VERBOSE).match(text, start)
-    if found is not None:
-        before = _name_before(text, start)
-        label = names.label(before + found["word"])
-        pair = _value_of(found, before, label, names) if label else None
-        if pair is not None:
-            return pair
-    if text[start] in "cC":
-        found = compiled(_COOKIES, ANY_CASE_VERBOSE).match(text, start)
-        if found is not None and not found["cookies"].startswith(MASK_START):
-            return Span(*found.span("cookies"), "cookie")
-    return None
+def _name_start(text: str, start: int) -> int:
+    """Where the name begins whose last word begins at *start*."""
+    reach = text[max(0, start - _LONGEST_NAME) : start]
+    outside = reach.rstrip(_NAME_CHARACTERS)
+    begin = start - len(reach) + len(outside)
+    if begin == start:
+        # "secret key: ..."; of other names the last word is enough.
+        return _name_start(text, start - 1) if outside.endswith(" ") and text[start] in "kKsS" else start
+    # An escaped newline in JSON ends in a letter that is not part of the name.
+    return begin + 1 if outside.endswith("\\") and text[begin] in "nrt" else begin
 
 
-def _value_of(found: re.Match[str], before: str, label: str, names: Names) -> Span | None:
-    """The value in a match of the name that *before* and the match's word make."""
-    text, kind, name = found.string, found.lastgroup or "", (before + found["word"]).lower()
-    begin, end = found.span(kind)
-    if kind == "option" and not before.startswith("--"):
-        # "pass" is a verb there.
-        if label not in PASSWORDS or name == "pass":
-            return None
-        kind, end = "prose", _end(_PROSE, text, begin)
-    if not _fits(kind, before, found):
+class _Name(NamedTuple):
+    """A sensitive name in a text: its place, its text in lower case, and the label of its value."""
+
+    start: int
+    end: int
+    text: str
+    label: str
+
+    @property
+    def is_option(self) -> bool:
+        """Whether another argument is its value: --no-password and --plaintext are switches."""
+        return self.text.startswith("--") and not self.text.startswith(("--no-", "--ask-", "--plain", "--clear"))
+
+
+def _value(text: str, name: _Name, names: Names) -> Span | None:
+    """The value of *name* in *text*, if it is a secret."""
+    found = compiled(_VALUE, ANY_CASE_VERBOSE).match(text, name.end)
+    if found is None:
         return None
+    kind = found.lastgroup or ""
+    begin, end = found.span(kind)
     if kind == "bare":
         end = _end(_BARE_END, text, begin)
-    value = text[begin:end]
-    if not _is_value(kind, value, names) or (kind in ("header", "prose") and is_ordinary(value, label)):
+    elif kind == "option" and not name.text.startswith("--"):
+        end = _end(_PROSE_END, text, begin)
+    if not _is_place(text, name, kind, found) or not _is_secret(name, kind, text[begin:end], names):
         return None
-    if name == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
-        return None
-    if kind == "bare" and not _in_url(text, found.start() - len(before)):
+    if kind in ("header", "prose"):
+        end = _end(_PROSE_END, text, begin)
+    elif kind == "bare" and not text.endswith(_IN_URLS, max(0, name.start - 5), name.start):
         end = _end(_BARE_END_OUTSIDE_URLS, text, begin)
-    return Span(begin, end, label)
+    return Span(begin, end, name.label)
+
+
+def _is_place(text: str, name: _Name, kind: str, found: re.Match[str]) -> bool:
+    """Whether *name* may have its value in this *kind* of place."""
+    way = next((way for way in _WAYS if found[way]), kind) if kind == "quoted" else kind
+    if way in ("option", "beside", "pair") and name.text.startswith("--"):
+        return name.is_option
+    before = text[name.start - 1 : name.start]
+    match way:
+        case "quoted" | "header":
+            return before not in ("/", ":") or not _follows(text, name, _NAMES_NO_SECRET, 80)
+        case "option":
+            # "pass" is a verb there, and a path goes on with a protocol: GET /reset-password HTTP/1.1
+            is_word = name.label in PASSWORDS and name.text != "pass" and before not in ("/", "=")
+            return is_word and not found["option"].startswith("-")
+        case "beside":
+            long_enough = name.label in PASSWORDS or len(found["quoted"]) >= _LONG_TOKEN
+            return long_enough and not all(is_ordinary(word, name.label) for word in found["quoted"].split())
+        case "literal":
+            return name.text == "password" or name.is_option
+        case "call":
+            written = text[name.start : name.end]
+            return written in _SQL_FUNCTIONS or not _VERBS.isdisjoint(words(written))
+        case "pair":
+            return _follows(text, name, _PAIR_OPENS) and _closes_pair(found, name.label)
+        case "below" | "under":
+            return _follows(text, name, _NAME_OF_A_MANIFEST)
+        case "element":
+            if before in ("<", ">"):
+                return True
+            return _follows(text, name, _ATTRIBUTE, 80) and not is_ordinary(found["element"], name.label)
+        case "braced":
+            # "{password}" is a placeholder.
+            return name.label in PASSWORDS and not compiled(_LOWER_WORD).fullmatch(found["braced"])
+    return True
+
+
+def _closes_pair(found: re.Match[str], label: str) -> bool:
+    """Whether the value ends its pair, and is no other name and no column's type: ('token', 'created_at')."""
+    if not compiled(r"\s?[)\]]").match(found.string, found.end()):
+        return False
+    is_bytes = found.string.startswith("b", found.end("pair"))
+    return is_bytes or not (is_ordinary(found["quoted"], label) or compiled(_COLUMN).fullmatch(found["quoted"]))
+
+
+def _is_secret(name: _Name, kind: str, value: str, names: Names) -> bool:
+    """Whether *value* can be a secret: no word of a sentence, placeholder, variable, or number outside quotes."""
+    if value.startswith(MASK_START) or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value):
+        return False
+    if name.text.endswith(_OWN_KEYS) and compiled(_KEY_ID).fullmatch(value):
+        return False
+    if kind in _WRITTEN_IN_SENTENCES and not name.text.startswith("--"):
+        return not is_ordinary(value, name.label)
+    if name.text.endswith("auth") or name.text in _DOUBTFUL:
+        long_enough = name.text != "code" or len(value) >= _SHORTEST_CODE
+        return long_enough and not is_ordinary(value, name.label)
+    if name.text == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
+        return False
+    if kind not in ("bare", "under", "block"):
+        return True
+    if name.label == "cookie" and compiled(_LOWER_WORD).fullmatch(value):
+        return False
+    is_name = value.replace(".", "_").isidentifier() and names.label(value) is not None
+    return not (is_name or compiled(_NUMBER).fullmatch(value))
+
+
+def _follows(text: str, name: _Name, pattern: str, reach: int = 12) -> bool:
+    """Whether *name* comes right after *pattern*."""
+    before = compiled(rf"(?:{pattern})\Z", ANY_CASE)
+    return before.search(text, max(0, name.start - reach), name.start) is not None
 
 
 def _end(pattern: str, text: str, begin: int) -> int:
     """The end of the match of *pattern* at *begin*."""
     found = compiled(pattern, ANY_CASE_VERBOSE).match(text, begin)
     return begin if found is None else found.end()
-
-
-def _in_url(text: str, name: int) -> bool:
-    """Whether the characters before the *name* show that it is in a URL's query or a form."""
-    return text.endswith(("?", "&", "#", "&amp;"), max(0, name - 5), name)
-
-
-def _name_before(text: str, start: int) -> str:
-    """The characters of the name before *start*."""
-    reach = text[max(0, start - _LONGEST_NAME) : start]
-    outside = reach.rstrip(_NAME_CHARACTERS)
-    name = reach[len(outside) :]
-    # An escaped newline in JSON ends in a letter that is not part of the name.
-    return name[1:] if outside.endswith("\\") and name[:1] in ("n", "r", "t") else name
-
-
-def _fits(kind: str, before: str, found: re.Match[str]) -> bool:
-    """Whether the name may have its value in this *kind* of place: after ``--``, in a call, in an element, in SQL."""
-    if kind in ("option", "argument"):
-        # --no-password and --plaintext are switches: another argument follows.
-        return before.startswith("--") and not before.startswith("--no-") and before.lower() not in _SWITCHES
-    if kind == "element":
-        return found.string.startswith("<", max(0, found.start() - len(before) - 1))
-    if kind == "quoted" and found["call"]:
-        return not _VERBS.isdisjoint(words(before + found["word"]))
-    return kind != "literal" or not before or before.startswith("--")
-
-
-def _is_value(kind: str, value: str, names: Names) -> bool:
-    """Whether *value* can be a secret: not a number outside quotes, a placeholder or a variable's name."""
-    if value.startswith(MASK_START) or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value):
-        return False
-    if kind == "bare":
-        is_name = value.replace(".", "_").isidentifier() and names.label(value)
-        return not (compiled(_NUMBER).fullmatch(value) or is_name)
-    return True

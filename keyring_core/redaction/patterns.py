@@ -13,13 +13,30 @@ from keyring_core.redaction.spans import MASK_START, Span
 class Shape(NamedTuple):
     """*pattern* is matched wherever *gate* occurs. Its last named group, or all of it, is the secret.
 
-    A match of nothing but numbers is no secret, unless *numbers* is set.
+    The match begins so many characters *before* the gate. A match of nothing but numbers is no secret, unless
+    *numbers* is set.
     """
 
     gate: str
     pattern: str
     label: str
     numbers: bool = False
+    before: int = 0
+
+
+class Enclosed(NamedTuple):
+    """What stands between *gate* and the next match of *end* is the secret.
+
+    That is at most *longest* characters away, and if *in_line*, in the same line. With *cut*, the secret goes on to the
+    end of the line if there is no such end.
+    """
+
+    gate: str
+    end: str
+    label: str
+    longest: int = 20_000
+    in_line: bool = False
+    cut: bool = True
 
 
 def by_gate(*shapes: Shape) -> dict[str, tuple[Shape, ...]]:
@@ -47,8 +64,11 @@ _NUMBERS = re.compile(r"[\d\s.,()\[\]{}+-]*")
 
 
 def hidden(found: re.Match[str], shape: Shape) -> Iterator[Span]:
-    """The secret in a match of *shape*: its matched group, or all of it. A mask is not a secret."""
-    group = found.lastgroup or 0
-    secret = found[group]
-    if not secret.startswith(MASK_START) and (shape.numbers or not _NUMBERS.fullmatch(secret)):
-        yield Span(found.start(group), found.end(group), shape.label)
+    """The secret in a match of *shape*: its matched group, or all of it."""
+    yield from secret(found.string, *found.span(found.lastgroup or 0), shape.label, numbers=shape.numbers)
+
+
+def secret(text: str, start: int, end: int, label: str, *, numbers: bool = False) -> Iterator[Span]:
+    """The span from *start* to *end*, unless it holds a mask, or nothing but numbers and they are no secret there."""
+    if not text.startswith(MASK_START, start, end) and (numbers or not _NUMBERS.fullmatch(text, start, end)):
+        yield Span(start, end, label)

@@ -17,14 +17,14 @@ from keyring_core.redaction.spans import Span, runs
 
 # A seventh of a line of JSON; random-looking values seldom hold it.
 _PUNCTUATION = b"\"',:;.()[]{}<>"
-# Grams that are read by one call; there is a reader for each multiple of eight.
+# Grams that are read by one call; there is a reader for each number of them.
 _MOST_READ = 256
 
 
 @cache
 def _reader(width: int, every: int, count: int) -> Callable[[bytes, int], tuple[bytes, ...]]:
     """Reads *count* grams of a text from a place on."""
-    return struct.Struct(f"{width}s{every - width}x" * count).unpack_from
+    return struct.Struct(f"{width}s{every - width}x" * (count - 1) + f"{width}s").unpack_from
 
 
 class _Grams:
@@ -81,14 +81,13 @@ class _Grams:
     def candidates(self, data: bytes) -> Collection[Form]:
         """The forms that may occur in *data*; usually none."""
         low = squeeze(data, self.skipped)
-        low += bytes(-len(low) % (8 * self.every))
-        step = _MOST_READ * self.every
-        found: set[bytes] = set()
-        for start in range(0, len(low), step):
-            count = min(step, len(low) - start) // self.every
-            found |= self.known.intersection(_reader(self.width, self.every, count)(low, start))
-        if not found:
+        every, count = self.every, (len(low) + self.every - self.width) // self.every
+        if 0 < count <= _MOST_READ and self.known.isdisjoint(_reader(self.width, every, count)(low, 0)):
             return ()
+        found: set[bytes] = set()
+        for first in range(0, count, _MOST_READ):
+            part = _reader(self.width, every, min(_MOST_READ, count - first))
+            found |= self.known.intersection(part(low, first * every))
         return {form for gram in found for form in self.forms.get(gram, ()) if self._goes_on(form, gram, low)}
 
     def _goes_on(self, form: Form, gram: bytes, low: bytes) -> bool:
@@ -158,12 +157,34 @@ class GramMatcher:
 
 
 def occurrences(form: Form, low: bytes) -> Iterator[tuple[int, int, str]]:
-    """Start, end and label of every window of *form* in *low*."""
-    for window in windows(form):
-        start = low.find(window)
-        while start >= 0:
-            yield start, start + len(window), form.label
-            start = low.find(window, start + 1)
+    """Start, end and label of every longest run of *form* in *low* that has to be masked.
+
+    Each holds one of the form's anchors whole: pieces of half the length of the shortest run, with gaps that one fits
+    around.
+    """
+    text, floor = form.text, form.floor
+    width = (floor + 1) // 2
+    for anchor in range(0, len(text) - width + 1, floor - width + 1):
+        piece = text[anchor : anchor + width]
+        place = low.find(piece)
+        while place >= 0:
+            start, end = place - _shared_end(text, anchor, low, place), place + width
+            end += _shared_start(text, anchor + width, low, end)
+            if end - start >= floor:
+                yield start, end, form.label
+            place = low.find(piece, place + 1)
+
+
+def _shared_end(one: bytes, one_end: int, other: bytes, other_end: int) -> int:
+    """How many bytes right before both places are the same."""
+    longest = min(one_end, other_end)
+    return next((n for n in range(longest) if one[one_end - n - 1] != other[other_end - n - 1]), longest)
+
+
+def _shared_start(one: bytes, one_start: int, other: bytes, other_start: int) -> int:
+    """How many bytes from both places on are the same."""
+    longest = min(len(one) - one_start, len(other) - other_start)
+    return next((n for n in range(longest) if one[one_start + n] != other[other_start + n]), longest)
 
 
 def windows(form: Form) -> Iterator[bytes]:

@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from keyring_core.errors import KeyringError
+from keyring_core.redaction.commands import find_commands
+from keyring_core.redaction.effort import Effort, rest
 from keyring_core.redaction.encodings import trimmed
 from keyring_core.redaction.folding import reduced, unsqueeze
 from keyring_core.redaction.names import Names
@@ -124,33 +126,39 @@ class Redactor:
 
     def find(self, text: str) -> tuple[str, list[Span]]:
         """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
+        effort = Effort(len(text))
         if text.isascii():
-            return text, self._find(text, text.encode())
+            return text, self._find(text, text.encode(), effort)
         data = text.encode("utf-8", "surrogatepass")
         flat = data.decode("latin-1")
-        return flat, self._find(flat, data)
+        return flat, self._find(flat, data, effort)
 
-    def _find(self, flat: str, data: bytes, depth: int = 0) -> list[Span]:
+    def _find(self, flat: str, data: bytes, effort: Effort, depth: int = 0) -> list[Span]:
         """The secrets in *flat*, which has one character for each byte of *data*."""
         gist = reduced(data)
-        spans = self._known(data)
-        if spans:
-            spans = unsqueeze(spans, data)
-        found = find_shapes(flat, data, gist, spans)
-        found += find_pairs(flat, gist, self.names)
+        found = self._known(data)
+        if found:
+            found = unsqueeze(found, data)
+        found = find_shapes(flat, data, gist, found, effort)
+        found += find_pairs(flat, gist, self.names, effort)
+        found += find_commands(flat, effort)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
-            found += find_shapes(plain, plain.encode("latin-1"), gist, spans)
-            found += find_pairs(plain, gist, self.names)
+            found += find_shapes(plain, plain.encode("latin-1"), gist, [], effort)
+            found += find_pairs(plain, gist, self.names, effort)
         if spells_bytes(flat, gist) and depth < _MOST_READINGS:
             for reading in readings(flat):
-                found += self._spelt(reading, depth + 1)
+                if not effort.read(len(reading.data)):
+                    start, end = reading.place(0, len(reading.data))
+                    found.append(rest(flat[:end], start))
+                    break
+                found += self._spelt(reading, effort, depth + 1)
         return found
 
-    def _spelt(self, reading: Reading, depth: int) -> Iterator[Span]:
+    def _spelt(self, reading: Reading, effort: Effort, depth: int) -> Iterator[Span]:
         """The secrets in the bytes of *reading*, also those that are no text, as spans of the text that spells them."""
-        for span in self._find(reading.data.decode("latin-1"), reading.data, depth):
+        for span in self._find(reading.data.decode("latin-1"), reading.data, effort, depth):
             start, end = reading.place(span.start, span.end)
             yield span._replace(start=start, end=end)
         for span in self._known(reading.data.hex().encode()):

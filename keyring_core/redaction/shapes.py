@@ -5,28 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from keyring_core.redaction.credentials import find_credentials
+from keyring_core.redaction.effort import SECRET, Effort, rest
 from keyring_core.redaction.encodings import Form
 from keyring_core.redaction.folding import lower, reduced
-from keyring_core.redaction.logins import find_logins
-from keyring_core.redaction.ordinary import PLACEHOLDER
-from keyring_core.redaction.patterns import ANY_CASE, Shape, by_gate, compiled, hidden
+from keyring_core.redaction.ordinary import PLACEHOLDER, is_ordinary
+from keyring_core.redaction.patterns import ANY_CASE, Enclosed, Shape, by_gate, compiled, hidden, secret
 from keyring_core.redaction.spans import Span
 
 _KEY_BODY = r"private key(?: block)?-----"
-_ANY = r"[\s\S]{1,20000}"
-_ROW_END = r"(?=\.?\s*(?:\\n|\n|\(background|\"|'|$))"
+_ROW_END = r"(?=\.?\s{0,64}(?:\\n|\n|\(background|\"|'|$))"
 _ENGINE = r" [^\]\n]{1,40}\] (?P<hide>[(\[{][^\n]{1,20000})"
 _NO_PORT = r"(?!\d{1,5}(?:[^\w@]|$))"
 _NO_PLACEHOLDER = rf"(?!(?:{PLACEHOLDER})@(?!\S{{0,256}}@))"
 # A user's name or password as SQLAlchemy writes them in a URL.
 _RENDERED = r"[\w.~%+ -]{1,256}"
+_BREAK = r"(?:\s|\\{1,7}[nr])"
 _BLANKS = r"(?:\s|\\{1,7}[nrt]){1,16}"
 # After "Authorization: Bearer", in a sentence about it.
 _SPOKEN_OF = (
     r"(?:auth|authentication|authorization|credentials?|expected|expired|header|invalid|is|missing|must|needed|not|only"
     r"|realm|required|scheme|should|tokens?|was)(?![\w-])"
 )
-_ROW_KEY = r"\)=\((?P<hide>[^\n]{1,1000}?)\)(?= (?:already exists|is not present|is still|conflicts with))"
+
+_SCHEMES = "bearer|basic|negotiate|ntlm|apikey|token|ssws|bot|splunk|geniekey|sharedkey"
+# name=value or name="value", whose quotes are escaped in JSON.
+_FIELD = r"[\w-]{1,40}=(?:\\{0,7}\"[^\"\\\r\n]{0,1000}\\{0,7}\"|[^\s,\"'\\]{1,1000}+)"
 
 # Matched in any case. Each gate is long enough to be found together with known values.
 _SHAPES = by_gate(
@@ -38,24 +41,23 @@ _SHAPES = by_gate(
     ),
     Shape(
         "authorization",
-        r"authorization[\"'\\]{0,8}\s?[:=,]\s?[b\"'\\\[(]{0,10}(?:"
-        rf"(?:bearer|basic|negotiate|apikey)\s+(?!{_SPOKEN_OF})(?P<token>[^\s\"'\\,;]{{4,}})"
-        r"|(?:digest|hmac|aws4-hmac-sha256)\s+(?P<fields>[^\"\r\n\\]{8,800})"
-        r"|(?:token\s+)?(?P<plain>(?=[^\s\"']{0,80}[0-9])[^\s\"'\\,;]{8,}))",
+        r"authorization[\"'\\]{0,8}(?:\s?[:=,]\s?|\s(?=[\"']))[b\"'\\\[(]{0,10}(?:"
+        rf"(?:{_SCHEMES})\s+(?!{_SPOKEN_OF})(?P<token>[^\s\"'\\,;]{{4,}}+)"
+        rf"|(?:digest|hmac|aws4-hmac-sha256|oauth)\s+(?P<fields>{_FIELD}(?:,\s{{0,2}}{_FIELD}){{0,30}}+)"
+        r"|(?!digest|hmac|aws4)(?P<plain>(?=[^\s\"']{0,80}[0-9])[^\s\"'\\,;]{8,}))",
         "authorization",
     ),
     Shape("hooks.slack.com/", r"hooks\.slack\.com/(?:services|workflows|triggers)/(?P<hide>[\w/-]{16,})", "slack-hook"),
+    Shape("/webhooks/", r"/webhooks/[0-9]{17,20}/(?P<hide>[\w-]{60,})", "discord-hook"),
+    Shape(
+        "private-lines: ",
+        rf"private-lines: [0-9]{{1,4}}{_BREAK}{{1,8}}(?P<hide>[a-z0-9+/=]{{1,80}}(?:{_BREAK}{{1,8}}[a-z0-9+/=]{{1,80}}){{0,200}})"
+        rf"(?={_BREAK}{{1,8}}private-mac)",
+        "private-key",
+    ),
     Shape("signature=", r"signature=(?P<hide>[0-9a-f%]{32,})", "signature"),
-    # SQLAlchemy shows its parameters; PostgreSQL and MySQL show the row that they refused. If the end was cut off, all
-    # of it up to the end of the line is the secret.
-    Shape("[parameters: ", rf"\[parameters: (?:(?P<hide>{_ANY}?)\]{_ROW_END}|(?P<cut>[^\n]{{1,20000}}))", "parameters"),
     Shape("[generated in ", rf"\[generated in{_ENGINE}", "parameters"),
     Shape("[cached since ", rf"\[cached since{_ENGINE}", "parameters"),
-    Shape(
-        "failing row contains (",
-        rf"failing row contains \((?:(?P<hide>{_ANY}?)\){_ROW_END}|(?P<cut>[^\n]{{1,20000}}))",
-        "row",
-    ),
     # CREATE USER u IDENTIFIED BY 'value', with the words that MySQL and MariaDB allow in between.
     Shape(
         "identified",
@@ -64,8 +66,17 @@ _SHAPES = by_gate(
         "password",
         numbers=True,
     ),
-    Shape("duplicate entry '", r"duplicate entry '(?:(?P<hide>[^\n]{1,5000}?)' for key|(?P<cut>[^\n]{1,5000}))", "row"),
 )
+# What stands between a gate and an end. SQLAlchemy shows its parameters; PostgreSQL and MySQL show the row that they
+# refused.
+_ENCLOSED = {
+    shape.gate: shape
+    for shape in (
+        Enclosed("[parameters: ", rf"\]{_ROW_END}", "parameters"),
+        Enclosed("failing row contains (", rf"\){_ROW_END}", "row"),
+        Enclosed("duplicate entry '", r"' for key", "row", 5000, in_line=True),
+    )
+}
 # Their gates are short: a text without "@" needs no search for them.
 _LOGINS = (
     # Up to the last "@": a password that should have been percent-encoded may hold "@" and "/"; a port does not.
@@ -73,25 +84,50 @@ _LOGINS = (
     Shape(
         "://",
         rf"://[^\s/?#@:\"<>\[]{{0,100}}:{_NO_PORT}{_NO_PLACEHOLDER}"
-        rf"(?P<hide>[^\s\"<>]{{1,256}}|(?! ){_RENDERED})@",
+        rf"(?P<hide>(?=[^\s\"<>@]{{1,256}}+@)[^\s\"<>]{{1,256}}|(?! ){_RENDERED})@",
         "password",
         numbers=True,
     ),
     Shape("://", rf"://[\w.~%+-]{{1,100}} {_RENDERED}:(?P<hide>(?! ){_RENDERED})@[^\s/?#@]{{1,256}}/", "password"),
-    Shape("://", r"://(?P<hide>(?=[\w-]{0,80}[0-9])[\w-]{20,})@", "token"),
+    Shape("://", r"://(?P<hide>(?=[\w-]{0,80}[0-9])[\w-]{20,}+)@", "token"),
 )
-# The signature in Azure's URLs, if the text holds "&".
-_SIGNATURE = Shape("&sig=", r"&sig=(?P<hide>[\w%+/=-]{16,})", "signature")
+_SQLPLUS = Shape("sqlplus", r"sqlplus (?:-[a-z] )?[a-z]\w{0,30}/(?P<hide>[^\s\"'@/\\]{1,64}+)@", "password")
+# The private members of a JWK, if it has a member "kty".
+_KTY_LEFT = reduced(b"kty")
+_JWK = Shape("kty", r"\\{0,7}[\"'](?:d|p|q|dp|dq|qi|k)\\{0,7}[\"']\s?:\s?\\{0,7}[\"'](?P<hide>[\w-]{20,}+)", "key")
+# The signature in Azure's URLs, if the text holds "=".
+_SIGNATURE = Shape("sig=", r"(?<=[?&;])sig=(?P<hide>[\w%+/=-]{16,})", "signature")
 # PostgreSQL's "Key (cell)=(value) already exists", if what `reduced` leaves of a text can hold its first word.
 _KEY_LEFT = reduced(b"key")
-_ROW = Shape(")=(", _ROW_KEY, "row")
+_ROW = Enclosed(
+    ")=(", r"\)(?= (?:already exists|is not present|is still|conflicts with))", "row", 1000, in_line=True, cut=False
+)
+
+# user:password@host without a scheme, as in command lines and clients' messages.
+_ENDS_WORDS = r"\s\"'`<>()\[\]{},;|\\"
+_LOGIN_PART = rf"[^/@{_ENDS_WORDS}]{{0,256}}+"
+# After "=" as in --dsn=user:password@host. Up to the last "@", before a name or an address; not a digest or a version,
+# as in "tag@sha256:5f0c" and "package@v1.2".
+_LOGIN = (
+    rf"(?<![^{_ENDS_WORDS}])(?:[\w.-]{{1,64}}+=)?(?P<user>[a-z_][\w.+-]{{0,63}}+):"
+    rf"(?P<hide>{_LOGIN_PART}(?:@(?=[^/{_ENDS_WORDS}]{{0,256}}@){_LOGIN_PART}){{0,8}}+)"
+    r"@(?!v?\d+(?:\.\d+){0,2}(?![\w.])|sha\d+:)[a-z0-9\[]"
+)
+# An address follows these: "mail:bob7@example.com".
+_ADDRESSED = frozenset(
+    """
+    account acct author bcc by cc contact email from id login mail mailto member npm owner principal recipient
+    reply-to sender sip sips to uid upn user username xmpp
+    """.split()  # noqa: SIM905 - as in registrable.py
+)
+_MAILBOX = r"[a-z]+(?:[._+-][a-z]+)*[._+-]?\d{0,4}"
 
 # No label of a value starts like this.
 _LANDMARK = "?"
-LANDMARKS = tuple(Form(gate, _LANDMARK + gate) for gate in _SHAPES)
+LANDMARKS = tuple(Form(gate, _LANDMARK + gate) for gate in (*_SHAPES, *_ENCLOSED))
 
 
-def find_shapes(text: str, data: bytes, gist: str, known: Sequence[Span]) -> list[Span]:
+def find_shapes(text: str, data: bytes, gist: str, known: Sequence[Span], effort: Effort) -> list[Span]:
     """The spans of *text* to mask: those of *known* that are values, and those of shapes.
 
     *data* is *text* as bytes of the same length, *gist* what `reduced` leaves of it; the landmarks among *known* are
@@ -101,16 +137,23 @@ def find_shapes(text: str, data: bytes, gist: str, known: Sequence[Span]) -> lis
     if known:
         spans += [span for span in known if not span.label.startswith(_LANDMARK)]
         for gate, places in _landmarks(known, lower(text)).items():
-            for shape in _SHAPES[gate]:
-                spans += _matches(shape, text, places)
-    if "&" in text:
-        spans += _matches(_SIGNATURE, text, _places(_SIGNATURE.gate, lower(text)))
+            if gate in _ENCLOSED:
+                spans += _enclosed(_ENCLOSED[gate], text, places, effort)
+            for shape in _SHAPES.get(gate, ()):
+                spans += _matches(shape, text, places, effort)
+    if "&" in text or "?" in text:
+        spans += _matches(_SIGNATURE, text, _places(_SIGNATURE.gate, lower(text)), effort)
     if ")" in text and _KEY_LEFT in gist:
-        spans += _matches(_ROW, text, _places(_ROW.gate, text))
+        spans += _enclosed(_ROW, text, _places(_ROW.gate, text), effort)
+    if _KTY_LEFT in gist and _JWK.gate in text:
+        for found in compiled(_JWK.pattern).finditer(text):
+            spans += hidden(found, _JWK)
     if "@" in text:
         for shape in _LOGINS:
-            spans += _matches(shape, text, _places(shape.gate, text))
-        spans += find_logins(text)
+            spans += _matches(shape, text, _places(shape.gate, text), effort)
+        spans += _logins(text, effort)
+        if "sqlplus" in text:
+            spans += _matches(_SQLPLUS, text, _places(_SQLPLUS.gate, text), effort)
     return spans
 
 
@@ -132,11 +175,61 @@ def _places(gate: str, low: str, start: int = 0, end: int | None = None) -> Iter
         place = low.find(gate, place + 1, end)
 
 
-def _matches(shape: Shape, text: str, places: Iterable[int]) -> Iterator[Span]:
-    """The secrets of *shape* at *places*. Skips places inside the last match, so that the time stays linear."""
+def _matches(shape: Shape, text: str, places: Iterable[int], effort: Effort) -> Iterator[Span]:
+    """The secrets of *shape* at *places*. Skips places inside the last match: a secret holds no other one."""
     done = 0
     for place in places:
-        found = compiled(shape.pattern, ANY_CASE).match(text, place) if place >= done else None
+        if place < done:
+            continue
+        if not effort.look():
+            yield rest(text, place)
+            return
+        found = compiled(shape.pattern, ANY_CASE).match(text, place)
         if found is not None:
             done = found.end()
+            effort.look(SECRET)
             yield from hidden(found, shape)
+
+
+def _enclosed(shape: Enclosed, text: str, places: Iterable[int], effort: Effort) -> Iterator[Span]:
+    """The secrets between the gate of *shape* at one of *places* and its end, which is searched once in all of *text*."""
+    done = 0
+    end = 0
+    for place in places:
+        if place < done:
+            continue
+        if not effort.look():
+            yield rest(text, place)
+            return
+        start = place + len(shape.gate)
+        if end <= start:
+            found = compiled(shape.end, ANY_CASE).search(text, start + 1)
+            end = len(text) + shape.longest if found is None else found.start()
+        line = text.find("\n", start, min(end, start + shape.longest))
+        if end - start <= shape.longest and (line < 0 or not shape.in_line):
+            done = end
+        elif shape.cut:
+            # The end was cut off: all up to the end of the line is the secret.
+            done = min(len(text), start + shape.longest) if line < 0 else line
+        else:
+            continue
+        effort.look(SECRET)
+        yield from secret(text, start, done, shape.label)
+
+
+def _logins(text: str, effort: Effort) -> Iterator[Span]:
+    """The passwords in *text* between a user's name and a host."""
+    for found in compiled(_LOGIN, ANY_CASE).finditer(text):
+        if not effort.look():
+            yield rest(text, found.start())
+            return
+        if _is_password(found["hide"], found["user"]):
+            effort.look(SECRET)
+            yield Span(*found.span("hide"), "password")
+
+
+def _is_password(value: str, user: str) -> bool:
+    """Whether *value* can be a password, and is no placeholder, tag or mailbox."""
+    if compiled(PLACEHOLDER).fullmatch(value) or is_ordinary(value, "password"):
+        return False
+    return user.lower() not in _ADDRESSED or not compiled(_MAILBOX, ANY_CASE).fullmatch(value)

@@ -1,0 +1,38 @@
+"""How much one text may cost: what is written to hold up a scan is masked, not read."""
+
+from __future__ import annotations
+
+from keyring_core.redaction.spans import Span
+
+# Ordinary text has fewer places that are worth a closer look.
+_ALWAYS = 64
+_CHARACTERS_A_LOOK = 16
+# Looks that a secret costs: it is read to its end, merged and masked.
+SECRET = 4
+# What a text spells in other ways is read too, until it has been read so many times.
+_READINGS = 3
+
+
+class Effort:
+    """What is left for one text of *length* characters. So no text costs more than a multiple of its length."""
+
+    __slots__ = ("looks", "reading")
+
+    def __init__(self, length: int) -> None:
+        self.looks = _ALWAYS + length // _CHARACTERS_A_LOOK
+        self.reading = _ALWAYS + length * _READINGS
+
+    def look(self, cost: int = 1) -> bool:
+        """Whether one more place may be looked at closely."""
+        self.looks -= cost
+        return self.looks >= 0
+
+    def read(self, length: int) -> bool:
+        """Whether another *length* characters may be searched."""
+        self.reading -= length
+        return self.reading >= 0
+
+
+def rest(text: str, start: int) -> Span:
+    """All of *text* from *start* on, where the effort for it has been spent."""
+    return Span(start, len(text), "rest")
