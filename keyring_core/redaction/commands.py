@@ -45,7 +45,7 @@ def find_commands(text: str, effort: Effort) -> Iterator[Span]:
         start = option.start()
         if start < done:
             continue
-        if not effort.look(SECRET):
+        if not effort.look(1 + SECRET):
             yield rest(text, start)
             return
         before = re.split(_OTHER_COMMAND, text[max(0, start - _REACH) : start])[-1]

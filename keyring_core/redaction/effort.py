@@ -5,11 +5,11 @@ from __future__ import annotations
 from keyring_core.redaction.spans import Span
 
 # Ordinary text has fewer places that are worth a closer look.
-_ALWAYS = 64
+_LOOKS = 48
 _CHARACTERS_A_LOOK = 16
-# Looks that a secret costs: it is read to its end, merged and masked.
-SECRET = 4
-# What a text spells in other ways is read too, until it has been read so many times.
+# Looks that a secret costs besides: it is read to its end, merged and masked.
+SECRET = 3
+# What a text spells in other ways is searched too, so many times its own length in all.
 _READINGS = 3
 
 
@@ -19,8 +19,8 @@ class Effort:
     __slots__ = ("looks", "reading")
 
     def __init__(self, length: int) -> None:
-        self.looks = _ALWAYS + length // _CHARACTERS_A_LOOK
-        self.reading = _ALWAYS + length * _READINGS
+        self.looks = _LOOKS + length // _CHARACTERS_A_LOOK
+        self.reading = length * _READINGS
 
     def look(self, cost: int = 1) -> bool:
         """Whether one more place may be looked at closely."""

@@ -8,7 +8,7 @@ after a hit it searches the text for the few forms that share the gram.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 
 from keyring_core.redaction.encodings import Form
@@ -17,6 +17,8 @@ from keyring_core.redaction.spans import Span, runs
 
 # A seventh of a line of JSON; random-looking values seldom hold it.
 _PUNCTUATION = b"\"',:;.()[]{}<>"
+# A form has so many windows that each is searched.
+_MOST_WINDOWS = 64
 # Grams that are read by one call; there is a reader for each number of them.
 _MOST_READ = 256
 
@@ -144,33 +146,37 @@ class GramMatcher:
         """Forgets *form*, but no form that shares text with it."""
         self._grams(form).discard(form)
 
-    def find(self, data: bytes) -> list[Span]:
-        """The spans of forms in ``squeeze(data)``."""
+    def candidates(self, data: bytes) -> Collection[Form]:
+        """The forms that may occur in *data*; usually none."""
         wide, narrow = self._wide, self._narrow
         forms = wide.candidates(data) if wide.forms else ()
-        if narrow.forms:
-            forms = {*forms, *narrow.candidates(data)}
-        if not forms:
-            return []
-        low = squeeze(data)
-        return runs(window for form in forms for window in occurrences(form, low))
+        return {*forms, *narrow.candidates(data)} if narrow.forms else forms
+
+
+def spans_of(forms: Iterable[Form], data: bytes) -> list[Span]:
+    """The spans of *forms* in ``squeeze(data)``."""
+    low = squeeze(data)
+    return runs(window for form in forms for window in occurrences(form, low))
 
 
 def occurrences(form: Form, low: bytes) -> Iterator[tuple[int, int, str]]:
-    """Start, end and label of every longest run of *form* in *low* that has to be masked.
+    """Start, end and label of the runs of *form* in *low* that have to be masked. Runs may overlap.
 
-    Each holds one of the form's anchors whole: pieces of half the length of the shortest run, with gaps that one fits
-    around.
+    All windows of the shortest length are searched. A long form has too many of them: there, every so many characters
+    a piece is searched which is so much shorter that each window holds one, and a match is followed to its ends.
     """
-    text, floor = form.text, form.floor
-    width = (floor + 1) // 2
-    for anchor in range(0, len(text) - width + 1, floor - width + 1):
-        piece = text[anchor : anchor + width]
+    text = form.text
+    step = min(1 + form.windows // _MOST_WINDOWS, (form.floor + 1) // 2)
+    width = form.floor - step + 1
+    for offset in range(0, len(text) - width + 1, step):
+        piece = text[offset : offset + width]
         place = low.find(piece)
         while place >= 0:
-            start, end = place - _shared_end(text, anchor, low, place), place + width
-            end += _shared_start(text, anchor + width, low, end)
-            if end - start >= floor:
+            start, end = place, place + width
+            if step > 1:
+                start -= _shared_end(text, offset, low, place)
+                end += _shared_start(text, offset + width, low, end)
+            if end - start >= form.floor:
                 yield start, end, form.label
             place = low.find(piece, place + 1)
 

@@ -5,15 +5,17 @@ They are searched as the text itself is. So a value needs no form for these, and
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from keyring_core.redaction.folding import lower, reduced
 from keyring_core.redaction.patterns import ANY_CASE, compiled
 
 _PERCENT = r"%[0-9a-f]{2}"
-_ESCAPED = r"(?:0x|\\x)([0-9a-f]{1,2})(?![0-9a-f])"
+_ESCAPED = r"(?:0x|\\x)[0-9a-f]{1,2}(?![0-9a-f])"
 # An offset and up to sixteen bytes, as hexdump -C, xxd, od -t x1 and Python libraries print them. In JSON, the letter
 # of an escaped newline precedes it.
 _DUMPED = r"(?:(?<![0-9a-z])|(?<=\\[nrt]))[0-9a-f]{4,16}:?[ ]{1,3}(?P<bytes>(?:[0-9a-f]{2}[ ]{0,2}){1,16})"
@@ -25,17 +27,11 @@ _NEXT_LITERAL = r"[\"'](?:\n|\\+n)[ ]+b\\*[\"']"
 _MOST_ESCAPED = 3
 # Ends a value of several bytes.
 _NEXT_FIELD = r"[\"']\s?:|="
+# Escapes, and what is between them, in one field.
+_LIST = rf"(?:{_ESCAPED}(?:[^\"'=0\\]++|(?!{_NEXT_FIELD}|{_ESCAPED})[\s\S])*+)++"
 # Ordinary text can hold fewer bytes than this; they make no value.
 _FEWEST = 8
 _ZEROS, _X = reduced(b"0000"), reduced(b"x")
-
-
-class _Byte(NamedTuple):
-    """A byte that a text spells: its place and its digits."""
-
-    start: int
-    end: int
-    digits: str
 
 
 class Reading(NamedTuple):
@@ -56,25 +52,28 @@ def readings(flat: str) -> Iterator[Reading]:
     if "%" in low:
         yield from _percent(flat)
     if "0x" in low or "\\x" in low:
-        yield from _listed(low, (_Byte(*found.span(), found[1]) for found in compiled(_ESCAPED).finditer(low)))
+        yield from _listed(low)
         yield from _joined(flat)
     if "0000" in low and compiled(_FIRST_LINE).search(low):
-        places = list(_dumped(low))
-        yield from _listed(low, places)
-        yield from _listed(low, _swapped(places))
+        yield from _dumped(low)
 
 
 def _percent(flat: str) -> Iterator[Reading]:
     """*flat* without percent-encoding. A plus stands for a blank, as in forms."""
-    # The place of each escape's character, when each escape before it has become one character.
-    places = [found.start() - 2 * number for number, found in enumerate(compiled(_PERCENT, ANY_CASE).finditer(flat))]
-    if places:
-        from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - loaded on first use: importing this package has to stay cheap
+    if not compiled(_PERCENT, ANY_CASE).search(flat):
+        return
+    from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - loaded on first use: importing this package has to stay cheap
 
-        yield Reading(
-            unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")),
-            lambda start, end: (start + 2 * bisect_left(places, start), end + 2 * bisect_left(places, end)),
-        )
+    @cache
+    def places() -> list[int]:
+        """The place of each escape's character, when each escape before it has become one character."""
+        escapes = compiled(_PERCENT, ANY_CASE).finditer(flat)
+        return [found.start() - 2 * number for number, found in enumerate(escapes)]
+
+    yield Reading(
+        unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")),
+        lambda start, end: (start + 2 * bisect_left(places(), start), end + 2 * bisect_left(places(), end)),
+    )
 
 
 def _joined(flat: str) -> Iterator[Reading]:
@@ -91,39 +90,60 @@ def _joined(flat: str) -> Iterator[Reading]:
         )
 
 
-def _listed(low: str, places: Iterable[_Byte]) -> Iterator[Reading]:
-    """The bytes that are spelt at *places* in *low*; in JSON, one reading for each field."""
-    fields: list[list[_Byte]] = []
-    for byte in places:
-        if not fields or compiled(_NEXT_FIELD).search(low, fields[-1][-1].end, byte.start):
-            fields.append([])
-        fields[-1].append(byte)
-    for field in fields:
-        if len(field) >= _FEWEST:
-            yield Reading(bytes(int(byte.digits, 16) for byte in field), _place_among(field))
+def _listed(low: str) -> Iterator[Reading]:
+    """The bytes that *low* spells with escapes; in JSON, one reading for each field."""
+    for field in compiled(_LIST).finditer(low):
+        escapes = compiled(_ESCAPED).findall(field[0])
+        if len(escapes) >= _FEWEST:
+            yield Reading(bytes.fromhex("".join([escape[2:].zfill(2) for escape in escapes])), _escapes_of(field))
 
 
-def _place_among(field: list[_Byte]) -> Callable[[int, int], tuple[int, int]]:
-    return lambda start, end: (field[start].start, field[end - 1].end)
+def _escapes_of(field: re.Match[str]) -> Callable[[int, int], tuple[int, int]]:
+    """Where bytes stand that *field* spells."""
+
+    @cache
+    def places() -> list[tuple[int, int]]:
+        return [found.span() for found in compiled(_ESCAPED).finditer(field.string, *field.span())]
+
+    return lambda start, end: (places()[start][0], places()[end - 1][1])
 
 
-def _dumped(low: str) -> Iterator[_Byte]:
-    """The bytes of hex dumps in *low*. Each spans the rest of its line, whose last column shows them as text."""
+def _dumped(low: str) -> Iterator[Reading]:
+    """The bytes of hex dumps in *low*; in JSON, for each field."""
+    dumps: list[list[re.Match[str]]] = []
     for line in compiled(_DUMPED).finditer(low):
-        found = list(compiled(_DUMPED_BYTE).finditer(low, *line.span("bytes")))
-        column = compiled(_text_column(len(found))).match(low, found[-1].end())
-        end = found[-1].end() if column is None else column.end()
-        for byte in found:
-            yield _Byte(byte.start(), end, byte[0])
+        if not dumps or compiled(_NEXT_FIELD).search(low, dumps[-1][-1].end(), line.start()):
+            dumps.append([])
+        dumps[-1].append(line)
+    for lines in dumps:
+        data = bytes.fromhex("".join([line["bytes"] for line in lines]))
+        if len(data) < _FEWEST:
+            continue
+        place = _bytes_of(lines)
+        yield Reading(data, place)
+        # As hexdump without options and od -x write them: swapped in pairs.
+        swapped = bytearray(data[: len(data) & -2])
+        swapped[::2], swapped[1::2] = data[1::2], data[: len(swapped) : 2]
+        yield Reading(bytes(swapped), lambda start, end, place=place: place(start & -2, end + 1 & -2))  # type: ignore[misc]
 
 
-def _swapped(places: list[_Byte]) -> Iterator[_Byte]:
-    """The bytes as hexdump without options and od -x write them: swapped in pairs."""
-    for one, other in zip(places[::2], places[1::2], strict=False):
-        yield _Byte(one.start, other.end, other.digits)
-        yield _Byte(one.start, other.end, one.digits)
+def _bytes_of(lines: list[re.Match[str]]) -> Callable[[int, int], tuple[int, int]]:
+    """Where the bytes of a dump's *lines* stand. Each spans the rest of its line, whose last column shows them as text."""
+
+    @cache
+    def places() -> list[tuple[int, int]]:
+        found = []
+        for line in lines:
+            digits = [byte.span() for byte in compiled(_DUMPED_BYTE).finditer(line.string, *line.span("bytes"))]
+            column = compiled(_text_column(len(digits))).match(line.string, digits[-1][1])
+            end = digits[-1][1] if column is None else column.end()
+            found += [(start, end) for start, _ in digits]
+        return found
+
+    return lambda start, end: (places()[start][0], places()[end - 1][1])
 
 
+@cache
 def _text_column(count: int) -> str:
     r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, and ``\n`` is none."""
     # If the line ends right after them, it shows how the text is escaped: a backslash and an n may be two of them.

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from keyring_core.errors import KeyringError
 from keyring_core.redaction.commands import find_commands
 from keyring_core.redaction.effort import Effort, rest
-from keyring_core.redaction.encodings import trimmed
+from keyring_core.redaction.encodings import Form, trimmed
 from keyring_core.redaction.folding import reduced, unsqueeze
 from keyring_core.redaction.names import Names
 from keyring_core.redaction.pairs import find_pairs
-from keyring_core.redaction.qgrams import GramMatcher
+from keyring_core.redaction.qgrams import GramMatcher, spans_of
 from keyring_core.redaction.readings import Reading, readings, spells_bytes
 from keyring_core.redaction.registrable import unfit
 from keyring_core.redaction.registry import Registry
 from keyring_core.redaction.secret import Secret, revealed
-from keyring_core.redaction.shapes import find_shapes
+from keyring_core.redaction.shapes import LANDMARKS, find_shapes
 from keyring_core.redaction.spans import Span, mask
 from keyring_core.redaction.walk import Walk
 
@@ -136,16 +136,15 @@ class Redactor:
     def _find(self, flat: str, data: bytes, effort: Effort, depth: int = 0) -> list[Span]:
         """The secrets in *flat*, which has one character for each byte of *data*."""
         gist = reduced(data)
-        found = self._known(data)
-        if found:
-            found = unsqueeze(found, data)
-        found = find_shapes(flat, data, gist, found, effort)
+        forms = self._candidates(data)
+        found = _known(forms, data) if forms else []
+        found += find_shapes(flat, data, gist, forms, effort)
         found += find_pairs(flat, gist, self.names, effort)
         found += find_commands(flat, effort)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
-            found += find_shapes(plain, plain.encode("latin-1"), gist, [], effort)
+            found += find_shapes(plain, plain.encode("latin-1"), gist, (), effort)
             found += find_pairs(plain, gist, self.names, effort)
         if spells_bytes(flat, gist) and depth < _MOST_READINGS:
             for reading in readings(flat):
@@ -161,16 +160,17 @@ class Redactor:
         for span in self._find(reading.data.decode("latin-1"), reading.data, effort, depth):
             start, end = reading.place(span.start, span.end)
             yield span._replace(start=start, end=end)
-        for span in self._known(reading.data.hex().encode()):
+        digits = reading.data.hex().encode()
+        for span in _known(self._candidates(digits), digits):
             start, end = reading.place(span.start // 2, (span.end + 1) // 2)
             yield span._replace(start=start, end=end)
 
-    def _known(self, data: bytes) -> list[Span]:
-        """The known values, and the landmarks of shapes, in ``squeeze(data)``."""
-        spans = self._registry.find(data)
+    def _candidates(self, data: bytes) -> Collection[Form]:
+        """The values, and the landmarks of shapes, that may occur in *data*; usually none."""
+        forms = self._registry.candidates(data)
         for matcher in block_matchers.get():
-            spans += matcher.find(data)
-        return spans
+            forms = (*forms, *matcher.candidates(data))
+        return forms
 
     def _redact(self, text: str) -> str:
         flat, spans = self.find(text)
@@ -187,6 +187,12 @@ class Redactor:
         shown = str(value) if isinstance(value, str | int) else safe_repr(value)
         masked = self._redact(shown)
         return value if masked == shown else masked
+
+
+def _known(forms: Iterable[Form], data: bytes) -> list[Span]:
+    """The spans in *data* of the values among *forms*."""
+    values = [form for form in forms if form not in LANDMARKS]
+    return unsqueeze(spans_of(values, data), data) if values else []
 
 
 def safe_repr(value: Any) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from keyring_core.loaded_keys import is_loaded, subscribe, writing
 from keyring_core.redaction.encodings import Form, forms_of, forms_of_key
 from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.shapes import LANDMARKS
-from keyring_core.redaction.spans import Span
 
 
 class Registry:
@@ -55,6 +54,6 @@ class Registry:
             for form in self._forms.pop(value, ()):
                 self._matcher.discard(form)
 
-    def find(self, data: bytes) -> list[Span]:
-        """The known values in *data*, a text in UTF-8, as spans of ``squeeze(data)``."""
-        return self._matcher.find(data)
+    def candidates(self, data: bytes) -> Collection[Form]:
+        """The values, and the landmarks of shapes, that may occur in *data*, a text in UTF-8."""
+        return self._matcher.candidates(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
 from keyring_core.redaction.credentials import find_credentials
 from keyring_core.redaction.effort import SECRET, Effort, rest
@@ -51,8 +51,8 @@ _SHAPES = by_gate(
     Shape("/webhooks/", r"/webhooks/[0-9]{17,20}/(?P<hide>[\w-]{60,})", "discord-hook"),
     Shape(
         "private-lines: ",
-        rf"private-lines: [0-9]{{1,4}}{_BREAK}{{1,8}}(?P<hide>[a-z0-9+/=]{{1,80}}(?:{_BREAK}{{1,8}}[a-z0-9+/=]{{1,80}}){{0,200}})"
-        rf"(?={_BREAK}{{1,8}}private-mac)",
+        rf"private-lines: [0-9]{{1,4}}{_BREAK}{{1,8}}"
+        rf"(?P<hide>[a-z0-9+/=]{{1,80}}(?:{_BREAK}{{1,8}}[a-z0-9+/=]{{1,80}}){{0,200}})(?={_BREAK}{{1,8}}private-mac)",
         "private-key",
     ),
     Shape("signature=", r"signature=(?P<hide>[0-9a-f%]{32,})", "signature"),
@@ -122,80 +122,66 @@ _ADDRESSED = frozenset(
 )
 _MAILBOX = r"[a-z]+(?:[._+-][a-z]+)*[._+-]?\d{0,4}"
 
-# No label of a value starts like this.
-_LANDMARK = "?"
-LANDMARKS = tuple(Form(gate, _LANDMARK + gate) for gate in (*_SHAPES, *_ENCLOSED))
+# The gates that are long enough to be looked for together with known values.
+LANDMARKS = {Form(gate, gate): gate for gate in (*_SHAPES, *_ENCLOSED)}
 
 
-def find_shapes(text: str, data: bytes, gist: str, known: Sequence[Span], effort: Effort) -> list[Span]:
-    """The spans of *text* to mask: those of *known* that are values, and those of shapes.
+def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], effort: Effort) -> list[Span]:
+    """The spans of shapes in *text*.
 
-    *data* is *text* as bytes of the same length, *gist* what `reduced` leaves of it; the landmarks among *known* are
-    the gates' places.
+    *data* is *text* as bytes of the same length, *gist* what `reduced` leaves of it. *forms* may occur in it; those that
+    are landmarks are gates of shapes.
     """
     spans = find_credentials(text, data)
-    if known:
-        spans += [span for span in known if not span.label.startswith(_LANDMARK)]
-        for gate, places in _landmarks(known, lower(text)).items():
-            if gate in _ENCLOSED:
-                spans += _enclosed(_ENCLOSED[gate], text, places, effort)
-            for shape in _SHAPES.get(gate, ()):
-                spans += _matches(shape, text, places, effort)
+    for form in forms:
+        gate = LANDMARKS.get(form)
+        if gate in _ENCLOSED:
+            spans += _enclosed(_ENCLOSED[gate], text, lower(text), effort)
+        elif gate is not None:
+            spans += _matches(_SHAPES[gate], text, lower(text), effort)
     if "&" in text or "?" in text:
-        spans += _matches(_SIGNATURE, text, _places(_SIGNATURE.gate, lower(text)), effort)
+        spans += _matches((_SIGNATURE,), text, lower(text), effort)
     if ")" in text and _KEY_LEFT in gist:
-        spans += _enclosed(_ROW, text, _places(_ROW.gate, text), effort)
+        spans += _enclosed(_ROW, text, text, effort)
     if _KTY_LEFT in gist and _JWK.gate in text:
         for found in compiled(_JWK.pattern).finditer(text):
             spans += hidden(found, _JWK)
     if "@" in text:
-        for shape in _LOGINS:
-            spans += _matches(shape, text, _places(shape.gate, text), effort)
+        spans += _matches(_LOGINS, text, text, effort)
         spans += _logins(text, effort)
         if "sqlplus" in text:
-            spans += _matches(_SQLPLUS, text, _places(_SQLPLUS.gate, text), effort)
+            spans += _matches((_SQLPLUS,), text, text, effort)
     return spans
 
 
-def _landmarks(known: Iterable[Span], low: str) -> dict[str, list[int]]:
-    """The places of each gate. A repeated gate can be one span: the matchers see no blank in between."""
-    places: dict[str, list[int]] = {}
-    for span in sorted(known):
-        if span.label.startswith(_LANDMARK):
-            gate = span.label[1:]
-            # The span does not include the blank at the end of some gates.
-            places.setdefault(gate, []).extend(_places(gate, low, span.start, span.end + 1))
-    return places
-
-
-def _places(gate: str, low: str, start: int = 0, end: int | None = None) -> Iterator[int]:
-    place = low.find(gate, start, end)
+def _places(gate: str, low: str) -> Iterator[int]:
+    place = low.find(gate)
     while place >= 0:
         yield place
-        place = low.find(gate, place + 1, end)
+        place = low.find(gate, place + 1)
 
 
-def _matches(shape: Shape, text: str, places: Iterable[int], effort: Effort) -> Iterator[Span]:
-    """The secrets of *shape* at *places*. Skips places inside the last match: a secret holds no other one."""
+def _matches(shapes: Iterable[Shape], text: str, low: str, effort: Effort) -> Iterator[Span]:
+    """The secrets of *shapes*, which share a gate. Skips gates inside a match: a secret holds no other one."""
     done = 0
-    for place in places:
+    for place in _places(next(iter(shapes)).gate, low):
         if place < done:
             continue
         if not effort.look():
             yield rest(text, place)
             return
-        found = compiled(shape.pattern, ANY_CASE).match(text, place)
-        if found is not None:
-            done = found.end()
-            effort.look(SECRET)
-            yield from hidden(found, shape)
+        for shape in shapes:
+            found = compiled(shape.pattern, ANY_CASE).match(text, place)
+            if found is not None:
+                done = max(done, found.end())
+                effort.look(SECRET)
+                yield from hidden(found, shape)
 
 
-def _enclosed(shape: Enclosed, text: str, places: Iterable[int], effort: Effort) -> Iterator[Span]:
-    """The secrets between the gate of *shape* at one of *places* and its end, which is searched once in all of *text*."""
-    done = 0
-    end = 0
-    for place in places:
+def _enclosed(shape: Enclosed, text: str, low: str, effort: Effort) -> Iterator[Span]:
+    """The secrets between the gate of *shape* and its end. *text* is searched for ends only once."""
+    done = end = 0
+    for place in _places(shape.gate, low):
         if place < done:
             continue
         if not effort.look():
