@@ -6,20 +6,29 @@
 #
 # /work is where a command looks for rotation.toml. A container keeps no disk: set ROTATION_LEDGER_URL to a database.
 # The root file system may be read-only; only `demo` writes, into /tmp.
+#
+# Packages come by the hashes of deploy/image, which .ci/lock writes. Pin the base image, too:
+#
+#   docker build --build-arg BASE=python:3.13-slim@sha256:... -t keyring-rotate:0.1.0 .
 
-ARG PYTHON=3.13
+ARG BASE=python:3.13-slim
 
-FROM python:${PYTHON}-slim AS build
+FROM ${BASE} AS build
 WORKDIR /src
+COPY deploy/image deploy/image
+# The folder of the final image: a virtual environment knows its own path. pip stays outside of it.
+RUN python -m venv /opt/build \
+    && /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement deploy/image/build.txt \
+    && python -m venv --without-pip /opt/keyring \
+    && pip --python /opt/keyring install --no-cache-dir --only-binary :all: --require-hashes --requirement deploy/image/install.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY keyring_core keyring_core
 COPY rotation rotation
-# The folder of the final image: a virtual environment knows its own path. pip stays outside of it.
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
-    && python -m venv --without-pip /opt/keyring \
-    && pip --python /opt/keyring install --no-cache-dir "$(echo /dist/*.whl)[rotate,postgres,mysql]"
+# All that these need is there: without an index nothing else can come in.
+RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /dist . \
+    && pip --python /opt/keyring install --no-cache-dir --no-index "$(echo /dist/*.whl)[rotate,postgres,mysql]"
 
-FROM python:${PYTHON}-slim
+FROM ${BASE}
 LABEL org.opencontainers.image.title="keyring-rotate" \
       org.opencontainers.image.description="Re-encrypts stored Fernet tokens under the newest key, and checks keys and tokens" \
       org.opencontainers.image.licenses="Apache-2.0" \

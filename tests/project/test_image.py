@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.project.documents import ROOT
 from tests.project.programs import run_program
@@ -15,8 +18,16 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 KUBERNETES = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
 JOBS = [job["spec"] for path in KUBERNETES for job in yaml.safe_load_all(path.read_text())]
 PODS = [spec.get("jobTemplate", {"spec": spec})["spec"]["template"]["spec"] for spec in JOBS]
-RELEASE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+RELEASE = PYPROJECT["project"]["version"]
 NAME = f"keyring-rotate:{RELEASE}"
+EXTRAS = re.findall(r"\[([\w,]+)\]\"$", DOCKERFILE, re.MULTILINE)[0].split(",")
+LOCKS = {
+    "install.txt": PYPROJECT["project"]["dependencies"]
+    + [each for extra in EXTRAS for each in PYPROJECT["project"]["optional-dependencies"][extra]],
+    "build.txt": PYPROJECT["build-system"]["requires"],
+}
+"""Files of deploy/image, with the requirements that .ci/lock makes each of."""
 
 
 def test_every_job_has_the_image_that_the_dockerfile_makes() -> None:
@@ -65,3 +76,50 @@ def test_the_image_gets_no_more_than_its_files() -> None:
     assert {line[1:] for line in ignored if line.startswith("!")} == {
         name for names in copied for name in names.split()
     }
+
+
+def locked(name: str) -> dict[str, tuple[str, str]]:
+    """The packages in a lock file: version, and what follows it up to the next package."""
+    text = (ROOT / "deploy" / "image" / name).read_text()
+    pins = re.findall(r"^([\w.-]+)==(\S+)(.*(?:\n .*)*)", text, re.MULTILINE)
+    return {canonicalize_name(package): (version, rest) for package, version, rest in pins}
+
+
+@pytest.mark.parametrize(("name", "wanted"), LOCKS.items(), ids=LOCKS)
+def test_a_lock_has_what_pyproject_asks_for(name: str, wanted: list[str]) -> None:
+    """Each requirement is there, in a version that it allows; every other package is there because of one of these."""
+    pins, requirements = locked(name), [Requirement(each) for each in wanted]
+    asked = {canonicalize_name(requirement.name) for requirement in requirements}
+
+    for requirement in requirements:
+        version, _ = pins[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement}: {version} is locked; run .ci/lock"
+    for package, (_, rest) in pins.items():
+        reasons = {word.strip() for word in rest.partition("# via ")[2].split(",")} - {
+            "keyring-core (pyproject.toml)",
+            "",
+        }
+        assert package in asked or reasons & set(pins), f"{package}: nothing needs it; run .ci/lock"
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_has_a_hash_of_every_package_and_no_address(name: str) -> None:
+    """Each line is a package at one version, a hash or the reason: an index, a host or a url has no place."""
+    text = (ROOT / "deploy" / "image" / name).read_text()
+    kinds = (
+        r"[a-z0-9.-]+==[a-z0-9.]+( ; [^/:]+)? \\",
+        r" {4}--hash=sha256:[0-9a-f]{64}( \\)?",
+        r" {4}# via [a-z0-9., -]+( \(pyproject\.toml\))?",
+    )
+
+    assert all("--hash=sha256:" in rest for _, rest in locked(name).values())
+    assert not [line for line in text.splitlines() if not any(re.fullmatch(kind, line) for kind in kinds)]
+
+
+def test_the_image_installs_by_hash_alone() -> None:
+    """Both locks are asked for with their hashes; the project's own wheel comes without an index."""
+    installs = re.findall(r"pip (?:--python \S+ )?(?:install|wheel) .*", DOCKERFILE)
+
+    assert len(installs) == len(LOCKS) + 2
+    for line in installs:
+        assert "--no-index" in line or re.search(r"--require-hashes --requirement deploy/image/\w+\.txt", line)
