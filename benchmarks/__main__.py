@@ -16,6 +16,7 @@ import structlog
 
 from benchmarks import check, columns, embedded, growth, keyring, redaction, run, startup
 from benchmarks.goals import show
+from benchmarks.harmless import compare as harmless
 
 
 def main() -> None:
@@ -28,6 +29,7 @@ def main() -> None:
     goals = [
         # First: otherwise the keys that this process makes later would be registered too, and count.
         *redaction.compare(),
+        *harmless.compare(),
         *keyring.compare(),
         *startup.compare(),
         *run.compare(run.ROWS // share),

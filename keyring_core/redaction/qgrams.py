@@ -8,7 +8,7 @@ after a hit it searches the text for the few forms that share the gram.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 
 from keyring_core.redaction.encodings import Form
@@ -153,8 +153,10 @@ class GramMatcher:
         return {*forms, *narrow.candidates(data)} if narrow.forms else forms
 
 
-def spans_of(forms: Iterable[Form], data: bytes) -> list[Span]:
+def spans_of(forms: Collection[Form], data: bytes) -> list[Span]:
     """The spans of *forms* in ``squeeze(data)``."""
+    if not forms:
+        return []
     low = squeeze(data)
     return runs(window for form in forms for window in occurrences(form, low))
 

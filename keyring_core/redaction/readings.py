@@ -108,39 +108,53 @@ def _escapes_of(field: re.Match[str]) -> Callable[[int, int], tuple[int, int]]:
     return lambda start, end: (places()[start][0], places()[end - 1][1])
 
 
+class _Line(NamedTuple):
+    """A line of a hex dump, its bytes, and where it ends with the column that shows them as text."""
+
+    found: re.Match[str]
+    data: bytes
+    end: int
+
+
 def _dumped(low: str) -> Iterator[Reading]:
     """The bytes of hex dumps in *low*; in JSON, for each field."""
-    dumps: list[list[re.Match[str]]] = []
-    for line in compiled(_DUMPED).finditer(low):
-        if not dumps or compiled(_NEXT_FIELD).search(low, dumps[-1][-1].end(), line.start()):
+    dumps: list[list[_Line]] = []
+    end = 0
+    for found in compiled(_DUMPED).finditer(low):
+        if not dumps or compiled(_NEXT_FIELD).search(low, end, found.start()):
             dumps.append([])
-        dumps[-1].append(line)
+        data = bytes.fromhex(found["bytes"])
+        end = found.start("bytes") + len(found["bytes"].rstrip())
+        column = compiled(_text_column(len(data))).match(low, end)
+        end = end if column is None else column.end()
+        dumps[-1].append(_Line(found, data, end))
     for lines in dumps:
-        data = bytes.fromhex("".join([line["bytes"] for line in lines]))
-        if len(data) < _FEWEST:
-            continue
-        place = _bytes_of(lines)
-        yield Reading(data, place)
-        # As hexdump without options and od -x write them: swapped in pairs.
-        swapped = bytearray(data[: len(data) & -2])
-        swapped[::2], swapped[1::2] = data[1::2], data[: len(swapped) : 2]
-        yield Reading(bytes(swapped), lambda start, end, place=place: place(start & -2, end + 1 & -2))  # type: ignore[misc]
+        data = b"".join([line.data for line in lines])
+        if len(data) >= _FEWEST:
+            yield Reading(data, _bytes_of(lines))
+            yield _swapped(data, _bytes_of(lines))
 
 
-def _bytes_of(lines: list[re.Match[str]]) -> Callable[[int, int], tuple[int, int]]:
-    """Where the bytes of a dump's *lines* stand. Each spans the rest of its line, whose last column shows them as text."""
+def _bytes_of(lines: list[_Line]) -> Callable[[int, int], tuple[int, int]]:
+    """Where the bytes of a dump's *lines* stand. Each spans the rest of its line."""
 
     @cache
     def places() -> list[tuple[int, int]]:
-        found = []
-        for line in lines:
-            digits = [byte.span() for byte in compiled(_DUMPED_BYTE).finditer(line.string, *line.span("bytes"))]
-            column = compiled(_text_column(len(digits))).match(line.string, digits[-1][1])
-            end = digits[-1][1] if column is None else column.end()
-            found += [(start, end) for start, _ in digits]
-        return found
+        digits = compiled(_DUMPED_BYTE)
+        return [
+            (byte.start(), line.end)
+            for line in lines
+            for byte in digits.finditer(line.found.string, *line.found.span("bytes"))
+        ]
 
     return lambda start, end: (places()[start][0], places()[end - 1][1])
+
+
+def _swapped(data: bytes, place: Callable[[int, int], tuple[int, int]]) -> Reading:
+    """*data* as hexdump without options and od -x write it: swapped in pairs."""
+    swapped = bytearray(data[: len(data) & -2])
+    swapped[::2], swapped[1::2] = data[1::2], data[: len(swapped) : 2]
+    return Reading(bytes(swapped), lambda start, end: place(start & -2, (end + 1) & -2))
 
 
 @cache

@@ -136,8 +136,8 @@ class Redactor:
     def _find(self, flat: str, data: bytes, effort: Effort, depth: int = 0) -> list[Span]:
         """The secrets in *flat*, which has one character for each byte of *data*."""
         gist = reduced(data)
-        forms = self._candidates(data)
-        found = _known(forms, data) if forms else []
+        forms = self._registry.candidates(data)
+        found = self._known(forms, data)
         found += find_shapes(flat, data, gist, forms, effort)
         found += find_pairs(flat, gist, self.names, effort)
         found += find_commands(flat, effort)
@@ -161,16 +161,16 @@ class Redactor:
             start, end = reading.place(span.start, span.end)
             yield span._replace(start=start, end=end)
         digits = reading.data.hex().encode()
-        for span in _known(self._candidates(digits), digits):
+        for span in self._known(self._registry.candidates(digits), digits):
             start, end = reading.place(span.start // 2, (span.end + 1) // 2)
             yield span._replace(start=start, end=end)
 
-    def _candidates(self, data: bytes) -> Collection[Form]:
-        """The values, and the landmarks of shapes, that may occur in *data*; usually none."""
-        forms = self._registry.candidates(data)
+    def _known(self, forms: Collection[Form], data: bytes) -> list[Span]:
+        """The spans in *data* of values: of those among *forms*, and of those that `redacting` masks here."""
+        found = spans_of([form for form in forms if form not in LANDMARKS], data) if forms else []
         for matcher in block_matchers.get():
-            forms = (*forms, *matcher.candidates(data))
-        return forms
+            found += spans_of(matcher.candidates(data), data)
+        return unsqueeze(found, data) if found else found
 
     def _redact(self, text: str) -> str:
         flat, spans = self.find(text)
@@ -187,12 +187,6 @@ class Redactor:
         shown = str(value) if isinstance(value, str | int) else safe_repr(value)
         masked = self._redact(shown)
         return value if masked == shown else masked
-
-
-def _known(forms: Iterable[Form], data: bytes) -> list[Span]:
-    """The spans in *data* of the values among *forms*."""
-    values = [form for form in forms if form not in LANDMARKS]
-    return unsqueeze(spans_of(values, data), data) if values else []
 
 
 def safe_repr(value: Any) -> str:

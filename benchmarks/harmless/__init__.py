@@ -1,0 +1,1 @@
+"""Harmless log lines of many kinds, and how many of them the redactor changes."""
