@@ -33,8 +33,8 @@ _KEY = (
 # The name of a digest or public key, which looks like a Fernet key: "sha256=", contentHash: ", public_key '.
 _DIGEST_NAME = (
     r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))"
-    r"(?i:sha-?256|digest|hash|checksum|integrity|fingerprint|thumbprint|etag|pubkey|public(?:[ _-]?key)?)"
-    r"(?i:e?s|[ _-]?value)?(?i:[ _-]?\(?(?:b64|base64))?[^A-Za-z0-9]{0,12}(?:W/\\{0,7}\")?\Z"
+    r"(?i:(?:hostpub)?sha-?256|digest|hash|checksum|integrity|fingerprint|thumbprint|etag|pubkey|public(?:[ _-]?key)?)"
+    r"(?i:e?s|[ _-]?value)?(?i:[ _-]?\(?(?:b64|base64))?[^A-Za-z0-9]{0,12}(?:W/\\{0,7}\")?\Z|(?<= h1:)\Z"
 )
 _NAME_REACH = 32
 

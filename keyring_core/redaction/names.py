@@ -63,6 +63,8 @@ _PAIRS: dict[tuple[str, ...], str] = {
 _TRIPLES: dict[tuple[str, ...], str] = {("secret", "key", "base"): "key", ("net", "session", "id"): "session"}
 # Of environment variables, as images define them: RABBITMQ_DEFAULT_PASS, NEO4J_AUTH.
 _OF_VARIABLES = {"pass": "password", "auth": "authorization"}
+# systemd's LoadCredential=name:/path, .NET's PublicKeyToken.
+_NO_SECRETS = frozenset({("load", "credential"), ("import", "credential"), ("public", "key", "token")})
 # Annotations that name a digest of a secret: checksum/secret.
 _DIGEST_OF = re.compile(r"(?i:checksum|digest|hash|sha256)/[\w.-]*\Z")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -115,6 +117,8 @@ class Names:
         if "/" in name and _DIGEST_OF.search(name):
             return None
         last = parts[-1]
+        if tuple(parts[-2:]) in _NO_SECRETS or tuple(parts[-3:]) in _NO_SECRETS:
+            return None
         label = _WORDS.get(last) or _PAIRS.get((*parts[-2:-1], last))
         if label is None and len(parts) > 1:
             label = _TRIPLES.get(tuple(parts[-3:])) or (_OF_VARIABLES.get(last) if name.isupper() else None)

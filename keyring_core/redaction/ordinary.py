@@ -5,7 +5,11 @@ from __future__ import annotations
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, EXACT_VERBOSE, compiled
 
 # Takes the place of a value. Also within VERBOSE.
-PLACEHOLDER = r"%s|%\(\w+\)s|%env\(\w+\)%|\{[\w.!:]*\}|\$\{?[A-Z_]+\}?|\$\d|<[\w\ -]+>|[:@][a-z_]+|[*]+|[.]{3,}|x{3,}|@@\w+@@|__\w+__"
+_FIELD = r"(?:%s|%\(\w+\)s|\{[\w.!:]*\})"
+PLACEHOLDER = (
+    rf"\{{?{_FIELD}(?:[:/\ @._-]{_FIELD})*\}}?|%env\(\w+\)%|\$\{{?[A-Z_]+\}}?|\$\d|<[\w\ |-]+>|[:@][a-z_]+|[*]+|[.]{{3,}}"
+    r"|x{3,}|@@\w+@@|__\w+__"
+)
 # A password may be short; a short token or secret with a digit is mostly a version or a number of something.
 PASSWORDS = frozenset({"password", "passphrase"})
 _FEWEST_OF_A_PASSWORD = 6
@@ -19,9 +23,9 @@ _TECHNICAL = r"""(?:
     | (?:md|hs|rs|es|x)-?\d{1,3} | v\d{1,4}(?:[.-].*)?
     | \d+(?:-\d+)?-?(?:fa|factor|chars?|characters?|bytes?|bits?|seconds?|min|minutes?|hours?|days?|times?))"""
 _CLASS_CHANGE = r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])"
-# "user-supplied", "docs/setup.md", "NotFound", "HTTPError", "n/a", "7.30".
+# "user-supplied", "docs/setup.md", "/etc/app", "NotFound", "HTTPError", "n/a", "7.30".
 _WORD = r"(?:(?=[A-Za-z'\x80-\xff]) [A-Z]*+ [a-z'\x80-\xff]*+ (?:[A-Z][a-z]{2,}+)*+ | [0-9]++)"
-_WORDS = rf"{_WORD} (?:[._/:-]++{_WORD})*+"
+_WORDS = rf"/?{_WORD} (?:[._/:-]++{_WORD})*+"
 _ENDS_OF_SENTENCES = ".,:;!?"
 
 

@@ -41,7 +41,7 @@ _GATES = (
     ("(?<=saml)[_-]?response", "saml", "samlresponse"),
 )
 # The rest of the last word, and what can stand between a name and its value.
-_WORD_END = r"""[a-z]{0,40}+\d{0,3}+(?=[\s"'`\\\]=:<>(])"""
+_WORD_END = r"""[a-z]{0,40}+(?:_?\d{1,3})?+(?=[\s"'`\\\]=:<>(])"""
 # A gist of this length is first searched for the first two and the last two letters of each gate.
 _LONG = 100
 # In place of two letters, for a gate of which `reduced` leaves fewer.
@@ -114,13 +114,16 @@ _OBJECT = (
     "(?:self|cls|this|app|args|body|cfg|client|conf|config|context|ctx|data|env|event|form|kwargs|obj|options|opts|os"
     "|params|payload|record|req|request|row|session|settings|state|user)"
 )
-# Code in place of a value: call(...), items[...], self.attribute, Name.Attribute, await x, lambda: x, f"{x}".
+# Code in place of a value: call(...), items[...], a = b = c, self.attribute, Name.Attribute, a_resource.name.attribute,
+# $this->items, await x, lambda: x, f"{{x}}", and what templates and shells put in.
 _CODE = rf"""
-    (?!\$\{{|%\(\w{{1,64}}\)s) (?![A-Za-z_][\w.]{{0,80}}[(\[])
+    (?![A-Za-z_][\w.:?]{{0,80}}[(\[]) (?![A-Za-z_]\w{{0,60}}[ ]=[ ])
     (?!{_OBJECT}(?:\.[a-z_]{{1,40}}){{1,8}}{_END})
-    (?!(?-i:[A-Z][a-z]{{1,40}}){{1,4}}(?:\.[A-Za-z_]{{1,40}}){{1,4}}{_END})
-    (?!(?:await|not|new)[ ]|lambda\b|yield\b|[fF]["']) (?!\{{\{{|\$[({{])"""
-
+    (?!(?-i:(?:[A-Z][a-z]{{1,40}}){{1,4}}(?:\.[A-Za-z_]{{1,40}}){{1,4}}){_END})
+    (?!(?:data|[a-z]{{1,20}}_[a-z_]{{1,40}})\.[a-z][\w-]{{0,40}}(?:\.[a-z][\w-]{{0,40}}){{1,4}}{_END})
+    (?!\$\w{{1,40}}->|(?:await|not|new)[ ]|lambda\b|yield\b|[fF]["'])
+    (?!\$[({{]|%\(\w{{1,64}}\)s|\{{\{{)"""
+_LONGEST_SIGN = 2
 # The end of a line, also in JSON.
 _NEWLINE = r"(?:[ ]*\n|\\{1,7}n)"
 _VALUE = rf"""
@@ -144,7 +147,7 @@ _VALUE = rf"""
           | (?P<pair>{_QUOTE}\s?,\s{{0,12}})
         ) {_QUOTED}
       # name=value, not code
-      | {_NAME_ENDS} (?:=>|=)(?!=)(?:\s(?![\w.-]{{1,40}}=\w))? {_CODE}
+      | {_NAME_ENDS} (?:=>|=)(?!=)(?:\s(?:(?<=\s=\s)|(?![\w.-]{{1,40}}=\w)))? {_CODE}
         # one character, for a value can hold names and values of its own: the rest of a secret is found by _BARE_END
         (?P<bare>{_BARE})
       # Pwd={{value}};
@@ -166,12 +169,13 @@ _VALUE = rf"""
     )
 """
 _COOKIES = r"""cookies?["'\\]{0,8}\s?[:=]\s?["'\\b]{0,8}(?P<cookies>[\w.-]{1,64}=[^\r\n"'\\]++)"""
-# A word or placeholder in place of a value.
+# A word, placeholder, template, reference to a store of secrets, or digest in place of a value.
 _NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|required|optional|unset
-    |not-set|hidden|[^\w\x80-\xff]{{1,3}}|{PLACEHOLDER}|\$\{{\{{?[^{{}}]*\}}\}}?|\$\([^()]*\)|\{{\{{.*\}}\}}
+    |not-set|hidden|same-origin|include|omit|[^\w\x80-\xff]{{1,3}}|{PLACEHOLDER}
+    |\$\{{\{{?[^{{}}]*\}}\}}?|\$\([^()]*\)|\{{\{{.*\}}\}}|\{{%.*%\}}|process\.env\.\w+
     |!(?:vault|secret|reference|sub|ref|env|getatt)(?:[ ].*)?|(?:env|op|sm|ref\+\w{{1,20}}|vault):.*|enc\[.*
-    |[\[(](?:filtered|redacted|hidden|sensitive)[\])]|process\.env\.\w+"""
-_NUMBER = r"-?\d+(?:\.\d+)?"
+    |[\[(](?:filtered|redacted|hidden|sensitive)[\])]|[+-]+[ ]\#[ ]\(\d+[ ]bytes\)|hmac-sha256:[0-9a-f]{{64}}"""
+_NUMBER = r"-?\d[\d_]*(?:\.\d+)?"
 # PWD is also a shell's working directory.
 _PATH = r"(?:/[\w.@-]*)+"
 # setPassword("value") holds a value, getPassword("name") a name.
@@ -188,6 +192,14 @@ _ATTRIBUTE = r"""<[^<>]{0,60}(?:name|key)=["']"""
 _NAMES_NO_SECRET = r"(?:checksum|digest|hash|sha256)/|secretsmanager:[\w:-]{0,60}:"
 _LOWER_WORD = r"[a-z_.!0-9]*[a-z_.!]|\d+"
 _COLUMN = r"[A-Z]+ ?\(\d+(?:, ?\d+)?\)"
+# An argument that is an option, and what follows a password's name and is none: another pair, an option, a path.
+_SWITCH = r"--?[a-z]+(?:-[a-z]+)*"
+_OTHER_ARGUMENT = r"(?:[a-z]+_)?id=|--?[a-z]+(?:-[a-z]+)*\Z|(?:/[a-z_-]+){2,}\Z"
+_VARIABLE = r"[a-z_]+"
+# A quote that begins a text, and words.
+_OPENED = r"(?:^|[^\w\\]){}[\w -]{{0,40}}"
+# A pair of a log line behind a colon: secret: path=secret/data/app
+_LOGGED_PAIR = r"(?:path|mount|version)=[^=]"
 # This project shows which keys are loaded by their ids.
 _OWN_KEYS = ("previous_keys", "staged_key")
 _KEY_ID = r"[0-9a-f]{8}"
@@ -213,8 +225,8 @@ def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]
     done = 0
     for word in compiled(pattern).finditer(low, first):
         start, end = word.span()
-        if start < done:
-            # A pair holds no other pair.
+        if end + _LONGEST_SIGN < done:
+            # A pair holds no other pair; the last word of a value may be a name whose value comes behind it.
             continue
         value = None
         begin = _name_start(text, start)
@@ -283,21 +295,31 @@ def _value(text: str, name: _Name, names: Names) -> Span | None:
 def _is_place(text: str, name: _Name, kind: str, found: re.Match[str]) -> bool:
     """Whether *name* may have its value in this *kind* of place."""
     way = next((way for way in _WAYS if found[way]), kind) if kind == "quoted" else kind
-    if way in ("option", "beside", "pair") and name.text.startswith("--"):
-        return name.is_option
     before = text[name.start - 1 : name.start]
+    if way in ("option", "beside", "pair") and name.text.startswith("--"):
+        # [--token TOKEN] in a program's help
+        return name.is_option and before != "[" and not compiled(_SWITCH).fullmatch(found[kind])
     match way:
+        case "header" if name.text == "pwd" and before == "$":
+            return False  # docker run -v "$PWD:/work:ro"
         case "quoted" | "header":
-            return before not in ("/", ":") or not _follows(text, name, _NAMES_NO_SECRET, 80)
+            if before in ("/", ":") and _follows(text, name, _NAMES_NO_SECRET, 80):
+                return False
+            return way == "header" or not _closes_text(text, name, found)
         case "option":
             # "pass" is a verb there, and a path goes on with a protocol: GET /reset-password HTTP/1.1
-            is_word = name.label in PASSWORDS and name.text != "pass" and before not in ("/", "=")
-            return is_word and not found["option"].startswith("-")
+            is_name = name.label in PASSWORDS and name.text != "pass" and before not in ("/", "=")
+            return is_name and not compiled(_OTHER_ARGUMENT).match(found["option"])
         case "beside":
-            long_enough = name.label in PASSWORDS or len(found["quoted"]) >= _LONG_TOKEN
-            return long_enough and not all(is_ordinary(word, name.label) for word in found["quoted"].split())
+            # proxy_set_header X-Api-Key "value", but not a parser's unexpected token "value"
+            is_header = "-" in name.text and len(found["quoted"]) >= _LONG_TOKEN
+            return (name.label in PASSWORDS or is_header) and not all(
+                is_ordinary(word, name.label) for word in found["quoted"].split()
+            )
         case "literal":
             return name.text == "password" or name.is_option
+        case "call" if name.label == "cookie" and text.startswith(",", found.end()):
+            return False  # set_cookie("name", "value")
         case "call":
             written = text[name.start : name.end]
             return written in _SQL_FUNCTIONS or not _VERBS.isdisjoint(words(written))
@@ -315,6 +337,12 @@ def _is_place(text: str, name: _Name, kind: str, found: re.Match[str]) -> bool:
     return True
 
 
+def _closes_text(text: str, name: _Name, found: re.Match[str]) -> bool:
+    """Whether the quote before the value ends a text that *name* is in: input('Password: ', ...)."""
+    quote = found.start("quote")
+    return text[name.end : quote].strip() == ":" and _follows(text, name, _OPENED.format(re.escape(found["quote"])), 48)
+
+
 def _closes_pair(found: re.Match[str], label: str) -> bool:
     """Whether the value ends its pair, and is no other name and no column's type: ('token', 'created_at')."""
     if not compiled(r"\s?[)\]]").match(found.string, found.end()):
@@ -330,6 +358,8 @@ def _is_secret(name: _Name, kind: str, value: str, names: Names) -> bool:
     if name.text.endswith(_OWN_KEYS) and compiled(_KEY_ID).fullmatch(value):
         return False
     if kind in _WRITTEN_IN_SENTENCES and not name.text.startswith("--"):
+        if name.label not in PASSWORDS | {"cookie"} and compiled(_LOGGED_PAIR).match(value):
+            return False
         return not is_ordinary(value, name.label)
     if name.text.endswith("auth") or name.text in _DOUBTFUL:
         long_enough = name.text != "code" or len(value) >= _SHORTEST_CODE
@@ -337,8 +367,9 @@ def _is_secret(name: _Name, kind: str, value: str, names: Names) -> bool:
     if name.text == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
         return False
     if kind not in ("bare", "under", "block"):
-        return True
-    if name.label == "cookie" and compiled(_LOWER_WORD).fullmatch(value):
+        # "password": "NOT_LOGGING_PASSWORD"
+        return not (value.isupper() and "_" in value and value.isidentifier() and names.label(value))
+    if name.text == "cookies" and compiled(_VARIABLE).fullmatch(value):
         return False
     is_name = value.replace(".", "_").isidentifier() and names.label(value) is not None
     return not (is_name or compiled(_NUMBER).fullmatch(value))

@@ -14,7 +14,7 @@ from keyring_core.redaction.spans import Span
 
 _KEY_BODY = r"private key(?: block)?-----"
 _ROW_END = r"(?=\.?\s{0,64}(?:\\n|\n|\(background|\"|'|$))"
-_ENGINE = r" [^\]\n]{1,40}\] (?P<hide>[(\[{][^\n]{1,20000})"
+_ENGINE = r" [^\]\n]{1,40}\] (?!\[SQL parameters hidden)(?P<hide>[(\[{][^\n]{1,20000})"
 _NO_PORT = r"(?!\d{1,5}(?:[^\w@]|$))"
 _NO_PLACEHOLDER = rf"(?!(?:{PLACEHOLDER})@(?!\S{{0,256}}@))"
 # A user's name or password as SQLAlchemy writes them in a URL.
@@ -217,5 +217,7 @@ def _logins(text: str, effort: Effort) -> Iterator[Span]:
 def _is_password(value: str, user: str) -> bool:
     """Whether *value* can be a password, and is no placeholder, tag or mailbox."""
     if compiled(PLACEHOLDER).fullmatch(value) or is_ordinary(value, "password"):
+        return False
+    if user.lower() == "mailto" and "?" in value:
         return False
     return user.lower() not in _ADDRESSED or not compiled(_MAILBOX, ANY_CASE).fullmatch(value)
