@@ -19,8 +19,8 @@ _CLASSES = bytes(
     ord("a") if (chr(byte).isalnum() and byte < 128) or chr(byte) in "_-" else ord(" ") for byte in range(256)
 )
 _LONG_RUN = b"a" * 16
-# Each gate holds another character: a UUID, a trace id, a digest and a time need no search.
-_NO_GATE = b"0123456789abcdef-"
+# A UUID, a trace id, a digest and a time need no search: each gate and each key holds another character.
+_HEX = b"0123456789abcdef-"
 
 _KEY_LENGTH = 43
 # The last character of 32 bytes in base64 carries four bits.
@@ -47,14 +47,15 @@ def find_credentials(text: str, data: bytes) -> list[Span]:
     while start >= 0:
         end = classes.find(b" ", start + len(_LONG_RUN))
         end = len(classes) if end < 0 else end
-        run = data[start:end]
-        if run.strip(_NO_GATE) and not _is_words(run):
-            spans += _in_run(text, start, end)
         if start and text[start - 1] in _BEFORE_THE_RUN:
             spans += _bearer(text, start)
-        equals = text.find("=", end, end + _KEY_LENGTH - len(_LONG_RUN))
-        if equals >= _KEY_LENGTH:
-            spans += _key(text, equals)
+        run = data[start:end]
+        if run.strip(_HEX):
+            if not _is_words(run):
+                spans += _in_run(text, start, end)
+            equals = text.find("=", end, end + _KEY_LENGTH - len(_LONG_RUN))
+            if equals >= _KEY_LENGTH:
+                spans += _key(text, equals)
         start = classes.find(_LONG_RUN, end)
     return spans
 

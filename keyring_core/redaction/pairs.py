@@ -26,7 +26,9 @@ _AFTER_A_WORD = r"(?<=[a-z0-9_. -])"
 _GATES = (
     *(
         (word, word, word)
-        for word in ("pass", "pw", "secret", "token", "cred", "cookie", "jwt", "otp", "psk", "assertion")
+        for word in (
+            *("pass", "pw", "secret", "token", "creds", "credential", "cookie", "jwt", "otp", "psk", "assertion"),
+        )
     ),
     ("(?<=password)[_-]?confirmation", "confirmation", "passwordconfirmation"),
     ("(?<=secret)[_-]?key[_-]?base", "secret", "secretkeybase"),
@@ -194,7 +196,7 @@ _LOWER_WORD = r"[a-z_.!0-9]*[a-z_.!]|\d+"
 _COLUMN = r"[A-Z]+ ?\(\d+(?:, ?\d+)?\)"
 # An argument that is an option, and what follows a password's name and is none: another pair, an option, a path.
 _SWITCH = r"--?[a-z]+(?:-[a-z]+)*"
-_OTHER_ARGUMENT = r"(?:[a-z]+_)?id=|--?[a-z]+(?:-[a-z]+)*\Z|(?:/[a-z_-]+){2,}\Z"
+_OTHER_ARGUMENT = r"(?:[a-z]+_)?id=|-p|--?[a-z]+(?:-[a-z]+)*\Z|(?:/[a-z_-]+){2,}\Z"
 _VARIABLE = r"[a-z_]+"
 # A quote that begins a text, and words.
 _OPENED = r"(?:^|[^\w\\]){}[\w -]{{0,40}}"

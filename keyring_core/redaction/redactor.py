@@ -137,10 +137,11 @@ class Redactor:
         """The secrets in *flat*, which has one character for each byte of *data*."""
         gist = reduced(data)
         forms = self._registry.candidates(data)
-        found = self._known(forms, data)
+        found = self._known(forms, data) if forms or block_matchers.get() else []
         found += find_shapes(flat, data, gist, forms, effort)
         found += find_pairs(flat, gist, self.names, effort)
-        found += find_commands(flat, effort)
+        if "-" in flat:
+            found += find_commands(flat, effort)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)

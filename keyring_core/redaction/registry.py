@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from keyring_core.loaded_keys import is_loaded, subscribe, writing
 from keyring_core.redaction.encodings import Form, forms_of, forms_of_key
@@ -13,11 +13,13 @@ from keyring_core.redaction.shapes import LANDMARKS
 class Registry:
     """The values that one redactor masks, each under every form in which it may be printed."""
 
-    __slots__ = ("__weakref__", "_forms", "_matcher")
+    __slots__ = ("__weakref__", "_forms", "_matcher", "candidates")
 
     def __init__(self) -> None:
         self._forms: dict[str | bytes, list[Form]] = {}
         self._matcher = GramMatcher()
+        # The values, and the landmarks of shapes, that may occur in a text in UTF-8.
+        self.candidates = self._matcher.candidates
         for landmark in LANDMARKS:
             self._matcher.add(landmark)
         subscribe(self)
@@ -53,7 +55,3 @@ class Registry:
                 return
             for form in self._forms.pop(value, ()):
                 self._matcher.discard(form)
-
-    def candidates(self, data: bytes) -> Collection[Form]:
-        """The values, and the landmarks of shapes, that may occur in *data*, a text in UTF-8."""
-        return self._matcher.candidates(data)

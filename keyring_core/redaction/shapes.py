@@ -139,8 +139,8 @@ def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], effo
             spans += _enclosed(_ENCLOSED[gate], text, lower(text), effort)
         elif gate is not None:
             spans += _matches(_SHAPES[gate], text, lower(text), effort)
-    if "&" in text or "?" in text:
-        spans += _matches((_SIGNATURE,), text, lower(text), effort)
+    if ("&" in text or "?" in text) and _SIGNATURE.gate in text:
+        spans += _matches((_SIGNATURE,), text, text, effort)
     if ")" in text and _KEY_LEFT in gist:
         spans += _enclosed(_ROW, text, text, effort)
     if _KTY_LEFT in gist and _JWK.gate in text:
