@@ -361,3 +361,20 @@ def test_a_record_that_is_shown_later_shows_no_value(stream: io.StringIO) -> Non
 
     assert foreign.getvalue() == "got [REDACTED:secret] [REDACTED:secret]\n" * 2
     assert (record.args, record.note) == ((VALUE,), VALUE)  # type: ignore[attr-defined]
+
+
+def test_a_record_of_an_exception_s_text_that_is_shown_later_shows_no_value(stream: io.StringIO) -> None:
+    """A record that holds the exception's text alone keeps the masks of the exception that was handled then."""
+    foreign = io.StringIO()
+    memory = logging.handlers.MemoryHandler(10, target=logging.StreamHandler(foreign))
+    logger = logging.getLogger("later")
+    logger.handlers = [memory]
+
+    try:
+        fail()
+    except ValueError as error:
+        logger.warning(f"failed: {error}")
+    memory.flush()
+    logger.handlers = []
+
+    assert foreign.getvalue() == "failed: bad credential [REDACTED:plaintext]\n"
