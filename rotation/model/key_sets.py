@@ -24,6 +24,7 @@ from keyring_core.environment import (
     settings_in,
 )
 from keyring_core.errors import WeakKeyError
+from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.key_text import split_key_list
 from keyring_core.sources import COMMAND_SECONDS, Found, Kind, Source, read_named, variable_in
@@ -51,6 +52,9 @@ class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """A text, or `$NAME` of a variable."""
     info: str | None = None
     iterations: int | None = None
+
+    def __post_init__(self) -> None:
+        keep_from_commands(*filter(None, (self.variable, variable_in(self.salt or ""))))
 
     @property
     def variable(self) -> str | None:

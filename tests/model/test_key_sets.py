@@ -181,3 +181,16 @@ def test_a_target_names_a_set_of_the_file(tmp_path: Path) -> None:
     path.write_text(target.format("redsh") + sets)
     with pytest.raises(UsageError, match=r"no \[keys\.redsh\]; did you mean redash\?"):
         load_targets(path, {})
+
+
+def test_a_command_gets_no_secret_of_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that prints one key has neither the secrets nor the salts of any set, but what else there is."""
+    monkeypatch.setenv("PLANE_SALT", "of the process")
+    primary = {"secret": "${PLANE_SECRET}", "derive": "pbkdf2-sha256", "salt": "$PLANE_SALT", "iterations": 1}
+    environ = {"PLANE_SECRET": SECRET, "PLANE_SALT": "pepper", "PLANE_URL": "http://plane"}
+    a_set(primary=primary)
+
+    [read] = read_key_set("app", a_set(primary={"command": "env", "derive": "sha256"}), environ)
+
+    given = dict(line.partition("=")[::2] for line in read.text.splitlines())
+    assert (given["PLANE_URL"], {"PLANE_SECRET", "PLANE_SALT"} & {*given}) == ("http://plane", set())

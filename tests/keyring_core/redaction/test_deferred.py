@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import io
 import logging
@@ -326,6 +327,15 @@ def test_leaving_in_another_context() -> None:
         return block_matchers.get()
 
     assert asyncio.run(main()) == ()
+
+
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_block_is_not_pickled_or_copied(take: Callable[[object], object]) -> None:
+    """Its masks hold the value, and would leave the process; a function that it decorates is pickled by its name."""
+    with pytest.raises(TypeError, match="neither pickled nor copied") as caught_error:
+        take(redacting(VALUE))
+
+    assert VALUE not in str(caught_error.value)
 
 
 def test_as_a_decorator() -> None:
