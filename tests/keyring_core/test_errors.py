@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
 import traceback
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import cryptography.fernet
 import pytest
@@ -27,7 +27,7 @@ from keyring_core import (
 from keyring_core.errors import MAKE_KEY_COMMAND
 from tests.keys import key_text
 
-PACKAGE = os.path.dirname(keyring_core.__file__)
+PACKAGES = tuple(str(Path(keyring_core.__file__).parents[1] / name) for name in ("keyring_core", "rotation"))
 RUN = 8
 """The length from which a piece of a secret counts as a leak."""
 
@@ -59,7 +59,7 @@ def locals_in(error: BaseException) -> str:
     pieces: list[str] = []
     for current in reachable(error):
         shown = traceback.TracebackException.from_exception(current, capture_locals=True)
-        pieces += [repr(frame.locals) for frame in shown.stack if frame.filename.startswith(PACKAGE)]
+        pieces += [repr(frame.locals) for frame in shown.stack if frame.filename.startswith(PACKAGES)]
     return "\n".join(pieces)
 
 

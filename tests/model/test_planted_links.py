@@ -119,7 +119,7 @@ def test_a_link_that_comes_at_any_moment_is_not_followed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Before each of the calls that a command makes to the system, in turn, another user plants it and gains nothing."""
+    """Another user plants it before each call that a command makes to the system, in turn, and gains nothing."""
     moment = 0
     while True:
         shared, elsewhere = tmp_path / f"{moment}" / "shared", tmp_path / f"{moment}" / "elsewhere"
