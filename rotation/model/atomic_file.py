@@ -156,7 +156,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[int]:
     """The folder, open and locked against other runs of this program. The lock ends with the process."""
-    with opened_folder(folder) as descriptor:
+    with opened_folder(folder, always_flushed=True) as descriptor:
         _lock(descriptor)
         yield descriptor
 

@@ -125,8 +125,8 @@ def opened_regular(name: str, folder: int) -> Iterator[int]:
 
 
 @contextmanager
-def opened_folder(folder: Path) -> Iterator[int]:
-    """The folder as a descriptor, to work in, to be locked or flushed.
+def opened_folder(folder: Path, *, always_flushed: bool = False) -> Iterator[int]:
+    """The folder as a descriptor, to work in. Unless it is *always_flushed*, one that cannot be listed will do.
 
     Follows no link: since `destination` found none, one that is met came there meanwhile.
     """
@@ -134,9 +134,12 @@ def opened_folder(folder: Path) -> Iterator[int]:
     try:
         for part in folder.parts[1:]:
             descriptor = _moved(descriptor, part, _FOLDER)
-        # One that cannot be listed can be worked in, and neither locked nor flushed.
-        with suppress(PermissionError):
+        try:
             descriptor = _moved(descriptor, ".", os.O_RDONLY | os.O_CLOEXEC)
+        except PermissionError:
+            # It can be worked in, and neither locked nor flushed.
+            if always_flushed:
+                raise
         yield descriptor
     finally:
         os.close(descriptor)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ from rotation.model.failures import StoreError, UsageError
 from rotation.model.output_file import destination
 from rotation.model.outputs import Outputs, replaced
 from tests.conftest import Named
+from tests.processes import in_a_fork
 
 STRANGER, ANOTHER = 4242, 4243
 
@@ -156,3 +159,25 @@ def test_a_link_that_comes_at_any_moment_is_not_followed(
             break
         moment += 1
     assert moment > 10
+
+
+@as_root
+def test_a_folder_that_cannot_be_listed_takes_an_output_and_no_key() -> None:
+    """An output need not be flushed at once. A key has to be, so that nothing is written there."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    os.chown(folder, STRANGER, STRANGER)
+    folder.chmod(0o300)
+
+    def written() -> bool:
+        os.setgid(STRANGER)
+        os.setuid(STRANGER)
+        write_page(folder / "page")
+        with pytest.raises(StoreError, match="Permission denied"):
+            write_keys(folder / "keys")
+        return True
+
+    try:
+        assert in_a_fork(written)
+        assert os.listdir(folder) == ["page"]
+    finally:
+        shutil.rmtree(folder)
