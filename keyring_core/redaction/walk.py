@@ -64,8 +64,10 @@ class Walk:
 
     def _is_digest(self, name: str, value: Any, shown: Any) -> bool:
         """Whether *value*, masked as a key, is a digest or a public key: as in text, the *name* before it says so."""
+        if type(value) is not str or _KEY not in shown:
+            return False
         named = f"{name}: {value}"
-        return isinstance(shown, str) and _KEY in shown and bool(self._leaf(named) == named)
+        return bool(self._leaf(named) == named)
 
     def _guarded(self, walk: Callable[..., Any], value: Any, *context: str | None) -> Any:
         """*walk* on *value*, unless it is circular, too deep or too large."""
@@ -104,8 +106,8 @@ class Walk:
 
     def _sequence(self, sequence: Any, hidden: str | None, name: str) -> Any:
         items = list(sequence)
-        # The first of two names the second, if anything does.
-        name = items[0] if len(items) == 2 and isinstance(items[0], str) else name
+        if len(items) == 2 and isinstance(items[0], str) and _is_pair(items[0], items[1]):
+            name = items[0]
         labels = self._labels(items, hidden)
         shown = [self.value(item, label, name) for item, label in zip(items, labels, strict=True)]
         if all(new is old for new, old in zip(shown, items, strict=True)):

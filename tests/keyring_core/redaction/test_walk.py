@@ -155,6 +155,7 @@ def test_a_digest_is_known_by_its_name(named: Named) -> None:
         {"checksum": digest},
         {"etag": f'W/"{digest}"'},
         {"sha256": [digest, digest, digest]},
+        {"sha256": [digest, digest]},
         {"public_key": digest},
         {"headers": [("etag", digest)]},
         {"files": [{"name": "a", "digest": digest}]},
@@ -167,6 +168,19 @@ def test_a_digest_is_known_by_its_name(named: Named) -> None:
     for event in ({"note": digest}, {"checksum": {"note": digest}}, {"checksum": f"{digest} {SECRET}"}):
         with named(str(event)):
             assert digest not in repr(Redactor([SECRET]).redact_value(event))
+
+
+def test_an_object_without_text_takes_no_event_along() -> None:
+    """A value whose text cannot be made is masked by its repr, and the others stay as they are."""
+
+    class Half:
+        def __repr__(self) -> str:
+            return SECRET
+
+        def __str__(self) -> str:
+            raise ValueError
+
+    assert Redactor([SECRET]).redact_value({"a": Half(), "b": 1}) == {"a": "[REDACTED:secret]", "b": 1}
 
 
 def test_a_loaded_key_is_masked_under_any_name() -> None:
