@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from keyring_core.binding import check_context
+from keyring_core.errors import without_frames
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key
 from keyring_core.plaintexts import utf8_of
@@ -38,6 +39,7 @@ class BlindIndex:
     Holds no key. A text and its UTF-8 bytes are the same value; a Secret is what it holds.
     """
 
+    @without_frames
     def __init__(self, context: str) -> None:
         check_context(context)
         self.context = context

@@ -19,7 +19,7 @@ from keyring_core.environment import (
     settings_of,
     warn_of_misspelt_names,
 )
-from keyring_core.errors import KeyConfigError
+from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.health import Loaded
 from keyring_core.keyring import Keyring
 from keyring_core.reload import Reloader
@@ -45,6 +45,7 @@ _KEPT = (*VARIABLES, "CREDENTIALS_DIRECTORY")
 log = structlog.get_logger(__name__)
 
 
+@without_frames
 def load_keyring(environ: Mapping[str, str]) -> Keyring:
     """The keyring that *environ* names; warnings and errors as for `load_settings`."""
     return Keyring.from_env(environ)
@@ -67,6 +68,7 @@ def log_key_status(environ: Mapping[str, str] = os.environ) -> None:
     report(f"{PRIMARY} {status}")
 
 
+@without_frames
 def _load(seconds: float) -> Loaded:
     """What this process's variables lead to as they are now; each command has *seconds*."""
     warn_of_misspelt_names(os.environ)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keyring_core.errors import KeyConfigError, KeyConfigWarning
+from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
 from keyring_core.key_text import KEY_BYTES, decode_key, refuse_weak_secret
 from keyring_core.keys import Key
 from keyring_core.loaded_keys import protect_secret
@@ -97,6 +97,7 @@ class Derivation:
                 f"derivation {self.kind}: its iterations are a whole number from 1 to {MOST_ITERATIONS:,}"
             )
 
+    @without_frames
     def key(self, secret: str | bytes | Secret, where: str = "secret", *, allow_weak: bool = False) -> Key:
         """The key that an application with this derivation makes of *secret*; *where* names its origin in messages.
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from keyring_core.config import present_reloader
-from keyring_core.errors import KeyringError, MalformedToken
+from keyring_core.errors import KeyringError, MalformedToken, without_frames
 from keyring_core.forks import call_in_children
 from keyring_core.keyring import Keyring
 
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 class CredentialEncryptionService:
     """Encrypts and decrypts credentials. Logs failures, without any value; logs no success."""
 
+    @without_frames
     def __init__(self, keyring: Keyring | None = None) -> None:
         """Uses *keyring*; by default the one that this process's variables name, also when its keys change.
 

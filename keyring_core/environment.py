@@ -10,7 +10,8 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import NamedTuple
 
-from keyring_core.errors import KeyConfigError, KeyConfigWarning, WeakKeyError
+from keyring_core.errors import KeyConfigError, KeyConfigWarning, WeakKeyError, without_frames
+from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_text import split_key_list
 from keyring_core.keys import Key, KeyState, check_told_apart
 from keyring_core.sources import COMMAND_SECONDS, FORMS, Found, Source, read_source
@@ -26,6 +27,7 @@ SERVICE = "ROTATION_SERVICE"
 
 KEY_VARIABLES = (PRIMARY, PREVIOUS, STAGED)
 """The variables that hold keys; each has its forms, such as `ENCRYPTION_KEY_FILE`."""
+keep_from_commands(*KEY_VARIABLES)
 
 VARIABLES = (
     *(name + form for name in KEY_VARIABLES for form in FORMS),
@@ -61,6 +63,7 @@ class NamedKeys(NamedTuple):
     source: Source
 
 
+@without_frames
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """The keys that *environ* names, strictly parsed.
 
@@ -71,6 +74,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     return settings_of(read_keys(environ, COMMAND_SECONDS))
 
 
+@without_frames
 def read_keys(
     environ: Mapping[str, str], seconds: float, known: Mapping[str, NamedKeys] = MappingProxyType({})
 ) -> dict[str, NamedKeys]:
@@ -116,6 +120,7 @@ def names_primary(environ: Mapping[str, str]) -> bool:
     return any(environ.get(PRIMARY + form, "").strip() for form in FORMS)
 
 
+@without_frames
 def reload_seconds(environ: Mapping[str, str]) -> float:
     """How often to look whether keys changed, in seconds; 0 is never. Raises KeyConfigError if it is no such number."""
     text = environ.get(RELOAD_SECONDS, "").strip()
@@ -129,6 +134,7 @@ def reload_seconds(environ: Mapping[str, str]) -> float:
     )
 
 
+@without_frames
 def warn_of_misspelt_names(environ: Mapping[str, str]) -> None:
     """Gives a KeyConfigWarning for each name that is nearly one of VARIABLES."""
     for name in environ:

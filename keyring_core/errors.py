@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Self
+from functools import wraps
+from typing import ParamSpec, Self, TypeVar
 
 import cryptography.fernet
 
@@ -31,6 +33,28 @@ class KeyConfigWarning(UserWarning):
 
 class WeakKeyWarning(KeyConfigWarning):
     """A key that can be guessed, accepted to read old tokens."""
+
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+def without_frames(call: Callable[Given, Made]) -> Callable[Given, Made]:
+    """*call*, whose key errors and warnings come without the frames of *call* and of all that it calls.
+
+    Their locals are texts of keys, an environment, an object that is not whole; some tools show the locals of frames.
+    """
+
+    @wraps(call)
+    def guarded(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        try:
+            return call(*args, **kwargs)
+        except (KeyConfigError, KeyConfigWarning) as error:
+            fault = error.with_traceback(None)
+        del args, kwargs
+        raise fault
+
+    return guarded
 
 
 class PlaintextError(KeyringError, ValueError):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from keyring_core.errors import KeyConfigError
+from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.names import printable
 from keyring_core.redaction import get_redactor, redacting
 
@@ -23,6 +23,14 @@ MAX_SHOWN = 500
 BY_HAND = "Run it by hand and see that it prints the key, alone."
 
 
+_holding_keys: set[str] = set()
+
+
+def keep_from_commands(*names: str) -> None:
+    """Key commands do not get the variables *names*, which hold keys, or secrets that keys are made of."""
+    _holding_keys.update(names)
+
+
 class _Ended(NamedTuple):
     """How a command ended; *code* is None if it was killed here."""
 
@@ -31,8 +39,11 @@ class _Ended(NamedTuple):
     complaint: bytes
 
 
+@without_frames
 def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds: float) -> bytes:
     """What *command*, the value of the variable *form*, prints.
+
+    It gets the process's variables and those of *environ*, but none that holds keys.
 
     Raises KeyConfigError if it fails, prints nothing, or takes longer than *seconds*; the message shows its stderr,
     redacted, and nothing of its stdout.
@@ -43,7 +54,7 @@ def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **environ},
+            env={name: value for name, value in {**os.environ, **environ}.items() if name not in _holding_keys},
             # A process group, to kill it as a whole; and no terminal to wait for.
             start_new_session=True,
         )

@@ -104,14 +104,16 @@ def irregularity(status: os.stat_result) -> str | None:
     return None if stat.S_ISREG(status.st_mode) else f"is not a regular file but {named}"
 
 
-def read_regular(path: Path, kind: str) -> tuple[bytes, os.stat_result]:
+def read_regular(path: Path, kind: str, flags: int = 0) -> tuple[bytes, os.stat_result]:
     """The regular file at *path* and its status, in bounded time and memory; *kind* is what it is expected to hold.
+
+    *flags* are more flags to open it with.
 
     Raises OSError, whose strerror says what is wrong.
     """
     try:
         # Do not wait for a FIFO's writer: open it at once, then refuse it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     except ValueError:
         descriptor = -1
     if descriptor < 0:

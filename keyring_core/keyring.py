@@ -21,6 +21,7 @@ from keyring_core.errors import (
     KeyConfigError,
     PlaintextError,
     UndecryptableToken,
+    without_frames,
 )
 from keyring_core.keys import Key, KeyState, check_told_apart
 from keyring_core.plaintexts import utf8_of
@@ -40,6 +41,7 @@ class Keyring:
     Threads may share a keyring, and it survives a fork. It cannot be pickled or copied.
     """
 
+    @without_frames
     def __init__(self, primary: Key | str, previous: Iterable[Key | str] = (), staged: Key | str | None = None) -> None:
         """Takes keys or their texts. A key that is given twice keeps its first role: primary, previous, staged.
 
@@ -59,6 +61,7 @@ class Keyring:
         self._hold(states)
 
     @classmethod
+    @without_frames
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Keyring:
         """The keyring that *environ* names, by default this process's environment, read now.
 
@@ -247,11 +250,11 @@ class Keyring:
         return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
     def __repr__(self) -> str:
-        bound = "" if self.context is None else f"bound to {self.context!r}: "
-        shown = (
-            f"{key.id} {state}" + ("" if key.context == self.context else " unbound")
-            for key, state in self._states.items()
-        )
+        # One that is not whole has none.
+        states = getattr(self, "_states", {})
+        context = next((key.context for key in states), None)
+        bound = "" if context is None else f"bound to {context!r}: "
+        shown = (f"{key.id} {state}" + ("" if key.context == context else " unbound") for key, state in states.items())
         return f"<Keyring {bound}{', '.join(shown)}>"
 
     def __reduce__(self) -> NoReturn:

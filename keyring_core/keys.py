@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from keyring_core.binding import BLIND_INDEX, derive_key
-from keyring_core.errors import KeyConfigError
+from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.key_text import KEY_BYTES, decode_key
 from keyring_core.loaded_keys import protect_key
 from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
@@ -47,9 +47,11 @@ class Key:
     fernet: Fernet
     """The stock `cryptography.fernet.Fernet` of this key."""
 
+    @without_frames
     def __init__(self, raw: bytes, *, _parent: Key | None = None, _context: str | None = None) -> None:
-        if len(raw) != KEY_BYTES:
-            raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(raw)}")
+        if not isinstance(raw, bytes | bytearray | memoryview) or len(raw) != KEY_BYTES:
+            found = len(raw) if isinstance(raw, bytes | bytearray | memoryview) else type(raw).__name__
+            raise KeyConfigError(f"a key has {KEY_BYTES} bytes, not {found}")
         self._raw = bytes(raw)
         self._origin = _parent._raw if _parent else self._raw
         self.id = _parent.id if _parent else hashlib.sha256(_ID_LABEL + self._raw).hexdigest()[:8]
@@ -61,6 +63,7 @@ class Key:
         self._aes = algorithms.AES(self._raw[16:])
 
     @classmethod
+    @without_frames
     def parse(cls, text: object, where: str = "key", *, allow_weak: bool = False) -> Key:
         """The key that *text* (str or bytes) spells; *where* names its origin in messages.
 

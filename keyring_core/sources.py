@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from keyring_core.errors import KeyConfigError
+from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.key_commands import run_key_command
 from keyring_core.key_files import Stamp, key_path, read_key_file
 from keyring_core.names import printable
@@ -61,6 +61,7 @@ def variable_in(text: str) -> str | None:
     return found and (found[1] or found[2])
 
 
+@without_frames
 def read_source(
     name: str, environ: Mapping[str, str], seconds: float = COMMAND_SECONDS, *, comments: bool = True
 ) -> Found | None:
@@ -82,6 +83,7 @@ def read_source(
     return read_named(kind, value, form, environ, seconds, comments=comments)
 
 
+@without_frames
 def read_named(  # noqa: PLR0913 - what to read, and how
     kind: Kind, value: str, form: str, environ: Mapping[str, str], seconds: float, *, comments: bool = True
 ) -> Found:

@@ -20,6 +20,7 @@ from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
 from rotation.model.env_file import OPTION, environment, read_env_file
 from rotation.model.failures import UsageError
+from rotation.model.output_file import behind_links
 from rotation.model.outputs import Holds, Kept, is_same
 from rotation.model.stopping import Stopping
 from rotation.model.watcher import NoWatcher, Watcher
@@ -343,11 +344,14 @@ class Context:
         return Ledger.open(place.url, place=place, wait=self.streams.wait)
 
     def check_ledger(self, place: LedgerPlace) -> None:
-        """Raises UsageError if the ledger would be an SQLite database in a file of keys, or in rotation.toml."""
+        """Raises UsageError for an SQLite ledger in a file of keys, in rotation.toml, or behind another user's link."""
         from rotation.stores.access import file_of  # noqa: PLC0415 - brings SQLAlchemy
 
         if (file := file_of(place.url)) is None:
             return
+        with suppress(OSError, ValueError):
+            if isinstance(fault := behind_links(Path(file)), str):
+                raise UsageError(f"the ledger of {place.named_by}: {fault}")
         for kept in (*self.key_files(), Kept(self.config_path(), Holds.CONFIG)):
             if is_same(file, kept.path):
                 raise UsageError(f"the ledger of {place.named_by}: {kept.holds.value}; name a file of its own")

@@ -24,6 +24,7 @@ from keyring_core.errors import (
     MalformedToken,
     PlaintextError,
     UndecryptableToken,
+    without_frames,
 )
 from keyring_core.keyring import Keyring
 from keyring_core.keys import Key
@@ -59,6 +60,7 @@ def process_environment() -> Mapping[str, str]:
 class Cells:
     """How the values of one column become cells. Copies and pickles hold no key; its repr shows its options."""
 
+    @without_frames
     def __init__(  # noqa: PLR0913 - the options of a column
         self,
         kind: Kind,

@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import NamedTuple, final
 
 from keyring_core.derivation import Derivation, protect
-from keyring_core.errors import KeyConfigError
+from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
 from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells, Signer
@@ -80,6 +80,7 @@ class Legacy:
         """Whether each cell has the shape of a Fernet token, so that nobody takes it for plaintext."""
         return self.engine in {None, "fernet"} and PACKAGES[self.package].writes_tokens
 
+    @without_frames
     def reader(self, environ: Environ) -> LegacyReader:
         """The reader of these cells, with the secrets that *environ* has now. They are masked in every log from then.
 

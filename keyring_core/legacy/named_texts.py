@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from keyring_core.derivation import protect
 from keyring_core.errors import KeyConfigError
+from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_text import split_key_list
 from keyring_core.sources import FORMS, read_source, variable_in
 
@@ -25,12 +26,16 @@ class NamedText(NamedTuple):
 
 
 def check_names(option: str, spellings: Iterable[object]) -> None:
-    """Raises KeyConfigError if anything but names of variables is in *spellings*, the value of *option*."""
+    """Raises KeyConfigError if anything but names of variables is in *spellings*, the value of *option*.
+
+    No key command gets these variables.
+    """
     for spelling in spellings:
-        if not isinstance(spelling, str) or not variable_in(spelling):
+        if not isinstance(spelling, str) or not (name := variable_in(spelling)):
             if isinstance(spelling, str | bytes):
                 protect(spelling, "secret")
             raise KeyConfigError(f'{option} is "$NAME" of a variable; a secret does not belong into code')
+        keep_from_commands(name)
 
 
 def texts_named(spellings: Iterable[str], environ: Environ, option: str, *, listed: bool = False) -> list[NamedText]:

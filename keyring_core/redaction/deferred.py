@@ -1,4 +1,4 @@
-"""Keeps a `redacting` block's masks on exceptions and log records that outlive the block."""
+"""Keeps a `redacting` block's masks on exceptions, log records and half-written lines that outlive the block."""
 
 from __future__ import annotations
 
@@ -51,9 +51,8 @@ def _masks_of(error: BaseException) -> tuple[GramMatcher, ...]:
 
 def keep(record: logging.LogRecord) -> logging.LogRecord:
     """*record*, which is shown later as it would be now."""
-    matchers = block_matchers.get()
-    if matchers:
-        _kept[record] = matchers
+    if masks := masks_in_force():
+        _kept[record] = masks
     return record
 
 
@@ -64,17 +63,23 @@ def show_record(record: logging.LogRecord, show: Callable[..., Text], *args: Any
 
 
 def show_masked(given: Any, show: Callable[..., Text], *args: Any, masks: tuple[GramMatcher, ...] = ()) -> Text:
-    """``show(*args)`` with *masks*, those of the ``exc_info`` *given*, and those of the exception being handled."""
-    handled = sys.exception()
-    if given or handled is not None:
-        masks += tuple(_kept_on([given[1] if isinstance(given, tuple) and len(given) > 1 else given, handled]))
-    if not masks:
+    """``show(*args)`` with *masks*, those of the ``exc_info`` *given*, and those in force."""
+    masks += masks_in_force(given)
+    if masks == block_matchers.get():
         return show(*args)
-    before = block_matchers.set(block_matchers.get() + masks)
+    token = block_matchers.set(tuple(dict.fromkeys(masks)))
     try:
         return show(*args)
     finally:
-        block_matchers.reset(before)
+        block_matchers.reset(token)
+
+
+def masks_in_force(given: Any = None) -> tuple[GramMatcher, ...]:
+    """The masks of this context's blocks, of the ``exc_info`` *given*, and of the exception being handled."""
+    masks, handled = block_matchers.get(), sys.exception()
+    if given or handled is not None:
+        masks += tuple(_kept_on([given[1] if isinstance(given, tuple) and len(given) > 1 else given, handled]))
+    return masks
 
 
 def _kept_on(errors: list[Any]) -> Iterator[GramMatcher]:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from keyring_core.redaction.log_records import fill_in
 from keyring_core.redaction.redactor import Redactor
 from keyring_core.redaction.render import withheld, withheld_event
 from keyring_core.redaction.streams import unguarded
@@ -46,17 +47,19 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
 
 def put_in_positional(redactor: Redactor) -> Any:
-    """A processor that masks ``%s`` arguments, then puts them in: ``%.10s`` would cut a secret short.
+    """A processor that puts ``%s`` arguments into the event, masked, as structlog's PositionalArgumentsFormatter does.
 
     If they do not fit, or an argument raises, it withholds the event: structlog would raise into the service.
     """
-    put_in = structlog.stdlib.PositionalArgumentsFormatter()
 
-    def process(logger: Any, method: str, event: dict[str, Any]) -> Any:
-        if not event.get("positional_args"):
+    def process(_logger: Any, _method: str, event: dict[str, Any]) -> Any:
+        args = event.pop("positional_args", ())
+        if not args:
             return event
+        if len(args) == 1 and isinstance(args[0], dict) and args[0]:
+            args = args[0]
         try:
-            return put_in(logger, method, event | {"positional_args": redactor.redact_value(event["positional_args"])})
+            return event | {"event": fill_in(redactor, event["event"], args)}
         except Exception as error:
             return withheld_event(error, event.get("logger"), event.get("level"))
 

@@ -6,7 +6,8 @@ import copy
 import logging
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, SupportsInt
 
 from keyring_core.redaction.deferred import show_record
 from keyring_core.redaction.names import PLAIN
@@ -18,16 +19,47 @@ _SENDABLE = PLAIN | {str, bytes}
 def message_of(redactor: Redactor, record: logging.LogRecord) -> str:
     """The record's message, masked.
 
-    Masks arguments before it puts them in: ``%.10s`` would leave a piece that equals no value, and the names in
-    ``%(password)s`` would be lost. Raises what ``msg % args`` raises.
+    Raises what ``msg % args`` raises.
     """
     if isinstance(record.msg, Redacted):
         return record.msg
     # In a foreign handler, a structlog event is a dict: its names count, and it can be circular.
     message = safe_str(record.msg if isinstance(record.msg, str) else redactor.redact_value(record.msg))
     if record.args:
-        message %= redactor.redact_value(record.args)
+        message = fill_in(redactor, message, record.args)
     return redactor.redact(message)
+
+
+def fill_in(redactor: Redactor, message: Any, args: Any) -> Any:
+    """``message % args``, and raises what that raises. The arguments are masked, and not yet the message.
+
+    They are masked before they are put in: ``%.10s`` would leave a piece that equals no value, and the names in
+    ``%(password)s`` would be lost.
+    """
+    masked = redactor.redact_value(args)
+    with suppress(Exception):
+        return message % masked
+    # A mask does not fit "%d", nor a dict in the place of a mapping that has an answer to every name.
+    if isinstance(args, Mapping):
+        return message % _Lookups(redactor, args)
+    return message % tuple(_fitting(*pair) for pair in zip(args, masked, strict=True))
+
+
+class _Lookups:
+    """What *mapping* answers to each name that a message asks for, masked by that name."""
+
+    def __init__(self, redactor: Redactor, mapping: Mapping[Any, Any]) -> None:
+        self._redactor, self._mapping = redactor, mapping
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._mapping[name]
+        [masked] = self._redactor.redact_value({name: value}).values()
+        return _fitting(value, masked)
+
+
+def _fitting(value: Any, masked: Any) -> Any:
+    """*masked*, but a number as it is, which the message shows whole: its text is masked there."""
+    return value if isinstance(value, SupportsInt) else masked
 
 
 def clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:

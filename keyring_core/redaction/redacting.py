@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ContextDecorator, suppress
+from typing import NoReturn
 
 from keyring_core.redaction.deferred import leave_with
 from keyring_core.redaction.encodings import forms_of, trimmed
@@ -26,6 +27,9 @@ class redacting(ContextDecorator):  # noqa: N801 - it reads as a verb where it i
             if unfit(value) is None:
                 for form in forms_of(trimmed(value), label):
                     self._matcher.add(form)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a redacting block holds secrets: it can be neither pickled nor copied")
 
     def __enter__(self) -> None:
         block_matchers.set((*block_matchers.get(), self._matcher))

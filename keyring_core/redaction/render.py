@@ -43,6 +43,8 @@ def _fallback(value: Any) -> Any:
         return str.__str__(value)
     if isinstance(value, set | frozenset):
         return list(value)
+    if isinstance(value, dict):
+        return dict(value)
     return safe_repr(value)
 
 

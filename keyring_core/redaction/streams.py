@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 from keyring_core.forks import call_in_children
-from keyring_core.redaction.deferred import show_masked
+from keyring_core.redaction.deferred import MOST_MASKS, masks_in_force, show_masked
+from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.redactor import Redactor
 
 MOST_HELD = 4096
@@ -25,6 +27,7 @@ class GuardedStream:
         self._redactor = redactor
         self._pending = ""
         self._pending_bytes = b""
+        self._masks: tuple[GramMatcher, ...] = ()
         self._renew_lock()
         call_in_children(self._renew_lock)
 
@@ -36,7 +39,7 @@ class GuardedStream:
 
     def write(self, text: str) -> int:
         """Writes the complete lines and keeps the rest: two writes must not split a secret."""
-        with self._lock:
+        with self._lock, self._keeping_masks():
             whole, newline, rest = (self._pending + text).rpartition("\n")
             held = _open_literal(whole + newline)
             self._pending = held + rest
@@ -46,7 +49,7 @@ class GuardedStream:
 
     def write_bytes(self, data: bytes) -> int:
         """The same for bytes, which may not be text: without a secret they are written unchanged."""
-        with self._lock:
+        with self._lock, self._keeping_masks():
             whole, newline, self._pending_bytes = (self._pending_bytes + data).rpartition(b"\n")
             if newline:
                 self.unguarded.buffer.write(self._masked(whole + newline))
@@ -58,13 +61,8 @@ class GuardedStream:
 
     def flush(self) -> None:
         """Writes the unfinished line too: first the bytes, which do not go through the text layer."""
-        with self._lock:
-            data, self._pending_bytes = self._pending_bytes, b""
-            if data:
-                self.unguarded.buffer.write(self._masked(data))
-            pending, self._pending = self._pending, ""
-            if pending:
-                self.unguarded.write(self._redact(pending))
+        with self._lock, self._keeping_masks():
+            self._write_unfinished()
             self.unguarded.flush()
 
     @property
@@ -72,13 +70,33 @@ class GuardedStream:
         """The binary side, masked too."""
         return GuardedBytes(self, self.unguarded.buffer)
 
+    @contextmanager
+    def _keeping_masks(self) -> Iterator[None]:
+        """Keeps the masks of all who wrote to the unfinished line, which may be written after their blocks."""
+        present = masks_in_force()
+        if len(self._masks) > MOST_MASKS:
+            self._write_unfinished()
+            self._masks = ()
+        # Before the text: a child may be forked at any moment.
+        self._masks = tuple(dict.fromkeys((*self._masks, *present)))
+        yield
+        if not (self._pending or self._pending_bytes):
+            self._masks = ()
+
+    def _write_unfinished(self) -> None:
+        data, self._pending_bytes = self._pending_bytes, b""
+        if data:
+            self.unguarded.buffer.write(self._masked(data))
+        pending, self._pending = self._pending, ""
+        if pending:
+            self.unguarded.write(self._redact(pending))
+
     def _masked(self, data: bytes) -> bytes:
         text = data.decode("utf-8", "surrogateescape")
         return self._redact(text).encode("utf-8", "surrogateescape")
 
     def _redact(self, text: str) -> str:
-        # The text may come from the exception that is being handled.
-        return show_masked(None, self._redactor.redact, text)
+        return show_masked(None, self._redactor.redact, text, masks=self._masks)
 
     def _renew_lock(self) -> None:
         self._lock = threading.RLock()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ _PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions"})
 _LARGEST_COUNT = 9_999_999
 _FEWEST_BYTES = 8
 _NAME = re.compile(r"[\w.:-]{1,256}")
+# What a digest or a public key is taken for if no name stands before it.
+_KEY = mask_of("fernet-key")
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 
 Leaf = Callable[[Any], Any]
@@ -43,22 +46,30 @@ class Walk:
         """*event* itself if nothing had to be masked, otherwise a copy in the same order."""
         return self._mapping(event, None)  # type: ignore[no-any-return]
 
-    def value(self, value: Any, hidden: str | None = None) -> Any:
-        """*value*, or what is shown in its place. Under a sensitive name, *hidden* is the label of the mask."""
+    def value(self, value: Any, hidden: str | None = None, name: str = "") -> Any:
+        """*value*, which has this *name*, or what is shown in its place. *hidden* is the label of a sensitive name."""
         kind = type(value)
         if kind in PLAIN:
             return self._leaf(value) if kind is int and value > _LARGEST_COUNT else value
         if kind is not str and isinstance(value, Mapping):
             return self._guarded(self._mapping, value, hidden)
         if kind is not str and isinstance(value, _SEQUENCES):
-            return self._guarded(self._sequence, value, hidden)
+            return self._guarded(self._sequence, value, hidden, name)
         if hidden is None:
-            return self._leaf(value)
+            shown = self._leaf(value)
+            return value if shown is not value and self._is_digest(name, value, shown) else shown
         if kind.__module__ in _PLAIN_MODULES or (kind is str and (not value or value.startswith(MASK_START))):
             return value
         return mask_of(hidden)
 
-    def _guarded(self, walk: Callable[[Any, str | None], Any], value: Any, hidden: str | None) -> Any:
+    def _is_digest(self, name: str, value: Any, shown: Any) -> bool:
+        """Whether *value*, masked as a key, is a digest or a public key: as in text, the *name* before it says so."""
+        if type(value) is not str or _KEY not in shown:
+            return False
+        named = f"{name}: {value}"
+        return bool(self._leaf(named) == named)
+
+    def _guarded(self, walk: Callable[..., Any], value: Any, *context: str | None) -> Any:
         """*walk* on *value*, unless it is circular, too deep or too large."""
         if id(value) in self._path:
             return "[circular]"
@@ -67,7 +78,7 @@ class Walk:
             return f"[{type(value).__name__} not shown: nested too deep or too large]"
         self._path.add(id(value))
         try:
-            return walk(value, hidden)
+            return walk(value, *context)
         finally:
             self._path.discard(id(value))
 
@@ -75,13 +86,14 @@ class Walk:
         changed: dict[Any, Any] | None = None
         label_of = self._names.label
         for key, item in mapping.items():
-            label = hidden or label_of(key if type(key) is str else _name(key))
-            shown = self.value(item, label)
+            name = key if type(key) is str else _text(key)
+            shown = self.value(item, hidden or label_of(name), name)
             if shown is not item:
                 if changed is None:
-                    changed = dict(mapping)
+                    changed = dict(mapping.items())
                 changed[key] = shown
-        return self._with_keys(mapping if changed is None else changed)
+        shown = self._with_keys(mapping if changed is None else changed)
+        return mapping if shown is mapping else _mapping_like(mapping, shown)
 
     def _with_keys(self, mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
         """*mapping* with its keys masked: a key can be a secret too."""
@@ -92,9 +104,12 @@ class Walk:
             return mapping
         return dict(zip(keys, mapping.values(), strict=True))
 
-    def _sequence(self, sequence: Any, hidden: str | None) -> Any:
+    def _sequence(self, sequence: Any, hidden: str | None, name: str) -> Any:
         items = list(sequence)
-        shown = [self.value(item, label) for item, label in zip(items, self._labels(items, hidden), strict=True)]
+        if len(items) == 2 and isinstance(items[0], str) and _is_pair(items[0], items[1]):
+            name = items[0]
+        labels = self._labels(items, hidden)
+        shown = [self.value(item, label, name) for item, label in zip(items, labels, strict=True)]
         if all(new is old for new, old in zip(shown, items, strict=True)):
             return self._numbers(sequence, items)
         return _like(sequence, shown)
@@ -112,13 +127,13 @@ class Walk:
         labels: list[str | None] = [hidden] * len(items)
         for place, item in enumerate(items[:-1]):
             if isinstance(item, str | bytes):
-                name = _name(item)
+                name = _text(item)
                 if name.startswith("--") or (len(items) == 2 and place == 0 and _is_pair(name, items[1])):
                     labels[place + 1] = labels[place + 1] or self._names.label(name)
         return labels
 
 
-def _name(key: Any) -> str:
+def _text(key: Any) -> str:
     """A dict key or list item as a name; empty if it is no text."""
     if isinstance(key, str):
         return str.__str__(key)
@@ -141,4 +156,22 @@ def _like(original: Any, items: list[Any]) -> Any:
     try:
         return kind(items)
     except Exception:  # an item became unhashable, or the type has its own constructor
+        return items
+
+
+def _mapping_like(original: Mapping[Any, Any], items: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """*items* in the type of *original*, if that type takes them as they are; otherwise a dict."""
+    kind: Any = type(original)
+    base = OrderedDict if isinstance(original, OrderedDict) else dict
+    try:
+        if not isinstance(original, dict):
+            # Not a copy, which may share with *original* what holds the items.
+            like = kind(items)
+        elif kind.__setitem__ is base.__setitem__ and (like := copy.copy(original)) is not original:
+            base.clear(like)
+            base.update(like, items)
+        else:  # a write may have an effect, such as a note that it was changed
+            return items
+        return like if type(like) is kind and dict(like) == items else items
+    except Exception:
         return items

@@ -163,7 +163,7 @@ def _check_empty(folder: Path) -> None:
     """Makes *folder*. Raises UsageError, and changes nothing, if there is something in its place or in it."""
     fault = None
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(0o755, exist_ok=True)
         if any(folder.iterdir()):
             fault = "is not empty"
     except OSError as error:

@@ -41,7 +41,7 @@ def read_whole(path: Path) -> Snapshot:
     """
     real = destination(path)
     try:
-        data, status = read_regular(real, "list of keys")
+        data, status = read_regular(real, "list of keys", os.O_NOFOLLOW)
     except FileNotFoundError:
         return Snapshot(real, b"", None)
     except OSError as error:
@@ -99,7 +99,7 @@ def replace_whole(old: Snapshot, data: bytes) -> Snapshot:
     failure: OSError
     try:
         with _locked(old.path.parent) as folder:
-            _swap(old, data)
+            _swap(old, data, folder)
             os.fsync(folder)
         written = read_whole(old.path)
     except OSError as error:
@@ -114,19 +114,19 @@ def replace_whole(old: Snapshot, data: bytes) -> Snapshot:
     )
 
 
-def _swap(old: Snapshot, data: bytes) -> None:
+def _swap(old: Snapshot, data: bytes, folder: int) -> None:
     # A fixed name, so that the next process removes what a killed one left behind.
-    beside = old.path.with_name(f".{old.path.name}.rotation-new")
+    beside = f".{old.path.name}.rotation-new"
     with suppress(FileNotFoundError):
-        os.unlink(beside)
+        os.unlink(beside, dir_fd=folder)
     _check_unchanged(old)
     try:
-        _write_beside(beside, old, data)
+        _write_beside(beside, folder, old, data)
         _check_unchanged(old)
-        take_place(beside, old.path)
+        take_place(beside, old.path.name, folder)
     except BaseException:
         with suppress(OSError):
-            os.unlink(beside)
+            os.unlink(beside, dir_fd=folder)
         raise
 
 
@@ -136,14 +136,14 @@ def _check_unchanged(old: Snapshot) -> None:
         raise FileChangedError(f"{old.path}: somebody wrote it meanwhile. Nothing was changed; run it again.")
 
 
-def _write_beside(path: Path, old: Snapshot, data: bytes) -> None:
-    descriptor = os.open(path, NEW, PRIVATE)
+def _write_beside(name: str, folder: int, old: Snapshot, data: bytes) -> None:
+    descriptor = os.open(name, NEW, PRIVATE, dir_fd=folder)
     try:
         left = data
         while left:
             left = left[os.write(descriptor, left) :]
         if old.identity:
-            keep_attributes(old.path, descriptor, owner_must_stay=True)
+            keep_attributes(old.path.name, folder, descriptor, owner_must_stay=True)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -156,7 +156,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[int]:
     """The folder, open and locked against other runs of this program. The lock ends with the process."""
-    with opened_folder(folder) as descriptor:
+    with opened_folder(folder, always_flushed=True) as descriptor:
         _lock(descriptor)
         yield descriptor
 

@@ -23,7 +23,8 @@ from keyring_core.environment import (
     load_settings,
     settings_in,
 )
-from keyring_core.errors import WeakKeyError
+from keyring_core.errors import WeakKeyError, without_frames
+from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.key_text import split_key_list
 from keyring_core.sources import COMMAND_SECONDS, Found, Kind, Source, read_named, variable_in
@@ -51,6 +52,9 @@ class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     """A text, or `$NAME` of a variable."""
     info: str | None = None
     iterations: int | None = None
+
+    def __post_init__(self) -> None:
+        keep_from_commands(*filter(None, (self.variable, variable_in(self.salt or ""))))
 
     @property
     def variable(self) -> str | None:
@@ -149,10 +153,12 @@ class Keys(NamedTuple):
             file, command = environ.get(f"{name}_FILE"), environ.get(f"{name}_COMMAND")
             yield state, KeySource(None if file or command else f"${name}", file, command)
 
+    @without_frames
     def keyring(self, environ: Mapping[str, str]) -> Keyring:
         """The keyring that *environ* has for these keys. Raises KeyConfigError."""
         return Keyring(*self.settings(environ))
 
+    @without_frames
     def settings(self, environ: Mapping[str, str]) -> Settings:
         """The keys themselves. Raises KeyConfigError."""
         if self.name is None:
@@ -217,6 +223,7 @@ class ReadKey(NamedTuple):
         return f"<ReadKey {self.key.id} {self.state} {self.place}>"
 
 
+@without_frames
 def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[ReadKey]:
     """The keys of the set *name*, one by one. Raises KeyConfigError, and gives warnings."""
     return [
@@ -226,6 +233,7 @@ def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[Re
     ]
 
 
+@without_frames
 def load_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> Settings:
     """The keys of the set *name*. Warnings and errors are those of `keyring_core.config.load_settings`."""
     return settings_of_read(read_key_set(name, keys, environ))

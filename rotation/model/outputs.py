@@ -10,14 +10,23 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.output_file import LEGIBLE, NEW, PRIVATE, destination, keep_attributes, opened_folder, take_place
+from rotation.model.output_file import (
+    LEGIBLE,
+    NEW,
+    PRIVATE,
+    destination,
+    keep_attributes,
+    opened_folder,
+    opened_regular,
+    take_place,
+)
 
 LOOKED_AT = 1 << 20
 """So many bytes of an existing file are looked at: all of a key file, and the beginning of anything else."""
@@ -76,15 +85,21 @@ class Output:
 
     def check(self) -> bytes:
         """What begins the file there. Raises UsageError unless that is empty, or such a file as may be replaced."""
-        data, fault = b"", None
+        real, fault = self.real, None
         try:
-            with open(self.real, "rb") as file:
-                data = file.read(LOOKED_AT)
+            with opened_folder(real.parent) as folder:
+                return self._check(real.name, folder)
         except FileNotFoundError:
-            return data
+            return b""
         except OSError as error:
             fault = f"cannot be read: {error.strerror}"
-        if fault := fault or (self.kind.fault(data) if data.strip() else None):
+        raise UsageError(f"{self.called}: {fault}; name another file")
+
+    def _check(self, name: str, folder: int) -> bytes:
+        """The same of the file *name* in *folder*. Raises OSError, too."""
+        with opened_regular(name, folder) as descriptor, open(descriptor, "rb", closefd=False) as file:
+            data = file.read(LOOKED_AT)
+        if data.strip() and (fault := self.kind.fault(data)):
             raise UsageError(f"{self.called}: {fault}; name another file")
         return data.strip()
 
@@ -95,42 +110,44 @@ class Output:
         It is made at once, so that a command fails before it counts for an hour. An older file's mode stays.
         Raises UsageError if the file cannot be made, StoreError if it cannot be finished; an older file then stays.
         """
-        real = self.real
+        real, descriptor, fault = self.real, -1, None
         # A random name: two commands may write the same file for an hour each.
-        beside = real.with_name(f".{secrets.token_hex(8)}.rotation-new")
-        try:
-            # It gets an older file's mode, which may be a narrow one, when it is finished.
-            descriptor, fault = os.open(beside, NEW, PRIVATE if real.exists() else LEGIBLE), None
-        except OSError as error:
-            descriptor, fault = -1, error.strerror
-        if descriptor < 0:
-            raise UsageError(f"{self.called}: cannot be written: {fault}")
-        try:
-            with open(descriptor, "wb") as file:
-                yield file
-                fault = self._finish(file, beside, real)
-        finally:
-            with suppress(FileNotFoundError):
-                beside.unlink()
+        beside = f".{secrets.token_hex(8)}.rotation-new"
+        with ExitStack() as opened:
+            try:
+                folder = opened.enter_context(opened_folder(real.parent))
+                # It gets an older file's mode, which may be a narrow one, when it is finished.
+                descriptor = os.open(beside, NEW, PRIVATE if real.exists() else LEGIBLE, dir_fd=folder)
+            except OSError as error:
+                fault = error.strerror
+            if descriptor < 0:
+                raise UsageError(f"{self.called}: cannot be written: {fault}")
+            try:
+                with open(descriptor, "wb") as file:
+                    yield file
+                    fault = self._finish(file, beside, real.name, folder)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(beside, dir_fd=folder)
         if fault is not None:
             raise StoreError(f"{self.called}: could not be written: {fault}. What was there before is still there.")
 
-    def _finish(self, file: BinaryIO, beside: Path, real: Path) -> str | None:
-        """Why the file could not take its place; None if it did."""
+    def _finish(self, file: BinaryIO, beside: str, name: str, folder: int) -> str | None:
+        """Why the file *beside* could not take the place of *name* in *folder*; None if it did."""
         try:
             file.flush()
-            if real.exists():
-                keep_attributes(real, file.fileno(), owner_must_stay=False)
-            os.fsync(file.fileno())
             # Somebody may have put another file there meanwhile.
-            self.check()
-            take_place(beside, real)
+            with suppress(FileNotFoundError):
+                self._check(name, folder)
+                keep_attributes(name, folder, file.fileno(), owner_must_stay=False)
+            os.fsync(file.fileno())
+            take_place(beside, name, folder)
         except OSError as error:
             return error.strerror or "the system refused"
         except UsageError as error:
             return str(error).removeprefix(f"{self.called}: ")
-        # A folder that cannot be opened is flushed by the system, later.
-        with suppress(OSError), opened_folder(real.parent) as folder:
+        # A folder that cannot be listed is flushed by the system, later.
+        with suppress(OSError):
             os.fsync(folder)
         return None
 

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, UndecryptableToken, environment
+from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, UndecryptableToken, config, environment
+from keyring_core.derivation import Derivation
 from keyring_core.environment import load_settings
 from keyring_core.errors import MAKE_KEY_COMMAND
-from tests.keyring_core.test_errors import leaks, shown_by
-from tests.keyring_core.test_key_text import KEY_CASES, OTHER, REFUSED, SAME_WARNED, encoded, public_example, spellings
+from keyring_core.reload import Reloader
+from tests.keyring_core.test_errors import leaks, locals_in, shown_by
+from tests.keyring_core.test_key_text import (
+    KEY,
+    KEY_CASES,
+    OTHER,
+    RAW,
+    REFUSALS,
+    REFUSED,
+    SAME_WARNED,
+    encoded,
+    public_example,
+    spellings,
+)
 from tests.keys import key_text, make_key, mistyped
 
 PRIMARY, A, B = key_text("primary"), key_text("a"), key_text("b")
@@ -406,3 +421,73 @@ def test_every_variable_is_listed():
     rotation = {"ROTATION_CONFIG", "ROTATION_LEDGER_URL", "ROTATION_SERVICE"}
 
     assert {*keys} | others | rotation <= set(environment.VARIABLES)
+
+
+def malformed(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Environments with a malformed, duplicate or foreign key, each with its name in words."""
+    texts = {case.id: case.value for case in REFUSALS if isinstance(case.value, str | bytes)}
+    texts |= {"sign alike": mistyped(PRIMARY), "two keys": f"{A}\n{B}", "JSON": f'["{A}"]', "semicolons": f"{A};{B}"}
+    for name, value in texts.items():
+        data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+        file = folder / f"{name}.keys"
+        file.touch(0o600)
+        file.write_bytes(data)
+        for variable in ("ENCRYPTION_KEY", "ENCRYPTION_STAGED_KEY", LIST):
+            others = {"ENCRYPTION_KEY": PRIMARY}
+            yield f"{name} {variable}", others | {variable: value if isinstance(value, str) else data.decode("latin-1")}
+            others = {"ENCRYPTION_KEY": PRIMARY} if variable != "ENCRYPTION_KEY" else {LIST: A}
+            yield f"{name} {variable}_FILE", others | {f"{variable}_FILE": str(file)}
+            yield f"{name} {variable}_COMMAND", others | {f"{variable}_COMMAND": f"cat {shlex.quote(str(file))}"}
+    for name, more in (
+        ("two forms", {"ENCRYPTION_KEY_FILE": PRIMARY}),
+        ("a key in place of a file", {f"{LIST}_FILE": A}),
+        ("a failing command", {f"{LIST}_COMMAND": f"sh -c 'echo {A}; echo {A} >&2; exit 1'"}),
+        ("seconds", {"ENCRYPTION_RELOAD_SECONDS": A}),
+        ("a misspelt name", {"ENCRYPTION_KEYS": A}),
+    ):
+        yield name, {"ENCRYPTION_KEY": PRIMARY, **more}
+
+
+def error_of(call: Callable[..., object], *args: object) -> BaseException | None:
+    """What *call* raises."""
+    try:
+        call(*args)
+    except (KeyConfigError, KeyConfigWarning) as error:
+        return error
+    return None
+
+
+@pytest.mark.filterwarnings("error::keyring_core.KeyConfigWarning")
+def test_no_frame_of_an_error_shows_a_key(tmp_path, named, monkeypatch):
+    """A tool that shows the locals of frames shows no key, in whatever way a process reads a malformed one."""
+    ways = (load_settings, Keyring.from_env, config.load_keyring, lambda _: Reloader(config._load)())
+    for name, environ in malformed(tmp_path):
+        with monkeypatch.context() as patched:
+            for variable, value in environ.items():
+                if "\0" not in value:
+                    patched.setenv(variable, value)
+            # Each way reads a command by the same code.
+            for number, way in enumerate(ways[:1] if name.endswith("_COMMAND") else ways):
+                with named(name, number):
+                    error = error_of(way, environ)
+
+                    assert error is None or not any(leaks(locals_in(error), key) for key in (KEY, PRIMARY, A, B))
+
+
+def test_no_frame_of_a_keyring_s_error_shows_a_key(named):
+    """Nor where the keys' texts are given: one by one, in a list, or as the secret that a key is made of."""
+    ways = (
+        Keyring,
+        lambda value: Keyring(PRIMARY, value if isinstance(value, list) else [value]),
+        lambda value: Keyring(A, staged=value),
+        Key.parse,
+        Key,
+        lambda value: Derivation("raw").key(value if isinstance(value, bytes) else str(value)),
+    )
+    refused = [case.value for case in REFUSALS if isinstance(case.value, str | bytes)]
+    for value in [*refused, mistyped(PRIMARY), [PRIMARY, mistyped(PRIMARY)], RAW[:31], KEY[:32]]:
+        for number, way in enumerate(ways):
+            with named(repr(value)[:30], number):
+                error = error_of(way, value)
+
+                assert error is None or not any(leaks(locals_in(error), key) for key in (KEY, PRIMARY, A))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+import traceback
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import cryptography.fernet
 import pytest
@@ -25,6 +27,7 @@ from keyring_core import (
 from keyring_core.errors import MAKE_KEY_COMMAND
 from tests.keys import key_text
 
+PACKAGES = tuple(str(Path(keyring_core.__file__).parents[1] / name) for name in ("keyring_core", "rotation"))
 RUN = 8
 """The length from which a piece of a secret counts as a leak."""
 
@@ -49,6 +52,15 @@ def shown_by(error: BaseException) -> str:
         pieces += [str(current), repr(current), *current.args, *vars(current).values()]
         pieces += [getattr(current, name, "") for name in ("object", "doc", "filename", "output", "cmd", "__notes__")]
     return "\n".join(_as_text(piece) for piece in pieces)
+
+
+def locals_in(error: BaseException) -> str:
+    """The locals of this project's frames in the traceback of *error*, as a tool shows them that prints locals."""
+    pieces: list[str] = []
+    for current in reachable(error):
+        shown = traceback.TracebackException.from_exception(current, capture_locals=True)
+        pieces += [repr(frame.locals) for frame in shown.stack if frame.filename.startswith(PACKAGES)]
+    return "\n".join(pieces)
 
 
 def leaks(shown: str, value: object, *ours: str) -> set[str]:

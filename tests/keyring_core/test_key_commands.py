@@ -13,7 +13,9 @@ import pytest
 
 from keyring_core import KeyConfigError, key_commands
 from keyring_core.config import load_settings
-from keyring_core.key_commands import BY_HAND, MAX_SHOWN
+from keyring_core.environment import KEY_VARIABLES
+from keyring_core.key_commands import BY_HAND, MAX_SHOWN, run_key_command
+from keyring_core.legacy import Legacy
 from keyring_core.sources import Found, read_source
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
@@ -101,6 +103,21 @@ def test_a_command_gets_the_environment(monkeypatch):
     environ = {"ENCRYPTION_KEY_COMMAND": shlex.join(printing(program)), "VAULT_ADDR": "of the file"}
 
     assert read_source("ENCRYPTION_KEY", environ).text == b"of the file True"
+
+
+def test_a_command_gets_no_other_key(monkeypatch):
+    """Neither keys of the environment nor secrets that keys are made of: only what leads to other keys."""
+    Legacy("djfernet", secret="$OLD_SECRET")
+    holding = (*KEY_VARIABLES, "OLD_SECRET")
+    environ = {"VAULT_TOKEN": "stays", "ENCRYPTION_STAGED_KEY_FILE": "stays"}
+    for name in holding:
+        monkeypatch.setenv(name, key_text("of the process"))
+    command = shlex.join(printing("import os; print([*os.environ])"))
+
+    shown = run_key_command(command, "ENCRYPTION_KEY_COMMAND", environ | dict.fromkeys(holding, KEY), 30).decode()
+
+    assert [name for name in holding if f"'{name}'" in shown] == []
+    assert [name for name in environ if f"'{name}'" not in shown] == []
 
 
 def fault_of(*argv: str, seconds: float = 30) -> str:

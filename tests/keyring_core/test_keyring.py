@@ -548,6 +548,11 @@ def test_no_way_of_printing_shows_a_key(show):
     assert_shows_no_key(show(ring))
 
 
+def test_a_keyring_that_is_not_whole_has_a_repr():
+    """A tool that shows the objects of an error meets a keyring that was not finished."""
+    assert repr(Keyring.__new__(Keyring)) == "<Keyring >"
+
+
 def test_the_repr_shows_ids_and_states():
     """A log shows which keys a process holds."""
     assert repr(RING) == f"<Keyring {make_key('new').id} primary, {make_key('old').id} previous>"

@@ -46,9 +46,9 @@ def test_the_owner_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             return getattr(os, name)
 
         @staticmethod
-        def stat(path: Path) -> os.stat_result:
-            found = list(os.stat(path))
-            found[4] = 4242
+        def fstat(descriptor: int) -> os.stat_result:
+            found = list(os.fstat(descriptor))
+            found[4] = 4242 if os.path.samestat(os.fstat(descriptor), path.stat()) else found[4]
             return os.stat_result(found)
 
         @staticmethod
@@ -142,9 +142,9 @@ def test_file_and_folder_are_flushed(path: Path, monkeypatch: pytest.MonkeyPatch
         done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
         flush(descriptor)
 
-    def note_rename(old: Path, new: Path) -> None:
+    def note_rename(old: str, new: str, **folders: int) -> None:
         done.append("rename")
-        rename(old, new)
+        rename(old, new, **folders)
 
     old = read_whole(path)
     monkeypatch.setattr(os, "fsync", note_flush)
@@ -158,7 +158,7 @@ def test_a_link_in_the_new_file_s_place_is_never_followed(path: Path, monkeypatc
     """Even if another process puts it there between the removal and the creation."""
     (path.parent / "other").write_bytes(b"other")
     path.with_name(".keys.rotation-new").symlink_to("other")
-    monkeypatch.setattr(os, "unlink", lambda _: None)
+    monkeypatch.setattr(os, "unlink", lambda _, **__: None)
 
     with pytest.raises(StoreError):
         replace_whole(read_whole(path), b"new")

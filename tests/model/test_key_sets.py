@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from rotation.model.config_file import load_key_sets, load_targets
 from rotation.model.failures import UsageError
 from rotation.model.key_sets import Keys, KeySet, load_key_set, read_key_set
 from tests.conftest import Named
+from tests.keyring_core.test_errors import leaks, locals_in
 from tests.keys import key_text, make_key
 
 SECRET = "correct horse, battery # staple"
@@ -181,3 +182,28 @@ def test_a_target_names_a_set_of_the_file(tmp_path: Path) -> None:
     path.write_text(target.format("redsh") + sets)
     with pytest.raises(UsageError, match=r"no \[keys\.redsh\]; did you mean redash\?"):
         load_targets(path, {})
+
+
+def test_a_command_gets_no_secret_of_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that prints one key has neither the secrets nor the salts of any set, but what else there is."""
+    monkeypatch.setenv("PLANE_SALT", "of the process")
+    primary = {"secret": "${PLANE_SECRET}", "derive": "pbkdf2-sha256", "salt": "$PLANE_SALT", "iterations": 1}
+    environ = {"PLANE_SECRET": SECRET, "PLANE_SALT": "pepper", "PLANE_URL": "http://plane"}
+    a_set(primary=primary)
+
+    [read] = read_key_set("app", a_set(primary={"command": "env", "derive": "sha256"}), environ)
+
+    given = dict(line.partition("=")[::2] for line in read.text.splitlines())
+    assert (given["PLANE_URL"], {"PLANE_SECRET", "PLANE_SALT"} & {*given}) == ("http://plane", set())
+
+
+@pytest.mark.parametrize("read", [Keys.keyring, Keys.settings])
+def test_no_frame_of_an_error_shows_a_secret(read: Callable[..., object]) -> None:
+    """A tool that shows the locals of frames shows neither the secrets of a set nor its environment."""
+    keys = Keys("app", {"app": a_set(primary={"secret": "$A"}, previous=[{"secret": "$B"}, {"secret": "$C"}])})
+    environ = {"A": key_text("a"), "B": key_text("b"), "C": f"{key_text('c')}x"}
+
+    with pytest.raises(KeyConfigError) as caught:
+        read(keys, environ)
+
+    assert not any(leaks(locals_in(caught.value), key) for key in environ.values())

@@ -120,6 +120,19 @@ def test_an_older_file_s_mode_is_never_wider_meanwhile(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0, 0o644), (0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_a_new_output_is_writable_for_its_owner_alone(tmp_path: Path, umask: int, mode: int) -> None:
+    """It holds no secret, and others may read it if the umask lets them; nobody else can write it."""
+    before = os.umask(umask)
+    try:
+        with page(tmp_path / "page.html"):
+            pass
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "page.html").stat().st_mode) == mode
+
+
 def _device(path: Path) -> None:
     try:
         os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))

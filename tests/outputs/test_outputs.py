@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +133,27 @@ def test_two_outputs_of_a_command_are_two_files(estate: Estate, named: Named) ->
             assert ran.code == 2
             assert "name another file" in ran.err
             assert estate.files() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes links of another user")
+def test_no_output_is_written_through_a_link_of_another_user(estate: Estate, named: Named) -> None:
+    """In a folder that others can write, sticky or not, every option refuses it by path, and nothing changes."""
+    for mode in (0o1777, 0o777):
+        folder = estate.folder / f"shared-{mode:o}"
+        folder.mkdir()
+        (folder / "link").symlink_to(estate.folder / "elsewhere")
+        os.lchown(folder / "link", 4242, 4242)
+        folder.chmod(mode)
+        for output in WRITING:
+            with named(f"{mode:o}", *output):
+                before = estate.files()
+                ran = estate.write(output, f"{folder.name}/link")
+                after = estate.files()
+                estate.restore(before)
+
+                assert ran.code == (3 if output[0] == "check" else 2), ran
+                assert "a symbolic link that another user may have made" in ran.err
+                assert after == before
 
 
 def test_no_ledger_is_made_where_keys_are_kept(estate: Estate, named: Named) -> None:

@@ -15,7 +15,7 @@ from keyring_core.legacy import Legacy
 from keyring_core.legacy.legacy import PACKAGES
 from keyring_core.redaction import Redactor, configure_logging
 from tests.keyring_core.legacy.known_cells import BY_NAME, VECTORS, cells_of, environ_of, legacy_of, reader_of
-from tests.keyring_core.test_errors import leaks, shown_by
+from tests.keyring_core.test_errors import leaks, locals_in, shown_by
 from tests.keys import key_text, make_key
 
 SECRET = "Tr0ub4dor&3 über alles, a test secret"
@@ -223,3 +223,15 @@ def test_the_same_secret_twice_is_no_fault():
         reader = Legacy("advanced-alchemy", secret=["$A", "$B"]).reader({"A": SECRET, "B": [SECRET]})
 
     assert reader.open("") is None
+
+
+def test_no_frame_of_an_error_shows_a_secret():
+    """A tool that shows the locals of frames shows none of the secrets that a reader was to have."""
+    environ = {"A": key_text("a"), "B": f"{key_text('b')}x"}
+
+    legacy = Legacy("django-fernet-fields", secret=["$A", "$B", "$C"])
+
+    with pytest.raises(KeyConfigError) as caught:
+        legacy.reader(environ)
+
+    assert not any(leaks(locals_in(caught.value), key) for key in environ.values())

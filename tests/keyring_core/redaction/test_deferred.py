@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import io
 import logging
@@ -328,6 +329,15 @@ def test_leaving_in_another_context() -> None:
     assert asyncio.run(main()) == ()
 
 
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_block_is_not_pickled_or_copied(take: Callable[[object], object]) -> None:
+    """Its masks hold the value, and would leave the process; a function that it decorates is pickled by its name."""
+    with pytest.raises(TypeError, match="neither pickled nor copied") as caught_error:
+        take(redacting(VALUE))
+
+    assert VALUE not in str(caught_error.value)
+
+
 def test_as_a_decorator() -> None:
     """It is a decorator, too, also of a function that calls itself."""
     redactor = Redactor()
@@ -361,3 +371,20 @@ def test_a_record_that_is_shown_later_shows_no_value(stream: io.StringIO) -> Non
 
     assert foreign.getvalue() == "got [REDACTED:secret] [REDACTED:secret]\n" * 2
     assert (record.args, record.note) == ((VALUE,), VALUE)  # type: ignore[attr-defined]
+
+
+def test_a_record_of_an_exception_s_text_that_is_shown_later_shows_no_value(stream: io.StringIO) -> None:
+    """A record that holds the exception's text alone keeps the masks of the exception that was handled then."""
+    foreign = io.StringIO()
+    memory = logging.handlers.MemoryHandler(10, target=logging.StreamHandler(foreign))
+    logger = logging.getLogger("later")
+    logger.handlers = [memory]
+
+    try:
+        fail()
+    except ValueError as error:
+        logger.warning(f"failed: {error}")
+    memory.flush()
+    logger.handlers = []
+
+    assert foreign.getvalue() == "failed: bad credential [REDACTED:plaintext]\n"

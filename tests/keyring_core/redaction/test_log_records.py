@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import logging.handlers
 import pickle
@@ -12,6 +14,9 @@ from decimal import Decimal
 from enum import IntEnum
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
+import structlog
 
 from keyring_core.redaction import Redactor, configure_logging
 from keyring_core.redaction.log_records import clean_copy
@@ -92,3 +97,64 @@ def test_handlers_send_no_object() -> None:
 
     assert SECRET.encode() not in pickled
     assert (mapped["session"], mapped["space"]) == ("<Session>", "namespace(a=1)")
+
+
+class SafeAtoms(dict[str, Any]):
+    """As gunicorn's (gunicorn/glogging.py): what its access log is made of, with an answer to every name."""
+
+    def __init__(self, atoms: dict[str, Any]) -> None:
+        dict.__init__(self)
+        for key, value in atoms.items():
+            if isinstance(value, str):
+                self[key] = value.replace('"', '\\"')
+            else:
+                self[key] = value
+
+    def __getitem__(self, k: str) -> Any:
+        if k.startswith("{"):
+            kl = k.lower()
+            if kl in self:
+                return super().__getitem__(kl)
+            return "-"
+        if k in self:
+            return super().__getitem__(k)
+        return "-"
+
+
+class Noting(SafeAtoms):
+    """One that is not copied, since it takes notes of writes."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+
+
+NUMBER = 8_641_975_320_864_197
+BEARER = "Bearer " + secrets.token_urlsafe(24) + "1"
+ATOMS = {"h": "1.2.3.4", "r": 'GET /"x" HTTP/1.1', "{authorization}i": BEARER, "n": NUMBER}
+LINES = {
+    "gunicorn": (
+        ('%(h)s "%(r)s" %({X-Request-Id}i)s %({Authorization}i)s', SafeAtoms(ATOMS)),
+        '1.2.3.4 "GET /\\"x\\" HTTP/1.1" - Bearer [REDACTED:authorization]',
+    ),
+    "a mapping that is not copied": (
+        ("%(h)s %({x}i)s %({authorization}i)s", Noting(ATOMS)),
+        "1.2.3.4 - Bearer [REDACTED:authorization]",
+    ),
+    "a sensitive name": (("%(password)s %(none)s", Noting({"password": "x7", "n": BEARER})), "[REDACTED:password] -"),
+    "a number in a mapping": (("%(n)d %(none)s", Noting(ATOMS)), "[REDACTED:secret] -"),
+    "a number": (("%d of %.4s", NUMBER, SECRET), "[REDACTED:secret] of [RED"),
+    "a number in its width": (("%-20d|", NUMBER), "[REDACTED:secret]    |"),
+    "a level": (("%d %s", Level.NOTICE, SECRET), "25 [REDACTED:secret]"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "line"), LINES.values(), ids=LINES)
+@pytest.mark.parametrize("logger", ["stdlib", "structlog"])
+def test_a_line_that_can_be_formatted_is_written(arguments: tuple[Any, ...], line: str, logger: str) -> None:
+    """Where a mask does not fit, the line is there nevertheless, and masked."""
+    stream = io.StringIO()
+    configure_logging(Redactor([SECRET, str(NUMBER)]), stream=stream, renderer="json")
+
+    (logging.getLogger("svc") if logger == "stdlib" else structlog.get_logger("svc")).warning(*arguments)
+
+    assert json.loads(stream.getvalue())["event"] == line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from json import encoder
 
@@ -37,6 +38,16 @@ def test_a_python_without_the_encoder_renders(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(encoder, "c_make_encoder", None)
 
     assert render._encoder()({"event": "e", "kind": int}) == '{"event": "e", "kind": "<class \'int\'>"}'
+
+
+def test_a_dict_of_a_library_is_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dict of any type is an object in JSON, with orjson and without it."""
+    event = {"counts": Counter("aab"), "order": OrderedDict(b=1)}
+    expected = {"counts": {"a": 2, "b": 1}, "order": {"b": 1}}
+
+    assert json.loads(render.to_json(event)) == expected
+    monkeypatch.setattr(render, "_orjson", lambda: None)
+    assert json.loads(render.to_json(event)) == expected
 
 
 COLOURED: dict[str, Callable[[str], dict[str, object]]] = {

@@ -9,11 +9,14 @@ import pprint
 import random
 import secrets
 import threading
+from collections.abc import Callable
 
 import pytest
 
-from keyring_core.redaction import Redactor
+from keyring_core.redaction import Redactor, redacting
+from keyring_core.redaction.deferred import MOST_MASKS
 from keyring_core.redaction.streams import GuardedStream
+from tests.conftest import Named
 from tests.processes import in_a_fork
 
 SECRET = secrets.token_urlsafe(24)
@@ -136,3 +139,106 @@ def test_a_child_writes_though_another_thread_was_writing() -> None:
     thread.join()
 
     assert written
+
+
+VALUE = "decrypted-" + secrets.token_urlsafe(12)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda stream: stream.write(f"value {VALUE}"), id="text"),
+        pytest.param(lambda stream: stream.buffer.write(f"value {VALUE}".encode()), id="bytes"),
+        pytest.param(lambda stream: print(repr(b"\x00\xff" + VALUE.encode()), file=stream), id="literal"),
+    ],
+)
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda stream: stream.write("\n"), id="newline"),
+        pytest.param(lambda stream: stream.buffer.write(b"\n"), id="newline in bytes"),
+        pytest.param(lambda stream: None, id="flush"),
+    ],
+)
+def test_a_line_that_a_block_began_is_masked_after_the_block(
+    write: Callable[[GuardedStream], object], end: Callable[[GuardedStream], object]
+) -> None:
+    """What was written without a newline, or waits for more of a literal, is masked as it was in the block."""
+    stream, raw = guarded()
+
+    with redacting(VALUE):
+        write(stream)
+    end(stream)
+    stream.flush()
+
+    assert "[REDACTED:secret]" in raw.getvalue().decode()
+    assert VALUE not in raw.getvalue().decode()
+
+
+def test_a_line_of_several_blocks_is_masked_by_all(named: Named) -> None:
+    """Blocks of several threads, inside and after each other, and more of them than masks are kept."""
+    values = [f"{VALUE}-{secrets.token_urlsafe(12)}" for _ in range(4 * MOST_MASKS)]
+
+    def write(stream: GuardedStream, value: str) -> None:
+        with redacting("another-" + value), redacting(value):
+            stream.write(f"{value} | ")
+
+    for threads in (False, True):
+        with named("threads" if threads else "one thread"):
+            stream, raw = guarded()
+            for value in values:
+                if threads:
+                    thread = threading.Thread(target=write, args=(stream, value))
+                    thread.start()
+                    thread.join()
+                else:
+                    write(stream, value)
+            stream.flush()
+
+            assert raw.getvalue().decode() == "[REDACTED:secret] | " * len(values)
+
+
+def test_a_line_from_an_exception_is_masked_after_its_handler() -> None:
+    """An exception's text that is printed without a newline keeps the masks of the exception."""
+    stream, raw = guarded()
+
+    @redacting(VALUE)
+    def fail() -> None:
+        raise ValueError(VALUE)
+
+    try:
+        fail()
+    except ValueError as error:
+        stream.write(f"failed: {error}")
+    stream.flush()
+
+    assert raw.getvalue() == b"failed: [REDACTED:secret]"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_line_that_was_begun_before_a_fork_is_masked_in_both() -> None:
+    """The child has a copy of the unfinished line, and of its masks."""
+    stream, raw = guarded()
+    with redacting(VALUE):
+        stream.write(VALUE)
+
+    def is_masked() -> bool:
+        stream.flush()
+        return raw.getvalue() == b"[REDACTED:secret]"
+
+    assert in_a_fork(is_masked)
+    assert is_masked()
+
+
+def test_the_masks_end_with_the_line() -> None:
+    """Once the line is written, its value is masked no more."""
+    stream, raw = guarded()
+    with redacting(VALUE):
+        stream.write(VALUE)
+        stream.buffer.write(VALUE.encode())
+
+    stream.flush()
+    print(VALUE, file=stream, flush=True)
+
+    assert raw.getvalue().decode() == "[REDACTED:secret]" * 2 + f"{VALUE}\n"
