@@ -13,9 +13,9 @@ from json.encoder import encode_basestring, encode_basestring_ascii
 from unicodedata import normalize
 
 from keyring_core.redaction.folding import as_text, fold
-from keyring_core.redaction.ordinary import class_changes
 from keyring_core.redaction.patterns import compiled
 from keyring_core.redaction.registrable import unfit
+from keyring_core.redaction.values import class_changes
 
 # A run this long of a random-looking value is masked even without the rest of the value.
 SHORTEST_PIECE = 10

@@ -1,7 +1,7 @@
 """Finds values of sensitive names in text: ``password=...``, ``"token": "..."``, ``--key ...``, ``token is ...``.
 
 The name is looked up first, and its value is read only if the name is sensitive. A secret is read to its end, and the
-search goes on behind it; of a value that is none, at most `_MOST` characters are read. So no character is read often.
+search goes on behind it; of a value that is none, at most `MOST` characters are read. So no character is read often.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from keyring_core.redaction.effort import SECRET, Effort, rest
 from keyring_core.redaction.folding import lower, neighbours, reduced
-from keyring_core.redaction.names import Names, words
-from keyring_core.redaction.ordinary import PASSWORDS, PLACEHOLDER, is_ordinary, looks_random
-from keyring_core.redaction.patterns import ANY_CASE, ANY_CASE_VERBOSE, compiled
+from keyring_core.redaction.names import Names
+from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, compiled
 from keyring_core.redaction.spans import MASK_START, Span
+from keyring_core.redaction.values import DOUBTFUL, MOST, Name, is_secret
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 _LONGEST_NAME = 64
@@ -96,8 +96,6 @@ class _Gates:
 
 _gates = cache(_Gates)
 
-# Of a value that may be none, so many characters are read: what is longer is no word, placeholder or code.
-_MOST = 64
 _END = r"""(?=[\s&;,"'`<>()\[\]{}|\\]|$)"""
 _QUOTE = r"""\\{0,7}+["'`]"""
 _NAME_ENDS = rf"(?:{_QUOTE})?+\]?+[ ]{{0,40}}+\s?+"
@@ -153,66 +151,24 @@ _VALUE = rf"""
         # one character, for a value can hold names and values of its own: the rest of a secret is found by _BARE_END
         (?P<bare>{_BARE})
       # Pwd={{value}};
-      | =\s?\{{(?P<braced>(?:[^}}\r\n{{"']|\}}\}}){{1,{_MOST}}}+)\}}(?!\}})
+      | =\s?\{{(?P<braced>(?:[^}}\r\n{{"']|\}}\}}){{1,{MOST}}}+)\}}(?!\}})
       # map[Name:[value]]
       | :\[(?P<listed>[^\[\]\s"'{{}}][^\[\]\r\n"']*+)\]
       # name: |, and in the next line: value
       | {_NAME_ENDS}:[ ]{{1,2}}[|>][+-]?{_NEWLINE}[ ]{{1,20}}(?P<block>[^\s"'\\]++)
       # Name: value and name:value, if the value is no word of a sentence
-      | (?:[ ]\d{{1,2}})?:[ ]{{0,2}}(?![ :])(?P<header>{_PROSE}{{6,{_MOST}}}+)
+      | (?:[ ]\d{{1,2}})?:[ ]{{0,2}}(?![ :])(?P<header>{_PROSE}{{6,{MOST}}}+)
       # <name>value</name>, <property name="name">value</property>, <name>name</name><value>value</value>
       | (?:(?:{_QUOTE})?|</name>(?:{_NEWLINE})?[ ]{{0,20}}<value)>(?P<element>[^<>\s][^<>]*+)</
       # the name is value
-      | [ ](?:is|was):?[ ](?P<prose>{_PROSE}{{6,{_MOST}}}+)
+      | [ ](?:is|was):?[ ](?P<prose>{_PROSE}{{6,{MOST}}}+)
       # - name: NAME, and in the next line: value: value
       | (?:{_QUOTE})?+{_NEWLINE}[ ]{{1,20}}value:[ ]{{1,3}}(?P<under>[^\s"'\\][^\r\n"'\\]*+)
       # --name value, and (name value) if the value is no word of a sentence
-      | [ ](?:[0578][ ])?(?P<option>(?=[^\s"']{{0,{_MOST}}}[^a-z\s"'])[^\s"'\\]++)
+      | [ ](?:[0578][ ])?(?P<option>(?=[^\s"']{{0,{MOST}}}[^a-z\s"'])[^\s"'\\]++)
     )
 """
 _COOKIES = r"""cookies?["'\\]{0,8}\s?[:=]\s?["'\\b]{0,8}(?P<cookies>[\w.-]{1,64}=[^\r\n"'\\]++)"""
-# A word, placeholder, template, reference to a store of secrets, or digest in place of a value.
-_NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|required|optional|unset
-    |not-set|hidden|same-origin|include|omit|[^\w\x80-\xff]{{1,3}}|{PLACEHOLDER}
-    |\$\{{\{{?[^{{}}]*\}}\}}?|\$\([^()]*\)|\{{\{{.*\}}\}}|\{{%.*%\}}|process\.env\.\w+
-    |!(?:vault|secret|reference|sub|ref|env|getatt)(?:[ ].*)?|(?:env|op|sm|ref\+\w{{1,20}}|vault):.*|enc\[.*
-    |[\[(](?:filtered|redacted|hidden|sensitive)[\])]|[+-]+[ ]\#[ ]\(\d+[ ]bytes\)|hmac-sha256:[0-9a-f]{{64}}"""
-_NUMBER = r"-?\d[\d_]*(?:\.\d+)?"
-# PWD is also a shell's working directory.
-_PATH = r"(?:/[\w.@-]*)+"
-# setPassword("value") holds a value, getPassword("name") a name.
-_VERBS = frozenset(
-    {"change", "check", "compare", "hash", "login", "reset", "set", "update", "validate", "verify", "with"}
-)
-# Names with other uses: in text, and only if the value is no ordinary word.
-_DOUBTFUL = {"auth": "authorization", "_auth": "authorization", "code": "code", "assertion": "assertion"}
-# A pair of name and value, as httpx, ASGI servers and parsers of forms show it, and as PHP defines a constant.
-_PAIR_OPENS = r"""[(\[]\s?b?\\{0,7}["']"""
-_NAME_OF_A_MANIFEST = r"""name:\s?["']?"""
-_ATTRIBUTE = r"""<[^<>]{0,60}(?:name|key)=["']"""
-# Helm's checksum/secret, and arn:aws:secretsmanager:region:account:secret:name.
-_NAMES_NO_SECRET = r"(?:checksum|digest|hash|sha256)/|secretsmanager:[\w:-]{0,60}:"
-_LOWER_WORD = r"[a-z_.!0-9]*[a-z_.!]|\d+"
-_COLUMN = r"[A-Z]+ ?\(\d+(?:, ?\d+)?\)"
-# An argument that is an option, and what follows a password's name and is none: another pair, an option, a path.
-_SWITCH = r"--?[a-z]+(?:-[a-z]+)*"
-_OTHER_ARGUMENT = r"(?:[a-z]+_)?id=|-p|--?[a-z]+(?:-[a-z]+)*\Z|(?:/[a-z_-]+){2,}\Z"
-_VARIABLE = r"[a-z_]+"
-# A quote that begins a text, and words.
-_OPENED = r"(?:^|[^\w\\]){}[\w -]{{0,40}}"
-# A pair of a log line behind a colon: secret: path=secret/data/app
-_LOGGED_PAIR = r"(?:path|mount|version)=[^=]"
-# This project shows which keys are loaded by their ids.
-_OWN_KEYS = ("previous_keys", "staged_key")
-_KEY_ID = r"[0-9a-f]{8}"
-# What follows a token's name in quotes, and is no word of a parser's message.
-_LONG_TOKEN = 16
-# An authorization code; a coupon's or an error's is shorter.
-_SHORTEST_CODE = 16
-_SQL_FUNCTIONS = ("PASSWORD", "OLD_PASSWORD")
-# Where a quoted value stands, if not behind a sign.
-_WAYS = ("call", "below", "beside", "pair")
-_WRITTEN_IN_SENTENCES = ("header", "prose", "option")
 # What shows before a name that it is in a URL's query or a form.
 _IN_URLS = ("?", "&", "#", "&amp;")
 
@@ -232,11 +188,11 @@ def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]
             continue
         value = None
         begin = _name_start(text, start)
-        label = names.label(text[begin:end]) or _DOUBTFUL.get(low[begin:end])
+        label = names.label(text[begin:end]) or DOUBTFUL.get(low[begin:end])
         if label is not None:
             if not effort.look():
                 return [*spans, rest(text, start)]
-            value = _value(text, _Name(begin, end, low[begin:end], label), names)
+            value = _value(Name(text, begin, end, low[begin:end], label), names)
         if value is None and low.startswith("cookie", start):
             found = compiled(_COOKIES, ANY_CASE_VERBOSE).match(text, start)
             if found is not None and not found["cookies"].startswith(MASK_START):
@@ -260,22 +216,9 @@ def _name_start(text: str, start: int) -> int:
     return begin + 1 if outside.endswith("\\") and text[begin] in "nrt" else begin
 
 
-class _Name(NamedTuple):
-    """A sensitive name in a text: its place, its text in lower case, and the label of its value."""
-
-    start: int
-    end: int
-    text: str
-    label: str
-
-    @property
-    def is_option(self) -> bool:
-        """Whether another argument is its value: --no-password and --plaintext are switches."""
-        return self.text.startswith("--") and not self.text.startswith(("--no-", "--ask-", "--plain", "--clear"))
-
-
-def _value(text: str, name: _Name, names: Names) -> Span | None:
-    """The value of *name* in *text*, if it is a secret."""
+def _value(name: Name, names: Names) -> Span | None:
+    """The value of *name*, if it is a secret."""
+    text = name.text
     found = compiled(_VALUE, ANY_CASE_VERBOSE).match(text, name.end)
     if found is None:
         return None
@@ -283,104 +226,15 @@ def _value(text: str, name: _Name, names: Names) -> Span | None:
     begin, end = found.span(kind)
     if kind == "bare":
         end = _end(_BARE_END, text, begin)
-    elif kind == "option" and not name.text.startswith("--"):
+    elif kind == "option" and not name.is_option:
         end = _end(_PROSE_END, text, begin)
-    if not _is_place(text, name, kind, found) or not _is_secret(name, kind, text[begin:end], names):
+    if not is_secret(name, kind, found, text[begin:end], names):
         return None
     if kind in ("header", "prose"):
         end = _end(_PROSE_END, text, begin)
     elif kind == "bare" and not text.endswith(_IN_URLS, max(0, name.start - 5), name.start):
         end = _end(_BARE_END_OUTSIDE_URLS, text, begin)
     return Span(begin, end, name.label)
-
-
-def _is_place(text: str, name: _Name, kind: str, found: re.Match[str]) -> bool:
-    """Whether *name* may have its value in this *kind* of place."""
-    way = next((way for way in _WAYS if found[way]), kind) if kind == "quoted" else kind
-    before = text[name.start - 1 : name.start]
-    if way in ("option", "beside", "pair") and name.text.startswith("--"):
-        # [--token TOKEN] in a program's help
-        return name.is_option and before != "[" and not compiled(_SWITCH).fullmatch(found[kind])
-    match way:
-        case "header" if name.text == "pwd" and before == "$":
-            return False  # docker run -v "$PWD:/work:ro"
-        case "quoted" | "header":
-            if before in ("/", ":") and _follows(text, name, _NAMES_NO_SECRET, 80):
-                return False
-            return way == "header" or not _closes_text(text, name, found)
-        case "option":
-            # "pass" is a verb there, and a path goes on with a protocol: GET /reset-password HTTP/1.1
-            is_name = name.label in PASSWORDS and name.text != "pass" and before not in ("/", "=")
-            return is_name and not compiled(_OTHER_ARGUMENT).match(found["option"])
-        case "beside":
-            # proxy_set_header X-Api-Key "value", but not a parser's unexpected token "value"
-            is_header = "-" in name.text and len(found["quoted"]) >= _LONG_TOKEN
-            return (name.label in PASSWORDS or is_header) and not all(
-                is_ordinary(word, name.label) for word in found["quoted"].split()
-            )
-        case "literal":
-            return name.text == "password" or name.is_option
-        case "call" if name.label == "cookie" and text.startswith(",", found.end()):
-            return False  # set_cookie("name", "value")
-        case "call":
-            written = text[name.start : name.end]
-            return written in _SQL_FUNCTIONS or not _VERBS.isdisjoint(words(written))
-        case "pair":
-            return _follows(text, name, _PAIR_OPENS) and _closes_pair(found, name.label)
-        case "below" | "under":
-            return _follows(text, name, _NAME_OF_A_MANIFEST)
-        case "element":
-            if before in ("<", ">"):
-                return True
-            return _follows(text, name, _ATTRIBUTE, 80) and not is_ordinary(found["element"], name.label)
-        case "braced":
-            # "{password}" is a placeholder.
-            return name.label in PASSWORDS and not compiled(_LOWER_WORD).fullmatch(found["braced"])
-    return True
-
-
-def _closes_text(text: str, name: _Name, found: re.Match[str]) -> bool:
-    """Whether the quote before the value ends a text that *name* is in: input('Password: ', ...)."""
-    quote = found.start("quote")
-    return text[name.end : quote].strip() == ":" and _follows(text, name, _OPENED.format(re.escape(found["quote"])), 48)
-
-
-def _closes_pair(found: re.Match[str], label: str) -> bool:
-    """Whether the value ends its pair, and is no other name and no column's type: ('token', 'created_at')."""
-    if not compiled(r"\s?[)\]]").match(found.string, found.end()):
-        return False
-    is_bytes = found.string.startswith("b", found.end("pair"))
-    return is_bytes or not (is_ordinary(found["quoted"], label) or compiled(_COLUMN).fullmatch(found["quoted"]))
-
-
-def _is_secret(name: _Name, kind: str, value: str, names: Names) -> bool:
-    """Whether *value* can be a secret: no word of a sentence, placeholder, variable, or number outside quotes."""
-    if value.startswith(MASK_START) or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value):
-        return False
-    if name.text.endswith(_OWN_KEYS) and compiled(_KEY_ID).fullmatch(value):
-        return False
-    if kind in _WRITTEN_IN_SENTENCES and not name.text.startswith("--"):
-        if name.label not in PASSWORDS | {"cookie"} and compiled(_LOGGED_PAIR).match(value):
-            return False
-        return not is_ordinary(value, name.label)
-    if name.text.endswith("auth") or name.text in _DOUBTFUL:
-        long_enough = name.text != "code" or len(value) >= _SHORTEST_CODE
-        return long_enough and not is_ordinary(value, name.label)
-    if name.text == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
-        return False
-    if kind not in ("bare", "under", "block"):
-        # "password": "NOT_LOGGING_PASSWORD"
-        return not (value.isupper() and "_" in value and value.isidentifier() and names.label(value))
-    if name.text == "cookies" and compiled(_VARIABLE).fullmatch(value):
-        return False
-    is_name = value.replace(".", "_").isidentifier() and names.label(value) is not None
-    return not (is_name or compiled(_NUMBER).fullmatch(value))
-
-
-def _follows(text: str, name: _Name, pattern: str, reach: int = 12) -> bool:
-    """Whether *name* comes right after *pattern*."""
-    before = compiled(rf"(?:{pattern})\Z", ANY_CASE)
-    return before.search(text, max(0, name.start - reach), name.start) is not None
 
 
 def _end(pattern: str, text: str, begin: int) -> int:

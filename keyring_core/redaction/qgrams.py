@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Collection, Iterator
 from functools import cache
+from typing import NoReturn
 
 from keyring_core.redaction.encodings import Form
 from keyring_core.redaction.folding import squeeze
@@ -124,6 +125,9 @@ class GramMatcher:
 
     def __repr__(self) -> str:
         return "<GramMatcher>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a GramMatcher holds secrets: it can be neither pickled nor copied")
 
     def _grams(self, form: Form) -> _Grams:
         return self._wide if form.floor >= self._wide.floor else self._narrow

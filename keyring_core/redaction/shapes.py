@@ -8,9 +8,9 @@ from keyring_core.redaction.credentials import find_credentials
 from keyring_core.redaction.effort import SECRET, Effort, rest
 from keyring_core.redaction.encodings import Form
 from keyring_core.redaction.folding import lower, reduced
-from keyring_core.redaction.ordinary import PLACEHOLDER, is_ordinary
 from keyring_core.redaction.patterns import ANY_CASE, Enclosed, Shape, by_gate, compiled, hidden, secret
 from keyring_core.redaction.spans import Span
+from keyring_core.redaction.values import PLACEHOLDER, is_ordinary
 
 _KEY_BODY = r"private key(?: block)?-----"
 _ROW_END = r"(?=\.?\s{0,64}(?:\\n|\n|\(background|\"|'|$))"
@@ -129,8 +129,8 @@ LANDMARKS = {Form(gate, gate): gate for gate in (*_SHAPES, *_ENCLOSED)}
 def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], effort: Effort) -> list[Span]:
     """The spans of shapes in *text*.
 
-    *data* is *text* as bytes of the same length, *gist* what `reduced` leaves of it. *forms* may occur in it; those that
-    are landmarks are gates of shapes.
+    *data* is *text* as bytes of the same length, *gist* what `reduced` leaves of it. *forms* may occur in it; landmarks
+    among them are gates.
     """
     spans = find_credentials(text, data)
     for form in forms:

@@ -1,0 +1,262 @@
+"""Decides whether what stands behind a sensitive name is its value, and a secret.
+
+A name stands in code, in help texts, in sentences and in paths, too. After ``password is`` only what cannot be an
+ordinary word counts as a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from keyring_core.redaction.names import Names, words
+from keyring_core.redaction.patterns import ANY_CASE, ANY_CASE_VERBOSE, EXACT_VERBOSE, compiled
+from keyring_core.redaction.spans import MASK_START
+
+# Of a value in a sentence so many characters are read: what is longer is no word.
+MOST = 64
+# Names with other uses: in text, and only if the value is no ordinary word.
+DOUBTFUL = {"auth": "authorization", "_auth": "authorization", "code": "code", "assertion": "assertion"}
+# An authorization code; a coupon's or an error's is shorter.
+_SHORTEST_CODE = 16
+
+# Takes the place of a value. Also within VERBOSE.
+_FIELD = r"(?:%s|%\(\w+\)s|\{[\w.!:]*\})"
+PLACEHOLDER = (
+    rf"\{{?{_FIELD}(?:[:/\ @._-]{_FIELD})*\}}?|%env\(\w+\)%|\$\{{?[A-Z_]+\}}?|\$\d|<[\w\ |-]+>"
+    r"|[:@][a-z_]+|[*]+|[.]{3,}|x{3,}|@@\w+@@|__\w+__"
+)
+# A word, placeholder, template, reference to a store of secrets, or digest in place of a value.
+_NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|required|optional|unset
+    |not-set|hidden|same-origin|include|omit|[^\w\x80-\xff]{{1,3}}|{PLACEHOLDER}
+    |\$\{{\{{?[^{{}}]*\}}\}}?|\$\([^()]*\)|\{{\{{.*\}}\}}|\{{%.*%\}}|process\.env\.\w+
+    |!(?:vault|secret|reference|sub|ref|env|getatt)(?:[ ].*)?|(?:env|op|sm|ref\+\w{{1,20}}|vault):.*|enc\[.*
+    |[\[(](?:filtered|redacted|hidden|sensitive)[\])]|[+-]+[ ]\#[ ]\(\d+[ ]bytes\)|hmac-sha256:[0-9a-f]{{64}}"""
+_LONGEST_NO_VALUE = 256
+_NUMBER = r"-?\d[\d_]*(?:\.\d+)?"
+_VARIABLE = r"[a-z_]+"
+# PWD is also a shell's working directory.
+_PATH = r"(?:/[\w.@-]*)+"
+# This project shows which keys are loaded by their ids.
+_OWN_KEYS = ("previous_keys", "staged_key")
+_KEY_ID = r"[0-9a-f]{8}"
+# A pair of a log line behind a colon: secret: path=secret/data/app
+_LOGGED_PAIR = r"(?:path|mount|version)=[^=]"
+
+# setPassword("value") holds a value, getPassword("name") a name.
+_VERBS = frozenset(
+    {"change", "check", "compare", "hash", "login", "reset", "set", "update", "validate", "verify", "with"}
+)
+_SQL_FUNCTIONS = ("PASSWORD", "OLD_PASSWORD")
+# A pair of name and value, as httpx, ASGI servers and parsers of forms show it, and as PHP defines a constant.
+_PAIR_OPENS = r"""[(\[]\s?b?\\{0,7}["']"""
+_PAIR_CLOSES = r"\s?[)\]]"
+_COLUMN = r"[A-Z]+ ?\(\d+(?:, ?\d+)?\)"
+_NAME_OF_A_MANIFEST = r"""name:\s?["']?"""
+_ATTRIBUTE = r"""<[^<>]{0,60}(?:name|key)=["']"""
+# Helm's checksum/secret, and arn:aws:secretsmanager:region:account:secret:name.
+_NAMES_A_DIGEST = r"(?:checksum|digest|hash|sha256)/"
+_NAMES_AN_ENTRY = r"secretsmanager:[\w:-]{0,60}:"
+# A quote that begins a text, and words.
+_TEXT_OPENS = r"(?:^|[^\w\\]){}[\w -]{{0,40}}"
+# In braces: a placeholder, which ODBC's values are not.
+_IN_BRACES = r"[a-z_.!0-9]*[a-z_.!]|\d+"
+# An argument that is an option, and what follows a password's name and is none: another pair, an option, a path.
+_SWITCH = r"--?[a-z]+(?:-[a-z]+)*"
+_OTHER_ARGUMENT = rf"(?:[a-z]+_)?id=|-p|{_SWITCH}\Z|(?:/[a-z_-]+){{2,}}\Z"
+# What follows a token's name in quotes, and is no word of a parser's message.
+_LONG_TOKEN = 16
+
+# A password may be short; a short token or secret with a digit is mostly a version or a number of something.
+PASSWORDS = frozenset({"password", "passphrase"})
+_FEWEST_OF_A_PASSWORD = 6
+_FEWEST = 8
+
+_DIGIT_AND_LETTER = r"(?=[^0-9]{0,64}+[0-9])[^A-Za-z]{0,64}+[A-Za-z]"
+# An algorithm, a standard, a version, or a number with its unit, in so many characters.
+_LONGEST_TECHNICAL = 20
+_TECHNICAL = r"""(?:
+      (?:sha|aes|rfc|iso|utf|pbkdf|argon|bcrypt|scrypt|base|oauth|tls|ssl|cve|fips|nist)-?\d{1,4}[a-z]{0,3}(?:[-_./+].*)?
+    | (?:md|hs|rs|es|x)-?\d{1,3} | v\d{1,4}(?:[.-].*)?
+    | \d+(?:-\d+)?-?(?:fa|factor|chars?|characters?|bytes?|bits?|seconds?|min|minutes?|hours?|days?|times?))"""
+_CLASS_CHANGE = r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])"
+# "user-supplied", "docs/setup.md", "/etc/app", "NotFound", "HTTPError", "n/a", "7.30".
+_WORD = r"(?:(?=[A-Za-z'\x80-\xff]) [A-Z]*+ [a-z'\x80-\xff]*+ (?:[A-Z][a-z]{2,}+)*+ | [0-9]++)"
+_WORDS = rf"/?{_WORD} (?:[._/:-]++{_WORD})*+"
+_ENDS_OF_SENTENCES = ".,:;!?"
+
+
+class Name(NamedTuple):
+    """A sensitive name from *start* to *end* of a *text*; in lower case, and with the label of its value."""
+
+    text: str
+    start: int
+    end: int
+    lower: str
+    label: str
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it begins as a program's option does."""
+        return self.lower.startswith("--")
+
+    @property
+    def before(self) -> str:
+        """The character before it, if there is one."""
+        return self.text[self.start - 1 : self.start]
+
+    def follows(self, pattern: str, reach: int = 12) -> bool:
+        """Whether it comes right after *pattern*."""
+        begin = max(0, self.start - reach)
+        return compiled(rf"(?:{pattern})\Z", ANY_CASE).search(self.text, begin, self.start) is not None
+
+
+def is_secret(name: Name, kind: str, found: re.Match[str], value: str, names: Names) -> bool:
+    """Whether *value* is that of *name*, and a secret.
+
+    *found* is the match of the sign behind the name and of the value's beginning, *kind* its group with the value.
+    """
+    if value.startswith(MASK_START):
+        return False
+    if len(value) <= _LONGEST_NO_VALUE and compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value):
+        return False
+    way = next((way for way in _WAYS_OF_QUOTED if found[way]), kind) if kind == "quoted" else kind
+    if name.is_option and way in ("option", "beside", "pair"):
+        way = "argument"
+    elif way in ("header", "prose", "option") and _in_a_sentence(name, value):
+        return False
+    return way not in _PLACES or _PLACES[way](name, found, value) if _is_text(name, kind, value, names) else False
+
+
+def _in_a_sentence(name: Name, value: str) -> bool:
+    """Whether *value*, without quotes after a colon or a blank, is a word of a sentence or another pair."""
+    is_pair = name.label not in PASSWORDS and name.label != "cookie" and compiled(_LOGGED_PAIR).match(value)
+    return bool(is_pair) or is_ordinary(value, name.label)
+
+
+def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
+    """Whether *value* is no number, variable, id or folder, which the name may have, too."""
+    if name.lower.endswith(_OWN_KEYS) and compiled(_KEY_ID).fullmatch(value):
+        return False
+    if name.lower.endswith("auth") or name.lower in DOUBTFUL:
+        return (name.lower != "code" or len(value) >= _SHORTEST_CODE) and not is_ordinary(value, name.label)
+    if name.lower == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
+        return False
+    if kind in ("bare", "under", "block"):
+        is_name = value.replace(".", "_").isidentifier() and names.label(value) is not None
+        # client.get(url, cookies=jar)
+        is_variable = name.lower == "cookies" and compiled(_VARIABLE).fullmatch(value)
+        return not (is_name or is_variable or compiled(_NUMBER).fullmatch(value))
+    # "password": "NOT_LOGGING_PASSWORD"
+    return not (value.isupper() and "_" in value and value.isidentifier() and names.label(value))
+
+
+def _after_sign(name: Name, found: re.Match[str], _value: str) -> bool:
+    """``name: "value"``, but no text that ends behind the name: ``input('Password: ', ...)``."""
+    if not _after_colon(name, found, _value):
+        return False
+    sign = found.string[name.end : found.start("quote")].strip()
+    return sign != ":" or not name.follows(_TEXT_OPENS.format(re.escape(found["quote"])), 48)
+
+
+def _after_colon(name: Name, _found: re.Match[str], _value: str) -> bool:
+    """``name: value``, but not checksum/secret, an ARN, or "$PWD:/work"."""
+    if name.before == "/":
+        return not name.follows(_NAMES_A_DIGEST)
+    if name.before == ":":
+        return not name.follows(_NAMES_AN_ENTRY, 80)
+    return name.before != "$" or name.lower != "pwd"
+
+
+def _argument(name: Name, _found: re.Match[str], value: str) -> bool:
+    """``--name value``, but not behind a switch, before another option, or in a help text: ``[--name NAME]``."""
+    is_switch = name.lower.startswith(("--no-", "--ask-", "--plain", "--clear"))
+    return not is_switch and name.before != "[" and not compiled(_SWITCH).fullmatch(value)
+
+
+def _after_blank(name: Name, found: re.Match[str], _value: str) -> bool:
+    """``password value``; "pass" is a verb there, and a path goes on with a protocol: GET /reset-password HTTP/1.1."""
+    is_name = name.label in PASSWORDS and name.lower != "pass" and name.before not in ("/", "=")
+    return is_name and not compiled(_OTHER_ARGUMENT).match(found["option"])
+
+
+def _beside(name: Name, _found: re.Match[str], value: str) -> bool:
+    """``proxy_set_header X-Api-Key "value"``, but not a parser's unexpected token "value"."""
+    is_name = name.label in PASSWORDS or ("-" in name.lower and len(value) >= _LONG_TOKEN)
+    return is_name and not all(is_ordinary(word, name.label) for word in value.split())
+
+
+def _literal(name: Name, _found: re.Match[str], _value: str) -> bool:
+    return name.lower == "password" or name.is_option
+
+
+def _in_call(name: Name, found: re.Match[str], _value: str) -> bool:
+    """``setName("value")`` and SQL's ``PASSWORD('value')``, but not ``set_cookie("name", "value")``."""
+    if name.label == "cookie" and found.string.startswith(",", found.end()):
+        return False
+    written = name.text[name.start : name.end]
+    return written in _SQL_FUNCTIONS or not _VERBS.isdisjoint(words(written))
+
+
+def _in_pair(name: Name, found: re.Match[str], value: str) -> bool:
+    """``(b'name', b'value')``, but no two names, and no column with its type: ``('token', 'created_at')``."""
+    if not (name.follows(_PAIR_OPENS) and compiled(_PAIR_CLOSES).match(found.string, found.end())):
+        return False
+    is_bytes = found.string.startswith("b", found.end("pair"))
+    return is_bytes or not (is_ordinary(value, name.label) or compiled(_COLUMN).fullmatch(value))
+
+
+def _in_next_line(name: Name, _found: re.Match[str], _value: str) -> bool:
+    return name.follows(_NAME_OF_A_MANIFEST)
+
+
+def _in_element(name: Name, _found: re.Match[str], value: str) -> bool:
+    if name.before in ("<", ">"):
+        return True
+    return name.follows(_ATTRIBUTE, 80) and not is_ordinary(value, name.label)
+
+
+def _in_braces(name: Name, _found: re.Match[str], value: str) -> bool:
+    return name.label in PASSWORDS and not compiled(_IN_BRACES).fullmatch(value)
+
+
+# Where a quoted value stands, if not behind a sign.
+_WAYS_OF_QUOTED = ("call", "below", "beside", "pair")
+_PLACES: dict[str, Callable[[Name, re.Match[str], str], bool]] = {
+    "argument": _argument,
+    "beside": _beside,
+    "below": _in_next_line,
+    "braced": _in_braces,
+    "call": _in_call,
+    "element": _in_element,
+    "header": _after_colon,
+    "literal": _literal,
+    "option": _after_blank,
+    "pair": _in_pair,
+    "quoted": _after_sign,
+    "under": _in_next_line,
+}
+
+
+def class_changes(text: str) -> int:
+    """How often *text* changes between small letters, capitals and digits; random text does so often."""
+    return len(compiled(_CLASS_CHANGE).findall(text))
+
+
+def looks_random(text: str) -> bool:
+    """Whether at least a quarter of the characters of *text* are of another kind than the one before."""
+    return class_changes(text) * 4 >= len(text)
+
+
+def is_ordinary(value: str, label: str) -> bool:
+    """Whether *value*, after a name with *label*, can be a word of a sentence and not a secret."""
+    word = value.rstrip(_ENDS_OF_SENTENCES)
+    is_password = label in PASSWORDS
+    if len(word) < (_FEWEST_OF_A_PASSWORD if is_password else _FEWEST):
+        return True
+    if len(word) <= _LONGEST_TECHNICAL and compiled(_TECHNICAL, ANY_CASE_VERBOSE).fullmatch(word):
+        return True
+    if compiled(_DIGIT_AND_LETTER).match(word):
+        return False
+    return not is_password or bool(compiled(_WORDS, EXACT_VERBOSE).fullmatch(word))
