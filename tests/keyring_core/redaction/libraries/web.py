@@ -1,0 +1,75 @@
+"""URLs with secrets, and a server on this machine that answers each connection with the same bytes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from tests.keyring_core.redaction.leaks.case import World
+from tests.keyring_core.redaction.leaks.shapes import fill
+from tests.keyring_core.redaction.libraries.ways import Way, finish
+
+SECONDS = 60
+
+
+@contextmanager
+def answering(answer: bytes, *, at_once: bool = False) -> Iterator[int]:
+    """The port of a server that reads a request's head, sends *answer* and hangs up. *at_once* it reads nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(SECONDS)
+        thread = threading.Thread(target=_serve, args=(listener, answer, at_once), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        # Ends the accept of the thread, which closing alone does not.
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(SECONDS)
+
+
+def _serve(listener: socket.socket, answer: bytes, at_once: bool) -> None:
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.settimeout(SECONDS)
+                head = b""
+                while not at_once and b"\r\n\r\n" not in head and (more := connection.recv(65536)):
+                    head += more
+                connection.sendall(answer)
+
+
+def http(headers: str = "", body: str = "", status: str = "200 OK") -> bytes:
+    """An HTTP answer with these *headers*, of one line each."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers.splitlines()]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
+# Port 1 refuses.
+CLOSED = "127.0.0.1:1"
+URLS: dict[str, Callable[[World], str]] = {
+    "query": lambda w: f"http://{CLOSED}/a?access_token={w.unknown}&x=1",
+    "query_encoded": lambda w: f"http://{CLOSED}/a?next=%2Flogin%3Fpassword%3D{w.unknown}",
+    "path": lambda w: f"http://{CLOSED}/users/{w.plaintext}/cell",
+    "path_key": lambda w: f"http://{CLOSED}/keys/{w.key}",
+    "vendor_token": lambda w: f"http://{CLOSED}/repos?q=ghp_{fill(w, 36)}",
+    "signature": lambda w: f"http://{CLOSED}/blob?se=1&sig={fill(w, 43)}%3D",
+    "fernet_token": lambda w: f"http://{CLOSED}/x?cell={w.token}",
+}
+"""URLs that hold a secret, of a server that is not there."""
+
+
+def of_urls(get: Callable[[str], Any], names: str = "") -> dict[str, Way]:
+    """A way to ask for each of `URLS`, or for those *names*."""
+    return {f"url_{name}": lambda w, url=URLS[name]: get(url(w)) for name in names.split() or URLS}
+
+
+def asked(get: Callable[[World, str], Any], answer: Callable[[World], bytes] = lambda _: http()) -> Way:
+    """A way to ask a server that answers with *answer*, by its URL."""
+
+    def way(world: World) -> Any:
+        with answering(answer(world)) as port:
+            return finish(get(world, f"http://127.0.0.1:{port}"))
+
+    return way
