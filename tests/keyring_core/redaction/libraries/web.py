@@ -17,27 +17,39 @@ SECONDS = 60
 
 @contextmanager
 def answering(answer: bytes, *, at_once: bool = False) -> Iterator[int]:
-    """The port of a server that reads a request's head, sends *answer* and hangs up. *at_once* it reads nothing."""
+    """The port of a server that reads a request's head, sends *answer* and hangs up.
+
+    *at_once*, it sends without having read, and hears all that the client still has to say.
+    """
+    held: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(SECONDS)
-        thread = threading.Thread(target=_serve, args=(listener, answer, at_once), daemon=True)
+        thread = threading.Thread(target=_serve, args=(listener, answer, held if at_once else None), daemon=True)
         thread.start()
-        yield listener.getsockname()[1]
-        # Ends the accept of the thread, which closing alone does not.
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(SECONDS)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            # Ends the accept of the thread, which closing alone does not.
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(SECONDS)
+            for connection in held:
+                connection.close()
 
 
-def _serve(listener: socket.socket, answer: bytes, at_once: bool) -> None:
+def _serve(listener: socket.socket, answer: bytes, held: list[socket.socket] | None) -> None:
     with suppress(OSError):
         while True:
             connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                connection.settimeout(SECONDS)
+            connection.settimeout(SECONDS)
+            with suppress(OSError):
                 head = b""
-                while not at_once and b"\r\n\r\n" not in head and (more := connection.recv(65536)):
+                while held is None and b"\r\n\r\n" not in head and (more := connection.recv(65536)):
                     head += more
                 connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+            if held is None:
+                connection.close()
+            else:
+                held.append(connection)
 
 
 def http(headers: str = "", body: str = "", status: str = "200 OK") -> bytes:
