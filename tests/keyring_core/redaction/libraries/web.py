@@ -85,3 +85,47 @@ def asked(get: Callable[[World, str], Any], answer: Callable[[World], bytes] = l
             return finish(get(world, f"http://127.0.0.1:{port}"))
 
     return way
+
+
+Raw = Callable[[World], bytes]
+
+
+def line(target: str, *headers: str, method: str = "GET") -> bytes:
+    """A request."""
+    return "\r\n".join([f"{method} {target} HTTP/1.1", "Host: h", "Connection: close", *headers, "", ""]).encode()
+
+
+# What each server's access log shows of a request.
+REQUESTS: dict[str, Raw] = {
+    "query": lambda w: line(f"/a?access_token={w.unknown}&x=1"),
+    "query_encoded": lambda w: line(f"/a?next=%2Flogin%3Fpassword%3D{w.unknown}"),
+    "path_key": lambda w: line(f"/keys/{w.key}"),
+    "path_token": lambda w: line(f"/cells/{w.token}"),
+}
+# What the combined format shows besides.
+COMBINED: dict[str, Raw] = {
+    "referer": lambda w: line("/", f"Referer: http://h/cb?token={w.unknown}"),
+    "referer_login": lambda w: line("/", f"Referer: http://bob:{w.unknown}@h/"),
+    "agent": lambda w: line("/", f"User-Agent: curl {w.plaintext}"),
+}
+# Requests that a server refuses.
+REFUSED: dict[str, Raw] = {
+    "refused_line": lambda w: f"{w.plaintext}\r\n\r\n".encode(),
+    "refused_method": lambda w: f"G[{w.plaintext} / HTTP/1.1\r\n\r\n".encode(),
+    "refused_version": lambda w: f"GET / HTTP/{w.plaintext}\r\n\r\n".encode(),
+    "refused_header": lambda w: line("/", f"{w.plaintext} oops"),
+    "refused_header_name": lambda w: line("/", f"X[{w.plaintext}: x"),
+}
+
+
+def some(table: dict[str, Raw], names: str) -> dict[str, Raw]:
+    return {name: table[name] for name in names.split()}
+
+
+def each(requests: dict[str, Raw], served: Callable[[Raw], Way]) -> dict[str, Way]:
+    return {name: served(raw) for name, raw in requests.items()}
+
+
+def refuse(world: World, *_: Any) -> None:
+    """An application that fails."""
+    raise ValueError(f"password={world.unknown}")
