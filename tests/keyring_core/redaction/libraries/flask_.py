@@ -84,7 +84,7 @@ cases.logs(
             lambda w: flask.current_app.config.update(DB_PASSWORD=w.unknown) or flask.current_app.config
         ),
         "build": by_flask(lambda w: flask.url_for("view", _anchor=flask.url_for(w.plaintext))),
-        "template": by_flask(lambda w: flask.render_template_string(f"{{% {w.plaintext.replace('-', '')} %}}")),
+        "template": by_flask(lambda w: flask.render_template_string(f"{{% k{w.raw.hex()} %}}")),
         "method": by_flask(lambda w: werkzeug.exceptions.abort(int(w.plaintext))),
     },
 )
@@ -141,8 +141,8 @@ cases.errors(
     {
         "attribute": lambda w: render("{{ a[b] }}", a={}, b=w.plaintext),
         "method": lambda w: render("{{ a[b]() }}", a={"x": w.unknown}, b=w.key),
-        "syntax": lambda w: render(f"{{% {w.plaintext.replace('-', '_')} %}}"),
-        "filter": lambda w: render(f"{{{{ a|{w.plaintext.replace('-', '_')} }}}}"),
+        "syntax": lambda w: render(f"{{% k{w.raw.hex()} %}}"),
+        "filter": lambda w: render(f"{{{{ a|k{w.raw.hex()} }}}}"),
         "source_line": show_line,
         "template": lambda w: jinja2.Environment(loader=jinja2.DictLoader({})).get_template(f"{w.plaintext}.html"),
         "templates": lambda w: jinja2.Environment(loader=jinja2.DictLoader({})).select_template([w.key, "x"]),

@@ -78,7 +78,7 @@ cases.errors(
     "urllib",
     {
         "status": asked(lambda _, url: get(url), lambda w: answer(status=f"403 token={w.unknown}")),
-        "scheme": lambda w: get(f"htp{w.plaintext.replace('-', '').replace('_', '')}://h"),
+        "scheme": lambda w: get(f"htpk{w.raw.hex()}://h"),
         "no_scheme": lambda w: get(f"h/a?token={w.unknown}"),
         "file": lambda w: get(f"file:///run/{w.plaintext}"),
         "port": lambda w: urllib.parse.urlsplit(f"http://bob@h:x{w.plaintext}/").port,
