@@ -45,6 +45,12 @@ cases.texts(
         "json_escaped": lambda w: json.dumps(json.dumps({"password": w.unknown})),
         "yaml": lambda w: yaml.safe_dump({"db": {"password": w.unknown}}),
         "yaml_flow": lambda w: yaml.safe_dump({"db": {"password": w.unknown}}, default_flow_style=True),
+        "yaml_manifest": lambda w: yaml.safe_dump(
+            {"env": [{"name": "DB_PASSWORD", "value": w.unknown}]}, sort_keys=False
+        ),
+        "yaml_variables": lambda w: yaml.safe_dump(
+            {"environment": {"SECRET_KEY_BASE": w.unknown, "MAIL_PASS": w.unknown}}
+        ),
         "yaml_key": lambda w: yaml.safe_dump([w.key, w.plaintext]),
         "yaml_binary": lambda w: yaml.safe_dump({"x": w.plaintext.encode()}),
         "yaml_letter": lambda w: yaml.safe_dump({"x": w.letter}),

@@ -71,6 +71,9 @@ cases.logs(
             lambda w: flask.request.form.to_dict(), method="POST", data=lambda w: {"password": w.unknown}
         ),
         "body": by_flask(lambda w: flask.request.get_data(), method="POST", data=lambda w: {"password": w.unknown}),
+        "body_new_password": by_flask(
+            lambda w: flask.request.get_data(), method="POST", data=lambda w: {"newpassword": w.unknown}
+        ),
         "json": by_flask(lambda w: flask.request.json, method="POST", json=lambda w: {"client_secret": w.unknown}),
         "json_body": by_flask(
             lambda w: flask.request.get_data(as_text=True),

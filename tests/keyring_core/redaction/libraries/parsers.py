@@ -9,11 +9,14 @@ import enum
 import ipaddress
 import json
 import string
+from collections.abc import Callable
+from typing import Any
 
 import click
 import yaml
 
-from tests.keyring_core.redaction.libraries.ways import Tables
+from keyring_core.redaction import redacting
+from tests.keyring_core.redaction.libraries.ways import Tables, Way
 
 cases = Tables(__name__)
 
@@ -106,6 +109,17 @@ def raise_(error: Exception) -> None:
     raise error
 
 
+def in_block(print_: Callable[[str], Any]) -> Way:
+    """Prints a plaintext inside of its block, and the end of its line after it."""
+
+    def way(world: World) -> None:
+        with redacting(world.unknown):
+            print_(f"cell {world.unknown}")
+        click.echo(" done")
+
+    return way
+
+
 def exits(*arguments: str) -> None:
     """What click prints before it ends the process."""
     command.main(list(arguments))
@@ -117,6 +131,9 @@ cases.logs(
         "number": lambda w: exits("--number", w.plaintext),
         "choice": lambda w: exits("--kind", w.plaintext),
         "argument": lambda w: exits(w.plaintext),
+        "echo_in_block": in_block(lambda text: click.echo(text, nl=False)),
+        "stream_in_block": in_block(lambda text: click.get_text_stream("stdout").write(text)),
+        "error_in_block": in_block(lambda text: click.echo(text, nl=False, err=True)),
         "echo": lambda w: click.echo(f"password={w.unknown}"),
         "echo_error": lambda w: click.secho(f"cannot open mysql://bob:{w.unknown}@h", fg="red", err=True),
     },

@@ -156,10 +156,8 @@ cases.errors(
         "bound_date": lambda w: by_asyncpg("INSERT INTO typed (at) VALUES ({})", values=[w.key]),
         "bound_bytes": lambda w: by_asyncpg("INSERT INTO typed (bits) VALUES ({})", values=[w.token]),
         "value_number": lambda w: by_asyncpg("SELECT {}::text::int", values=[w.plaintext]),
-        "value_json": lambda w: by_asyncpg("SELECT {}::text::jsonb", values=[w.letter]),
         "raised": lambda w: by_asyncpg(f"DO $$ BEGIN RAISE 'cannot use %', '{w.key}'; END $$"),
         "url": lambda w: asyncpg.connect(f"postgresql://app:x@h:{w.plaintext}/app"),
-        "scheme": lambda w: asyncpg.connect(f"{w.plaintext}://app@h/app"),
         "server_settings": lambda w: asyncpg.connect(dsn(postgres_url()), server_settings={w.plaintext: "x"}),
     },
 )
@@ -195,6 +193,7 @@ cases.texts(
     {
         "conninfo_text": lambda w: conninfo.make_conninfo("postgresql://app@h/app", password=w.unknown),
         "conninfo_quoted": lambda w: conninfo.make_conninfo("postgresql://app@h/app", password=f"a b'{w.unknown}"),
+        "conninfo_certificate": lambda w: conninfo.make_conninfo("postgresql://app@h/app", sslpassword=w.unknown),
         "conninfo_dict": lambda w: conninfo.conninfo_to_dict(f"postgresql://app:{w.unknown}@h/app"),
         "composed": lambda w: psycopg.sql.SQL("ALTER ROLE bob PASSWORD {}").format(psycopg.sql.Literal(w.plaintext)),
     },

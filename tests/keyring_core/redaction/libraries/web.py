@@ -66,6 +66,9 @@ URLS: dict[str, Callable[[World], str]] = {
     "path": lambda w: f"http://{CLOSED}/users/{w.plaintext}/cell",
     "path_key": lambda w: f"http://{CLOSED}/keys/{w.key}",
     "vendor_token": lambda w: f"http://{CLOSED}/repos?q=ghp_{fill(w, 36)}",
+    "gitlab_token": lambda w: f"http://{CLOSED}/runners/glrt-{fill(w, 20)}",
+    "vault_token": lambda w: f"http://{CLOSED}/leases/hvb.{fill(w, 90)}",
+    "signature_first": lambda w: f"http://{CLOSED}/blob?sig={fill(w, 43)}%3D&se=1",
     "signature": lambda w: f"http://{CLOSED}/blob?se=1&sig={fill(w, 43)}%3D",
     "fernet_token": lambda w: f"http://{CLOSED}/x?cell={w.token}",
 }
