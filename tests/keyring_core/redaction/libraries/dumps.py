@@ -13,13 +13,17 @@ import json
 import pprint
 import shlex
 import string
+import sys
 import xml.etree.ElementTree
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import yaml
 
-from tests.keyring_core.redaction.libraries.ways import Tables
+from keyring_core.redaction import redacting
+from tests.keyring_core.redaction.leaks.case import World
+from tests.keyring_core.redaction.libraries.ways import Tables, Way
 
 cases = Tables(__name__)
 
@@ -85,3 +89,30 @@ def _element(name: str, text: str) -> xml.etree.ElementTree.Element:
     element = xml.etree.ElementTree.Element(name)
     element.text = text
     return element
+
+
+def in_block(write: Callable[[World], object]) -> Way:
+    """Writes a plaintext to stdout inside of its block, and the end of its line after it."""
+
+    def way(world: World) -> None:
+        with redacting(world.unknown):
+            write(world)
+        sys.stdout.write("\n")
+
+    return way
+
+
+cases.logs(
+    "written_in_block",
+    {
+        "json": in_block(lambda w: json.dump({"cell": w.unknown}, sys.stdout)),
+        "csv": in_block(lambda w: csv.writer(sys.stdout, lineterminator=" ").writerow(["cell", w.unknown])),
+        "xml": in_block(
+            lambda w: xml.etree.ElementTree.ElementTree(_element("cell", w.unknown)).write(
+                sys.stdout, encoding="unicode"
+            )
+        ),
+        "ini": in_block(lambda w: sys.stdout.write(_ini({"cell": w.unknown}).strip())),
+    },
+    setup="stdio",
+)

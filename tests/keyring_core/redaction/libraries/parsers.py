@@ -9,14 +9,11 @@ import enum
 import ipaddress
 import json
 import string
-from collections.abc import Callable
-from typing import Any
 
 import click
 import yaml
 
-from keyring_core.redaction import redacting
-from tests.keyring_core.redaction.libraries.ways import Tables, Way
+from tests.keyring_core.redaction.libraries.ways import Tables
 
 cases = Tables(__name__)
 
@@ -32,7 +29,6 @@ cases.errors(
         "yaml_tab": lambda w: yaml.safe_load(f"a:\n\tpassword: {w.unknown}"),
         "yaml_tag": lambda w: yaml.safe_load(f"!{w.plaintext} x"),
         "yaml_alias": lambda w: yaml.safe_load(f"*{w.plaintext}"),
-        "yaml_binary": lambda w: yaml.safe_load(f"!!int {w.plaintext}"),
         "yaml_object": lambda w: yaml.safe_dump(type(f"x{w.raw.hex()}", (), {})()),
         "ini_line": lambda w: _read_ini(f"[a]\n{w.plaintext}\n"),
         "ini_no_section": lambda w: _read_ini(f"password={w.unknown}\n"),
@@ -109,17 +105,6 @@ def raise_(error: Exception) -> None:
     raise error
 
 
-def in_block(print_: Callable[[str], Any]) -> Way:
-    """Prints a plaintext inside of its block, and the end of its line after it."""
-
-    def way(world: World) -> None:
-        with redacting(world.unknown):
-            print_(f"cell {world.unknown}")
-        click.echo(" done")
-
-    return way
-
-
 def exits(*arguments: str) -> None:
     """What click prints before it ends the process."""
     command.main(list(arguments))
@@ -131,9 +116,6 @@ cases.logs(
         "number": lambda w: exits("--number", w.plaintext),
         "choice": lambda w: exits("--kind", w.plaintext),
         "argument": lambda w: exits(w.plaintext),
-        "echo_in_block": in_block(lambda text: click.echo(text, nl=False)),
-        "stream_in_block": in_block(lambda text: click.get_text_stream("stdout").write(text)),
-        "error_in_block": in_block(lambda text: click.echo(text, nl=False, err=True)),
         "echo": lambda w: click.echo(f"password={w.unknown}"),
         "echo_error": lambda w: click.secho(f"cannot open mysql://bob:{w.unknown}@h", fg="red", err=True),
     },
