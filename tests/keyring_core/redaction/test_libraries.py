@@ -10,11 +10,9 @@ from tests.conftest import Named
 from tests.keyring_core.redaction.leaks.canaries import Canaries
 from tests.keyring_core.redaction.leaks.forks import forking
 
-pytestmark = [pytest.mark.long, pytest.mark.uncounted]
+pytestmark = [pytest.mark.database, pytest.mark.long]
 
 PACKAGE = "tests.keyring_core.redaction.libraries"
-
-
 # The variables in which the cases of a module find their server.
 SERVERS = {"postgresql": "TEST_POSTGRES_URL", "mariadb": "TEST_MARIADB_URL", "aws_and_redis": "TEST_REDIS_URL"}
 # The cases of each module: none is left out in silence.

@@ -101,7 +101,7 @@ def by_sqlalchemy(*statements: str, values: Sequence[object] = (), driver: str =
 
 
 def refused(run: Callable[..., Any]) -> dict[str, Way]:
-    """Ways of one driver to be told of a row."""
+    """One driver's errors that show a row."""
     return {
         name: lambda w, statements=statements: run(*statements, values=[w.unknown])
         for name, statements in REFUSED.items()
@@ -109,7 +109,7 @@ def refused(run: Callable[..., Any]) -> dict[str, Way]:
 
 
 def refused_values(run: Callable[..., Any]) -> dict[str, Way]:
-    """Ways of one driver to be told of a value."""
+    """One driver's errors that show a value."""
     return {
         f"value_{name}": lambda w, statement=statement: run(statement, values=[w.plaintext])
         for name, statement in REFUSED_VALUES.items()

@@ -183,7 +183,7 @@ cases.logs(
 
 
 def finished(text: str) -> None:
-    """A future that tells its callback's error to its logger."""
+    """A future that logs its callback's error."""
     future: concurrent.futures.Future[int] = concurrent.futures.Future()
     future.add_done_callback(lambda _: fail(text))
     future.set_result(1)
