@@ -88,7 +88,7 @@ cases.logs(
         ),
         "build": by_flask(lambda w: flask.url_for("view", _anchor=flask.url_for(w.plaintext))),
         "template": by_flask(lambda w: flask.render_template_string(f"{{% k{w.raw.hex()} %}}")),
-        "method": by_flask(lambda w: werkzeug.exceptions.abort(int(w.plaintext))),
+        "status": by_flask(lambda w: werkzeug.exceptions.abort(int(w.plaintext))),
     },
 )
 

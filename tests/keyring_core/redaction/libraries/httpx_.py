@@ -26,6 +26,7 @@ ANSWERED: dict[str, Callable[[World], str]] = {
     "csrf_token": lambda w: f"X-CSRF-Token: {w.unknown}",
     "authorization": lambda w: f"Authorization: Bearer {w.unknown}",
     "digest": lambda w: f'Authorization: Digest username="bob", realm="r", response="{w.unknown}"',
+    "hmac": lambda w: f"Authorization: Hawk id=x, mac={w.unknown}",
     "location": lambda w: f"Location: http://{CLOSED}/cb?access_token={w.unknown}",
     "location_login": lambda w: f"Location: http://bob:{w.unknown}@{CLOSED}/",
     "link": lambda w: f"Link: <http://h/a?page=2&api_key={w.unknown}>; rel=next",

@@ -31,11 +31,9 @@ def made() -> celery.Celery:
     return app
 
 
-def run(world: World, body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def run(body: Callable[..., Any]) -> Any:
     """A task, run here as a worker traces it."""
-    app = made()
-    task = app.task(name="cells.rotate", bind=True, throws=(KeyError,), max_retries=1)(body)
-    return task.apply(args, kwargs)
+    return made().task(name="cells.rotate", bind=True, throws=(KeyError,), max_retries=1)(body).apply()
 
 
 @functools.cache
@@ -74,7 +72,7 @@ def raising(text: Callable[[World], str], error: type[Exception] = ValueError) -
 
         return body
 
-    return lambda world: run(world, body_of(world))
+    return lambda world: run(body_of(world))
 
 
 def returning(value: Callable[[World], Any]) -> Way:
@@ -82,7 +80,7 @@ def returning(value: Callable[[World], Any]) -> Way:
         def body(self: Any) -> Any:
             return value(world)
 
-        return run(world, body)
+        return run(body)
 
     return way
 
@@ -96,7 +94,7 @@ def retrying(world: World) -> None:
     def body(self: Any) -> None:
         raise self.retry(exc=ValueError(f"token={world.unknown}"), countdown=0)
 
-    run(world, body)
+    run(body)
 
 
 def own_logging(world: World) -> None:

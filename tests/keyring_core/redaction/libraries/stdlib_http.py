@@ -45,6 +45,13 @@ cases.logs(
         "basic": debugged(lambda w: {"Authorization": f"Basic {w.unknown}"}),
         "token": debugged(lambda w: {"Authorization": f"Token {w.unknown}"}),
         "digest": debugged(lambda w: {"Authorization": f'Digest username="bob", response="{w.unknown}"'}),
+        # Schemes of Windows, Okta, OAuth 1, S3, Azure and Discord.
+        "ntlm": debugged(lambda w: {"Authorization": f"NTLM {w.unknown}"}),
+        "ssws": debugged(lambda w: {"Authorization": f"SSWS {w.unknown}"}),
+        "oauth": debugged(lambda w: {"Authorization": f'OAuth oauth_token="{w.unknown}", oauth_signature="x"'}),
+        "aws": debugged(lambda w: {"Authorization": f"AWS AKIDX:{w.unknown}"}),
+        "shared_key": debugged(lambda w: {"Authorization": f"SharedKey account:{w.unknown}"}),
+        "bot": debugged(lambda w: {"Authorization": f"Bot {w.unknown}"}),
         "proxy": debugged(lambda w: {"Proxy-Authorization": f"Basic {w.unknown}"}),
         "cookie": debugged(lambda w: {"Cookie": f"theme=dark; sid={w.unknown}"}),
         "x_api_key": debugged(lambda w: {"X-Api-Key": w.unknown}),
