@@ -50,7 +50,7 @@ class Forks:
             for name in names:
                 with named(name):
                     assert leaked(self.canaries, bare[name]), f"not a leak at all: {bare[name][-2000:]}"
-                    assert not leaked(self.canaries, redacted[name])
+                    assert not leaked(self.canaries, redacted[name]), redacted[name][-2000:]
                     assert ("withheld" if name in withheld else "REDACTED") in redacted[name], redacted[name][-2000:]
 
     def outputs(self, names: Sequence[str], mode: str, folder: Path) -> dict[str, str]:
