@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
 MARIADB_URL = os.environ.get("TEST_MARIADB_URL", "mysql+pymysql://root@127.0.0.1:3306/mysql")
+REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
 IN_CI = os.environ.get("CI") == "true"
 
 KINDS = ("sqlite", "postgresql", "mariadb")
@@ -315,6 +316,20 @@ def mariadb_server() -> str:
     give_up: Callable[[str], Any] = pytest.fail if IN_CI else pytest.skip
     give_up(f"no MariaDB server at TEST_MARIADB_URL or its default, and none can be had from pip: {refusal}")
     raise AssertionError
+
+
+@cache
+def redis_server() -> str:
+    """A Redis server's URL. Skips, with the reason, if none runs; fails in CI."""
+    from redis import Redis, RedisError
+
+    try:
+        with Redis.from_url(REDIS_URL) as connection:
+            connection.ping()
+    except RedisError as error:
+        give_up: Callable[[str], Any] = pytest.fail if IN_CI else pytest.skip
+        give_up(f"no Redis server at TEST_REDIS_URL or its default: {type(error).__name__}")
+    return REDIS_URL
 
 
 def _refusal(url: str) -> str | None:

@@ -62,7 +62,7 @@ def test_nothing_can_be_published() -> None:
 
 
 def test_the_databases_are_where_the_tests_look() -> None:
-    """The tests read both variables, and each names a port that a service opens."""
+    """The tests read each variable, and each names a port that a service opens."""
     job, reads = JOBS["tests"], (ROOT / "tests" / "databases.py").read_text()
     opened = {port.partition(":")[0] for service in job["services"].values() for port in service["ports"]}
 

@@ -1,7 +1,8 @@
 """Runs cases: ``python -m tests.keyring_core.redaction.leaks.run_case NAME,... on|off FOLDER``.
 
 Their secrets come on stdin. Whatever a case lets out goes to files in FOLDER/NAME, stdout and stderr to one of them.
-With ``serve MODULE ...`` it imports those once, and forks for each line ``NAME,... on|off FOLDER`` on stdin.
+With ``serve MODULE ...`` it imports those once, and forks for each line ``NAME,... on|off FOLDER`` on stdin; for the
+line ``cases`` it prints their names, setups, and whether each is to run alone.
 A fork's secrets are in FOLDER.in, and what it prints besides its cases goes to FOLDER.out.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 import logging
 import os
 import sys
@@ -62,10 +64,11 @@ def main(names: str, mode: str, folder: str) -> None:
     from tests.keyring_core.redaction.leaks.canaries import Canaries
 
     if not names.startswith("rich_"):
-        sys.modules["rich"] = None  # type: ignore[assignment]  # half of structlog's import time
+        hide_rich()
     from tests.keyring_core.redaction.leaks.case import CASES, World
 
-    importlib.import_module(f"tests.keyring_core.redaction.leaks.{names.partition('.')[0]}")
+    if not CASES:
+        importlib.import_module(f"tests.keyring_core.redaction.leaks.{names.partition('.')[0]}")
     secrets = Canaries.from_json(sys.stdin.read())
     cases = [CASES[name] for name in names.split(",")]
     (setup,) = {case.setup for case in cases}
@@ -80,6 +83,11 @@ def main(names: str, mode: str, folder: str) -> None:
         case.run(World(secrets, own, mode == "on"))
 
 
+def hide_rich() -> None:
+    """Keeps structlog from importing it, which takes half of structlog's import time."""
+    sys.modules["rich"] = None  # type: ignore[assignment]
+
+
 def print_into(path: Path) -> None:
     """Sends all that this process prints into *path* from now on, until it has ended."""
     sys.stdout.flush()
@@ -91,11 +99,17 @@ def print_into(path: Path) -> None:
 
 def serve() -> list[str]:
     """Returns, in each fork alone, what it is to run; the fork then ends as any interpreter does."""
-    sys.modules["rich"] = None  # type: ignore[assignment]  # as `main` does
+    if not any(".rich_" in module for module in sys.argv[2:]):
+        hide_rich()
     for module in (*sys.argv[2:], "keyring_core.redaction", "keyring_core.loaded_keys"):
         importlib.import_module(module)
+    from tests.keyring_core.redaction.leaks.case import CASES
+
     gc.freeze()
     while line := sys.stdin.readline():
+        if line == "cases\n":
+            print(json.dumps([(case.name, case.setup, case.alone) for case in CASES.values()]), flush=True)  # noqa: T201
+            continue
         if (child := os.fork()) == 0:
             names, mode, folder = line.split(maxsplit=2)
             folder = folder.rstrip("\n")
