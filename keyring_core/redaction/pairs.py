@@ -117,7 +117,7 @@ _OBJECT = (
 # Code in place of a value: call(...), items[...], a = b = c, self.attribute, Name.Attribute, a_resource.name.attribute,
 # $this->items, await x, lambda: x, f"{{x}}", and what templates and shells put in.
 _CODE = rf"""
-    (?![A-Za-z_][\w.:?]{{0,80}}[(\[]) (?![A-Za-z_]\w{{0,60}}[ ]=[ ])
+    (?![A-Za-z_][\w.:?]{{0,80}}(?:\(|\[(?!/))) (?![A-Za-z_]\w{{0,60}}[ ]=[ ])
     (?!{_OBJECT}(?:\.[a-z_]{{1,40}}){{1,8}}{_END})
     (?!(?-i:(?:[A-Z][a-z]{{1,40}}){{1,4}}(?:\.[A-Za-z_]{{1,40}}){{1,4}}){_END})
     (?!(?:data|[a-z]{{1,20}}_[a-z_]{{1,40}})\.[a-z][\w-]{{0,40}}(?:\.[a-z][\w-]{{0,40}}){{1,4}}{_END})
@@ -169,6 +169,10 @@ _VALUE = rf"""
     )
 """
 _COOKIES = r"""cookies?["'\\]{0,8}\s?[:=]\s?["'\\b]{0,8}(?P<cookies>[\w.-]{1,64}=[^\r\n"'\\]++)"""
+# A name in quotes is a value itself if these follow, unless it begins a pair or is an option.
+_BEHIND_VALUES = ('",', "',", '"}', "'}", '"]', "']", '")', "')")
+# {"name": "api_key", "value": "..."}
+_LONGEST_SIGN_OF_VALUE = 12
 # What shows before a name that it is in a URL's query or a form.
 _IN_URLS = ("?", "&", "#", "&amp;")
 
@@ -188,6 +192,8 @@ def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]
             continue
         value = None
         begin = _name_start(text, start)
+        if text.startswith(_BEHIND_VALUES, end) and _is_value_itself(text, begin, end):
+            continue
         label = names.label(text[begin:end]) or DOUBTFUL.get(low[begin:end])
         if label is not None:
             if not effort.look():
@@ -202,6 +208,13 @@ def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]
             spans.append(value)
             done = value.end
     return spans
+
+
+def _is_value_itself(text: str, begin: int, end: int) -> bool:
+    """Whether the name in quotes gives none away: {"column": "api_key", ...}, but ("api_key", "...")."""
+    opens = text[max(0, begin - 4) : max(0, begin - 1)].rstrip()[-1:]
+    is_pair = opens in ("(", "[", "b", "") or text.startswith("--", begin)
+    return not is_pair and text.find("value", end, end + _LONGEST_SIGN_OF_VALUE) < 0
 
 
 def _name_start(text: str, start: int) -> int:

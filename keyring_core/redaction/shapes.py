@@ -14,7 +14,7 @@ from keyring_core.redaction.values import PLACEHOLDER, is_ordinary
 
 _KEY_BODY = r"private key(?: block)?-----"
 _ROW_END = r"(?=\.?\s{0,64}(?:\\n|\n|\(background|\"|'|$))"
-_ENGINE = r" [^\]\n]{1,40}\] (?!\[SQL parameters hidden)(?P<hide>[(\[{][^\n]{1,20000})"
+_ENGINE = r" ?[^\]\n]{0,120}\] (?!\[SQL parameters hidden)(?P<hide>[(\[{][^\n]{1,20000})"
 _NO_PORT = r"(?!\d{1,5}(?:[^\w@]|$))"
 _NO_PLACEHOLDER = rf"(?!(?:{PLACEHOLDER})@(?!\S{{0,256}}@))"
 # A user's name or password as SQLAlchemy writes them in a URL.
@@ -27,7 +27,7 @@ _SPOKEN_OF = (
     r"|realm|required|scheme|should|tokens?|was)(?![\w-])"
 )
 
-_SCHEMES = "bearer|basic|negotiate|ntlm|apikey|token|ssws|bot|splunk|geniekey|sharedkey"
+_SCHEMES = "bearer|basic|negotiate|ntlm|api-?key|key|token|dpop|aws|ssws|bot|splunk|geniekey|sharedkey"
 # name=value or name="value", whose quotes are escaped in JSON.
 _FIELD = r"[\w-]{1,40}=(?:\\{0,7}\"[^\"\\\r\n]{0,1000}\\{0,7}\"|[^\s,\"'\\]{1,1000}+)"
 
@@ -41,9 +41,9 @@ _SHAPES = by_gate(
     ),
     Shape(
         "authorization",
-        r"authorization[\"'\\]{0,8}(?:\s?[:=,]\s?|\s(?=[\"']))[b\"'\\\[(]{0,10}(?:"
+        r"authorization[\"'\\]{0,8}(?:\s?[:=,]\s?|\s(?=[\"'])|(?<=<authorization)\s)[b\"'\\\[(]{0,10}(?:"
         rf"(?:{_SCHEMES})\s+(?!{_SPOKEN_OF})(?P<token>[^\s\"'\\,;]{{4,}}+)"
-        rf"|(?:digest|hmac|aws4-hmac-sha256|oauth)\s+(?P<fields>{_FIELD}(?:,\s{{0,2}}{_FIELD}){{0,30}}+)"
+        rf"|(?:[a-z]{{2,20}}|[a-z]{{2,4}}4?-hmac-sha256)\s+(?!realm=)(?P<fields>{_FIELD}(?:,\s{{0,2}}{_FIELD}){{0,30}}+)"
         r"|(?!digest|hmac|aws4)(?P<plain>(?=[^\s\"']{0,80}[0-9])[^\s\"'\\,;]{8,}))",
         "authorization",
     ),
@@ -58,6 +58,9 @@ _SHAPES = by_gate(
     Shape("signature=", r"signature=(?P<hide>[0-9a-f%]{32,})", "signature"),
     Shape("[generated in ", rf"\[generated in{_ENGINE}", "parameters"),
     Shape("[cached since ", rf"\[cached since{_ENGINE}", "parameters"),
+    Shape("[caching disabled ", rf"\[caching disabled{_ENGINE}", "parameters"),
+    Shape("does not support caching ", rf"does not support caching{_ENGINE}", "parameters"),
+    Shape("[insertmanyvalues ", rf"\[insertmanyvalues{_ENGINE}", "parameters"),
     # CREATE USER u IDENTIFIED BY 'value', with the words that MySQL and MariaDB allow in between.
     Shape(
         "identified",
@@ -74,6 +77,7 @@ _ENCLOSED = {
     for shape in (
         Enclosed("[parameters: ", rf"\]{_ROW_END}", "parameters"),
         Enclosed("failing row contains (", rf"\){_ROW_END}", "row"),
+        Enclosed("conflicts with existing key (", rf"\){_ROW_END}", "row"),
         Enclosed("duplicate entry '", r"' for key", "row", 5000, in_line=True),
     )
 }
@@ -102,6 +106,11 @@ _KEY_LEFT = reduced(b"key")
 _ROW = Enclosed(
     ")=(", r"\)(?= (?:already exists|is not present|is still|conflicts with))", "row", 1000, in_line=True, cut=False
 )
+
+# SQLAlchemy's other words before parameters, if what `reduced` leaves of a text can hold them.
+_SHORT_WORDS = [
+    (reduced(gate.encode()), Shape(gate, rf"\[{gate[1:]}{_ENGINE}", "parameters")) for gate in ("[raw sql", "[no key")
+]
 
 # user:password@host without a scheme, as in command lines and clients' messages.
 _ENDS_WORDS = r"\s\"'`<>()\[\]{},;|\\"
@@ -143,6 +152,9 @@ def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], effo
         spans += _matches((_SIGNATURE,), text, text, effort)
     if ")" in text and _KEY_LEFT in gist:
         spans += _enclosed(_ROW, text, text, effort)
+    for left, shape in _SHORT_WORDS:
+        if left in gist and shape.gate in text:
+            spans += _matches((shape,), text, text, effort)
     if _KTY_LEFT in gist and _JWK.gate in text:
         for found in compiled(_JWK.pattern).finditer(text):
             spans += hidden(found, _JWK)

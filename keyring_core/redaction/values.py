@@ -36,6 +36,7 @@ _NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|
 _LONGEST_NO_VALUE = 256
 _NUMBER = r"-?\d[\d_]*(?:\.\d+)?"
 _VARIABLE = r"[a-z_]+"
+_NAME = r"[A-Za-z_][A-Za-z_.]*\d{0,3}"
 # PWD is also a shell's working directory.
 _PATH = r"(?:/[\w.@-]*)+"
 # This project shows which keys are loaded by their ids.
@@ -144,7 +145,7 @@ def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
     if name.lower == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
         return False
     if kind in ("bare", "under", "block"):
-        is_name = value.replace(".", "_").isidentifier() and names.label(value) is not None
+        is_name = compiled(_NAME).fullmatch(value) and names.label(value) is not None
         # client.get(url, cookies=jar)
         is_variable = name.lower == "cookies" and compiled(_VARIABLE).fullmatch(value)
         return not (is_name or is_variable or compiled(_NUMBER).fullmatch(value))
