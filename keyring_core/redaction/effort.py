@@ -5,12 +5,13 @@ from __future__ import annotations
 from keyring_core.redaction.spans import Span
 
 # Ordinary text has fewer places that are worth a closer look.
-_LOOKS = 48
-_CHARACTERS_A_LOOK = 16
+_LOOKS = 24
+_CHARACTERS_A_LOOK = 64
 # Looks that a secret costs besides: it is read to its end, merged and masked.
-SECRET = 3
+SECRET = 1
 # What a text spells in other ways is searched too, so many times its own length in all.
 _READINGS = 3
+REST = "rest"
 
 
 class Effort:
@@ -35,4 +36,4 @@ class Effort:
 
 def rest(text: str, start: int) -> Span:
     """All of *text* from *start* on, where the effort for it has been spent."""
-    return Span(start, len(text), "rest")
+    return Span(start, len(text), REST)

@@ -16,8 +16,8 @@ _LEFT_OUT = b"\\ "
 _LOWER = bytes(range(256)).lower()
 # Searches look at these letters first: a text reduced to them is a fifth as long. They become hexadecimal digits, of
 # which two are a byte.
-_SEARCHED = b"pswdcktyojxuh0"
-_DIGITS = bytes.maketrans(_SEARCHED + _SEARCHED.upper(), b"0123456789abcd" * 2)
+_SEARCHED = b"pswdcktyojxuhq0"
+_DIGITS = bytes.maketrans(_SEARCHED + _SEARCHED.upper(), b"0123456789abcde" * 2)
 _OTHERS = bytes(set(range(256)) - set(_SEARCHED + _SEARCHED.upper()))
 _PLACES = re.compile(rb"[\\ ]")
 

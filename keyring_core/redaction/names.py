@@ -34,23 +34,24 @@ _WORDS = {
 # Ends of a last word that is written as one with others: sslpassword, csrfmiddlewaretoken, clientsecret.
 _ENDS = {"password": "password", "token": "token", "secret": "secret"}
 # The last two words, if the last alone is not enough: ``primary key`` and ``cache key`` are not secret.
-_KINDS_OF_KEYS = (
-    "private secret access encryption encrypt decryption signing signature sign auth master fernet account shared "
-    "symmetric aes hmac session client server root license storage crypto cipher service preshared unseal recovery"
+KINDS_OF_KEYS = frozenset(
+    """
+    private secret access encryption encrypt decryption signing signature sign auth master fernet account shared
+    symmetric aes hmac session client server root license storage crypto cipher service preshared unseal recovery api
+    previous staged
+    """.split()  # noqa: SIM905 - as in registrable.py
 )
 _BEFORE_A_NOUN = (
     "db user root admin smtp ftp mysql redis login old new mail email default postgres postgresql pg mongo mongodb "
     "rabbitmq proxy ssh become sudo ldap bind imap sql vault keystore truststore"
 )
 _PAIRS: dict[tuple[str, ...], str] = {
-    **{(kind, noun): "key" for kind in _KINDS_OF_KEYS.split() for noun in ("key", "keys")},
+    **{(kind, noun): "key" for kind in KINDS_OF_KEYS for noun in ("key", "keys")},
     **{("api", noun): "api-key" for noun in ("key", "keys", "secret", "token")},
     **{(kind, "pass"): "password" for kind in _BEFORE_A_NOUN.split()},
     **{(kind, "auth"): "authorization" for kind in ("basic", "http", "proxy")},
     ("password", "confirmation"): "password",
     ("seed", "phrase"): "passphrase",
-    ("previous", "keys"): "key",
-    ("staged", "key"): "key",
     ("connection", "string"): "connection-string",
     ("secret", "string"): "secret",
     ("code", "verifier"): "code",

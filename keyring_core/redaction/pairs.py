@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from keyring_core.redaction.effort import SECRET, Effort, rest
 from keyring_core.redaction.folding import lower, neighbours, reduced
-from keyring_core.redaction.names import Names
+from keyring_core.redaction.names import KINDS_OF_KEYS, Names
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, compiled
 from keyring_core.redaction.spans import MASK_START, Span
 from keyring_core.redaction.values import DOUBTFUL, MOST, Name, is_secret
@@ -21,6 +21,9 @@ _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 _LONGEST_NAME = 64
 # "secret key: ..."
 _AFTER_A_WORD = r"(?<=[a-z0-9_. -])"
+# The last two letters of all words that make a key a secret, and a hyphen if there is one. Most keys are none.
+_ENDS_OF_KINDS = "|".join(sorted({kind[-2:] for kind in KINDS_OF_KEYS}))
+_AFTER_A_KIND = rf"(?<=[a-z_. -])(?:(?<={_ENDS_OF_KINDS})|(?<={_ENDS_OF_KINDS.replace('|', '[_. -]|')}[_. -]))"
 # Every sensitive name holds one of these: how its last word is found, a word of it that the text holds then, and how
 # it is written without what joins its words.
 _GATES = (
@@ -33,7 +36,7 @@ _GATES = (
     ("(?<=password)[_-]?confirmation", "confirmation", "passwordconfirmation"),
     ("(?<=secret)[_-]?key[_-]?base", "secret", "secretkeybase"),
     ("(?<=plain|clear)text", "text", "text"),
-    (rf"{_AFTER_A_WORD}key", "key", "key"),
+    (f"{_AFTER_A_KIND}key", "key", "key"),
     (rf"{_AFTER_A_WORD}string", "connection", "connectionstring"),
     ("(?<=secret)[_-]?string", "secret", "secretstring"),
     ("(?<=connect)[._]sid", "connect", "connectsid"),
@@ -60,24 +63,28 @@ class _Gate(NamedTuple):
 
 
 class _Gates:
-    """All gates: these, and the last words of a service's own names. They are grouped by the first they leave."""
+    """All gates: these, and the last words of a service's own names."""
 
-    __slots__ = ("by_byte", "by_digits", "pattern")
+    __slots__ = ("all", "by_byte", "least", "pattern")
 
     def __init__(self, own: tuple[tuple[str, ...], ...]) -> None:
         gates = [*_GATES, *((re.escape(name[-1]), name[-1], "".join(name)) for name in own if name)]
         self.pattern = "|".join(pattern for pattern, _, _ in gates)
-        self.by_digits: dict[str, list[_Gate]] = {}
+        self.all: list[_Gate] = []
+        self.by_byte: dict[int, list[_Gate]] = {}
         for pattern, word, name in gates:
             left = reduced(name.encode())
-            gate = _Gate(pattern, word, left, ord(neighbours(left[-2:]) or _ANY))
-            self.by_digits.setdefault(left[:2], []).append(gate)
-        self.by_byte = {ord(neighbours(digits) or _ANY): gates for digits, gates in self.by_digits.items()}
+            first, last = (ord(neighbours(end) or _ANY) for end in (left[:2], left[-2:]))
+            self.all.append(_Gate(pattern, word, left, last))
+            self.by_byte.setdefault(first, []).append(self.all[-1])
+        lefts = {gate.left for gate in self.all}
+        # A gist without any of these has none of the others.
+        self.least = [left for left in lefts if not any(other in left for other in lefts - {left})]
 
     def search(self, text: str, gist: str) -> tuple[str, str, int] | None:
         """*text* in lower case, the pattern that finds its gates, and where the first of them can be."""
         if len(gist) < _LONG:
-            near = [gate for digits, gates in self.by_digits.items() if digits in gist for gate in gates]
+            near = self.all if [left for left in self.least if left in gist] else []
         else:
             seen = neighbours(gist) + _ANY
             near = [gate for byte, gates in self.by_byte.items() if byte in seen for gate in gates if gate.last in seen]
@@ -192,10 +199,8 @@ def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]
             continue
         value = None
         begin = _name_start(text, start)
-        if text.startswith(_BEHIND_VALUES, end) and _is_value_itself(text, begin, end):
-            continue
         label = names.label(text[begin:end]) or DOUBTFUL.get(low[begin:end])
-        if label is not None:
+        if label is not None and not (text.startswith(_BEHIND_VALUES, end) and _is_value_itself(text, begin, end)):
             if not effort.look():
                 return [*spans, rest(text, start)]
             value = _value(Name(text, begin, end, low[begin:end], label), names)

@@ -84,13 +84,14 @@ class _Grams:
     def candidates(self, data: bytes) -> Collection[Form]:
         """The forms that may occur in *data*; usually none."""
         low = squeeze(data, self.skipped)
-        every, count = self.every, (len(low) + self.every - self.width) // self.every
-        if 0 < count <= _MOST_READ and self.known.isdisjoint(_reader(self.width, every, count)(low, 0)):
-            return ()
+        count = (len(low) + self.every - self.width) // self.every
         found: set[bytes] = set()
         for first in range(0, count, _MOST_READ):
-            part = _reader(self.width, every, min(_MOST_READ, count - first))
-            found |= self.known.intersection(part(low, first * every))
+            grams = _reader(self.width, self.every, min(_MOST_READ, count - first))(low, first * self.every)
+            if not self.known.isdisjoint(grams):
+                found |= self.known.intersection(grams)
+        if not found:
+            return ()
         return {form for gram in found for form in self.forms.get(gram, ()) if self._goes_on(form, gram, low)}
 
     def _goes_on(self, form: Form, gram: bytes, low: bytes) -> bool:

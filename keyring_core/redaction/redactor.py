@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from keyring_core.errors import KeyringError
 from keyring_core.redaction.commands import find_commands
-from keyring_core.redaction.effort import Effort, rest
+from keyring_core.redaction.effort import REST, Effort, rest
 from keyring_core.redaction.encodings import Form, trimmed
 from keyring_core.redaction.folding import reduced, unsqueeze
 from keyring_core.redaction.names import Names
@@ -120,7 +120,8 @@ class Redactor:
     def _redact_leaves(self, text: str) -> str:
         """Masks each value by itself, for a match that broke the JSON; then checks the result once more."""
         shown = json.dumps(self.redact_value(json.loads(text)))
-        if self.find(shown)[1]:
+        # Each text by itself was not too much to read.
+        if any(span.label != REST for span in self.find(shown)[1]):
             raise ValueError("a secret stands across the structure")
         return shown
 
@@ -140,7 +141,7 @@ class Redactor:
         found = self._known(forms, data) if forms or block_matchers.get() else []
         found += find_shapes(flat, data, gist, forms, effort)
         found += find_pairs(flat, gist, self.names, effort)
-        if "-" in flat:
+        if "-" in flat and (" -" in flat or "'-" in flat or '"-' in flat):
             found += find_commands(flat, effort)
         if "\x1b" in flat or ("[" in flat and "1b[" in flat):
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.

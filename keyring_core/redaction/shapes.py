@@ -152,9 +152,10 @@ def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], effo
         spans += _matches((_SIGNATURE,), text, text, effort)
     if ")" in text and _KEY_LEFT in gist:
         spans += _enclosed(_ROW, text, text, effort)
-    for left, shape in _SHORT_WORDS:
-        if left in gist and shape.gate in text:
-            spans += _matches((shape,), text, text, effort)
+    if "[" in text:
+        for left, shape in _SHORT_WORDS:
+            if left in gist and shape.gate in text:
+                spans += _matches((shape,), text, text, effort)
     if _KTY_LEFT in gist and _JWK.gate in text:
         for found in compiled(_JWK.pattern).finditer(text):
             spans += hidden(found, _JWK)

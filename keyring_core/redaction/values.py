@@ -118,22 +118,23 @@ def is_secret(name: Name, kind: str, found: re.Match[str], value: str, names: Na
 
     *found* is the match of the sign behind the name and of the value's beginning, *kind* its group with the value.
     """
-    if value.startswith(MASK_START):
-        return False
-    if len(value) <= _LONGEST_NO_VALUE and compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value):
-        return False
-    way = next((way for way in _WAYS_OF_QUOTED if found[way]), kind) if kind == "quoted" else kind
+    way = kind if kind != "quoted" else next((way for way in _WAYS_OF_QUOTED if found[way]), kind)
     if name.is_option and way in ("option", "beside", "pair"):
         way = "argument"
     elif way in ("header", "prose", "option") and _in_a_sentence(name, value):
         return False
-    return way not in _PLACES or _PLACES[way](name, found, value) if _is_text(name, kind, value, names) else False
+    if way in _PLACES and not _PLACES[way](name, found, value):
+        return False
+    if value.startswith(MASK_START) or not _is_text(name, kind, value, names):
+        return False
+    return len(value) > _LONGEST_NO_VALUE or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value) is None
 
 
 def _in_a_sentence(name: Name, value: str) -> bool:
     """Whether *value*, without quotes after a colon or a blank, is a word of a sentence or another pair."""
-    is_pair = name.label not in PASSWORDS and name.label != "cookie" and compiled(_LOGGED_PAIR).match(value)
-    return bool(is_pair) or is_ordinary(value, name.label)
+    if is_ordinary(value, name.label):
+        return True
+    return name.label not in PASSWORDS and name.label != "cookie" and bool(compiled(_LOGGED_PAIR).match(value))
 
 
 def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
