@@ -14,7 +14,7 @@ import cryptography
 import sqlalchemy
 import structlog
 
-from benchmarks import check, columns, embedded, growth, keyring, redaction, run, startup
+from benchmarks import check, columns, embedded, growth, hostile, keyring, redaction, run, startup
 from benchmarks.goals import show
 from benchmarks.harmless import compare as harmless
 
@@ -30,6 +30,7 @@ def main() -> None:
         # First: otherwise the keys that this process makes later would be registered too, and count.
         *redaction.compare(),
         *harmless.compare(),
+        *hostile.compare(),
         *keyring.compare(),
         *startup.compare(),
         *run.compare(run.ROWS // share),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from keyring_core.redaction.effort import SECRET, Effort, rest
+from keyring_core.redaction.effort import READ, Effort, rest
 from keyring_core.redaction.patterns import compiled
 from keyring_core.redaction.spans import Span
 from keyring_core.redaction.values import PLACEHOLDER
@@ -35,24 +34,36 @@ _PROGRAMS = {
 }
 # A program's name is so near, in the same command.
 _REACH = 300
-_OTHER_COMMAND = r"[\r\n|;&]"
+_ENDS_OF_COMMANDS = "\r\n|;&"
 
 
 def find_commands(text: str, effort: Effort) -> Iterator[Span]:
     """The passwords in the command lines of *text*."""
-    done = 0
+    done = command = -1
+    takes: dict[str, str | None] = {}
     for option in compiled(_OPTION).finditer(text):
         start = option.start()
         if start < done:
             continue
-        if not effort.look(1 + SECRET):
+        if not effort.step(READ):
             yield rest(text, start)
             return
-        before = re.split(_OTHER_COMMAND, text[max(0, start - _REACH) : start])[-1]
-        for programs, value in _PROGRAMS["u" if option["word"] else option["letter"]]:
-            if compiled(rf"(?<![\w.-])(?:{programs})\\{{0,7}}[\"' ]").search(before):
-                found = compiled(value).match(text, option.end())
-                if found is not None and not compiled(PLACEHOLDER).fullmatch(found[found.lastgroup or 0]):
-                    done = found.end()
-                    yield Span(*found.span(found.lastgroup or 0), "password")
-                break
+        begin = max(text.rfind(end, max(0, start - _REACH), start) for end in _ENDS_OF_COMMANDS) + 1
+        if begin != command:
+            # The names of programs are looked for once in a command, however many options it has.
+            command, takes = begin, {}
+        letter = "u" if option["word"] else option["letter"]
+        if letter not in takes:
+            takes[letter] = _value_after(letter, text[max(begin, start - _REACH) : start])
+        found = compiled(takes[letter]).match(text, option.end()) if takes[letter] else None
+        if found is not None and not compiled(PLACEHOLDER).fullmatch(found[found.lastgroup or 0]):
+            done, takes[letter] = found.end(), None
+            yield Span(*found.span(found.lastgroup or 0), "password")
+
+
+def _value_after(letter: str, before: str) -> str | None:
+    """How a program that is named in *before* takes a password by the option *letter*, if it does."""
+    for programs, value in _PROGRAMS[letter]:
+        if compiled(rf"(?<![\w.-])(?:{programs})\\{{0,7}}[\"' ]").search(before):
+            return value
+    return None

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from keyring_core.redaction.patterns import ANY_CASE, Shape, compiled, hidden
+from keyring_core.redaction.effort import MASK, READ, Effort, rest
+from keyring_core.redaction.patterns import ANY_CASE, Shape, by_first_character, compiled, hidden
 from keyring_core.redaction.spans import Span
 from keyring_core.redaction.vendors import JWT, SHAPES
 
@@ -39,8 +40,9 @@ _DIGEST_NAME = (
 _NAME_REACH = 32
 
 
-def find_credentials(text: str, data: bytes) -> list[Span]:
+def find_credentials(text: str, data: bytes, effort: Effort | None = None) -> list[Span]:
     """The credentials in *text*. *data* is *text* as bytes of its length."""
+    effort = effort or Effort(len(text))
     spans: list[Span] = []
     classes = data.translate(_CLASSES)
     start = classes.find(_LONG_RUN)
@@ -52,7 +54,9 @@ def find_credentials(text: str, data: bytes) -> list[Span]:
         run = data[start:end]
         if run.strip(_HEX):
             if not _is_words(run):
-                spans += _in_run(text, start, end)
+                if not effort.step():
+                    return [*spans, rest(text, start)]
+                spans += _in_run(text, start, end, effort)
             equals = text.find("=", end, end + _KEY_LENGTH - len(_LONG_RUN))
             if equals >= _KEY_LENGTH:
                 spans += _key(text, equals)
@@ -66,7 +70,7 @@ def _is_words(run: bytes) -> bool:
     return letters.islower() and letters.isalpha()
 
 
-def _in_run(text: str, start: int, end: int) -> Iterator[Span]:
+def _in_run(text: str, start: int, end: int, effort: Effort) -> Iterator[Span]:
     """The secrets in one run of letters, digits, ``_`` and ``-``."""
     done, failed = 0, ""
     for gate in _any_gate().finditer(text, max(0, start - _LONGEST_OUTSIDE), end):
@@ -74,10 +78,14 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Span]:
         # a JWT in this run does not match, none does.
         if gate.start() < done or gate[0] == failed:
             continue
+        if not effort.step():
+            yield rest(text, gate.start())
+            return
         for shape in SHAPES[gate[0]]:
             found = compiled(shape.pattern).match(text, max(0, gate.start() - shape.before))
             if found is not None:
                 done = found.end()
+                effort.step(READ + MASK)
                 yield from hidden(found, shape)
                 break
         else:
@@ -102,8 +110,4 @@ def _key(text: str, equals: int) -> Iterator[Span]:
 
 @cache
 def _any_gate() -> re.Pattern[str]:
-    """Finds the gates. Those with one first letter are one branch: a search tries every branch at every place."""
-    branches: dict[str, list[str]] = {}
-    for gate in sorted(SHAPES, key=len, reverse=True):
-        branches.setdefault(gate[0], []).append(re.escape(gate[1:]))
-    return re.compile("|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in branches.items()))
+    return re.compile(by_first_character(re.escape(gate) for gate in sorted(SHAPES, key=len, reverse=True)))

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 from keyring_core.redaction.spans import Span
 
-# Ordinary text has fewer places that are worth a closer look.
-_LOOKS = 24
-_CHARACTERS_A_LOOK = 64
-# Looks that a secret costs besides: it is read to its end, merged and masked.
-SECRET = 1
-# What a text spells in other ways is searched too, so many times its own length in all.
-_READINGS = 3
+# Ordinary text has fewer places that may hold a secret. Most of these are ruled out by a word or two.
+_STEPS = 48
+_CHARACTERS_A_STEP = 10
+# Steps that it takes to read what stands at such a place, and to mask it.
+READ = 2
+MASK = 1
+# What a text spells in other ways is searched as well, so many times the text's own length in all.
+_MOST_READINGS = 2
+_CHARACTERS_READ = 512
 REST = "rest"
 
 
 class Effort:
     """What is left for one text of *length* characters. So no text costs more than a multiple of its length."""
 
-    __slots__ = ("looks", "reading")
+    __slots__ = ("characters", "steps")
 
     def __init__(self, length: int) -> None:
-        self.looks = _LOOKS + length // _CHARACTERS_A_LOOK
-        self.reading = length * _READINGS
+        self.steps = _STEPS + length // _CHARACTERS_A_STEP
+        self.characters = _CHARACTERS_READ + _MOST_READINGS * length
 
-    def look(self, cost: int = 1) -> bool:
-        """Whether one more place may be looked at closely."""
-        self.looks -= cost
-        return self.looks >= 0
+    def step(self, steps: int = 1) -> bool:
+        """Whether so many more *steps* may be taken."""
+        self.steps -= steps
+        return self.steps >= 0
 
-    def read(self, length: int) -> bool:
+    def search(self, length: int) -> bool:
         """Whether another *length* characters may be searched."""
-        self.reading -= length
-        return self.reading >= 0
+        self.characters -= length
+        return self.characters >= 0
 
 
 def rest(text: str, start: int) -> Span:

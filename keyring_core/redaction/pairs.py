@@ -10,40 +10,41 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from keyring_core.redaction.effort import SECRET, Effort, rest
+from keyring_core.redaction.effort import MASK, READ, Effort, rest
 from keyring_core.redaction.folding import lower, neighbours, reduced
 from keyring_core.redaction.names import KINDS_OF_KEYS, Names
-from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, compiled
+from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, by_first_character, compiled
 from keyring_core.redaction.spans import MASK_START, Span
 from keyring_core.redaction.values import DOUBTFUL, MOST, Name, is_secret
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 _LONGEST_NAME = 64
-# "secret key: ..."
-_AFTER_A_WORD = r"(?<=[a-z0-9_. -])"
-# The last two letters of all words that make a key a secret, and a hyphen if there is one. Most keys are none.
+# The last two letters of all words that make a key a secret. Most keys are none.
 _ENDS_OF_KINDS = "|".join(sorted({kind[-2:] for kind in KINDS_OF_KEYS}))
-_AFTER_A_KIND = rf"(?<=[a-z_. -])(?:(?<={_ENDS_OF_KINDS})|(?<={_ENDS_OF_KINDS.replace('|', '[_. -]|')}[_. -]))"
+
+
+def _behind(word: str, *before: str) -> str:
+    """A pattern of *word* where one of *before* precedes it. It begins with the word, since C looks for that."""
+    return f"{word}(?:{'|'.join(f'(?<={start}{word})' for start in before)})"
+
+
 # Every sensitive name holds one of these: how its last word is found, a word of it that the text holds then, and how
 # it is written without what joins its words.
 _GATES = (
-    *(
-        (word, word, word)
-        for word in (
-            *("pass", "pw", "secret", "token", "creds", "credential", "cookie", "jwt", "otp", "psk", "assertion"),
-        )
-    ),
-    ("(?<=password)[_-]?confirmation", "confirmation", "passwordconfirmation"),
-    ("(?<=secret)[_-]?key[_-]?base", "secret", "secretkeybase"),
-    ("(?<=plain|clear)text", "text", "text"),
-    (f"{_AFTER_A_KIND}key", "key", "key"),
-    (rf"{_AFTER_A_WORD}string", "connection", "connectionstring"),
-    ("(?<=secret)[_-]?string", "secret", "secretstring"),
-    ("(?<=connect)[._]sid", "connect", "connectsid"),
+    *((word, word, word) for word in ("pass", "pw", "secret", "token", "cookie", "jwt", "otp", "psk", "assertion")),
+    *((word, word, word) for word in ("creds", "credential")),
+    (_behind("confirmation", "password", "password[_-]"), "confirmation", "passwordconfirmation"),
+    (r"secret[_-]?key[_-]?base", "secret", "secretkeybase"),
+    (_behind("text", "plain", "clear"), "text", "text"),
+    (_behind("key", f"(?:{_ENDS_OF_KINDS})", f"(?:{_ENDS_OF_KINDS})[_. -]"), "key", "key"),
+    (_behind("string", "[a-z0-9_. -]"), "connection", "connectionstring"),
+    (_behind("string", "[a-z0-9_. -]"), "secret", "secretstring"),
+    (_behind("sid", "connect[._]"), "connect", "connectsid"),
     ("auth(?!or)", "auth", "auth"),
     ("sess(?:ion)?id", "sess", "sess"),
-    (r"(?<=[?&#])code(?==)|(?:(?<=device)[_-]?)code|code[_-]?verifier", "code", "code"),
-    ("(?<=saml)[_-]?response", "saml", "samlresponse"),
+    (_behind("code", "[?&#]", "device", "device[_-]"), "code", "code"),
+    (r"code[_-]?verifier", "code", "code"),
+    (_behind("response", "saml", "saml[_-]"), "saml", "samlresponse"),
 )
 # The rest of the last word, and what can stand between a name and its value.
 _WORD_END = r"""[a-z]{0,40}+(?:_?\d{1,3})?+(?=[\s"'`\\\]=:<>(])"""
@@ -69,7 +70,7 @@ class _Gates:
 
     def __init__(self, own: tuple[tuple[str, ...], ...]) -> None:
         gates = [*_GATES, *((re.escape(name[-1]), name[-1], "".join(name)) for name in own if name)]
-        self.pattern = "|".join(pattern for pattern, _, _ in gates)
+        self.pattern = by_first_character(pattern for pattern, _, _ in gates)
         self.all: list[_Gate] = []
         self.by_byte: dict[int, list[_Gate]] = {}
         for pattern, word, name in gates:
@@ -96,9 +97,9 @@ class _Gates:
         if not found:
             return None
         # One of many patterns for some of the gates would have to be compiled first.
-        pattern = found[0].pattern if len(found) == 1 else self.pattern
-        first = min(low.find(gate.word) for gate in found)
-        return low, f"(?:{pattern}){_WORD_END}", max(0, first - 1)  # with a hyphen before the word
+        patterns = {gate.pattern for gate in found}
+        pattern = patterns.pop() if len(patterns) == 1 else self.pattern
+        return low, f"(?:{pattern}){_WORD_END}", min(low.find(gate.word) for gate in found)
 
 
 _gates = cache(_Gates)
@@ -197,11 +198,13 @@ def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]
         if end + _LONGEST_SIGN < done:
             # A pair holds no other pair; the last word of a value may be a name whose value comes behind it.
             continue
+        if not effort.step():
+            return [*spans, rest(text, start)]
         value = None
         begin = _name_start(text, start)
         label = names.label(text[begin:end]) or DOUBTFUL.get(low[begin:end])
         if label is not None and not (text.startswith(_BEHIND_VALUES, end) and _is_value_itself(text, begin, end)):
-            if not effort.look():
+            if not effort.step(READ):
                 return [*spans, rest(text, start)]
             value = _value(Name(text, begin, end, low[begin:end], label), names)
         if value is None and low.startswith("cookie", start):
@@ -209,7 +212,7 @@ def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]
             if found is not None and not found["cookies"].startswith(MASK_START):
                 value = Span(*found.span("cookies"), "cookie")
         if value is not None:
-            effort.look(SECRET)
+            effort.step(MASK)
             spans.append(value)
             done = value.end
     return spans

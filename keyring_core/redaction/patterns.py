@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -58,6 +58,18 @@ ANY_CASE_VERBOSE = int(re.ASCII | re.IGNORECASE | re.VERBOSE)
 def compiled(pattern: str, flags: int = EXACT) -> re.Pattern[str]:
     """*pattern*, compiled once, and not by an import."""
     return re.compile(pattern, flags)
+
+
+def by_first_character(patterns: Iterable[str]) -> str:
+    """One of *patterns*, each of which begins with a literal; the first of those that begin alike.
+
+    Those are one branch: a search tries every branch at every place.
+    """
+    branches: dict[str, list[str]] = {}
+    for pattern in patterns:
+        first = pattern[:2] if pattern.startswith("\\") else pattern[:1]
+        branches.setdefault(first, []).append(pattern.removeprefix(first))
+    return "|".join(f"{first}(?:{'|'.join(dict.fromkeys(rest))})" for first, rest in branches.items())
 
 
 _NUMBERS = re.compile(r"[\d\s.,()\[\]{}+-]*")

@@ -143,14 +143,16 @@ class Redactor:
         found += find_pairs(flat, gist, self.names, effort)
         if "-" in flat and (" -" in flat or "'-" in flat or '"-' in flat):
             found += find_commands(flat, effort)
-        if "\x1b" in flat or ("[" in flat and "1b[" in flat):
+        if ("\x1b" in flat or ("[" in flat and "1b[" in flat)) and _COLOUR.search(flat):
+            if not effort.search(len(flat)):
+                return [*found, rest(flat, 0)]
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             found += find_shapes(plain, plain.encode("latin-1"), gist, (), effort)
             found += find_pairs(plain, gist, self.names, effort)
         if spells_bytes(flat, gist) and depth < _MOST_READINGS:
             for reading in readings(flat):
-                if not effort.read(len(reading.data)):
+                if not effort.search(len(reading.data)):
                     start, end = reading.place(0, len(reading.data))
                     found.append(rest(flat[:end], start))
                     break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from keyring_core.redaction.credentials import find_credentials
-from keyring_core.redaction.effort import SECRET, Effort, rest
+from keyring_core.redaction.effort import READ, Effort, rest
 from keyring_core.redaction.encodings import Form
 from keyring_core.redaction.folding import lower, reduced
 from keyring_core.redaction.patterns import ANY_CASE, Enclosed, Shape, by_gate, compiled, hidden, secret
@@ -141,7 +141,7 @@ def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], effo
     *data* is *text* as bytes of the same length, *gist* what `reduced` leaves of it. *forms* may occur in it; landmarks
     among them are gates.
     """
-    spans = find_credentials(text, data)
+    spans = find_credentials(text, data, effort)
     for form in forms:
         gate = LANDMARKS.get(form)
         if gate in _ENCLOSED:
@@ -180,14 +180,13 @@ def _matches(shapes: Iterable[Shape], text: str, low: str, effort: Effort) -> It
     for place in _places(next(iter(shapes)).gate, low):
         if place < done:
             continue
-        if not effort.look():
+        if not effort.step(READ):
             yield rest(text, place)
             return
         for shape in shapes:
             found = compiled(shape.pattern, ANY_CASE).match(text, place)
             if found is not None:
                 done = max(done, found.end())
-                effort.look(SECRET)
                 yield from hidden(found, shape)
 
 
@@ -197,7 +196,7 @@ def _enclosed(shape: Enclosed, text: str, low: str, effort: Effort) -> Iterator[
     for place in _places(shape.gate, low):
         if place < done:
             continue
-        if not effort.look():
+        if not effort.step(READ):
             yield rest(text, place)
             return
         start = place + len(shape.gate)
@@ -212,18 +211,16 @@ def _enclosed(shape: Enclosed, text: str, low: str, effort: Effort) -> Iterator[
             done = min(len(text), start + shape.longest) if line < 0 else line
         else:
             continue
-        effort.look(SECRET)
         yield from secret(text, start, done, shape.label)
 
 
 def _logins(text: str, effort: Effort) -> Iterator[Span]:
     """The passwords in *text* between a user's name and a host."""
     for found in compiled(_LOGIN, ANY_CASE).finditer(text):
-        if not effort.look():
+        if not effort.step(READ):
             yield rest(text, found.start())
             return
         if _is_password(found["hide"], found["user"]):
-            effort.look(SECRET)
             yield Span(*found.span("hide"), "password")
 
 
