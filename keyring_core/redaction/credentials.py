@@ -9,7 +9,7 @@ from functools import cache
 from keyring_core.redaction.effort import MASK, READ, Effort, rest
 from keyring_core.redaction.patterns import ANY_CASE, Shape, by_first_character, compiled, hidden
 from keyring_core.redaction.spans import Span
-from keyring_core.redaction.vendors import JWT, SHAPES
+from keyring_core.redaction.vendors import JWT, SHAPES, START
 
 _BEARER = Shape("bearer", r"bearer\s{1,3}(?P<hide>(?=[\w.~+/-]{0,80}[0-9])[\w.~+/-]{16,}=*)", "authorization")
 _LONGEST_OUTSIDE = 16  # of a gate, or of "Bearer" and the blanks behind it, before the run
@@ -110,4 +110,8 @@ def _key(text: str, equals: int) -> Iterator[Span]:
 
 @cache
 def _any_gate() -> re.Pattern[str]:
-    return re.compile(by_first_character(re.escape(gate) for gate in sorted(SHAPES, key=len, reverse=True)))
+    """Finds the gates: first those that may stand anywhere in a run, then those that begin a word."""
+    longest_first = sorted(SHAPES, key=len, reverse=True)
+    begin_words = [gate for gate in longest_first if all(shape.pattern.startswith(START) for shape in SHAPES[gate])]
+    anywhere = by_first_character(re.escape(gate) for gate in longest_first if gate not in begin_words)
+    return re.compile(f"{anywhere}|{START}(?:{by_first_character(map(re.escape, begin_words))})")

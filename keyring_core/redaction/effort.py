@@ -10,9 +10,8 @@ _CHARACTERS_A_STEP = 10
 # Steps that it takes to read what stands at such a place, and to mask it.
 READ = 2
 MASK = 1
-# What a text spells in other ways is searched as well, so many times the text's own length in all.
-_MOST_READINGS = 2
-_CHARACTERS_READ = 512
+# What a text spells in other ways is searched as well: three levels of a short text, in all once a long one's length.
+_CHARACTERS_SPELT = 1024
 REST = "rest"
 
 
@@ -23,7 +22,7 @@ class Effort:
 
     def __init__(self, length: int) -> None:
         self.steps = _STEPS + length // _CHARACTERS_A_STEP
-        self.characters = _CHARACTERS_READ + _MOST_READINGS * length
+        self.characters = _CHARACTERS_SPELT + length
 
     def step(self, steps: int = 1) -> bool:
         """Whether so many more *steps* may be taken."""

@@ -144,8 +144,6 @@ class Redactor:
         if "-" in flat and (" -" in flat or "'-" in flat or '"-' in flat):
             found += find_commands(flat, effort)
         if ("\x1b" in flat or ("[" in flat and "1b[" in flat)) and _COLOUR.search(flat):
-            if not effort.search(len(flat)):
-                return [*found, rest(flat, 0)]
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             found += find_shapes(plain, plain.encode("latin-1"), gist, (), effort)
