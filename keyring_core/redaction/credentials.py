@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from keyring_core.redaction.effort import MASK, READ, Effort, rest
+from keyring_core.redaction.effort import READ, Effort, rest
 from keyring_core.redaction.patterns import ANY_CASE, Shape, by_first_character, compiled, hidden
 from keyring_core.redaction.spans import Span
 from keyring_core.redaction.vendors import JWT, SHAPES, START
@@ -73,7 +73,9 @@ def _is_words(run: bytes) -> bool:
 def _in_run(text: str, start: int, end: int, effort: Effort) -> Iterator[Span]:
     """The secrets in one run of letters, digits, ``_`` and ``-``."""
     done, failed = 0, ""
-    for gate in _any_gate().finditer(text, max(0, start - _LONGEST_OUTSIDE), end):
+    # A gate of several parts begins before the run.
+    begin = max(0, start - _LONGEST_OUTSIDE) if start and text[start - 1] in ".~:" else start
+    for gate in _any_gate().finditer(text, begin, end):
         # Searching on from these would be quadratic: a gate inside the last match is part of it, and if one gate of
         # a JWT in this run does not match, none does.
         if gate.start() < done or gate[0] == failed:
@@ -85,7 +87,7 @@ def _in_run(text: str, start: int, end: int, effort: Effort) -> Iterator[Span]:
             found = compiled(shape.pattern).match(text, max(0, gate.start() - shape.before))
             if found is not None:
                 done = found.end()
-                effort.step(READ + MASK)
+                effort.step(READ)
                 yield from hidden(found, shape)
                 break
         else:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from keyring_core.redaction.spans import Span
 
 # Ordinary text has fewer places that may hold a secret. Most of these are ruled out by a word or two.
-_STEPS = 48
-_CHARACTERS_A_STEP = 10
-# Steps that it takes to read what stands at such a place, and to mask it.
+_STEPS = 40
+_CHARACTERS_A_STEP = 16
+# Steps that it takes to read what stands at such a place.
 READ = 2
-MASK = 1
-# What a text spells in other ways is searched as well: three levels of a short text, in all once a long one's length.
+# What a text spells in other ways is searched as well: three levels of a short text, twice the length of a long one.
 _CHARACTERS_SPELT = 1024
 REST = "rest"
 
@@ -22,7 +21,7 @@ class Effort:
 
     def __init__(self, length: int) -> None:
         self.steps = _STEPS + length // _CHARACTERS_A_STEP
-        self.characters = _CHARACTERS_SPELT + length
+        self.characters = _CHARACTERS_SPELT + 2 * length
 
     def step(self, steps: int = 1) -> bool:
         """Whether so many more *steps* may be taken."""

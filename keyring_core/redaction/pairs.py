@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from keyring_core.redaction.effort import MASK, READ, Effort, rest
+from keyring_core.redaction.effort import READ, Effort, rest
 from keyring_core.redaction.folding import lower, neighbours, reduced
 from keyring_core.redaction.names import KINDS_OF_KEYS, Names
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, by_first_character, compiled
@@ -212,7 +212,6 @@ def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]
             if found is not None and not found["cookies"].startswith(MASK_START):
                 value = Span(*found.span("cookies"), "cookie")
         if value is not None:
-            effort.step(MASK)
             spans.append(value)
             done = value.end
     return spans
