@@ -7,6 +7,9 @@ Alembic 1.18 finds `setup` by itself (entry point `alembic.plugins`). For older 
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 
@@ -38,3 +41,13 @@ def _render_types(autogen_context: Any, _upgrade_ops: Any) -> Any:
 
     autogen_context.opts["render_item"] = render
     return PriorityDispatchResult.CONTINUE
+
+
+class _Plugin(ModuleType):
+    """Alembic 1.18.0 to 1.20.0 go through what the entry point loads as if it were a list of modules."""
+
+    def __iter__(self) -> Iterator[ModuleType]:
+        yield self
+
+
+sys.modules[__name__].__class__ = _Plugin

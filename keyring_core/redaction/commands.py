@@ -22,7 +22,7 @@ _OF_USER = r"""(?P<of_user>[^\s"'\\`$<>{}:/][^\s"'\\]*+(?: [^\s"'\\]++(?=["']))?
 _PROGRAMS = {
     "p": (
         (r"(?:mysql|mariadb)[a-z-]{0,12}", _VALUE),
-        (r"sshpass(?=.{1,6}\Z)", f"(?:{_NEXT})?{_VALUE}"),
+        ("sshpass(?=.{1,6}-p)", f"(?:{_NEXT})?{_VALUE}"),
         ("(?:docker|podman|nerdctl|buildah|skopeo|registry|az) login|mongo[a-z]{0,10}|cqlsh", f"{_NEXT}{_VALUE}"),
     ),
     "a": (("(?:redis|valkey|keydb)-cli", f"{_NEXT}{_VALUE}"),),
@@ -34,36 +34,34 @@ _PROGRAMS = {
 }
 # A program's name is so near, in the same command.
 _REACH = 300
-_ENDS_OF_COMMANDS = "\r\n|;&"
+# Ports are none either: docker run -p 80:80.
+_NO_PASSWORD = rf"{PLACEHOLDER}|[\d.]*:?\d+:\d+(?:/\w+)?"
+_OTHER_COMMAND = r"[\r\n|;&]"
+# All programs in one pattern, and their rows.
+_NAMES = [(letter, place, names) for letter, rows in _PROGRAMS.items() for place, (names, _) in enumerate(rows)]
+# "--name mysql" and "status mysql" run no such program.
+_ANY_PROGRAM = (
+    r"(?<![\w.-])(?<!name )(?<!status )(?:" + "|".join(f"({names})" for _, _, names in _NAMES) + r")(?=\\{0,7}[\"' ])"
+)
 
 
-def find_commands(text: str, effort: Effort) -> Iterator[Span]:
+def find_commands(text: str, limit: type[Effort] = Effort) -> Iterator[Span]:
     """The passwords in the command lines of *text*."""
-    done = command = -1
-    takes: dict[str, str | None] = {}
-    for option in compiled(_OPTION).finditer(text):
-        start = option.start()
-        if start < done:
-            continue
-        if not effort.step(READ):
-            yield rest(text, start)
-            return
-        begin = max(text.rfind(end, max(0, start - _REACH), start) for end in _ENDS_OF_COMMANDS) + 1
-        if begin != command:
-            # The names of programs are looked for once in a command, however many options it has.
-            command, takes = begin, {}
-        letter = "u" if option["word"] else option["letter"]
-        if letter not in takes:
-            takes[letter] = _value_after(letter, text[max(begin, start - _REACH) : start])
-        found = compiled(takes[letter]).match(text, option.end()) if takes[letter] else None
-        if found is not None and not compiled(PLACEHOLDER).fullmatch(found[found.lastgroup or 0]):
-            done, takes[letter] = found.end(), None
-            yield Span(*found.span(found.lastgroup or 0), "password")
-
-
-def _value_after(letter: str, before: str) -> str | None:
-    """How a program that is named in *before* takes a password by the option *letter*, if it does."""
-    for programs, value in _PROGRAMS[letter]:
-        if compiled(rf"(?<![\w.-])(?:{programs})\\{{0,7}}[\"' ]").search(before):
-            return value
-    return None
+    done = 0
+    effort = limit(len(text))
+    for program in compiled(_ANY_PROGRAM).finditer(text):
+        start, end = program.end(), min(len(text), program.end() + _REACH)
+        other = compiled(_OTHER_COMMAND).search(text, start, end)
+        end = end if other is None else other.start()
+        letter, place, _ = _NAMES[(program.lastindex or 1) - 1]
+        for option in compiled(_OPTION).finditer(text, max(start, done), end):
+            if not effort.step(READ):
+                yield rest(text, option.start())
+                return
+            if ("u" if option["word"] else option["letter"]) != letter:
+                continue
+            found = compiled(_PROGRAMS[letter][place][1]).match(text, option.end())
+            if found is not None and not compiled(_NO_PASSWORD).fullmatch(found[found.lastgroup or 0]):
+                done = found.end()
+                yield Span(*found.span(found.lastgroup or 0), "password")
+                break

@@ -40,9 +40,9 @@ _DIGEST_NAME = (
 _NAME_REACH = 32
 
 
-def find_credentials(text: str, data: bytes, effort: Effort | None = None) -> list[Span]:
+def find_credentials(text: str, data: bytes, limit: type[Effort] = Effort) -> list[Span]:
     """The credentials in *text*. *data* is *text* as bytes of its length."""
-    effort = effort or Effort(len(text))
+    effort = limit(len(text))
     spans: list[Span] = []
     classes = data.translate(_CLASSES)
     start = classes.find(_LONG_RUN)
@@ -72,26 +72,34 @@ def _is_words(run: bytes) -> bool:
 
 def _in_run(text: str, start: int, end: int, effort: Effort) -> Iterator[Span]:
     """The secrets in one run of letters, digits, ``_`` and ``-``."""
-    done, failed = 0, ""
+    failed = ""
     # A gate of several parts begins before the run.
     begin = max(0, start - _LONGEST_OUTSIDE) if start and text[start - 1] in ".~:" else start
-    for gate in _any_gate().finditer(text, begin, end):
-        # Searching on from these would be quadratic: a gate inside the last match is part of it, and if one gate of
-        # a JWT in this run does not match, none does.
-        if gate.start() < done or gate[0] == failed:
-            continue
-        if not effort.step():
-            yield rest(text, gate.start())
-            return
-        for shape in SHAPES[gate[0]]:
-            found = compiled(shape.pattern).match(text, max(0, gate.start() - shape.before))
-            if found is not None:
-                done = found.end()
-                effort.step(READ)
-                yield from hidden(found, shape)
-                break
-        else:
-            failed = JWT if gate[0] == JWT and gate.start() >= start else failed
+    gate = _any_gate().search(text, begin, end)
+    while gate is not None:
+        place = gate.start()
+        if gate[0] != failed:
+            if not effort.step():
+                yield rest(text, place)
+                return
+            for shape in _shapes_at(gate[0]):
+                found = compiled(shape.pattern).match(text, max(0, place - shape.before))
+                if found is not None:
+                    effort.step(READ)
+                    yield from hidden(found, shape)
+                    # A gate inside a match is part of it.
+                    place = max(place, found.end() - 1)
+                    break
+            else:
+                # Searching on would be quadratic: if one gate of a JWT in this run does not match, none does.
+                failed = JWT if gate[0] == JWT and place >= start else failed
+        gate = _any_gate().search(text, place + 1, end)
+
+
+@cache
+def _shapes_at(gate: str) -> tuple[Shape, ...]:
+    """The shapes of *gate*, and of those that it begins with."""
+    return tuple(shape for other in (gate, *SHAPES) if gate.startswith(other) for shape in SHAPES[other])
 
 
 def _bearer(text: str, start: int) -> Iterator[Span]:

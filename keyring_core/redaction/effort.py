@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from keyring_core.redaction.spans import Span
 
-# Ordinary text has fewer places that may hold a secret. Most of these are ruled out by a word or two.
-_STEPS = 40
-_CHARACTERS_A_STEP = 16
-# Steps that it takes to read what stands at such a place.
+# Each place that may hold a secret costs a step, and two more to read what stands there. Dense text, such as a list of
+# settings or a help text about passwords, takes one step for eight characters.
+_STEPS = 96
+_CHARACTERS_A_STEP = 8
 READ = 2
 # What a text spells in other ways is searched as well: three levels of a short text, twice the length of a long one.
 _CHARACTERS_SPELT = 1024
@@ -15,25 +15,44 @@ REST = "rest"
 
 
 class Effort:
-    """What is left for one text of *length* characters. So no text costs more than a multiple of its length."""
+    """The steps that are left for one search of a text of *length* characters."""
 
-    __slots__ = ("characters", "steps")
+    __slots__ = ("_steps",)
 
     def __init__(self, length: int) -> None:
-        self.steps = _STEPS + length // _CHARACTERS_A_STEP
-        self.characters = _CHARACTERS_SPELT + 2 * length
+        self._steps = _STEPS + length // _CHARACTERS_A_STEP
 
     def step(self, steps: int = 1) -> bool:
         """Whether so many more *steps* may be taken."""
-        self.steps -= steps
-        return self.steps >= 0
+        self._steps -= steps
+        return self._steps >= 0
 
-    def search(self, length: int) -> bool:
+
+class Unlimited(Effort):
+    """For text of which all but a few characters are known to be harmless."""
+
+    __slots__ = ()
+
+    def step(self, steps: int = 1) -> bool:  # noqa: ARG002
+        """Always."""
+        return True
+
+
+class Scan:
+    """One scan of a text and of what it spells: how each search of it is limited, and how much it may spell."""
+
+    __slots__ = ("characters", "effort")
+
+    def __init__(self, length: int, effort: type[Effort] = Effort) -> None:
+        self.effort = effort
+        self.characters = _CHARACTERS_SPELT + 2 * length
+
+    def spells(self, length: int) -> bool:
         """Whether another *length* characters may be searched."""
         self.characters -= length
         return self.characters >= 0
 
 
 def rest(text: str, start: int) -> Span:
-    """All of *text* from *start* on, where the effort for it has been spent."""
+    """All of *text* from *start* on, where the steps for it have been taken."""
     return Span(start, len(text), REST)

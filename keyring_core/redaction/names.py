@@ -84,13 +84,14 @@ class Names:
 
     def label(self, name: str) -> str | None:
         """The label for the value of *name*: ``password`` for ``db_password``, None for ``password_policy``."""
+        name = name[-_LONGEST_NAME:]
         try:
             return self._known[name]
         except KeyError:
             pass
         if len(self._known) >= _MOST_REMEMBERED:  # names can come from outside: they must not fill the memory
             self._known = {}
-        answer = self._known[name] = self._decide(name[-_LONGEST_NAME:])
+        answer = self._known[name] = self._decide(name)
         return answer
 
     def touch(self, event: Mapping[str, Any]) -> bool:

@@ -110,6 +110,7 @@ _NAME_ENDS = rf"(?:{_QUOTE})?+\]?+[ ]{{0,40}}+\s?+"
 _QUOTED = r"""[bru]?(?P<quote>\\{0,7}["'`])(?!(?P=quote))(?P<quoted>[\s\S]+?)(?:(?<!\\)(?P=quote)|$)"""
 # One character of a value without quotes.
 _BARE = r"""(?:[^\s&;,"'`<>()\[\]{}|\\]|(?!\\{1,15}[nrtu"'])\\)"""
+_BARE_WORD = f"{_BARE}{{1,{MOST}}}+"
 _BARE_END = f"{_BARE}++"
 # "&" ends a value in a URL and in a form.
 _BARE_END_OUTSIDE_URLS = f"(?:{_BARE}|&)++"
@@ -179,38 +180,43 @@ _VALUE = rf"""
 _COOKIES = r"""cookies?["'\\]{0,8}\s?[:=]\s?["'\\b]{0,8}(?P<cookies>[\w.-]{1,64}=[^\r\n"'\\]++)"""
 # A name in quotes is a value itself if these follow, unless it begins a pair or is an option.
 _BEHIND_VALUES = ('",', "',", '"}', "'}", '"]', "']", '")', "')")
+_DIGITS = tuple("0123456789")
 # {"name": "api_key", "value": "..."}
 _LONGEST_SIGN_OF_VALUE = 12
 # What shows before a name that it is in a URL's query or a form.
 _IN_URLS = ("?", "&", "#", "&amp;")
 
 
-def find_pairs(text: str, gist: str, names: Names, effort: Effort) -> list[Span]:
+def find_pairs(text: str, gist: str, names: Names, limit: type[Effort] = Effort) -> list[Span]:
     """The values of sensitive names in *text*. *gist* is what `reduced` leaves of it."""
     search = _gates(names.own).search(text, gist)
     if search is None:
         return []
     low, pattern, first = search
     spans: list[Span] = []
+    effort = limit(len(text))
     done = 0
     for word in compiled(pattern).finditer(low, first):
         start, end = word.span()
         if end + _LONGEST_SIGN < done:
             # A pair holds no other pair; the last word of a value may be a name whose value comes behind it.
             continue
-        if not effort.step():
-            return [*spans, rest(text, start)]
         value = None
         begin = _name_start(text, start)
         label = names.label(text[begin:end]) or DOUBTFUL.get(low[begin:end])
         if label is not None and not (text.startswith(_BEHIND_VALUES, end) and _is_value_itself(text, begin, end)):
-            if not effort.step(READ):
+            if not effort.step():
                 return [*spans, rest(text, start)]
-            value = _value(Name(text, begin, end, low[begin:end], label), names)
+            found = compiled(_VALUE, ANY_CASE_VERBOSE).match(text, end)
+            if found is not None:
+                # A number is no secret at a glance: prompt_tokens=812
+                if not text.startswith(_DIGITS, found.start(found.lastgroup or 0)):
+                    effort.step(READ)
+                value = _value(Name(text, begin, end, low[begin:end], label), found, names)
         if value is None and low.startswith("cookie", start):
-            found = compiled(_COOKIES, ANY_CASE_VERBOSE).match(text, start)
-            if found is not None and not found["cookies"].startswith(MASK_START):
-                value = Span(*found.span("cookies"), "cookie")
+            cookies = compiled(_COOKIES, ANY_CASE_VERBOSE).match(text, start)
+            if cookies is not None and not cookies["cookies"].startswith(MASK_START):
+                value = Span(*cookies.span("cookies"), "cookie")
         if value is not None:
             spans.append(value)
             done = value.end
@@ -236,24 +242,23 @@ def _name_start(text: str, start: int) -> int:
     return begin + 1 if outside.endswith("\\") and text[begin] in "nrt" else begin
 
 
-def _value(name: Name, names: Names) -> Span | None:
-    """The value of *name*, if it is a secret."""
+def _value(name: Name, found: re.Match[str], names: Names) -> Span | None:
+    """The value in *found*, a match behind *name*, if it is a secret."""
     text = name.text
-    found = compiled(_VALUE, ANY_CASE_VERBOSE).match(text, name.end)
-    if found is None:
-        return None
     kind = found.lastgroup or ""
     begin, end = found.span(kind)
     if kind == "bare":
-        end = _end(_BARE_END, text, begin)
+        # What may be an ordinary word is not read to its end before that is known.
+        end = _end(_BARE_WORD if name.is_doubtful else _BARE_END, text, begin)
     elif kind == "option" and not name.is_option:
         end = _end(_PROSE_END, text, begin)
     if not is_secret(name, kind, found, text[begin:end], names):
         return None
     if kind in ("header", "prose"):
         end = _end(_PROSE_END, text, begin)
-    elif kind == "bare" and not text.endswith(_IN_URLS, max(0, name.start - 5), name.start):
-        end = _end(_BARE_END_OUTSIDE_URLS, text, begin)
+    elif kind == "bare":
+        in_url = text.endswith(_IN_URLS, max(0, name.start - 5), name.start)
+        end = _end(_BARE_END if in_url else _BARE_END_OUTSIDE_URLS, text, begin)
     return Span(begin, end, name.label)
 
 

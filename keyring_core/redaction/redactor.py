@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from keyring_core.errors import KeyringError
 from keyring_core.redaction.commands import find_commands
-from keyring_core.redaction.effort import REST, Effort, rest
+from keyring_core.redaction.effort import Effort, Scan, Unlimited, rest
 from keyring_core.redaction.encodings import Form, trimmed
 from keyring_core.redaction.folding import reduced, unsqueeze
 from keyring_core.redaction.names import Names
@@ -120,46 +120,49 @@ class Redactor:
     def _redact_leaves(self, text: str) -> str:
         """Masks each value by itself, for a match that broke the JSON; then checks the result once more."""
         shown = json.dumps(self.redact_value(json.loads(text)))
-        # Each text by itself was not too much to read.
-        if any(span.label != REST for span in self.find(shown)[1]):
-            raise ValueError("a secret stands across the structure")
+        # Each text was searched by itself; what shows only together, as a name and its value, is searched once more.
+        flat, spans = self.find(shown, Unlimited)
+        if spans:
+            shown = _masked(shown, flat, spans)
+            if not _is_json(shown):
+                raise ValueError("a secret stands across the structure")
         return shown
 
-    def find(self, text: str) -> tuple[str, list[Span]]:
+    def find(self, text: str, limit: type[Effort] = Effort) -> tuple[str, list[Span]]:
         """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
-        effort = Effort(len(text))
+        scan = Scan(len(text), limit)
         if text.isascii():
-            return text, self._find(text, text.encode(), effort)
+            return text, self._find(text, text.encode(), scan)
         data = text.encode("utf-8", "surrogatepass")
         flat = data.decode("latin-1")
-        return flat, self._find(flat, data, effort)
+        return flat, self._find(flat, data, scan)
 
-    def _find(self, flat: str, data: bytes, effort: Effort, depth: int = 0) -> list[Span]:
+    def _find(self, flat: str, data: bytes, scan: Scan, depth: int = 0) -> list[Span]:
         """The secrets in *flat*, which has one character for each byte of *data*."""
         gist = reduced(data)
         forms = self._registry.candidates(data)
         found = self._known(forms, data) if forms or block_matchers.get() else []
-        found += find_shapes(flat, data, gist, forms, effort)
-        found += find_pairs(flat, gist, self.names, effort)
+        found += find_shapes(flat, data, gist, forms, scan.effort)
+        found += find_pairs(flat, gist, self.names, scan.effort)
         if "-" in flat and (" -" in flat or "'-" in flat or '"-' in flat):
-            found += find_commands(flat, effort)
+            found += find_commands(flat, scan.effort)
         if ("\x1b" in flat or ("[" in flat and "1b[" in flat)) and _COLOUR.search(flat):
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
-            found += find_shapes(plain, plain.encode("latin-1"), gist, (), effort)
-            found += find_pairs(plain, gist, self.names, effort)
+            found += find_shapes(plain, plain.encode("latin-1"), gist, (), scan.effort)
+            found += find_pairs(plain, gist, self.names, scan.effort)
         if spells_bytes(flat, gist) and depth < _MOST_READINGS:
             for reading in readings(flat):
-                if not effort.search(len(reading.data)):
+                if scan.spells(len(reading.data)):
+                    found += self._spelt(reading, scan, depth + 1)
+                else:
                     start, end = reading.place(0, len(reading.data))
                     found.append(rest(flat[:end], start))
-                    break
-                found += self._spelt(reading, effort, depth + 1)
         return found
 
-    def _spelt(self, reading: Reading, effort: Effort, depth: int) -> Iterator[Span]:
+    def _spelt(self, reading: Reading, scan: Scan, depth: int) -> Iterator[Span]:
         """The secrets in the bytes of *reading*, also those that are no text, as spans of the text that spells them."""
-        for span in self._find(reading.data.decode("latin-1"), reading.data, effort, depth):
+        for span in self._find(reading.data.decode("latin-1"), reading.data, scan, depth):
             start, end = reading.place(span.start, span.end)
             yield span._replace(start=start, end=end)
         digits = reading.data.hex().encode()
@@ -176,10 +179,7 @@ class Redactor:
 
     def _redact(self, text: str) -> str:
         flat, spans = self.find(text)
-        if not spans:
-            return text
-        masked = mask(flat, spans)
-        return masked if text.isascii() else masked.encode("latin-1").decode("utf-8", "replace")
+        return _masked(text, flat, spans) if spans else text
 
     def _leaf(self, value: Any) -> Any:
         """A leaf of an event; its masked text if its text shows a secret."""
@@ -189,6 +189,12 @@ class Redactor:
         shown = str(value) if isinstance(value, str | int) else safe_repr(value)
         masked = self._redact(shown)
         return value if masked == shown else masked
+
+
+def _masked(text: str, flat: str, spans: list[Span]) -> str:
+    """*text* with *spans* of *flat*, its bytes, masked."""
+    masked = mask(flat, spans)
+    return masked if text.isascii() else masked.encode("latin-1").decode("utf-8", "replace")
 
 
 def safe_repr(value: Any) -> str:

@@ -135,13 +135,14 @@ _MAILBOX = r"[a-z]+(?:[._+-][a-z]+)*[._+-]?\d{0,4}"
 LANDMARKS = {Form(gate, gate): gate for gate in (*_SHAPES, *_ENCLOSED)}
 
 
-def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], effort: Effort) -> list[Span]:
+def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], limit: type[Effort] = Effort) -> list[Span]:
     """The spans of shapes in *text*.
 
     *data* is *text* as bytes of the same length, *gist* what `reduced` leaves of it. *forms* may occur in it; landmarks
     among them are gates.
     """
-    spans = find_credentials(text, data, effort)
+    spans = find_credentials(text, data, limit)
+    effort = limit(len(text))
     for form in forms:
         gate = LANDMARKS.get(form)
         if gate in _ENCLOSED:

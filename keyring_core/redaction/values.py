@@ -25,17 +25,19 @@ _SHORTEST_CODE = 16
 _FIELD = r"(?:%s|%\(\w+\)s|\{[\w.!:]*\})"
 PLACEHOLDER = (
     rf"\{{?{_FIELD}(?:[:/\ @._-]{_FIELD})*\}}?|%env\(\w+\)%|\$\{{?[A-Z_]+\}}?|\$\d|<[\w\ |-]+>"
-    r"|[:@][a-z_]+|[*]+|[.]{3,}|x{3,}|@@\w+@@|__\w+__"
+    r"|[:@][a-z_]+|[*]+|[.]{3,}|x{3,}|@@[A-Za-z_]+@@|__[A-Za-z_]+__"
 )
 # A word, placeholder, template, reference to a store of secrets, or digest in place of a value.
 _NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|required|optional|unset
     |not-set|hidden|same-origin|include|omit|[^\w\x80-\xff]{{1,3}}|{PLACEHOLDER}
     |\$\{{\{{?[^{{}}]*\}}\}}?|\$\([^()]*\)|\{{\{{.*\}}\}}|\{{%.*%\}}|process\.env\.\w+
-    |!(?:vault|secret|reference|sub|ref|env|getatt)(?:[ ].*)?|(?:env|op|sm|ref\+\w{{1,20}}|vault):.*|enc\[.*
+    |!(?:vault|secret|reference|sub|ref|env|getatt)|(?:op|sm|ref\+\w{{1,20}}|vault)://.*|env:[a-z_]+
+    |vault:[\w.-]+/[\w./\#-]+|enc\[.*
     |[\[(](?:filtered|redacted|hidden|sensitive)[\])]|[+-]+[ ]\#[ ]\(\d+[ ]bytes\)|hmac-sha256:[0-9a-f]{{64}}"""
 _LONGEST_NO_VALUE = 256
 _NUMBER = r"-?\d[\d_]*(?:\.\d+)?"
 _VARIABLE = r"[a-z_]+"
+_CONSTANT = r"[A-Z]+(?:[_-][A-Z0-9]+)+"
 _NAME = r"[A-Za-z_][A-Za-z_.]*\d{0,3}"
 # PWD is also a shell's working directory.
 _PATH = r"(?:/[\w.@-]*)+"
@@ -61,6 +63,7 @@ _NAMES_A_DIGEST = r"(?:checksum|digest|hash|sha256)/"
 _NAMES_AN_ENTRY = r"secretsmanager:[\w:-]{0,60}:"
 # A quote that begins a text, and words.
 _TEXT_OPENS = r"(?:^|[^\w\\]){}[\w -]{{0,40}}"
+_LONGEST_LINE = 500
 # In braces: a placeholder, which ODBC's values are not.
 _IN_BRACES = r"[a-z_.!0-9]*[a-z_.!]|\d+"
 # An argument that is an option, and what follows a password's name and is none: another pair, an option, a path.
@@ -103,6 +106,11 @@ class Name(NamedTuple):
         return self.lower.startswith("--")
 
     @property
+    def is_doubtful(self) -> bool:
+        """Whether it has other uses, so that an ordinary word behind it is no secret."""
+        return self.lower.endswith("auth") or self.lower in DOUBTFUL
+
+    @property
     def before(self) -> str:
         """The character before it, if there is one."""
         return self.text[self.start - 1 : self.start]
@@ -141,7 +149,9 @@ def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
     """Whether *value* is no number, variable, id or folder, which the name may have, too."""
     if name.lower.endswith(_OWN_KEYS) and compiled(_KEY_ID).fullmatch(value):
         return False
-    if name.lower.endswith("auth") or name.lower in DOUBTFUL:
+    if name.is_doubtful and compiled(_CONSTANT).fullmatch(value):
+        return False
+    if name.is_doubtful:
         return (name.lower != "code" or len(value) >= _SHORTEST_CODE) and not is_ordinary(value, name.label)
     if name.lower == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
         return False
@@ -158,8 +168,13 @@ def _after_sign(name: Name, found: re.Match[str], _value: str) -> bool:
     """``name: "value"``, but no text that ends behind the name: ``input('Password: ', ...)``."""
     if not _after_colon(name, found, _value):
         return False
-    sign = found.string[name.end : found.start("quote")].strip()
-    return sign != ":" or not name.follows(_TEXT_OPENS.format(re.escape(found["quote"])), 48)
+    text, quote = name.text, found["quote"]
+    is_colon = text[name.end : found.start("quote")].strip() == ":"
+    if not is_colon or not name.follows(_TEXT_OPENS.format(re.escape(quote)), 48):
+        return True
+    # Unless the quote before the name closes a text itself: url="https://h/" password: "value".
+    line = max(text.rfind("\n", 0, name.start) + 1, name.start - _LONGEST_LINE)
+    return text.count(quote, line, name.start) % 2 == 0
 
 
 def _after_colon(name: Name, _found: re.Match[str], _value: str) -> bool:
@@ -206,7 +221,7 @@ def _in_pair(name: Name, found: re.Match[str], value: str) -> bool:
     if not (name.follows(_PAIR_OPENS) and compiled(_PAIR_CLOSES).match(found.string, found.end())):
         return False
     is_bytes = found.string.startswith("b", found.end("pair"))
-    return is_bytes or not (is_ordinary(value, name.label) or compiled(_COLUMN).fullmatch(value))
+    return is_bytes or not (is_ordinary(value, name.label) or compiled(_COLUMN, ANY_CASE).fullmatch(value))
 
 
 def _in_next_line(name: Name, _found: re.Match[str], _value: str) -> bool:
@@ -223,7 +238,7 @@ def _in_braces(name: Name, _found: re.Match[str], value: str) -> bool:
     return name.label in PASSWORDS and not compiled(_IN_BRACES).fullmatch(value)
 
 
-# Where a quoted value stands, if not behind a sign.
+# What a quoted value follows, if no sign.
 _WAYS_OF_QUOTED = ("call", "below", "beside", "pair")
 _PLACES: dict[str, Callable[[Name, re.Match[str], str], bool]] = {
     "argument": _argument,

@@ -29,7 +29,7 @@ MODULES = {
     "parsers": 38,
     "postgresql": 68,
     "processes": 54,
-    "queues": 39,
+    "queues": 31,
     "reporters": 37,
     "requests_": 62,
     "rich_handlers": 19,

@@ -169,3 +169,19 @@ def test_a_password_may_hold_a_path() -> None:
     """Only a path of words is the folder that a shell stands in."""
     assert Redactor().redact("PWD=/srv/app2/v3") == "PWD=/srv/app2/v3"
     assert Redactor().redact("UID=sa;PWD=/aB3x9/Q7z;") == "UID=sa;PWD=[REDACTED:password];"
+
+
+@pytest.mark.parametrize("before", ['user: "" ', 'url="https://h/" ', '{path: "/a/" ', "a='x.' "])
+def test_a_text_before_the_name_is_closed(before: str) -> None:
+    """A quote that closes the text before a name opens none around it."""
+    quote = "'" if "'" in before else '"'
+
+    assert "hunter22" not in Redactor().redact(f"{before}password: {quote}hunter22{quote}")
+
+
+@pytest.mark.parametrize(
+    "value", ["op:hunter22", "vault:hunter22", "env:hunter22", "'!secret hunter22'", "__hunter22__"]
+)
+def test_what_only_begins_like_a_placeholder(value: str) -> None:
+    """A reference to a store of secrets has a path, and a placeholder no digits."""
+    assert "hunter22" not in Redactor().redact(f"password={value}")

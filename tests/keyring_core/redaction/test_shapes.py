@@ -110,3 +110,11 @@ def test_a_header_that_is_spoken_of(said: str) -> None:
 def test_a_token_that_begins_like_a_word(token: str) -> None:
     """A token is one also if it begins with a word of such a sentence."""
     assert Redactor().redact(f"Authorization: Bearer {token}") == "Authorization: Bearer [REDACTED:authorization]"
+
+
+def test_a_gate_hides_no_other() -> None:
+    """Where the longer of two literals does not fit, the shorter one, or one inside it, is tried."""
+    jwt = "eyJhbGciOiJIUzI1NiJ9.aB3xQ9zT7kLmaB3x.dBjftJeZ4CVPaB3xQ9zT7kLm"
+
+    assert Redactor().redact(f"ops_{jwt}") == "ops_[REDACTED:jwt]"
+    assert Redactor().redact("with EAAAB" + "a1B2" * 40) == "with [REDACTED:facebook-token]"

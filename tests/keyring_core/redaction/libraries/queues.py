@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import sys
 from collections.abc import Callable
@@ -13,7 +12,6 @@ import celery.app.log
 import kombu
 import kombu.exceptions
 import kombu.serialization
-from celery.contrib.testing.worker import start_worker
 from celery.exceptions import Retry
 from celery.utils.log import get_task_logger
 
@@ -34,35 +32,6 @@ def made() -> celery.Celery:
 def run(body: Callable[..., Any]) -> Any:
     """A task, run here as a worker traces it."""
     return made().task(name="cells.rotate", bind=True, throws=(KeyError,), max_retries=1)(body).apply()
-
-
-@functools.cache
-def worker() -> tuple[celery.Celery, Any]:
-    """A worker that runs until its process ends, and its app."""
-    app = made()
-
-    @app.task(name="cells.rotate")
-    def rotate(*args: Any, fail: str = "", answer: str = "", **kwargs: Any) -> str:
-        if fail:
-            raise ValueError(f"cannot open {fail}")
-        return answer
-
-    app.finalize()
-    running = start_worker(app, pool="solo", perform_ping_check=False, loglevel="DEBUG")
-    running.__enter__()
-    return app, running
-
-
-def work(send: Callable[[celery.Celery, World], Any]) -> Way:
-    """The worker takes what *send* puts into its queue, and then one task more."""
-
-    def way(world: World) -> None:
-        app, _ = worker()
-        logging.getLogger("celery").setLevel("DEBUG")
-        send(app, world)
-        app.send_task("cells.rotate", ["last"]).get(timeout=30, interval=0.01)
-
-    return way
 
 
 def raising(text: Callable[[World], str], error: type[Exception] = ValueError) -> Way:
@@ -132,16 +101,6 @@ cases.logs(
         "task_logger": logging_task,
         "task_formatter": own_logging,
         "printed": redirected,
-        "worker_arguments": work(lambda app, w: app.send_task("cells.rotate", [w.plaintext])),
-        "worker_keywords": work(lambda app, w: app.send_task("cells.rotate", kwargs={"password": w.unknown})),
-        "worker_failed": work(
-            lambda app, w: app.send_task("cells.rotate", kwargs={"fail": f"mysql://b:{w.unknown}@h"})
-        ),
-        "worker_answer": work(lambda app, w: app.send_task("cells.rotate", kwargs={"answer": f"password={w.unknown}"})),
-        "worker_unknown_task": work(lambda app, w: app.send_task("nothing", kwargs={"password": w.unknown})),
-        "worker_no_task": work(lambda app, w: put(app, {"password": w.unknown})),
-        "worker_undecodable": work(lambda app, w: put(app, f"{{{w.plaintext}", content_type="application/json")),
-        "worker_content": work(lambda app, w: put(app, f"token={w.unknown}", content_type="text/x")),
     },
 )
 
