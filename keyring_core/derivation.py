@@ -148,6 +148,10 @@ class Derivation:
         return _stretched(secret, salt, self.iterations)
 
 
+# The frame of a dataclass's own __init__ holds what it was given.
+Derivation.__init__ = without_frames(Derivation.__init__)  # type: ignore[method-assign]
+
+
 def protect(value: str | bytes, label: str) -> str | None:
     """Masks *value* in every log; or returns why it cannot be masked by its text."""
     reason = unfit(value)

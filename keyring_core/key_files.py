@@ -22,6 +22,8 @@ _UNSETTLED_SECONDS = 2
 _CREDENTIALS = re.compile(r"\$(?:CREDENTIALS_DIRECTORY|\{CREDENTIALS_DIRECTORY\})(?=/)")
 # A key, a list of keys, or most of a key, in place of a path.
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=|^[A-Za-z0-9_+-]{36,}={0,2}$")
+# What breaks a key, such as a blank or a line break; a dot stays, since many paths have one, and no key.
+_IN_NO_KEY = re.compile(r"[^A-Za-z0-9_+/=.-]")
 
 _KINDS = {
     stat.S_ISDIR: "a directory",
@@ -63,7 +65,7 @@ def key_path(value: str, environ: Mapping[str, str], form: str) -> Path:
 
     Raises KeyConfigError if that is not set, and for a key in place of a path, which it does not show.
     """
-    if _LIKE_A_KEY.search(value.strip()):
+    if _LIKE_A_KEY.search(_IN_NO_KEY.sub("", value)):
         raise KeyConfigError(f"{form}: holds a key, but the path of a file is expected; {form[:-5]} takes a key")
     if not _CREDENTIALS.match(value):
         return Path(value)

@@ -124,6 +124,10 @@ class Legacy:
         return " and ".join(each if isinstance(each, str) and variable_in(each) else "..." for each in value)
 
 
+# The frame of a dataclass's own __init__ holds what it was given.
+Legacy.__init__ = without_frames(Legacy.__init__)  # type: ignore[method-assign]
+
+
 class Package(NamedTuple):
     """How a package's cells are read, and the options that it has beside `secret`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 from collections.abc import Iterable, Iterator
@@ -25,8 +26,9 @@ class GuardedStream:
     def __init__(self, stream: TextIO, redactor: Redactor) -> None:
         self.unguarded = stream
         self._redactor = redactor
-        self._pending = ""
-        self._pending_bytes = b""
+        # Of a line that is written piece by piece, no write copies what is there already.
+        self._pending = io.StringIO()
+        self._pending_bytes = io.BytesIO()
         self._masks: tuple[GramMatcher, ...] = ()
         self._renew_lock()
         call_in_children(self._renew_lock)
@@ -40,18 +42,22 @@ class GuardedStream:
     def write(self, text: str) -> int:
         """Writes the complete lines and keeps the rest: two writes must not split a secret."""
         with self._lock, self._keeping_masks():
-            whole, newline, rest = (self._pending + text).rpartition("\n")
-            held = _open_literal(whole + newline)
-            self._pending = held + rest
-            if lines := (whole + newline).removesuffix(held):
-                self.unguarded.write(self._redact(lines))
+            self._pending.write(text)
+            if "\n" in text:
+                whole, newline, rest = self._taken().rpartition("\n")
+                held = _open_literal(whole + newline)
+                self._pending.write(held + rest)
+                if lines := (whole + newline).removesuffix(held):
+                    self.unguarded.write(self._redact(lines))
         return len(text)
 
     def write_bytes(self, data: bytes) -> int:
         """The same for bytes, which may not be text: without a secret they are written unchanged."""
         with self._lock, self._keeping_masks():
-            whole, newline, self._pending_bytes = (self._pending_bytes + data).rpartition(b"\n")
-            if newline:
+            self._pending_bytes.write(data)
+            if b"\n" in data:
+                whole, newline, rest = self._taken_bytes().rpartition(b"\n")
+                self._pending_bytes.write(rest)
                 self.unguarded.buffer.write(self._masked(whole + newline))
         return len(data)
 
@@ -80,16 +86,22 @@ class GuardedStream:
         # Before the text: a child may be forked at any moment.
         self._masks = tuple(dict.fromkeys((*self._masks, *present)))
         yield
-        if not (self._pending or self._pending_bytes):
+        if not (self._pending.tell() or self._pending_bytes.tell()):
             self._masks = ()
 
     def _write_unfinished(self) -> None:
-        data, self._pending_bytes = self._pending_bytes, b""
-        if data:
+        if data := self._taken_bytes():
             self.unguarded.buffer.write(self._masked(data))
-        pending, self._pending = self._pending, ""
-        if pending:
+        if pending := self._taken():
             self.unguarded.write(self._redact(pending))
+
+    def _taken(self) -> str:
+        pending, self._pending = self._pending, io.StringIO()
+        return pending.getvalue()
+
+    def _taken_bytes(self) -> bytes:
+        pending, self._pending_bytes = self._pending_bytes, io.BytesIO()
+        return pending.getvalue()
 
     def _masked(self, data: bytes) -> bytes:
         text = data.decode("utf-8", "surrogateescape")

@@ -192,5 +192,10 @@ def is_same(one: Path, other: Path) -> bool:
     """Whether both lead to one file: by their names without links, and by device and inode."""
     # A file that is not there has no inode, and a path of rotation.toml may be none.
     with suppress(OSError, ValueError):
-        return os.path.realpath(one) == os.path.realpath(other) or os.path.samefile(one, other)
+        return _without_links(one) == _without_links(other) or os.path.samefile(one, other)
     return False
+
+
+def _without_links(path: Path) -> str:
+    """*path* without links. Two slashes at the beginning, which Python keeps apart, are one."""
+    return "/" + os.path.realpath(path).lstrip("/")

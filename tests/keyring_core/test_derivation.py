@@ -398,3 +398,21 @@ def test_every_kind_is_explained():
     _, _, kinds = page.partition("\n## The kinds\n")
 
     assert re.findall(r"^\| `([\w-]+)` \|", kinds.partition("\n## ")[0], re.MULTILINE) == list(KINDS)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"kind": SECRET},
+        {"kind": "sha256", "salt": SECRET},
+        {"kind": "pbkdf2-sha256", "salt": "x", "iterations": SECRET},
+    ],
+    ids=lambda given: list(given)[-1],
+)
+def test_a_refused_parameter_is_in_no_frame(given):
+    """What was given in the place of a parameter may be a secret; only the caller's own frame still has it."""
+    with pytest.raises(KeyConfigError) as caught:
+        Derivation(**given)
+
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert SECRET not in repr([frame.locals for frame in shown.stack if frame.filename != __file__])

@@ -287,8 +287,14 @@ def test_no_other_variable_is_expanded(tmp_path, value):
 
 @pytest.mark.parametrize(
     "value",
-    [KEY, f" {KEY}\n", KEY[:43], KEY[:36], KEY.replace("-", "+").replace("_", "/"), f"{KEY},{key_text('2')}"],
-    ids=["key", "blanks", "no padding", "cut", "standard alphabet", "list"],
+    [
+        *(KEY, f" {KEY}\n", KEY[:43], KEY[:36], KEY.replace("-", "+").replace("_", "/"), f"{KEY},{key_text('2')}"),
+        *(f"{KEY[:20]} {KEY[20:]}", f"{KEY[:20]}\n{KEY[20:]}", f"{KEY[:43]}%3D", f"{KEY[:43]}\uff1d"),
+    ],
+    ids=[
+        *("key", "blanks", "no padding", "cut", "standard alphabet", "list"),
+        *("a blank inside", "wrapped", "percent-encoded", "full-width"),
+    ],
 )
 def test_a_key_in_place_of_a_path_is_not_shown(value):
     """A key in the variable of the path is refused, and not shown."""

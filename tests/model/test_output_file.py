@@ -252,3 +252,12 @@ def test_no_other_code_replaces_a_file() -> None:
         "rotation/model/output_file.py",
         "rotation/model/outputs.py",
     }, found
+
+
+def test_two_slashes_at_the_beginning_make_no_other_file(tmp_path: Path) -> None:
+    """Two outputs of one command lead to one file, though it is not there yet and one path begins with `//`."""
+    outputs = Outputs()
+    outputs.take(tmp_path / "page.html", "--html page", PAGE)
+
+    with pytest.raises(UsageError, match="--html page names this file, too"):
+        outputs.take(Path(f"/{tmp_path}/page.html"), "--other page", PAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import traceback
 import warnings
 
 import pytest
@@ -235,3 +236,15 @@ def test_no_frame_of_an_error_shows_a_secret():
         legacy.reader(environ)
 
     assert not any(leaks(locals_in(caught.value), key) for key in environ.values())
+
+
+@pytest.mark.parametrize("option", ["package", "secret", "salt"])
+def test_a_secret_in_place_of_a_name_is_in_no_frame(option):
+    """What `Legacy` refuses may be a secret; only the caller's own frame still has it."""
+    given = {"package": "advanced-alchemy", "secret": "$A"} | {option: SECRET}
+
+    with pytest.raises(KeyConfigError) as caught:
+        Legacy(**given)
+
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert SECRET not in repr([frame.locals for frame in shown.stack if frame.filename != __file__])

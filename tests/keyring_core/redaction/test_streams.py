@@ -9,6 +9,7 @@ import pprint
 import random
 import secrets
 import threading
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -242,3 +243,20 @@ def test_the_masks_end_with_the_line() -> None:
     print(VALUE, file=stream, flush=True)
 
     assert raw.getvalue().decode() == "[REDACTED:secret]" * 2 + f"{VALUE}\n"
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["text", "bytes"])
+def test_no_write_copies_the_unfinished_line(*, binary: bool) -> None:
+    """``json.dump`` writes one long line in many small pieces, and each costs what the piece does."""
+    stream, _ = guarded()
+    write: Callable[..., int] = stream.buffer.write if binary else stream.write
+    long, piece = (b"1, " * 1_000_000, b"1, ") if binary else ("1, " * 1_000_000, "1, ")
+    write(long)
+    write(piece)
+    tracemalloc.start()
+
+    write(piece)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(long) // 10
