@@ -26,7 +26,7 @@ from keyring_core.redaction import render as render_module
 from keyring_core.redaction.render import JsonRenderer
 
 ORJSON = render_module._orjson()
-ROUNDS = 120
+ROUNDS = 40
 WITHOUT_EXTRAS = "keyring_core, stdlib json"
 # At most this many microseconds more without extras.
 MOST_MICROSECONDS = {"small": 4.0, "large": 35.0}

@@ -54,8 +54,6 @@ def find_credentials(text: str, data: bytes, limit: type[Effort] = Effort) -> li
         run = data[start:end]
         if run.strip(_HEX):
             if not _is_words(run):
-                if not effort.step():
-                    return [*spans, rest(text, start)]
                 spans += _in_run(text, start, end, effort)
             equals = text.find("=", end, end + _KEY_LENGTH - len(_LONG_RUN))
             if equals >= _KEY_LENGTH:
@@ -79,13 +77,12 @@ def _in_run(text: str, start: int, end: int, effort: Effort) -> Iterator[Span]:
     while gate is not None:
         place = gate.start()
         if gate[0] != failed:
-            if not effort.step():
+            if not effort.step(READ):
                 yield rest(text, place)
                 return
             for shape in _shapes_at(gate[0]):
                 found = compiled(shape.pattern).match(text, max(0, place - shape.before))
                 if found is not None:
-                    effort.step(READ)
                     yield from hidden(found, shape)
                     # A gate inside a match is part of it.
                     place = max(place, found.end() - 1)

@@ -165,6 +165,8 @@ class Redactor:
         for span in self._find(reading.data.decode("latin-1"), reading.data, scan, depth):
             start, end = reading.place(span.start, span.end)
             yield span._replace(start=start, end=end)
+        if reading.data.isascii():
+            return  # text, which has been searched
         digits = reading.data.hex().encode()
         for span in self._known(self._registry.candidates(digits), digits):
             start, end = reading.place(span.start // 2, (span.end + 1) // 2)
