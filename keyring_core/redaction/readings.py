@@ -31,7 +31,7 @@ _NEXT_FIELD = r"[\"']\s?:|="
 _LIST = rf"(?:{_ESCAPED}(?:[^\"'=0\\]++|(?!{_NEXT_FIELD}|{_ESCAPED})[\s\S])*+)++"
 # Ordinary text can hold fewer bytes than this; they make no value.
 _FEWEST = 8
-_ZEROS, _X = reduced(b"0000"), reduced(b"x")
+_ZEROS, _X, _ZERO_X = reduced(b"0000"), reduced(b"x"), reduced(b"0x")
 
 
 class Reading(NamedTuple):
@@ -43,7 +43,9 @@ class Reading(NamedTuple):
 
 def spells_bytes(flat: str, gist: str) -> bool:
     """Whether *flat*, of which `reduced` leaves *gist*, may spell bytes; usually not."""
-    return "%" in flat or _ZEROS in gist or (_X in gist and gist.count(_X) >= _FEWEST)
+    if "%" in flat or _ZEROS in gist:
+        return True
+    return gist.count(_X) >= _FEWEST and (_ZERO_X in gist or "\\x" in flat or "\\X" in flat)
 
 
 def readings(flat: str) -> Iterator[Reading]:

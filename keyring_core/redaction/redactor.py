@@ -144,7 +144,7 @@ class Redactor:
         found = self._known(forms, data) if forms or block_matchers.get() else []
         found += find_shapes(flat, data, gist, forms, scan.effort)
         found += find_pairs(flat, gist, self.names, scan.effort)
-        if "-" in flat and (" -" in flat or "'-" in flat or '"-' in flat):
+        if "-" in flat:
             found += find_commands(flat, scan.effort)
         if ("\x1b" in flat or ("[" in flat and "1b[" in flat)) and _COLOUR.search(flat):
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.

@@ -201,7 +201,7 @@ def _after_blank(name: Name, found: re.Match[str], _value: str) -> bool:
 def _beside(name: Name, _found: re.Match[str], value: str) -> bool:
     """``proxy_set_header X-Api-Key "value"``, but not a parser's unexpected token "value"."""
     is_name = name.label in PASSWORDS or ("-" in name.lower and len(value) >= _LONG_TOKEN)
-    return is_name and not all(is_ordinary(word, name.label) for word in value.split())
+    return is_name and name.lower != "pass" and not all(is_ordinary(word, name.label) for word in value.split())
 
 
 def _literal(name: Name, _found: re.Match[str], _value: str) -> bool:
