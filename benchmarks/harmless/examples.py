@@ -18,7 +18,8 @@ _SHOWN = re.compile(
     | set_?password\(["'] | validate_passwords\( | -u\ \w+:\w | --tlspassword\ pwd
     # Passwords in SQL, and the parameters of SQLAlchemy's statements, which are always masked.
     | password\ '\w | PASSWORD\ 'SCRAM
-    | \[(?:generated\ in|cached\ since|raw\ sql|no\ key|caching\ disabled|insertmanyvalues)[^\]]*\]\ (?!\[SQL\ parameters\ hidden)
+    | \[(?:generated\ in|cached\ since|raw\ sql|no\ key|caching\ disabled|insertmanyvalues)[^\]]*\]
+      \ (?!\[SQL\ parameters\ hidden)
     """,
     re.VERBOSE | re.IGNORECASE,
 )
