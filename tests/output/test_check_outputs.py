@@ -277,7 +277,7 @@ def test_the_file_of_metrics_is_written_whole_or_not_at_all(tmp_path: Path, monk
     path = tmp_path / "keys.prom"
     path.write_text("# HELP keyring_status of yesterday\n")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.rename", fail)
