@@ -67,7 +67,8 @@ _OF_VARIABLES = {"pass": "password", "auth": "authorization"}
 # systemd's LoadCredential=name:/path, .NET's PublicKeyToken.
 _NO_SECRETS = frozenset({("load", "credential"), ("import", "credential"), ("public", "key", "token")})
 # Annotations that name a digest of a secret: checksum/secret.
-_DIGEST_OF = re.compile(r"(?i:checksum|digest|hash|sha256)/[\w.-]*\Z")
+DIGEST_OF = r"(?i:checksum|digest|hash|sha256)/"
+_NAME_OF_DIGEST = re.compile(rf"{DIGEST_OF}[\w.-]*\Z")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MOST_REMEMBERED = 4096
 _LONGEST_NAME = 256
@@ -116,7 +117,7 @@ class Names:
         for own in self.own:
             if parts[-len(own) :] == list(own):
                 return "value"
-        if "/" in name and _DIGEST_OF.search(name):
+        if "/" in name and _NAME_OF_DIGEST.search(name):
             return None
         last = parts[-1]
         if tuple(parts[-2:]) in _NO_SECRETS or tuple(parts[-3:]) in _NO_SECRETS:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keyring_core.redaction.names import Names, words
+from keyring_core.redaction.names import DIGEST_OF, Names, words
 from keyring_core.redaction.patterns import ANY_CASE, ANY_CASE_VERBOSE, EXACT_VERBOSE, compiled
 from keyring_core.redaction.spans import MASK_START
 
@@ -58,8 +58,7 @@ _PAIR_CLOSES = r"\s?[)\]]"
 _COLUMN = r"[A-Z]+ ?\(\d+(?:, ?\d+)?\)"
 _NAME_OF_A_MANIFEST = r"""name:\s?["']?"""
 _ATTRIBUTE = r"""<[^<>]{0,60}(?:name|key)=["']"""
-# Helm's checksum/secret, and arn:aws:secretsmanager:region:account:secret:name.
-_NAMES_A_DIGEST = r"(?:checksum|digest|hash|sha256)/"
+# arn:aws:secretsmanager:region:account:secret:name.
 _NAMES_AN_ENTRY = r"secretsmanager:[\w:-]{0,60}:"
 # A quote that begins a text, and words.
 _TEXT_OPENS = r"(?:^|[^\w\\]){}[\w -]{{0,40}}"
@@ -149,9 +148,9 @@ def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
     """Whether *value* is no number, variable, id or folder, which the name may have, too."""
     if name.lower.endswith(_OWN_KEYS) and compiled(_KEY_ID).fullmatch(value):
         return False
-    if name.is_doubtful and compiled(_CONSTANT).fullmatch(value):
-        return False
     if name.is_doubtful:
+        if compiled(_CONSTANT).fullmatch(value):
+            return False
         return (name.lower != "code" or len(value) >= _SHORTEST_CODE) and not is_ordinary(value, name.label)
     if name.lower == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
         return False
@@ -180,7 +179,7 @@ def _after_sign(name: Name, found: re.Match[str], _value: str) -> bool:
 def _after_colon(name: Name, _found: re.Match[str], _value: str) -> bool:
     """``name: value``, but not checksum/secret, an ARN, or "$PWD:/work"."""
     if name.before == "/":
-        return not name.follows(_NAMES_A_DIGEST)
+        return not name.follows(DIGEST_OF)
     if name.before == ":":
         return not name.follows(_NAMES_AN_ENTRY, 80)
     return name.before != "$" or name.lower != "pwd"
