@@ -16,6 +16,7 @@ from tests.conftest import Named
 MODULES = (commands, credentials, pairs, patterns, readings, shapes, values)
 # What is written to hold up a scan, again and again. Each begins what the scan looks for, and few of them end it.
 HOSTILE = [
+    "auth=", "&code=", "assertion=",
     "key:", "token:", "password:", "otp:", "key:1|", "?key://", "jwt:=otp", "token is ", "passphrase was ", "--token ",
     "token token ", "secret 'x", 'secret "', "secret='", "token=\\\\\\", "<token>", "<token", 'token">', "setPassword(",
     "password (", "keys: |\n ", "name: token\n value:", '"token", ', "('token', ", "token:[", "pwd={", "token=a,",

@@ -26,14 +26,20 @@ def talked(world: World, replies: str, talk: Callable[[int], Any]) -> Any:
         return talk(port)
 
 
-def smtp(act: Callable[[smtplib.SMTP, World], Any], replies: str, *, debug: bool = False) -> Way:
+def talking(made: Callable[[], Any], act: Callable[[Any, World], Any], replies: str, debug: int) -> Way:
+    """What a client of another protocol does, once it is connected."""
+
     def talk(world: World, port: int) -> Any:
-        client = smtplib.SMTP()
+        client = made()
         client.set_debuglevel(debug)
         client.connect("127.0.0.1", port)
         return act(client, world)
 
     return lambda world: talked(world, replies, lambda port: talk(world, port))
+
+
+def smtp(act: Callable[[smtplib.SMTP, World], Any], replies: str, *, debug: bool = False) -> Way:
+    return talking(smtplib.SMTP, act, replies, debug)
 
 
 PLAIN, LOGIN = (f"220 h\n250-h\n250-SIZE\n250 AUTH {kind}\n" for kind in ("PLAIN", "LOGIN"))
@@ -85,13 +91,7 @@ cases.errors(
 
 
 def ftp(act: Callable[[ftplib.FTP, World], Any], replies: str, debug: int = 0) -> Way:
-    def talk(world: World, port: int) -> Any:
-        client = ftplib.FTP()
-        client.set_debuglevel(debug)
-        client.connect("127.0.0.1", port)
-        return act(client, world)
-
-    return lambda world: talked(world, replies, lambda port: talk(world, port))
+    return talking(ftplib.FTP, act, replies, debug)
 
 
 def pop(act: Callable[[poplib.POP3, World], Any], replies: str, debug: int = 0) -> Way:
