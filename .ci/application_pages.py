@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rotation.model.preset_steps import preset_steps
-from rotation.model.presets import Preset, PresetKey, key_entries, load_preset, preset_names, target_entries
+from rotation.configuration.preset_steps import preset_steps
+from rotation.configuration.presets import Preset, PresetKey, key_entries, load_preset, preset_names, target_entries
 
 ROOT = Path(__file__).parents[1]
 TABLE, FOLDER = ROOT / "docs" / "applications.md", ROOT / "docs" / "applications"

@@ -36,6 +36,8 @@ CAPTIONS = {
     "discovery": "columns no target covers",
     "declared": "columns that models declare",
     "stores": "reads and swaps database cells",
+    "configuration": "rotation.toml, targets, presets",
+    "planning": "which cells are rewritten",
     "model": "targets, batches, counts, reports",
     CORE: "keys, tokens, redaction",
 }

@@ -17,7 +17,7 @@ from json_documents import DOCUMENTS, Counts
 
 from rotation.cli.help_page import commands_of
 from rotation.cli.main import cli
-from rotation.model.settings import SECTIONS
+from rotation.configuration.settings import SECTIONS
 
 ROOT = Path(__file__).parents[1]
 TEMPLATES, FOLDER, SCHEMAS = ROOT / ".ci" / "reference", ROOT / "docs" / "reference", ROOT / "rotation" / "schemas"

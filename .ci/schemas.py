@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 from json_documents import DOCUMENTS
 
-from rotation.model import config_file
-from rotation.model.declarations import Declaration
-from rotation.model.key_sets import KeySet, KeySource
-from rotation.model.policy import Policy, Span
-from rotation.model.presets import App
-from rotation.model.settings import NEEDED, SECTIONS, Setting
+from rotation.configuration import config_file
+from rotation.configuration.declarations import Declaration
+from rotation.configuration.key_sets import KeySet, KeySource
+from rotation.configuration.policy import Policy, Span
+from rotation.configuration.presets import App
+from rotation.configuration.settings import NEEDED, SECTIONS, Setting
 
 FOLDER = Path(__file__).parents[1] / "rotation" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -45,7 +45,7 @@ def schemas() -> dict[Path, str]:
 
 
 def config_schema() -> dict[str, Any]:
-    """The schema of rotation.toml, made of what reads it and of what `rotation.model.settings` says."""
+    """The schema of rotation.toml, made of what reads it and of what `rotation.configuration.settings` says."""
     _, parts = msgspec.json.schema_components(
         [kind for kinds in STRUCTS.values() for kind in kinds],
         ref_template="#/$defs/{name}",

@@ -16,8 +16,8 @@ from benchmarks.parts import own_seconds, server_seconds
 from benchmarks.run import ROWS, floor
 from keyring_core import Keyring
 from rotation.model.batch import Batch
-from rotation.model.plan import plan_batch
-from rotation.model.targets import Target
+from rotation.model.target import Target
+from rotation.planning.plan import plan_batch
 from rotation.stores.shards import Shard
 from rotation.stores.sql import SqlStore
 from tests.databases import Database, open_database

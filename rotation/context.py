@@ -18,24 +18,22 @@ from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.environment import KEY_VARIABLES, ROTATION_CONFIG, Settings, load_settings, names_primary
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
-from rotation.model.env_file import OPTION, environment, read_env_file
-from rotation.model.failures import UsageError
+from rotation.configuration.env_file import OPTION, environment, read_env_file
+from rotation.model.failures import Stopping, UsageError
 from rotation.model.output_file import behind_links
 from rotation.model.outputs import Holds, Kept, is_same
-from rotation.model.stopping import Stopping
 from rotation.model.watcher import NoWatcher, Watcher
 
 if TYPE_CHECKING:
+    from rotation.configuration.config_file import Setup
+    from rotation.configuration.declarations import Declaration, DeclaredColumn, Ignored
+    from rotation.configuration.key_sets import Keys, KeySet
+    from rotation.configuration.policy import Policy
     from rotation.discovery.result import Discovery
     from rotation.discovery.survey import Survey
+    from rotation.ledger.database import LedgerPlace
     from rotation.ledger.ledger import Ledger
-    from rotation.ledger.place import LedgerPlace
-    from rotation.model.config_file import Setup
-    from rotation.model.declarations import Declaration, DeclaredColumn
-    from rotation.model.ignored import Ignored
-    from rotation.model.key_sets import Keys, KeySet
-    from rotation.model.policy import Policy
-    from rotation.model.targets import Target
+    from rotation.model.target import Target
     from rotation.stores.connection import SharedConnections
 
 _NAMES_NO_FILE = (
@@ -144,7 +142,7 @@ class Context:
     @cached_property
     def _setup(self) -> Setup:
         """What rotation.toml says at its top; nothing if that is not there, or not read. Raises UsageError."""
-        from rotation.model.config_file import Setup, load_setup  # noqa: PLC0415 - brings TOML, msgspec
+        from rotation.configuration.config_file import Setup, load_setup  # noqa: PLC0415 - brings TOML, msgspec
 
         return load_setup(self.config_path()) if self._has_config else Setup()
 
@@ -153,8 +151,8 @@ class Context:
 
         For an entry that names models it imports the application's code.
         """
+        from rotation.configuration.config_file import load_declarations, load_targets  # noqa: PLC0415 - brings TOML, msgspec
         from rotation.declared.entries import declared_targets  # noqa: PLC0415 - as below
-        from rotation.model.config_file import load_declarations, load_targets  # noqa: PLC0415 - brings TOML, msgspec
 
         path = self.config_path()
         columns = self.declares() if self.declares else self.declared_columns(load_declarations(path))
@@ -176,7 +174,7 @@ class Context:
         """The models that rotation.toml names for `check` and `discover` to look at. Raises UsageError."""
         if not self._has_config:
             return []
-        from rotation.model.config_file import load_models  # noqa: PLC0415 - as above
+        from rotation.configuration.config_file import load_models  # noqa: PLC0415 - as above
 
         return load_models(self.config_path())
 
@@ -184,13 +182,13 @@ class Context:
         """The columns that rotation.toml ignores; none if that is not there, or not read. Raises UsageError."""
         if not self._has_config:
             return []
-        from rotation.model.config_file import load_ignored  # noqa: PLC0415 - as above
+        from rotation.configuration.config_file import load_ignored  # noqa: PLC0415 - as above
 
         return load_ignored(self.config_path(), self.environ)
 
     def key_sets(self) -> Mapping[str, KeySet]:
         """The key sets of rotation.toml; none if that is not read, or is not there. Raises UsageError."""
-        from rotation.model.config_file import load_key_sets  # noqa: PLC0415 - as above
+        from rotation.configuration.config_file import load_key_sets  # noqa: PLC0415 - as above
 
         path = self.config_path()
         return load_key_sets(path) if self.uses_config and (self.config or not is_missing(path)) else {}
@@ -200,7 +198,7 @@ class Context:
         if key_set == self.key_set:
             return self
         if key_set is not None:
-            from rotation.model.key_sets import check_name  # noqa: PLC0415 - as above
+            from rotation.configuration.key_sets import check_name  # noqa: PLC0415 - as above
 
             check_name(key_set, self.key_sets(), "--keys")
         other = copy.copy(self)
@@ -213,7 +211,7 @@ class Context:
 
         Raises UsageError, which names them, if there are several.
         """
-        from rotation.model.config_file import names_of_used_sets  # noqa: PLC0415 - as above
+        from rotation.configuration.config_file import names_of_used_sets  # noqa: PLC0415 - as above
 
         sets = [] if names_primary(self.environ) else list(self.key_sets())
         if not sets or None in names_of_used_sets(self.config_path()):
@@ -241,8 +239,8 @@ class Context:
 
     def policy(self) -> Policy:
         """The policy of rotation.toml, or the default one if that is not read. Raises UsageError."""
-        from rotation.model.config_file import load_policy  # noqa: PLC0415 - as above
-        from rotation.model.policy import Policy  # noqa: PLC0415
+        from rotation.configuration.config_file import load_policy  # noqa: PLC0415 - as above
+        from rotation.configuration.policy import Policy  # noqa: PLC0415
 
         return load_policy(self.config_path()) if self.uses_config else Policy()
 
@@ -252,7 +250,7 @@ class Context:
 
     def clock_skew(self) -> timedelta:
         """How far the clocks of two machines may differ. Reports no fault of rotation.toml."""
-        from rotation.model.policy import Policy  # noqa: PLC0415 - as above
+        from rotation.configuration.policy import Policy  # noqa: PLC0415 - as above
 
         if self._has_config:
             with suppress(UsageError):
@@ -301,7 +299,7 @@ class Context:
 
     def _file_of_keys(self) -> str | None:
         """What to type so that the keys' own file is read, if rotation.toml is not; None if it is, or names none."""
-        from rotation.model.config_file import load_setup  # noqa: PLC0415 - as above
+        from rotation.configuration.config_file import load_setup  # noqa: PLC0415 - as above
 
         path, named = self.config_path(), None
         if self._has_config:
@@ -315,7 +313,7 @@ class Context:
     @cached_property
     def keys(self) -> Keys:
         """The keys that this is about, by their name and the sets of rotation.toml. Raises UsageError."""
-        from rotation.model.key_sets import Keys  # noqa: PLC0415 - brings msgspec
+        from rotation.configuration.key_sets import Keys  # noqa: PLC0415 - brings msgspec
 
         return Keys(self.key_set, self.key_sets())
 
@@ -378,7 +376,7 @@ class Context:
 
     def ledger_place(self) -> LedgerPlace | None:
         """Where the ledger is, as for `open_ledger`, which opens it. Raises UsageError."""
-        from rotation.ledger.place import find_ledger  # noqa: PLC0415 - few commands need it
+        from rotation.ledger.database import find_ledger  # noqa: PLC0415 - few commands need it
 
         return find_ledger(self.environ, self._setup.ledger, self.config_path() if self._has_config else None)
 

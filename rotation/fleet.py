@@ -142,8 +142,8 @@ atexit.register(_leave)
 
 def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
     from rotation.context import Context  # noqa: PLC0415 - as below
+    from rotation.ledger.database import LedgerPlace  # noqa: PLC0415 - as above
     from rotation.ledger.ledger import Ledger, service_name, utc_now  # noqa: PLC0415 - SQLAlchemy is heavy
-    from rotation.ledger.place import LedgerPlace  # noqa: PLC0415 - as above
     from rotation.ledger.records import InstanceRecord  # noqa: PLC0415 - SQLAlchemy is heavy
 
     url = os.environ.get(LEDGER_URL, "").strip()

@@ -10,13 +10,12 @@ from cryptography.fernet import Fernet
 from keyring_core import Keyring
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
-from rotation.model.batch import Batch
-from rotation.model.block import BlockSwap, Swaps
+from rotation.model.batch import Batch, BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.base import Written
-from rotation.stores.tempo import Tempo
+from rotation.stores.dialect import Tempo
 from rotation.stores.witness import Doubt, Unknown
 from tests.keys import key_text
 

@@ -107,7 +107,7 @@ def test_a_folder_that_a_service_may_not_enter_keeps_it_from_nothing(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("rotation.context.is_missing", lambda _: False)
-    monkeypatch.setattr("rotation.model.config_file.read_toml", refuse)
+    monkeypatch.setattr("rotation.configuration.config_file.read_toml", refuse)
 
     assert announce(keyring=ring)
 

@@ -17,7 +17,7 @@ from rotation.checks.findings import Finding, Level, Result
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
-    from rotation.model.policy import Policy
+    from rotation.configuration.policy import Policy
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ def check_names(policy: Policy) -> None:
     names = [check.name for check in CHECKS]
     for name in policy.off:
         if name not in names:
-            from rotation.model.setting_faults import nearest  # noqa: PLC0415 - most policies have no fault
+            from rotation.configuration.setting_faults import nearest  # noqa: PLC0415 - most policies have no fault
 
             hint = nearest(name, names) or f"there are {', '.join(names)}"
             raise UsageError(f"rotation.toml, [policy.off]: there is no check called {name!r}; {hint}")

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState
-from rotation.ledger.promotions import next_promotion, took_over
+from rotation.ledger.records import next_promotion, took_over
 from rotation.model.counts import Counts
 from rotation.model.invocation import command_line
 from rotation.retirement.evidence import Evidence, of_censuses

@@ -16,17 +16,16 @@ from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
 from rotation import job
 from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
+from rotation.configuration.declarations import uncovered_columns
 from rotation.context import Context
 from rotation.discovery.result import Discovery
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import KEPT_CENSUS_PROBLEMS, LIVE, CensusPlace, CensusRecord, census_record, in_fleet
 from rotation.ledger.session import Session
 from rotation.ledger.unexplained import carried
-from rotation.model.declarations import uncovered_columns
 from rotation.model.failures import MissingError, StoppedError, UsageError
-from rotation.model.report import TargetReport
-from rotation.model.row_marks import pack
-from rotation.model.targets import Target, distinct_labels
+from rotation.model.report import TargetReport, pack
+from rotation.model.target import Target, distinct_labels
 from rotation.stores.open import identify
 
 NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"

@@ -9,8 +9,8 @@ from keyring_core import KeyState
 from keyring_core.names import printable
 from rotation.checks.facts import ARCHIVE, Facts
 from rotation.checks.findings import Finding, Level
+from rotation.configuration.policy import Policy
 from rotation.model.invocation import command_line, program
-from rotation.model.policy import Policy
 from rotation.model.text import many, retire_command, steps
 from rotation.model.times import span, to_minute
 from rotation.retirement.decision import refusals

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level
+from rotation.configuration.policy import Policy
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
 from rotation.model.invocation import command_line
-from rotation.model.policy import Policy
 from rotation.model.text import many
 from rotation.model.times import span, to_minute
 

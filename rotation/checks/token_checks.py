@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from keyring_core import KeyState, UndecryptableToken
 from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Finding, Level
-from rotation.ledger.promotions import history_of
+from rotation.configuration.policy import Policy
+from rotation.ledger.records import history_of
 from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.invocation import command_line, quoted
-from rotation.model.policy import Policy
-from rotation.model.row_marks import NOT_UNREADABLE
+from rotation.model.report import NOT_UNREADABLE
 from rotation.model.text import NAME_CONTEXT, demotion_steps, list_rows, many, steps
 from rotation.model.times import issued, span, to_minute
 

@@ -14,14 +14,15 @@ from rotation.checks.all_checks import check_names
 from rotation.checks.facts import Facts
 from rotation.checks.gather import Search, census_targets, facts_without_targets, kept, last_censuses, load_keys
 from rotation.checks.verdict import Verdict
+from rotation.configuration.policy import Policy
+from rotation.configuration.targets import own_targets
 from rotation.context import Context
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import RunRecord
 from rotation.ledger.run_history import Outcome
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.failures import UsageError
-from rotation.model.policy import Policy
-from rotation.model.targets import Target, own_targets
+from rotation.model.target import Target
 
 PAGE_RUNS = 60
 NOT_IN_A_CENSUS = dict.fromkeys(

@@ -10,8 +10,8 @@ from keyring_core import KeyState
 from rotation.checks.all_checks import run_checks
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, Result, worst, worst_first
+from rotation.configuration.policy import Policy
 from rotation.model.invocation import command_line
-from rotation.model.policy import Policy
 
 ITSELF = "check"
 """The name of the result that says why no check could run."""

@@ -15,7 +15,7 @@ from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     from rotation.model.report import Report
-    from rotation.model.targets import Target
+    from rotation.model.target import Target
 
 
 @click.command(
@@ -77,8 +77,8 @@ def adopt(
 
 def _adopting(targets: Sequence[Target], *, accept_random: bool) -> tuple[list[Target], list[str]]:
     """The targets whose plaintext is encrypted, and why the others are left out. Raises UsageError if all are."""
-    from rotation.model.takeover import why_not_adopted
-    from rotation.model.targets import Adopts
+    from rotation.model.target import Adopts
+    from rotation.planning.takeover import why_not_adopted
 
     adopts = Adopts.RANDOM if accept_random else Adopts.PLAINTEXT
     reasons = {target: why for target in targets if (why := why_not_adopted(target, adopts))}

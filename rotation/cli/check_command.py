@@ -87,7 +87,8 @@ def check(  # noqa: PLR0913 - click's
 
         print(line(verdict), file=command.streams.stdout)
     else:
-        from rotation.output import check_json, check_text
+        from rotation.output import check_text
+        from rotation.output import check_text as check_json
 
         command.show(check_json.document(verdict), check_text.render(verdict))
     return int(verdict.level)
@@ -164,8 +165,9 @@ def _pings(command: Command, text: str | None) -> Callable[[str], None]:
 
 def _list(command: Command) -> int:
     from rotation.checks.all_checks import check_names, list_checks
-    from rotation.model.policy import Policy
-    from rotation.output import check_json, check_text
+    from rotation.configuration.policy import Policy
+    from rotation.output import check_text
+    from rotation.output import check_text as check_json
 
     configured = command.config is not None or not is_missing(command.config_path())
     policy = command.policy() if configured else Policy()

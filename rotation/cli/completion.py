@@ -29,14 +29,14 @@ def answer_shell(group: click.Group, environ: Mapping[str, str]) -> None:
 
 def preset_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """The applications that have a preset."""
-    from rotation.model.presets import preset_names as names
+    from rotation.configuration.presets import preset_names as names
 
     return [name for name in names() if name.startswith(incomplete)]
 
 
 def key_set_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The key sets of the rotation.toml that the command line names so far."""
-    from rotation.model.config_file import load_key_sets
+    from rotation.configuration.config_file import load_key_sets
 
     path = next(_given(context, "config"), None) or Path(os.environ.get("ROTATION_CONFIG") or "rotation.toml")
     with suppress(Exception):

@@ -52,13 +52,13 @@ def discover(  # noqa: PLR0913 - click's
     """
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
+    from rotation.configuration.declarations import Declaration
+    from rotation.configuration.presets import recognised, recognised_line
+    from rotation.configuration.relative_urls import for_folder
+    from rotation.configuration.targets import expand_url, may_hold_password
     from rotation.declared.entries import declared_targets
     from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search
-    from rotation.model.declarations import Declaration
-    from rotation.model.presets import recognised, recognised_line
-    from rotation.model.relative_urls import for_folder
-    from rotation.model.targets import expand_url, may_hold_password
     from rotation.output.discovery_text import render_discovery
 
     keyrings = command.keyrings()

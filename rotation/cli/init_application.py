@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from keyring_core.names import printable
 from rotation.cli.options import Process, print_json
+from rotation.configuration.relative_urls import for_folder
+from rotation.configuration.targets import may_hold_password
 from rotation.context import Context
 from rotation.model.failures import UsageError
 from rotation.model.invocation import program, quoted
-from rotation.model.relative_urls import for_folder
-from rotation.model.targets import may_hold_password
 
 if TYPE_CHECKING:
-    from rotation.model.presets import Preset
+    from rotation.configuration.presets import Preset
 
 
 def begin_application(  # noqa: PLR0913 - what the options say
@@ -34,12 +34,12 @@ def begin_application(  # noqa: PLR0913 - what the options say
     """Writes the files for the application *name*, and prints its steps. Raises UsageError, and overwrites no file."""
     from msgspec import structs
 
+    from rotation.configuration.env_file import DOTENV
+    from rotation.configuration.preset_steps import preset_steps
+    from rotation.configuration.presets import load_preset
     from rotation.kept_files import outputs_of
     from rotation.model.atomic_file import read_whole, replace_whole
-    from rotation.model.env_file import DOTENV
     from rotation.model.outputs import CONFIG
-    from rotation.model.preset_steps import preset_steps
-    from rotation.model.presets import load_preset
     from rotation.output.terminal import labelled, say
 
     preset = load_preset(name)
@@ -73,7 +73,7 @@ def begin_application(  # noqa: PLR0913 - what the options say
 
 def list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
     """Prints the name of each known application, and what it holds."""
-    from rotation.model.presets import load_preset, preset_names
+    from rotation.configuration.presets import load_preset, preset_names
 
     presets = [load_preset(name) for name in preset_names()]
     if as_json:
@@ -101,8 +101,8 @@ def _config_text(path: Path, entry: str, *, append: bool) -> str:
     if not append:
         words = f"{path}: is there already; nothing was changed. Add this to it, or say --append:"
         raise UsageError(words, "", *entry.splitlines())
-    from rotation.model.presets import with_presets
-    from rotation.model.toml_file import read_toml
+    from rotation.configuration.presets import with_presets
+    from rotation.configuration.toml_file import read_toml
 
     fault, text = None, ""
     try:

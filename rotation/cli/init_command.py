@@ -93,7 +93,7 @@ def init(  # noqa: PLR0913 - click's
 
 def _check_application(name: str) -> None:
     """Raises UsageError for a name that no known application has; an empty one is none."""
-    from rotation.model.presets import load_preset
+    from rotation.configuration.presets import load_preset
 
     fault = None
     try:

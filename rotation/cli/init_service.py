@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,10 +18,14 @@ from rotation.cli.init_application import checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.options import Command, Process
 from rotation.cli.questions import ask, ask_whether
+from rotation.configuration.env_file import DOTENV, environment, read_env_file
+from rotation.configuration.presets import recognised, recognised_line
+from rotation.configuration.relative_urls import for_folder
+from rotation.configuration.targets import expand_url, may_hold_password
 from rotation.context import Context
 from rotation.discovery.discover import DatabaseUrl, Discovery, databases_of, discover
 from rotation.kept_files import outputs_of
-from rotation.ledger.place import DEFAULT_FILE
+from rotation.ledger.database import DEFAULT_FILE
 from rotation.lifecycle.key_file_edits import add_to_dotenv, edit_dotenv
 from rotation.model.atomic_file import (
     Snapshot,
@@ -29,15 +35,11 @@ from rotation.model.atomic_file import (
     refusal,
     replace_whole,
 )
-from rotation.model.env_file import DOTENV, environment, read_env_file
 from rotation.model.failures import UsageError
 from rotation.model.invocation import PROGRAM, program
 from rotation.model.outputs import CONFIG, Output
-from rotation.model.presets import recognised, recognised_line
-from rotation.model.relative_urls import for_folder
-from rotation.model.targets import Target, expand_url, may_hold_password
+from rotation.model.target import Target
 from rotation.model.text import PROBLEMS_FILE
-from rotation.model.version_control import not_ignored
 from rotation.output.config_text import config_text, entries_text, gets_entry
 from rotation.stores.access import served_url
 
@@ -297,3 +299,20 @@ def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
     if not text:
         raise UsageError(f"{path}: its entries are no [[target]], so that none can be added behind them")
     return text
+
+
+def not_ignored(folder: Path, patterns: Mapping[str, str]) -> list[str]:
+    """Those *patterns* for a .gitignore that git does not follow in *folder* yet: all of them outside of a work tree.
+
+    Each is given with the name of a file that it is for.
+    """
+    git = shutil.which("git")
+    return [
+        pattern for pattern, name in patterns.items() if git is None or not _is_ignored(git, folder.resolve(), name)
+    ]
+
+
+def _is_ignored(git: str, folder: Path, name: str) -> bool:
+    # Exit code 0: it is ignored; 1: it is not; 128: this is no work tree.
+    command = [git, "-C", str(folder), "check-ignore", "--quiet", "--", name]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603 - no shell

@@ -26,7 +26,7 @@ from rotation.model.text import next_lines, steps
 
 if TYPE_CHECKING:
     from rotation.lifecycle.operations import StepResult
-    from rotation.model.targets import Target
+    from rotation.model.target import Target
 
 show_key_option = click.option(
     "--show-key",
@@ -114,10 +114,10 @@ def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
 
 def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
     """Prints the keys as the application *name* reads them: those of its key set, if rotation.toml has that."""
+    from rotation.configuration.preset_steps import OwnKey, setting_lines
+    from rotation.configuration.presets import load_preset
     from rotation.lifecycle.environment_keys import EnvironmentKeys
     from rotation.lifecycle.transitions import states
-    from rotation.model.preset_setting import OwnKey, setting_lines
-    from rotation.model.presets import load_preset
 
     preset = load_preset(name)
     own = preset.key_set(preset.setting[0])

@@ -16,7 +16,7 @@ from rotation.model.failures import UsageError
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from rotation.ledger.place import LedgerPlace
+    from rotation.ledger.database import LedgerPlace
 
 
 EXIT_CODES = {
@@ -79,8 +79,8 @@ def init(command: Command, url: str | None, *, sql: bool) -> int:
 
 
 def _place(command: Command, url: str | None) -> LedgerPlace:
-    from rotation.ledger.place import LedgerPlace
-    from rotation.model.targets import expand_url
+    from rotation.configuration.targets import expand_url
+    from rotation.ledger.database import LedgerPlace
 
     if url is not None:
         return LedgerPlace(expand_url(url, command.environ, "ledger init"), "--url")

@@ -18,8 +18,7 @@ from rotation.cli.check_command import check, failed
 from rotation.cli.completion import answer_shell
 from rotation.cli.demo import demo
 from rotation.cli.discover_command import discover
-from rotation.cli.help_command import help_command
-from rotation.cli.help_page import USAGE, HelpGroup
+from rotation.cli.help_page import USAGE, HelpGroup, help_command
 from rotation.cli.init_command import init
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger

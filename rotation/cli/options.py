@@ -22,8 +22,8 @@ from rotation.model.failures import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from rotation.model.declarations import DeclaredColumn
-    from rotation.model.targets import Target
+    from rotation.configuration.declarations import DeclaredColumn
+    from rotation.model.target import Target
     from rotation.model.watcher import Watcher
 
 Declares: TypeAlias = "Callable[[], Sequence[DeclaredColumn]]"
@@ -264,7 +264,7 @@ class GivenTarget(NamedTuple):
 
 def find_targets(command: Command, given: GivenTarget) -> list[Target]:
     """The targets of the options; without any, those of rotation.toml. Raises UsageError."""
-    from rotation.model.targets import make_targets, without_repeats
+    from rotation.configuration.targets import make_targets, without_repeats
 
     if not any(given):
         return command.targets()

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from http.client import HTTPException, InvalidURL
 from urllib.parse import urlsplit, urlunsplit
 
+from rotation.configuration.targets import expand_url
 from rotation.model.background_call import BackgroundCall
 from rotation.model.failures import UsageError
-from rotation.model.targets import expand_url
 
 SECONDS = 5
 """How long a ping may take. With databases that do not answer, a check still takes less than half a minute."""

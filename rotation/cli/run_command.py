@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from rotation.model.report import Report
-    from rotation.model.targets import Target
+    from rotation.model.target import Target
 
 
 @click.command(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from keyring_core.integrations.cells import Cells, Kind
 from keyring_core.sources import variable_in
+from rotation.configuration.declarations import Declaration, DeclaredColumn, check_found
 from rotation.declared.django_urls import url_of
-from rotation.model.declarations import Declaration, DeclaredColumn, check_found
 from rotation.model.failures import UsageError
-from rotation.model.targets import Index
+from rotation.model.target import Index
 
 if TYPE_CHECKING:
     from django.db.models import Field, Model

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rotation.configuration.declarations import Declaration, DeclaredColumn, check_found
+from rotation.configuration.targets import make_targets, refuse_rivals, without_repeats
 from rotation.declared.application import in_application
-from rotation.model.declarations import Declaration, DeclaredColumn, check_found
-from rotation.model.targets import Target, make_targets, refuse_rivals, without_repeats
+from rotation.model.target import Target
 
 
 def declared_columns(source: Declaration, folder: Path, environ: Mapping[str, str]) -> Sequence[DeclaredColumn]:

@@ -12,10 +12,10 @@ from sqlalchemy.orm import configure_mappers
 from keyring_core import KeyConfigError
 from keyring_core.integrations.cells import Cells
 from keyring_core.integrations.sqlalchemy import BlindIndexOf
+from rotation.configuration.declarations import Declaration, DeclaredColumn
 from rotation.declared.application import import_path
-from rotation.model.declarations import Declaration, DeclaredColumn
 from rotation.model.failures import UsageError
-from rotation.model.targets import Index
+from rotation.model.target import Index
 
 
 def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:

@@ -12,7 +12,7 @@ from keyring_core.blind_index import LENGTH
 from rotation.discovery.reads import Reads
 from rotation.discovery.tables import Column
 from rotation.discovery.token_column import TOO_LARGE
-from rotation.model.inner_tokens import SHORTEST
+from rotation.planning.inner_tokens import SHORTEST
 from rotation.stores.columns import free_column
 from rotation.stores.sql import LARGE_CELL
 

@@ -8,17 +8,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import Keyring
+from rotation.configuration.declarations import DeclaredColumn, Ignored, uncovered_columns
+from rotation.configuration.relative_urls import LeftOut
 from rotation.discovery.ignores import Ignores
 from rotation.discovery.result import Discovery, Remark
 from rotation.discovery.search import Search
 from rotation.discovery.tables import TableEntry
 from rotation.discovery.target_entries import target_entries
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.declarations import DeclaredColumn, uncovered_columns
 from rotation.model.failures import StoreError
-from rotation.model.ignored import Ignored
-from rotation.model.left_out import LeftOut
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.model.watcher import NoWatcher, Watcher
 from rotation.stores.access import parse_url
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from keyring_core.names import printable
+from rotation.configuration.declarations import Ignored
 from rotation.discovery.result import Remark
 from rotation.discovery.tables import SearchableTable
-from rotation.model.ignored import Ignored
 
 UNMATCHED = "an [[ignore]] of rotation.toml names it, and no column that was searched is called so"
 

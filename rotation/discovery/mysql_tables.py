@@ -13,10 +13,10 @@ from rotation.discovery.cells import any_of
 from rotation.discovery.mysql_grants import blind_spot
 from rotation.discovery.table_readers import KeylessReader, KeyReader, Source, TableReader
 from rotation.discovery.tables import Column, TableEntry, Unsearchable
-from rotation.stores import mysql_catalog as catalog
 from rotation.stores.access import Access, Refusal
 from rotation.stores.columns import QualifiedName, free_column
-from rotation.stores.mysql import MySQL
+from rotation.stores.mysql import catalog
+from rotation.stores.mysql.dialect import MySQL
 
 BYTES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "json", "enum", "set"})

@@ -13,9 +13,9 @@ from rotation.discovery.catalogs import Catalog
 from rotation.discovery.cells import any_of
 from rotation.discovery.table_readers import FileReader, KeylessReader, Source, TableReader
 from rotation.discovery.tables import Column, TableEntry, Unsearchable
-from rotation.model.inner_tokens import SHORTEST
+from rotation.planning.inner_tokens import SHORTEST
 from rotation.stores.columns import table_clause
-from rotation.stores.postgresql_catalog import FAMILY, HIDDEN, IS_SECURED
+from rotation.stores.postgresql.catalog import FAMILY, HIDDEN, IS_SECURED
 
 OWN = r"n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'"
 """Excludes the system's schemas and temporary tables."""

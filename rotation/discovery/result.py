@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from rotation.configuration.declarations import DeclaredColumn, same_table
 from rotation.discovery.target_entries import model_entries, target_entries
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.declarations import DeclaredColumn, same_table
 
 
 class Remark(NamedTuple):

@@ -8,13 +8,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
+from rotation.configuration.relative_urls import LeftOut
 from rotation.discovery.ignores import Ignores, label
 from rotation.discovery.result import Discovery, IndexValues, Remark
 from rotation.discovery.tables import SearchableTable, TableEntry
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.left_out import LeftOut
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
 

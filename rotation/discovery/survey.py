@@ -22,15 +22,15 @@ from rotation.discovery.table_readers import WINDOWS, Source, TableReader
 from rotation.discovery.tables import Column, SearchableTable, TableEntry, Unsearchable
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.formats import Format
-from rotation.model.inner_tokens import MARKS
-from rotation.model.targets import Target
+from rotation.model.target import Target
+from rotation.planning.inner_tokens import MARKS
 from rotation.stores.access import Access, Refusal
 from rotation.stores.columns import table_clause
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Dialect
-from rotation.stores.mysql import MySQL
-from rotation.stores.postgresql import PostgreSQL
-from rotation.stores.sqlite import SQLite
+from rotation.stores.mysql.dialect import MySQL
+from rotation.stores.postgresql.dialect import PostgreSQL
+from rotation.stores.sqlite.dialect import SQLite
 from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
 SAMPLE_SECONDS = 5.0

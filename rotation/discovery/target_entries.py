@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 
 from keyring_core.names import printable
+from rotation.configuration.declarations import Declaration, DeclaredColumn
+from rotation.configuration.targets import may_hold_password
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.declarations import Declaration, DeclaredColumn
 from rotation.model.formats import Format
-from rotation.model.targets import may_hold_password
 from rotation.model.text import many
 
 

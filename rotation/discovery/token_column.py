@@ -12,13 +12,13 @@ from keyring_core import Key, Keyring, UndecryptableToken
 from keyring_core.blind_index import LENGTH, SHAPE
 from keyring_core.names import printable
 from keyring_core.tokens import string_of
-from rotation.model.cell_kinds import CellKind, kind_of
-from rotation.model.embedded import SPELLINGS, locate
+from rotation.configuration.targets import may_hold_password
 from rotation.model.formats import Format
-from rotation.model.inner_tokens import find_inner
 from rotation.model.invocation import command_line
-from rotation.model.targets import may_hold_password
 from rotation.model.text import many, steps
+from rotation.planning.cell_kinds import CellKind, kind_of
+from rotation.planning.embedded import SPELLINGS, locate
+from rotation.planning.inner_tokens import find_inner
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""

@@ -17,7 +17,7 @@ import structlog
 
 from keyring_core.redaction.current import get_redactor
 from rotation.model.counts import RowKey
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.open import identify
 
 NOTE_SECONDS = 5.0

@@ -15,13 +15,11 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from keyring_core import Keyring, KeyringError
-from rotation.job.pace import Pacing
+from rotation.job.pace import Pacing, Throttle
 from rotation.job.ranges import LANE_SECONDS, RANGE_SECONDS, Bounds, Follow, Options, RangeDone, RangeWorker
-from rotation.job.throttle import Throttle
 from rotation.job.worker import check_worker, do_range, make_setup, make_task
-from rotation.model.failures import CONTINUE, StoppedError, StoreError, WorkerError
-from rotation.model.stopping import CHECK_SECONDS, GRACE_SECONDS
-from rotation.model.targets import Target
+from rotation.model.failures import CHECK_SECONDS, CONTINUE, GRACE_SECONDS, StoppedError, StoreError, WorkerError
+from rotation.model.target import Target
 from rotation.stores.base import Store
 from rotation.stores.connection import SharedConnections
 from rotation.stores.key_order import Forward

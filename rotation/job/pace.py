@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import structlog
 
-from rotation.stores.tempo import Tempo
+from rotation.stores.dialect import Tempo
 
 QUIET_SECONDS, MOST_QUIET_SECONDS = 1.0, 300.0
 """A run goes fast after so long a time without a write of others; twice as long after each write that met it fast."""
@@ -88,3 +91,44 @@ class Pacing:
         if fast != self._is_fast:
             self._is_fast = fast
             log.info("rotation.pace", pace="fast" if fast else "gentle", quiet_seconds=self._quiet)
+
+
+PAUSE_SECONDS = 0.5
+"""How often to check whether the pause file is gone."""
+
+
+@dataclass(frozen=True)
+class Throttle:
+    """Delays the run between two batches, while it has no open transaction."""
+
+    wait: Callable[[float], None] = time.sleep
+    """Sleeps for some seconds; raises StoppedError as soon as a stop is requested."""
+    max_rate: float | None = None
+    """Rows per second, at most."""
+    pause_file: Path | None = None
+    """The run waits while this file exists."""
+
+    def limit(self, max_rows: int) -> int:
+        """*max_rows*, or fewer: at a low rate, small and steady batches."""
+        return max_rows if self.max_rate is None else max(1, min(max_rows, int(self.max_rate * PAUSE_SECONDS)))
+
+    def hold(self) -> None:
+        """Returns when the run may go on."""
+        self.wait(0)
+        if not self.paused():
+            return
+        started = time.monotonic()
+        # A warning, since a terminal shows no lower level, and a run that waits must say why.
+        log.warning("rotation.paused", pause_file=str(self.pause_file))
+        while self.paused():
+            self.wait(PAUSE_SECONDS)
+        log.warning("rotation.resumed", pause_file=str(self.pause_file), seconds=round(time.monotonic() - started, 1))
+
+    def rest(self, rows: int, seconds: float) -> None:
+        """Waits after a batch of *rows* that took *seconds* if it was faster than the rate."""
+        if self.max_rate is not None:
+            self.wait(max(0.0, rows / self.max_rate - seconds))
+
+    def paused(self) -> bool:
+        """Whether the pause file exists."""
+        return self.pause_file is not None and os.path.exists(self.pause_file)

@@ -22,7 +22,7 @@ from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import TargetReport, set_format
-from rotation.model.targets import Adopts, Target
+from rotation.model.target import Adopts, Target
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
 from rotation.stores.base import Store, Watch

@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from keyring_core import KeyringError
 from keyring_core.redaction import configure_logging
 from rotation.job import worker
-from rotation.model.stopping import GRACE_SECONDS
+from rotation.model.failures import GRACE_SECONDS
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 

@@ -15,24 +15,22 @@ import structlog
 
 from keyring_core import Key, Keyring, KeyringError
 from keyring_core.blind_index import BlindIndex
+from rotation.configuration.key_sets import ENVIRONMENT, Keys
 from rotation.job.blind_indexes import Stale, index_values, stale_rows
 from rotation.job.checkpoints import Checkpoints
-from rotation.job.pace import Pacing, Speed
+from rotation.job.pace import Pacing, Speed, Throttle
 from rotation.job.problems_file import ProblemsFile
-from rotation.job.throttle import Throttle
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
-from rotation.model.batch import NO_KEY, Batch, Plan
+from rotation.model.batch import NO_KEY, Batch, Plan, Swaps
 from rotation.model.batch_size import BatchSize
-from rotation.model.block import Swaps
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.formats import Format
 from rotation.model.key_history import UNKNOWN, History
-from rotation.model.key_sets import ENVIRONMENT, Keys
-from rotation.model.misfits import fixes_of
-from rotation.model.plan import plan_batch
-from rotation.model.takeover import NOTHING, Takeover
-from rotation.model.targets import Target
+from rotation.model.target import Target
+from rotation.planning.misfits import fixes_of
+from rotation.planning.plan import plan_batch
+from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.base import Store, Written
 from rotation.stores.key_order import Forward
 from rotation.stores.shards import Shard

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from keyring_core import Keyring
-from rotation.ledger.promotions import history_of
+from rotation.ledger.records import history_of
 from rotation.ledger.run_history import Outcome
 from rotation.ledger.session import Session
 from rotation.model.counts import PARTS

@@ -17,7 +17,7 @@ from rotation.job.passes import ExecutorFor, TargetRun
 from rotation.job.ranges import LANE_ROWS, Options
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError, WorkerError
 from rotation.model.report import Report, TargetReport
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.model.watcher import Watcher
 from rotation.stores.base import Store
 from rotation.stores.open import identify

@@ -10,23 +10,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keyring_core import Keyring
+from rotation.configuration.companions import companion_values
 from rotation.context import Context
 from rotation.job.checkpoints import Checkpoints
-from rotation.job.pace import Speed
+from rotation.job.pace import Speed, Throttle
 from rotation.job.problems_file import PROBLEMS, ProblemsFile
 from rotation.job.ranges import Options
 from rotation.job.recorder import RunRecorder
 from rotation.job.rotation import Job, rotate_all
-from rotation.job.throttle import Throttle
 from rotation.job.workers import ALONE, Workers, open_workers
 from rotation.kept_files import outputs_of
 from rotation.ledger.records import lacking
 from rotation.ledger.session import OnFailure, Session
-from rotation.model.companions import companion_values
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.outputs import Output
 from rotation.model.report import Report
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.base import Store
 from rotation.stores.open import open_store
 from rotation.stores.shards import Shard

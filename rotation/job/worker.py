@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
+from rotation.configuration.companions import companion_values
+from rotation.configuration.env_file import environment
+from rotation.configuration.key_sets import Keys
+from rotation.configuration.targets import unsealed
 from rotation.job.ranges import Bounds, Options, RangeDone, RangeWorker
-from rotation.model.companions import companion_values
-from rotation.model.env_file import environment
-from rotation.model.failures import StoppedError, UsageError, WorkerError
-from rotation.model.key_sets import Keys
-from rotation.model.stopping import Stopping
-from rotation.model.takeover import NOTHING
-from rotation.model.targets import Target
+from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
+from rotation.model.target import Target
+from rotation.planning.takeover import NOTHING
 from rotation.stores.open import identify, open_store
 
 stop_request = Stopping()
@@ -120,7 +120,7 @@ def _open(task: Task) -> _OpenTarget:
     keyring, environ = _load(task.setup)
     fault = None
     try:
-        target = task.target.unsealed(environ)
+        target = unsealed(task.target, environ)
         if identify(target).digest != task.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
+from keyring_core.environment import LEDGER_URL
 from keyring_core.key_files import irregularity
-from rotation.ledger.file_owner import UNWRITABLE, unwritable
-from rotation.ledger.place import LedgerPlace
+from keyring_core.sources import variable_in
+from rotation.configuration.relative_urls import url_of
+from rotation.configuration.targets import find_url
 from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
+from rotation.model.invocation import quoted
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, find_dialect, parse_url, retry, words_of
 from rotation.stores.connection import Connection
@@ -264,3 +271,80 @@ def _sqlite(url: URL, path: Path) -> URL:
     # As a target's url: of what follows a `?`, only `mode=ro` counts.
     mode = "ro" if url.query.get("mode") == "ro" else "rwc"
     return URL.create("sqlite+pysqlite", database=f"file:{quote(str(path))}", query={"mode": mode, "uri": "true"})
+
+
+UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
+"""The SQLite error codes that an owner or a mode may explain."""
+
+
+def unwritable(path: Path) -> str | None:
+    """Why this process cannot write the SQLite file at *path*: its owner, its mode and a remedy; None if it can.
+
+    The folder counts as well: SQLite makes a journal there.
+    """
+    for place in (path, path.parent):
+        try:
+            status = place.stat()
+            if os.statvfs(place).f_flag & os.ST_RDONLY:
+                return None
+        except OSError:
+            continue
+        if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            owner, me = _user_name(status.st_uid), _user_name(os.geteuid())
+            if place == path:
+                following = f"once as root: chown {quoted(me)} {quoted(str(place))}"
+            else:
+                following = f"name a ledger in a folder of {me}'s own in {LEDGER_URL}"
+            mode = stat.filemode(status.st_mode)
+            return (
+                f"{place} belongs to {owner} ({mode}), and this user, {me}, cannot write it; "
+                f"run this as {owner}, or {following}"
+            )
+    return None
+
+
+def _user_name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+DEFAULT_FILE = "rotation-ledger.db"
+
+
+class LedgerPlace(NamedTuple):
+    """The ledger's database, and what names it."""
+
+    url: str
+    named_by: str
+    """The variable or the setting, for messages."""
+    file: Path | None = None
+    """The SQLite file that a ledger is made in if nothing names one."""
+    overrides: bool = False
+    """Whether the environment names another ledger than rotation.toml."""
+
+    def called(self, name: str) -> str:
+        """*name*, which is the ledger's, with what names it if there could be a mistake."""
+        return f"{name} (of {self.named_by}; rotation.toml names another one)" if self.overrides else name
+
+    def __repr__(self) -> str:
+        return f"<LedgerPlace of {self.named_by}>"
+
+
+def find_ledger(environ: Mapping[str, str], configured: str | None, config: Path | None) -> LedgerPlace | None:
+    """The ledger that *environ* names, otherwise *configured*, otherwise the file beside the rotation.toml at *config*.
+
+    None without any of these. Raises UsageError if the variable that *configured* names is not set.
+    """
+    if given := environ.get(LEDGER_URL, "").strip():
+        named = variable_in(configured or "")
+        other = environ.get(named) if named else configured
+        return LedgerPlace(given, LEDGER_URL, overrides=bool(other) and other != given)
+    if config is None:
+        return None
+    if configured is not None:
+        whose = f"{config}, ledger"
+        return LedgerPlace(find_url(configured, environ, whose, config.parent), whose)
+    file = config.with_name(DEFAULT_FILE).absolute()
+    return LedgerPlace(url_of(file), str(file), file)

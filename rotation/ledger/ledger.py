@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from keyring_core.environment import LEDGER_URL, SERVICE
 from keyring_core.names import printable
 from rotation.ledger import schema as tables
-from rotation.ledger.database import LedgerAccess, open_url, over_engine
+from rotation.ledger.database import LedgerAccess, LedgerPlace, open_url, over_engine
 from rotation.ledger.key_tables import KeyTables
-from rotation.ledger.place import LedgerPlace
 from rotation.ledger.run_history import RunTables
 from rotation.stores.access import ATTEMPTS
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from rotation.ledger.records import CensusRecord
-from rotation.model.targets import TargetId
+from rotation.model.target import TargetId
 
 
 class Unexplained(NamedTuple):

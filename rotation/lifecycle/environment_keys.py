@@ -12,6 +12,7 @@ from keyring_core import Key, KeyConfigWarning, Keyring, KeyState
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.keys import check_told_apart
+from rotation.configuration.key_sets import ENVIRONMENT, KEY_ITSELF, KeySet, KeySource, read_key_set, settings_of_read
 from rotation.context import Context
 from rotation.lifecycle.key_locations import (
     KeyLocation,
@@ -25,7 +26,6 @@ from rotation.lifecycle.transitions import Edit, Step, after, edits, held
 from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
 from rotation.model.invocation import command_line
-from rotation.model.key_sets import ENVIRONMENT, KEY_ITSELF, KeySet, KeySource, read_key_set, settings_of_read
 from rotation.model.text import next_lines, steps
 
 

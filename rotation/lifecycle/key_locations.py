@@ -13,6 +13,7 @@ from keyring_core import Key, KeyConfigError, KeyConfigWarning
 from keyring_core.derivation import Derivation
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from keyring_core.key_files import key_path
+from rotation.configuration.key_sets import KEY_ITSELF, LISTED, KeySource
 from rotation.lifecycle.key_file_edits import (
     dotenv_items,
     dotenv_value,
@@ -27,7 +28,6 @@ from rotation.lifecycle.transitions import Edit
 from rotation.model.atomic_file import FileChangedError, Snapshot, read_whole, refusal, replace_whole
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.invocation import command_line
-from rotation.model.key_sets import KEY_ITSELF, LISTED, KeySource
 from rotation.model.text import retire_command
 
 _SETTINGS = {PRIMARY: "primary", PREVIOUS: "previous", STAGED: "staged"}

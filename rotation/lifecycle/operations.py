@@ -14,18 +14,18 @@ from typing import Any
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import LEDGER_URL, PREVIOUS, STAGED
+from rotation.configuration.targets import columns_of, own_targets
 from rotation.context import Context
 from rotation.discovery.result import Remark
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
 from rotation.ledger.key_tables import Event
-from rotation.ledger.ledger import utc_now
+from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archive import ARCHIVE, archive_key, find_archived
 from rotation.lifecycle.certificate import cells_of, certificate, certificate_of
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
-from rotation.lifecycle.repeated import check_not_retired
 from rotation.lifecycle.retirement_case import Case, examine
 from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, promotion_refusals
@@ -34,8 +34,9 @@ from rotation.model.failures import StoppedError, UsageError
 from rotation.model.invocation import command_line
 from rotation.model.outputs import Output
 from rotation.model.report import Report
-from rotation.model.targets import Target, columns_of, own_targets
+from rotation.model.target import Target
 from rotation.model.text import Following, many, retire_command, steps
+from rotation.model.times import to_second
 from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
@@ -321,3 +322,14 @@ def _afterwards(archive: Path | None) -> str:
     if archive:
         return f"move {archive}, which holds the key, to the place of your backups' keys"
     return command_line("check")
+
+
+def check_not_retired(context: Context, keys: EnvironmentKeys, key_id: str) -> None:
+    """Raises UsageError if the ledger knows that the key was retired, and the environment does not have it."""
+    if key_id in keys.states:
+        return
+    with Session.open(lambda: context.open_ledger(make=False), context.service, OnFailure.NOTE) as session:
+        records = session.attempt(Ledger.keys) or ()
+        own = (one for one in records if (one.id, one.service) == (key_id, session.service))
+        if retired := next((one.retired for one in own if one.retired), None):
+            raise UsageError(f"{key_id} was retired at {to_second(retired)}.", f"Next: {command_line('check')}")

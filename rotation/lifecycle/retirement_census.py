@@ -8,15 +8,16 @@ from dataclasses import replace
 from keyring_core import Key, Keyring
 from keyring_core.environment import Settings
 from rotation import job
+from rotation.configuration.targets import without_repeats
 from rotation.context import Context
 from rotation.ledger.ledger import Ledger
-from rotation.ledger.promotions import took_over
+from rotation.ledger.records import took_over
 from rotation.ledger.session import Session
 from rotation.ledger.unexplained import unexplained
 from rotation.model.counts import Counts
 from rotation.model.failures import StoreError
 from rotation.model.report import Report
-from rotation.model.targets import Target, without_repeats
+from rotation.model.target import Target
 from rotation.retirement.evidence import Evidence, of_report
 
 

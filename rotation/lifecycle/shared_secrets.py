@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
 from keyring_core.environment import Settings
+from rotation.configuration.key_sets import Keys, KeySource, ReadKey, keys_of_source
 from rotation.context import Context
 from rotation.discovery.result import Discovery
 from rotation.ledger.session import Session
@@ -18,8 +19,7 @@ from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.retirement_census import count
 from rotation.lifecycle.transitions import MOVES, Step
 from rotation.model.failures import MissingError
-from rotation.model.key_sets import Keys, KeySource, ReadKey, keys_of_source
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.retirement.decision import Refusal, refusals
 from rotation.retirement.evidence import Evidence
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
+from rotation.configuration.key_sets import VARIABLES
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
 from rotation.model.invocation import command_line
-from rotation.model.key_sets import VARIABLES
 from rotation.model.text import next_lines, steps
 from rotation.retirement.decision import Refusal, restart
 

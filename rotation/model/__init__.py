@@ -1,1 +1,1 @@
-"""What all other folders speak of: targets, batches, counts, reports, policy. Knows no database and no network."""
+"""The values that all other folders speak of: targets, batches, counts, reports. Knows no database and no network."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, cast
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, cast
 
-from rotation.model.block import Block, BlockSwap, Swaps
-from rotation.model.counts import Counts, RowKey
+from keyring_core.token_batches import TokenBatch, read_on_end
+from keyring_core.tokens import TokenText
+from rotation.model.counts import Counts, RowKey, Times
 
 NO_KEY = ""
 """In place of a key's id, for a cell that was no token of the keyring."""
@@ -104,3 +107,117 @@ def weight_of(values: Sequence[object]) -> int:
     """How many characters and bytes the texts among *values* have."""
     texts = values if are_all(values, str, bytes) else [value for value in values if isinstance(value, str | bytes)]
     return sum(map(len, cast(Sequence[str], texts)))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Cells of one length, one after the other, and the keys of their rows, each of one column, in their order."""
+
+    keys: Sequence[Any]
+    """As a range, if they have no gaps."""
+    cells: bytes = field(repr=False)
+    """ASCII."""
+    size: int
+    """Of a cell, in bytes."""
+    binary: bool = False
+    """Whether a cell by itself is bytes, and not str."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def row_keys(self) -> list[RowKey]:
+        """The keys as other batches have them."""
+        return [(key,) for key in self.keys]
+
+    def each_cell(self) -> list[str | bytes]:
+        """The cells as other batches have them."""
+        return split(self.cells, self.size, binary=self.binary)
+
+    def part(self, start: int, stop: int) -> Block:
+        """Some of the rows, as a slice."""
+        return replace(self, keys=self.keys[start:stop], cells=self.cells[start * self.size : stop * self.size])
+
+    def only(self, places: Sequence[int]) -> Block:
+        """Some of the rows, by their places."""
+        if len(places) == len(self.keys):
+            return self
+        chosen: Iterable[Any] = map(self.keys.__getitem__, places)
+        keys = array("q", chosen) if isinstance(self.keys, range | array) else list(chosen)
+        size = self.size
+        return replace(self, keys=keys, cells=b"".join([self.cells[at * size : at * size + size] for at in places]))
+
+
+@dataclass(frozen=True, slots=True)
+class Swaps:
+    """Cells to write, side by side: each held *old* when it was read, and is to hold *new*."""
+
+    keys: Sequence[RowKey] = ()
+    old: Sequence[str | bytes] = ()
+    new: Sequence[str | bytes] = ()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def rows(self) -> Iterator[tuple[RowKey, str | bytes, str | bytes]]:
+        """Key, old and new cell of each."""
+        return zip(self.keys, self.old, self.new, strict=True)
+
+    def part(self, start: int, stop: int | None = None) -> Swaps:
+        """Some of them, as a slice."""
+        return Swaps(self.keys[start:stop], self.old[start:stop], self.new[start:stop])
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSwap:
+    """A block whose every cell is to be swapped for the one at the same place in *new*."""
+
+    block: Block
+    new: bytes = field(repr=False)
+    key_ids: Sequence[str]
+    """The key that each old token is under."""
+    times: Times
+    """When the tokens were issued."""
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+    def part(self, start: int, stop: int) -> BlockSwap:
+        """Some of the rows, as a slice; *times* stay those of all."""
+        size = self.block.size
+        return replace(
+            self,
+            block=self.block.part(start, stop),
+            new=self.new[start * size : stop * size],
+            key_ids=self.key_ids[start:stop],
+        )
+
+    def stride(self, first: int, of: int) -> BlockSwap:
+        """Every *of*-th row, from the place *first* on; *times* stay those of all."""
+        places, size = range(first, len(self), of), self.block.size
+        new = b"".join([self.new[at * size : at * size + size] for at in places])
+        return replace(self, block=self.block.only(places), new=new, key_ids=self.key_ids[first::of])
+
+    def as_rows(self) -> Swaps:
+        """The same row by row."""
+        return Swaps(
+            self.block.row_keys(), self.block.each_cell(), split(self.new, self.block.size, binary=self.block.binary)
+        )
+
+    def signed(self) -> Iterator[bytes]:
+        """The old tokens without their tags."""
+        for part in read_on_end(self.block.cells, self.block.size):
+            # None is refused: each was read before.
+            if isinstance(part, TokenBatch):
+                yield from (signed for signed, _ in part.tokens())
+
+
+def gapless(numbers: array[int]) -> Sequence[int]:
+    """*numbers*, which ascend; as a range if they have no gaps."""
+    first, last = numbers[0], numbers[-1]
+    return range(first, last + 1) if last - first + 1 == len(numbers) else numbers
+
+
+def split(cells: bytes, size: int, *, binary: bool = False) -> list[Any]:
+    """The *cells* of *size* bytes each, as bytes or as str."""
+    whole: TokenText = cells if binary else cells.decode("ascii")
+    return [whole[start : start + size] for start in range(0, len(cells), size)]

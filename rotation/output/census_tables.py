@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.model.report import Report
-from rotation.model.targets import distinct_labels
+from rotation.model.target import distinct_labels
 from rotation.output.bars import DONE, ROOM, WAITING, WRONG, Bar, Legend
 from rotation.output.terminal import Fitting, rows_table
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from rotation.discovery.result import Discovery
 from rotation.discovery.target_entries import as_comment, as_toml, by_entry, entry_of
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.cell_kinds import CellKind
 from rotation.model.text import many
 from rotation.output.discovery_text import parts_in_words
+from rotation.planning.cell_kinds import CellKind
 
 HEADER = """\
 # Which columns hold tokens, and where their keys are: for keyring-rotate.

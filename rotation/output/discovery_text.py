@@ -10,10 +10,10 @@ from rich.text import Text
 
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import Part, TokenColumn
-from rotation.model.cell_kinds import CellKind
 from rotation.model.invocation import command_line
 from rotation.model.text import GONE, UNOPENED, Following, many
 from rotation.output.terminal import Fitting, following, rows_table, verbatim
+from rotation.planning.cell_kinds import CellKind
 
 
 def render_discovery(found: Discovery) -> Iterator[RenderableType]:

@@ -8,12 +8,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from keyring_core import KeyState, UndecryptableToken
+from rotation.configuration.targets import columns_of
 from rotation.model.counts import Counts, Problem
 from rotation.model.formats import Format
 from rotation.model.invocation import command_line, same_command, same_options
 from rotation.model.report import WHOLE, Report, TargetReport, legible_key, set_format
-from rotation.model.takeover import why_not_adopted
-from rotation.model.targets import Adopts, columns_of
+from rotation.model.target import Adopts
 from rotation.model.text import (
     NAME_CONTEXT,
     READS_THE_REST,
@@ -28,6 +28,7 @@ from rotation.model.text import (
 from rotation.model.times import to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
+from rotation.planning.takeover import why_not_adopted
 from rotation.retirement.decision import refusals
 from rotation.retirement.evidence import of_report
 

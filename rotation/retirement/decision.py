@@ -12,10 +12,10 @@ from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.ledger.unexplained import Unexplained
 from rotation.model.counts import Counts
 from rotation.model.invocation import command_line, same_command
-from rotation.model.open_transaction import OpenTransaction
 from rotation.model.text import NAME_CONTEXT, RUN_AGAIN, list_rows, many, steps
 from rotation.model.times import UTC_SECOND, to_second
 from rotation.retirement.evidence import Evidence
+from rotation.stores.open_transactions import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
 

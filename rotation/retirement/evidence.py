@@ -12,9 +12,9 @@ from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.ledger.unexplained import Unexplained, unexplained
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
-from rotation.model.open_transaction import OpenTransaction
 from rotation.model.report import Report
-from rotation.model.targets import distinct_labels
+from rotation.model.target import distinct_labels
+from rotation.stores.open_transactions import OpenTransaction
 
 
 @dataclass(frozen=True)

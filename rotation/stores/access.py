@@ -16,10 +16,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from keyring_core import KeyringError
-from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError
-from rotation.model.relative_urls import path_of
-from rotation.model.stopping import STOPPED
-from rotation.model.targets import Target
+from rotation.configuration.relative_urls import path_of
+from rotation.model.failures import CONTINUE, STOPPED, StoppedError, StoreError, UsageError
+from rotation.model.target import Target
 from rotation.model.text import install
 from rotation.stores.base import Written
 from rotation.stores.connection import SharedConnections
@@ -34,19 +33,19 @@ ATTEMPTS = 6
 
 
 def _sqlite() -> Dialect:
-    from rotation.stores.sqlite import SQLite  # noqa: PLC0415 - SQLAlchemy's part for a database takes 10 to 40 ms
+    from rotation.stores.sqlite.dialect import SQLite  # noqa: PLC0415 - SQLAlchemy's part for a database takes 10 to 40 ms
 
     return SQLite()
 
 
 def _postgresql() -> Dialect:
-    from rotation.stores.postgresql import PostgreSQL  # noqa: PLC0415 - as above
+    from rotation.stores.postgresql.dialect import PostgreSQL  # noqa: PLC0415 - as above
 
     return PostgreSQL()
 
 
 def _mysql() -> Dialect:
-    from rotation.stores.mysql import MySQL  # noqa: PLC0415 - as above
+    from rotation.stores.mysql.dialect import MySQL  # noqa: PLC0415 - as above
 
     return MySQL()
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from rotation.model.batch import Batch
-from rotation.model.block import BlockSwap, Swaps
+from rotation.model.batch import Batch, BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.stores.connection import SharedConnections
-from rotation.stores.tempo import Tempo
+from rotation.stores.dialect import Tempo
 from rotation.stores.witness import Changed, Unknown
 
 

@@ -16,8 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.token_batches import is_token_size, pick
-from rotation.model.batch import Batch, are_all
-from rotation.model.block import Block, BlockSwap, gapless
+from rotation.model.batch import Batch, Block, BlockSwap, are_all, gapless
 
 T = TypeVar("T")
 

@@ -13,8 +13,7 @@ from sqlalchemy.engine import URL
 
 from keyring_core import KeyringError
 from rotation.model.background_call import BackgroundCall
-from rotation.model.failures import StoppedError
-from rotation.model.stopping import CHECK_SECONDS
+from rotation.model.failures import CHECK_SECONDS, StoppedError
 from rotation.stores import silent_servers, watchdog
 from rotation.stores.dialect import Dialect, Mode
 from rotation.stores.long_statements import LongStatements

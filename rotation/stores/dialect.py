@@ -13,15 +13,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.block import Swaps
+from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
 from rotation.stores.blocks import BlockAccess, drivers_errors
-from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, TableState, TargetCells, UniqueColumn
 from rotation.stores.crowd import Crowd
 from rotation.stores.open_transactions import Look
-from rotation.stores.table_facts import ForeignKey, TableFacts, TableState, UniqueColumn
-from rotation.stores.tempo import Tempo
 from rotation.stores.witness import Scope, Witness
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
@@ -29,6 +27,19 @@ CLOSED = "nothing listens at this port: look whether the server runs, and at the
 NAMELESS = "no server of this name is known: look at the host in the url"
 NO_DATABASE = "the url names no database: end it with /NAME"
 IS_JSON = 'the column\'s type is JSON, not text or binary; for tokens inside it, set format = "embedded"'
+
+
+class Tempo(NamedTuple):
+    """Rows of a batch, and the rest after it."""
+
+    gentle_rows: int = 200
+    """Beside services: few enough that they hardly wait for the locks of one batch."""
+    rest: float = 3.0
+    """Beside services: how long to rest after a batch that wrote, as a multiple of its time."""
+    fast_rows: int = 1000
+    """If nobody else writes; the first one who does meets one such batch."""
+    full_rows: int = 5000
+    """If no service has to wait: fewer and larger transactions are faster."""
 
 
 class Fault(enum.Enum):

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from keyring_core.redaction.current import get_redactor
 from rotation.model.failures import UsageError
-from rotation.model.targets import Target, TargetId
+from rotation.model.target import Target, TargetId
 from rotation.stores.access import database_of
 from rotation.stores.base import Store
 from rotation.stores.connection import SharedConnections

@@ -14,24 +14,20 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.blind_index import SHAPE
 from keyring_core.tokens import BEGINNING, token_length
-from rotation.model.batch import Batch, are_all, are_ascii, weight_of
-from rotation.model.block import BlockSwap, Swaps
+from rotation.model.batch import Batch, BlockSwap, Swaps, are_all, are_ascii, weight_of
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.access import Access, Refusal, RowRefusedError
 from rotation.stores.base import IndexValue, Written
 from rotation.stores.blocks import LEAST_ROWS, BlockAccess, Rows, in_blocks
-from rotation.stores.columns import AsRead, TargetCells, free_column
+from rotation.stores.columns import AsRead, TableFacts, TableState, TargetCells, free_column
 from rotation.stores.connection import SharedConnections
-from rotation.stores.dialect import BatchSwap, Mode
+from rotation.stores.dialect import BatchSwap, Mode, Tempo
 from rotation.stores.index_column import IndexColumn
 from rotation.stores.key_order import beyond, same_key
-from rotation.stores.refused_condition import why_refused
 from rotation.stores.shards import Shard
-from rotation.stores.table_facts import TableFacts, TableState
-from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution
-from rotation.stores.tempo import Tempo
+from rotation.stores.target_schema import NOTHING, cautions_of, find_target, model_caution, why_refused
 from rotation.stores.witness import Changed, Doubt, Scope, Unknown, Witness
 
 LARGE_CELL = 64 * 1024

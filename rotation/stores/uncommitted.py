@@ -7,10 +7,10 @@ from contextlib import closing
 
 import sqlalchemy as sa
 
-from rotation.model.left_out import LeftOut
-from rotation.model.open_transaction import OpenTransaction, Uncommitted
+from rotation.configuration.relative_urls import LeftOut
 from rotation.stores.access import Access, Refusal, parse_url
 from rotation.stores.connection import SharedConnections
+from rotation.stores.open_transactions import OpenTransaction, Uncommitted
 
 
 def uncommitted(

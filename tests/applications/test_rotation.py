@@ -16,7 +16,7 @@ import pytest
 from dotenv import set_key
 from packaging.specifiers import SpecifierSet
 
-from rotation.model.presets import Form, PresetKeys, load_preset, preset_names
+from rotation.configuration.presets import Form, PresetKeys, load_preset, preset_names
 from tests.applications.environments import APPLICATIONS, Application, run_driver
 from tests.conftest import NEW, OLD
 from tests.databases import open_database

@@ -15,8 +15,8 @@ from keyring_core import KeyState
 from rotation.checks.all_checks import CHECKS, check_names, list_checks, run_checks
 from rotation.checks.facts import Facts, KeyFile
 from rotation.checks.findings import Level, Result
+from rotation.configuration.policy import Policy, Span
 from rotation.model.failures import UsageError
-from rotation.model.policy import Policy, Span
 from tests.checks.worlds import (
     DAY,
     HOUR,

@@ -26,7 +26,7 @@ from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
 from rotation.model.failures import StoppedError, StoreError
-from rotation.model.row_marks import mark, pack, unpack
+from rotation.model.report import mark, pack, unpack
 from rotation.stores.silent_servers import known_silent
 from tests.checks.worlds import census, target
 from tests.conftest import Cli, Named

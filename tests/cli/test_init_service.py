@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from dotenv import dotenv_values
 
 from keyring_core import Key, Keyring
-from rotation.model.config_file import load_policy, load_targets
-from rotation.model.policy import Policy
+from rotation.configuration.config_file import load_policy, load_targets
+from rotation.configuration.policy import Policy
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.keys import key_text, make_key

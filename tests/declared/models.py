@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rotation.context import Context
-from rotation.model.targets import Target
+from rotation.model.target import Target
 
 MODELS = """
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rotation.configuration.declarations import Declaration, DeclaredColumn, Ignored, uncovered_columns
 from rotation.declared.entries import declared_targets
-from rotation.model.declarations import Declaration, DeclaredColumn, uncovered_columns
 from rotation.model.failures import UsageError
-from rotation.model.ignored import Ignored
-from rotation.model.targets import Target
+from rotation.model.target import Target
 
 DJANGO = Declaration(django="project.settings")
 URL = "postgresql+psycopg://u:correct-horse@db/app"

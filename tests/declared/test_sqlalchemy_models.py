@@ -10,7 +10,7 @@ import pytest
 
 from rotation.context import Context
 from rotation.model.failures import UsageError
-from rotation.model.targets import Index
+from rotation.model.target import Index
 from tests.conftest import Cli
 from tests.declared.models import MODELS, Write, entry, targets
 

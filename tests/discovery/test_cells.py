@@ -14,7 +14,7 @@ from rotation.discovery.reads import Rows
 from rotation.discovery.sqlite_tables import SQLiteCatalog
 from rotation.discovery.tables import Column
 from rotation.discovery.token_column import TOO_LARGE
-from rotation.model.inner_tokens import MARKS
+from rotation.planning.inner_tokens import MARKS
 from rotation.stores.sql import LARGE_CELL
 from tests.databases import Database
 from tests.discovery.conftest import Discover, columns, remarks

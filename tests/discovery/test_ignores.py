@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key, Keyring
+from rotation.configuration.declarations import Ignored
 from rotation.discovery.discover import databases_of, discover, uncovered_token_columns
 from rotation.discovery.survey import Survey
-from rotation.model.ignored import Ignored
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.keys import make_key

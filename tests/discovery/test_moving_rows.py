@@ -18,7 +18,7 @@ from rotation.discovery.discover import databases_of, discover
 from rotation.discovery.mysql_tables import MySQLCatalog
 from rotation.discovery.reads import OneTransaction
 from rotation.discovery.survey import Reading, Survey
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from tests.databases import Database
 from tests.stores.tokens import make_token, make_tokens
 

@@ -14,11 +14,11 @@ from keyring_core import Key, Keyring
 from rotation.discovery.discover import Discovery, Remark, TokenColumn, target_entries, uncovered_token_columns
 from rotation.discovery.survey import Survey
 from rotation.discovery.token_column import BARE, DOUBLE, Part
-from rotation.model.cell_kinds import CellKind
 from rotation.model.failures import StoreError
 from rotation.model.formats import Format
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.output.discovery_text import render_discovery
+from rotation.planning.cell_kinds import CellKind
 from tests.conftest import Named
 from tests.databases import Database
 from tests.stores.tokens import make_token, make_tokens

@@ -11,9 +11,9 @@ from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
 from rotation.job.blind_indexes import Stale, index_values, stale_rows
 from rotation.model.batch import Batch, Plan
-from rotation.model.plan import plan_batch
-from rotation.model.takeover import Takeover
-from rotation.model.targets import Adopts
+from rotation.model.target import Adopts
+from rotation.planning.plan import plan_batch
+from rotation.planning.takeover import Takeover
 from rotation.stores.base import IndexValue, Written
 from tests.fakes import token
 from tests.keys import make_key

@@ -21,14 +21,13 @@ from hypothesis import strategies as st
 
 from keyring_core import Keyring
 from rotation.job.checkpoints import Checkpoints, Reached
-from rotation.job.pace import Speed
+from rotation.job.pace import Speed, Throttle
 from rotation.job.ranges import Options, cut
 from rotation.job.rotation import rotate
-from rotation.job.throttle import Throttle
 from rotation.model.batch_size import BatchSize
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from tests.databases import Database, open_database
 from tests.fakes import TARGET, MemoryStore, Silence, run, token
 from tests.processes import AT_ONCE, start

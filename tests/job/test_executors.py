@@ -24,7 +24,7 @@ from rotation.job.rotation import rotate
 from rotation.job.worker import check_worker, do_range, make_setup, make_task
 from rotation.model.failures import WorkerError
 from rotation.model.report import Report
-from rotation.model.targets import Index, Target
+from rotation.model.target import Index, Target
 from rotation.stores.sql import SqlStore
 from tests.conftest import DATABASES
 from tests.databases import Database, open_database

@@ -6,11 +6,10 @@ import pytest
 
 from keyring_core import Keyring
 from rotation.job import ranges
-from rotation.job.pace import MOST_QUIET_SECONDS, Pacing, Speed
+from rotation.job.pace import MOST_QUIET_SECONDS, Pacing, Speed, Throttle
 from rotation.job.ranges import Bounds, Options, RangeWorker
-from rotation.job.throttle import Throttle
 from rotation.stores.base import Written
-from rotation.stores.tempo import Tempo
+from rotation.stores.dialect import Tempo
 from tests.conftest import OLD
 from tests.fakes import MemoryStore, token
 

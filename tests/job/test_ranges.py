@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from keyring_core import Keyring
 from rotation.job import passes, ranges
-from rotation.job.pace import Speed
+from rotation.job.pace import Speed, Throttle
 from rotation.job.ranges import Options
-from rotation.job.throttle import Throttle
 from rotation.model.batch import Batch
 from rotation.model.batch_size import BatchSize
 from rotation.model.counts import RowKey

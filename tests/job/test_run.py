@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Key, Keyring
+from rotation.job.pace import Throttle
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
-from rotation.job.throttle import Throttle
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.report import Report
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli
 from tests.databases import Database

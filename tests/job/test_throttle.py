@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation.job.throttle import Throttle
+from rotation.job.pace import Throttle
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.failures import StoppedError
 

@@ -8,8 +8,7 @@ import pytest
 
 from keyring_core.tokens import iv_of, parse_token
 from rotation.job.undo_detector import KEPT, Trace, UndoDetector, traces_of
-from rotation.model.batch import NO_KEY, FurtherToken, Plan
-from rotation.model.block import Block, BlockSwap, Swaps
+from rotation.model.batch import NO_KEY, Block, BlockSwap, FurtherToken, Plan, Swaps
 from rotation.model.counts import Counts, Times
 from rotation.stores.base import Written
 from tests.fakes import token

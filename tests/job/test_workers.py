@@ -18,13 +18,13 @@ from cryptography.fernet import Fernet
 from keyring_core import Key, Keyring
 from rotation.job import rotation
 from rotation.job.executors import WorkerPool
+from rotation.job.pace import Throttle
 from rotation.job.process_pool import ProcessWorkers
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
-from rotation.job.throttle import Throttle
 from rotation.model.failures import WorkerError
 from rotation.model.key_history import History, Promotion
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli
 from tests.databases import Database

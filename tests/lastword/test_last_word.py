@@ -20,7 +20,7 @@ from rotation.job.rotation import rotate
 from rotation.model.batch import Batch
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli
 from tests.databases import Database, open_database

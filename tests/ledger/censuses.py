@@ -8,7 +8,7 @@ from typing import Any
 
 from rotation.ledger.records import CensusRecord
 from rotation.model.counts import TABLES, Counts
-from rotation.model.targets import TargetId
+from rotation.model.target import TargetId
 
 COUNTED = {field.name for field in fields(Counts)} - {"problems"}
 

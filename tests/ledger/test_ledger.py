@@ -477,7 +477,7 @@ def test_a_ledger_that_does_not_work_says_why(file: Path, spoil: Callable[[Path]
 
 def test_a_locked_ledger_is_waited_for_and_then_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another writer that never ends: some tries, then a LedgerError."""
-    monkeypatch.setattr("rotation.stores.sqlite.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("rotation.stores.sqlite.dialect.BUSY_SECONDS", 0.01)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     try:

@@ -53,7 +53,7 @@ Fault = Callable[[Shop], AbstractContextManager[str]]
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rotation.stores.sqlite.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("rotation.stores.sqlite.dialect.BUSY_SECONDS", 0.01)
 
 
 @pytest.fixture

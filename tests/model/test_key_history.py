@@ -9,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyring_core import Key, Keyring
-from rotation.ledger.promotions import history_of, took_over
-from rotation.ledger.records import KeyRecord
+from rotation.ledger.records import KeyRecord, history_of, took_over
 from rotation.model.key_history import UNKNOWN, History, Promotion
-from rotation.model.plan import plan_batch
+from rotation.planning.plan import plan_batch
 from tests.conftest import Named
 from tests.fakes import batch_of, token
 

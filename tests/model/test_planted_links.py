@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rotation.context import Context
-from rotation.ledger.place import LedgerPlace
+from rotation.ledger.database import LedgerPlace
 from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.output_file import destination

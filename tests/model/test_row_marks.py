@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from rotation.ledger.records import census_record
-from rotation.model import row_marks
+from rotation.model import report as row_marks
 from rotation.model.counts import Problem
-from rotation.model.report import TargetReport
-from rotation.model.row_marks import SIZE, mark, pack, unpack
-from rotation.model.targets import Target
+from rotation.model.report import SIZE, TargetReport, mark, pack, unpack
+from rotation.model.target import Target
 from rotation.stores.open import identify
 
 TARGET = Target(url=f"sqlite:///{__file__}", table="creds", column="token", name="creds")
@@ -48,7 +47,7 @@ def test_a_report_remembers_the_rows_that_cannot_be_read() -> None:
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of which nothing opens fills neither the memory nor the ledger."""
-    for module in ("rotation.model.row_marks", "rotation.model.report"):
+    for module in ("rotation.model.report", "rotation.model.report"):
         monkeypatch.setattr(f"{module}.MOST_MARKS", 3)
     report = TargetReport(TARGET, identify(TARGET), ("id",))
     report.remember(Problem((number,), "truncated", "") for number in range(10))

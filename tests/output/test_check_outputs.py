@@ -20,9 +20,8 @@ from keyring_core.redaction import get_redactor
 from rotation.checks.findings import Level, worst
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
-from rotation.model.policy import Policy, Span
-from rotation.output.check_json import document
-from rotation.output.check_text import render
+from rotation.configuration.policy import Policy, Span
+from rotation.output.check_text import document, render
 from rotation.output.html.page import page
 from rotation.output.nagios import line
 from rotation.output.terminal import say

@@ -27,7 +27,7 @@ import yaml
 
 from keyring_core import Key, KeyConfigWarning
 from keyring_core.environment import warn_of_misspelt_names
-from rotation.model.config_file import load_declarations, load_key_sets, load_policy, load_targets
+from rotation.configuration.config_file import load_declarations, load_key_sets, load_policy, load_targets
 from tests.databases import Database, drop_databases, open_database
 from tests.project.bash import Bash, commands_in, fault
 from tests.project.documents import ROOT, Block, commands_of, page_blocks

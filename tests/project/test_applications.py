@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rotation.model.presets import preset_names
+from rotation.configuration.presets import preset_names
 
 ROOT = Path(__file__).parents[2]
 

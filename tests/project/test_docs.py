@@ -70,7 +70,7 @@ def test_every_exit_code_is_explained(named: Named) -> None:
 @pytest.mark.database
 def test_every_setting_is_explained() -> None:
     """Every setting stands on the page of rotation.toml."""
-    from rotation.model.settings import SECTIONS
+    from rotation.configuration.settings import SECTIONS
 
     page = (DOCS / "reference" / "configuration.md").read_text()
     for name in (name for section in SECTIONS.values() for name in section):
@@ -275,7 +275,7 @@ def test_the_table_of_public_names_is_true() -> None:
 def test_every_finding_is_explained() -> None:
     """docs/reference/checks.md has a row and a section for each check: its message and its remedy word for word."""
     from rotation.checks.all_checks import list_checks
-    from rotation.model.policy import Policy
+    from rotation.configuration.policy import Policy
 
     checks = (DOCS / "reference" / "checks.md").read_text()
     for check in list_checks(Policy()):

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_fd_to_metric_families
 
 from rotation.checks.verdict import Verdict
-from rotation.model.policy import Policy
+from rotation.configuration.policy import Policy
 from tests.checks.worlds import NOW, PREVIOUS, PRIMARY, facts, target
 from tests.conftest import Named
 from tests.outputs.taken import write_metrics

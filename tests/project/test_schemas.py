@@ -17,12 +17,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from rotation.cli.main import cli as commands
-from rotation.model.config_file import load_policy
+from rotation.configuration.config_file import load_policy
+from tests.configuration.test_setting_faults import FAULTS
 from tests.conftest import Cli, Named
 from tests.databases import open_database
 from tests.fakes import token
 from tests.lifecycle.shop import NEW, OLD, OLDER, Shop
-from tests.model.test_setting_faults import FAULTS
 
 pytestmark = pytest.mark.database
 

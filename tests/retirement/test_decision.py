@@ -17,6 +17,7 @@ from rotation.checks.facts import Facts, TargetFacts
 from rotation.checks.findings import Level
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
+from rotation.configuration.policy import Policy
 from rotation.discovery.discover import Discovery, Remark, TokenColumn
 from rotation.discovery.result import IndexValues
 from rotation.discovery.token_column import BARE, Part
@@ -24,15 +25,14 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
 from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.listing import following, list_keys
-from rotation.model.cell_kinds import CellKind
 from rotation.model.counts import Counts
 from rotation.model.formats import Format
 from rotation.model.key_history import Promotion
-from rotation.model.policy import Policy
 from rotation.model.report import Report, TargetReport
-from rotation.model.targets import Target, TargetId
+from rotation.model.target import Target, TargetId
 from rotation.output.html.page import Totals, page
 from rotation.output.run_text import render
+from rotation.planning.cell_kinds import CellKind
 from rotation.retirement.decision import Standing, gaps, not_looked_at, refusals, standing
 from rotation.retirement.evidence import Evidence, of_report
 from tests.ledger.censuses import census_of

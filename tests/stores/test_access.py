@@ -13,7 +13,7 @@ from rotation.stores import access
 from rotation.stores.access import Access, Refusal, fault_of, words_of
 from rotation.stores.base import Written
 from rotation.stores.dialect import Fault, Mode
-from rotation.stores.sqlite import SQLite
+from rotation.stores.sqlite.dialect import SQLite
 
 pytestmark = pytest.mark.database
 

@@ -17,10 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keyring_core import Keyring
-from rotation.model.batch import Batch, Plan
-from rotation.model.block import BlockSwap, Swaps
-from rotation.model.plan import plan_batch
-from rotation.model.targets import Target
+from rotation.model.batch import Batch, BlockSwap, Plan, Swaps
+from rotation.model.target import Target
+from rotation.planning.plan import plan_batch
 from rotation.stores import blocks as blocks_of_rows
 from rotation.stores import sql
 from rotation.stores.base import Written

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rotation.model.block import Swaps
-from rotation.model.targets import Target
+from rotation.model.batch import Swaps
+from rotation.model.target import Target
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli
 from tests.databases import Database

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rotation.model.block import Swaps
-from rotation.model.targets import Target
-from rotation.stores import crowd, mysql_crowd
+from rotation.model.batch import Swaps
+from rotation.model.target import Target
+from rotation.stores import crowd
 from rotation.stores.crowd import DataVersions, TransactionGaps
-from rotation.stores.mysql_crowd import StatementCounters
+from rotation.stores.mysql import crowd as mysql_crowd
+from rotation.stores.mysql.crowd import StatementCounters
 from rotation.stores.sql import SqlStore
 from tests.databases import Database
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from rotation.model.block import Swaps
+from rotation.model.batch import Swaps
 from rotation.model.counts import RowKey
 from rotation.model.formats import Format
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.base import Written
 from rotation.stores.sql import SqlStore, SqlWatch
 from tests.conftest import Cli, Named

@@ -16,13 +16,17 @@ import sqlalchemy as sa
 
 from rotation.context import Streams
 from rotation.job import passes
-from rotation.stores import access, mysql, postgresql, postgresql_blocks, sqlite
+from rotation.stores import access
 from rotation.stores.access import served_url
 from rotation.stores.base import Written
 from rotation.stores.connection import Connection
 from rotation.stores.dialect import Mode
-from rotation.stores.postgresql import PostgreSQL
+from rotation.stores.mysql.dialect import dialect as mysql
+from rotation.stores.postgresql import blocks as postgresql_blocks
+from rotation.stores.postgresql.dialect import PostgreSQL
+from rotation.stores.postgresql.dialect import dialect as postgresql
 from rotation.stores.sql import SqlStore
+from rotation.stores.sqlite.dialect import dialect as sqlite
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.processes import until

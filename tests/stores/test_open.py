@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rotation.model.targets import Target, distinct_labels
+from rotation.model.target import Target, distinct_labels
 from rotation.stores.connection import SharedConnections
 from rotation.stores.open import identify, open_store
 from tests.databases import Database

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from rotation.discovery.survey import Survey
-from rotation.ledger.database import open_url
-from rotation.ledger.place import LedgerPlace
+from rotation.ledger.database import LedgerPlace, open_url
 from rotation.ledger.schema import read_version
 from rotation.model.failures import StoreError
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.open_file import MOVED, FileMovedError, OpenFile
 from rotation.stores.sql import SqlStore
-from rotation.stores.sqlite import SQLite
+from rotation.stores.sqlite.dialect import SQLite
 from tests.conftest import Named
 
 Opened = tuple[Callable[[], object], Callable[[], object]]

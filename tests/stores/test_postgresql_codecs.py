@@ -8,7 +8,7 @@ import tracemalloc
 import psycopg
 import pytest
 
-from rotation.stores.postgresql_codecs import bigint_array, register, text_array
+from rotation.stores.postgresql.codecs import bigint_array, register, text_array
 from tests.databases import Database
 
 pytestmark = pytest.mark.database

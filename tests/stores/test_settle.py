@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from keyring_core import Keyring
 from rotation.model.failures import StoreError
-from rotation.model.plan import plan_batch
-from rotation.model.targets import Target
+from rotation.model.target import Target
+from rotation.planning.plan import plan_batch
 from rotation.stores.sql import SqlStore, SqlWatch
 from rotation.stores.witness import Changed
 from tests.chaos.server import Server, own_postgres

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from rotation.model.failures import UsageError
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.shards import BLOCK_BITS, Shard
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli, Named

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from rotation.model.block import Swaps
-from rotation.model.targets import Target
+from rotation.model.batch import Swaps
+from rotation.model.target import Target
 from rotation.stores import sql
 from rotation.stores.access import Access
 from rotation.stores.dialect import Dialect

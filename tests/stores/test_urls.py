@@ -17,8 +17,8 @@ import pytest
 import sqlalchemy as sa
 
 from rotation.stores.dialect import Dialect
-from rotation.stores.mysql import MySQL
-from rotation.stores.postgresql import PostgreSQL
+from rotation.stores.mysql.dialect import MySQL
+from rotation.stores.postgresql.dialect import PostgreSQL
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database, mariadb_server, open_database, postgres_server
 from tests.stores.tokens import make_tokens, rotate, secret_names, secrets_of

@@ -19,9 +19,9 @@ from rotation.job.checkpoints import Checkpoints, Reached
 from rotation.job.passes import MAX_PASSES
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate as run_job
-from rotation.model.plan import plan_batch
-from rotation.model.targets import Target
-from rotation.stores import postgresql_witness
+from rotation.model.target import Target
+from rotation.planning.plan import plan_batch
+from rotation.stores.postgresql import witness as postgresql_witness
 from rotation.stores.sql import SqlStore, SqlWatch
 from rotation.stores.witness import Changed, Doubt, Unknown
 from tests.chaos.server import Server, own_postgres

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from rotation.context import Context, Streams
 from rotation.discovery.result import Discovery
-from rotation.lifecycle import open_writers, operations
-from rotation.model.open_transaction import Uncommitted
+from rotation.lifecycle import operations
+from rotation.lifecycle import retirement_case as open_writers
 from rotation.stores.connection import SharedConnections
+from rotation.stores.open_transactions import Uncommitted
 from rotation.stores.uncommitted import uncommitted
 from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Named, Ran

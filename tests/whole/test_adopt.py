@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from keyring_core import Keyring
+from rotation.job.pace import Throttle
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
-from rotation.job.throttle import Throttle
 from rotation.ledger.ledger import Ledger
-from rotation.model.block import BlockSwap, Swaps
+from rotation.model.batch import BlockSwap, Swaps
 from rotation.model.failures import StoreError
-from rotation.model.targets import Adopts, Target
+from rotation.model.target import Adopts, Target
 from rotation.stores.base import Written
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli, Ran

@@ -15,7 +15,7 @@ from rotation.context import Streams
 from rotation.job import passes
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
-from rotation.model.targets import Index, Target
+from rotation.model.target import Index, Target
 from rotation.stores.access import Access
 from rotation.stores.base import IndexValue, Written
 from rotation.stores.dialect import Mode

@@ -14,7 +14,7 @@ from keyring_core import Key, Keyring
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
 from rotation.ledger.records import census_record
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.sql import SqlStore
 from tests.conftest import Cli, Named
 from tests.databases import Database, open_database

@@ -16,7 +16,7 @@ from keyring_core import InvalidToken, Keyring
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate
 from rotation.model.report import TargetReport
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from rotation.stores.sql import SqlStore
 from tests.fakes import Silence
 from tests.keys import key_text

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from rotation.configuration.config_file import load_targets
+from rotation.configuration.targets import unsealed
 from rotation.job.ranges import Bounds, Options
 from rotation.job.worker import make_setup, make_task
-from rotation.model.config_file import load_targets
 from rotation.stores.open import identify
 from tests.conftest import Cli, Named
 from tests.fakes import token
@@ -148,7 +149,7 @@ def test_a_worker_in_another_folder_opens_the_same_file(
             setup = make_setup(keyring, Options(), 1)
             task = make_task(setup, target, "", Bounds(None, None))
             monkeypatch.chdir(elsewhere)
-            opened = task.target.unsealed(environ)
+            opened = unsealed(task.target, environ)
 
             assert opened.url == f"sqlite:///{str(project).replace('%', '%25').replace(' ', '%20')}/app.db"
             assert identify(opened).digest == task.database

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from rotation.ledger.promotions import next_promotion
-from rotation.ledger.records import KeyRecord
+from rotation.ledger.records import KeyRecord, next_promotion
 from rotation.model.key_history import Promotion
 from rotation.output.html.svg import LANE, TimeScale, axis, element, movable, percent, picture
 

@@ -15,12 +15,13 @@ from markupsafe import Markup
 from keyring_core.names import printable_lines
 from rotation.checks.facts import Facts
 from rotation.checks.use_cases import Overview
+from rotation.configuration.targets import columns_of
 from rotation.ledger.ledger import UNNAMED
 from rotation.model.outputs import replaced
-from rotation.model.targets import columns_of
 from rotation.model.text import GONE, UNOPENED, be, many, release
 from rotation.model.times import span
-from rotation.output.html import charts, wording
+from rotation.output.html import charts
+from rotation.output.html import charts as wording
 from rotation.output.html.key_chart import timeline
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")

@@ -13,7 +13,7 @@ from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, RunRecord
-from rotation.model.targets import Target
+from rotation.model.target import Target
 from tests.ledger.censuses import census_of
 
 NOW = datetime(2026, 11, 25, 3, 10, tzinfo=UTC)

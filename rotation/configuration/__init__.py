@@ -1,0 +1,1 @@
+"""What an admin writes: rotation.toml, its targets, key sets and policy, presets of applications, and dotenv files."""

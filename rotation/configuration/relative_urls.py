@@ -1,0 +1,126 @@
+"""Relative SQLite urls: each counts from one folder, and is refused if it could mean two files. Needs no SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from rotation.model.failures import UsageError
+
+_SQLITE = re.compile(r"(?P<begin>sqlite(\+\w+)?:///(file:)?)(?P<path>[^/?:][^?]*)(?P<end>(\?.*)?)", re.DOTALL)
+"""A url with a relative path; `:memory:` is none."""
+
+
+class _Relative(NamedTuple):
+    """A url with a relative path, in its parts."""
+
+    begin: str
+    path: str
+    end: str
+
+    def at(self, folder: Path) -> str:
+        """The url of that file in *folder*."""
+        return f"{self.begin}{_quoted(folder)}/{self.path}{self.end}"
+
+    def file(self, folder: Path) -> Path:
+        """The file itself."""
+        return folder / unquote(self.path)
+
+
+def url_of(file: Path) -> str:
+    """The url of the SQLite database in *file*. Raises UsageError if no url can name it."""
+    return f"sqlite:///{_quoted(file.absolute())}"
+
+
+def from_folder(url: str, folder: Path) -> str:
+    """*url* as it works in the current folder: a relative path counts from *folder*."""
+    relative = _relative(url)
+    return url if relative is None or _is_here(folder) else relative.at(folder.absolute())
+
+
+def located(url: str, folder: Path, whose: str) -> str:
+    """As `from_folder`. Raises UsageError, which says *whose* url it is, if a file in the current folder may be meant.
+
+    Otherwise another database of that name would be read, or a new ledger begun beside the one that is there.
+    """
+    relative = _relative(url)
+    if relative is not None and not _is_here(folder):
+        _refuse_other(relative, folder, whose)
+    return from_folder(url, folder)
+
+
+def _refuse_other(relative: _Relative, folder: Path, whose: str) -> None:
+    meant, here = relative.file(folder.resolve()), relative.file(Path.cwd())
+    if not here.exists() or _are_same(meant, here):
+        return
+    rule = f"{whose}: a relative SQLite path counts from the folder of rotation.toml"
+    write = f"write its full path into rotation.toml: {relative.at(Path.cwd())}"
+    if meant.exists():
+        raise UsageError(
+            f"{rule}, so this is {meant}; but the current folder has {here}, too. Run this in {folder.resolve()}; "
+            f"or, if the other file is meant, {write}"
+        )
+    raise UsageError(f"{rule}, and {meant} is not there. If {here} is meant, {write}")
+
+
+def path_of(url: str) -> str | None:
+    """The relative path in *url*; None if there is none."""
+    relative = _relative(url)
+    return relative and str(Path(unquote(relative.path)))
+
+
+def for_folder(url: str, folder: Path) -> str:
+    """*url*, whose relative path counts from the current folder, as a file in *folder* has to spell it."""
+    relative = _relative(url)
+    if relative is None or _is_here(folder):
+        return url
+    path = os.path.relpath(relative.file(Path.cwd()), folder.absolute())
+    return f"{relative.begin}{_quoted(Path(path))}{relative.end}"
+
+
+def _quoted(path: Path) -> str:
+    try:
+        return quote(str(path))
+    except UnicodeEncodeError:
+        # Its bytes are no UTF-8, which urls are in.
+        pass
+    raise UsageError(f"{path}: no SQLite url can name a file there, since the name is not UTF-8; rename it")
+
+
+def _relative(url: str) -> _Relative | None:
+    found = _SQLITE.fullmatch(url)
+    return _Relative(found["begin"], found["path"], found["end"]) if found else None
+
+
+def _is_here(folder: Path) -> bool:
+    return _are_same(folder, Path.cwd())
+
+
+def _are_same(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
+
+
+class LeftOut(NamedTuple):
+    """Which databases of a server are left out."""
+
+    reasons: Mapping[str, str] = MappingProxyType({})
+    """Patterns of their names, and why each is left out."""
+    named: Collection[str | None] = ()
+    """The databases that urls name, which are never left out."""
+
+    def why(self, database: str | None) -> str | None:
+        """Why a database is left out; None if it is not."""
+        if database is None or database in self.named:
+            return None
+        # Of what fnmatch knows, only `*` and `?` are signs here.
+        patterns = ((pattern.replace("[", "[[]"), why) for pattern, why in self.reasons.items())
+        return next((why for pattern, why in patterns if fnmatchcase(database, pattern)), None)

@@ -1,0 +1,1 @@
+"""Decides for each cell that was read whether it is rewritten, and with what. Knows no database."""

@@ -1,0 +1,246 @@
+r"""Tokens inside text: where they stand, and the same text with others in their place. Pure.
+
+A token's characters are those of URL-safe base64, which neither JSON nor YAML nor a URL escapes, and a rotated token
+is as long as the old one. So the characters of its body are replaced one by one, and everything around them stays,
+the padding included, however it is spelled: `=`, `\u003d`, `%3D`, or not at all.
+
+Where a body ends is plain if something else than its characters follows. Otherwise the MAC says it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from keyring_core import Key
+from keyring_core.tokens import OVERHEAD, TAG, Token
+from rotation.model.formats import Format
+from rotation.planning.cell_kinds import LEAST_BODY
+from rotation.planning.inner_tokens import LONGEST_OPEN, SHORTEST, WORK, WORK_PER_BYTE, is_raw_size, looks_random
+
+MARK = "gAAAA"
+"""How a token begins: its version, and a time under 2**42."""
+_BODY = re.compile(r"gAAAA[A-Za-z0-9_-]*")
+_URL_SAFE_TO_STANDARD = str.maketrans("-_", "+/")
+_DATED = re.compile(r"gAAAAA[BC]")
+"""How a token of the years 2004 to 2072 begins."""
+_LEAST_TRUNCATED = 12
+"""Characters of a token's version and time."""
+_WORD = re.compile(r"[A-Za-z0-9+/]")
+_PADDINGS = ("", "===", "==", "=")
+"""The padding of a body, by its length modulo four; no body is one character longer than a multiple of four."""
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a format writes the text of a token."""
+
+    mark: str
+    """How it begins."""
+    whole: re.Pattern[str]
+    """One that is long enough to be a token, with all that follows it in the same characters."""
+    decode: Callable[[str], str]
+    """What some characters spell: the text of a token, or of its beginning."""
+    encode: Callable[[str, str], str]
+    """How a text is written, and in whose manner."""
+    width: tuple[int, int] = (1, 1)
+    """So many characters spell so many of the token's."""
+
+    @property
+    def encoded(self) -> bool:
+        """Whether a token's own text does not stand in the cell."""
+        return self.width != (1, 1)
+
+    def body(self, run: str) -> str:
+        """The body of the token that *run* spells, up to the first character that no body has."""
+        found = _BODY.match(self.decode(run))
+        return found[0] if found else ""
+
+    def cover(self, size: int) -> int:
+        """How many characters spell *size* of a token's; the last of them may spell a part of what follows, too."""
+        coded, plain = self.width
+        return -(-size * coded // plain)
+
+    def is_alone(self, run: str, body: str) -> bool:
+        """Whether *run* spells *body* and its padding, and nothing behind them."""
+        return self.decode(run)[len(body) :] in _PADDINGS
+
+    def respell(self, run: str, body: str) -> str:
+        """*run* with *body* in the place of the one that it spells, which is as long."""
+        own = self.cover(len(body))
+        # The bits that the last character spells of what follows stay.
+        behind = self.decode(run + "A" * (-len(run) % self.width[0]))[len(body) :]
+        return self.encode(body + behind, run)[:own] + run[own:]
+
+
+def _from_base64(run: str) -> str:
+    whole = run[: len(run) - (len(run) % 4 == 1)]
+    return binascii.a2b_base64(whole + "=" * (-len(whole) % 4)).decode("latin-1")
+
+
+def _to_base64(text: str, _: str) -> str:
+    return binascii.b2a_base64(text.encode("latin-1"), newline=False).decode("ascii").rstrip("=")
+
+
+def _from_hex(run: str) -> str:
+    return bytes.fromhex(run[: len(run) // 2 * 2]).decode("latin-1")
+
+
+def _to_hex(text: str, like: str) -> str:
+    digits = text.encode("latin-1").hex()
+    return digits.upper() if like == like.upper() and like != like.lower() else digits
+
+
+SPELLINGS = {
+    Format.EMBEDDED: Spelling(
+        MARK,
+        re.compile(rf"(gAAAA[A-Za-z0-9_-]{{{LEAST_BODY - 5},}})"),
+        lambda run: run,
+        lambda text, _: text,
+    ),
+    # The base64 of a token's text has letters and digits only, and so is the same in both alphabets.
+    Format.BASE64: Spelling(
+        "Z0FBQU",
+        re.compile(rf"(Z0FBQU[EF][A-Za-z0-9]{{{LEAST_BODY * 4 // 3 - 7},}})"),
+        _from_base64,
+        _to_base64,
+        (4, 3),
+    ),
+    Format.HEX: Spelling(
+        "6741414141",
+        re.compile(rf"(6741414141(?:[2-7][0-9A-Fa-f]){{{LEAST_BODY - 5},}})"),
+        _from_hex,
+        _to_hex,
+        (2, 1),
+    ),
+}
+
+
+def _characters(size: int) -> int:
+    """How many characters spell so many bytes in base64, without padding."""
+    return -(-size * 4 // 3)
+
+
+def padded(bodies: Sequence[str]) -> list[str]:
+    """*bodies* as whole tokens."""
+    return [body + _PADDINGS[len(body) % 4] for body in bodies]
+
+
+class Located(NamedTuple):
+    """A token in a text."""
+
+    start: int
+    run: str
+    """The characters that spell it, and maybe something behind it."""
+    body: str
+    """Its own text without padding."""
+    key: Key | None
+    """The key that signed it. None: it looks like a token, and none of the keys did."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether a token may be as long as it; otherwise its end is missing, or something follows it."""
+        size = len(self.body) * 3 // 4
+        return is_raw_size(size) and len(self.body) == _characters(size)
+
+
+class Search(NamedTuple):
+    """What a search came to."""
+
+    tokens: list[Located]
+    given_up: bool
+    """Whether there was more to look at than a text of this size may cost."""
+
+
+def locate(spelling: Spelling, text: str, keys: Sequence[Key]) -> Search:
+    """Every token in *text*, in their order, one by one: for texts in which something is not plain.
+
+    A token is what one of *keys* signed, whatever stands around it; and what begins like a token of our time at the
+    beginning of a word, and is long enough.
+    """
+    search = _Search(spelling, text, keys)
+    found = list[Located]()
+    for token in search.tokens():
+        if found and found[-1].key is None and token.key:
+            found[-1:] = _before(found[-1], token)
+        found.append(token)
+    return Search(found, search.allowance <= 0)
+
+
+def _before(unsigned: Located, signed: Located) -> list[Located]:
+    """*unsigned* up to the token behind it, if that leaves more of it than a beginning."""
+    size = signed.start - unsigned.start
+    if size >= len(unsigned.run):
+        return [unsigned]
+    cut = unsigned._replace(run=unsigned.run[:size], body=unsigned.body[:size])
+    return [cut] if size >= _LEAST_TRUNCATED else []
+
+
+class _Search:
+    """One text. Work is bounded as in `find_inner`."""
+
+    def __init__(self, spelling: Spelling, text: str, keys: Sequence[Key]) -> None:
+        self._spelling, self._text, self._keys = spelling, text, keys
+        self.allowance = WORK_PER_BYTE * len(text) + WORK
+        """How many more characters may be looked at."""
+
+    def tokens(self) -> Iterator[Located]:
+        """Looks at each place at which a token may begin."""
+        mark, text, width = self._spelling.mark, self._text, self._spelling.width[0]
+        ends: dict[int, int] = {}
+        """The ends of runs, by where one begins within the characters that spell one of a token's."""
+        start = text.find(mark)
+        while start >= 0 and self.allowance > 0:
+            if start >= ends.get(start % width, 0):
+                run = self._spelling.whole.match(text, start)
+                ends[start % width] = run.end() if run else 0
+            found = self._token_at(start, ends[start % width])
+            if found:
+                yield found
+            # Another token may begin inside of what is none.
+            start = text.find(mark, start + (len(found.run) if found and found.key else 1))
+
+    def _token_at(self, start: int, end: int) -> Located | None:
+        """The token that begins there, in a run of characters up to *end*."""
+        spelling = self._spelling
+        raw = self._raw(start, min(end, start + spelling.cover(LEAST_BODY)))
+        if len(raw) < SHORTEST or not looks_random(raw[:SHORTEST]):
+            return None
+        raw = self._raw(start, self._likely_end(start, end))
+        for key in self._keys:
+            if size := self._signed_size(key, raw):
+                characters = _characters(size)
+                run = self._text[start : min(end, start + spelling.cover(characters))]
+                return Located(start, run, spelling.body(run)[:characters], key)
+        self.allowance -= end - start
+        run = self._text[start:end]
+        body = spelling.body(run)
+        if _DATED.match(body) and not _WORD.match(self._text[max(0, start - 1) : start]):
+            return Located(start, run, body, None)
+        return None
+
+    def _likely_end(self, start: int, end: int) -> int:
+        """Where a run ends, if it is as long as a token; otherwise as far as a token's end is looked for."""
+        coded, plain = self._spelling.width
+        size = (end - start) * plain // coded * 3 // 4
+        return end if is_raw_size(size) else min(end, start + self._spelling.cover(_characters(LONGEST_OPEN)))
+
+    def _raw(self, start: int, end: int) -> bytes:
+        """The bytes of a token, from the characters of its text; with those of what follows it."""
+        self.allowance -= end - start
+        body = self._spelling.body(self._text[start:end]).translate(_URL_SAFE_TO_STANDARD)
+        # A single character more is no byte.
+        return binascii.a2b_base64(body + "A" * (-len(body) % 4))[: len(body) * 3 // 4]
+
+    def _signed_size(self, key: Key, raw: bytes) -> int:
+        """How many of the bytes are a token under *key*; 0 if none are."""
+        if is_raw_size(len(raw)):
+            self.allowance -= len(raw) // OVERHEAD
+            if key.signed(Token(raw[:-TAG], raw[-TAG:])):
+                return len(raw)
+        piece = raw[:LONGEST_OPEN]
+        self.allowance -= len(piece)
+        return key.signed_size(piece)

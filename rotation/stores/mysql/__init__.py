@@ -1,0 +1,1 @@
+"""MariaDB and MySQL: one folder for each kind of database."""

@@ -1,0 +1,370 @@
+"""MariaDB and MySQL, through PyMySQL."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import URL
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.model.batch import Swaps
+from rotation.model.formats import Format
+from rotation.stores import open_transactions
+from rotation.stores.blocks import BlockAccess
+from rotation.stores.columns import QualifiedName, TableState, TargetCells, UniqueColumn
+from rotation.stores.crowd import Crowd
+from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
+from rotation.stores.mysql import catalog
+from rotation.stores.mysql.blocks import LONGEST, MySQLBlocks
+from rotation.stores.mysql.crowd import StatementCounters
+from rotation.stores.mysql.names import as_bytes, is_binary, quote
+from rotation.stores.shards import BLOCK_BITS
+
+LOCK_SECONDS = 1
+LOCK_WAIT = "rotation.lock_wait"
+"""Where a connection notes how long it waits for locks now."""
+
+# 0 the connection is closed, 1020 changed since read, 1040, 1203 and 1226 none to spare, 1053 shutdown, 1213 deadlock,
+# 1412 altered since the snapshot, 1927 and 3024 killed, 2002..2055 connection.
+TRANSIENT = frozenset({0, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024})
+
+# 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too long,
+# 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
+ROW = frozenset({1048, 1062, 1242, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819, 4025})
+
+UTF8 = "CHARACTER SET utf8mb4"
+OLD_AND_NEW = "CAST(swap.old AS BINARY)", "swap.new"
+
+CONSTRAINT_NAMES: Mapping[int, str] = {
+    1062: r"for key '(.+)'$",
+    1451: r"CONSTRAINT `(.+?)` FOREIGN KEY",
+    1452: r"CONSTRAINT `(.+?)` FOREIGN KEY",
+    3819: r"^Check constraint '(.+)' is violated",
+    4025: r"^CONSTRAINT `(.+?)` failed",
+}
+"""Where in a message the constraint's name is. The rest may hold a token."""
+
+LINE = {
+    number: value
+    for name, value in {
+        "TCP_USER_TIMEOUT": 15_000,
+        "TCP_KEEPIDLE": 10,
+        "TCP_KEEPINTVL": 5,
+        "TCP_KEEPCNT": 3,
+    }.items()
+    if (number := getattr(socket, name, None)) is not None
+}
+"""How long the kernel waits for the other side: milliseconds, seconds, seconds, times. Not every system has them."""
+
+MOST_BYTES = {"TINYTEXT": 255, "TINYBLOB": 255, "TEXT": 65_535, "BLOB": 65_535}
+KEYS = (
+    sa.Integer,
+    sa.Numeric,
+    sa.Double,
+    sa.String,
+    sa.LargeBinary,
+    sa.BINARY,
+    sa.VARBINARY,
+    sa.Date,
+    sa.DateTime,
+    sa.Time,
+    mysql.YEAR,
+    sa.Uuid,
+    # SQLAlchemy does not know INET6; its text finds it again.
+    sa.types.NullType,
+)
+
+
+class MySQL(Dialect):
+    """Session settings, error numbers, and binary comparison: the default collation takes `a` for `A`."""
+
+    driver = "mysql+pymysql"
+    new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
+    product = "MariaDB"
+    extra = "mysql"
+    name_quote = "`"
+    refusals: ClassVar[Mapping[Any, str]] = {
+        1021: "the disk is full",
+        1036: "the table is read-only",
+        1040: FULL,
+        1044: "this user may not use the database",
+        1045: "user or password is wrong",
+        1049: "there is no such database",
+        1114: "the table is full",
+        1129: "the server takes no connection from this host any more: mysqladmin flush-hosts",
+        1130: "the server takes no connection from this host: look at the user's host",
+        1142: "the privilege for it is missing: grant SELECT and UPDATE on the table",
+        1143: "the privilege for it is missing: grant SELECT and UPDATE on its columns",
+        1153: "a value is larger than max_allowed_packet",
+        1203: FULL,
+        1205: "another transaction holds a lock",
+        1226: FULL,
+        1227: "the privilege for it is missing: grant SELECT and UPDATE on the table",
+        1290: "the server is read-only",
+        1698: "user or password is wrong",
+        1792: "the transaction is read-only",
+        1836: "the server is read-only",
+        2003: "the server cannot be reached",
+        2006: "the connection was lost",
+        2013: "the connection was lost",
+    }
+    denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
+    absences: ClassVar[frozenset[Any]] = frozenset({1049})
+    open_transactions = open_transactions.MYSQL
+
+    _read_seconds: str | tuple[str, ...] | None = None
+    """What the url says of `read_timeout`."""
+
+    def prepare_url(self, url: URL) -> URL:
+        """utf8mb4, whatever the server's default."""
+        self._read_seconds = url.query.get("read_timeout")
+        return super().prepare_url(url).update_query_dict({"charset": "utf8mb4"})
+
+    def names_database(self, url: URL) -> bool:
+        """In its path, or by an option of the driver; a server has no default."""
+        return bool(url.database or {"db", "database", "read_default_file", "read_default_group"} & set(url.query))
+
+    def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+        """The driver looks at all of them before it connects."""
+        import pymysql  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+
+        pymysql.Connection(*arguments, **options, defer_connect=True)
+
+    def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
+        """To connect, and to hear the server's greeting; `set_up` lets a statement take longer."""
+        given = {"connect_timeout", "read_timeout"} & set(url.query)
+        limits = {"connect_timeout": max(1, round(seconds)), "read_timeout": max(1, round(seconds))}
+        return {name: limit for name, limit in limits.items() if name not in given}
+
+    def is_late(self, error: BaseException) -> bool:
+        """By the error that the driver met."""
+        cause = getattr(error, "original_exception", None)
+        return isinstance(cause, TimeoutError) or (self.code(error) == 2013 and "timed out" in str(error))
+
+    def hang_up(self, connection: Any) -> None:
+        """The driver offers nothing for that."""
+        with suppress(Exception):
+            connection._sock.shutdown(socket.SHUT_RDWR)
+
+    def chance(self) -> ColumnElement[Any]:
+        """Its function has a name of its own."""
+        return sa.func.rand(type_=sa.Float)
+
+    def set_up(self, connection: Any) -> None:
+        """Strict mode, or a value that is too long is cut with a warning only."""
+        # Of the greeting. A statement may take its time: whether the server still answers is found out otherwise.
+        connection._read_timeout = int(self._read_seconds) if isinstance(self._read_seconds, str) else None
+        with suppress(AttributeError, OSError):
+            # What was sent and never arrived; and a server that took this one's place knows nothing of the connection.
+            for option, value in LINE.items():
+                connection._sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')")
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute(_lock_wait(LOCK_SECONDS))
+            cursor.execute(f"SET SESSION group_concat_max_len = {LONGEST}")
+            # Shards divide keys; without digits behind its point a negative quotient is that of the next block.
+            cursor.execute("SET SESSION div_precision_increment = 4")
+
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
+        """The wait for locks belongs to the session, so it is changed only if necessary."""
+        known, seconds = connection.connection.info, 0 if mode is Mode.HURRIED else LOCK_SECONDS
+        if known.get(LOCK_WAIT, LOCK_SECONDS) != seconds:
+            connection.exec_driver_sql(_lock_wait(seconds))
+            known[LOCK_WAIT] = seconds
+        if mode is Mode.READ:
+            # What writes begins by itself, as the session has it: that may be read-only, too.
+            connection.exec_driver_sql("START TRANSACTION READ ONLY")
+
+    def code(self, error: BaseException) -> object:
+        """The error number; the driver's own errors have words in its place."""
+        number = error.args[0] if error.args else None
+        return number if isinstance(number, int) else None
+
+    def fault(self, error: BaseException) -> Fault:
+        """By error number: https://mariadb.com/kb/en/mariadb-error-code-reference/."""
+        code = self.code(error)
+        if code == 1205:
+            return Fault.LOCKED
+        if code in TRANSIENT and not isinstance(getattr(error, "original_exception", None), socket.gaierror):
+            return Fault.TRANSIENT
+        return Fault.ROW if code in ROW else Fault.PERMANENT
+
+    def words(self, error: BaseException) -> str | None:
+        """By error number; if no server answered, by the driver's own error."""
+        cause = getattr(error, "original_exception", None)
+        if isinstance(cause, socket.gaierror):
+            return NAMELESS
+        return CLOSED if isinstance(cause, ConnectionRefusedError) else super().words(error)
+
+    def constraint(self, error: BaseException) -> str | None:
+        """From the message, which is English whatever the user's language only by default; else None."""
+        pattern = CONSTRAINT_NAMES.get(self.code(error))  # type: ignore[call-overload]
+        name = re.search(pattern, str(error.args[1])) if pattern and len(error.args) > 1 else None
+        return name[1] if name else None
+
+    def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """As bytes of UTF-8."""
+        if is_binary(kind):
+            return column
+        return sa.literal_column(as_bytes(quote(column.name)), sa.String)
+
+    def as_text(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """MySQL's JSON as text; MariaDB's is text."""
+        return sa.cast(column, mysql.CHAR) if isinstance(kind, sa.JSON) else column
+
+    def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
+        """UPDATE joined with JSON_TABLE, for keys of integers: text would drag its collation into the join."""
+        if not all(isinstance(kind, sa.Integer) for kind in cells.key_kinds) or is_binary(cells.kind):
+            return None
+
+        def named(column: str) -> str:
+            return f"t.{quote(column)}"
+
+        # Tokens travel as they are; of other texts each escape would be escaped twice, so these travel as hex digits.
+        in_hex = not cells.of_tokens
+        old, new = ("UNHEX(swap.old)", "CONVERT(UNHEX(swap.new) USING utf8mb4)") if in_hex else OLD_AND_NEW
+        cell = named(cells.qualified.column)
+        names = [f"key{number}" for number in range(len(cells.key))]
+        columns = [
+            f"{name} BIGINT{' UNSIGNED' if getattr(kind, 'unsigned', False) else ''}"
+            for name, kind in zip(names, cells.key_kinds, strict=True)
+        ]
+        paths = ", ".join(
+            f"{column} PATH '$[{number}]'"
+            # The database's own charset may know no such letter, or be one of two bytes.
+            for number, column in enumerate([*columns, f"old LONGTEXT {UTF8}", f"new LONGTEXT {UTF8}"])
+        )
+        found = " AND ".join(f"{named(column)} = swap.{name}" for column, name in zip(cells.key, names, strict=True))
+        sets = ", ".join([f"{cell} = {new}", *cells.sets_as_text(named)])
+        schema = f"{quote(cells.qualified.schema)}." if cells.qualified.schema else ""
+        # Every part is a quoted identifier or a type's own name; a colon in a name is no parameter.
+        before = f"UPDATE {schema}{quote(cells.qualified.table)} t JOIN JSON_TABLE(".replace(":", r"\:")
+        after = (f", '$[*]' COLUMNS ({paths})) swap ON {found} SET {sets} WHERE {as_bytes(cell)} = {old}").replace(
+            ":", r"\:"
+        )
+
+        def parameters(swaps: Swaps) -> dict[str, Any]:
+            sent = _in_hex if in_hex else _as_it_is
+            return {"swaps": json.dumps([[*key, sent(old), sent(new)] for key, old, new in swaps.rows()])}
+
+        return BatchSwap(sa.text(f"{before}:swaps{after}"), parameters)
+
+    def block_access(self, cells: TargetCells) -> BlockAccess | None:
+        """For keys that are numbers."""
+        return MySQLBlocks(cells) if MySQLBlocks.serves(cells) else None
+
+    def crowd(self) -> Crowd:
+        """By the server's counters of statements, which any user may read."""
+        return StatementCounters()
+
+    def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
+        """A shift would take a negative number for a huge one."""
+        return sa.func.floor(key / sa.literal_column(str(1 << BLOCK_BITS), sa.Integer))
+
+    def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
+        """CRC-32."""
+        return sa.func.crc32(sa.func.concat_ws(",", *keys))
+
+    def room(self, kind: sa.types.TypeEngine[Any]) -> int | None:
+        """TEXT and BLOB are bounded, too, unless they are long."""
+        return super().room(kind) or MOST_BYTES.get(type(kind).__name__)
+
+    def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        """In bytes."""
+        return sa.func.octet_length(column)
+
+    def largest_write(self, connection: sa.Connection) -> int | None:
+        """The server closes the connection of one who sends more."""
+        return int(connection.scalar(sa.text("SELECT @@max_allowed_packet")) or 0) or None
+
+    def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
+        """A SET is made of words, though SQLAlchemy takes it for text."""
+        return is_binary(kind) or (super().holds_text(kind) and not isinstance(kind, mysql.SET))
+
+    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+        """A FLOAT is shown with six digits; an ENUM compares as text and sorts as a number."""
+        if isinstance(kind, sa.Float) and not isinstance(kind, sa.Double):
+            return "which is inexact"
+        if isinstance(kind, sa.Enum | mysql.SET) or not isinstance(kind, KEYS):
+            return "which cannot be followed in order"
+        return None
+
+    def tables(self, connection: sa.Connection, schema: str | None) -> list[str]:
+        """A table with SYSTEM VERSIONING is no base table for SQLAlchemy."""
+        return catalog.tables(connection, schema)
+
+    def unfit_column(
+        self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
+    ) -> str | None:
+        """MariaDB's JSON is a LONGTEXT with a check. What a trigger makes of a token must be undone."""
+        if reason := super().unfit_column(connection, qualified, kind, held):
+            return reason
+        if (engine := catalog.engine_without_undo(connection, qualified)) and catalog.triggers(connection, qualified):
+            return f"the table has UPDATE triggers, and {engine} could not undo what they do to a token; use InnoDB"
+        if (
+            held is Format.TOKEN
+            and getattr(connection.dialect, "is_mariadb", False)
+            and catalog.is_json(connection, qualified)
+        ):
+            return IS_JSON
+        return None
+
+    def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
+        """The columns of the index of that name: of a period WITHOUT OVERLAPS its two."""
+        return tuple(
+            column for index, column, _ in self.unique_columns(connection, qualified) if column and index == "PRIMARY"
+        )
+
+    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
+        """From the catalog, in one query."""
+        return catalog.unique_columns(connection, qualified)
+
+    def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
+        """Columns with ON UPDATE CURRENT_TIMESTAMP: for the application a rotation does not change the row."""
+        return catalog.self_updating_columns(connection, qualified)
+
+    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
+        """The server's own id, and when the table was made; one that was rebuilt counts as another."""
+        return f"{catalog.server(connection)}/{catalog.made(connection, qualified)}"
+
+    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
+        return TableState(version=catalog.made(connection, QualifiedName(schema, table, "")))
+
+    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
+        """InnoDB's estimate."""
+        return catalog.estimate(qualified)
+
+    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
+        """UPDATE triggers."""
+        return catalog.triggers(connection, qualified)
+
+    def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
+        """A system-versioned table remembers every value."""
+        if catalog.is_versioned(connection, qualified):
+            return ["the table keeps its history (SYSTEM VERSIONING): old tokens live on there until it is deleted"]
+        return []
+
+    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
+        """From the catalog, in one query."""
+        return catalog.referrers(connection, qualified)
+
+
+def _as_it_is(cell: str | bytes) -> str | bytes:
+    return cell
+
+
+def _in_hex(cell: str | bytes) -> str:
+    return (cell if isinstance(cell, bytes) else cell.encode()).hex()
+
+
+def _lock_wait(seconds: int) -> str:
+    return f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"

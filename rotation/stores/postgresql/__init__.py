@@ -1,0 +1,1 @@
+"""PostgreSQL: one folder for each kind of database."""

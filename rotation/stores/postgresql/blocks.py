@@ -1,0 +1,165 @@
+"""Blocks on PostgreSQL: aggregates hand out the cells of one length as one value, and a swap sends them back.
+
+The planner's other ways are switched off for the transaction: each would read the table, or sort what is in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.elements import ColumnElement
+
+from keyring_core.token_batches import is_token_size
+from rotation.model.batch import Batch, Block, BlockSwap
+from rotation.model.counts import RowKey
+from rotation.stores.blocks import LEAST_ROWS, Rows, Swapped, drivers_errors
+from rotation.stores.columns import AsRead, TargetCells
+from rotation.stores.postgresql.catalog import TRANSACTION
+from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
+
+PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
+LOCK_MILLISECONDS = 1000
+"""How long a statement waits for a lock."""
+MOST_APART = 200
+"""If more rows of a batch fit into no block, all of them are read one by one."""
+
+
+class PostgreSQLBlocks:
+    """For a key of one column that is a whole number or a UUID, and a column of text or bytes."""
+
+    is_bare = True
+
+    def __init__(self, cells: TargetCells) -> None:
+        quoted = postgresql.psycopg.dialect().identifier_preparer  # type: ignore[no-untyped-call]
+        self._table = cells.clause()
+        self._key, self._cell = self._table.c[cells.key[0]], self._table.c[cells.qualified.column]
+        self._is_uuid = isinstance(cells.key_kinds[0], sa.Uuid)
+        self._binary = isinstance(cells.kind, sa.LargeBinary)
+        array = "uuid[]" if self._is_uuid else "bigint[]"
+        key = quoted.quote(self._key.name) if self._is_uuid else f"{quoted.quote(self._key.name)}::bigint"
+        cell = quoted.quote(self._cell.name)
+        bare = quoted.quote(self._key.name)
+        held = cell if self._binary else f"textsend({cell})"
+        # Every name in it is quoted.
+        self._name = quoted.format_table(self._table).replace("%%", "%")
+        start = f"UPDATE {quoted.format_table(self._table)} SET {cell} = "  # noqa: S608
+
+        def statement(place: str, condition: str) -> str:
+            new = f"substring(%(new)s, {place}, %(size)s::int)"
+            new = new if self._binary else f"convert_from({new}, 'UTF8')"
+            return f"{start}{new} WHERE {condition} AND {held} = substring(%(old)s, {place}, %(size)s::int)"
+
+        # By number: the place follows from the key. By search: it is the key's place among all keys, a binary search.
+        self._by_number = statement(
+            f"(({key} - %(first)s::bigint) * %(size)s::int + 1)::int",
+            f"{bare} >= %(first)s AND {bare} <= %(last)s",
+        )
+        found = f"width_bucket({key}, %(keys)s::{array})"
+        self._by_search = statement(
+            f"({found} - 1) * %(size)s::int + 1",
+            f"{bare} >= (%(keys)s::{array})[1] AND {bare} <= (%(keys)s::{array})[%(count)s]"
+            f" AND {bare} = (%(keys)s::{array})[{found}]",
+        )
+
+    @staticmethod
+    def serves(cells: TargetCells) -> bool:
+        """Whether there are blocks for such cells."""
+        [kind, *more], [collation, *_] = cells.key_kinds, cells.key_collations
+        fits = isinstance(kind, sa.Integer | sa.Uuid) and not more and collation is None
+        return fits and isinstance(cells.kind, sa.String | sa.LargeBinary) and not isinstance(cells.kind, sa.CHAR)
+
+    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+        """By groups of one length; the few rows that fit into none, by their keys."""
+        inner = rows.query.subquery()
+        key, cell = inner.c[self._key.name], inner.c[self._cell.name]
+        size = sa.func.octet_length(cell)
+        # A large cell is not handed out: not even read by the server, which knows its size without.
+        held = sa.case((size <= rows.largest, cell))
+        nothing: ColumnElement[Any] = sa.literal_column("''::bytea" if self._binary else "''")
+        query = sa.select(size, sa.func.count(), sa.func.array_agg(key), sa.func.string_agg(held, nothing)).group_by(
+            size
+        )
+        try:
+            groups = self._groups(connection, query)
+        except ValueError:
+            # The server aggregated them in another order than the one of the keys.
+            return None
+        blocks, apart, null, empty, ends = [], [], 0, 0, []
+        for group_size, count, keys, held_cells in groups:
+            ends.append(keys[-1])
+            if group_size is None:
+                null += count
+            elif group_size == 0:
+                empty += count
+            elif count >= LEAST_ROWS and self._fits(group_size, keys, held_cells):
+                blocks.append(Block(keys, held_cells, group_size, self._binary))
+            elif group_size > rows.largest:
+                return None
+            else:
+                apart.append(keys)
+        others = list(chain.from_iterable(apart))
+        if len(others) > MOST_APART:
+            return None
+        keys, cells = self._by_keys(connection, sorted(others)) if others else ([], [])
+        return Batch(keys, cells, blocks, null, empty, (max(ends),) if ends else None)
+
+    def _fits(self, size: int, keys: Sequence[Any], cells: bytes | None) -> bool:
+        return cells is not None and is_token_size(size) and len(cells) == size * len(keys) and cells.isascii()
+
+    def _groups(self, connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+        """Size, number of rows, keys and cells of each group, without a Python object for each row."""
+        compiled = query.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+        with one_trip(connection, {"lock_timeout": str(LOCK_MILLISECONDS), **PLAN}, read_only=True) as driver:
+            cursor = driver.cursor(binary=True)
+            cursor.execute(str(compiled), compiled.params)
+        result = cursor.pgresult
+        found = [[result.get_value(row, column) for column in range(4)] for row in range(result.ntuples)]
+        keys_in = uuids_in if self._is_uuid else numbers_in
+        return [
+            (None if size is None else int.from_bytes(size), int.from_bytes(count), keys_in(keys), cells)
+            for size, count, keys, cells in found
+        ]
+
+    def _by_keys(self, connection: sa.Connection, keys: Sequence[Any]) -> tuple[list[RowKey], list[Any]]:
+        query = sa.select(self._key, self._cell).where(self._key.in_([sa.literal(key, AsRead()) for key in keys]))
+        rows = sorted((key, cell) for key, cell in connection.execute(query))
+        return [(key,) for key, _ in rows], [cell for _, cell in rows]
+
+    def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
+        """By number if the keys have no gaps, and otherwise by a search among them. One round trip."""
+        settings = {"lock_timeout": str(LOCK_MILLISECONDS), "synchronous_commit": "off", **PLAN}
+        with one_trip(connection, settings) as driver:
+            done = [driver.execute(*self._statement(swap)) for swap in swaps]
+            number = driver.execute(TRANSACTION, {"table": self._name})
+            driver.commit()
+        return Swapped([each.rowcount for each in done], number.fetchone()[0])
+
+    def _statement(self, swap: BlockSwap) -> tuple[str, dict[str, Any]]:
+        block = swap.block
+        values: dict[str, Any] = {"old": block.cells, "new": swap.new, "size": block.size}
+        if isinstance(block.keys, range):
+            return self._by_number, values | {"first": block.keys[0], "last": block.keys[-1]}
+        keys = uuid_array(block.keys) if self._is_uuid else bigint_array(block.keys)
+        return self._by_search, values | {"keys": keys, "count": len(block)}
+
+
+@contextmanager
+def one_trip(connection: sa.Connection, settings: Mapping[str, str], *, read_only: bool = False) -> Iterator[Any]:
+    """The driver's connection, in a transaction with *settings*: what it is given to do travels together at the end.
+
+    Without a commit in it, the transaction is undone.
+    """
+    driver: Any = connection.connection.driver_connection
+    with drivers_errors(connection):
+        driver.read_only = True if read_only else None
+        with driver.pipeline():
+            # Several statements in one text do not go together with parameters.
+            names = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+            driver.execute(f"SELECT {names}")
+            yield driver
+        driver.rollback()

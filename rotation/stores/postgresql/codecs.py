@@ -1,0 +1,149 @@
+"""How psycopg sends and loads values: arrays in PostgreSQL's binary form, and texts of unchecked encoding.
+
+Arrays: psycopg's own way to send a list costs more than the UPDATE. Format: `array_recv` in PostgreSQL's
+src/backend/utils/adt/arrayfuncs.c.
+Texts: a database whose encoding is SQL_ASCII checks none of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Sequence
+from itertools import chain
+from struct import Struct, iter_unpack
+from typing import Any
+from uuid import UUID
+
+from rotation.model.batch import gapless
+
+TEXT, TEXT_ARRAY = 25, 1009
+BIGINT, BIGINT_ARRAY = 20, 1016
+UUID_OID, UUID_ARRAY = 2950, 2951
+_HEAD = Struct(">iiIii")
+_LENGTH = Struct(">i")
+_NUMBERS = {2: "h", 4: "i", 8: "q"}
+"""The type codes of `array` by bytes."""
+
+
+class TextArray(bytes):
+    """A `text[]`."""
+
+
+class BigintArray(bytes):
+    """A `bigint[]`."""
+
+
+class UuidArray(bytes):
+    """A `uuid[]`."""
+
+
+def text_array(values: Sequence[str]) -> TextArray:
+    """An array of ASCII texts, such as tokens."""
+    lengths = {size: _LENGTH.pack(size) for size in set(map(len, values))}
+    if len(lengths) == 1:
+        [mark] = (length.decode("latin-1") for length in lengths.values())
+        # The length stands before each text: one join puts it before the first one and between any two.
+        return TextArray(_head(TEXT, values) + mark.join(["", *values]).encode("latin-1"))
+    parts = chain.from_iterable((lengths[len(value)], value.encode("ascii")) for value in values)
+    return TextArray(_head(TEXT, values) + b"".join(parts))
+
+
+def bigint_array(values: Sequence[int]) -> BigintArray:
+    """An array of whole numbers."""
+    return BigintArray(_head(BIGINT, values) + _with_lengths(_swapped(array("q", values)).tobytes(), 8))
+
+
+def uuid_array(values: Sequence[UUID]) -> UuidArray:
+    """An array of UUIDs."""
+    return UuidArray(_head(UUID_OID, values) + _with_lengths(b"".join([value.bytes for value in values]), 16))
+
+
+def numbers_in(data: bytes) -> Sequence[int]:
+    """The whole numbers of an array without NULLs, of 2, 4 or 8 bytes each; as a range if they have no gaps.
+
+    Raises ValueError if they do not ascend.
+    """
+    size = _LENGTH.unpack_from(data, _HEAD.size)[0]
+    numbers = array(_NUMBERS[size])
+    numbers.frombytes(_without_lengths(data, size))
+    numbers = _swapped(numbers)
+    if numbers != array(numbers.typecode, sorted(numbers)):
+        raise ValueError("the numbers do not ascend")
+    return gapless(numbers)
+
+
+def uuids_in(data: bytes) -> Sequence[UUID]:
+    """The UUIDs of an array without NULLs. Raises ValueError if they do not ascend."""
+    found = [UUID(bytes=each) for (each,) in iter_unpack("16s", _without_lengths(data, 16))]
+    if found != sorted(found):
+        raise ValueError("the UUIDs do not ascend")
+    return found
+
+
+def _swapped(numbers: array[int]) -> array[int]:
+    """*numbers* between the order of bytes here and that of a network."""
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
+def _with_lengths(data: bytes, size: int) -> bytes:
+    """The elements of an array, each of *size* bytes after its length."""
+    # `struct` would cache a hundred formats as long as a batch.
+    cells = bytearray(_LENGTH.pack(size) + bytes(size)) * (len(data) // size)
+    for byte in range(size):
+        cells[_LENGTH.size + byte :: _LENGTH.size + size] = data[byte::size]
+    return bytes(cells)
+
+
+def _without_lengths(data: bytes, size: int) -> bytes:
+    """The elements of an array, one after the other."""
+    cells = bytearray((len(data) - _HEAD.size) // (_LENGTH.size + size) * size)
+    for byte in range(size):
+        cells[byte::size] = data[_HEAD.size + _LENGTH.size + byte :: _LENGTH.size + size]
+    return bytes(cells)
+
+
+def register(connection: Any) -> None:
+    """Registers them with a psycopg connection."""
+    from psycopg.adapt import Dumper  # noqa: PLC0415 - an extra
+    from psycopg.pq import Format  # noqa: PLC0415
+
+    class AsItIs(Dumper):
+        format = Format.BINARY
+
+        def dump(self, obj: bytes) -> bytes:
+            return bytes(obj)
+
+    for kind, oid in ((TextArray, TEXT_ARRAY), (BigintArray, BIGINT_ARRAY), (UuidArray, UUID_ARRAY)):
+        connection.adapters.register_dumper(kind, type(f"{kind.__name__}Dumper", (AsItIs,), {"oid": oid}))
+
+
+def take_any_text(connection: Any) -> None:
+    """Lets a psycopg connection load texts that are not UTF-8. Otherwise one such text fails its whole batch."""
+    from psycopg.adapt import Dumper, Loader  # noqa: PLC0415 - an extra
+
+    class AnyTextLoader(Loader):
+        def load(self, data: Any) -> str:
+            return bytes(data).decode("utf-8", "surrogateescape")
+
+    class AnyTextDumper(Dumper):
+        """A key goes back as its bytes."""
+
+        def dump(self, obj: str) -> bytes:
+            return obj.encode("utf-8", "surrogateescape")
+
+    # With UTF8 here, the server checks what it returns, and refuses all rows for one invalid text. This setting alone
+    # may be of the session: a pooler keeps it for each client.
+    autocommit, connection.autocommit = connection.autocommit, True
+    connection.execute("SET client_encoding = 'SQL_ASCII'")
+    connection.autocommit = autocommit
+    for kind in ("text", "varchar", "bpchar", "name", '"char"'):
+        connection.adapters.register_loader(kind, AnyTextLoader)
+    connection.adapters.register_dumper(str, AnyTextDumper)
+
+
+def _head(oid: int, values: Sequence[object]) -> bytes:
+    # One dimension, no NULL, from 1 on.
+    return _HEAD.pack(1, 0, oid, len(values), 1)

@@ -1,0 +1,326 @@
+"""PostgreSQL, through psycopg 3."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import URL
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.model.batch import Swaps
+from rotation.stores import open_transactions
+from rotation.stores.blocks import BlockAccess
+from rotation.stores.columns import AsRead, QualifiedName, TableFacts, TableState, TargetCells, UniqueColumn
+from rotation.stores.crowd import Crowd, TransactionGaps
+from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
+from rotation.stores.postgresql import catalog
+from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks
+from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
+from rotation.stores.postgresql.witness import PostgreSQLWitness
+from rotation.stores.shards import BLOCK_BITS
+from rotation.stores.witness import Scope, Witness
+
+KEYS = (
+    sa.Integer,
+    sa.Numeric,
+    sa.Double,
+    sa.String,
+    sa.Uuid,
+    sa.LargeBinary,
+    sa.Date,
+    sa.DateTime,
+    sa.Time,
+    sa.Boolean,
+    postgresql.INTERVAL,
+    postgresql.INET,
+    postgresql.CIDR,
+    postgresql.MACADDR,
+    postgresql.MACADDR8,
+)
+
+USUAL = {
+    # What was sent and never arrived: the kernel would try for a quarter of an hour, in milliseconds.
+    "tcp_user_timeout": "15000",
+    # While an answer is awaited: a server that took this one's place knows nothing of the connection, and says so.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    # Whatever the database's own encoding: of SQL_ASCII the driver would make bytes of every text.
+    "client_encoding": "utf8",
+}
+"""Settings of a connection, as in a url."""
+UNREACHED = frozenset({"OperationalError", "ConnectionTimeout"})
+"""The driver's errors before there is a session."""
+ANSWERS = {
+    r"sorry, too many clients|too many connections for|connection slots are reserved": "53300",
+    r"the database system is|not (yet )?accepting connections": "57P03",
+    r"password|authentication failed|role .* does not exist|not permitted to log in|pg_hba\.conf": "28000",
+    r"permission denied for database": "42501",
+    r"database .* does not exist|not currently accepting": "3D000",
+}
+"""The server's answers to a connection attempt, each with the SQLSTATE that the driver does not pass on."""
+
+
+class PostgreSQL(Dialect):
+    """Session settings, SQLSTATE codes, and exact comparison under any collation."""
+
+    driver = "postgresql+psycopg"
+    mixed = "PostgreSQL refuses what the application writes"
+    new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+    product = "PostgreSQL"
+    extra = "postgres"
+    gains_by_strides = True
+    tempo = Tempo(gentle_rows=100, rest=5.0)
+    refusals: ClassVar[Mapping[Any, str]] = {
+        "25006": "the database is read-only (a standby?)",
+        "28000": "user or password is wrong",
+        "28P01": "user or password is wrong",
+        "3D000": "there is no such database",
+        "42501": "the privilege for it is missing: grant SELECT and UPDATE on the table, and USAGE on its schema",
+        "53100": "the disk is full",
+        "53300": FULL,
+        "55P03": "another transaction holds a lock",
+        "57014": "a statement was cancelled (a statement_timeout?)",
+        "57P01": "the connection was lost",
+        "57P03": "the server is starting or shutting down",
+    }
+    denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
+    open_transactions = open_transactions.POSTGRESQL
+
+    def prepare_url(self, url: URL) -> URL:
+        """With what the url does not set itself."""
+        url = super().prepare_url(url)
+        return url.update_query_dict({name: value for name, value in USUAL.items() if name not in url.query})
+
+    def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+        """The names and the one value that the driver itself looks at; the others libpq and the server judge."""
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
+
+        # SQLAlchemy's own, for the driver.
+        given = {name: value for name, value in options.items() if name != "context"}
+        make_conninfo(*arguments, **given)
+        float(given.get("connect_timeout") or 0)
+
+    def in_time(self, url: URL, seconds: float) -> Mapping[str, Any]:
+        """The driver's whole seconds are for each address that the host's name leads to."""
+        return {} if "connect_timeout" in url.query else {"connect_timeout": str(max(2, round(seconds)))}
+
+    def is_late(self, error: BaseException) -> bool:
+        """It has a class of its own for that."""
+        return type(error).__name__ == "ConnectionTimeout"
+
+    def hang_up(self, connection: Any) -> None:
+        """Below libpq, which nobody may use from two threads."""
+        with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    def set_up(self, connection: Any) -> None:
+        """Nothing of it is the server's to remember."""
+        # Prepared statements do not survive a pooler either.
+        connection.prepare_threshold = None
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            take_any_text(connection)
+        register(connection)
+
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
+        """A short wait for locks, so that no service waits behind this run; a reader cannot write."""
+        session: Any = connection.connection.driver_connection
+        # Otherwise as the server has it: a standby's is read-only, too.
+        session.read_only = True if mode is Mode.READ else None
+        # What is set for a transaction ends with it. What is set for a session stays with a connection of a pooler
+        # such as PgBouncer, which hands it to a service next. As a wait, 0 would be for ever.
+        settings = f"SET LOCAL lock_timeout = {1 if mode is Mode.HURRIED else LOCK_MILLISECONDS}"
+        if mode is not Mode.READ:
+            # Each row of a batch is found through the index of its key. The planner does not know how many there are,
+            # and a join of the other kinds reads the whole table, batch after batch.
+            settings += "".join(f"; SET LOCAL enable_{plan} = off" for plan in ("hashjoin", "mergejoin", "seqscan"))
+        connection.exec_driver_sql(settings)
+
+    def code(self, error: BaseException) -> object:
+        """The SQLSTATE; for an answer to a connection attempt, the one that its words stand for."""
+        state = getattr(error, "sqlstate", None)
+        if state is None and type(error).__name__ in UNREACHED:
+            words = _answer(error)
+            return next((state for pattern, state in ANSWERS.items() if words and re.search(pattern, words)), None)
+        return state
+
+    def fault(self, error: BaseException) -> Fault:
+        """By the SQLSTATE's class: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+        state = str(self.code(error) or "")
+        if state == "55P03":
+            return Fault.LOCKED
+        if state[:2] in {"08", "40"} or state in {"57P01", "57P02", "57P03", "53300", "25P03"}:
+            return Fault.TRANSIENT
+        if not state and type(error).__name__ in UNREACHED:
+            # A server that starts again refuses connections for a while. What it says in words that are not known may
+            # be a refused login: trying again can lock the account.
+            return Fault.PERMANENT if _is_nameless(error) or _answer(error) else Fault.TRANSIENT
+        # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 what an index
+        # has no room for.
+        is_row = state[:2] in {"21", "22", "23", "27", "44", "P0"} or state == "54000"
+        return Fault.ROW if is_row else Fault.PERMANENT
+
+    def words(self, error: BaseException) -> str | None:
+        """By SQLSTATE; before there is a session the driver has none."""
+        if self.code(error) is None and type(error).__name__ in UNREACHED:
+            if _is_nameless(error):
+                return NAMELESS
+            if "Connection refused" in str(error):
+                return CLOSED
+            return (
+                "the server cannot be reached or refuses the connection; check host, port, database, user and password"
+            )
+        return super().words(error)
+
+    def constraint(self, error: BaseException) -> str | None:
+        """The constraint's name. Not the DETAIL beside it, which holds the token."""
+        return getattr(getattr(error, "diag", None), "constraint_name", None)
+
+    def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """Collation "C" compares bytes. CHAR(n) stays itself: as text it would lose the blanks that were read."""
+        if isinstance(kind, sa.LargeBinary) or _is_char(kind):
+            return column
+        return sa.collate(sa.cast(column, sa.Text), "C")
+
+    def as_text(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """JSON as its text, which the driver would parse. That of JSONB is exact: numbers keep their digits in it."""
+        return sa.cast(column, sa.Text) if isinstance(kind, sa.JSON) else column
+
+    def as_stored(self, value: ColumnElement[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """JSON as its own type; no text becomes it by itself."""
+        if isinstance(kind, sa.JSON):
+            return sa.cast(value, postgresql.JSONB if isinstance(kind, postgresql.JSONB) else sa.JSON)
+        return value
+
+    def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
+        """UPDATE from arrays, one a key column and one each for the old and the new cells."""
+        if not isinstance(cells.kind, sa.String | sa.JSON) or _is_char(cells.kind):
+            return None
+        table = cells.clause()
+        names = [f"key{number}" for number in range(len(cells.key))]
+        keys = [
+            sa.cast(sa.bindparam(name, type_=AsRead()), postgresql.ARRAY(kind))
+            for name, kind in zip(names, cells.key_kinds, strict=True)
+        ]
+        texts = [sa.cast(sa.bindparam(name, type_=AsRead()), postgresql.ARRAY(sa.Text)) for name in ("old", "new")]
+        new = sa.func.unnest(*keys, *texts).table_valued(*names, "old", "new").render_derived("swap")
+        cell = table.c[cells.qualified.column]
+        found = [column == new.c[name] for column, name in zip(cells.keys(table), names, strict=True)]
+        swap = {cell: self.as_stored(new.c.new, cells.kind), **cells.sets(table)}
+        statement = sa.update(table).where(*found, self.exactly(cell, cells.kind) == new.c.old).values(swap)
+
+        def parameters(swaps: Swaps) -> dict[str, Any]:
+            columns = zip(names, cells.key_kinds, zip(*swaps.keys, strict=True), strict=True)
+            return {
+                name: bigint_array(column) if isinstance(kind, sa.Integer) else list(column)
+                for name, kind, column in columns
+            } | {"old": _texts(cast(Sequence[str], swaps.old)), "new": _texts(cast(Sequence[str], swaps.new))}
+
+        return BatchSwap(statement, parameters)
+
+    def block_access(self, cells: TargetCells) -> BlockAccess | None:
+        """For keys that are numbers or UUIDs."""
+        return PostgreSQLBlocks(cells) if PostgreSQLBlocks.serves(cells) else None
+
+    def crowd(self) -> Crowd:
+        """By the numbers of transactions, which any role may ask for."""
+        return TransactionGaps()
+
+    def witness(self, scope: Scope) -> Witness:
+        """By the transaction that made each row version."""
+        return PostgreSQLWitness(scope)
+
+    def transaction(self, connection: sa.Connection, table: sa.TableClause) -> int | None:
+        """None if it has written nothing, or a trigger may have."""
+        name = connection.dialect.identifier_preparer.format_table(table)
+        number: int | None = connection.exec_driver_sql(catalog.TRANSACTION, {"table": name}).scalar()
+        return number
+
+    def hurry(self, connection: sa.Connection) -> None:
+        """Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html."""
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+    def settle(self, connection: sa.Connection) -> None:
+        """A commit that wrote something waits for the log up to its own end. A server may be set not to wait at all."""
+        connection.exec_driver_sql(
+            "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'keyring-rotate', '')")
+
+    def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
+        """A shift keeps the sign, and rounds down."""
+        return key.op(">>")(sa.literal_column(str(BLOCK_BITS), sa.Integer))
+
+    def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
+        """Seven hex digits of MD5, which is no secret here."""
+        digits = sa.func.substr(sa.func.md5(sa.func.concat_ws(",", *map(_in_any_session, keys))), 1, 7)
+        return sa.cast(sa.cast(sa.literal("x").concat(digits), postgresql.BIT(28)), sa.Integer)
+
+    def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        """In bytes."""
+        return sa.func.octet_length(column)
+
+    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+        """A REAL is compared as a double, and 0.1 differs between the two."""
+        if isinstance(kind, sa.REAL):
+            return "which is inexact"
+        return None if isinstance(kind, KEYS) else "which cannot be followed in order"
+
+    def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
+        """Asks for the one: a list of all may be long."""
+        return catalog.has_table(connection, schema, table)
+
+    def facts(self, connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
+        """From the catalog, in one query."""
+        return catalog.facts(connection, qualified)
+
+    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
+        """Among the facts."""
+        return self.facts(connection, qualified).unique
+
+    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """From the catalog, in one query."""
+        return catalog.state(connection, schema, table)
+
+    def schema_of(self, connection: sa.Connection, table: str) -> str:
+        """The first on the search path that has such a table."""
+        return catalog.schema_of(connection, table)
+
+    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
+        """The cluster's own number, which its standbys share, and those of the database and the table."""
+        return catalog.identity(connection, qualified)
+
+
+def _answer(error: BaseException) -> str | None:
+    """The server's own answer to a connection attempt: severity, a colon and two blanks, in any language."""
+    found = re.search(r"failed: \S+:  (.*)", str(error))
+    return found[1] if found else None
+
+
+def _is_nameless(error: BaseException) -> bool:
+    return str(error).startswith("failed to resolve host")
+
+
+def _texts(values: Sequence[str]) -> TextArray | list[str]:
+    # The driver's own way costs more than the UPDATE, and knows the connection's encoding.
+    return text_array(values) if all(map(str.isascii, values)) else list(values)
+
+
+def _is_char(kind: sa.types.TypeEngine[Any]) -> bool:
+    return isinstance(kind, sa.CHAR)
+
+
+def _in_any_session(key: ColumnElement[Any]) -> ColumnElement[str]:
+    """*key* as a text that no session writes in another way, whatever its time zone and its styles are."""
+    if isinstance(key.type, sa.Date | sa.DateTime | sa.Time | postgresql.INTERVAL):
+        return sa.cast(sa.extract("epoch", key), sa.Text)
+    if isinstance(key.type, sa.LargeBinary):
+        return sa.func.encode(key, "hex")
+    return sa.cast(key, sa.Text)

@@ -1,0 +1,1 @@
+"""SQLite: one folder for each kind of database."""

@@ -1,0 +1,278 @@
+"""SQLite: one writer at a time, any type in any column, and a name that is not there reads as text."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote, unquote
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.model.failures import UsageError
+from rotation.model.formats import Format
+from rotation.model.text import many
+from rotation.stores import open_transactions
+from rotation.stores.blocks import BlockAccess
+from rotation.stores.columns import QualifiedName, TableState, TargetCells, UniqueColumn, table_clause
+from rotation.stores.crowd import Crowd, DataVersions
+from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode, Tempo
+from rotation.stores.open_file import MOVED
+from rotation.stores.sqlite.blocks import SQLiteBlocks
+from rotation.stores.sqlite.witness import SQLiteWitness
+from rotation.stores.witness import Scope, Witness
+
+BUSY_SECONDS = 1
+"""How long one try waits for another writer; in this time no signal is heard, so the tries are many and short."""
+_STRAY = re.compile("[\udc80-\udcff]")
+"""A byte that is not UTF-8."""
+_TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\"\")*\"")
+
+
+class SQLite(Dialect):
+    """Through the standard library's sqlite3."""
+
+    driver = "sqlite+pysqlite"
+    mixed = "the column comes to hold text beside bytes"
+    product = "SQLite"
+    has_server = False
+    # A write keeps out every other one, and who waits for it does not learn when it ends.
+    tempo = Tempo(gentle_rows=100, rest=14.0, full_rows=20_000)
+    one_connection = True
+    bounds_texts = False
+    refusals: ClassVar[Mapping[Any, str]] = {
+        sqlite3.SQLITE_BUSY: "the database is locked by another process",
+        sqlite3.SQLITE_READONLY: "the database is read-only",
+        sqlite3.SQLITE_FULL: "the disk is full",
+        sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
+        sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
+        sqlite3.SQLITE_CORRUPT: "the database is corrupt",
+        sqlite3.SQLITE_IOERR: "reading or writing the file failed",
+        sqlite3.SQLITE_PERM: "access to the file is denied",
+    }
+    open_transactions = open_transactions.SQLITE
+
+    def prepare_url(self, url: URL) -> URL:
+        """A URL that opens the file and never makes one; of what follows a `?`, only `mode=ro` counts."""
+        path, fault = self.file(url), None
+        if path is None or url.host or url.query.get("mode") == "memory":
+            raise UsageError("an SQLite url names a file: sqlite:///relative.db or sqlite:////absolute.db")
+        try:
+            if not path.is_file():
+                whole = "" if path.is_absolute() else f" (that is {path.absolute()}: it counts from this folder)"
+                fault = f"there is no SQLite file {path}{whole}"
+        except OSError as error:
+            fault = f"SQLite file {path}: {error.strerror}"
+        if fault:
+            raise UsageError(fault)
+        mode = "ro" if url.query.get("mode") == "ro" else "rw"
+        return URL.create(
+            self.driver,
+            database=f"file:{quote(str(path))}",
+            query={"mode": mode, "uri": "true", "check_same_thread": "false"},
+        )
+
+    def file(self, url: URL) -> Path | None:
+        """Its path; None for a database in memory, and for what is no file name.
+
+        In a URI, such as `prepare_url` makes, it is percent-encoded.
+        """
+        name = url.database or ""
+        if name.startswith("file:"):
+            name = unquote(name.removeprefix("file:"))
+        # SQLite takes UTF-8, and no NUL.
+        return None if name in {"", ":memory:"} or re.search("[\0\ud800-\udfff]", name) else Path(name)
+
+    def describe(self, url: URL) -> str:
+        """The path."""
+        return f"SQLite file {self.file(url) or ':memory:'}"
+
+    def chance(self) -> ColumnElement[Any]:
+        """Its random() is a whole number of 64 bits: the lower 31 of them, divided."""
+        return sa.func.random(type_=sa.BigInteger).bitwise_and(0x7FFFFFFF) / sa.literal(2.0**31, sa.Float)
+
+    def set_up(self, connection: sqlite3.Connection) -> None:
+        """Begins transactions itself: the driver's would read first and write later, which SQLite may refuse."""
+        connection.isolation_level = None
+        # A text that is not UTF-8 must not hide the rows beside it.
+        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        connection.create_function("keyring_crc32", -1, _crc32, deterministic=True)
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
+    def begin(self, connection: sa.Connection, mode: Mode) -> None:
+        """A writer is one from its first statement on."""
+        connection.exec_driver_sql(f"PRAGMA query_only = {int(mode is Mode.READ)}")
+        if mode is not Mode.READ:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
+        """Texts are made in C; if one of them is not UTF-8, each is made by the function above."""
+        raw = connection.connection.driver_connection
+        assert raw is not None  # noqa: S101 - for the type checker
+        lenient, raw.text_factory = raw.text_factory, str
+        try:
+            return super().fetch_all(connection, query)
+        except sa.exc.DBAPIError as error:
+            # The driver's own words, which have no code.
+            if not str(error.orig).startswith("Could not decode to UTF-8"):
+                raise
+        finally:
+            raw.text_factory = lenient
+        return super().fetch_all(connection, query)
+
+    def code(self, error: BaseException) -> object:
+        """The primary result code; the extended one holds it in its low byte."""
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+    def words(self, error: BaseException) -> str | None:
+        """SQLite itself looks for the file before some writes."""
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
+            return MOVED
+        return super().words(error)
+
+    def fault(self, error: BaseException) -> Fault:
+        """Busy passes; a constraint or a trigger refuses a row."""
+        code = self.code(error)
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            return Fault.TRANSIENT
+        if code in {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}:
+            return Fault.ROW
+        return Fault.PERMANENT
+
+    def constraint(self, error: BaseException) -> str | None:
+        """A CHECK without a name is called by its condition. A trigger's own words may hold anything."""
+        name = re.match(r"(?:UNIQUE|CHECK|NOT NULL) constraint failed: (.+)", str(error), re.DOTALL)
+        return name[1] if name else None
+
+    def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
+        """The column's own collation may ignore case."""
+        del kind
+        return sa.collate(column, "BINARY")
+
+    def strictly(self, condition: str) -> str:
+        """A "name" that is no column's would be taken for a text; a [name] is not."""
+
+        def bracket(found: re.Match[str]) -> str:
+            return found[0] if found[1] is None else "[" + found[1].replace('""', '"') + "]"
+
+        return _TEXT_OR_NAME.sub(bracket, condition)
+
+    def sendable(self, value: object) -> object:
+        """A text that is not UTF-8 goes back as its bytes."""
+        if not isinstance(value, str) or value.isascii() or not _STRAY.search(value):
+            return value
+        return sa.cast(sa.literal(value.encode("utf-8", "surrogateescape"), sa.LargeBinary), sa.Text)
+
+    def batch_swap(self, cells: TargetCells) -> BatchSwap:
+        """The driver's own executemany, without a walk through SQLAlchemy for each row."""
+        table = cells.clause()
+        quoted = sqlite.dialect().identifier_preparer
+        by = ["" if name is None else f" COLLATE {quoted.quote(name)}" for name in cells.key_collations]
+        columns = zip(cells.key, by, strict=True)
+        keys = " AND ".join(f"{quoted.quote(table.c[name].name)}{collation} = ?" for name, collation in columns)
+        cell = quoted.quote(table.c[cells.qualified.column].name)
+        sets = ", ".join([f"{cell} = ?", *cells.sets_as_text(quoted.quote_identifier)])
+        statement = (
+            f"UPDATE {quoted.format_table(table)} SET {sets} "  # noqa: S608 - quoted identifiers
+            f"WHERE {keys} AND {cell} COLLATE BINARY = ?"
+        )
+        return BatchSwap(statement, lambda swaps: [(new, *key, old) for key, old, new in swaps.rows()])
+
+    def block_access(self, cells: TargetCells) -> BlockAccess | None:
+        """For keys of one column."""
+        return SQLiteBlocks(cells) if SQLiteBlocks.serves(cells) else None
+
+    def crowd(self) -> Crowd:
+        """By the version that one connection sees."""
+        return DataVersions()
+
+    def witness(self, scope: Scope) -> Witness:
+        """By the version that one connection sees."""
+        del scope
+        return SQLiteWitness()
+
+    def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
+        """CRC-32, by a function that this module adds; SQLite has none."""
+        return sa.func.keyring_crc32(*(sa.cast(key, sa.LargeBinary) for key in keys))
+
+    def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
+        """Of a text the characters before a NUL, of a BLOB the bytes."""
+        return sa.func.length(column)
+
+    def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
+        """A column without a type takes all."""
+        return super().holds_text(kind) or isinstance(kind, sa.types.NullType)
+
+    def unfit_column(
+        self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
+    ) -> str | None:
+        """By the values: a type is a name here, and text stays text in a column of any."""
+        if (reason := super().unfit_column(connection, qualified, kind, held)) is None:
+            return None
+        table = table_clause(qualified.schema, qualified.table, [qualified.column])
+        is_number = sa.func.typeof(table.c[qualified.column]).in_(["integer", "real"])
+        numbers = connection.scalar(sa.select(sa.func.count()).select_from(table).where(is_number))
+        return f"{reason}; it holds {many(numbers, 'number')}" if numbers else None
+
+    def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
+        """Every value has its place in the order, whatever the column is called."""
+        del kind
+        return None
+
+    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
+        """The file's number in its file system: one that was put in its place has another."""
+        del qualified
+        path = connection.scalar(sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
+        with suppress(OSError):
+            return str(Path(path).stat().st_ino)
+        return None
+
+    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """The file that the connection's path leads to, and how often the schema was changed."""
+        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
+        return TableState(self.identity(connection, QualifiedName(schema, table, "")) or "", version)
+
+    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
+        """A column's own collation is in no catalog, so each index reports its own."""
+        found = sa.text(
+            "SELECT i.name, c.name, c.coll FROM pragma_index_list(:table, :schema) i"
+            " JOIN pragma_index_xinfo(i.name, :schema) c"
+            ' WHERE i."unique" AND NOT i.partial AND c."key" ORDER BY i.seq, c.seqno'
+        )
+        rows = connection.execute(found, {"table": qualified.table, "schema": qualified.schema})
+        return [UniqueColumn(*row) for row in rows]
+
+    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
+        """UPDATE triggers."""
+        catalog = sa.table(
+            "sqlite_master", *map(sa.column, ("type", "name", "tbl_name", "sql")), schema=qualified.schema
+        )
+        query = sa.select(catalog.c.name, catalog.c.sql).where(
+            catalog.c.type == sa.literal("trigger"),
+            sa.func.lower(catalog.c.tbl_name) == sa.func.lower(qualified.table),
+        )
+        return [f"trigger {name}" for name, sql in connection.execute(query) if _fires_on_update(sql)]
+
+    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
+        """SQLite knows a table's own foreign keys only, so each table is asked."""
+        found = sa.text(
+            "SELECT m.name FROM sqlite_master m, pragma_foreign_key_list(m.name) k WHERE m.type = 'table'"
+            ' AND lower(k."table") = lower(:table) AND lower(k."to") = lower(:column)'
+        )
+        return list(connection.scalars(found, {"table": qualified.table, "column": qualified.column}))
+
+
+def _fires_on_update(sql: str) -> bool:
+    event = re.search(r"\b(DELETE|INSERT|UPDATE(?:\s+OF\b.*?)?)\s+ON\b", sql, re.DOTALL | re.IGNORECASE)
+    return event is None or event[1].upper().startswith("UPDATE")
+
+
+def _crc32(*parts: bytes | None) -> int:
+    return zlib.crc32(b",".join(part or b"" for part in parts))

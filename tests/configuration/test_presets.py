@@ -1,0 +1,218 @@
+"""Presets: each is well-formed, and becomes entries of rotation.toml."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from rotation.configuration.condition import fault_of
+from rotation.configuration.presets import (
+    FOLDER,
+    key_entries,
+    load_preset,
+    preset_names,
+    recognised,
+    recognised_line,
+    target_entries,
+    with_presets,
+)
+from rotation.model.failures import UsageError
+from tests.conftest import Named
+
+NAMES = preset_names()
+WANTED = {
+    *("airflow", "superset", "redash", "prefect", "langflow", "open-webui", "pulp", "galaxy", "jupyterhub", "keystone"),
+    *("barbican", "mathesar", "plane", "posthog", "phoenix", "heat", "open-edx", "frappe", "autogpt", "openmetadata"),
+}
+PARAMETERS = {"pbkdf2-sha256": {"salt", "iterations"}, "hkdf-sha256": {"info"}}
+KINDS = {"raw", "raw-unpadded", "sha256", "text32", "text32-doubled", "text32-zeros", *PARAMETERS}
+
+
+def test_the_wanted_applications_are_there() -> None:
+    """At least those, and in order."""
+    assert set(NAMES) >= WANTED
+    assert list(NAMES) == sorted(NAMES)
+
+
+def test_every_target_is_well_formed(named: Named) -> None:
+    """Its key set exists, no column stands there twice for the same rows, and its condition is accepted."""
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            seen = [(target.table, column, target.where) for target in preset.target for column in target.columns]
+
+            assert len(set(seen)) == len(seen)
+            assert all(target.columns for target in preset.target)
+            assert {preset.key_set(target) for target in preset.target} == set(preset.keys)
+            for database in ("postgresql", "mysql", "sqlite"):
+                assert not [each.where for each in preset.target if each.where and fault_of(each.where, database)]
+
+
+def test_every_key_set_is_well_formed(named: Named) -> None:
+    """A secret is a variable, a derivation has its parameters, and only staged presets have a staged key."""
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            for keys in preset.keys.values():
+                roles = [role for role, _ in keys.by_role()]
+                assert roles[:1] == ["primary"]
+                assert "previous" in roles
+                assert ("staged" in roles) == (preset.way == "staged")
+                for _, key in keys.by_role():
+                    given = {name for name in ("salt", "info", "iterations") if getattr(key, name) is not None}
+                    assert re.fullmatch(r"\$[A-Z][A-Z0-9_]*", key.secret)
+                    assert key.derive in KINDS
+                    assert given - {"salt"} == PARAMETERS.get(key.derive, set()) - {"salt"}
+                    assert ("salt" in given) >= ("salt" in PARAMETERS.get(key.derive, set()))
+
+
+def test_every_setting_takes_what_the_way_needs(named: Named) -> None:
+    """A staged application takes several keys; one that knows a single key is rotated offline."""
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            assert {setting.form == "one" for setting in preset.setting} == {preset.way == "offline"}
+            assert {preset.key_set(setting) for setting in preset.setting} <= set(preset.keys)
+
+
+def test_every_mark_is_a_place_of_tokens(named: Named) -> None:
+    """A table that recognises the application holds one of its targets, and that target is there in every version."""
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            targets = {(target.table, column) for target in preset.target for column in target.columns}
+            marks = {(table, column) for table, columns in preset.recognise.items() for column in columns}
+
+            assert targets & marks
+            assert any(not preset.is_optional(target) for target in preset.target)
+
+
+def test_the_words_are_sentences(named: Named) -> None:
+    """What is printed and put on a page ends as a sentence."""
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            sentences = [
+                *preset.limits,
+                preset.wrong_key,
+                *(step.do for step in (preset.make, *preset.before, *preset.after)),
+            ]
+
+            assert [words for words in sentences if not words.endswith(".")] == []
+            assert [words for words in (preset.holds, *preset.unverified, *preset.source) if words.endswith(".")] == []
+
+
+def test_no_preset_holds_a_key() -> None:
+    """No file has 43 characters that could be one, but for a salt that is public."""
+    public = "phoenix-database-encryption-a5d354120d50240ac80b74f56d09b363"
+    found = {path.name: re.findall(r"[A-Za-z0-9_-]{43,}", path.read_text()) for path in FOLDER.iterdir()}
+
+    allowed = {public, *(target.table for name in NAMES for target in load_preset(name).target)}
+    assert {name: set(texts) - allowed for name, texts in found.items() if set(texts) - allowed} == {}
+
+
+def test_an_unknown_name_gets_the_nearest() -> None:
+    """A mistyped name is refused with the one that was meant, and with how to see all."""
+    with pytest.raises(UsageError, match=r"'redahs'; did you mean redash\?; keyring-rotate init --app lists all"):
+        load_preset("redahs")
+
+
+def test_an_application_is_recognised_by_its_own_tables(named: Named) -> None:
+    """By its own, in a schema or not, and by nobody else's."""
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            tables = {
+                f"public.{table.rpartition('.')[2]}": [*columns, "id"] for table, columns in preset.recognise.items()
+            }
+
+            assert recognised(tables) == [preset.name]
+            assert recognised(dict(list(tables.items())[1:])) == []
+
+
+def test_discover_says_what_to_type() -> None:
+    """The line names the application and the command, with the url as it was written."""
+    assert recognised_line("airflow", "$DB") == (
+        "These tables are Apache Airflow's: keyring-rotate init --app airflow --url '$DB'"
+    )
+    assert recognised_line("airflow").endswith("init --app airflow")
+
+
+def test_an_app_becomes_targets_keys_and_ignored_columns() -> None:
+    """They stand behind the file's own, and other parts of the file stay."""
+    own: dict[str, Any] = {"url": "$X", "table": "t", "columns": ["c"]}
+    table = {"app": [{"name": "langflow", "url": "$DB"}], "target": [own], "policy": {}}
+
+    made = with_presets(table)
+
+    preset = load_preset("langflow")
+    assert made == {
+        "target": [own, *target_entries(preset, "$DB")],
+        "keys": key_entries(preset),
+        "ignore": [
+            {
+                "table": "sso_config",
+                "columns": ["client_secret_encrypted"],
+                "reason": preset.ignore[0].reason,
+            }
+        ],
+        "policy": {},
+    }
+    assert "app" in table
+
+
+def test_a_target_says_what_it_needs_and_no_more() -> None:
+    """Settings that have their default are left out; a table that a version may lack is optional."""
+    first, *_, last = target_entries(load_preset("airflow"), "$DB")
+
+    assert first == {"url": "$DB", "table": "connection", "columns": ["password", "extra"], "keys": "airflow"}
+    assert last == {
+        "url": "$DB",
+        "table": "xcom",
+        "columns": ["value"],
+        "format": "embedded",
+        "keys": "airflow",
+        "optional": True,
+    }
+
+
+def test_a_key_set_of_the_file_wins() -> None:
+    """Somebody whose secret is derived in another way writes the set, and keeps the rest of the preset."""
+    mine = {"primary": {"secret": "$MINE"}}
+
+    made = with_presets({"app": [{"name": "open-webui", "url": "$DB"}], "keys": {"open-webui": mine}})
+
+    assert made["keys"]["open-webui"] == mine
+    assert set(made["keys"]) == {"open-webui", "open-webui-mfa", "open-webui-apps"}
+
+
+@pytest.mark.parametrize(
+    ("apps", "words"),
+    [
+        ([{"name": "airflwo", "url": "$DB"}], "did you mean airflow?"),
+        ([{"name": "airflow"}], "[[app]] 1: `url` is missing; add url = "),
+        ([{"name": "airflow", "url": "$DB", "secret": "hunter2"}], "unknown setting `secret`; there are name, url"),
+        ([{"name": "airflow", "url": "$DB"}] * 2, "twice, with the same url"),
+    ],
+    ids=["unknown", "no url", "unknown field", "twice"],
+)
+def test_an_app_that_does_not_fit_is_refused(apps: list[dict[str, str]], words: str) -> None:
+    """The message says why, and quotes no value."""
+    with pytest.raises(ValueError, match=re.escape(words)) as refused:
+        with_presets({"app": apps})
+
+    assert "hunter2" not in str(refused.value)
+
+
+def test_every_variable_is_explained(named: Named) -> None:
+    """The url, the secrets and the salts that are variables, each with what goes in."""
+    for name in NAMES:
+        with named(name):
+            preset = load_preset(name)
+            variables = preset.variables()
+            secrets = {key.secret for keys in preset.keys.values() for _, key in keys.by_role()}
+
+            assert {name.removeprefix("$") for name in (preset.url, *secrets)} <= set(variables)
+            assert all(variables.values())

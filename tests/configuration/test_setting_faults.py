@@ -1,0 +1,166 @@
+"""What does not fit in rotation.toml is refused by its place, in plain words, and with the nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from keyring_core.legacy import Legacy
+from rotation.configuration import config_file
+from rotation.configuration.config_file import load_policy
+from rotation.configuration.declarations import Declaration
+from rotation.configuration.key_sets import KeySet, KeySource
+from rotation.configuration.policy import Policy, decode_span
+from rotation.configuration.presets import App
+from rotation.configuration.settings import NEEDED, SECTIONS
+from rotation.model.failures import UsageError
+from rotation.model.target import Index
+from tests.conftest import Cli, Named
+
+SECRET = "vT7qLm2xZr9KwP4s"
+FIRST = '[[target]]\nurl = "sqlite:///app.db"\ntable = "creds"\ncolumns = ["token"]\n'
+
+FAULTS = {
+    "target": (
+        f"{FIRST}[[target]]\ncolums = ['{SECRET}']\n",
+        ", [[target]] 2: unknown setting `colums`; did you mean `columns`?",
+    ),
+    "a second one behind models": (
+        f'[[target]]\nmodels = "a:B"\nurl = "$A"\n{FIRST}colunms = []\n',
+        ", [[target]] 2: unknown setting `colunms`; did you mean `columns`?",
+    ),
+    "top": ("env_fil = '.env'\n", ": unknown setting `env_fil`; did you mean `env_file`?"),
+    "a table at the top": ("[[targets]]\n", ": unknown setting `targets`; did you mean `target`?"),
+    "capitals": ("ENV_FILE = '.env'\n", ": unknown setting `ENV_FILE`; did you mean `env_file`?"),
+    "like none": ("zzz = 1\n", ": unknown setting `zzz`; there are env_file, ledger"),
+    "policy": (
+        "[policy]\nmax_key_aeg = '1d'\n",
+        ", [policy]: unknown setting `max_key_aeg`; did you mean `max_key_age`?",
+    ),
+    "ignore": ("[[ignore]]\ntabel = 'x'\n", ", [[ignore]] 1: unknown setting `tabel`; did you mean `table`?"),
+    "app": ("[[app]]\nnam = 'airflow'\n", ", [[app]] 1: unknown setting `nam`; did you mean `name`?"),
+    "key set": ("[keys.redash]\nprimry = {}\n", ", [keys.redash]: unknown setting `primry`; did you mean `primary`?"),
+    "key": (
+        f"[keys.redash]\nprimary = {{ secrt = '{SECRET}' }}\n",
+        ", [keys.redash] primary: unknown setting `secrt`; did you mean `secret`?",
+    ),
+    "previous key": (
+        "[keys.redash]\nprimary = { secret = '$A' }\nprevious = [{ secret = '$B' }, { fil = 'x' }]\n",
+        ", [keys.redash] previous 2: unknown setting `fil`; did you mean `file`?",
+    ),
+    "from": (
+        f"{FIRST}from = {{ packge = 'x' }}\n",
+        "target creds, from: unknown setting `packge`; did you mean `package`?",
+    ),
+    "from without a secret": (f"{FIRST}from = {{ package = 'ormar' }}\n", "from: `secret` is missing; add secret = "),
+    "a text for a list": (
+        FIRST.replace('["token"]', repr(SECRET)),
+        '`columns` must be a list, such as ["api_key"]',
+    ),
+    "a part of a list": (
+        FIRST.replace('"token"', '"token", 7'),
+        '[[target]] 1: part 2 of `columns` must be a text in quotes, such as in ["api_key"]',
+    ),
+    "a text for true": (
+        f"{FIRST}optional = '{SECRET}'\n",
+        "`optional` must be true or false, without quotes, such as true",
+    ),
+    "a text for a number": (
+        "[keys.a]\nprimary = { secret = '$A', iterations = '9' }\n",
+        "[keys.a] primary: `iterations` must be a number, such as 600000",
+    ),
+    "no number": ("[policy]\nmax_key_age = 90\n", "[policy]: `max_key_age`: a length of time is written as 365d"),
+    "one bracket": ("[target]\nurl = 'x'\n", ": `target` is written as [[target]], on a line of its own"),
+    "two brackets": ("[[keys]]\nprimary = {}\n", ": `keys` is written as [keys.NAME], on a line of its own"),
+    "a target that is no table": ("target = ['x']\n", ", [[target]] 1: must be a table"),
+    "a set that is no table": ("[keys]\nprimary = 'x'\n", ", [keys.primary]: must be a table"),
+    "missing": ("[[target]]\nurl = 'x'\n", ", [[target]] 1: `table` is missing; add table = "),
+}
+
+
+@pytest.mark.database
+def test_a_fault_is_named_by_its_place(cli: Cli, tmp_path: Path, named: Named) -> None:
+    """Exit code 2, one line, and no value of the file."""
+    for name, (text, words) in FAULTS.items():
+        with named(name):
+            path = tmp_path / "rotation.toml"
+            path.write_text(text)
+
+            ran = cli("run", "--config", str(path))
+
+            assert ran.code == 2
+            assert f"{path}{words}" in ran.err or (not words.startswith((",", ":")) and words in ran.err), ran.err
+            assert len(ran.err.splitlines()) == 1
+            assert SECRET[:8] not in ran.err
+
+
+SYNTAX = {
+    "quote": ('url = "$A\n', "(line 1, column 10): the text in this line has no closing quote"),
+    "backslash": ('url = "sqlite:///C:\\data\\app.db"\n', "put a Windows path or a pattern into 'single quotes'"),
+    "backslash and U": ('url = "C:\\Users\\me"\n', "put a Windows path or a pattern into 'single quotes'"),
+    "table twice": ("[policy]\n[policy]\n", "(line 2, column 8): this is there twice"),
+    "target and targets": (f"{FIRST}[target]\n", "write [[target]], with two brackets"),
+    "without quotes": ("ledger = $A\n", 'a value is a "text" in quotes'),
+    "a length of time": ("[policy]\nmax_key_age = 30d\n", "a text stands in quotes as a whole"),
+    "colon": ('url: "x"\n', 'a setting is written as name = "value"'),
+    "bracket": ("[policy\n", "a closing bracket is missing"),
+    "list": ('columns = ["a" "b"]\n', "a list lacks its closing ], or a comma"),
+    "inline table": ('primary = { secret = "$A"\n', "a { table } lacks its closing }"),
+    "no line": ("= 1\n", 'a line is name = "value", [policy] or [[target]]'),
+    "three quotes": ('where = """a\n', "(at end of document): a text has no closing quotes"),
+}
+
+
+def test_a_file_that_is_no_toml_says_what_was_expected(tmp_path: Path, named: Named) -> None:
+    """The line, the common cause and what to write."""
+    for name, (text, words) in SYNTAX.items():
+        with named(name):
+            path = tmp_path / "rotation.toml"
+            path.write_text(text)
+
+            with pytest.raises(UsageError) as caught:
+                load_policy(path)
+
+            assert str(caught.value).startswith(f"{path}: not TOML (")
+            assert words in str(caught.value)
+
+
+def test_every_setting_has_its_words() -> None:
+    """The table of settings has the names of the structures that read the file, and no other."""
+    fields = {name: set(each.__struct_encode_fields__) for name, each in STRUCTS.items()}
+
+    fields["target"] |= set(Declaration.__struct_fields__)
+    fields["from"] = {name for name in Legacy.__dataclass_fields__ if name != "_"}
+    fields["index"] = set(Index._fields)
+    assert {name: set(section) for name, section in SECTIONS.items()} == fields
+
+
+STRUCTS: dict[str, type[msgspec.Struct]] = {
+    "": config_file._Top,
+    "target": config_file._Entry,
+    "app": App,
+    "keys": KeySet,
+    "key": KeySource,
+    "policy": Policy,
+    "ignore": config_file._Ignore,
+}
+
+
+def test_what_is_needed_is_what_has_no_default(named: Named) -> None:
+    """The column of defaults says `needed` of a setting without which the file is refused, and of no other."""
+    for name, struct in STRUCTS.items():
+        with named(name):
+            needed = {each.encode_name for each in msgspec.structs.fields(struct) if each.required}
+
+            assert {setting for setting, each in SECTIONS[name].items() if each.default.startswith(NEEDED)} == needed
+
+
+def test_the_defaults_of_the_policy_are_the_real_ones() -> None:
+    """The words name the limit that holds without the setting."""
+    for name, each in SECTIONS["policy"].items():
+        if name not in {"off", "unsearched_databases"}:
+            assert Policy.__struct_defaults__[Policy.__struct_fields__.index(name)] == getattr(
+                msgspec.convert({name: each.default.strip("`")}, Policy, dec_hook=decode_span), name
+            )
