@@ -18,9 +18,9 @@ from rotation.discovery.mysql_grants import blind_spot
 from rotation.discovery.survey import Survey
 from rotation.model.target import Target
 from rotation.stores import access
-from rotation.stores.mysql.dialect import dialect as mysql
+from rotation.stores.mysql import dialect as mysql
 from rotation.stores.postgresql import blocks as postgresql_blocks
-from rotation.stores.postgresql.dialect import dialect as postgresql
+from rotation.stores.postgresql import dialect as postgresql
 from tests.conftest import Named
 from tests.databases import Database, mariadb_server, open_database
 from tests.discovery.conftest import Discover, columns, remarks

@@ -21,12 +21,12 @@ from rotation.stores.access import served_url
 from rotation.stores.base import Written
 from rotation.stores.connection import Connection
 from rotation.stores.dialect import Mode
-from rotation.stores.mysql.dialect import dialect as mysql
+from rotation.stores.mysql import dialect as mysql
 from rotation.stores.postgresql import blocks as postgresql_blocks
+from rotation.stores.postgresql import dialect as postgresql
 from rotation.stores.postgresql.dialect import PostgreSQL
-from rotation.stores.postgresql.dialect import dialect as postgresql
 from rotation.stores.sql import SqlStore
-from rotation.stores.sqlite.dialect import dialect as sqlite
+from rotation.stores.sqlite import dialect as sqlite
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.processes import until
