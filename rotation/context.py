@@ -25,10 +25,11 @@ from rotation.model.outputs import Holds, Kept, is_same
 from rotation.model.watcher import NoWatcher, Watcher
 
 if TYPE_CHECKING:
-    from rotation.configuration.config_file import Setup
-    from rotation.configuration.declarations import Declaration, DeclaredColumn, Ignored
+    from rotation.configuration.config_file import Surroundings
+    from rotation.configuration.declarations import DeclaredColumn
     from rotation.configuration.key_sets import Keys, KeySet
     from rotation.configuration.policy import Policy
+    from rotation.configuration.sections import Declaration, Ignored
     from rotation.discovery.result import Discovery
     from rotation.discovery.survey import Survey
     from rotation.ledger.database import LedgerPlace
@@ -140,11 +141,11 @@ class Context:
         return self.uses_config and not is_missing(self.config_path())
 
     @cached_property
-    def _setup(self) -> Setup:
+    def _setup(self) -> Surroundings:
         """What rotation.toml says at its top; nothing if that is not there, or not read. Raises UsageError."""
-        from rotation.configuration.config_file import Setup, load_setup  # noqa: PLC0415 - brings TOML, msgspec
+        from rotation.configuration.config_file import Surroundings, load_surroundings  # noqa: PLC0415 - brings TOML, msgspec
 
-        return load_setup(self.config_path()) if self._has_config else Setup()
+        return load_surroundings(self.config_path()) if self._has_config else Surroundings()
 
     def targets(self, *, needed: bool = True) -> list[Target]:
         """The targets of rotation.toml. Raises UsageError, also if there are none and one is *needed*.
@@ -299,7 +300,7 @@ class Context:
 
     def _file_of_keys(self) -> str | None:
         """What to type so that the keys' own file is read, if rotation.toml is not; None if it is, or names none."""
-        from rotation.configuration.config_file import load_setup  # noqa: PLC0415 - as above
+        from rotation.configuration.config_file import load_surroundings  # noqa: PLC0415 - as above
 
         path, named = self.config_path(), None
         if self._has_config:
@@ -307,7 +308,7 @@ class Context:
         if self.uses_config:
             return _NAMES_NO_FILE.format(path.absolute())
         with suppress(UsageError):
-            named = load_setup(path).env_file
+            named = load_surroundings(path).env_file
         return None if named is None else _IS_NOT_READ.format(path, shlex.quote(str(path.parent / named)))
 
     @cached_property

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,7 +14,6 @@ from keyring_core.key_files import is_missing
 from rotation.cli.help_page import HelpPage
 from rotation.cli.options import (
     Command,
-    GivenTarget,
     common_options,
     find_targets,
     path_option,
@@ -57,7 +56,7 @@ T = TypeVar("T")
 @target_parameters
 def check(  # noqa: PLR0913 - click's
     command: Command,
-    given: GivenTarget,
+    given: Mapping[str, Any],
     *,
     form: str | None,
     prometheus: Path | None,
@@ -110,7 +109,7 @@ def failed(words: str, argv: Sequence[str], streams: Streams) -> int:
     return UNKNOWN
 
 
-def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: Path | None) -> Verdict:
+def _examine(command: Command, given: Mapping[str, Any], sample: int | None, metrics: Path | None) -> Verdict:
     """The verdict, written to *metrics* too. If nothing could be checked, or not written, the verdict says why."""
     from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict, unknown

@@ -52,10 +52,9 @@ def discover(  # noqa: PLR0913 - click's
     """
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
-    from rotation.configuration.declarations import Declaration
     from rotation.configuration.presets import recognised, recognised_line
-    from rotation.configuration.relative_urls import for_folder
-    from rotation.configuration.targets import expand_url, may_hold_password
+    from rotation.configuration.sections import Declaration
+    from rotation.configuration.urls import expand_url, for_folder, may_hold_password
     from rotation.declared.entries import declared_targets
     from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from keyring_core.names import printable
 from rotation.cli.options import Process, print_json
-from rotation.configuration.relative_urls import for_folder
-from rotation.configuration.targets import may_hold_password
+from rotation.configuration.urls import for_folder, may_hold_password
 from rotation.context import Context
 from rotation.model.failures import UsageError
 from rotation.model.invocation import program, quoted
@@ -32,8 +31,6 @@ def begin_application(  # noqa: PLR0913 - what the options say
     quiet: bool,
 ) -> int:
     """Writes the files for the application *name*, and prints its steps. Raises UsageError, and overwrites no file."""
-    from msgspec import structs
-
     from rotation.configuration.env_file import DOTENV
     from rotation.configuration.preset_steps import preset_steps
     from rotation.configuration.presets import load_preset
@@ -43,7 +40,7 @@ def begin_application(  # noqa: PLR0913 - what the options say
     from rotation.output.terminal import labelled, say
 
     preset = load_preset(name)
-    preset = structs.replace(preset, url=checked_url(url) or preset.url)
+    preset = preset.at(checked_url(url) or preset.url)
     entry = f"[[app]]\nname = {json.dumps(name)}\nurl = {json.dumps(for_folder(preset.url, config.parent))}\n"
     # Both are checked before one is written.
     outputs = outputs_of(Context(process.environ, config, streams=process.streams))
@@ -101,14 +98,14 @@ def _config_text(path: Path, entry: str, *, append: bool) -> str:
     if not append:
         words = f"{path}: is there already; nothing was changed. Add this to it, or say --append:"
         raise UsageError(words, "", *entry.splitlines())
-    from rotation.configuration.presets import with_presets
+    from rotation.configuration.presets import presets_of
     from rotation.configuration.toml_file import read_toml
 
     fault, text = None, ""
     try:
         read_toml(path)
         text = f"{path.read_text().rstrip()}\n\n{entry}"
-        with_presets(tomllib.loads(text))
+        presets_of(tomllib.loads(text)["app"])
     except (OSError, ValueError) as error:
         fault = (error.strerror if isinstance(error, OSError) else str(error)) or "cannot be read"
     if fault:

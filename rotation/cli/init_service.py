@@ -20,8 +20,7 @@ from rotation.cli.options import Command, Process
 from rotation.cli.questions import ask, ask_whether
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
 from rotation.configuration.presets import recognised, recognised_line
-from rotation.configuration.relative_urls import for_folder
-from rotation.configuration.targets import expand_url, may_hold_password
+from rotation.configuration.urls import expand_url, for_folder, may_hold_password
 from rotation.context import Context
 from rotation.discovery.discover import DatabaseUrl, Discovery, databases_of, discover
 from rotation.kept_files import outputs_of

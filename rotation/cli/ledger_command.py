@@ -79,7 +79,7 @@ def init(command: Command, url: str | None, *, sql: bool) -> int:
 
 
 def _place(command: Command, url: str | None) -> LedgerPlace:
-    from rotation.configuration.targets import expand_url
+    from rotation.configuration.urls import expand_url
     from rotation.ledger.database import LedgerPlace
 
     if url is not None:

@@ -183,13 +183,17 @@ def pace_options(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
+TARGET_OPTIONS = ("url", "table", "columns", "key_columns", "where", "context")
+"""The options that name a target: settings of a `[[target]]`."""
+
+
 def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
     """As `key_set_option`, for the life of keys: without --keys and keys of the environment, the one set there is."""
 
     @wraps(command)
     def wrapped(ready: Command, **options: Any) -> int:
         # Options that name a target exclude a key set, and --format chooses its own.
-        if ready.key_set is None and not any(options.get(name) for name in (*GivenTarget._fields, "app")):
+        if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
             ready = ready.with_keys(ready.only_key_set())
         return command(ready, **options)
 
@@ -217,14 +221,14 @@ def target_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds --url, --table, --column, --key-column, --where and --context, and passes the targets in their place."""
 
     @wraps(command)
-    def wrapped(ready: Command, given: GivenTarget, **options: Any) -> int:
+    def wrapped(ready: Command, given: Mapping[str, Any], **options: Any) -> int:
         return command(ready, targets=find_targets(ready, given), **options)
 
     return target_parameters(wrapped)
 
 
 def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds the same options, and passes their values as a GivenTarget, which is not checked yet."""
+    """Adds the same options, and passes their values by name, which are not checked yet."""
 
     @click.option(
         "--url", metavar="URL", help="Database, such as sqlite:///app.db, or '$NAME' of a variable that holds it."
@@ -242,34 +246,24 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--context", metavar="CONTEXT", help="What the tokens are bound to, as in keyring.bind(CONTEXT).")
     @wraps(command)
     def wrapped(ready: Command, **options: Any) -> int:
-        given = GivenTarget(*(options.pop(name) for name in GivenTarget._fields))
-        if any(given) and ready.key_set is not None:
+        given = {name: options.pop(name) for name in TARGET_OPTIONS}
+        if any(given.values()) and ready.key_set is not None:
             raise UsageError("--keys and --url, --table, --column exclude each other: a key set is of rotation.toml")
-        ready.uses_config = ready.uses_config and not any(given)
+        ready.uses_config = ready.uses_config and not any(given.values())
         return command(ready, given=given, **options)
 
     return wrapped
 
 
-class GivenTarget(NamedTuple):
-    """A target as options name it."""
-
-    url: str | None
-    table: str | None
-    columns: tuple[str, ...]
-    key_columns: tuple[str, ...]
-    where: str | None
-    context: str | None
-
-
-def find_targets(command: Command, given: GivenTarget) -> list[Target]:
+def find_targets(command: Command, given: Mapping[str, Any]) -> list[Target]:
     """The targets of the options; without any, those of rotation.toml. Raises UsageError."""
+    from rotation.configuration.sections import TargetEntry
     from rotation.configuration.targets import make_targets, without_repeats
 
-    if not any(given):
+    if not any(given.values()):
         return command.targets()
     if command.config:
         raise UsageError("--config and --url, --table, --column exclude each other")
-    if not (given.url and given.table and given.columns):
+    if not (given["url"] and given["table"] and given["columns"]):
         raise UsageError("--url, --table and --column go together: give all three, or none and a --config")
-    return without_repeats(make_targets(**given._asdict(), environ=command.environ))
+    return without_repeats(make_targets(TargetEntry(**given), environ=command.environ))

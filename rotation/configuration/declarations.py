@@ -4,44 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from keyring_core.names import printable
-from rotation.configuration.setting_faults import SettingError, convert
-from rotation.configuration.targets import find_url
+from rotation.configuration.sections import Declaration, Ignored, TargetEntry
+from rotation.configuration.settings import SettingError, convert, settings_of
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
     from rotation.model.target import Index, Target
-
-
-class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
-    """A `[[target]]` whose tables and columns models name. Raises ValueError if its settings do not fit together."""
-
-    models: str | None = None
-    """`module:attribute` of a SQLAlchemy MetaData, or of anything with `.metadata`."""
-    django: str | None = None
-    """The settings module of a Django project."""
-    url: str | None = None
-    """The database of *models*; a Django project names its own."""
-    name: str | None = None
-    keys: str | None = None
-    optional: bool = False
-
-    def __post_init__(self) -> None:
-        if (self.models is None) == (self.django is None):
-            raise ValueError("a [[target]] has models or django, not both")
-        if self.django is not None and self.url is not None:
-            raise ValueError("a [[target]] with django takes no url: the databases are those of the settings")
-
-    @property
-    def place(self) -> str:
-        """What messages call it: `models app.models:Base.metadata`."""
-        return f"models {self.models}" if self.models is not None else f"django {self.django}"
 
 
 @dataclass(frozen=True)
@@ -79,13 +51,11 @@ class DeclaredColumn:
 
 def make_declaration(entry: Mapping[str, Any], place: str) -> Declaration:
     """The `[[target]]` *entry*, which stands at *place*. Raises SettingError, which names what it cannot have."""
-    from rotation.configuration.settings import TARGET  # noqa: PLC0415 - few files name models
-
     kind = "models" if "models" in entry else "django"
-    if extra := [name for name in entry if name in TARGET and name not in Declaration.__struct_fields__]:
+    if extra := [name for name in entry if name in settings_of(TargetEntry) and name not in settings_of(Declaration)]:
         words = f"a [[target]] with {kind} takes no {' and no '.join(extra)}: the models say which columns"
         raise SettingError(place, words)
-    declaration = convert(entry, Declaration, place, "target")
+    declaration = convert(entry, Declaration, place, TargetEntry)
     if declaration.models is not None and declaration.url is None:
         raise SettingError(place, "a [[target]] with models needs a url")
     return declaration
@@ -121,41 +91,3 @@ def check_found(columns: Sequence[DeclaredColumn], source: Declaration) -> Seque
             f"{source.place}: names no column of an encrypted type; name a module that imports all models, or drop it"
         )
     return columns
-
-
-@dataclass(frozen=True)
-class Ignored:
-    """Columns of one table that no target has to cover. A token under one of our own keys keeps that key all the same.
-
-    Its names are those of a target: `table`, or `schema.table`.
-    """
-
-    table: str
-    columns: tuple[str, ...]
-    """Empty: all columns of the table."""
-    reason: str
-    url: str | None = field(default=None, repr=False)
-    """The database; None: each that is searched. May hold a password, and so is in no repr."""
-
-
-def make_ignored(  # noqa: PLR0913 - the settings of one [[ignore]]
-    *,
-    table: str,
-    columns: Sequence[str] | None,
-    reason: str,
-    url: str | None,
-    environ: Mapping[str, str],
-    folder: Path,
-) -> Ignored:
-    """The value of one `[[ignore]]` of the rotation.toml in *folder*.
-
-    Raises UsageError if a setting is empty or a variable is not set.
-    """
-    if not table.strip():
-        raise UsageError("an [[ignore]] needs a table")
-    if columns is not None and not (columns and all(columns)):
-        raise UsageError(f"ignore {table}: columns is empty; leave it out to ignore all columns of the table")
-    if not reason.strip():
-        raise UsageError(f"ignore {table}: give a reason why its columns are ignored")
-    resolved = None if url is None else find_url(url, environ, f"ignore {table}", folder)
-    return Ignored(table, tuple(columns or ()), reason, resolved)

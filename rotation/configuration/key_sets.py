@@ -8,12 +8,10 @@ import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import NamedTuple
-
-import msgspec
+from typing import Annotated, NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
-from keyring_core.derivation import Derivation, protect
+from keyring_core.derivation import KINDS, Derivation, protect
 from keyring_core.environment import (
     ALLOW_WEAK_PREVIOUS,
     PREVIOUS,
@@ -28,6 +26,7 @@ from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.key_text import split_key_list
 from keyring_core.sources import COMMAND_SECONDS, Found, Kind, Source, read_named, variable_in
+from rotation.configuration.settings import Section, said
 from rotation.model.failures import UsageError
 
 LISTED = ("raw", "hex")
@@ -40,18 +39,43 @@ _NAME = re.compile(r"\w[\w.-]{0,49}", re.ASCII)
 _FORMS = ("secret", "file", "command")
 
 
-class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class KeySource(Section, frozen=True):
     """Where one key comes from, or several previous ones, and how it is made of what is read there."""
 
-    secret: str | None = None
-    """`$NAME` of a variable."""
-    file: str | None = None
-    command: str | None = None
-    derive: str = "raw"
-    salt: str | None = None
-    """A text, or `$NAME` of a variable."""
-    info: str | None = None
-    iterations: int | None = None
+    secret: Annotated[
+        str | None,
+        said(
+            "`$NAME` of the variable that holds the secret",
+            '"$NAME"',
+            "this, `file` or `command` is needed",
+            pattern=r"^\$(\w+|\{\w+\})$",
+        ),
+    ] = None
+    file: Annotated[
+        str | None,
+        said("the file that holds the secret", '"/run/secrets/key"', "this, `secret` or `command` is needed"),
+    ] = None
+    command: Annotated[
+        str | None,
+        said(
+            "the command that prints the secret, run without a shell",
+            '"vault kv get -field=key app"',
+            "this, `secret` or `file` is needed",
+        ),
+    ] = None
+    derive: Annotated[
+        str,
+        said(
+            f"how the application makes its key of the secret: {', '.join(f'`{kind}`' for kind in KINDS)}",
+            '"sha256"',
+            enum=list(KINDS),
+        ),
+    ] = "raw"
+    salt: Annotated[
+        str | None, said("of `pbkdf2-sha256` and `hkdf-sha256`: a text, or `$NAME` of a variable", '"$SALT"')
+    ] = None
+    info: Annotated[str | None, said("of `hkdf-sha256`", '"app/encryption"')] = None
+    iterations: Annotated[int | None, said("of `pbkdf2-sha256`", "600000", minimum=1)] = None
 
     def __post_init__(self) -> None:
         keep_from_commands(*filter(None, (self.variable, variable_in(self.salt or ""))))
@@ -115,12 +139,14 @@ KEY_ITSELF = KeySource()
 """As where a key comes from that is its own text."""
 
 
-class KeySet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The keys of some targets."""
+class KeySet(Section, frozen=True):
+    """`[keys.NAME]`: the keys of some targets."""
 
-    primary: KeySource
-    previous: tuple[KeySource, ...] = ()
-    staged: KeySource | None = None
+    primary: Annotated[KeySource, said("the key that encrypts", '{ secret = "$NAME" }')]
+    staged: Annotated[KeySource | None, said("the next key", '{ secret = "$NEXT_NAME" }')] = None
+    previous: Annotated[
+        tuple[KeySource, ...], said("a list of older keys, newest first", '[{ secret = "$OLD_NAME" }]')
+    ] = ()
 
     def sources(self) -> Iterator[tuple[KeyState, str, KeySource]]:
         """Each source with the state of its keys, and its place in the set in words."""

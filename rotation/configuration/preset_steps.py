@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keyring_core.names import printable
 from rotation.configuration.key_sets import LISTED
-from rotation.configuration.presets import Form, Preset, Setting, Step
+from rotation.configuration.presets import AppSetting, Form, Preset, Step
 from rotation.model.invocation import program, quoted
 
 
@@ -25,8 +25,8 @@ class _Steps:
     def staged(self) -> Iterator[Step]:
         preset = self.preset
         yield from preset.before
-        today = self._variables(keys.primary.secret for keys in preset.keys.values())
-        older = self._variables(key.secret for keys in preset.keys.values() for key in keys.previous[:1])
+        today = self._variables(keys.primary.place for keys in preset.keys.values())
+        older = self._variables(key.place for keys in preset.keys.values() for key in keys.previous[:1])
         primary = f"the {self._noun} that encrypts today to {today}"
         previous = "an older one, if there is one," if self._derived else "older ones, if there are any,"
         yield self._fill_in(primary, f"{previous} to {older}")
@@ -42,8 +42,8 @@ class _Steps:
 
     def offline(self) -> Iterator[Step]:
         preset = self.preset
-        new = self._variables(keys.primary.secret for keys in preset.keys.values())
-        old = self._variables(key.secret for keys in preset.keys.values() for key in keys.previous[:1])
+        new = self._variables(keys.primary.place for keys in preset.keys.values())
+        old = self._variables(key.place for keys in preset.keys.values() for key in keys.previous[:1])
         yield preset.make
         yield from preset.before
         yield self._fill_in(f"the new {self._noun} to {new}", f"the {self._noun} of today to {old}")
@@ -91,7 +91,7 @@ class _Steps:
         keys = self.preset.keys[name]
         if keys.primary.derive == "raw" or keys.staged is None:
             return self._do(f"keys stage --keys {name}", "Make a new key, and stage it.")
-        staged = self._variables([keys.staged.secret])
+        staged = self._variables([keys.staged.place])
         return Step(do=f"{self.preset.make.do} Write it to {staged} in {self.env_file}.", run=self.preset.make.run)
 
     def _give(self, name: str, why: str) -> Iterator[Step]:
@@ -159,7 +159,7 @@ def setting_lines(preset: Preset, keys: Sequence[OwnKey], key_set: str | None = 
     return [line for setting in settings for line in [*_comment(setting), *_FORMS[setting.form](setting, shown)]]
 
 
-def _comment(setting: Setting) -> list[str]:
+def _comment(setting: AppSetting) -> list[str]:
     # Lines are the file itself, and Pulp does not start if its first line is a comment.
     return [] if setting.form == "lines" else [f"# {setting.place}"]
 
@@ -168,38 +168,38 @@ Shown = Sequence[tuple[str, str]]
 """Keys in the order of `ORDER`: the state, and the text."""
 
 
-def _joined(separator: str) -> Callable[[Setting, Shown], list[str]]:
+def _joined(separator: str) -> Callable[[AppSetting, Shown], list[str]]:
     return lambda setting, keys: [f"{setting.name}={separator.join(text for _, text in keys)}"]
 
 
-def _lines(_: Setting, keys: Shown) -> list[str]:
+def _lines(_: AppSetting, keys: Shown) -> list[str]:
     return [text for _, text in keys]
 
 
-def _repeated(setting: Setting, keys: Shown) -> list[str]:
+def _repeated(setting: AppSetting, keys: Shown) -> list[str]:
     return [f"{setting.name} = {text}" for _, text in keys]
 
 
-def _yaml_list(setting: Setting, keys: Shown) -> list[str]:
+def _yaml_list(setting: AppSetting, keys: Shown) -> list[str]:
     return [f"{setting.name}:", *(f"  - {json.dumps(text)}" for _, text in keys)]
 
 
-def _python_list(setting: Setting, keys: Shown) -> list[str]:
+def _python_list(setting: AppSetting, keys: Shown) -> list[str]:
     return [f"{setting.name} = [{', '.join(json.dumps(text) for _, text in keys)}]"]
 
 
-def _numbered_files(setting: Setting, keys: Shown) -> list[str]:
+def _numbered_files(setting: AppSetting, keys: Shown) -> list[str]:
     """Keystone: the highest number encrypts, 0 is staged, those in between are previous."""
     others = [text for state, text in reversed(keys) if state != "staged"]
     staged = [f"{setting.name}/0: {text}" for state, text in keys if state == "staged"]
     return [*staged, *(f"{setting.name}/{number}: {text}" for number, text in enumerate(others, 1))]
 
 
-def _one(setting: Setting, keys: Shown) -> list[str]:
+def _one(setting: AppSetting, keys: Shown) -> list[str]:
     return [f"{setting.name}={text}" for state, text in keys if state == "primary"]
 
 
-_FORMS: Mapping[Form, Callable[[Setting, Shown], list[str]]] = {
+_FORMS: Mapping[Form, Callable[[AppSetting, Shown], list[str]]] = {
     "comma": _joined(","),
     "semicolon": _joined(";"),
     "lines": _lines,

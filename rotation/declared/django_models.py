@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from keyring_core.integrations.cells import Cells, Kind
 from keyring_core.sources import variable_in
-from rotation.configuration.declarations import Declaration, DeclaredColumn, check_found
+from rotation.configuration.declarations import DeclaredColumn, check_found
+from rotation.configuration.sections import Declaration
 from rotation.declared.django_urls import url_of
 from rotation.model.failures import UsageError
 from rotation.model.target import Index

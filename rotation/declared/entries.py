@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rotation.configuration.declarations import Declaration, DeclaredColumn, check_found
+from rotation.configuration.declarations import DeclaredColumn, check_found
+from rotation.configuration.sections import Declaration, TargetEntry
 from rotation.configuration.targets import make_targets, refuse_rivals, without_repeats
 from rotation.declared.application import in_application
 from rotation.model.target import Target
@@ -45,17 +46,16 @@ def _found(source: Declaration) -> list[DeclaredColumn]:
 
 def _target(column: DeclaredColumn, environ: Mapping[str, str], folder: Path | None) -> Target:
     source = column.source
-    [target] = make_targets(
+    entry = TargetEntry(
         url=source.url or column.url or "",
         table=column.table,
-        columns=[column.column],
+        columns=(column.column,),
         context=column.context,
         keys=source.keys,
         optional=source.optional or column.optional,
         name=source.name,
-        environ=environ,
-        folder=folder,
     )
+    [target] = make_targets(entry, environ=environ, folder=folder)
     # The url of a Django project holds its password, and is written nowhere.
     return replace(
         target,

@@ -12,7 +12,8 @@ from sqlalchemy.orm import configure_mappers
 from keyring_core import KeyConfigError
 from keyring_core.integrations.cells import Cells
 from keyring_core.integrations.sqlalchemy import BlindIndexOf
-from rotation.configuration.declarations import Declaration, DeclaredColumn
+from rotation.configuration.declarations import DeclaredColumn
+from rotation.configuration.sections import Declaration
 from rotation.declared.application import import_path
 from rotation.model.failures import UsageError
 from rotation.model.target import Index

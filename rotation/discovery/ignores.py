@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from keyring_core.names import printable
-from rotation.configuration.declarations import Ignored
+from rotation.configuration.sections import Ignored
 from rotation.discovery.result import Remark
 from rotation.discovery.tables import SearchableTable
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from keyring_core import KeyringError
-from rotation.configuration.relative_urls import path_of
+from rotation.configuration.urls import path_of
 from rotation.model.failures import CONTINUE, STOPPED, StoppedError, StoreError, UsageError
 from rotation.model.target import Target
 from rotation.model.text import install

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import sqlalchemy as sa
 
-from rotation.configuration.relative_urls import LeftOut
+from rotation.configuration.policy import LeftOut
 from rotation.stores.access import Access, Refusal, parse_url
 from rotation.stores.connection import SharedConnections
 from rotation.stores.open_transactions import OpenTransaction, Uncommitted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rotation.configuration.relative_urls import LeftOut
+from rotation.configuration.policy import LeftOut
 from tests.conftest import Named
 
 
