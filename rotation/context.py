@@ -207,23 +207,6 @@ class Context:
         other.key_set, other.__dict__["links"], other.__dict__["_loaded"] = key_set, self.links, self._loaded
         return other
 
-    def only_key_set(self) -> str | None:
-        """The one key set of rotation.toml, if neither the environment has keys of its own nor a target needs them.
-
-        Raises UsageError, which names them, if there are several.
-        """
-        from rotation.configuration.config_file import names_of_used_sets  # noqa: PLC0415 - as above
-
-        sets = [] if names_primary(self.environ) else list(self.key_sets())
-        if not sets or None in names_of_used_sets(self.config_path()):
-            return None
-        if len(sets) > 1:
-            names = " or ".join(f"--keys {name}" for name in sets)
-            raise UsageError(
-                f"ENCRYPTION_KEY is not set, and rotation.toml has {len(sets)} key sets; name one: {names}"
-            )
-        return sets[0]
-
     def by_keys(self, targets: Sequence[Target]) -> list[tuple[Self, list[Target]]]:
         """*targets* by their key sets, each part with the context that has its keys."""
         names = dict.fromkeys(target.keys for target in targets)

@@ -98,8 +98,8 @@ def _config_text(path: Path, entry: str, *, append: bool) -> str:
     if not append:
         words = f"{path}: is there already; nothing was changed. Add this to it, or say --append:"
         raise UsageError(words, "", *entry.splitlines())
+    from rotation.configuration.config_file import read_toml
     from rotation.configuration.presets import presets_of
-    from rotation.configuration.toml_file import read_toml
 
     fault, text = None, ""
     try:

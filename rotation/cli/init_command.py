@@ -8,9 +8,8 @@ import click
 
 from keyring_core.environment import ROTATION_CONFIG
 from keyring_core.key_files import is_missing
-from rotation.cli.completion import preset_names
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
-from rotation.cli.options import Process, path_option
+from rotation.cli.options import Process, path_option, preset_names
 from rotation.cli.presentation import presentation_options
 from rotation.cli.questions import ask, on_terminal
 from rotation.model.failures import UsageError

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rotation.cli.completion import preset_names
 from rotation.cli.help_page import STOPPED, UNWRITTEN, USAGE, HelpGroup
 from rotation.cli.new_key_command import derive, generate
 from rotation.cli.options import (
@@ -18,6 +17,7 @@ from rotation.cli.options import (
     common_parameters,
     own_keys_option,
     path_option,
+    preset_names,
     target_options,
 )
 from rotation.model.failures import UsageError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeAlias
 
 import click
 
-from rotation.cli.completion import key_set_names
+from keyring_core.environment import ROTATION_CONFIG, names_primary
 from rotation.cli.given_options import remember
 from rotation.cli.presentation import presentation_parameters, set_up
 from rotation.context import Context, Streams
@@ -194,10 +194,48 @@ def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
     def wrapped(ready: Command, **options: Any) -> int:
         # Options that name a target exclude a key set, and --format chooses its own.
         if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
-            ready = ready.with_keys(ready.only_key_set())
+            ready = ready.with_keys(_only_key_set(ready))
         return command(ready, **options)
 
     return key_set_option(wrapped)
+
+
+def _only_key_set(command: Command) -> str | None:
+    """The one key set of rotation.toml, if neither the environment has keys of its own nor a target needs them.
+
+    Raises UsageError, which names them, if there are several.
+    """
+    from rotation.configuration.config_file import names_of_used_sets
+
+    sets = [] if names_primary(command.environ) else list(command.key_sets())
+    if not sets or None in names_of_used_sets(command.config_path()):
+        return None
+    if len(sets) > 1:
+        names = " or ".join(f"--keys {name}" for name in sets)
+        raise UsageError(f"ENCRYPTION_KEY is not set, and rotation.toml has {len(sets)} key sets; name one: {names}")
+    return sets[0]
+
+
+def preset_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The applications that have a preset."""
+    from rotation.configuration.presets import preset_names as names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def key_set_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The key sets of the rotation.toml that the command line names so far."""
+    from rotation.configuration.config_file import load_key_sets
+
+    node: click.Context | None = context
+    given = None
+    while node and not given:
+        # Behind the command, or in front of it.
+        given, node = node.params.get("config"), node.parent
+    path = given or Path(os.environ.get(ROTATION_CONFIG) or "rotation.toml")
+    with suppress(Exception):
+        return [name for name in load_key_sets(path) if name.startswith(incomplete)]
+    return []
 
 
 def key_set_option(command: Callable[..., int]) -> Callable[..., int]:

@@ -1,10 +1,12 @@
-"""--quiet, --verbose and --log-format: what stands beside the report, and in which form."""
+"""The streams of a command line, in colour on a terminal, and --quiet, --verbose and --log-format."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
@@ -20,6 +22,24 @@ RETRIES = "rotation.stores.access"
 """The logger of what is tried again after a transient error."""
 FORMATS = {"text": "console", "json": "json"}
 """The values of --log-format, and what configure_logging calls each."""
+
+
+@dataclass
+class TerminalStreams(Streams):
+    """Streams that colour what they warn of, unless the environment says otherwise."""
+
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def warn(self, text: str) -> None:
+        """Prints on stderr, and ignores a stderr that cannot be written."""
+        if not (self.stderr.isatty() or self.environ.get("FORCE_COLOR")):
+            super().warn(text)
+            return
+        from rotation.output.terminal import warn
+
+        with suppress(OSError):
+            warn(text, self.stderr, self.environ)
+            self.stderr.flush()
 
 
 def presentation_parameters(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""What models declare: the entries of rotation.toml that name models, and the encrypted columns found there. Pure."""
+"""The encrypted columns that models declare, and those of them that no target covers. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from keyring_core.names import printable
-from rotation.configuration.sections import Declaration, Ignored, TargetEntry
-from rotation.configuration.settings import SettingError, convert, settings_of
+from rotation.configuration.sections import Declaration, Ignored
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
@@ -49,22 +48,10 @@ class DeclaredColumn:
         return {**source, "table": self.table, "column": self.column, "context": self.context}
 
 
-def make_declaration(entry: Mapping[str, Any], place: str) -> Declaration:
-    """The `[[target]]` *entry*, which stands at *place*. Raises SettingError, which names what it cannot have."""
-    kind = "models" if "models" in entry else "django"
-    if extra := [name for name in entry if name in settings_of(TargetEntry) and name not in settings_of(Declaration)]:
-        words = f"a [[target]] with {kind} takes no {' and no '.join(extra)}: the models say which columns"
-        raise SettingError(place, words)
-    declaration = convert(entry, Declaration, place, TargetEntry)
-    if declaration.models is not None and declaration.url is None:
-        raise SettingError(place, "a [[target]] with models needs a url")
-    return declaration
-
-
 def uncovered_columns(
     columns: Iterable[DeclaredColumn], targets: Sequence[Target], ignored: Sequence[Ignored] = ()
 ) -> list[DeclaredColumn]:
-    """Those of *columns* that none of *targets* covers, and that no `[[ignore]]` names.
+    """The *columns* without a target among *targets* and without an `[[ignore]]`.
 
     Names are compared, and not databases, since a url can be written in many ways.
     """
@@ -80,7 +67,7 @@ def uncovered_columns(
 
 
 def same_table(one: str, other: str) -> bool:
-    """Whether two names may be of the same table: a schema that one of them leaves out is any schema."""
+    """True if two names may be of the same table: a schema that one of them leaves out is any schema."""
     return one == other or ((("." in one) != ("." in other)) and one.rpartition(".")[2] == other.rpartition(".")[2])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rotation.configuration.config_file import load_policy, load_targets
-from rotation.configuration.policy import Policy, Span
+from rotation.configuration.policy import LeftOut, Policy, Span
 from rotation.model.failures import UsageError
 from rotation.model.times import span
 from tests.conftest import Named
@@ -129,3 +129,21 @@ def test_a_missing_file_is_named_with_the_folder_that_was_searched(
         load_policy(Path(name))
 
     assert words.format(tmp_path) in str(caught.value)
+
+
+def test_the_first_pattern_that_fits_gives_the_reason(named: Named) -> None:
+    """A database that a url names is never left out, and neither is one without a name; a bracket is a bracket."""
+    patterns = {"zabbix": "of monitoring", "git*": "of builds", "a[1]": "of a", "*": "not ours"}
+    left_out = LeftOut(patterns, {"app", "gitea"})
+    for database, reason in {
+        "zabbix": "of monitoring",
+        "gitlab": "of builds",
+        "Zabbix": "not ours",
+        "a[1]": "of a",
+        "a1": "not ours",
+        "app": None,
+        "gitea": None,
+        None: None,
+    }.items():
+        with named(database):
+            assert left_out.why(database) == reason

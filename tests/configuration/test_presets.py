@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rotation.configuration.condition import fault_of
 from rotation.configuration.config_file import load_ignored, load_key_sets, load_targets
 from rotation.configuration.key_sets import KeySet, KeySource
 from rotation.configuration.presets import (
@@ -19,6 +18,7 @@ from rotation.configuration.presets import (
     recognised,
     recognised_line,
 )
+from rotation.configuration.targets import fault_of
 from rotation.model.failures import UsageError
 from tests.conftest import Named
 
