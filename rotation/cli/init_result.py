@@ -85,7 +85,10 @@ class Begun:
                 f"that is in {PRIMARY}{self._in_file}, this makes the next one: {self._command('keys stage')}"
             )
         if opened := self._opened_by_others:
-            yield f"{'; '.join(opened)}: {self._how_to_name_them}."
+            name = f"name it {PRIMARY}"
+            if len(opened) > 1:
+                name = f"name the one that the service encrypts with {PRIMARY}, and put the others into {PREVIOUS}"
+            yield f"{'; '.join(opened)}: {name}."
         if unknown := sum(column.unknown for column in self._own):
             yield f"No key here opens {many(unknown, 'token')}. {self._where_to_put_it}"
             yield f"If the service makes its key of a secret, this prints the key: {program()} keys derive"
@@ -107,12 +110,6 @@ class Begun:
             for key_id, number in under.most_common()
             if key_id in self.others and number
         ]
-
-    @property
-    def _how_to_name_them(self) -> str:
-        if len(self._opened_by_others) == 1:
-            return f"name it {PRIMARY}"
-        return f"name the one that the service encrypts with {PRIMARY}, and put the others into {PREVIOUS}"
 
     @property
     def _where_to_put_it(self) -> str:
@@ -169,7 +166,8 @@ class Begun:
         if self.files:
             yield f"Written: {', '.join(map(str, self.files))}"
         if self.new_key:
-            reads = "Only you can read the file." if self.is_private else f"Let only you read it: {self._chmod}"
+            chmod = f"chmod 600 {quoted(str(self.env_file))}"
+            reads = "Only you can read the file." if self.is_private else f"Let only you read it: {chmod}"
             yield f"{self.env_file} holds a new key, {self.new_key.id}. {reads}"
         yield from self.needs
         if self.to_ignore:
@@ -178,18 +176,11 @@ class Begun:
         yield f"{self.config} holds no secret, so you may commit it."
         if not self.has_targets:
             yield verbatim(f"\n{SERVICE}")
-        yield from following(self._following)
+        next_ = self.next if self.has_key else steps(f"fill in {PRIMARY}{self._in_file}", self.next)
+        when = "" if self.has_targets else "Once a table holds tokens, this adds its entry."
+        yield from following(Following(next_, when))
         if self.has_targets and not (self.needs or self.rotating):
             yield NextStep(f"To change the key: {self._command('keys stage')}", no_wrap=True)
-
-    @property
-    def _following(self) -> Following:
-        when = "" if self.has_targets else "Once a table holds tokens, this adds its entry."
-        return Following(self.next if self.has_key else steps(f"fill in {PRIMARY}{self._in_file}", self.next), when)
-
-    @property
-    def _chmod(self) -> str:
-        return f"chmod 600 {quoted(str(self.env_file))}"
 
 
 def _target(column: TokenColumn) -> dict[str, Any]:

@@ -234,7 +234,9 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
     text = _config_text(wanted.config, begun, env_file if variables and variables.data else None)
     # The keys come first: without rotation.toml the same command can be typed again.
     if variables and variables.data != variables.old.data:
-        _write_variables(command, variables)
+        if mode := mode_for_others(variables.path):
+            command.streams.warn(f"Warning: {legible_to_others(variables.path, mode)}")
+        replace_whole(variables.old, variables.data)
         begun.files.append(variables.path)
         begun.is_private = not mode_for_others(variables.path)
     if text is not None:
@@ -275,12 +277,6 @@ def _variables(places: Places, begun: Begun, *, named: bool) -> _Variables:
     if places.password_url:
         data = add_to_dotenv(data, URL, places.password_url)
     return _Variables(path, old, edit_dotenv(data, PRIMARY, (), [begun.new_key.reveal()]) if begun.new_key else data)
-
-
-def _write_variables(command: Command, variables: _Variables) -> None:
-    if mode := mode_for_others(variables.path):
-        command.streams.warn(f"Warning: {legible_to_others(variables.path, mode)}")
-    replace_whole(variables.old, variables.data)
 
 
 def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:

@@ -106,7 +106,10 @@ def derive(  # noqa: PLR0913 - click's
     is dropped, but not from a variable.
     """
     if kind is None or kind not in KINDS:
-        raise UsageError(*_no_such_kind(kind))
+        # What was given is not shown: it may be the secret.
+        fault = "name the kind of derivation" if kind is None else "no such kind of derivation"
+        width = max(map(len, KINDS))
+        raise UsageError(f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items()))
     derivation = Derivation(kind, _salt(command, salt, salt_variable, is_hex=salt_hex), info, iterations)
     secret = read_secret(command, given)
     with command.reporting_warnings():
@@ -133,13 +136,6 @@ def _salt(command: Command, salt: str | None, variable: str | None, *, is_hex: b
     with suppress(ValueError):
         return bytes.fromhex(salt)
     raise UsageError("--salt-hex: the salt has other characters than hexadecimal digits; leave this option out")
-
-
-def _no_such_kind(kind: str | None) -> list[str]:
-    # What was given is not shown: it may be the secret.
-    fault = "name the kind of derivation" if kind is None else "no such kind of derivation"
-    width = max(map(len, KINDS))
-    return [f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items())]
 
 
 def _print_key(command: Command, key: Key) -> int:

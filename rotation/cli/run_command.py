@@ -1,4 +1,4 @@
-"""`status` and `run`: count stored tokens, and re-encrypt them."""
+"""`status`, `run` and `adopt`: count stored tokens, re-encrypt them, and encrypt what is still plaintext."""
 
 from __future__ import annotations
 
@@ -131,6 +131,7 @@ def adopt(
     """
     from rotation import job
     from rotation.job.runs import problems_output
+    from rotation.output.run_text import samples
 
     adopting, left_out = _adopting(targets, accept_random=accept_random)
 
@@ -148,7 +149,8 @@ def adopt(
         # Not every row was read.
         return show_report(command, first)
     if not command.as_json:
-        _show_samples(command, first)
+        for line in (line for target in first.targets for line in samples(target)):
+            command.say(line)
     return show_report(command, look_or_write())
 
 
@@ -163,11 +165,3 @@ def _adopting(targets: Sequence[Target], *, accept_random: bool) -> tuple[list[T
         raise UsageError("; ".join(f"{target.label}: {why}" for target, why in reasons.items()))
     taken = [replace(target, adopts=adopts) for target in targets if target not in reasons]
     return taken, [f"{target.label}: left out: {why}" for target, why in reasons.items()]
-
-
-def _show_samples(command: Command, report: Report) -> None:
-    from rotation.output.run_text import samples
-
-    for target in report.targets:
-        for line in samples(target):
-            command.say(line)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keyring_core.names import printable
 from rotation.configuration.key_sets import LISTED
-from rotation.configuration.presets import AppSetting, Form, Preset, Step
+from rotation.configuration.presets import AppSetting, KeyForm, Preset, Step
 from rotation.model.invocation import program, quoted
 
 
@@ -81,11 +81,10 @@ class _Steps:
     def _check(self) -> Iterator[Step]:
         yield Step(do=f"Back up the database of {self.preset.title}, and its keys in another place.")
         why = "Count the tokens per key. No token may be unreadable: otherwise a key is missing."
-        yield self._do("status", f"{why}{self._warning() if self.preset.overwrites else ''}")
-
-    def _warning(self) -> str:
-        shows = f"{self.preset.title} shows something else than the secret"
-        return f" Do not skip this: with a wrong key {shows}, and may overwrite it."
+        if self.preset.overwrites:
+            shows = f"{self.preset.title} shows something else than the secret"
+            why += f" Do not skip this: with a wrong key {shows}, and may overwrite it."
+        yield self._do("status", why)
 
     def _stage(self, name: str) -> Step:
         keys = self.preset.keys[name]
@@ -156,12 +155,12 @@ def setting_lines(preset: Preset, keys: Sequence[OwnKey], key_set: str | None = 
     ordered = sorted(keys, key=lambda key: ORDER.index(key.state))
     shown = [(key.state, key.reveal() if reveal else f"<{key.id}>") for key in ordered]
     settings = [setting for setting in preset.setting if preset.key_set(setting) == key_set]
-    return [line for setting in settings for line in [*_comment(setting), *_FORMS[setting.form](setting, shown)]]
-
-
-def _comment(setting: AppSetting) -> list[str]:
-    # Lines are the file itself, and Pulp does not start if its first line is a comment.
-    return [] if setting.form == "lines" else [f"# {setting.place}"]
+    lines: list[str] = []
+    for setting in settings:
+        # Lines are the file itself, and Pulp does not start if its first line is a comment.
+        comment = [] if setting.form == "lines" else [f"# {setting.place}"]
+        lines += [*comment, *_FORMS[setting.form](setting, shown)]
+    return lines
 
 
 Shown = Sequence[tuple[str, str]]
@@ -172,22 +171,6 @@ def _joined(separator: str) -> Callable[[AppSetting, Shown], list[str]]:
     return lambda setting, keys: [f"{setting.name}={separator.join(text for _, text in keys)}"]
 
 
-def _lines(_: AppSetting, keys: Shown) -> list[str]:
-    return [text for _, text in keys]
-
-
-def _repeated(setting: AppSetting, keys: Shown) -> list[str]:
-    return [f"{setting.name} = {text}" for _, text in keys]
-
-
-def _yaml_list(setting: AppSetting, keys: Shown) -> list[str]:
-    return [f"{setting.name}:", *(f"  - {json.dumps(text)}" for _, text in keys)]
-
-
-def _python_list(setting: AppSetting, keys: Shown) -> list[str]:
-    return [f"{setting.name} = [{', '.join(json.dumps(text) for _, text in keys)}]"]
-
-
 def _numbered_files(setting: AppSetting, keys: Shown) -> list[str]:
     """Keystone: the highest number encrypts, 0 is staged, those in between are previous."""
     others = [text for state, text in reversed(keys) if state != "staged"]
@@ -195,17 +178,13 @@ def _numbered_files(setting: AppSetting, keys: Shown) -> list[str]:
     return [*staged, *(f"{setting.name}/{number}: {text}" for number, text in enumerate(others, 1))]
 
 
-def _one(setting: AppSetting, keys: Shown) -> list[str]:
-    return [f"{setting.name}={text}" for state, text in keys if state == "primary"]
-
-
-_FORMS: Mapping[Form, Callable[[AppSetting, Shown], list[str]]] = {
+_FORMS: Mapping[KeyForm, Callable[[AppSetting, Shown], list[str]]] = {
     "comma": _joined(","),
     "semicolon": _joined(";"),
-    "lines": _lines,
-    "repeated": _repeated,
-    "yaml-list": _yaml_list,
-    "python-list": _python_list,
+    "lines": lambda _, keys: [text for _, text in keys],
+    "repeated": lambda setting, keys: [f"{setting.name} = {text}" for _, text in keys],
+    "yaml-list": lambda setting, keys: [f"{setting.name}:", *(f"  - {json.dumps(text)}" for _, text in keys)],
+    "python-list": lambda setting, keys: [f"{setting.name} = [{', '.join(json.dumps(text) for _, text in keys)}]"],
     "numbered-files": _numbered_files,
-    "one": _one,
+    "one": lambda setting, keys: [f"{setting.name}={text}" for state, text in keys if state == "primary"],
 }

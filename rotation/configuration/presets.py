@@ -21,7 +21,7 @@ from rotation.model.invocation import program
 FOLDER = files("rotation") / "presets"
 """One TOML file for each application; its name is the application's."""
 
-Form = Literal["comma", "semicolon", "lines", "repeated", "yaml-list", "python-list", "numbered-files", "one"]
+KeyForm = Literal["comma", "semicolon", "lines", "repeated", "yaml-list", "python-list", "numbered-files", "one"]
 """How an application takes its keys."""
 Way = Literal["staged", "offline"]
 """Whether an application decrypts with several keys, or knows one and has to be stopped while its tokens move."""
@@ -32,7 +32,7 @@ class AppSetting(Section, frozen=True):
 
     name: str
     """The variable or the field."""
-    form: Form
+    form: KeyForm
     place: str
     """In words: the environment, or the file."""
     keys: str | None = None
@@ -173,11 +173,12 @@ def recognised(tables: Mapping[str, Collection[str]]) -> list[str]:
     columns: dict[str, set[str]] = {}
     for table, names in tables.items():
         columns.setdefault(table.rpartition(".")[2], set()).update(names)
-    return [name for name in preset_names() if _is_there(load_preset(name).recognise, columns)]
-
-
-def _is_there(marks: Mapping[str, Iterable[str]], columns: Mapping[str, set[str]]) -> bool:
-    return all(columns.get(table.rpartition(".")[2], set()).issuperset(names) for table, names in marks.items())
+    marks = {name: load_preset(name).recognise for name in preset_names()}
+    return [
+        name
+        for name, its in marks.items()
+        if all(columns.get(table.rpartition(".")[2], set()).issuperset(names) for table, names in its.items())
+    ]
 
 
 def recognised_line(name: str, url: str = "") -> str:

@@ -87,7 +87,8 @@ def _urls(model: type[Model]) -> dict[str, bool]:
     home = router.db_for_write(model)
     others = [alias for alias in connections if alias != home and _may_hold(alias, model)]
     # Two aliases may be of one database.
-    return {**{_url(alias): True for alias in others}, _url(home): False}
+    databases = connections.settings
+    return {**{url_of(alias, databases[alias]): True for alias in others}, url_of(home, databases[home]): False}
 
 
 def _secrets_of(legacy: Legacy | None) -> Mapping[str, object]:
@@ -107,12 +108,6 @@ def _may_hold(alias: str, model: type[Model]) -> bool:
     replica = (settings.get("TEST") or {}).get("MIRROR")
     unset = settings.get("ENGINE") == "django.db.backends.dummy"
     return not (replica or unset) and router.allow_migrate_model(alias, model)
-
-
-def _url(alias: str) -> str:
-    from django.db import connections  # noqa: PLC0415 - only if a Django project is named
-
-    return url_of(alias, connections.settings[alias])
 
 
 def _unquoted(table: str) -> str:
