@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 from json_documents import DOCUMENTS
 
-from rotation.configuration.policy import Policy, Span
+from rotation.configuration.policy import Duration, Policy
 from rotation.configuration.sections import SECTIONS
 from rotation.configuration.settings import NEEDED, Section, settings_of
 
 FOLDER = Path(__file__).parents[1] / "rotation" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 CONFIG = "rotation.toml"
-SPAN = {"type": "string", "pattern": "^[0-9]{1,12}[smhdw]$"}
+DURATION = {"type": "string", "pattern": "^[0-9]{1,12}[smhdw]$"}
 
 
 def schemas() -> dict[Path, str]:
@@ -66,7 +66,7 @@ def _section(*kinds: type[Section]) -> dict[str, Any]:
         # A default of a type of our own has no place in a schema.
         limits = [(each.name, each.type, None) for each in msgspec.structs.fields(Policy)]
         kinds = (msgspec.defstruct("Policy", limits),)
-    _, made = msgspec.json.schema_components(kinds, schema_hook={Span: SPAN}.get, ref_template="#/$defs/{name}")
+    _, made = msgspec.json.schema_components(kinds, schema_hook={Duration: DURATION}.get, ref_template="#/$defs/{name}")
     found = made[kinds[0].__name__]
     for kind in kinds[1:]:
         found["properties"] = made[kind.__name__]["properties"] | found["properties"]

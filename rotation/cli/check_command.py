@@ -13,7 +13,7 @@ from keyring_core import KeyringError
 from keyring_core.key_files import is_missing
 from rotation.cli.help_page import HelpPage
 from rotation.cli.options import (
-    Command,
+    CommandContext,
     common_options,
     find_targets,
     path_option,
@@ -55,7 +55,7 @@ T = TypeVar("T")
 @common_options
 @target_parameters
 def check(  # noqa: PLR0913 - click's
-    command: Command,
+    command: CommandContext,
     given: Mapping[str, Any],
     *,
     form: str | None,
@@ -109,7 +109,7 @@ def failed(words: str, argv: Sequence[str], streams: Streams) -> int:
     return UNKNOWN
 
 
-def _examine(command: Command, given: Mapping[str, Any], sample: int | None, metrics: Path | None) -> Verdict:
+def _examine(command: CommandContext, given: Mapping[str, Any], sample: int | None, metrics: Path | None) -> Verdict:
     """The verdict, written to *metrics* too. If nothing could be checked, or not written, the verdict says why."""
     from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict, unknown
@@ -146,7 +146,7 @@ def _attempt(act: Callable[[], T]) -> tuple[T | None, str | None]:
         return None, f"the check failed ({type(error).__name__}); see the log"
 
 
-def _pings(command: Command, text: str | None) -> Callable[[str], None]:
+def _pings(command: CommandContext, text: str | None) -> Callable[[str], None]:
     """Calls the address with an end such as `start`. A call that fails is reported, and changes no verdict."""
     if text is None:
         return lambda _: None
@@ -162,7 +162,7 @@ def _pings(command: Command, text: str | None) -> Callable[[str], None]:
     return call
 
 
-def _list(command: Command) -> int:
+def _list(command: CommandContext) -> int:
     from rotation.checks.all_checks import check_names, list_checks
     from rotation.configuration.policy import Policy
     from rotation.output import check_text

@@ -6,7 +6,7 @@ import click
 
 from keyring_core.key_files import is_missing
 from rotation.cli.help_page import USAGE, HelpPage
-from rotation.cli.options import Command, common_options
+from rotation.cli.options import CommandContext, common_options
 
 
 @click.command(
@@ -36,7 +36,7 @@ from rotation.cli.options import Command, common_options
 @click.option("--full", is_flag=True, help="Read every row.  [default: a sample of each large table]")
 @common_options
 def discover(  # noqa: PLR0913 - click's
-    command: Command,
+    command: CommandContext,
     *,
     urls: tuple[str, ...],
     models: tuple[str, ...],

@@ -16,7 +16,7 @@ from keyring_core.environment import PRIMARY, names_primary
 from keyring_core.key_files import is_missing
 from rotation.cli.init_application import checked_url
 from rotation.cli.init_result import Begun
-from rotation.cli.options import Command, Process
+from rotation.cli.options import CommandContext, Process
 from rotation.cli.questions import ask, ask_whether
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
 from rotation.configuration.presets import recognised, recognised_line
@@ -86,7 +86,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
     wanted = wanted._replace(asks=wanted.asks and not appends)
     places = Places(checked_url(wanted.url), wanted.env_file) if appends else _places(process, wanted)
     extra = {URL: places.password_url} if places.password_url else {}
-    with Command(
+    with CommandContext(
         {**process.environ, **extra},
         wanted.config if appends else None,
         places.env_file if places.env_file and not is_missing(places.env_file) else None,
@@ -146,11 +146,11 @@ def _check_env_file(name: str) -> None:
         raise UsageError(f"{path}: {fault}")
 
 
-def _has_key(command: Command) -> bool:
+def _has_key(command: CommandContext) -> bool:
     return names_primary(command.environ) or bool(command.keyrings())
 
 
-def _other_keys(command: Command) -> dict[Key, str]:
+def _other_keys(command: CommandContext) -> dict[Key, str]:
     """The keys in the dotenv file, each with the variable that holds it."""
     found: dict[Key, str] = {}
     for name, value in command.read_env_file().items():
@@ -159,7 +159,9 @@ def _other_keys(command: Command) -> dict[Key, str]:
     return found
 
 
-def _databases(command: Command, url: str | None, folder: Path, targets: Sequence[Target]) -> Sequence[DatabaseUrl]:
+def _databases(
+    command: CommandContext, url: str | None, folder: Path, targets: Sequence[Target]
+) -> Sequence[DatabaseUrl]:
     """The database at *url*, as a file in *folder* names it, otherwise those of *targets*; UsageError if none."""
     named = databases_of(targets)
     if url:
@@ -170,7 +172,7 @@ def _databases(command: Command, url: str | None, folder: Path, targets: Sequenc
 
 
 def _search(
-    command: Command, named: Sequence[DatabaseUrl], targets: Sequence[Target], others: Mapping[Key, str]
+    command: CommandContext, named: Sequence[DatabaseUrl], targets: Sequence[Target], others: Mapping[Key, str]
 ) -> Discovery:
     """The columns that hold tokens in the databases *named*, by samples.
 
@@ -200,7 +202,9 @@ def _search(
     return found
 
 
-def _take_outputs(command: Command, config: Path, env_file: Path | None, databases: Iterable[DatabaseUrl]) -> Output:
+def _take_outputs(
+    command: CommandContext, config: Path, env_file: Path | None, databases: Iterable[DatabaseUrl]
+) -> Output:
     """The rotation.toml to write. Raises UsageError if that or the dotenv file must not be written."""
     # Without the rotation.toml that is not there yet, the command reads the one of the current folder.
     context = Context(command.process_environ, config, command.env_file, command.streams)
@@ -211,7 +215,7 @@ def _take_outputs(command: Command, config: Path, env_file: Path | None, databas
 
 
 def _write(  # noqa: PLR0913 - what was asked for, and what was found
-    command: Command,
+    command: CommandContext,
     wanted: Wanted,
     places: Places,
     found: Discovery,

@@ -12,7 +12,7 @@ import click
 from rotation.cli.help_page import STOPPED, UNWRITTEN, USAGE, HelpGroup
 from rotation.cli.new_key_command import derive, generate
 from rotation.cli.options import (
-    Command,
+    CommandContext,
     common_options,
     common_parameters,
     own_keys_option,
@@ -87,7 +87,7 @@ for _command in (generate, derive):
 @click.option("--show-key", is_flag=True, help="With --format: print the keys themselves (secrets!).")
 @common_options
 @own_keys_option
-def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
+def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> int:
     """List the keys' ids and states.
 
     Reads only. If there is a ledger, also their dates, the tokens under each, and the retired keys.
@@ -112,7 +112,7 @@ def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
     return 0
 
 
-def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
+def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int:
     """Prints the keys as the application *name* reads them: those of its key set, if rotation.toml has that."""
     from rotation.configuration.preset_steps import OwnKey, setting_lines
     from rotation.configuration.presets import load_preset
@@ -159,7 +159,7 @@ def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
 @show_key_option
 @common_options
 @own_keys_option
-def stage(command: Command, *, show_key: bool) -> int:
+def stage(command: CommandContext, *, show_key: bool) -> int:
     """Make a key and stage it.
 
     Services that have a staged key decrypt with it, and do not encrypt with it yet. Give it to every service before you
@@ -189,7 +189,7 @@ def stage(command: Command, *, show_key: bool) -> int:
 @show_key_option
 @common_options
 @own_keys_option
-def promote(command: Command, key_id: str | None, force: str | None, *, show_key: bool) -> int:
+def promote(command: CommandContext, key_id: str | None, force: str | None, *, show_key: bool) -> int:
     """Make the staged key primary.
 
     The primary key becomes the first previous key. With the KEY_ID of a previous key, that one becomes primary again.
@@ -224,7 +224,7 @@ def promote(command: Command, key_id: str | None, force: str | None, *, show_key
 @own_keys_option
 @target_options
 def retire(  # noqa: PLR0913 - click's
-    command: Command,
+    command: CommandContext,
     targets: list[Target],
     *,
     key_id: str,
@@ -262,7 +262,7 @@ def retire(  # noqa: PLR0913 - click's
 @show_key_option
 @common_options
 @own_keys_option
-def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> int:
+def restore(command: CommandContext, key_id: str, archive: Path, *, show_key: bool) -> int:
     """Put a retired key back among the previous keys.
 
     Use it after you restored a backup from the time of that key.
@@ -283,7 +283,7 @@ def _two_ways(key_id: str) -> list[str]:
     return [f"{words} Nothing was changed.", *next_lines(ways)]
 
 
-def _print(command: Command, done: StepResult, *, show_key: bool) -> int:
+def _print(command: CommandContext, done: StepResult, *, show_key: bool) -> int:
     """Prints the result of a step. Returns the exit code: 0 done; 1 refused, or to be done by hand."""
     from rotation.output.keys_text import Unmasked, document, render
 

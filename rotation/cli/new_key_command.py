@@ -23,7 +23,7 @@ from keyring_core.key_commands import run_key_command
 from keyring_core.key_files import MAX_FILE_BYTES, read_regular
 from keyring_core.sources import COMMAND_SECONDS
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
-from rotation.cli.options import Command, common_options, path_option
+from rotation.cli.options import CommandContext, common_options, path_option
 from rotation.model.failures import UsageError
 
 
@@ -42,7 +42,7 @@ def secret_options(command: Callable[..., int]) -> Callable[..., int]:
     @path_option("--file", help="File that holds the secret.")
     @click.option("--command", "program", metavar="COMMAND", help="Command that prints the secret; no shell runs it.")
     @wraps(command)
-    def wrapped(ready: Command, **options: Any) -> int:
+    def wrapped(ready: CommandContext, **options: Any) -> int:
         given = GivenSecret(*(options.pop(name) for name in GivenSecret._fields))
         return command(ready, given=given, **options)
 
@@ -56,7 +56,7 @@ def secret_options(command: Callable[..., int]) -> Callable[..., int]:
     exit_codes={0: "the key is printed", 2: USAGE, 3: UNWRITTEN},
 )
 @common_options
-def generate(command: Command) -> int:
+def generate(command: CommandContext) -> int:
     """Print a new key.
 
     It is printed alone, so that another program can read it. Nothing is stored.
@@ -88,7 +88,7 @@ def _kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
 @common_options
 @secret_options
 def derive(  # noqa: PLR0913 - click's
-    command: Command,
+    command: CommandContext,
     given: GivenSecret,
     *,
     kind: str | None,
@@ -124,7 +124,7 @@ def derive(  # noqa: PLR0913 - click's
     )
 
 
-def _salt(command: Command, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
+def _salt(command: CommandContext, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
     """The salt that the options give. Raises UsageError."""
     if salt is not None and variable is not None:
         raise UsageError("--salt and --salt-variable exclude each other; keep one of them")
@@ -138,7 +138,7 @@ def _salt(command: Command, salt: str | None, variable: str | None, *, is_hex: b
     raise UsageError("--salt-hex: the salt has other characters than hexadecimal digits; leave this option out")
 
 
-def _print_key(command: Command, key: Key) -> int:
+def _print_key(command: CommandContext, key: Key) -> int:
     text = json.dumps({"id": key.id, "key": key.reveal()}) if command.as_json else key.reveal()
     print(text, file=command.streams.key_stream)
     return 0
@@ -154,7 +154,7 @@ class ReadSecret(NamedTuple):
         return f"<ReadSecret of {self.where}>"
 
 
-def read_secret(command: Command, given: GivenSecret) -> ReadSecret:
+def read_secret(command: CommandContext, given: GivenSecret) -> ReadSecret:
     """The secret that *given* leads to; without any option that of stdin, which a terminal is asked for.
 
     Raises UsageError and KeyConfigError, which show nothing of it.
@@ -174,7 +174,7 @@ def read_secret(command: Command, given: GivenSecret) -> ReadSecret:
     return ReadSecret(_without_newline(sys.stdin.buffer.read(MAX_FILE_BYTES)), "stdin")
 
 
-def read_variable(command: Command, option: str, name: str) -> str:
+def read_variable(command: CommandContext, option: str, name: str) -> str:
     """The value of the variable *name*. Raises UsageError if it is not set; the *name* may be a secret by mistake."""
     if name in command.environ:
         return command.environ[name]

@@ -39,7 +39,7 @@ class Process(NamedTuple):
 
 
 @dataclass
-class Command(Context):
+class CommandContext(Context):
     """A context, and how its command prints."""
 
     as_json: bool = False
@@ -111,7 +111,7 @@ def common_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def common_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds the same options, and passes a Command in their place."""
+    """Adds the same options, and passes a CommandContext in their place."""
 
     @common_parameters
     @wraps(command)
@@ -129,7 +129,7 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
         remember(context)
         process: Process = context.obj
         set_up(process.streams, quiet=quiet, verbose=verbose, log_format=log_format)
-        with Command(
+        with CommandContext(
             process.environ,
             config,
             env_file,
@@ -191,7 +191,7 @@ def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
     """As `key_set_option`, for the life of keys: without --keys and keys of the environment, the one set there is."""
 
     @wraps(command)
-    def wrapped(ready: Command, **options: Any) -> int:
+    def wrapped(ready: CommandContext, **options: Any) -> int:
         # Options that name a target exclude a key set, and --format chooses its own.
         if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
             ready = ready.with_keys(_only_key_set(ready))
@@ -200,7 +200,7 @@ def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
     return key_set_option(wrapped)
 
 
-def _only_key_set(command: Command) -> str | None:
+def _only_key_set(command: CommandContext) -> str | None:
     """The one key set of rotation.toml, if neither the environment has keys of its own nor a target needs them.
 
     Raises UsageError, which names them, if there are several.
@@ -249,7 +249,7 @@ def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
         help="Key set of rotation.toml.  [default: the environment's]",
     )
     @wraps(command)
-    def wrapped(ready: Command, key_set: str | None, **options: Any) -> int:
+    def wrapped(ready: CommandContext, key_set: str | None, **options: Any) -> int:
         return command(ready.with_keys(key_set), **options)
 
     return wrapped
@@ -259,7 +259,7 @@ def target_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds --url, --table, --column, --key-column, --where and --context, and passes the targets in their place."""
 
     @wraps(command)
-    def wrapped(ready: Command, given: Mapping[str, Any], **options: Any) -> int:
+    def wrapped(ready: CommandContext, given: Mapping[str, Any], **options: Any) -> int:
         return command(ready, targets=find_targets(ready, given), **options)
 
     return target_parameters(wrapped)
@@ -283,7 +283,7 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--where", metavar="SQL", help="Condition: only these rows.")
     @click.option("--context", metavar="CONTEXT", help="What the tokens are bound to, as in keyring.bind(CONTEXT).")
     @wraps(command)
-    def wrapped(ready: Command, **options: Any) -> int:
+    def wrapped(ready: CommandContext, **options: Any) -> int:
         given = {name: options.pop(name) for name in TARGET_OPTIONS}
         if any(given.values()) and ready.key_set is not None:
             raise UsageError("--keys and --url, --table, --column exclude each other: a key set is of rotation.toml")
@@ -293,7 +293,7 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-def find_targets(command: Command, given: Mapping[str, Any]) -> list[Target]:
+def find_targets(command: CommandContext, given: Mapping[str, Any]) -> list[Target]:
     """The targets of the options; without any, those of rotation.toml. Raises UsageError."""
     from rotation.configuration.sections import TargetEntry
     from rotation.configuration.targets import make_targets, without_repeats

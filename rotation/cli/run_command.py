@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
-from rotation.cli.options import Command, common_options, pace_options, target_options
+from rotation.cli.options import CommandContext, common_options, pace_options, target_options
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 @common_options
 @target_options
-def status(command: Command, targets: list[Target]) -> int:
+def status(command: CommandContext, targets: list[Target]) -> int:
     """Count tokens per key and target.
 
     Reads only, and may run at any time. Its numbers say how many tokens a run would re-encrypt.
@@ -73,7 +73,7 @@ def status(command: Command, targets: list[Target]) -> int:
 )
 @common_options
 @target_options
-def run(command: Command, targets: list[Target], **settings: Any) -> int:
+def run(command: CommandContext, targets: list[Target], **settings: Any) -> int:
     """Re-encrypt every target under the primary key.
 
     Safe while services write, safe to stop, safe to run again: it skips tokens that are done.
@@ -83,7 +83,7 @@ def run(command: Command, targets: list[Target], **settings: Any) -> int:
     return show_report(command, job.run(command, targets, job.RunSettings(**settings)))
 
 
-def show_report(command: Command, report: Report) -> int:
+def show_report(command: CommandContext, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
     command.show(report.document(), _parts(report))
     return report.exit_code
@@ -121,7 +121,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
 @common_options
 @target_options
 def adopt(
-    command: Command, targets: list[Target], *, yes: bool, dry_run: bool, accept_random: bool, **settings: Any
+    command: CommandContext, targets: list[Target], *, yes: bool, dry_run: bool, accept_random: bool, **settings: Any
 ) -> int:
     """Encrypt cells that are still plaintext.
 

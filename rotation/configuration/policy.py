@@ -17,11 +17,11 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _LONGEST = timedelta(days=36500)
 
 
-class Span(timedelta):
+class Duration(timedelta):
     """A length of time, written as in `365d`, `12h` or `90s`."""
 
     @classmethod
-    def parse(cls, text: object) -> Span:
+    def parse(cls, text: object) -> Duration:
         """The span that *text* spells. Raises ValueError, with words for an admin."""
         found = re.fullmatch(r"(\d{1,12})([smhdw])", text) if isinstance(text, str) else None
         if found is None:
@@ -40,20 +40,22 @@ class Span(timedelta):
 class Policy(Section, frozen=True, kw_only=True):
     """How old keys, tokens and runs may become. A limit itself is still OK."""
 
-    max_key_age: Annotated[Span, said("age of the primary key, since its promotion: CRITICAL beyond", '"90d"')] = Span(
-        days=365
+    max_key_age: Annotated[Duration, said("age of the primary key, since its promotion: CRITICAL beyond", '"90d"')] = (
+        Duration(days=365)
     )
-    warn_before: Annotated[Span, said("how long before that limit to warn", '"14d"')] = Span(days=30)
-    max_staged_age: Annotated[Span, said("age of a staged key", '"7d"')] = Span(days=14)
-    max_left_age: Annotated[Span, said("how long tokens may stay under previous keys, since the promotion", '"2d"')] = (
-        Span(days=7)
+    warn_before: Annotated[Duration, said("how long before that limit to warn", '"14d"')] = Duration(days=30)
+    max_staged_age: Annotated[Duration, said("age of a staged key", '"7d"')] = Duration(days=14)
+    max_left_age: Annotated[
+        Duration, said("how long tokens may stay under previous keys, since the promotion", '"2d"')
+    ] = Duration(days=7)
+    max_previous_age: Annotated[Duration, said("a previous key, since the next one took over", '"30d"')] = Duration(
+        days=90
     )
-    max_previous_age: Annotated[Span, said("a previous key, since the next one took over", '"30d"')] = Span(days=90)
     max_reload_age: Annotated[
-        Span, said("how long after a promotion a service may still write under the key before", '"10m"')
-    ] = Span(hours=1)
-    max_run_age: Annotated[Span, said("since the last run came to its end", '"8d"')] = Span(days=32)
-    max_clock_skew: Annotated[Span, said("difference of two machines' clocks", '"5s"')] = Span(seconds=60)
+        Duration, said("how long after a promotion a service may still write under the key before", '"10m"')
+    ] = Duration(hours=1)
+    max_run_age: Annotated[Duration, said("since the last run came to its end", '"8d"')] = Duration(days=32)
+    max_clock_skew: Annotated[Duration, said("difference of two machines' clocks", '"5s"')] = Duration(seconds=60)
     off: Annotated[
         dict[str, str],
         # The redactor would mask the value of a name such as `plaintext`, in the messages that show this example.

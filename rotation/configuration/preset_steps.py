@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from keyring_core.names import printable
 from rotation.configuration.key_sets import LISTED
-from rotation.configuration.presets import AppSetting, KeyForm, Preset, Step
+from rotation.configuration.presets import AppSetting, KeyForm, Preset, PresetStep
 from rotation.model.invocation import program, quoted
 
 
-def preset_steps(preset: Preset, env_file: str | None = None) -> list[Step]:
+def preset_steps(preset: Preset, env_file: str | None = None) -> list[PresetStep]:
     """What to do for *preset* after `init --app`, in order; *env_file* holds its variables."""
     steps = _Steps(preset, env_file or f"{preset.name}.env")
     return [*(steps.staged() if preset.way == "staged" else steps.offline())]
@@ -22,7 +22,7 @@ class _Steps:
     def __init__(self, preset: Preset, env_file: str) -> None:
         self.preset, self.env_file, self._argument = preset, printable(env_file), quoted(env_file)
 
-    def staged(self) -> Iterator[Step]:
+    def staged(self) -> Iterator[PresetStep]:
         preset = self.preset
         yield from preset.before
         today = self._variables(keys.primary.place for keys in preset.keys.values())
@@ -40,7 +40,7 @@ class _Steps:
         yield from preset.after
         yield from self._end()
 
-    def offline(self) -> Iterator[Step]:
+    def offline(self) -> Iterator[PresetStep]:
         preset = self.preset
         new = self._variables(keys.primary.place for keys in preset.keys.values())
         old = self._variables(key.place for keys in preset.keys.values() for key in keys.previous[:1])
@@ -49,15 +49,15 @@ class _Steps:
         yield self._fill_in(f"the new {self._noun} to {new}", f"the {self._noun} of today to {old}")
         yield from self._check()
         writers = f"every process of {preset.title} that writes to this database"
-        yield Step(do=f"Stop {writers}{_example(preset.stop)}", run=preset.stop)
+        yield PresetStep(do=f"Stop {writers}{_example(preset.stop)}", run=preset.stop)
         yield from self._move()
         for setting in preset.setting:
-            yield Step(do=f"Set `{setting.name}` to the new one, where {preset.title} reads it: {setting.place}.")
+            yield PresetStep(do=f"Set `{setting.name}` to the new one, where {preset.title} reads it: {setting.place}.")
         yield from preset.after
-        yield Step(do=f"Start {preset.title}{_example(preset.start)}", run=preset.start)
+        yield PresetStep(do=f"Start {preset.title}{_example(preset.start)}", run=preset.start)
         opens = f"{preset.title} has to open it with the new {self._noun}"
-        yield Step(do=f"Look at one of its secrets, or use it: {opens}.")
-        yield Step(do=f"Empty {old} in {self.env_file}. Keep the old {self._noun} with the backups of its time.")
+        yield PresetStep(do=f"Look at one of its secrets, or use it: {opens}.")
+        yield PresetStep(do=f"Empty {old} in {self.env_file}. Keep the old {self._noun} with the backups of its time.")
 
     @property
     def _derived(self) -> bool:
@@ -68,32 +68,34 @@ class _Steps:
     def _noun(self) -> str:
         return "secret" if self._derived else "key"
 
-    def _fill_in(self, *keys: str) -> Step:
+    def _fill_in(self, *keys: str) -> PresetStep:
         """Writing *keys*, each in words, and the url into the dotenv file."""
         url = self.preset.url
         parts = [*keys, *([f"the url of the database to {self._variables([url])}"] if url.startswith("$") else [])]
         words = f"In {self.env_file}, write {', '.join(parts[:-1])}, and {parts[-1]}."
-        return Step(do=f"{words}{_QUOTES if self._derived else ''}")
+        return PresetStep(do=f"{words}{_QUOTES if self._derived else ''}")
 
     def _variables(self, secrets: Iterable[str]) -> str:
         return " and ".join(dict.fromkeys(f"`{secret.removeprefix('$')}`" for secret in secrets))
 
-    def _check(self) -> Iterator[Step]:
-        yield Step(do=f"Back up the database of {self.preset.title}, and its keys in another place.")
+    def _check(self) -> Iterator[PresetStep]:
+        yield PresetStep(do=f"Back up the database of {self.preset.title}, and its keys in another place.")
         why = "Count the tokens per key. No token may be unreadable: otherwise a key is missing."
         if self.preset.overwrites:
             shows = f"{self.preset.title} shows something else than the secret"
             why += f" Do not skip this: with a wrong key {shows}, and may overwrite it."
         yield self._do("status", why)
 
-    def _stage(self, name: str) -> Step:
+    def _stage(self, name: str) -> PresetStep:
         keys = self.preset.keys[name]
         if keys.primary.derive == "raw" or keys.staged is None:
             return self._do(f"keys stage --keys {name}", "Make a new key, and stage it.")
         staged = self._variables([keys.staged.place])
-        return Step(do=f"{self.preset.make.do} Write it to {staged} in {self.env_file}.", run=self.preset.make.run)
+        return PresetStep(
+            do=f"{self.preset.make.do} Write it to {staged} in {self.env_file}.", run=self.preset.make.run
+        )
 
-    def _give(self, name: str, why: str) -> Iterator[Step]:
+    def _give(self, name: str, why: str) -> Iterator[PresetStep]:
         for setting in self.preset.setting:
             if self.preset.key_set(setting) == name:
                 yield self._do(
@@ -102,13 +104,13 @@ class _Steps:
                     f"Restart all of {self.preset.title}. {why}",
                 )
 
-    def _move(self) -> Iterator[Step]:
+    def _move(self) -> Iterator[PresetStep]:
         yield self._do("run --dry-run", "Look at what a run would do. A dry run changes nothing.")
         yield self._do("run", "Move every token to the new key.")
         sets = " for every key set whose columns are there" if len(self.preset.keys) > 1 else ""
         yield self._do("status", f"Check that this says Complete{sets}. {_INCOMPLETE}")
 
-    def _end(self) -> Iterator[Step]:
+    def _end(self) -> Iterator[PresetStep]:
         for name in self.preset.keys:
             yield self._do(
                 f"keys retire ID --keys {name} --archive {self.preset.name}-retired.keys",
@@ -116,8 +118,8 @@ class _Steps:
             )
             yield from self._give(name, "The old key is gone from it.")
 
-    def _do(self, command: str, words: str) -> Step:
-        return Step(do=words, run=f"{program()} {command} --env-file {self._argument}")
+    def _do(self, command: str, words: str) -> PresetStep:
+        return PresetStep(do=words, run=f"{program()} {command} --env-file {self._argument}")
 
 
 def _example(command: str) -> str:

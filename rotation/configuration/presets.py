@@ -39,7 +39,7 @@ class AppSetting(Section, frozen=True):
     """The key set that goes there; None: the one that has the preset's name."""
 
 
-class Step(Section, frozen=True):
+class PresetStep(Section, frozen=True):
     """What to do, and what to type for it, if anything."""
 
     do: str
@@ -72,14 +72,16 @@ class Preset(Section, frozen=True, kw_only=True):
     target: list[TargetEntry]
     ignore: tuple[Ignored, ...] = ()
     setting: list[AppSetting]
-    make: Step = msgspec.field(default_factory=lambda: Step(do="Make a new key.", run="keyring-rotate keys generate"))
+    make: PresetStep = msgspec.field(
+        default_factory=lambda: PresetStep(do="Make a new key.", run="keyring-rotate keys generate")
+    )
     """How to make a new key or secret."""
-    before: tuple[Step, ...] = ()
+    before: tuple[PresetStep, ...] = ()
     """What this application needs before its tokens move."""
     stop: str = ""
     """A command that stops it; only an example."""
     start: str = ""
-    after: tuple[Step, ...] = ()
+    after: tuple[PresetStep, ...] = ()
     """What this application needs after its tokens moved."""
     wrong_key: str
     """What it does with a token that its key does not open."""

@@ -245,7 +245,7 @@ _READINGS = {
 _BACKSLASH = "if a server's settings give a backslash another meaning; write a quote within a text as ''"
 
 
-class Fault(NamedTuple):
+class ConditionFault(NamedTuple):
     """What is wrong with a condition. It quotes none of it: a condition may contain a token."""
 
     position: int
@@ -255,7 +255,7 @@ class Fault(NamedTuple):
     """Whether the rest would leave the condition."""
 
 
-def fault_of(condition: str, database: str) -> Fault | None:
+def fault_of(condition: str, database: str) -> ConditionFault | None:
     """Why *condition* is refused on a *database* such as `postgresql`; None if it may stand between parentheses.
 
     Unknown databases are read as SQLite.
@@ -269,20 +269,20 @@ def fault_of(condition: str, database: str) -> Fault | None:
     return escape and escape._replace(words=f"{escape.words}, {_BACKSLASH}")
 
 
-def _fault(condition: str, reading: str) -> Fault | None:
+def _fault(condition: str, reading: str) -> ConditionFault | None:
     opened: list[int] = []
     for part in re.finditer(reading, condition, re.DOTALL):
         sign, position = part[0], part.start() + 1
         if part["comment"]:
-            return Fault(position, "begins a comment, which would hide what follows", escapes=True)
+            return ConditionFault(position, "begins a comment, which would hide what follows", escapes=True)
         if part["quote"]:
-            return Fault(position, "begins a text or a name that has no end", escapes=False)
+            return ConditionFault(position, "begins a text or a name that has no end", escapes=False)
         if sign == ";" and part["sign"]:
-            return Fault(position, "ends the statement", escapes=True)
+            return ConditionFault(position, "ends the statement", escapes=True)
         if sign == "(" and part["sign"]:
             opened.append(position)
         elif sign == ")" and part["sign"]:
             if not opened:
-                return Fault(position, "closes a parenthesis that is not open", escapes=True)
+                return ConditionFault(position, "closes a parenthesis that is not open", escapes=True)
             opened.pop()
-    return Fault(opened[-1], "opens a parenthesis that is never closed", escapes=False) if opened else None
+    return ConditionFault(opened[-1], "opens a parenthesis that is never closed", escapes=False) if opened else None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rotation.configuration.config_file import load_policy, load_targets
-from rotation.configuration.policy import LeftOut, Policy, Span
+from rotation.configuration.policy import Duration, LeftOut, Policy
 from rotation.model.failures import UsageError
 from rotation.model.times import span
 from tests.conftest import Named
@@ -97,7 +97,7 @@ def test_a_length_of_time_is_told_in_whole_units(named: Named) -> None:
 
 def test_a_span_of_words_is_a_length_of_time() -> None:
     """The type is timedelta's own, so that limits and ages compare."""
-    assert Span.parse("2w") == timedelta(days=14)
+    assert Duration.parse("2w") == timedelta(days=14)
 
 
 def test_a_check_is_turned_off_by_an_example_that_can_be_copied(tmp_path: Path) -> None:
