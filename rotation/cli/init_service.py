@@ -14,10 +14,9 @@ from typing import NamedTuple
 from keyring_core import Key, KeyConfigError, Keyring
 from keyring_core.environment import PRIMARY, names_primary
 from keyring_core.key_files import is_missing
-from rotation.cli.init_application import checked_url
+from rotation.cli.init_questions import ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.options import CommandContext, Process
-from rotation.cli.questions import ask, ask_whether
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
 from rotation.configuration.presets import recognised, recognised_line
 from rotation.configuration.urls import expand_url, for_folder, may_hold_password

@@ -15,9 +15,9 @@ from rotation.cli.options import (
     CommandContext,
     common_options,
     common_parameters,
+    complete_preset,
     own_keys_option,
     path_option,
-    preset_names,
     target_options,
 )
 from rotation.model.failures import UsageError
@@ -81,7 +81,7 @@ for _command in (generate, derive):
     "--format",
     "app",
     metavar="NAME",
-    shell_complete=preset_names,
+    shell_complete=complete_preset,
     help="Print the setting that this application reads, by key ids.",
 )
 @click.option("--show-key", is_flag=True, help="With --format: print the keys themselves (secrets!).")

@@ -216,14 +216,14 @@ def _only_key_set(command: CommandContext) -> str | None:
     return sets[0]
 
 
-def preset_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def complete_preset(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """The applications that have a preset."""
-    from rotation.configuration.presets import preset_names as names
+    from rotation.configuration.presets import preset_names
 
-    return [name for name in names() if name.startswith(incomplete)]
+    return [name for name in preset_names() if name.startswith(incomplete)]
 
 
-def key_set_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_key_set(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The key sets of the rotation.toml that the command line names so far."""
     from rotation.configuration.config_file import load_key_sets
 
@@ -245,7 +245,7 @@ def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
         "--keys",
         "key_set",
         metavar="NAME",
-        shell_complete=key_set_names,
+        shell_complete=complete_key_set,
         help="Key set of rotation.toml.  [default: the environment's]",
     )
     @wraps(command)
