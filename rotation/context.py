@@ -56,7 +56,7 @@ class Streams(Stopping):
     key_stream: TextIO = field(default_factory=lambda: sys.stdout)
     """The stream for a key that the user asked to see: stdout, without the redactor."""
     log_format: str | None = None
-    """The form of log lines, as configure_logging calls it; None: the log is that of the program around this."""
+    """The form of log lines, as configure_logging calls it; None: the program around this has the log."""
 
     def warn(self, text: str) -> None:
         """Prints *text*, of one line or several, on stderr, and ignores a stderr that cannot be written."""
@@ -84,7 +84,7 @@ class Context:
     """A dotenv file whose variables override those of the process; None: the one that rotation.toml names."""
     streams: Streams = field(default_factory=Streams)
     uses_config: bool = True
-    """Whether rotation.toml is read; False if options name the target."""
+    """True if rotation.toml is read; False if options name the target."""
     key_set: str | None = None
     """The key set of rotation.toml that this is about; None: the environment's own keys."""
     declares: Callable[[], Sequence[DeclaredColumn]] | None = None
@@ -142,13 +142,13 @@ class Context:
 
     @cached_property
     def _setup(self) -> Surroundings:
-        """What rotation.toml says at its top; nothing if that is not there, or not read. Raises UsageError."""
+        """The settings at the top of rotation.toml; empty if that is not there, or not read. Raises UsageError."""
         from rotation.configuration.config_file import Surroundings, load_surroundings  # noqa: PLC0415 - brings TOML, msgspec
 
         return load_surroundings(self.config_path()) if self._has_config else Surroundings()
 
     def targets(self, *, needed: bool = True) -> list[Target]:
-        """The targets of rotation.toml. Raises UsageError, also if there are none and one is *needed*.
+        """The targets of rotation.toml. Raises UsageError, also without any target if one is *needed*.
 
         For an entry that names models it imports the application's code.
         """
@@ -195,7 +195,7 @@ class Context:
         return load_key_sets(path) if self.uses_config and (self.config or not is_missing(path)) else {}
 
     def with_keys(self, key_set: str | None) -> Self:
-        """The same with the keys of another set, sharing the connections. Raises UsageError if there is none."""
+        """The same with the keys of another set, sharing the connections. Raises UsageError if the set is missing."""
         if key_set == self.key_set:
             return self
         if key_set is not None:
@@ -214,7 +214,7 @@ class Context:
 
     @property
     def service(self) -> str:
-        """What the ledger calls whose keys these are: the service, and its key set."""
+        """The name in the ledger of the owner of these keys: the service, and its key set."""
         from rotation.ledger.ledger import service_name  # noqa: PLC0415 - brings SQLAlchemy
 
         service = service_name(self.environ)
@@ -233,7 +233,7 @@ class Context:
         return self.policy().unsearched_databases if self._has_config else {}
 
     def clock_skew(self) -> timedelta:
-        """How far the clocks of two machines may differ. Reports no fault of rotation.toml."""
+        """The limit for the difference of two clocks. Reports no fault of rotation.toml."""
         from rotation.configuration.policy import Policy  # noqa: PLC0415 - as above
 
         if self._has_config:
@@ -282,7 +282,7 @@ class Context:
             raise KeyConfigError(f"{error}\n{hint}") from None
 
     def _file_of_keys(self) -> str | None:
-        """What to type so that the keys' own file is read, if rotation.toml is not; None if it is, or names none."""
+        """A hint to the keys' own file, if rotation.toml is not read; None if it is read, or names no such file."""
         from rotation.configuration.config_file import load_surroundings  # noqa: PLC0415 - as above
 
         path, named = self.config_path(), None
@@ -359,7 +359,7 @@ class Context:
         return found
 
     def ledger_place(self) -> LedgerPlace | None:
-        """Where the ledger is, as for `open_ledger`, which opens it. Raises UsageError."""
+        """The place of the ledger that `open_ledger` opens. Raises UsageError."""
         from rotation.ledger.database import find_ledger  # noqa: PLC0415 - few commands need it
 
         return find_ledger(self.environ, self._setup.ledger, self.config_path() if self._has_config else None)

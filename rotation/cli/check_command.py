@@ -134,7 +134,7 @@ def _examine(command: CommandContext, given: Mapping[str, Any], sample: int | No
 
 
 def _attempt(act: Callable[[], T]) -> tuple[T | None, str | None]:
-    """What *act* returns, or why it failed."""
+    """The result of *act*, or the reason of its failure."""
     import structlog
 
     try:

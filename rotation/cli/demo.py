@@ -90,7 +90,7 @@ class _Commands:
         self._options = ["--quiet"] if quiet else []
         self._stdout = process.streams.stdout
         self.as_expected = True
-        """Whether every command had the exit code that it should have."""
+        """True while every command had the expected exit code."""
 
     def say(self, text: str) -> None:
         if not self._silent:
@@ -173,7 +173,7 @@ def _check_empty(folder: Path) -> None:
 
 
 def _steps(folder: Path, keys: DemoKeys) -> Sequence[tuple[str, str]]:
-    """What to do in *folder*, and the command that does it, in order."""
+    """The steps in *folder*, in order, each with its command."""
     from rotation.cli.demo_folder import REPAIR
 
     typed = program_elsewhere()

@@ -107,7 +107,7 @@ def init(  # noqa: PLR0913 - click's
 
 
 def _check_application(name: str) -> None:
-    """Raises UsageError for a name that no known application has; an empty one is none."""
+    """Raises UsageError for a name that no known application has; an empty name passes."""
     from rotation.configuration.presets import load_preset
 
     fault = None
@@ -170,7 +170,7 @@ def _begin_application(  # noqa: PLR0913 - what the options say
 
 
 def _list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
-    """Prints the name of each known application, and what it holds."""
+    """Prints the name of each known application, and the secrets that it keeps."""
     from rotation.configuration.presets import load_preset, preset_names
 
     presets = [load_preset(name) for name in preset_names()]
@@ -186,7 +186,7 @@ def _list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
 
 
 def _config_text(path: Path, entry: str, *, append: bool) -> str:
-    """What to write to *path*. Raises UsageError if it is there, unless *append* is given and the entry fits in."""
+    """The new text of *path*. Raises UsageError if it is there, unless *append* is given and the entry fits in."""
     if not path.exists():
         return f"# Which columns hold tokens, and which keys open them: from the preset.\n{entry}"
     if not append:

@@ -18,7 +18,7 @@ from rotation.model.failures import StoppedError, UsageError
 
 
 def on_terminal(stdout: TextIO) -> bool:
-    """Whether somebody can be asked: input and output are terminals."""
+    """True if somebody can be asked: input and output are terminals."""
     return sys.stdin is not None and sys.stdin.isatty() and stdout.isatty()
 
 
@@ -51,13 +51,13 @@ def ask(question: str, default: str = "", *, check: Callable[[str], object]) -> 
 
 
 def ask_whether(question: str, *, default: bool) -> bool:
-    """Whether the answer is yes. Raises StoppedError, as `ask` does."""
+    """True if the answer is yes. Raises StoppedError, as `ask` does."""
     with _asking():
         return click.confirm(_wrapped(printable(question)), default=default)
 
 
 def _wrapped(text: str, before: int = 0) -> str:
-    """*text* in lines that fit the terminal, broken between words; *before* it stand so many characters."""
+    """*text* in lines that fit the terminal, broken between words; *before*: the characters that stand before it."""
     # Room for the colon.
     width = max(20, shutil.get_terminal_size().columns - before - 3)
     return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False))

@@ -1,4 +1,4 @@
-"""What `init` found and wrote for a service of your own: what needs a look, and the command to type next."""
+"""The result of `init` for a service of your own: the findings, what needs a look, and the command to type next."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ In your service:
 
 @dataclass
 class Begun:
-    """What was found and written."""
+    """The findings, and the files that were written."""
 
     found: Discovery
     url: str
@@ -42,16 +42,16 @@ class Begun:
     env_file: Path | None
     has_key: bool
     has_targets: bool
-    """Whether rotation.toml has any."""
+    """True if rotation.toml has any."""
     rotating: bool = False
-    """Whether the service has a staged or a previous key: then the next one has to wait."""
+    """True if the service has a staged or a previous key: then the next one has to wait."""
     others: dict[str, str] = field(default_factory=dict)
     """Keys that the dotenv file has under other names, if no key is set: the variable of each id."""
     new_key: Key | None = None
     is_private: bool = True
-    """Whether only its owner can read the file that a new key was written to."""
+    """True if only its owner can read the file that a new key was written to."""
     refused_key: bool = False
-    """Whether a new key was wanted, and not made, since tokens are there that need another one."""
+    """True if a new key was wanted, and not made, since tokens are there that need another one."""
     files: list[Path] = field(default_factory=list)
     """The files that were written."""
     to_ignore: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Begun:
 
     @cached_property
     def needs(self) -> list[str]:
-        """What an admin has to look at, in sentences."""
+        """The points that an admin has to look at, in sentences."""
         return list(self._needs())
 
     def _needs(self) -> Iterator[str]:

@@ -51,7 +51,7 @@ KEY_TO_FILL_IN = f"""\
 
 
 class Wanted(NamedTuple):
-    """What the options say, and whether the rest can be asked for."""
+    """The values of the options. *asks*: the rest can be asked for."""
 
     url: str | None
     config: Path
@@ -62,10 +62,10 @@ class Wanted(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where the tokens and the keys are."""
+    """The database of the tokens, and the file of the keys."""
 
     url: str | None
-    """As it is written; None: the databases that rotation.toml names."""
+    """The url as it is written; None: the databases that rotation.toml names."""
     env_file: Path | None
     """None: rotation.toml is there, and names none."""
     password_url: str | None = None
@@ -108,7 +108,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
 
 
 def _places(process: Process, wanted: Wanted) -> Places:
-    """Where to search and what to write, by the options, and on a terminal by questions."""
+    """The places, by the options, and on a terminal by questions."""
     env_file = wanted.env_file or wanted.config.with_name(".env")
     if wanted.asks and wanted.env_file is None:
         env_file = Path(ask("File of the keys", str(env_file), check=_check_env_file))
@@ -137,7 +137,7 @@ def _ask_url(environ: Mapping[str, str]) -> str:
 
 
 def _check_env_file(name: str) -> None:
-    """Raises UsageError if the file *name* cannot be read or, if there is none, be written."""
+    """Raises UsageError if the file *name* cannot be read or, if it is missing, cannot be written."""
     path = Path(name)
     if not is_missing(path):
         read_env_file(path)
@@ -161,7 +161,7 @@ def _other_keys(command: CommandContext) -> dict[Key, str]:
 def _databases(
     command: CommandContext, url: str | None, folder: Path, targets: Sequence[Target]
 ) -> Sequence[DatabaseUrl]:
-    """The database at *url*, as a file in *folder* names it, otherwise those of *targets*; UsageError if none."""
+    """The database at *url*, as a file in *folder* names it, otherwise those of *targets*. Raises UsageError."""
     named = databases_of(targets)
     if url:
         named = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder))]
@@ -300,7 +300,7 @@ def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
 
 
 def not_ignored(folder: Path, patterns: Mapping[str, str]) -> list[str]:
-    """Those *patterns* for a .gitignore that git does not follow in *folder* yet: all of them outside of a work tree.
+    """The *patterns* for a .gitignore that git does not follow in *folder* yet: all of them outside of a work tree.
 
     Each is given with the name of a file that it is for.
     """

@@ -113,7 +113,7 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
 
 
 def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int:
-    """Prints the keys as the application *name* reads them: those of its key set, if rotation.toml has that."""
+    """Prints the keys as the application *name* reads them: the keys of its key set, if rotation.toml has that."""
     from rotation.configuration.preset_steps import OwnKey, setting_lines
     from rotation.configuration.presets import load_preset
     from rotation.lifecycle.environment_keys import EnvironmentKeys
@@ -273,7 +273,7 @@ def restore(command: CommandContext, key_id: str, archive: Path, *, show_key: bo
 
 
 def _two_ways(key_id: str) -> list[str]:
-    """What to say of a retirement that names no archive: the key would be gone before anybody reads about it."""
+    """The answer to a retirement without an archive: the key would be gone before anybody reads about it."""
     archive = quoted(f"{key_id}.keys")
     ways = steps(
         f"to keep the key for old backups: {same_command()} --archive {archive}",

@@ -40,7 +40,7 @@ EXIT_CODES = {
     2: USAGE,
     3: "database error or interruption; finished batches stay, run it again",
 }
-"""What an exit code means, for all commands but `check`."""
+"""The meaning of each exit code, for all commands but `check`."""
 SHELL_VARIABLE = "_KEYRING_ROTATE_COMPLETE"
 """The variable by which a shell asks; `bash_source`, `zsh_source` or `fish_source` in it prints the shell's script."""
 SECTIONS = {
@@ -199,7 +199,7 @@ def _run(argv: Sequence[str], process: Process, program: str) -> int:
 
 
 def _command_word(argv: Sequence[str]) -> str | None:
-    """The command in *argv*, behind options too, and whatever is wrong with them; None if there is none."""
+    """The command in *argv*, behind options too, and whatever is wrong with them; None without a command."""
     context = click.Context(cli, resilient_parsing=True, ignore_unknown_options=True, allow_interspersed_args=True)
     _, words, _ = cli.make_parser(context).parse_args([*argv])
     return next((word for word in words if word in cli.commands), None)

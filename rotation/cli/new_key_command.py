@@ -155,7 +155,7 @@ class ReadSecret(NamedTuple):
 
 
 def read_secret(command: CommandContext, given: GivenSecret) -> ReadSecret:
-    """The secret that *given* leads to; without any option that of stdin, which a terminal is asked for.
+    """The secret that *given* leads to; without any option the text of stdin, which a terminal is asked for.
 
     Raises UsageError and KeyConfigError, which show nothing of it.
     """

@@ -173,7 +173,7 @@ PACE_OPTIONS = (
     path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open."),
     path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty."),
 )
-"""How fast a command writes, in how many processes, and where it begins."""
+"""The speed of a command that writes, its processes, and its first row."""
 
 
 def pace_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -188,7 +188,7 @@ TARGET_OPTIONS = ("url", "table", "columns", "key_columns", "where", "context")
 
 
 def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
-    """As `key_set_option`, for the life of keys: without --keys and keys of the environment, the one set there is."""
+    """Like `key_set_option`, for the life of keys: without --keys and keys of the environment, the only set counts."""
 
     @wraps(command)
     def wrapped(ready: CommandContext, **options: Any) -> int:
@@ -294,7 +294,7 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def find_targets(command: CommandContext, given: Mapping[str, Any]) -> list[Target]:
-    """The targets of the options; without any, those of rotation.toml. Raises UsageError."""
+    """The targets of the options; without any, the targets of rotation.toml. Raises UsageError."""
     from rotation.configuration.sections import TargetEntry
     from rotation.configuration.targets import make_targets, without_repeats
 

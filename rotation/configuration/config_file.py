@@ -254,7 +254,7 @@ def _table_of(text: str) -> dict[str, Any] | str:
 
 
 def _too_deep(text: str) -> int | None:
-    """The first line with too many nested brackets or dotted names; None if there is none."""
+    """The first line with too many nested brackets or dotted names; None without one."""
     brackets = dots = 0
     for part in _PARTS.finditer(text):
         sign = part[0]

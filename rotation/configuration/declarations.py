@@ -1,4 +1,4 @@
-"""The encrypted columns that models declare, and those of them that no target covers. Pure."""
+"""The encrypted columns that models declare, and which of them no target covers. Pure."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class DeclaredColumn:
     index: Index | None = None
     """The column of its blind index."""
     url: str | None = field(default=None, repr=False)
-    """Its database, if a Django project names it: with its password; otherwise that of the entry."""
+    """Its database, if a Django project names it: with its password; otherwise the entry's."""
     optional: bool = False
-    """Whether its database may lack the table."""
+    """True if its database may lack the table."""
     binary: bool = False
-    """Whether the application writes the bytes of tokens, and not their text."""
+    """True if the application writes the bytes of tokens, and not their text."""
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """Settings of its application that *legacy* names."""
 
     @property
     def label(self) -> str:
-        """What messages call it: `users.api_key`."""
+        """The name in messages: `users.api_key`."""
         return printable(f"{self.table}.{self.column}")
 
     def document(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def same_table(one: str, other: str) -> bool:
 
 
 def check_found(columns: Sequence[DeclaredColumn], source: Declaration) -> Sequence[DeclaredColumn]:
-    """*columns*. Raises UsageError if there are none."""
+    """*columns*. Raises UsageError if they are empty."""
     if not columns:
         raise UsageError(
             f"{source.place}: names no column of an encrypted type; name a module that imports all models, or drop it"

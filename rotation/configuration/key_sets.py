@@ -40,7 +40,7 @@ _FORMS = ("secret", "file", "command")
 
 
 class KeySource(Section, frozen=True):
-    """Where one key comes from, or several previous ones, and how it is made of what is read there."""
+    """The origin of one key, or of several previous ones, and the derivation from the secret that is read there."""
 
     secret: Annotated[
         str | None,
@@ -87,22 +87,22 @@ class KeySource(Section, frozen=True):
 
     @property
     def place(self) -> str:
-        """Where the secret is, in words."""
+        """The place of the secret, in words."""
         return self.secret or self.file or "command"
 
     @property
     def rule(self) -> tuple[object, ...]:
-        """How a key is made: two sources with the same rule make the same key of a secret."""
+        """The rule of derivation: two sources with the same rule make the same key of a secret."""
         return self.derive, self.salt, self.info, self.iterations
 
     def origin(self, environ: Mapping[str, str]) -> str:
-        """What holds the secret: equal for all sources that read the same variable, file or command."""
+        """The holder of the secret: equal for all sources that read the same variable, file or command."""
         if self.file is not None:
             return str(key_path(self.file, environ, "file").resolve())
         return f"${self.variable}" if self.variable else f"`{self.command}`"
 
     def derivation(self, environ: Mapping[str, str], where: str) -> Derivation:
-        """How a key is made of the secret. Raises KeyConfigError."""
+        """The derivation of the key from the secret. Raises KeyConfigError."""
         salt = self.salt
         if salt is not None and (name := variable_in(salt)):
             salt = environ.get(name)
@@ -122,7 +122,7 @@ class KeySource(Section, frozen=True):
         return secrets.token_urlsafe(24)
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with it, in words that hold no value."""
+        """The faults in its settings, in words that hold no value."""
         given = [name for name in _FORMS if getattr(self, name) is not None]
         if len(given) != 1:
             yield f"takes one of {', '.join(_FORMS)}, and has {' and '.join(given) or 'none'}"
@@ -136,7 +136,7 @@ class KeySource(Section, frozen=True):
 
 
 KEY_ITSELF = KeySource()
-"""As where a key comes from that is its own text."""
+"""The source of a key that is its own text."""
 
 
 class KeySet(Section, frozen=True):
@@ -158,7 +158,7 @@ class KeySet(Section, frozen=True):
 
 
 class Keys(NamedTuple):
-    """The keys of one job: those of a key set, or the environment's own. Holds no secret, so that workers get it."""
+    """The keys of one job: a key set's, or the environment's own. Holds no secret, so it may be sent to workers."""
 
     name: str | None = None
     """None: the environment's own."""
@@ -171,7 +171,7 @@ class Keys(NamedTuple):
         return f"the key set {self.name}" if self.name else "the environment"
 
     def sources(self, environ: Mapping[str, str]) -> Iterator[tuple[KeyState, KeySource]]:
-        """Where *environ* has the keys of each state; reads none."""
+        """The places where *environ* has the keys of each state; no key is read."""
         if self.name is not None:
             yield from ((state, source) for state, _, source in self.sets[self.name].sources())
             return
@@ -219,7 +219,7 @@ ENVIRONMENT = Keys()
 
 
 def check_set(name: str, keys: KeySet) -> None:
-    """Raises UsageError if the name cannot be typed as it is, or a source of *keys* is none."""
+    """Raises UsageError if the name cannot be typed as it is, or a source of *keys* does not fit."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"[keys.{name!r}]: a name has up to 50 letters, digits, dots, hyphens and underscores")
     for _, place, source in keys.sources():
@@ -261,7 +261,7 @@ def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[Re
 
 @without_frames
 def load_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> Settings:
-    """The keys of the set *name*. Warnings and errors are those of `keyring_core.config.load_settings`."""
+    """The keys of the set *name*. Warnings and errors as for `keyring_core.config.load_settings`."""
     return settings_of_read(read_key_set(name, keys, environ))
 
 

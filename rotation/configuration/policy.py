@@ -38,7 +38,7 @@ class Duration(timedelta):
 
 
 class Policy(Section, frozen=True, kw_only=True):
-    """How old keys, tokens and runs may become. A limit itself is still OK."""
+    """`[policy]`: the limits for the age of keys, tokens and runs. An age that equals its limit is still OK."""
 
     max_key_age: Annotated[Duration, said("age of the primary key, since its promotion: CRITICAL beyond", '"90d"')] = (
         Duration(days=365)
@@ -88,15 +88,15 @@ class Policy(Section, frozen=True, kw_only=True):
 
 
 class LeftOut(NamedTuple):
-    """Which databases of a server are left out."""
+    """The databases of a server that a search leaves out."""
 
     reasons: Mapping[str, str] = MappingProxyType({})
-    """Patterns of their names, and why each is left out."""
+    """Patterns of their names, each with its reason."""
     named: Collection[str | None] = ()
     """The databases that urls name, which are never left out."""
 
     def why(self, database: str | None) -> str | None:
-        """Why a database is left out; None if it is not."""
+        """The reason why a database is left out; None if it is searched."""
         if database is None or database in self.named:
             return None
         # Of what fnmatch knows, only `*` and `?` are signs here.

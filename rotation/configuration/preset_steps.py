@@ -13,7 +13,7 @@ from rotation.model.invocation import program, quoted
 
 
 def preset_steps(preset: Preset, env_file: str | None = None) -> list[PresetStep]:
-    """What to do for *preset* after `init --app`, in order; *env_file* holds its variables."""
+    """The steps for *preset* after `init --app`, in order; *env_file* holds its variables."""
     steps = _Steps(preset, env_file or f"{preset.name}.env")
     return [*(steps.staged() if preset.way == "staged" else steps.offline())]
 
@@ -61,7 +61,7 @@ class _Steps:
 
     @property
     def _derived(self) -> bool:
-        """Whether a key is made of a secret that is no key itself."""
+        """True if a key is made of a secret that is no key itself."""
         return any(each.primary.derive not in LISTED for each in self.preset.keys.values())
 
     @property

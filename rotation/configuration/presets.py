@@ -1,4 +1,4 @@
-"""What is known of applications, as data: a preset in, the entries of rotation.toml for it out."""
+"""Known applications, as data: the name of a preset in, its entries of rotation.toml out."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FOLDER = files("rotation") / "presets"
 """One TOML file for each application; its name is the application's."""
 
 KeyForm = Literal["comma", "semicolon", "lines", "repeated", "yaml-list", "python-list", "numbered-files", "one"]
-"""How an application takes its keys."""
+"""The form in which an application takes its keys."""
 Way = Literal["staged", "offline"]
-"""Whether an application decrypts with several keys, or knows one and has to be stopped while its tokens move."""
+"""`staged`: the application decrypts with several keys. `offline`: it knows one, and stops while its tokens move."""
 
 
 class AppSetting(Section, frozen=True):
@@ -40,29 +40,29 @@ class AppSetting(Section, frozen=True):
 
 
 class PresetStep(Section, frozen=True):
-    """What to do, and what to type for it, if anything."""
+    """A step of the work, and the command for it, if there is one."""
 
     do: str
     run: str = ""
 
 
 class Preset(Section, frozen=True, kw_only=True):
-    """What is known of one application."""
+    """All that is known of one application."""
 
     name: str
     title: str
     holds: str
-    """What the tokens protect, in a few words."""
+    """The secrets that the tokens protect, in a few words."""
     versions: list[str]
-    """Those that were tried, or whose source was read."""
+    """The versions that were tried, or whose source was read."""
     evidence: Literal["tried", "by its source"]
     source: list[str]
-    """What tables, columns and derivations were read from."""
+    """The sources of tables, columns and derivations."""
     unverified: tuple[str, ...] = ()
     served: Literal["yes", "partly"]
-    """Whether every column that holds its tokens is a target."""
+    """`yes` if every column that holds its tokens is a target."""
     limits: tuple[str, ...] = ()
-    """What a rotation does not reach, and what to know before it."""
+    """The limits of a rotation, and facts to know before it."""
     way: Way
     url: str
     """`$NAME` of the variable that holds the database's url; after `init --url` what was given there."""
@@ -75,22 +75,22 @@ class Preset(Section, frozen=True, kw_only=True):
     make: PresetStep = msgspec.field(
         default_factory=lambda: PresetStep(do="Make a new key.", run="keyring-rotate keys generate")
     )
-    """How to make a new key or secret."""
+    """The step that makes a new key or secret."""
     before: tuple[PresetStep, ...] = ()
-    """What this application needs before its tokens move."""
+    """The steps of this application before its tokens move."""
     stop: str = ""
     """A command that stops it; only an example."""
     start: str = ""
     after: tuple[PresetStep, ...] = ()
-    """What this application needs after its tokens moved."""
+    """The steps of this application after its tokens moved."""
     wrong_key: str
-    """What it does with a token that its key does not open."""
+    """Its reaction to a token that its key does not open."""
     overwrites: bool
-    """Whether it then shows something else in the secret's place, and writes that over the token."""
+    """True if it then shows something else in the secret's place, and writes that over the token."""
 
     @property
     def proof(self) -> str:
-        """Whether it was tried, and with which versions."""
+        """The evidence, with the versions."""
         versions = ", ".join(self.versions)
         return f"tried with {versions}" if self.evidence == "tried" else f"by its source ({versions}), not tried"
 
@@ -137,7 +137,7 @@ def preset_names() -> tuple[str, ...]:
 
 @cache
 def load_preset(name: str) -> Preset:
-    """The preset called *name*. Raises UsageError, with the nearest name, if there is none."""
+    """The preset called *name*. Raises UsageError, with the nearest name, if it is not known."""
     if name not in preset_names():
         near = difflib.get_close_matches(name.lower(), preset_names(), n=1, cutoff=0.5)
         meant = f"; did you mean {near[0]}?" if near else ""
@@ -184,6 +184,6 @@ def recognised(tables: Mapping[str, Collection[str]]) -> list[str]:
 
 
 def recognised_line(name: str, url: str = "") -> str:
-    """What `discover` says of an application that it recognises; *url* as it was written."""
+    """The line of `discover` about an application that it recognises; *url* as it was written."""
     option = f" --url '{url}'" if url else ""
     return f"These tables are {load_preset(name).title}'s: {program()} init --app {name}{option}"

@@ -222,7 +222,7 @@ class Declaration(Section, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """What messages call it: `models app.models:Base.metadata`."""
+        """The name in messages: `models app.models:Base.metadata`."""
         return f"models {self.models}" if self.models is not None else f"django {self.django}"
 
 

@@ -39,18 +39,18 @@ class Setting(NamedTuple):
     """One setting of a section."""
 
     words: str
-    """What it means, in Markdown without links."""
+    """The meaning, in Markdown without links."""
     default: str
-    """What holds without it, in Markdown, or NEEDED."""
+    """The default in words, in Markdown, or NEEDED."""
     example: str
     """A value, as it is written in TOML."""
     type: Any
     schema: Mapping[str, Any]
-    """What its JSON schema says beside the type."""
+    """The part of its JSON schema beside the type."""
 
 
 def said(words: str, example: str, default: str | None = None, **schema: Any) -> msgspec.Meta:
-    """For the annotation of a setting: what it means, an example in TOML, and what holds without it.
+    """The annotation of a setting: its meaning, an example in TOML, and its default in words.
 
     Without *default*, the field's own default is shown. *schema* is added to the setting's JSON schema.
     """

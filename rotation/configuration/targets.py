@@ -117,7 +117,7 @@ def without_repeats(targets: Iterable[Target]) -> list[Target]:
 
 
 def own_targets(targets: Sequence[Target], key_set: str | None) -> list[Target]:
-    """Those of *targets* that have the keys of that set. Raises UsageError if none has."""
+    """The *targets* that have the keys of that set. Raises UsageError without any."""
     own = [target for target in targets if target.keys == key_set]
     if own:
         return own
@@ -144,7 +144,7 @@ def _place(target: Target) -> tuple[str | None, ...]:
 
 
 def _way(target: Target) -> tuple[object, ...]:
-    """How its cells are read."""
+    """The settings by which its cells are read."""
     return target.context, target.format, target.keys, target.companions, target.source, target.index
 
 
@@ -193,7 +193,7 @@ def refuse_rivals(targets: Sequence[Target]) -> None:
 
 
 def companion_values(companions: Mapping[str, str], primary: Key) -> dict[str, str]:
-    """What each column is to hold beside a token under *primary*; *companions* names the value of each column."""
+    """The value of each column beside a token under *primary*; *companions* names the kind of each value."""
     return {column: VALUES[name](primary) for column, name in companions.items()}
 
 
@@ -246,17 +246,17 @@ _BACKSLASH = "if a server's settings give a backslash another meaning; write a q
 
 
 class ConditionFault(NamedTuple):
-    """What is wrong with a condition. It quotes none of it: a condition may contain a token."""
+    """A fault in a condition, in words that quote nothing of it: a condition may contain a token."""
 
     position: int
     """From 1."""
     words: str
     escapes: bool
-    """Whether the rest would leave the condition."""
+    """True if the rest would leave the condition."""
 
 
 def fault_of(condition: str, database: str) -> ConditionFault | None:
-    """Why *condition* is refused on a *database* such as `postgresql`; None if it may stand between parentheses.
+    """The fault of *condition* on a *database* such as `postgresql`; None if it may stand between parentheses.
 
     Unknown databases are read as SQLite.
     """

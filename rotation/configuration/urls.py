@@ -17,7 +17,7 @@ from keyring_core.sources import variable_in
 from rotation.model.failures import UsageError
 
 _SQLITE = re.compile(r"(?P<begin>sqlite(\+\w+)?:///(file:)?)(?P<path>[^/?:][^?]*)(?P<end>(\?.*)?)", re.DOTALL)
-"""A url with a relative path; `:memory:` is none."""
+"""A url with a relative path, which `:memory:` is not."""
 
 
 class _Relative(NamedTuple):
@@ -48,7 +48,7 @@ def from_folder(url: str, folder: Path) -> str:
 
 
 def located(url: str, folder: Path, whose: str) -> str:
-    """As `from_folder`. Raises UsageError, which says *whose* url it is, if a file in the current folder may be meant.
+    """Like `from_folder`. Raises UsageError, naming *whose* url it is, if a file in the current folder may be meant.
 
     Otherwise another database of that name would be read, or a new ledger begun beside the one that is there.
     """
@@ -73,7 +73,7 @@ def _refuse_other(relative: _Relative, folder: Path, whose: str) -> None:
 
 
 def path_of(url: str) -> str | None:
-    """The relative path in *url*; None if there is none."""
+    """The relative path in *url*; None without one."""
     relative = _relative(url)
     return relative and str(Path(unquote(relative.path)))
 
@@ -112,18 +112,18 @@ def _are_same(one: Path, other: Path) -> bool:
 
 
 def may_hold_password(url: str) -> bool:
-    """Whether *url*, as it was written, may hold a password, and so is neither shown nor written to a file."""
+    """True if *url*, as it was written, may hold a password, and so is neither shown nor written to a file."""
     return re.search(r"[@?]", url) is not None and not url.startswith(("$", "sqlite"))
 
 
 def holds_password(url: str) -> bool:
-    """Whether *url*, as it was written, holds a password: `://user:password@`, or one behind the `?`."""
+    """True if *url*, as it was written, holds a password: `://user:password@`, or one behind the `?`."""
     found = re.search(r"://[^@]*:.*@|[?&](password|passwd|sslpassword)=", url)
     return found is not None and not url.startswith("sqlite")
 
 
 def find_url(url: str, environ: Mapping[str, str], whose: str, folder: Path) -> str:
-    """As `expand_url`, for a url of rotation.toml in *folder*, from which a relative path counts. Raises UsageError."""
+    """Like `expand_url`, for a url of the rotation.toml in *folder*, where a relative path begins. Raises UsageError."""
     return located(expand_url(url, environ, whose), folder, whose)
 
 

@@ -135,7 +135,7 @@ _POSTGRESQL_OPTIONS = (
     "sslkey",
     "target_session_attrs",
 )
-"""Those that say which database and which schema it is, and how it may be reached; all are texts of libpq."""
+"""The options that name the database and its schema, and how to reach it; all are texts of libpq."""
 _MYSQL_OPTIONS = ("unix_socket", "charset", "read_default_file", "read_default_group")
 _MYSQL_SSL = ("ca", "cert", "key")
 

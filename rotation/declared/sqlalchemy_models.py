@@ -57,7 +57,7 @@ def _indexes(table: sa.Table) -> dict[str, Index]:
 
 
 def _source_of(column: sa.Column[Any], kind: BlindIndexOf) -> str:
-    """The name of the column that *column*, of that *kind*, is the index of. Raises KeyConfigError if there is none."""
+    """The name of the column that *column*, of that *kind*, is the index of. Raises KeyConfigError without one."""
     with suppress(KeyConfigError):
         return str(kind.source(column).name)
     # It may name a mapped attribute, which is known once the mappers are complete.
