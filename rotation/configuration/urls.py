@@ -123,7 +123,10 @@ def holds_password(url: str) -> bool:
 
 
 def find_url(url: str, environ: Mapping[str, str], whose: str, folder: Path) -> str:
-    """Like `expand_url`, for a url of the rotation.toml in *folder*, where a relative path begins. Raises UsageError."""
+    """Like `expand_url`, for a url of the rotation.toml in *folder*, where a relative path begins.
+
+    Raises UsageError.
+    """
     return located(expand_url(url, environ, whose), folder, whose)
 
 
