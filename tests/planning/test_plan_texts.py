@@ -317,7 +317,7 @@ def test_many_cells_together_come_to_what_each_does_alone(
         alone.add(plan.counts)
         swapped |= {key: old for key, old, _ in plan.swaps.rows()}
 
-    assert together.counts.document() == alone.document()
+    assert together.counts.by_name() == alone.by_name()
     assert together.counts.problems == alone.problems
     assert {key: old for key, old, _ in together.swaps.rows()} == swapped
     tokens = Counter([*together.key_ids, *(each.key_id for each in together.further)])
