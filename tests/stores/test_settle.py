@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from keyring_core import Keyring
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.stores.sql import SqlStore, SqlWatch
 from rotation.stores.witness import Changed
 from tests.chaos.server import Server, own_postgres
@@ -69,7 +69,7 @@ def write_all(store: SqlStore, keyring: Keyring) -> SqlWatch:
     """Rotates all rows, watched."""
     watch = store.watch()
     assert watch.name
-    plan = plan_batch(keyring, store.read(None, None, 1000))
+    plan = Planner(keyring).plan(store.read(None, None, 1000))
     written = store.write(plan.swaps, plan.blocks)
     watch.wrote(written.transactions)
     assert plan.changes == ROWS
