@@ -20,7 +20,7 @@ from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
 from rotation.model.watcher import Watcher
 from rotation.stores.base import Store
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 
 UNNAMED_INDEX = "beside it holds blind indexes that no target lists as `index`; runs will not update them"
 

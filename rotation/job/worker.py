@@ -20,7 +20,8 @@ from rotation.job.ranges import Bounds, Options, RangeDone, RangeWorker
 from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
 from rotation.model.target import Target
 from rotation.planning.takeover import NOTHING
-from rotation.stores.open import identify, open_store
+from rotation.stores.databases import identify
+from rotation.stores.open import open_store
 
 stop_request = Stopping()
 """Whether this process is to end."""

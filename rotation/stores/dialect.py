@@ -20,6 +20,7 @@ from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, TableState, TargetCells, UniqueColumn
 from rotation.stores.crowd import Crowd
 from rotation.stores.open_transactions import Look
+from rotation.stores.watchdog import Guard
 from rotation.stores.witness import Scope, Witness
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
@@ -144,6 +145,11 @@ class Dialect:
         """Whether the driver gave up because there was no answer."""
         del error
         return False
+
+    def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard | None:
+        """What watches a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
+        del url, is_stopping
+        return None
 
     def hang_up(self, connection: Any) -> None:
         """Ends a driver's *connection* while another thread waits for an answer through it."""

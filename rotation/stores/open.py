@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from hashlib import sha256
 
-import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError
-
-from keyring_core.redaction.current import get_redactor
-from rotation.model.failures import UsageError
-from rotation.model.target import Target, TargetId
-from rotation.stores.access import database_of
+from rotation.model.target import Target
 from rotation.stores.base import Store
 from rotation.stores.connection import SharedConnections
 from rotation.stores.shards import Shard
@@ -43,20 +35,3 @@ def open_store(  # noqa: PLR0913 - what a store may be opened for
     if sample is not None:
         store.thin_out(sample)
     return store
-
-
-def identify(target: Target) -> TargetId:
-    """Which cells *target* stands for. Connects to nothing; a url that cannot work is reported by `open_store`."""
-    database = digest = ""
-    with suppress(UsageError):
-        database = database_of(target)
-    with suppress(ArgumentError, ValueError):
-        digest = _digest(target.given or target.url)
-    where = target.where and get_redactor().redact(target.where)
-    return TargetId(database, digest, target.table, target.column, where, target.context)
-
-
-def _digest(url: str) -> str:
-    # A password may differ from machine to machine, and must not travel, even as a digest.
-    shown = sa.make_url(url).difference_update_query(SECRET_OPTIONS).render_as_string(hide_password=True)
-    return sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()

@@ -18,7 +18,7 @@ from rotation.model.target import Target
 from rotation.planning import inner_tokens
 from rotation.planning.nested import find_nested
 from rotation.planning.plan import plan_batch
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 from tests.conftest import Named
 from tests.fakes import batch_of, token
 from tests.planning.test_inner_tokens import DECOYS

@@ -62,7 +62,7 @@ def test_a_lock_that_stays_is_passed_over_only_on_request(past_locks: bool, monk
         tries.append(1)
         raise sa.exc.OperationalError("SELECT 1", {}, pymysql.err.OperationalError(1205, "Lock wait timeout"))
 
-    monkeypatch.setattr(store, "_act", fail)
+    monkeypatch.setattr(store._link, "transaction", fail)
     if past_locks:
         assert isinstance(refusal := store.attempt(lambda _: None, past_locks=True), Refusal)
         assert refusal.is_locked
@@ -84,7 +84,7 @@ def test_a_database_that_is_dropped_meanwhile_ends_no_search(
         tries.append(1)
         raise sa.exc.OperationalError(statement, {}, pymysql.err.OperationalError(1049, "Unknown database"))
 
-    monkeypatch.setattr(store, "_act", fail)
+    monkeypatch.setattr(store._link, "transaction", fail)
     if statement:
         assert isinstance(store.attempt(lambda _: None), Refusal)
     else:

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from rotation.context import Streams
 from rotation.job import passes
 from rotation.stores import access
-from rotation.stores.access import served_url
 from rotation.stores.base import Written
 from rotation.stores.connection import Connection
+from rotation.stores.databases import served_url
 from rotation.stores.dialect import Mode
 from rotation.stores.mysql import dialect as mysql
 from rotation.stores.postgresql import blocks as postgresql_blocks

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from rotation.model.target import Target, distinct_labels
 from rotation.stores.connection import SharedConnections
-from rotation.stores.open import identify, open_store
+from rotation.stores.databases import identify
+from rotation.stores.open import open_store
 from tests.databases import Database
 from tests.keys import key_text
 

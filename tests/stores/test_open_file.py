@@ -14,9 +14,10 @@ from rotation.ledger.database import LedgerPlace, open_url
 from rotation.ledger.schema import read_version
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
-from rotation.stores.open_file import MOVED, FileMovedError, OpenFile
 from rotation.stores.sql import SqlStore
 from rotation.stores.sqlite.dialect import SQLite
+from rotation.stores.sqlite.open_file import MOVED, OpenFile
+from rotation.stores.watchdog import NoAnswerError
 from tests.conftest import Named
 
 Opened = tuple[Callable[[], object], Callable[[], object]]
@@ -99,7 +100,7 @@ def test_a_file_that_is_made_by_the_first_connection_is_the_one(tmp_path: Path) 
     file.check()
     (tmp_path / "new.db").unlink()
 
-    with pytest.raises(FileMovedError):
+    with pytest.raises(NoAnswerError):
         file.check()
 
 

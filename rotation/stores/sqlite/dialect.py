@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,9 +24,10 @@ from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TableState, TargetCells, UniqueColumn, table_clause
 from rotation.stores.crowd import Crowd, DataVersions
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode, Tempo
-from rotation.stores.open_file import MOVED
 from rotation.stores.sqlite.blocks import SQLiteBlocks
+from rotation.stores.sqlite.open_file import MOVED, OpenFile
 from rotation.stores.sqlite.witness import SQLiteWitness
+from rotation.stores.watchdog import Guard
 from rotation.stores.witness import Scope, Witness
 
 BUSY_SECONDS = 1
@@ -97,6 +98,10 @@ class SQLite(Dialect):
     def chance(self) -> ColumnElement[Any]:
         """Its random() is a whole number of 64 bits: the lower 31 of them, divided."""
         return sa.func.random(type_=sa.BigInteger).bitwise_and(0x7FFFFFFF) / sa.literal(2.0**31, sa.Float)
+
+    def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard:
+        """The file may be replaced, and statements run in this process."""
+        return OpenFile(self.file(url), is_stopping)
 
     def set_up(self, connection: sqlite3.Connection) -> None:
         """Begins transactions itself: the driver's would read first and write later, which SQLite may refuse."""
