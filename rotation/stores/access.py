@@ -14,7 +14,6 @@ from sqlalchemy.exc import DBAPIError
 from keyring_core import KeyringError
 from rotation.model.failures import CONTINUE, STOPPED, StoppedError, StoreError, UsageError
 from rotation.model.text import install
-from rotation.stores.base import Written
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import served_url
 from rotation.stores.dialect import Dialect, Fault, Mode
@@ -180,33 +179,6 @@ class Access:
         except DBAPIError as error:
             failure = error
         raise self._refusal(failure) or self.failure(failure)
-
-    def write_by_halves(
-        self,
-        rows: range,
-        act: Callable[[sa.Connection, range], Written],
-        refused: Callable[[int, tuple[str, str]], Written],
-        *,
-        hurried: bool = False,
-    ) -> Written:
-        """What *act* writes of *rows* in one transaction or, if one row is at fault, in several: all other rows.
-
-        *refused* makes what is said of a row that is at fault, of category and reason. If *hurried*, no lock is waited
-        for.
-        """
-        try:
-            return self.write(lambda connection: act(connection, rows), Mode.HURRIED if hurried else Mode.WRITE)
-        except RowRefusedError as error:
-            refusal = error.category, error.reason
-        if len(rows) == 1:
-            return refused(rows[0], refusal)
-        self.breathe()
-        # After one wait for a lock, no service must wait again for each half of the batch.
-        hurried = hurried or refusal[0] == "locked"
-        half = len(rows) // 2
-        written = self.write_by_halves(rows[:half], act, refused, hurried=hurried)
-        written.add(self.write_by_halves(rows[half:], act, refused, hurried=hurried))
-        return written
 
     def try_reading(self, query: sa.Select[object]) -> DBAPIError | None:
         """The driver's error, if *query* makes one."""

@@ -641,12 +641,12 @@ def test_a_check_that_is_stopped_pings_a_failure(
 ) -> None:
     """Exit code 3 with the reason, and the address is called with /fail."""
     from rotation.discovery import discover as discovering
-    from rotation.stores import sql
+    from rotation.stores.store import Store
 
     def stop(*_: object, **__: object) -> None:
         raise StoppedError("stopped on request")
 
-    monkeypatch.setattr(*(sql.SqlStore, "_open") if early else (discovering, "discover"), stop)
+    monkeypatch.setattr(*(Store, "_open") if early else (discovering, "discover"), stop)
     with Pinged(200) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

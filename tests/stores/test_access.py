@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from rotation.model.failures import StoreError
 from rotation.stores import access
 from rotation.stores.access import Access, Refusal, fault_of, words_of
-from rotation.stores.base import Written
-from rotation.stores.dialect import Fault, Mode
+from rotation.stores.dialect import Fault
 from rotation.stores.sqlite.dialect import SQLite
 
 pytestmark = pytest.mark.database
@@ -92,35 +91,3 @@ def test_a_database_that_is_dropped_meanwhile_ends_no_search(
             store.attempt(lambda _: None)
 
     assert len(tries) == (access.ATTEMPTS if statement else 1)
-
-
-@pytest.mark.parametrize(("category", "later"), [("locked", Mode.HURRIED), ("refused", Mode.WRITE)])
-def test_a_batch_waits_for_one_lock_only(category: str, later: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its halves, and theirs, wait for none: services wait for what it holds. A refused row is no reason to hurry."""
-    store, modes = opened(), []
-
-    def write(act: object, mode: Mode) -> Written:
-        modes.append(mode)
-        raise access.RowRefusedError(category, "a row is at fault")
-
-    monkeypatch.setattr(store, "write", write)
-    written = store.write_by_halves(
-        range(4), lambda *_: Written(), lambda row, refusal: Written(refused={(row,): refusal})
-    )
-
-    assert modes == [Mode.WRITE, *[later] * 6]
-    assert written.refused == {(row,): (category, "a row is at fault") for row in range(4)}
-
-
-def test_a_batch_with_many_bad_rows_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before each part it is asked whether to stop."""
-    looks: list[float] = []
-    store = Access("mysql://root@127.0.0.1:1/app", "creds", read_only=False, sleep=looks.append)
-
-    def write(act: object, mode: Mode) -> Written:
-        raise access.RowRefusedError("refused", "a row is at fault")
-
-    monkeypatch.setattr(store, "write", write)
-    store.write_by_halves(range(4), lambda *_: Written(), lambda *_: Written())
-
-    assert looks == [0, 0, 0]
