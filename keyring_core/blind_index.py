@@ -11,13 +11,11 @@ import hmac
 import re
 from typing import Any
 
-from keyring_core.binding import check_context
 from keyring_core.errors import without_frames
 from keyring_core.keyring import Keyring
-from keyring_core.keys import Key
-from keyring_core.plaintexts import utf8_of
+from keyring_core.keys import Key, check_context
 from keyring_core.redaction.secret import Secret
-from keyring_core.tokens import raw_of
+from keyring_core.tokens import raw_of, utf8_of
 
 LENGTH = 8 + 1 + 43
 """Characters of an index: the key's id, a colon, and 32 bytes in URL-safe base64 without padding."""

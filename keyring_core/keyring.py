@@ -24,9 +24,8 @@ from keyring_core.errors import (
     without_frames,
 )
 from keyring_core.keys import Key, KeyState, check_told_apart
-from keyring_core.plaintexts import utf8_of
 from keyring_core.token_batches import Refused, pick, put
-from keyring_core.tokens import Token, TokenText, parse_token, timestamp_of
+from keyring_core.tokens import Token, TokenText, parse_token, timestamp_of, utf8_of
 
 T = TypeVar("T")
 

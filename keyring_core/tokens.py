@@ -1,4 +1,4 @@
-"""Text in, the parts of a Fernet token out; or why the text is not a token. Decrypts nothing.
+"""Text in, the parts of a Fernet token out; or why the text is not a token. Decrypts nothing. Also plaintexts in bytes.
 
 Format: https://github.com/fernet/spec/blob/master/Spec.md
 Also accepts what stock Fernet reads and databases hold: blanks around or inside the token (CHAR padding, wrapped
@@ -8,11 +8,12 @@ lines), the standard base64 alphabet, and any value of the last character's unus
 from __future__ import annotations
 
 import binascii
+import json
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keyring_core.errors import Malformed, MalformedToken
+from keyring_core.errors import Malformed, MalformedToken, PlaintextError
 
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _BLANKS = b" \t\r\n\v\f"
@@ -48,7 +49,7 @@ class Token(NamedTuple):
 
     @property
     def timestamp(self) -> int:
-        """When the secret was encrypted, in seconds since 1970; up to 2**64 - 1."""
+        """The time of encryption, in seconds since 1970; up to 2**64 - 1."""
         return timestamp_of(self.signed)
 
     @property
@@ -73,7 +74,7 @@ def iv_of(signed: bytes) -> bytes:
 
 
 def token_length(plaintext: int) -> int:
-    """Characters of the token of so many bytes of plaintext, which is padded to whole blocks."""
+    """The length of the token of *plaintext* bytes, which are padded to whole blocks."""
     size = OVERHEAD + BLOCK * (plaintext // BLOCK + 1)
     return 4 * -(-size // 3)
 
@@ -85,7 +86,7 @@ def parse_token(text: TokenText) -> Token:
 
 
 def signed_part(text: TokenText) -> bytes:
-    """What the tag of the token authenticates; errors as for `decode_token`."""
+    """The part of a token that its tag authenticates; errors as for `decode_token`."""
     return parse_token(text).signed
 
 
@@ -101,12 +102,12 @@ def decode_token(text: TokenText) -> bytes:
 
 
 def is_token(text: TokenText) -> bool:
-    """Whether *text* has the shape of a token, whatever key it is under. Raises TypeError, as above."""
+    """True if *text* has the shape of a token, whatever key it is under. Raises TypeError, as above."""
     return _bytes_in(text) is not None
 
 
 def _bytes_in(text: TokenText) -> bytes | None:
-    """The same bytes; None if *text* is no token. What it is instead takes far longer to say."""
+    """The same bytes; None if *text* is no token. For a diagnosis use the slower `explain`."""
     string = string_of(text)
     # encode() alone would raise an error that carries the whole text.
     raw = string.encode("ascii") if string.isascii() else b""
@@ -141,7 +142,7 @@ def explain(text: TokenText) -> MalformedToken:
 
 
 def may_hold_token(raw: bytes) -> bool:
-    """Whether *raw* may be a token in whatever form, whole or cut: it then is no plaintext.
+    """True if *raw* may be a token in whatever form, whole or cut, and so no plaintext.
 
     Looks for the beginning of a token, also in base64, base32, hex, UTF-16 or bare bytes. A text that holds these
     characters by chance is refused, too: one random text of 40 characters in ten million.
@@ -150,6 +151,23 @@ def may_hold_token(raw: bytes) -> bool:
     return (
         any(mark in narrow for mark in _MARKS) or raw.startswith(b"\x80\0\0\0") or _HEX_OF_BYTES.search(raw) is not None
     )
+
+
+def utf8_of(text: str, refusal: str) -> bytes:
+    """The bytes of the plaintext *text*. Raises PlaintextError, with *refusal*, if it has no UTF-8 form."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        pass  # outside of this block, since the error holds the text
+    raise PlaintextError(refusal)
+
+
+def json_of(value: object) -> bytes:
+    """The plaintext *value* as compact JSON in ASCII: equal values have equal blind indexes.
+
+    Raises TypeError and ValueError for what JSON cannot say, RecursionError if it is deep.
+    """
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def _is_base64(raw: bytes) -> bool:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from keyring_core.binding import check_context
 from keyring_core.config import get_keyring
 from keyring_core.errors import (
     AlreadyEncryptedError,
@@ -27,10 +26,9 @@ from keyring_core.errors import (
     without_frames,
 )
 from keyring_core.keyring import Keyring
-from keyring_core.keys import Key
-from keyring_core.plaintexts import json_of, utf8_of
+from keyring_core.keys import Key, check_context
 from keyring_core.redaction.secret import Secret
-from keyring_core.tokens import TokenText, is_token, may_hold_token, raw_of
+from keyring_core.tokens import TokenText, is_token, json_of, may_hold_token, raw_of, utf8_of
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
@@ -44,7 +42,7 @@ MAY_BE_BOUND = "its key is missing, or it is bound to a `context`, which the col
 log = structlog.get_logger(__name__)
 
 
-class Kind(StrEnum):
+class ValueKind(StrEnum):
     """What the values of a column are."""
 
     TEXT = "text"
@@ -63,7 +61,7 @@ class Cells:
     @without_frames
     def __init__(  # noqa: PLR0913 - the options of a column
         self,
-        kind: Kind,
+        kind: ValueKind,
         *,
         context: str | bool = False,
         accept_unbound: bool = False,
@@ -86,7 +84,7 @@ class Cells:
                 f"{legacy.package} writes no tokens, so that its ciphertext under a wrong secret looks like plaintext: "
                 "take its cells over first, then drop legacy and accept plaintext"
             )
-        self.kind = Kind(kind)
+        self.kind = ValueKind(kind)
         self.context = context
         self.accept_unbound, self.accept_plaintext, self.legacy = accept_unbound, accept_plaintext, legacy
         self._secrets = secrets
@@ -195,7 +193,7 @@ class Cells:
         if isinstance(opened, bytes):
             return opened
         data = cell if isinstance(cell, str) else bytes(cell)
-        if not data and self.kind is not Kind.JSON:
+        if not data and self.kind is not ValueKind.JSON:
             # As for `CredentialEncryptionService`: nothing was encrypted.
             return b""
         if self.legacy is not None:
@@ -222,7 +220,7 @@ class Cells:
 
     def _encoded(self, value: object) -> bytes:
         """The bytes to encrypt. Its errors are raised outside of `except`: theirs hold the value."""
-        if self.kind is Kind.JSON:
+        if self.kind is ValueKind.JSON:
             fault = "JSON would give back another one: it has lists in place of tuples, and only str as keys"
             try:
                 data = json_of(value)
@@ -231,7 +229,7 @@ class Cells:
             except (TypeError, ValueError, RecursionError):
                 fault = "JSON has no form for such a value"
             raise TypeError(f"{self._place()}: {fault}; the value is of type {type(value).__name__}")
-        if self.kind is Kind.BYTES:
+        if self.kind is ValueKind.BYTES:
             if isinstance(value, bytes | bytearray | memoryview):
                 return bytes(value)
             raise TypeError(f"{self._place()}: takes bytes, not {type(value).__name__}")
@@ -241,13 +239,13 @@ class Cells:
 
     def _decoded(self, data: bytes) -> Any:
         """The value, or PlaintextError: made outside of `except`, whose error holds the plaintext."""
-        if self.kind is Kind.BYTES:
+        if self.kind is ValueKind.BYTES:
             return data
         try:
-            return json.loads(data) if self.kind is Kind.JSON else data.decode("utf-8")
+            return json.loads(data) if self.kind is ValueKind.JSON else data.decode("utf-8")
         except (ValueError, RecursionError):
             pass
-        words = "JSON" if self.kind is Kind.JSON else "UTF-8 text"
+        words = "JSON" if self.kind is ValueKind.JSON else "UTF-8 text"
         return PlaintextError(f"{self._place()}: the cell opens, but what it holds is not {words}")
 
     def _place(self) -> str:

@@ -36,7 +36,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from keyring_core.errors import KeyringError
-from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.redaction.secret import Secret
 from keyring_core.redaction.spans import mask_of
 
@@ -49,7 +49,7 @@ class Encrypted:
     """
 
     def __init__(self, context: str | None = None) -> None:
-        self._cells = Cells(Kind.TEXT, context=False if context is None else context)
+        self._cells = Cells(ValueKind.TEXT, context=False if context is None else context)
         self._cells.column = context or "an encrypted field"
         self._cells.read_unbound = "name no context, or store it again"
 

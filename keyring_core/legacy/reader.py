@@ -17,7 +17,7 @@ class LegacyPlaintext(NamedTuple):
         return f"<LegacyPlaintext of {len(self.plaintext)} bytes>"
 
 
-class Cells(Protocol):
+class PackageCells(Protocol):
     """The cells of one package under some keys."""
 
     def open(self, cell: str | bytes) -> LegacyPlaintext | None:
@@ -36,7 +36,7 @@ class LegacyReader:
     words: str
     """The package, and where its secrets are, for messages. Holds no secret."""
 
-    def __init__(self, cells: Cells, words: str) -> None:
+    def __init__(self, cells: PackageCells, words: str) -> None:
         self._cells = cells
         self.words = words
 

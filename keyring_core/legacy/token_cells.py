@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from keyring_core.errors import MalformedToken
 from keyring_core.keys import Key, check_told_apart
 from keyring_core.legacy.reader import LegacyPlaintext
-from keyring_core.plaintexts import json_of
-from keyring_core.tokens import OVERHEAD, parse_token
+from keyring_core.tokens import OVERHEAD, json_of, parse_token
 
 
 class TokenCells:

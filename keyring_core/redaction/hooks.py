@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from keyring_core.redaction.deferred import keep, show_record
 from keyring_core.redaction.log_records import clean_copy, message_of
+from keyring_core.redaction.redacting import keep, show_record
 from keyring_core.redaction.redactor import Redactor, safe_repr
 from keyring_core.redaction.render import withheld
 from keyring_core.redaction.streams import GuardedStream, unguarded

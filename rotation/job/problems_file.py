@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Self
 
 from keyring_core import KeyringError
-from keyring_core.redaction.current import get_redactor
+from keyring_core.redaction.redactor import get_redactor
 from rotation.model.counts import Problem
 from rotation.model.failures import UsageError
 from rotation.model.outputs import Output, replaced

@@ -9,7 +9,7 @@ from hashlib import sha256
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
-from keyring_core.redaction.current import get_redactor
+from keyring_core.redaction.redactor import get_redactor
 from rotation.model.failures import UsageError
 from rotation.model.target import Target, TargetId
 from rotation.stores.access import database_of

@@ -1,4 +1,7 @@
-"""An encrypted column in Django's queries: where it may stand, what may be written to it, and which row is read."""
+"""An encrypted column in Django's queries: where it may stand, what may be written to it, and which row is read.
+
+Django's own handlers of FieldError see the errors, too.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import FieldError
 from django.db.models import Case, Count, Field, Func, Value, When, Window
 from django.db.models.expressions import Col, CombinedExpression, OrderBy
 from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import Exact, IsNull, Lookup
 from django.db.models.sql.compiler import SQLCompiler
 
+from keyring_core import errors
 from keyring_core.integrations.cells import Cells
-from keyring_core.integrations.django.errors import EncryptedComparisonError, refusal
 
 if TYPE_CHECKING:
     _Field = Field[Any, Any]
@@ -22,6 +26,22 @@ else:
 
 _COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, Window)
 """What computes with the columns inside of it, or compares them."""
+
+
+class EncryptedComparisonError(errors.ComparisonError, FieldError):
+    """A query compares, orders or computes with an encrypted column, which has another token for each row."""
+
+
+class StaleIndexError(errors.StaleIndexError, FieldError):
+    """An UPDATE would write a column, and not the blind index of it."""
+
+
+def refusal(column: str, what: str) -> EncryptedComparisonError:
+    """The error for a query that does *what* with the encrypted *column*."""
+    return EncryptedComparisonError(
+        f"{column}: {what} cannot work on an encrypted column, since equal values have different tokens; isnull works. "
+        "To find rows by their value, add a BlindIndexField and filter by that"
+    )
 
 
 class EncryptedCol(Col):

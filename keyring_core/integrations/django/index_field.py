@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models.lookups import In, Lookup
 
-from keyring_core.binding import check_context
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText
 from keyring_core.config import get_keyring
 from keyring_core.integrations.django.checks import faults_of_index
-from keyring_core.integrations.django.columns import WrittenAsGiven
-from keyring_core.integrations.django.errors import EncryptedComparisonError
+from keyring_core.integrations.django.columns import EncryptedComparisonError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
+from keyring_core.keys import check_context
 
 if TYPE_CHECKING:
     _CharField = models.CharField[Any, Any]

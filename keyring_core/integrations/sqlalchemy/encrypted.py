@@ -11,9 +11,8 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
 from keyring_core.errors import KeyringError
-from keyring_core.integrations.cells import Cells, Kind
-from keyring_core.integrations.sqlalchemy.column_type import ColumnType, without_wrapper
-from keyring_core.integrations.sqlalchemy.comparisons import OnlyNullTests
+from keyring_core.integrations.cells import Cells, ValueKind
+from keyring_core.integrations.sqlalchemy.column_type import ColumnType, OnlyNullTests, without_wrapper
 from keyring_core.integrations.sqlalchemy.opened_rows import Opened
 
 if TYPE_CHECKING:
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Encrypted(ColumnType[T]):
+class EncryptedColumnType(ColumnType[T]):
     """What the types have in common. None is NULL; any other value is one Fernet token."""
 
     impl = Text
-    kind: ClassVar[Kind]
+    kind: ClassVar[ValueKind]
     comparator_factory = OnlyNullTests
 
     def __init__(
@@ -112,22 +111,22 @@ class Encrypted(ColumnType[T]):
         return (*key, self.cells.column) if isinstance(key, tuple) else key
 
 
-class EncryptedText(Encrypted[str]):
+class EncryptedText(EncryptedColumnType[str]):
     """Text of any length."""
 
-    kind = Kind.TEXT
+    kind = ValueKind.TEXT
     cache_ok = True
 
 
-class EncryptedBytes(Encrypted[bytes]):
+class EncryptedBytes(EncryptedColumnType[bytes]):
     """Bytes. The column is TEXT all the same, since a token is text."""
 
-    kind = Kind.BYTES
+    kind = ValueKind.BYTES
     cache_ok = True
 
 
-class EncryptedJSON(Encrypted[Any]):
+class EncryptedJSON(EncryptedColumnType[Any]):
     """What JSON has a form for, encrypted as a whole. Like any None, `null` as the whole value is NULL."""
 
-    kind = Kind.JSON
+    kind = ValueKind.JSON
     cache_ok = True

@@ -15,8 +15,8 @@ from sqlalchemy.sql.elements import ColumnClause, Label
 
 from keyring_core.errors import InvalidToken
 from keyring_core.integrations.cells import Cells
-from keyring_core.integrations.sqlalchemy.comparisons import cells_of
-from keyring_core.integrations.sqlalchemy.compiled import once
+from keyring_core.integrations.sqlalchemy.column_type import cells_of
+from keyring_core.integrations.sqlalchemy.statements import once
 
 _LONGEST_KEY = 80
 
@@ -42,7 +42,7 @@ class EncryptedColumn(NamedTuple):
     """Places and names of its table's primary key; empty if the statement does not select all of it."""
 
 
-class Plan(NamedTuple):
+class RowPlan(NamedTuple):
     """What to open in each row of a statement's results."""
 
     width: int
@@ -65,7 +65,7 @@ class OpeningStrategy(ResultFetchStrategy):
 
     __slots__ = ("inner", "plan")
 
-    def __init__(self, inner: ResultFetchStrategy, plan: Plan) -> None:
+    def __init__(self, inner: ResultFetchStrategy, plan: RowPlan) -> None:
         self.inner, self.plan = inner, plan
 
     def fetchone(self, result: CursorResult[Any], dbapi_cursor: Any, hard_close: bool = False) -> Any:  # noqa: FBT001, FBT002
@@ -112,7 +112,7 @@ def open_rows_of(result: Any) -> None:
         result.cursor_strategy = OpeningStrategy(result.cursor_strategy, plan)
 
 
-def _plan_of(compiled: Any) -> Plan | None:
+def _plan_of(compiled: Any) -> RowPlan | None:
     """What to open, or None: for no encrypted column, and if columns are not known by their place (plain text)."""
     entries = getattr(compiled, "_result_columns", None)
     if not entries or not getattr(compiled, "_ordered_columns", False):
@@ -126,7 +126,7 @@ def _plan_of(compiled: Any) -> Plan | None:
         for place, entry in enumerate(entries)
         if (cells := cells_of(entry))
     )
-    return Plan(len(entries), columns) if columns else None
+    return RowPlan(len(entries), columns) if columns else None
 
 
 def _key_of(objects: Sequence[Any], selected: dict[Any, int]) -> tuple[tuple[int, str], ...]:

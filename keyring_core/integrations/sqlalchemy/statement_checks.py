@@ -1,14 +1,18 @@
-"""Refuses what no type can see by itself: statements that write, compare or order by something else than cells.
+"""The listeners on every engine and mapper, for what no type can see by itself. Other statements pay three look-ups.
 
-Each compiled statement is looked at once. SQLAlchemy keeps those that it compiled, and the answer with them.
+They refuse statements that write, compare or order by anything but cells. Each compiled statement is checked once.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import DefaultClause
+from sqlalchemy import DefaultClause, event
+from sqlalchemy.engine import Engine, ExceptionContext
+from sqlalchemy.exc import StatementError
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import (
     BinaryExpression,
@@ -20,20 +24,64 @@ from sqlalchemy.sql.elements import (
     Grouping,
     Label,
     Null,
+    TextClause,
 )
 from sqlalchemy.sql.functions import coalesce
 from sqlalchemy.sql.selectable import ScalarSelect, SelectBase, SelectStatementGrouping
 
 from keyring_core.errors import ComparisonError, KeyringError
 from keyring_core.integrations.cells import Cells
-from keyring_core.integrations.sqlalchemy.blind_index import BlindIndexOf
-from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS
-from keyring_core.integrations.sqlalchemy.comparisons import cells_of, refusal, sign
-from keyring_core.integrations.sqlalchemy.compiled import once
-from keyring_core.integrations.sqlalchemy.stale_indexes import stale_index
-from keyring_core.integrations.sqlalchemy.written_columns import column_of, written_expressions
+from keyring_core.integrations.sqlalchemy.blind_index import (
+    BlindIndexOf,
+    refuse_other_values,
+    stale_index,
+    watch_mapper,
+)
+from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS, ColumnType, cells_of, refusal, sign
+from keyring_core.integrations.sqlalchemy.opened_rows import open_rows_of
+from keyring_core.integrations.sqlalchemy.statements import column_of, once, written_expressions
 
 _NULL_TESTS = frozenset({operators.is_, operators.is_not})
+
+
+def listen() -> None:
+    """Registers the listeners, once a process."""
+    event.listen(Engine, "before_cursor_execute", _before_cursor_execute)
+    event.listen(Engine, "after_execute", _after_execute)
+    event.listen(Engine, "handle_error", _handle_error)
+    event.listen(Mapper, "mapper_configured", watch_mapper)
+
+
+def _before_cursor_execute(
+    _connection: Any, _cursor: Any, _statement: Any, _parameters: Any, context: Any, _many: Any
+) -> None:
+    if (compiled := context.compiled) is not None and not context.isddl:
+        refuse_faulty(compiled)
+        refuse_other_values(context)
+
+
+def _after_execute(
+    _connection: Any, _statement: Any, _multiparams: Any, _params: Any, _options: Any, result: Any
+) -> None:
+    open_rows_of(result)
+
+
+def _handle_error(context: ExceptionContext) -> None:
+    """Takes the parameters out of an error: other types' failures would show values of encrypted columns."""
+    error: Any = context.sqlalchemy_exception
+    if not isinstance(error, StatementError) or not error.params:
+        return
+    execution: Any = context.execution_context
+    compiled = getattr(execution, "compiled", None)
+    if compiled is None or isinstance(compiled.statement, TextClause):
+        # Before execution, and of a statement that is written as text, only the text is known: no value has a type.
+        text = context.statement or ""
+        secret = any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in SECRET_COLUMNS)
+    else:
+        secret = any(isinstance(bind.type, ColumnType) or cells_of(bind) for bind in compiled.binds.values())
+    if secret:
+        error.params = None
+        error.add_detail("the parameters are left out: they hold values of encrypted columns")
 
 
 def refuse_faulty(compiled: Any) -> None:
