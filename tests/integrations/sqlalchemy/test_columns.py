@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declared_attr, mapp
 from keyring_core import InvalidToken, get_keyring
 from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.sqlalchemy import BlindIndexOf, EncryptedBytes, EncryptedJSON, EncryptedText
-from keyring_core.integrations.sqlalchemy.encrypted import Encrypted
+from keyring_core.integrations.sqlalchemy.encrypted import EncryptedColumnType
 from keyring_core.legacy import Legacy
 from tests.conftest import NEW
 from tests.integrations.sqlalchemy.models import Base, User
@@ -35,7 +35,7 @@ def engine() -> Iterator[sa.Engine]:
 
 def names(table: Any) -> dict[str, str]:
     """What the cells of a table's encrypted columns call their column."""
-    return {column.name: column.type.cells.column for column in table.c if isinstance(column.type, Encrypted)}
+    return {column.name: column.type.cells.column for column in table.c if isinstance(column.type, EncryptedColumnType)}
 
 
 def test_columns_of_a_mixin_have_names_of_their_own(engine: sa.Engine) -> None:
