@@ -235,18 +235,16 @@ class Keyring:
 
     def _unknown_key(self, signed: bytes) -> UndecryptableToken:
         bound = "" if self.context is None else f", bound to {self.context!r}"
-        return UndecryptableToken(f"no key opens this token (tried {self._ids()}{bound})", timestamp_of(signed))
+        # A keyring that accepts unbound tokens has each id twice.
+        ids = list(dict.fromkeys(key.id for key in self._keys))
+        tried = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+        return UndecryptableToken(f"no key opens this token (tried {tried}{bound})", timestamp_of(signed))
 
     def _open(self, key: Key, token: Token) -> bytes:
         plaintext = key.open(token)
         if plaintext is None:
             raise DamagedToken.under(key.id, token.timestamp)
         return plaintext
-
-    def _ids(self) -> str:
-        # A keyring that accepts unbound tokens has each id twice.
-        ids = list(dict.fromkeys(key.id for key in self._keys))
-        return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
     def __repr__(self) -> str:
         # One that is not whole has none.

@@ -21,7 +21,7 @@ from keyring_core.keyring import Keyring
 from keyring_core.sources import COMMAND_SECONDS, KeyOrigin, SourceKind
 
 AGAIN_SECONDS = 10
-"""How long a re-read waits for a command: less than at the start, since there are keys to work with."""
+"""The time that a re-read waits for a command: less than at the start, since there are keys to work with."""
 UNKNOWN_SECONDS = 1
 """Unknown tokens cause at most one read in this time; a call waits as long for a read by another thread."""
 _DISTINCT_ERRORS = 20
@@ -43,11 +43,11 @@ class Loaded(NamedTuple):
     """Reads the same sources again, even if the variables changed; takes the seconds for each command."""
 
     def follows(self) -> bool:
-        """Whether its sources are checked regularly."""
+        """True if its sources are checked regularly."""
         return self.every > 0 and any(source.kind is not SourceKind.VARIABLE for source in self.sources.values())
 
     def may_differ(self) -> bool:
-        """Whether reading again may give other keys."""
+        """True if reading again may give other keys."""
         return any(source.may_differ() for source in self.sources.values())
 
 
@@ -67,11 +67,11 @@ class KeyringStatus(TypedDict):
     """Each variable with the kind of its source: variable, file, command."""
     reload_seconds: float | None
     loaded: str | None
-    """Since when these keys are in force."""
+    """The time since which these keys are in force."""
     checked: str | None
-    """When the sources were last found to hold these keys."""
+    """The time at which the sources were last found to hold these keys."""
     error: str | None
-    """Why the last attempt to read them failed; None after a success."""
+    """The reason why the last attempt to read them failed; None after a success."""
 
 
 def _utc_now() -> datetime:
@@ -81,8 +81,8 @@ def _utc_now() -> datetime:
 class Reloader:
     """Call it for the current keyring. The first call loads it; if that fails, the next call tries again.
 
-    *load* reads what the process's variables name now, with so many seconds for each command: at the start, and for
-    `reload`. In between, `Loaded.again` reads. *clock* is monotonic; *now* is the time of day.
+    *load* reads the keys that the process's variables name now, and takes the seconds for each command: it is called at
+    the start, and for `reload`. In between, `Loaded.again` reads. *clock* is monotonic; *now* is the time of day.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Reloader:
         return current if current is not ring else None
 
     def opening(self, action: Callable[[Keyring], T]) -> T:
-        """What *action* returns for the current keyring; if no key of that opens a token, for a newer one.
+        """The result of *action* for the current keyring; if none of its keys opens a token, for a newer keyring.
 
         Another process may use a key that this one has not read yet.
         """
@@ -142,7 +142,7 @@ class Reloader:
         return action(newer)
 
     def reload(self) -> bool:
-        """Reads every source again now, and returns whether that worked. If not, the current keyring stays.
+        """Reads every source again now. True if that worked; otherwise the current keyring stays.
 
         Raises KeyConfigError only if there is no keyring yet.
         """
@@ -153,7 +153,7 @@ class Reloader:
             return self._read_again(self._loaded, always=True)
 
     def was_read_from(self, variables: int) -> bool:
-        """Whether the current keyring comes from variables with this fingerprint."""
+        """True if the current keyring comes from variables with this fingerprint."""
         return self._loaded is not None and self._loaded.variables == variables
 
     def status(self) -> KeyringStatus:
@@ -197,7 +197,7 @@ class Reloader:
             lock.release()
 
     def _read_again(self, loaded: Loaded, *, always: bool = False) -> bool:
-        """Uses the keys that the sources hold now, or logs why not. The caller holds the lock."""
+        """Uses the keys that the sources hold now, or logs the reason against it. The caller holds the lock."""
         # Before reading: reading may warn, and code that shows the warning may ask for the keyring.
         self._schedule(loaded)
         try:
@@ -212,7 +212,7 @@ class Reloader:
     def _accept(self, loaded: Loaded, before: Loaded | None) -> Loaded:
         """Makes *loaded* current by one assignment. If the keys are the same, the keyring stays the same object."""
         self._checked = self._now()
-        if before is not None and _same_keys(before.keyring, loaded.keyring):
+        if before is not None and list(before.keyring.states.items()) == list(loaded.keyring.states.items()):
             loaded = loaded._replace(keyring=before.keyring)
         else:
             self._since = self._checked
@@ -239,10 +239,6 @@ class Reloader:
 
     def _schedule(self, loaded: Loaded) -> None:
         self._due = self._clock() + loaded.every if loaded.follows() else math.inf
-
-
-def _same_keys(one: Keyring, other: Keyring) -> bool:
-    return list(one.states.items()) == list(other.states.items())
 
 
 def status_of(

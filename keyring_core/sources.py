@@ -107,9 +107,7 @@ def read_named(  # noqa: PLR0913 - what to read, and how
 
 
 def _cleaned(data: bytes, *, comments: bool) -> bytes:
-    return _without_comments(data) if comments else data.removesuffix(b"\n").removesuffix(b"\r")
-
-
-def _without_comments(data: bytes) -> bytes:
+    if not comments:
+        return data.removesuffix(b"\n").removesuffix(b"\r")
     lines = (line.partition(b"#")[0].strip() for line in data.splitlines())
     return b"\n".join(line for line in lines if line)

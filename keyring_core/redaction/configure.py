@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
 from typing import Any, TextIO
 
 import structlog
@@ -104,7 +103,7 @@ def _formatter(render: Any) -> ChainFormatter:
     )
 
 
-def _stack_of_record(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _stack_of_record(_logger: Any, _method: str, event: Any) -> Any:
     """A stdlib record's formatted ``stack_info`` under structlog's name for it."""
     if "stack_info" in event:
         event["stack"] = event.pop("stack_info")
@@ -113,9 +112,6 @@ def _stack_of_record(_logger: Any, _method: str, event: dict[str, Any]) -> dict[
 
 class ChainFormatter(structlog.stdlib.ProcessorFormatter):
     """structlog's formatter for both kinds of records. Withholds the content of an event that cannot be redacted."""
-
-    def __init__(self, processors: Iterable[Any], foreign_pre_chain: Iterable[Any]) -> None:
-        super().__init__(processors=list(processors), foreign_pre_chain=list(foreign_pre_chain))
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text without secrets. Never raises."""

@@ -67,7 +67,6 @@ print(json.dumps({
 OF_EXTRAS = {
     "keyring_core/integrations/pydantic.py": {"pydantic", "pydantic_core"},
     "keyring_core/integrations/django": {"django"},
-
     "keyring_core/integrations/sqlalchemy": {"sqlalchemy"},
     "keyring_core/integrations/alembic.py": {"alembic"},
 }

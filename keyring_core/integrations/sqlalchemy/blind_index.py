@@ -188,15 +188,11 @@ def watch_mapper(mapper: Mapper[Any], _class: type) -> None:
         attributes = inspect(target).attrs
         for kind, source, index in pairs:
             if added := attributes[source.key].history.added:
-                _refuse_expression(kind, added[0])
+                if isinstance(added[0], ClauseElement):
+                    raise StaleIndexError(_message(kind, "set to an SQL expression, whose value is not known here"))
                 setattr(target, index.key, kind.of_value(added[0]))
 
     event.listen(mapper, "before_update", fill)
-
-
-def _refuse_expression(kind: BlindIndexOf, value: object) -> None:
-    if isinstance(value, ClauseElement):
-        raise StaleIndexError(_message(kind, "set to an SQL expression, whose value is not known here"))
 
 
 def stale_index(compiled: Any) -> StaleIndexError | None:

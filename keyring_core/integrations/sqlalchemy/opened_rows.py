@@ -143,9 +143,9 @@ def _columns_in(objects: Sequence[Any]) -> list[ColumnClause[Any]]:
 
 
 def _name_of(row: Sequence[Any], key: tuple[tuple[int, str], ...]) -> str:
-    return ", ".join(f"{name}={_legible(row[place])}" for place, name in key)
-
-
-def _legible(part: object) -> str:
-    text = bytes(part).hex() if isinstance(part, bytes | bytearray | memoryview) else str(part)
-    return text if len(text) <= _LONGEST_KEY else f"{text[:_LONGEST_KEY]}..."
+    shown = []
+    for place, name in key:
+        part = row[place]
+        text = bytes(part).hex() if isinstance(part, bytes | bytearray | memoryview) else str(part)
+        shown.append(f"{name}={text if len(text) <= _LONGEST_KEY else f'{text[:_LONGEST_KEY]}...'}")
+    return ", ".join(shown)

@@ -87,17 +87,12 @@ def _handle_error(context: ExceptionContext) -> None:
 def refuse_faulty(compiled: Any) -> None:
     """Raises StaleIndexError or ComparisonError for a statement that must not be sent."""
     if fault := once(compiled, "keyring_core_fault", _fault_of):
-        # A new error each time: one that is kept would keep the frames, and so the values, of its first caller.
-        raise fault[0](fault[1])
+        # A new error each time: one that was raised would keep the frames, and so the values, of its first caller.
+        raise type(fault)(*fault.args)
 
 
-def _fault_of(compiled: Any) -> tuple[type[KeyringError], str] | None:
-    """The class and the message of what is wrong with the statement."""
-    error = _error_of(compiled)
-    return None if error is None else (type(error), str(error))
-
-
-def _error_of(compiled: Any) -> KeyringError | None:
+def _fault_of(compiled: Any) -> KeyringError | None:
+    """The error of the statement, which is never raised itself."""
     statement = compiled.statement
     if statement is None or not SECRET_COLUMNS:
         return None
