@@ -22,7 +22,7 @@ LENGTH = 8 + 1 + 43
 
 
 SHAPE = re.compile(r"[0-9a-f]{8}:[A-Za-z0-9_-]{43}")
-"""What an index looks like."""
+"""The shape of an index."""
 
 
 class IndexText(str):
@@ -77,7 +77,7 @@ class BlindIndex:
 
 
 def may_stand_for(index: object, value: object) -> bool:
-    """Whether *index*, which is written beside *value*, can be for that: an index, or an equal value.
+    """True if *index* can be written beside *value*: it is an index, or an equal value.
 
     False only if it surely is not: a value of another type is for the column to refuse.
     """

@@ -39,7 +39,7 @@ __all__ = [
 
 _NOT_SET = "NOT SET (required for credentials)"
 _KEPT = (*VARIABLES, "CREDENTIALS_DIRECTORY")
-"""What it takes to read the sources; the last one is systemd's."""
+"""The variables that reading the sources takes; the last one is systemd's."""
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ def log_key_status(environ: Mapping[str, str] = os.environ) -> None:
 
 @without_frames
 def _load(seconds: float) -> Loaded:
-    """What this process's variables lead to as they are now; each command has *seconds*."""
+    """Loads the keys that this process's variables name now; each command has *seconds*."""
     warn_of_misspelt_names(os.environ)
     environ = {name: value for name in _KEPT if (value := os.environ.get(name)) is not None}
     named = read_keys(environ, seconds)

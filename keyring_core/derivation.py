@@ -1,6 +1,6 @@
-"""How applications make a Fernet key of a secret: one rule for each kind of derivation.
+"""The rules by which applications make a Fernet key of a secret: one for each kind of derivation.
 
-The rules are those of the applications, weak ones included. For a key of your own, generate one: it needs no rule.
+The rules are the applications' own, weak ones included. For a key of your own, generate one: it needs no rule.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Derivation:
         return raw
 
     def _of(self, rule: Callable[[bytes], bytes | str], secret: bytes, where: str) -> bytes:
-        """What *rule* makes of *secret*. Raises KeyConfigError with the fault that the rule finds."""
+        """The result of *rule* for *secret*. Raises KeyConfigError with the fault that the rule finds."""
         made = rule(secret)
         if isinstance(made, str):
             raise KeyConfigError(f"{where}: {made}, for the derivation {self.kind}")

@@ -116,13 +116,13 @@ def settings_in(found: Mapping[KeyState, Sequence[tuple[Key, str]]]) -> Settings
 
 
 def names_primary(environ: Mapping[str, str]) -> bool:
-    """Whether any form of the primary key's variable holds more than blanks."""
+    """True if any form of the primary key's variable holds more than blanks."""
     return any(environ.get(PRIMARY + form, "").strip() for form in FORMS)
 
 
 @without_frames
 def reload_seconds(environ: Mapping[str, str]) -> float:
-    """How often to look whether keys changed, in seconds; 0 is never. Raises KeyConfigError if it is no such number."""
+    """The seconds between two looks for changed keys; 0 is never. Raises KeyConfigError if it is no such number."""
     text = environ.get(RELOAD_SECONDS, "").strip()
     if not text:
         return DEFAULT_RELOAD_SECONDS
@@ -159,7 +159,7 @@ def _meant_by(name: str) -> str | None:
 
 
 def _read(environ: Mapping[str, str], seconds: float) -> dict[str, FoundText]:
-    """What each variable that is set leads to."""
+    """The key text that each set variable leads to."""
     every = {name: read_source(name, environ, seconds) for name in (PRIMARY, STAGED, PREVIOUS)}
     found = {name: each for name, each in every.items() if each}
     for _ in range(_LOOKS):

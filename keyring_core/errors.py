@@ -88,7 +88,7 @@ class InvalidToken(KeyringError, cryptography.fernet.InvalidToken):  # noqa: N81
 
 
 class Malformed(StrEnum):
-    """Why a text is not a Fernet token."""
+    """The reasons why a text is not a Fernet token."""
 
     EMPTY = "empty"
     PLAINTEXT = "plaintext"

@@ -64,7 +64,7 @@ class Keyring:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Keyring:
         """The keyring that *environ* names, by default this process's environment, read now.
 
-        Its keys never change; those of `get_keyring` do. Warnings and errors as for `load_settings`.
+        Its keys never change; the keys of `get_keyring` do. Warnings and errors as for `load_settings`.
         """
         return cls(*load_settings(os.environ if environ is None else environ))
 
@@ -145,7 +145,7 @@ class Keyring:
         return self._key_of(parse_token(token))
 
     def needs_rotation(self, token: TokenText) -> bool:
-        """Whether *token* is under any key but the primary. Errors as for `key_for`."""
+        """True if *token* is under any key but the primary. Errors as for `key_for`."""
         return self.key_for(token) is not self.primary
 
     @overload

@@ -116,11 +116,11 @@ class Key:
         return tokens
 
     def signed(self, token: Token) -> bool:
-        """Whether *token* is under this key: one MAC, compared in constant time."""
+        """True if *token* is under this key: one MAC, compared in constant time."""
         return compare_digest(self.tag(token.signed), token.tag)
 
     def signed_size(self, data: bytes) -> int:
-        """How many bytes at the start of *data* are a token under this key, whatever follows; 0 if none are.
+        """The length of a token under this key at the start of *data*, whatever follows; 0 if there is none.
 
         For a token whose end is not marked. One running MAC checks every possible end, in time linear in *data*.
         """

@@ -113,7 +113,7 @@ class Reloader:
         return loaded.keyring
 
     def renew(self, ring: Keyring) -> Keyring | None:
-        """A newer keyring than *ring*, which cannot open a token; None if there is none.
+        """A newer keyring than *ring*, which cannot open a token; None if *ring* is the newest.
 
         Reads the sources again if they may have changed, at most once a second.
         """

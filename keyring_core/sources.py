@@ -16,7 +16,7 @@ FORMS = ("", "_FILE", "_COMMAND")
 """The endings of a variable that holds keys, names their file, or the command that prints them."""
 
 COMMAND_SECONDS = 30
-"""How long a start waits for a command."""
+"""The time that a start waits for a command."""
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
@@ -40,7 +40,7 @@ class KeyOrigin(NamedTuple):
         return self.stamp is not None and self.stamp.moved()
 
     def may_differ(self) -> bool:
-        """Whether reading again may give another text. A variable does not count: it is read only once."""
+        """True if reading again may give another text. A variable does not count: it is read only once."""
         return self.kind is SourceKind.COMMAND or (
             self.stamp is not None and (not self.stamp.settled or self.stamp.moved())
         )

@@ -1,6 +1,6 @@
 """Tokens of one length side by side: one call reads or writes the base64 of all of them.
 
-If any token of a batch may be invalid, each is read by itself, so every verdict is that of the single token.
+If any token of a batch may be invalid, each is read by itself, so that every token gets its own verdict.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def _b2a(data: bytes) -> bytes:
 
 
 def _codec() -> tuple[Callable[[bytes | bytearray], bytes], Callable[[bytes], bytes]]:
-    """A decoder of both alphabets of base64, and an encoder of the URL-safe one; those of the extra `speed`, if any."""
+    """A decoder of both alphabets of base64, and an encoder of the URL-safe one; from the extra `speed` if it is there."""
     try:
         pybase64: Any = importlib.import_module("pybase64")
     except ImportError:

@@ -23,14 +23,14 @@ _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_
 VERSION = b"\x80"
 _VERSION_BYTE = VERSION[0]
 BEGINNING = "gAAAA"
-"""How a token's text begins, until the year 2106."""
+"""The beginning of a token's text, until the year 2106."""
 BLOCK = 16
 TAG = 32
 OVERHEAD = 1 + 8 + BLOCK + TAG  # version, timestamp, IV
 _LARGE = 1024 * 1024
 
 _MARKS = (b"gAAAA", b"QUFBQ", b"M5AUCQKB", b"6741414141")
-"""What every token begins with, and parts of that in base64 (at any place), in base32 and in hex."""
+"""The beginning of every token, and parts of it in base64 (at any place), in base32 and in hex."""
 _HEX_OF_BYTES = re.compile(rb"80000000[0-9a-fA-F]{138}")
 
 INSIDE = "a token inside something else, or in another encoding"
@@ -130,7 +130,7 @@ def string_of(text: TokenText) -> str:
 
 
 def raw_of(text: TokenText) -> bytes:
-    """The bytes of *text*, of a str those of UTF-8; raises no error, which would carry the text."""
+    """The bytes of *text*, in UTF-8 if it is a str; raises no error, which would carry the text."""
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
 
 

@@ -61,7 +61,7 @@ class Encrypted:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """For Pydantic: what documents of an API say of the field."""
+        """For Pydantic: the field's description in documents of an API."""
         return {"type": "string", "format": "password", "writeOnly": True}
 
     def _validated(self, value: object, info: ValidationInfo) -> Secret:

@@ -93,8 +93,8 @@ class DjangoCryptographyCells:
 def plaintext_in(data: bytes, *, unpickle: bool) -> bytes | None:
     """The plaintext that the pickle *data* holds: text as UTF-8, bytes as they are; None if it holds anything else.
 
-    Without *unpickle* nothing is loaded: the pickle is read opcode by opcode, and may have only those of one text or
-    bytes. With *unpickle* it is loaded, which runs whatever code its author put in; then a bool, a number, a list or
+    Without *unpickle* nothing is loaded: the pickle is read opcode by opcode, and may only have the opcodes of one text
+    or bytes. With *unpickle* it is loaded, which runs whatever code its author put in; then a bool, a number, a list or
     a dict is compact JSON.
     """
     try:

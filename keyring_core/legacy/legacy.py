@@ -77,7 +77,7 @@ class Legacy:
 
     @property
     def writes_tokens(self) -> bool:
-        """Whether each cell has the shape of a Fernet token, so that nobody takes it for plaintext."""
+        """True if each cell has the shape of a Fernet token, so that nobody takes it for plaintext."""
         return self.engine in {None, "fernet"} and PACKAGES[self.package].writes_tokens
 
     @without_frames
@@ -129,14 +129,14 @@ Legacy.__init__ = without_frames(Legacy.__init__)  # type: ignore[method-assign]
 
 
 class Package(NamedTuple):
-    """How a package's cells are read, and the options that it has beside `secret`."""
+    """The reader of a package's cells, and the options that it has beside `secret`."""
 
     cells: Callable[[Legacy, Environ], PackageCells]
     """Raises KeyConfigError."""
     needs: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
     writes_tokens: bool = True
-    """Whether its cells are Fernet tokens, unless an engine says otherwise."""
+    """True if its cells are Fernet tokens, unless an engine says otherwise."""
 
     def check_options(self, legacy: Legacy) -> None:
         """Raises KeyConfigError if options of *legacy* do not fit."""

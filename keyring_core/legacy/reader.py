@@ -1,4 +1,4 @@
-"""What a reader of another package's cells gives, and takes."""
+"""Readers of another package's cells: their interface, and their results."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple, NoReturn, Protocol, final
 
 
 class LegacyPlaintext(NamedTuple):
-    """What another package stored. Its repr shows nothing of it."""
+    """The plaintext that another package stored. Its repr shows nothing of it."""
 
     plaintext: bytes
     """Text as UTF-8."""
     timestamp: int | None
-    """When the package encrypted it, in seconds since 1970, if the cell says so."""
+    """The time of encryption, in seconds since 1970, if the cell says it."""
 
     def __repr__(self) -> str:
         return f"<LegacyPlaintext of {len(self.plaintext)} bytes>"
@@ -41,7 +41,7 @@ class LegacyReader:
         self.words = words
 
     def open(self, cell: str | bytes) -> LegacyPlaintext | None:
-        """What the package stored in *cell*; None if it did not write it under these secrets.
+        """The plaintext in *cell*; None if the package did not write it under these secrets.
 
         Raises nothing, whatever the cell is.
         """

@@ -42,11 +42,11 @@ class TokenCells:
 
 
 class TokenOrJsonCells(TokenCells):
-    """Cells that are a bare token, or JSON whose values are tokens: those of `EncryptedJSONField`.
+    """Cells that are a bare token, or JSON whose values are tokens, as `EncryptedJSONField` writes it.
 
     django-fernet-encrypted-fields 0.4.0, `encrypted_fields/fields.py`. That field makes a text of each value before it
     encrypts it, so that the package reads `"1"` for 1, `"True"` for true and `"None"` for null; keys are not
-    encrypted. Here, too. The other fields' columns are text; that of the JSON field is JSON (on PostgreSQL `jsonb`),
+    encrypted. Here, too. The other fields' columns are text; the JSON field's is JSON (on PostgreSQL `jsonb`),
     which cannot hold a bare token: it has to become text before such a column can hold anything else.
 
     JSON without any value, such as `{}`, is read as it is.

@@ -177,7 +177,7 @@ def find_credentials(text: str, data: bytes, limit: type[Effort] = Effort) -> li
 
 
 def _is_words(run: bytes) -> bool:
-    """Whether *run* is small letters only, but for what joins words."""
+    """True if *run* has only small letters, and characters that join words."""
     letters = run.translate(None, b"_-")
     return letters.islower() and letters.isalpha()
 
@@ -209,7 +209,7 @@ def _in_run(text: str, start: int, end: int, effort: Effort) -> Iterator[Span]:
 
 @cache
 def _shapes_at(gate: str) -> tuple[Shape, ...]:
-    """The shapes of *gate*, and of those that it begins with."""
+    """The shapes of *gate*, and of the gates that it begins with."""
     return tuple(shape for other in (gate, *SHAPES) if gate.startswith(other) for shape in SHAPES[other])
 
 

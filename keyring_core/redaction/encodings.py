@@ -79,7 +79,7 @@ class Form:
 
 
 def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[Form]:
-    """Every form of *value* that the matcher has to know; for a URL also those of its password, unless *inner*."""
+    """Every form of *value* that the matcher has to know; for a URL also the forms of its password, unless *inner*."""
     text = as_text(value)
     whole: dict[str, None] = {}
     if _is_clean(text):
@@ -131,7 +131,7 @@ def trimmed(value: str | bytes) -> str | bytes:
 
 
 def unfit(value: str | bytes) -> str | None:
-    """Why *value* cannot be masked by its text, or None. Does not show the value."""
+    """The reason why *value* cannot be masked by its text, or None. Does not show the value."""
     text = as_text(value).strip()
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
@@ -163,7 +163,7 @@ def _utf8(text: str) -> bytes:
 
 
 def _is_clean(text: str) -> bool:
-    """Whether *text* is valid Unicode; bytes that are not UTF-8 have only byte spellings."""
+    """True if *text* is valid Unicode; bytes that are not UTF-8 have only byte spellings."""
     return not any("\udc80" <= character <= "\udcff" for character in text)
 
 

@@ -133,7 +133,7 @@ class Hooks:
 
 
 def _is_heard(level: int) -> bool:
-    """Whether a handler would take a record of `_log` at *level*."""
+    """True if a handler would take a record of `_log` at *level*."""
     logger: logging.Logger | None = _log if _log.isEnabledFor(level) else None
     while logger is not None:
         if any(level >= one.level and not isinstance(one, logging.NullHandler) for one in logger.handlers):

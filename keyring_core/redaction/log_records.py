@@ -87,7 +87,7 @@ def fill_in(redactor: Redactor, message: Any, args: Any) -> Any:
 
 
 class _Lookups:
-    """What *mapping* answers to each name that a message asks for, masked by that name."""
+    """The values of *mapping*, each masked by the name that a message asks for."""
 
     def __init__(self, redactor: Redactor, mapping: Mapping[Any, Any]) -> None:
         self._redactor, self._mapping = redactor, mapping

@@ -96,7 +96,7 @@ def show_record(record: logging.LogRecord, show: Callable[..., Text], *args: Any
 
 
 def show_masked(given: Any, show: Callable[..., Text], *args: Any, masks: tuple[GramMatcher, ...] = ()) -> Text:
-    """``show(*args)`` with *masks*, those of the ``exc_info`` *given*, and those in force."""
+    """``show(*args)`` with *masks*, the masks of the ``exc_info`` *given*, and the masks in force."""
     masks += masks_in_force(given)
     if masks == block_matchers.get():
         return show(*args)

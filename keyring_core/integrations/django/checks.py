@@ -1,4 +1,4 @@
-"""What `manage.py check` says of keys and of encrypted fields; docs/reference/django-fields.md lists the ids."""
+"""The checks of keys and of encrypted fields for `manage.py check`; docs/reference/django-fields.md lists the ids."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ else:
     _Field = Field
 
 _COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, Window)
-"""What computes with the columns inside of it, or compares them."""
+"""Expressions that compute with the columns inside of them, or compare them."""
 
 
 class EncryptedComparisonError(errors.ComparisonError, FieldError):
@@ -59,7 +59,7 @@ class EncryptedCol(Col):
         return super().as_sql(compiler, connection)
 
     def _comparison(self, frame: FrameType) -> str | None:
-        """What the caller of `SQLCompiler.compile` in *frame* does with the column, if that cannot work."""
+        """The use of the column by the caller of `SQLCompiler.compile` in *frame*, if that cannot work."""
         if frame.f_code.co_name == "get_distinct":
             return "distinct()"
         parent = frame.f_locals.get("self")
@@ -92,14 +92,14 @@ class WrittenAsGiven(_Field):
         return Field.get_prep_value(self, value)
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        """What to store. An expression is refused unless it comes to cells of this column."""
+        """The value to store. An expression is refused unless its results are cells of this column."""
         if hasattr(value, "as_sql"):
             check_written(self, value)
             return value
         return self.get_db_prep_value(value, connection)
 
     def takes_cells_of(self, other: object) -> bool:  # noqa: ARG002 - some fields do
-        """Whether a cell of the field *other* can be copied into this column as it is."""
+        """True if a cell of the field *other* can be copied into this column as it is."""
         return False
 
 

@@ -70,7 +70,7 @@ def refuse_token(value: object) -> None:
 
 
 class EncryptedField(WrittenAsGiven):
-    """What the encrypted fields share; `cells` says how a value becomes a cell."""
+    """The base of the encrypted fields; `cells` turns a value into a cell."""
 
     kind: ClassVar[ValueKind]
     default_validators = [refuse_token]  # noqa: RUF012 - as Django declares it
@@ -85,7 +85,7 @@ class EncryptedField(WrittenAsGiven):
         binary: bool = False,
         **kwargs: Any,
     ) -> None:
-        """The options of `Cells`, and *binary*: the column is a BLOB or BYTEA, as that of a BinaryField."""
+        """The options of `Cells`, and *binary*: the column is a BLOB or BYTEA, as for a BinaryField."""
         super().__init__(*args, **kwargs)
         self.binary = binary
         self.cells = Cells(
@@ -140,7 +140,7 @@ class EncryptedField(WrittenAsGiven):
         return None if value is None else self.cells.open(value, lambda: row_of(expression))
 
     def takes_cells_of(self, other: object) -> bool:
-        """Whether a cell of the field *other* can be copied into this column as it is."""
+        """True if a cell of the field *other* can be copied into this column as it is."""
         if not isinstance(other, EncryptedField):
             return False
         return self.binary == other.binary and self.cells.reading == other.cells.reading
@@ -174,7 +174,7 @@ class EncryptedField(WrittenAsGiven):
         raise refusal(self.cells.column, f'"{lookup_name}"')
 
     def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:  # noqa: ARG002 - Django's
-        """What stands in SQL for a value. Raises StaleIndexError in an UPDATE without the blind index."""
+        """The placeholder for a value in SQL. Raises StaleIndexError in an UPDATE without the blind index."""
         self._check_index(compiler.query)
         return "%s"
 
@@ -203,7 +203,7 @@ class EncryptedField(WrittenAsGiven):
 
 
 def _written(query: Any) -> dict[str, Any]:
-    """The fields that *query* changes in rows that are there, with their values; those of an upsert are the row's."""
+    """The fields that *query* changes in existing rows, with their values; an upsert takes them from the row."""
     if isinstance(query, UpdateQuery):
         return {field.name: value for field, _model, value in vars(query)["values"]}
     return {field.name: None for field in getattr(query, "update_fields", None) or ()}
@@ -282,7 +282,7 @@ def before_save(sender: type[models.Model], instance: models.Model, raw: bool = 
 
 
 def public_path(path: str) -> str:
-    """Where migrations import a class of this package from."""
+    """The path from which migrations import a class of this package."""
     return path.replace(f"{__package__}.{path.split('.')[-2]}.", f"{__package__}.")
 
 

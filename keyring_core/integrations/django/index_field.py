@@ -119,7 +119,7 @@ class BlindIndexField(WrittenAsGiven, _CharField):
         )
 
     def each(self, value: Any) -> list[IndexText]:
-        """What an equal value may have as its index: one text for each key."""
+        """The indexes that an equal value may have: one text for each key."""
         if isinstance(value, IndexText):
             return [value]
         return [IndexText(text) for text in BlindIndex(self.context).each(get_keyring(), self._plaintext(value))]
@@ -138,7 +138,7 @@ class BlindIndexField(WrittenAsGiven, _CharField):
 
 
 class _OfValues(_Lookup):
-    """Compares an index with those of values. They are computed when the query runs, under the keys of that time."""
+    """Compares an index with the indexes of values, computed when the query runs, under the keys of that time."""
 
     prepare_rhs = False
 

@@ -95,7 +95,7 @@ class BlindIndexOf(ColumnType[str]):
         return BlindIndex(self.context)
 
     def of_value(self, value: Any) -> IndexText | None:
-        """What to store for *value*: its index under the primary key; of None, None. TypeError for other types."""
+        """The index to store for *value*, under the primary key; None for None. Raises TypeError for other types."""
         if value is None or isinstance(value, IndexText):
             return value
         if not isinstance(value, str | bytes | Secret):
@@ -105,14 +105,14 @@ class BlindIndexOf(ColumnType[str]):
         return IndexText(self.index.of(get_keyring(), value))
 
     def source(self, column: Column[Any]) -> Column[Any]:
-        """The encrypted column that *column*, of this type, is the index of. Raises KeyConfigError if there is none."""
+        """The encrypted column whose index is *column*, of this type. Raises KeyConfigError if it is missing."""
         for each in column.table.columns:
             if self.of in (each.key, each.name, each.info.get(ATTRIBUTE)):
                 return each
         raise KeyConfigError(f'{self.place()}: BlindIndexOf("{self.of}"), but the table has no such column')
 
     def place(self) -> str:
-        """What messages call the column."""
+        """The column's name in messages."""
         owner = self.owner
         table = getattr(owner, "table", None)
         return f"{table.name}.{owner.name}" if owner is not None and table is not None else "a blind index"
@@ -133,11 +133,11 @@ class BlindIndexOf(ColumnType[str]):
         return self.copy()
 
     def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:  # noqa: ARG002 - SQLAlchemy's
-        """What the column is compared with are indexes: text, to send as it is."""
+        """The type of the indexes that the column is compared with: text, to send as it is."""
         return String(LENGTH) if op in _LISTS else self
 
     def process_bind_param(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002 - SQLAlchemy's
-        """What to store for *value*; an IndexText as it is."""
+        """The index to store for *value*; an IndexText as it is."""
         return without_wrapper(self.of_value, value)
 
     def process_result_value(self, value: Any, dialect: Any) -> IndexText | None:  # noqa: ARG002 - SQLAlchemy's

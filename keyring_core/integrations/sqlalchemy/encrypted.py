@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class EncryptedColumnType(ColumnType[T]):
-    """What the types have in common. None is NULL; any other value is one Fernet token."""
+    """The base of the encrypted types. None is NULL; any other value is one Fernet token."""
 
     impl = Text
     kind: ClassVar[ValueKind]
@@ -30,14 +30,14 @@ class EncryptedColumnType(ColumnType[T]):
 
     def __init__(
         self,
-        context: str | bool = False,  # noqa: FBT001, FBT002 - a name, or True for that of the column
+        context: str | bool = False,  # noqa: FBT001, FBT002 - a name, or True for the column's own
         *,
         accept_unbound: bool = False,
         accept_plaintext: bool = False,
         legacy: Legacy | None = None,
         binary: bool = False,
     ) -> None:
-        """*context* binds the tokens to the column: a name, or True for that of table and column.
+        """*context* binds the tokens to the column: a name, or True for the name of table and column.
 
         While a column is taken over it also reads what *accept_unbound* (this keyring's tokens without the context),
         *accept_plaintext* and *legacy* say. *binary* is for a BLOB or BYTEA column that holds the bytes of tokens.
@@ -80,7 +80,7 @@ class EncryptedColumnType(ColumnType[T]):
         return self.stored
 
     def compare_values(self, x: Any, y: Any) -> bool:
-        """Whether an attribute did not change. An SQL expression that it is set to cannot be compared."""
+        """True if an attribute did not change. An SQL expression that it is set to cannot be compared."""
         return x is y if isinstance(x, ClauseElement) or isinstance(y, ClauseElement) else bool(x == y)
 
     def process_bind_param(self, value: Any, dialect: Any) -> str | bytes | None:  # noqa: ARG002 - SQLAlchemy's
@@ -126,7 +126,7 @@ class EncryptedBytes(EncryptedColumnType[bytes]):
 
 
 class EncryptedJSON(EncryptedColumnType[Any]):
-    """What JSON has a form for, encrypted as a whole. Like any None, `null` as the whole value is NULL."""
+    """Any value that JSON has a form for, encrypted as a whole. Like any None, `null` as the whole value is NULL."""
 
     kind = ValueKind.JSON
     cache_ok = True

@@ -22,7 +22,7 @@ _LONGEST_KEY = 80
 
 
 class Opened:
-    """What a cell held, or the error for it, until the type's result processor takes it out."""
+    """The value of a cell, or the error for it, until the type's result processor takes it out."""
 
     __slots__ = ("value",)
 
@@ -43,7 +43,7 @@ class EncryptedColumn(NamedTuple):
 
 
 class RowPlan(NamedTuple):
-    """What to open in each row of a statement's results."""
+    """The cells to open in each row of a statement's results."""
 
     width: int
     columns: tuple[EncryptedColumn, ...]
@@ -82,7 +82,7 @@ class OpeningStrategy(ResultFetchStrategy):
         return self.plan.open(self.inner.fetchall(result, dbapi_cursor))
 
     def yield_per(self, result: CursorResult[Any], dbapi_cursor: Any, num: int) -> None:
-        """Fetches so many rows at a time. Some strategies replace themselves for it."""
+        """Fetches *num* rows at a time. Some strategies replace themselves for it."""
         self.inner.yield_per(result, dbapi_cursor, num)
         if result.cursor_strategy is not self:
             self.inner, result.cursor_strategy = result.cursor_strategy, self
@@ -113,7 +113,7 @@ def open_rows_of(result: Any) -> None:
 
 
 def _plan_of(compiled: Any) -> RowPlan | None:
-    """What to open, or None: for no encrypted column, and if columns are not known by their place (plain text)."""
+    """The cells to open; None without an encrypted column, or if columns are not known by their place (plain text)."""
     entries = getattr(compiled, "_result_columns", None)
     if not entries or not getattr(compiled, "_ordered_columns", False):
         return None

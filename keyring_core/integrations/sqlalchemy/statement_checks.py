@@ -106,7 +106,7 @@ def _fault_of(compiled: Any) -> KeyringError | None:
 def _unencrypted(compiled: Any) -> Iterator[ComparisonError]:
     """The errors of expressions that an INSERT or UPDATE writes in place of cells, or of indexes.
 
-    The database would store what they come to as it is: plaintext, or tokens of another context.
+    The database would store their results as they are: plaintext, or tokens of another context.
     """
     statement = compiled.statement
     for key, expression, is_typed in (*written_expressions(compiled), *_defaults(compiled)):
@@ -121,7 +121,7 @@ def _unencrypted(compiled: Any) -> Iterator[ComparisonError]:
 
 
 def _defaults(compiled: Any) -> Iterator[tuple[Any, Any, bool]]:
-    """What the database computes for columns that the statement leaves out."""
+    """The expressions that the database computes for columns that the statement leaves out."""
     for column in compiled.statement.table.columns:
         made = column.default if compiled.isinsert else column.onupdate
         if made is not None and made.is_clause_element:
@@ -133,9 +133,9 @@ def _defaults(compiled: Any) -> Iterator[tuple[Any, Any, bool]]:
 
 
 def _is_cell(expression: Any, stored_as: object, *, is_typed: bool = False) -> bool:
-    """Whether all that *expression* comes to is *stored_as* the column is; *is_typed*: a plain value gets its type.
+    """True if each result of *expression* is *stored_as* the column is; *is_typed*: a plain value gets its type.
 
-    Other expressions are none, even if their type is an encrypted one, as that of `max` of a column and a text is.
+    For other expressions it is False, even if their type is an encrypted one, as for `max` of a column and a text.
     """
     if isinstance(expression, Null):
         return True
@@ -147,7 +147,7 @@ def _is_cell(expression: Any, stored_as: object, *, is_typed: bool = False) -> b
 
 
 def _stored_as(element: Any) -> object:
-    """What *element* holds, in a form to compare: cells, or indexes, of an equal form can be copied. None: neither."""
+    """The kind of cells, or of indexes, in *element*: equal ones can be copied. None if it holds neither."""
     if isinstance(kind := getattr(element, "type", None), BlindIndexOf):
         return kind.context
     cells = cells_of(element)
@@ -155,7 +155,7 @@ def _stored_as(element: Any) -> object:
 
 
 def _results(expression: Any) -> Sequence[Any] | None:
-    """The expressions of which *expression* comes to one; None if it is no such choice."""
+    """The expressions between which *expression* chooses; None if it is no such choice."""
     if isinstance(expression, Label | Grouping):
         return [expression.element]
     if isinstance(expression, Case):
@@ -178,7 +178,7 @@ def _comparisons(element: Any) -> Iterator[ComparisonError]:
 
 
 def _parts(side: Any) -> Iterator[Any]:
-    """What is compared: *side*, and what stands in a list, a tuple, a grouping or a select there."""
+    """The compared elements: *side*, and the elements of a list, a tuple, a grouping or a select there."""
     yield side
     if isinstance(side, ClauseList | ExpressionClauseList):
         for each in side.clauses:

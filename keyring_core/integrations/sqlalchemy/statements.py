@@ -53,7 +53,7 @@ def names(written: Any) -> set[Any]:
 def written_expressions(compiled: Any) -> Iterator[tuple[Any, Any, bool]]:
     """Each column, or its name, that an INSERT or UPDATE sets to an SQL expression, with that expression.
 
-    The third says whether a parameter without a type gets that of the column: not in a SELECT.
+    The third is True if a parameter without a type gets the column's type: not in a SELECT.
     """
     statement, state = compiled.statement, compiled.compile_state
     rows = [getattr(statement, "_values", None), *(getattr(state, "_multi_parameters", None) or ())]
@@ -75,7 +75,7 @@ def _upserted(statement: Any) -> Any:
 
 
 def column_of(table: Any, key: Any) -> Any:
-    """The column of *table* that *key* names: itself, its key or its name; None if there is none."""
+    """The column of *table* that *key* names: itself, its key or its name; None if the table lacks it."""
     if not isinstance(key, str):
         return key
     return next((each for each in table.columns if key in {each.key, each.name}), None)
