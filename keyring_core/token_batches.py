@@ -188,7 +188,7 @@ def _b2a(data: bytes) -> bytes:
 
 
 def _codec() -> tuple[Callable[[bytes | bytearray], bytes], Callable[[bytes], bytes]]:
-    """A decoder of both alphabets of base64, and an encoder of the URL-safe one; from the extra `speed` if it is there."""
+    """A decoder of both alphabets of base64, and an encoder of the URL-safe one; from the extra `speed` if possible."""
     try:
         pybase64: Any = importlib.import_module("pybase64")
     except ImportError:

@@ -161,7 +161,7 @@ def _swapped(data: bytes, place: Callable[[int, int], tuple[int, int]]) -> Readi
 
 @cache
 def _text_column(count: int) -> str:
-    r"""The pattern of *count* characters as a hex dump shows them. In JSON some are escaped; ``\n`` is not one of them."""
+    r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, but ``\n`` ends them."""
     # If the line ends right after them, it shows how the text is escaped: a backslash and an n may be two of them.
     exact = "|".join(_unescaped_column(count, depth) for depth in range(_MOST_ESCAPED))
     return rf"[ ]{{2,60}}[|>]?(?:{exact}|(?:(?!\\{{1,7}}[nrt])\\{{1,7}}.|[^\n\\]){{0,{count}}}[|<]?)"
