@@ -35,6 +35,11 @@ class BlindIndex:
     """The index of one column, named by its *context*, such as `users.email`. Raises KeyConfigError without one.
 
     Holds no key. A text and its UTF-8 bytes are the same value; a Secret is what it holds.
+
+    Examples:
+        >>> index = BlindIndex("users.email")
+        >>> index.of(keyring, "a@example.org") in index.each(keyring, "a@example.org")
+        True
     """
 
     @without_frames

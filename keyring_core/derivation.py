@@ -66,6 +66,10 @@ class Derivation:
     """One rule for making a key of a secret. Holds no secret, unless its salt is one; its repr does not show the salt.
 
     Raises KeyConfigError for an unknown *kind*, and for parameters that the kind does not take or lacks.
+
+    Examples:
+        >>> Derivation("pbkdf2-sha256", salt="pepper", iterations=30_000)
+        Derivation(kind='pbkdf2-sha256', info=None, iterations=30000)
     """
 
     kind: str
@@ -105,6 +109,10 @@ class Derivation:
 
         Raises KeyConfigError for a secret that the application would not take, and WeakKeyError for one that anybody
         can guess; with *allow_weak* that only gives a warning. No message shows anything of the secret.
+
+        Examples:
+            >>> Derivation("sha256").key("a secret of an application")
+            <Key ...>
         """
         value = revealed(secret)
         if len(value) > MOST_SECRET_LENGTH:

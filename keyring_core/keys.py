@@ -43,7 +43,12 @@ class KeyState(StrEnum):
 
 
 class Key:
-    """A Fernet key. Only its `id` is public. It cannot be pickled or copied, and is masked in every log."""
+    """A Fernet key. Only its `id` is public. It cannot be pickled or copied, and is masked in every log.
+
+    Examples:
+        >>> Key.generate()
+        <Key ...>
+    """
 
     __slots__ = ("_aes", "_mac", "_origin", "_raw", "context", "fernet", "id")
 
@@ -75,6 +80,11 @@ class Key:
         """The key that *text* (str or bytes) spells; *where* names its origin in messages.
 
         Raises KeyConfigError for anything but one sound key; with *allow_weak*, a weak key only gives a warning.
+
+        Examples:
+            >>> Key.parse("changeme", "API_KEY")
+            Traceback (most recent call last):
+            keyring_core.errors.KeyConfigError: API_KEY: a placeholder (8 characters ...
         """
         return cls(decode_key(text, where, allow_weak=allow_weak))
 
@@ -87,6 +97,10 @@ class Key:
         """The key for the use *context*, derived from this key; it has the same id.
 
         Raises KeyConfigError for an empty context, and for a key that is bound already.
+
+        Examples:
+            >>> Key.generate().bind("users.api_key")
+            <Key ... bound to 'users.api_key'>
         """
         if self.context is not None:
             raise KeyConfigError(f"key {self.id} is bound to {self.context!r} already; bind the key that it came from")

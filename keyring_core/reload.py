@@ -83,6 +83,10 @@ class Reloader:
 
     *load* reads the keys that the process's variables name now, and takes the seconds for each command: it is called at
     the start, and for `reload`. In between, `Loaded.again` reads. *clock* is monotonic; *now* is the time of day.
+
+    Examples:
+        >>> get_keyring().decrypt(get_keyring().encrypt("sk-live-1"))
+        'sk-live-1'
     """
 
     def __init__(
@@ -129,6 +133,11 @@ class Reloader:
         """The result of *action* for the current keyring; if none of its keys opens a token, for a newer keyring.
 
         Another process may use a key that this one has not read yet.
+
+        Examples:
+            >>> token = get_keyring().encrypt("sk-live-1")
+            >>> get_keyring.opening(lambda keyring: keyring.decrypt(token))
+            'sk-live-1'
         """
         ring = self()
         try:
@@ -145,6 +154,10 @@ class Reloader:
         """Reads every source again now. True if that worked; otherwise the current keyring stays.
 
         Raises KeyConfigError only if there is no keyring yet.
+
+        Examples:
+            >>> get_keyring.reload()
+            True
         """
         with self._lock:
             if self._loaded is None:
@@ -160,6 +173,10 @@ class Reloader:
         """Key ids, states, sources, times and the last error, for a health endpoint; no key.
 
         Checks the sources if that is due, so that a service without requests follows them too.
+
+        Examples:
+            >>> get_keyring.status()["keys"]
+            [{'id': '...', 'state': 'primary'}]
         """
         try:
             self()

@@ -1,14 +1,16 @@
 """A field of a Pydantic model that is a Secret in memory and a token in JSON.
 
-    class Connection(BaseModel):
-        model_config = ConfigDict(hide_input_in_errors=True)
-        host: str
-        api_key: EncryptedStr
-
-    connection = Connection.model_validate({"host": "example.org", "api_key": "sk-live-..."})
-    connection.api_key.reveal()                                      # the text; repr, str and logs show a mask
-    document = connection.model_dump(mode="json")                    # with a token: what to store
-    Connection.model_validate(document, context={"at_rest": True})   # reads it again
+    >>> from pydantic import BaseModel, ConfigDict
+    >>> class Connection(BaseModel):
+    ...     model_config = ConfigDict(hide_input_in_errors=True)
+    ...     host: str
+    ...     api_key: EncryptedStr
+    >>> connection = Connection.model_validate({"host": "example.org", "api_key": "sk-live-1"})
+    >>> connection, connection.api_key.reveal()
+    (Connection(host='example.org', api_key=[REDACTED:api_key]), 'sk-live-1')
+    >>> document = connection.model_dump(mode="json")  # with a token: what to store
+    >>> Connection.model_validate(document, context={"at_rest": True})
+    Connection(host='example.org', api_key=[REDACTED:api_key])
 
 Input and storage: validation takes plaintext (a str or a Secret) and refuses a token, so that no client of an API can
 pass one in. With the validation context `{"at_rest": True}` it takes a token (or a Secret) and refuses plaintext.

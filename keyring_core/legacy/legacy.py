@@ -34,6 +34,11 @@ class Legacy:
     command in `NAME_COMMAND` prints. Several names, or a variable that is a list, are several keys, tried in order.
 
     Raises KeyConfigError for an unknown package, a secret in place of a name, and options that the package lacks.
+
+    Examples:
+        >>> cells = Legacy("django-encrypted-model-fields", secret="$FIELD_ENCRYPTION_KEY")
+        >>> cells.reader({"FIELD_ENCRYPTION_KEY": keyring.primary.reveal()}).open(keyring.encrypt("sk-live-1"))
+        <LegacyPlaintext of 9 bytes>
     """
 
     package: str

@@ -30,6 +30,12 @@ def configure_logging(
     ``"auto"`` (console on a terminal, JSON elsewhere) or any structlog renderer that returns text. *guard_stdio*
     also masks what is printed to stdout and stderr. Another call replaces the setup; `reset_logging` undoes it.
     Raises ValueError for an unknown renderer or level, and changes nothing then.
+
+    Examples:
+        >>> redactor = configure_logging(stream=sys.stdout, renderer="json")
+        >>> logging.getLogger("app").warning("password=%s", "hunter22")
+        {"event":...password=[REDACTED:password]...}
+        >>> reset_logging()
     """
     redactor = redactor or get_redactor()
     render = _renderer(redactor, stream or sys.stderr, renderer)

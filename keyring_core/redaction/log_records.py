@@ -24,6 +24,11 @@ class RedactingFormatter(logging.Formatter):
 
     It covers only the handlers that it is set on, with their tracebacks: no other handlers, no uncaught exceptions, no
     warnings. *redactor* defaults to the one in force when the record is formatted.
+
+    Examples:
+        >>> record = logging.makeLogRecord({"levelname": "INFO", "msg": "password=hunter22"})
+        >>> RedactingFormatter("%(levelname)s %(message)s").format(record)
+        'INFO password=[REDACTED:password]'
     """
 
     def __init__(self, *args: Any, redactor: Redactor | None = None, **kwargs: Any) -> None:

@@ -27,6 +27,11 @@ class redacting(ContextDecorator):  # noqa: N801 - it reads as a verb where it i
 
     An exception that leaves the block stays masked. Ignores a value that is too short or too common to be masked, since
     the caller cannot choose what a token holds. Raises TypeError for anything but str, bytes, Secret or None.
+
+    Examples:
+        >>> with redacting("a decrypted value"):
+        ...     get_redactor().redact("it is a decrypted value")
+        'it is [REDACTED:secret]'
     """
 
     def __init__(self, *secrets: str | bytes | Secret | None, label: str = "secret") -> None:

@@ -42,7 +42,13 @@ class Redacted(str):
 
 
 class UnfitSecretError(KeyringError, ValueError):
-    """A value that cannot be masked by its text. The message says why, and does not show it."""
+    """A value that cannot be masked by its text. The message says why, and does not show it.
+
+    Examples:
+        >>> Redactor(["secret"])
+        Traceback (most recent call last):
+        keyring_core.redaction.redactor.UnfitSecretError: cannot mask this value by its text: ...
+    """
 
 
 class Redactor:
@@ -50,6 +56,10 @@ class Redactor:
 
     *secrets* are registered as by `add`; *names* are more sensitive names (their last whole words).
     Every redactor also knows the keys that this process has loaded.
+
+    Examples:
+        >>> Redactor(["Zx7-Qv19-f!"]).redact("Zx7-Qv19-f! and password=hunter22")
+        '[REDACTED:secret] and password=[REDACTED:password]'
     """
 
     __slots__ = ("__weakref__", "_registry", "names")
@@ -95,6 +105,10 @@ class Redactor:
         """*value* with every secret masked, in the same types. Changes nothing in place. Never raises.
 
         If an object's text shows a secret, the masked text takes its place.
+
+        Examples:
+            >>> get_redactor().redact_value({"db_password": "hunter22", "port": 5432})
+            {'db_password': '[REDACTED:password]', 'port': 5432}
         """
         try:
             return Walk(self.names, self._leaf).value(value)

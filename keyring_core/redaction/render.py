@@ -35,6 +35,10 @@ def redact_processor(logger: Any, method: str, event: Any) -> Any:
     Before the renderer it takes an event dict: it formats exceptions (without frame locals) and masks values under
     sensitive names, and values and shapes in every text; harmless values keep their types. After the renderer it takes
     the rendered text. It covers this chain only. Never raises.
+
+    Examples:
+        >>> redact_processor(None, "info", {"event": "login", "password": "hunter22"})
+        {'event': 'login', 'password': '[REDACTED:password]'}
     """
     redactor = get_redactor()
     if isinstance(event, str):

@@ -210,7 +210,13 @@ def _written(query: Any) -> dict[str, Any]:
 
 
 class EncryptedTextField(EncryptedField, _TextField):
-    """Text. *max_length* bounds the value, in forms and by `full_clean`, and not the column."""
+    """Text. *max_length* bounds the value, in forms and by `full_clean`, and not the column.
+
+    Examples:
+        >>> EncryptedTextField().run_validators(get_keyring().encrypt("sk-live-1"))
+        Traceback (most recent call last):
+        django.core.exceptions.ValidationError: ['This value is encrypted already; enter what it was before.']
+    """
 
     kind = ValueKind.TEXT
 
@@ -239,7 +245,12 @@ def _from_base64(text: str) -> bytes:
 
 
 class EncryptedBinaryField(EncryptedField, _BinaryField):
-    """Bytes, in a column of bytes; the cell is a token all the same. As a BinaryField it is not editable by default."""
+    """Bytes, in a column of bytes; the cell is a token all the same. As a BinaryField it is not editable by default.
+
+    Examples:
+        >>> EncryptedBinaryField().to_python("aGVsbG8=")
+        b'hello'
+    """
 
     kind = ValueKind.BYTES
 

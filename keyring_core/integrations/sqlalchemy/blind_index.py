@@ -66,6 +66,11 @@ class BlindIndexOf(ColumnType[str]):
     """The index of the encrypted column *of*, filled when that is written. VARCHAR(52).
 
     Anyone who reads it sees which rows hold equal values, and how often each occurs.
+
+    Examples:
+        >>> columns = Column("email", EncryptedText()), Column("email_index", BlindIndexOf("email"))
+        >>> users = Table("users", MetaData(), *columns)
+        >>> query = select(users).where(users.c.email_index == "a@example.org")
     """
 
     impl = String

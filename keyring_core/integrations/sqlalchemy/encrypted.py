@@ -112,7 +112,14 @@ class EncryptedColumnType(ColumnType[T]):
 
 
 class EncryptedText(EncryptedColumnType[str]):
-    """Text of any length."""
+    """Text of any length.
+
+    Examples:
+        >>> users = Table("users", MetaData(), Column("api_key", EncryptedText(context=True)))
+        >>> select(users).where(users.c.api_key.like("sk-%"))
+        Traceback (most recent call last):
+        keyring_core.errors.ComparisonError: users.api_key: 'like' would compare tokens, ...
+    """
 
     kind = ValueKind.TEXT
     cache_ok = True
@@ -126,7 +133,13 @@ class EncryptedBytes(EncryptedColumnType[bytes]):
 
 
 class EncryptedJSON(EncryptedColumnType[Any]):
-    """Any value that JSON has a form for, encrypted as a whole. Like any None, `null` as the whole value is NULL."""
+    """Any value that JSON has a form for, encrypted as a whole. Like any None, `null` as the whole value is NULL.
+
+    Examples:
+        >>> EncryptedJSON().cells.seal({"scopes": ("read", "write")})
+        Traceback (most recent call last):
+        TypeError: an encrypted column: JSON would give back another one: it has lists in place of tuples, ...
+    """
 
     kind = ValueKind.JSON
     cache_ok = True
