@@ -5,7 +5,6 @@ The secret comes from a variable, a file, a command, stdin or a terminal, never 
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -139,7 +138,10 @@ def _salt(command: CommandContext, salt: str | None, variable: str | None, *, is
 
 
 def _print_key(command: CommandContext, key: Key) -> int:
-    text = json.dumps({"id": key.id, "key": key.reveal()}) if command.as_json else key.reveal()
+    from rotation.output.documents.begin import NewKeyJson
+    from rotation.output.documents.parts import as_json
+
+    text = as_json(NewKeyJson(key.id, key.reveal())) if command.as_json else key.reveal()
     print(text, file=command.streams.key_stream)
     return 0
 

@@ -42,11 +42,6 @@ class DeclaredColumn:
         """The name in messages: `users.api_key`."""
         return printable(f"{self.table}.{self.column}")
 
-    def document(self) -> dict[str, Any]:
-        """For the JSON document."""
-        source = {"models": self.source.models} if self.source.django is None else {"django": self.source.django}
-        return {**source, "table": self.table, "column": self.column, "context": self.context}
-
 
 def uncovered_columns(
     columns: Iterable[DeclaredColumn], targets: Sequence[Target], ignored: Sequence[Ignored] = ()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from keyring_core import Key, KeyConfigError
-from keyring_core.binding import check_context
+from keyring_core.keys import check_context
 from rotation.configuration.sections import VALUES, TargetEntry
 from rotation.configuration.urls import expand_url, from_folder, located
 from rotation.model.failures import UsageError

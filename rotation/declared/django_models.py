@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.sources import variable_in
 from rotation.configuration.declarations import DeclaredColumn, check_found
 from rotation.configuration.sections import Declaration
@@ -71,7 +71,7 @@ def _in_databases(
             _index_of(model, field.name),
             url,
             optional,
-            binary=bool(getattr(field, "binary", False)) or cells.kind is Kind.BYTES,
+            binary=bool(getattr(field, "binary", False)) or cells.kind is ValueKind.BYTES,
             secrets=_secrets_of(cells.legacy),
         )
 
