@@ -32,7 +32,7 @@ class Key(Document):
 
 
 class Counts(Document):
-    """What was counted. In cells, the seven numbers from `current` to `unsettled` come to `scanned`."""
+    """What was counted. In cells, `scanned` is the sum of the seven numbers from `current` to `unsettled`."""
 
     scanned: int
     """Cells that were read, without NULLs."""
@@ -147,7 +147,7 @@ class Run(Document):
     dry_run: bool
     """Whether nothing was written: true for status."""
     primary: str
-    """The id of the primary key; of several key sets that of the first one."""
+    """The id of the primary key; if there are several key sets, of the first one."""
     keys: list[Key]
     """The keys in use, the primary first."""
     newer: dict[str, str]
@@ -573,7 +573,7 @@ class Certificate(Document):
     rows: int
     """Rows that were counted."""
     cells: int
-    """Cells that hold something, as `run` counts them: NULL is none."""
+    """Cells that hold something, as `run` counts them: without NULLs."""
     targets: list[CertifiedTarget]
     """What was counted, column by column."""
     searched: list[CertifiedSearch]

@@ -151,8 +151,8 @@ class _OfValues(_Lookup):
         if expression:
             field = lhs.output_field
             raise EncryptedComparisonError(
-                f"{field.model._meta.db_table}.{field.column}: compare a blind index with values; that of another "
-                "column has other keys"
+                f"{field.model._meta.db_table}.{field.column}: compare a blind index with values; "
+                "another column's index has other keys"
             )
         super().__init__(lhs, rhs)
 

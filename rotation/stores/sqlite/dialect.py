@@ -40,7 +40,7 @@ class SQLite(Dialect):
     """Through the standard library's sqlite3."""
 
     driver = "sqlite+pysqlite"
-    mixed = "the column comes to hold text beside bytes"
+    mixed = "the column then holds text beside bytes"
     product = "SQLite"
     has_server = False
     # A write keeps out every other one, and who waits for it does not learn when it ends.
