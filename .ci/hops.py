@@ -52,15 +52,17 @@ PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "architecture.md"
 MARKS = "<!-- hops: begin -->\n", "<!-- hops: end -->\n"
 CELL, BLOCK, CHECK = "one cell, row by row", "100 cells as a block", "`check` of one target with three rows"
 
-MOST_FILES = {CELL: 41, CHECK: 115}
+MOST_FILES = {CELL: 38, CHECK: 112}
 """The most files that a journey may enter."""
-MOST_CLASSES = {CELL: 12}
+MOST_CLASSES = {CELL: 13}
 """The most value classes that it may make between read and write."""
 
-DO, PASS = "RangeWorker.do", "TargetRun._pass"
-"""A cell's journey begins when the first is called, and ends with the call of the second around it."""
-READ, WRITE = "SqlStore.read", "SqlStore.write"
-"""A cell is read and written by these."""
+DO, PASS = re.compile(r"rotation/job/.* do$"), re.compile(r"rotation/job/.* _?\w*pass$")
+"""File and name: a cell's journey begins when the first is called, and ends with the call of the second around it."""
+READ, WRITE = re.compile(r"rotation/stores/.* read$"), re.compile(r"rotation/stores/.* write$")
+"""A cell is read by the first, and written when a folder above comes back from the second."""
+
+GONE = "no function is called {} any more: write its new name into .ci/hops.py"
 
 FOLDERS = tuple(f"{ROOT / name}{os.sep}" for name in ("keyring_core", "rotation"))
 NOT_LOADED = re.compile(r"integrations|declared|__main__|__init__|management")
@@ -68,6 +70,9 @@ NOT_LOADED = re.compile(r"integrations|declared|__main__|__init__|management")
 COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>"}
 ENVIRON = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", os.sep)}
 PASSWORD = "correct-horse-battery"  # noqa: S105 - it is masked
+
+
+Name = re.Pattern[str]
 
 
 class Count(NamedTuple):
@@ -87,7 +92,7 @@ class Count(NamedTuple):
 class Trace:
     """A profile function that notes each call of this project, from the call of *first* to the end of *last*."""
 
-    def __init__(self, first: str | None = None, last: str | None = None) -> None:
+    def __init__(self, first: Name | None = None, last: Name | None = None) -> None:
         self._first, self._last = first, last
         self._on = first is None
         self._end: FrameType | None = None
@@ -107,15 +112,15 @@ class Trace:
             self._note(frame, event)
 
     def _note(self, frame: FrameType, event: str) -> None:
-        name = frame.f_code.co_qualname
+        name = _name(frame)
         if event == "call":
-            if not self._on and name == self._first and self._end is None:
+            if self._first and self._last and self._end is None and self._first.search(name):
                 self._on, self._end = True, _around(frame, self._last)
             if self._on:
                 self._calls.append(frame.f_code)
-                self._between |= name == READ
+                self._between = self._between or bool(READ.search(name))
         elif event == "return" and self._on:
-            if name == WRITE:
+            if WRITE.search(name) and frame.f_back and not _name(frame.f_back).startswith("rotation/stores/"):
                 self._until_write = Counter(self._made)
             self._on = frame is not self._end
 
@@ -130,9 +135,9 @@ class Trace:
     def count(self) -> Count:
         """The hops so far. Exits if the function to begin with was never called, as after it got another name."""
         if not self._calls:
-            sys.exit(f"{self._first} is not called any more: write its new name into {Path(__file__).name}")
+            sys.exit(GONE.format(self._first and self._first.pattern))
         if self._first and not self._until_write:
-            sys.exit(f"{READ} or {WRITE} is not called any more: write its new name into {Path(__file__).name}")
+            sys.exit(GONE.format(f"{READ.pattern} or {WRITE.pattern}"))
         files = [code.co_filename for code in self._calls]
         turns = sum(one != other for one, other in itertools.pairwise(files))
         named = Counter(str(Path(file).relative_to(ROOT)) for file in files)
@@ -141,12 +146,17 @@ class Trace:
         )
 
 
-def _around(frame: FrameType, name: str | None) -> FrameType:
+def _name(frame: FrameType) -> str:
+    """`rotation/job/ranges.py do`."""
+    return f"{frame.f_code.co_filename[len(str(ROOT)) + 1 :]} {frame.f_code.co_name}"
+
+
+def _around(frame: FrameType, name: Name) -> FrameType:
     """The nearest call of *name* around *frame*."""
     outer = frame.f_back
-    while outer and outer.f_code.co_qualname != name:
+    while outer and not name.search(_name(outer)):
         outer = outer.f_back
-    return outer or sys.exit(f"{name} does not call {DO} any more: write its new name into {Path(__file__).name}")
+    return outer or sys.exit(GONE.format(name.pattern))
 
 
 def _key(label: str) -> str:
@@ -229,7 +239,7 @@ class Journey(NamedTuple):
     before: tuple[Callable[[], None], ...] = ()
     """Each in a process of its own."""
     rows: int = 1
-    bounds: tuple[str | None, str | None] = (None, None)
+    bounds: tuple[Name, Name] | tuple[()] = ()
     warm: Callable[[], None] | None = None
     """Done in the process of the journey itself."""
 

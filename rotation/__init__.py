@@ -25,6 +25,7 @@ The folders, from the top down:
     retirement     the decision whether a key may go
     job            the loop: ranges, passes, pace, checkpoints; in threads or on many machines
     kept_files     the files that no output may replace
+    manage         a Django app, for `manage.py rotate_keys`
     fleet          for services: announces which keys an instance holds
     context        what a command works with: environment, configuration, ledger, connections
     ledger         key dates, runs, counts and running services, in a small database
@@ -39,7 +40,7 @@ Three rules of thumb:
 
     Imports run downward. A file that needs something from above is in the wrong folder, or takes it as an argument.
     Decide in the middle, act at the edge. planning, retirement and each check take values and return values.
-    A decision stands in one function, and whoever needs it asks that one.
+    A decision stands in one function, and all who need it ask that one.
 
 To read the code, begin with `job/ranges.py`, where a batch is read, planned, written and counted; then go down to
 `planning` and `stores`, or up to `job/runs.py`. docs/explanation/architecture.md answers "Where is ...?".

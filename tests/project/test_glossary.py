@@ -19,12 +19,13 @@ GAVE_WAY = {
     "neighbour": "other database",
     "stride": "",
     "tempo": "batch size",
+    "witness": "other writers",
 }
 """Words that the engine no longer uses in names, each with the plain one."""
-STILL = {"crowd", "lane", "misfit", "neighbour", "stride", "tempo"}
+STILL = {"lane", "misfit", "neighbour", "stride", "tempo"}
 """Those that names still hold: this set shrinks, and gets no new ones."""
-OTHER_MEANINGS = {"neighbour": r"redaction/", "lane": r"output/html/"}
-"""Files in which such a word means something else: characters side by side, a line of a chart."""
+OTHER_MEANINGS = {"neighbour": r"redaction/|other_writers", "lane": r"output/html/", "stride": r"token_batches"}
+"""Files in which such a word means something else: numbers side by side, a line of a chart, every n-th character."""
 
 
 def words(section: str) -> list[str]:
