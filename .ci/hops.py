@@ -36,6 +36,7 @@ from typing import Any, NamedTuple
 # A thousandth of a second at each look: otherwise a pace, and with it the hops, depends on the machine.
 time.monotonic = (at / 1000 for at in itertools.count()).__next__
 
+import msgspec
 import structlog
 from cryptography.fernet import Fernet
 from freezegun import freeze_time
@@ -120,6 +121,10 @@ class Trace:
                 self._calls.append(frame.f_code)
                 self._between = self._between or bool(READ.search(name))
         elif event == "return" and self._on:
+            if self._between:
+                # The __init__ of a Struct is not Python: it is seen where it is held.
+                held = {type(value) for value in frame.f_locals.values() if isinstance(value, msgspec.Struct)}
+                self._made.update(map(_class_name, held))
             if WRITE.search(name) and frame.f_back and not _name(frame.f_back).startswith("rotation/stores/"):
                 self._until_write = Counter(self._made)
             self._on = frame is not self._end
@@ -130,7 +135,7 @@ class Trace:
         made = values.get("_cls") or type(values.get("self"))
         is_value = dataclasses.is_dataclass(made) or hasattr(made, "_fields")
         if is_value and made.__module__.partition(".")[0] in ("keyring_core", "rotation"):
-            self._made[f"{made.__module__}.{made.__qualname__}"] += 1
+            self._made[_class_name(made)] += 1
 
     def count(self) -> Count:
         """The hops so far. Exits if the function to begin with was never called, as after it got another name."""
@@ -144,6 +149,10 @@ class Trace:
         return Count(
             dict(named), len(set(self._calls)), turns, len(files), dict(self._until_write) if self._first else {}
         )
+
+
+def _class_name(made: type) -> str:
+    return f"{made.__module__}.{made.__qualname__}"
 
 
 def _name(frame: FrameType) -> str:
