@@ -50,7 +50,7 @@ from rotation.lifecycle import promote, retire, stage
 
 ROOT = Path(rotation.__file__).parents[1]
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "architecture.md"
-MARKS = "<!-- hops: begin -->\n", "<!-- hops: end -->\n"
+MARKS = "<!-- hops begin -->\n", "<!-- hops end -->\n"
 CELL, BLOCK, CHECK = "one cell, row by row", "100 cells as a block", "`check` of one target with three rows"
 
 MOST_FILES = {CELL: 38, CHECK: 112}

@@ -29,8 +29,8 @@ def test_the_table_is_that_of_the_code(traced: subprocess.CompletedProcess[str],
 
     A redactor looks through a set of objects, so that turns may differ a little from run to run.
     """
-    _, _, rest = PAGE.read_text().partition("<!-- hops: begin -->\n")
-    shown, counted = _rows(rest.partition("<!-- hops: end -->\n")[0]), _rows(traced.stdout)
+    _, _, rest = PAGE.read_text().partition("<!-- hops begin -->\n")
+    shown, counted = _rows(rest.partition("<!-- hops end -->\n")[0]), _rows(traced.stdout)
 
     assert counted, traced.stderr
     assert list(shown) == list(counted)
