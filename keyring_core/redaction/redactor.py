@@ -42,13 +42,7 @@ class Redacted(str):
 
 
 class UnfitSecretError(KeyringError, ValueError):
-    """A value that cannot be masked by its text. The message says why, and does not show it.
-
-    Examples:
-        >>> Redactor(["secret"])
-        Traceback (most recent call last):
-        keyring_core.redaction.redactor.UnfitSecretError: cannot mask this value by its text: ...
-    """
+    """A value that cannot be masked by its text. The message says why, and does not show it."""
 
 
 class Redactor:

@@ -32,12 +32,6 @@ from keyring_core.tokens import is_token
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
 
-    _TextField = models.TextField[Any, Any]
-    _BinaryField = models.BinaryField[Any, Any]
-    _JSONField = models.JSONField[Any, Any]
-else:
-    _TextField, _BinaryField, _JSONField = models.TextField, models.BinaryField, models.JSONField
-
 
 class VariablesAndSettings(Mapping[str, str | Sequence[str]]):
     """The variables of this process and, for names that it lacks, the settings that are a text or a list."""
@@ -209,7 +203,7 @@ def _written(query: Any) -> dict[str, Any]:
     return {field.name: None for field in getattr(query, "update_fields", None) or ()}
 
 
-class EncryptedTextField(EncryptedField, _TextField):
+class EncryptedTextField(EncryptedField, models.TextField):  # type: ignore[type-arg]
     """Text. *max_length* bounds the value, in forms and by `full_clean`, and not the column.
 
     Examples:
@@ -244,7 +238,7 @@ def _from_base64(text: str) -> bytes:
     raise ValidationError("Enter bytes in base64.", code="invalid")
 
 
-class EncryptedBinaryField(EncryptedField, _BinaryField):
+class EncryptedBinaryField(EncryptedField, models.BinaryField):  # type: ignore[type-arg]
     """Bytes, in a column of bytes; the cell is a token all the same. As a BinaryField it is not editable by default.
 
     Examples:
@@ -265,7 +259,7 @@ class EncryptedBinaryField(EncryptedField, _BinaryField):
         return bytes(value) if isinstance(value, memoryview | bytearray) else value
 
 
-class EncryptedJSONField(EncryptedField, _JSONField):
+class EncryptedJSONField(EncryptedField, models.JSONField):
     """Any JSON value, whole in one token. None is NULL. It takes no encoder and no decoder."""
 
     kind = ValueKind.JSON
