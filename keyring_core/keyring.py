@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar, overload
@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar, overload
 from cryptography.fernet import MultiFernet
 
 from keyring_core import bulk
-from keyring_core.bulk import Found
+from keyring_core.bulk import SignedBatch
 from keyring_core.environment import load_settings
 from keyring_core.errors import (
     DamagedToken,
@@ -20,12 +20,11 @@ from keyring_core.errors import (
     InvalidToken,
     KeyConfigError,
     PlaintextError,
-    UndecryptableToken,
     without_frames,
 )
 from keyring_core.keys import Key, KeyState, check_told_apart
 from keyring_core.token_batches import Refused, pick, put
-from keyring_core.tokens import Token, TokenText, parse_token, timestamp_of, utf8_of
+from keyring_core.tokens import Token, TokenText, parse_token, utf8_of
 
 T = TypeVar("T")
 
@@ -198,45 +197,19 @@ class Keyring:
             return _like(token, token)
         return _like(token, self.primary.fernet.encrypt_at_time(self._open(key, parsed), parsed.timestamp))
 
-    def find_many(self, tokens: Sequence[TokenText]) -> Iterator[Found | Refused]:
-        """*tokens* in groups of one key and one length, and an error for each token that `key_for` would refuse.
-
-        Checks MACs; decrypts nothing. For code that handles tokens by the million; otherwise use `identify_many`.
-        """
-        return bulk.find(self._keys, tokens, self._unknown_key)
-
-    def find_on_end(self, tokens: bytes, size: int) -> Iterator[Found | Refused]:
-        """As `find_many`, for tokens that stand one after the other, each of *size* bytes."""
-        return bulk.find_on_end(self._keys, tokens, size, self._unknown_key)
-
-    def reencrypt_on_end(self, found: Found, suspicious: Callable[[bytes], bool]) -> bytes | None:
-        """The tokens of `reencrypt_many`, one after the other; None if one is damaged.
-
-        *suspicious* is asked about all plaintexts together, blocks of no meaning between them; a yes gives None, too.
-        """
-        return bulk.reencrypt_on_end(self.primary, found, suspicious)
-
-    def damaged_many(self, found: Found) -> dict[int, DamagedToken]:
-        """The tokens of *found* that do not decrypt, by index. Decrypts only the last block of each."""
-        return bulk.damaged(found)
-
-    def reencrypt_many(self, found: Found) -> list[str | InvalidToken]:
-        """For each token of *found* one under the primary key with its timestamp, or DamagedToken."""
-        return bulk.reencrypt(self.primary, found)
-
     def identify_many(self, tokens: Sequence[TokenText]) -> list[Key | InvalidToken]:
         """For each token what `key_for` returns or raises, in order. A bad token does not affect the others.
 
         Raises TypeError, here and below, if one is not a text at all: that is the caller's mistake.
         """
-        return self._each(tokens, lambda found: [found.key] * len(found.batch.places))
+        return self._each(tokens, lambda found: [found.key] * len(found.places))
 
     def rotate_many(self, tokens: Sequence[TokenText]) -> list[str | bytes | InvalidToken]:
         """For each token what `rotate` returns or raises, in order. A bad token does not affect the others."""
 
-        def rotated(found: Found) -> Iterable[str | bytes | InvalidToken]:
-            given = pick(tokens, found.batch.places)
-            return map(_like, given, given if found.key is self.primary else self.reencrypt_many(found))
+        def rotated(found: SignedBatch) -> Iterable[str | bytes | InvalidToken]:
+            given = pick(tokens, found.places)
+            return map(_like, given, given if found.key is self.primary else bulk.reencrypt(self.primary, found))
 
         return self._each(tokens, rotated)
 
@@ -257,28 +230,23 @@ class Keyring:
         """For each token what `decrypt_bytes` returns or raises, in order. A bad token does not affect the others."""
         return self._each(tokens, bulk.decrypt)
 
-    def _each(self, tokens: Sequence[TokenText], action: Callable[[Found], Iterable[T]]) -> list[T | InvalidToken]:
+    def _each(
+        self, tokens: Sequence[TokenText], action: Callable[[SignedBatch], Iterable[T]]
+    ) -> list[T | InvalidToken]:
         """The result of *action* for each token, or the token's error, in order."""
         outcomes: list[Any] = [None] * len(tokens)
-        for part in self.find_many(tokens):
+        for part in bulk.find(self._keys, tokens):
             if isinstance(part, Refused):
                 outcomes[part.place] = part.error
             else:
-                put(outcomes, part.batch.places, action(part))
+                put(outcomes, part.places, action(part))
         return outcomes
 
     def _key_of(self, token: Token) -> Key:
         for key in self._keys:
             if key.signed(token):
                 return key
-        raise self._unknown_key(token.signed)
-
-    def _unknown_key(self, signed: bytes) -> UndecryptableToken:
-        bound = "" if self.context is None else f", bound to {self.context!r}"
-        # A keyring that accepts unbound tokens has each id twice.
-        ids = list(dict.fromkeys(key.id for key in self._keys))
-        tried = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
-        return UndecryptableToken(f"no key opens this token (tried {tried}{bound})", timestamp_of(signed))
+        raise bulk.unknown_key(self._keys, token.signed)
 
     def _open(self, key: Key, token: Token) -> bytes:
         plaintext = key.open(token)

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from rotation.model.target import Target, distinct_labels
 from rotation.stores.connection import SharedConnections
-from rotation.stores.open import identify, open_store
+from rotation.stores.databases import identify
+from rotation.stores.store import Store
 from tests.databases import Database
 from tests.keys import key_text
 
@@ -81,10 +82,10 @@ def test_a_target_beside_others_takes_few_statements(database: Database) -> None
         statements.append(statement)
 
     with SharedConnections() as links:
-        open_store(target(database.url, "creds1"), read_only=False, wait=time.sleep, links=links)
+        Store(target(database.url, "creds1"), read_only=False, sleep=time.sleep, links=links)
         sa.event.listen(sa.Engine, "before_cursor_execute", note)
         try:
-            store = open_store(target(database.url, "creds2"), read_only=False, wait=time.sleep, links=links)
+            store = Store(target(database.url, "creds2"), read_only=False, sleep=time.sleep, links=links)
             assert (store.warnings(), bool(store.identity())) == ([], True)
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", note)

@@ -20,10 +20,10 @@ from rotation.job.passes import MAX_PASSES
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate as run_job
 from rotation.model.target import Target
-from rotation.planning.plan import plan_batch
-from rotation.stores.postgresql import witness as postgresql_witness
-from rotation.stores.sql import SqlStore, SqlWatch
-from rotation.stores.witness import Changed, Doubt, Unknown
+from rotation.planning.planner import Planner
+from rotation.stores.other_writers import Changed, Doubt, Unknown
+from rotation.stores.postgresql import other_writers as postgresql_others
+from rotation.stores.store import Store, Watch
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Cli
 from tests.databases import Database, open_database
@@ -86,10 +86,10 @@ class Run:
 
     database: Database
     keyring: Keyring
-    store: SqlStore
-    watch: SqlWatch | None = None
+    store: Store
+    watch: Watch | None = None
 
-    def begin(self) -> SqlWatch:
+    def begin(self) -> Watch:
         """Begins to watch."""
         self.watch = self.store.watch()
         assert self.watch.name
@@ -99,7 +99,7 @@ class Run:
         """Rotates the rows behind *after*, up to and with *upto*."""
         assert self.watch
         low, high = ((key,) if key is not None else None for key in (after, upto))
-        plan = plan_batch(self.keyring, self.store.read(low, high, 1000))
+        plan = Planner(self.keyring).plan(self.store.read(low, high, 1000))
         written = self.store.write(plan.swaps, plan.blocks)
         assert not written.lost
         self.watch.wrote(written.transactions)
@@ -147,9 +147,9 @@ def start(keyring: Keyring) -> Iterator[Start]:
         yield begin
 
 
-def open_store(url: str, **more: Any) -> SqlStore:
+def open_store(url: str, **more: Any) -> Store:
     """The target, opened for a run."""
-    return SqlStore(Target(url, "creds", "token", "creds", **more), read_only=False, sleep=lambda _: None)
+    return Store(Target(url, "creds", "token", "creds", **more), read_only=False, sleep=lambda _: None)
 
 
 def apart(database: Database, *statements: str) -> None:
@@ -501,10 +501,10 @@ def test_a_session_that_is_gone_proves_nothing(postgres: Database, start: Start)
 def test_a_later_session_with_the_same_number_proves_nothing(postgres: Database, start: Start) -> None:
     """Systems give numbers of processes out again."""
     run = start(postgres)
-    witness = run.begin()._witness
-    assert isinstance(witness, postgresql_witness.PostgreSQLWitness)
+    others = run.begin()._others
+    assert isinstance(others, postgresql_others.PostgreSQLOthers)
     run.take(None, None)
-    witness._since -= timedelta(microseconds=1)
+    others._since -= timedelta(microseconds=1)
 
     assert "the session in which it began is gone" in why(run.changed())
 
@@ -517,7 +517,7 @@ def test_too_many_transactions_need_a_whole_pass(
     run.begin()
     run.take(None, None)
     few = run.changed()
-    monkeypatch.setattr(postgresql_witness, "SPAN", 3)
+    monkeypatch.setattr(postgresql_others, "SPAN", 3)
     apart(postgres, *[DRAW] * 3)
 
     assert seen(few) == set()
@@ -529,7 +529,7 @@ def test_others_that_wrote_much_need_a_whole_pass(
     postgres: Database, start: Start, monkeypatch: pytest.MonkeyPatch, bound: str, limit: int
 ) -> None:
     """What is read at the end is held in memory at once."""
-    monkeypatch.setattr(postgresql_witness, bound, limit)
+    monkeypatch.setattr(postgresql_others, bound, limit)
     run = start(postgres)
     run.begin()
     run.take(None, None)
@@ -546,7 +546,7 @@ def test_this_runs_own_transactions_are_told_apart(
     postgres: Database, start: Start, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """By ranges of numbers; one by one if others have taken many between them."""
-    monkeypatch.setattr(postgresql_witness, "MOST_RANGES", most)
+    monkeypatch.setattr(postgresql_others, "MOST_RANGES", most)
     run = start(postgres)
     run.begin()
     for row in range(1, ROWS + 1):
@@ -561,8 +561,8 @@ def test_forgotten_transactions_are_read_again(
     postgres: Database, start: Start, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Memory is bounded: only the last ones are remembered, and no token is missed for it."""
-    monkeypatch.setattr(postgresql_witness, "MOST_RANGES", most)
-    monkeypatch.setattr(postgresql_witness, "MOST_OURS", 4)
+    monkeypatch.setattr(postgresql_others, "MOST_RANGES", most)
+    monkeypatch.setattr(postgresql_others, "MOST_OURS", 4)
     run = start(postgres)
     run.begin()
     for row in range(1, ROWS + 1):
@@ -595,15 +595,15 @@ def test_a_resumed_run_ends_with_a_whole_pass(
 
 def behind_the_first_pass(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None], times: int = 1) -> None:
     """*act* comes between a first pass and its proof, and before each look after that, so many times in all."""
-    plain, done = SqlStore.settle, []
+    plain, done = Store.settle, []
 
-    def settle(store: SqlStore) -> None:
+    def settle(store: Store) -> None:
         plain(store)
         if len(done) < times:
             done.append(store)
             act(len(done))
 
-    monkeypatch.setattr(SqlStore, "settle", settle)
+    monkeypatch.setattr(Store, "settle", settle)
 
 
 PROOFS = {"sqlite": "unchanged", "postgresql": "versions", "mariadb": "pass"}

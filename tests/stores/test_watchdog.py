@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rotation.model.background_call import BackgroundCall
+from rotation.stores.watchdog import BackgroundCall
 
 
 def test_a_late_result_is_tidied_up() -> None:

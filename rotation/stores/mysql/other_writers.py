@@ -1,4 +1,7 @@
-"""Whether anybody else writes to a MariaDB or MySQL server: its counters of statements, less those of this session."""
+"""Other writers on MariaDB and MySQL: the server's counters of statements, less the ones of this session.
+
+Any user may read them. Nothing shows what was written, so there is no proof but a whole pass.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,31 @@ import time
 
 import sqlalchemy as sa
 
+from rotation.stores.columns import QualifiedName, TableState
+from rotation.stores.mysql import catalog
+from rotation.stores.other_writers import OtherWriters, Scope
+
 COUNTERS = ("insert", "insert_select", "update", "update_multi", "delete", "delete_multi", "replace", "load")
 QUERY = "SHOW {} STATUS WHERE Variable_name IN (" + ", ".join(f"'Com_{name}'" for name in COUNTERS) + ")"
 LOOK_SECONDS = 0.1
 """The least time between two looks: the server adds up the counters of all its sessions."""
 
 
-class StatementCounters:
-    """One thread's view. Two threads of a run would take each other for others."""
+class MySQLOthers(OtherWriters):
+    """One thread's view. Two threads of one run count each other as other writers."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope)
         self._others: int | None = None
         self._next = 0.0
         self._allowed = 0
 
-    def look(self, connection: sa.Connection, transaction: int | None) -> int | None:
+    @staticmethod
+    def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
+        return TableState(version=catalog.made(connection, QualifiedName(schema, table, "")))
+
+    def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """Statements of other sessions since the last look."""
         del transaction
         if (now := time.monotonic()) < self._next:
@@ -34,9 +47,9 @@ class StatementCounters:
         self._allowed = 0
         return found
 
-    def of_thread(self) -> StatementCounters:
+    def of_thread(self) -> MySQLOthers:
         """One of its own: it subtracts what its own session did."""
-        return StatementCounters()
+        return MySQLOthers(self.scope)
 
     def allow(self, writes: int) -> None:
         """So many of these statements are this process's own."""

@@ -13,21 +13,23 @@ from hypothesis import strategies as st
 
 from rotation.model.batch import Swaps
 from rotation.model.target import Target
-from rotation.stores import crowd
-from rotation.stores.crowd import DataVersions, TransactionGaps
-from rotation.stores.mysql import crowd as mysql_crowd
-from rotation.stores.mysql.crowd import StatementCounters
-from rotation.stores.sql import SqlStore
+from rotation.stores.mysql import other_writers as mysql
+from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.other_writers import Scope
+from rotation.stores.postgresql import other_writers as postgresql
+from rotation.stores.postgresql.other_writers import TransactionGaps
+from rotation.stores.sqlite.other_writers import SQLiteOthers
+from rotation.stores.store import Store
 from tests.databases import Database
 
 pytestmark = pytest.mark.database
 
-NO_CONNECTION = cast(sa.Connection, None)
+NO_CONNECTION, NO_SCOPE = cast(sa.Connection, None), cast(Scope, None)
 
 
-def gaps(seen: TransactionGaps, *transactions: int | None) -> list[int | None]:
+def gaps(seen: TransactionGaps, *transactions: int | None) -> list[int]:
     """What each look says."""
-    return [seen.look(NO_CONNECTION, number) for number in transactions]
+    return [seen.look(number) for number in transactions]
 
 
 # PostgreSQL. The numbers are of the whole cluster, in which other tests write, too: most are made up here.
@@ -54,7 +56,7 @@ class Threads:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._seen, self.found, self._current = TransactionGaps(), 0, ""
         self._begun: dict[str, int] = {}
-        patch.setattr(crowd, "threading", SimpleNamespace(get_ident=lambda: self._current))
+        patch.setattr(postgresql, "threading", SimpleNamespace(get_ident=lambda: self._current))
 
     def begin(self, thread: str, number: int) -> None:
         """Its next transaction; the one before it ends first."""
@@ -64,7 +66,7 @@ class Threads:
     def look(self, thread: str) -> None:
         if number := self._begun.pop(thread, None):
             self._current = thread
-            self.found += self._seen.look(NO_CONNECTION, number) or 0
+            self.found += self._seen.look(number) or 0
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", "a", "b", "other"]), st.sampled_from(["a", "b", "c", ""]))))
@@ -106,15 +108,15 @@ def test_writes_of_ones_own_are_forgiven_once() -> None:
 
 
 @pytest.fixture
-def store(database: Database) -> Iterator[SqlStore]:
+def store(database: Database) -> Iterator[Store]:
     """A table of a few rows, open for writing."""
     database.make_creds(["0"] * 5)
-    opened = SqlStore(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
+    opened = Store(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
     yield opened
     opened.close()
 
 
-def write(store: SqlStore, row: int, times: int = 1) -> list[int | None]:
+def write(store: Store, row: int, times: int = 1) -> list[int | None]:
     """What is said of others after each of so many writes."""
     found = []
     for _ in range(times):
@@ -123,7 +125,7 @@ def write(store: SqlStore, row: int, times: int = 1) -> list[int | None]:
     return found
 
 
-def _cells(store: SqlStore) -> list[tuple[Any, Any]]:
+def _cells(store: Store) -> list[tuple[Any, Any]]:
     batch = store.read(None, None, 10)
     return list(zip(batch.keys, batch.cells, strict=True))
 
@@ -131,11 +133,11 @@ def _cells(store: SqlStore) -> list[tuple[Any, Any]]:
 @pytest.fixture
 def _at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """MariaDB is asked at each write."""
-    monkeypatch.setattr(mysql_crowd, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(mysql, "LOOK_SECONDS", 0)
 
 
 @pytest.mark.usefixtures("_at_each_look")
-def test_a_first_look_sees_nobody(database: Database, store: SqlStore) -> None:
+def test_a_first_look_sees_nobody(database: Database, store: Store) -> None:
     """Nothing is known of what was before; MariaDB's counters say that it is unknown."""
     database.execute("UPDATE creds SET note = 'x'")
 
@@ -154,7 +156,7 @@ def test_a_first_look_sees_nobody(database: Database, store: SqlStore) -> None:
     ],
     ids=["update", "insert", "delete", "insert from select", "another table"],
 )
-def test_somebody_who_writes_is_seen(database: Database, store: SqlStore, statement: str) -> None:
+def test_somebody_who_writes_is_seen(database: Database, store: Store, statement: str) -> None:
     """Whatever another session writes, to whatever table."""
     write(store, 1, times=2)
 
@@ -166,7 +168,7 @@ def test_somebody_who_writes_is_seen(database: Database, store: SqlStore, statem
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_on_sqlite_one_write_is_seen_once(database: Database, store: SqlStore) -> None:
+def test_on_sqlite_one_write_is_seen_once(database: Database, store: Store) -> None:
     """Alone there is nobody; after one write of another session one look sees it, and the next ones do not."""
     assert write(store, 1, times=4) == [0, 0, 0, 0]
 
@@ -184,11 +186,11 @@ def test_on_sqlite_one_write_is_seen_once(database: Database, store: SqlStore) -
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_on_sqlite_another_connection_may_have_missed_something(database: Database) -> None:
     """After a reconnect the versions cannot be compared: that counts as a write."""
-    versions, found = DataVersions(), []
+    versions, found = SQLiteOthers(NO_SCOPE), []
     engine = sa.create_engine(database.url, poolclass=sa.NullPool)
     connections = [engine.connect() for _ in range(2)]
     for connection in (connections[0], connections[0], connections[1], connections[1]):
-        found.append(versions.look(connection, None))
+        found.append(versions.count(connection, None))
     for connection in connections:
         connection.close()
 
@@ -212,8 +214,8 @@ class Counters:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.others, self.own, self.now, self.asked = 1000, 10, 100.0, 0
-        monkeypatch.setattr(mysql_crowd, "_total", self._total)
-        monkeypatch.setattr(mysql_crowd.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(mysql, "_total", self._total)
+        monkeypatch.setattr(mysql.time, "monotonic", lambda: self.now)
 
     def _total(self, _connection: object, scope: str) -> int:
         self.asked += 1
@@ -225,19 +227,19 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> Counters:
     return Counters(monkeypatch)
 
 
-def look(seen: StatementCounters, counters: Counters, *, others: int = 0, own: int = 1, seconds: float = 1) -> Any:
+def look(seen: MySQLOthers, counters: Counters, *, others: int = 0, own: int = 1, seconds: float = 1) -> Any:
     """What a look says after so many statements and seconds."""
     counters.others, counters.own, counters.now = (
         counters.others + others,
         counters.own + own,
         counters.now + seconds,
     )
-    return seen.look(NO_CONNECTION, None)
+    return seen.count(NO_CONNECTION, None)
 
 
 def test_statements_of_ones_own_session_are_nobody(counters: Counters) -> None:
     """Alone there is nobody, however much we write; what others wrote is counted once."""
-    seen = StatementCounters()
+    seen = MySQLOthers(NO_SCOPE)
 
     assert look(seen, counters) is None
     assert [look(seen, counters, own=own) for own in (1, 100, 0)] == [0, 0, 0]
@@ -246,7 +248,7 @@ def test_statements_of_ones_own_session_are_nobody(counters: Counters) -> None:
 
 def test_the_server_is_not_asked_at_each_write(counters: Counters) -> None:
     """Between two looks there is a tenth of a second; what was written meanwhile is seen at the next one."""
-    seen = StatementCounters()
+    seen = MySQLOthers(NO_SCOPE)
     look(seen, counters)
     asked = counters.asked
 
@@ -257,7 +259,7 @@ def test_the_server_is_not_asked_at_each_write(counters: Counters) -> None:
 
 def test_statements_that_are_allowed_are_forgiven_once(counters: Counters) -> None:
     """So many as are allowed, at the next look at the server alone."""
-    seen = StatementCounters()
+    seen = MySQLOthers(NO_SCOPE)
     look(seen, counters)
 
     seen.allow(2)
@@ -286,9 +288,9 @@ def test_mariadb_counts_each_statement_for_its_session(database: Database) -> No
     }
     with database.engine.connect() as connection:
         for statement, number in statements.items():
-            before = [mysql_crowd._total(connection, scope) for scope in ("GLOBAL", "SESSION")]
+            before = [mysql._total(connection, scope) for scope in ("GLOBAL", "SESSION")]
             connection.exec_driver_sql(statement).close()
-            after = [mysql_crowd._total(connection, scope) for scope in ("GLOBAL", "SESSION")]
+            after = [mysql._total(connection, scope) for scope in ("GLOBAL", "SESSION")]
 
             assert after[1] - before[1] == number, statement
             assert after[0] - before[0] >= number, statement

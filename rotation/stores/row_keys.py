@@ -1,15 +1,52 @@
-"""Keys of one or more columns in their order: the conditions that follow it, and that a walk gets on."""
+"""Keys of rows: the conditions that follow them in order, the check that a walk gets on, and the shards.
+
+A shard is one of several independent runs over a table. The runs do not communicate, and rows come and go, so the key
+alone decides to which shard a row belongs. Whole numbers are divided into blocks, so that a run can skip the blocks of
+others; keys of other types are divided by a checksum.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 
-from rotation.model.failures import CONTINUE, StoreError
+from rotation.model.failures import CONTINUE, StoreError, UsageError
 from rotation.stores.columns import AsRead
+
+BLOCK_BITS = 13
+"""Blocks of 8192 consecutive keys belong to one shard."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Shard *index*, from 0, of *count* shards."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """From `0/3`, `1/3` or `2/3`. Raises UsageError."""
+        first, _, second = text.partition("/")
+        if first.isascii() and first.isdigit() and second.isascii() and second.isdigit():
+            index, count = int(first), int(second)
+            if index < count <= 10_000:
+                return cls(index, count)
+        raise UsageError(f"--shard {text}: expected I/N with I from 0 to N - 1, such as 0/3, 1/3 and 2/3")
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def block_behind(self, key: int) -> tuple[int, int]:
+        """The next keys of this shard after *key* in one block, as bounds: after the first number, up to the second."""
+        block = (key + 1) >> BLOCK_BITS
+        ahead = (self.index - block) % self.count
+        first = (block + ahead) << BLOCK_BITS
+        return max(key, first - 1), first + (1 << BLOCK_BITS) - 1
 
 
 class Forward:
@@ -22,7 +59,7 @@ class Forward:
         self._kept, self._steps, self._limit = start, 0, 1
 
     def to(self, key: object) -> None:
-        """The walk has come to *key*. Raises StoreError if it was there before."""
+        """Advances to *key*. Raises StoreError if the walk was there before."""
         if key == self._kept:
             raise StoreError(
                 "the keys do not grow: the database gave a row again whose key is not greater than the last one "
@@ -34,7 +71,7 @@ class Forward:
 
 
 def beyond(columns: Sequence[ColumnElement[Any]], key: Sequence[Any]) -> ColumnElement[bool]:
-    """Whether a row comes after *key*: `a >= x AND (a > x OR (a = x AND b > y))`.
+    """True for a row after *key*: `a >= x AND (a > x OR (a = x AND b > y))`.
 
     The row-value form `(a, b) > (x, y)` reads the whole index on MariaDB.
     """
@@ -47,12 +84,12 @@ def beyond(columns: Sequence[ColumnElement[Any]], key: Sequence[Any]) -> ColumnE
 
 
 def same_key(columns: Sequence[ColumnElement[Any]], key: Sequence[Any]) -> ColumnElement[bool]:
-    """Whether a row is the one of *key*."""
+    """True for the row of *key*."""
     return sa.and_(*(column == _value(part) for column, part in zip(columns, key, strict=True)))
 
 
 def between(column: ColumnElement[Any], start: Any, end: Any) -> list[ColumnElement[bool]]:
-    """Conditions that *column* is from *start* on and before *end*; None is open."""
+    """The conditions that *column* is from *start* on and before *end*; None is open."""
     from_start = [] if start is None else [column >= _value(start)]
     return [*from_start, *([] if end is None else [column < _value(end)])]
 
