@@ -33,30 +33,6 @@ if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
 
 
-class VariablesAndSettings(Mapping[str, str | Sequence[str]]):
-    """The variables of this process and, for names that it lacks, the settings that are a text or a list."""
-
-    def __getitem__(self, name: str) -> str | Sequence[str]:
-        if name in os.environ:
-            return os.environ[name]
-        value = getattr(settings, name, None)
-        if isinstance(value, str | list | tuple):
-            return value
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        # A command that prints a secret gets what is listed: the variables alone, and no setting.
-        return iter(os.environ)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-def environment_and_settings() -> Mapping[str, str | Sequence[str]]:
-    """The secrets of this process. A function with a name, since fields are copied and pickled."""
-    return VariablesAndSettings()
-
-
 def refuse_token(value: object) -> None:
     """The validator of every encrypted field: a form says of a token what `save` would raise for."""
     if isinstance(value, str | bytes) and is_token(value):
@@ -284,6 +260,30 @@ def before_save(sender: type[models.Model], instance: models.Model, raw: bool = 
             value = instance.__dict__.get(field.attname)
             if isinstance(value, str | bytes) and is_token(value):
                 setattr(instance, field.attname, field.cells.open(value, lambda: f"pk={instance.pk}"))
+
+
+class VariablesAndSettings(Mapping[str, str | Sequence[str]]):
+    """The variables of this process and, for names that it lacks, the settings that are a text or a list."""
+
+    def __getitem__(self, name: str) -> str | Sequence[str]:
+        if name in os.environ:
+            return os.environ[name]
+        value = getattr(settings, name, None)
+        if isinstance(value, str | list | tuple):
+            return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        # A command that prints a secret gets what is listed: the variables alone, and no setting.
+        return iter(os.environ)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def environment_and_settings() -> Mapping[str, str | Sequence[str]]:
+    """The secrets of this process. A function with a name, since fields are copied and pickled."""
+    return VariablesAndSettings()
 
 
 def public_path(path: str) -> str:
