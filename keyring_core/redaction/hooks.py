@@ -84,7 +84,7 @@ class Hooks:
         redactor = self._redactor
 
         def cleaned(before: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda handler, record: before(handler, clean_copy(redactor, record))
+            return lambda handler, record: before(handler, show_record(record, clean_copy, redactor, record))
 
         self._replace(logging.handlers.SocketHandler, "makePickle", cleaned)
         self._replace(logging.handlers.HTTPHandler, "mapLogRecord", cleaned)

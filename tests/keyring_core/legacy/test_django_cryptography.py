@@ -1,4 +1,4 @@
-"""django-cryptography's cells: nothing in a cell is read before its MAC was checked, and no pickle is loaded unasked."""
+"""django-cryptography's cells: nothing of a cell is read before its MAC was checked; no pickle is loaded unasked."""
 
 from __future__ import annotations
 
