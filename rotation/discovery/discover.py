@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from keyring_core import Keyring
 from rotation.configuration.declarations import DeclaredColumn, Ignored, uncovered_columns
 from rotation.configuration.relative_urls import LeftOut
-from rotation.discovery.ignores import Ignores
-from rotation.discovery.result import Discovery, Remark
-from rotation.discovery.search import Search
-from rotation.discovery.tables import TableEntry
+from rotation.discovery.result import Discovery, Ignores, Remark
+from rotation.discovery.search import DatabaseSearch
 from rotation.discovery.target_entries import target_entries
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
 from rotation.model.watcher import NoWatcher, Watcher
+from rotation.stores.cells import TableEntry
 from rotation.stores.databases import parse_url
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     found.url = databases[0].written if len(databases) == 1 else ""
     # On MariaDB a schema is a database.
     asked_for = {*(schemas or ()), *(parsed.database for url, _ in databases if (parsed := parse_url(url)))}
-    search = Search(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
+    search = DatabaseSearch(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
     enter = full and schemas is None if whole_server is None else whole_server
     with ExitStack() as stack:
         surveys: list[tuple[str, Survey]] = []

@@ -1,14 +1,19 @@
-"""What a search through databases found."""
+"""The outcome of a search through databases, and the columns of it that rotation.toml ignores."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rotation.configuration.declarations import DeclaredColumn, same_table
+from keyring_core.names import printable
+from rotation.configuration.declarations import DeclaredColumn, Ignored, same_table
 from rotation.discovery.target_entries import model_entries, target_entries
 from rotation.discovery.token_column import TokenColumn
+from rotation.stores.cells import SearchableTable
+
+UNMATCHED = "an [[ignore]] of rotation.toml names it, and no column that was searched is called so"
 
 
 class Remark(NamedTuple):
@@ -136,3 +141,39 @@ class Discovery:
             return {}
         uncovered = {id(column) for column in self.without_target}
         return {"declared": [{**column.document(), "covered": id(column) not in uncovered} for column in self.declared]}
+
+
+class Ignores:
+    """The `[[ignore]]` entries, and what they have matched so far."""
+
+    def __init__(self, entries: Sequence[Ignored]) -> None:
+        self._entries = entries
+        self._matched: set[tuple[Ignored, str | None]] = set()
+
+    def reasons(self, urls: Collection[str], table: SearchableTable) -> dict[str | None, str]:
+        """Why columns of *table* are ignored, by their names; None stands for all others. *urls* lead to it."""
+        found: dict[str | None, str] = {}
+        for ignored in self._entries:
+            if ignored.url not in {None, *urls} or ignored.table not in table.names:
+                continue
+            for column in _parts(ignored):
+                if column is None or column in table.all_columns:
+                    self._matched.add((ignored, column))
+                    found.setdefault(column, ignored.reason)
+        return found
+
+    def unmatched(self) -> Iterator[Remark]:
+        """A remark on each column, or table, that was not found."""
+        for ignored in self._entries:
+            for column in _parts(ignored):
+                if (ignored, column) not in self._matched:
+                    yield Remark("", label(ignored.table, column), UNMATCHED)
+
+
+def label(table: str, column: str | None) -> str:
+    """What messages call an ignored column, or all of a table."""
+    return printable(f"{table}, all columns" if column is None else f"{table}.{column}")
+
+
+def _parts(ignored: Ignored) -> Sequence[str | None]:
+    return ignored.columns or (None,)

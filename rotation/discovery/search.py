@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
 from rotation.configuration.relative_urls import LeftOut
-from rotation.discovery.ignores import Ignores, label
-from rotation.discovery.result import Discovery, IndexValues, Remark
-from rotation.discovery.tables import SearchableTable, TableEntry
+from rotation.discovery.result import Discovery, Ignores, IndexValues, Remark, label
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
+from rotation.stores.cells import SearchableTable, TableEntry
 
 if TYPE_CHECKING:
-    from rotation.discovery.survey import Reading, Survey
+    from rotation.discovery.survey import Survey, TableRows
 
 DROPPED = "it was dropped before it was searched"
 NOTHING_WRITTEN = " Nothing was written."
@@ -28,7 +27,7 @@ TableIdentity = tuple[tuple[object, ...], str | None, str]
 """A table, whichever url leads to it: the database's identity, schema and table."""
 
 
-class Search:
+class DatabaseSearch:
     """Searches each table once, whatever the number of urls that lead to it."""
 
     def __init__(
@@ -233,7 +232,7 @@ class Search:
             others = [each for each in self.discovery.ignored if each != remark]
             self.discovery.ignored = [*others, remark._replace(words=words)]
 
-    def _count(self, survey: Survey, table: SearchableTable, reading: Reading) -> tuple[list[TokenColumn], Reading]:
+    def _count(self, survey: Survey, table: SearchableTable, reading: TableRows) -> tuple[list[TokenColumn], TableRows]:
         history = table.entry.has_history and self.discovery.full
         columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
         for batch in reading:

@@ -8,41 +8,25 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from rotation.discovery.catalogs import Catalog
-from rotation.discovery.cells import CellReader
-from rotation.discovery.mysql_tables import MySQLCatalog
-from rotation.discovery.postgresql_tables import PostgreSQLCatalog
-from rotation.discovery.reads import OneTransaction, Reads, Rows, ShortReads
-from rotation.discovery.sqlite_tables import SQLiteCatalog
-from rotation.discovery.table_readers import WINDOWS, Source, TableReader
-from rotation.discovery.tables import Column, SearchableTable, TableEntry, Unsearchable
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.formats import Format
 from rotation.model.target import Target
 from rotation.planning.inner_tokens import MARKS
-from rotation.stores.access import Access, Refusal
+from rotation.stores.access import Access, RefusedStatement
+from rotation.stores.cells import CellReader, Reads, Rows, SearchableTable, SearchedColumn, TableEntry, Unsearchable
 from rotation.stores.columns import table_clause
 from rotation.stores.connection import SharedConnections
-from rotation.stores.dialect import Dialect
-from rotation.stores.mysql.dialect import MySQL
-from rotation.stores.postgresql.dialect import PostgreSQL
-from rotation.stores.sqlite.dialect import SQLite
+from rotation.stores.table_readers import WINDOWS, TableReader, TableSource
 from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
 SAMPLE_SECONDS = 5.0
 """The sample of a table ends after this time."""
 MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
 """The largest cell that is searched, in bytes: by *full*."""
-
-CATALOGS: dict[type[Dialect], type[Catalog]] = {
-    SQLite: SQLiteCatalog,
-    PostgreSQL: PostgreSQLCatalog,
-    MySQL: MySQLCatalog,
-}
 
 T = TypeVar("T")
 
@@ -58,7 +42,7 @@ class Fit(NamedTuple):
     """How to add the key that the table lacks."""
 
 
-class Reading:
+class TableRows:
     """The rows of a table, batch by batch: of each column the cell if it holds a mark, otherwise None."""
 
     def __init__(self, batches: Iterator[Rows], *, sampled: bool, seconds: float | None, most: int) -> None:
@@ -80,6 +64,46 @@ class Reading:
                 return
 
 
+class ShortReads:
+    """Each read by itself, tried again if that may help: no writer waits, and rows may move between two reads."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self.stream = access.stream
+        """Is not tried again."""
+
+    def read(self, query: sa.Executable) -> Rows:
+        """All rows of *query*."""
+        return self._access.read(lambda connection: connection.execute(query).all())
+
+
+class OneTransaction:
+    """All reads in the transaction of *connection*. Raises DBAPIError."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._results: list[sa.CursorResult[Any]] = []
+
+    def close(self) -> None:
+        """Ends the transaction, and what was not read to its end."""
+        # Over a lost connection each of these fails, and would hide the error that has to be reported.
+        for result in self._results:
+            with suppress(Exception):
+                result.close()
+        with suppress(sa.exc.SQLAlchemyError):
+            self._connection.exec_driver_sql("ROLLBACK")
+
+    def read(self, query: sa.Executable) -> Rows:
+        """All rows of *query*."""
+        return self._connection.execute(query).all()
+
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
+        """Through a cursor on the server."""
+        result = self._connection.execute(query, execution_options={"yield_per": rows})
+        self._results.append(result)
+        yield from result.partitions()
+
+
 class Survey:
     """One database. Every method raises StoreError if it fails."""
 
@@ -88,13 +112,13 @@ class Survey:
         self._access = Access(url, None, read_only=True, sleep=sleep, links=links)
         self.name = self._access.name
         """The database as messages name it: without a password."""
-        self._catalog = CATALOGS[type(self._access.dialect)]()
+        self._catalog = self._access.dialect.catalog
         self.url, self._sleep, self._links = url, sleep, links
         try:
             identity: tuple[object, ...] | None = self._access.read(self._catalog.identity)
             self.identity = identity or (self.name,)
             """The same for two urls that show the same tables."""
-            self._entries = {(one.schema, one.table): one for one in self._access.read(self._catalog.tables)}
+            self._entries = {(one.schema, one.table): one for one in self._access.read(self._catalog.entries)}
             self._marks = self._access.read(lambda connection: self._catalog.marks(connection, MARKS))
             self._of_indexes: Sequence[bytes] = ()
             self._largest = self._access.read(self._catalog.largest)
@@ -159,7 +183,9 @@ class Survey:
         url = sa.make_url(self.url).set(database=database)
         return Survey(url.render_as_string(hide_password=False), sleep=self._sleep, links=self._links)
 
-    def read(self, table: SearchableTable, count: Callable[[Reading], T], *, full: bool) -> tuple[T | None, str | None]:
+    def read(
+        self, table: SearchableTable, count: Callable[[TableRows], T], *, full: bool
+    ) -> tuple[T | None, str | None]:
         """What *count* returns for a table's rows, or why they cannot be read; neither if the table has vanished.
 
         The rows are a sample from all over the table, or with *full* all of them and of its history.
@@ -194,7 +220,13 @@ class Survey:
     def _attempt(self, act: Callable[[sa.Connection], T]) -> tuple[T | None, str | None]:
         """What *act* returns, or the database's refusal in words."""
         tried = self._access.attempt(act, past_locks=True)
-        return (None, tried.words) if isinstance(tried, Refusal) else (tried, None)
+        return (None, tried.words) if isinstance(tried, RefusedStatement) else (tried, None)
+
+    def _try(self, query: sa.Executable, *, past_locks: bool = False) -> Rows | RefusedStatement:
+        return self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=past_locks)
+
+    def _takes(self, query: sa.Executable) -> bool:
+        return not isinstance(self._try(query), RefusedStatement)
 
     def _refusal(self, target: Target) -> Fit:
         def find(connection: sa.Connection) -> Fit:
@@ -209,10 +241,11 @@ class Survey:
         found, fault = self._attempt(find)
         return found or Fit(hint=fault)
 
-    def _reading(self, table: SearchableTable, key: tuple[str, ...], reads: Reads, *, full: bool) -> Reading:
+    def _reading(self, table: SearchableTable, key: tuple[str, ...], reads: Reads, *, full: bool) -> TableRows:
         most = min(MOST[full], self._largest or MOST[full])
         cells = CellReader(self._catalog, table.columns, self._marks, most, self._of_indexes)
-        source = Source(self._access, reads, table.entry, cells, key)
+        chance, sendable = self._access.dialect.chance(), self._access.dialect.sendable
+        source = TableSource(reads, table.entry, cells, key, chance, sendable, self._takes)
         readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
         windows: list[tuple[TableReader, Callable[[], Rows]]] = []
         unsampled = []
@@ -227,7 +260,7 @@ class Survey:
             ((reader, rows) for reader in unsampled for rows in reader.whole()),
         )
         seconds = None if full else SAMPLE_SECONDS
-        return Reading(self._filled(batches), sampled=bool(windows), seconds=seconds, most=most)
+        return TableRows(self._filled(batches), sampled=bool(windows), seconds=seconds, most=most)
 
     def _filled(self, batches: Iterator[tuple[TableReader, Rows]]) -> Iterator[Rows]:
         for reader, rows in batches:
@@ -258,13 +291,15 @@ class Survey:
         caution = self._access.read(lambda connection: self._catalog.caution(connection, entry))
         return SearchableTable(entry, searched, caution, None, denied, unsearched, names)
 
-    def _denied(self, entry: TableEntry, columns: Sequence[Column]) -> str | None:
+    def _denied(self, entry: TableEntry, columns: Sequence[SearchedColumn]) -> str | None:
         names = [column.name for column in columns if column.searched and not column.readable]
         if not entry.readable or (names and len(names) == sum(column.searched for column in columns)):
             return "the privilege for it is missing: grant SELECT on it"
         if names:
             return f"this user may not read {', '.join(names)}: grant SELECT on the table"
-        if self._catalog.hides_columns(self._access, entry):
+        every = self._catalog.every_column(entry)
+        tried = None if every is None else self._try(every, past_locks=True)
+        if isinstance(tried, RefusedStatement) and not tried.is_locked:
             return "this user may read some of its columns only, and does not see the others: grant SELECT on the table"
         return None
 
@@ -288,7 +323,7 @@ class Survey:
         query = sa.select(*columns).select_from(table_clause(table.entry.schema, table.entry.table)).limit(1)
         return self._attempt(lambda connection: connection.execute(query).all())[1]
 
-    def _columns(self, entry: TableEntry) -> tuple[list[Column], str | None]:
+    def _columns(self, entry: TableEntry) -> tuple[list[SearchedColumn], str | None]:
         """The columns of a table, none if it has vanished; and why they cannot be read."""
         columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry))
         return columns or [], fault

@@ -99,12 +99,12 @@ class RowRefusedError(Exception):
         self.reason = reason
 
 
-class Refusal(NamedTuple):
-    """Why the database refuses one statement, while it accepts others."""
+class RefusedStatement(NamedTuple):
+    """The reason why the database refuses one statement, while it accepts others."""
 
     words: str
     is_locked: bool = False
-    """Whether another transaction's lock is the reason."""
+    """True if another transaction's lock is the reason."""
 
 
 class Access:
@@ -196,10 +196,10 @@ class Access:
             return False
         return self.dialect.words(error.orig or error) is None
 
-    def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | Refusal:
-        """What *act* returns, or a Refusal if only its statement is at fault, or a privilege is missing.
+    def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | RefusedStatement:
+        """What *act* returns, or a RefusedStatement if only its statement is at fault, or a privilege is missing.
 
-        Raises StoreError if the database fails; with *past_locks* a lock that stays is a Refusal, too.
+        Raises StoreError if the database fails; with *past_locks* a lock that stays is a RefusedStatement, too.
         """
         failure: DBAPIError
         try:
@@ -207,9 +207,9 @@ class Access:
         except DBAPIError as error:
             failure = error
         if past_locks and fault_of(failure, self.dialect) is Fault.LOCKED:
-            return Refusal(words_of(failure, self.dialect), is_locked=True)
+            return RefusedStatement(words_of(failure, self.dialect), is_locked=True)
         if self.blames_statement(failure) or self.dialect.code(failure.orig or failure) in self.dialect.denials:
-            return Refusal(words_of(failure, self.dialect))
+            return RefusedStatement(words_of(failure, self.dialect))
         raise self.failure(failure)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:

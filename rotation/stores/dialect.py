@@ -17,7 +17,8 @@ from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
 from rotation.stores.blocks import BlockAccess, drivers_errors
-from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, TargetCells, UniqueColumn
+from rotation.stores.catalog import Catalog
+from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.open_transactions import Look
 from rotation.stores.other_writers import OtherWriters
 from rotation.stores.watchdog import Guard
@@ -71,6 +72,8 @@ class BatchSwap(NamedTuple):
 class Dialect:
     """How to reach a database, what its errors mean, and how to compare a cell exactly."""
 
+    catalog: ClassVar[Catalog]
+    """Says what tables there are, and how they are searched."""
     other_writers: ClassVar[type[OtherWriters]]
     """Sees what others write."""
     driver: ClassVar[str]
@@ -259,14 +262,6 @@ class Dialect:
         """Why a key of this type does not find its row again, or cannot be followed in order."""
         raise NotImplementedError
 
-    def tables(self, connection: sa.Connection, schema: str | None) -> list[str]:
-        """The tables of a schema."""
-        return sa.inspect(connection).get_table_names(schema)
-
-    def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
-        """Whether it is one of the `tables`."""
-        return table in self.tables(connection, schema)
-
     def unfit_column(
         self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
     ) -> str | None:
@@ -277,81 +272,3 @@ class Dialect:
         if isinstance(kind, sa.JSON):
             return IS_JSON if held is Format.TOKEN else None
         return f"the column's type is {type(kind).__name__}, not text or binary"
-
-    def facts(self, connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
-        """All that follows, and what SQLAlchemy reads of a table; of a database with a good catalog in one query."""
-        inspector, (schema, table, column) = sa.inspect(connection), qualified
-        indexes = {
-            index["name"]
-            for index in inspector.get_indexes(table, schema, include_auto_indexes=True)
-            if column in index["column_names"] or any(column in text for text in index.get("expressions", ()))
-        }
-        indexes |= {
-            entry["name"]
-            for entry in inspector.get_unique_constraints(table, schema)
-            if column in entry["column_names"]
-        }
-        ties = [
-            ForeignKey(entry["name"], entry["referred_table"])
-            for entry in inspector.get_foreign_keys(table, schema)
-            if column in entry["constrained_columns"]
-        ]
-        estimate = self.estimate(qualified)
-        return TableFacts(
-            primary=self.primary_key(connection, qualified),
-            unique=self.unique_columns(connection, qualified),
-            kept=self.kept_columns(connection, qualified),
-            triggers=self.triggers(connection, qualified),
-            cautions=self.cautions(connection, qualified),
-            indexes=sorted(indexes, key=str),
-            foreign_keys=ties,
-            referrers=self.referrers(connection, qualified),
-            estimate=None if estimate is None else connection.scalar(estimate),
-        )
-
-    def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
-        """The columns of the primary key; none if there is none."""
-        return tuple(sa.inspect(connection).get_pk_constraint(qualified.table, qualified.schema)["constrained_columns"])
-
-    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
-        """Each column of each index that is unique over all rows.
-
-        From the catalog itself: SQLAlchemy reads some of it from the text of a CREATE, and passes over words that it
-        does not know.
-        """
-        raise NotImplementedError
-
-    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """What distinguishes this table from one of the same name on another server, or made later. None: nothing."""
-        raise NotImplementedError
-
-    def schema_of(self, connection: sa.Connection, table: str) -> str | None:
-        """The schema in which a connection finds the table, if it searches several; otherwise None.
-
-        What is called by it stays the same table if another one of that name comes into an earlier schema.
-        """
-        del connection, table
-        return None
-
-    def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Columns that the database would change by itself on an UPDATE, and that shall stay."""
-        del connection, qualified
-        return []
-
-    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
-        """A query for the database's own estimate of the number of rows, if it keeps one."""
-        del qualified
-        return None
-
-    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """What fires on an UPDATE of the column: triggers, and rules, by kind and name."""
-        raise NotImplementedError
-
-    def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Where else old tokens may live on, or rows may be hidden."""
-        del connection, qualified
-        return []
-
-    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Foreign keys of other tables that refer to the column, as `table.constraint`."""
-        raise NotImplementedError

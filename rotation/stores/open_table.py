@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
 from rotation.model.target import Target
-from rotation.stores.access import Access, Refusal, RowRefusedError
+from rotation.stores.access import Access, RefusedStatement, RowRefusedError
 from rotation.stores.columns import AsRead, TableFacts, TableState, TargetCells
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Tempo
@@ -92,8 +92,10 @@ class OpenTable:
 
     def identity(self) -> str:
         """A digest of what the database reports about the server and the table."""
-        found = self._access.attempt(lambda connection: self._dialect.identity(connection, self._cells.qualified))
-        if isinstance(found, Refusal) or not found:
+        found = self._access.attempt(
+            lambda connection: self._dialect.catalog.table_identity(connection, self._cells.qualified)
+        )
+        if isinstance(found, RefusedStatement) or not found:
             return ""
         return sha256(found.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 

@@ -14,12 +14,11 @@ from keyring_core.tokens import BEGINNING, token_length
 from rotation.model.batch import Batch, weight_of
 from rotation.model.counts import RowKey
 from rotation.stores.blocks import LEAST_ROWS, BlockQuery, in_blocks
+from rotation.stores.cells import LARGE_CELL
 from rotation.stores.columns import AsRead, free_column
 from rotation.stores.open_table import BATCH_BYTES, OpenTable
 from rotation.stores.row_keys import beyond, same_key
 
-LARGE_CELL = 64 * 1024
-"""Bytes; a larger cell is fetched by itself, so that a batch of rows has a bounded size."""
 JUMPS = 8
 """Blocks of a shard to look into before a whole scan."""
 LOOKED_AT = 1000

@@ -40,7 +40,7 @@ def find_target(
     with quietly(), _while_there(target, database):
         inspector = sa.inspect(connection)
         named, table = _find_table(target, connection, dialect, database)
-        schema = named or dialect.schema_of(connection, table)
+        schema = named or dialect.catalog.schema_of(connection, table)
         columns = {column["name"]: column for column in inspector.get_columns(table, schema)}
         column = _named(columns, target.column, f"table {target.table}")
         qualified = QualifiedName(schema, table, target.column)
@@ -48,7 +48,7 @@ def find_target(
             raise UsageError(f"{target.label}: a generated column; name the column it is made from")
         if reason := dialect.unfit_column(connection, qualified, base_type(column), target.format):
             raise UsageError(f"{target.label}: {reason}")
-        facts = dialect.facts(connection, qualified)
+        facts = dialect.catalog.facts(connection, qualified)
         indexes = _unique_indexes(facts.unique)
         if not (target.key_columns or facts.primary):
             statement = _new_key(connection, dialect, schema, table, columns)
@@ -159,7 +159,7 @@ def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, dat
     ]
     if not options:
         raise UsageError(f"table {name}: {NO_DATABASE}")
-    found = [(schema, table) for schema, table in options if dialect.has_table(connection, schema, table)]
+    found = [(schema, table) for schema, table in options if dialect.catalog.has_table(connection, schema, table)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -167,7 +167,7 @@ def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, dat
     for schema, table in options:
         if kind := _other_kind(inspector, schema, table):
             raise UsageError(f"table {name} is a {kind}; name the table behind it")
-    near = _near(name, dialect.tables(connection, None))
+    near = _near(name, dialect.catalog.table_names(connection, None))
     raise MissingError(f"there is no table {name} in {database}{near}")
 
 
@@ -228,11 +228,11 @@ def find_unique(connection: sa.Connection, dialect: Dialect, schema: str | None,
     """The columns of the primary key, or else of a unique key without NULLs; none if there is no such key."""
     with quietly():
         qualified = QualifiedName(schema, table, "")
-        if primary := dialect.primary_key(connection, qualified):
+        if primary := dialect.catalog.primary_key(connection, qualified):
             return primary
         columns = sa.inspect(connection).get_columns(table, schema)
         nullable = {column["name"] for column in columns if column.get("nullable")}
-        indexes = _unique_indexes(dialect.unique_columns(connection, qualified))
+        indexes = _unique_indexes(dialect.catalog.unique_columns(connection, qualified))
     return next((tuple(names) for names in indexes if not nullable & set(names)), ())
 
 

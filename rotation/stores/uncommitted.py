@@ -8,7 +8,7 @@ from contextlib import closing
 import sqlalchemy as sa
 
 from rotation.configuration.relative_urls import LeftOut
-from rotation.stores.access import Access, Refusal
+from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import parse_url
 from rotation.stores.open_transactions import OpenTransaction, Uncommitted
@@ -35,8 +35,8 @@ def uncommitted(
         with closing(Access(url, None, read_only=True, sleep=wait, links=links)) as access:
             for look in access.dialect.open_transactions:
                 seen = access.attempt(look.ask)
-                if isinstance(seen, str | Refusal):
-                    why = look.denied if isinstance(seen, Refusal) else seen
+                if isinstance(seen, str | RefusedStatement):
+                    why = look.denied if isinstance(seen, RefusedStatement) else seen
                     unchecked[f"{access.name}: {why}; so it was not checked that nothing is left to commit"] = None
                     continue
                 for one in seen:

@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.stores.blocks import Aggregate, GridBlocks
 from rotation.stores.columns import TargetCells
-from rotation.stores.mysql.names import as_bytes, is_binary, quote
+from rotation.stores.mysql.catalog import as_bytes, is_binary, quote
 
 LONGEST = 16 * 1024 * 1024
 """Bytes that the server puts together; beyond them it would cut without an error."""

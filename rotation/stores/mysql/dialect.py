@@ -18,11 +18,18 @@ from rotation.model.batch import Swaps
 from rotation.model.formats import Format
 from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import QualifiedName, TargetCells, UniqueColumn
+from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
-from rotation.stores.mysql import catalog
 from rotation.stores.mysql.blocks import LONGEST, MySQLBlocks
-from rotation.stores.mysql.names import as_bytes, is_binary, quote
+from rotation.stores.mysql.catalog import (
+    MySQLCatalog,
+    as_bytes,
+    engine_without_undo,
+    is_binary,
+    is_json,
+    largest_packet,
+    quote,
+)
 from rotation.stores.mysql.other_writers import MySQLOthers
 from rotation.stores.row_keys import BLOCK_BITS
 
@@ -84,6 +91,7 @@ KEYS = (
 class MySQL(Dialect):
     """Session settings, error numbers, and binary comparison: the default collation takes `a` for `A`."""
 
+    catalog = MySQLCatalog()
     other_writers = MySQLOthers
     driver = "mysql+pymysql"
     new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
@@ -279,7 +287,7 @@ class MySQL(Dialect):
 
     def largest_write(self, connection: sa.Connection) -> int | None:
         """The server closes the connection of one who sends more."""
-        return int(connection.scalar(sa.text("SELECT @@max_allowed_packet")) or 0) or None
+        return largest_packet(connection)
 
     def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
         """A SET is made of words, though SQLAlchemy takes it for text."""
@@ -293,61 +301,17 @@ class MySQL(Dialect):
             return "which cannot be followed in order"
         return None
 
-    def tables(self, connection: sa.Connection, schema: str | None) -> list[str]:
-        """A table with SYSTEM VERSIONING is no base table for SQLAlchemy."""
-        return catalog.tables(connection, schema)
-
     def unfit_column(
         self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
     ) -> str | None:
         """MariaDB's JSON is a LONGTEXT with a check. What a trigger makes of a token must be undone."""
         if reason := super().unfit_column(connection, qualified, kind, held):
             return reason
-        if (engine := catalog.engine_without_undo(connection, qualified)) and catalog.triggers(connection, qualified):
+        if (engine := engine_without_undo(connection, qualified)) and self.catalog.triggers(connection, qualified):
             return f"the table has UPDATE triggers, and {engine} could not undo what they do to a token; use InnoDB"
-        if (
-            held is Format.TOKEN
-            and getattr(connection.dialect, "is_mariadb", False)
-            and catalog.is_json(connection, qualified)
-        ):
+        if held is Format.TOKEN and getattr(connection.dialect, "is_mariadb", False) and is_json(connection, qualified):
             return IS_JSON
         return None
-
-    def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
-        """The columns of the index of that name: of a period WITHOUT OVERLAPS its two."""
-        return tuple(
-            column for index, column, _ in self.unique_columns(connection, qualified) if column and index == "PRIMARY"
-        )
-
-    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
-        """From the catalog, in one query."""
-        return catalog.unique_columns(connection, qualified)
-
-    def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Columns with ON UPDATE CURRENT_TIMESTAMP: for the application a rotation does not change the row."""
-        return catalog.self_updating_columns(connection, qualified)
-
-    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """The server's own id, and when the table was made; one that was rebuilt counts as another."""
-        return f"{catalog.server(connection)}/{catalog.made(connection, qualified)}"
-
-    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
-        """InnoDB's estimate."""
-        return catalog.estimate(qualified)
-
-    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """UPDATE triggers."""
-        return catalog.triggers(connection, qualified)
-
-    def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """A system-versioned table remembers every value."""
-        if catalog.is_versioned(connection, qualified):
-            return ["the table keeps its history (SYSTEM VERSIONING): old tokens live on there until it is deleted"]
-        return []
-
-    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """From the catalog, in one query."""
-        return catalog.referrers(connection, qualified)
 
 
 def _as_it_is(cell: str | bytes) -> str | bytes:

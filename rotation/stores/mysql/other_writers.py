@@ -10,7 +10,7 @@ import time
 import sqlalchemy as sa
 
 from rotation.stores.columns import QualifiedName, TableState
-from rotation.stores.mysql import catalog
+from rotation.stores.mysql.catalog import made
 from rotation.stores.other_writers import OtherWriters, Scope
 
 COUNTERS = ("insert", "insert_select", "update", "update_multi", "delete", "delete_multi", "replace", "load")
@@ -31,7 +31,7 @@ class MySQLOthers(OtherWriters):
     @staticmethod
     def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:
         """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
-        return TableState(version=catalog.made(connection, QualifiedName(schema, table, "")))
+        return TableState(version=made(connection, QualifiedName(schema, table, "")))
 
     def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """Statements of other sessions since the last look."""

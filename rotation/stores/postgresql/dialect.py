@@ -17,10 +17,10 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import Swaps
 from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import AsRead, QualifiedName, TableFacts, TargetCells, UniqueColumn
+from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
-from rotation.stores.postgresql import catalog
 from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks
+from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
 from rotation.stores.row_keys import BLOCK_BITS
@@ -69,6 +69,7 @@ ANSWERS = {
 class PostgreSQL(Dialect):
     """Session settings, SQLSTATE codes, and exact comparison under any collation."""
 
+    catalog = PostgreSQLCatalog()
     other_writers = PostgreSQLOthers
     driver = "postgresql+psycopg"
     mixed = "PostgreSQL refuses what the application writes"
@@ -257,26 +258,6 @@ class PostgreSQL(Dialect):
         if isinstance(kind, sa.REAL):
             return "which is inexact"
         return None if isinstance(kind, KEYS) else "which cannot be followed in order"
-
-    def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
-        """Asks for the one: a list of all may be long."""
-        return catalog.has_table(connection, schema, table)
-
-    def facts(self, connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
-        """From the catalog, in one query."""
-        return catalog.facts(connection, qualified)
-
-    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
-        """Among the facts."""
-        return self.facts(connection, qualified).unique
-
-    def schema_of(self, connection: sa.Connection, table: str) -> str:
-        """The first on the search path that has such a table."""
-        return catalog.schema_of(connection, table)
-
-    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """The cluster's own number, which its standbys share, and those of the database and the table."""
-        return catalog.identity(connection, qualified)
 
 
 def _answer(error: BaseException) -> str | None:

@@ -20,11 +20,12 @@ from rotation.model.formats import Format
 from rotation.model.text import many
 from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import QualifiedName, TargetCells, UniqueColumn, table_clause
+from rotation.stores.columns import QualifiedName, TargetCells, table_clause
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode, Tempo
 from rotation.stores.sqlite.blocks import SQLiteBlocks
+from rotation.stores.sqlite.catalog import SQLiteCatalog
 from rotation.stores.sqlite.open_file import MOVED, OpenFile
-from rotation.stores.sqlite.other_writers import SQLiteOthers, file_number
+from rotation.stores.sqlite.other_writers import SQLiteOthers
 from rotation.stores.watchdog import Guard
 
 BUSY_SECONDS = 1
@@ -37,6 +38,7 @@ _TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\
 class SQLite(Dialect):
     """Through the standard library's sqlite3."""
 
+    catalog = SQLiteCatalog()
     other_writers = SQLiteOthers
     driver = "sqlite+pysqlite"
     mixed = "the column comes to hold text beside bytes"
@@ -219,45 +221,6 @@ class SQLite(Dialect):
         """Every value has its place in the order, whatever the column is called."""
         del kind
         return None
-
-    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """The number of the file."""
-        del qualified
-        return file_number(connection)
-
-    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
-        """A column's own collation is in no catalog, so each index reports its own."""
-        found = sa.text(
-            "SELECT i.name, c.name, c.coll FROM pragma_index_list(:table, :schema) i"
-            " JOIN pragma_index_xinfo(i.name, :schema) c"
-            ' WHERE i."unique" AND NOT i.partial AND c."key" ORDER BY i.seq, c.seqno'
-        )
-        rows = connection.execute(found, {"table": qualified.table, "schema": qualified.schema})
-        return [UniqueColumn(*row) for row in rows]
-
-    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """UPDATE triggers."""
-        catalog = sa.table(
-            "sqlite_master", *map(sa.column, ("type", "name", "tbl_name", "sql")), schema=qualified.schema
-        )
-        query = sa.select(catalog.c.name, catalog.c.sql).where(
-            catalog.c.type == sa.literal("trigger"),
-            sa.func.lower(catalog.c.tbl_name) == sa.func.lower(qualified.table),
-        )
-        return [f"trigger {name}" for name, sql in connection.execute(query) if _fires_on_update(sql)]
-
-    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """SQLite knows a table's own foreign keys only, so each table is asked."""
-        found = sa.text(
-            "SELECT m.name FROM sqlite_master m, pragma_foreign_key_list(m.name) k WHERE m.type = 'table'"
-            ' AND lower(k."table") = lower(:table) AND lower(k."to") = lower(:column)'
-        )
-        return list(connection.scalars(found, {"table": qualified.table, "column": qualified.column}))
-
-
-def _fires_on_update(sql: str) -> bool:
-    event = re.search(r"\b(DELETE|INSERT|UPDATE(?:\s+OF\b.*?)?)\s+ON\b", sql, re.DOTALL | re.IGNORECASE)
-    return event is None or event[1].upper().startswith("UPDATE")
 
 
 def _crc32(*parts: bytes | None) -> int:
