@@ -19,7 +19,6 @@ from rotation.model.formats import Format
 from rotation.stores.blocks import BlockAccess, drivers_errors
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
-from rotation.stores.open_transactions import Look
 from rotation.stores.other_writers import OtherWriters
 from rotation.stores.watchdog import Guard
 
@@ -103,8 +102,6 @@ class Dialect:
     """The codes among them that say that a right is missing."""
     absences: ClassVar[frozenset[Any]] = frozenset()
     """Those that say that a database is not there."""
-    open_transactions: ClassVar[Sequence[Look]] = ()
-    """How to ask for transactions that have written and are not committed."""
 
     def prepare_url(self, url: URL) -> URL:
         """*url* for the driver of this dialect. Raises UsageError for what cannot work."""

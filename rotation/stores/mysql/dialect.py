@@ -16,7 +16,6 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.model.formats import Format
-from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
@@ -125,7 +124,6 @@ class MySQL(Dialect):
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
-    open_transactions = open_transactions.MYSQL
 
     _read_seconds: str | tuple[str, ...] | None = None
     """What the url says of `read_timeout`."""

@@ -15,7 +15,6 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
-from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
@@ -92,7 +91,6 @@ class PostgreSQL(Dialect):
         "57P03": "the server is starting or shutting down",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
-    open_transactions = open_transactions.POSTGRESQL
 
     def prepare_url(self, url: URL) -> URL:
         """With what the url does not set itself."""

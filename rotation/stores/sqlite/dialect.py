@@ -18,7 +18,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
 from rotation.model.text import many
-from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells, table_clause
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode, Tempo
@@ -58,7 +57,6 @@ class SQLite(Dialect):
         sqlite3.SQLITE_IOERR: "reading or writing the file failed",
         sqlite3.SQLITE_PERM: "access to the file is denied",
     }
-    open_transactions = open_transactions.SQLITE
 
     def prepare_url(self, url: URL) -> URL:
         """A URL that opens the file and never makes one; of what follows a `?`, only `mode=ro` counts."""
