@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.planning.inner_tokens import SHORTEST
+from rotation.stores import table_readers
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import Rows, SearchedColumn, TableEntry, Unsearchable, any_of
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
 from rotation.stores.row_keys import between
-from rotation.stores.table_readers import WINDOW_ROWS, KeylessReader, TableReader, TableSource
+from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 
 HERE = """WITH RECURSIVE here(oid) AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -294,7 +295,7 @@ class FileReader(TableReader):
         address: list[ColumnElement[Any]] = [sa.literal_column("tableoid"), sa.literal_column("ctid")]
         query = sa.select(*source.cells.columns).select_from(source.table if part is None else part)
         super().__init__(source, query if part is None else query.with_hint(part, "ONLY", "postgresql"), address)
-        self._blocks, self._window_blocks = blocks, max(1, round(WINDOW_ROWS / max(density, 1)))
+        self._blocks, self._window_blocks = blocks, max(1, round(table_readers.WINDOW_ROWS / max(density, 1)))
 
     def samples(self, count: int) -> list[Callable[[], Rows]] | None:
         """At even distances, each with a random offset that is the same each time."""
@@ -307,7 +308,7 @@ class FileReader(TableReader):
 
     def _sample(self, start: int) -> Rows:
         ends = [sa.text(rf"'({block},0)'\:\:tid") for block in (start, start + self._window_blocks)]
-        return self._reads.read(self._query.where(*between(self.address[1], *ends)).limit(WINDOW_ROWS))
+        return self._reads.read(self._query.where(*between(self.address[1], *ends)).limit(table_readers.WINDOW_ROWS))
 
     def _at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
         """A row does not move within a transaction that sees one moment."""
