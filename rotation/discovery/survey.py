@@ -32,14 +32,14 @@ T = TypeVar("T")
 
 
 class Fit(NamedTuple):
-    """How a target for a column has to be."""
+    """The shape that a target for a column needs."""
 
     key_columns: tuple[str, ...] = ()
-    """What it has to name if the table has no primary key."""
+    """The columns that it has to name if the table has no primary key."""
     hint: str | None = None
-    """Why it would be refused."""
+    """The reason why it would be refused."""
     add_key: str | None = None
-    """How to add the key that the table lacks."""
+    """The statement that adds the key that the table lacks."""
 
 
 class TableRows:
@@ -186,9 +186,9 @@ class Survey:
     def read(
         self, table: SearchableTable, count: Callable[[TableRows], T], *, full: bool
     ) -> tuple[T | None, str | None]:
-        """What *count* returns for a table's rows, or why they cannot be read; neither if the table has vanished.
+        """The result of *count* for a table's rows, or why they cannot be read; neither if the table has vanished.
 
-        The rows are a sample from all over the table, or with *full* all of them and of its history.
+        The rows are a sample from all over the table, or with *full* all rows and its history.
 
         If the database can hold a snapshot, all is read in one transaction that sees one moment, so no row that moves
         is missed; if the connection is lost on the way, *count* is called again.
@@ -202,14 +202,18 @@ class Survey:
                     return count(self._reading(table, key, reads, full=full))
 
             found, fault = self._attempt(act)
-        elif (fault := self._fault(table)) is None:
-            found = count(self._reading(table, key, ShortReads(self._access), full=full))
+        else:
+            # Short reads raise for a table's fault, which one row shows.
+            columns = CellReader(self._catalog, table.columns, self._marks, MOST[False]).columns
+            one = sa.select(*columns).select_from(table_clause(table.entry.schema, table.entry.table)).limit(1)
+            fault = self._attempt(lambda connection: connection.execute(one).all())[1]
+            found = None if fault else count(self._reading(table, key, ShortReads(self._access), full=full))
         if fault is None:
             return found, None
-        return None, fault if self._exists(table.entry) else None
+        return None, fault if any(self._columns(table.entry)) else None
 
     def fit(self, table: SearchableTable, column: str, held: Format) -> Fit:
-        """How a target for *column* of that format has to be, or why it would be refused."""
+        """The key that a target for *column* of that format needs, or why it would be refused."""
         target = Target(self.url, table.name, column, table.name, format=held)
         found = self._refusal(target)
         key = self._key(table.entry) if found.hint else ()
@@ -218,15 +222,12 @@ class Survey:
         return found
 
     def _attempt(self, act: Callable[[sa.Connection], T]) -> tuple[T | None, str | None]:
-        """What *act* returns, or the database's refusal in words."""
+        """The result of *act*, or the database's refusal in words."""
         tried = self._access.attempt(act, past_locks=True)
         return (None, tried.words) if isinstance(tried, RefusedStatement) else (tried, None)
 
     def _try(self, query: sa.Executable, *, past_locks: bool = False) -> Rows | RefusedStatement:
         return self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=past_locks)
-
-    def _takes(self, query: sa.Executable) -> bool:
-        return not isinstance(self._try(query), RefusedStatement)
 
     def _refusal(self, target: Target) -> Fit:
         def find(connection: sa.Connection) -> Fit:
@@ -245,7 +246,15 @@ class Survey:
         most = min(MOST[full], self._largest or MOST[full])
         cells = CellReader(self._catalog, table.columns, self._marks, most, self._of_indexes)
         chance, sendable = self._access.dialect.chance(), self._access.dialect.sendable
-        source = TableSource(reads, table.entry, cells, key, chance, sendable, self._takes)
+        source = TableSource(
+            reads,
+            table.entry,
+            cells,
+            key,
+            chance,
+            sendable,
+            lambda query: not isinstance(self._try(query), RefusedStatement),
+        )
         readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
         windows: list[tuple[TableReader, Callable[[], Rows]]] = []
         unsampled = []
@@ -317,16 +326,7 @@ class Survey:
 
         return self._attempt(read)[0] or ()
 
-    def _fault(self, table: SearchableTable) -> str | None:
-        """Why these columns cannot be read, found by reading one row: short reads raise for a table's fault."""
-        columns = CellReader(self._catalog, table.columns, self._marks, MOST[False]).columns
-        query = sa.select(*columns).select_from(table_clause(table.entry.schema, table.entry.table)).limit(1)
-        return self._attempt(lambda connection: connection.execute(query).all())[1]
-
     def _columns(self, entry: TableEntry) -> tuple[list[SearchedColumn], str | None]:
         """The columns of a table, none if it has vanished; and why they cannot be read."""
         columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry))
         return columns or [], fault
-
-    def _exists(self, entry: TableEntry) -> bool:
-        return any(self._columns(entry))

@@ -17,6 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.token_batches import is_token_size, pick
 from rotation.model.batch import Batch, Block, BlockSwap, are_all, gapless
+from rotation.stores.columns import TargetCells
 
 T = TypeVar("T")
 
@@ -48,7 +49,14 @@ class BlockAccess(Protocol):
     """Reads and swaps of one target in blocks."""
 
     is_bare: bool
-    """Whether a swap begins and ends its transaction itself."""
+    """True if a swap begins and ends its transaction itself."""
+
+    def __init__(self, cells: TargetCells) -> None:
+        """For cells that it `serves`."""
+
+    @staticmethod
+    def serves(cells: TargetCells) -> bool:
+        """True if there are blocks for such cells."""
 
     def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         """Those rows. None: they do not fit into blocks, or are not worth it; read them one by one."""

@@ -75,6 +75,8 @@ class Dialect:
     """Says what tables there are, and how they are searched."""
     other_writers: ClassVar[type[OtherWriters]]
     """Sees what others write."""
+    blocks: ClassVar[type[BlockAccess] | None] = None
+    """Reads and swaps cells that are tokens in blocks. None: row by row only."""
     driver: ClassVar[str]
     product: ClassVar[str]
     """What an admin calls it."""
@@ -97,11 +99,17 @@ class Dialect:
     bounds_texts: ClassVar[bool] = True
     """Whether a VARCHAR(n) holds n characters at most."""
     refusals: ClassVar[Mapping[Any, str]] = {}
-    """What an admin should read for an error code."""
+    """The words for an admin, by error code."""
     denials: ClassVar[frozenset[Any]] = frozenset()
-    """The codes among them that say that a right is missing."""
+    """The codes for a missing right."""
     absences: ClassVar[frozenset[Any]] = frozenset()
-    """Those that say that a database is not there."""
+    """The codes for a database that is not there."""
+    transient: ClassVar[frozenset[Any]] = frozenset()
+    """The codes, and classes of SQLSTATE, after which the same is tried again."""
+    locked: ClassVar[frozenset[Any]] = frozenset()
+    """The same for a row that another transaction holds."""
+    row: ClassVar[frozenset[Any]] = frozenset()
+    """The same for a value that is refused in one row."""
 
     def prepare_url(self, url: URL) -> URL:
         """*url* for the driver of this dialect. Raises UsageError for what cannot work."""
@@ -176,8 +184,12 @@ class Dialect:
         raise NotImplementedError
 
     def fault(self, error: BaseException) -> Fault:
-        """What a driver's *error* means."""
-        raise NotImplementedError
+        """The meaning of a driver's *error*, by its code or, of an SQLSTATE, by its class: the first two letters."""
+        code = self.code(error)
+        for fault, codes in ((Fault.LOCKED, self.locked), (Fault.TRANSIENT, self.transient), (Fault.ROW, self.row)):
+            if code in codes or str(code)[:2] in codes:
+                return fault
+        return Fault.PERMANENT
 
     def words(self, error: BaseException) -> str | None:
         """What an admin should read for a driver's *error*; None for one that is not foreseen."""
@@ -211,11 +223,6 @@ class Dialect:
 
     def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row."""
-        del cells
-        return None
-
-    def block_access(self, cells: TargetCells) -> BlockAccess | None:
-        """How cells that are tokens are read and swapped in blocks. None: row by row only."""
         del cells
         return None
 

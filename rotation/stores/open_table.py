@@ -59,9 +59,7 @@ class OpenTable:
         self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep, links=links)
         self._dialect = self._access.dialect
         try:
-            self._open(read_only=read_only)
-            if sample is not None:
-                self._thin_out(sample)
+            self._open(sample, read_only=read_only)
         except BaseException:
             self.close()
             raise
@@ -114,7 +112,7 @@ class OpenTable:
         """Gives up the connections."""
         self._access.close()
 
-    def _open(self, *, read_only: bool) -> None:
+    def _open(self, sample: int | None, *, read_only: bool) -> None:
         target, name = self._target, self._access.name
 
         def look(connection: sa.Connection) -> tuple[TargetCells, TableFacts, TableState, int | None]:
@@ -138,6 +136,9 @@ class OpenTable:
         self._check_readable()
         if not read_only:
             self._check_writable()
+        share = 1 if sample is None else sample / max(self.size(), 1)
+        if share < 1:
+            self._rows = self._of_all_shards = sa.and_(self._rows, self._dialect.chance() < share)
         self._triggers = self._facts.triggers
         self._others = self._dialect.other_writers(
             Scope(self._cells, self._table, self._cell, sa.and_(self._rows, self._named))
@@ -148,7 +149,8 @@ class OpenTable:
         """The column of the blind index."""
         # Blocks hold tokens of one length; triggers, companions and indexes are for a look at each row.
         by_rows = self._triggers or self._reads_beside or not self._cells.of_tokens
-        self._blocks = None if by_rows else self._dialect.block_access(self._cells)
+        blocks = None if by_rows else self._dialect.blocks
+        self._blocks = blocks(self._cells) if blocks and blocks.serves(self._cells) else None
 
     @property
     def _reads_beside(self) -> bool:
@@ -165,12 +167,6 @@ class OpenTable:
             return None
         held = {name: self._dialect.exactly(self._table.c[name], sa.Text()) for name in values}
         return sa.or_(*(held[name].is_distinct_from(sa.literal(value, AsRead())) for name, value in values.items()))
-
-    def _thin_out(self, rows: int) -> None:
-        """From here on only about so many *rows* are read, chosen at random by the database."""
-        share = rows / max(self.size(), 1)
-        if share < 1:
-            self._rows = self._of_all_shards = sa.and_(self._rows, self._dialect.chance() < share)
 
     def _keep_to(self, shard: Shard) -> None:
         """From here on only the rows of *shard* are there."""

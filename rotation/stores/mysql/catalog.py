@@ -151,7 +151,8 @@ class MySQLCatalog(Catalog):
             SearchedColumn(
                 name,
                 searched=kind in TEXTS | BYTES,
-                is_bytes=kind in BYTES or _keeps_bytes(charset),
+                # Such text may hold any bytes, and a token's letters are ASCII in it.
+                is_bytes=kind in BYTES or not (charset is None or charset.startswith("utf8") or charset in WIDE),
                 readable="select" in rights,
                 unsearched=None if kind in TEXTS | BYTES | SHORT else kind,
                 is_text=kind in TEXTS,
@@ -205,11 +206,6 @@ class MySQLCatalog(Catalog):
         if source.key:
             return KeyReader(source, [free_column(name) for name in source.key])
         return KeylessReader(source, int(source.first(self.estimate(QualifiedName(*source.entry[:2], ""))) or 0))
-
-
-def _keeps_bytes(charset: str | None) -> bool:
-    """Whether text of that *charset* may hold any bytes, and stores a token's letters as ASCII."""
-    return charset is not None and not charset.startswith("utf8") and charset not in WIDE
 
 
 def quoted_pair(entry: TableEntry) -> str:

@@ -16,7 +16,6 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.model.formats import Format
-from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.mysql.blocks import LONGEST, MySQLBlocks
@@ -35,14 +34,6 @@ from rotation.stores.row_keys import BLOCK_BITS
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
 """Where a connection notes how long it waits for locks now."""
-
-# 0 the connection is closed, 1020 changed since read, 1040, 1203 and 1226 none to spare, 1053 shutdown, 1213 deadlock,
-# 1412 altered since the snapshot, 1927 and 3024 killed, 2002..2055 connection.
-TRANSIENT = frozenset({0, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024})
-
-# 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too long,
-# 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
-ROW = frozenset({1048, 1062, 1242, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819, 4025})
 
 UTF8 = "CHARACTER SET utf8mb4"
 OLD_AND_NEW = "CAST(swap.old AS BINARY)", "swap.new"
@@ -92,6 +83,7 @@ class MySQL(Dialect):
 
     catalog = MySQLCatalog()
     other_writers = MySQLOthers
+    blocks = MySQLBlocks
     driver = "mysql+pymysql"
     new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
     product = "MariaDB"
@@ -124,6 +116,17 @@ class MySQL(Dialect):
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
+    locked: ClassVar[frozenset[Any]] = frozenset({1205})
+    # 0 the connection is closed, 1020 changed since read, 1040, 1203 and 1226 none to spare, 1053 shutdown, 1213
+    # deadlock, 1412 altered since the snapshot, 1927 and 3024 killed, 2002..2055 connection.
+    transient: ClassVar[frozenset[Any]] = frozenset(
+        {0, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024}
+    )
+    # 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too
+    # long, 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
+    row: ClassVar[frozenset[Any]] = frozenset(
+        {1048, 1062, 1242, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819, 4025}
+    )
 
     _read_seconds: str | tuple[str, ...] | None = None
     """What the url says of `read_timeout`."""
@@ -195,13 +198,9 @@ class MySQL(Dialect):
         return number if isinstance(number, int) else None
 
     def fault(self, error: BaseException) -> Fault:
-        """By error number: https://mariadb.com/kb/en/mariadb-error-code-reference/."""
-        code = self.code(error)
-        if code == 1205:
-            return Fault.LOCKED
-        if code in TRANSIENT and not isinstance(getattr(error, "original_exception", None), socket.gaierror):
-            return Fault.TRANSIENT
-        return Fault.ROW if code in ROW else Fault.PERMANENT
+        """By error number: https://mariadb.com/kb/en/mariadb-error-code-reference/. A wrong name stays wrong."""
+        fault, cause = super().fault(error), getattr(error, "original_exception", None)
+        return Fault.PERMANENT if fault is Fault.TRANSIENT and isinstance(cause, socket.gaierror) else fault
 
     def words(self, error: BaseException) -> str | None:
         """By error number; if no server answered, by the driver's own error."""
@@ -257,15 +256,13 @@ class MySQL(Dialect):
             ":", r"\:"
         )
 
+        def sent(cell: str | bytes) -> str | bytes:
+            return (cell if isinstance(cell, bytes) else cell.encode()).hex() if in_hex else cell
+
         def parameters(swaps: Swaps) -> dict[str, Any]:
-            sent = _in_hex if in_hex else _as_it_is
             return {"swaps": json.dumps([[*key, sent(old), sent(new)] for key, old, new in swaps.rows()])}
 
         return BatchSwap(sa.text(f"{before}:swaps{after}"), parameters)
-
-    def block_access(self, cells: TargetCells) -> BlockAccess | None:
-        """For keys that are numbers."""
-        return MySQLBlocks(cells) if MySQLBlocks.serves(cells) else None
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
         """A shift would take a negative number for a huge one."""
@@ -310,14 +307,6 @@ class MySQL(Dialect):
         if held is Format.TOKEN and getattr(connection.dialect, "is_mariadb", False) and is_json(connection, qualified):
             return IS_JSON
         return None
-
-
-def _as_it_is(cell: str | bytes) -> str | bytes:
-    return cell
-
-
-def _in_hex(cell: str | bytes) -> str:
-    return (cell if isinstance(cell, bytes) else cell.encode()).hex()
 
 
 def _lock_wait(seconds: int) -> str:

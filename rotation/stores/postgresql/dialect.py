@@ -15,7 +15,6 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
-from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
 from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks
@@ -70,6 +69,7 @@ class PostgreSQL(Dialect):
 
     catalog = PostgreSQLCatalog()
     other_writers = PostgreSQLOthers
+    blocks = PostgreSQLBlocks
     driver = "postgresql+psycopg"
     mixed = "PostgreSQL refuses what the application writes"
     new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
@@ -91,6 +91,11 @@ class PostgreSQL(Dialect):
         "57P03": "the server is starting or shutting down",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
+    transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "53300", "25P03"})
+    locked: ClassVar[frozenset[Any]] = frozenset({"55P03"})
+    # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 too much for an
+    # index.
+    row: ClassVar[frozenset[Any]] = frozenset({"21", "22", "23", "27", "44", "P0", "54000"})
 
     def prepare_url(self, url: URL) -> URL:
         """With what the url does not set itself."""
@@ -151,19 +156,11 @@ class PostgreSQL(Dialect):
 
     def fault(self, error: BaseException) -> Fault:
         """By the SQLSTATE's class: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
-        state = str(self.code(error) or "")
-        if state == "55P03":
-            return Fault.LOCKED
-        if state[:2] in {"08", "40"} or state in {"57P01", "57P02", "57P03", "53300", "25P03"}:
-            return Fault.TRANSIENT
-        if not state and type(error).__name__ in UNREACHED:
-            # A server that starts again refuses connections for a while. What it says in words that are not known may
-            # be a refused login: trying again can lock the account.
-            return Fault.PERMANENT if _is_nameless(error) or _answer(error) else Fault.TRANSIENT
-        # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 what an index
-        # has no room for.
-        is_row = state[:2] in {"21", "22", "23", "27", "44", "P0"} or state == "54000"
-        return Fault.ROW if is_row else Fault.PERMANENT
+        if self.code(error) or type(error).__name__ not in UNREACHED:
+            return super().fault(error)
+        # A server that starts again refuses connections for a while. An answer in words that are not known may be a
+        # refused login: trying again can lock the account.
+        return Fault.PERMANENT if _is_nameless(error) or _answer(error) else Fault.TRANSIENT
 
     def words(self, error: BaseException) -> str | None:
         """By SQLSTATE; before there is a session the driver has none."""
@@ -222,10 +219,6 @@ class PostgreSQL(Dialect):
             } | {"old": _texts(cast(Sequence[str], swaps.old)), "new": _texts(cast(Sequence[str], swaps.new))}
 
         return BatchSwap(statement, parameters)
-
-    def block_access(self, cells: TargetCells) -> BlockAccess | None:
-        """For keys that are numbers or UUIDs."""
-        return PostgreSQLBlocks(cells) if PostgreSQLBlocks.serves(cells) else None
 
     def hurry(self, connection: sa.Connection) -> None:
         """Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html."""

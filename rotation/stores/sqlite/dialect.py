@@ -18,9 +18,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
 from rotation.model.text import many
-from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import QualifiedName, TargetCells, table_clause
-from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode, Tempo
+from rotation.stores.dialect import BatchSwap, Dialect, Mode, Tempo
 from rotation.stores.sqlite.blocks import SQLiteBlocks
 from rotation.stores.sqlite.catalog import SQLiteCatalog
 from rotation.stores.sqlite.open_file import MOVED, OpenFile
@@ -39,6 +38,7 @@ class SQLite(Dialect):
 
     catalog = SQLiteCatalog()
     other_writers = SQLiteOthers
+    blocks = SQLiteBlocks
     driver = "sqlite+pysqlite"
     mixed = "the column comes to hold text beside bytes"
     product = "SQLite"
@@ -57,6 +57,10 @@ class SQLite(Dialect):
         sqlite3.SQLITE_IOERR: "reading or writing the file failed",
         sqlite3.SQLITE_PERM: "access to the file is denied",
     }
+    transient: ClassVar[frozenset[Any]] = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+    row: ClassVar[frozenset[Any]] = frozenset(
+        {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}
+    )
 
     def prepare_url(self, url: URL) -> URL:
         """A URL that opens the file and never makes one; of what follows a `?`, only `mode=ro` counts."""
@@ -106,7 +110,9 @@ class SQLite(Dialect):
         connection.isolation_level = None
         # A text that is not UTF-8 must not hide the rows beside it.
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        connection.create_function("keyring_crc32", -1, _crc32, deterministic=True)
+        connection.create_function(
+            "keyring_crc32", -1, lambda *parts: zlib.crc32(b",".join(part or b"" for part in parts)), deterministic=True
+        )
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
@@ -139,15 +145,6 @@ class SQLite(Dialect):
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
             return MOVED
         return super().words(error)
-
-    def fault(self, error: BaseException) -> Fault:
-        """Busy passes; a constraint or a trigger refuses a row."""
-        code = self.code(error)
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            return Fault.TRANSIENT
-        if code in {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}:
-            return Fault.ROW
-        return Fault.PERMANENT
 
     def constraint(self, error: BaseException) -> str | None:
         """A CHECK without a name is called by its condition. A trigger's own words may hold anything."""
@@ -188,10 +185,6 @@ class SQLite(Dialect):
         )
         return BatchSwap(statement, lambda swaps: [(new, *key, old) for key, old, new in swaps.rows()])
 
-    def block_access(self, cells: TargetCells) -> BlockAccess | None:
-        """For keys of one column."""
-        return SQLiteBlocks(cells) if SQLiteBlocks.serves(cells) else None
-
     def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
         """CRC-32, by a function that this module adds; SQLite has none."""
         return sa.func.keyring_crc32(*(sa.cast(key, sa.LargeBinary) for key in keys))
@@ -219,7 +212,3 @@ class SQLite(Dialect):
         """Every value has its place in the order, whatever the column is called."""
         del kind
         return None
-
-
-def _crc32(*parts: bytes | None) -> int:
-    return zlib.crc32(b",".join(part or b"" for part in parts))
