@@ -96,11 +96,11 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
-    *schemas*: None for all; otherwise these, and if there are none those that urls and targets name.
+    *schemas*: None for all; otherwise these; if empty, the ones that urls and targets name.
     *whole_server*: whether to enter the other databases of a PostgreSQL server, too; by default with *full*, if all
     schemas are searched. What is left out is in `beyond`, by name.
     *ignored*: columns that no target has to cover.
-    *keyrings*: those of all key sets, by name, in place of *keyring* alone; None names the environment's own.
+    *keyrings*: the keyrings of all key sets, by name, in place of *keyring* alone; None names the environment's own.
     *declared*: the encrypted columns of models, which are to have targets whether they hold tokens or not.
     *left_out*: patterns of the names of databases not to search, and why; one that a url or a target names is searched.
     *watcher*: follows the search.

@@ -43,7 +43,7 @@ class DatabaseSearch:
         self._number = self._total = 0
         """The database that is searched, of all."""
         self._words = ""
-        """What is done, for the progress."""
+        """The words for the progress."""
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
@@ -147,7 +147,7 @@ class DatabaseSearch:
                     self.discovery.gone.append(remark._replace(words=DROPPED))
 
     def end(self, *, everything: bool) -> Discovery:
-        """What was found. A table that one url's user could not read and another's could was searched.
+        """The result. A table that one url's user could not read and another's could was searched.
 
         *everything*: whether all was searched that an [[ignore]] may name, so that one without a match is a mistake.
         """

@@ -47,11 +47,11 @@ class TableRows:
 
     def __init__(self, batches: Iterator[Rows], *, sampled: bool, seconds: float | None, most: int) -> None:
         self.sampled = sampled
-        """Whether some rows were left out; certain once all is read."""
+        """True if some rows were left out; certain once all is read."""
         self.most = most
         """The size of the largest cell that is searched."""
         self.rows = 0
-        """How many have been read."""
+        """The number of rows that have been read."""
         self._batches, self._seconds = batches, seconds
 
     def __iter__(self) -> Iterator[Rows]:
@@ -277,7 +277,7 @@ class Survey:
             yield from reader.filled(rows)
 
     def _read_with(self, entry: TableEntry, wanted: Callable[[TableEntry], bool]) -> Iterator[TableEntry]:
-        """Those of a table's parents, and of their parents, that its rows are read with."""
+        """The parents of a table, and their parents, that its rows are read with."""
         for name in entry.parents:
             if parent := self._entries.get(name):
                 if parent.readable and wanted(parent):

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
-    """Which kind of fault a driver's *error* is; None if that is unknown."""
+    """The kind of fault of a driver's *error*; None if it is unknown."""
     if not isinstance(error, DBAPIError):
         return None
     if error.connection_invalidated or _is_dropped(error, dialect):
@@ -39,7 +39,7 @@ def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
 
 
 def _is_dropped(error: DBAPIError, dialect: Dialect | None) -> bool:
-    """Whether a statement met a database that was dropped meanwhile; without a statement the url names none."""
+    """True if a statement met a database that was dropped meanwhile; without a statement, the url is wrong."""
     return dialect is not None and error.statement is not None and dialect.code(error.orig or error) in dialect.absences
 
 
@@ -154,7 +154,7 @@ class Access:
         return Access(url, self._target, read_only=self._read_only, sleep=self._sleep, links=links)
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
-        """What *act* returns, with a connection that cannot write. Raises StoreError."""
+        """The result of *act*, with a connection that cannot write. Raises StoreError."""
         failure: DBAPIError
         try:
             return self._again(Mode.READ, act)
@@ -167,7 +167,7 @@ class Access:
         return self.read(lambda connection: self.dialect.fetch_all(connection, query))
 
     def write(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.WRITE) -> T:
-        """What *act* returns, in a transaction of that *mode*.
+        """The result of *act*, in a transaction of that *mode*.
 
         Raises RowRefusedError if one row is at fault, and StoreError for every other fault.
         """
@@ -189,7 +189,7 @@ class Access:
         return None
 
     def blames_statement(self, error: DBAPIError) -> bool:
-        """Whether *error* is about the statement, and not about the database."""
+        """True if *error* is about the statement, and not about the database."""
         if _is_dropped(error, self.dialect):
             return True
         if fault_of(error, self.dialect) in {Fault.TRANSIENT, Fault.LOCKED}:
@@ -197,7 +197,7 @@ class Access:
         return self.dialect.words(error.orig or error) is None
 
     def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | RefusedStatement:
-        """What *act* returns, or a RefusedStatement if only its statement is at fault, or a privilege is missing.
+        """The result of *act*, or a RefusedStatement if only its statement is at fault, or a privilege is missing.
 
         Raises StoreError if the database fails; with *past_locks* a lock that stays is a RefusedStatement, too.
         """
@@ -213,7 +213,7 @@ class Access:
         raise self.failure(failure)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
-        """What *query* finds, *rows* at a time, without a retry. Raises StoreError."""
+        """The rows of *query*, *rows* at a time, without a retry. Raises StoreError."""
         failure: KeyringError
         try:
             with self._link.transaction(Mode.READ) as connection:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 LEAST_ROWS = 32
 """Fewer cells of one length are cheaper row by row."""
 MOST_GAPS = 2
-"""A swap on a grid sends at most so many places for each cell."""
+"""The most slots for each cell in a swap on a grid."""
 
 
 class BlockQuery(NamedTuple):
@@ -37,10 +37,10 @@ class BlockQuery(NamedTuple):
 
 
 class Swapped(NamedTuple):
-    """What became of some swaps."""
+    """The outcome of some swaps."""
 
     cells: Sequence[int | None]
-    """How many were swapped, of each. None: it cannot be done by position."""
+    """The number of cells that each has swapped. None: it cannot be done by position."""
     transaction: int | None = None
     """Its number, where the database has such numbers."""
 
@@ -59,7 +59,7 @@ class BlockAccess(Protocol):
         """True if there are blocks for such cells."""
 
     def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
-        """Those rows. None: they do not fit into blocks, or are not worth it; read them one by one."""
+        """The rows. None: they do not fit into blocks, or are not worth it; read them one by one."""
 
     def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """Swaps each cell that still holds what was read, all in one transaction."""
@@ -126,7 +126,7 @@ class TrialRuns:
         self._left_out = self._to_leave_out = 0
 
     def run(self, act: Callable[[], T | None]) -> T | None:
-        """What *act* returns; None, too, if it is left out this time."""
+        """The result of *act*; None, too, if it is left out this time."""
         if self._left_out < self._to_leave_out:
             self._left_out += 1
             return None
@@ -156,12 +156,12 @@ def on_a_grid(swap: BlockSwap) -> tuple[int, int, bytes, bytes] | None:
 
 
 class Aggregate(NamedTuple):
-    """What a server makes of the cells of a batch."""
+    """A server's answer for the cells of a batch."""
 
     size: ColumnElement[int]
     """Of each, in bytes."""
     whole: ColumnElement[Any]
-    """Those that fit into a block, on end. What is left out makes it too short, and that is noticed."""
+    """The ones that fit into a block, on end. If one is left out, the text is too short, and that is noticed."""
 
 
 class GridBlocks:

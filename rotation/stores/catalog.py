@@ -1,4 +1,4 @@
-"""What a database's catalog says: of one table, for a target; and of all tables, for a search through the database."""
+"""A database's own catalog: of one table, for a target; and of all tables, for a search through the database."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rotation.stores.table_readers import TableReader, TableSource
 
 
 class Catalog(CellSyntax):
-    """What all kinds of databases have in common."""
+    """Answers from the catalog, as far as all kinds of databases have them in common."""
 
     has_snapshots: ClassVar[bool] = True
-    """Whether a table is read in one transaction that sees one moment; otherwise each read is short."""
+    """True if a table is read in one transaction that sees one moment; otherwise each read is short."""
     follows_keys: ClassVar[bool] = True
-    """Whether a table is read by its key."""
+    """True if a table is read by its key."""
     schemas_are_databases: ClassVar[bool] = False
-    """Whether each schema is what an admin calls a database."""
+    """True if an admin calls each schema a database."""
 
     # Of one table.
 
@@ -72,7 +72,7 @@ class Catalog(CellSyntax):
         )
 
     def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
-        """The columns of the primary key; none if there is none."""
+        """The columns of the primary key; empty without one."""
         return tuple(sa.inspect(connection).get_pk_constraint(qualified.table, qualified.schema)["constrained_columns"])
 
     def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
@@ -89,11 +89,11 @@ class Catalog(CellSyntax):
         return []
 
     def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """What fires on an UPDATE of the column: triggers, and rules, by kind and name."""
+        """The triggers and rules that fire on an UPDATE of the column, by kind and name."""
         raise NotImplementedError
 
     def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Where else old tokens may live on, or rows may be hidden."""
+        """Other places where old tokens may live on, and the reasons why rows may be hidden."""
         del connection, qualified
         return []
 
@@ -107,7 +107,7 @@ class Catalog(CellSyntax):
         return None
 
     def table_identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """What distinguishes this table from one of the same name on another server, or made later. None: nothing."""
+        """A text that distinguishes this table from one of its name on another server, or made later; None: nothing does."""
         raise NotImplementedError
 
     # Of all tables.
@@ -154,14 +154,14 @@ class Catalog(CellSyntax):
         raise NotImplementedError
 
     def whole(self, source: TableSource) -> TableReader:
-        """How all of the table is read, with its history."""
+        """The reader of all of the table, with its history."""
         raise NotImplementedError
 
     def parts(self, source: TableSource) -> list[TableReader]:
-        """How it is read for a sample, without its history: each part by itself, if it has parts."""
+        """The readers for a sample, without its history: each part by itself, if it has parts."""
         return [self.whole(source)]
 
     def caution(self, connection: sa.Connection, entry: TableEntry) -> str | None:
-        """Why rows may be hidden from this user."""
+        """The reason why rows may be hidden from this user."""
         del connection, entry
         return None

@@ -45,18 +45,18 @@ class TableEntry(NamedTuple):
     schema: str | None
     table: str
     plain: bool
-    """Whether its name alone finds it."""
+    """True if its name alone finds it."""
     parents: tuple[tuple[str, str], ...] = ()
     """Tables that are read with this one: schema and name."""
     is_partition: bool = False
     readable: bool = True
-    """Whether this user may read any column of it."""
+    """True if this user may read any column of it."""
     by_columns: bool = False
-    """Whether this user may read some columns only, and none of the system's columns."""
+    """True if this user may read some columns only, and none of the system's columns."""
     has_history: bool = False
-    """Whether it keeps the rows of the past."""
+    """True if it keeps the rows of the past."""
     caution: str | None = None
-    """Why rows of it may be missed while others write."""
+    """The reason why rows of it may be missed while others write."""
 
     @property
     def name(self) -> str:
@@ -69,14 +69,14 @@ class SearchedColumn(NamedTuple):
 
     name: str
     searched: bool = True
-    """Whether its type can hold a token."""
+    """True if its type can hold a token."""
     is_bytes: bool = False
-    """Whether it is searched, and fetched, as bytes."""
+    """True if it is searched, and fetched, as bytes."""
     readable: bool = True
     unsearched: str | None = None
     """Its type, if that can hold a token and is not searched."""
     is_text: bool = False
-    """Whether its type is a text, even if `is_bytes`: then the database has to be asked for its bytes."""
+    """True if its type is a text, even if `is_bytes`: then the database has to be asked for its bytes."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ class SearchableTable:
     entry: TableEntry
     columns: tuple[SearchedColumn, ...]
     caution: str | None = None
-    """Why rows of it may be hidden."""
+    """The reason why rows of it may be hidden."""
     fault: str | None = None
-    """Why it cannot be searched."""
+    """The reason why it cannot be searched."""
     denied: str | None = None
-    """Which columns this user may not read, and what to do."""
+    """The columns that this user may not read, and the remedy."""
     unsearched: tuple[str, ...] = ()
     """Columns of a type that can hold a token and is not searched, with the type."""
     all_columns: tuple[str, ...] = ()
@@ -163,7 +163,7 @@ class CellReader:
         return [self._piece(kind, self._most) for kind in self._kinds]
 
     def has_large(self) -> ColumnElement[bool]:
-        """Whether a row has a large cell."""
+        """True for a row with a large cell."""
         return any_of(sa.func.coalesce(self._length(kind), 0) > LARGE_CELL for kind in self._kinds)
 
     def fill(
@@ -220,12 +220,12 @@ class CellReader:
 
 
 def has_large(cells: Sequence[Any]) -> bool:
-    """Whether one of *cells* has to be read by itself."""
+    """True if one of *cells* has to be read by itself."""
     return LARGE in cells or LARGE.encode() in cells
 
 
 def any_of(conditions: Iterable[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """Whether one of *conditions* holds."""
+    """True if one of *conditions* holds."""
     return sa.or_(sa.false(), *conditions)
 
 

@@ -1,4 +1,4 @@
-"""What differs from database to database; one small module each for those that are served."""
+"""The differences between databases; the folder of each has its own `Dialect`, which names its other parts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Tempo(NamedTuple):
 
 
 class Fault(enum.Enum):
-    """What a database's error means for the job."""
+    """The meaning of a database's error for the job."""
 
     TRANSIENT = "try the batch again, in a new transaction"
     LOCKED = "another transaction holds a row"
@@ -52,7 +52,7 @@ class Fault(enum.Enum):
 
 
 class Mode(enum.Enum):
-    """What a transaction is for."""
+    """The purpose of a transaction."""
 
     READ = "it cannot write"
     WRITE = "it waits a moment for locks"
@@ -69,7 +69,7 @@ class BatchSwap(NamedTuple):
 
 
 class Dialect:
-    """How to reach a database, what its errors mean, and how to compare a cell exactly."""
+    """Reaches a database, explains its errors, and writes its statements."""
 
     catalog: ClassVar[Catalog]
     """Says what tables there are, and how they are searched."""
@@ -79,25 +79,25 @@ class Dialect:
     """Reads and swaps cells that are tokens in blocks. None: row by row only."""
     driver: ClassVar[str]
     product: ClassVar[str]
-    """What an admin calls it."""
+    """The name for an admin."""
     extra: ClassVar[str | None] = None
     """The extra of this distribution that installs the driver."""
     name_quote: ClassVar[str] = '"'
-    """What stands around a name in SQL."""
+    """The quotes around a name in SQL."""
     has_server: ClassVar[bool] = True
-    """Whether there is a server, which may not answer."""
+    """False if there is no server, which might not answer."""
     gains_by_strides: ClassVar[bool] = False
-    """Whether a row's new version finds room in its page once the old one of its neighbour is gone."""
+    """True if a row's new version finds room in its page once the old one of its neighbour is gone."""
     mixed: ClassVar[str | None] = None
-    """What comes of text for a column of bytes, or of bytes for one of text; None: nothing bad."""
+    """The harm of text in a column of bytes, or of bytes in one of text; None: no harm."""
     new_key: ClassVar[str | None] = None
     """The type of a column that numbers the rows, and becomes the primary key of a table that is there."""
     tempo: ClassVar[Tempo] = Tempo()
-    """How large batches may be: `python -m benchmarks.latency`."""
+    """The sizes of batches: `python -m benchmarks.latency`."""
     one_connection: ClassVar[bool] = False
-    """Whether threads do best to take turns with one connection."""
+    """True if threads do best to take turns with one connection."""
     bounds_texts: ClassVar[bool] = True
-    """Whether a VARCHAR(n) holds n characters at most."""
+    """True if a VARCHAR(n) holds n characters at most."""
     refusals: ClassVar[Mapping[Any, str]] = {}
     """The words for an admin, by error code."""
     denials: ClassVar[frozenset[Any]] = frozenset()
@@ -124,7 +124,7 @@ class Dialect:
         return None
 
     def names_database(self, url: URL) -> bool:
-        """Whether *url* leads to one database, in which a table needs no schema before its name."""
+        """True if *url* leads to one database, in which a table needs no schema before its name."""
         del url
         return True
 
@@ -137,7 +137,7 @@ class Dialect:
         return sa.func.random(type_=sa.Float)
 
     def describe(self, url: URL) -> str:
-        """Which database it is; a password may stand in the query part, too, and so none of it is shown."""
+        """The database in words; the query part is not shown, since a password may stand in it, too."""
         address = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host or "localhost"
         return f"{self.product} database {url.database or '(default)'} on {address}"
 
@@ -151,12 +151,12 @@ class Dialect:
         return {}
 
     def is_late(self, error: BaseException) -> bool:
-        """Whether the driver gave up because there was no answer."""
+        """True if the driver gave up because there was no answer."""
         del error
         return False
 
     def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard | None:
-        """What watches a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
+        """The guard of a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
         del url, is_stopping
         return None
 
@@ -192,7 +192,7 @@ class Dialect:
         return Fault.PERMANENT
 
     def words(self, error: BaseException) -> str | None:
-        """What an admin should read for a driver's *error*; None for one that is not foreseen."""
+        """The words for an admin for a driver's *error*; None for one that is not foreseen."""
         return self.refusals.get(self.code(error))
 
     def constraint(self, error: BaseException) -> str | None:
@@ -200,7 +200,7 @@ class Dialect:
         raise NotImplementedError
 
     def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
-        """What to compare with the text that was read, so that only the very same bytes are equal."""
+        """The expression to compare with the text that was read, so that only the very same bytes are equal."""
         raise NotImplementedError
 
     def strictly(self, condition: str) -> str:
@@ -208,17 +208,17 @@ class Dialect:
         return condition
 
     def as_text(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
-        """What to read of a cell of such a column: text or bytes."""
+        """The expression to read a cell of such a column with: text or bytes."""
         del kind
         return column
 
     def as_stored(self, value: ColumnElement[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
-        """What to write into such a column of what `as_text` gave."""
+        """The expression to write into such a column for a *value* that `as_text` gave."""
         del kind
         return value
 
     def sendable(self, value: object) -> object:
-        """What was read, of a key or a cell, as a value or expression that goes back as it came."""
+        """A part of a key, or a cell, as a value or expression that goes back as it was read."""
         return value
 
     def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
@@ -244,7 +244,7 @@ class Dialect:
         raise NotImplementedError
 
     def room(self, kind: sa.types.TypeEngine[Any]) -> int | None:
-        """How many characters a column of this type holds; None: more than any token has."""
+        """The number of characters in a column of this type; None: more than any token has."""
         return getattr(kind, "length", None) if self.bounds_texts else None
 
     def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
@@ -252,24 +252,24 @@ class Dialect:
         raise NotImplementedError
 
     def largest_write(self, connection: sa.Connection) -> int | None:
-        """How many bytes a statement may have, if that is bounded."""
+        """The most bytes of a statement, if they are bounded."""
         del connection
         return None
 
     def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
-        """Whether a column of this type can hold tokens."""
+        """True if a column of this type can hold tokens."""
         if isinstance(kind, sa.Enum | sa.JSON):
             return False
         return isinstance(kind, sa.String | sa.LargeBinary | sa.BINARY | sa.VARBINARY)
 
     def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
-        """Why a key of this type does not find its row again, or cannot be followed in order."""
+        """The reason why a key of this type does not find its row again, or cannot be followed in order."""
         raise NotImplementedError
 
     def unfit_column(
         self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
     ) -> str | None:
-        """Why this column of type *kind* cannot be rotated, with cells of the format *held*."""
+        """The reason why this column of type *kind* cannot be rotated, with cells of the format *held*."""
         del connection, qualified
         if self.holds_text(kind):
             return None

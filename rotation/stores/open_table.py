@@ -55,7 +55,7 @@ class OpenTable:
             raise ValueError(f"{target.label}: the values of its companion columns are missing")
         self._target, self._shard, self._companions = target, shard, companions
         self._in_blocks = False
-        """Whether a shard's rows are runs of whole numbers."""
+        """True if a shard's rows are runs of whole numbers."""
         self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep, links=links)
         self._dialect = self._access.dialect
         try:
@@ -66,17 +66,17 @@ class OpenTable:
 
     @property
     def retries(self) -> int:
-        """How often something was tried again, so far."""
+        """The number of repeated tries so far."""
         return self._access.retries
 
     @property
     def gains_by_strides(self) -> bool:
-        """Whether it helps to write neighbouring rows in different transactions."""
+        """True if it helps to write neighbouring rows in different transactions."""
         return self._dialect.gains_by_strides
 
     @property
     def tempo(self) -> Tempo:
-        """How large batches may be."""
+        """The sizes of batches."""
         return self._dialect.tempo
 
     def key_names(self) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class OpenTable:
         return self._cells.key
 
     def warnings(self) -> list[str]:
-        """What an admin should know before the first write."""
+        """The cautions for an admin before the first write."""
         cautions = [*cautions_of(self._facts), *model_caution(self._target, self._cells.kind, self._dialect)]
         return [f"{self._target.label}: {caution}" for caution in cautions]
 
@@ -154,11 +154,11 @@ class OpenTable:
 
     @property
     def _reads_beside(self) -> bool:
-        """Whether rows are read with other columns than the cell."""
+        """True if rows are read with other columns than the cell."""
         return self._misfit is not None or self._index is not None
 
     def _misfits(self) -> ColumnElement[bool] | None:
-        """Whether a row's companion columns hold something else than beside a token under the primary key.
+        """True for a row whose companion columns do not match the primary key.
 
         None if there are no such columns.
         """

@@ -1,4 +1,4 @@
-"""What others write to a target while a run works on it: whether they do, what they wrote, and to which table.
+"""Other writers to a target while a run works on it: how often they write, the rows, and the table itself.
 
 A pass needs no successor if its rows are as it left them. So it asks at its end what others have written since its
 start; in between, each batch that was written asks how often others write, for the pace.
@@ -137,7 +137,7 @@ class OtherWriters:
         return None
 
     def allow(self, writes: int) -> None:
-        """So often this process itself writes through other connections, such as that of its ledger."""
+        """The number of times that this process itself writes through other connections, such as the ledger's."""
 
     def of_thread(self) -> Self:
         """The one for another thread of the run: this one, if they can share it."""

@@ -29,7 +29,7 @@ class Reader(OpenTable):
     """Reads the rows of a target, in blocks if the database can hand them out so."""
 
     def keyless(self) -> int:
-        """How many rows hold something and have a NULL in their key: no comparison finds them again.
+        """The number of rows that hold something and have a NULL in their key: no comparison finds them again.
 
         No key says which shard such a row is in; the first shard counts them all.
         """

@@ -56,7 +56,7 @@ class TableSource:
         return table_clause(self.entry.schema, self.entry.table)
 
     def first(self, query: sa.Executable) -> Any:
-        """The first value of *query*; None if there is none."""
+        """The first value of *query*; None without rows."""
         return next(iter(self.reads.read(query)), (None,))[0]
 
 
@@ -139,12 +139,12 @@ class KeyReader(TableReader):
         return None if low is None else (low, high)
 
     def is_crowded(self, window: Window) -> bool:
-        """Whether a sample of *window* leaves rows out."""
+        """True if a sample of *window* leaves rows out."""
         rows = self._ones.where(*self._inside(window)).order_by(self._column(window))
         return bool(self._reads.read(rows.limit(1).offset(WINDOW_ROWS)))
 
     def is_last(self, window: Window) -> bool:
-        """Whether no column of the key follows."""
+        """True if no column of the key follows."""
         return len(window.prefix) == len(self.address) - 1
 
     def _column(self, window: Window) -> ColumnElement[Any]:

@@ -109,7 +109,7 @@ def _check_companion(  # noqa: PLR0913, PLR0917 - all that may be wrong with one
 
 
 def cautions_of(facts: TableFacts) -> list[str]:
-    """Where copies of old tokens may stay, what may look rows up by their token, and which rows may be hidden."""
+    """The copies of old tokens that may stay, the indexes that hold them, and the rows that may be hidden."""
     found = [f"{name} acts on UPDATE: if it copies rows, old tokens live on there" for name in facts.triggers]
     found += facts.cautions
     found += [
@@ -130,7 +130,7 @@ def cautions_of(facts: TableFacts) -> list[str]:
 
 
 def model_caution(target: Target, kind: sa.types.TypeEngine[Any], dialect: Dialect) -> Iterator[str]:
-    """What an admin should know if a model declares text for a column of bytes, or the reverse."""
+    """A caution if a model declares text for a column of bytes, or the reverse."""
     has_bytes = isinstance(kind, sa.types._Binary)
     if target.declared and dialect.mixed and has_bytes is not target.binary:
         declare = "binary=True" if has_bytes else "it without binary=True"
@@ -196,7 +196,7 @@ def _keyless(name: str, statement: str | None, *, has_index: bool) -> KeylessErr
 def _new_key(
     connection: sa.Connection, dialect: Dialect, schema: str | None, table: str, columns: Iterable[str]
 ) -> str | None:
-    """The statement that adds a primary key to a table with *columns*; None if there is none."""
+    """The statement that adds a primary key to a table with *columns*; None if the database has no such statement."""
     if dialect.new_key is None:
         return None
     place = connection.dialect.identifier_preparer.format_table(table_clause(schema, table))
@@ -246,7 +246,7 @@ def _unique_indexes(found: Iterable[UniqueColumn]) -> list[dict[str, str | None]
 
 
 def _collations(indexes: Iterable[dict[str, str | None]], key: tuple[str, ...]) -> tuple[str | None, ...]:
-    """By which collation to compare each column of *key*: by that of an index which says that the key is unique.
+    """The collation by which to compare each column of *key*: the one of an index which says that the key is unique.
 
     The column's own may take two keys for one, and then a row is passed over.
     """

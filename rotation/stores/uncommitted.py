@@ -43,7 +43,7 @@ def uncommitted(
     found: dict[str, OpenTransaction] = {}
     unchecked: dict[str, None] = {}
     urls = list(urls)
-    # A server shows those of all its databases, whichever of them a url names.
+    # A server shows the transactions of all its databases, whichever of them a url names.
     skipped = LeftOut(left_out, {parsed.database for url in urls if (parsed := parse_url(url))})
     for url in urls:
         with closing(Access(url, None, read_only=True, sleep=wait, links=links)) as access:

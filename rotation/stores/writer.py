@@ -35,7 +35,7 @@ class Written:
     transactions: list[int] = field(default_factory=list)
     """The numbers of the transactions that wrote, if the database has such numbers."""
     others: int | None = None
-    """How often others have written since the last batch; None if that is not known."""
+    """The number of writes of others since the last batch; None if it is not known."""
 
     def add(self, other: Written) -> None:
         """Adds the outcome of another part of the same batch."""
@@ -211,7 +211,7 @@ class Writer(OpenTable):
         return written
 
     def _execute(self, connection: sa.Connection, swaps: Swaps) -> int:
-        """How many cells were swapped."""
+        """The number of cells that were swapped."""
         # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
         usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
         odd = [] if usual else [row for row in swaps.rows() if self._is_odd(*row)]
@@ -229,7 +229,7 @@ class Writer(OpenTable):
         return swapped
 
     def _look_again(self, connection: sa.Connection, swaps: Swaps) -> Written:
-        """Which swaps the table holds now: a new token may stem from an earlier try."""
+        """Compares *swaps* with the table as it is now: a new token may stem from an earlier try."""
         now: dict[RowKey, Any] = {}
         for start in range(0, len(swaps), LOOK_ROWS):
             here = [same_key(self._key, self._parts(key)) for key in swaps.keys[start : start + LOOK_ROWS]]
@@ -247,7 +247,7 @@ class Writer(OpenTable):
         return written
 
     def _is_odd(self, key: RowKey, *cells: object) -> bool:
-        """Whether the driver cannot send *key* and *cells* back as they came."""
+        """True if the driver cannot send *key* and *cells* back as they came."""
         return any(self._dialect.sendable(part) is not part for part in (*key, *cells))
 
     def _sent(self, cell: str | bytes) -> Any:
@@ -276,9 +276,9 @@ def write_by_halves(
     *,
     hurried: bool = False,
 ) -> Written:
-    """What *act* writes of *rows* in one transaction or, if one row is at fault, in several: all other rows.
+    """Writes *rows* by *act* in one transaction or, if one row is at fault, in several: all other rows.
 
-    *refused* makes what is said of a row that is at fault, of category and reason. If *hurried*, no lock is waited
+    *refused* makes the outcome for a row that is at fault, of category and reason. If *hurried*, no lock is waited
     for.
     """
     try:

@@ -34,7 +34,7 @@ class MySQLBlocks(GridBlocks):
 
     @staticmethod
     def serves(cells: TargetCells) -> bool:
-        """Whether there are blocks for such cells."""
+        """True if there are blocks for such cells."""
         return len(cells.key) == 1 and isinstance(cells.key_kinds[0], sa.Integer)
 
     def aggregate(self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int) -> Aggregate:

@@ -1,4 +1,4 @@
-"""What MariaDB and MySQL say of their tables, and how a server is searched.
+"""The tables of MariaDB and MySQL, as their catalog has them, and the way to search a server.
 
 A schema is a database, and a user sees only what it may read.
 """
@@ -227,7 +227,7 @@ def engine_without_undo(connection: sa.Connection, qualified: QualifiedName) -> 
 
 
 def is_json(connection: sa.Connection, qualified: QualifiedName) -> bool:
-    """Whether a MariaDB column was declared as JSON."""
+    """True if a MariaDB column was declared as JSON."""
     source = _table("CHECK_CONSTRAINTS", "CONSTRAINT_SCHEMA", "TABLE_NAME", "CHECK_CLAUSE")
     check = f"json_valid(`{qualified.column.replace('`', '``')}`)"
     query = sa.select(sa.func.count()).where(
@@ -274,7 +274,7 @@ def quote(name: str) -> str:
 
 
 def is_binary(kind: sa.types.TypeEngine[Any]) -> bool:
-    """Whether a column of this type holds bytes."""
+    """True if a column of this type holds bytes."""
     return isinstance(kind, BINARY)
 
 
@@ -284,7 +284,7 @@ def as_bytes(cell: str) -> str:
 
 
 def blind_spot(grants: Iterable[str]) -> str | None:
-    """Why tables may be invisible to the user of these lines of SHOW GRANTS, with what it may read; None: it sees all.
+    """The reason why tables may be invisible to the user of these lines of SHOW GRANTS; None: it sees all.
 
     No catalog shows a table that the user has no right to.
     """
@@ -317,7 +317,7 @@ def blind_spot(grants: Iterable[str]) -> str | None:
 
 
 def _columns(rights: str) -> str | None:
-    """Which columns these rights let the user read, in words: empty for all of them; None if it may read nothing."""
+    """The columns that these rights let the user read, in words: empty for all; None if it may read nothing."""
     if re.search(r"(?:^|, )(?:ALL PRIVILEGES|SELECT)(?:$|, )", rights):
         return ""
     some = re.search(r"(?:^|, )SELECT \(([^)]*)\)", rights)

@@ -33,7 +33,7 @@ from rotation.stores.row_keys import BLOCK_BITS
 
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
-"""Where a connection notes how long it waits for locks now."""
+"""The name under which a connection notes the seconds that it waits for locks."""
 
 UTF8 = "CHARACTER SET utf8mb4"
 OLD_AND_NEW = "CAST(swap.old AS BINARY)", "swap.new"
@@ -45,7 +45,7 @@ CONSTRAINT_NAMES: Mapping[int, str] = {
     3819: r"^Check constraint '(.+)' is violated",
     4025: r"^CONSTRAINT `(.+?)` failed",
 }
-"""Where in a message the constraint's name is. The rest may hold a token."""
+"""The pattern of the constraint's name in a message. The rest may hold a token."""
 
 LINE = {
     number: value
@@ -57,7 +57,7 @@ LINE = {
     }.items()
     if (number := getattr(socket, name, None)) is not None
 }
-"""How long the kernel waits for the other side: milliseconds, seconds, seconds, times. Not every system has them."""
+"""The kernel's patience with the other side: milliseconds, seconds, seconds, times. Not every system has them."""
 
 MOST_BYTES = {"TINYTEXT": 255, "TINYBLOB": 255, "TEXT": 65_535, "BLOB": 65_535}
 KEYS = (
@@ -129,7 +129,7 @@ class MySQL(Dialect):
     )
 
     _read_seconds: str | tuple[str, ...] | None = None
-    """What the url says of `read_timeout`."""
+    """The `read_timeout` of the url."""
 
     def prepare_url(self, url: URL) -> URL:
         """utf8mb4, whatever the server's default."""
@@ -179,7 +179,7 @@ class MySQL(Dialect):
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(_lock_wait(LOCK_SECONDS))
             cursor.execute(f"SET SESSION group_concat_max_len = {LONGEST}")
-            # Shards divide keys; without digits behind its point a negative quotient is that of the next block.
+            # Shards divide keys; without digits behind its point a negative quotient names the next block.
             cursor.execute("SET SESSION div_precision_increment = 4")
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:

@@ -115,7 +115,7 @@ class MySQLOthers(OtherWriters):
         return MySQLOthers(self.scope)
 
     def allow(self, writes: int) -> None:
-        """So many of these statements are this process's own."""
+        """*writes* statements are this process's own."""
         self._allowed = writes
 
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL says of its tables, and how a server is searched: database by database, and any type as text."""
+"""PostgreSQL's catalog of tables, and the way to search a server: database by database, and any type as text."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class PostgreSQLCatalog(Catalog):
     follows_keys = False
 
     def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
-        """Whether there is a table of that name, also a partitioned one; a view is none."""
+        """True for a table of that name, also a partitioned one; not for a view."""
         return bool(connection.scalar(sa.text(HAS_TABLE), {"schema": schema, "table": table}))
 
     def schema_of(self, connection: sa.Connection, table: str) -> str:

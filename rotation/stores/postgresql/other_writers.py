@@ -42,7 +42,7 @@ MOST_OURS = 100_000
 """Transactions of our own to remember. What the forgotten ones wrote is read again."""
 MOST_RANGES = 4
 MOST_ROWS, MOST_BYTES = 10_000, 8 * 1024 * 1024
-"""What others wrote is read at the end if it is not more than that; a whole pass reads it in batches."""
+"""The most that is read at the end of what others wrote; a whole pass reads it in batches."""
 
 IDLE_SECONDS = 5.0
 """A thread that wrote nothing for so long has no transaction open."""
@@ -177,7 +177,7 @@ class PostgreSQLOthers(OtherWriters):
         return self._gaps.look(transaction)
 
     def allow(self, writes: int) -> None:
-        """So many missing numbers are this process's own."""
+        """*writes* missing numbers are this process's own."""
         self._gaps.allow(writes)
 
     def changed(self, connection: sa.Connection) -> Changed | Unknown:
@@ -207,7 +207,7 @@ class PostgreSQLOthers(OtherWriters):
         return f"age(xmin) <= age('{self._start % 2**32}'::xid)"
 
     def _has_new(self) -> sa.ColumnElement[bool]:
-        """Whether anybody wrote: a run that wrote nothing itself need not look at the cells."""
+        """True if anybody wrote: a run that wrote nothing itself need not look at the cells."""
         return sa.exists().select_from(self.scope.table).where(self.scope.rows, sa.literal_column(self._since_start()))
 
     def _kind(self) -> sa.ColumnElement[str]:
@@ -281,7 +281,7 @@ class TransactionGaps:
             return found
 
     def allow(self, writes: int) -> None:
-        """So many missing numbers are this process's own."""
+        """*writes* missing numbers are this process's own."""
         with self._lock:
             self._allowed = writes
 
@@ -290,13 +290,13 @@ class Member(NamedTuple):
     """A table, a partition of it, or one that inherits from it."""
 
     is_first: bool
-    """Whether it is the table itself."""
+    """True for the table itself."""
     oid: str
     altered: str
     hidden: bool
-    """Whether its rows may be hidden from this user."""
+    """True if its rows may be hidden from this user."""
     is_plain: bool
-    """Whether its rows are kept in the usual way."""
+    """True if its rows are kept in the usual way."""
 
 
 def family(connection: sa.Connection, schema: str | None, table: str) -> list[Member]:

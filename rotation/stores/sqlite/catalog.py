@@ -1,6 +1,4 @@
-"""What an SQLite file says of its tables, and how it is searched: any column may hold any value, and most rows are
-numbered.
-"""
+"""The tables of an SQLite file, and the way to search it: any column may hold any value, and most rows are numbered."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from rotation.stores.sqlite.other_writers import SQLiteOthers
 from rotation.stores.watchdog import Guard
 
 BUSY_SECONDS = 1
-"""How long one try waits for another writer; in this time no signal is heard, so the tries are many and short."""
+"""Seconds that one try waits for another writer; no signal is heard meanwhile, so the tries are many and short."""
 _STRAY = re.compile("[\udc80-\udcff]")
 """A byte that is not UTF-8."""
 _TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\"\")*\"")
@@ -40,7 +40,7 @@ class SQLite(Dialect):
     other_writers = SQLiteOthers
     blocks = SQLiteBlocks
     driver = "sqlite+pysqlite"
-    mixed = "the column comes to hold text beside bytes"
+    mixed = "the column will hold text beside bytes"
     product = "SQLite"
     has_server = False
     # A write keeps out every other one, and who waits for it does not learn when it ends.
