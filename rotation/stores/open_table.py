@@ -147,7 +147,7 @@ class OpenTable:
         index = self._cells.index
         self._index: ColumnElement[Any] | None = None if index is None else self._table.c[index]
         """The column of the blind index."""
-        # Blocks hold tokens of one length; triggers, companions and indexes are for a look at each row.
+        # Blocks hold tokens of one length. With triggers, companions or an index each row is looked at.
         by_rows = self._triggers or self._reads_beside or not self._cells.of_tokens
         blocks = None if by_rows else self._dialect.blocks
         self._blocks = blocks(self._cells) if blocks and blocks.serves(self._cells) else None
