@@ -107,7 +107,7 @@ class Catalog(CellSyntax):
         return None
 
     def table_identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """A text that distinguishes it from a table of its name elsewhere, or made later; None: the database has none."""
+        """A text that distinguishes it from a table of its name elsewhere, or made later; None: there is none."""
         raise NotImplementedError
 
     # Of all tables.
