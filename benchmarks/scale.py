@@ -17,7 +17,7 @@ from benchmarks.run import ROWS, floor
 from keyring_core import Keyring
 from rotation.model.batch import Batch
 from rotation.model.target import Target
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.stores.row_keys import Shard
 from rotation.stores.store import Store
 from tests.databases import Database, open_database
@@ -80,7 +80,7 @@ def _cut(store: Store) -> None:
 def _swapping(store: Store) -> Callable[[], None]:
     """Writes all rows; it has read and rotated them before."""
     keyring = Keyring(key_text("new"), previous=[key_text("old")])
-    plans = [plan_batch(keyring, batch) for batch in _read(store)]
+    plans = [Planner(keyring).plan(batch) for batch in _read(store)]
 
     def swap() -> None:
         for plan in plans:

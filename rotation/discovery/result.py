@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keyring_core.names import printable
 from rotation.configuration.declarations import DeclaredColumn, Ignored, same_table
@@ -32,10 +32,6 @@ class IndexValues(NamedTuple):
     """As messages name the column."""
     under: Counter[str]
     """The values, per key."""
-
-    def document(self) -> dict[str, Any]:
-        """The column in the JSON document."""
-        return {"database": self.database, "column": self.label, "under": dict(sorted(self.under.items()))}
 
 
 @dataclass
@@ -112,35 +108,6 @@ class Discovery:
                 each.column == column.column and same_table(each.table, column.table) for each in self.without_target
             )
         ]
-
-    def document(self) -> dict[str, Any]:
-        """The one JSON document."""
-        return {
-            "complete": self.exit_code == 0,
-            "full": self.full,
-            "databases": [{"name": name, "tables": tables} for name, tables in self.databases.items()],
-            "rows": self.rows,
-            "sampled_tables": self.sampled,
-            "columns": [column.document() for column in self.columns],
-            "blind_indexes": [column.document() for column in self.blind_indexes],
-            "remarks": [remark._asdict() for remark in self.remarks],
-            "unseen": [remark._asdict() for remark in self.unseen],
-            "beyond": [remark._asdict() for remark in self.beyond],
-            "unopened": [remark._asdict() for remark in self.unopened],
-            "gone": [remark._asdict() for remark in self.gone],
-            "ignored": [remark._asdict() for remark in self.ignored],
-            "unsearched_cells": self.unsearched_cells,
-            "recognised": self.recognised,
-            **self._of_models(),
-            "targets": self.entries,
-        }
-
-    def _of_models(self) -> dict[str, Any]:
-        """The part of the document on models, if any were named."""
-        if not self.declared:
-            return {}
-        uncovered = {id(column) for column in self.without_target}
-        return {"declared": [{**column.document(), "covered": id(column) not in uncovered} for column in self.declared]}
 
 
 class Ignores:

@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExec
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from keyring_core import Keyring
@@ -25,6 +26,7 @@ from rotation.job.worker import check_worker, do_range, make_setup, make_task
 from rotation.model.failures import WorkerError
 from rotation.model.report import Report
 from rotation.model.target import Index, Target
+from rotation.output.documents.run import RunJson
 from rotation.stores.store import Store
 from tests.conftest import DATABASES
 from tests.databases import Database, open_database
@@ -257,7 +259,7 @@ def _run(database: Database, keyring: Keyring, executor: Executor | None) -> Rep
 
 
 def _without_times(report: Report) -> dict[str, Any]:
-    document = report.document()
+    document: dict[str, Any] = msgspec.to_builtins(RunJson.of(report))
     [target] = document["targets"]
     return document | {"targets": [target | {"seconds": 0, "read_from": None, "read_to": None}]}
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from keyring_core import Keyring
 from rotation.model.batch import Batch, BlockSwap, Plan, Swaps
 from rotation.model.target import Target
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.stores import blocks as blocks_of_rows
 from rotation.stores import reader, writer
 from rotation.stores.store import Store
@@ -309,7 +309,7 @@ def test_sqlite_is_read_as_row_by_row_whatever_it_holds(
 
 def plan_of(store: Store, limit: int = 1000) -> Plan:
     """What is to be written of the first batch; all of it is in blocks."""
-    plan = plan_batch(KEYRING, store.read(None, None, limit))
+    plan = Planner(KEYRING).plan(store.read(None, None, limit))
     assert plan.blocks
     assert not plan.swaps
     return plan
@@ -319,7 +319,7 @@ def rotate_all(store: Store, limit: int = 50) -> Written:
     """Reads and writes the whole table."""
     written = Written()
     for batch in read_all(store, limit):
-        plan = plan_batch(KEYRING, batch)
+        plan = Planner(KEYRING).plan(batch)
         written.add(store.write(plan.swaps, plan.blocks))
     return written
 
@@ -366,7 +366,7 @@ def test_each_cell_gets_what_was_made_of_its_own(database: Database, key: str, k
     make(database, keys, cells, key, BLOB[database.kind] if kind == "bytes" else kind)
 
     with opened(database) as store:
-        plan = plan_batch(KEYRING, store.read(None, None, 1000))
+        plan = Planner(KEYRING).plan(store.read(None, None, 1000))
         # Where the server hands out rows, only texts are made into blocks.
         assert plan.blocks or (kind == "bytes" and database.kind == "mariadb")
         written = store.write(plan.swaps, plan.blocks)
@@ -584,7 +584,7 @@ def test_a_trigger_that_refuses_a_row_costs_no_other(database: Database, late: b
         database.execute(*TRIGGERS[database.kind])
 
     with opened(database) as store:
-        plan = plan_batch(KEYRING, store.read(None, None, 1000))
+        plan = Planner(KEYRING).plan(store.read(None, None, 1000))
         assert bool(plan.blocks) == late
         if late:
             database.execute(*TRIGGERS[database.kind])

@@ -20,7 +20,7 @@ from rotation.job.passes import MAX_PASSES
 from rotation.job.ranges import Options
 from rotation.job.rotation import rotate as run_job
 from rotation.model.target import Target
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.stores.other_writers import Changed, Doubt, Unknown
 from rotation.stores.postgresql import other_writers as postgresql_others
 from rotation.stores.store import Store, Watch
@@ -99,7 +99,7 @@ class Run:
         """Rotates the rows behind *after*, up to and with *upto*."""
         assert self.watch
         low, high = ((key,) if key is not None else None for key in (after, upto))
-        plan = plan_batch(self.keyring, self.store.read(low, high, 1000))
+        plan = Planner(self.keyring).plan(self.store.read(low, high, 1000))
         written = self.store.write(plan.swaps, plan.blocks)
         assert not written.lost
         self.watch.wrote(written.transactions)

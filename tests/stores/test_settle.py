@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from keyring_core import Keyring
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.stores.other_writers import Changed
 from rotation.stores.store import Store, Watch
 from tests.chaos.server import Server, own_postgres
@@ -69,7 +69,7 @@ def write_all(store: Store, keyring: Keyring) -> Watch:
     """Rotates all rows, watched."""
     watch = store.watch()
     assert watch.name
-    plan = plan_batch(keyring, store.read(None, None, 1000))
+    plan = Planner(keyring).plan(store.read(None, None, 1000))
     written = store.write(plan.swaps, plan.blocks)
     watch.wrote(written.transactions)
     assert plan.changes == ROWS

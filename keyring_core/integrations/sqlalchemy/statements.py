@@ -1,32 +1,47 @@
-"""Which columns an INSERT or UPDATE writes. SQLAlchemy keeps that in private attributes; only this file reads them."""
+"""The columns that an INSERT or UPDATE writes. SQLAlchemy keeps them in private attributes; only this file reads those.
+
+SQLAlchemy also keeps a compiled statement for its next execution, and what was found out about it is kept with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from sqlalchemy.sql.elements import ClauseElement
 
+T = TypeVar("T")
+
+
+def once(compiled: Any, name: str, make: Callable[[Any], T]) -> T:
+    """The result of *make* for *compiled*: made once, and kept as its attribute *name*."""
+    known: dict[str, T] = compiled.__dict__
+    try:
+        return known[name]
+    except KeyError:
+        made = known[name] = make(compiled)
+        return made
+
 
 def set_by_values(statement: Any) -> set[Any]:
-    """What `values()` sets, to a value or an expression: columns, or their names. Several rows set the same ones."""
+    """The columns, or their names, that `values()` sets to a value or an expression. Several rows set the same ones."""
     several = getattr(statement, "_multi_values", None) or ()
     first = several[0][0] if several else None
     return names(getattr(statement, "_values", None)) | names(first)
 
 
 def set_by_select(statement: Any) -> set[Any]:
-    """What INSERT FROM SELECT fills."""
+    """The columns that INSERT FROM SELECT fills."""
     return names(getattr(statement, "_select_names", None))
 
 
 def set_by_upsert(statement: Any) -> set[Any]:
-    """What ON CONFLICT (PostgreSQL, SQLite) or ON DUPLICATE KEY (MySQL) sets."""
+    """The columns that ON CONFLICT (PostgreSQL, SQLite) or ON DUPLICATE KEY (MySQL) sets."""
     return names(_upserted(statement))
 
 
 def contains(written: set[Any], column: Any) -> bool:
-    """Whether *column* is one of those."""
+    """True if *column* is in *written*, by itself or by its name."""
     return column in written or column.key in written or column.name in written
 
 
@@ -38,7 +53,7 @@ def names(written: Any) -> set[Any]:
 def written_expressions(compiled: Any) -> Iterator[tuple[Any, Any, bool]]:
     """Each column, or its name, that an INSERT or UPDATE sets to an SQL expression, with that expression.
 
-    The third says whether a parameter without a type gets that of the column: not in a SELECT.
+    The third is True if a parameter without a type gets the column's type: not in a SELECT.
     """
     statement, state = compiled.statement, compiled.compile_state
     rows = [getattr(statement, "_values", None), *(getattr(state, "_multi_parameters", None) or ())]
@@ -60,7 +75,7 @@ def _upserted(statement: Any) -> Any:
 
 
 def column_of(table: Any, key: Any) -> Any:
-    """The column of *table* that *key* names: itself, its key or its name; None if there is none."""
+    """The column of *table* that *key* names: itself, its key or its name; None if the table lacks it."""
     if not isinstance(key, str):
         return key
     return next((each for each in table.columns if key in {each.key, each.name}), None)

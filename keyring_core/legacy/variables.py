@@ -1,4 +1,4 @@
-"""What `$NAME` stands for in a setting of `Legacy`: one text, or several. Masks nothing itself."""
+"""Reads the variables that the settings of a `Legacy` name as `$NAME`: one text each, or a list. Masks nothing."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Environ = Mapping[str, str | Sequence[str]]
 """Variables, or an application's settings, in which a list is several secrets."""
 
 
-class NamedText(NamedTuple):
-    """A text, and where it was, in words."""
+class VariableText(NamedTuple):
+    """A text of a variable, and its place in words."""
 
     text: str | bytes
     where: str
 
     def __repr__(self) -> str:
-        return f"<NamedText {self.where}>"
+        return f"<VariableText {self.where}>"
 
 
-def check_names(option: str, spellings: Iterable[object]) -> None:
+def check_variable_names(option: str, spellings: Iterable[object]) -> None:
     """Raises KeyConfigError if anything but names of variables is in *spellings*, the value of *option*.
 
     No key command gets these variables.
@@ -38,15 +38,17 @@ def check_names(option: str, spellings: Iterable[object]) -> None:
         keep_from_commands(name)
 
 
-def texts_named(spellings: Iterable[str], environ: Environ, option: str, *, listed: bool = False) -> list[NamedText]:
-    """The texts in the variables of *spellings*, in order: of one that is *listed*, each item of its list of keys.
+def read_variables(
+    spellings: Iterable[str], environ: Environ, option: str, *, listed: bool = False
+) -> list[VariableText]:
+    """The texts in the variables that *spellings* name, in order. With *listed* a variable is a list of keys.
 
     Raises KeyConfigError for a variable that is not set or empty; *option* says what it is for.
     """
-    found: list[NamedText] = []
+    found: list[VariableText] = []
     for spelling in spellings:
         texts = _texts(variable_in(spelling) or "", environ, listed=listed)
-        for text, where in texts or [NamedText("", spelling)]:
+        for text, where in texts or [VariableText("", spelling)]:
             if not isinstance(text, str | bytes):
                 raise KeyConfigError(f"{where}: the {option} is text, not {type(text).__name__}")
             if not text:
@@ -74,16 +76,16 @@ class _Texts(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
-def _texts(name: str, environ: Environ, *, listed: bool) -> list[NamedText]:
+def _texts(name: str, environ: Environ, *, listed: bool) -> list[VariableText]:
     value = environ.get(name)
     if value is not None and not isinstance(value, str):
         if other := next((name + form for form in FORMS if form and name + form in environ), None):
             raise KeyConfigError(f"{name} and {other} are both set; keep one of them")
         items = [value] if isinstance(value, bytes) else value
-        return [NamedText(each, f"{name}, item {number} of {len(items)}") for number, each in enumerate(items, 1)]
+        return [VariableText(each, f"{name}, item {number} of {len(items)}") for number, each in enumerate(items, 1)]
     found = read_source(name, _Texts(environ), comments=listed)
     if found is None:
         return []
     if listed:
-        return [NamedText(text, place) for text, place in split_key_list(found.text, found.where)]
-    return [NamedText(found.text, found.where)]
+        return [VariableText(text, place) for text, place in split_key_list(found.text, found.where)]
+    return [VariableText(found.text, found.where)]

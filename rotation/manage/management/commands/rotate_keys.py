@@ -1,6 +1,6 @@
 """`manage.py rotate_keys`: keyring-rotate over the encrypted fields of this project, in every database of its settings.
 
-The one module of keyring_core that imports rotation, and so needs the extra `rotate`: no other module imports this one.
+What needs the extra `rotate` is imported when the command runs: without the extra it says what is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 COMMANDS = "status, check, discover, report, keys list, and all others of keyring-rotate"
 PROGRAM = "python manage.py rotate_keys"
 OPTIONS_OF_MANAGE = ("settings", "pythonpath")
-"""Those that manage.py itself has read."""
+"""The options that manage.py itself has read."""
 ABOUT_ALL = {"-h", "--help", "--version"}
 """Options that keyring-rotate takes without the name of a command."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyring_core import KeyConfigError
-from keyring_core.legacy.named_texts import texts_named
+from keyring_core.legacy.variables import read_variables
 from tests.keyring_core.test_errors import shown_by
 from tests.keys import key_text
 
@@ -13,7 +13,7 @@ SECRET = "# correct horse, battery staple  a test secret"
 
 
 def texts(environ, *names, listed=False):
-    return [text for text, _ in texts_named(names or ["$OLD"], environ, "secret", listed=listed)]
+    return [text for text, _ in read_variables(names or ["$OLD"], environ, "secret", listed=listed)]
 
 
 def test_a_secret_is_taken_as_it_is(tmp_path):
@@ -30,7 +30,7 @@ def test_a_secret_is_taken_as_it_is(tmp_path):
 
 def test_a_list_is_several_secrets():
     """As in Django's settings: each item, in order, and then those of the next name; each with its place."""
-    found = texts_named(["$A", "$B"], {"A": ["one", b"two"], "B": "three", "OTHER": ["x"]}, "secret")
+    found = read_variables(["$A", "$B"], {"A": ["one", b"two"], "B": "three", "OTHER": ["x"]}, "secret")
 
     assert [(each.text, each.where) for each in found] == [
         ("one", "A, item 1 of 2"),
