@@ -102,7 +102,9 @@ class DatabaseSearch:
         self._number += url is not None
         self._words = f"searching {survey.name}: {self._number} of {self._total}"
         self._watcher.at_work(self._words)
-        left_out = self._left_out_schemas(survey)
+        # The databases that one connection shows and that are not searched; none that a target is in.
+        left_out = survey.schemas(lambda entry: self._left_out.why(survey.database(entry)) is not None)
+        left_out -= self.target_schemas(survey)
         for table in survey.tables(lambda entry: wanted(entry) and entry.schema not in left_out):
             identity = survey.identity, table.entry.schema, table.entry.table
             reasons = self._see(survey, table, identity)
@@ -276,11 +278,6 @@ class DatabaseSearch:
         if names:
             subject = f"other databases of the server ({', '.join(names)})"
             self.discovery.beyond.append(Remark(survey.name, subject, words))
-
-    def _left_out_schemas(self, survey: Survey) -> set[str | None]:
-        """The databases that one connection shows and that are not searched; none that a target is in."""
-        found = survey.schemas(lambda entry: self._left_out.why(survey.database(entry)) is not None)
-        return found - self.target_schemas(survey)
 
     def _name_left_out(self, survey: Survey, names: Sequence[str]) -> None:
         by_reason: defaultdict[str | None, list[str]] = defaultdict(list)

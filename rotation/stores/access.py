@@ -162,10 +162,6 @@ class Access:
             failure = error
         raise self.failure(failure)
 
-    def fetch(self, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
-        """All rows of *query* as the driver returns them; SQLAlchemy's own rows would cost more than the read."""
-        return self.read(lambda connection: self.dialect.fetch_all(connection, query))
-
     def write(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.WRITE) -> T:
         """The result of *act*, in a transaction of that *mode*.
 

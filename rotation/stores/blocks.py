@@ -119,13 +119,13 @@ def as_block(count: int, first: Any, last: Any, size: int | None, cells: str | b
     return Batch((), (), [Block(range(first, last + 1), data, size, isinstance(cells, bytes))], end=(last,))
 
 
-class TrialRuns:
+class BackOff:
     """Tries what may not work on a table: after each failure twice as many times not."""
 
     def __init__(self) -> None:
         self._left_out = self._to_leave_out = 0
 
-    def run(self, act: Callable[[], T | None]) -> T | None:
+    def attempt(self, act: Callable[[], T | None]) -> T | None:
         """The result of *act*; None, too, if it is left out this time."""
         if self._left_out < self._to_leave_out:
             self._left_out += 1
@@ -175,7 +175,7 @@ class GridBlocks:
     def __init__(self, swap: str) -> None:
         """*swap*: the statement, with the parameters first, last, old, new and size in the driver's words."""
         self._swap = swap
-        self._trials = TrialRuns()
+        self._back_off = BackOff()
 
     def aggregate(self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int) -> Aggregate:
         """Over the cells of at most *largest* bytes that this database can hand out so."""
@@ -183,7 +183,7 @@ class GridBlocks:
 
     def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         """All of them as one block."""
-        return self._trials.run(lambda: self._read(connection, rows))
+        return self._back_off.attempt(lambda: self._read(connection, rows))
 
     def _read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         key, cell = list(rows.query.subquery().c)

@@ -90,7 +90,7 @@ class Reader(OpenTable):
             .order_by(*self._key)
             .limit(limit)
         )
-        found = self._access.fetch(query)
+        found = self._access.read(lambda connection: self._dialect.fetch_all(connection, query))
         if not found:
             return Batch((), ())
         columns = list(zip(*found, strict=True))

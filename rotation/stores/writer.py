@@ -14,7 +14,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import BlockSwap, Swaps, are_all, are_ascii, weight_of
 from rotation.model.counts import RowKey
 from rotation.stores.access import Access, RowRefusedError
-from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import AsRead
 from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.open_table import BATCH_BYTES, OpenTable
@@ -78,9 +77,14 @@ class Writer(OpenTable):
     def _write_blocks(self, swaps: Sequence[BlockSwap]) -> Written:
         access, begun, failed, hurried = self._blocks, Written(), list(swaps), False
         assert access is not None  # noqa: S101 - for the type checker: nothing is read in blocks otherwise
+
+        def swap_all(connection: sa.Connection) -> tuple[Sequence[int | None], Written]:
+            swapped = access.swap(connection, swaps)
+            return swapped.cells, self._done_in(connection, swapped.transaction)
+
         try:
             mode = Mode.BARE if access.is_bare else Mode.WRITE
-            cells, begun = self._access.write(lambda connection: self._swap_blocks(connection, access, swaps), mode)
+            cells, begun = self._access.write(swap_all, mode)
             failed = [swap for swap, count in zip(swaps, cells, strict=True) if count != len(swap)]
         except RowRefusedError as error:
             self._access.breathe()
@@ -89,17 +93,6 @@ class Writer(OpenTable):
             # Their own statements show which of them is at fault.
             begun.add(self._write(swap.as_rows(), hurried=hurried))
         return begun
-
-    def _swap_blocks(
-        self, connection: sa.Connection, access: BlockAccess, swaps: Sequence[BlockSwap]
-    ) -> tuple[Sequence[int | None], Written]:
-        swapped = access.swap(connection, swaps)
-        return swapped.cells, self._done_in(connection, swapped.transaction)
-
-    def _done_in(self, connection: sa.Connection, number: int | None) -> Written:
-        """The *number* of a transaction that wrote, and whether others have written meanwhile."""
-        others = self._others.count(connection, number)
-        return Written(transactions=[] if number is None else [number], others=others)
 
     def _parted_blocks(self, swaps: Sequence[BlockSwap]) -> Iterator[list[BlockSwap]]:
         """*swaps* in groups of bounded weight."""
@@ -117,54 +110,6 @@ class Writer(OpenTable):
                 weight += own
         if group:
             yield group
-
-    def write_indexes(self, values: Sequence[IndexValue]) -> Written:
-        """Sets the blind index of each row whose cell is still the same."""
-        if not values:
-            return Written()
-        return write_by_halves(
-            self._access,
-            range(len(values)),
-            lambda connection, rows: self._set_indexes(connection, values[rows.start : rows.stop]),
-            lambda row, refusal: Written(refused={values[row].key: refusal}),
-        )
-
-    def _set_indexes(self, connection: sa.Connection, values: Sequence[IndexValue]) -> Written:
-        assert self._index is not None  # noqa: S101 - for the type checker: nothing is read beside the cells otherwise
-        self._dialect.hurry(connection)
-        updates = ((value.key, self._index_update(self._index, value)) for value in values)
-        lost = {key for key, update in updates if connection.execute(update).rowcount == 0}
-        written = self._done_in(connection, self._others.transaction(connection))
-        written.lost |= lost
-        return written
-
-    def _index_update(self, index: ColumnElement[Any], value: IndexValue) -> sa.Update:
-        """Sets the *index* of one row, if its cell is still the same."""
-        is_unchanged: ColumnElement[bool] = self._column.is_(None)
-        if value.cell is not None:
-            is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == sa.literal(value.cell, AsRead())
-        found = same_key(self._key, self._parts(value.key))
-        sets = {index: sa.literal(value.wanted, AsRead()), **self._cells.sets(self._table)}
-        return sa.update(self._table).where(found, is_unchanged).values(sets)
-
-    def settle(self) -> None:
-        """Returns when all that was written is on disk."""
-        self._access.write(self._dialect.settle)
-
-    @cached_property
-    def _batch_swap(self) -> BatchSwap:
-        """The statement for a batch: of the dialect, or one for each row."""
-        if made := self._dialect.batch_swap(self._cells):
-            return made
-        keys = [column == sa.bindparam(f"key{number}") for number, column in enumerate(self._key)]
-        old, new = (sa.bindparam(name, type_=AsRead()) for name in ("old", "new"))
-        return BatchSwap(self._update(keys, old, new), _one_by_one)
-
-    def _update(self, found: Iterable[ColumnElement[bool]], old: Any, new: Any) -> sa.Update:
-        """Compare and swap: a cell that a service rewrote meanwhile keeps the service's value."""
-        is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
-        values = {self._column: self._dialect.as_stored(new, self._cells.kind), **self._cells.sets(self._table)}
-        return sa.update(self._table).where(*found, is_unchanged).values(values)
 
     def _parted(self, swaps: Swaps) -> Iterator[Swaps]:
         """*swaps* in parts of bounded weight."""
@@ -188,6 +133,7 @@ class Writer(OpenTable):
         return min(BATCH_BYTES, most if self._cells.of_tokens else most // 4)
 
     def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
+        """Swaps cells by the keys of their rows; a row that the database refuses is left out."""
         return write_by_halves(
             self._access,
             range(len(swaps)),
@@ -228,6 +174,21 @@ class Writer(OpenTable):
             swapped += connection.execute(self._update(*sent)).rowcount
         return swapped
 
+    @cached_property
+    def _batch_swap(self) -> BatchSwap:
+        """The statement for a batch: of the dialect, or one for each row."""
+        if made := self._dialect.batch_swap(self._cells):
+            return made
+        keys = [column == sa.bindparam(f"key{number}") for number, column in enumerate(self._key)]
+        old, new = (sa.bindparam(name, type_=AsRead()) for name in ("old", "new"))
+        return BatchSwap(self._update(keys, old, new), _one_by_one)
+
+    def _update(self, found: Iterable[ColumnElement[bool]], old: Any, new: Any) -> sa.Update:
+        """Compare and swap: a cell that a service rewrote meanwhile keeps the service's value."""
+        is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
+        values = {self._column: self._dialect.as_stored(new, self._cells.kind), **self._cells.sets(self._table)}
+        return sa.update(self._table).where(*found, is_unchanged).values(values)
+
     def _look_again(self, connection: sa.Connection, swaps: Swaps) -> Written:
         """Compares *swaps* with the table as it is now: a new token may stem from an earlier try."""
         now: dict[RowKey, Any] = {}
@@ -266,6 +227,44 @@ class Writer(OpenTable):
         if category == "refused" and allowed and size > allowed:
             reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
         return category, reason
+
+    def _done_in(self, connection: sa.Connection, number: int | None) -> Written:
+        """The *number* of the transaction in progress, and the writes of others since the last one."""
+        others = self._others.count(connection, number)
+        return Written(transactions=[] if number is None else [number], others=others)
+
+    def write_indexes(self, values: Sequence[IndexValue]) -> Written:
+        """Sets the blind index of each row whose cell is still the same."""
+        if not values:
+            return Written()
+        return write_by_halves(
+            self._access,
+            range(len(values)),
+            lambda connection, rows: self._set_indexes(connection, values[rows.start : rows.stop]),
+            lambda row, refusal: Written(refused={values[row].key: refusal}),
+        )
+
+    def _set_indexes(self, connection: sa.Connection, values: Sequence[IndexValue]) -> Written:
+        assert self._index is not None  # noqa: S101 - for the type checker: nothing is read beside the cells otherwise
+        self._dialect.hurry(connection)
+        updates = ((value.key, self._index_update(self._index, value)) for value in values)
+        lost = {key for key, update in updates if connection.execute(update).rowcount == 0}
+        written = self._done_in(connection, self._others.transaction(connection))
+        written.lost |= lost
+        return written
+
+    def _index_update(self, index: ColumnElement[Any], value: IndexValue) -> sa.Update:
+        """Sets the *index* of one row, if its cell is still the same."""
+        is_unchanged: ColumnElement[bool] = self._column.is_(None)
+        if value.cell is not None:
+            is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == sa.literal(value.cell, AsRead())
+        found = same_key(self._key, self._parts(value.key))
+        sets = {index: sa.literal(value.wanted, AsRead()), **self._cells.sets(self._table)}
+        return sa.update(self._table).where(found, is_unchanged).values(sets)
+
+    def settle(self) -> None:
+        """Returns when all that was written is on disk."""
+        self._access.write(self._dialect.settle)
 
 
 def write_by_halves(

@@ -192,7 +192,9 @@ class PostgreSQLOthers(OtherWriters):
             return Unknown("the session in which it began is gone: the server may have restarted, or another took over")
         if now - self._start >= SPAN:
             return Unknown("too many transactions have passed to distinguish old row versions from new ones")
-        if not self._ours and not connection.scalar(sa.select(self._has_new())):
+        # A run that wrote nothing itself need not look at the cells.
+        new = sa.exists().select_from(self.scope.table).where(self.scope.rows, sa.literal_column(self._since_start()))
+        if not self._ours and not connection.scalar(sa.select(new)):
             return Changed(Batch((), ()))
         kind = self._kind()
         found = {kind: tuple(numbers) for kind, *numbers in connection.execute(self._totals(kind))}
@@ -205,10 +207,6 @@ class PostgreSQLOthers(OtherWriters):
 
     def _since_start(self) -> str:
         return f"age(xmin) <= age('{self._start % 2**32}'::xid)"
-
-    def _has_new(self) -> sa.ColumnElement[bool]:
-        """True if anybody wrote: a run that wrote nothing itself need not look at the cells."""
-        return sa.exists().select_from(self.scope.table).where(self.scope.rows, sa.literal_column(self._since_start()))
 
     def _kind(self) -> sa.ColumnElement[str]:
         """Of a row: `old`, `ours` or `theirs`."""
