@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import secrets
 import warnings
@@ -26,7 +25,7 @@ from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.key_text import split_key_list
 from keyring_core.sources import COMMAND_SECONDS, FoundText, KeyOrigin, SourceKind, read_named, variable_in
-from rotation.configuration.settings import Section, said
+from rotation.configuration.settings import Section, nearest, said
 from rotation.model.failures import UsageError
 
 LISTED = ("raw", "hex")
@@ -231,8 +230,8 @@ def check_name(name: str, sets: Iterable[str], whose: str) -> None:
     """Raises UsageError if there is no key set *name*; *whose* setting names it."""
     known = list(sets)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
         raise UsageError(f"{whose}: rotation.toml has no [keys.{name}]; {hint}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
@@ -14,7 +13,7 @@ import msgspec
 from keyring_core import KeyState
 from rotation.configuration.key_sets import KeySet
 from rotation.configuration.sections import App, Ignored, TargetEntry
-from rotation.configuration.settings import Section, SettingError, convert
+from rotation.configuration.settings import Section, SettingError, convert, nearest
 from rotation.model.failures import UsageError
 from rotation.model.invocation import program
 
@@ -139,8 +138,8 @@ def preset_names() -> tuple[str, ...]:
 def load_preset(name: str) -> Preset:
     """The preset called *name*. Raises UsageError, with the nearest name, if it is not known."""
     if name not in preset_names():
-        near = difflib.get_close_matches(name.lower(), preset_names(), n=1, cutoff=0.5)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        near = nearest(name, preset_names(), cutoff=0.5)
+        meant = f"; did you mean {near}?" if near else ""
         raise UsageError(f"no application is called {name!r}{meant}; {program()} init --app lists all")
     data = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
     # What each target of a preset has in common is written once: the url, and the key set of the preset's name.

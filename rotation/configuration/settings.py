@@ -100,18 +100,12 @@ def convert(value: Any, kind: type[T], place: str, *others: type[Section]) -> T:
     raise SettingError(f"{place}{inner}", words)
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
-    """The words for a setting called *name*, which is not among *known*."""
-    known = list(known)
-    return f"unknown setting `{name}`; {nearest(name, known) or 'there are ' + ', '.join(known)}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`did you mean ...?` with the one of *known* that is most like *name*; empty if all are too different."""
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The one of *known* that is most like *name*, in letters of any case; None if all are too different."""
     import difflib  # noqa: PLC0415 - most files have no fault
 
-    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else ""
+    names = {each.lower(): each for each in known}
+    return next((names[near] for near in difflib.get_close_matches(name.lower(), names, n=1, cutoff=cutoff)), None)
 
 
 def _plain(message: str, kinds: tuple[Any, ...]) -> tuple[str, str]:
@@ -125,7 +119,9 @@ def _plain(message: str, kinds: tuple[Any, ...]) -> tuple[str, str]:
         settings = settings_of(_section_in(settings[name].type))
     name, inner = steps[0] if steps else ("", "")
     if found := re.fullmatch(r"Object contains unknown field `(.*)`", words, re.DOTALL):
-        words = unknown(found[1], settings)
+        near = nearest(found[1], settings)
+        hint = f"did you mean `{near}`?" if near else f"there are {', '.join(settings)}"
+        words = f"unknown setting `{found[1]}`; {hint}"
     elif found := re.fullmatch(r"Object missing required field `(.*)`", words):
         words = f"`{found[1]}` is missing; add {found[1]} = {settings[found[1]].example}"
     elif words.startswith("Invalid enum value"):
