@@ -22,7 +22,7 @@ from rotation.retirement.evidence import Evidence
 
 
 @dataclass(kw_only=True)
-class _Column:
+class _CertifiedColumn:
     name: str
     """The target's name."""
     database: str
@@ -44,7 +44,7 @@ class _Column:
 
 
 @dataclass(kw_only=True)
-class CertifiedTarget(CellCounts, _Column):
+class CertifiedTarget(CellCounts, _CertifiedColumn):
     """What was counted in one column."""
 
     @classmethod

@@ -16,8 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from rotation.model.failures import StoreError, UsageError
-from rotation.model.output_file import (
+from rotation.model.atomic_file import (
     LEGIBLE,
     NEW,
     PRIVATE,
@@ -27,6 +26,7 @@ from rotation.model.output_file import (
     opened_regular,
     take_place,
 )
+from rotation.model.failures import StoreError, UsageError
 
 LOOKED_AT = 1 << 20
 """So many bytes of an existing file are looked at: all of a key file, and the beginning of anything else."""

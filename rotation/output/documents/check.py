@@ -50,7 +50,7 @@ class FindingJson(Document):
 
 
 @dataclass(kw_only=True)
-class _Column:
+class _CheckedColumn:
     name: str
     """The target's name."""
     column: str
@@ -58,7 +58,7 @@ class _Column:
 
 
 @dataclass(kw_only=True)
-class CheckedTargetJson(CellCounts, _Column):
+class CheckedTargetJson(CellCounts, _CheckedColumn):
     """One column of one target."""
 
 

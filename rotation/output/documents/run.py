@@ -42,7 +42,7 @@ class SampleJson(Document):
 
 
 @dataclass(kw_only=True)
-class _Column:
+class _ReportedColumn:
     name: str
     """The target's name; by default its table."""
     column: str
@@ -54,7 +54,7 @@ class _Column:
 
 
 @dataclass(kw_only=True)
-class TargetReportJson(CellCounts, _Column):
+class TargetReportJson(CellCounts, _ReportedColumn):
     """One column of one target."""
 
     passes: int
