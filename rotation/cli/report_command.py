@@ -47,7 +47,7 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
     """
     from rotation.checks.use_cases import overview
     from rotation.kept_files import outputs_of
-    from rotation.output.documents.check import ReportJson
+    from rotation.output.documents.found import ReportJson
     from rotation.output.html.page import PAGE, PageTotals, page
 
     targets, policy = find_targets(command, given), command.policy()
