@@ -264,7 +264,7 @@ def _holds_unknown(keyrings: Sequence[Keyring], cell: str | bytes, held: Format 
         return False
     text = cell if isinstance(cell, str) else cell.decode("latin-1")
     keys = list(dict.fromkeys(key for keyring in keyrings for key in keyring.states))
-    return any(token.key is None for token in locate(SPELLINGS[held], text, keys).tokens)
+    return any(token.key is None for token in locate(SPELLINGS[held], text, keys)[0])
 
 
 def _serve(formats: Sequence[Format]) -> set[Format | None]:

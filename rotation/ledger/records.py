@@ -11,7 +11,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_core.names import printable
-from keyring_core.redaction.current import get_redactor
+from keyring_core.redaction.redactor import get_redactor
 from rotation.model.counts import Counts
 from rotation.model.key_history import History, Promotion, Retired
 from rotation.model.report import NOT_UNREADABLE, TargetReport, legible_key, mark, pack, unpack

@@ -27,7 +27,7 @@ from rotation.model.failures import WorkerError
 from rotation.model.report import Report
 from rotation.model.target import Index, Target
 from rotation.output.documents.run import RunJson
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import DATABASES
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token
@@ -251,8 +251,8 @@ class _Refusing(_Around):
 def _run(database: Database, keyring: Keyring, executor: Executor | None) -> Report:
     target = Target(database.url, "creds", "token", "creds")
 
-    def open_store(target: Target) -> SqlStore:
-        return SqlStore(target, read_only=False, sleep=time.sleep)
+    def open_store(target: Target) -> Store:
+        return Store(target, read_only=False, sleep=time.sleep)
 
     options = Options(speed=Speed.FULL, workers=2)
     return rotate([target], keyring, open_store, options, Silence(), executor=executor)

@@ -15,7 +15,7 @@ from rotation.job.rotation import rotate
 from rotation.model.batch import Batch
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
-from rotation.stores.witness import Changed
+from rotation.stores.other_writers import Changed
 from tests.fakes import TARGET, MemoryStore, Silence, batch_of, run, token
 from tests.keys import key_text, mistyped
 

@@ -13,7 +13,7 @@ import pytest
 from rotation.ledger.records import census_record
 from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport, legible_key
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 from tests.conftest import Named
 from tests.fakes import TARGET
 
