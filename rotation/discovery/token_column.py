@@ -58,7 +58,7 @@ class ReadColumn:
     database: Annotated[str, "The database, without a password."]
     table: Annotated[str, "`table`, or `schema.table`."]
     column: Annotated[str, "The column."]
-    covered: Annotated[bool, "Whether a target covers it."] = False
+    covered: Annotated[bool, "True if a target covers it."] = False
     ignored: Annotated[str | None, "Why rotation.toml ignores it."] = None
     key_sets: Annotated[
         tuple[str | None, ...], "The key sets of the targets that cover it; null: the environment's own keys."
@@ -67,7 +67,7 @@ class ReadColumn:
     keys: Annotated[str | None, "The key set that opens most of its tokens; null: the environment's own keys."] = None
     where: Annotated[str | None, "The condition of a target that covers it, if none takes every row."] = None
     rows: Annotated[int, "Rows that were read."] = 0
-    sampled: Annotated[bool, "Whether there are more rows."] = False
+    sampled: Annotated[bool, "True if there are more rows."] = False
     under: Annotated[Counter[str], "Tokens for each key id."] = field(default_factory=Counter)
     unknown: Annotated[int, "Tokens that no key opens."] = 0
     inner: Annotated[
@@ -78,8 +78,8 @@ class ReadColumn:
     given_up: Annotated[int, "Cells with so much in them that a token may have been missed."] = 0
     key_columns: Annotated[tuple[str, ...], "What a target has to name as key_columns."] = ()
     hint: Annotated[str | None, "Why a target for it would be refused."] = None
-    elsewhere: Annotated[bool, "Whether it is in another schema or database than the targets."] = False
-    has_history: Annotated[bool, "Whether rows of the past were read, too."] = False
+    elsewhere: Annotated[bool, "True if it is in another schema or database than the targets."] = False
+    has_history: Annotated[bool, "True if rows of the past were read, too."] = False
 
 
 @dataclass

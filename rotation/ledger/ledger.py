@@ -24,7 +24,7 @@ from rotation.ledger.records import CensusRecord, RunRecord
 from rotation.stores.access import ATTEMPTS
 
 HURRIED_SECONDS = 3.0
-"""How long a service waits for each address of the ledger's server."""
+"""Seconds that a service waits for each address of the ledger's server."""
 
 
 def utc_now() -> datetime:
@@ -33,7 +33,7 @@ def utc_now() -> datetime:
 
 
 UNNAMED = "default"
-"""What the ledger calls a service without a name."""
+"""The name in the ledger of a service without a name."""
 
 
 def service_name(environ: Mapping[str, str]) -> str:
@@ -54,7 +54,7 @@ class Ledger(KeyTables):
         """Makes or migrates the tables. Raises LedgerError, NewerLedgerError."""
         self._access, self._now = access, now
         self.made = access.migrate()
-        """Whether its tables were just made, or migrated to this program's version."""
+        """True if its tables were just made, or migrated to this program's version."""
 
     @property
     def name(self) -> str:
@@ -158,7 +158,7 @@ class Ledger(KeyTables):
         return recent + self._runs(tables.records_of(tables.runs).where(runs.id.in_(missing)).order_by(runs.id.desc()))
 
     def begun_since_an_end(self, service: str, command: str) -> int:
-        """How many runs of *command* began since the last one that finished."""
+        """The number of runs of *command* that began since the last one that finished."""
         runs = tables.runs.c
         own = sa.and_(runs.service == service, runs.command == command)
         last = sa.select(sa.func.max(runs.id)).where(own, runs.outcome.in_(TO_THEIR_END)).scalar_subquery()

@@ -156,7 +156,7 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
 
 
 MIGRATIONS: dict[int, Migration] = {1: _tell_found_from_made}
-"""How to get from a version to the next one. On a database that commits each statement a step may find itself half
+"""The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 
 VERSION = 2

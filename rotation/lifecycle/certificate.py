@@ -61,7 +61,7 @@ class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     promoted_after: Annotated[str | None, "If nobody recorded that: the earliest time that it can have been."]
     promoted_before: Annotated[str | None, "If nobody recorded that: the latest time that it can have been."]
     tool: Annotated[str, "The program and its version."]
-    forced: Annotated[bool, "Whether refusals were overridden."]
+    forced: Annotated[bool, "True if refusals were overridden."]
     overridden: Annotated[list[str], "The reasons that were overridden."]
     unchecked: Annotated[list[str], "What could not be checked."]
     not_looked_at: Annotated[list[str], "What was not read, by name: out of reach, or left out by the policy."]

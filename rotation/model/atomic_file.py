@@ -1,4 +1,4 @@
-"""How a file is replaced: a reader, or a crash, finds the old file or the new one. Key files first, then any file.
+"""Replaces a file: a reader, or a crash, finds the old file or the new one. Key files first, then any file.
 
 A symbolic link stays, and the file behind it is written, unless another user may have made the link; devices, FIFOs,
 sockets and directories are refused. From then on no link is followed.
@@ -45,7 +45,7 @@ class Snapshot(NamedTuple):
 
 
 def read_whole(path: Path) -> Snapshot:
-    """The file at *path*, or behind the symbolic link there; empty if there is none.
+    """The file at *path*, or behind the symbolic link there; empty if it is missing.
 
     Raises UsageError for a path that must not be replaced: a directory, a FIFO, a huge file, one with hard links.
     """

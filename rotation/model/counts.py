@@ -1,4 +1,4 @@
-"""What was counted in cells, and when the tokens in them were issued: their months, coarsely and cheaply."""
+"""Counts of cells, and the months in which the tokens in them were issued, coarsely and cheaply."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _month(step: bytes) -> str:
 
 @dataclass
 class CellCounts:
-    """What was counted. In cells, the seven numbers from `current` to `unsettled` add up to `scanned`."""
+    """Numbers of cells and of tokens. The seven numbers from `current` to `unsettled` add up to `scanned`."""
 
     # JSON documents have these fields, too, with the texts beside them as descriptions.
     scanned: Annotated[int, "Cells that were read, without NULLs."] = 0
@@ -143,7 +143,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Counts(CellCounts):
-    """What was found in a target, and some of the rows.
+    """The numbers of a target, and some of its rows.
 
     A cell with several tokens is current if all are, and moves as a whole or not at all.
     """
@@ -222,5 +222,5 @@ class Counts(CellCounts):
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to do or to look at, once what is counted as rotated is written."""
+        """True if nothing is left to do or to look at, once what is counted as rotated is written."""
         return not (self.plaintext or self.unreadable or self.unsettled or self.nested)

@@ -23,7 +23,7 @@ BAR = 16
 
 
 class Ink(NamedTuple):
-    """How a part of a bar is drawn."""
+    """The looks of a part of a bar."""
 
     glyph: str
     ascii: str
@@ -62,7 +62,7 @@ def targets_table(report: Report) -> Fitting:
 
 
 def legend(report: Report) -> Legend:
-    """What the bars of both tables show, as far as it is there."""
+    """The legend of the bars of both tables, of the parts that are there."""
     counts = [target.counts for target in report.targets]
     waiting = any(each.to_rotate for each in counts) or any(
         part.under(key["id"]) for part in report.by_keys for key in part.keys if key["state"] != "primary"

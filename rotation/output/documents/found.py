@@ -118,7 +118,7 @@ class CheckListJson(Document):
 class ReportJson(Document):
     """`report`."""
 
-    complete: Annotated[bool, "Whether every token is under the primary key, and no column is uncovered."]
+    complete: Annotated[bool, "True if every token is under the primary key, and no column is uncovered."]
     html: Annotated[str, "The page that was written."]
     findings: Annotated[int, "How many findings need somebody."]
     unreached: Annotated[dict[str, str], "Targets that could not be read, and why."]
@@ -140,7 +140,7 @@ class TokenColumnJson(ReadColumn):
     kinds: Annotated[
         dict[str, int], "Cells for each kind: `token`, `token-in-text`, `encoded-token`, `nested`, `foreign-cipher`."
     ]
-    proposed: Annotated[bool, "Whether `targets` has an entry for it."]
+    proposed: Annotated[bool, "True if `targets` has an entry for it."]
     format: Annotated[Format | None, "The format of that entry; null: no format fits."]
 
     @classmethod
@@ -158,7 +158,7 @@ class DeclaredColumnJson(Document, kw_only=True):
     table: Annotated[str, "The table."]
     column: Annotated[str, "The column."]
     context: Annotated[str | None, "What its tokens are bound to."]
-    covered: Annotated[bool, "Whether a target covers it."]
+    covered: Annotated[bool, "True if a target covers it."]
 
     @classmethod
     def of(cls, column: DeclaredColumn, *, covered: bool) -> DeclaredColumnJson:
@@ -178,8 +178,8 @@ class IndexValuesJson(Document):
 class DiscoverJson(Document, kw_only=True):
     """`discover`."""
 
-    complete: Annotated[bool, "Whether no token column is uncovered, and every table could be read."]
-    full: Annotated[bool, "Whether every row was read."]
+    complete: Annotated[bool, "True if no token column is uncovered, and every table could be read."]
+    full: Annotated[bool, "True if every row was read."]
     databases: Annotated[list[SearchedDatabaseJson], "The databases that were searched."]
     rows: Annotated[int, "Rows that were read."]
     sampled_tables: Annotated[int, "Tables of which some rows were left out."]

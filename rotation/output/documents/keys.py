@@ -26,7 +26,7 @@ class ListedKeyJson(Document):
     staged: Annotated[str | Missing | None, "When it was staged."] = UNSET
     promoted: Annotated[str | Missing | None, "When it was promoted."] = UNSET
     retired: Annotated[str | Missing | None, "When it was retired."] = UNSET
-    forced: Annotated[bool | Missing, "Whether a step was forced."] = UNSET
+    forced: Annotated[bool | Missing, "True if a step was forced."] = UNSET
     promoted_before: Annotated[
         str | Missing | None, "If nobody recorded its promotion: the latest time that it can have been."
     ] = UNSET
@@ -91,7 +91,7 @@ class RefusalJson(Document):
 class KeysStepJson(Document):
     """`keys stage`, `keys promote`, `keys retire` and `keys restore`."""
 
-    complete: Annotated[bool, "Whether the step is done: neither refused nor left to you."]
+    complete: Annotated[bool, "True if the step is done: neither refused nor left to you."]
     step: Annotated[Step, "The step."]
     key: Annotated[str | None, "The id of the key; null: a new key that exists nowhere."]
     files: Annotated[list[str], "The files that were written."]

@@ -85,7 +85,7 @@ class LedgerInitJson(Document):
     complete: Annotated[Literal[True], "Always true."]
     ledger: Annotated[str, "The ledger, without a password."]
     version: Annotated[int, "The version of its tables."]
-    made: Annotated[bool, "Whether the tables were made or migrated just now."]
+    made: Annotated[bool, "True if the tables were made or migrated just now."]
     tables: Annotated[list[str], "Its tables."]
 
 
@@ -110,7 +110,7 @@ class FoundTargetJson(msgspec.Struct):
 class InitJson(msgspec.Struct):
     """`init`; further fields may follow."""
 
-    complete: Annotated[bool, "Whether it is done, and nothing needs a look."]
+    complete: Annotated[bool, "True if it is done, and nothing needs a look."]
     app: Annotated[str | Missing, "The known application."] = UNSET
     files: Annotated[list[str] | Missing, "The files that were written."] = UNSET
     steps: Annotated[list[StepJson] | Missing, "What to do from there."] = UNSET
@@ -128,7 +128,7 @@ class InitJson(msgspec.Struct):
 class DemoJson(msgspec.Struct):
     """`demo`; further fields may follow."""
 
-    complete: Annotated[bool, "Whether the proof at its end holds; with --keep, whether the folder is there."]
+    complete: Annotated[bool, "True if the proof at its end holds; with --keep, if the folder is there."]
     folder: Annotated[str | Missing, "With --keep: the folder to practise in."] = UNSET
     files: Annotated[list[str] | Missing, "With --keep: the files that were written."] = UNSET
     steps: Annotated[list[StepJson] | Missing, "With --keep: what to do, with the commands to type."] = UNSET

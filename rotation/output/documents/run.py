@@ -85,9 +85,9 @@ class TargetReportJson(CellCounts, _ReportedColumn):
 class RunJson(Document):
     """`run`, `status` and `adopt`."""
 
-    complete: Annotated[bool, "Whether every token is under its primary key, and no cell needs a person."]
-    dry_run: Annotated[bool, "Whether nothing was written: true for status."]
-    primary: Annotated[str, "The id of the primary key; of several key sets that of the first one."]
+    complete: Annotated[bool, "True if every token is under its primary key, and no cell needs a person."]
+    dry_run: Annotated[bool, "True if nothing was written: true for status."]
+    primary: Annotated[str, "The id of the primary key; of several key sets the first one's."]
     keys: Annotated[list[KeyJson], "The keys in use, the primary first."]
     newer: Annotated[
         dict[str, str],

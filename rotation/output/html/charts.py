@@ -190,7 +190,7 @@ class KeySpan(NamedTuple):
     begin: datetime
     end: datetime
     begun_before: bool = False
-    """Whether the state may have begun before *begin*, when it was first seen."""
+    """True if the state may have begun before *begin*, when it was first seen."""
     ended_before: bool = False
 
     @property

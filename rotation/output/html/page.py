@@ -35,7 +35,7 @@ POLICY = "; ".join(
         "form-action 'none'",
     )
 )
-"""What a browser may do with the page: apply its one style sheet and show its icon. No script, no network."""
+"""The rights of a browser: apply its one style sheet and show its icon. No script, no network."""
 PAGE = replaced(
     "page of this program",
     rb"""\s*<!doctype html>
@@ -69,10 +69,10 @@ class PageTotals:
         uncovered = sum(column.tokens + column.embedded for column in facts.uncovered)
         shown = share(current - self.nested, self.tokens + self.wrong + uncovered)
         self.share = "not known" if shown == "all" and facts.unreached else shown
-        """How much of all that was found is under the primary key, without those that hold another token."""
+        """The share under the primary key of all that was found, without those that hold another token."""
         missed = facts.unreached or self.uncovered or self.left
         self.complete = bool(censuses and not missed) and all(census.complete for census in censuses)
-        """Whether all targets were counted, nothing is left to do in them, and no column is uncovered."""
+        """True if all targets were counted, nothing is left to do in them, and no column is uncovered."""
 
 
 def page(overview: Overview) -> str:
@@ -124,7 +124,7 @@ def page(overview: Overview) -> str:
 
 
 def _kinds(ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
-    """How each key is drawn: the primary key in the one colour, previous keys in shades of grey."""
+    """The class of each key: the primary key in the one colour, previous keys in shades of grey."""
     shades = (f"previous-{number % GREYS + 1}" for number in range(len(ids)))
     state_of = {key: str(states.get(key, "previous")) for key in ids}
     return {key: next(shades) if state == "previous" else state for key, state in state_of.items()}
