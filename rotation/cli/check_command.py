@@ -87,7 +87,7 @@ def check(  # noqa: PLR0913 - click's
         print(line(verdict), file=command.streams.stdout)
     else:
         from rotation.output import check_text
-        from rotation.output.documents.check import CheckJson
+        from rotation.output.documents.found import CheckJson
 
         command.show(CheckJson.of(verdict), check_text.render(verdict))
     return int(verdict.level)
@@ -168,7 +168,7 @@ def _list(command: CommandContext) -> int:
     from rotation.checks.all_checks import check_names, list_checks
     from rotation.configuration.policy import Policy
     from rotation.output import check_text
-    from rotation.output.documents.check import CheckListJson
+    from rotation.output.documents.found import CheckListJson
 
     configured = command.config is not None or not is_missing(command.config_path())
     policy = command.policy() if configured else Policy()
