@@ -15,9 +15,8 @@ from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.invocation import program, quoted
 from rotation.model.text import Following, be, many, steps
-from rotation.output.config_text import found_in_words, gets_entry, why_not
-from rotation.output.documents.begin import FoundTargetJson, InitJson
-from rotation.output.documents.parts import RemarkJson
+from rotation.output.discovery_text import found_in_words, gets_entry, why_not
+from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson
 from rotation.output.terminal import NextStep, following, labelled, verbatim
 
 if TYPE_CHECKING:
