@@ -73,7 +73,7 @@ class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ignored: Annotated[list[str], "The columns that rotation.toml ignores, and why."]
     instances: Annotated[list[str], "The running services that were asked."]
     rows: Annotated[int, "Rows that were counted."]
-    cells: Annotated[int, "Cells that hold something, as `run` counts them: NULL is none."]
+    cells: Annotated[int, "Cells that hold something, as `run` counts them: without NULLs."]
     targets: Annotated[list[CertifiedTarget], "What was counted, column by column."]
     searched: Annotated[list[CertifiedSearch], "The databases whose other columns were searched."]
     archive: Annotated[str | msgspec.UnsetType, "The file that keeps the key, if one was named."] = msgspec.UNSET
@@ -121,12 +121,12 @@ def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def cells_of(census: Report) -> int:
-    """How many cells were counted, as `run` counts them: NULL is none."""
+    """How many cells were counted, as `run` counts them: without NULLs."""
     return sum(target.counts.scanned for target in census.targets)
 
 
 def rows_of(census: Report) -> int:
-    """How many rows were counted; the columns of one table share its rows."""
+    """The number of rows that were counted; the columns of one table share its rows."""
     cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for part in census.targets:
         cells[part.target.url, part.target.table][part.target.column] += _rows(part)

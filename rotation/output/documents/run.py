@@ -87,7 +87,7 @@ class RunJson(Document):
 
     complete: Annotated[bool, "True if every token is under its primary key, and no cell needs a person."]
     dry_run: Annotated[bool, "True if nothing was written: true for status."]
-    primary: Annotated[str, "The id of the primary key; of several key sets the first one's."]
+    primary: Annotated[str, "The id of the primary key; if there are several key sets, of the first one."]
     keys: Annotated[list[KeyJson], "The keys in use, the primary first."]
     newer: Annotated[
         dict[str, str],
