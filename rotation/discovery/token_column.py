@@ -19,11 +19,10 @@ from rotation.model.text import many, steps
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.embedded import SPELLINGS, locate
 from rotation.planning.inner_tokens import find_inner
+from rotation.stores.cells import TOO_LARGE
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
-TOO_LARGE = "-"
-"""What stands for a cell that was too large to be searched."""
 NESTED = "no run rotates a token inside another token: have the application write it again; keep its key until then"
 NO_FORMAT = (
     "no format fits how these tokens are encoded: have the application write them again; keep their key until then"

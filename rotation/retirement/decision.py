@@ -15,7 +15,7 @@ from rotation.model.invocation import command_line, same_command
 from rotation.model.text import NAME_CONTEXT, RUN_AGAIN, list_rows, many, steps
 from rotation.model.times import UTC_SECOND, to_second
 from rotation.retirement.evidence import Evidence
-from rotation.stores.open_transactions import OpenTransaction
+from rotation.stores.other_writers import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
 
