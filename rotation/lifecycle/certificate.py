@@ -126,7 +126,7 @@ def cells_of(census: Report) -> int:
 
 
 def rows_of(census: Report) -> int:
-    """How many rows were counted; the columns of one table share its rows."""
+    """The number of rows that were counted; the columns of one table share its rows."""
     cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for part in census.targets:
         cells[part.target.url, part.target.table][part.target.column] += _rows(part)
