@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from keyring_core import KeyState
 from rotation.ledger.records import next_promotion, took_over
 from rotation.model.counts import Counts
-from rotation.model.invocation import command_line
+from rotation.model.next_steps import Next
 from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ class Facts:
         """Tokens per key id, in all targets."""
         return sum((target.counts.under for target in self.targets), Counter())
 
-    def keys_command(self, *words: str) -> str:
+    def keys_step(self, *words: str, when: str = "") -> Next:
         """The command `keys`, such as `promote`, for these keys."""
-        return command_line("keys", *words, key_set=self.key_set)
+        return Next(("keys", *words), when, self.key_set)
 
     def evidence(self, key_id: str) -> Evidence:
         """The evidence in these facts on retiring a key."""

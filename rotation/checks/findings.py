@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from rotation.model.next_steps import Remedy
+
 
 class Level(IntEnum):
     """How urgent a finding is; the number is the exit code of a monitoring plugin."""
@@ -32,7 +34,7 @@ class Finding:
     subject: str
     """The key, target, file or service that it is about."""
     message: str
-    remedy: str
+    remedy: Remedy
     """What to do about it; often a command."""
     check: str = ""
     """The name of the check that found it."""

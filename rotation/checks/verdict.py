@@ -11,7 +11,7 @@ from rotation.checks.all_checks import run_checks
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, Result, worst, worst_first
 from rotation.configuration.policy import Policy
-from rotation.model.invocation import command_line
+from rotation.model.next_steps import CHECK
 
 ITSELF = "check"
 """The name of the result that says why no check could run."""
@@ -96,5 +96,5 @@ def _joined(results: Sequence[Result], services: Sequence[str]) -> Result:
 
 def unknown(fault: str) -> Result:
     """The result for a *fault* that keeps the checks from running, or their outcome from being reported."""
-    finding = Finding(Level.UNKNOWN, "", fault, f"fix that, then: {command_line('check')}", ITSELF)
+    finding = Finding(Level.UNKNOWN, "", fault, CHECK.after("fix that, then:"), ITSELF)
     return Result(ITSELF, "The check itself could not be made.", "See the message.", (finding,))

@@ -83,11 +83,11 @@ def run(command: Command, targets: list[Target], **settings: Any) -> int:
 
 def show_report(command: Command, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
-    command.show(report.document(), _parts(report))
+    command.show(report.document(), _parts(command, report))
     return report.exit_code
 
 
-def _parts(report: Report) -> Iterator[RenderableType]:
+def _parts(command: Command, report: Report) -> Iterator[RenderableType]:
     from rotation.output.run_text import render
 
-    yield from render(report)
+    yield from render(report, command.invocation)

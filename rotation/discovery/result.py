@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from rotation.configuration.declarations import DeclaredColumn, same_table
 from rotation.discovery.target_entries import model_entries, target_entries
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import Next
 
 
 class Remark(NamedTuple):
@@ -58,8 +60,8 @@ class Discovery:
     """Cells of which not all was searched; `beyond` names their columns."""
     tables_seen: dict[str, set[str]] = field(default_factory=dict)
     """The columns of each table, as targets name it."""
-    recognised: list[str] = field(default_factory=list)
-    """What is said of known applications whose tables are there, a line each."""
+    recognised: list[Next] = field(default_factory=list)
+    """The command to begin with each known application whose tables are there."""
     beyond: list[Remark] = field(default_factory=list)
     """What lies outside of the search, by name: other databases, other kinds of columns, cells too large."""
     left_out: list[Remark] = field(default_factory=list)
@@ -108,7 +110,7 @@ class Discovery:
             )
         ]
 
-    def document(self) -> dict[str, Any]:
+    def document(self, invocation: Invocation = PLAIN) -> dict[str, Any]:
         """The one JSON document."""
         return {
             "complete": self.exit_code == 0,
@@ -125,7 +127,7 @@ class Discovery:
             "gone": [remark._asdict() for remark in self.gone],
             "ignored": [remark._asdict() for remark in self.ignored],
             "unsearched_cells": self.unsearched_cells,
-            "recognised": self.recognised,
+            "recognised": [invocation.line(step) for step in self.recognised],
             **self._of_models(),
             "targets": self.entries,
         }

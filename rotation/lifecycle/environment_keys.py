@@ -25,8 +25,7 @@ from rotation.lifecycle.key_locations import (
 from rotation.lifecycle.transitions import Edit, Step, after, edits, held
 from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
-from rotation.model.invocation import command_line
-from rotation.model.text import next_lines, steps
+from rotation.model.next_steps import RUN, Next, Steps
 
 
 @dataclass
@@ -97,13 +96,12 @@ class EnvironmentKeys:
     def staged(self) -> Key:
         """The staged key. Raises UsageError if there is none."""
         if self.settings.staged is None:
-            following = next_lines(
-                steps(
-                    f"if {self.settings.primary.id} was promoted just now: {command_line('run')}",
-                    f"to begin a rotation: {command_line('keys', 'stage', key_set=self._context.key_set)}",
-                )
+            primary = self.settings.primary.id
+            following = Steps(
+                RUN.after(f"if {primary} was promoted just now:"),
+                Next(("keys", "stage"), "to begin a rotation:", self._context.key_set),
             )
-            raise UsageError(f"no key is staged; {self.settings.primary.id} is primary.", *following)
+            raise UsageError(f"no key is staged; {primary} is primary.", following)
         return self.settings.staged
 
     def text(self, key: Key) -> str:

@@ -27,8 +27,7 @@ from rotation.lifecycle.key_file_edits import (
 from rotation.lifecycle.transitions import Edit
 from rotation.model.atomic_file import FileChangedError, Snapshot, read_whole, refusal, replace_whole
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.invocation import command_line
-from rotation.model.text import retire_command
+from rotation.model.next_steps import Next, Steps, retire_step
 
 _SETTINGS = {PRIMARY: "primary", PREVIOUS: "previous", STAGED: "staged"}
 
@@ -137,8 +136,8 @@ class KeyLocation:
         others = [item for item in self._items(data) if item not in gone]
         if others and added:
             other = self.form.key(others[0])
-            first = retire_command(other.id, self.key_set) if other else "remove what is there"
-            raise UsageError(f"{self.variable} holds another secret, and takes one.", f"Next: {first}")
+            first = retire_step(other.id, self.key_set) if other else "remove what is there"
+            raise UsageError(f"{self.variable} holds another secret, and takes one.", Steps(first))
         new = next(iter((*added, *others)), "")
         return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)
 
@@ -183,7 +182,7 @@ def write_edits(
         raise StoreError(
             "the files are written, but the environment does not read as it should; nothing uses the new key yet. "
             "Look at the files.",
-            f"Next: {command_line('keys', 'list')}",
+            Steps(Next(("keys", "list"))),
         )
     return [read[path].path for path in read]
 

@@ -31,11 +31,11 @@ from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.invocation import command_line
+from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, retire_step
 from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.model.text import Following, many, retire_command, steps
+from rotation.model.text import many
 from rotation.model.times import to_second
 from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
 
@@ -63,7 +63,7 @@ class StepResult:
     step: Step
     key: Key
     said: str
-    following: Following
+    following: Remedy
     written: Written = field(default_factory=Written)
     notes: list[str] = field(default_factory=list)
     refused: Sequence[Refusal] = ()
@@ -87,8 +87,7 @@ def stage(context: Context) -> StepResult:
     key = keys.new_key()
     check_order(keys.settings, Step.STAGE, key, context.key_set)
     with _session(context, keys.states) as session:
-        promote = command_line("keys", "promote", key_set=context.key_set)
-        following = Following(promote, f"{DISTRIBUTE} When all have it:")
+        following = Steps(Next(("keys", "promote"), keys=context.key_set), when=f"{DISTRIBUTE} When all have it:")
         done = StepResult(Step.STAGE, key, f"Staged {key.id}", following)
         done.written = keys.take(Step.STAGE, key)
         done.notes = _mark(session, done) if session.ledger else [NO_LEDGER]
@@ -159,7 +158,8 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         unchecked = [*_unchecked(context, session, evidence.fleet), *case.unchecked]
         if session.ledger and evidence.promoted is None:
             unchecked.append(UNDATED.format(evidence.primary))
-        following = Following(_afterwards(archive), f"{DISTRIBUTE} Then:")
+        store = f"move {archive}, which holds the key, to the place of your backups' keys"
+        following = Steps(store if archive else CHECK, when=f"{DISTRIBUTE} Then:")
         done = StepResult(Step.RETIRE, key, "", following, notes=list(unchecked))
         done.ignored = evidence.search.ignored if evidence.search else ()
         if against and not force:
@@ -204,7 +204,7 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     keys, key = EnvironmentKeys(context), find_archived(archive, key_id)
     check_order(keys.settings, Step.RESTORE, key, context.key_set)
     with _session(context, keys.states) as session:
-        following = _then_run(retire_command(key.id, context.key_set))
+        following = _then_run(retire_step(key.id, context.key_set))
         done = StepResult(Step.RESTORE, key, f"Restored {key.id} as a previous key", following)
         done.written = keys.take(Step.RESTORE, key)
         done.notes = [] if session.ledger else [NO_LEDGER]
@@ -230,20 +230,17 @@ def _finish(context: Context, keys: EnvironmentKeys, left: Sequence[Edit]) -> St
 
 def _done_already(primary: Key) -> StepResult:
     """The result of a promotion that was typed again: an admin who does so wants to see that it is done."""
-    following = Following(command_line("run"))
-    return StepResult(Step.PROMOTE, primary, f"{primary.id} is the primary key already", following)
+    return StepResult(Step.PROMOTE, primary, f"{primary.id} is the primary key already", RUN)
 
 
-def _return_or_run(key: Key, was: str, key_set: str | None) -> Following:
+def _return_or_run(key: Key, was: str, key_set: str | None) -> Steps:
     """What comes after going back to *key* from the key *was*."""
-    back = command_line("keys", "promote", was, "--force", was, key_set=key_set)
-    return Following(
-        steps(f"if {key.id} leaked, return: {back}", f"otherwise: {command_line('run')}"), f"{DISTRIBUTE} Then:"
-    )
+    back = Next(("keys", "promote", was, "--force", was), f"if {key.id} leaked, return:", key_set)
+    return Steps(back, RUN.after("otherwise:"), when=f"{DISTRIBUTE} Then:")
 
 
-def _then_run(*afterwards: str) -> Following:
-    return Following(steps(command_line("run"), *afterwards), f"{DISTRIBUTE} Then:")
+def _then_run(*afterwards: Next) -> Steps:
+    return Steps(RUN, *afterwards, when=f"{DISTRIBUTE} Then:")
 
 
 @contextmanager
@@ -318,12 +315,6 @@ def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
     return notes
 
 
-def _afterwards(archive: Path | None) -> str:
-    if archive:
-        return f"move {archive}, which holds the key, to the place of your backups' keys"
-    return command_line("check")
-
-
 def check_not_retired(context: Context, keys: EnvironmentKeys, key_id: str) -> None:
     """Raises UsageError if the ledger knows that the key was retired, and the environment does not have it."""
     if key_id in keys.states:
@@ -332,4 +323,4 @@ def check_not_retired(context: Context, keys: EnvironmentKeys, key_id: str) -> N
         records = session.attempt(Ledger.keys) or ()
         own = (one for one in records if (one.id, one.service) == (key_id, session.service))
         if retired := next((one.retired for one in own if one.retired), None):
-            raise UsageError(f"{key_id} was retired at {to_second(retired)}.", f"Next: {command_line('check')}")
+            raise UsageError(f"{key_id} was retired at {to_second(retired)}.", Steps(CHECK))

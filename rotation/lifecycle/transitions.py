@@ -12,8 +12,7 @@ from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from rotation.configuration.key_sets import VARIABLES
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
-from rotation.model.invocation import command_line
-from rotation.model.text import next_lines, steps
+from rotation.model.next_steps import RUN, STATUS, Next, Steps
 from rotation.retirement.decision import Refusal, restart
 
 
@@ -80,12 +79,11 @@ def check_order(settings: Settings, step: Step, key: Key, key_set: str | None = 
         fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
         if step is Step.RETIRE and settings.previous:
             fault += f" Here that is {' or '.join(each.id for each in settings.previous)}."
-        lines = next_lines(_before_retire(settings, state, key_set)) if step is Step.RETIRE else []
-        raise UsageError(fault, *lines)
+        raise UsageError(fault, *([_before_retire(settings, state, key_set)] if step is Step.RETIRE else []))
     if step is Step.STAGE and settings.staged:
         raise UsageError(
             f"{settings.staged.id} is staged already; two at once would leave services with different ones.",
-            f"Next: {command_line('keys', 'promote', key_set=key_set)}",
+            Steps(Next(("keys", "promote"), keys=key_set)),
         )
 
 
@@ -143,9 +141,9 @@ _OUT_OF_ORDER = {
 }
 
 
-def _before_retire(settings: Settings, state: KeyState | None, key_set: str | None) -> str:
+def _before_retire(settings: Settings, state: KeyState | None, key_set: str | None) -> Steps:
     if state is KeyState.PRIMARY:
         left = ["promote"] if settings.staged else ["stage", "promote"]
-        return steps(*(command_line("keys", word, key_set=key_set) for word in left), command_line("run"))
+        return Steps(*(Next(("keys", word), keys=key_set) for word in left), RUN)
     place = STAGED if key_set is None else f"what [keys.{key_set}] names as staged"
-    return steps(f"see that no token is under it: {command_line('status')}", f"take it out of {place} everywhere")
+    return Steps(STATUS.after("see that no token is under it:"), f"take it out of {place} everywhere")

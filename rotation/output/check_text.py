@@ -11,16 +11,17 @@ from rich.text import Text
 
 from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.verdict import Verdict
+from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.text import many
 from rotation.output.terminal import following
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red", Level.UNKNOWN: "magenta"}
 
 
-def render(verdict: Verdict) -> Iterator[RenderableType]:
+def render(verdict: Verdict, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other."""
     if verdict.findings:
-        yield from _findings(verdict.findings)
+        yield from _findings(verdict.findings, invocation)
         yield ""
     yield from _off(verdict.off)
     for one in verdict.facts.ignored:
@@ -50,7 +51,7 @@ def _number(verdict: Verdict, level: Level) -> int:
     return sum(finding.level is level for finding in verdict.findings)
 
 
-def _findings(findings: Iterable[Finding]) -> Iterator[Text]:
+def _findings(findings: Iterable[Finding], invocation: Invocation) -> Iterator[Text]:
     """The findings one below the other: in a table, a command would be cut into the lines of its cell."""
     # A finding that several checks share is shown once.
     groups: dict[Finding, list[str]] = {}
@@ -60,7 +61,7 @@ def _findings(findings: Iterable[Finding]) -> Iterator[Text]:
         level, about = Text(finding.level.name, STYLES[finding.level]), finding.subject
         yield Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else "")
         yield from (Text(f"  {line}") for line in finding.message.split("\n"))
-        yield from following(finding.remedy, indent="  ")
+        yield from following(finding.remedy, invocation, indent="  ")
 
 
 def _off(results: Iterable[Result]) -> Iterator[RenderableType]:
@@ -68,7 +69,7 @@ def _off(results: Iterable[Result]) -> Iterator[RenderableType]:
         yield Text(f"Off: {result.check} ({result.off})")
 
 
-def document(verdict: Verdict) -> dict[str, Any]:
+def document(verdict: Verdict, invocation: Invocation = PLAIN) -> dict[str, Any]:
     """The one document of `check --format json`."""
     facts = verdict.facts
     return {
@@ -84,7 +85,11 @@ def document(verdict: Verdict) -> dict[str, Any]:
         ],
         "checks": [_row(result.level, result, "check", "off", "title") for result in verdict.results],
         "findings": [
-            _row(finding.level, finding, "check", "subject", "message", "remedy") for finding in verdict.findings
+            {
+                **_row(finding.level, finding, "check", "subject", "message"),
+                "remedy": "\n".join(invocation.lines(finding.remedy)),
+            }
+            for finding in verdict.findings
         ],
         "ignored": [remark._asdict() for remark in facts.ignored],
         "targets": [

@@ -8,6 +8,8 @@ from pathlib import Path
 from rotation.discovery.result import Discovery
 from rotation.discovery.target_entries import as_comment, as_toml, by_entry, entry_of
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.invocation import Invocation
+from rotation.model.next_steps import Steps
 from rotation.model.text import many
 from rotation.output.discovery_text import parts_in_words
 from rotation.planning.cell_kinds import CellKind
@@ -36,21 +38,23 @@ SAMPLE = """\
 """
 
 
-def config_text(found: Discovery, env_file: Path | None, url: str) -> str:
+def config_text(found: Discovery, env_file: Path | None, url: str, invocation: Invocation) -> str:
     """A new rotation.toml. *url*: the database's, as it is written; *env_file* as the file names it, None for none."""
     setting = '# env_file = ".env"' if env_file is None else f"env_file = {as_toml(str(env_file))}"
     ledger = as_toml(url if url.startswith("$") else "$DATABASE_URL")
-    entries = entries_text(found.unnamed) or SAMPLE.format(url=as_toml(url))
+    entries = entries_text(found.unnamed, invocation) or SAMPLE.format(url=as_toml(url))
     return f"{HEADER.format(env_file=setting, ledger=ledger)}\n{entries}"
 
 
-def entries_text(columns: Iterable[TokenColumn]) -> str:
+def entries_text(columns: Iterable[TokenColumn], invocation: Invocation) -> str:
     """The entries for *columns*, each below what was found; a column that gets none is a comment."""
     columns = list(columns)
     taken = [column for column in columns if gets_entry(column)]
     parts = ["".join(f"# {_commented(each)}\n" for each in group) + entry_of(group) for group in by_entry(taken)]
-    left = [column for column in columns if not gets_entry(column)]
-    return "\n".join([*parts, *(f"# {_commented(each)}\n# No entry: {as_comment(why_not(each))}.\n" for each in left)])
+    for column in columns:
+        if not gets_entry(column):
+            parts.append(f"# {_commented(column)}\n# No entry: {as_comment(why_not(column, invocation))}.\n")
+    return "\n".join(parts)
 
 
 def gets_entry(column: TokenColumn) -> bool:
@@ -67,13 +71,13 @@ def found_in_words(column: TokenColumn) -> str:
     return f"{column.label}: {many(column.parts.total(), 'cell')} with tokens in {rows}: {', '.join(tokens)}{kinds}"
 
 
-def why_not(column: TokenColumn) -> str:
+def why_not(column: TokenColumn, invocation: Invocation) -> str:
     """Why *column* gets no entry."""
     if column.is_foreign:
         return "it is in another schema or database, and no key here opens it: another application's, or bound tokens"
     if column.served and column.hint:
         return f"{column.hint}; to add a key: {column.add_key}" if column.add_key else column.hint
-    return "; ".join(column.remedies)
+    return "; ".join(invocation.lines(Steps(*column.remedies)))
 
 
 def _commented(column: TokenColumn) -> str:

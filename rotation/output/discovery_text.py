@@ -10,15 +10,17 @@ from rich.text import Text
 
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import Part, TokenColumn
-from rotation.model.invocation import command_line
-from rotation.model.text import GONE, UNOPENED, Following, many
+from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import STATUS, Steps
+from rotation.model.text import GONE, UNOPENED, many
 from rotation.output.terminal import Fitting, following, rows_table, verbatim
 from rotation.planning.cell_kinds import CellKind
 
 
-def render_discovery(found: Discovery) -> Iterator[RenderableType]:
+def render_discovery(found: Discovery, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other."""
     yield from _read(found)
+    yield from (Text(invocation.line(step), "bold") for step in found.recognised)
     if found.columns:
         yield ""
         yield _table(found)
@@ -44,7 +46,7 @@ def render_discovery(found: Discovery) -> Iterator[RenderableType]:
         for remark in remarks:
             yield Text(f"{heading}: {remark.database}, {remark.subject}: {remark.words}", "dim")
     yield ""
-    yield from _verdict(found)
+    yield from _verdict(found, invocation)
 
 
 def _read(found: Discovery) -> Iterator[Text]:
@@ -58,7 +60,6 @@ def _read(found: Discovery) -> Iterator[Text]:
     else:
         but = f", but not {many(found.unsearched_cells, 'large cell')}" if found.unsearched_cells else ""
         yield Text(f"Read {many(found.rows, 'row')}: all there are{but}.")
-    yield from (Text(line, "bold") for line in found.recognised)
 
 
 def _table(found: Discovery) -> Fitting:
@@ -121,16 +122,16 @@ def parts_in_words(parts: Counter[Part]) -> str:
     return ", ".join(shown)
 
 
-def _verdict(found: Discovery) -> Iterator[Text]:
+def _verdict(found: Discovery, invocation: Invocation) -> Iterator[Text]:
     for column in found.uncovered:
         # The entry of a proposed column is printed below.
         for way in column.remedies[1:] if column.proposed else column.remedies:
-            yield from following(f"{column.label}: {way}")
+            yield from following(Steps(Steps(way, when=f"{column.label}:")), invocation)
     if proposed := found.entries:
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")
         yield verbatim(proposed)
-        yield from following(Following(command_line("status"), "Then count their tokens per key:"))
+        yield from following(Steps(STATUS, when="Then count their tokens per key:"), invocation)
     if found.uncovered:
         yield Text(f"Not covered by a target: {many(len(found.uncovered), 'column')} with tokens.", "bold red")
     if found.without_target:

@@ -11,7 +11,7 @@ from rich.text import Text
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import Step
-from rotation.model.invocation import program
+from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.text import GONE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement.decision import Standing
@@ -43,7 +43,7 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
     return rows_table([*headings, *(["needed"] if judged else [])], rows, always="#tokens")
 
 
-def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
+def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) -> Iterator[Text | Unmasked]:
     """The lines of a screen."""
     yield from (Text(f"Note: {note}.") for note in done.notes)
     yield from _outside(done)
@@ -53,14 +53,14 @@ def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
         yield Text(f"Refused to {verb} {done.key.id}; nothing was changed:", "bold yellow")
         for reason, remedy in done.refused:
             yield Text(f"  - {reason}.")
-            yield from following(remedy, indent="    ")
+            yield from following(remedy, invocation, indent="    ")
         return
     if done.written.manual:
-        yield from _todo(done, show_key=show_key)
+        yield from _todo(done, invocation.program, show_key=show_key)
     else:
         written = f" Written: {', '.join(map(str, done.written.files))}" if done.written.files else ""
         yield Text(f"{done.said}.{written}", "bold green")
-    yield from following(done.following)
+    yield from following(done.following, invocation)
 
 
 def _outside(done: StepResult) -> Iterator[Text]:
@@ -76,7 +76,7 @@ def _outside(done: StepResult) -> Iterator[Text]:
             yield Text(f"  - {database}: {'; '.join(subjects)}")
 
 
-def _todo(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
+def _todo(done: StepResult, program: str, *, show_key: bool) -> Iterator[Text | Unmasked]:
     kept = f" Written: {', '.join(map(str, done.kept))}." if done.kept else ""
     yield Text(
         "No file that this command may write holds these keys, so they are as before."
@@ -89,14 +89,14 @@ def _todo(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
     elif done.step is Step.STAGE:
         # A derived key has a secret, which no other command makes.
         if done.written.manual[0].value() == done.key.reveal():
-            yield Text(f"This command prints a new key with --show-key. So does: {program()} keys generate")
+            yield Text(f"This command prints a new key with --show-key. So does: {program} keys generate")
         else:
             yield Text("With --show-key this command prints a new secret.")
     else:
         yield Text("With --show-key this command prints the values (secrets!).")
 
 
-def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
+def document(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) -> dict[str, Any]:
     """The one JSON document."""
     # A new key that is neither written nor shown exists nowhere.
     dropped = done.step is Step.STAGE and done.written.manual and not show_key
@@ -106,9 +106,11 @@ def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
         "key": None if dropped else done.key.id,
         "files": [str(path) for path in done.written.files],
         "todo": [todo.document(show_key=show_key) for todo in done.written.manual],
-        "refused": [refusal._asdict() for refusal in done.refused],
+        "refused": [
+            {"reason": reason, "remedy": "\n".join(invocation.lines(remedy))} for reason, remedy in done.refused
+        ],
         "notes": done.notes,
         "ignored": [remark._asdict() for remark in done.ignored],
-        "next": None if done.refused else str(done.following),
+        "next": None if done.refused else "\n".join(invocation.lines(done.following)),
     }
     return found | ({"certificate": done.certificate} if done.certificate else {})
