@@ -197,8 +197,9 @@ def kept(facts: Facts) -> Iterator[CensusRecord]:
         if target.census.sampled and target.before is not None:
             # A sample may leave out a row that is still unreadable; without its mark it would count as new later.
             marks = pack(census.unreadable_marks | target.before.unreadable_marks)
-            problems = _union(census.problems, target.before.problems)
-            census = replace(census, problems=problems, unreadable_rows=marks)
+            problems = {repr(problem): problem for problem in (*census.problems, *target.before.problems)}
+            kept_problems = list(problems.values())[:KEPT_CENSUS_PROBLEMS]
+            census = replace(census, problems=kept_problems, unreadable_rows=marks)
         yield census
 
 
@@ -242,8 +243,3 @@ def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tu
         return None, str(error)
     unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found.unseen]
     return found, "; ".join(unseen) or None
-
-
-def _union(first: Iterable[dict[str, object]], second: Iterable[dict[str, object]]) -> list[dict[str, object]]:
-    known = {repr(problem): problem for problem in (*first, *second)}
-    return list(known.values())[:KEPT_CENSUS_PROBLEMS]

@@ -10,10 +10,8 @@ from typing import Any
 
 from msgspec import structs
 
-from rotation.checks.all_checks import check_names
-from rotation.checks.facts import Facts
 from rotation.checks.gather import Search, census_targets, facts_without_targets, kept, last_censuses, load_keys
-from rotation.checks.verdict import Verdict
+from rotation.checks.verdict import Verdict, check_names
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
@@ -85,7 +83,8 @@ def _examine(
             session.keep(kept(facts))
             if number is not None and session.fault is None:
                 outcome: Outcome = "complete" if verdict.level == 0 else "left"
-                session.attempt(partial(Ledger.end_run, number=number, outcome=outcome, counts=_counts(verdict)))
+                counts = {"status": verdict.level.name, **Counter(each.level.name for each in verdict.results)}
+                session.attempt(partial(Ledger.end_run, number=number, outcome=outcome, counts=counts))
     return verdict
 
 
@@ -112,18 +111,9 @@ def overview(
             policy = structs.replace(policy, off={**NOT_IN_A_CENSUS, **policy.off})
         else:
             facts = census_targets(facts, context, own, keys.keyring, Search(context, targets))
-        runs, certificates = _history(session, facts)
+        runs: Sequence[RunRecord] = ()
+        certificates: Sequence[Mapping[str, Any]] = ()
+        if session.ledger is not None and facts.ledger_fault is None:
+            certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
+            runs = session.ledger.last_runs(PAGE_RUNS, session.service)
     return Overview(Verdict.of(facts, policy, utc_now()), own, runs, certificates)
-
-
-def _history(session: Session, facts: Facts) -> tuple[Sequence[RunRecord], Sequence[Mapping[str, Any]]]:
-    """The service's last runs and all its certificates. Raises LedgerError."""
-    if session.ledger is None or facts.ledger_fault is not None:
-        return [], []
-    certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
-    return session.ledger.last_runs(PAGE_RUNS, session.service), certificates
-
-
-def _counts(verdict: Verdict) -> dict[str, object]:
-    levels = Counter(result.level.name for result in verdict.results)
-    return {"status": verdict.level.name, **levels}

@@ -166,7 +166,7 @@ def _pings(command: Command, text: str | None) -> Callable[[str], None]:
 
 
 def _list(command: Command) -> int:
-    from rotation.checks.all_checks import check_names, list_checks
+    from rotation.checks.verdict import check_names, list_checks
     from rotation.configuration.policy import Policy
     from rotation.output import check_text
     from rotation.output import check_text as check_json

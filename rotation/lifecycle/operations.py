@@ -23,10 +23,16 @@ from rotation.ledger.key_tables import Event
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
-from rotation.lifecycle.archive import ARCHIVE, archive_key, find_archived
-from rotation.lifecycle.certificate import cells_of, certificate, certificate_of
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
 from rotation.lifecycle.retirement_case import Case, examine
+from rotation.lifecycle.retirement_files import (
+    ARCHIVE,
+    archive_key,
+    cells_of,
+    certificate,
+    certificate_of,
+    find_archived,
+)
 from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
@@ -101,22 +107,26 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
     wrong key or order, StoreError, and LedgerError.
     """
     keys = EnvironmentKeys(context)
-    if left := keys.left_behind(_old_places(keys, key_id)):
+    primary, was = keys.settings.primary, keys.settings.primary.id
+    # The variables that held the key of this promotion, if it is primary already.
+    places = (STAGED, PREVIOUS) if key_id == was else (STAGED,) if key_id is None and not keys.settings.staged else ()
+    if left := keys.left_behind(places):
         return _finish(context, keys, left)
-    if {key_id or force, force or key_id} == {keys.settings.primary.id}:
-        return _done_already(keys.settings.primary)
+    if {key_id or force, force or key_id} == {was}:
+        # An admin who types it again wants to see that it is done.
+        return StepResult(Step.PROMOTE, primary, f"{was} is the primary key already", RUN)
     key = find_key(keys.settings, key_id or keys.staged().id)
     step = Step.PROMOTE if key == keys.settings.staged else Step.GO_BACK
     check_order(keys.settings, step, key, context.key_set)
     _check_force(force, key)
-    was = keys.settings.primary.id
     with _session(context, keys.states) as session:
         fleet = session.fleet(keys.states)
         said = f"Promoted {key.id}; {was} is a previous key now"
         done = StepResult(step, key, said, _then_run(), notes=_unchecked(context, session, fleet))
         if step is Step.GO_BACK:
             done.notes.append(f"this goes back from {was} to {key.id}; do not go back to a key that leaked")
-            done.following = _return_or_run(key, was, context.key_set)
+            back = Next(("keys", "promote", was, "--force", was), f"if {key.id} leaked, return:", context.key_set)
+            done.following = Steps(back, RUN.after("otherwise:"), when=f"{DISTRIBUTE} Then:")
         against = [*promotion_refusals(fleet, key.id), *losses(context, keys, step, key)]
         if against and not force:
             done.refused = against
@@ -211,13 +221,6 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     return done
 
 
-def _old_places(keys: EnvironmentKeys, key_id: str | None) -> tuple[str, ...]:
-    """The variables that held the key of this promotion, if it is primary already."""
-    if key_id is None:
-        return () if keys.settings.staged else (STAGED,)
-    return (STAGED, PREVIOUS) if key_id == keys.settings.primary.id else ()
-
-
 def _finish(context: Context, keys: EnvironmentKeys, left: Sequence[Edit]) -> StepResult:
     """Finishes a promotion whose process died between two files."""
     primary = keys.settings.primary
@@ -226,17 +229,6 @@ def _finish(context: Context, keys: EnvironmentKeys, left: Sequence[Edit]) -> St
         done.written = keys.finish(left)
         done.notes = _mark(session, done)
     return done
-
-
-def _done_already(primary: Key) -> StepResult:
-    """The result of a promotion that was typed again: an admin who does so wants to see that it is done."""
-    return StepResult(Step.PROMOTE, primary, f"{primary.id} is the primary key already", RUN)
-
-
-def _return_or_run(key: Key, was: str, key_set: str | None) -> Steps:
-    """What comes after going back to *key* from the key *was*."""
-    back = Next(("keys", "promote", was, "--force", was), f"if {key.id} leaked, return:", key_set)
-    return Steps(back, RUN.after("otherwise:"), when=f"{DISTRIBUTE} Then:")
 
 
 def _then_run(*afterwards: Next) -> Steps:

@@ -12,7 +12,7 @@ from rotation.discovery.result import Discovery
 from rotation.ledger.session import Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.retirement_census import count
-from rotation.lifecycle.shared_secrets import Need, SharedSecret, count_need, sharing
+from rotation.lifecycle.shared_secrets import SharedNeed, SharedSecret, count_need, sharing
 from rotation.model.failures import StoreError
 from rotation.model.report import Report
 from rotation.model.target import Target
@@ -31,7 +31,7 @@ class Case:
     census: Report
     shared: Sequence[SharedSecret]
     """The keys of other sets that are made of the same secret."""
-    needs: Sequence[Need]
+    needs: Sequence[SharedNeed]
     unchecked: Sequence[str]
     """What could not be checked, in words."""
 

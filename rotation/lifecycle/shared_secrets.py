@@ -10,7 +10,6 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, KeyState
-from keyring_core.environment import Settings
 from rotation.configuration.key_sets import Keys, KeySource, ReadKey, keys_of_source
 from rotation.context import Context
 from rotation.discovery.result import Discovery
@@ -20,7 +19,7 @@ from rotation.lifecycle.retirement_census import count
 from rotation.lifecycle.transitions import MOVES, Step
 from rotation.model.failures import MissingError
 from rotation.model.target import Target
-from rotation.retirement.decision import Refusal, refusals
+from rotation.retirement.decision import AGAIN, Refusal, refusals
 from rotation.retirement.evidence import Evidence
 
 UNCOMPARED = (
@@ -121,8 +120,8 @@ def losses(context: Context, keys: EnvironmentKeys, step: Step, key: Key) -> Ite
                 )
 
 
-class Need(NamedTuple):
-    """What speaks for keeping a secret for a key of another set."""
+class SharedNeed(NamedTuple):
+    """The reasons to keep a secret for a key of another set."""
 
     shared: SharedSecret
     evidence: Evidence | None = None
@@ -137,35 +136,30 @@ class Need(NamedTuple):
         return [Refusal(f"{words}: {reason}", remedy) for reason, remedy in (*self.against, *of_key)]
 
 
-def count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) -> Need:
+def count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) -> SharedNeed:
     """What a census of the targets of the other set says. Errors as `count`."""
     whose = one.context.keys.words
     if one.state is not KeyState.PREVIOUS:
         lost = f"{whose} would have no {one.state} key" if one.may_follow else f"{whose} has it as its {one.state} key"
-        return Need(one, against=[Refusal(lost, f"give {whose} a secret of its own")])
+        return SharedNeed(one, against=[Refusal(lost, f"give {whose} a secret of its own")])
     own = [target for target in targets if target.keys == one.context.key_set]
     if not own:
-        return Need(one)
-    fault = None
+        return SharedNeed(one)
     try:
-        settings = _settings(one.context)
-        evidence, _ = count(
-            one.context, replace(session, service=one.service), settings, one.key, targets=own, everything=targets
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", KeyConfigWarning)
+            settings = one.context.load_settings(one.context.read_environ())
+        session = replace(session, service=one.service)
+        evidence, _ = count(one.context, session, settings, one.key, targets=own, everything=targets)
     except KeyConfigError as error:
         # A reason is one line.
         fault = str(error).replace("\n", " ")
+        return SharedNeed(one, against=[Refusal(fault, f"correct that, {AGAIN}")])
     except MissingError:
         if not all(target.optional for target in own):
             raise
-        return Need(one)
-    return Need(one, against=[Refusal(fault, "correct that, then run this again")]) if fault else Need(one, evidence)
-
-
-def _settings(context: Context) -> Settings:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", KeyConfigWarning)
-        return context.load_settings(context.read_environ())
+        return SharedNeed(one)
+    return SharedNeed(one, evidence)
 
 
 def _origins(

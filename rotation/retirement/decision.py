@@ -1,4 +1,4 @@
-"""Whether a key may be retired. Every command that reports on it asks this module. Pure."""
+"""The decision whether a key may be retired. Every command that reports on it asks this module. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME_ROWS = RUN.after("name these rows in a [[target]] of their own, then:")
 
 
 class Standing(StrEnum):
-    """What is known of a previous key."""
+    """The state of the proof that a previous key may go."""
 
     NEEDED = "needed"
     """Something needs it, or may need it."""
@@ -40,14 +40,14 @@ class Refusal(NamedTuple):
 
 
 def standing(evidence: Evidence) -> Standing:
-    """Whether the key is needed, free to go, or neither proven."""
+    """The standing of the key, by all that is known."""
     if refusals(evidence):
         return Standing.NEEDED
     return Standing.UNPROVEN if gaps(evidence) else Standing.FREE
 
 
 def refusals(evidence: Evidence) -> list[Refusal]:
-    """Every reason to keep the key, with its remedy. None: nothing that was read needs it."""
+    """Every reason to keep the key, with its remedy. Empty: nothing that was read needs it."""
     return [
         *(_of_uncommitted(one) for one in evidence.uncommitted),
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")
@@ -56,7 +56,7 @@ def refusals(evidence: Evidence) -> list[Refusal]:
           for label, names in evidence.unnamed_indexes.items()),
         *(refusal for label, counts in evidence.censuses for refusal in _of_target(label, counts, evidence)),
         *(refusal for label, counts in evidence.left_out or ()
-          for refusal in _of_left_out(label, counts, evidence.key_id)),
+          for refusal in _of_cells(label, counts, evidence.key_id, NAME_ROWS, ", in rows that its `where` leaves out")),
         *_of_search(evidence),
         *(_of_unexplained(one, evidence.key_id) for one in evidence.unexplained),
         *_of_fleet(evidence.fleet, evidence.primary),
@@ -64,7 +64,7 @@ def refusals(evidence: Evidence) -> list[Refusal]:
 
 
 def gaps(evidence: Evidence) -> list[str]:
-    """What was not read here, and `keys retire` reads."""
+    """The parts that were not read here, and that `keys retire` reads."""
     found = []
     if evidence.sampled:
         found.append("some rows of each target only were read")
@@ -80,7 +80,7 @@ def gaps(evidence: Evidence) -> list[str]:
 
 
 def not_looked_at(evidence: Evidence) -> dict[str, list[str]]:
-    """What is out of reach, by name, per database. It keeps no key; the certificate names it."""
+    """Tables and columns out of reach, per database. They keep no key; the certificate names them."""
     return _by_database(evidence.search.beyond if evidence.search else ())
 
 
@@ -122,12 +122,8 @@ def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refus
             )
 
 
-def _of_left_out(label: str, counts: Counts, key_id: str) -> Iterator[Refusal]:
-    return _of_cells(label, counts, key_id, NAME_ROWS, ", in rows that its `where` leaves out")
-
-
 def _of_cells(label: str, counts: Counts, key_id: str, remedy: Next, rows: str = "") -> Iterator[Refusal]:
-    """The refusals from a target's cells, or from those of some *rows* of it."""
+    """The refusals from a target's cells, or from the cells of some *rows* of it."""
     if tokens := counts.under.get(key_id, 0):
         yield Refusal(f"{label}: {many(tokens, 'token')} under {key_id}{rows}", remedy)
     if tokens := counts.inner.get(key_id, 0):

@@ -12,9 +12,9 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import KeyState
-from rotation.checks.all_checks import CHECKS, check_names, list_checks, run_checks
 from rotation.checks.facts import Facts, KeyFile
 from rotation.checks.findings import Level, Result
+from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
 from rotation.configuration.policy import Policy, Span
 from rotation.model.failures import UsageError
 from rotation.model.invocation import PLAIN
