@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
-from keyring_core import Key, Keyring, KeyringError
+from keyring_core import Keyring, KeyringError
 from keyring_core.blind_index import BlindIndex
 from rotation.configuration.key_sets import ENVIRONMENT, Keys
 from rotation.job.blind_indexes import Stale, index_values, stale_rows
@@ -28,12 +27,11 @@ from rotation.model.failures import StoppedError, StoreError
 from rotation.model.formats import Format
 from rotation.model.key_history import UNKNOWN, History
 from rotation.model.target import Target
-from rotation.planning.misfits import fixes_of
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
-from rotation.stores.base import Store, Written
-from rotation.stores.key_order import Forward
-from rotation.stores.shards import Shard
+from rotation.stores.row_keys import Forward, Shard
+from rotation.stores.store import Store
+from rotation.stores.writer import Written
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
@@ -167,7 +165,9 @@ class RangeWorker:
         self._pace = pace or Pacing(options.speed, store.tempo, options.batch_rows)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
-        self._balance: Counter[Key] = Counter()
+        self._planner = Planner(
+            keyring, options.history, options.others, options.takeover, options.format, options.dry_run
+        )
 
     def do(self, bounds: Bounds, follow: Follow = lambda _rows, _outdated, _pace: None) -> RangeDone:
         """Does a range, or a part of it: it ends early if it takes long, or if the run is to pause.
@@ -206,17 +206,8 @@ class RangeWorker:
             throttle.rest(batch.rows, seconds)
 
     def plan(self, batch: Batch) -> Plan:
-        """What *batch* comes to."""
-        return plan_batch(
-            self._keyring,
-            batch,
-            dry_run=self._options.dry_run,
-            history=self._options.history,
-            balance=self._balance,
-            format=self._options.format,
-            others=self._options.others,
-            takeover=self._options.takeover,
-        )
+        """Plans *batch*."""
+        return self._planner.plan(batch)
 
     def _write(self, plan: Plan) -> Written:
         """In one transaction, or every n-th row in one of its own."""
@@ -242,7 +233,7 @@ class RangeWorker:
             started = time.monotonic()
             with self._planning:
                 plan = self.plan(batch)
-                fixes = fixes_of(batch, plan, self._look)
+                fixes = self._planner.fixes(batch, plan)
                 index = self._options.index
                 stale = list(stale_rows(self._keyring, index, batch, plan)) if index else []
             written = Written()
@@ -268,12 +259,6 @@ class RangeWorker:
             if time.monotonic() > end or throttle.paused() or len(done.counts.problems) >= RANGE_PROBLEMS:
                 return done.reached == bounds.upto
         return True
-
-    def _look(self, batch: Batch) -> Counts:
-        """The counts of a dry run over *batch* alone."""
-        return (
-            RangeWorker(self._store, self._keyring, replace(self._options, dry_run=True), self._pace).plan(batch).counts
-        )
 
     def _index(self, stale: list[Stale], plan: Plan, written: Written, counted: set[RowKey]) -> list[int]:
         """Writes the blind indexes of *stale*, and returns the transactions.

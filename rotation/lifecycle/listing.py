@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from keyring_core import KeyState
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import LIVE, in_fleet
-from rotation.model.invocation import Invocation
 from rotation.model.key_history import Promotion
 from rotation.model.next_steps import RUN, Next, Remedy, Steps, read_the_rest, retire_step
 from rotation.retirement.decision import Standing, refusals, standing
@@ -43,16 +41,6 @@ class ListedKey:
     def promotion(self) -> Promotion | None:
         """When it became primary, as far as the ledger knows."""
         return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
-
-    def document(self, invocation: Invocation, *, dated: bool) -> dict[str, Any]:
-        """For JSON; without a ledger only id and state."""
-        if not dated:
-            return {"id": self.id, "state": self.state}
-        found = {
-            name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
-            for name, value in vars(self).items()
-        }
-        return found | {"remedy": None if self.remedy is None else "\n".join(invocation.lines(self.remedy))}
 
 
 def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: str) -> list[ListedKey]:
