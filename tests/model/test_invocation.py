@@ -61,6 +61,7 @@ def test_each_step_says_which_options_it_repeats() -> None:
     assert here.line(Next(("--fresh",), repeats=Repeats.COMMAND)).endswith("--env-file .env --fresh")
     assert here.line(Next(("run",), repeats=Repeats.ALL)) == "tool run --batch-size 9 --env-file .env"
     assert here.line(Next(("run",), repeats=Repeats.NONE)) == "tool run"
+    assert here.line(Next(("run", "--env-file", "b"))) == "tool run --env-file b"
 
 
 def test_a_program_gets_the_arguments_and_a_person_quotes() -> None:
