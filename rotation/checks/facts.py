@@ -26,7 +26,7 @@ ARCHIVE = "--archive"
 
 
 @dataclass(frozen=True)
-class KeyFile:
+class SeenFile:
     """A file that holds a key."""
 
     variable: str
@@ -70,7 +70,7 @@ class Facts:
     keys_fault: str | None = None
     weak: tuple[str, ...] = ()
     """The warnings about keys that can be guessed."""
-    key_files: tuple[KeyFile, ...] = ()
+    key_files: tuple[SeenFile, ...] = ()
     targets: tuple[TargetFacts, ...] = ()
     unreached: Mapping[str, str] = field(default_factory=dict)
     """Targets that could not be read, and why."""

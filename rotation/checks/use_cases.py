@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import structs
 
-from rotation.checks.gather import Search, census_targets, facts_without_targets, kept, last_censuses, load_keys
+from rotation.checks.gather import ColumnSearch, census_targets, facts_without_targets, kept, last_censuses, load_keys
 from rotation.checks.verdict import Verdict, check_names
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
@@ -51,14 +51,14 @@ def examine(
     """
     policy = policy or Policy()
     check_names(policy)
-    search = Search(context, targets)
+    search = ColumnSearch(context, targets)
     return Verdict.of_parts(
         [_examine(own, some, policy, search, sample=sample) for own, some in context.by_keys(targets)]
     )
 
 
 def _examine(
-    context: Context, targets: Sequence[Target], policy: Policy, search: Search, *, sample: int | None
+    context: Context, targets: Sequence[Target], policy: Policy, search: ColumnSearch, *, sample: int | None
 ) -> Verdict:
     """The verdict on the *targets* of one key set."""
     keys, service = load_keys(context), context.service
@@ -110,7 +110,7 @@ def overview(
             facts = last_censuses(facts, own)
             policy = structs.replace(policy, off={**NOT_IN_A_CENSUS, **policy.off})
         else:
-            facts = census_targets(facts, context, own, keys.keyring, Search(context, targets))
+            facts = census_targets(facts, context, own, keys.keyring, ColumnSearch(context, targets))
         runs: Sequence[RunRecord] = ()
         certificates: Sequence[Mapping[str, Any]] = ()
         if session.ledger is not None and facts.ledger_fault is None:

@@ -21,14 +21,14 @@ from rotation.lifecycle.key_locations import (
     locations_of_set,
     write_edits,
 )
-from rotation.lifecycle.transitions import Edit, Step, after, edits, held
+from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
 from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import RUN, Next, Steps
 
 
 @dataclass
-class Written:
+class WrittenKeys:
     """What was done with a step's edits."""
 
     files: list[Path] = field(default_factory=list)
@@ -118,7 +118,7 @@ class EnvironmentKeys:
         """Raises FileChangedError if the keys are no longer those that were loaded."""
         check_unchanged(self._load, self.settings)
 
-    def take(self, step: Step, key: Key) -> Written:
+    def take(self, step: KeyStep, key: Key) -> WrittenKeys:
         """Writes what *step* changes. If one of the files may not be written, writes none and returns manual edits.
 
         Raises KeyConfigError, and writes nothing, if two keys would sign alike.
@@ -130,19 +130,19 @@ class EnvironmentKeys:
         check_told_apart({each: variable for variable, keys in held(done).items() for each in keys})
         locations = self._locations(key)
         if any(locations[change.variable].path is None for change in changes):
-            return Written(manual=[self._manual_edit(change, locations[change.variable]) for change in changes])
+            return WrittenKeys(manual=[self._manual_edit(change, locations[change.variable]) for change in changes])
         written = self._write(changes, locations, done)
         self.settings = done
-        return Written(written)
+        return WrittenKeys(written)
 
     def left_behind(self, variables: Iterable[str]) -> list[Edit]:
         """The edits that remove the primary key from those *variables*, if a promotion was interrupted before."""
         locations = self._locations(self.settings.primary)
         return [Edit(name, held(self.settings)[name]) for name in variables if self._lingers(locations[name])]
 
-    def finish(self, changes: Sequence[Edit]) -> Written:
+    def finish(self, changes: Sequence[Edit]) -> WrittenKeys:
         """Writes the edits of `left_behind`; no key changes its state."""
-        return Written(self._write(changes, self._locations(self.settings.primary), self.settings))
+        return WrittenKeys(self._write(changes, self._locations(self.settings.primary), self.settings))
 
     def _write(self, changes: Sequence[Edit], locations: Mapping[str, KeyLocation], done: Settings) -> list[Path]:
         """Writes the changes and returns the files; warns of each that other users can read. Raises UsageError."""

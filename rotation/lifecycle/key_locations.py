@@ -32,7 +32,7 @@ from rotation.model.next_steps import Next, Steps, retire_step
 _SETTINGS = {PRIMARY: "primary", PREVIOUS: "previous", STAGED: "staged"}
 
 
-class Form(Protocol):
+class KeyForm(Protocol):
     """How keys are written in a place."""
 
     @property
@@ -61,7 +61,7 @@ class KeyTexts:
 
 
 @dataclass(frozen=True)
-class Secrets:
+class KeySecrets:
     """Secrets of which keys are made."""
 
     source: KeySource
@@ -106,7 +106,7 @@ class KeyLocation:
     dotenv: bool = False
     why_not: str = ""
     """If there is no such file, what holds the keys instead, in words."""
-    form: Form = field(default_factory=KeyTexts)
+    form: KeyForm = field(default_factory=KeyTexts)
     """How a key is written there."""
     key_set: str | None = None
     """The key set that reads it; None: the environment."""
@@ -214,7 +214,7 @@ def locations_of_set(
         if source is None:
             found[slot] = KeyLocation(where, None, why_not="not set; name a variable or a file of its own there")
             continue
-        form = Secrets(source, source.derivation(variables.environ, where), known)
+        form = KeySecrets(source, source.derivation(variables.environ, where), known)
         found[slot] = replace(_of_source(source, where, variables), form=form, key_set=name)
     return found
 

@@ -24,7 +24,7 @@ from rotation.ledger.key_tables import Event
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
-from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
+from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_case import Case, examine
 from rotation.lifecycle.retirement_files import (
     ARCHIVE,
@@ -36,7 +36,7 @@ from rotation.lifecycle.retirement_files import (
     find_archived,
 )
 from rotation.lifecycle.shared_secrets import losses
-from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, promotion_refusals
+from rotation.lifecycle.transitions import Edit, KeyStep, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, retire_step
@@ -68,11 +68,11 @@ DISTRIBUTE = "Give this to every service, and restart those that do not reload."
 class StepResult:
     """The result of one step."""
 
-    step: Step
+    step: KeyStep
     key: Key
     said: str
     following: Remedy
-    written: Written = field(default_factory=Written)
+    written: WrittenKeys = field(default_factory=WrittenKeys)
     notes: list[str] = field(default_factory=list)
     refused: Sequence[Refusal] = ()
     """Why it was refused; then nothing was changed."""
@@ -93,11 +93,11 @@ def stage(context: Context) -> StepResult:
     """Makes a key and writes it as staged. Raises UsageError if one is staged, StoreError, and LedgerError."""
     keys = EnvironmentKeys(context)
     key = keys.new_key()
-    check_order(keys.settings, Step.STAGE, key, context.key_set)
+    check_order(keys.settings, KeyStep.STAGE, key, context.key_set)
     with _session(context, keys.states) as session:
         following = Steps(Next(("keys", "promote"), keys=context.key_set), when=f"{DISTRIBUTE} When all have it:")
-        done = StepResult(Step.STAGE, key, f"Staged {key.id}", following)
-        done.written = keys.take(Step.STAGE, key)
+        done = StepResult(KeyStep.STAGE, key, f"Staged {key.id}", following)
+        done.written = keys.take(KeyStep.STAGE, key)
         done.notes = _mark(session, done) if session.ledger else [NO_LEDGER]
     return done
 
@@ -116,16 +116,16 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
         return _finish(context, keys, left)
     if {key_id or force, force or key_id} == {was}:
         # An admin who types it again wants to see that it is done.
-        return StepResult(Step.PROMOTE, primary, f"{was} is the primary key already", RUN)
+        return StepResult(KeyStep.PROMOTE, primary, f"{was} is the primary key already", RUN)
     key = find_key(keys.settings, key_id or keys.staged().id)
-    step = Step.PROMOTE if key == keys.settings.staged else Step.GO_BACK
+    step = KeyStep.PROMOTE if key == keys.settings.staged else KeyStep.GO_BACK
     check_order(keys.settings, step, key, context.key_set)
     _check_force(force, key)
     with _session(context, keys.states) as session:
         fleet = session.fleet(keys.states)
         said = f"Promoted {key.id}; {was} is a previous key now"
         done = StepResult(step, key, said, _then_run(), notes=_unchecked(context, session, fleet))
-        if step is Step.GO_BACK:
+        if step is KeyStep.GO_BACK:
             done.notes.append(f"this goes back from {was} to {key.id}; do not go back to a key that leaked")
             back = Next(("keys", "promote", was, "--force", was), f"if {key.id} leaked, return:", context.key_set)
             done.following = Steps(back, RUN.after("otherwise:"), when=f"{DISTRIBUTE} Then:")
@@ -156,7 +156,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
     check_not_retired(context, keys, key_id)
     key = find_key(keys.settings, key_id)
-    check_order(keys.settings, Step.RETIRE, key, context.key_set)
+    check_order(keys.settings, KeyStep.RETIRE, key, context.key_set)
     _check_force(force, key)
     outputs = _take_outputs(context, key, targets, proof, archive)
     with _session(context, keys.states) as session:
@@ -172,7 +172,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             unchecked.append(UNDATED.format(evidence.primary))
         store = f"move {archive}, which holds the key, to the place of your backups' keys"
         following = Steps(store if archive else CHECK, when=f"{DISTRIBUTE} Then:")
-        done = StepResult(Step.RETIRE, key, "", following, notes=list(unchecked))
+        done = StepResult(KeyStep.RETIRE, key, "", following, notes=list(unchecked))
         done.ignored = evidence.search.ignored if evidence.search else ()
         if against and not force:
             done.refused = against
@@ -200,7 +200,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
                 archive_key(archive, each, utc_now())
         done.kept = [path for path in (proof, archive) if path]
         session.attempt(lambda ledger: ledger.keep_certificate(certified))
-        done.written = keys.take(Step.RETIRE, key)
+        done.written = keys.take(KeyStep.RETIRE, key)
         done.notes += _date(session, key, "retired", forced=bool(against))
         done.notes += _of_shared(session, case, forced=bool(against))
     return done
@@ -214,11 +214,11 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     if mode := mode_for_others(archive):
         context.streams.warn(f"Warning: {legible_to_others(archive, mode)}")
     keys, key = EnvironmentKeys(context), find_archived(archive, key_id)
-    check_order(keys.settings, Step.RESTORE, key, context.key_set)
+    check_order(keys.settings, KeyStep.RESTORE, key, context.key_set)
     with _session(context, keys.states) as session:
         following = _then_run(retire_step(key.id, context.key_set))
-        done = StepResult(Step.RESTORE, key, f"Restored {key.id} as a previous key", following)
-        done.written = keys.take(Step.RESTORE, key)
+        done = StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following)
+        done.written = keys.take(KeyStep.RESTORE, key)
         done.notes = [] if session.ledger else [NO_LEDGER]
     return done
 
@@ -227,7 +227,7 @@ def _finish(context: Context, keys: EnvironmentKeys, left: Sequence[Edit]) -> St
     """Finishes a promotion whose process died between two files."""
     primary = keys.settings.primary
     with _session(context, keys.states) as session:
-        done = StepResult(Step.PROMOTE, primary, f"Promoted {primary.id}: finished what was cut short", _then_run())
+        done = StepResult(KeyStep.PROMOTE, primary, f"Promoted {primary.id}: finished what was cut short", _then_run())
         done.written = keys.finish(left)
         done.notes = _mark(session, done)
     return done
@@ -256,7 +256,9 @@ def _unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecor
 
 def _mark(session: Session, done: StepResult) -> list[str]:
     # A key that an operator has yet to store gets its date when it is found there.
-    return [] if done.written.manual else _date(session, done.key, "staged" if done.step is Step.STAGE else "promoted")
+    return (
+        [] if done.written.manual else _date(session, done.key, "staged" if done.step is KeyStep.STAGE else "promoted")
+    )
 
 
 def _date(session: Session, key: Key, event: Event, *, forced: bool = False) -> list[str]:

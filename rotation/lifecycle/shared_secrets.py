@@ -16,7 +16,7 @@ from rotation.discovery.result import Discovery
 from rotation.ledger.session import Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.retirement_census import count
-from rotation.lifecycle.transitions import MOVES, Step
+from rotation.lifecycle.transitions import MOVES, KeyStep
 from rotation.model.failures import MissingError
 from rotation.model.target import Target
 from rotation.retirement.decision import AGAIN, Refusal, refusals
@@ -106,7 +106,7 @@ def _is_same(one: str, other: str, *, same_place: bool) -> bool:
     return compare_digest(first, second) or (same_place and (first in second or second in first))
 
 
-def losses(context: Context, keys: EnvironmentKeys, step: Step, key: Key) -> Iterator[Refusal]:
+def losses(context: Context, keys: EnvironmentKeys, step: KeyStep, key: Key) -> Iterator[Refusal]:
     """A refusal for each key of another set that would be nowhere in that set, once *step* moved its secret."""
     for move, moved in zip(MOVES[step], (key, keys.settings.primary), strict=False):
         new = _origins(context, context.keys, move.after)

@@ -16,7 +16,7 @@ from rotation.model.next_steps import RUN, STATUS, Next, Steps
 from rotation.retirement.decision import Refusal, restart
 
 
-class Step(StrEnum):
+class KeyStep(StrEnum):
     """A step that an operator takes with a key."""
 
     STAGE = "stage"
@@ -33,12 +33,12 @@ class Move(NamedTuple):
     after: KeyState | None
 
 
-MOVES: Mapping[Step, tuple[Move, ...]] = {
-    Step.STAGE: (Move(None, KeyState.STAGED),),
-    Step.PROMOTE: (Move(KeyState.STAGED, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
-    Step.GO_BACK: (Move(KeyState.PREVIOUS, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
-    Step.RETIRE: (Move(KeyState.PREVIOUS, None),),
-    Step.RESTORE: (Move(None, KeyState.PREVIOUS),),
+MOVES: Mapping[KeyStep, tuple[Move, ...]] = {
+    KeyStep.STAGE: (Move(None, KeyState.STAGED),),
+    KeyStep.PROMOTE: (Move(KeyState.STAGED, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
+    KeyStep.GO_BACK: (Move(KeyState.PREVIOUS, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
+    KeyStep.RETIRE: (Move(KeyState.PREVIOUS, None),),
+    KeyStep.RESTORE: (Move(None, KeyState.PREVIOUS),),
 }
 """The moves of each step: first that of the step's own key, then that of the key it displaces."""
 
@@ -72,22 +72,22 @@ def find_key(settings: Settings, key_id: str) -> Key:
     raise UsageError(f"no key {key_id} in this environment; {hint}")
 
 
-def check_order(settings: Settings, step: Step, key: Key, key_set: str | None = None) -> None:
+def check_order(settings: Settings, step: KeyStep, key: Key, key_set: str | None = None) -> None:
     """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
     state = states(settings).get(key)
     if state is not MOVES[step][0].before:
         fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
-        if step is Step.RETIRE and settings.previous:
+        if step is KeyStep.RETIRE and settings.previous:
             fault += f" Here that is {' or '.join(each.id for each in settings.previous)}."
-        raise UsageError(fault, *([_before_retire(settings, state, key_set)] if step is Step.RETIRE else []))
-    if step is Step.STAGE and settings.staged:
+        raise UsageError(fault, *([_before_retire(settings, state, key_set)] if step is KeyStep.RETIRE else []))
+    if step is KeyStep.STAGE and settings.staged:
         raise UsageError(
             f"{settings.staged.id} is staged already; two at once would leave services with different ones.",
             Steps(Next(("keys", "promote"), keys=key_set)),
         )
 
 
-def edits(settings: Settings, step: Step, key: Key) -> list[Edit]:
+def edits(settings: Settings, step: KeyStep, key: Key) -> list[Edit]:
     """The changes of *step*, variable by variable, in the order in which it is safe to write them."""
     moves = list(zip(MOVES[step], (key, settings.primary), strict=False))
     now, found = held(settings), []
@@ -101,7 +101,7 @@ def edits(settings: Settings, step: Step, key: Key) -> list[Edit]:
     return found
 
 
-def after(settings: Settings, step: Step, key: Key) -> Settings:
+def after(settings: Settings, step: KeyStep, key: Key) -> Settings:
     """The keys after *step*."""
     found = held(settings) | {change.variable: change.keys for change in edits(settings, step, key)}
     return Settings(found[PRIMARY][0], found[PREVIOUS], next(iter(found[STAGED]), None))
@@ -133,11 +133,11 @@ def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str) -> list[Ref
 
 
 _OUT_OF_ORDER = {
-    Step.STAGE: "{id} is {state} already",
-    Step.PROMOTE: "{id} is {state}, not staged",
-    Step.GO_BACK: "{id} is {state}; what goes back to being primary is a previous key",
-    Step.RESTORE: "{id} is {state} already",
-    Step.RETIRE: "{id} is {state}, and only a previous key can be retired.",
+    KeyStep.STAGE: "{id} is {state} already",
+    KeyStep.PROMOTE: "{id} is {state}, not staged",
+    KeyStep.GO_BACK: "{id} is {state}; what goes back to being primary is a previous key",
+    KeyStep.RESTORE: "{id} is {state} already",
+    KeyStep.RETIRE: "{id} is {state}, and only a previous key can be retired.",
 }
 
 

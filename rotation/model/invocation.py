@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from keyring_core.names import printable
-from rotation.model.next_steps import Next, Remedy, Repeats, Step, Steps, lines_of
+from rotation.model.next_steps import Next, OneStep, Remedy, Repeats, Steps, lines_of
 
 PROGRAM = "keyring-rotate"
 """Its name where it is installed, and in whatever outlives the command: pages, metrics, certificates."""
@@ -63,7 +63,7 @@ class Invocation:
         options = [text for name, texts in self.options.items() if name in repeated for text in texts]
         return [*words, *(word for option in options for word in option)]
 
-    def line(self, step: Step) -> str:
+    def line(self, step: OneStep) -> str:
         """*step* in one line, its command ready to be pasted; a name in it makes no line of its own."""
         if isinstance(step, str):
             return printable(step)

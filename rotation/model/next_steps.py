@@ -44,7 +44,7 @@ class Next:
         return replace(self, when=_joined(words, self.when))
 
 
-Step: TypeAlias = str | Next
+OneStep: TypeAlias = str | Next
 """One line: words that say what to do, or a command."""
 
 
@@ -52,7 +52,7 @@ Step: TypeAlias = str | Next
 class Steps:
     """Several steps, in their order."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[OneStep, ...]
     when: str
     """Sentences that lead to the steps, up to their colon."""
 
@@ -61,11 +61,11 @@ class Steps:
         object.__setattr__(self, "when", when)
 
 
-Remedy: TypeAlias = Step | Steps
+Remedy: TypeAlias = OneStep | Steps
 """What to do about a fault: one step, or several."""
 
 
-def lines_of(remedy: Remedy) -> tuple[Step, ...]:
+def lines_of(remedy: Remedy) -> tuple[OneStep, ...]:
     """The steps of *remedy*, a line each; the sentences that lead to them stand in front of the first."""
     if not isinstance(remedy, Steps):
         return (remedy,)

@@ -9,13 +9,13 @@ from rich.text import Text
 
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
-from rotation.lifecycle.transitions import Step
+from rotation.lifecycle.transitions import KeyStep
 from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.text import GONE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement.decision import Standing
 
-_VERB = {Step.GO_BACK: "go back to"}
+_VERB = {KeyStep.GO_BACK: "go back to"}
 _MINUTE = "%Y-%m-%d %H:%M"
 _NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
@@ -85,7 +85,7 @@ def _todo(done: StepResult, program: str, *, show_key: bool) -> Iterator[Text | 
     yield from (Text(f"  {todo.words()}") for todo in done.written.manual)
     if show_key:
         yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.manual)
-    elif done.step is Step.STAGE:
+    elif done.step is KeyStep.STAGE:
         # A derived key has a secret, which no other command makes.
         if done.written.manual[0].value() == done.key.reveal():
             yield Text(f"This command prints a new key with --show-key. So does: {program} keys generate")

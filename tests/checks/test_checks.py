@@ -12,7 +12,7 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import KeyState
-from rotation.checks.facts import Facts, KeyFile
+from rotation.checks.facts import Facts, SeenFile
 from rotation.checks.findings import Level, Result
 from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
 from rotation.configuration.policy import Policy, Span
@@ -123,15 +123,15 @@ CASES = {
     "cells that a run took over": Case("tokens_left", OK, {"targets": (target(taken_over=2, rotated=2),)}),
     "no weak key": Case("weak_keys", OK, {}),
     "a weak key": Case("weak_keys", CRITICAL, {"weak": ("ENCRYPTION_PREVIOUS_KEYS: a weak key",)}, "a weak key"),
-    "file for its owner": Case("key_files", OK, {"key_files": (KeyFile("F", "k", 0o100600),)}),
-    "file for its group": Case("key_files", OK, {"key_files": (KeyFile("F", "k", 0o100640),)}),
-    "file for all": Case("key_files", WARNING, {"key_files": (KeyFile("F", "k", 0o100604),)}, "every user can read"),
-    "archive for its owner": Case("key_files", OK, {"key_files": (KeyFile("--archive", "k", 0o100600),)}),
+    "file for its owner": Case("key_files", OK, {"key_files": (SeenFile("F", "k", 0o100600),)}),
+    "file for its group": Case("key_files", OK, {"key_files": (SeenFile("F", "k", 0o100640),)}),
+    "file for all": Case("key_files", WARNING, {"key_files": (SeenFile("F", "k", 0o100604),)}, "every user can read"),
+    "archive for its owner": Case("key_files", OK, {"key_files": (SeenFile("--archive", "k", 0o100600),)}),
     "archive for its group": Case(
-        "key_files", WARNING, {"key_files": (KeyFile("--archive", "k", 0o100640),)}, "its group can read"
+        "key_files", WARNING, {"key_files": (SeenFile("--archive", "k", 0o100640),)}, "its group can read"
     ),
-    "file that all may write": Case("key_files", CRITICAL, {"key_files": (KeyFile("F", "k", 0o100602),)}, "change"),
-    "file that its group may write": Case("key_files", CRITICAL, {"key_files": (KeyFile("F", "k", 0o100620),)}),
+    "file that all may write": Case("key_files", CRITICAL, {"key_files": (SeenFile("F", "k", 0o100602),)}, "change"),
+    "file that its group may write": Case("key_files", CRITICAL, {"key_files": (SeenFile("F", "k", 0o100620),)}),
     "key of our own": Case("shared_keys", OK, {}),
     "key of another environment": Case(
         "shared_keys", WARNING, {"records": (key(PRIMARY, promoted=NOW), key(PRIMARY, "staging", promoted=NOW))}, "stag"

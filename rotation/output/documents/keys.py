@@ -12,7 +12,7 @@ from rotation.lifecycle.environment_keys import ManualEdit
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.retirement_files import Certificate
-from rotation.lifecycle.transitions import Step
+from rotation.lifecycle.transitions import KeyStep
 from rotation.model.invocation import PLAIN, Invocation
 from rotation.output.documents.parts import CommandJson, Document, Missing, RemarkJson, commands_of
 
@@ -119,7 +119,7 @@ class KeysStepJson(Document):
 
     complete: bool
     """Whether the step is done: neither refused nor left to you."""
-    step: Step
+    step: KeyStep
     """The step."""
     key: str | None
     """The id of the key; null: a new key that exists nowhere."""
@@ -145,7 +145,7 @@ class KeysStepJson(Document):
         """The document on a step that was *done*, or refused."""
         manual = done.written.manual
         # A new key that is neither written nor shown exists nowhere.
-        dropped = done.step is Step.STAGE and manual and not show_key
+        dropped = done.step is KeyStep.STAGE and manual and not show_key
         return cls(
             complete=not (done.refused or manual),
             step=done.step,
