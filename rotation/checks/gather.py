@@ -126,7 +126,7 @@ class ColumnSearch:
         return tuple(dict.fromkeys(column.label for column in left)), None
 
     def made(self, keyring: Keyring) -> tuple[Discovery | None, str | None]:
-        """What was found, with *keyring* if it has to be made first; and what could not be searched.
+        """The search, made with *keyring* at the first call, and the reason if a part could not be searched.
 
         Raises StoppedError.
         """

@@ -109,7 +109,7 @@ def check_last_run(facts: Facts, policy: Policy, now: datetime) -> list[Finding]
 
 
 def _begun(facts: Facts, ended: datetime | None) -> str:
-    """How many runs did not finish, if they are several."""
+    """The end of a message: the number of runs that did not finish, if there are several."""
     if facts.begun < 2:
         return ""
     since = f" since the last that came to its end, at {to_minute(ended)}" if ended else ", and none came to its end"

@@ -191,7 +191,7 @@ def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Fa
 
 
 def _new_unreadable(target: TargetFacts) -> int:
-    """How many cells became unreadable since the last check; by number alone if they are too many to mark."""
+    """The number of cells that became unreadable since the last check, also if there are too many to mark each."""
     now, before = target.census, target.before
     if before is None:
         return now.counts.unreadable

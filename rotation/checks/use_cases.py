@@ -31,7 +31,7 @@ NOT_IN_A_CENSUS = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Overview:
-    """What a page shows: a verdict, and the history in the ledger."""
+    """The content of a page: a verdict, and the history in the ledger."""
 
     verdict: Verdict
     targets: Sequence[Target]
@@ -93,9 +93,9 @@ def overview(
 ) -> Overview:
     """The facts and findings of `examine` for a page; writes nothing. With *last_census* no target is read.
 
-    A page is about one key set: those of *targets* that have the keys of *context*.
+    A page is about one key set: it shows the *targets* that have the keys of *context*.
 
-    Raises UsageError if there are none, the keys cannot be loaded, or the policy turns off an unknown check;
+    Raises UsageError if no target has them, the keys cannot be loaded, or the policy turns off an unknown check;
     LedgerError if the ledger fails after it was opened; StoppedError.
     """
     policy = policy or Policy()

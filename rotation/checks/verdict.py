@@ -108,7 +108,7 @@ def unknown(fault: str) -> Result:
 
 
 class Precondition(Enum):
-    """What a check needs to run."""
+    """A part of the facts without which a check cannot run."""
 
     KEYS = "the keys"
     LEDGER = "the ledger"

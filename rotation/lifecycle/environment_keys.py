@@ -29,21 +29,21 @@ from rotation.model.next_steps import RUN, Next, Steps
 
 @dataclass
 class WrittenKeys:
-    """What was done with a step's edits."""
+    """The outcome of a step's edits."""
 
     files: list[Path] = field(default_factory=list)
     """The files that were written."""
     manual: list[ManualEdit] = field(default_factory=list)
-    """What an operator has to store, if this command may not write every file."""
+    """The values that an operator has to store, if this command may not write every file."""
 
 
 @dataclass(frozen=True)
 class ManualEdit:
-    """What an operator has to store in one variable."""
+    """A value that an operator has to store in one variable."""
 
     variable: str
     where: str
-    """What holds its keys now."""
+    """The place that holds its keys now."""
     keys: tuple[Key, ...]
     origins: tuple[str, ...]
     """The variable that holds each of the keys now; empty for a new key."""
@@ -51,7 +51,7 @@ class ManualEdit:
     """The text of each of the keys there."""
 
     def words(self) -> str:
-        """What to store in the variable, by key ids."""
+        """The keys to store in the variable, by their ids."""
         # Not as `NAME: id`: the redactor of a log would mask the id as a key.
         origins = zip(self.keys, self.origins, strict=True)
         named = ", ".join(f"{key.id} ({origin})" if origin else "a new key" for key, origin in origins)
@@ -84,7 +84,7 @@ class EnvironmentKeys:
         return Keyring(*self.settings).states_by_id
 
     def staged(self) -> Key:
-        """The staged key. Raises UsageError if there is none."""
+        """The staged key. Raises UsageError without one."""
         if self.settings.staged is None:
             primary = self.settings.primary.id
             following = Steps(
@@ -95,11 +95,11 @@ class EnvironmentKeys:
         return self.settings.staged
 
     def text(self, key: Key) -> str:
-        """What an application is given for *key*: the secret that it is made of, or its own text."""
+        """The text of *key* for an application: the secret that it is made of, or its own text."""
         return self._secrets[key][1] if key in self._secrets else key.reveal()
 
     def source(self, key: Key) -> KeySource:
-        """Where *key*, one of these, is read."""
+        """The source of *key*, one of these."""
         if key in self._secrets:
             return self._secrets[key][0]
         return dict(self._context.keys.sources(self._environ()))[self.states[key.id]]
@@ -167,7 +167,7 @@ class EnvironmentKeys:
                 )
 
     def _lingers(self, location: KeyLocation) -> bool:
-        """Whether the primary key is stored there, too."""
+        """True if the primary key is stored there, too."""
         if location.path is None or not location.path.is_file():
             return False
         return self.settings.primary in [key for _, key in location.keys(location.path.read_bytes())]
@@ -186,7 +186,7 @@ class EnvironmentKeys:
             return self._context.load_settings(self._environ())
 
     def _locations(self, key: Key | None = None) -> dict[str, KeyLocation]:
-        """Where the keys are; of several entries of previous keys the one that holds *key*, otherwise the first."""
+        """The locations; of several entries of previous keys the one that holds *key*, otherwise the first."""
         dotenv = self._context.dotenv
         variables = Variables(self._fresh(), dotenv and dotenv.path, self._context.read_env_file())
         if self._set is None:

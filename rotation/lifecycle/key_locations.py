@@ -33,17 +33,17 @@ _SETTINGS = {PRIMARY: "primary", PREVIOUS: "previous", STAGED: "staged"}
 
 
 class KeyForm(Protocol):
-    """How keys are written in a place."""
+    """The form of keys in one place."""
 
     @property
     def listed(self) -> bool:
-        """Whether several can stand there, separated by commas or lines."""
+        """True if several can stand there, separated by commas or lines."""
 
     def key(self, text: str) -> Key | None:
-        """The key that *text* stands for; None if it is none."""
+        """Parses *text*; None if it is not a key."""
 
     def text(self, key: Key) -> str:
-        """What to write for *key*. Raises UsageError if it cannot be written there."""
+        """The text to write for *key*. Raises UsageError if it cannot be written there."""
 
 
 class KeyTexts:
@@ -52,7 +52,7 @@ class KeyTexts:
     listed = True
 
     def key(self, text: str) -> Key | None:
-        """The key that *text* spells; None if it is none."""
+        """Parses *text*; None if it is not a key."""
         return _quietly(lambda: Key.parse(text, allow_weak=True))
 
     def text(self, key: Key) -> str:
@@ -75,7 +75,7 @@ class KeySecrets:
         return self.source.derive in LISTED
 
     def key(self, text: str) -> Key | None:
-        """The key that is made of *text*; None if none can be."""
+        """Derives the key of the secret *text*; None if it makes no key."""
         return _quietly(lambda: self.derivation.key(text, allow_weak=True))
 
     def text(self, key: Key) -> str:
@@ -97,22 +97,22 @@ class KeySecrets:
 
 @dataclass(frozen=True)
 class KeyLocation:
-    """Where the keys of one state are stored, and as what."""
+    """The place and the form of the keys of one state."""
 
     variable: str
-    """What holds them: a variable, or a setting of rotation.toml."""
+    """Its name in messages: a variable, or a setting of rotation.toml."""
     path: Path | None
     """The file, if this command may write it."""
     dotenv: bool = False
     why_not: str = ""
-    """If there is no such file, what holds the keys instead, in words."""
+    """Without such a file: the place that holds the keys instead, in words."""
     form: KeyForm = field(default_factory=KeyTexts)
-    """How a key is written there."""
+    """The form of a key there."""
     key_set: str | None = None
     """The key set that reads it; None: the environment."""
 
     def keys(self, data: bytes) -> list[tuple[str, Key | None]]:
-        """The items in *data*, each with its key; None if it is no key."""
+        """The items in *data*, each with its key; None for an item that is not a key."""
         return [(item, self.form.key(item)) for item in self._items(data)]
 
     def edit(self, data: bytes, change: Edit) -> bytes:

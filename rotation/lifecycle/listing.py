@@ -35,7 +35,7 @@ class ListedKey:
     standing: str | None = None
     """Of a previous key, by those censuses: `needed`, or `unproven`, since only `keys retire` reads everything."""
     remedy: Remedy | None = None
-    """How to remove the first reason that it is needed."""
+    """The remedy for the first reason to keep it."""
 
     @property
     def promotion(self) -> Promotion | None:
@@ -71,7 +71,7 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: st
 
 
 def following(keys: Sequence[ListedKey], key_set: str | None = None) -> Steps:
-    """What to do next with these keys."""
+    """The next steps with these keys."""
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
         return Steps(Next(("keys", "promote"), keys=key_set), when=f"When every service has {staged[0]}:")

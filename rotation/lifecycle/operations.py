@@ -75,12 +75,12 @@ class StepResult:
     written: WrittenKeys = field(default_factory=WrittenKeys)
     notes: list[str] = field(default_factory=list)
     refused: Sequence[Refusal] = ()
-    """Why it was refused; then nothing was changed."""
+    """The reasons, if it was refused; then nothing was changed."""
     certificate: Certificate | None = None
     kept: Sequence[Path] = ()
     """The files that were written beside the keys: the certificate, and the archive of the key."""
     not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What could not be read, by name, per database."""
+    """Tables and columns that could not be read, per database."""
     unopened: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The columns elsewhere that were read, and whose tokens no key opens, per database."""
     gone: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -150,7 +150,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
 ) -> StepResult:
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
-    Counts those of *targets* that have these keys, and searches all other columns of their servers. *proof* and
+    Counts the *targets* that have these keys, and searches all other columns of their servers. *proof* and
     *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps.
     """
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
@@ -246,7 +246,7 @@ def _session(context: Context, states: Mapping[str, KeyState]) -> Iterator[Sessi
 
 
 def _unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecord]) -> list[str]:
-    """What could not be checked, as notes."""
+    """The notes on checks that could not be made."""
     if session.ledger is None:
         return [NO_LEDGER]
     if context.key_set is not None:

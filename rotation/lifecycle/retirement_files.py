@@ -29,7 +29,7 @@ from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
 from rotation.retirement.evidence import Evidence
 
 _OWN = re.compile(rb"^# [0-9a-f]{8}, retired ", re.MULTILINE)
-"""What stands above a key that `archive_key` added, and in no service's key file."""
+"""The line above a key that `archive_key` added; no service's key file has one."""
 
 
 @dataclass(kw_only=True)
@@ -132,7 +132,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
     overridden: Sequence[Refusal] = (),
     unchecked: Sequence[str] = (),
 ) -> Certificate:
-    """What was proven, for a later audit; for a forced retirement, the reasons that were overridden."""
+    """The proof, for a later audit; for a forced retirement, the reasons that were overridden."""
     search, (earliest, latest) = evidence.search, evidence.promoted or (None, None)
     is_known = evidence.promoted is not None and evidence.promoted.exact
     return Certificate(
@@ -165,12 +165,12 @@ def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def cells_of(census: Report) -> int:
-    """How many cells were counted, as `run` counts them: NULL is none."""
+    """The number of cells that were counted, as `run` counts them: without NULL."""
     return sum(target.counts.scanned for target in census.targets)
 
 
 def rows_of(census: Report) -> int:
-    """How many rows were counted; the columns of one table share its rows."""
+    """The number of rows that were counted; the columns of one table share its rows."""
     cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for part in census.targets:
         cells[part.target.url, part.target.table][part.target.column] += _rows(part)

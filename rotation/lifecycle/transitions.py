@@ -40,7 +40,7 @@ MOVES: Mapping[KeyStep, tuple[Move, ...]] = {
     KeyStep.RETIRE: (Move(KeyState.PREVIOUS, None),),
     KeyStep.RESTORE: (Move(None, KeyState.PREVIOUS),),
 }
-"""The moves of each step: first that of the step's own key, then that of the key it displaces."""
+"""The moves of each step: first of the step's own key, then of the key that it displaces."""
 
 WRITES = (
     (KeyState.PREVIOUS, True, False),

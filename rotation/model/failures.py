@@ -66,14 +66,14 @@ class StoppedError(PrintedError):
 
 
 CHECK_SECONDS = 0.1
-"""How often a wait checks whether a stop was requested."""
+"""Seconds between two looks of a wait for a requested stop."""
 GRACE_SECONDS = 5.0
-"""How long workers may still take for their batch after a stop was requested."""
+"""Seconds that workers may still take for their batch after a stop was requested."""
 STOPPED = f"stopped on request. {CONTINUE}"
 
 
 class Stopping:
-    """Whether a stop was requested."""
+    """A flag: a stop was requested."""
 
     stopping: bool = False
     """No Event: a signal handler may run while this same thread holds the Event's lock."""

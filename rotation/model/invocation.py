@@ -32,7 +32,7 @@ class Invocation:
     """One start of this program; without any value that of a program that uses this package as a library."""
 
     program: str = PROGRAM
-    """What to type to start it again."""
+    """The words to type to start it again."""
     command: tuple[str, ...] = ()
     """The words that name its command, and that command's arguments; empty if no command line runs it."""
     options: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
@@ -103,7 +103,7 @@ def _in_quotes(letter: str) -> str:
 
 
 def program_name(argv: Sequence[str], typed: Sequence[str]) -> str:
-    """What to type to start the program *argv* again; *typed* is the interpreter's own command line.
+    """The words that start the program *argv* again; *typed* is the interpreter's own command line.
 
     Its bare name if that is found on PATH, otherwise its path as it was typed; of a module and of a source file the
     interpreter in front of it, too.
@@ -121,11 +121,11 @@ def program_name(argv: Sequence[str], typed: Sequence[str]) -> str:
 
 
 def this_program() -> str:
-    """What to type to start this process again."""
+    """The words that start this process again."""
     return program_name(sys.argv, sys.orig_argv)
 
 
 def program_elsewhere(program: str) -> str:
-    """What to type to start *program* again in another folder."""
+    """The words that start *program* again in another folder."""
     words = shlex.split(program)
     return shlex.join(os.path.abspath(word) if os.sep in word and os.path.exists(word) else word for word in words)

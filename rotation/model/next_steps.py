@@ -62,7 +62,7 @@ class Steps:
 
 
 Remedy: TypeAlias = OneStep | Steps
-"""What to do about a fault: one step, or several."""
+"""The way out of a fault: one step, or several."""
 
 
 def lines_of(remedy: Remedy) -> tuple[OneStep, ...]:
