@@ -106,8 +106,12 @@ class RollingDeploy(RuleBasedStateMachine):
             run(MemoryStore(cells), Keyring(*self.keys), Options())
 
     @precondition(lambda self: self.keys.previous)
-    @rule(data=st.data())
-    def retire(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), finishes=st.booleans())
+    def retire(self, data: st.DataObject, *, finishes: bool) -> None:
+        """At any time; an admin who finishes a rotation rolls out the keys and rotates first."""
+        if finishes:
+            self.roll([*SERVICES], len(SERVICES))
+            self.rotate()
         self.retire_key(data.draw(st.sampled_from(self.keys.previous)))
 
     def retire_key(self, key: Key) -> None:
