@@ -52,7 +52,7 @@ T = TypeVar("T")
 @click.option(
     "--ping", metavar="URL", help="Address to call: URL/start, then URL or URL/fail; or '$NAME' of a variable."
 )
-@click.option("--sample", type=click.IntRange(min=1), metavar="ROWS", help="Read about so many rows of each target.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="ROWS", help="Read about this many rows of each target.")
 @click.option("--list", "listing", is_flag=True, help="List all checks with their messages, and run none.")
 @common_options
 @target_parameters
@@ -89,7 +89,7 @@ def check(  # noqa: PLR0913 - click's
         print(line(verdict, command.invocation), file=command.streams.stdout)
     else:
         from rotation.output import check_text
-        from rotation.output.documents.check import CheckJson
+        from rotation.output.documents.found import CheckJson
 
         command.show(CheckJson.of(verdict, command.invocation), check_text.render(verdict, command.invocation))
     return int(verdict.level)
@@ -170,7 +170,7 @@ def _list(command: Command) -> int:
     from rotation.checks.verdict import check_names, list_checks
     from rotation.configuration.policy import Policy
     from rotation.output import check_text
-    from rotation.output.documents.check import CheckListJson
+    from rotation.output.documents.found import CheckListJson
 
     configured = command.config is not None or not is_missing(command.config_path())
     policy = command.policy() if configured else Policy()

@@ -52,7 +52,7 @@ def _show(command: Command) -> int:
 
     from rotation.cli.demo_folder import TOKENS, count_opened, make_folder
     from rotation.model.outputs import Outputs
-    from rotation.output.documents.begin import DemoJson
+    from rotation.output.documents.parts import DemoJson
 
     # The demo has keys, a rotation.toml and a ledger of its own.
     environ = {name: value for name, value in command.process_environ.items() if name not in VARIABLES}
@@ -141,8 +141,7 @@ def _recorded(process: Process) -> Iterator[_Recorder]:
 def _make(command: Command, folder: Path) -> int:
     from rotation.cli.demo_folder import CONFIG, DATABASE, ENV_FILE, NEW, make_folder
     from rotation.kept_files import outputs_of
-    from rotation.output.documents.begin import DemoJson
-    from rotation.output.documents.parts import StepJson
+    from rotation.output.documents.parts import DemoJson, StepJson
 
     outputs = outputs_of(command)
     if not folder.exists():

@@ -60,7 +60,7 @@ def discover(  # noqa: PLR0913 - click's
     from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search
     from rotation.output.discovery_text import render_discovery
-    from rotation.output.documents.discover import DiscoverJson
+    from rotation.output.documents.found import DiscoverJson
 
     keyrings = command.keyrings()
     keyless = not keyrings and bool(urls) and not names_primary(command.environ)

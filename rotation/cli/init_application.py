@@ -40,8 +40,7 @@ def begin_application(  # noqa: PLR0913 - what the options say
     from rotation.kept_files import outputs_of
     from rotation.model.atomic_file import read_whole, replace_whole
     from rotation.model.outputs import CONFIG
-    from rotation.output.documents.begin import InitJson
-    from rotation.output.documents.parts import StepJson
+    from rotation.output.documents.parts import InitJson, StepJson
     from rotation.output.terminal import labelled, say
 
     preset = load_preset(name)
@@ -79,7 +78,7 @@ def begin_application(  # noqa: PLR0913 - what the options say
 def list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
     """Prints the name of each known application, and what it holds."""
     from rotation.configuration.presets import load_preset, preset_names
-    from rotation.output.documents.begin import InitJson
+    from rotation.output.documents.parts import InitJson
 
     presets = [load_preset(name) for name in preset_names()]
     if as_json:

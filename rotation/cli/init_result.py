@@ -16,9 +16,8 @@ from rotation.discovery.token_column import TokenColumn
 from rotation.model.invocation import Invocation, quoted
 from rotation.model.next_steps import Next, Remedy, Repeats, Steps
 from rotation.model.text import be, many
-from rotation.output.config_text import found_in_words, gets_entry, why_not
-from rotation.output.documents.begin import FoundTargetJson, InitJson
-from rotation.output.documents.parts import RemarkJson, commands_of
+from rotation.output.discovery_text import found_in_words, gets_entry, why_not
+from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson, commands_of
 from rotation.output.terminal import NextStep, following, labelled, verbatim
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from rotation.model.invocation import PROGRAM
 from rotation.model.next_steps import PROBLEMS_FILE, Next, Repeats
 from rotation.model.outputs import CONFIG, Output
 from rotation.model.target import Target
-from rotation.output.config_text import config_text, entries_text, gets_entry
+from rotation.output.discovery_text import config_text, entries_text, gets_entry
 from rotation.stores.databases import served_url
 
 URL = "DATABASE_URL"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
 from keyring_core.blind_index import LENGTH, SHAPE
@@ -18,11 +18,10 @@ from rotation.model.text import many
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.embedded import SPELLINGS, locate
 from rotation.planning.inner_tokens import find_inner
+from rotation.stores.cells import TOO_LARGE
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
-TOO_LARGE = "-"
-"""What stands for a cell that was too large to be searched."""
 NESTED = "no run rotates a token inside another token: have the application write it again; keep its key until then"
 NO_FORMAT = (
     "no format fits how these tokens are encoded: have the application write them again; keep their key until then"
@@ -54,49 +53,32 @@ DOUBLE = Part(CellKind.NESTED, Format.TOKEN)
 class ReadColumn:
     """A column that holds tokens. Its numbers count what was read."""
 
-    # These are fields of JSON documents, too, and their docstrings the descriptions there.
-    database: str
-    """The database, without a password."""
-    table: str
-    """`table`, or `schema.table`."""
-    column: str
-    """The column."""
-    covered: bool = False
-    """Whether a target covers it."""
-    ignored: str | None = None
-    """Why rotation.toml ignores it."""
-    key_sets: tuple[str | None, ...] = ()
-    """The key sets of the targets that cover it; null: the environment's own keys."""
-    formats: tuple[Format, ...] = ()
-    """The formats of the targets that cover it."""
-    keys: str | None = None
-    """The key set that opens most of its tokens; null: the environment's own keys."""
-    where: str | None = None
-    """The condition of a target that covers it, if none takes every row."""
-    rows: int = 0
-    """Rows that were read."""
-    sampled: bool = False
-    """Whether there are more rows."""
-    under: Counter[str] = field(default_factory=Counter)
-    """Tokens for each key id."""
-    unknown: int = 0
-    """Tokens that no key opens."""
-    inner: Counter[str] = field(default_factory=Counter)
-    """The part of `under` that is inside text, encoded again, or inside another token."""
-    inner_unknown: int = 0
-    """The part of `unknown` that is so."""
-    large: int = 0
-    """Cells that are too large to be searched."""
-    given_up: int = 0
-    """Cells with so much in them that a token may have been missed."""
-    key_columns: tuple[str, ...] = ()
-    """What a target has to name as key_columns."""
-    hint: str | None = None
-    """Why a target for it would be refused."""
-    elsewhere: bool = False
-    """Whether it is in another schema or database than the targets."""
-    has_history: bool = False
-    """Whether rows of the past were read, too."""
+    # JSON documents have these fields, too, with the texts beside them as descriptions.
+    database: Annotated[str, "The database, without a password."]
+    table: Annotated[str, "`table`, or `schema.table`."]
+    column: Annotated[str, "The column."]
+    covered: Annotated[bool, "True if a target covers it."] = False
+    ignored: Annotated[str | None, "Why rotation.toml ignores it."] = None
+    key_sets: Annotated[
+        tuple[str | None, ...], "The key sets of the targets that cover it; null: the environment's own keys."
+    ] = ()
+    formats: Annotated[tuple[Format, ...], "The formats of the targets that cover it."] = ()
+    keys: Annotated[str | None, "The key set that opens most of its tokens; null: the environment's own keys."] = None
+    where: Annotated[str | None, "The condition of a target that covers it, if none takes every row."] = None
+    rows: Annotated[int, "Rows that were read."] = 0
+    sampled: Annotated[bool, "True if there are more rows."] = False
+    under: Annotated[Counter[str], "Tokens for each key id."] = field(default_factory=Counter)
+    unknown: Annotated[int, "Tokens that no key opens."] = 0
+    inner: Annotated[
+        Counter[str], "The part of `under` that is inside text, encoded again, or inside another token."
+    ] = field(default_factory=Counter)
+    inner_unknown: Annotated[int, "The part of `unknown` that is so."] = 0
+    large: Annotated[int, "Cells that are too large to be searched."] = 0
+    given_up: Annotated[int, "Cells with so much in them that a token may have been missed."] = 0
+    key_columns: Annotated[tuple[str, ...], "What a target has to name as key_columns."] = ()
+    hint: Annotated[str | None, "Why a target for it would be refused."] = None
+    elsewhere: Annotated[bool, "True if it is in another schema or database than the targets."] = False
+    has_history: Annotated[bool, "True if rows of the past were read, too."] = False
 
 
 @dataclass

@@ -27,8 +27,8 @@ from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.retirement.decision import AGAIN, Refusal, refusals
 from rotation.retirement.evidence import Evidence, of_report
-from rotation.stores.open_transactions import OpenTransaction, Uncommitted
-from rotation.stores.uncommitted import uncommitted
+from rotation.stores.other_writers import OpenTransaction
+from rotation.stores.uncommitted import Uncommitted, uncommitted
 
 
 @dataclass

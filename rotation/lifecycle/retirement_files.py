@@ -1,7 +1,7 @@
 """The files that a retirement writes: the certificate, and the archive of retired keys.
 
-The certificate, a JSON document, says what was counted and searched, and what was not; the docstring of a field is its
-description in rotation/schemas. The archive is a key file for old backups: ENCRYPTION_PREVIOUS_KEYS_FILE can name it.
+The certificate, a JSON document, says what was counted and searched, and what was not. The archive is a key file for
+old backups: ENCRYPTION_PREVIOUS_KEYS_FILE can name it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -33,29 +33,20 @@ _OWN = re.compile(rb"^# [0-9a-f]{8}, retired ", re.MULTILINE)
 
 
 @dataclass(kw_only=True)
-class _Column:
-    name: str
-    """The target's name."""
-    database: str
-    """The database, without a password."""
-    table: str
-    """The table."""
-    column: str
-    """The column."""
-    where: str | None
-    """The condition on the rows."""
-    context: str | None
-    """What its tokens are bound to."""
-    rows: int
-    """Rows that were counted."""
-    read_from: str | None
-    """When the count began, in ISO 8601."""
-    read_to: str | None
-    """When it ended; each row is as it was when it was read, between the two."""
+class _CertifiedColumn:
+    name: Annotated[str, "The target's name."]
+    database: Annotated[str, "The database, without a password."]
+    table: Annotated[str, "The table."]
+    column: Annotated[str, "The column."]
+    where: Annotated[str | None, "The condition on the rows."]
+    context: Annotated[str | None, "What its tokens are bound to."]
+    rows: Annotated[int, "Rows that were counted."]
+    read_from: Annotated[str | None, "When the count began, in ISO 8601."]
+    read_to: Annotated[str | None, "When it ended; each row is as it was when it was read, between the two."]
 
 
 @dataclass(kw_only=True)
-class CertifiedTarget(CellCounts, _Column):
+class CertifiedTarget(CellCounts, _CertifiedColumn):
     """What was counted in one column."""
 
     @classmethod
@@ -68,59 +59,38 @@ class CertifiedTarget(CellCounts, _Column):
 class CertifiedSearch(msgspec.Struct, forbid_unknown_fields=True):
     """A database whose other columns were searched."""
 
-    database: str
-    """The database, without a password."""
-    tables: int
-    """How many of its tables were searched."""
+    database: Annotated[str, "The database, without a password."]
+    tables: Annotated[int, "How many of its tables were searched."]
 
 
 class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The certificate of a retirement: what `keys retire --certificate` writes."""
 
-    certificate: Literal[1] = 1
-    """The version of this form."""
-    key: str
-    """The id of the key that was retired."""
-    service: str
-    """Whose key it was."""
-    retired: str
-    """When it was retired, in ISO 8601."""
-    primary: str
-    """The id of the primary key."""
-    promoted: str | None
-    """When the primary key was promoted."""
-    promoted_after: str | None
-    """If nobody recorded that: the earliest time that it can have been."""
-    promoted_before: str | None
-    """If nobody recorded that: the latest time that it can have been."""
-    tool: str
-    """The program and its version."""
-    forced: bool
-    """Whether refusals were overridden."""
-    overridden: list[str]
-    """The reasons that were overridden."""
-    unchecked: list[str]
-    """What could not be checked."""
-    not_looked_at: list[str]
-    """What was not read, by name: out of reach, or left out by the policy."""
-    unopened: list[str]
-    """Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones."""
-    gone: list[str]
-    """Databases and tables that were dropped before they were searched."""
-    ignored: list[str]
-    """The columns that rotation.toml ignores, and why."""
-    instances: list[str]
-    """The running services that were asked."""
-    rows: int
-    """Rows that were counted."""
-    cells: int
-    """Cells that hold something, as `run` counts them: NULL is none."""
-    targets: list[CertifiedTarget]
-    """What was counted, column by column."""
-    searched: list[CertifiedSearch]
-    """The databases whose other columns were searched."""
-    archive: str | msgspec.UnsetType = msgspec.UNSET
-    """The file that keeps the key, if one was named."""
+    certificate: Annotated[Literal[1], "The version of this form."] = 1
+    key: Annotated[str, "The id of the key that was retired."]
+    service: Annotated[str, "Whose key it was."]
+    retired: Annotated[str, "When it was retired, in ISO 8601."]
+    primary: Annotated[str, "The id of the primary key."]
+    promoted: Annotated[str | None, "When the primary key was promoted."]
+    promoted_after: Annotated[str | None, "If nobody recorded that: the earliest time that it can have been."]
+    promoted_before: Annotated[str | None, "If nobody recorded that: the latest time that it can have been."]
+    tool: Annotated[str, "The program and its version."]
+    forced: Annotated[bool, "True if refusals were overridden."]
+    overridden: Annotated[list[str], "The reasons that were overridden."]
+    unchecked: Annotated[list[str], "What could not be checked."]
+    not_looked_at: Annotated[list[str], "What was not read, by name: out of reach, or left out by the policy."]
+    unopened: Annotated[
+        list[str],
+        "Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones.",
+    ]
+    gone: Annotated[list[str], "Databases and tables that were dropped before they were searched."]
+    ignored: Annotated[list[str], "The columns that rotation.toml ignores, and why."]
+    instances: Annotated[list[str], "The running services that were asked."]
+    rows: Annotated[int, "Rows that were counted."]
+    cells: Annotated[int, "Cells that hold something, as `run` counts them: without NULLs."]
+    targets: Annotated[list[CertifiedTarget], "What was counted, column by column."]
+    searched: Annotated[list[CertifiedSearch], "The databases whose other columns were searched."]
+    archive: Annotated[str | msgspec.UnsetType, "The file that keeps the key, if one was named."] = msgspec.UNSET
 
 
 def certificate(  # noqa: PLR0913 - what a certificate holds
@@ -165,7 +135,7 @@ def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def cells_of(census: Report) -> int:
-    """The number of cells that were counted, as `run` counts them: without NULL."""
+    """The number of cells that were counted, as `run` counts them: without NULLs."""
     return sum(target.counts.scanned for target in census.targets)
 
 

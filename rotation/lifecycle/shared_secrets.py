@@ -15,9 +15,7 @@ from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.transitions import MOVES, KeyStep
 from rotation.retirement.decision import Refusal
 
-UNCOMPARED = (
-    "the secret of {}, {} key, could not be read, so it was not checked that it is another one than that of this key"
-)
+UNCOMPARED = "the secret of {}, {} key, could not be read, so it was not checked that this key has another one"
 
 
 class SharedSecret(NamedTuple):

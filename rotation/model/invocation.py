@@ -75,6 +75,10 @@ class Invocation:
         """The steps of *remedy*, a line each."""
         return [self.line(step) for step in lines_of(remedy)]
 
+    def text(self, remedy: Remedy) -> str:
+        """The steps of *remedy* as one text."""
+        return "\n".join(self.lines(remedy))
+
     def next_lines(self, remedy: Remedy) -> list[str]:
         """`Next: ...`; of several steps a numbered list; the sentences that lead to them stand above."""
         when, steps = (remedy.when, remedy.steps) if isinstance(remedy, Steps) else ("", (remedy,))

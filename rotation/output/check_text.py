@@ -22,7 +22,7 @@ def render(verdict: Verdict, invocation: Invocation = PLAIN) -> Iterator[Rendera
     if verdict.findings:
         yield from _findings(verdict.findings, invocation)
         yield ""
-    yield from _off(verdict.off)
+    yield from (Text(f"Off: {result.check} ({result.off})") for result in verdict.off)
     for one in verdict.facts.ignored:
         yield Text(f"Ignored: {one.subject} ({one.words})")
     if verdict.facts.sample is not None:
@@ -39,7 +39,7 @@ def render_list(checks: Iterable[Result]) -> Iterator[RenderableType]:
 
 
 def summary(verdict: Verdict) -> str:
-    """How many checks were made, and the number of findings of each level, in words."""
+    """The number of checks that were made, and of findings of each level, in words."""
     made = sum(result.off is None for result in verdict.results)
     urgent = [level for level in (Level.CRITICAL, Level.UNKNOWN, Level.WARNING) if _number(verdict, level)]
     found = ", ".join(f"{_number(verdict, level)} {level.name.lower()}" for level in urgent)
@@ -61,8 +61,3 @@ def _findings(findings: Iterable[Finding], invocation: Invocation) -> Iterator[T
         yield Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else "")
         yield from (Text(f"  {line}") for line in finding.message.split("\n"))
         yield from following(finding.remedy, invocation, indent="  ")
-
-
-def _off(results: Iterable[Result]) -> Iterator[RenderableType]:
-    for result in results:
-        yield Text(f"Off: {result.check} ({result.off})")

@@ -63,7 +63,7 @@ def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) 
 
 
 def _outside(done: StepResult) -> Iterator[Text]:
-    """What no search covers, under a heading for each reason, a line for each database."""
+    """The places that no search covers, under a heading for each reason, a line for each database."""
     for heading, found in (
         ("Not looked at:", done.not_looked_at),
         (f"{UNOPENED}:", done.unopened),

@@ -15,7 +15,7 @@ from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, T
 from rotation.model.text import many
 from rotation.model.times import UTC_SECOND, to_second
 from rotation.retirement.evidence import Evidence
-from rotation.stores.open_transactions import OpenTransaction
+from rotation.stores.other_writers import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
 NAME_ROWS = RUN.after("name these rows in a [[target]] of their own, then:")
@@ -47,7 +47,7 @@ def standing(evidence: Evidence) -> Standing:
 
 
 def refusals(evidence: Evidence) -> list[Refusal]:
-    """Every reason to keep the key, with its remedy. Empty: nothing that was read needs it."""
+    """Every reason to keep the key, with its remedy. Empty: no token that was read needs it."""
     return [
         *(_of_uncommitted(one) for one in evidence.uncommitted),
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")

@@ -160,7 +160,7 @@ def test_each_context_is_looked_for_in_all_rows(shop: Shop) -> None:
 def test_rows_that_may_be_hidden_keep_the_key(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """D30: with row security on, a census and a search see what this user may see, and that proves nothing."""
     shop.fill([old_token("old")])
-    monkeypatch.setattr("rotation.discovery.sqlite_tables.SQLiteCatalog.caution", lambda *_: "rows may be hidden")
+    monkeypatch.setattr("rotation.stores.sqlite.catalog.SQLiteCatalog.caution", lambda *_: "rows may be hidden")
 
     assert refusals(retire(shop)) == ["creds cannot be looked at: rows may be hidden"]
 

@@ -23,7 +23,7 @@ from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy, Span
 from rotation.model.invocation import PLAIN
 from rotation.output.check_text import render
-from rotation.output.documents.check import CheckJson
+from rotation.output.documents.found import CheckJson
 from rotation.output.documents.parts import as_json
 from rotation.output.html.page import page
 from rotation.output.nagios import line
