@@ -274,7 +274,7 @@ def test_the_table_of_public_names_is_true() -> None:
 @pytest.mark.database
 def test_every_finding_is_explained() -> None:
     """docs/reference/checks.md has a row and a section for each check: its message and its remedy word for word."""
-    from rotation.checks.all_checks import list_checks
+    from rotation.checks.verdict import list_checks
     from rotation.configuration.policy import Policy
 
     checks = (DOCS / "reference" / "checks.md").read_text()
