@@ -23,34 +23,33 @@ from rotation.planning.inner_tokens import SHORTEST, bytes_of, holds_mark
 from rotation.planning.rules import GIVEN_UP, OTHER_KEY_SET, Rules
 
 _SEPARATORS = ("\0", *map(chr, range(0xE000, 0xF900)))
-"""Characters to stand between texts: the first one is rare, and of private ones some is in none of the texts."""
-
+"""Characters to stand between texts: the first one is rare, and some private one is in no text of a batch."""
 
 _GAP = "|"
-"""What stands in the place of a token while a cell is searched for others: no token's character, and no blank."""
+"""Stands for a token while its cell is searched for others: not a character of tokens, and not a blank."""
 
 
 class Obstacle(NamedTuple):
-    """What keeps a cell as it is."""
+    """The reason for which a cell stays as it is."""
 
     category: str
     detail: str
     keyless: bool = False
-    """Whether it needs no key but those that are counted."""
+    """It needs no other key than the ones that are counted."""
     unsettled: bool = False
-    """Whether a later run may move it. Otherwise a person has to look."""
+    """A later run may move it. Otherwise a person has to look."""
 
 
 class TextSearch:
-    """The cells of a batch, the tokens in them, and what is wrong with any."""
+    """The cells of a batch, the tokens in them, and the obstacles to moving any."""
 
     def __init__(self, rules: Rules, cells: Sequence[str | bytes], counts: Counts) -> None:
-        """Finds all tokens and their keys, and what stands beside them. *counts* get what only a search sees."""
+        """Finds all tokens and their keys, and looks at the text beside them. *counts* get what only a search sees."""
         self._rules, self._cells, self._counts = rules, cells, counts
         self._spelling, self._known = SPELLINGS[rules.format], rules.keyring.states
         self._texts = cast(Sequence[str], cells) if are_all(cells, str) else list(map(_text, cells))
         self.obstacles: dict[int, list[Obstacle]] = defaultdict(list)
-        """What keeps a cell as it is, by its place."""
+        """The reasons for which cells stay as they are, by place."""
         self.suspects: list[int] = []
         """The places of cells that may hide a token in a form that is not looked for."""
         self._searched: dict[int, list[Located]] = {}
@@ -63,7 +62,7 @@ class TextSearch:
         """Each as it is in a bare token, without padding."""
         rests = self._pieces[::2]
         self.owners = list(accumulate(map(str.count, rests[:-1], repeat(self._separator))))
-        """The place of the cell that each stands in. Ascending, up to *plain*, and behind it."""
+        """The place of the cell of each. Ascending, up to the number of plain ones, and behind it."""
         self._plain = len(self.runs)
         """The number of tokens in cells that were not searched one by one."""
         self.found: list[SignedBatch] = []
@@ -72,7 +71,7 @@ class TextSearch:
 
     @property
     def unknown(self) -> int:
-        """How many tokens are under no key of the keyring."""
+        """The number of tokens under no key of the keyring."""
         located = (each for found in self._searched.values() for each in found)
         return sum(each.key not in self._known for each in located)
 
@@ -89,7 +88,7 @@ class TextSearch:
             self._search_each(sorted(refused))
 
     def _look_beside(self, rests: Sequence[str], searched: set[int]) -> None:
-        """Looks at what stands beside the tokens, in all cells but those that are *searched* anyway."""
+        """Looks at the text beside the tokens, in all cells but the ones that are *searched* anyway."""
         beside = _GAP.join(rests).split(self._separator)
         for place, rest in enumerate(beside):
             # In fewer characters of ASCII there is no room for a token, in whatever form.
@@ -121,12 +120,12 @@ class TextSearch:
             self.suspects.append(place)
 
     def _place_of_truncated(self, place: int) -> int:
-        """Where in a cell the first token stands that is none of those found."""
+        """The place in a cell of the first token that was not found."""
         known = self._starts(place)
         return next((start for start in places_of_tokens(self._texts[place]) if start not in known), 0)
 
     def _starts(self, place: int) -> list[int]:
-        """Where in a cell its tokens stand."""
+        """The places of the tokens in a cell."""
         if place in self._searched:
             return [each.start for each in self._searched[place]]
         return [match.start() for match in self._spelling.whole.finditer(self._texts[place])]
@@ -161,7 +160,7 @@ class TextSearch:
                 self.blame(self._plain + part.place, Obstacle(CellKind.NOT_A_TOKEN, str(part.error)))
 
     def _obstacle_of(self, token: Located, before: str) -> Obstacle:
-        """What is wrong with a token under no key of the keyring."""
+        """The obstacle of a token under no key of the keyring."""
         if token.key:
             self._counts.other_sets[token.key.id] += 1
             return Obstacle(OTHER_KEY_SET, self._rules.words_of_other(token.key), keyless=True)
@@ -177,14 +176,14 @@ class TextSearch:
         return Obstacle(refused.category, self._rules.words_of_lost(refused, self._counts))
 
     def _blame_token(self, place: int, number: int, obstacle: Obstacle) -> None:
-        """Notes what is wrong with a token: which one of the cell it is, and where it stands."""
+        """Notes an obstacle of a token, with its number and its place in the cell."""
         starts = self._starts(place)
         which = f"token {number + 1} of {len(starts)}, " if len(starts) > 1 else ""
         words = f"{which}at character {starts[number] + 1}: {obstacle.detail}"
         self.obstacles[place].append(obstacle._replace(detail=words))
 
     def blame(self, index: int, obstacle: Obstacle) -> None:
-        """Notes what is wrong with a token, by its index."""
+        """Notes an obstacle of a token, by its index."""
         place = self.owners[index]
         if place in self._searched:
             known = [at for at, each in enumerate(self._searched[place]) if each.key in self._known]

@@ -14,7 +14,7 @@ from rotation.planning.text_search import Obstacle, TextSearch
 
 
 def plan_texts(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes]) -> Plan:
-    """Plans *cells*, which hold something; *keys* are those of their rows. Counts all but the cells to swap."""
+    """Plans *cells*, which are not empty, of the rows with these *keys*. Counts all but the cells to swap."""
     counts = Counts()
     search = TextSearch(rules, cells, counts)
     decided, damaged = rules.decide(search.found)
