@@ -9,7 +9,6 @@ import binascii
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from itertools import pairwise
 from typing import NamedTuple
 
 from keyring_core import Malformed
@@ -17,7 +16,7 @@ from keyring_core.redaction.credentials import find_credentials
 from keyring_core.tokens import BLOCK, VERSION, explain, is_token
 from rotation.model.formats import Format
 from rotation.planning.inner_tokens import SHORTEST, InnerTokens, bytes_of, is_raw_size, looks_random
-from rotation.planning.suspects import may_hide
+from rotation.planning.suspects import changes_of_class, may_hide
 
 
 class CellKind(StrEnum):
@@ -216,12 +215,11 @@ def _is_ciphertext(data: bytes) -> bool:
     if not _is_cipher_size(len(decoded)) or _is_text(decoded) or not _are_random(decoded):
         return False
     least = _LEAST_CHANGES_PADDED if data.endswith(b"=") else _LEAST_CHANGES
-    return _changes(data.rstrip(b"=")) >= least and not _is_credential(data)
-
-
-def _is_credential(data: bytes) -> bool:
-    """True if *data* have a prefix of a service's keys. 32 random bytes in base64 are a Fernet key by shape alone."""
-    return any(span.label != "fernet-key" for span in find_credentials(data.decode("ascii"), data))
+    characters = data.rstrip(b"=")
+    if changes_of_class(characters).count(1) < least * max(1, len(characters) - 1):
+        return False
+    # A prefix of a service's keys makes it a credential. 32 random bytes in base64 are a Fernet key by shape alone.
+    return all(span.label == "fernet-key" for span in find_credentials(data.decode("ascii"), data))
 
 
 def _is_cipher_size(size: int) -> bool:
@@ -239,13 +237,3 @@ def _is_text(data: bytes) -> bool:
 def _are_random(data: bytes) -> bool:
     first = data[: 3 * BLOCK]
     return len(set(first)) >= _DISTINCT_PER_BYTE * len(first)
-
-
-def _changes(text: bytes) -> float:
-    classes = [_class_of(byte) for byte in text]
-    return sum(one != other for one, other in pairwise(classes)) / max(1, len(classes) - 1)
-
-
-def _class_of(byte: int) -> int:
-    character = chr(byte)
-    return 2 * character.isupper() + character.islower() + 4 * character.isdigit()

@@ -122,8 +122,7 @@ def _is_random_stretch(stretch: bytes, depth: int) -> bool:
 
 def _windows(stretch: bytes) -> Iterator[bool]:
     """For each window of *stretch* True if it looks random."""
-    classes = stretch.translate(_CLASSES)
-    changes = bytes(map(ne, classes, classes[1:]))
+    changes = changes_of_class(stretch)
     part = _WINDOW // _PARTS
     for begin in range(0, len(stretch) - _WINDOW + 1, _STEP):
         parts = range(begin, begin + _WINDOW, part)[:_PARTS]
@@ -132,6 +131,12 @@ def _windows(stretch: bytes) -> Iterator[bool]:
             and all(changes.count(1, at, at + part) >= _LEAST_CHANGES_OF_PART * part for at in parts)
             and len(set(stretch[begin : begin + _WINDOW])) >= _LEAST_DIFFERENT
         )
+
+
+def changes_of_class(text: bytes) -> bytes:
+    """1 for each character of *text* whose next one is of another class, and 0 for the others but the last one."""
+    classes = text.translate(_CLASSES)
+    return bytes(map(ne, classes, classes[1:]))
 
 
 def _is_random_word(word: bytes) -> bool:
