@@ -1,6 +1,6 @@
-"""How applications make a Fernet key of a secret: one rule for each kind of derivation.
+"""The rules by which applications make a Fernet key of a secret: one for each kind of derivation.
 
-The rules are those of the applications, weak ones included. For a key of your own, generate one: it needs no rule.
+The rules are the applications' own, weak ones included. For a key of your own, generate one: it needs no rule.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
 from keyring_core.key_text import KEY_BYTES, decode_key, refuse_weak_secret
 from keyring_core.keys import Key
 from keyring_core.loaded_keys import protect_secret
-from keyring_core.redaction.encodings import trimmed
-from keyring_core.redaction.registrable import unfit
+from keyring_core.redaction.encodings import trimmed, unfit
 from keyring_core.redaction.secret import Secret, revealed
 
 MOST_ITERATIONS = 10_000_000
@@ -67,6 +66,10 @@ class Derivation:
     """One rule for making a key of a secret. Holds no secret, unless its salt is one; its repr does not show the salt.
 
     Raises KeyConfigError for an unknown *kind*, and for parameters that the kind does not take or lacks.
+
+    Examples:
+        >>> Derivation("pbkdf2-sha256", salt="pepper", iterations=30_000)
+        Derivation(kind='pbkdf2-sha256', info=None, iterations=30000)
     """
 
     kind: str
@@ -106,6 +109,10 @@ class Derivation:
 
         Raises KeyConfigError for a secret that the application would not take, and WeakKeyError for one that anybody
         can guess; with *allow_weak* that only gives a warning. No message shows anything of the secret.
+
+        Examples:
+            >>> Derivation("sha256").key("a secret of an application")
+            <Key ...>
         """
         value = revealed(secret)
         if len(value) > MOST_SECRET_LENGTH:
@@ -133,7 +140,7 @@ class Derivation:
         return raw
 
     def _of(self, rule: Callable[[bytes], bytes | str], secret: bytes, where: str) -> bytes:
-        """What *rule* makes of *secret*. Raises KeyConfigError with the fault that the rule finds."""
+        """The result of *rule* for *secret*. Raises KeyConfigError with the fault that the rule finds."""
         made = rule(secret)
         if isinstance(made, str):
             raise KeyConfigError(f"{where}: {made}, for the derivation {self.kind}")

@@ -19,7 +19,13 @@ log = structlog.get_logger(__name__)
 
 
 class CredentialEncryptionService:
-    """Encrypts and decrypts credentials. Logs failures, without any value; logs no success."""
+    """Encrypts and decrypts credentials. Logs failures, without any value; logs no success.
+
+    Examples:
+        >>> service = CredentialEncryptionService(Keyring(Key.generate()))
+        >>> service.decrypt(service.encrypt("sk-live-1"))
+        'sk-live-1'
+    """
 
     @without_frames
     def __init__(self, keyring: Keyring | None = None) -> None:
@@ -68,7 +74,12 @@ def _log_failure(event: str, error: KeyringError) -> None:
 
 
 class Lazy(Generic[T]):
-    """Call it for a value that is built once, on first use. After a build that raised, the next call tries again."""
+    """Call it for a value that is built once, on first use. After a build that raised, the next call tries again.
+
+    Examples:
+        >>> get_encryption_service() is get_encryption_service()
+        True
+    """
 
     def __init__(self, build: Callable[[], T]) -> None:
         self._build = build

@@ -195,13 +195,13 @@ def _refuse(weakness: str | None, where: str, *, allow_weak: bool) -> None:
 
 
 def _public(raw: bytes) -> str | None:
-    """Whose public key these 32 bytes are, in words, or None."""
+    """The owner of these 32 bytes if they are a public example, in words, or None."""
     owner = _PUBLIC_EXAMPLES.get(hashlib.sha256(raw).hexdigest())
     return owner and f"a public example key ({owner})"
 
 
 def _weakness(raw: bytes, text: str) -> str | None:
-    """Why these 32 bytes are no safe key, or None. It refuses one random key in 10^8."""
+    """The reason why these 32 bytes are no safe key, or None. It refuses one random key in 10^8."""
     # A placeholder may have been encoded to make it fit.
     if _is_placeholder(text) or _is_placeholder(raw.decode("latin-1")):
         return "a placeholder"
@@ -209,7 +209,7 @@ def _weakness(raw: bytes, text: str) -> str | None:
 
 
 def _weakness_of_secret(secret: bytes) -> str | None:
-    """Why this secret is none. A name such as `app-secret-key-` in front of random characters does no harm."""
+    """The reason why this secret is not safe, or None. A name such as `app-secret-key-` in it does no harm."""
     text = secret.decode("latin-1")
     more = len(re.sub(r"[^A-Za-z0-9]", "", text)) - len("changeme")
     is_short = more < _PLACEHOLDER_WITH_LESS or len(re.findall(r"\d", text)) < _PLACEHOLDER_WITH_FEWER_DIGITS
@@ -217,7 +217,7 @@ def _weakness_of_secret(secret: bytes) -> str | None:
 
 
 def _pattern(raw: bytes, fewest: int) -> str | None:
-    """What pattern these 32 bytes follow, in words, or None; *fewest* different values they have to hold."""
+    """The pattern that these 32 bytes follow, in words, or None; they have to hold *fewest* different values."""
     text = base64.b64encode(raw)
     counts = len({(after - before) % 256 for before, after in itertools.pairwise(raw)}) == 1
     if counts or any(text[period:42] == text[: 42 - period] for period in range(1, 22)):

@@ -23,9 +23,8 @@ from keyring_core.errors import (
     without_frames,
 )
 from keyring_core.keys import Key, KeyState, check_told_apart
-from keyring_core.plaintexts import utf8_of
 from keyring_core.token_batches import Refused, pick, put
-from keyring_core.tokens import Token, TokenText, parse_token
+from keyring_core.tokens import Token, TokenText, parse_token, utf8_of
 
 T = TypeVar("T")
 
@@ -38,6 +37,12 @@ class Keyring:
 
     Every token is an ordinary Fernet token: stock `cryptography.fernet` opens it, and the other way round.
     Threads may share a keyring, and it survives a fork. It cannot be pickled or copied.
+
+    Examples:
+        >>> old, new = Key.generate(), Key.generate()
+        >>> keyring = Keyring(new, previous=[old])
+        >>> keyring.decrypt(Keyring(old).encrypt("sk-live-1"))
+        'sk-live-1'
     """
 
     @without_frames
@@ -64,7 +69,11 @@ class Keyring:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Keyring:
         """The keyring that *environ* names, by default this process's environment, read now.
 
-        Its keys never change; those of `get_keyring` do. Warnings and errors as for `load_settings`.
+        Its keys never change; the keys of `get_keyring` do. Warnings and errors as for `load_settings`.
+
+        Examples:
+            >>> Keyring.from_env({"ENCRYPTION_KEY": Key.generate().reveal()})
+            <Keyring ... primary>
         """
         return cls(*load_settings(os.environ if environ is None else environ))
 
@@ -80,6 +89,12 @@ class Keyring:
         move a column.
 
         Raises KeyConfigError for an empty context, and for a keyring that is bound already.
+
+        Examples:
+            >>> token = keyring.bind("users.api_key").encrypt("sk-live-1")
+            >>> keyring.decrypt(token)
+            Traceback (most recent call last):
+            keyring_core.errors.UndecryptableToken: no key opens this token (tried ...)
         """
         states = {key.bind(context): state for key, state in self._states.items()}
         if accept_unbound:
@@ -108,11 +123,21 @@ class Keyring:
 
     @cached_property
     def multi_fernet(self) -> MultiFernet:
-        """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""
+        """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one.
+
+        Examples:
+            >>> keyring.multi_fernet.decrypt(keyring.encrypt("sk-live-1"))
+            b'sk-live-1'
+        """
         return MultiFernet([key.fernet for key in self._keys])
 
     def encrypt(self, plaintext: str) -> str:
-        """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form."""
+        """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form.
+
+        Examples:
+            >>> keyring.encrypt("sk-live-1")
+            'gAAAA...'
+        """
         return self.encrypt_bytes(_encoded(plaintext))
 
     def encrypt_bytes(self, plaintext: bytes) -> str:
@@ -123,6 +148,11 @@ class Keyring:
         """The decrypted text; *ttl* in seconds, as in Fernet.
 
         Raises MalformedToken, UndecryptableToken, ExpiredToken; PlaintextError if the plaintext is not UTF-8.
+
+        Examples:
+            >>> keyring.decrypt("sk-live-1")
+            Traceback (most recent call last):
+            keyring_core.errors.MalformedToken: not a Fernet token: legible as it stands (9 bytes)
         """
         text = _decoded(self.decrypt_bytes(token, ttl))
         if isinstance(text, PlaintextError):
@@ -141,11 +171,15 @@ class Keyring:
         """The key that *token* is under. Checks one MAC per key; decrypts nothing.
 
         Raises MalformedToken and UndecryptableToken.
+
+        Examples:
+            >>> keyring.key_for(keyring.encrypt("sk-live-1")) is keyring.primary
+            True
         """
         return self._key_of(parse_token(token))
 
     def needs_rotation(self, token: TokenText) -> bool:
-        """Whether *token* is under any key but the primary. Errors as for `key_for`."""
+        """True if *token* is under any key but the primary. Errors as for `key_for`."""
         return self.key_for(token) is not self.primary
 
     @overload
@@ -156,6 +190,11 @@ class Keyring:
         """A token with the same plaintext and timestamp under the primary key; str for str, bytes for bytes.
 
         Returns a current token unchanged. Raises MalformedToken and UndecryptableToken.
+
+        Examples:
+            >>> promoted = Keyring(Key.generate(), previous=[keyring.primary])
+            >>> promoted.needs_rotation(promoted.rotate(keyring.encrypt("sk-live-1")))
+            False
         """
         parsed = parse_token(token)
         key = self._key_of(parsed)
@@ -184,7 +223,12 @@ class Keyring:
         return bulk.encrypt(self.primary, list(map(_encoded, plaintexts)))
 
     def decrypt_many(self, tokens: Sequence[TokenText]) -> list[str | InvalidToken | PlaintextError]:
-        """For each token what `decrypt` returns or raises, in order. A bad token does not affect the others."""
+        """For each token what `decrypt` returns or raises, in order. A bad token does not affect the others.
+
+        Examples:
+            >>> keyring.decrypt_many([keyring.encrypt("sk-live-1"), "sk-live-2"])
+            ['sk-live-1', MalformedToken('not a Fernet token: legible as it stands (9 bytes)')]
+        """
         return [_decoded(item) if isinstance(item, bytes) else item for item in self.decrypt_bytes_many(tokens)]
 
     def decrypt_bytes_many(self, tokens: Sequence[TokenText]) -> list[bytes | InvalidToken]:

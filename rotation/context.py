@@ -343,7 +343,7 @@ class Context:
 
     def check_ledger(self, place: LedgerPlace) -> None:
         """Raises UsageError for an SQLite ledger in a file of keys, in rotation.toml, or behind another user's link."""
-        from rotation.stores.access import file_of  # noqa: PLC0415 - brings SQLAlchemy
+        from rotation.stores.databases import file_of  # noqa: PLC0415 - brings SQLAlchemy
 
         if (file := file_of(place.url)) is None:
             return

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from keyring_core.redaction.deferred import keep, show_record
 from keyring_core.redaction.log_records import clean_copy, message_of
+from keyring_core.redaction.redacting import keep, show_record
 from keyring_core.redaction.redactor import Redactor, safe_repr
 from keyring_core.redaction.render import withheld
 from keyring_core.redaction.streams import GuardedStream, unguarded
@@ -133,7 +133,7 @@ class Hooks:
 
 
 def _is_heard(level: int) -> bool:
-    """Whether a handler would take a record of `_log` at *level*."""
+    """True if a handler would take a record of `_log` at *level*."""
     logger: logging.Logger | None = _log if _log.isEnabledFor(level) else None
     while logger is not None:
         if any(level >= one.level and not isinstance(one, logging.NullHandler) for one in logger.handlers):

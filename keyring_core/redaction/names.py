@@ -96,7 +96,7 @@ class Names:
         return answer
 
     def touch(self, event: Mapping[str, Any]) -> bool:
-        """Whether a value of *event* has to be checked: it is no plain text or number, or its name is sensitive."""
+        """True if a value of *event* has to be checked: it is no plain text or number, or its name is sensitive."""
         known = self._known
         for name, value in event.items():
             kind = type(value)

@@ -226,7 +226,7 @@ def _logins(text: str, effort: Effort) -> Iterator[Span]:
 
 
 def _is_password(value: str, user: str) -> bool:
-    """Whether *value* can be a password, and is no placeholder, tag or mailbox."""
+    """True if *value* can be a password, and is no placeholder, tag or mailbox."""
     if compiled(PLACEHOLDER).fullmatch(value) or is_ordinary(value, "password"):
         return False
     if user.lower() == "mailto" and "?" in value:

@@ -15,8 +15,8 @@ from http.client import HTTPException, InvalidURL
 from urllib.parse import urlsplit, urlunsplit
 
 from rotation.configuration.targets import expand_url
-from rotation.model.background_call import BackgroundCall
 from rotation.model.failures import UsageError
+from rotation.stores.watchdog import BackgroundCall
 
 SECONDS = 5
 """How long a ping may take. With databases that do not answer, a check still takes less than half a minute."""

@@ -47,6 +47,7 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
     """
     from rotation.checks.use_cases import overview
     from rotation.kept_files import outputs_of
+    from rotation.output.documents.check import ReportJson
     from rotation.output.html.page import PAGE, Totals, page
 
     targets, policy = find_targets(command, given), command.policy()
@@ -59,7 +60,7 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
         file.write(get_redactor().redact(page(found)).encode("utf-8"))
     facts, complete = found.verdict.facts, Totals(found.verdict.facts).complete
     findings = sum(finding.level > 0 for finding in found.verdict.findings)
-    document = {"complete": complete, "html": str(html), "findings": findings, "unreached": dict(facts.unreached)}
+    document = ReportJson(complete, str(html), findings, dict(facts.unreached))
     words = "Complete" if complete else "Not complete"
     command.show(document, [f"Wrote {html}. {words}, and {many(findings, 'finding')}."])
     if complete:

@@ -83,7 +83,9 @@ def run(command: Command, targets: list[Target], **settings: Any) -> int:
 
 def show_report(command: Command, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
-    command.show(report.document(), _parts(report))
+    from rotation.output.documents.run import RunJson
+
+    command.show(RunJson.of(report), _parts(report))
     return report.exit_code
 
 

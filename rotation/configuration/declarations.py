@@ -71,11 +71,6 @@ class DeclaredColumn:
         """What messages call it: `users.api_key`."""
         return printable(f"{self.table}.{self.column}")
 
-    def document(self) -> dict[str, Any]:
-        """For the JSON document."""
-        source = {"models": self.source.models} if self.source.django is None else {"django": self.source.django}
-        return {**source, "table": self.table, "column": self.column, "context": self.context}
-
 
 def make_declaration(entry: Mapping[str, Any], place: str) -> Declaration:
     """The `[[target]]` *entry*, which stands at *place*. Raises SettingError, which names what it cannot have."""

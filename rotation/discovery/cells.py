@@ -14,7 +14,7 @@ from rotation.discovery.tables import Column
 from rotation.discovery.token_column import TOO_LARGE
 from rotation.planning.inner_tokens import SHORTEST
 from rotation.stores.columns import free_column
-from rotation.stores.sql import LARGE_CELL
+from rotation.stores.reader import LARGE_CELL
 
 INDEX_SIZES = tuple(LENGTH * width for width in (1, 2, 4))
 """Bytes of a blind index, in each width of characters."""

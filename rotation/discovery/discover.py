@@ -19,7 +19,7 @@ from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
 from rotation.model.watcher import NoWatcher, Watcher
-from rotation.stores.access import parse_url
+from rotation.stores.databases import parse_url
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rotation.configuration.declarations import DeclaredColumn, same_table
 from rotation.discovery.target_entries import model_entries, target_entries
@@ -27,10 +27,6 @@ class IndexValues(NamedTuple):
     """As messages name the column."""
     under: Counter[str]
     """The values, per key."""
-
-    def document(self) -> dict[str, Any]:
-        """The column in the JSON document."""
-        return {"database": self.database, "column": self.label, "under": dict(sorted(self.under.items()))}
 
 
 @dataclass
@@ -107,32 +103,3 @@ class Discovery:
                 each.column == column.column and same_table(each.table, column.table) for each in self.without_target
             )
         ]
-
-    def document(self) -> dict[str, Any]:
-        """The one JSON document."""
-        return {
-            "complete": self.exit_code == 0,
-            "full": self.full,
-            "databases": [{"name": name, "tables": tables} for name, tables in self.databases.items()],
-            "rows": self.rows,
-            "sampled_tables": self.sampled,
-            "columns": [column.document() for column in self.columns],
-            "blind_indexes": [column.document() for column in self.blind_indexes],
-            "remarks": [remark._asdict() for remark in self.remarks],
-            "unseen": [remark._asdict() for remark in self.unseen],
-            "beyond": [remark._asdict() for remark in self.beyond],
-            "unopened": [remark._asdict() for remark in self.unopened],
-            "gone": [remark._asdict() for remark in self.gone],
-            "ignored": [remark._asdict() for remark in self.ignored],
-            "unsearched_cells": self.unsearched_cells,
-            "recognised": self.recognised,
-            **self._of_models(),
-            "targets": self.entries,
-        }
-
-    def _of_models(self) -> dict[str, Any]:
-        """The part of the document on models, if any were named."""
-        if not self.declared:
-            return {}
-        uncovered = {id(column) for column in self.without_target}
-        return {"declared": [{**column.document(), "covered": id(column) not in uncovered} for column in self.declared]}

@@ -19,7 +19,7 @@ from rotation.discovery.tables import TableEntry
 from rotation.model.batch_size import BatchSize
 from rotation.stores.access import Access
 from rotation.stores.columns import table_clause
-from rotation.stores.key_order import Forward, between, beyond, same_key
+from rotation.stores.row_keys import Forward, between, beyond, same_key
 
 WINDOWS = 50
 WINDOW_ROWS = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
@@ -51,58 +51,66 @@ DOUBLE = Part(CellKind.NESTED, Format.TOKEN)
 
 
 @dataclass
-class TokenColumn:
-    """The tokens of a column, as far as it was searched. Its numbers count only what was read."""
+class ReadColumn:
+    """A column that holds tokens. Its numbers count what was read."""
 
+    # These are fields of JSON documents, too, and their docstrings the descriptions there.
     database: str
-    """As messages name it: without a password."""
+    """The database, without a password."""
     table: str
-    """As a target names it: `table`, or `schema.table`."""
+    """`table`, or `schema.table`."""
     column: str
+    """The column."""
     covered: bool = False
     """Whether a target covers it."""
     ignored: str | None = None
-    """Why rotation.toml ignores it, if it does."""
+    """Why rotation.toml ignores it."""
     key_sets: tuple[str | None, ...] = ()
-    """The key sets of the targets that cover it."""
+    """The key sets of the targets that cover it; null: the environment's own keys."""
     formats: tuple[Format, ...] = ()
-    """Those of the targets that cover it."""
+    """The formats of the targets that cover it."""
     keys: str | None = None
-    """The key set that opens most of its tokens; None: the environment's own keys."""
+    """The key set that opens most of its tokens; null: the environment's own keys."""
     where: str | None = None
-    """The condition of a target that covers it, if none of its targets takes every row."""
+    """The condition of a target that covers it, if none takes every row."""
     rows: int = 0
-    """Rows of the table that were read."""
+    """Rows that were read."""
     sampled: bool = False
-    """Whether there are more."""
-    parts: Counter[Part] = field(default_factory=Counter)
-    """Cells that hold a token, by what it stands in."""
+    """Whether there are more rows."""
     under: Counter[str] = field(default_factory=Counter)
-    """Tokens per key of the keyrings, inner ones included."""
+    """Tokens for each key id."""
     unknown: int = 0
-    """Tokens that no key of the keyring opens, inner ones included."""
+    """Tokens that no key opens."""
     inner: Counter[str] = field(default_factory=Counter)
-    """The part of `under` that is inner tokens: inside text, encoded again, or inside another token."""
+    """The part of `under` that is inside text, encoded again, or inside another token."""
     inner_unknown: int = 0
-    """The part of `unknown` that is inner tokens."""
+    """The part of `unknown` that is so."""
     large: int = 0
-    """Cells too large to be searched."""
+    """Cells that are too large to be searched."""
     given_up: int = 0
     """Cells with so much in them that a token may have been missed."""
-    indexes: Counter[str] = field(default_factory=Counter)
-    """Values of a blind index per key of the keyrings, if they were looked for."""
     key_columns: tuple[str, ...] = ()
-    """What a target has to name if the table has no primary key."""
+    """What a target has to name as key_columns."""
     hint: str | None = None
     """Why a target for it would be refused."""
+    elsewhere: bool = False
+    """Whether it is in another schema or database than the targets."""
+    has_history: bool = False
+    """Whether rows of the past were read, too."""
+
+
+@dataclass
+class TokenColumn(ReadColumn):
+    """The tokens of a column, as far as it was searched."""
+
+    parts: Counter[Part] = field(default_factory=Counter)
+    """Cells that hold a token, by what it stands in."""
+    indexes: Counter[str] = field(default_factory=Counter)
+    """Values of a blind index per key of the keyrings, if they were looked for."""
     add_key: str | None = None
     """How to add the key that the table lacks."""
-    elsewhere: bool = False
-    """Whether it is in another schema or database than the targets' own."""
     in_other_database: bool = False
     """Whether it is in a database that no url names."""
-    has_history: bool = False
-    """Whether rows of the past were read, too (SYSTEM VERSIONING)."""
     url: str = field(default="", repr=False)
     """The url of the database, as it was written; empty if no url names the database."""
 
@@ -265,13 +273,6 @@ class TokenColumn:
         self.given_up += found.given_up
         self.unknown += found.unknown
         self.inner_unknown += found.unknown
-
-    def document(self) -> dict[str, Any]:
-        """The column in the JSON document."""
-        hidden = {"url", "in_other_database", "parts", "indexes", "add_key"}
-        shown = [each.name for each in fields(self) if each.name not in hidden]
-        shown += ["tokens", "embedded", "kinds", "proposed"]
-        return {**{name: getattr(self, name) for name in shown}, "format": self.format if self.served else None}
 
 
 def _holds_unknown(keyrings: Sequence[Keyring], cell: str | bytes, held: Format | None) -> bool:

@@ -19,8 +19,8 @@ from rotation.model.failures import MissingError, StoppedError, StoreError, Usag
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
 from rotation.model.watcher import Watcher
-from rotation.stores.base import Store
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
+from rotation.stores.store import Store
 
 UNNAMED_INDEX = "beside it holds blind indexes that no target lists as `index`; runs will not update them"
 

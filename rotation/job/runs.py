@@ -26,9 +26,8 @@ from rotation.model.failures import StoppedError, UsageError
 from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.stores.base import Store
-from rotation.stores.open import open_store
-from rotation.stores.shards import Shard
+from rotation.stores.row_keys import Shard
+from rotation.stores.store import Store
 
 
 @dataclass(frozen=True)
@@ -211,10 +210,10 @@ def rotate_targets(context: Context, jobs: Sequence[Job], workers: Workers = ALO
     primaries = {target.keys: job.keyring.primary for job in jobs for target in job.targets}
 
     def open_target(target: Target) -> Store:
-        return open_store(
+        return Store(
             target,
             read_only=options.dry_run,
-            wait=context.streams.wait,
+            sleep=context.streams.wait,
             shard=options.shard,
             sample=options.sample,
             links=context.links,

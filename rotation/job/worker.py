@@ -20,7 +20,8 @@ from rotation.job.ranges import Bounds, Options, RangeDone, RangeWorker
 from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
 from rotation.model.target import Target
 from rotation.planning.takeover import NOTHING
-from rotation.stores.open import identify, open_store
+from rotation.stores.databases import identify
+from rotation.stores.store import Store
 
 stop_request = Stopping()
 """Whether this process is to end."""
@@ -124,10 +125,10 @@ def _open(task: Task) -> _OpenTarget:
         if identify(target).digest != task.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
-            store = open_store(
+            store = Store(
                 target,
                 read_only=options.dry_run,
-                wait=stop_request.wait,
+                sleep=stop_request.wait,
                 shard=options.shard,
                 companions=companion_values(dict(target.companions), keyring.primary),
             )

@@ -26,11 +26,11 @@ from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.invocation import quoted
 from rotation.model.text import install
-from rotation.stores.access import ATTEMPTS, fault_of, find_dialect, parse_url, retry, words_of
+from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
+from rotation.stores.databases import find_dialect, parse_url
 from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
-from rotation.stores.open_file import FileMovedError
-from rotation.stores.silent_servers import NoAnswerError
+from rotation.stores.watchdog import NoAnswerError
 
 UNMADE = (
     "its tables are not there and could not be made; `keyring-rotate ledger init` makes them, as a user who may, and "
@@ -150,7 +150,7 @@ class LedgerAccess:
 
         try:
             return retry(run, self._is_transient, attempts=attempts, longest=2)
-        except (SQLAlchemyError, NoAnswerError, FileMovedError, ImportError, ValueError, KeyError, TypeError) as error:
+        except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
         raise self.fault(words)
 
@@ -160,7 +160,7 @@ class LedgerAccess:
     def _words(self, error: Exception) -> str:
         if isinstance(error, DBAPIError):
             return self._driver_words(error)
-        if isinstance(error, NoAnswerError | FileMovedError):
+        if isinstance(error, NoAnswerError):
             return str(error)
         if isinstance(error, SQLAlchemyError):
             return f"the database does not do as asked ({type(error).__name__})"

@@ -11,7 +11,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_core.names import printable
-from keyring_core.redaction.current import get_redactor
+from keyring_core.redaction.redactor import get_redactor
 from rotation.model.counts import Counts
 from rotation.model.key_history import History, Promotion, Retired
 from rotation.model.report import NOT_UNREADABLE, TargetReport, legible_key, mark, pack, unpack
@@ -139,7 +139,7 @@ class CensusRecord:
         """
         document = {name: getattr(self, name) for name in _KEPT}
         document |= {name: getattr(self.target, name) for name in _NAMES}
-        document |= {_STORED_AS.get(name, name): number for name, number in self.counts.document().items()}
+        document |= {_STORED_AS.get(name, name): number for name, number in self.counts.by_name().items()}
         document["rotated"] += document.pop("to_rotate")
         del document["unbound"]
         for name in _LEFT_OUT_IF_NONE:
@@ -170,7 +170,7 @@ class CensusRecord:
         if not document.get("by_run"):
             # Without a run nothing was rotated: the number is of tokens that a run would rotate.
             numbers["to_rotate"] = numbers.pop("rotated", 0)
-        counts = Counts.of_document(numbers)
+        counts = Counts.of_names(numbers)
         return cls(taken=taken, name=document["target"], target=TargetId(**names, digest=""), counts=counts, **kept)
 
 

@@ -67,35 +67,10 @@ class TargetReport:
             if category not in NOT_UNREADABLE and len(self.unreadable) < MOST_MARKS:
                 self.unreadable.add(mark(legible_key(self.key_names, key)))
 
-    def span(self) -> dict[str, str | None]:
+    def span(self) -> dict[str, Any]:
         """When the counts are of, as JSON."""
         times = {"read_from": self.read_from, "read_to": self.read_to}
         return {name: time.isoformat(timespec="milliseconds") if time else None for name, time in times.items()}
-
-    def document(self) -> dict[str, Any]:
-        """Its part of the JSON document."""
-        return {
-            "name": self.target.name,
-            "column": self.target.column,
-            "format": self.target.format,
-            "keys": self.target.keys,
-            **self.counts.document(),
-            "passes": self.passes,
-            "proof": self.proof,
-            **self.span(),
-            "seconds": round(self.seconds, 3),
-            "retries": self.retries,
-            "warnings": self.warnings,
-            "stopped": self.stopped,
-            "problems": [
-                {"key": legible_key(self.key_names, key), "category": category, "detail": detail}
-                for key, category, detail in self.counts.problems
-            ],
-            "samples": [
-                {"key": legible_key(self.key_names, key), "holds": words} for key, words in self.counts.samples
-            ],
-            "problems_total": self.counts.categories.total(),
-        }
 
 
 @dataclass
@@ -157,20 +132,6 @@ class Report:
         if any(report.interrupted for report in self.targets):
             return 3
         return 0 if self.complete and self.fault is None else 1
-
-    def document(self) -> dict[str, Any]:
-        """The JSON document of `run` and `status`."""
-        return {
-            "complete": self.complete,
-            "dry_run": self.dry_run,
-            "primary": self.primary,
-            "keys": self.keys,
-            "newer": {key_id: promoted.latest.isoformat() for key_id, promoted in self.newer.items()},
-            "shard": self.shard,
-            "fault": self.fault,
-            "left_out": self.left_out,
-            "targets": [report.document() for report in self.targets],
-        }
 
 
 def set_format(counts: Counts) -> str:

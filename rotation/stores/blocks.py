@@ -26,8 +26,8 @@ MOST_GAPS = 2
 """A swap on a grid sends at most so many places for each cell."""
 
 
-class Rows(NamedTuple):
-    """Which rows to read."""
+class BlockQuery(NamedTuple):
+    """The rows to read."""
 
     query: sa.Select[Any]
     """Of the key and the cell, in the order of the keys."""
@@ -50,7 +50,7 @@ class BlockAccess(Protocol):
     is_bare: bool
     """Whether a swap begins and ends its transaction itself."""
 
-    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+    def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         """Those rows. None: they do not fit into blocks, or are not worth it; read them one by one."""
 
     def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
@@ -173,11 +173,11 @@ class GridBlocks:
         """Over the cells of at most *largest* bytes that this database can hand out so."""
         raise NotImplementedError
 
-    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+    def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         """All of them as one block."""
         return self._trials.run(lambda: self._read(connection, rows))
 
-    def _read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+    def _read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         key, cell = list(rows.query.subquery().c)
         size, whole = self.aggregate(key, cell, rows.largest)
         columns = (sa.func.count(), sa.func.min(key), sa.func.max(key), sa.func.max(size))

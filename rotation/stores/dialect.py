@@ -17,10 +17,10 @@ from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
 from rotation.stores.blocks import BlockAccess, drivers_errors
-from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, TableState, TargetCells, UniqueColumn
-from rotation.stores.crowd import Crowd
+from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, TargetCells, UniqueColumn
 from rotation.stores.open_transactions import Look
-from rotation.stores.witness import Scope, Witness
+from rotation.stores.other_writers import OtherWriters
+from rotation.stores.watchdog import Guard
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
 CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
@@ -71,6 +71,8 @@ class BatchSwap(NamedTuple):
 class Dialect:
     """How to reach a database, what its errors mean, and how to compare a cell exactly."""
 
+    other_writers: ClassVar[type[OtherWriters]]
+    """Sees what others write."""
     driver: ClassVar[str]
     product: ClassVar[str]
     """What an admin calls it."""
@@ -145,6 +147,11 @@ class Dialect:
         del error
         return False
 
+    def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard | None:
+        """What watches a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
+        del url, is_stopping
+        return None
+
     def hang_up(self, connection: Any) -> None:
         """Ends a driver's *connection* while another thread waits for an answer through it."""
         raise NotImplementedError
@@ -210,23 +217,6 @@ class Dialect:
     def block_access(self, cells: TargetCells) -> BlockAccess | None:
         """How cells that are tokens are read and swapped in blocks. None: row by row only."""
         del cells
-        return None
-
-    def witness(self, scope: Scope) -> Witness | None:
-        """What knows who else wrote to those cells. None: nothing in this database."""
-        del scope
-        return None
-
-    def crowd(self) -> Crowd | None:
-        """What sees other writers. None: nothing in this database."""
-        return None
-
-    def transaction(self, connection: sa.Connection, table: sa.TableClause) -> int | None:
-        """The number of the transaction in progress, if the database's witness goes by such numbers.
-
-        None, too, if something else may have written to *table* in its name.
-        """
-        del connection, table
         return None
 
     def hurry(self, connection: sa.Connection) -> None:
@@ -333,10 +323,6 @@ class Dialect:
 
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """What distinguishes this table from one of the same name on another server, or made later. None: nothing."""
-        raise NotImplementedError
-
-    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
-        """Which table the name leads to now; without *schema* as a connection finds it."""
         raise NotImplementedError
 
     def schema_of(self, connection: sa.Connection, table: str) -> str | None:

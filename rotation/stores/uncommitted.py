@@ -8,8 +8,9 @@ from contextlib import closing
 import sqlalchemy as sa
 
 from rotation.configuration.relative_urls import LeftOut
-from rotation.stores.access import Access, Refusal, parse_url
+from rotation.stores.access import Access, Refusal
 from rotation.stores.connection import SharedConnections
+from rotation.stores.databases import parse_url
 from rotation.stores.open_transactions import OpenTransaction, Uncommitted
 
 

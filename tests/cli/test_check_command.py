@@ -27,7 +27,7 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.report import mark, pack, unpack
-from rotation.stores.silent_servers import known_silent
+from rotation.stores.connection import known_silent
 from tests.checks.worlds import census, target
 from tests.conftest import Cli, Named
 from tests.databases import Database
@@ -641,12 +641,12 @@ def test_a_check_that_is_stopped_pings_a_failure(
 ) -> None:
     """Exit code 3 with the reason, and the address is called with /fail."""
     from rotation.discovery import discover as discovering
-    from rotation.stores import sql
+    from rotation.stores.store import Store
 
     def stop(*_: object, **__: object) -> None:
         raise StoppedError("stopped on request")
 
-    monkeypatch.setattr(*(sql.SqlStore, "_open") if early else (discovering, "discover"), stop)
+    monkeypatch.setattr(*(Store, "_open") if early else (discovering, "discover"), stop)
     with Pinged(200) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -743,7 +743,7 @@ def test_a_clock_behind_the_ledger_is_reported(cli: Cli, sqlite_app: Database, t
 def test_a_server_that_says_nothing_is_given_up(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A firewall that drops packets, or a server that hangs: UNKNOWN after seconds, not after minutes."""
     known_silent.forget()
-    monkeypatch.setattr("rotation.stores.silent_servers.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("rotation.stores.connection.CONNECT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"postgresql://u@127.0.0.1:{mute.getsockname()[1]}/app"
         began = time.monotonic()

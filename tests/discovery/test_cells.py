@@ -15,7 +15,7 @@ from rotation.discovery.sqlite_tables import SQLiteCatalog
 from rotation.discovery.tables import Column
 from rotation.discovery.token_column import TOO_LARGE
 from rotation.planning.inner_tokens import MARKS
-from rotation.stores.sql import LARGE_CELL
+from rotation.stores.reader import LARGE_CELL
 from tests.databases import Database
 from tests.discovery.conftest import Discover, columns, remarks
 from tests.keys import make_key

@@ -17,7 +17,7 @@ from rotation.job.rotation import rotate
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, MemoryStore, Silence, run, token
@@ -217,7 +217,7 @@ def _rotate(database: Database, keyring: Keyring, options: Options | None = None
     options = options or Options()
     target = Target(database.url, "creds", "token", "creds")
     wait = threading.Event().wait
-    return rotate([target], keyring, lambda t: SqlStore(t, read_only=False, sleep=wait), options, Silence())
+    return rotate([target], keyring, lambda t: Store(t, read_only=False, sleep=wait), options, Silence())
 
 
 def _secrets(database: Database, keyring: Keyring) -> dict[int, str]:

@@ -25,7 +25,7 @@ from rotation.job.rotation import rotate
 from rotation.model.failures import WorkerError
 from rotation.model.key_history import History, Promotion
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, Silence, token
@@ -311,8 +311,8 @@ def _rotate(
 ) -> Any:
     target = target or Target(app.url, "creds", "token", "creds")
 
-    def open_store(target: Target) -> SqlStore:
-        return SqlStore(target, read_only=False, sleep=time.sleep)
+    def open_store(target: Target) -> Store:
+        return Store(target, read_only=False, sleep=time.sleep)
 
     return rotate([target], keyring, open_store, options or Options(), Silence(), executor=executor)
 

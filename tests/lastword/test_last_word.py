@@ -21,7 +21,7 @@ from rotation.model.batch import Batch
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.fakes import Notes, Silence
@@ -133,19 +133,19 @@ class Meddler(Silence):
 
     def meddle(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """From here on, it notices what stores read."""
-        plain_read, plain_keyless = SqlStore.read, SqlStore.keyless
+        plain_read, plain_keyless = Store.read, Store.keyless
 
-        def read(store: SqlStore, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
+        def read(store: Store, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
             batch = plain_read(store, after, upto, limit)
             self.read()
             return batch
 
-        def keyless(store: SqlStore) -> int:
+        def keyless(store: Store) -> int:
             self.ended()
             return plain_keyless(store)
 
-        monkeypatch.setattr(SqlStore, "read", read)
-        monkeypatch.setattr(SqlStore, "keyless", keyless)
+        monkeypatch.setattr(Store, "read", read)
+        monkeypatch.setattr(Store, "keyless", keyless)
 
 
 def run(row: Row, database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> Report:
@@ -174,8 +174,8 @@ def run(row: Row, database: Database, keyring: Keyring, monkeypatch: pytest.Monk
         way.dry_run, BATCH, checkpoints=lambda target, primary: Checkpoints(notes, target, primary), workers=1
     )
 
-    def open_store(target: Target) -> SqlStore:
-        return SqlStore(target, read_only=way.dry_run, sleep=lambda _: None)
+    def open_store(target: Target) -> Store:
+        return Store(target, read_only=way.dry_run, sleep=lambda _: None)
 
     executor = Inline() if way.pooled else None
     return rotate([target], keyring, open_store, options, meddler, executor=executor, lanes=way.lanes)

@@ -15,7 +15,7 @@ from rotation.job.rotation import rotate
 from rotation.model.report import TargetReport
 from rotation.output import progress
 from rotation.output.progress import LogWatcher
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 from tests.fakes import TARGET, MemoryStore, token
 
 REPORT = TargetReport(TARGET, identify(TARGET), ("id",))

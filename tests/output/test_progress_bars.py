@@ -8,7 +8,7 @@ from rich.console import Console
 
 from rotation.model.report import TargetReport
 from rotation.output.progress_bars import BarWatcher
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 from tests.fakes import TARGET
 
 REPORT = TargetReport(TARGET, identify(TARGET), ("id",))

@@ -21,7 +21,7 @@ from rotation.model.target import Target
 from rotation.planning import inner_tokens
 from rotation.planning.planner import Planner
 from rotation.planning.rules import Action
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal

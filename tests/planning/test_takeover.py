@@ -194,7 +194,7 @@ def test_a_dry_run_keeps_a_few_samples() -> None:
     one.add(one)
 
     assert [row for row, _ in one.samples] == [(row,) for row in range(5)]
-    assert "samples" not in one.document()
+    assert "samples" not in one.by_name()
 
 
 def test_a_missing_secret_is_named_with_its_target() -> None:

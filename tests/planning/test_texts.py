@@ -21,7 +21,7 @@ from rotation.model.formats import Format
 from rotation.model.key_history import History, Promotion
 from rotation.planning import embedded
 from rotation.planning.planner import Planner
-from rotation.stores.base import Written
+from rotation.stores.writer import Written
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal
@@ -318,7 +318,7 @@ def test_many_cells_together_come_to_what_each_does_alone(
         alone.add(plan.counts)
         swapped |= {key: old for key, old, _ in plan.swaps.rows()}
 
-    assert together.counts.document() == alone.document()
+    assert together.counts.by_name() == alone.by_name()
     assert together.counts.problems == alone.problems
     assert {key: old for key, old, _ in together.swaps.rows()} == swapped
     tokens = Counter([*together.key_ids, *(each.key_id for each in together.further)])

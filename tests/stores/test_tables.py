@@ -10,10 +10,10 @@ from cryptography.fernet import Fernet
 
 from rotation.model.batch import Swaps
 from rotation.model.target import Target
-from rotation.stores import sql
+from rotation.stores import reader
 from rotation.stores.access import Access
 from rotation.stores.dialect import Dialect
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.keys import key_text
@@ -142,10 +142,10 @@ def test_an_index_over_an_expression_is_no_hindrance(database: Database, cli: Cl
 
 def test_large_cells_are_read_few_at_once(database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """D34: cells beyond 64 KiB come one by one, and a batch ends where they get heavy; each is rotated."""
-    monkeypatch.setattr(sql, "BATCH_BYTES", 500_000)
+    monkeypatch.setattr(reader, "BATCH_BYTES", 500_000)
     secrets = [letter * 150_000 for letter in "abcdef"]
     database.make_creds([make_token(secret) for secret in secrets], "LONGTEXT" if database.kind == "mariadb" else None)
-    store = SqlStore(Target(database.url, "creds", "token", "creds"), read_only=True, sleep=lambda _: None)
+    store = Store(Target(database.url, "creds", "token", "creds"), read_only=True, sleep=lambda _: None)
 
     read = [len(store.read(None, None, 100).keys), len(store.read((3,), (5,), 100).keys)]
     store.close()
@@ -198,7 +198,7 @@ def test_cells_are_compared_byte_for_byte(database: Database) -> None:
         create = f"CREATE TABLE creds (id {key} PRIMARY KEY, token {kinds[database.kind]})"
         database.execute("DROP TABLE IF EXISTS creds", create)
         database.insert("creds", [{"id": row, "token": cell} for row, cell in zip(rows, "Abc", strict=True)])
-        store = SqlStore(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
+        store = Store(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
 
         written = store.write(Swaps([(row,) for row in rows], ["a", "b ", "c"], ["new"] * 3))
         store.close()

@@ -13,7 +13,7 @@ from rotation.configuration.config_file import load_targets
 from rotation.configuration.targets import unsealed
 from rotation.job.ranges import Bounds, Options
 from rotation.job.worker import make_setup, make_task
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 from tests.conftest import Cli, Named
 from tests.fakes import token
 

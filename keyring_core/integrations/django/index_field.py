@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models.lookups import In, Lookup
 
-from keyring_core.binding import check_context
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText
 from keyring_core.config import get_keyring
 from keyring_core.integrations.django.checks import faults_of_index
-from keyring_core.integrations.django.columns import WrittenAsGiven
-from keyring_core.integrations.django.errors import EncryptedComparisonError
+from keyring_core.integrations.django.columns import EncryptedComparisonError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
+from keyring_core.keys import check_context
 
 if TYPE_CHECKING:
     _CharField = models.CharField[Any, Any]
@@ -120,7 +119,7 @@ class BlindIndexField(WrittenAsGiven, _CharField):
         )
 
     def each(self, value: Any) -> list[IndexText]:
-        """What an equal value may have as its index: one text for each key."""
+        """The indexes that an equal value may have: one text for each key."""
         if isinstance(value, IndexText):
             return [value]
         return [IndexText(text) for text in BlindIndex(self.context).each(get_keyring(), self._plaintext(value))]
@@ -139,7 +138,7 @@ class BlindIndexField(WrittenAsGiven, _CharField):
 
 
 class _OfValues(_Lookup):
-    """Compares an index with those of values. They are computed when the query runs, under the keys of that time."""
+    """Compares an index with the indexes of values, computed when the query runs, under the keys of that time."""
 
     prepare_rhs = False
 

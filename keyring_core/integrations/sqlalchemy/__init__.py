@@ -1,7 +1,9 @@
 """Column types for SQLAlchemy 2 whose values are encrypted in the database, and blind indexes to look them up by."""
 
 from keyring_core.blind_index import IndexText
-from keyring_core.integrations.sqlalchemy import events as _events  # registers what the types need of each engine
+from keyring_core.integrations.sqlalchemy import (
+    statement_checks as _events,  # registers what the types need of each engine
+)
 from keyring_core.integrations.sqlalchemy.blind_index import BlindIndexOf
 from keyring_core.integrations.sqlalchemy.encrypted import EncryptedBytes, EncryptedJSON, EncryptedText
 

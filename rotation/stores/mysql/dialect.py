@@ -18,14 +18,13 @@ from rotation.model.batch import Swaps
 from rotation.model.formats import Format
 from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import QualifiedName, TableState, TargetCells, UniqueColumn
-from rotation.stores.crowd import Crowd
+from rotation.stores.columns import QualifiedName, TargetCells, UniqueColumn
 from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
 from rotation.stores.mysql import catalog
 from rotation.stores.mysql.blocks import LONGEST, MySQLBlocks
-from rotation.stores.mysql.crowd import StatementCounters
 from rotation.stores.mysql.names import as_bytes, is_binary, quote
-from rotation.stores.shards import BLOCK_BITS
+from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.row_keys import BLOCK_BITS
 
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
@@ -85,6 +84,7 @@ KEYS = (
 class MySQL(Dialect):
     """Session settings, error numbers, and binary comparison: the default collation takes `a` for `A`."""
 
+    other_writers = MySQLOthers
     driver = "mysql+pymysql"
     new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
     product = "MariaDB"
@@ -261,10 +261,6 @@ class MySQL(Dialect):
         """For keys that are numbers."""
         return MySQLBlocks(cells) if MySQLBlocks.serves(cells) else None
 
-    def crowd(self) -> Crowd:
-        """By the server's counters of statements, which any user may read."""
-        return StatementCounters()
-
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
         """A shift would take a negative number for a huge one."""
         return sa.func.floor(key / sa.literal_column(str(1 << BLOCK_BITS), sa.Integer))
@@ -334,10 +330,6 @@ class MySQL(Dialect):
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The server's own id, and when the table was made; one that was rebuilt counts as another."""
         return f"{catalog.server(connection)}/{catalog.made(connection, qualified)}"
-
-    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
-        """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
-        return TableState(version=catalog.made(connection, QualifiedName(schema, table, "")))
 
     def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
         """InnoDB's estimate."""

@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from keyring_core.token_batches import is_token_size
 from rotation.model.batch import Batch, Block, BlockSwap
 from rotation.model.counts import RowKey
-from rotation.stores.blocks import LEAST_ROWS, Rows, Swapped, drivers_errors
+from rotation.stores.blocks import LEAST_ROWS, BlockQuery, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.postgresql.catalog import TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
@@ -73,7 +73,7 @@ class PostgreSQLBlocks:
         fits = isinstance(kind, sa.Integer | sa.Uuid) and not more and collation is None
         return fits and isinstance(cells.kind, sa.String | sa.LargeBinary) and not isinstance(cells.kind, sa.CHAR)
 
-    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+    def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         """By groups of one length; the few rows that fit into none, by their keys."""
         inner = rows.query.subquery()
         key, cell = inner.c[self._key.name], inner.c[self._cell.name]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
-from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, TableState, UniqueColumn
+from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn
 
 HERE = """WITH RECURSIVE here(oid) AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -20,22 +20,6 @@ FAMILY = f"""{HERE}, family(oid) AS (
     SELECT oid FROM here UNION SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.oid
 )"""  # noqa: S608 - constants only
 """The table with its partitions, or with those that inherit from it."""
-
-ALTERED = """concat_ws(',', pg_relation_filenode(c.oid), c.xmin, n.xmin,
-    (SELECT string_agg(CAST(a.xmin AS text), ',' ORDER BY a.attnum) FROM pg_attribute a
-        WHERE a.attrelid = c.oid AND a.attnum > 0),
-    (SELECT string_agg(CAST(t.xmin AS text), ',' ORDER BY t.oid) FROM pg_trigger t
-        WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgtype & 16 <> 0),
-    (SELECT string_agg(CAST(r.xmin AS text), ',' ORDER BY r.oid) FROM pg_rewrite r
-        WHERE r.ev_class = c.oid AND r.ev_type = '2'))"""
-"""The file as it is now, not as a snapshot has it; and the transactions that last altered the table, its schema (a
-rename), each of its columns (to leave a family or join it alters them), and what fires on an UPDATE."""
-
-MEMBERS = f"""{FAMILY} SELECT c.oid IN (SELECT oid FROM here), CAST(c.oid AS text), {ALTERED},
-    row_security_active(c.oid), c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap')
-FROM pg_class c JOIN family f ON f.oid = c.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_am a ON a.oid = c.relam
-ORDER BY c.oid"""  # noqa: S608 - constants only
 
 HIDDEN = "row security is on for this user, so rows may be hidden; run as the owner or with BYPASSRLS"
 IS_SECURED = f"{HERE} SELECT row_security_active(oid) FROM here"  # noqa: S608 - constants only
@@ -112,35 +96,6 @@ SCHEMA = f"""{HERE} SELECT CAST(n.nspname AS text) FROM pg_namespace n
 
 IDENTITY = f"""{HERE} SELECT (SELECT system_identifier FROM pg_control_system()),
     (SELECT oid FROM pg_database WHERE datname = current_database()), (SELECT oid FROM here)"""  # noqa: S608 - constants only
-
-
-class Member(NamedTuple):
-    """A table, a partition of it, or one that inherits from it."""
-
-    is_first: bool
-    """Whether it is the table itself."""
-    oid: str
-    altered: str
-    hidden: bool
-    """Whether its rows may be hidden from this user."""
-    is_plain: bool
-    """Whether its rows are kept in the usual way."""
-
-
-def family(connection: sa.Connection, schema: str | None, table: str) -> list[Member]:
-    """The table, its partitions, and those that inherit from it; without *schema* the one on the search path."""
-    return [Member(*found) for found in connection.execute(sa.text(MEMBERS), {"schema": schema, "table": table})]
-
-
-def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:
-    """Of the family, since it is read as one table; rows are hidden by the policies of the table itself."""
-    members = family(connection, schema, table)
-    first = [member for member in members if member.is_first]
-    return TableState(
-        "".join(member.oid for member in first),
-        [(member.oid, member.altered) for member in members],
-        any(member.hidden for member in first),
-    )
 
 
 def schema_of(connection: sa.Connection, table: str) -> str:

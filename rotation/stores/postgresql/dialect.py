@@ -17,15 +17,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import Swaps
 from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import AsRead, QualifiedName, TableFacts, TableState, TargetCells, UniqueColumn
-from rotation.stores.crowd import Crowd, TransactionGaps
+from rotation.stores.columns import AsRead, QualifiedName, TableFacts, TargetCells, UniqueColumn
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
 from rotation.stores.postgresql import catalog
 from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
-from rotation.stores.postgresql.witness import PostgreSQLWitness
-from rotation.stores.shards import BLOCK_BITS
-from rotation.stores.witness import Scope, Witness
+from rotation.stores.postgresql.other_writers import PostgreSQLOthers
+from rotation.stores.row_keys import BLOCK_BITS
 
 KEYS = (
     sa.Integer,
@@ -71,6 +69,7 @@ ANSWERS = {
 class PostgreSQL(Dialect):
     """Session settings, SQLSTATE codes, and exact comparison under any collation."""
 
+    other_writers = PostgreSQLOthers
     driver = "postgresql+psycopg"
     mixed = "PostgreSQL refuses what the application writes"
     new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
@@ -229,20 +228,6 @@ class PostgreSQL(Dialect):
         """For keys that are numbers or UUIDs."""
         return PostgreSQLBlocks(cells) if PostgreSQLBlocks.serves(cells) else None
 
-    def crowd(self) -> Crowd:
-        """By the numbers of transactions, which any role may ask for."""
-        return TransactionGaps()
-
-    def witness(self, scope: Scope) -> Witness:
-        """By the transaction that made each row version."""
-        return PostgreSQLWitness(scope)
-
-    def transaction(self, connection: sa.Connection, table: sa.TableClause) -> int | None:
-        """None if it has written nothing, or a trigger may have."""
-        name = connection.dialect.identifier_preparer.format_table(table)
-        number: int | None = connection.exec_driver_sql(catalog.TRANSACTION, {"table": name}).scalar()
-        return number
-
     def hurry(self, connection: sa.Connection) -> None:
         """Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html."""
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
@@ -284,10 +269,6 @@ class PostgreSQL(Dialect):
     def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
         """Among the facts."""
         return self.facts(connection, qualified).unique
-
-    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
-        """From the catalog, in one query."""
-        return catalog.state(connection, schema, table)
 
     def schema_of(self, connection: sa.Connection, table: str) -> str:
         """The first on the search path that has such a table."""

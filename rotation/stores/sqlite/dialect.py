@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
@@ -21,13 +20,12 @@ from rotation.model.formats import Format
 from rotation.model.text import many
 from rotation.stores import open_transactions
 from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import QualifiedName, TableState, TargetCells, UniqueColumn, table_clause
-from rotation.stores.crowd import Crowd, DataVersions
+from rotation.stores.columns import QualifiedName, TargetCells, UniqueColumn, table_clause
 from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode, Tempo
-from rotation.stores.open_file import MOVED
 from rotation.stores.sqlite.blocks import SQLiteBlocks
-from rotation.stores.sqlite.witness import SQLiteWitness
-from rotation.stores.witness import Scope, Witness
+from rotation.stores.sqlite.open_file import MOVED, OpenFile
+from rotation.stores.sqlite.other_writers import SQLiteOthers, file_number
+from rotation.stores.watchdog import Guard
 
 BUSY_SECONDS = 1
 """How long one try waits for another writer; in this time no signal is heard, so the tries are many and short."""
@@ -39,6 +37,7 @@ _TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\
 class SQLite(Dialect):
     """Through the standard library's sqlite3."""
 
+    other_writers = SQLiteOthers
     driver = "sqlite+pysqlite"
     mixed = "the column comes to hold text beside bytes"
     product = "SQLite"
@@ -97,6 +96,10 @@ class SQLite(Dialect):
     def chance(self) -> ColumnElement[Any]:
         """Its random() is a whole number of 64 bits: the lower 31 of them, divided."""
         return sa.func.random(type_=sa.BigInteger).bitwise_and(0x7FFFFFFF) / sa.literal(2.0**31, sa.Float)
+
+    def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard:
+        """The file may be replaced, and statements run in this process."""
+        return OpenFile(self.file(url), is_stopping)
 
     def set_up(self, connection: sqlite3.Connection) -> None:
         """Begins transactions itself: the driver's would read first and write later, which SQLite may refuse."""
@@ -189,15 +192,6 @@ class SQLite(Dialect):
         """For keys of one column."""
         return SQLiteBlocks(cells) if SQLiteBlocks.serves(cells) else None
 
-    def crowd(self) -> Crowd:
-        """By the version that one connection sees."""
-        return DataVersions()
-
-    def witness(self, scope: Scope) -> Witness:
-        """By the version that one connection sees."""
-        del scope
-        return SQLiteWitness()
-
     def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
         """CRC-32, by a function that this module adds; SQLite has none."""
         return sa.func.keyring_crc32(*(sa.cast(key, sa.LargeBinary) for key in keys))
@@ -227,17 +221,9 @@ class SQLite(Dialect):
         return None
 
     def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """The file's number in its file system: one that was put in its place has another."""
+        """The number of the file."""
         del qualified
-        path = connection.scalar(sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
-        with suppress(OSError):
-            return str(Path(path).stat().st_ino)
-        return None
-
-    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
-        """The file that the connection's path leads to, and how often the schema was changed."""
-        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-        return TableState(self.identity(connection, QualifiedName(schema, table, "")) or "", version)
+        return file_number(connection)
 
     def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
         """A column's own collation is in no catalog, so each index reports its own."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyring_core.legacy.pickles import plaintext_in
+from keyring_core.legacy.django_cryptography import plaintext_in
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 BIG = 70_000
