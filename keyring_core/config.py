@@ -51,12 +51,7 @@ def load_keyring(environ: Mapping[str, str]) -> Keyring:
 
 
 def key_status(environ: Mapping[str, str]) -> str:
-    """The primary key's status in words fit for a log; never the key. For a malformed key it says what is wrong.
-
-    Examples:
-        >>> key_status({"ENCRYPTION_KEY": Key.generate().reveal()})
-        'configured (key id ...)'
-    """
+    """The primary key's status in words fit for a log; never the key. For a malformed key it says what is wrong."""
     if not names_primary(environ):
         return _NOT_SET
     try:

@@ -95,7 +95,8 @@ class Derivation:
             raise KeyConfigError(f"derivation {self.kind}: it takes no {' and no '.join(extra)}; leave that out")
         for name in given & {"salt", "info"}:
             _utf8(getattr(self, name), f"derivation {self.kind}: its {name}")
-        if self.iterations is not None and not _is_count(self.iterations):
+        is_count = type(self.iterations) is int and 1 <= self.iterations <= MOST_ITERATIONS
+        if self.iterations is not None and not is_count:
             raise KeyConfigError(
                 f"derivation {self.kind}: its iterations are a whole number from 1 to {MOST_ITERATIONS:,}"
             )
@@ -109,10 +110,6 @@ class Derivation:
 
         Raises KeyConfigError for a secret that the application would not take, and WeakKeyError for one that anybody
         can guess; with *allow_weak* that only gives a warning. No message shows anything of the secret.
-
-        Examples:
-            >>> Derivation("sha256").key("a secret of an application")
-            <Key ...>
         """
         value = revealed(secret)
         if len(value) > MOST_SECRET_LENGTH:
@@ -248,7 +245,3 @@ def _utf8(value: str | bytes, where: str) -> bytes:
     except UnicodeEncodeError:
         pass  # outside of this block, since the error holds the text
     raise KeyConfigError(f"{where}: a lone surrogate, which has no UTF-8 form")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ITERATIONS

@@ -74,12 +74,7 @@ def _log_failure(event: str, error: KeyringError) -> None:
 
 
 class Lazy(Generic[T]):
-    """Call it for a value that is built once, on first use. After a build that raised, the next call tries again.
-
-    Examples:
-        >>> get_encryption_service() is get_encryption_service()
-        True
-    """
+    """Call it for a value that is built once, on first use. After a build that raised, the next call tries again."""
 
     def __init__(self, build: Callable[[], T]) -> None:
         self._build = build

@@ -123,12 +123,7 @@ class Keyring:
 
     @cached_property
     def multi_fernet(self) -> MultiFernet:
-        """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one.
-
-        Examples:
-            >>> keyring.multi_fernet.decrypt(keyring.encrypt("sk-live-1"))
-            b'sk-live-1'
-        """
+        """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""
         return MultiFernet([key.fernet for key in self._keys])
 
     def encrypt(self, plaintext: str) -> str:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.key_text import KEY_BYTES, decode_key
 from keyring_core.loaded_keys import protect_key
-from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
+from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token, utf8_of
 
 _ID_LABEL = b"keyring-core key id v1\0"
 TOKENS = b"keyring-core bind v1\0"
@@ -198,12 +198,7 @@ def check_context(context: str) -> bytes:
         raise KeyConfigError('the context is empty; name the one use of these tokens, such as "users.api_key"')
     if context != context.strip():
         raise KeyConfigError(f"the context {context!r} begins or ends with a blank, which nobody would see; drop it")
-    fault = None
-    try:
-        return context.encode("utf-8")
-    except UnicodeEncodeError:
-        fault = f"the context {context!r} has a lone surrogate and so no UTF-8 form"
-    raise KeyConfigError(fault)
+    return utf8_of(context, f"the context {context!r} has a lone surrogate and so no UTF-8 form", KeyConfigError)
 
 
 def unpadded(padded: bytes) -> bytes | None:

@@ -83,10 +83,6 @@ class Reloader:
 
     *load* reads the keys that the process's variables name now, and takes the seconds for each command: it is called at
     the start, and for `reload`. In between, `Loaded.again` reads. *clock* is monotonic; *now* is the time of day.
-
-    Examples:
-        >>> get_keyring().decrypt(get_keyring().encrypt("sk-live-1"))
-        'sk-live-1'
     """
 
     def __init__(
@@ -180,9 +176,19 @@ class Reloader:
         """
         try:
             self()
-        except (KeyringError, KeyConfigWarning) as error:
-            return status_of(None, None, None, str(error))
-        return status_of(self._loaded, self._since, self._checked, self._error)
+            loaded, error = self._loaded, self._error
+        except (KeyringError, KeyConfigWarning) as fault:
+            loaded, error = None, str(fault)
+        states = loaded.keyring.states if loaded else {}
+        return {
+            "primary": loaded.keyring.primary.id if loaded else None,
+            "keys": [{"id": key.id, "state": str(state)} for key, state in states.items()],
+            "sources": {name: str(source.kind) for name, source in loaded.sources.items()} if loaded else {},
+            "reload_seconds": loaded.every if loaded else None,
+            "loaded": self._since.isoformat(timespec="seconds") if loaded else None,
+            "checked": self._checked.isoformat(timespec="seconds") if loaded else None,
+            "error": error,
+        }
 
     def reset(self) -> None:
         """Forgets everything; the next call loads again. For tests, and after the environment changed."""
@@ -256,19 +262,3 @@ class Reloader:
 
     def _schedule(self, loaded: Loaded) -> None:
         self._due = self._clock() + loaded.every if loaded.follows() else math.inf
-
-
-def status_of(
-    loaded: Loaded | None, since: datetime | None, checked: datetime | None, error: str | None
-) -> KeyringStatus:
-    """The status of *loaded*; without keys if that is None."""
-    states = loaded.keyring.states.items() if loaded else ()
-    return {
-        "primary": loaded.keyring.primary.id if loaded else None,
-        "keys": [{"id": key.id, "state": str(state)} for key, state in states],
-        "sources": {name: str(source.kind) for name, source in loaded.sources.items()} if loaded else {},
-        "reload_seconds": loaded.every if loaded else None,
-        "loaded": since.isoformat(timespec="seconds") if since else None,
-        "checked": checked.isoformat(timespec="seconds") if checked else None,
-        "error": error,
-    }

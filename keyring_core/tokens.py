@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keyring_core.errors import Malformed, MalformedToken, PlaintextError
+from keyring_core.errors import KeyringError, Malformed, MalformedToken, PlaintextError
 
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _BLANKS = b" \t\r\n\v\f"
@@ -154,13 +154,13 @@ def may_hold_token(raw: bytes) -> bool:
     )
 
 
-def utf8_of(text: str, refusal: str) -> bytes:
-    """The bytes of the plaintext *text*. Raises PlaintextError, with *refusal*, if it has no UTF-8 form."""
+def utf8_of(text: str, refusal: str, error: type[KeyringError] = PlaintextError) -> bytes:
+    """The bytes of *text*. Raises *error*, with *refusal*, if it has no UTF-8 form."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         pass  # outside of this block, since the error holds the text
-    raise PlaintextError(refusal)
+    raise error(refusal)
 
 
 def json_of(value: object) -> bytes:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import pickle
 import pickletools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from hmac import compare_digest
-from typing import NamedTuple
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -45,29 +44,17 @@ _ENCODE = ({"GLOBAL MARK TEXT TEXT TUPLE REDUCE STOP", "GLOBAL TEXT TEXT TUPLE2 
 _NO_BYTES = ({"GLOBAL MARK TUPLE REDUCE STOP", "GLOBAL EMPTY_TUPLE REDUCE STOP"}, "__builtin__ bytes")
 
 
-class Signer(NamedTuple):
-    """The key of a MAC, and the encryption keys that may have been used beside it."""
-
-    mac: HMAC
-    encryption: Sequence[algorithms.AES]
-
-    @classmethod
-    def of(cls, mac_key: bytes, encryption_keys: Iterable[bytes]) -> Signer:
-        """The signer with these keys."""
-        return cls(HMAC(mac_key, hashes.SHA256()), [algorithms.AES(key) for key in encryption_keys])
-
-    def signed(self, token: Token) -> bool:
-        """True if *token* is under this key; compared in constant time."""
-        mac = self.mac.copy()
-        mac.update(token.signed)
-        return compare_digest(mac.finalize(), token.tag)
-
-
 class DjangoCryptographyCells:
-    """The cells under any of these keys. Nothing but the length and the MAC is read of a cell that none signed."""
+    """The cells under any of these keys. Nothing but the length and the MAC is read of a cell that none signed.
 
-    def __init__(self, signers: Iterable[Signer], *, unpickle: bool) -> None:
-        self._signers = tuple(signers)
+    *keys* are the key of each MAC, and the encryption keys that may have been used beside it.
+    """
+
+    def __init__(self, keys: Iterable[tuple[bytes, Iterable[bytes]]], *, unpickle: bool) -> None:
+        self._keys = [
+            (HMAC(mac_key, hashes.SHA256()), [algorithms.AES(key) for key in encryption])
+            for mac_key, encryption in keys
+        ]
         self._unpickle = unpickle
 
     def open(self, cell: str | bytes) -> LegacyPlaintext | None:
@@ -76,7 +63,7 @@ class DjangoCryptographyCells:
         if not isinstance(cell, bytes) or size < BLOCK or size % BLOCK or cell[:1] != VERSION:
             return None
         token = Token(cell[:-TAG], cell[-TAG:])
-        for key in (key for signer in self._signers if signer.signed(token) for key in signer.encryption):
+        for key in (key for mac, encryption in self._keys if _signed(mac, token) for key in encryption):
             decryptor = Cipher(key, modes.CBC(token.iv)).decryptor()
             pickled = unpadded(decryptor.update(token.ciphertext) + decryptor.finalize())
             plaintext = None if pickled is None else plaintext_in(pickled, unpickle=self._unpickle)
@@ -88,6 +75,13 @@ class DjangoCryptographyCells:
     def longest_plaintext(self, size: int) -> int:
         """The pickle is encrypted, and so is at least one byte of padding."""
         return (_GROWTH_OF_JSON if self._unpickle else _GROWTH_OF_TEXT) * (size - OVERHEAD - 1)
+
+
+def _signed(key: HMAC, token: Token) -> bool:
+    """True if *token* is under *key*; compared in constant time."""
+    mac = key.copy()
+    mac.update(token.signed)
+    return compare_digest(mac.finalize(), token.tag)
 
 
 def plaintext_in(data: bytes, *, unpickle: bool) -> bytes | None:

@@ -12,7 +12,7 @@ from keyring_core.derivation import Derivation, protect
 from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
-from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells, Signer
+from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells
 from keyring_core.legacy.reader import LegacyReader, PackageCells
 from keyring_core.legacy.token_cells import TokenCells, TokenOrJsonCells
 from keyring_core.legacy.variables import Environ, VariableText, check_variable_names, read_variables
@@ -233,13 +233,13 @@ def _django_cryptography(legacy: Legacy, environ: Environ) -> PackageCells:
     rules = [Derivation("pbkdf2-sha256", salt, iterations=ITERATIONS) for salt in salts]
     named = _names(legacy.encryption_secret)
     encryption = _keys(rules, read_variables(named, environ, "encryption_secret")) if named else None
-    signers = []
+    keys = []
     for text, where in _secrets(legacy, environ):
         # Also with an encryption secret: it masks this one, and warns of a weak one.
         own = _keys(rules, [VariableText(text, where)])
         mac_key = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
-        signers.append(Signer.of(mac_key, _raw(encryption or own)))
-    return DjangoCryptographyCells(signers, unpickle=legacy.unpickle)
+        keys.append((mac_key, _raw(encryption or own)))
+    return DjangoCryptographyCells(keys, unpickle=legacy.unpickle)
 
 
 _DJANGO_CRYPTOGRAPHY = Package(

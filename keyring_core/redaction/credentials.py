@@ -167,19 +167,14 @@ def find_credentials(text: str, data: bytes, limit: type[Effort] = Effort) -> li
             spans += _bearer(text, start)
         run = data[start:end]
         if run.strip(_HEX):
-            if not _is_words(run):
+            letters = run.translate(None, b"_-")
+            if not (letters.islower() and letters.isalpha()):  # words of a name
                 spans += _in_run(text, start, end, effort)
             equals = text.find("=", end, end + _KEY_LENGTH - len(_LONG_RUN))
             if equals >= _KEY_LENGTH:
                 spans += _key(text, equals)
         start = classes.find(_LONG_RUN, end)
     return spans
-
-
-def _is_words(run: bytes) -> bool:
-    """True if *run* has only small letters, and characters that join words."""
-    letters = run.translate(None, b"_-")
-    return letters.islower() and letters.isalpha()
 
 
 def _in_run(text: str, start: int, end: int, effort: Effort) -> Iterator[Span]:

@@ -12,7 +12,7 @@ from typing import Any, SupportsInt, TypeAlias
 
 from keyring_core.redaction.names import PLAIN
 from keyring_core.redaction.redacting import show_record
-from keyring_core.redaction.redactor import Redacted, Redactor, get_redactor, safe_repr, safe_str
+from keyring_core.redaction.redactor import Redacted, Redactor, get_redactor, safe_repr
 from keyring_core.redaction.render import block, one_line, withheld
 
 _SENDABLE = PLAIN | {str, bytes}
@@ -70,7 +70,7 @@ def message_of(redactor: Redactor, record: logging.LogRecord) -> str:
     if isinstance(record.msg, Redacted):
         return record.msg
     # In a foreign handler, a structlog event is a dict: its names count, and it can be circular.
-    message = safe_str(record.msg if isinstance(record.msg, str) else redactor.redact_value(record.msg))
+    message = safe_repr(record.msg if isinstance(record.msg, str) else redactor.redact_value(record.msg), str)
     if record.args:
         message = fill_in(redactor, message, record.args)
     return redactor.redact(message)
@@ -110,10 +110,6 @@ def _fitting(value: Any, masked: Any) -> Any:
 
 def clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:
     """A copy of *record* that can be sent elsewhere: the traceback and every object have become masked text."""
-    return show_record(record, _clean_copy, redactor, record)
-
-
-def _clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:
     clean = copy.copy(record)
     clean.msg, clean.args = message_of(redactor, record), None
     if record.exc_info and not record.exc_text:

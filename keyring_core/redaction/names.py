@@ -39,7 +39,7 @@ KINDS_OF_KEYS = frozenset(
     private secret access encryption encrypt decryption signing signature sign auth master fernet account shared
     symmetric aes hmac session client server root license storage crypto cipher service preshared unseal recovery api
     previous staged
-    """.split()  # noqa: SIM905 - as in registrable.py
+    """.split()  # noqa: SIM905 - as in encodings.py
 )
 _BEFORE_A_NOUN = (
     "db user root admin smtp ftp mysql redis login old new mail email default postgres postgresql pg mongo mongodb "

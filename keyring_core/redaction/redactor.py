@@ -42,13 +42,7 @@ class Redacted(str):
 
 
 class UnfitSecretError(KeyringError, ValueError):
-    """A value that cannot be masked by its text. The message says why, and does not show it.
-
-    Examples:
-        >>> Redactor(["secret"])
-        Traceback (most recent call last):
-        keyring_core.redaction.redactor.UnfitSecretError: cannot mask this value by its text: ...
-    """
+    """A value that cannot be masked by its text. The message says why, and does not show it."""
 
 
 class Redactor:
@@ -276,17 +270,8 @@ def _masked(text: str, flat: str, spans: list[Span]) -> str:
     return masked if text.isascii() else masked.encode("latin-1").decode("utf-8", "replace")
 
 
-def safe_repr(value: Any) -> str:
-    """``repr(value)``, or a note that it raised."""
-    return _shown(repr, value)
-
-
-def safe_str(value: Any) -> str:
-    """``str(value)``, or a note that it raised."""
-    return _shown(str, value)
-
-
-def _shown(show: Callable[[Any], str], value: Any) -> str:
+def safe_repr(value: Any, show: Callable[[Any], str] = repr) -> str:
+    """``show(value)``, or a note that it raised."""
     try:
         return show(value)
     except Exception as error:

@@ -127,7 +127,7 @@ _ADDRESSED = frozenset(
     """
     account acct author bcc by cc contact email from id login mail mailto member npm owner principal recipient
     reply-to sender sip sips to uid upn user username xmpp
-    """.split()  # noqa: SIM905 - as in registrable.py
+    """.split()  # noqa: SIM905 - as in encodings.py
 )
 _MAILBOX = r"[a-z]+(?:[._+-][a-z]+)*[._+-]?\d{0,4}"
 

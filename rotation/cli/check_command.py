@@ -51,7 +51,7 @@ T = TypeVar("T")
 @click.option(
     "--ping", metavar="URL", help="Address to call: URL/start, then URL or URL/fail; or '$NAME' of a variable."
 )
-@click.option("--sample", type=click.IntRange(min=1), metavar="ROWS", help="Read about so many rows of each target.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="ROWS", help="Read about this many rows of each target.")
 @click.option("--list", "listing", is_flag=True, help="List all checks with their messages, and run none.")
 @common_options
 @target_parameters

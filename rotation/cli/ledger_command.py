@@ -54,8 +54,8 @@ def ledger(**_: object) -> None:
 def init(command: Command, url: str | None, *, sql: bool) -> int:
     """Make the ledger's tables in its database.
 
-    Then no other command needs the privilege to create tables. The database is that of --url, of ROTATION_LEDGER_URL,
-    or of ledger in rotation.toml; otherwise it is the SQLite file beside rotation.toml. Tables that are there stay as
+    Then no other command needs the privilege to create tables. The database is named by --url, by ROTATION_LEDGER_URL,
+    or by ledger in rotation.toml; otherwise it is the SQLite file beside rotation.toml. Tables that are there stay as
     they are.
     """
     from rotation.ledger.ledger import Ledger

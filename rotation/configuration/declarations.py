@@ -36,7 +36,7 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_
         if (self.models is None) == (self.django is None):
             raise ValueError("a [[target]] has models or django, not both")
         if self.django is not None and self.url is not None:
-            raise ValueError("a [[target]] with django takes no url: the databases are those of the settings")
+            raise ValueError("a [[target]] with django takes no url: the settings name the databases")
 
     @property
     def place(self) -> str:

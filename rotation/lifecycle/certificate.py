@@ -103,7 +103,7 @@ class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     rows: int
     """Rows that were counted."""
     cells: int
-    """Cells that hold something, as `run` counts them: NULL is none."""
+    """Cells that hold something, as `run` counts them: without NULLs."""
     targets: list[CertifiedTarget]
     """What was counted, column by column."""
     searched: list[CertifiedSearch]
@@ -154,7 +154,7 @@ def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def cells_of(census: Report) -> int:
-    """How many cells were counted, as `run` counts them: NULL is none."""
+    """How many cells were counted, as `run` counts them: without NULLs."""
     return sum(target.counts.scanned for target in census.targets)
 
 

@@ -46,7 +46,7 @@ def standing(evidence: Evidence) -> Standing:
 
 
 def refusals(evidence: Evidence) -> list[Refusal]:
-    """Every reason to keep the key, with its remedy. None: nothing that was read needs it."""
+    """Every reason to keep the key, with its remedy. None: no token that was read needs it."""
     return [
         *(_of_uncommitted(one) for one in evidence.uncommitted),
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")

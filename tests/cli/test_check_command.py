@@ -73,7 +73,7 @@ def test_all_is_well(cli: Cli, app: Database, tmp_path: Path) -> None:
     ran = cli("check", *configure(tmp_path, app))
 
     assert ran.code == OK
-    assert ran.out.count("nothing that was read needs it") == 2
+    assert ran.out.count("no token that was read needs it") == 2
     assert ran.out.splitlines()[-1] == "OK: 20 checks, nothing urgent"
 
 

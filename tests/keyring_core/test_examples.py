@@ -16,13 +16,13 @@ from keyring_core import Key, Keyring, get_encryption_service, get_keyring, reda
 from keyring_core.integrations.sqlalchemy import EncryptedText
 
 MODULES = (
-    *("blind_index", "config", "derivation", "encryption_service", "errors", "keyring", "keys", "reload"),
+    *("blind_index", "derivation", "encryption_service", "errors", "keyring", "keys", "reload"),
     *("redaction.configure", "redaction.log_records", "redaction.redacting", "redaction.redactor"),
     *("redaction.render", "redaction.secret", "legacy.legacy", "integrations.django.fields", "integrations.pydantic"),
     *("integrations.sqlalchemy.blind_index", "integrations.sqlalchemy.encrypted"),
 )
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-FEWEST = 40
+FEWEST = 50
 """As many examples ran when this was written."""
 
 

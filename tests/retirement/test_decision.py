@@ -325,7 +325,7 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
     needed = standing(full) is Standing.NEEDED
     assert all("may be retired" not in text for text in words.values())
     assert standing(facts.evidence(KEY)) is (Standing.NEEDED if needed else Standing.UNPROVEN)
-    assert ("nothing that was read needs it" in words["check"]) is not needed
+    assert ("no token that was read needs it" in words["check"]) is not needed
     assert not (shown.share == "all" and not shown.complete)
     assert not (shown.complete and (found or state.counts.nested or state.counts.unreadable or state.counts.plaintext))
     # Who looks at less may not see what speaks for the key, and never more than the proof sees.

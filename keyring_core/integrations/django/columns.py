@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import FieldError
 from django.db.models import Case, Count, Field, Func, Value, When, Window
@@ -18,11 +18,6 @@ from django.db.models.sql.compiler import SQLCompiler
 
 from keyring_core import errors
 from keyring_core.integrations.cells import Cells
-
-if TYPE_CHECKING:
-    _Field = Field[Any, Any]
-else:
-    _Field = Field
 
 _COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, Window)
 """Expressions that compute with the columns inside of them, or compare them."""
@@ -67,12 +62,12 @@ class EncryptedCol(Col):
             return None
         if isinstance(parent, Count) and not vars(parent)["distinct"]:
             return None
-        if isinstance(parent, Coalesce) and all(map(self._is_alike, parent.get_source_expressions())):
+        if isinstance(parent, Coalesce) and all(
+            isinstance(each, EncryptedCol) and self.target.takes_cells_of(each.target)
+            for each in parent.get_source_expressions()
+        ):
             return None
         return "order_by()" if isinstance(parent, OrderBy) else type(parent).__name__
-
-    def _is_alike(self, other: object) -> bool:
-        return isinstance(other, EncryptedCol) and self.target.takes_cells_of(other.target)
 
 
 class NullOnly(Exact):
@@ -84,7 +79,7 @@ class NullOnly(Exact):
         super().__init__(lhs, rhs)
 
 
-class WrittenAsGiven(_Field):
+class WrittenAsGiven(Field):  # type: ignore[type-arg]  # Django's classes take no arguments when they run
     """A field whose values reach `get_db_prep_value` as they are, and which refuses what it could not encrypt."""
 
     def get_prep_value(self, value: Any) -> Any:

@@ -32,36 +32,6 @@ from keyring_core.tokens import is_token
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
 
-    _TextField = models.TextField[Any, Any]
-    _BinaryField = models.BinaryField[Any, Any]
-    _JSONField = models.JSONField[Any, Any]
-else:
-    _TextField, _BinaryField, _JSONField = models.TextField, models.BinaryField, models.JSONField
-
-
-class VariablesAndSettings(Mapping[str, str | Sequence[str]]):
-    """The variables of this process and, for names that it lacks, the settings that are a text or a list."""
-
-    def __getitem__(self, name: str) -> str | Sequence[str]:
-        if name in os.environ:
-            return os.environ[name]
-        value = getattr(settings, name, None)
-        if isinstance(value, str | list | tuple):
-            return value
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        # A command that prints a secret gets what is listed: the variables alone, and no setting.
-        return iter(os.environ)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-def environment_and_settings() -> Mapping[str, str | Sequence[str]]:
-    """The secrets of this process. A function with a name, since fields are copied and pickled."""
-    return VariablesAndSettings()
-
 
 def refuse_token(value: object) -> None:
     """The validator of every encrypted field: a form says of a token what `save` would raise for."""
@@ -209,7 +179,7 @@ def _written(query: Any) -> dict[str, Any]:
     return {field.name: None for field in getattr(query, "update_fields", None) or ()}
 
 
-class EncryptedTextField(EncryptedField, _TextField):
+class EncryptedTextField(EncryptedField, models.TextField):  # type: ignore[type-arg]
     """Text. *max_length* bounds the value, in forms and by `full_clean`, and not the column.
 
     Examples:
@@ -244,7 +214,7 @@ def _from_base64(text: str) -> bytes:
     raise ValidationError("Enter bytes in base64.", code="invalid")
 
 
-class EncryptedBinaryField(EncryptedField, _BinaryField):
+class EncryptedBinaryField(EncryptedField, models.BinaryField):  # type: ignore[type-arg]
     """Bytes, in a column of bytes; the cell is a token all the same. As a BinaryField it is not editable by default.
 
     Examples:
@@ -265,7 +235,7 @@ class EncryptedBinaryField(EncryptedField, _BinaryField):
         return bytes(value) if isinstance(value, memoryview | bytearray) else value
 
 
-class EncryptedJSONField(EncryptedField, _JSONField):
+class EncryptedJSONField(EncryptedField, models.JSONField):
     """Any JSON value, whole in one token. None is NULL. It takes no encoder and no decoder."""
 
     kind = ValueKind.JSON
@@ -290,6 +260,30 @@ def before_save(sender: type[models.Model], instance: models.Model, raw: bool = 
             value = instance.__dict__.get(field.attname)
             if isinstance(value, str | bytes) and is_token(value):
                 setattr(instance, field.attname, field.cells.open(value, lambda: f"pk={instance.pk}"))
+
+
+class VariablesAndSettings(Mapping[str, str | Sequence[str]]):
+    """The variables of this process and, for names that it lacks, the settings that are a text or a list."""
+
+    def __getitem__(self, name: str) -> str | Sequence[str]:
+        if name in os.environ:
+            return os.environ[name]
+        value = getattr(settings, name, None)
+        if isinstance(value, str | list | tuple):
+            return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        # A command that prints a secret gets what is listed: the variables alone, and no setting.
+        return iter(os.environ)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def environment_and_settings() -> Mapping[str, str | Sequence[str]]:
+    """The secrets of this process. A function with a name, since fields are copied and pickled."""
+    return VariablesAndSettings()
 
 
 def public_path(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 from django.db.models.lookups import In, Lookup
@@ -13,12 +13,6 @@ from keyring_core.integrations.django.checks import faults_of_index
 from keyring_core.integrations.django.columns import EncryptedComparisonError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
 from keyring_core.keys import check_context
-
-if TYPE_CHECKING:
-    _CharField = models.CharField[Any, Any]
-    _Lookup = Lookup[Any]
-else:
-    _CharField, _Lookup = models.CharField, Lookup
 
 
 class IndexAttribute:
@@ -35,7 +29,7 @@ class IndexAttribute:
         instance.__dict__[self.field.attname] = value
 
 
-class BlindIndexField(WrittenAsGiven, _CharField):
+class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-arg]
     """The blind index of the encrypted field *of*, filled by itself: `filter(email_index="a@b.c")` finds its rows."""
 
     descriptor_class = IndexAttribute
@@ -137,7 +131,7 @@ class BlindIndexField(WrittenAsGiven, _CharField):
         return self.source.cells.plaintext_of(value)
 
 
-class _OfValues(_Lookup):
+class _OfValues(Lookup):
     """Compares an index with the indexes of values, computed when the query runs, under the keys of that time."""
 
     prepare_rhs = False
@@ -150,8 +144,8 @@ class _OfValues(_Lookup):
         if expression:
             field = lhs.output_field
             raise EncryptedComparisonError(
-                f"{field.model._meta.db_table}.{field.column}: compare a blind index with values; that of another "
-                "column has other keys"
+                f"{field.model._meta.db_table}.{field.column}: compare a blind index with values; "
+                "another column's index has other keys"
             )
         super().__init__(lhs, rhs)
 

@@ -105,7 +105,7 @@ class RunJson(Document):
     dry_run: bool
     """Whether nothing was written: true for status."""
     primary: str
-    """The id of the primary key; of several key sets that of the first one."""
+    """The id of the primary key; if there are several key sets, of the first one."""
     keys: list[KeyJson]
     """The keys in use, the primary first."""
     newer: dict[str, str]

@@ -39,7 +39,7 @@ class SQLite(Dialect):
 
     other_writers = SQLiteOthers
     driver = "sqlite+pysqlite"
-    mixed = "the column comes to hold text beside bytes"
+    mixed = "the column then holds text beside bytes"
     product = "SQLite"
     has_server = False
     # A write keeps out every other one, and who waits for it does not learn when it ends.
