@@ -59,7 +59,7 @@ CASES = {
     "to be bound, newer": Case("older", "", Action.STAY, Action.STAY, "newer-key"),
     "to be bound, staged": Case("staged", "", Action.STAY, Action.STAY, "staged-key"),
 }
-"""The context is that of the tokens; an empty one: the target has a context, and these tokens have none yet."""
+"""With the context of the tokens; an empty one: the target has a context, and these tokens are not bound yet."""
 
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 in_both = pytest.mark.parametrize("dry_run", [False, True], ids=["run", "dry run"])
