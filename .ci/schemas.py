@@ -18,7 +18,7 @@ from rotation.configuration.policy import Duration, Policy
 from rotation.configuration.sections import SECTIONS
 from rotation.configuration.settings import NEEDED, Section, settings_of
 from rotation.job.problems_file import ProblemLine
-from rotation.lifecycle.certificate import Certificate
+from rotation.lifecycle.retirement_files import Certificate
 from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
 from rotation.output.documents.keys import KeysListJson, KeysSettingJson, KeysStepJson
 from rotation.output.documents.parts import (

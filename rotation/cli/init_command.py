@@ -23,10 +23,18 @@ from rotation.cli.presentation import presentation_options
 from rotation.configuration.urls import for_folder
 from rotation.context import Context
 from rotation.model.failures import UsageError
-from rotation.model.invocation import program, quoted
+from rotation.model.invocation import quoted
+from rotation.model.next_steps import Next, Repeats
 
 if TYPE_CHECKING:
     from rotation.configuration.presets import Preset
+
+_WAYS = (
+    Next(("init", "--url", "sqlite:///app.db"), "  a service of your own: ", repeats=Repeats.NONE),
+    Next(("init", "--app", "redash"), "  a known application:   ", repeats=Repeats.NONE),
+    Next(("init", "--app"), "  the list of these:     ", repeats=Repeats.NONE),
+)
+"""The ways to begin, if no option names one."""
 
 
 @click.command(
@@ -95,12 +103,7 @@ def init(  # noqa: PLR0913 - click's
             raise UsageError("--app and --new-key exclude each other; the steps of --app say how to make its key")
         return _begin_application(process, name, url, config, env_file, append=append, as_json=as_json, quiet=quiet)
     if url is None and not asks and not (append and not is_missing(config)):
-        raise UsageError(
-            "say what to begin with; nothing was written",
-            f"  a service of your own:  {program()} init --url sqlite:///app.db",
-            f"  a known application:    {program()} init --app redash",
-            f"  the list of these:      {program()} init --app",
-        )
+        raise UsageError("say what to begin with; nothing was written", *_WAYS)
     from rotation.cli.init_service import Wanted, begin_service
 
     return begin_service(process, Wanted(url, config, env_file, new_key, append, asks), as_json=as_json, quiet=quiet)
@@ -154,7 +157,8 @@ def _begin_application(  # noqa: PLR0913 - what the options say
         file.write(text.encode())
     if env_file:
         replace_whole(read_whole(env_file), variables.encode())
-    steps = preset_steps(preset, str(env_file) if env_file else None)
+    program = process.invocation.program
+    steps = preset_steps(preset, str(env_file) if env_file else None, program)
     written = [str(path) for path in (config, env_file) if path]
     if as_json:
         document = InitJson(
@@ -168,7 +172,7 @@ def _begin_application(  # noqa: PLR0913 - what the options say
             for number, step in enumerate(steps, 1):
                 lines += [f"{number}. {step.do}", *([f"     {step.run}"] if step.run else [])]
         for line in lines:
-            say(labelled(line), process.streams.stdout, process.environ)
+            say(labelled(line, program), process.streams.stdout, process.environ)
     return 0
 
 
@@ -184,7 +188,7 @@ def _list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
     width = max(len(preset.name) for preset in presets)
     lines = [f"{preset.name:{width}}  {preset.title}: {preset.holds}" for preset in presets]
     if not quiet:
-        lines.append(f"Next: begin with yours, for example: {program()} init --app airflow")
+        lines.append(f"Next: begin with yours, for example: {process.invocation.program} init --app airflow")
     print("\n".join(lines), file=process.streams.stdout)
     return 0
 

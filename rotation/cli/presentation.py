@@ -15,6 +15,7 @@ import click
 from keyring_core.redaction import configure_logging
 from rotation.context import Streams
 from rotation.model.failures import UsageError
+from rotation.model.invocation import PROGRAM
 
 PROGRESS = "rotation.output.progress"
 """The logger of the lines that come every few seconds."""
@@ -29,6 +30,8 @@ class TerminalStreams(Streams):
     """Streams that colour what they warn of, unless the environment says otherwise."""
 
     environ: Mapping[str, str] = field(default_factory=dict)
+    program: str = PROGRAM
+    """The name of the program in commands, which are not wrapped."""
 
     def warn(self, text: str) -> None:
         """Prints on stderr, and ignores a stderr that cannot be written."""
@@ -38,7 +41,7 @@ class TerminalStreams(Streams):
         from rotation.output.terminal import warn
 
         with suppress(OSError):
-            warn(text, self.stderr, self.environ)
+            warn(text, self.stderr, self.environ, self.program)
             self.stderr.flush()
 
 

@@ -15,7 +15,8 @@ from rotation.configuration.key_sets import KeySet
 from rotation.configuration.sections import App, Ignored, TargetEntry
 from rotation.configuration.settings import Section, SettingError, convert, nearest
 from rotation.model.failures import UsageError
-from rotation.model.invocation import program
+from rotation.model.invocation import PROGRAM
+from rotation.model.next_steps import Next, Repeats
 
 FOLDER = files("rotation") / "presets"
 """One TOML file for each application; its name is the application's."""
@@ -140,7 +141,7 @@ def load_preset(name: str) -> Preset:
     if name not in preset_names():
         near = nearest(name, preset_names(), cutoff=0.5)
         meant = f"; did you mean {near}?" if near else ""
-        raise UsageError(f"no application is called {name!r}{meant}; {program()} init --app lists all")
+        raise UsageError(f"no application is called {name!r}{meant}; {PROGRAM} init --app lists all")
     data = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
     # What each target of a preset has in common is written once: the url, and the key set of the preset's name.
     for target in data["target"]:
@@ -182,7 +183,7 @@ def recognised(tables: Mapping[str, Collection[str]]) -> list[str]:
     ]
 
 
-def recognised_line(name: str, url: str = "") -> str:
-    """The line of `discover` about an application that it recognises; *url* as it was written."""
-    option = f" --url '{url}'" if url else ""
-    return f"These tables are {load_preset(name).title}'s: {program()} init --app {name}{option}"
+def recognised_step(name: str, url: str = "") -> Next:
+    """The step that `discover` proposes for an application that it recognises; *url* as it was written."""
+    words = ("init", "--app", name, *(("--url", url) if url else ()))
+    return Next(words, f"These tables are {load_preset(name).title}'s:", repeats=Repeats.NONE)
