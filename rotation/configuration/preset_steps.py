@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keyring_core.names import printable
 from rotation.configuration.key_sets import LISTED
-from rotation.configuration.presets import AppSetting, KeyForm, Preset, PresetStep
+from rotation.configuration.presets import AppSetting, Preset, PresetStep, SettingForm
 from rotation.model.invocation import PROGRAM, quoted
 
 
@@ -181,7 +181,7 @@ def _numbered_files(setting: AppSetting, keys: Shown) -> list[str]:
     return [*staged, *(f"{setting.name}/{number}: {text}" for number, text in enumerate(others, 1))]
 
 
-_FORMS: Mapping[KeyForm, Callable[[AppSetting, Shown], list[str]]] = {
+_FORMS: Mapping[SettingForm, Callable[[AppSetting, Shown], list[str]]] = {
     "comma": _joined(","),
     "semicolon": _joined(";"),
     "lines": lambda _, keys: [text for _, text in keys],

@@ -21,7 +21,7 @@ from rotation.model.next_steps import Next, Repeats
 FOLDER = files("rotation") / "presets"
 """One TOML file for each application; its name is the application's."""
 
-KeyForm = Literal["comma", "semicolon", "lines", "repeated", "yaml-list", "python-list", "numbered-files", "one"]
+SettingForm = Literal["comma", "semicolon", "lines", "repeated", "yaml-list", "python-list", "numbered-files", "one"]
 """The form in which an application takes its keys."""
 Way = Literal["staged", "offline"]
 """`staged`: the application decrypts with several keys. `offline`: it knows one, and stops while its tokens move."""
@@ -32,7 +32,7 @@ class AppSetting(Section, frozen=True):
 
     name: str
     """The variable or the field."""
-    form: KeyForm
+    form: SettingForm
     place: str
     """In words: the environment, or the file."""
     keys: str | None = None

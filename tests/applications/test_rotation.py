@@ -17,7 +17,7 @@ from dotenv import set_key
 from packaging.specifiers import SpecifierSet
 
 from rotation.configuration.key_sets import KeySet
-from rotation.configuration.presets import KeyForm, load_preset, preset_names
+from rotation.configuration.presets import SettingForm, load_preset, preset_names
 from tests.applications.environments import APPLICATIONS, Application, run_driver
 from tests.conftest import NEW, OLD
 from tests.databases import open_database
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 FIRST_CODES = {"status": {0, 1}, "run --dry-run": {0, 1}}
 """Before the tokens have moved, these say that something is to be done."""
 SECRETS = {"first": "tïny", "second": "sk-live-0123456789" * 30, "third": '{"nested": "\\"quotes\\" \\\\ 🔑"}'}
-LISTED: Mapping[KeyForm, tuple[str, str]] = {
+LISTED: Mapping[SettingForm, tuple[str, str]] = {
     "comma": (r"^\w+=(.*)$", ""),
     "semicolon": (r"^\w+=(.*)$", ""),
     "lines": (r"^(.*)$", "\n"),
