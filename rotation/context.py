@@ -121,7 +121,7 @@ class Context:
         if self.env_file:
             return Dotenv(self.env_file, OPTION)
         path = self.config_path()
-        found = self._setup.env_file
+        found = self._surroundings.env_file
         return Dotenv(path.parent / found, f"{path}, env_file:") if found else None
 
     def read_environ(self) -> dict[str, str]:
@@ -141,7 +141,7 @@ class Context:
         return self.uses_config and not is_missing(self.config_path())
 
     @cached_property
-    def _setup(self) -> Surroundings:
+    def _surroundings(self) -> Surroundings:
         """The settings at the top of rotation.toml; empty if that is not there, or not read. Raises UsageError."""
         from rotation.configuration.config_file import Surroundings, load_surroundings  # noqa: PLC0415 - brings TOML, msgspec
 
@@ -362,7 +362,7 @@ class Context:
         """The place of the ledger that `open_ledger` opens. Raises UsageError."""
         from rotation.ledger.database import find_ledger  # noqa: PLC0415 - few commands need it
 
-        return find_ledger(self.environ, self._setup.ledger, self.config_path() if self._has_config else None)
+        return find_ledger(self.environ, self._surroundings.ledger, self.config_path() if self._has_config else None)
 
     def search(self, targets: Sequence[Target], keyring: Keyring, *, full: bool) -> Discovery:
         """Searches all columns of the databases of *targets*; with *full* every row. Raises StoreError, UsageError."""

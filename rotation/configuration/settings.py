@@ -25,7 +25,7 @@ _TYPES = {
     "bool": "true or false, without quotes",
     "object": "a table",
 }
-_MESSAGE = re.compile(r"\A(.*?)(?: - at `(?:key in )?\$(.*)`)?\Z", re.DOTALL)
+_MESSAGE = re.compile(r"\A(.*?)(?: - at `(?:key in )?\$([\w.\[\]]*)`)?\Z", re.DOTALL)
 """msgspec's words, and the path to the value."""
 _STEP = re.compile(r"\.(\w+)([^.]*)")
 """A setting, and the place in its value."""

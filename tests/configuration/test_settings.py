@@ -30,6 +30,14 @@ FAULTS = {
         f'[[target]]\nmodels = "a:B"\nurl = "$A"\n{FIRST}colunms = []\n',
         ", [[target]] 2: unknown setting `colunms`; did you mean `columns`?",
     ),
+    "a name like a path": (
+        f"{FIRST}'x - at `$.y`' = 1\n",
+        ", [[target]] 1: unknown setting `x - at `$.y``; there are url, ",
+    ),
+    "a name like a path, inside": (
+        f"{FIRST}from = {{ 'x - at `$.y`' = 1 }}\n",
+        ", [[target]] 1 from: unknown setting `x - at `$.y``; there are package, ",
+    ),
     "top": ("env_fil = '.env'\n", ": unknown setting `env_fil`; did you mean `env_file`?"),
     "a table at the top": ("[[targets]]\n", ": unknown setting `targets`; did you mean `target`?"),
     "capitals": ("ENV_FILE = '.env'\n", ": unknown setting `ENV_FILE`; did you mean `env_file`?"),
