@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET
 
 from rotation.lifecycle.certificate import Certificate
-from rotation.lifecycle.environment_keys import ManualEdit
-from rotation.lifecycle.listing import ListedKey
-from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import Step
 from rotation.output.documents.parts import Document, Missing, RemarkJson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rotation.lifecycle.environment_keys import ManualEdit
+    from rotation.lifecycle.listing import ListedKey
+    from rotation.lifecycle.operations import StepResult
 
 
 class ListedKeyJson(Document):
