@@ -81,7 +81,7 @@ class Context:
     config: Path | None = None
     """The path of rotation.toml; None: from ROTATION_CONFIG, or in the current folder."""
     env_file: Path | None = None
-    """A dotenv file whose variables override those of the process; None: the one that rotation.toml names."""
+    """A dotenv file whose variables override those of the process; None: rotation.toml may name one."""
     streams: Streams = field(default_factory=Streams)
     uses_config: bool = True
     """True if rotation.toml is read; False if options name the target."""
@@ -218,7 +218,7 @@ class Context:
         from rotation.ledger.ledger import service_name  # noqa: PLC0415 - brings SQLAlchemy
 
         service = service_name(self.environ)
-        # A cut name must not become that of another set.
+        # A cut name must not become the name of another set.
         return service if self.key_set is None else f"{service[: 99 - len(self.key_set)]}/{self.key_set}"
 
     def policy(self) -> Policy:

@@ -162,7 +162,7 @@ def _other_keys(command: CommandContext) -> dict[Key, str]:
 def _databases(
     command: CommandContext, url: str | None, folder: Path, targets: Sequence[Target]
 ) -> Sequence[DatabaseUrl]:
-    """The database at *url*, as a file in *folder* names it, otherwise those of *targets*. Raises UsageError."""
+    """The database at *url*, as a file in *folder* names it, otherwise the targets'. Raises UsageError."""
     named = databases_of(targets)
     if url:
         named = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder))]
@@ -174,9 +174,7 @@ def _databases(
 def _search(
     command: CommandContext, named: Sequence[DatabaseUrl], targets: Sequence[Target], others: Mapping[Key, str]
 ) -> Discovery:
-    """The columns that hold tokens in the databases *named*, by samples.
-
-    What is found is to be written into a file in *folder*. If no key is set, it tries *others*.
+    """The columns that hold tokens in the databases *named*, by samples. If no key is set, it tries *others*.
 
     Raises UsageError and StoreError.
     """

@@ -253,7 +253,7 @@ class Ignored(Section, frozen=True, kw_only=True):
         return f"Ignored(table={self.table!r}, columns={self.columns!r}, reason={self.reason!r})"
 
     def resolved(self, environ: Mapping[str, str], folder: Path) -> Ignored:
-        """With the url that works in this process; a relative one counts from *folder*, that of rotation.toml.
+        """The entry with the url that works in this process; a relative path counts from *folder*, rotation.toml's.
 
         Raises UsageError if a setting is empty or a variable is not set.
         """

@@ -35,7 +35,7 @@ def declared_columns(source: Declaration, folder: Path, environ: Mapping[str, st
 def declared_targets(
     columns: Iterable[DeclaredColumn], environ: Mapping[str, str], folder: Path | None = None
 ) -> list[Target]:
-    """The target of each of *columns*, each once. A relative path in a url counts from *folder*, that of rotation.toml.
+    """The target of each of *columns*, each once. A relative path in a url counts from *folder*, rotation.toml's.
 
     Raises UsageError, also if models contradict each other.
     """
@@ -83,7 +83,7 @@ def in_application(folder: Path, environ: Mapping[str, str], place: str, work: C
     """Returns the result of *work*, which imports code of an application, as that would find it.
 
     *folder* and the current folder are the first that modules are looked for in, and stay so. Meanwhile the variables
-    of *environ* are those of the process, and what the code prints goes to stderr. Raises UsageError, which begins
+    of *environ* are the process's own, and the output of the code goes to stderr. Raises UsageError, which begins
     with *place*, for whatever the code raises.
     """
     for path in (os.getcwd(), str(folder.resolve())):
