@@ -81,7 +81,7 @@ def presentation_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def set_up(streams: Streams, *, quiet: bool, verbose: int, log_format: str | None) -> None:
-    """Sets up the log as the options say, unless a program that runs the command line has its own. Raises UsageError."""
+    """Sets up the log as the options say, unless a program around the command line has its own. Raises UsageError."""
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other; keep one of them")
     if streams.log_format and (quiet or verbose or log_format):
