@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -24,8 +21,19 @@ from rotation.configuration.policy import Policy, Span
 from rotation.configuration.presets import App
 from rotation.configuration.settings import NEEDED, SECTIONS, Setting
 from rotation.job.problems_file import ProblemLine
-from rotation.lifecycle.certificate import Certificate
-from rotation.output.documents import begin, check, discover, keys, parts, run
+from rotation.lifecycle.retirement_files import Certificate
+from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
+from rotation.output.documents.keys import KeysListJson, KeysSettingJson, KeysStepJson
+from rotation.output.documents.parts import (
+    CheckErrorJson,
+    DemoJson,
+    ErrorJson,
+    InitJson,
+    LedgerInitJson,
+    LedgerSqlJson,
+    NewKeyJson,
+)
+from rotation.output.documents.run import RunJson
 
 FOLDER = Path(__file__).parents[1] / "rotation" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -43,23 +51,23 @@ STRUCTS: dict[str, list[type[msgspec.Struct]]] = {
 }
 """What reads each section of rotation.toml."""
 DOCUMENTS: dict[str, type] = {
-    "run": run.RunJson,
+    "run": RunJson,
     "problems": ProblemLine,
-    "check": check.CheckJson,
-    "check-list": check.CheckListJson,
-    "check-error": parts.CheckErrorJson,
-    "discover": discover.DiscoverJson,
-    "report": check.ReportJson,
-    "keys-list": keys.KeysListJson,
-    "keys-setting": keys.KeysSettingJson,
-    "keys-step": keys.KeysStepJson,
-    "keys-key": begin.NewKeyJson,
+    "check": CheckJson,
+    "check-list": CheckListJson,
+    "check-error": CheckErrorJson,
+    "discover": DiscoverJson,
+    "report": ReportJson,
+    "keys-list": KeysListJson,
+    "keys-setting": KeysSettingJson,
+    "keys-step": KeysStepJson,
+    "keys-key": NewKeyJson,
     "certificate": Certificate,
-    "ledger-init": begin.LedgerInitJson,
-    "ledger-sql": begin.LedgerSqlJson,
-    "init": begin.InitJson,
-    "demo": begin.DemoJson,
-    "error": parts.ErrorJson,
+    "ledger-init": LedgerInitJson,
+    "ledger-sql": LedgerSqlJson,
+    "init": InitJson,
+    "demo": DemoJson,
+    "error": ErrorJson,
 }
 """The documents, by the names of their schemas."""
 SUFFIX = "Json"
@@ -160,18 +168,19 @@ def _table(name: str) -> dict[str, Any]:
 
 
 def document_schema(kind: type) -> dict[str, Any]:
-    """The schema of a document: every field has its docstring, and is required unless its type says otherwise."""
+    """The schema of a document: each field has the text beside it, and is required unless its type says otherwise."""
     _, found = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}", schema_hook=_of_counter)
     enums = {name: {"enum": part["enum"]} for name, part in found.items() if "enum" in part}
     parts = {name.removesuffix(SUFFIX): part for name, part in found.items() if name not in enums}
     for part_kind in _parts_of(kind):
-        part, words = parts[name_of(part_kind)], _docstrings(part_kind)
-        hints = get_type_hints(part_kind)
+        part, hints = parts[name_of(part_kind)], get_type_hints(part_kind, include_extras=True)
+        fields = {name: get_args(hint) for name, hint in hints.items()}
         part.pop("title", None)
         part["properties"] = {
-            name: _plain(part["properties"][name], enums) | {"description": words[name]} for name in words
+            name: _plain(part["properties"][name], enums) | {"description": words}
+            for name, (_, words) in fields.items()
         }
-        part["required"] = [name for name in words if UnsetType not in get_args(hints[name])]
+        part["required"] = [name for name, (hint, _) in fields.items() if UnsetType not in get_args(hint)]
         if is_dataclass(part_kind):
             part["additionalProperties"] = False
     top = parts.pop(name_of(kind))
@@ -213,18 +222,6 @@ def _plain(schema: Any, enums: Mapping[str, Any]) -> Any:
         name = schema["$ref"].rpartition("/")[2]
         return enums.get(name, {"$ref": f"#/$defs/{name.removesuffix(SUFFIX)}"})
     return {name: _plain(value, enums) for name, value in schema.items() if name != "default"}
-
-
-def _docstrings(kind: type) -> dict[str, str]:
-    """The docstring of each field, in the order of the fields."""
-    found: dict[str, str] = {}
-    for each in reversed(kind.__mro__):
-        if each.__module__.startswith("rotation."):
-            [body] = ast.parse(inspect.getsource(each)).body
-            for field, text in pairwise(body.body):
-                if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-                    found[field.target.id] = text.value.value
-    return found
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from keyring_core.environment import KEY_VARIABLES, ROTATION_CONFIG, Settings, l
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
 from rotation.configuration.env_file import OPTION, environment, read_env_file
+from rotation.model.atomic_file import behind_links
 from rotation.model.failures import Stopping, UsageError
-from rotation.model.output_file import behind_links
 from rotation.model.outputs import Holds, Kept, is_same
 from rotation.model.watcher import NoWatcher, Watcher
 

@@ -60,7 +60,7 @@ def init(command: Command, url: str | None, *, sql: bool) -> int:
     """
     from rotation.ledger.ledger import Ledger
     from rotation.ledger.schema import TABLE_NAMES, VERSION, ddl
-    from rotation.output.documents.begin import LedgerInitJson, LedgerSqlJson
+    from rotation.output.documents.parts import LedgerInitJson, LedgerSqlJson
     from rotation.output.terminal import verbatim
 
     place = _place(command, url)

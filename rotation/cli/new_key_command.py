@@ -109,8 +109,7 @@ def _no_such_kind(kind: str | None) -> list[str]:
 
 
 def _print_key(command: Command, key: Key) -> int:
-    from rotation.output.documents.begin import NewKeyJson
-    from rotation.output.documents.parts import as_json
+    from rotation.output.documents.parts import NewKeyJson, as_json
 
     text = as_json(NewKeyJson(key.id, key.reveal())) if command.as_json else key.reveal()
     print(text, file=command.streams.key_stream)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
 from keyring_core.blind_index import LENGTH, SHAPE
@@ -14,16 +13,15 @@ from keyring_core.names import printable
 from keyring_core.tokens import string_of
 from rotation.configuration.targets import may_hold_password
 from rotation.model.formats import Format
-from rotation.model.invocation import command_line
-from rotation.model.text import many, steps
+from rotation.model.next_steps import DISCOVER, RUN, Next, Remedy, Steps
+from rotation.model.text import many
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.embedded import SPELLINGS, locate
 from rotation.planning.inner_tokens import find_inner
+from rotation.stores.cells import TOO_LARGE
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
-TOO_LARGE = "-"
-"""What stands for a cell that was too large to be searched."""
 NESTED = "no run rotates a token inside another token: have the application write it again; keep its key until then"
 NO_FORMAT = (
     "no format fits how these tokens are encoded: have the application write them again; keep their key until then"
@@ -33,6 +31,7 @@ MIXED = (
     "one of your keys is missing, set it among the previous keys; otherwise have the application write its own part "
     "again, and keep its key until then"
 )
+PRINT_ENTRY = DISCOVER.after("print the entry to add:")
 FOREIGN = "no key here opens what another cipher wrote: leave it to its application, and say so in an [[ignore]]"
 
 
@@ -54,49 +53,32 @@ DOUBLE = Part(CellKind.NESTED, Format.TOKEN)
 class ReadColumn:
     """A column that holds tokens. Its numbers count what was read."""
 
-    # These are fields of JSON documents, too, and their docstrings the descriptions there.
-    database: str
-    """The database, without a password."""
-    table: str
-    """`table`, or `schema.table`."""
-    column: str
-    """The column."""
-    covered: bool = False
-    """Whether a target covers it."""
-    ignored: str | None = None
-    """Why rotation.toml ignores it."""
-    key_sets: tuple[str | None, ...] = ()
-    """The key sets of the targets that cover it; null: the environment's own keys."""
-    formats: tuple[Format, ...] = ()
-    """The formats of the targets that cover it."""
-    keys: str | None = None
-    """The key set that opens most of its tokens; null: the environment's own keys."""
-    where: str | None = None
-    """The condition of a target that covers it, if none takes every row."""
-    rows: int = 0
-    """Rows that were read."""
-    sampled: bool = False
-    """Whether there are more rows."""
-    under: Counter[str] = field(default_factory=Counter)
-    """Tokens for each key id."""
-    unknown: int = 0
-    """Tokens that no key opens."""
-    inner: Counter[str] = field(default_factory=Counter)
-    """The part of `under` that is inside text, encoded again, or inside another token."""
-    inner_unknown: int = 0
-    """The part of `unknown` that is so."""
-    large: int = 0
-    """Cells that are too large to be searched."""
-    given_up: int = 0
-    """Cells with so much in them that a token may have been missed."""
-    key_columns: tuple[str, ...] = ()
-    """What a target has to name as key_columns."""
-    hint: str | None = None
-    """Why a target for it would be refused."""
-    elsewhere: bool = False
-    """Whether it is in another schema or database than the targets."""
-    has_history: bool = False
-    """Whether rows of the past were read, too."""
+    # JSON documents have these fields, too, with the texts beside them as descriptions.
+    database: Annotated[str, "The database, without a password."]
+    table: Annotated[str, "`table`, or `schema.table`."]
+    column: Annotated[str, "The column."]
+    covered: Annotated[bool, "True if a target covers it."] = False
+    ignored: Annotated[str | None, "Why rotation.toml ignores it."] = None
+    key_sets: Annotated[
+        tuple[str | None, ...], "The key sets of the targets that cover it; null: the environment's own keys."
+    ] = ()
+    formats: Annotated[tuple[Format, ...], "The formats of the targets that cover it."] = ()
+    keys: Annotated[str | None, "The key set that opens most of its tokens; null: the environment's own keys."] = None
+    where: Annotated[str | None, "The condition of a target that covers it, if none takes every row."] = None
+    rows: Annotated[int, "Rows that were read."] = 0
+    sampled: Annotated[bool, "True if there are more rows."] = False
+    under: Annotated[Counter[str], "Tokens for each key id."] = field(default_factory=Counter)
+    unknown: Annotated[int, "Tokens that no key opens."] = 0
+    inner: Annotated[
+        Counter[str], "The part of `under` that is inside text, encoded again, or inside another token."
+    ] = field(default_factory=Counter)
+    inner_unknown: Annotated[int, "The part of `unknown` that is so."] = 0
+    large: Annotated[int, "Cells that are too large to be searched."] = 0
+    given_up: Annotated[int, "Cells with so much in them that a token may have been missed."] = 0
+    key_columns: Annotated[tuple[str, ...], "What a target has to name as key_columns."] = ()
+    hint: Annotated[str | None, "Why a target for it would be refused."] = None
+    elsewhere: Annotated[bool, "True if it is in another schema or database than the targets."] = False
+    has_history: Annotated[bool, "True if rows of the past were read, too."] = False
 
 
 @dataclass
@@ -188,16 +170,16 @@ class TokenColumn(ReadColumn):
         return bool(self.under[key_id] or (self.bare_unknown and not self.elsewhere and self.ignored is None))
 
     @property
-    def entry_command(self) -> str:
+    def entry_command(self) -> Next:
         """What adds its entry to rotation.toml once it can be a target, or prints it."""
         if not self.url or may_hold_password(self.url):
-            return f"print the entry to add: {command_line('discover')}"
-        return f"add its entry: {command_line('init', '--append', '--url', shlex.quote(self.url))}"
+            return PRINT_ENTRY
+        return Next(("init", "--append", "--url", self.url), "add its entry:")
 
     @property
-    def remedies(self) -> list[str]:
+    def remedies(self) -> list[Remedy]:
         """What to do if a key has to stay for this column; about what a run rotates first, if there is any."""
-        found = [self._remedy_of_served()] if self.served else []
+        found: list[Remedy] = [self._remedy_of_served()] if self.served else []
         if self.has_history:
             found.append(f"DELETE HISTORY FROM {printable(self.table)} drops its past rows, if nobody needs them")
         found += dict.fromkeys(self._remedy_of_unserved(part, cells) for part, cells in self.unserved.items())
@@ -205,7 +187,7 @@ class TokenColumn(ReadColumn):
             found.append(NESTED)
         return found
 
-    def _remedy_of_unserved(self, part: Part, cells: int) -> str:
+    def _remedy_of_unserved(self, part: Part, cells: int) -> Remedy:
         if part.mixed:
             return MIXED
         if part.kind is CellKind.FOREIGN_CIPHER:
@@ -213,7 +195,7 @@ class TokenColumn(ReadColumn):
         if part.format is None:
             return NO_FORMAT
         if self.covered and not self.served:
-            return f'set format = "{self.format}" in its [[target]], then: {command_line("run")}'
+            return RUN.after(f'set format = "{self.format}" in its [[target]], then:')
         return (
             f"{many(cells, 'cell')} of the kind {part.kind}: give these rows a [[target]] of their own, with a `where` "
             f'and format = "{part.format}"'
@@ -223,15 +205,13 @@ class TokenColumn(ReadColumn):
         served = _serve(formats)
         return sum(cells for part, cells in self.parts.items() if part.format in served)
 
-    def _remedy_of_served(self) -> str:
+    def _remedy_of_served(self) -> Remedy:
         if self.covered:
-            return command_line("run")
+            return RUN
         if self.hint is None:
-            return f"print the entry to add: {command_line('discover')}"
+            return PRINT_ENTRY
         if self.add_key:
-            return steps(
-                f"add a key to the table, which has none: {self.add_key}", self.entry_command, command_line("run")
-            )
+            return Steps(f"add a key to the table, which has none: {self.add_key}", self.entry_command, RUN)
         return "have the application keep these tokens where a target can name them; keep their keys until then"
 
     def take(self, keyrings: Sequence[Keyring], cells: Sequence[Any]) -> None:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -27,17 +27,11 @@ PROBLEMS = replaced("list of problems of this program", rb'\{"table": %b, "colum
 class ProblemLine(msgspec.Struct, forbid_unknown_fields=True):
     """A line of the file of `run --problems`."""
 
-    # The docstring of a field is its description in rotation/schemas.
-    table: str
-    """The table."""
-    column: str
-    """The column."""
-    key: dict[str, Any]
-    """The key of the row: each key column with its value."""
-    category: str
-    """What is wrong, in a word."""
-    detail: str
-    """What is wrong, in words that hold nothing of the cell."""
+    table: Annotated[str, "The table."]
+    column: Annotated[str, "The column."]
+    key: Annotated[dict[str, Any], "The key of the row: each key column with its value."]
+    category: Annotated[str, "What is wrong, in a word."]
+    detail: Annotated[str, "What is wrong, in words that hold nothing of the cell."]
 
 
 class ProblemsFile:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from keyring_core import Keyring
+from rotation.ledger.ledger import Outcome
 from rotation.ledger.records import history_of
-from rotation.ledger.run_history import Outcome
 from rotation.ledger.session import Session
 from rotation.model.counts import PARTS
 from rotation.model.key_history import UNKNOWN, History

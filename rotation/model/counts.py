@@ -1,4 +1,4 @@
-"""What was counted in cells, and when the tokens in them were issued: their months, coarsely and cheaply."""
+"""Counts of cells, and the months in which the tokens in them were issued, coarsely and cheaply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from keyring_core.tokens import timestamp_of
 from rotation.model import times
@@ -64,64 +64,58 @@ def _month(step: bytes) -> str:
 
 @dataclass
 class CellCounts:
-    """What was counted. In cells, the seven numbers from `current` to `unsettled` add up to `scanned`."""
+    """Numbers of cells and of tokens. The seven numbers from `current` to `unsettled` add up to `scanned`."""
 
-    # These are the fields of JSON documents, too, and their docstrings the descriptions there.
-    scanned: int = 0
-    """Cells that were read, without NULLs."""
-    current: int = 0
-    """Cells that are under the primary key already."""
-    to_rotate: int = 0
-    """Cells that a run would rotate; only of a command that writes nothing."""
-    rotated: int = 0
-    """Cells that were rotated and written."""
-    empty: int = 0
-    """Cells that hold nothing; in another format than `token` those that hold no token."""
-    plaintext: int = 0
-    """Cells that are no token, but legible text."""
-    unreadable: int = 0
-    """Cells that no key opens."""
-    unsettled: int = 0
-    """Cells that the run could not decide, such as those that a service rewrote meanwhile."""
-    null: int = 0
-    """Cells that are NULL."""
-    embedded: int = 0
-    """Tokens in cells of another format than `token`."""
+    # JSON documents have these fields, too, with the texts beside them as descriptions.
+    scanned: Annotated[int, "Cells that were read, without NULLs."] = 0
+    current: Annotated[int, "Cells that are under the primary key already."] = 0
+    to_rotate: Annotated[int, "Cells that a run would rotate; only of a command that writes nothing."] = 0
+    rotated: Annotated[int, "Cells that were rotated and written."] = 0
+    empty: Annotated[int, "Cells that hold nothing; in another format than `token` those that hold no token."] = 0
+    plaintext: Annotated[int, "Cells that are no token, but legible text."] = 0
+    unreadable: Annotated[int, "Cells that no key opens."] = 0
+    unsettled: Annotated[
+        int, "Cells that the run could not decide, such as those that a service rewrote meanwhile."
+    ] = 0
+    null: Annotated[int, "Cells that are NULL."] = 0
+    embedded: Annotated[int, "Tokens in cells of another format than `token`."] = 0
     # A run finds these in its next pass, as current tokens.
-    nested: int = 0
-    """Tokens whose plaintext holds another token, or may."""
+    nested: Annotated[int, "Tokens whose plaintext holds another token, or may."] = 0
     # Every token in them is under a key that `under`, `inner` or `other_sets` names, though in a form that the target's
     # format does not have, and nothing beside them may hide one; or no token is in them at all.
-    identified: int = 0
-    """Unreadable cells that need no other key than those that are named here."""
+    identified: Annotated[int, "Unreadable cells that need no other key than those that are named here."] = 0
     # As `may_hide` judges them. Of the format `token` they are plaintext; of another one they hold no token that was
     # found, or more than that.
-    suspects: int = 0
-    """Cells that may hide a token in a form that is not looked for: long plaintext, or text that looks random."""
-    given_up: int = 0
-    """Cells with more in them than could be searched."""
-    unbound: int = 0
-    """Tokens that are to be bound to the target's context; only of a command that writes nothing."""
-    taken_over: int = 0
-    """Cells, of to_rotate or rotated, that were no tokens of these keys."""
-    under: Counter[str] = field(default_factory=Counter)
-    """Tokens for each key id."""
+    suspects: Annotated[
+        int, "Cells that may hide a token in a form that is not looked for: long plaintext, or text that looks random."
+    ] = 0
+    given_up: Annotated[int, "Cells with more in them than could be searched."] = 0
+    unbound: Annotated[
+        int, "Tokens that are to be bound to the target's context; only of a command that writes nothing."
+    ] = 0
+    taken_over: Annotated[int, "Cells, of to_rotate or rotated, that were no tokens of these keys."] = 0
+    under: Annotated[Counter[str], "Tokens for each key id."] = field(default_factory=Counter)
     # A rotation keeps the time of a token.
-    oldest: dict[str, int] = field(default_factory=dict)
-    """When the oldest token under each key id was issued, in seconds since 1970."""
-    youngest: dict[str, int] = field(default_factory=dict)
-    """When the youngest token under each key id was issued, in seconds since 1970."""
+    oldest: Annotated[dict[str, int], "When the oldest token under each key id was issued, in seconds since 1970."] = (
+        field(default_factory=dict)
+    )
+    youngest: Annotated[
+        dict[str, int], "When the youngest token under each key id was issued, in seconds since 1970."
+    ] = field(default_factory=dict)
     # In UTC; nine hours off at most.
-    ages: Counter[str] = field(default_factory=Counter)
-    """Tokens for each month of issue, such as `2026-01`."""
-    inner: Counter[str] = field(default_factory=Counter)
-    """Tokens for each key id that are part of something else."""
-    other_sets: Counter[str] = field(default_factory=Counter)
-    """Tokens for each key id of another key set than the target's."""
-    formats: Counter[str] = field(default_factory=Counter)
-    """Unreadable cells that a target of another format would rotate, for each format."""
-    categories: Counter[str] = field(default_factory=Counter)
-    """Problems for each category; all of them, also those that are not listed."""
+    ages: Annotated[Counter[str], "Tokens for each month of issue, such as `2026-01`."] = field(default_factory=Counter)
+    inner: Annotated[Counter[str], "Tokens for each key id that are part of something else."] = field(
+        default_factory=Counter
+    )
+    other_sets: Annotated[Counter[str], "Tokens for each key id of another key set than the target's."] = field(
+        default_factory=Counter
+    )
+    formats: Annotated[
+        Counter[str], "Unreadable cells that a target of another format would rotate, for each format."
+    ] = field(default_factory=Counter)
+    categories: Annotated[Counter[str], "Problems for each category; all of them, also those that are not listed."] = (
+        field(default_factory=Counter)
+    )
 
 
 NUMBERS = tuple(each.name for each in fields(CellCounts) if each.default == 0)
@@ -149,7 +143,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Counts(CellCounts):
-    """What was found in a target, and some of the rows.
+    """The numbers of a target, and some of its rows.
 
     A cell with several tokens is current if all are, and moves as a whole or not at all.
     """
@@ -228,5 +222,5 @@ class Counts(CellCounts):
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to do or to look at, once what is counted as rotated is written."""
+        """True if nothing is left to do or to look at, once what is counted as rotated is written."""
         return not (self.plaintext or self.unreadable or self.unsettled or self.nested)

@@ -10,18 +10,19 @@ from rich.text import Text
 
 from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.verdict import Verdict
+from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.text import many
 from rotation.output.terminal import following
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red", Level.UNKNOWN: "magenta"}
 
 
-def render(verdict: Verdict) -> Iterator[RenderableType]:
+def render(verdict: Verdict, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other."""
     if verdict.findings:
-        yield from _findings(verdict.findings)
+        yield from _findings(verdict.findings, invocation)
         yield ""
-    yield from _off(verdict.off)
+    yield from (Text(f"Off: {result.check} ({result.off})") for result in verdict.off)
     for one in verdict.facts.ignored:
         yield Text(f"Ignored: {one.subject} ({one.words})")
     if verdict.facts.sample is not None:
@@ -38,7 +39,7 @@ def render_list(checks: Iterable[Result]) -> Iterator[RenderableType]:
 
 
 def summary(verdict: Verdict) -> str:
-    """How many checks were made, and the number of findings of each level, in words."""
+    """The number of checks that were made, and of findings of each level, in words."""
     made = sum(result.off is None for result in verdict.results)
     urgent = [level for level in (Level.CRITICAL, Level.UNKNOWN, Level.WARNING) if _number(verdict, level)]
     found = ", ".join(f"{_number(verdict, level)} {level.name.lower()}" for level in urgent)
@@ -49,7 +50,7 @@ def _number(verdict: Verdict, level: Level) -> int:
     return sum(finding.level is level for finding in verdict.findings)
 
 
-def _findings(findings: Iterable[Finding]) -> Iterator[Text]:
+def _findings(findings: Iterable[Finding], invocation: Invocation) -> Iterator[Text]:
     """The findings one below the other: in a table, a command would be cut into the lines of its cell."""
     # A finding that several checks share is shown once.
     groups: dict[Finding, list[str]] = {}
@@ -59,9 +60,4 @@ def _findings(findings: Iterable[Finding]) -> Iterator[Text]:
         level, about = Text(finding.level.name, STYLES[finding.level]), finding.subject
         yield Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else "")
         yield from (Text(f"  {line}") for line in finding.message.split("\n"))
-        yield from following(finding.remedy, indent="  ")
-
-
-def _off(results: Iterable[Result]) -> Iterator[RenderableType]:
-    for result in results:
-        yield Text(f"Off: {result.check} ({result.off})")
+        yield from following(finding.remedy, invocation, indent="  ")

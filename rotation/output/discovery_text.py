@@ -1,24 +1,51 @@
-"""What `discover` found, as text: names and numbers, the entries to add, and the next command."""
+"""The result of a search as text: on a screen, with the next command, and as the rotation.toml that `init` writes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.discovery.result import Discovery
+from rotation.discovery.target_entries import as_comment, as_toml, by_entry, entry_of
 from rotation.discovery.token_column import Part, TokenColumn
-from rotation.model.invocation import command_line
-from rotation.model.text import GONE, UNOPENED, Following, many
+from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import STATUS, Steps
+from rotation.model.text import GONE, UNOPENED, many
 from rotation.output.terminal import Fitting, following, rows_table, verbatim
 from rotation.planning.cell_kinds import CellKind
 
+HEADER = """\
+# Which columns hold tokens, and where their keys are: for keyring-rotate.
+# No secret is in this file, so you may commit it. The files that it names hold some: do not commit them.
 
-def render_discovery(found: Discovery) -> Iterator[RenderableType]:
+# The dotenv file of the keys. Its path counts from the folder of this file.
+{env_file}
+
+# The database that keeps the dates of keys and runs. Without this line: rotation-ledger.db, beside this file.
+# ledger = {ledger}
+
+# How old keys may become before `keyring-rotate check` warns. These are the defaults.
+# [policy]
+# max_key_age = "365d"
+# max_previous_age = "90d"
+"""
+SAMPLE = """\
+# No column with tokens was found. Once a table holds some, name it here, and the columns that hold them:
+# [[target]]
+# url = {url}
+# table = "user_credentials"
+# columns = ["api_key"]
+"""
+
+
+def render_discovery(found: Discovery, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other."""
     yield from _read(found)
+    yield from (Text(invocation.line(step), "bold") for step in found.recognised)
     if found.columns:
         yield ""
         yield _table(found)
@@ -44,7 +71,7 @@ def render_discovery(found: Discovery) -> Iterator[RenderableType]:
         for remark in remarks:
             yield Text(f"{heading}: {remark.database}, {remark.subject}: {remark.words}", "dim")
     yield ""
-    yield from _verdict(found)
+    yield from _verdict(found, invocation)
 
 
 def _read(found: Discovery) -> Iterator[Text]:
@@ -58,7 +85,6 @@ def _read(found: Discovery) -> Iterator[Text]:
     else:
         but = f", but not {many(found.unsearched_cells, 'large cell')}" if found.unsearched_cells else ""
         yield Text(f"Read {many(found.rows, 'row')}: all there are{but}.")
-    yield from (Text(line, "bold") for line in found.recognised)
 
 
 def _table(found: Discovery) -> Fitting:
@@ -121,16 +147,16 @@ def parts_in_words(parts: Counter[Part]) -> str:
     return ", ".join(shown)
 
 
-def _verdict(found: Discovery) -> Iterator[Text]:
+def _verdict(found: Discovery, invocation: Invocation) -> Iterator[Text]:
     for column in found.uncovered:
         # The entry of a proposed column is printed below.
         for way in column.remedies[1:] if column.proposed else column.remedies:
-            yield from following(f"{column.label}: {way}")
+            yield from following(Steps(Steps(way, when=f"{column.label}:")), invocation)
     if proposed := found.entries:
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")
         yield verbatim(proposed)
-        yield from following(Following(command_line("status"), "Then count their tokens per key:"))
+        yield from following(Steps(STATUS, when="Then count their tokens per key:"), invocation)
     if found.uncovered:
         yield Text(f"Not covered by a target: {many(len(found.uncovered), 'column')} with tokens.", "bold red")
     if found.without_target:
@@ -140,3 +166,49 @@ def _verdict(found: Discovery) -> Iterator[Text]:
         yield Text("No uncovered column with tokens was found.", "bold green")
     if found.unseen:
         yield Text(f"Not looked at: {many(len(found.unseen), 'table')}.", "bold red")
+
+
+def config_text(found: Discovery, env_file: Path | None, url: str, invocation: Invocation) -> str:
+    """A new rotation.toml. *url*: the database's, as it is written; *env_file* as the file names it, None for none."""
+    setting = '# env_file = ".env"' if env_file is None else f"env_file = {as_toml(str(env_file))}"
+    ledger = as_toml(url if url.startswith("$") else "$DATABASE_URL")
+    entries = entries_text(found.unnamed, invocation) or SAMPLE.format(url=as_toml(url))
+    return f"{HEADER.format(env_file=setting, ledger=ledger)}\n{entries}"
+
+
+def entries_text(columns: Iterable[TokenColumn], invocation: Invocation) -> str:
+    """The entries for *columns*, each below what was found; a column that gets none is a comment."""
+    columns = list(columns)
+    taken = [column for column in columns if gets_entry(column)]
+    parts = ["".join(f"# {_commented(each)}\n" for each in group) + entry_of(group) for group in by_entry(taken)]
+    for column in columns:
+        if not gets_entry(column):
+            parts.append(f"# {_commented(column)}\n# No entry: {as_comment(why_not(column, invocation))}.\n")
+    return "\n".join(parts)
+
+
+def gets_entry(column: TokenColumn) -> bool:
+    """True if *column* can be a target, and is not another application's."""
+    return column.proposed and not column.is_foreign
+
+
+def found_in_words(column: TokenColumn) -> str:
+    """`user_credentials.api_key: 12 cells with tokens in 20 rows: 9 under 5f0c1a9e, 3 under no key here`."""
+    tokens = [f"{number:,} under {key_id}" for key_id, number in column.under.most_common() if number]
+    tokens += [f"{column.unknown:,} under no key here"] if column.unknown else []
+    rows = many(column.rows, "row") + (", a sample" if column.sampled else "")
+    kinds = f"; {parts_in_words(column.parts)}" if set(column.kinds) - {CellKind.TOKEN} else ""
+    return f"{column.label}: {many(column.parts.total(), 'cell')} with tokens in {rows}: {', '.join(tokens)}{kinds}"
+
+
+def why_not(column: TokenColumn, invocation: Invocation) -> str:
+    """The reason that *column* gets no entry."""
+    if column.is_foreign:
+        return "it is in another schema or database, and no key here opens it: another application's, or bound tokens"
+    if column.served and column.hint:
+        return f"{column.hint}; to add a key: {column.add_key}" if column.add_key else column.hint
+    return "; ".join(invocation.lines(Steps(*column.remedies)))
+
+
+def _commented(column: TokenColumn) -> str:
+    return as_comment(found_in_words(column))

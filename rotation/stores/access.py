@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
-    """Which kind of fault a driver's *error* is; None if that is unknown."""
+    """The kind of fault of a driver's *error*; None if it is unknown."""
     if not isinstance(error, DBAPIError):
         return None
     if error.connection_invalidated or _is_dropped(error, dialect):
@@ -39,7 +39,7 @@ def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
 
 
 def _is_dropped(error: DBAPIError, dialect: Dialect | None) -> bool:
-    """Whether a statement met a database that was dropped meanwhile; without a statement the url names none."""
+    """True if a statement met a database that was dropped meanwhile; without a statement, the url is wrong."""
     return dialect is not None and error.statement is not None and dialect.code(error.orig or error) in dialect.absences
 
 
@@ -99,12 +99,12 @@ class RowRefusedError(Exception):
         self.reason = reason
 
 
-class Refusal(NamedTuple):
-    """Why the database refuses one statement, while it accepts others."""
+class RefusedStatement(NamedTuple):
+    """The reason why the database refuses one statement, while it accepts others."""
 
     words: str
     is_locked: bool = False
-    """Whether another transaction's lock is the reason."""
+    """True if another transaction's lock is the reason."""
 
 
 class Access:
@@ -154,7 +154,7 @@ class Access:
         return Access(url, self._target, read_only=self._read_only, sleep=self._sleep, links=links)
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
-        """What *act* returns, with a connection that cannot write. Raises StoreError."""
+        """The result of *act*, with a connection that cannot write. Raises StoreError."""
         failure: DBAPIError
         try:
             return self._again(Mode.READ, act)
@@ -162,12 +162,8 @@ class Access:
             failure = error
         raise self.failure(failure)
 
-    def fetch(self, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
-        """All rows of *query* as the driver returns them; SQLAlchemy's own rows would cost more than the read."""
-        return self.read(lambda connection: self.dialect.fetch_all(connection, query))
-
     def write(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.WRITE) -> T:
-        """What *act* returns, in a transaction of that *mode*.
+        """The result of *act*, in a transaction of that *mode*.
 
         Raises RowRefusedError if one row is at fault, and StoreError for every other fault.
         """
@@ -189,17 +185,17 @@ class Access:
         return None
 
     def blames_statement(self, error: DBAPIError) -> bool:
-        """Whether *error* is about the statement, and not about the database."""
+        """True if *error* is about the statement, and not about the database."""
         if _is_dropped(error, self.dialect):
             return True
         if fault_of(error, self.dialect) in {Fault.TRANSIENT, Fault.LOCKED}:
             return False
         return self.dialect.words(error.orig or error) is None
 
-    def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | Refusal:
-        """What *act* returns, or a Refusal if only its statement is at fault, or a privilege is missing.
+    def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | RefusedStatement:
+        """The result of *act*, or a RefusedStatement if only its statement is at fault, or a privilege is missing.
 
-        Raises StoreError if the database fails; with *past_locks* a lock that stays is a Refusal, too.
+        Raises StoreError if the database fails; with *past_locks* a lock that stays is a RefusedStatement, too.
         """
         failure: DBAPIError
         try:
@@ -207,13 +203,13 @@ class Access:
         except DBAPIError as error:
             failure = error
         if past_locks and fault_of(failure, self.dialect) is Fault.LOCKED:
-            return Refusal(words_of(failure, self.dialect), is_locked=True)
+            return RefusedStatement(words_of(failure, self.dialect), is_locked=True)
         if self.blames_statement(failure) or self.dialect.code(failure.orig or failure) in self.dialect.denials:
-            return Refusal(words_of(failure, self.dialect))
+            return RefusedStatement(words_of(failure, self.dialect))
         raise self.failure(failure)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
-        """What *query* finds, *rows* at a time, without a retry. Raises StoreError."""
+        """The rows of *query*, *rows* at a time, without a retry. Raises StoreError."""
         failure: KeyringError
         try:
             with self._link.transaction(Mode.READ) as connection:

@@ -20,16 +20,16 @@ from rotation.stores.dialect import Dialect, Mode
 from rotation.stores.watchdog import BackgroundCall, NoAnswerError, Watchdog
 
 CONNECT_SECONDS = 7.0
-"""How long to wait for one address of a server to accept a connection; a url's `connect_timeout` replaces it."""
+"""Seconds to wait for one address of a server to accept a connection; a url's `connect_timeout` replaces it."""
 CONNECT_GRACE_SECONDS = 1.0
-"""How long connecting may still take after a stop was requested: the ledger may need a connection."""
+"""Seconds that connecting may still take after a stop was requested: the ledger may need a connection."""
 ADDRESSES = 2
-"""How many addresses of a name to allow time for, one after the other."""
+"""Addresses of a name to allow time for, one after the other."""
 TOTAL_SECONDS = 20.0
-"""How long to wait for all silent servers together, before each further one gets LEAST_SECONDS."""
+"""Seconds to wait for all silent servers together, before each further one gets LEAST_SECONDS."""
 LEAST_SECONDS = 1.0
 REMEMBERED_SECONDS = 60.0
-"""How long a server that did not answer is not asked again."""
+"""Seconds for which a server that did not answer is not asked again."""
 
 POOL = "rotation"
 """The name of its pools in the log."""
@@ -38,7 +38,7 @@ logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{POOL}").setLevel(logging.CRI
 
 
 class SilentServers:
-    """Which servers did not answer lately, and how long each was waited for."""
+    """The servers that did not answer lately, and the seconds that each was waited for."""
 
     def __init__(self) -> None:
         """Knows no server yet."""
@@ -46,7 +46,7 @@ class SilentServers:
         self._lock = threading.Lock()
 
     def seconds_for(self, server: Any, wanted: float) -> float:
-        """How long to wait for *server*; 0 if it did not answer lately."""
+        """Seconds to wait for *server*; 0 if it did not answer lately."""
         now = time.monotonic()
         with self._lock:
             self._found = {name: at for name, at in self._found.items() if now - at[0] < REMEMBERED_SECONDS}
@@ -103,7 +103,7 @@ class Connection:
         self._engines = {mode: self._engine(mode) for mode in Mode}
 
     def arguments(self) -> tuple[Any, Any]:
-        """What the driver connects with."""
+        """The arguments that the driver connects with."""
         return self._base.dialect.create_connect_args(self._url)
 
     def unwatched_engine(self) -> sa.Engine:
@@ -202,7 +202,7 @@ class Connection:
         return self._base.dialect.connect(*arguments, **{**options, **self.dialect.in_time(self._url, seconds)})
 
     def _probe(self, seconds: float) -> bool:
-        """Whether the server answers a new connection; a refusal is an answer. May return late if it does not."""
+        """True if the server answers a new connection; a refusal is an answer. May return late if it does not."""
         try:
             # Sends no statement: a pooler would keep it waiting if this command uses its only connection.
             self._connect(*self.arguments(), seconds).close()
@@ -211,7 +211,7 @@ class Connection:
         return True
 
     def _limit(self) -> float:
-        """How long all addresses together may take."""
+        """The most seconds for all addresses together."""
         seconds, query = self._seconds, self._url.query
         with suppress(TypeError, ValueError):
             seconds = float(query.get("connect_timeout")) or seconds  # type: ignore[arg-type]

@@ -55,7 +55,7 @@ def find_dialect(name: str) -> Dialect | None:
 
 
 def parse_url(text: str) -> URL | None:
-    """The url; None if *text* is none. SQLAlchemy's own message would show it, password and all."""
+    """The url; None if *text* is not a url. SQLAlchemy's own message would show it, password and all."""
     with suppress(ArgumentError, ValueError, NoSuchModuleError):
         return sa.make_url(text)
     return None

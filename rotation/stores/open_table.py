@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.counts import RowKey
 from rotation.model.failures import UsageError
 from rotation.model.target import Target
-from rotation.stores.access import Access, Refusal, RowRefusedError
+from rotation.stores.access import Access, RefusedStatement, RowRefusedError
 from rotation.stores.columns import AsRead, TableFacts, TableState, TargetCells
 from rotation.stores.connection import SharedConnections
 from rotation.stores.dialect import Tempo
@@ -55,30 +55,28 @@ class OpenTable:
             raise ValueError(f"{target.label}: the values of its companion columns are missing")
         self._target, self._shard, self._companions = target, shard, companions
         self._in_blocks = False
-        """Whether a shard's rows are runs of whole numbers."""
+        """True if a shard's rows are runs of whole numbers."""
         self._access = Access(target.url, target.label, read_only=read_only, sleep=sleep, links=links)
         self._dialect = self._access.dialect
         try:
-            self._open(read_only=read_only)
-            if sample is not None:
-                self._thin_out(sample)
+            self._open(sample, read_only=read_only)
         except BaseException:
             self.close()
             raise
 
     @property
     def retries(self) -> int:
-        """How often something was tried again, so far."""
+        """The number of repeated tries so far."""
         return self._access.retries
 
     @property
     def gains_by_strides(self) -> bool:
-        """Whether it helps to write neighbouring rows in different transactions."""
+        """True if it helps to write neighbouring rows in different transactions."""
         return self._dialect.gains_by_strides
 
     @property
     def tempo(self) -> Tempo:
-        """How large batches may be."""
+        """The sizes of batches."""
         return self._dialect.tempo
 
     def key_names(self) -> tuple[str, ...]:
@@ -86,14 +84,16 @@ class OpenTable:
         return self._cells.key
 
     def warnings(self) -> list[str]:
-        """What an admin should know before the first write."""
+        """The cautions for an admin before the first write."""
         cautions = [*cautions_of(self._facts), *model_caution(self._target, self._cells.kind, self._dialect)]
         return [f"{self._target.label}: {caution}" for caution in cautions]
 
     def identity(self) -> str:
         """A digest of what the database reports about the server and the table."""
-        found = self._access.attempt(lambda connection: self._dialect.identity(connection, self._cells.qualified))
-        if isinstance(found, Refusal) or not found:
+        found = self._access.attempt(
+            lambda connection: self._dialect.catalog.table_identity(connection, self._cells.qualified)
+        )
+        if isinstance(found, RefusedStatement) or not found:
             return ""
         return sha256(found.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
@@ -112,7 +112,7 @@ class OpenTable:
         """Gives up the connections."""
         self._access.close()
 
-    def _open(self, *, read_only: bool) -> None:
+    def _open(self, sample: int | None, *, read_only: bool) -> None:
         target, name = self._target, self._access.name
 
         def look(connection: sa.Connection) -> tuple[TargetCells, TableFacts, TableState, int | None]:
@@ -136,6 +136,9 @@ class OpenTable:
         self._check_readable()
         if not read_only:
             self._check_writable()
+        share = 1 if sample is None else sample / max(self.size(), 1)
+        if share < 1:
+            self._rows = self._of_all_shards = sa.and_(self._rows, self._dialect.chance() < share)
         self._triggers = self._facts.triggers
         self._others = self._dialect.other_writers(
             Scope(self._cells, self._table, self._cell, sa.and_(self._rows, self._named))
@@ -144,17 +147,18 @@ class OpenTable:
         index = self._cells.index
         self._index: ColumnElement[Any] | None = None if index is None else self._table.c[index]
         """The column of the blind index."""
-        # Blocks hold tokens of one length; triggers, companions and indexes are for a look at each row.
+        # Blocks hold tokens of one length. With triggers, companions or an index each row is looked at.
         by_rows = self._triggers or self._reads_beside or not self._cells.of_tokens
-        self._blocks = None if by_rows else self._dialect.block_access(self._cells)
+        blocks = None if by_rows else self._dialect.blocks
+        self._blocks = blocks(self._cells) if blocks and blocks.serves(self._cells) else None
 
     @property
     def _reads_beside(self) -> bool:
-        """Whether rows are read with other columns than the cell."""
+        """True if rows are read with other columns than the cell."""
         return self._misfit is not None or self._index is not None
 
     def _misfits(self) -> ColumnElement[bool] | None:
-        """Whether a row's companion columns hold something else than beside a token under the primary key.
+        """True for a row whose companion columns do not match the primary key.
 
         None if there are no such columns.
         """
@@ -163,12 +167,6 @@ class OpenTable:
             return None
         held = {name: self._dialect.exactly(self._table.c[name], sa.Text()) for name in values}
         return sa.or_(*(held[name].is_distinct_from(sa.literal(value, AsRead())) for name, value in values.items()))
-
-    def _thin_out(self, rows: int) -> None:
-        """From here on only about so many *rows* are read, chosen at random by the database."""
-        share = rows / max(self.size(), 1)
-        if share < 1:
-            self._rows = self._of_all_shards = sa.and_(self._rows, self._dialect.chance() < share)
 
     def _keep_to(self, shard: Shard) -> None:
         """From here on only the rows of *shard* are there."""

@@ -1,4 +1,4 @@
-"""What others write to a target while a run works on it: whether they do, what they wrote, and to which table.
+"""Other writers to a target while a run works on it: how often they write, the rows, and the table itself.
 
 A pass needs no successor if its rows are as it left them. So it asks at its end what others have written since its
 start; in between, each batch that was written asks how often others write, for the pace.
@@ -7,13 +7,15 @@ start; in between, each batch that was written asks how often others write, for 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple, Self
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Batch
+from rotation.model.times import span
 from rotation.stores.columns import TableState, TargetCells
 
 
@@ -60,6 +62,32 @@ class Scope(NamedTuple):
     """The condition by which rows belong to the target: their keys alone decide it."""
 
 
+class OpenTransaction(NamedTuple):
+    """A transaction of others that is not committed."""
+
+    identity: str
+    """The same each time that it is seen, and no other's."""
+    words: str
+    """Its owner and its age, for a message; never its statement."""
+    wrote: bool
+    """True if it has written; one that only reads may write later."""
+    end: str
+    """The way to end it, in words."""
+    database: str | None = None
+    """The name of the database that it writes to, if the server says so."""
+    may_be_older: bool = False
+    """True if it may have been open before it had this identity: on a session, or as one that only read."""
+
+
+class Look(NamedTuple):
+    """One question to a database, for transactions that have written and are not committed."""
+
+    ask: Callable[[sa.Connection], Sequence[OpenTransaction] | str]
+    """The open ones; or in words why they cannot be known. Raises DBAPIError if this user may not ask."""
+    denied: str
+    """The right that such a user lacks."""
+
+
 class OtherWriters:
     """Sees what others write, in one database's own way. A database that shows nothing of it has the methods here.
 
@@ -68,6 +96,8 @@ class OtherWriters:
 
     proof: ClassVar[str | None] = None
     """The name in the report for what `changed` proves; None: `begin` never succeeds."""
+    open_transactions: ClassVar[Sequence[Look]] = ()
+    """The questions for transactions that have written and are not committed."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -107,8 +137,18 @@ class OtherWriters:
         return None
 
     def allow(self, writes: int) -> None:
-        """So often this process itself writes through other connections, such as that of its ledger."""
+        """The number of times that this process itself writes through other connections, such as the ledger's."""
 
     def of_thread(self) -> Self:
         """The one for another thread of the run: this one, if they can share it."""
         return self
+
+
+def text_literal(text: str) -> str:
+    """*text* as SQL has it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def age_in_words(seconds: float | None) -> str:
+    """The age of an open transaction; the server hides the ones of other users from most."""
+    return "" if seconds is None else f", open for {span(timedelta(seconds=float(seconds)))}"

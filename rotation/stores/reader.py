@@ -14,12 +14,11 @@ from keyring_core.tokens import BEGINNING, token_length
 from rotation.model.batch import Batch, weight_of
 from rotation.model.counts import RowKey
 from rotation.stores.blocks import LEAST_ROWS, BlockQuery, in_blocks
+from rotation.stores.cells import LARGE_CELL
 from rotation.stores.columns import AsRead, free_column
 from rotation.stores.open_table import BATCH_BYTES, OpenTable
 from rotation.stores.row_keys import beyond, same_key
 
-LARGE_CELL = 64 * 1024
-"""Bytes; a larger cell is fetched by itself, so that a batch of rows has a bounded size."""
 JUMPS = 8
 """Blocks of a shard to look into before a whole scan."""
 LOOKED_AT = 1000
@@ -30,7 +29,7 @@ class Reader(OpenTable):
     """Reads the rows of a target, in blocks if the database can hand them out so."""
 
     def keyless(self) -> int:
-        """How many rows hold something and have a NULL in their key: no comparison finds them again.
+        """The number of rows that hold something and have a NULL in their key: no comparison finds them again.
 
         No key says which shard such a row is in; the first shard counts them all.
         """
@@ -91,7 +90,7 @@ class Reader(OpenTable):
             .order_by(*self._key)
             .limit(limit)
         )
-        found = self._access.fetch(query)
+        found = self._access.read(lambda connection: self._dialect.fetch_all(connection, query))
         if not found:
             return Batch((), ())
         columns = list(zip(*found, strict=True))

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 WATCH_SECONDS = 0.25
-"""How often to check the call in progress."""
+"""Seconds between two checks of the call in progress."""
 QUIET_SECONDS = 5.0
 """A statement that takes longer has its server probed."""
 PROBE_SECONDS = 5.0
-"""How long a probe may take if connecting is fast."""
+"""The most seconds of a probe if connecting is fast."""
 MOST_PROBE_SECONDS = 19.0
-"""How long a probe may take if connecting is slow: a silent server is given up within half a minute."""
+"""The most seconds of a probe if connecting is slow: a silent server is given up within half a minute."""
 STATEMENT_GRACE_SECONDS = 3.0
-"""How long a statement may still take after a stop was requested."""
+"""Seconds that a statement may still take after a stop was requested."""
 SILENT = "the server does not answer: it hangs, a firewall drops the packets, or something else listens there"
 STOPPED = "stopped while the database did not answer"
 
@@ -89,10 +89,10 @@ class Call:
     probed: float = 0.0
     """When the first of these probes began."""
     ended: str | None = None
-    """Why its statement was ended: `silent` or `stopped`."""
+    """The reason why its statement was ended: `silent` or `stopped`."""
 
     def outlasts_stop(self, is_stopping: Callable[[], bool]) -> bool:
-        """Whether it is a long call, and a stop was requested long ago."""
+        """True for a long call if a stop was requested long ago."""
         now = time.monotonic()
         if now - self.began < min(1.0, STATEMENT_GRACE_SECONDS):
             return False
@@ -109,7 +109,7 @@ class Watchdog:
     ) -> None:
         """*probe* returns whether the server answers within some seconds; it may never return."""
         self.connect_seconds = 0.0
-        """How long the last connection took to make."""
+        """Seconds that the last connection took to make."""
         self._is_stopping, self._probe, self._hang_up = is_stopping, probe, hang_up
         self._connection: Any = None
         self._call: Call | None = None
@@ -119,7 +119,7 @@ class Watchdog:
 
     @property
     def patience(self) -> float:
-        """How long a probe may take: twice as long as the last connection, within bounds."""
+        """The most seconds of a probe: twice as long as the last connection, within bounds."""
         return min(max(PROBE_SECONDS, 2 * self.connect_seconds), MOST_PROBE_SECONDS)
 
     def begin(self) -> Call:
@@ -166,7 +166,7 @@ class Watchdog:
                         self._hang_up(self._connection)
 
     def _judge(self, call: Call) -> str | None:
-        """Why to hang up; None to go on. Starts probes of a quiet server."""
+        """The reason to hang up; None to go on. Starts probes of a quiet server."""
         now = time.monotonic()
         if call.outlasts_stop(self._is_stopping):
             return "stopped"

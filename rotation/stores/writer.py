@@ -14,7 +14,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import BlockSwap, Swaps, are_all, are_ascii, weight_of
 from rotation.model.counts import RowKey
 from rotation.stores.access import Access, RowRefusedError
-from rotation.stores.blocks import BlockAccess
 from rotation.stores.columns import AsRead
 from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.open_table import BATCH_BYTES, OpenTable
@@ -35,7 +34,7 @@ class Written:
     transactions: list[int] = field(default_factory=list)
     """The numbers of the transactions that wrote, if the database has such numbers."""
     others: int | None = None
-    """How often others have written since the last batch; None if that is not known."""
+    """The number of writes of others since the last batch; None if it is not known."""
 
     def add(self, other: Written) -> None:
         """Adds the outcome of another part of the same batch."""
@@ -78,9 +77,14 @@ class Writer(OpenTable):
     def _write_blocks(self, swaps: Sequence[BlockSwap]) -> Written:
         access, begun, failed, hurried = self._blocks, Written(), list(swaps), False
         assert access is not None  # noqa: S101 - for the type checker: nothing is read in blocks otherwise
+
+        def swap_all(connection: sa.Connection) -> tuple[Sequence[int | None], Written]:
+            swapped = access.swap(connection, swaps)
+            return swapped.cells, self._done_in(connection, swapped.transaction)
+
         try:
             mode = Mode.BARE if access.is_bare else Mode.WRITE
-            cells, begun = self._access.write(lambda connection: self._swap_blocks(connection, access, swaps), mode)
+            cells, begun = self._access.write(swap_all, mode)
             failed = [swap for swap, count in zip(swaps, cells, strict=True) if count != len(swap)]
         except RowRefusedError as error:
             self._access.breathe()
@@ -89,17 +93,6 @@ class Writer(OpenTable):
             # Their own statements show which of them is at fault.
             begun.add(self._write(swap.as_rows(), hurried=hurried))
         return begun
-
-    def _swap_blocks(
-        self, connection: sa.Connection, access: BlockAccess, swaps: Sequence[BlockSwap]
-    ) -> tuple[Sequence[int | None], Written]:
-        swapped = access.swap(connection, swaps)
-        return swapped.cells, self._done_in(connection, swapped.transaction)
-
-    def _done_in(self, connection: sa.Connection, number: int | None) -> Written:
-        """The *number* of a transaction that wrote, and whether others have written meanwhile."""
-        others = self._others.count(connection, number)
-        return Written(transactions=[] if number is None else [number], others=others)
 
     def _parted_blocks(self, swaps: Sequence[BlockSwap]) -> Iterator[list[BlockSwap]]:
         """*swaps* in groups of bounded weight."""
@@ -117,6 +110,128 @@ class Writer(OpenTable):
                 weight += own
         if group:
             yield group
+
+    def _parted(self, swaps: Swaps) -> Iterator[Swaps]:
+        """*swaps* in parts of bounded weight."""
+        most = self._most_bytes
+        if weight_of(swaps.old) + weight_of(swaps.new) <= most:
+            yield swaps
+            return
+        start = weight = 0
+        for number, (_, old, new) in enumerate(swaps.rows()):
+            own = len(old) + len(new)
+            if number > start and weight + own > most:
+                yield swaps.part(start, number)
+                start, weight = number, 0
+            weight += own
+        yield swaps.part(start)
+
+    @property
+    def _most_bytes(self) -> int:
+        most = (self._largest or BATCH_BYTES * 8) // 2
+        # A character of a token is one byte. Others have up to four, each of them sent as two.
+        return min(BATCH_BYTES, most if self._cells.of_tokens else most // 4)
+
+    def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
+        """Swaps cells by the keys of their rows; a row that the database refuses is left out."""
+        return write_by_halves(
+            self._access,
+            range(len(swaps)),
+            lambda connection, rows: self._swap(connection, swaps.part(rows.start, rows.stop)),
+            lambda row, refusal: Written(refused={swaps.keys[row]: self._in_detail(swaps.new[row], *refusal)}),
+            hurried=hurried,
+        )
+
+    def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
+        if len(swaps) == 1 and (words := self._too_large(swaps)):
+            raise RowRefusedError("refused", words)
+        self._dialect.hurry(connection)
+        swapped = self._execute(connection, swaps)
+        if swapped == len(swaps) and not self._triggers:
+            return self._done_in(connection, self._others.transaction(connection))
+        written = self._look_again(connection, swaps)
+        written.add(self._done_in(connection, self._others.transaction(connection)))
+        if swapped and written.lost and self._triggers:
+            # A service or a trigger rewrote a cell: writing the rows one by one shows which.
+            raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
+        return written
+
+    def _execute(self, connection: sa.Connection, swaps: Swaps) -> int:
+        """The number of cells that were swapped."""
+        # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
+        usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
+        odd = [] if usual else [row for row in swaps.rows() if self._is_odd(*row)]
+        plain = swaps if not odd else _swaps_of(row for row in swaps.rows() if not self._is_odd(*row))
+        swapped = 0
+        if plain:
+            statement, parameters = self._batch_swap.statement, self._batch_swap.parameters(plain)
+            if isinstance(statement, str):
+                swapped = connection.exec_driver_sql(statement, parameters).rowcount
+            else:
+                swapped = connection.execute(statement, parameters).rowcount
+        for key, old, new in odd:
+            sent = [same_key(self._key, self._parts(key))], *map(self._sent, (old, new))
+            swapped += connection.execute(self._update(*sent)).rowcount
+        return swapped
+
+    @cached_property
+    def _batch_swap(self) -> BatchSwap:
+        """The statement for a batch: of the dialect, or one for each row."""
+        if made := self._dialect.batch_swap(self._cells):
+            return made
+        keys = [column == sa.bindparam(f"key{number}") for number, column in enumerate(self._key)]
+        old, new = (sa.bindparam(name, type_=AsRead()) for name in ("old", "new"))
+        return BatchSwap(self._update(keys, old, new), _one_by_one)
+
+    def _update(self, found: Iterable[ColumnElement[bool]], old: Any, new: Any) -> sa.Update:
+        """Compare and swap: a cell that a service rewrote meanwhile keeps the service's value."""
+        is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
+        values = {self._column: self._dialect.as_stored(new, self._cells.kind), **self._cells.sets(self._table)}
+        return sa.update(self._table).where(*found, is_unchanged).values(values)
+
+    def _look_again(self, connection: sa.Connection, swaps: Swaps) -> Written:
+        """Compares *swaps* with the table as it is now: a new token may stem from an earlier try."""
+        now: dict[RowKey, Any] = {}
+        for start in range(0, len(swaps), LOOK_ROWS):
+            here = [same_key(self._key, self._parts(key)) for key in swaps.keys[start : start + LOOK_ROWS]]
+            query = sa.select(*self._key, self._cell).where(sa.or_(*here))
+            now |= {tuple(key): value for *key, value in connection.execute(query)}
+        written = Written()
+        for key, old, new in swaps.rows():
+            value = now.get(key)
+            if _same(value, new):
+                continue
+            if _same(value, old):
+                written.refused[key] = "not-written", "the database took the write and kept the old value (a trigger?)"
+            else:
+                written.lost.add(key)
+        return written
+
+    def _is_odd(self, key: RowKey, *cells: object) -> bool:
+        """True if the driver cannot send *key* and *cells* back as they came."""
+        return any(self._dialect.sendable(part) is not part for part in (*key, *cells))
+
+    def _sent(self, cell: str | bytes) -> Any:
+        value = self._dialect.sendable(cell)
+        return sa.literal(value, AsRead()) if value is cell else value
+
+    def _too_large(self, swap: Swaps) -> str | None:
+        cells = [*swap.old, *swap.new]
+        needed = (weight_of(cells) if self._cells.of_tokens else 2 * sum(map(_bytes_of, cells))) + 1024
+        if self._largest is None or needed <= self._largest:
+            return None
+        return f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
+
+    def _in_detail(self, new: str | bytes, category: str, reason: str) -> tuple[str, str]:
+        allowed, size = getattr(self._cells.kind, "length", None), len(new)
+        if category == "refused" and allowed and size > allowed:
+            reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
+        return category, reason
+
+    def _done_in(self, connection: sa.Connection, number: int | None) -> Written:
+        """The *number* of the transaction in progress, and the writes of others since the last one."""
+        others = self._others.count(connection, number)
+        return Written(transactions=[] if number is None else [number], others=others)
 
     def write_indexes(self, values: Sequence[IndexValue]) -> Written:
         """Sets the blind index of each row whose cell is still the same."""
@@ -151,122 +266,6 @@ class Writer(OpenTable):
         """Returns when all that was written is on disk."""
         self._access.write(self._dialect.settle)
 
-    @cached_property
-    def _batch_swap(self) -> BatchSwap:
-        """The statement for a batch: of the dialect, or one for each row."""
-        if made := self._dialect.batch_swap(self._cells):
-            return made
-        keys = [column == sa.bindparam(f"key{number}") for number, column in enumerate(self._key)]
-        old, new = (sa.bindparam(name, type_=AsRead()) for name in ("old", "new"))
-        return BatchSwap(self._update(keys, old, new), _one_by_one)
-
-    def _update(self, found: Iterable[ColumnElement[bool]], old: Any, new: Any) -> sa.Update:
-        """Compare and swap: a cell that a service rewrote meanwhile keeps the service's value."""
-        is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
-        values = {self._column: self._dialect.as_stored(new, self._cells.kind), **self._cells.sets(self._table)}
-        return sa.update(self._table).where(*found, is_unchanged).values(values)
-
-    def _parted(self, swaps: Swaps) -> Iterator[Swaps]:
-        """*swaps* in parts of bounded weight."""
-        most = self._most_bytes
-        if weight_of(swaps.old) + weight_of(swaps.new) <= most:
-            yield swaps
-            return
-        start = weight = 0
-        for number, (_, old, new) in enumerate(swaps.rows()):
-            own = len(old) + len(new)
-            if number > start and weight + own > most:
-                yield swaps.part(start, number)
-                start, weight = number, 0
-            weight += own
-        yield swaps.part(start)
-
-    @property
-    def _most_bytes(self) -> int:
-        most = (self._largest or BATCH_BYTES * 8) // 2
-        # A character of a token is one byte. Others have up to four, each of them sent as two.
-        return min(BATCH_BYTES, most if self._cells.of_tokens else most // 4)
-
-    def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
-        return write_by_halves(
-            self._access,
-            range(len(swaps)),
-            lambda connection, rows: self._swap(connection, swaps.part(rows.start, rows.stop)),
-            lambda row, refusal: Written(refused={swaps.keys[row]: self._in_detail(swaps.new[row], *refusal)}),
-            hurried=hurried,
-        )
-
-    def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
-        if len(swaps) == 1 and (words := self._too_large(swaps)):
-            raise RowRefusedError("refused", words)
-        self._dialect.hurry(connection)
-        swapped = self._execute(connection, swaps)
-        if swapped == len(swaps) and not self._triggers:
-            return self._done_in(connection, self._others.transaction(connection))
-        written = self._look_again(connection, swaps)
-        written.add(self._done_in(connection, self._others.transaction(connection)))
-        if swapped and written.lost and self._triggers:
-            # A service or a trigger rewrote a cell: writing the rows one by one shows which.
-            raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
-        return written
-
-    def _execute(self, connection: sa.Connection, swaps: Swaps) -> int:
-        """How many cells were swapped."""
-        # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
-        usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
-        odd = [] if usual else [row for row in swaps.rows() if self._is_odd(*row)]
-        plain = swaps if not odd else _swaps_of(row for row in swaps.rows() if not self._is_odd(*row))
-        swapped = 0
-        if plain:
-            statement, parameters = self._batch_swap.statement, self._batch_swap.parameters(plain)
-            if isinstance(statement, str):
-                swapped = connection.exec_driver_sql(statement, parameters).rowcount
-            else:
-                swapped = connection.execute(statement, parameters).rowcount
-        for key, old, new in odd:
-            sent = [same_key(self._key, self._parts(key))], *map(self._sent, (old, new))
-            swapped += connection.execute(self._update(*sent)).rowcount
-        return swapped
-
-    def _look_again(self, connection: sa.Connection, swaps: Swaps) -> Written:
-        """Which swaps the table holds now: a new token may stem from an earlier try."""
-        now: dict[RowKey, Any] = {}
-        for start in range(0, len(swaps), LOOK_ROWS):
-            here = [same_key(self._key, self._parts(key)) for key in swaps.keys[start : start + LOOK_ROWS]]
-            query = sa.select(*self._key, self._cell).where(sa.or_(*here))
-            now |= {tuple(key): value for *key, value in connection.execute(query)}
-        written = Written()
-        for key, old, new in swaps.rows():
-            value = now.get(key)
-            if _same(value, new):
-                continue
-            if _same(value, old):
-                written.refused[key] = "not-written", "the database took the write and kept the old value (a trigger?)"
-            else:
-                written.lost.add(key)
-        return written
-
-    def _is_odd(self, key: RowKey, *cells: object) -> bool:
-        """Whether the driver cannot send *key* and *cells* back as they came."""
-        return any(self._dialect.sendable(part) is not part for part in (*key, *cells))
-
-    def _sent(self, cell: str | bytes) -> Any:
-        value = self._dialect.sendable(cell)
-        return sa.literal(value, AsRead()) if value is cell else value
-
-    def _too_large(self, swap: Swaps) -> str | None:
-        cells = [*swap.old, *swap.new]
-        needed = (weight_of(cells) if self._cells.of_tokens else 2 * sum(map(_bytes_of, cells))) + 1024
-        if self._largest is None or needed <= self._largest:
-            return None
-        return f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
-
-    def _in_detail(self, new: str | bytes, category: str, reason: str) -> tuple[str, str]:
-        allowed, size = getattr(self._cells.kind, "length", None), len(new)
-        if category == "refused" and allowed and size > allowed:
-            reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
-        return category, reason
-
 
 def write_by_halves(
     access: Access,
@@ -276,9 +275,9 @@ def write_by_halves(
     *,
     hurried: bool = False,
 ) -> Written:
-    """What *act* writes of *rows* in one transaction or, if one row is at fault, in several: all other rows.
+    """Writes *rows* by *act* in one transaction or, if one row is at fault, in several: all other rows.
 
-    *refused* makes what is said of a row that is at fault, of category and reason. If *hurried*, no lock is waited
+    *refused* makes the outcome for a row that is at fault, of category and reason. If *hurried*, no lock is waited
     for.
     """
     try:

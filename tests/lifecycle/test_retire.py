@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sqlite3
 import stat
 from datetime import UTC, datetime
@@ -87,6 +88,7 @@ def test_one_token_keeps_the_key(shop: Shop) -> None:
     assert refusal == {
         "reason": f"creds.token: 1 token under {OLDER.id}",
         "remedy": f"keyring-rotate run {shop.options}",
+        "commands": [{"arguments": ["run", *shlex.split(shop.options)], "when": ""}],
     }
     assert shop.env_file.read_bytes() == before
     assert not (shop.folder / "proof.json").exists()
@@ -158,7 +160,7 @@ def test_each_context_is_looked_for_in_all_rows(shop: Shop) -> None:
 def test_rows_that_may_be_hidden_keep_the_key(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """D30: with row security on, a census and a search see what this user may see, and that proves nothing."""
     shop.fill([old_token("old")])
-    monkeypatch.setattr("rotation.discovery.sqlite_tables.SQLiteCatalog.caution", lambda *_: "rows may be hidden")
+    monkeypatch.setattr("rotation.stores.sqlite.catalog.SQLiteCatalog.caution", lambda *_: "rows may be hidden")
 
     assert refusals(retire(shop)) == ["creds cannot be looked at: rows may be hidden"]
 

@@ -22,7 +22,7 @@ from rotation.cli.main import main
 from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
-from rotation.output.bars import DONE, ROOM, WAITING, WRONG, shares
+from rotation.output.census_tables import DONE, ROOM, WAITING, WRONG, shares
 from rotation.output.run_text import census
 from rotation.stores.databases import identify
 from tests.conftest import Named

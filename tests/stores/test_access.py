@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from rotation.model.failures import StoreError
 from rotation.stores import access
-from rotation.stores.access import Access, Refusal, fault_of, words_of
+from rotation.stores.access import Access, RefusedStatement, fault_of, words_of
 from rotation.stores.dialect import Fault
 from rotation.stores.sqlite.dialect import SQLite
 
@@ -63,7 +63,7 @@ def test_a_lock_that_stays_is_passed_over_only_on_request(past_locks: bool, monk
 
     monkeypatch.setattr(store._link, "transaction", fail)
     if past_locks:
-        assert isinstance(refusal := store.attempt(lambda _: None, past_locks=True), Refusal)
+        assert isinstance(refusal := store.attempt(lambda _: None, past_locks=True), RefusedStatement)
         assert refusal.is_locked
     else:
         with pytest.raises(StoreError):
@@ -85,7 +85,7 @@ def test_a_database_that_is_dropped_meanwhile_ends_no_search(
 
     monkeypatch.setattr(store._link, "transaction", fail)
     if statement:
-        assert isinstance(store.attempt(lambda _: None), Refusal)
+        assert isinstance(store.attempt(lambda _: None), RefusedStatement)
     else:
         with pytest.raises(StoreError, match="no such database"):
             store.attempt(lambda _: None)

@@ -12,7 +12,7 @@ from rotation.model.batch import Swaps
 from rotation.model.target import Target
 from rotation.stores import reader
 from rotation.stores.access import Access
-from rotation.stores.dialect import Dialect
+from rotation.stores.catalog import Catalog
 from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
@@ -47,10 +47,10 @@ def test_a_table_that_is_dropped_while_it_is_looked_at_is_missing(
 ) -> None:
     """As one that was never there."""
     database.make_creds([])
-    kind = type(Access(database.url, None, read_only=True, sleep=lambda _: None).dialect)
+    kind = type(Access(database.url, None, read_only=True, sleep=lambda _: None).dialect.catalog)
     has_table = kind.has_table
 
-    def drop_behind(self: Dialect, *place: Any) -> bool:
+    def drop_behind(self: Catalog, *place: Any) -> bool:
         found = has_table(self, *place)
         database.execute("DROP TABLE IF EXISTS creds")
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET
@@ -17,68 +17,53 @@ from rotation.output.documents.parts import Document, KeyInUse, Missing
 class KeyJson(KeyInUse):
     """A key in use."""
 
-    set: str | Missing = UNSET
-    """The key set of rotation.toml that has it, if there are several."""
+    set: Annotated[str | Missing, "The key set of rotation.toml that has it, if there are several."] = UNSET
 
 
 class ProblemJson(Document):
     """A cell that somebody should look at."""
 
-    key: dict[str, Any]
-    """The key of the row: each key column with its value."""
-    category: str
-    """What is wrong, in a word: `truncated`, `unknown-key`, `plaintext`."""
-    detail: str
-    """What is wrong, in words that hold nothing of the cell."""
+    key: Annotated[dict[str, Any], "The key of the row: each key column with its value."]
+    category: Annotated[str, "What is wrong, in a word: `truncated`, `unknown-key`, `plaintext`."]
+    detail: Annotated[str, "What is wrong, in words that hold nothing of the cell."]
 
 
 class SampleJson(Document):
     """A cell that would become a token."""
 
-    key: dict[str, Any]
-    """The key of the row."""
-    holds: str
-    """What the cell holds, described without its content."""
+    key: Annotated[dict[str, Any], "The key of the row."]
+    holds: Annotated[str, "What the cell holds, described without its content."]
 
 
 @dataclass(kw_only=True)
-class _Column:
-    name: str
-    """The target's name; by default its table."""
-    column: str
-    """The column."""
-    format: Format
-    """How a cell holds its tokens."""
-    keys: str | None
-    """The target's key set; null: the environment's own keys."""
+class _ReportedColumn:
+    name: Annotated[str, "The target's name; by default its table."]
+    column: Annotated[str, "The column."]
+    format: Annotated[Format, "How a cell holds its tokens."]
+    keys: Annotated[str | None, "The target's key set; null: the environment's own keys."]
 
 
 @dataclass(kw_only=True)
-class TargetReportJson(CellCounts, _Column):
+class TargetReportJson(CellCounts, _ReportedColumn):
     """One column of one target."""
 
-    passes: int
-    """How often the column was read."""
-    proof: Literal["pass", "unchanged", "versions"] | None
-    """Why nothing can be left: a whole pass found nothing, nobody else wrote, or what others wrote was read."""
-    read_from: str | None
-    """When the last whole pass began, in ISO 8601; null: none has ended."""
-    read_to: str | None
-    """When it ended. With `unchanged` and `versions` all rows are as they were then; otherwise each as it was read."""
-    seconds: float
-    """How long it took."""
-    retries: int
-    """Transactions that were repeated."""
-    warnings: list[str]
-    """What to know about this column."""
-    stopped: str | None
-    """Why the command left the column alone, or stopped in it."""
-    problems: list[ProblemJson]
-    """The first 1,000 problems."""
-    samples: list[SampleJson]
-    """Some cells that adopt would encrypt."""
-    problems_total: int
-    """How many problems there are."""
+    passes: Annotated[int, "How often the column was read."]
+    proof: Annotated[
+        Literal["pass", "unchanged", "versions"] | None,
+        "Why nothing can be left: a whole pass found nothing, nobody else wrote, or what others wrote was read.",
+    ]
+    read_from: Annotated[str | None, "When the last whole pass began, in ISO 8601; null: none has ended."]
+    read_to: Annotated[
+        str | None,
+        "When it ended. With `unchanged` and `versions` all rows are as they were then; otherwise each as it was read.",
+    ]
+    seconds: Annotated[float, "How long it took."]
+    retries: Annotated[int, "Transactions that were repeated."]
+    warnings: Annotated[list[str], "What to know about this column."]
+    stopped: Annotated[str | None, "Why the command left the column alone, or stopped in it."]
+    problems: Annotated[list[ProblemJson], "The first 1,000 problems."]
+    samples: Annotated[list[SampleJson], "Some cells that adopt would encrypt."]
+    problems_total: Annotated[int, "How many problems there are."]
 
     @classmethod
     def of(cls, report: TargetReport) -> TargetReportJson:
@@ -100,36 +85,28 @@ class TargetReportJson(CellCounts, _Column):
 class RunJson(Document):
     """`run`, `status` and `adopt`."""
 
-    complete: bool
-    """Whether every token is under its primary key, and no cell needs a person."""
-    dry_run: bool
-    """Whether nothing was written: true for status."""
-    primary: str
-    """The id of the primary key; if there are several key sets, of the first one."""
-    keys: list[KeyJson]
-    """The keys in use, the primary first."""
-    newer: dict[str, str]
-    """Previous keys that were promoted later than the primary key, each with that time; their tokens were left."""
-    shard: str | None
-    """The shard that was done, such as `0/3`; null: all rows."""
-    fault: str | None
-    """Why the file of --problems is incomplete."""
-    left_out: list[str]
-    """Targets that were left out, and why: optional ones that are not there; for `adopt`, those that it cannot take."""
-    targets: list[TargetReportJson]
-    """One entry for each column."""
+    complete: Annotated[bool, "True if every token is under its primary key, and no cell needs a person."]
+    dry_run: Annotated[bool, "True if nothing was written: true for status."]
+    primary: Annotated[str, "The id of the primary key; if there are several key sets, of the first one."]
+    keys: Annotated[list[KeyJson], "The keys in use, the primary first."]
+    newer: Annotated[
+        dict[str, str],
+        "Previous keys that were promoted later than the primary key, each with that time; their tokens were left.",
+    ]
+    shard: Annotated[str | None, "The shard that was done, such as `0/3`; null: all rows."]
+    fault: Annotated[str | None, "Why the file of --problems is incomplete."]
+    left_out: Annotated[
+        list[str],
+        "Targets that were left out, and why: optional ones that are missing; for `adopt`, those that it cannot take.",
+    ]
+    targets: Annotated[list[TargetReportJson], "One entry for each column."]
 
     @classmethod
     def of(cls, report: Report) -> RunJson:
         """The document on *report*."""
-        return cls(
-            complete=report.complete,
-            dry_run=report.dry_run,
-            primary=report.primary,
+        return cls.like(
+            report,
             keys=msgspec.convert(report.keys, list[KeyJson]),
             newer={key_id: promoted.latest.isoformat() for key_id, promoted in report.newer.items()},
-            shard=report.shard,
-            fault=report.fault,
-            left_out=report.left_out,
             targets=[TargetReportJson.of(target) for target in report.targets],
         )

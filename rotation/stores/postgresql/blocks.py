@@ -24,7 +24,7 @@ from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_arr
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
 LOCK_MILLISECONDS = 1000
-"""How long a statement waits for a lock."""
+"""Milliseconds that a statement waits for a lock."""
 MOST_APART = 200
 """If more rows of a batch fit into no block, all of them are read one by one."""
 
@@ -68,7 +68,7 @@ class PostgreSQLBlocks:
 
     @staticmethod
     def serves(cells: TargetCells) -> bool:
-        """Whether there are blocks for such cells."""
+        """True if there are blocks for such cells."""
         [kind, *more], [collation, *_] = cells.key_kinds, cells.key_collations
         fits = isinstance(kind, sa.Integer | sa.Uuid) and not more and collation is None
         return fits and isinstance(cells.kind, sa.String | sa.LargeBinary) and not isinstance(cells.kind, sa.CHAR)

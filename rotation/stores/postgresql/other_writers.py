@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -23,7 +23,17 @@ import sqlalchemy as sa
 from keyring_core.tokens import token_length
 from rotation.model.batch import Batch
 from rotation.stores.columns import TableState
-from rotation.stores.other_writers import CellTotals, Changed, OtherWriters, Scope, Unknown
+from rotation.stores.other_writers import (
+    CellTotals,
+    Changed,
+    Look,
+    OpenTransaction,
+    OtherWriters,
+    Scope,
+    Unknown,
+    age_in_words,
+    text_literal,
+)
 from rotation.stores.postgresql.catalog import FAMILY, TRANSACTION
 
 SPAN = 2**31 - 2**20
@@ -32,7 +42,7 @@ MOST_OURS = 100_000
 """Transactions of our own to remember. What the forgotten ones wrote is read again."""
 MOST_RANGES = 4
 MOST_ROWS, MOST_BYTES = 10_000, 8 * 1024 * 1024
-"""What others wrote is read at the end if it is not more than that; a whole pass reads it in batches."""
+"""The most that is read at the end of what others wrote; a whole pass reads it in batches."""
 
 IDLE_SECONDS = 5.0
 """A thread that wrote nothing for so long has no transaction open."""
@@ -60,11 +70,60 @@ FROM pg_class c JOIN family f ON f.oid = c.oid JOIN pg_namespace n ON n.oid = c.
 LEFT JOIN pg_am a ON a.oid = c.relam
 ORDER BY c.oid"""  # noqa: S608 - constants only
 
+# Every user may read pg_locks, where each transaction holds a lock on its own number; that number is hidden in
+# pg_stat_activity. Processes of the server itself have no user.
+SESSIONS = """SELECT l.pid, l.virtualtransaction, bool_or(l.locktype = 'transactionid') AS wrote, a.datname, a.usename,
+a.application_name, CAST(extract(epoch FROM clock_timestamp() - a.xact_start) AS float) AS seconds
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype IN ('virtualxid', 'transactionid') AND l.mode = 'ExclusiveLock' AND l.granted
+AND l.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL AND {}
+GROUP BY l.pid, l.virtualtransaction, a.datname, a.usename, a.application_name, a.xact_start ORDER BY l.pid"""
+PREPARED = """SELECT p.gid, p.database, p.owner, CAST(extract(epoch FROM clock_timestamp() - p.prepared) AS float)
+FROM pg_prepared_xacts p JOIN pg_database a ON a.datname = p.database WHERE {} ORDER BY p.prepared"""
+ENTERED = "(a.datname = current_database() OR has_database_privilege(a.datname, 'CONNECT'))"
+"""The databases that a search enters."""
+
+
+def _sessions(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
+    if connection.scalar(sa.text("SELECT pg_is_in_recovery()")):
+        return "it is a standby, which does not show its primary's transactions"
+    return [
+        OpenTransaction(
+            f"{pid} {number}",
+            f"session {pid} of {user}{f' ({program})' if program else ''}{age_in_words(seconds)}",
+            wrote,
+            f"let that session end, or end it: SELECT pg_terminate_backend({pid})",
+            database,
+        )
+        for pid, number, wrote, database, user, program, seconds in connection.execute(
+            sa.text(SESSIONS.format(ENTERED))
+        )
+    ]
+
+
+def _prepared(connection: sa.Connection) -> Sequence[OpenTransaction]:
+    found = connection.execute(sa.text(PREPARED.format(ENTERED)))
+    return [
+        OpenTransaction(
+            f"prepared {gid}",
+            f"the prepared transaction {text_literal(gid)} of {owner}{age_in_words(seconds)}",
+            wrote=True,
+            end=f"in {database}: COMMIT PREPARED {text_literal(gid)}, or ROLLBACK PREPARED {text_literal(gid)}",
+            database=database,
+            may_be_older=True,
+        )
+        for gid, database, owner, seconds in found
+    ]
+
 
 class PostgreSQLOthers(OtherWriters):
     """Watches one table, with its partitions and with those that inherit from it."""
 
     proof = "versions"
+    open_transactions = (
+        Look(_sessions, "this user may not read pg_locks"),
+        Look(_prepared, "this user may not read pg_prepared_xacts"),
+    )
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope)
@@ -118,7 +177,7 @@ class PostgreSQLOthers(OtherWriters):
         return self._gaps.look(transaction)
 
     def allow(self, writes: int) -> None:
-        """So many missing numbers are this process's own."""
+        """*writes* missing numbers are this process's own."""
         self._gaps.allow(writes)
 
     def changed(self, connection: sa.Connection) -> Changed | Unknown:
@@ -133,7 +192,9 @@ class PostgreSQLOthers(OtherWriters):
             return Unknown("the session in which it began is gone: the server may have restarted, or another took over")
         if now - self._start >= SPAN:
             return Unknown("too many transactions have passed to distinguish old row versions from new ones")
-        if not self._ours and not connection.scalar(sa.select(self._has_new())):
+        # A run that wrote nothing itself need not look at the cells.
+        new = sa.exists().select_from(self.scope.table).where(self.scope.rows, sa.literal_column(self._since_start()))
+        if not self._ours and not connection.scalar(sa.select(new)):
             return Changed(Batch((), ()))
         kind = self._kind()
         found = {kind: tuple(numbers) for kind, *numbers in connection.execute(self._totals(kind))}
@@ -146,10 +207,6 @@ class PostgreSQLOthers(OtherWriters):
 
     def _since_start(self) -> str:
         return f"age(xmin) <= age('{self._start % 2**32}'::xid)"
-
-    def _has_new(self) -> sa.ColumnElement[bool]:
-        """Whether anybody wrote: a run that wrote nothing itself need not look at the cells."""
-        return sa.exists().select_from(self.scope.table).where(self.scope.rows, sa.literal_column(self._since_start()))
 
     def _kind(self) -> sa.ColumnElement[str]:
         """Of a row: `old`, `ours` or `theirs`."""
@@ -222,7 +279,7 @@ class TransactionGaps:
             return found
 
     def allow(self, writes: int) -> None:
-        """So many missing numbers are this process's own."""
+        """*writes* missing numbers are this process's own."""
         with self._lock:
             self._allowed = writes
 
@@ -231,13 +288,13 @@ class Member(NamedTuple):
     """A table, a partition of it, or one that inherits from it."""
 
     is_first: bool
-    """Whether it is the table itself."""
+    """True for the table itself."""
     oid: str
     altered: str
     hidden: bool
-    """Whether its rows may be hidden from this user."""
+    """True if its rows may be hidden from this user."""
     is_plain: bool
-    """Whether its rows are kept in the usual way."""
+    """True if its rows are kept in the usual way."""
 
 
 def family(connection: sa.Connection, schema: str | None, table: str) -> list[Member]:

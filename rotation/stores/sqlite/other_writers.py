@@ -6,20 +6,49 @@ https://www.sqlite.org/pragma.html#pragma_data_version
 
 from __future__ import annotations
 
+import os
+import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from rotation.model.batch import Batch
 from rotation.stores.columns import TableState
-from rotation.stores.other_writers import Changed, OtherWriters, Scope, Unknown
+from rotation.stores.other_writers import Changed, Look, OpenTransaction, OtherWriters, Scope, Unknown
+
+READ_ONLY = "it is read-only for this user"
+PATH = sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'")
+
+
+def _writer(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
+    """By being the writer for a moment, which only one can be; waits as long as the connection's busy_timeout."""
+    path = connection.scalar(PATH)
+    # SQLite begins a transaction that only reads if it may not write, and does not say so.
+    if connection.engine.url.query.get("mode") == "ro" or not os.access(path, os.W_OK):
+        return READ_ONLY
+    connection.exec_driver_sql("PRAGMA query_only = 0")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except DBAPIError as error:
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_BUSY:
+            end = "let it commit, or end that process"
+            return [OpenTransaction("writer", "another process", wrote=True, end=end, may_be_older=True)]
+        if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+            return READ_ONLY
+        raise
+    connection.exec_driver_sql("ROLLBACK")
+    return []
 
 
 class SQLiteOthers(OtherWriters):
     """Watches the file. Threads share one connection, and the ledger is another file."""
 
     proof = "unchanged"
+    open_transactions = (Look(_writer, "this user may not write to it"),)
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope)
@@ -55,7 +84,7 @@ class SQLiteOthers(OtherWriters):
 
 def file_number(connection: sa.Connection) -> str | None:
     """The file's number in its file system: one that was put in its place has another."""
-    path = connection.scalar(sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
+    path = connection.scalar(PATH)
     with suppress(OSError):
         return str(Path(path).stat().st_ino)
     return None

@@ -249,7 +249,7 @@ def test_no_other_code_replaces_a_file() -> None:
         "keyring_core/redaction/streams.py",
         "rotation/cli/main.py",
         # It takes the place of an older file, and holds what is written.
-        "rotation/model/output_file.py",
+        "rotation/model/atomic_file.py",
         "rotation/model/outputs.py",
     }, found
 

@@ -1,0 +1,208 @@
+"""The files that a retirement writes: the certificate, and the archive of retired keys.
+
+The certificate, a JSON document, says what was counted and searched, and what was not. The archive is a key file for
+old backups: ENCRYPTION_PREVIOUS_KEYS_FILE can name it.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from keyring_core import Key, KeyConfigError, KeyConfigWarning
+from rotation.lifecycle.key_file_edits import key_file_items
+from rotation.model.atomic_file import read_whole, replace_whole
+from rotation.model.counts import CellCounts
+from rotation.model.failures import UsageError
+from rotation.model.outputs import Holds, Kind, replaced
+from rotation.model.report import Report, TargetReport
+from rotation.model.text import release
+from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
+from rotation.retirement.evidence import Evidence
+
+_OWN = re.compile(rb"^# [0-9a-f]{8}, retired ", re.MULTILINE)
+"""The line above a key that `archive_key` added; no service's key file has one."""
+
+
+@dataclass(kw_only=True)
+class _CertifiedColumn:
+    name: Annotated[str, "The target's name."]
+    database: Annotated[str, "The database, without a password."]
+    table: Annotated[str, "The table."]
+    column: Annotated[str, "The column."]
+    where: Annotated[str | None, "The condition on the rows."]
+    context: Annotated[str | None, "What its tokens are bound to."]
+    rows: Annotated[int, "Rows that were counted."]
+    read_from: Annotated[str | None, "When the count began, in ISO 8601."]
+    read_to: Annotated[str | None, "When it ended; each row is as it was when it was read, between the two."]
+
+
+@dataclass(kw_only=True)
+class CertifiedTarget(CellCounts, _CertifiedColumn):
+    """What was counted in one column."""
+
+    @classmethod
+    def of(cls, target: TargetReport) -> CertifiedTarget:
+        """The part on one target."""
+        place = {name: getattr(target.id, name) for name in ("database", "table", "column", "where", "context")}
+        return cls(name=target.target.name, **place, rows=_rows(target), **target.span(), **target.counts.by_name())
+
+
+class CertifiedSearch(msgspec.Struct, forbid_unknown_fields=True):
+    """A database whose other columns were searched."""
+
+    database: Annotated[str, "The database, without a password."]
+    tables: Annotated[int, "How many of its tables were searched."]
+
+
+class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The certificate of a retirement: what `keys retire --certificate` writes."""
+
+    certificate: Annotated[Literal[1], "The version of this form."] = 1
+    key: Annotated[str, "The id of the key that was retired."]
+    service: Annotated[str, "Whose key it was."]
+    retired: Annotated[str, "When it was retired, in ISO 8601."]
+    primary: Annotated[str, "The id of the primary key."]
+    promoted: Annotated[str | None, "When the primary key was promoted."]
+    promoted_after: Annotated[str | None, "If nobody recorded that: the earliest time that it can have been."]
+    promoted_before: Annotated[str | None, "If nobody recorded that: the latest time that it can have been."]
+    tool: Annotated[str, "The program and its version."]
+    forced: Annotated[bool, "True if refusals were overridden."]
+    overridden: Annotated[list[str], "The reasons that were overridden."]
+    unchecked: Annotated[list[str], "What could not be checked."]
+    not_looked_at: Annotated[list[str], "What was not read, by name: out of reach, or left out by the policy."]
+    unopened: Annotated[
+        list[str],
+        "Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones.",
+    ]
+    gone: Annotated[list[str], "Databases and tables that were dropped before they were searched."]
+    ignored: Annotated[list[str], "The columns that rotation.toml ignores, and why."]
+    instances: Annotated[list[str], "The running services that were asked."]
+    rows: Annotated[int, "Rows that were counted."]
+    cells: Annotated[int, "Cells that hold something, as `run` counts them: without NULLs."]
+    targets: Annotated[list[CertifiedTarget], "What was counted, column by column."]
+    searched: Annotated[list[CertifiedSearch], "The databases whose other columns were searched."]
+    archive: Annotated[str | msgspec.UnsetType, "The file that keeps the key, if one was named."] = msgspec.UNSET
+
+
+def certificate(  # noqa: PLR0913 - what a certificate holds
+    evidence: Evidence,
+    census: Report,
+    service: str,
+    now: datetime,
+    *,
+    overridden: Sequence[Refusal] = (),
+    unchecked: Sequence[str] = (),
+) -> Certificate:
+    """The proof, for a later audit; for a forced retirement, the reasons that were overridden."""
+    search, (earliest, latest) = evidence.search, evidence.promoted or (None, None)
+    is_known = evidence.promoted is not None and evidence.promoted.exact
+    return Certificate(
+        key=evidence.key_id,
+        service=service,
+        retired=now.astimezone(UTC).isoformat(timespec="seconds"),
+        primary=evidence.primary,
+        # The time, or for a key that was found primary its two bounds.
+        promoted=_iso(latest) if is_known else None,
+        promoted_after=None if is_known else _iso(earliest),
+        promoted_before=None if is_known else _iso(latest),
+        tool=f"keyring-core {release()}",
+        forced=bool(overridden),
+        overridden=[refusal.reason for refusal in overridden],
+        unchecked=list(unchecked),
+        not_looked_at=_lines(not_looked_at(evidence)),
+        unopened=_lines(unopened(evidence)),
+        gone=_lines(gone(evidence)),
+        ignored=[f"{one.database}: {one.subject}: {one.words}" for one in search.ignored] if search else [],
+        instances=[f"{one.service} on {one.instance}" for one in evidence.fleet],
+        rows=rows_of(census),
+        cells=cells_of(census),
+        targets=[CertifiedTarget.of(target) for target in census.targets],
+        searched=[CertifiedSearch(name, tables) for name, tables in search.databases.items()] if search else [],
+    )
+
+
+def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{name}: {one}" for name, those in by_database.items() for one in those]
+
+
+def cells_of(census: Report) -> int:
+    """The number of cells that were counted, as `run` counts them: without NULLs."""
+    return sum(target.counts.scanned for target in census.targets)
+
+
+def rows_of(census: Report) -> int:
+    """The number of rows that were counted; the columns of one table share its rows."""
+    cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for part in census.targets:
+        cells[part.target.url, part.target.table][part.target.column] += _rows(part)
+    return sum(max(columns.values()) for columns in cells.values())
+
+
+def _rows(target: TargetReport) -> int:
+    return target.counts.scanned + target.counts.null
+
+
+def certificate_of(key_id: str) -> Kind:
+    """The kind of a certificate of *key_id*: it replaces one of the same key, which may be the only proof."""
+    return replaced(f"certificate of {key_id}", rf'\s*\{{\s*"certificate": ?\d+,\s*"key": ?"{key_id}"'.encode())
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.astimezone(UTC).isoformat(timespec="seconds") if when else None
+
+
+def archive_key(path: Path, key: Key, now: datetime) -> None:
+    """Adds *key* to the archive at *path*, if it is not in it yet. Errors as `replace_whole`."""
+    old = read_whole(path)
+    if key.reveal() in key_file_items(old.data):
+        return
+    gap = b"" if not old.data or old.data.endswith(b"\n") else b"\n"
+    line = f"# {key.id}, retired {now:%Y-%m-%d %H:%M} UTC\n{key.reveal()}\n"
+    replace_whole(old, old.data + gap + line.encode())
+
+
+def find_archived(path: Path, key_id: str) -> Key:
+    """The key with that id in the archive at *path*. Raises UsageError with the ids in it, and KeyConfigError."""
+    file = read_whole(path)
+    if file.identity is None:
+        raise UsageError(f"{path}: there is no such file")
+    if not file.data.strip():
+        raise UsageError(f"{path}: the file is empty")
+    found = {key.id: key for key in _keys(file.data, f"{path}, ")}
+    if key_id not in found:
+        raise UsageError(f"{path}: holds no key {key_id}; it holds {', '.join(found) or 'none'}")
+    return found[key_id]
+
+
+def _keys(data: bytes, where: str) -> list[Key]:
+    """The keys in an archive that holds *data*. Raises KeyConfigError for what is no key."""
+    items = key_file_items(data)
+    with warnings.catch_warnings():
+        # Weak keys are archived too: their backups still exist.
+        warnings.simplefilter("ignore", KeyConfigWarning)
+        return [
+            Key.parse(item, f"{where}key {number} of {len(items)}", allow_weak=True)
+            for number, item in enumerate(items, 1)
+        ]
+
+
+def _archive_fault(data: bytes) -> str | None:
+    try:
+        keys = _keys(data, "")
+    except KeyConfigError as error:
+        # What follows is help for a key that a service needs.
+        fault, *_ = str(error).splitlines()
+        return f"is no archive of keys: {fault.rstrip('.')}"
+    return "holds keys, and none that was retired: it may be a service's" if keys and not _OWN.search(data) else None
+
+
+ARCHIVE = Kind(_archive_fault, adds_to=Holds.RETIRED_KEYS)
