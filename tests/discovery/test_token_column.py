@@ -214,7 +214,7 @@ def test_a_table_that_cannot_be_read_raises(
 ) -> None:
     """Otherwise a key could be retired although a table was not read."""
     database.make_creds([])
-    monkeypatch.setattr(Survey, "_fault", lambda self, table: "the privilege for it is missing")
+    monkeypatch.setattr(Survey, "read", lambda *_, **__: (None, "the privilege for it is missing"))
 
     with pytest.raises(StoreError, match=r"creds cannot be looked at: the privilege for it is missing"):
         uncovered_token_columns(

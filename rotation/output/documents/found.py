@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import UNSET
 
-from rotation.checks.findings import Result
-from rotation.checks.verdict import Verdict
-from rotation.configuration.declarations import DeclaredColumn
-from rotation.discovery.result import Discovery
-from rotation.discovery.token_column import ReadColumn, TokenColumn
+from rotation.discovery.token_column import ReadColumn
 from rotation.model.counts import CellCounts
 from rotation.model.formats import Format
 from rotation.model.invocation import PLAIN, Invocation
 from rotation.output.documents.parts import CommandJson, Document, KeyInUse, Missing, RemarkJson, Status, commands_of
+
+if TYPE_CHECKING:
+    from rotation.checks.findings import Result
+    from rotation.checks.verdict import Verdict
+    from rotation.configuration.declarations import DeclaredColumn
+    from rotation.discovery.result import Discovery
+    from rotation.discovery.token_column import TokenColumn
 
 
 class CheckedKeyJson(KeyInUse):

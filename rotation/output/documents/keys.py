@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET
 
-from rotation.lifecycle.environment_keys import ManualEdit
-from rotation.lifecycle.listing import ListedKey
-from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.invocation import PLAIN, Invocation
 from rotation.output.documents.parts import CommandJson, Document, Missing, RemarkJson, commands_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rotation.lifecycle.environment_keys import ManualEdit
+    from rotation.lifecycle.listing import ListedKey
+    from rotation.lifecycle.operations import StepResult
 
 
 class ListedKeyJson(Document):
