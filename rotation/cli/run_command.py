@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,6 @@ from rotation.cli.options import CommandContext, common_options, pace_options, t
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from rotation.model.report import Report
     from rotation.model.target import Target
 
@@ -86,15 +84,10 @@ def run(command: CommandContext, targets: list[Target], **settings: Any) -> int:
 def show_report(command: CommandContext, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
     from rotation.output.documents.run import RunJson
-
-    command.show(RunJson.of(report), _parts(command, report))
-    return report.exit_code
-
-
-def _parts(command: CommandContext, report: Report) -> Iterator[RenderableType]:
     from rotation.output.run_text import render
 
-    yield from render(report, command.invocation)
+    command.show(RunJson.of(report, command.invocation), render(report, command.invocation))
+    return report.exit_code
 
 
 @click.command(

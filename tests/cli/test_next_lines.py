@@ -92,8 +92,10 @@ def test_a_program_runs_the_commands_of_a_document(app: Database, cli: Cli) -> N
 
     assert refused["remedy"] == "keyring-rotate run --env-file my.env"
     assert refused["commands"] == [run | {"when": ""}]
-    assert cli(*refused["commands"][0]["arguments"], environ={}).code == 0
-    assert cli("keys", "retire", old, "--no-archive", *given, environ={}).document["complete"]
+    [retire] = cli(*run["arguments"], "--json", environ={}).document["commands"]
+    assert retire["when"].startswith(f"Nothing that was read needs {old}.")
+    assert retire["arguments"] == ["keys", "retire", old, "--archive", f"{old}.keys", "--env-file", "my.env"]
+    assert cli(*retire["arguments"], "--json", environ={}).document["complete"]
 
 
 @pytest.mark.parametrize(
