@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from keyring_core.environment import names_primary
 from rotation.cli.help_page import STOPPED, UNWRITTEN, USAGE, HelpGroup
 from rotation.cli.new_key_command import derive, generate
 from rotation.cli.options import (
+    TARGET_OPTIONS,
     CommandContext,
     common_options,
     common_parameters,
     complete_preset,
-    own_keys_option,
+    key_set_option,
     path_option,
     target_options,
 )
@@ -25,6 +28,36 @@ from rotation.model.next_steps import Next, Repeats, Steps
 if TYPE_CHECKING:
     from rotation.lifecycle.operations import StepResult
     from rotation.model.target import Target
+
+
+def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Like `key_set_option`, for the life of keys: without --keys and keys of the environment, the only set counts."""
+
+    @wraps(command)
+    def wrapped(ready: CommandContext, **options: Any) -> int:
+        # Options that name a target exclude a key set, and --format chooses its own.
+        if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
+            ready = ready.with_keys(_only_key_set(ready))
+        return command(ready, **options)
+
+    return key_set_option(wrapped)
+
+
+def _only_key_set(command: CommandContext) -> str | None:
+    """The one key set of rotation.toml, if neither the environment has keys of its own nor a target needs them.
+
+    Raises UsageError, which names them, if there are several.
+    """
+    from rotation.configuration.config_file import names_of_used_sets
+
+    sets = [] if names_primary(command.environ) else list(command.key_sets())
+    if not sets or None in names_of_used_sets(command.config_path()):
+        return None
+    if len(sets) > 1:
+        names = " or ".join(f"--keys {name}" for name in sets)
+        raise UsageError(f"ENCRYPTION_KEY is not set, and rotation.toml has {len(sets)} key sets; name one: {names}")
+    return sets[0]
+
 
 show_key_option = click.option(
     "--show-key",

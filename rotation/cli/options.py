@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import click
 
-from keyring_core.environment import ROTATION_CONFIG, names_primary
+from keyring_core.environment import ROTATION_CONFIG
 from rotation.cli.given_options import with_given
 from rotation.cli.presentation import presentation_parameters, set_up
 from rotation.context import Context, Streams
@@ -192,35 +192,6 @@ def pace_options(command: Callable[..., int]) -> Callable[..., int]:
 
 TARGET_OPTIONS = ("url", "table", "columns", "key_columns", "where", "context")
 """The options that name a target: settings of a `[[target]]`."""
-
-
-def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
-    """Like `key_set_option`, for the life of keys: without --keys and keys of the environment, the only set counts."""
-
-    @wraps(command)
-    def wrapped(ready: CommandContext, **options: Any) -> int:
-        # Options that name a target exclude a key set, and --format chooses its own.
-        if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
-            ready = ready.with_keys(_only_key_set(ready))
-        return command(ready, **options)
-
-    return key_set_option(wrapped)
-
-
-def _only_key_set(command: CommandContext) -> str | None:
-    """The one key set of rotation.toml, if neither the environment has keys of its own nor a target needs them.
-
-    Raises UsageError, which names them, if there are several.
-    """
-    from rotation.configuration.config_file import names_of_used_sets
-
-    sets = [] if names_primary(command.environ) else list(command.key_sets())
-    if not sets or None in names_of_used_sets(command.config_path()):
-        return None
-    if len(sets) > 1:
-        names = " or ".join(f"--keys {name}" for name in sets)
-        raise UsageError(f"ENCRYPTION_KEY is not set, and rotation.toml has {len(sets)} key sets; name one: {names}")
-    return sets[0]
 
 
 def complete_preset(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
