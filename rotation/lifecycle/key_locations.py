@@ -27,24 +27,23 @@ from rotation.lifecycle.key_file_edits import (
 from rotation.lifecycle.transitions import Edit
 from rotation.model.atomic_file import FileChangedError, Snapshot, read_whole, refusal, replace_whole
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.invocation import command_line
-from rotation.model.text import retire_command
+from rotation.model.next_steps import Next, Steps, retire_step
 
 _SETTINGS = {PRIMARY: "primary", PREVIOUS: "previous", STAGED: "staged"}
 
 
-class Form(Protocol):
-    """How keys are written in a place."""
+class KeyForm(Protocol):
+    """The form of keys in one place."""
 
     @property
     def listed(self) -> bool:
-        """Whether several can stand there, separated by commas or lines."""
+        """True if several can stand there, separated by commas or lines."""
 
     def key(self, text: str) -> Key | None:
-        """The key that *text* stands for; None if it is none."""
+        """Parses *text*; None if it is not a key."""
 
     def text(self, key: Key) -> str:
-        """What to write for *key*. Raises UsageError if it cannot be written there."""
+        """The text to write for *key*. Raises UsageError if it cannot be written there."""
 
 
 class KeyTexts:
@@ -53,7 +52,7 @@ class KeyTexts:
     listed = True
 
     def key(self, text: str) -> Key | None:
-        """The key that *text* spells; None if it is none."""
+        """Parses *text*; None if it is not a key."""
         return _quietly(lambda: Key.parse(text, allow_weak=True))
 
     def text(self, key: Key) -> str:
@@ -62,7 +61,7 @@ class KeyTexts:
 
 
 @dataclass(frozen=True)
-class Secrets:
+class KeySecrets:
     """Secrets of which keys are made."""
 
     source: KeySource
@@ -76,7 +75,7 @@ class Secrets:
         return self.source.derive in LISTED
 
     def key(self, text: str) -> Key | None:
-        """The key that is made of *text*; None if none can be."""
+        """Derives the key of the secret *text*; None if it makes no key."""
         return _quietly(lambda: self.derivation.key(text, allow_weak=True))
 
     def text(self, key: Key) -> str:
@@ -98,22 +97,22 @@ class Secrets:
 
 @dataclass(frozen=True)
 class KeyLocation:
-    """Where the keys of one state are stored, and as what."""
+    """The place and the form of the keys of one state."""
 
     variable: str
-    """What holds them: a variable, or a setting of rotation.toml."""
+    """Its name in messages: a variable, or a setting of rotation.toml."""
     path: Path | None
     """The file, if this command may write it."""
     dotenv: bool = False
     why_not: str = ""
-    """If there is no such file, what holds the keys instead, in words."""
-    form: Form = field(default_factory=KeyTexts)
-    """How a key is written there."""
+    """Without such a file: the place that holds the keys instead, in words."""
+    form: KeyForm = field(default_factory=KeyTexts)
+    """The form of a key there."""
     key_set: str | None = None
     """The key set that reads it; None: the environment."""
 
     def keys(self, data: bytes) -> list[tuple[str, Key | None]]:
-        """The items in *data*, each with its key; None if it is no key."""
+        """The items in *data*, each with its key; None for an item that is not a key."""
         return [(item, self.form.key(item)) for item in self._items(data)]
 
     def edit(self, data: bytes, change: Edit) -> bytes:
@@ -137,20 +136,10 @@ class KeyLocation:
         others = [item for item in self._items(data) if item not in gone]
         if others and added:
             other = self.form.key(others[0])
-            first = retire_command(other.id, self.key_set) if other else "remove what is there"
-            raise UsageError(f"{self.variable} holds another secret, and takes one.", f"Next: {first}")
+            first = retire_step(other.id, self.key_set) if other else "remove what is there"
+            raise UsageError(f"{self.variable} holds another secret, and takes one.", Steps(first))
         new = next(iter((*added, *others)), "")
         return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)
-
-
-def find_locations(
-    environ: Mapping[str, str], env_file: Path | None, in_file: Mapping[str, str]
-) -> dict[str, KeyLocation]:
-    """The location of each of the three variables.
-
-    *environ* is the whole environment, *in_file* what the dotenv file *env_file* sets.
-    """
-    return {name: _location(name, environ, env_file, in_file) for name in (PRIMARY, PREVIOUS, STAGED)}
 
 
 def write_edits(
@@ -183,7 +172,7 @@ def write_edits(
         raise StoreError(
             "the files are written, but the environment does not read as it should; nothing uses the new key yet. "
             "Look at the files.",
-            f"Next: {command_line('keys', 'list')}",
+            Steps(Next(("keys", "list"))),
         )
     return [read[path].path for path in read]
 
@@ -195,11 +184,31 @@ def check_unchanged(load: Callable[[], Settings], before: Settings) -> None:
 
 
 class Variables(NamedTuple):
-    """The whole environment, and what the dotenv file sets of it."""
+    """The whole environment, and the part of it that the dotenv file sets."""
 
     environ: Mapping[str, str]
     env_file: Path | None
     in_file: Mapping[str, str]
+
+    def location(self, name: str) -> KeyLocation:
+        """The location of the variable *name*."""
+        if self.env_file and (name in self.in_file or name not in self.environ):
+            return _file(name, self.env_file, dotenv=True, called=f"in {self.env_file}")
+        return KeyLocation(name, None, why_not="set in the environment")
+
+
+def locations_of_environment(variables: Variables) -> dict[str, KeyLocation]:
+    """The location of the environment's own keys of each state, by the variable that has them or names a file."""
+    found = {}
+    for name in (PRIMARY, PREVIOUS, STAGED):
+        if f"{name}_COMMAND" in variables.environ:
+            found[name] = KeyLocation(name, None, why_not=f"read by the command in {name}_COMMAND")
+        elif named := variables.environ.get(f"{name}_FILE"):
+            path = key_path(named, variables.environ, f"{name}_FILE")
+            found[name] = _file(name, path, dotenv=False, called=f"in {named}")
+        else:
+            found[name] = variables.location(name)
+    return found
 
 
 def locations_of_set(
@@ -215,30 +224,19 @@ def locations_of_set(
         if source is None:
             found[slot] = KeyLocation(where, None, why_not="not set; name a variable or a file of its own there")
             continue
-        form = Secrets(source, source.derivation(variables.environ, where), known)
+        form = KeySecrets(source, source.derivation(variables.environ, where), known)
         found[slot] = replace(_of_source(source, where, variables), form=form, key_set=name)
     return found
 
 
 def _of_source(source: KeySource, where: str, variables: Variables) -> KeyLocation:
-    variable, (environ, env_file, in_file) = source.variable, variables
     if source.command:
         return KeyLocation(where, None, why_not="read by a command")
     if source.file:
-        return _file(where, key_path(source.file, environ, where), dotenv=False, called=f"in {source.file}")
-    if env_file and variable and (variable in in_file or variable not in environ):
-        return _file(variable, env_file, dotenv=True, called=f"in {env_file}")
-    return KeyLocation(variable or where, None, why_not="set in the environment")
-
-
-def _location(name: str, environ: Mapping[str, str], env_file: Path | None, in_file: Mapping[str, str]) -> KeyLocation:
-    if f"{name}_COMMAND" in environ:
-        return KeyLocation(name, None, why_not=f"read by the command in {name}_COMMAND")
-    if named := environ.get(f"{name}_FILE"):
-        return _file(name, key_path(named, environ, f"{name}_FILE"), dotenv=False, called=f"in {named}")
-    if env_file and (name in in_file or name not in environ):
-        return _file(name, env_file, dotenv=True, called=f"in {env_file}")
-    return KeyLocation(name, None, why_not="set in the environment")
+        return _file(where, key_path(source.file, variables.environ, where), dotenv=False, called=f"in {source.file}")
+    if source.variable:
+        return variables.location(source.variable)
+    return KeyLocation(where, None, why_not="set in the environment")
 
 
 def _file(variable: str, path: Path, *, dotenv: bool, called: str) -> KeyLocation:
