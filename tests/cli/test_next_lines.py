@@ -62,6 +62,15 @@ def test_the_next_lines_are_a_whole_rotation(app: Database, cli: Cli) -> None:
     ]
 
 
+def test_a_second_command_in_the_process_repeats_nothing_of_the_first(app: Database, cli: Cli) -> None:
+    """Each has its own options: nothing outlives a command."""
+    first = cli("keys", "list", "--env-file", "my.env", environ={})
+    second = cli("keys", "list", environ={"ENCRYPTION_KEY": key_text("old"), "DATABASE_URL": str(app.url)})
+
+    assert following(first) == ["keyring-rotate keys stage --env-file my.env"]
+    assert following(second) == ["keyring-rotate keys stage"]
+
+
 TARGET = ("--table", "creds", "--column", "token", "--where", "id < 9", "--env-file", "my.env")
 
 
