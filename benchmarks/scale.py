@@ -18,7 +18,7 @@ from keyring_core import Keyring
 from rotation.model.batch import Batch
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
-from rotation.stores.row_keys import Shard
+from rotation.stores.columns import Shard
 from rotation.stores.store import Store
 from tests.databases import Database, open_database
 from tests.keys import key_text

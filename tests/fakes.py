@@ -16,7 +16,7 @@ from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
 from rotation.stores.dialect import Tempo
 from rotation.stores.other_writers import Doubt, Unknown
-from rotation.stores.writer import Written
+from rotation.stores.store import Written
 from tests.keys import key_text
 
 ISSUED_AT = 1_600_000_000

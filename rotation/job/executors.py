@@ -20,8 +20,8 @@ from rotation.job.ranges import LANE_SECONDS, RANGE_SECONDS, Bounds, Follow, Opt
 from rotation.job.worker import check_worker, do_range, make_setup, make_task
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, GRACE_SECONDS, StoppedError, StoreError, WorkerError
 from rotation.model.target import Target
+from rotation.stores.columns import Forward
 from rotation.stores.connection import SharedConnections
-from rotation.stores.row_keys import Forward
 from rotation.stores.store import Store
 
 MAX_DEATHS = 3

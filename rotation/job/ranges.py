@@ -29,9 +29,8 @@ from rotation.model.key_history import UNKNOWN, History
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
-from rotation.stores.row_keys import Forward, Shard
-from rotation.stores.store import Store
-from rotation.stores.writer import Written
+from rotation.stores.columns import Forward, Shard
+from rotation.stores.store import Store, Written
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""

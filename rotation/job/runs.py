@@ -26,7 +26,7 @@ from rotation.model.failures import StoppedError, UsageError
 from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.stores.row_keys import Shard
+from rotation.stores.columns import Shard
 from rotation.stores.store import Store
 
 

@@ -8,41 +8,26 @@ place were wrong, nothing.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.token_batches import is_token_size, pick
-from rotation.model.batch import Batch, Block, BlockSwap, are_all, gapless
+from rotation.model.batch import Batch, Block, BlockSwap, Swaps, are_all, gapless, weight_of
 from rotation.stores.columns import TargetCells
 
 T = TypeVar("T")
+Swapped = tuple[Sequence[int | None], int | None]
+"""The number of cells that each of some swaps has swapped, None if it cannot be done by position; and the number of
+their transaction, where the database has such numbers."""
 
 LEAST_ROWS = 32
 """Fewer cells of one length are cheaper row by row."""
 MOST_GAPS = 2
 """The most slots for each cell in a swap on a grid."""
-
-
-class BlockQuery(NamedTuple):
-    """The rows to read."""
-
-    query: sa.Select[Any]
-    """Of the key and the cell, in the order of the keys."""
-    largest: int
-    """Larger cells, in bytes, are read by themselves."""
-
-
-class Swapped(NamedTuple):
-    """The outcome of some swaps."""
-
-    cells: Sequence[int | None]
-    """The number of cells that each has swapped. None: it cannot be done by position."""
-    transaction: int | None = None
-    """Its number, where the database has such numbers."""
 
 
 class BlockAccess(Protocol):
@@ -58,8 +43,12 @@ class BlockAccess(Protocol):
     def serves(cells: TargetCells) -> bool:
         """True if there are blocks for such cells."""
 
-    def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
-        """The rows. None: they do not fit into blocks, or are not worth it; read them one by one."""
+    def read(self, connection: sa.Connection, query: sa.Select[Any], largest: int) -> Batch | None:
+        """The rows of *query*, of the key and the cell in the order of the keys.
+
+        Cells of more than *largest* bytes are read by themselves. None: the rows do not fit into blocks, or are not
+        worth it; read them one by one.
+        """
 
     def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """Swaps each cell that still holds what was read, all in one transaction."""
@@ -80,6 +69,18 @@ def drivers_errors(connection: sa.Connection) -> Iterator[None]:
     if lost:
         connection.invalidate()
     raise failure
+
+
+def fetch_all(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
+    """All rows of *query* as the driver hands them out. Raises DBAPIError, also for what fails on the way."""
+    result = connection.execute(query)
+    try:
+        # SQLite reads while it is fetched from.
+        with drivers_errors(connection):
+            rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+        return rows
+    finally:
+        result.close()
 
 
 def in_blocks(batch: Batch) -> Batch:
@@ -119,20 +120,37 @@ def as_block(count: int, first: Any, last: Any, size: int | None, cells: str | b
     return Batch((), (), [Block(range(first, last + 1), data, size, isinstance(cells, bytes))], end=(last,))
 
 
-class BackOff:
-    """Tries what may not work on a table: after each failure twice as many times not."""
+def grouped(swaps: Sequence[BlockSwap], most: int) -> Iterator[list[BlockSwap]]:
+    """*swaps* in groups of at most *most* bytes, old and new cells together."""
+    group: list[BlockSwap] = []
+    weight = 0
+    for swap in swaps:
+        rows = max(1, most // (2 * swap.block.size))
+        for start in range(0, len(swap), rows):
+            part = swap if rows >= len(swap) else swap.part(start, min(start + rows, len(swap)))
+            own = 2 * len(part.block.cells)
+            if group and weight + own > most:
+                yield group
+                group, weight = [], 0
+            group.append(part)
+            weight += own
+    if group:
+        yield group
 
-    def __init__(self) -> None:
-        self._left_out = self._to_leave_out = 0
 
-    def attempt(self, act: Callable[[], T | None]) -> T | None:
-        """The result of *act*; None, too, if it is left out this time."""
-        if self._left_out < self._to_leave_out:
-            self._left_out += 1
-            return None
-        found = act()
-        self._left_out, self._to_leave_out = 0, 0 if found is not None else min(2 * self._to_leave_out + 1, 63)
-        return found
+def parted(swaps: Swaps, most: int) -> Iterator[Swaps]:
+    """*swaps* in parts of at most *most* bytes, unless one swap alone is heavier."""
+    if weight_of(swaps.old) + weight_of(swaps.new) <= most:
+        yield swaps
+        return
+    start = weight = 0
+    for number, (_, old, new) in enumerate(swaps.rows()):
+        own = len(old) + len(new)
+        if number > start and weight + own > most:
+            yield swaps.part(start, number)
+            start, weight = number, 0
+        weight += own
+    yield swaps.part(start)
 
 
 def on_a_grid(swap: BlockSwap) -> tuple[int, int, bytes, bytes] | None:
@@ -155,15 +173,6 @@ def on_a_grid(swap: BlockSwap) -> tuple[int, int, bytes, bytes] | None:
     return first, last, bytes(old), bytes(new)
 
 
-class Aggregate(NamedTuple):
-    """A server's answer for the cells of a batch."""
-
-    size: ColumnElement[int]
-    """Of each, in bytes."""
-    whole: ColumnElement[Any]
-    """The ones that fit into a block, on end. If one is left out, the text is too short, and that is noticed."""
-
-
 class GridBlocks:
     """A batch as one block, if its keys are numbers without gaps and its cells of one length; swaps on a grid of keys.
 
@@ -175,25 +184,33 @@ class GridBlocks:
     def __init__(self, swap: str) -> None:
         """*swap*: the statement, with the parameters first, last, old, new and size in the driver's words."""
         self._swap = swap
-        self._back_off = BackOff()
+        self._left_out = self._to_leave_out = 0
+        """The reads that were left out since the last failure, of how many."""
 
-    def aggregate(self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int) -> Aggregate:
-        """Over the cells of at most *largest* bytes that this database can hand out so."""
+    def aggregate(
+        self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int
+    ) -> tuple[ColumnElement[int], ColumnElement[Any]]:
+        """The size of each *cell* in bytes, and those on end that this database can hand out so.
+
+        These have at most *largest* bytes. If one is left out, the text is too short, and that is noticed.
+        """
         raise NotImplementedError
 
-    def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
-        """All of them as one block."""
-        return self._back_off.attempt(lambda: self._read(connection, rows))
-
-    def _read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
-        key, cell = list(rows.query.subquery().c)
-        size, whole = self.aggregate(key, cell, rows.largest)
+    def read(self, connection: sa.Connection, query: sa.Select[Any], largest: int) -> Batch | None:
+        """All of them as one block. After each failure it is left out twice as many times as before."""
+        if self._left_out < self._to_leave_out:
+            self._left_out += 1
+            return None
+        key, cell = query.subquery().c
+        size, whole = self.aggregate(key, cell, largest)
         columns = (sa.func.count(), sa.func.min(key), sa.func.max(key), sa.func.max(size))
-        return as_block(*connection.execute(sa.select(*columns, whole)).one())
+        found = as_block(*connection.execute(sa.select(*columns, whole)).one())
+        self._left_out, self._to_leave_out = 0, 0 if found is not None else min(2 * self._to_leave_out + 1, 63)
+        return found
 
     def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """On a grid of keys."""
-        return Swapped([self._swap_one(connection, swap) for swap in swaps])
+        return [self._swap_one(connection, swap) for swap in swaps], None
 
     def _swap_one(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
         grid = on_a_grid(swap)

@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
-from rotation.stores.blocks import BlockAccess, drivers_errors
+from rotation.stores.blocks import BlockAccess, fetch_all
 from rotation.stores.catalog import Catalog
 from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.other_writers import OtherWriters
@@ -94,6 +94,8 @@ class Dialect:
     """The type of a column that numbers the rows, and becomes the primary key of a table that is there."""
     tempo: ClassVar[Tempo] = Tempo()
     """The sizes of batches: `python -m benchmarks.latency`."""
+    hurry: ClassVar[str | None] = None
+    """The statement with which a transaction does not wait at its end until it is on disk; `settle` waits for all."""
     one_connection: ClassVar[bool] = False
     """True if threads do best to take turns with one connection."""
     bounds_texts: ClassVar[bool] = True
@@ -170,14 +172,7 @@ class Dialect:
 
     def fetch_all(self, connection: sa.Connection, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
         """All rows of *query* as the driver hands them out. Raises DBAPIError, also for what fails on the way."""
-        result = connection.execute(query)
-        try:
-            # SQLite reads while it is fetched from.
-            with drivers_errors(connection):
-                rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
-            return rows
-        finally:
-            result.close()
+        return fetch_all(connection, query)
 
     def code(self, error: BaseException) -> object:
         """The database's own code for a driver's *error*."""
@@ -225,10 +220,6 @@ class Dialect:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row."""
         del cells
         return None
-
-    def hurry(self, connection: sa.Connection) -> None:
-        """The transaction in progress need not wait at its end until it is on disk; `settle` waits for all."""
-        del connection
 
     def settle(self, connection: sa.Connection) -> None:
         """Makes sure that at the end of this transaction all earlier ones are on disk."""

@@ -3,18 +3,66 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, NamedTuple
 
-from rotation.stores.access import Access
-from rotation.stores.columns import TableState
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.model.batch import BlockSwap, Swaps, are_all, are_ascii, weight_of
+from rotation.model.counts import RowKey
+from rotation.stores.access import Access, RowRefusedError
+from rotation.stores.blocks import grouped, parted
+from rotation.stores.columns import AsRead, TableState, same_key
 from rotation.stores.connection import SharedConnections
+from rotation.stores.dialect import BatchSwap, Mode
 from rotation.stores.other_writers import Changed, Doubt, OtherWriters, Unknown
-from rotation.stores.reader import Reader
-from rotation.stores.writer import Writer
+from rotation.stores.reader import BATCH_BYTES, Reader
+
+LOOK_ROWS = 200
+"""Rows that one query looks up by their keys; SQLite bounds the depth of a condition."""
 
 
-class Store(Reader, Writer):
-    """The store of a target. `OpenTable` opens it; its reads stand in reader.py, its writes in writer.py."""
+@dataclass
+class Written:
+    """The outcome of a batch of changes: each of them is done, except the ones that are named here."""
+
+    lost: set[RowKey] = field(default_factory=set)
+    """Rewritten, re-keyed or deleted between the read and the write: the service's change stays."""
+    refused: dict[RowKey, tuple[str, str]] = field(default_factory=dict)
+    """Category and reason, for cells that the database would not take."""
+    transactions: list[int] = field(default_factory=list)
+    """The numbers of the transactions that wrote, if the database has such numbers."""
+    others: int | None = None
+    """The number of writes of others since the last batch; None if it is not known."""
+
+    def add(self, other: Written) -> None:
+        """Adds the outcome of another part of the same batch."""
+        self.lost |= other.lost
+        self.refused |= other.refused
+        self.transactions += other.transactions
+        if other.others is not None:
+            self.others = (self.others or 0) + other.others
+
+    def failed(self, key: RowKey) -> bool:
+        """True if the change of that row was not done."""
+        return key in self.lost or key in self.refused
+
+
+class IndexValue(NamedTuple):
+    """The blind index that one row is to have."""
+
+    key: RowKey
+    cell: str | bytes | None
+    """The target's column as it was read: if a service rewrites it meanwhile, the service's index stays."""
+    wanted: str | None
+
+
+class Store(Reader):
+    """The store of a target: its reads stand in reader.py, its writes here. A refused row is left out of a write."""
 
     def watch(self, *, reads_only: bool = False) -> Watch:
         """Begins to watch, before the first read of a pass; with *reads_only* the table alone, not what others write.
@@ -34,6 +82,214 @@ class Store(Reader, Writer):
         other._access = self._access.twin(links)
         other._others = self._others.of_thread()
         return other
+
+    def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
+        """Swaps each cell that still holds what was read; if one row is refused, all the others are written.
+
+        One transaction, if the database takes all of it. Heavy swaps are parted: a transaction is bounded in bytes,
+        too.
+        """
+        written = Written()
+        for several in grouped(blocks, self._most_bytes):
+            written.add(self._write_blocks(several))
+        for part in parted(swaps, self._most_bytes) if swaps else ():
+            written.add(self._write(part))
+        return written
+
+    def _write_blocks(self, swaps: Sequence[BlockSwap]) -> Written:
+        access, begun, failed, hurried = self._blocks, Written(), list(swaps), False
+        assert access is not None  # noqa: S101 - for the type checker: nothing is read in blocks otherwise
+
+        def swap_all(connection: sa.Connection) -> tuple[Sequence[int | None], Written]:
+            cells, transaction = access.swap(connection, swaps)
+            return cells, self._done_in(connection, transaction)
+
+        try:
+            mode = Mode.BARE if access.is_bare else Mode.WRITE
+            cells, begun = self._access.write(swap_all, mode)
+            failed = [swap for swap, count in zip(swaps, cells, strict=True) if count != len(swap)]
+        except RowRefusedError as error:
+            self._access.breathe()
+            hurried = error.category == "locked"
+        for swap in failed:
+            # Their own statements show which of them is at fault.
+            begun.add(self._write(swap.as_rows(), hurried=hurried))
+        return begun
+
+    @property
+    def _most_bytes(self) -> int:
+        most = (self._largest or BATCH_BYTES * 8) // 2
+        # A character of a token is one byte. Others have up to four, each of them sent as two.
+        return min(BATCH_BYTES, most if self._cells.of_tokens else most // 4)
+
+    def _write(self, swaps: Swaps, *, hurried: bool = False) -> Written:
+        """Swaps cells by the keys of their rows; a row that the database refuses is left out."""
+        return write_by_halves(
+            self._access,
+            range(len(swaps)),
+            lambda connection, rows: self._swap(connection, swaps.part(rows.start, rows.stop)),
+            lambda row, refusal: Written(refused={swaps.keys[row]: self._in_detail(swaps.new[row], *refusal)}),
+            hurried=hurried,
+        )
+
+    def _swap(self, connection: sa.Connection, swaps: Swaps) -> Written:
+        if len(swaps) == 1 and (words := self._too_large(swaps)):
+            raise RowRefusedError("refused", words)
+        if self._dialect.hurry:
+            connection.exec_driver_sql(self._dialect.hurry)
+        swapped = self._execute(connection, swaps)
+        if swapped == len(swaps) and not self._triggers:
+            return self._done_in(connection, self._others.transaction(connection))
+        written = self._look_again(connection, swaps)
+        written.add(self._done_in(connection, self._others.transaction(connection)))
+        if swapped and written.lost and self._triggers:
+            # A service or a trigger rewrote a cell: writing the rows one by one shows which.
+            raise RowRefusedError("not-written", "a trigger changes what is written, and so it was undone")
+        return written
+
+    def _execute(self, connection: sa.Connection, swaps: Swaps) -> int:
+        """The number of cells that were swapped."""
+        # Around its tokens a cell stays as it was, so that the new ones are ASCII if the old ones are.
+        usual = are_all(chain.from_iterable(swaps.keys), int) and (self._cells.of_tokens or are_ascii(swaps.old))
+        odd = [] if usual else [row for row in swaps.rows() if self._is_odd(*row)]
+        plain, swapped = swaps, 0
+        if odd:
+            others = [row for row in swaps.rows() if not self._is_odd(*row)]
+            plain = Swaps(*zip(*others, strict=True)) if others else Swaps()
+        if plain:
+            statement, parameters = self._batch_swap
+            if isinstance(statement, str):
+                swapped = connection.exec_driver_sql(statement, parameters(plain)).rowcount
+            else:
+                swapped = connection.execute(statement, parameters(plain)).rowcount
+        for key, old, new in odd:
+            sent = [same_key(self._key, self._parts(key))], *map(self._sent, (old, new))
+            swapped += connection.execute(self._update(*sent)).rowcount
+        return swapped
+
+    def _update(self, found: Iterable[ColumnElement[bool]], old: Any, new: Any) -> sa.Update:
+        """Compare and swap: a cell that a service rewrote meanwhile keeps the service's value."""
+        is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == old
+        values = {self._column: self._dialect.as_stored(new, self._cells.kind), **self._cells.sets(self._table)}
+        return sa.update(self._table).where(*found, is_unchanged).values(values)
+
+    def _look_again(self, connection: sa.Connection, swaps: Swaps) -> Written:
+        """Compares *swaps* with the table as it is now: a new token may stem from an earlier try."""
+        now: dict[RowKey, Any] = {}
+        for start in range(0, len(swaps), LOOK_ROWS):
+            here = [same_key(self._key, self._parts(key)) for key in swaps.keys[start : start + LOOK_ROWS]]
+            query = sa.select(*self._key, self._cell).where(sa.or_(*here))
+            now |= {tuple(key): value for *key, value in connection.execute(query)}
+        written = Written()
+        for key, old, new in swaps.rows():
+            value = now.get(key)
+            if _same(value, new):
+                continue
+            if _same(value, old):
+                written.refused[key] = "not-written", "the database took the write and kept the old value (a trigger?)"
+            else:
+                written.lost.add(key)
+        return written
+
+    def _is_odd(self, key: RowKey, *cells: object) -> bool:
+        """True if the driver cannot send *key* and *cells* back as they came."""
+        return any(self._dialect.sendable(part) is not part for part in (*key, *cells))
+
+    def _sent(self, cell: str | bytes) -> Any:
+        value = self._dialect.sendable(cell)
+        return sa.literal(value, AsRead()) if value is cell else value
+
+    def _too_large(self, swap: Swaps) -> str | None:
+        cells = [*swap.old, *swap.new]
+        needed = (weight_of(cells) if self._cells.of_tokens else 2 * sum(map(_bytes_of, cells))) + 1024
+        if self._largest is None or needed <= self._largest:
+            return None
+        return f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
+
+    def _in_detail(self, new: str | bytes, category: str, reason: str) -> tuple[str, str]:
+        allowed, size = getattr(self._cells.kind, "length", None), len(new)
+        if category == "refused" and allowed and size > allowed:
+            reason = f"it needs {size} characters and the column holds {allowed}; {reason}"
+        return category, reason
+
+    def _done_in(self, connection: sa.Connection, number: int | None) -> Written:
+        """The *number* of the transaction in progress, and the writes of others since the last one."""
+        others = self._others.count(connection, number)
+        return Written(transactions=[] if number is None else [number], others=others)
+
+    def write_indexes(self, values: Sequence[IndexValue]) -> Written:
+        """Sets the blind index of each row whose cell is still the same."""
+        if not values:
+            return Written()
+        return write_by_halves(
+            self._access,
+            range(len(values)),
+            lambda connection, rows: self._set_indexes(connection, values[rows.start : rows.stop]),
+            lambda row, refusal: Written(refused={values[row].key: refusal}),
+        )
+
+    def _set_indexes(self, connection: sa.Connection, values: Sequence[IndexValue]) -> Written:
+        assert self._index is not None  # noqa: S101 - for the type checker: nothing is read beside the cells otherwise
+        if self._dialect.hurry:
+            connection.exec_driver_sql(self._dialect.hurry)
+        lost = set()
+        for key, cell, wanted in values:
+            is_unchanged: ColumnElement[bool] = self._column.is_(None)
+            if cell is not None:
+                is_unchanged = self._dialect.exactly(self._column, self._cells.kind) == sa.literal(cell, AsRead())
+            sets = {self._index: sa.literal(wanted, AsRead()), **self._cells.sets(self._table)}
+            found = same_key(self._key, self._parts(key))
+            if connection.execute(sa.update(self._table).where(found, is_unchanged).values(sets)).rowcount == 0:
+                lost.add(key)
+        written = self._done_in(connection, self._others.transaction(connection))
+        written.lost |= lost
+        return written
+
+    def settle(self) -> None:
+        """Returns when all that was written is on disk."""
+        self._access.write(self._dialect.settle)
+
+    def _open(self, sample: int | None) -> None:
+        super()._open(sample)
+        if not self._read_only:
+            self._check_writable()
+            self._batch_swap = self._dialect.batch_swap(self._cells) or self._swap_of_each()
+
+    def _swap_of_each(self) -> BatchSwap:
+        """The statement for one row, which the driver repeats."""
+        names = [f"key{number}" for number in range(len(self._key))]
+        keys = [column == sa.bindparam(name) for column, name in zip(self._key, names, strict=True)]
+        old, new = (sa.bindparam(name, type_=AsRead()) for name in ("old", "new"))
+
+        def parameters(swaps: Swaps) -> list[dict[str, Any]]:
+            return [dict(zip(names, key, strict=True), old=old, new=new) for key, old, new in swaps.rows()]
+
+        return BatchSwap(self._update(keys, old, new), parameters)
+
+    def _check_writable(self) -> None:
+        """Updates no row and undoes it: what the database refuses to this user shows before the first write."""
+        itself = {self._column: self._column, **self._cells.sets(self._table)}
+        nothing = sa.update(self._table).where(sa.false()).values(itself)
+
+        def rehearse(connection: sa.Connection) -> None:
+            connection.execute(nothing)
+            if transaction := connection.get_transaction():
+                transaction.rollback()
+
+        # A trigger or a lock on the whole table: each row will say so.
+        with suppress(RowRefusedError):
+            self._access.write(rehearse)
+
+    def _state(self) -> TableState:
+        """The state of the table. Raises StoreError if it is not the one that was opened, or if its rows are hidden."""
+        schema, table = self._cells.schema, self._cells.qualified.table
+        state = self._access.read(lambda connection: self._others.state(connection, schema, table))
+        if state.table != self._opened.table:
+            raise self._access.permanent("its name leads to another table by now, or to none")
+        if state.hidden and not self._opened.hidden:
+            words = "row security was switched on meanwhile, so rows may be hidden; run as the owner or with BYPASSRLS"
+            raise self._access.permanent(words)
+        return state
 
 
 class Watch:
@@ -92,3 +348,40 @@ class Watch:
             # The columns beside these cells are not read with them.
             return Unknown("others wrote meanwhile")
         return found
+
+
+def write_by_halves(
+    access: Access,
+    rows: range,
+    act: Callable[[sa.Connection, range], Written],
+    refused: Callable[[int, tuple[str, str]], Written],
+    *,
+    hurried: bool = False,
+) -> Written:
+    """Writes *rows* by *act* in one transaction or, if one row is at fault, in several: all other rows.
+
+    *refused* makes the outcome for a row that is at fault, of category and reason. If *hurried*, no lock is waited
+    for.
+    """
+    try:
+        return access.write(lambda connection: act(connection, rows), Mode.HURRIED if hurried else Mode.WRITE)
+    except RowRefusedError as error:
+        refusal = error.category, error.reason
+    if len(rows) == 1:
+        return refused(rows[0], refusal)
+    access.breathe()
+    # After one wait for a lock, no service must wait again for each half of the batch.
+    hurried = hurried or refusal[0] == "locked"
+    half = len(rows) // 2
+    written = write_by_halves(access, rows[:half], act, refused, hurried=hurried)
+    written.add(write_by_halves(access, rows[half:], act, refused, hurried=hurried))
+    return written
+
+
+def _bytes_of(cell: str | bytes) -> int:
+    return len(cell if isinstance(cell, bytes) else cell.encode("utf-8", "surrogateescape"))
+
+
+def _same(now: object, then: str | bytes) -> bool:
+    # CHAR(n) is read with blanks behind it on PostgreSQL.
+    return now == then or (isinstance(now, str) and isinstance(then, str) and now.rstrip(" ") == then.rstrip(" "))

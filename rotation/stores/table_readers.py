@@ -22,8 +22,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch_size import BatchSize
 from rotation.stores.cells import CellReader, Reads, Rows, TableEntry, has_large
-from rotation.stores.columns import table_clause
-from rotation.stores.row_keys import Forward, between, beyond, same_key
+from rotation.stores.columns import Forward, between, beyond, same_key, table_clause
 
 WINDOWS = 50
 WINDOW_ROWS = 200

@@ -14,7 +14,7 @@ from rotation.model.batch import Batch, Plan
 from rotation.model.target import Adopts
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import Takeover
-from rotation.stores.writer import IndexValue, Written
+from rotation.stores.store import IndexValue, Written
 from tests.fakes import token
 from tests.keys import make_key
 

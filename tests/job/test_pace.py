@@ -9,7 +9,7 @@ from rotation.job import ranges
 from rotation.job.pace import MOST_QUIET_SECONDS, Pacing, Speed, Throttle
 from rotation.job.ranges import Bounds, Options, RangeWorker
 from rotation.stores.dialect import Tempo
-from rotation.stores.writer import Written
+from rotation.stores.store import Written
 from tests.conftest import OLD
 from tests.fakes import MemoryStore, token
 

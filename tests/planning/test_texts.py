@@ -21,7 +21,7 @@ from rotation.model.formats import Format
 from rotation.model.key_history import History, Promotion
 from rotation.planning import embedded
 from rotation.planning.planner import Planner
-from rotation.stores.writer import Written
+from rotation.stores.store import Written
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal

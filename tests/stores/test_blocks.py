@@ -21,9 +21,9 @@ from rotation.model.batch import Batch, BlockSwap, Plan, Swaps
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.stores import blocks as blocks_of_rows
-from rotation.stores import reader, writer
-from rotation.stores.store import Store
-from rotation.stores.writer import Written
+from rotation.stores import reader
+from rotation.stores import store as writer
+from rotation.stores.store import Store, Written
 from tests.conftest import Named
 from tests.databases import Database
 from tests.keys import make_key

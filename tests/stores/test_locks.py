@@ -25,8 +25,7 @@ from rotation.stores.postgresql import blocks as postgresql_blocks
 from rotation.stores.postgresql import dialect as postgresql
 from rotation.stores.postgresql.dialect import PostgreSQL
 from rotation.stores.sqlite import dialect as sqlite
-from rotation.stores.store import Store
-from rotation.stores.writer import Written
+from rotation.stores.store import Store, Written
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.processes import until

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from rotation.model.failures import UsageError
 from rotation.model.target import Target
-from rotation.stores.row_keys import BLOCK_BITS, Shard
+from rotation.stores.columns import BLOCK_BITS, Shard
 from rotation.stores.store import Store
 from tests.conftest import Cli, Named
 from tests.databases import Database

@@ -14,8 +14,7 @@ from rotation.ledger.database import LedgerPlace, open_url
 from rotation.ledger.schema import read_version
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
-from rotation.stores.sqlite.dialect import SQLite
-from rotation.stores.sqlite.open_file import MOVED, OpenFile
+from rotation.stores.sqlite.dialect import MOVED, OpenFile, SQLite
 from rotation.stores.store import Store
 from rotation.stores.watchdog import NoAnswerError
 from tests.conftest import Named

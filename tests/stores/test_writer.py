@@ -7,7 +7,7 @@ import pytest
 from rotation.stores import access
 from rotation.stores.access import Access
 from rotation.stores.dialect import Mode
-from rotation.stores.writer import Written, write_by_halves
+from rotation.stores.store import Written, write_by_halves
 
 pytestmark = pytest.mark.database
 

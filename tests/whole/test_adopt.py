@@ -19,8 +19,7 @@ from rotation.ledger.ledger import Ledger
 from rotation.model.batch import BlockSwap, Swaps
 from rotation.model.failures import StoreError
 from rotation.model.target import Adopts, Target
-from rotation.stores.store import Store
-from rotation.stores.writer import Written
+from rotation.stores.store import Store, Written
 from tests.conftest import Cli, Ran
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token

@@ -18,8 +18,7 @@ from rotation.job.rotation import rotate
 from rotation.model.target import Index, Target
 from rotation.stores.access import Access
 from rotation.stores.dialect import Mode
-from rotation.stores.store import Store
-from rotation.stores.writer import IndexValue, Written
+from rotation.stores.store import IndexValue, Store, Written
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, Silence, token

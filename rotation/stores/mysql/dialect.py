@@ -16,9 +16,9 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.model.formats import Format
-from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.stores.blocks import GridBlocks
+from rotation.stores.columns import BLOCK_BITS, QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
-from rotation.stores.mysql.blocks import LONGEST, MySQLBlocks
 from rotation.stores.mysql.catalog import (
     MySQLCatalog,
     as_bytes,
@@ -29,8 +29,9 @@ from rotation.stores.mysql.catalog import (
     quote,
 )
 from rotation.stores.mysql.other_writers import MySQLOthers
-from rotation.stores.row_keys import BLOCK_BITS
 
+LONGEST = 16 * 1024 * 1024
+"""Bytes that the server puts together; beyond them it would cut without an error."""
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
 """The name under which a connection notes the seconds that it waits for locks."""
@@ -76,6 +77,43 @@ KEYS = (
     # SQLAlchemy does not know INET6; its text finds it again.
     sa.types.NullType,
 )
+
+
+class MySQLBlocks(GridBlocks):
+    """For a key of one whole number. A batch of keys with gaps or of several lengths is read by rows."""
+
+    def __init__(self, cells: TargetCells) -> None:
+        key, cell = _named(cells.key[0]), _named(cells.qualified.column)
+        schema = f"{_named(cells.qualified.schema)}." if cells.qualified.schema else ""
+        self._binary = is_binary(cells.kind)
+        place = f"({key} - %(first)s) * %(size)s + 1, %(size)s"
+        new = f"SUBSTRING(%(new)s, {place})"
+        new = new if self._binary else f"CONVERT({new} USING utf8mb4)"
+        held = cell if self._binary else as_bytes(cell)
+        sets = ", ".join([f"{cell} = {new}", *cells.sets_as_text(_named)])
+        super().__init__(
+            f"UPDATE {schema}{_named(cells.qualified.table)} SET {sets} "  # noqa: S608 - quoted names
+            f"WHERE {key} BETWEEN %(first)s AND %(last)s AND {held} = SUBSTRING(%(old)s, {place})"
+        )
+
+    @staticmethod
+    def serves(cells: TargetCells) -> bool:
+        """True if there are blocks for such cells."""
+        return len(cells.key) == 1 and isinstance(cells.key_kinds[0], sa.Integer)
+
+    def aggregate(
+        self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int
+    ) -> tuple[ColumnElement[int], ColumnElement[Any]]:
+        """Any cell that is not too large; the key's type says that it is a number."""
+        del key
+        size = sa.func.octet_length(cell)
+        fitting = sa.case((size <= largest, cell)).op("SEPARATOR")(sa.literal_column("''"))
+        return size, sa.func.group_concat(fitting)
+
+
+def _named(name: str) -> str:
+    # A percent sign in it is no parameter.
+    return quote(name).replace("%", "%%")
 
 
 class MySQL(Dialect):

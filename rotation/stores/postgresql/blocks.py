@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from keyring_core.token_batches import is_token_size
 from rotation.model.batch import Batch, Block, BlockSwap
 from rotation.model.counts import RowKey
-from rotation.stores.blocks import LEAST_ROWS, BlockQuery, Swapped, drivers_errors
+from rotation.stores.blocks import LEAST_ROWS, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.postgresql.catalog import TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
@@ -73,19 +73,17 @@ class PostgreSQLBlocks:
         fits = isinstance(kind, sa.Integer | sa.Uuid) and not more and collation is None
         return fits and isinstance(cells.kind, sa.String | sa.LargeBinary) and not isinstance(cells.kind, sa.CHAR)
 
-    def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
+    def read(self, connection: sa.Connection, query: sa.Select[Any], largest: int) -> Batch | None:
         """By groups of one length; the few rows that fit into none, by their keys."""
-        inner = rows.query.subquery()
+        inner = query.subquery()
         key, cell = inner.c[self._key.name], inner.c[self._cell.name]
         size = sa.func.octet_length(cell)
         # A large cell is not handed out: not even read by the server, which knows its size without.
-        held = sa.case((size <= rows.largest, cell))
+        held = sa.case((size <= largest, cell))
         nothing: ColumnElement[Any] = sa.literal_column("''::bytea" if self._binary else "''")
-        query = sa.select(size, sa.func.count(), sa.func.array_agg(key), sa.func.string_agg(held, nothing)).group_by(
-            size
-        )
+        columns = size, sa.func.count(), sa.func.array_agg(key), sa.func.string_agg(held, nothing)
         try:
-            groups = self._groups(connection, query)
+            groups = self._groups(connection, sa.select(*columns).group_by(size))
         except ValueError:
             # The server aggregated them in another order than the one of the keys.
             return None
@@ -98,7 +96,7 @@ class PostgreSQLBlocks:
                 empty += count
             elif count >= LEAST_ROWS and self._fits(group_size, keys, held_cells):
                 blocks.append(Block(keys, held_cells, group_size, self._binary))
-            elif group_size > rows.largest:
+            elif group_size > largest:
                 return None
             else:
                 apart.append(keys)
@@ -137,7 +135,7 @@ class PostgreSQLBlocks:
             done = [driver.execute(*self._statement(swap)) for swap in swaps]
             number = driver.execute(TRANSACTION, {"table": self._name})
             driver.commit()
-        return Swapped([each.rowcount for each in done], number.fetchone()[0])
+        return [each.rowcount for each in done], number.fetchone()[0]
 
     def _statement(self, swap: BlockSwap) -> tuple[str, dict[str, Any]]:
         block = swap.block

@@ -16,8 +16,7 @@ from rotation.planning.inner_tokens import SHORTEST
 from rotation.stores import table_readers
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import Rows, SearchedColumn, TableEntry, Unsearchable, any_of
-from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, table_clause
-from rotation.stores.row_keys import between
+from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, between, table_clause
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 
 HERE = """WITH RECURSIVE here(oid) AS (

@@ -15,13 +15,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
-from rotation.stores.columns import AsRead, TargetCells
+from rotation.stores.columns import BLOCK_BITS, AsRead, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
 from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks
 from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
 from rotation.stores.postgresql.other_writers import PostgreSQLOthers
-from rotation.stores.row_keys import BLOCK_BITS
 
 KEYS = (
     sa.Integer,
@@ -77,6 +76,8 @@ class PostgreSQL(Dialect):
     extra = "postgres"
     gains_by_strides = True
     tempo = Tempo(gentle_rows=100, rest=5.0)
+    # Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html.
+    hurry = "SET LOCAL synchronous_commit = off"
     refusals: ClassVar[Mapping[Any, str]] = {
         "25006": "the database is read-only (a standby?)",
         "28000": "user or password is wrong",
@@ -219,10 +220,6 @@ class PostgreSQL(Dialect):
             } | {"old": _texts(cast(Sequence[str], swaps.old)), "new": _texts(cast(Sequence[str], swaps.new))}
 
         return BatchSwap(statement, parameters)
-
-    def hurry(self, connection: sa.Connection) -> None:
-        """Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html."""
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
     def settle(self, connection: sa.Connection) -> None:
         """A commit that wrote something waits for the log up to its own end. A server may be set not to wait at all."""

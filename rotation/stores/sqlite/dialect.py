@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
@@ -18,19 +20,108 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
 from rotation.model.text import many
+from rotation.stores.blocks import GridBlocks, fetch_all
 from rotation.stores.columns import QualifiedName, TargetCells, table_clause
 from rotation.stores.dialect import BatchSwap, Dialect, Mode, Tempo
-from rotation.stores.sqlite.blocks import SQLiteBlocks
 from rotation.stores.sqlite.catalog import SQLiteCatalog
-from rotation.stores.sqlite.open_file import MOVED, OpenFile
 from rotation.stores.sqlite.other_writers import SQLiteOthers
-from rotation.stores.watchdog import Guard
+from rotation.stores.watchdog import Call, Guard, NoAnswerError
 
+MOVED = "the file was moved, replaced or deleted while it was open"
+STEPS = 10_000
+"""Steps of SQLite's virtual machine between two questions. They cost nothing that can be measured."""
 BUSY_SECONDS = 1
 """Seconds that one try waits for another writer; no signal is heard meanwhile, so the tries are many and short."""
 _STRAY = re.compile("[\udc80-\udcff]")
 """A byte that is not UTF-8."""
 _TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\"\")*\"")
+
+
+class SQLiteBlocks(GridBlocks):
+    """For a key of one column. A batch of other than numbers without gaps and texts of one length is read by rows."""
+
+    def __init__(self, cells: TargetCells) -> None:
+        quoted = sqlite.dialect().identifier_preparer
+        table = cells.clause()
+        key, cell = (quoted.quote(table.c[name].name) for name in (cells.key[0], cells.qualified.column))
+        place = f"({key} - :first) * :size + 1, :size"
+        super().__init__(
+            f"UPDATE {quoted.format_table(table)} SET {cell} = CAST(substr(:new, {place}) AS TEXT) "  # noqa: S608 - quoted
+            f"WHERE {key} >= :first AND {key} <= :last AND typeof({key}) = 'integer' "
+            f"AND {cell} COLLATE BINARY = CAST(substr(:old, {place}) AS TEXT)"
+        )
+
+    @staticmethod
+    def serves(cells: TargetCells) -> bool:
+        """True if there are blocks for such cells."""
+        return len(cells.key) == 1
+
+    def aggregate(
+        self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int
+    ) -> tuple[ColumnElement[int], ColumnElement[Any]]:
+        """A text in a row whose key is a number."""
+        # Without a look at the text itself, where SQLite can.
+        size = sa.func.octet_length(cell) if sqlite3.sqlite_version_info >= (3, 43) else sa.func.length(cell)
+        fits = sa.and_(size <= largest, sa.func.typeof(cell) == "text", sa.func.typeof(key) == "integer")
+        return size, sa.func.group_concat(sa.case((fits, cell)), "")
+
+
+class OpenFile:
+    """Watches one connection, and notices if its path leads to another file than it did at first.
+
+    A statement runs in this process, so no connection can be closed if it outlasts a requested stop. SQLite asks every
+    few thousand steps of its virtual machine whether to go on: https://www.sqlite.org/c3ref/progress_handler.html
+    """
+
+    def __init__(self, path: Path | None, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        """Looks at nothing yet. *path*: None for a database in memory."""
+        self._path, self._is_stopping = path and path.absolute(), is_stopping
+        self._first: tuple[int, int] | None = None
+        self._call = Call()
+
+    def connected(self, connection: sqlite3.Connection) -> None:
+        """From now on SQLite asks. A signal's handler runs meanwhile, too."""
+        connection.set_progress_handler(self._must_end, STEPS)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Goes around a transaction, and checks the file before and after it, also if it was opened again.
+
+        Raises NoAnswerError if the file was moved, or a statement was ended for a stop; KeyboardInterrupt for a second
+        signal, which arrives while SQLite asks, so that SQLite ends the statement.
+        """
+        self.check()
+        # One for all transactions: none begins before the last one has ended.
+        call = self._call
+        call.began, call.stop_requested, call.ended = time.monotonic(), None, None
+        try:
+            yield
+        except Exception as error:
+            if getattr(getattr(error, "orig", error), "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
+                raise
+        else:
+            self.check()
+            return
+        if call.ended:
+            raise NoAnswerError(stopped=True)
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raises NoAnswerError. Until the file is there, any will do: a ledger is made by the first connection."""
+        try:
+            status = self._path.stat() if self._path else None
+        except OSError:
+            status = None
+        found = status and (status.st_dev, status.st_ino)
+        if self._first is None:
+            self._first = found
+        elif found != self._first:
+            raise NoAnswerError(MOVED)
+
+    def _must_end(self) -> bool:
+        if self._call.outlasts_stop(self._is_stopping):
+            self._call.ended = "stopped"
+        return self._call.ended is not None
 
 
 class SQLite(Dialect):
@@ -127,14 +218,14 @@ class SQLite(Dialect):
         assert raw is not None  # noqa: S101 - for the type checker
         lenient, raw.text_factory = raw.text_factory, str
         try:
-            return super().fetch_all(connection, query)
+            return fetch_all(connection, query)
         except sa.exc.DBAPIError as error:
             # The driver's own words, which have no code.
             if not str(error.orig).startswith("Could not decode to UTF-8"):
                 raise
         finally:
             raw.text_factory = lenient
-        return super().fetch_all(connection, query)
+        return fetch_all(connection, query)
 
     def code(self, error: BaseException) -> object:
         """The primary result code; the extended one holds it in its low byte."""
