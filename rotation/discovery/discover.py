@@ -11,9 +11,8 @@ from keyring_core import Keyring
 from rotation.configuration.declarations import DeclaredColumn, uncovered_columns
 from rotation.configuration.policy import LeftOut
 from rotation.configuration.sections import Ignored
-from rotation.discovery.result import Discovery, Ignores, Remark
+from rotation.discovery.result import Discovery, Ignores, Remark, target_entries
 from rotation.discovery.search import DatabaseSearch
-from rotation.discovery.target_entries import target_entries
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError
 from rotation.model.target import Target

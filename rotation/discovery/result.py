@@ -1,18 +1,21 @@
-"""The outcome of a search through databases, and the columns of it that rotation.toml ignores."""
+"""The outcome of a search through databases: what rotation.toml ignores of it, and the `[[target]]` entries to add."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from keyring_core.names import printable
 from rotation.configuration.declarations import DeclaredColumn, same_table
-from rotation.configuration.sections import Ignored
-from rotation.discovery.target_entries import model_entries, target_entries
+from rotation.configuration.sections import Declaration, Ignored
+from rotation.configuration.urls import may_hold_password
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.formats import Format
 from rotation.model.next_steps import Next
+from rotation.model.text import many
 from rotation.stores.cells import SearchableTable
 
 UNMATCHED = "an [[ignore]] of rotation.toml names it, and no column that was searched is called so"
@@ -98,18 +101,14 @@ class Discovery:
     def entries(self) -> str:
         """The `[[target]]` entries to add to rotation.toml, ready to paste."""
         by_models = model_entries(self.without_target, self.declared, self.url, " or ".join(self.databases))
-        return "\n".join(filter(None, (by_models, target_entries(self._found_alone))))
-
-    @property
-    def _found_alone(self) -> list[TokenColumn]:
-        """The uncovered columns that no entry of models would cover."""
-        return [
+        alone = [
             column
             for column in self.uncovered
             if not any(
                 each.column == column.column and same_table(each.table, column.table) for each in self.without_target
             )
         ]
+        return "\n".join(filter(None, (by_models, target_entries(alone))))
 
 
 class Ignores:
@@ -146,3 +145,86 @@ def label(table: str, column: str | None) -> str:
 
 def _parts(ignored: Ignored) -> Sequence[str | None]:
     return ignored.columns or (None,)
+
+
+def target_entries(columns: Iterable[TokenColumn]) -> str:
+    """The `[[target]]` entries of rotation.toml for the *columns* that can be targets, ready to paste."""
+    return "\n".join(map(entry_of, by_entry(columns)))
+
+
+def by_entry(columns: Iterable[TokenColumn]) -> list[list[TokenColumn]]:
+    """The *columns* that can be targets, grouped by entry."""
+    tables: dict[tuple[object, ...], list[TokenColumn]] = {}
+    for column in columns:
+        if column.proposed:
+            key = column.database, column.url, column.table, column.key_columns, column.format, column.keys
+            tables.setdefault(key, []).append(column)
+    return list(tables.values())
+
+
+def model_entries(
+    uncovered: Iterable[DeclaredColumn], declared: Iterable[DeclaredColumn], url: str, database: str
+) -> str:
+    """The entries by which the models of *uncovered* become targets; *url*, as it was written, is their *database*'s.
+
+    Each covers all columns that its models declare: the ones of *declared* that have a target already are named.
+    """
+    sources: dict[Declaration, set[str]] = {column.source: set() for column in uncovered}
+    left = {column.label for column in uncovered}
+    for column in declared:
+        if column.source in sources and column.label not in left:
+            sources[column.source].add(column.label)
+    return "\n".join(_of_models(source, sorted(others), url, database) for source, others in sources.items())
+
+
+def _of_models(source: Declaration, others: Sequence[str], url: str, database: str) -> str:
+    lines = ["[[target]]"]
+    if others:
+        lines.append(f"# Covers {', '.join(map(printable, others))}, too: remove the entries that name these columns.")
+    if source.django is not None:
+        return "\n".join([*lines, f"django = {as_toml(source.django)}", ""])
+    return "\n".join(
+        [*lines, f"models = {as_toml(source.models or '')}", f"url = {_url(source.url or url, database)}", ""]
+    )
+
+
+def entry_of(columns: Sequence[TokenColumn]) -> str:
+    """The entry of columns that differ in their names alone."""
+    one = columns[0]
+    names = _tomls([column.column for column in columns])
+    url = _url(one.url, one.database)
+    lines = ["[[target]]", f"url = {url}", f"table = {as_toml(one.table)}", f"columns = {names}"]
+    if one.format is not Format.TOKEN:
+        lines.append(f'format = "{one.format}"')
+    for column in columns:
+        if column.unserved:
+            parts = ", ".join(f"{many(cells, 'cell')} of {part.kind}" for part, cells in column.unserved.items())
+            lines.append(f"# {as_toml(column.column)}: this format leaves {parts}")
+    if one.keys:
+        lines.append(f"keys = {as_toml(one.keys)}")
+    if one.key_columns:
+        lines.append(f"key_columns = {_tomls(one.key_columns)}")
+    return "\n".join([*lines, ""])
+
+
+def _url(written: str, database: str) -> str:
+    """The url, or a variable to put it in if it may hold a password, or if no url names the database."""
+    if written and not may_hold_password(written):
+        return as_toml(written)
+    # A name in a database can hold a line's end.
+    return f'"$DATABASE_URL"  # a variable that holds the url of the {printable(database)}'
+
+
+def as_toml(text: str) -> str:
+    """*text* as a string of TOML; what nobody sees, or a terminal obeys, is escaped in it."""
+    # A basic string of TOML is one of JSON, but for what JSON may leave as it is.
+    text = json.dumps(text, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
+
+
+def _tomls(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(as_toml, texts))}]"

@@ -191,7 +191,11 @@ class DatabaseSearch:
             return
         column.ignored = reasons.get(column.column, reasons.get(None))
         if column.ignored is not None:
-            self._count_ignored(Remark(survey.name, label(table.name, column.column), column.ignored), column.unknown)
+            if column.unknown and self.discovery.full:
+                remark = Remark(survey.name, label(table.name, column.column), column.ignored)
+                words = f"{remark.words}; {many(column.unknown, 'token')} in it that no key here opens"
+                others = [each for each in self.discovery.ignored if each != remark]
+                self.discovery.ignored = [*others, remark._replace(words=words)]
         else:
             column.key_columns, column.hint, column.add_key = survey.fit(table, column.column, column.format)
             tokens = {name: sum(column.under[key_id] for key_id in ids) for name, ids in self._key_ids.items()}
@@ -226,13 +230,6 @@ class DatabaseSearch:
     def _seek_indexes(self, survey: Survey) -> None:
         if self.discovery.full:
             survey.seek_indexes(sorted({key_id for ids in self._key_ids.values() for key_id in ids}))
-
-    def _count_ignored(self, remark: Remark, unknown: int) -> None:
-        """Adds to the *remark* on an ignored column its number of tokens that no key here opens, if all were read."""
-        if unknown and self.discovery.full:
-            words = f"{remark.words}; {many(unknown, 'token')} in it that no key here opens"
-            others = [each for each in self.discovery.ignored if each != remark]
-            self.discovery.ignored = [*others, remark._replace(words=words)]
 
     def _count(self, survey: Survey, table: SearchableTable, reading: TableRows) -> tuple[list[TokenColumn], TableRows]:
         history = table.entry.has_history and self.discovery.full

@@ -219,7 +219,10 @@ class TokenColumn(ReadColumn):
         texts = [cell if isinstance(cell, str | bytes) else bytes(cell) for cell in cells]
         cells = [text for text in texts if text not in {TOO_LARGE, TOO_LARGE.encode()}]
         self.large += len(texts) - len(cells)
-        self._take_indexes(keyrings, cells)
+        short = (string_of(cell) for cell in cells if len(cell) == LENGTH)
+        found = Counter(cell[: cell.index(":")] for cell in short if SHAPE.fullmatch(cell))
+        known = {key_id for keyring in keyrings for key_id in keyring.states_by_id} if found else ()
+        self.indexes.update({key_id: number for key_id, number in found.items() if key_id in known})
         for cell, key in zip(cells, _identify(keyrings, cells), strict=True):
             if key is not None:
                 self.parts[BARE] += 1
@@ -228,12 +231,6 @@ class TokenColumn(ReadColumn):
             # Most columns hold short tokens. A search inside each would cost more than all the rest.
             if key is None or (key and len(cell) >= ROOM):
                 self._take_inner(keyrings, cell, key)
-
-    def _take_indexes(self, keyrings: Sequence[Keyring], cells: Sequence[str | bytes]) -> None:
-        short = (string_of(cell) for cell in cells if len(cell) == LENGTH)
-        found = Counter(cell[: cell.index(":")] for cell in short if SHAPE.fullmatch(cell))
-        known = {key_id for keyring in keyrings for key_id in keyring.states_by_id} if found else ()
-        self.indexes.update({key_id: number for key_id, number in found.items() if key_id in known})
 
     def _take_inner(self, keyrings: Sequence[Keyring], cell: str | bytes, key: str | None) -> None:
         """Counts what is in a *cell*, except the cell itself if that is a token under *key*."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from rotation.discovery.result import Discovery
-from rotation.discovery.target_entries import as_comment, as_toml, by_entry, entry_of
+from keyring_core.names import printable
+from rotation.discovery.result import Discovery, as_toml, by_entry, entry_of
 from rotation.discovery.token_column import Part, TokenColumn
 from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.next_steps import STATUS, Steps
@@ -183,7 +183,7 @@ def entries_text(columns: Iterable[TokenColumn], invocation: Invocation) -> str:
     parts = ["".join(f"# {_commented(each)}\n" for each in group) + entry_of(group) for group in by_entry(taken)]
     for column in columns:
         if not gets_entry(column):
-            parts.append(f"# {_commented(column)}\n# No entry: {as_comment(why_not(column, invocation))}.\n")
+            parts.append(f"# {_commented(column)}\n# No entry: {printable(why_not(column, invocation))}.\n")
     return "\n".join(parts)
 
 
@@ -211,4 +211,4 @@ def why_not(column: TokenColumn, invocation: Invocation) -> str:
 
 
 def _commented(column: TokenColumn) -> str:
-    return as_comment(found_in_words(column))
+    return printable(found_in_words(column))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -124,7 +125,6 @@ class Access:
         With *links* it shares their connection to that url, and does not close it.
         """
         self.retries = 0
-        self._given_url, self._target = url, label
         self._label = label or "every table"
         self._whose = f"target {label}" if label else "the database to search"
         self._sleep = sleep
@@ -150,17 +150,17 @@ class Access:
 
     def twin(self, links: SharedConnections) -> Access:
         """The same access through another connection, of *links*."""
-        url = self._given_url
-        return Access(url, self._target, read_only=self._read_only, sleep=self._sleep, links=links)
+        other = copy.copy(self)
+        other._link, other._own = links.to(self.dialect, self._url), None
+        other._turn, other.retries = threading.Lock(), 0
+        return other
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
         """The result of *act*, with a connection that cannot write. Raises StoreError."""
-        failure: DBAPIError
-        try:
-            return self._again(Mode.READ, act)
-        except DBAPIError as error:
-            failure = error
-        raise self.failure(failure)
+        found = self._again(Mode.READ, act)
+        if isinstance(found, DBAPIError):
+            raise self.failure(found)
+        return found
 
     def write(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.WRITE) -> T:
         """The result of *act*, in a transaction of that *mode*.
@@ -169,20 +169,15 @@ class Access:
         """
         if self._read_only:
             raise RuntimeError("a read-only store was asked to write")
-        failure: DBAPIError
-        try:
-            return self._again(mode, act)
-        except DBAPIError as error:
-            failure = error
-        raise self._refusal(failure) or self.failure(failure)
+        found = self._again(mode, act)
+        if isinstance(found, DBAPIError):
+            raise self._refusal(found) or self.failure(found)
+        return found
 
     def try_reading(self, query: sa.Select[object]) -> DBAPIError | None:
         """The driver's error, if *query* makes one."""
-        try:
-            self._again(Mode.READ, lambda connection: connection.execute(query).all(), attempts=1)
-        except DBAPIError as error:
-            return error
-        return None
+        found = self._again(Mode.READ, lambda connection: connection.execute(query).all(), attempts=1)
+        return found if isinstance(found, DBAPIError) else None
 
     def blames_statement(self, error: DBAPIError) -> bool:
         """True if *error* is about the statement, and not about the database."""
@@ -197,16 +192,14 @@ class Access:
 
         Raises StoreError if the database fails; with *past_locks* a lock that stays is a RefusedStatement, too.
         """
-        failure: DBAPIError
-        try:
-            return self._again(Mode.READ, act)
-        except DBAPIError as error:
-            failure = error
-        if past_locks and fault_of(failure, self.dialect) is Fault.LOCKED:
-            return RefusedStatement(words_of(failure, self.dialect), is_locked=True)
-        if self.blames_statement(failure) or self.dialect.code(failure.orig or failure) in self.dialect.denials:
-            return RefusedStatement(words_of(failure, self.dialect))
-        raise self.failure(failure)
+        found = self._again(Mode.READ, act)
+        if not isinstance(found, DBAPIError):
+            return found
+        if past_locks and fault_of(found, self.dialect) is Fault.LOCKED:
+            return RefusedStatement(words_of(found, self.dialect), is_locked=True)
+        if self.blames_statement(found) or self.dialect.code(found.orig or found) in self.dialect.denials:
+            return RefusedStatement(words_of(found, self.dialect))
+        raise self.failure(found)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
         """The rows of *query*, *rows* at a time, without a retry. Raises StoreError."""
@@ -249,8 +242,8 @@ class Access:
             return RowRefusedError("refused", f"the database refuses the new value ({by}, code {code})")
         return None
 
-    def _again(self, mode: Mode, act: Callable[[sa.Connection], T], *, attempts: int | None = None) -> T:
-        """The result of *act*, tried again after errors that may be temporary. Raises DBAPIError and StoreError.
+    def _again(self, mode: Mode, act: Callable[[sa.Connection], T], *, attempts: int | None = None) -> T | DBAPIError:
+        """The result of *act*, tried again after errors that may pass, or the driver's error. Raises StoreError.
 
         A reader tries again after a lock, too; a writer leaves the row to the next pass.
         """
@@ -269,6 +262,9 @@ class Access:
                 sleep=self._sleep,
                 before_sleep=self._log_retry,
             )
+        except DBAPIError as error:
+            # Whatever is raised for it must not have it as its context.
+            return error
         except NoAnswerError as error:
             silence = error
         raise self._unanswered(silence)

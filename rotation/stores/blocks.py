@@ -210,12 +210,11 @@ class GridBlocks:
 
     def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """On a grid of keys."""
-        return [self._swap_one(connection, swap) for swap in swaps], None
-
-    def _swap_one(self, connection: sa.Connection, swap: BlockSwap) -> int | None:
-        grid = on_a_grid(swap)
-        if grid is None:
-            return None
-        first, last, old, new = grid
-        values = {"first": first, "last": last, "old": old, "new": new, "size": swap.block.size}
-        return connection.exec_driver_sql(self._swap, values).rowcount
+        found: list[int | None] = []
+        for swap in swaps:
+            if (grid := on_a_grid(swap)) is None:
+                found.append(None)
+                continue
+            values = dict(zip(("first", "last", "old", "new"), grid, strict=True), size=swap.block.size)
+            found.append(connection.exec_driver_sql(self._swap, values).rowcount)
+        return found, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import sqlalchemy as sa
 
@@ -37,8 +37,6 @@ class Catalog(CellSyntax):
 
         What is called by it stays the same table if another one of that name comes into an earlier schema.
         """
-        del connection, table
-        return None
 
     def facts(self, connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
         """All that follows, and what SQLAlchemy reads of a table; of a database with a good catalog in one query."""
@@ -101,10 +99,8 @@ class Catalog(CellSyntax):
         """Foreign keys of other tables that refer to the column, as `table.constraint`."""
         raise NotImplementedError
 
-    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
+    def estimate(self, qualified: QualifiedName) -> sa.TextClause | None:
         """A query for the database's own estimate of the number of rows, if it keeps one."""
-        del qualified
-        return None
 
     def table_identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """A text that distinguishes it from a table of its name elsewhere, or made later; None: there is none."""
@@ -136,8 +132,6 @@ class Catalog(CellSyntax):
 
     def every_column(self, entry: TableEntry) -> sa.TextClause | None:
         """A query that is refused if `columns` leaves some out, which this user may not read; None: it never does."""
-        del entry
-        return None
 
     def marks(self, connection: sa.Connection, marks: Sequence[bytes]) -> Sequence[bytes]:
         """*marks* as cells hold them."""
@@ -146,8 +140,6 @@ class Catalog(CellSyntax):
 
     def largest(self, connection: sa.Connection) -> int | None:
         """The size of the largest cell that this database returns, if that is bounded."""
-        del connection
-        return None
 
     def hold_snapshot(self, connection: sa.Connection) -> None:
         """Begins a transaction that sees one moment from now on, and writes nothing."""
@@ -163,5 +155,3 @@ class Catalog(CellSyntax):
 
     def caution(self, connection: sa.Connection, entry: TableEntry) -> str | None:
         """The reason why rows may be hidden from this user."""
-        del connection, entry
-        return None

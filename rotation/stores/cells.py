@@ -171,17 +171,14 @@ class CellReader:
     ) -> list[Any]:
         """*cells* of the row *found_by* these conditions, with the large ones; TOO_LARGE for one that has grown."""
         query = sa.select().select_from(table).where(*found_by)
-        return [
-            self._large(reads, query, kind) if has_large([cell]) else cell
-            for kind, cell in zip(self._kinds, cells, strict=True)
-        ]
-
-    def _large(self, reads: Reads, query: sa.Select[Any], kind: SearchedColumn) -> str | bytes | None:
-        """The cell piece by piece; None if the row is gone."""
-        pieces = list(self._pieces(reads, query, kind))
-        if sum(map(len, pieces)) > self._most:
-            return TOO_LARGE
-        return type(pieces[0])().join(pieces) if pieces else None
+        filled = list(cells)
+        for place, kind in enumerate(self._kinds):
+            if has_large([cells[place]]):
+                pieces = list(self._pieces(reads, query, kind))
+                # Without a piece the row is gone.
+                whole = type(pieces[0])().join(pieces) if pieces else None
+                filled[place] = TOO_LARGE if sum(map(len, pieces)) > self._most else whole
+        return filled
 
     def _pieces(self, reads: Reads, query: sa.Select[Any], kind: SearchedColumn) -> Iterator[Any]:
         haystack, size, read = self._haystack(kind), self._syntax.piece, 0
@@ -198,11 +195,10 @@ class CellReader:
 
     def _piece(self, kind: SearchedColumn, whole: int) -> ColumnElement[Any]:
         haystack, length = self._haystack(kind), self._length(kind)
+        indexes = []
         if self._of_indexes:
             is_index = length.in_(INDEX_SIZES) & self._syntax.is_marked(haystack, kind, self._of_indexes)
             indexes = [(is_index, haystack)]
-        else:
-            indexes = []
         return sa.case(
             *indexes,
             (length < SHORTEST, None),

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -90,17 +91,20 @@ class Connection:
         self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
         self._seconds = seconds or CONNECT_SECONDS
         self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
-        self._watchdog = Watchdog(is_stopping=self._is_stopping, probe=self._probe, hang_up=dialect.hang_up)
         self._guard = dialect.guard(url, self._is_stopping)
         """In place of the watchdog, if there is no server."""
         if self._guard is None:
+            self._watchdog = Watchdog(is_stopping=self._is_stopping, probe=self._probe, hang_up=dialect.hang_up)
             sa.event.listen(
                 self._base, "do_connect", lambda _dialect, _record, args, options: self._open(args, options)
             )
             # Each statement of a long transaction shows that the server is alive.
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", lambda connection, _record: self._set_up(connection), insert=True)
-        self._engines = {mode: self._engine(mode) for mode in Mode}
+        # With the same connection, and with transactions of that mode.
+        self._engines = {mode: self._base.execution_options() for mode in Mode}
+        for mode, engine in self._engines.items():
+            sa.event.listen(engine, "begin", partial(dialect.begin, mode=mode))
 
     def arguments(self) -> tuple[Any, Any]:
         """The arguments that the driver connects with."""
@@ -135,7 +139,8 @@ class Connection:
 
     def disconnect(self) -> None:
         """Closes the connection until it is needed again."""
-        self._watchdog.close()
+        if self._guard is None:
+            self._watchdog.close()
         self._base.dispose()
 
     @contextmanager
@@ -155,14 +160,9 @@ class Connection:
             raise NoAnswerError(stopped=True)
         raise self._silent(watchdog.QUIET_SECONDS + self._watchdog.patience)
 
-    def _engine(self, mode: Mode) -> sa.Engine:
-        """An engine with the same connection, and with transactions of that mode."""
-        engine = self._base.execution_options()
-        sa.event.listen(engine, "begin", lambda connection: self.dialect.begin(connection, mode))
-        return engine
-
     def _set_up(self, connection: Any) -> None:
-        self._watchdog.connected(connection)
+        if self._guard is None:
+            self._watchdog.connected(connection)
         self.dialect.set_up(connection)
         if self._guard:
             self._guard.connected(connection)
@@ -250,6 +250,7 @@ class SharedConnections:
         """The connection to *url*. Raises ImportError if the driver is missing, and the driver's errors for options."""
         text = url.render_as_string(hide_password=False)
         if text not in self._connections:
+            # Several urls may lead to one server, such as one for each schema.
             made = Connection(dialect, url, wait=self._wait, before_use=self._disconnect_others)
             dialect.try_options(*made.arguments())
             self._connections[text] = made
@@ -261,7 +262,6 @@ class SharedConnections:
             connection.disconnect()
 
     def _disconnect_others(self, connection: Connection) -> None:
-        # Several urls may lead to one server, such as one for each schema.
         if self._in_use is not connection:
             if self._in_use:
                 self._in_use.disconnect()

@@ -122,8 +122,6 @@ class Dialect:
 
     def file(self, url: URL) -> Path | None:
         """The file that *url* names; None if a server keeps the database."""
-        del url
-        return None
 
     def names_database(self, url: URL) -> bool:
         """True if *url* leads to one database, in which a table needs no schema before its name."""
@@ -132,7 +130,6 @@ class Dialect:
 
     def try_options(self, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
         """Hands the driver what it is to connect with, and connects to nothing. Raises whatever the driver raises."""
-        del arguments, options
 
     def chance(self) -> ColumnElement[Any]:
         """A random number from 0 up to 1, a new one for each row."""
@@ -159,8 +156,6 @@ class Dialect:
 
     def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard | None:
         """The guard of a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
-        del url, is_stopping
-        return None
 
     def hang_up(self, connection: Any) -> None:
         """Ends a driver's *connection* while another thread waits for an answer through it."""
@@ -218,17 +213,12 @@ class Dialect:
 
     def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row."""
-        del cells
-        return None
 
     def settle(self, connection: sa.Connection) -> None:
         """Makes sure that at the end of this transaction all earlier ones are on disk."""
-        del connection
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int] | None:
         """The number of a key's block of 2 ** BLOCK_BITS whole numbers; None if such a column may hold others."""
-        del key
-        return None
 
     def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
         """A whole number of 0 or more that follows from a row's key, evenly spread."""
@@ -244,8 +234,6 @@ class Dialect:
 
     def largest_write(self, connection: sa.Connection) -> int | None:
         """The most bytes of a statement, if they are bounded."""
-        del connection
-        return None
 
     def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
         """True if a column of this type can hold tokens."""

@@ -128,13 +128,9 @@ class OtherWriters:
 
         None, too, if something else may have written to the table in its name.
         """
-        del connection
-        return None
 
     def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
         """The number of writes of others since the last call, asked in a *transaction* that writes; None if unknown."""
-        del connection, transaction
-        return None
 
     def allow(self, writes: int) -> None:
         """Leaves out *writes* of this process itself through other connections, such as the ledger's."""

@@ -61,13 +61,16 @@ def find_target(
     for name in key:
         if reason := dialect.unfit_key(base_type(columns[name])):
             raise UsageError(f"{target.label}: key column {name} is a {_type_name(columns[name])}, {reason}")
+    # The collations of an index which says that the key is unique: the column's own may take two keys for one, and then
+    # a row is passed over.
+    by = next((collations for collations in indexes if set(collations) <= set(key)), {})
     cells = TargetCells(
         qualified,
         named,
         base_type(column),
         key,
         tuple(base_type(columns[name]) for name in key),
-        _collations(indexes, key),
+        tuple(by.get(name) for name in key),
         nullable_key=any(columns[name].get("nullable") for name in key),
         of_tokens=target.format is Format.TOKEN and not target.takes_over,
         beside={**dict.fromkeys(facts.kept), **companions},
@@ -243,15 +246,6 @@ def _unique_indexes(found: Iterable[UniqueColumn]) -> list[dict[str, str | None]
         indexes.setdefault(index, {})[column] = collation
     # One over expressions says nothing of the columns themselves.
     return [{name: by for name, by in columns.items() if name} for columns in indexes.values() if None not in columns]
-
-
-def _collations(indexes: Iterable[dict[str, str | None]], key: tuple[str, ...]) -> tuple[str | None, ...]:
-    """The collation by which to compare each column of *key*: the one of an index which says that the key is unique.
-
-    The column's own may take two keys for one, and then a row is passed over.
-    """
-    by = next((columns for columns in indexes if set(columns) <= set(key)), {})
-    return tuple(by.get(name) for name in key)
 
 
 def _refuse_repeated_keys(target: Target, connection: sa.Connection, cells: TargetCells) -> None:

@@ -55,14 +55,9 @@ def uncommitted(
                     continue
                 for one in seen:
                     if skipped.why(one.database) is None:
-                        name = _name(access, url, one)
+                        # With two urls of one server the same name for both.
+                        place = one.database and access.dialect.describe(sa.make_url(url).set(database=one.database))
+                        name = place or access.name
                         named = one._replace(identity=f"{name}: {one.identity}", words=f"{name}: {one.words}")
                         found[named.identity] = named
     return Uncommitted(tuple(found.values()), tuple(unchecked))
-
-
-def _name(access: Access, url: str, one: OpenTransaction) -> str:
-    """The name of the database of a transaction in messages: with two urls of one server the same for both."""
-    if one.database is None:
-        return access.name
-    return access.dialect.describe(sa.make_url(url).set(database=one.database))

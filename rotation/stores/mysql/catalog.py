@@ -26,6 +26,7 @@ TIMES = frozenset({"date", "datetime", "timestamp", "time", "year"})
 SHORT = NUMBERS | TIMES | {"uuid", "inet4", "inet6", "point"}
 """Types with less room than a token needs."""
 
+OF_TABLE = "TABLE_SCHEMA = :schema AND TABLE_NAME = :table"
 WIDE = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 """Charsets in which a letter of a token is not its ASCII byte."""
 
@@ -48,9 +49,9 @@ class MySQLCatalog(Catalog):
 
     def table_names(self, connection: sa.Connection, schema: str | None) -> list[str]:
         """The tables that hold rows of their own; for SQLAlchemy one with SYSTEM VERSIONING is no base table."""
-        source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "TABLE_TYPE")
-        held = source.c.TABLE_TYPE.in_(["BASE TABLE", "SYSTEM VERSIONED"])
-        return list(connection.scalars(sa.select(source.c.TABLE_NAME).where(_is(source.c.TABLE_SCHEMA, schema), held)))
+        found = "TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
+        query = _about(f"{found} AND TABLE_SCHEMA = :schema", QualifiedName(schema, "", ""))
+        return list(connection.scalars(query))
 
     def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
         """The columns of the index of that name: of a period WITHOUT OVERLAPS its two."""
@@ -60,62 +61,38 @@ class MySQLCatalog(Catalog):
 
     def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
         """Each column of each unique index, in order."""
-        source = _table(
-            "STATISTICS", "TABLE_SCHEMA", "TABLE_NAME", "INDEX_NAME", "COLUMN_NAME", "NON_UNIQUE", "SEQ_IN_INDEX"
-        )
-        query = sa.select(source.c.INDEX_NAME, source.c.COLUMN_NAME).where(
-            *_of_table(source, qualified), sa.literal(0) == source.c.NON_UNIQUE
-        )
-        found = connection.execute(query.order_by(source.c.INDEX_NAME, source.c.SEQ_IN_INDEX))
-        return [UniqueColumn(*row) for row in found]
+        found = f"INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE {OF_TABLE} AND NON_UNIQUE = 0"
+        rows = connection.execute(_about(f"{found} ORDER BY INDEX_NAME, SEQ_IN_INDEX", qualified))
+        return [UniqueColumn(*row) for row in rows]
 
     def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Columns with ON UPDATE CURRENT_TIMESTAMP: for the application a rotation does not change the row."""
-        source = _table("COLUMNS", "TABLE_SCHEMA", "TABLE_NAME", "COLUMN_NAME", "EXTRA")
-        updates_itself = sa.func.lower(source.c.EXTRA).contains("on update")
-        return list(
-            connection.scalars(sa.select(source.c.COLUMN_NAME).where(*_of_table(source, qualified), updates_itself))
-        )
+        found = f"COLUMN_NAME FROM information_schema.COLUMNS WHERE {OF_TABLE} AND LOWER(EXTRA) LIKE '%on update%'"
+        return list(connection.scalars(_about(found, qualified)))
 
     def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Triggers that fire on UPDATE."""
-        source = _table("TRIGGERS", "TRIGGER_SCHEMA", "TRIGGER_NAME", "EVENT_OBJECT_TABLE", "EVENT_MANIPULATION")
-        query = sa.select(source.c.TRIGGER_NAME).where(
-            _is(source.c.TRIGGER_SCHEMA, qualified.schema),
-            sa.literal(qualified.table) == source.c.EVENT_OBJECT_TABLE,
-            sa.literal("UPDATE") == source.c.EVENT_MANIPULATION,
-        )
+        found = "TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = :schema"
+        query = _about(f"{found} AND EVENT_OBJECT_TABLE = :table AND EVENT_MANIPULATION = 'UPDATE'", qualified)
         return [f"trigger {name}" for name in connection.scalars(query)]
 
     def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """A system-versioned table remembers every value."""
-        source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "TABLE_TYPE")
-        kind = sa.select(source.c.TABLE_TYPE).where(*_of_table(source, qualified))
-        if connection.scalar(kind) == "SYSTEM VERSIONED":
+        found = f"TABLE_TYPE FROM information_schema.TABLES WHERE {OF_TABLE}"
+        if connection.scalar(_about(found, qualified)) == "SYSTEM VERSIONED":
             return ["the table keeps its history (SYSTEM VERSIONING): old tokens live on there until it is deleted"]
         return []
 
     def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """Foreign keys that refer to the column."""
-        source = _table(
-            "KEY_COLUMN_USAGE",
-            "TABLE_NAME",
-            "CONSTRAINT_NAME",
-            "REFERENCED_TABLE_SCHEMA",
-            "REFERENCED_TABLE_NAME",
-            "REFERENCED_COLUMN_NAME",
-        )
-        query = sa.select(source.c.TABLE_NAME, source.c.CONSTRAINT_NAME).where(
-            _is(source.c.REFERENCED_TABLE_SCHEMA, qualified.schema),
-            sa.literal(qualified.table) == source.c.REFERENCED_TABLE_NAME,
-            sa.literal(qualified.column) == source.c.REFERENCED_COLUMN_NAME,
-        )
+        found = "TABLE_NAME, CONSTRAINT_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_SCHEMA"
+        place = "= :schema AND REFERENCED_TABLE_NAME = :table AND REFERENCED_COLUMN_NAME = :column"
+        query = _about(f"{found} {place}", qualified)
         return [f"{table}.{name}" for table, name in connection.execute(query)]
 
-    def estimate(self, qualified: QualifiedName) -> sa.Select[Any]:
+    def estimate(self, qualified: QualifiedName) -> sa.TextClause:
         """The server's idea of the number of rows."""
-        source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "TABLE_ROWS")
-        return sa.select(source.c.TABLE_ROWS).where(*_of_table(source, qualified))
+        return _about(f"TABLE_ROWS FROM information_schema.TABLES WHERE {OF_TABLE}", qualified)
 
     def table_identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The server's own id, and when the table was made; one that was rebuilt counts as another."""
@@ -216,26 +193,18 @@ def quoted_pair(entry: TableEntry) -> str:
 
 def engine_without_undo(connection: sa.Connection, qualified: QualifiedName) -> str | None:
     """The table's engine, if it has no transactions."""
-    source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "ENGINE")
-    engines = _table("ENGINES", "ENGINE", "TRANSACTIONS")
-    kind = sa.select(engines.c.ENGINE).where(
-        *_of_table(source, qualified),
-        engines.c.ENGINE == source.c.ENGINE,
-        sa.literal("YES") != engines.c.TRANSACTIONS,
-    )
-    return connection.scalar(kind)
+    found = "ENGINE FROM information_schema.TABLES JOIN information_schema.ENGINES USING (ENGINE)"
+    engine: str | None = connection.scalar(_about(f"{found} WHERE {OF_TABLE} AND TRANSACTIONS <> 'YES'", qualified))
+    return engine
 
 
 def is_json(connection: sa.Connection, qualified: QualifiedName) -> bool:
     """True if a MariaDB column was declared as JSON."""
-    source = _table("CHECK_CONSTRAINTS", "CONSTRAINT_SCHEMA", "TABLE_NAME", "CHECK_CLAUSE")
-    check = f"json_valid(`{qualified.column.replace('`', '``')}`)"
-    query = sa.select(sa.func.count()).where(
-        _is(source.c.CONSTRAINT_SCHEMA, qualified.schema),
-        sa.literal(qualified.table) == source.c.TABLE_NAME,
-        sa.literal(check) == source.c.CHECK_CLAUSE,
+    found = (
+        "COUNT(*) FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = :schema AND TABLE_NAME = :table"
     )
-    return bool(connection.scalar(query))
+    check = f"json_valid({quote(qualified.column)})"
+    return bool(connection.scalar(_about(f"{found} AND CHECK_CLAUSE = :check", qualified).bindparams(check=check)))
 
 
 def server(connection: sa.Connection) -> list[tuple[str, str]]:
@@ -246,8 +215,8 @@ def server(connection: sa.Connection) -> list[tuple[str, str]]:
 
 def made(connection: sa.Connection, qualified: QualifiedName) -> str:
     """When the table was made or rebuilt or, on MariaDB, renamed; in seconds."""
-    source = _table("TABLES", "TABLE_SCHEMA", "TABLE_NAME", "CREATE_TIME")
-    return str(connection.scalar(sa.select(source.c.CREATE_TIME).where(*_of_table(source, qualified))))
+    found = f"CREATE_TIME FROM information_schema.TABLES WHERE {OF_TABLE}"
+    return str(connection.scalar(_about(found, qualified)))
 
 
 def largest_packet(connection: sa.Connection) -> int | None:
@@ -255,16 +224,12 @@ def largest_packet(connection: sa.Connection) -> int | None:
     return int(connection.scalar(sa.text("SELECT @@max_allowed_packet")) or 0) or None
 
 
-def _table(name: str, *columns: str) -> sa.TableClause:
-    return sa.table(name, *map(sa.column, columns), schema="information_schema")
-
-
-def _of_table(source: sa.TableClause, qualified: QualifiedName) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return _is(source.c.TABLE_SCHEMA, qualified.schema), sa.literal(qualified.table) == source.c.TABLE_NAME
-
-
-def _is(column: ColumnElement[Any], schema: str | None) -> ColumnElement[bool]:
-    return column == (sa.func.database() if schema is None else sa.literal(schema))
+def _about(query: str, qualified: QualifiedName) -> sa.TextClause:
+    """SELECT *query*, which names the place of a column as :schema, :table and :column."""
+    if qualified.schema is None:
+        query = query.replace(":schema", "DATABASE()")
+    names = {name: value for name, value in qualified._asdict().items() if f":{name}" in query}
+    return sa.text(f"SELECT {query}").bindparams(**names)
 
 
 def quote(name: str) -> str:

@@ -21,6 +21,7 @@ from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader,
 
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
 """SQLite's own tables, which hold names and numbers. Not sqlite_stat4: it holds pieces of cells."""
+EVENT = re.compile(r"\b(DELETE|INSERT|UPDATE(?:\s+OF\b.*?)?)\s+ON\b", re.DOTALL | re.IGNORECASE)
 ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 COLUMNS = sa.text("SELECT name FROM pragma_table_xinfo(:table) WHERE hidden <> 1 ORDER BY cid")
 
@@ -55,7 +56,8 @@ class SQLiteCatalog(Catalog):
             catalog.c.type == sa.literal("trigger"),
             sa.func.lower(catalog.c.tbl_name) == sa.func.lower(qualified.table),
         )
-        return [f"trigger {name}" for name, sql in connection.execute(query) if _fires_on_update(sql)]
+        found = [(name, EVENT.search(sql)) for name, sql in connection.execute(query)]
+        return [f"trigger {name}" for name, event in found if not event or event[1].upper().startswith("UPDATE")]
 
     def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
         """SQLite knows a table's own foreign keys only, so each table is asked."""
@@ -121,11 +123,6 @@ class SQLiteCatalog(Catalog):
             # WITHOUT ROWID, so no part of its key is NULL.
             return KeyReader(source, [free_column(name) for name in source.key])
         return KeylessReader(source, int(source.first(sa.select(sa.func.count()).select_from(source.table)) or 0))
-
-
-def _fires_on_update(sql: str) -> bool:
-    event = re.search(r"\b(DELETE|INSERT|UPDATE(?:\s+OF\b.*?)?)\s+ON\b", sql, re.DOTALL | re.IGNORECASE)
-    return event is None or event[1].upper().startswith("UPDATE")
 
 
 @cache

@@ -301,5 +301,3 @@ class SQLite(Dialect):
 
     def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
         """Every value has its place in the order, whatever the column is called."""
-        del kind
-        return None
