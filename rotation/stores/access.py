@@ -134,11 +134,11 @@ class Access:
         """The database, fit for a message."""
         self._turn = threading.Lock()
         """Held by the thread that uses the connection."""
-        self._own = SharedConnections(sleep) if links is None else None
-        links = links or self._own or SharedConnections(sleep)
+        shared = links or SharedConnections(sleep)
+        self._own = None if links else shared
         fault = None
         try:
-            self._link = links.to(self.dialect, self._url)
+            self._link = shared.to(self.dialect, self._url)
         except ImportError:
             fault = f"the driver is not installed; {install(self.dialect.extra)}"
         except Exception:

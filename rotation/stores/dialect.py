@@ -95,7 +95,7 @@ class Dialect:
     tempo: ClassVar[Tempo] = Tempo()
     """The sizes of batches: `python -m benchmarks.latency`."""
     hurry: ClassVar[str | None] = None
-    """The statement with which a transaction does not wait at its end until it is on disk; `settle` waits for all."""
+    """Statement with which a transaction does not wait at its end until it is on disk; then `settle` waits for all."""
     one_connection: ClassVar[bool] = False
     """True if threads do best to take turns with one connection."""
     bounds_texts: ClassVar[bool] = True
@@ -215,7 +215,7 @@ class Dialect:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row."""
 
     def settle(self, connection: sa.Connection) -> None:
-        """Makes sure that at the end of this transaction all earlier ones are on disk."""
+        """Makes sure that at the end of this transaction all earlier ones are on disk, if they `hurry`."""
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int] | None:
         """The number of a key's block of 2 ** BLOCK_BITS whole numbers; None if such a column may hold others."""

@@ -247,7 +247,8 @@ class Store(Reader):
 
     def settle(self) -> None:
         """Returns when all that was written is on disk."""
-        self._access.write(self._dialect.settle)
+        if self._dialect.hurry:
+            self._access.write(self._dialect.settle)
 
     def _open(self, sample: int | None) -> None:
         super()._open(sample)

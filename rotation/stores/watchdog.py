@@ -56,7 +56,14 @@ class BackgroundCall(Generic[T]):
     def __init__(self, act: Callable[[], T]) -> None:
         """Starts the call."""
         self._future: Future[T] = Future()
-        threading.Thread(target=self._run, args=(act,), daemon=True).start()
+
+        def run() -> None:
+            try:
+                self._future.set_result(act())
+            except BaseException as error:
+                self._future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
 
     def done(self, seconds: float = 0) -> bool:
         """True if the call has ended; waits for it for *seconds* at most."""
@@ -69,12 +76,6 @@ class BackgroundCall(Generic[T]):
     def abandon(self, tidy_up: Callable[[T], object]) -> None:
         """Stops waiting. If the call returns something, now or later, *tidy_up* gets it."""
         self._future.add_done_callback(lambda future: future.exception() or tidy_up(future.result()))
-
-    def _run(self, act: Callable[[], T]) -> None:
-        try:
-            self._future.set_result(act())
-        except BaseException as error:
-            self._future.set_exception(error)
 
 
 @dataclass

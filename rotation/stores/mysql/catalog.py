@@ -187,8 +187,7 @@ class MySQLCatalog(Catalog):
 
 def quoted_pair(entry: TableEntry) -> str:
     """Schema and table, quoted for SQL. A colon in a name is no parameter."""
-    names = (name.replace("`", "``").replace(":", r"\:") for name in (entry.schema, entry.table) if name)
-    return ".".join(f"`{name}`" for name in names)
+    return ".".join(quote(name).replace(":", r"\:") for name in (entry.schema, entry.table) if name)
 
 
 def engine_without_undo(connection: sa.Connection, qualified: QualifiedName) -> str | None:

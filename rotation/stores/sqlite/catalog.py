@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from functools import cache
 from typing import Any, ClassVar
 from zlib import crc32
@@ -16,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.stores.catalog import Catalog
 from rotation.stores.cells import SearchedColumn, TableEntry
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
-from rotation.stores.sqlite.other_writers import file_number
+from rotation.stores.sqlite.other_writers import file_status
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
 OWN = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3"})
@@ -35,7 +33,8 @@ class SQLiteCatalog(Catalog):
     def table_identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
         """The number of the file."""
         del qualified
-        return file_number(connection)
+        status = file_status(connection)
+        return str(status.st_ino) if status else None
 
     def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
         """A column's own collation is in no catalog, so each index reports its own."""
@@ -69,11 +68,8 @@ class SQLiteCatalog(Catalog):
 
     def identity(self, connection: sa.Connection) -> tuple[object, ...] | None:
         """The file, however it was named."""
-        path = connection.scalar(sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
-        with suppress(OSError, TypeError):
-            found = os.stat(path)
-            return found.st_dev, found.st_ino
-        return None
+        status = file_status(connection)
+        return (status.st_dev, status.st_ino) if status else None
 
     def entries(self, connection: sa.Connection) -> list[TableEntry]:
         """Of the file itself: no other file is attached."""

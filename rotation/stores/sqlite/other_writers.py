@@ -10,7 +10,6 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -58,8 +57,8 @@ class SQLiteOthers(OtherWriters):
     def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:
         """The file that the connection's path leads to, and how often the schema was changed."""
         del schema, table
-        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-        return TableState(file_number(connection) or "", version)
+        version, status = connection.exec_driver_sql("PRAGMA schema_version").scalar_one(), file_status(connection)
+        return TableState(str(status.st_ino) if status else "", version)
 
     def begin(self, connection: sa.Connection) -> bool:
         """Any table can be watched."""
@@ -82,11 +81,10 @@ class SQLiteOthers(OtherWriters):
         return int(before is not None and before != self._last)
 
 
-def file_number(connection: sa.Connection) -> str | None:
-    """The file's number in its file system: one that was put in its place has another."""
-    path = connection.scalar(PATH)
-    with suppress(OSError):
-        return str(Path(path).stat().st_ino)
+def file_status(connection: sa.Connection) -> os.stat_result | None:
+    """Of the file that the connection's path leads to: one that was put in its place has another number."""
+    with suppress(OSError, TypeError):
+        return os.stat(connection.scalar(PATH))
     return None
 
 
