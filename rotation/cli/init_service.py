@@ -21,7 +21,8 @@ from rotation.configuration.env_file import DOTENV, environment, read_env_file
 from rotation.configuration.presets import recognised, recognised_step
 from rotation.configuration.urls import expand_url, for_folder, may_hold_password
 from rotation.context import Context
-from rotation.discovery.discover import DatabaseUrl, Discovery, databases_of, discover
+from rotation.discovery.discover import DatabaseUrl, databases_of, discover
+from rotation.discovery.result import Discovery
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import DEFAULT_FILE
 from rotation.lifecycle.key_file_edits import add_to_dotenv, edit_dotenv

@@ -11,7 +11,7 @@ from keyring_core import Keyring
 from rotation.configuration.declarations import DeclaredColumn, uncovered_columns
 from rotation.configuration.policy import LeftOut
 from rotation.configuration.sections import Ignored
-from rotation.discovery.result import Discovery, Ignores, Remark, target_entries
+from rotation.discovery.result import Discovery, Ignores
 from rotation.discovery.search import DatabaseSearch
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError
@@ -22,17 +22,6 @@ from rotation.stores.databases import parse_url
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey
-
-__all__ = [
-    "DatabaseUrl",
-    "Discovery",
-    "Remark",
-    "TokenColumn",
-    "databases_of",
-    "discover",
-    "target_entries",
-    "uncovered_token_columns",
-]
 
 
 class DatabaseUrl(NamedTuple):
@@ -136,5 +125,5 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
 
 
 def _in_schemas(schemas: Collection[str | None], *, plain: bool) -> Callable[[TableEntry], bool]:
-    """Whether a table is in one of *schemas*, or with *plain* is found by its name alone."""
+    """True if a table is in one of *schemas*, or with *plain* is found by its name alone."""
     return lambda entry: (plain and entry.plain) or entry.schema in schemas

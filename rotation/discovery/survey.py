@@ -17,7 +17,7 @@ from rotation.model.formats import Format
 from rotation.model.target import Target
 from rotation.planning.inner_tokens import MARKS
 from rotation.stores.access import Access, RefusedStatement
-from rotation.stores.cells import CellReader, Reads, Rows, SearchableTable, SearchedColumn, TableEntry, Unsearchable
+from rotation.stores.cells import CellReader, Reads, Rows, SearchableTable, SearchedColumn, TableEntry
 from rotation.stores.columns import table_clause
 from rotation.stores.connection import SharedConnections
 from rotation.stores.table_readers import WINDOWS, TableReader, TableSource
@@ -150,7 +150,7 @@ class Survey:
         return *next(found, (qualified.schema, qualified.table)), qualified.column
 
     def is_own(self, entry: TableEntry) -> bool:
-        """Whether a table is in the database that the url names."""
+        """True if a table is in the database that the url names."""
         return entry.plain or not self._catalog.schemas_are_databases
 
     def schemas(self, wanted: Callable[[TableEntry], bool]) -> set[str | None]:
@@ -166,8 +166,8 @@ class Survey:
             if not (parents and entry.is_partition) and (table := self._hold(entry, parents)):
                 yield table
 
-    def unsearchable(self) -> list[Unsearchable]:
-        """The parts of the database that no table shows to this user."""
+    def unsearchable(self) -> list[tuple[str, str]]:
+        """The parts of the database that no table shows to this user, each with the reason."""
         return self._access.read(self._catalog.unsearchable)
 
     def database(self, entry: TableEntry) -> str | None:

@@ -41,7 +41,7 @@ class Part(NamedTuple):
     kind: CellKind
     format: Format | None
     mixed: bool = False
-    """Whether they hold tokens of these keys beside tokens of keys that are not here, which no run can rotate."""
+    """True if they hold tokens of these keys beside tokens of keys that are not here, which no run can rotate."""
 
 
 BARE = Part(CellKind.TOKEN, Format.TOKEN)
@@ -92,7 +92,7 @@ class TokenColumn(ReadColumn):
     add_key: str | None = None
     """How to add the key that the table lacks."""
     in_other_database: bool = False
-    """Whether it is in a database that no url names."""
+    """True if it is in a database that no url names."""
     url: str = field(default="", repr=False)
     """The url of the database, as it was written; empty if no url names the database."""
 
@@ -114,17 +114,17 @@ class TokenColumn(ReadColumn):
 
     @property
     def found(self) -> bool:
-        """Whether there is any token in it."""
+        """True if there is any token in it."""
         return bool(self.parts.total())
 
     @property
     def proposed(self) -> bool:
-        """Whether an entry for it can be added to rotation.toml as it is."""
+        """True if an entry for it can be added to rotation.toml as it is."""
         return bool(self.is_uncovered and self.served and self.hint is None)
 
     @property
     def is_uncovered(self) -> bool:
-        """Whether no target covers it, though it is not another application's, and no [[ignore]] names it."""
+        """True if no target covers it, though it is not another application's, and no [[ignore]] names it."""
         return not (self.covered or self.is_foreign) and self.ignored is None
 
     @property
@@ -158,11 +158,11 @@ class TokenColumn(ReadColumn):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it is elsewhere and no key of the keyring opens any token in it: another application's, or bound."""
+        """True if it is elsewhere and no key of the keyring opens any token in it: another application's, or bound."""
         return self.elsewhere and not self.under
 
     def may_need(self, key_id: str) -> bool:
-        """Whether a token in it is under that key, or may be, so that the key has to stay.
+        """True if a token in it is under that key, or may be, so that the key has to stay.
 
         A token inside text counts only if it is under that key, and so does any token elsewhere or ignored. What was
         not searched is in `Discovery.beyond`.
@@ -253,7 +253,7 @@ class TokenColumn(ReadColumn):
 
 
 def _holds_unknown(keyrings: Sequence[Keyring], cell: str | bytes, held: Format | None) -> bool:
-    """Whether a run of that format would find a token in *cell* that none of *keyrings* opens, also without its end."""
+    """True if a run of that format would find a token in *cell* that none of *keyrings* opens, also without its end."""
     if held not in SPELLINGS:
         return False
     text = cell if isinstance(cell, str) else cell.decode("latin-1")

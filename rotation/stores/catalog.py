@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import sqlalchemy as sa
 
-from rotation.stores.cells import CellSyntax, SearchedColumn, TableEntry, Unsearchable
+from rotation.stores.cells import CellSyntax, SearchedColumn, TableEntry
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn
 from rotation.stores.table_readers import TableReader, TableSource
 
@@ -116,8 +116,8 @@ class Catalog(CellSyntax):
         """Every table that holds rows, except the system's; no view, and nothing of other servers."""
         raise NotImplementedError
 
-    def unsearchable(self, connection: sa.Connection) -> list[Unsearchable]:
-        """The parts of this database that no table shows to this user."""
+    def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
+        """The parts of this database that no table shows to this user, each with the reason."""
         del connection
         return []
 

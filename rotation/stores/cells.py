@@ -108,13 +108,6 @@ class SearchableTable:
         return {self.entry.name, *([f"{schema}.{self.entry.table}"] if schema else [])}
 
 
-class Unsearchable(NamedTuple):
-    """A part of a database that cannot be searched, and why."""
-
-    subject: str
-    words: str
-
-
 class CellSyntax:
     """The expressions with which a database searches a cell."""
 

@@ -95,9 +95,7 @@ class Connection:
         """In place of the watchdog, if there is no server."""
         if self._guard is None:
             self._watchdog = Watchdog(is_stopping=self._is_stopping, probe=self._probe, hang_up=dialect.hang_up)
-            sa.event.listen(
-                self._base, "do_connect", lambda _dialect, _record, args, options: self._open(args, options)
-            )
+            sa.event.listen(self._base, "do_connect", lambda _dialect, _record, *given: self._open(*given))
             # Each statement of a long transaction shows that the server is alive.
             sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", lambda connection, _record: self._set_up(connection), insert=True)
@@ -239,12 +237,6 @@ class SharedConnections:
         self._connections: dict[str, Connection] = {}
         self._in_use: Connection | None = None
         self._wait = wait
-
-    def __enter__(self) -> SharedConnections:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def to(self, dialect: Dialect, url: URL) -> Connection:
         """The connection to *url*. Raises ImportError if the driver is missing, and the driver's errors for options."""

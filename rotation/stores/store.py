@@ -201,7 +201,8 @@ class Store(Reader):
 
     def _too_large(self, swap: Swaps) -> str | None:
         cells = [*swap.old, *swap.new]
-        needed = (weight_of(cells) if self._cells.of_tokens else 2 * sum(map(_bytes_of, cells))) + 1024
+        sizes = (len(cell if isinstance(cell, bytes) else cell.encode("utf-8", "surrogateescape")) for cell in cells)
+        needed = (weight_of(cells) if self._cells.of_tokens else 2 * sum(sizes)) + 1024
         if self._largest is None or needed <= self._largest:
             return None
         return f"a swap of this cell sends {needed:,} bytes, and the database takes {self._largest:,}"
@@ -377,10 +378,6 @@ def write_by_halves(
     written = write_by_halves(access, rows[:half], act, refused, hurried=hurried)
     written.add(write_by_halves(access, rows[half:], act, refused, hurried=hurried))
     return written
-
-
-def _bytes_of(cell: str | bytes) -> int:
-    return len(cell if isinstance(cell, bytes) else cell.encode("utf-8", "surrogateescape"))
 
 
 def _same(now: object, then: str | bytes) -> bool:

@@ -59,8 +59,8 @@ def find_target(
     if target.index:
         _check_companion(target, target.index.column, columns, key, dialect, "-" * LENGTH, "index")
     for name in key:
-        if reason := dialect.unfit_key(base_type(columns[name])):
-            raise UsageError(f"{target.label}: key column {name} is a {_type_name(columns[name])}, {reason}")
+        if reason := dialect.unfit_key(kind := base_type(columns[name])):
+            raise UsageError(f"{target.label}: key column {name} is a {type(kind).__name__}, {reason}")
     # The collations of an index which says that the key is unique: the column's own may take two keys for one, and then
     # a row is passed over.
     by = next((collations for collations in indexes if set(collations) <= set(key)), {})
@@ -104,7 +104,7 @@ def _check_companion(  # noqa: PLR0913, PLR0917 - all that may be wrong with one
     elif column.get("computed"):
         words = "a generated column"
     elif not (dialect.holds_text(kind) and isinstance(kind, sa.String | sa.types.NullType)):
-        words = f"of type {_type_name(column)}, not text"
+        words = f"of type {type(kind).__name__}, not text"
     elif most is not None and len(value) > most:
         words = f"of at most {most} characters, and the value has {len(value)}"
     if words:
@@ -271,10 +271,6 @@ def base_type(column: ReflectedColumn) -> sa.types.TypeEngine[Any]:
     while hasattr(kind, "data_type"):
         kind = kind.data_type
     return kind
-
-
-def _type_name(column: ReflectedColumn) -> str:
-    return type(base_type(column)).__name__
 
 
 def _near(name: str, names: Iterable[str]) -> str:

@@ -244,7 +244,7 @@ def test_a_table_that_could_not_be_looked_at_is_unknown(
     cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table without the right to read it may hold tokens: it is named."""
-    from rotation.discovery.discover import Discovery, Remark
+    from rotation.discovery.result import Discovery, Remark
 
     unseen = [Remark("app.db", "audit", "no right to read it")]
     monkeypatch.setattr("rotation.discovery.discover.discover", lambda *_, **__: Discovery(full=False, unseen=unseen))

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.discovery.discover import Discovery, Remark, TokenColumn, target_entries, uncovered_token_columns
+from rotation.discovery.discover import uncovered_token_columns
+from rotation.discovery.result import Discovery, Remark, target_entries
 from rotation.discovery.survey import Survey
-from rotation.discovery.token_column import BARE, DOUBLE, Part
+from rotation.discovery.token_column import BARE, DOUBLE, Part, TokenColumn
 from rotation.model.failures import StoreError
 from rotation.model.formats import Format
 from rotation.model.invocation import PLAIN

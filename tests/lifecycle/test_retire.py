@@ -17,7 +17,7 @@ from freezegun import freeze_time
 from keyring_core import Key, KeyState
 from keyring_core.environment import load_settings
 from rotation.context import Streams
-from rotation.discovery.discover import Discovery
+from rotation.discovery.result import Discovery
 from rotation.model.batch import Batch
 from rotation.model.failures import StoppedError, StoreError
 from rotation.stores.store import Store

@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 
 from keyring_core import Key, Keyring, KeyState, UndecryptableToken
 from keyring_core.environment import Settings
-from rotation.discovery.discover import Discovery, TokenColumn
-from rotation.discovery.token_column import BARE
+from rotation.discovery.result import Discovery
+from rotation.discovery.token_column import BARE, TokenColumn
 from rotation.job.ranges import Options
 from rotation.ledger.records import InstanceRecord
 from rotation.lifecycle.transitions import KeyStep, after, check_order, promotion_refusals

@@ -18,9 +18,8 @@ from rotation.checks.findings import Level
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy
-from rotation.discovery.discover import Discovery, Remark, TokenColumn
-from rotation.discovery.result import IndexValues
-from rotation.discovery.token_column import BARE, Part
+from rotation.discovery.result import Discovery, IndexValues, Remark
+from rotation.discovery.token_column import BARE, Part, TokenColumn
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
 from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_a_target_beside_others_takes_few_statements(database: Database) -> None
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         statements.append(statement)
 
-    with SharedConnections() as links:
+    with closing(SharedConnections()) as links:
         Store(target(database.url, "creds1"), read_only=False, sleep=time.sleep, links=links)
         sa.event.listen(sa.Engine, "before_cursor_execute", note)
         try:

@@ -92,7 +92,7 @@ def test_an_open_transaction_keeps_the_key(shop: Shop) -> None:
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 def test_an_answer_that_mariadb_repeats_is_not_taken(shop: Shop) -> None:
     """It repeats what it answered less than a tenth of a second ago, and a writer may have come since."""
-    with SharedConnections() as links:
+    with closing(SharedConnections()) as links:
 
         def ask() -> Uncommitted:
             return uncommitted([shop.database.url], wait=time.sleep, links=links, left_out={})

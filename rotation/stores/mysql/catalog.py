@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.stores.catalog import Catalog
-from rotation.stores.cells import SearchedColumn, TableEntry, Unsearchable, any_of
+from rotation.stores.cells import SearchedColumn, TableEntry, any_of
 from rotation.stores.columns import QualifiedName, UniqueColumn, free_column
 from rotation.stores.table_readers import KeylessReader, KeyReader, TableReader, TableSource
 
@@ -116,10 +116,10 @@ class MySQLCatalog(Catalog):
             for schema, table, plain, kind, engine, transactions in connection.execute(sa.text(TABLES))
         ]
 
-    def unsearchable(self, connection: sa.Connection) -> list[Unsearchable]:
+    def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
         """Other databases, if the grants do not let this user see them all."""
         grants = list(connection.scalars(sa.text("SHOW GRANTS")))
-        return [Unsearchable("other databases of the server", words)] if (words := blind_spot(grants)) else []
+        return [("other databases of the server", words)] if (words := blind_spot(grants)) else []
 
     def columns(self, connection: sa.Connection, entry: TableEntry) -> list[SearchedColumn]:
         """Texts, bytes, JSON, ENUM and SET; a column without any right to it is not shown."""

@@ -49,14 +49,11 @@ CONSTRAINT_NAMES: Mapping[int, str] = {
 """The pattern of the constraint's name in a message. The rest may hold a token."""
 
 LINE = {
-    number: value
-    for name, value in {
-        "TCP_USER_TIMEOUT": 15_000,
-        "TCP_KEEPIDLE": 10,
-        "TCP_KEEPINTVL": 5,
-        "TCP_KEEPCNT": 3,
-    }.items()
-    if (number := getattr(socket, name, None)) is not None
+    getattr(socket, name): value
+    for name, value in zip(
+        ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), (15_000, 10, 5, 3), strict=True
+    )
+    if hasattr(socket, name)
 }
 """The kernel's patience with the other side: milliseconds, seconds, seconds, times. Not every system has them."""
 

@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.planning.inner_tokens import SHORTEST
 from rotation.stores import table_readers
 from rotation.stores.catalog import Catalog
-from rotation.stores.cells import Rows, SearchedColumn, TableEntry, Unsearchable, any_of
+from rotation.stores.cells import Rows, SearchedColumn, TableEntry, any_of
 from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, UniqueColumn, between, table_clause
 from rotation.stores.table_readers import KeylessReader, TableReader, TableSource
 
@@ -216,9 +216,9 @@ class PostgreSQLCatalog(Catalog):
             for schema, table, plain, *rights, parents in connection.execute(sa.text(TABLES))
         ]
 
-    def unsearchable(self, connection: sa.Connection) -> list[Unsearchable]:
+    def unsearchable(self, connection: sa.Connection) -> list[tuple[str, str]]:
         """Foreign tables, schemas that may not be used, and large objects."""
-        return [Unsearchable(subject, words) for subject, words in connection.execute(sa.text(UNSEARCHABLE))]
+        return [(subject, words) for subject, words in connection.execute(sa.text(UNSEARCHABLE))]
 
     def databases(self, connection: sa.Connection) -> tuple[list[str], list[str]]:
         """All except this one and template0."""

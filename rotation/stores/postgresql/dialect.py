@@ -181,7 +181,7 @@ class PostgreSQL(Dialect):
 
     def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
         """Collation "C" compares bytes. CHAR(n) stays itself: as text it would lose the blanks that were read."""
-        if isinstance(kind, sa.LargeBinary) or _is_char(kind):
+        if isinstance(kind, sa.LargeBinary | sa.CHAR):
             return column
         return sa.collate(sa.cast(column, sa.Text), "C")
 
@@ -197,7 +197,7 @@ class PostgreSQL(Dialect):
 
     def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
         """UPDATE from arrays, one a key column and one each for the old and the new cells."""
-        if not isinstance(cells.kind, sa.String | sa.JSON) or _is_char(cells.kind):
+        if not isinstance(cells.kind, sa.String | sa.JSON) or isinstance(cells.kind, sa.CHAR):
             return None
         table = cells.clause()
         names = [f"key{number}" for number in range(len(cells.key))]
@@ -261,10 +261,6 @@ def _is_nameless(error: BaseException) -> bool:
 def _texts(values: Sequence[str]) -> TextArray | list[str]:
     # The driver's own way costs more than the UPDATE, and knows the connection's encoding.
     return text_array(values) if all(map(str.isascii, values)) else list(values)
-
-
-def _is_char(kind: sa.types.TypeEngine[Any]) -> bool:
-    return isinstance(kind, sa.CHAR)
 
 
 def _in_any_session(key: ColumnElement[Any]) -> ColumnElement[str]:
