@@ -113,11 +113,11 @@ class TargetId:
     where: str | None = None
     """The condition, with secrets masked."""
     context: str | None = None
+    label: str = field(init=False, repr=False, compare=False)
+    """The name in messages: `user_credentials.api_key`."""
 
-    @property
-    def label(self) -> str:
-        """What messages call it: `user_credentials.api_key`."""
-        return printable(f"{self.table}.{self.column}")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", printable(f"{self.table}.{self.column}"))
 
     @property
     def words(self) -> str:

@@ -43,6 +43,7 @@ class EncryptedColumnType(ColumnType[T]):
         *accept_plaintext* and *legacy* say. *binary* is for a BLOB or BYTEA column that holds the bytes of tokens.
         """
         super().__init__()
+        self.stored = LargeBinary() if binary else Text()
         # SQLAlchemy's cache key is made of the attributes that are named like arguments.
         self.context, self.binary, self.legacy = context, binary, legacy
         self.accept_unbound, self.accept_plaintext = accept_unbound, accept_plaintext
@@ -53,11 +54,6 @@ class EncryptedColumnType(ColumnType[T]):
             accept_plaintext=accept_plaintext,
             legacy=legacy,
         )
-
-    @property
-    def stored(self) -> TypeEngine[Any]:
-        """The plain type of the column."""
-        return LargeBinary() if self.binary else Text()
 
     def options(self) -> dict[str, object]:
         """The arguments that make such a type again."""
