@@ -156,7 +156,6 @@ def _meant_by(name: str) -> str | None:
 
 
 def _read(environ: Mapping[str, str], seconds: float) -> dict[str, FoundText]:
-    """The key text that each set variable leads to."""
     every = {name: read_source(name, environ, seconds) for name in (PRIMARY, STAGED, PREVIOUS)}
     found = {name: each for name, each in every.items() if each}
     for _ in range(5):

@@ -105,6 +105,13 @@ class Legacy:
         shown = [f"{name}={self._shown(name)}" for name in self._given()]
         return f"Legacy({', '.join([repr(self.package), *shown])})"
 
+    def _shown(self, name: str) -> str:
+        value = getattr(self, name)
+        if name not in {*_NAMES, "salt"}:
+            return repr(value)
+        # A salt that is no name of a variable may be secret.
+        return " and ".join(each if isinstance(each, str) and variable_in(each) else "..." for each in value)
+
     def _check_types(self) -> None:
         """Raises KeyConfigError for a value of another type: the text "false" would count as true."""
         for name in ("hkdf", "unpickle"):
@@ -123,13 +130,6 @@ class Legacy:
     def _given(self) -> Iterator[str]:
         """The names of the options that differ from their defaults."""
         yield from (each.name for each in fields(self)[1:] if getattr(self, each.name) != each.default)
-
-    def _shown(self, name: str) -> str:
-        value = getattr(self, name)
-        if name not in {*_NAMES, "salt"}:
-            return repr(value)
-        # A salt that is no name of a variable may be secret.
-        return " and ".join(each if isinstance(each, str) and variable_in(each) else "..." for each in value)
 
 
 # The frame of a dataclass's own __init__ holds what it was given.

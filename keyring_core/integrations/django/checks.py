@@ -141,27 +141,21 @@ def _faults_of_column(field: Any, alias: str) -> Iterator[CheckMessage]:
         if table not in connection.introspection.table_names(cursor):
             return
         columns = connection.introspection.get_table_description(cursor, table)
-    if connection.vendor == "postgresql":
-        yield from _kind(field, alias, columns)
-    longest = longest_token(field)
-    needed, why = longest or _TEXT_OF_MYSQL, f"a token may have {longest}" if longest else "its values have no bound"
-    for column in columns:
-        size = column.display_size
-        if column.name == field.column and size is not None and 0 < size < needed:
-            fault = f"The column {field.cells.column} of the database {alias} holds {size} characters; {why}."
-            hint = "Run makemigrations and migrate, so that the column has the type of the field."
-            yield _found("W003", fault, hint, field)
-
-
-def _kind(field: Any, alias: str, columns: Iterable[Any]) -> Iterator[CheckMessage]:
-    """W004: PostgreSQL refuses text for a column of bytes, and the reverse."""
-    writes_bytes = field.binary or field.cells.kind is ValueKind.BYTES
-    for column in columns:
-        holds_bytes = column.type_code == _BYTEA
-        if column.name == field.column and holds_bytes is not writes_bytes:
-            words = "bytea, and the field writes text" if holds_bytes else "no bytea, and the field writes bytes"
-            hint = "Declare binary=True." if holds_bytes else "Run makemigrations and migrate, or drop binary=True."
-            yield _found("W004", f"The column {field.cells.column} of the database {alias} is {words}.", hint, field)
+    column = next((each for each in columns if each.name == field.column), None)
+    if column is None:
+        return
+    place = f"The column {field.cells.column} of the database {alias}"
+    holds_bytes, writes_bytes = column.type_code == _BYTEA, field.binary or field.cells.kind is ValueKind.BYTES
+    # PostgreSQL refuses text for a column of bytes, and the reverse.
+    if connection.vendor == "postgresql" and holds_bytes is not writes_bytes:
+        words = "bytea, and the field writes text" if holds_bytes else "no bytea, and the field writes bytes"
+        hint = "Declare binary=True." if holds_bytes else "Run makemigrations and migrate, or drop binary=True."
+        yield _found("W004", f"{place} is {words}.", hint, field)
+    longest, size = longest_token(field), column.display_size
+    if size is not None and 0 < size < (longest or _TEXT_OF_MYSQL):
+        why = f"a token may have {longest}" if longest else "its values have no bound"
+        hint = "Run makemigrations and migrate, so that the column has the type of the field."
+        yield _found("W003", f"{place} holds {size} characters; {why}.", hint, field)
 
 
 def longest_token(field: Any) -> int | None:

@@ -86,7 +86,7 @@ class BlindIndexOf(ColumnType[str]):
         self.stored = String(LENGTH)
         self.of = of
         self.context = context
-        self._given = context
+        self.options = {"of": of, "context": context}
 
     @property
     def index(self) -> BlindIndex:
@@ -118,13 +118,9 @@ class BlindIndexOf(ColumnType[str]):
         table = getattr(owner, "table", None)
         return f"{table.name}.{owner.name}" if owner is not None and table is not None else "a blind index"
 
-    def options(self) -> dict[str, object]:
-        """The arguments that make such a type again."""
-        return {"of": self.of, "context": self._given}
-
     def named(self, name: str) -> None:
         """Takes the context from the table, and fills the column when rows are inserted."""
-        if self._given is None:
+        if self.options["context"] is None:
             self.context = f"{name.rpartition('.')[0]}.{self.of}"
         if self.owner is not None and self.owner.default is None:
             ColumnDefault(index_of_inserted)._set_parent(self.owner)

@@ -36,6 +36,8 @@ class ColumnType(TypeDecorator[T]):
     owner: Column[Any] | None = None
     stored: TypeEngine[Any]
     """The plain type of the column, as migrations have it."""
+    options: dict[str, Any]
+    """The arguments that make such a type again; none is secret."""
 
     def named(self, name: str) -> None:
         """Takes the name of the column, such as `users.api_key`, as soon as it has a table."""
@@ -71,12 +73,8 @@ class ColumnType(TypeDecorator[T]):
         )
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options().items() if value)
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items() if value)
         return f"{type(self).__name__}({options})"
-
-    def options(self) -> dict[str, object]:
-        """The arguments that make such a type again; none is secret."""
-        raise NotImplementedError
 
 
 def _with_inner(outer: TypeEngine[Any], inner: TypeEngine[Any], own: TypeEngine[Any]) -> TypeEngine[Any]:

@@ -47,18 +47,10 @@ class EncryptedColumnType(ColumnType[T]):
         # SQLAlchemy's cache key is made of the attributes that are named like arguments.
         self.context, self.binary, self.legacy = context, binary, legacy
         self.accept_unbound, self.accept_plaintext = accept_unbound, accept_plaintext
-        self.cells = Cells(
-            self.kind,
-            context=context,
-            accept_unbound=accept_unbound,
-            accept_plaintext=accept_plaintext,
-            legacy=legacy,
-        )
-
-    def options(self) -> dict[str, object]:
-        """The arguments that make such a type again."""
-        names = ("context", "accept_unbound", "accept_plaintext", "legacy", "binary")
-        return {name: getattr(self, name) for name in names}
+        names = ("context", "accept_unbound", "accept_plaintext", "legacy")
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        self.cells = Cells(self.kind, **options)
+        self.options = {**options, "binary": binary}
 
     def named(self, name: str) -> None:
         """Gives the cells the name of their column."""
