@@ -120,7 +120,13 @@ def refuse_weak_secret(raw: bytes, secret: bytes, where: str, *, allow_weak: boo
 
     With *allow_weak* it warns in place of that. A secret that nobody has published is not searched for.
     """
-    weakness = _public(raw) or (_weakness_of_secret(secret) if secret else "an empty secret")
+    weakness = _public(raw) or (None if secret else "an empty secret")
+    text = secret.decode("latin-1")
+    more = len(re.sub(r"[^A-Za-z0-9]", "", text)) - len("changeme")
+    is_short = more < _PLACEHOLDER_WITH_LESS or len(re.findall(r"\d", text)) < _PLACEHOLDER_WITH_FEWER_DIGITS
+    # In a long secret a name such as `app-secret-key-` does no harm.
+    if is_short and _is_placeholder(text):
+        weakness = weakness or "a placeholder"
     _refuse(weakness or _pattern(raw, _FEWEST_OF_SECRET), where, allow_weak=allow_weak)
 
 
@@ -200,14 +206,6 @@ def _public(raw: bytes) -> str | None:
     """The owner of these 32 bytes if they are a public example, in words, or None."""
     owner = _PUBLIC_EXAMPLES.get(hashlib.sha256(raw).hexdigest())
     return owner and f"a public example key ({owner})"
-
-
-def _weakness_of_secret(secret: bytes) -> str | None:
-    """The reason why this secret is not safe, or None. A name such as `app-secret-key-` in it does no harm."""
-    text = secret.decode("latin-1")
-    more = len(re.sub(r"[^A-Za-z0-9]", "", text)) - len("changeme")
-    is_short = more < _PLACEHOLDER_WITH_LESS or len(re.findall(r"\d", text)) < _PLACEHOLDER_WITH_FEWER_DIGITS
-    return "a placeholder" if is_short and _is_placeholder(text) else None
 
 
 def _pattern(raw: bytes, fewest: int) -> str | None:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 LIST_THEM = '"keyring-rotate status" lists the rows of such cells'
 READ_UNBOUND = "add accept_unbound=True until a run has bound it"
 """The advice for a column with a context that has to read older tokens, too."""
-MAY_BE_BOUND = "its key is missing, or it is bound to a `context`, which the column does not declare"
 
 log = structlog.get_logger(__name__)
 
@@ -208,7 +207,7 @@ class Cells:
     def _why_unknown(self, ring: Keyring, cell: TokenText) -> str | None:
         """The likely reason why no key opens the token in *cell*, if its context shows one."""
         if self.context_name is None:
-            return MAY_BE_BOUND
+            return "its key is missing, or it is bound to a `context`, which the column does not declare"
         if self.accept_unbound or not isinstance(ring.identify_many([cell])[0], Key):
             return None
         return f"it opens without a context: {self.read_unbound}"

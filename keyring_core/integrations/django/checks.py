@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -81,7 +80,7 @@ def _texts(value: object) -> Iterator[str | bytes]:
 def _is_key(text: str | bytes) -> bool:
     try:
         return is_loaded(base64.urlsafe_b64decode(text))
-    except (binascii.Error, ValueError):
+    except ValueError:
         return False
 
 
