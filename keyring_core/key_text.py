@@ -35,7 +35,7 @@ _MAKE_OTHER = f"Only if nothing is stored under this key, make another: {MAKE_KE
 _BLANKS = " \t\r\n\v\f"
 # str.splitlines would split at U+001C and U+2028 too.
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_BOM = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 # Long words only: a random key holds a given 7-letter word, in any case, once in 10^8 keys.
 _PLACEHOLDER = re.compile(
     r"change(?:me|this)|replace(?:me|this|with)|placeholder|generateme|notasecret|your(?:encryption|fernet|secret)"
@@ -155,17 +155,15 @@ def _to_text(value: object, where: str) -> str:
         raise KeyConfigError(f"{where}: not set. {_MAKE_FIRST}")
     if isinstance(value, bytes | bytearray | memoryview):
         raw = bytes(value)
-        if not raw.isascii():
-            found = "a BOM (byte order mark)" if raw.startswith((_BOM, b"\xff\xfe", b"\xfe\xff")) else "non-ASCII bytes"
-            way = _way_to_derive(raw.decode("latin-1"))
-            raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{way}")
-        return raw.decode("ascii")
-    if not isinstance(value, str):
+        text = raw.decode("latin-1")
+        found = "a BOM (byte order mark)" if raw.startswith(_BYTE_ORDER_MARKS) else "non-ASCII bytes"
+    elif isinstance(value, str):
+        text, found = value, "non-ASCII characters"
+    else:
         raise KeyConfigError(f"{where}: a key is text, not {type(value).__name__}. {_MAKE}")
-    if not value.isascii():
-        way = _way_to_derive(value)
-        raise KeyConfigError(f"{where}: non-ASCII characters, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{way}")
-    return value
+    if not text.isascii():
+        raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text)}")
+    return text
 
 
 def _length_fault(text: str) -> str | None:

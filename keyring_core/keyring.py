@@ -14,14 +14,7 @@ from cryptography.fernet import MultiFernet
 from keyring_core import bulk
 from keyring_core.bulk import SignedBatch
 from keyring_core.environment import load_settings
-from keyring_core.errors import (
-    DamagedToken,
-    ExpiredToken,
-    InvalidToken,
-    KeyConfigError,
-    PlaintextError,
-    without_frames,
-)
+from keyring_core.errors import DamagedToken, ExpiredToken, InvalidToken, KeyConfigError, PlaintextError, without_frames
 from keyring_core.keys import Key, KeyState, check_told_apart
 from keyring_core.token_batches import Refused, pick, put
 from keyring_core.tokens import Token, TokenText, parse_token, utf8_of

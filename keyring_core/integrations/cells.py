@@ -183,7 +183,7 @@ class Cells:
         return self._otherwise(ring, cell, failed)
 
     def _otherwise(self, ring: Keyring, cell: TokenText, opened: bytes | InvalidToken) -> bytes | InvalidToken:
-        """What *ring* *opened*, or after an error the plaintext of *cell*, if the column takes that in another way."""
+        """The plaintext that *ring* *opened*; after an error that of *cell*, if the column takes it in another way."""
         if isinstance(opened, bytes):
             return opened
         data = cell if isinstance(cell, str) else bytes(cell)
