@@ -162,13 +162,6 @@ PACE_OPTIONS = (
     ),
     click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
     click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
-    click.option(
-        "--strides",
-        type=click.IntRange(1, 64),
-        metavar="N",
-        default=1,
-        help="PostgreSQL: write every N-th row of a batch by itself, so that a huge table grows less.  [default: 1]",
-    ),
     click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint."),
     path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open."),
     path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty."),

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import structlog
 
-from rotation.job.ranges import Options, RangeWorker, count_swaps
+from rotation.job.ranges import RangeWorker, count_swaps
 from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
 from rotation.model.batch import Plan
 from rotation.model.counts import Counts, Times
 from rotation.model.formats import Format
 from rotation.model.report import WHOLE, TargetReport
-from rotation.stores.base import Store, Watch
+from rotation.stores.base import Watch
 from rotation.stores.witness import Changed, Doubt, Totals, Unknown
 
 MOST_LOOKS = 5
@@ -38,18 +38,10 @@ class Moved:
 class LastWord:
     """Decides whether a pass was the last one of its target, and writes into the report by what proof, and of when."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - whatever knows a part of the answers
-        self,
-        store: Store,
-        worker: RangeWorker,
-        report: TargetReport,
-        options: Options,
-        moved: Moved,
-        undo_detector: UndoDetector,
-        primary: str,
-    ) -> None:
-        self._store, self._worker, self._report, self._options = store, worker, report, options
-        self._moved, self._undo_detector, self._primary = moved, undo_detector, primary
+    def __init__(self, worker: RangeWorker, report: TargetReport, moved: Moved, undo_detector: UndoDetector) -> None:
+        self._worker, self._report, self._moved, self._undo_detector = worker, report, moved, undo_detector
+        target, self._store, keyring, options, _ = worker.opened
+        self._format, self._primary, self._dry_run = target.format, keyring.primary.id, options.dry_run
         self._disturbed = False
         """Whether others disturbed a pass that found nothing to do: then the next one counts, disturbed or not."""
         self.reason = ""
@@ -61,7 +53,7 @@ class LastWord:
         The only place that says so, after a pass of any kind, whatever it found. Raises StoreError if the table is not
         the one that was opened any more, or if rows of it were hidden meanwhile.
         """
-        dry_run, report = self._options.dry_run, self._report
+        dry_run, report = self._dry_run, self._report
         self._disturbed = self._disturbed or is_last
         # A conflict may be a token under an old key by now.
         proof = self._proof(counts, watch, idle=dry_run or not (counts.rotated or unsettled_in(counts)))
@@ -79,7 +71,7 @@ class LastWord:
         """
         if counts.categories and not idle:
             return self._none("there are problems to list")
-        others, correctable = Counts(), self._options.format is Format.TOKEN and not counts.categories
+        others, correctable = Counts(), self._format is Format.TOKEN and not counts.categories
         for _ in range(MOST_LOOKS):
             changed = watch.changed(wrote=not idle)
             if isinstance(changed, Unknown):

@@ -5,46 +5,33 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
 from keyring_core import Key, Keyring, KeyringError
 from keyring_core.blind_index import BlindIndex
-from rotation.configuration.key_sets import ENVIRONMENT, Keys
 from rotation.job.blind_indexes import Stale, index_values, stale_rows
-from rotation.job.checkpoints import Checkpoints
-from rotation.job.pace import Pacing, Speed, Throttle
-from rotation.job.problems_file import ProblemsFile
+from rotation.job.options import LocalOptions, RunOptions
+from rotation.job.pace import Pacing, Throttle
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
 from rotation.model.batch import NO_KEY, Batch, Plan, Swaps
 from rotation.model.batch_size import BatchSize
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
-from rotation.model.formats import Format
-from rotation.model.key_history import UNKNOWN, History
 from rotation.model.target import Target
 from rotation.planning.misfits import fixes_of
 from rotation.planning.plan import plan_batch
-from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.base import Store, Written
 from rotation.stores.key_order import Forward
-from rotation.stores.shards import Shard
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
 RANGE_PROBLEMS = 10_000
 """A range with more of them ends early, so that what it reports has a bounded size."""
-
-
-LANE_ROWS = 5000
-"""A target with fewer rows is done before a second lane has connected."""
-LANE_SECONDS = 0.25
-"""The time that a range of a lane aims at: at the end one lane waits for the other no longer."""
 
 REWRITTEN = "rewritten", "a service changed, moved or deleted it meanwhile"
 
@@ -74,60 +61,9 @@ def cut(store: Store, size: BatchSize, after: RowKey | None = None) -> Iterator[
     yield Bounds(after)
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to run."""
-
-    dry_run: bool = False
-    batch_rows: int | None = None
-    """Rows in a batch, at most; None: as many as the pace allows."""
-    speed: Speed = Speed.ADAPTIVE
-    strides: int = 1
-    """In how many transactions a batch is written, each with every n-th row; for PostgreSQL."""
-    throttle: Throttle = field(default_factory=Throttle)
-    """Asked before every batch; it may wait, or end the run with StoppedError."""
-    problems: ProblemsFile | None = None
-    """The file that lists every problem; a report keeps the first ones."""
-    sample: int | None = None
-    """About how many rows of a target a dry run looks at; None: all."""
-    checkpoints: Callable[[Target, str], Checkpoints] | None = None
-    """Knows how far a target's first pass has come, under the primary key of that id."""
-    shard: Shard | None = None
-    """The rows that this job does, of several that share a table."""
-    env_file: Path | None = None
-    """Variables that workers read beside their environment."""
-    workers: int = 0
-    """How many workers an executor has; 0: as many as it reports, or as there are cores."""
-    least_rows: int = 0
-    """A target with fewer rows is not worth a worker's start."""
-    history: History = UNKNOWN
-    """What the ledger knows of the keys' past."""
-    keys: Keys = ENVIRONMENT
-    """Which keys these are, so that a worker reads the same from its own environment."""
-    format: Format = Format.TOKEN
-    """How the cells of the target hold their tokens; each target has its own."""
-    others: Sequence[tuple[str, Keyring]] = ()
-    """Further key sets, by their names, whose tokens are known as theirs. Never sent to a worker: it has its own."""
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Where the secrets of other packages are. Never sent to a worker, either."""
-    takeover: Takeover = NOTHING
-    """What of the target becomes tokens, beside tokens. Never sent to a worker, either."""
-    index: BlindIndex | None = None
-    """The blind index of the target's values."""
-
-    def of(self, target: Target, environ: Mapping[str, str] | None = None) -> Options:
-        """These options for *target*, whose secrets are in *environ*. Raises KeyConfigError if one is missing."""
-        return replace(
-            self,
-            format=target.format,
-            takeover=Takeover.of(target, self.environ if environ is None else environ),
-            index=BlindIndex(target.index.context) if target.index else None,
-        )
-
-
 @dataclass
 class RangeDone:
-    """What a range came to, and how far; it can be pickled."""
+    """The result of a range; it can be pickled."""
 
     counts: Counts = field(default_factory=Counts)
     """With all its problems."""
@@ -147,6 +83,21 @@ class RangeDone:
     """Why it ended early, if going on at once would not help."""
 
 
+class OpenTarget(NamedTuple):
+    """A target that was opened and checked, its keys, and the options for it."""
+
+    target: Target
+    store: Store
+    keyring: Keyring
+    """Bound to the context of the target."""
+    options: RunOptions
+    local: LocalOptions
+
+    def throttle(self) -> Throttle:
+        """The delays between its batches, in this process."""
+        return Throttle(self.local.wait, self.options.max_rate, self.options.pause_file)
+
+
 Follow = Callable[[int, int, str], None]
 """Called with how many more rows are done, how many tokens of them were outdated, and the pace in words."""
 
@@ -156,15 +107,16 @@ class RangeWorker:
 
     def __init__(
         self,
-        store: Store,
-        keyring: Keyring,
-        options: Options,
+        opened: OpenTarget,
         pace: Pacing | None = None,
         planning: AbstractContextManager[object] | None = None,
     ) -> None:
         """With *pace* it shares that with other threads, and plans a batch in *planning*."""
-        self._store, self._keyring, self._options = store, keyring, options
-        self._pace = pace or Pacing(options.speed, store.tempo, options.batch_rows)
+        self.opened = opened
+        self._target, self._store, self._keyring, self._options, self._local = opened
+        self._throttle = opened.throttle()
+        self._blind_index = BlindIndex(opened.target.index.context) if opened.target.index else None
+        self._pace = pace or Pacing(opened.options.speed, opened.store.tempo, opened.options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
         self._balance: Counter[Key] = Counter()
@@ -189,7 +141,7 @@ class RangeWorker:
 
         Raises StoreError if their keys do not grow.
         """
-        throttle, after, forward = self._options.throttle, bounds.after, Forward(bounds.after)
+        throttle, after, forward = self._throttle, bounds.after, Forward(bounds.after)
         while after != bounds.upto or after is None:
             throttle.wait(0)
             started = time.monotonic()
@@ -206,36 +158,24 @@ class RangeWorker:
             throttle.rest(batch.rows, seconds)
 
     def plan(self, batch: Batch) -> Plan:
-        """What *batch* comes to."""
+        """Plans *batch*."""
         return plan_batch(
             self._keyring,
             batch,
             dry_run=self._options.dry_run,
             history=self._options.history,
             balance=self._balance,
-            format=self._options.format,
-            others=self._options.others,
-            takeover=self._options.takeover,
+            format=self._target.format,
+            others=self._local.others,
+            takeover=self._local.takeover,
         )
 
-    def _write(self, plan: Plan) -> Written:
-        """In one transaction, or every n-th row in one of its own."""
-        strides = self._options.strides
-        if strides == 1:
-            return self._store.write(plan.swaps, plan.blocks)
-        written = self._store.write(plan.swaps)
-        for first in range(strides):
-            written.add(
-                self._store.write(Swaps(), [each.stride(first, strides) for each in plan.blocks if first < len(each)])
-            )
-        return written
-
     def _most_rows(self) -> int:
-        return self._options.throttle.limit(self._pace.rows)
+        return self._throttle.limit(self._pace.rows)
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
         """Whether nothing of the range is left."""
-        throttle = self._options.throttle
+        throttle = self._throttle
         if throttle.paused():
             return False
         for batch in self.batches(bounds):
@@ -243,12 +183,11 @@ class RangeWorker:
             with self._planning:
                 plan = self.plan(batch)
                 fixes = fixes_of(batch, plan, self._look)
-                index = self._options.index
-                stale = list(stale_rows(self._keyring, index, batch, plan)) if index else []
+                stale = list(stale_rows(self._keyring, self._blind_index, batch, plan)) if self._blind_index else []
             written = Written()
             if plan.changes:
                 retries = self._store.retries
-                written = self._write(plan)
+                written = self._store.write(plan.swaps, plan.blocks)
                 # A lock that had to be waited for is somebody's who writes.
                 self._pace.wrote(written.others if self._store.retries == retries else 1)
                 count_swaps(plan, written, self._keyring.primary.id)
@@ -271,9 +210,8 @@ class RangeWorker:
 
     def _look(self, batch: Batch) -> Counts:
         """The counts of a dry run over *batch* alone."""
-        return (
-            RangeWorker(self._store, self._keyring, replace(self._options, dry_run=True), self._pace).plan(batch).counts
-        )
+        opened = self.opened._replace(options=replace(self._options, dry_run=True))
+        return RangeWorker(opened, self._pace).plan(batch).counts
 
     def _index(self, stale: list[Stale], plan: Plan, written: Written, counted: set[RowKey]) -> list[int]:
         """Writes the blind indexes of *stale*, and returns the transactions.
@@ -289,7 +227,7 @@ class RangeWorker:
         for row in stale:
             left = row.key not in done
             if row.under and left:
-                # It is as good as a token under that key: without the key nobody finds the row by its value.
+                # Counts as a token under that key: without the key nobody finds the row by its value.
                 counts.under[row.under] += 1
             if row.is_current and row.cell is not None and row.key not in counted:
                 counts.current -= 1

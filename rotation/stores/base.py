@@ -73,10 +73,6 @@ class Store(Protocol):
         """How often something was tried again, so far."""
 
     @property
-    def gains_by_strides(self) -> bool:
-        """Whether it helps to write neighbouring rows in different transactions."""
-
-    @property
     def tempo(self) -> Tempo:
         """How large its batches may be."""
 

@@ -80,8 +80,6 @@ class Dialect:
     """What stands around a name in SQL."""
     has_server: ClassVar[bool] = True
     """Whether there is a server, which may not answer."""
-    gains_by_strides: ClassVar[bool] = False
-    """Whether a row's new version finds room in its page once the old one of its neighbour is gone."""
     mixed: ClassVar[str | None] = None
     """What comes of text for a column of bytes, or of bytes for one of text; None: nothing bad."""
     new_key: ClassVar[str | None] = None

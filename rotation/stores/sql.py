@@ -134,11 +134,6 @@ class SqlStore:
         return self._access.retries
 
     @property
-    def gains_by_strides(self) -> bool:
-        """Whether it helps to write neighbouring rows in different transactions."""
-        return self._dialect.gains_by_strides
-
-    @property
     def tempo(self) -> Tempo:
         """How large batches may be."""
         return self._dialect.tempo
