@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-from json_documents import DOCUMENTS, Counts
+from schemas import DOCUMENTS, name_of
 
 from rotation.cli.help_page import commands_of
 from rotation.cli.main import cli
 from rotation.configuration.settings import SECTIONS
+from rotation.model.counts import NUMBERS, TABLES, CellCounts
 
 ROOT = Path(__file__).parents[1]
 TEMPLATES, FOLDER, SCHEMAS = ROOT / ".ci" / "reference", ROOT / "docs" / "reference", ROOT / "rotation" / "schemas"
 PROGRAM = "keyring-rotate"
+COUNTS = (*NUMBERS, *TABLES)
 NOTE = "<!-- Made by .ci/reference_pages.py: change the code, or .ci/reference/{}.md. -->"
 
 
@@ -168,7 +170,7 @@ def _exit_codes() -> Iterator[str]:
 
 
 def _documents() -> Iterator[str]:
-    parts: dict[str, tuple[str, Mapping[str, Any]]] = {"Counts": (f"{Counts.__doc__}", _counts())}
+    parts: dict[str, tuple[str, Mapping[str, Any]]] = {"Counts": (f"{CellCounts.__doc__}", _counts())}
     for name in DOCUMENTS:
         schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
         yield f"## {name}\n\n{schema['title']}\nSchema: `{name}.schema.json`.\n"
@@ -177,7 +179,7 @@ def _documents() -> Iterator[str]:
     yield "## Parts\n\nThese stand inside of the documents.\n"
     for name, (words, part) in sorted(parts.items()):
         # A document inside of another one has its own section.
-        if name not in {kind.__name__ for kind in DOCUMENTS.values()}:
+        if name not in map(name_of, DOCUMENTS.values()):
             yield f"### {name}\n\n{_by_line(words)}\n"
             yield from _fields(part, whole=name == "Counts")
 
@@ -185,12 +187,12 @@ def _documents() -> Iterator[str]:
 def _counts() -> dict[str, Any]:
     """The schema of the counts alone, which several parts have among their fields."""
     schema = json.loads((SCHEMAS / "run.schema.json").read_text())["$defs"]["TargetReport"]
-    return {**schema, "properties": {name: schema["properties"][name] for name in Counts.__struct_fields__}}
+    return {**schema, "properties": {name: schema["properties"][name] for name in COUNTS}}
 
 
 def _fields(schema: Mapping[str, Any], *, whole: bool = False) -> Iterator[str]:
     fields = schema["properties"]
-    counted = not whole and {*Counts.__struct_fields__} <= {*fields}
+    counted = not whole and {*COUNTS} <= {*fields}
     rows = [
         [
             f"`{name}`",
@@ -198,7 +200,7 @@ def _fields(schema: Mapping[str, Any], *, whole: bool = False) -> Iterator[str]:
             each["description"],
         ]
         for name, each in fields.items()
-        if not (counted and name in Counts.__struct_fields__)
+        if not (counted and name in COUNTS)
     ]
     yield from _table(["field", "type", "means"], rows)
     yield "\nIt also has all fields of [Counts](#counts).\n" if counted else ""
@@ -212,7 +214,7 @@ def _type(schema: Mapping[str, Any]) -> str:
         return " or ".join(dict.fromkeys(_type(each) for each in schema["anyOf"]))
     if "$ref" in schema:
         kind = schema["$ref"].rpartition("/")[2]
-        name = next((name for name, each in DOCUMENTS.items() if each.__name__ == kind), kind)
+        name = next((name for name, each in DOCUMENTS.items() if name_of(each) == kind), kind)
         return f"[{name}](#{name.lower()})"
     if "enum" in schema:
         return " or ".join(f"`{json.dumps(each)}`" for each in schema["enum"])

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
-from json_documents import DOCUMENTS
+from msgspec import UnsetType
 
 from rotation.configuration import config_file
 from rotation.configuration.declarations import Declaration
@@ -20,6 +20,20 @@ from rotation.configuration.key_sets import KeySet, KeySource
 from rotation.configuration.policy import Policy, Span
 from rotation.configuration.presets import App
 from rotation.configuration.settings import NEEDED, SECTIONS, Setting
+from rotation.job.problems_file import ProblemLine
+from rotation.lifecycle.certificate import Certificate
+from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
+from rotation.output.documents.keys import KeysListJson, KeysSettingJson, KeysStepJson
+from rotation.output.documents.parts import (
+    CheckErrorJson,
+    DemoJson,
+    ErrorJson,
+    InitJson,
+    LedgerInitJson,
+    LedgerSqlJson,
+    NewKeyJson,
+)
+from rotation.output.documents.run import RunJson
 
 FOLDER = Path(__file__).parents[1] / "rotation" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,6 +50,28 @@ STRUCTS: dict[str, list[type[msgspec.Struct]]] = {
     "ignore": [config_file._Ignore],
 }
 """What reads each section of rotation.toml."""
+DOCUMENTS: dict[str, type] = {
+    "run": RunJson,
+    "problems": ProblemLine,
+    "check": CheckJson,
+    "check-list": CheckListJson,
+    "check-error": CheckErrorJson,
+    "discover": DiscoverJson,
+    "report": ReportJson,
+    "keys-list": KeysListJson,
+    "keys-setting": KeysSettingJson,
+    "keys-step": KeysStepJson,
+    "keys-key": NewKeyJson,
+    "certificate": Certificate,
+    "ledger-init": LedgerInitJson,
+    "ledger-sql": LedgerSqlJson,
+    "init": InitJson,
+    "demo": DemoJson,
+    "error": ErrorJson,
+}
+"""The documents, by the names of their schemas."""
+SUFFIX = "Json"
+"""The end of a type's name, which its name in a schema does not have."""
 
 
 def schemas() -> dict[Path, str]:
@@ -131,39 +167,62 @@ def _table(name: str) -> dict[str, Any]:
     return {"properties": properties, "additionalProperties": False}
 
 
-def document_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The schema of a document, with the docstring of each field."""
-    found = msgspec.json.schema(kind, ref_template="#/$defs/{name}")
-    for name, part in found["$defs"].items():
-        words = _DOCSTRINGS[name]
+def document_schema(kind: type) -> dict[str, Any]:
+    """The schema of a document: each field has the text beside it, and is required unless its type says otherwise."""
+    _, found = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}", schema_hook=_of_counter)
+    enums = {name: {"enum": part["enum"]} for name, part in found.items() if "enum" in part}
+    parts = {name.removesuffix(SUFFIX): part for name, part in found.items() if name not in enums}
+    for part_kind in _parts_of(kind):
+        part, hints = parts[name_of(part_kind)], get_type_hints(part_kind, include_extras=True)
+        fields = {name: get_args(hint) for name, hint in hints.items()}
         part.pop("title", None)
-        for field, schema in part["properties"].items():
-            schema.pop("default", None)
-            schema["description"] = words[field]
-    top = found["$defs"].pop(kind.__name__)
-    title = top["description"]
-    return {"$schema": DRAFT, "title": title, **{n: v for n, v in top.items() if n != "description"}} | (
-        {"$defs": found["$defs"]} if found["$defs"] else {}
-    )
+        part["properties"] = {
+            name: _plain(part["properties"][name], enums) | {"description": words}
+            for name, (_, words) in fields.items()
+        }
+        part["required"] = [name for name, (hint, _) in fields.items() if UnsetType not in get_args(hint)]
+        if is_dataclass(part_kind):
+            part["additionalProperties"] = False
+    top = parts.pop(name_of(kind))
+    title = top.pop("description")
+    return {"$schema": DRAFT, "title": title, **top} | ({"$defs": parts} if parts else {})
 
 
-def _docstrings() -> dict[str, dict[str, str]]:
-    """The docstring of each field of each struct of json_documents.py, those that it inherits included."""
-    found: dict[str, dict[str, str]] = {}
-    for each in ast.parse((Path(__file__).parent / "json_documents.py").read_text()).body:
-        if isinstance(each, ast.ClassDef):
-            inherited = [found.get(base.id, {}) for base in each.bases if isinstance(base, ast.Name)]
-            own = {
-                field.target.id: text.value.value
-                for field, text in zip(each.body, each.body[1:], strict=False)
-                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-                if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-            }
-            found[each.name] = {name: words for part in (*inherited, own) for name, words in part.items()}
+def name_of(kind: type) -> str:
+    """The name of a type in schemas and on the page of documents."""
+    return kind.__name__.removesuffix(SUFFIX)
+
+
+def _of_counter(_: type) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": {"type": "integer"}}
+
+
+def _parts_of(kind: type) -> list[type]:
+    """*kind*, and the types of the objects that are in it."""
+    found, left = [], [kind]
+    while left:
+        each = left.pop()
+        if each not in found and (is_dataclass(each) or issubclass(each, msgspec.Struct)):
+            found.append(each)
+            left += [inner for hint in get_type_hints(each).values() for inner in _classes(hint)]
     return found
 
 
-_DOCSTRINGS = _docstrings()
+def _classes(hint: Any) -> list[type]:
+    return [inner for each in get_args(hint) for inner in _classes(each)] or [hint] * isinstance(hint, type)
+
+
+def _plain(schema: Any, enums: Mapping[str, Any]) -> Any:
+    """*schema* without defaults, with the names of parts as schemas have them, and with enums in place."""
+    if isinstance(schema, list):
+        return [_plain(each, enums) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return enums.get(name, {"$ref": f"#/$defs/{name.removesuffix(SUFFIX)}"})
+    return {name: _plain(value, enums) for name, value in schema.items() if name != "default"}
+
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.goals import Goal, show
 from benchmarks.redaction import large_event, small_event
-from keyring_core.redaction import Redactor, names, pairs, shapes, vendors
+from keyring_core.redaction import Redactor, credentials, names, pairs, shapes
 from keyring_core.redaction.render import JsonRenderer, to_json
 
 SECONDS = 60
@@ -34,7 +34,7 @@ WORDS = (
     *names._WORDS,
     *(" ".join(pair) for pair in names._PAIRS),
     *(word for _, word, _ in pairs._GATES),
-    *vendors.SHAPES,
+    *credentials.SHAPES,
     *(gate for gate in shapes.LANDMARKS.values()),
     *("curl -u ", "mysql -p", "sshpass -p ", "redis-cli -a ", "bearer ", "kty", "sig=", "b'\\x00'\n b'", "gAAAAA"),
 )

@@ -21,8 +21,9 @@ from typing import Any
 import structlog
 
 from benchmarks.goals import Goal, show
-from keyring_core.redaction import Redactor, registry
+from keyring_core.redaction import Redactor
 from keyring_core.redaction import render as render_module
+from keyring_core.redaction.redactor import Registry
 from keyring_core.redaction.render import JsonRenderer
 
 ORJSON = render_module._orjson()
@@ -180,7 +181,7 @@ def thousandth() -> float:
 def key_cost() -> tuple[float, float]:
     """Milliseconds and kB that a loaded key costs a redactor: the mean of 200."""
     keys = [secrets.token_bytes(32) for _ in range(200)]
-    own = registry.Registry()
+    own = Registry()
     tracemalloc.start()
     for raw in keys[:100]:
         own.add_key(raw, "key")

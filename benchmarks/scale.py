@@ -16,9 +16,9 @@ from benchmarks.run import ROWS, floor
 from keyring_core import Keyring
 from rotation.model.batch import Batch
 from rotation.model.target import Target
-from rotation.planning.plan import plan_batch
-from rotation.stores.shards import Shard
-from rotation.stores.sql import SqlStore
+from rotation.planning.planner import Planner
+from rotation.stores.row_keys import Shard
+from rotation.stores.store import Store
 from tests.databases import Database, open_database
 from tests.keys import key_text
 
@@ -30,8 +30,8 @@ def main() -> None:
         make_base(database, ROWS, 40)
         fill(database, ROWS)
         target = Target(name="creds", url=database.url, table="creds", column="token")
-        store = SqlStore(target, read_only=False, sleep=time.sleep)
-        shard = SqlStore(target, read_only=True, sleep=time.sleep, shard=Shard(0, SHARDS))
+        store = Store(target, read_only=False, sleep=time.sleep)
+        shard = Store(target, read_only=True, sleep=time.sleep, shard=Shard(0, SHARDS))
         print(f"{ROWS:,} rows, a row{'client':>52}{'server':>10}")
         _show("reading", lambda: sum(batch.rows for batch in _read(store)))
         _show("cutting ranges", lambda: _cut(store))
@@ -60,23 +60,23 @@ def _tell(part: str, size: float) -> None:
     print(f"{part:54}{'':>10}{size:>10.0f}", flush=True)
 
 
-def _read(store: SqlStore) -> Iterator[Batch]:
+def _read(store: Store) -> Iterator[Batch]:
     after = None
     while (batch := store.read(after, None, BATCH)).last:
         yield batch
         after = batch.last
 
 
-def _cut(store: SqlStore) -> None:
+def _cut(store: Store) -> None:
     after = None
     while (after := store.key_after(after, RANGE)) is not None:
         pass
 
 
-def _swapping(store: SqlStore) -> Callable[[], None]:
+def _swapping(store: Store) -> Callable[[], None]:
     """Writes all rows; it has read and rotated them before."""
     keyring = Keyring(key_text("new"), previous=[key_text("old")])
-    plans = [plan_batch(keyring, batch) for batch in _read(store)]
+    plans = [Planner(keyring).plan(batch) for batch in _read(store)]
 
     def swap() -> None:
         for plan in plans:

@@ -1,4 +1,22 @@
-"""Encrypts credentials with keys that can be rotated, and keeps those keys out of every log."""
+"""Encrypts credentials with keys that can be rotated, and keeps those keys out of every log.
+
+A service needs three lines, and the key in the variable ENCRYPTION_KEY:
+
+    from keyring_core import configure_logging, get_encryption_service
+
+    configure_logging()  # masks keys, tokens and passwords in logs
+    service = get_encryption_service()  # has encrypt and decrypt, both from str to str
+
+Every token is an ordinary Fernet token. A keyring encrypts with its primary key, and decrypts with each of its keys.
+
+    environment, sources, key_text  from a variable, a file or a command to 32 bytes, or to an error that says the fault
+    keys, keyring, tokens, bulk     one key; all keys of a process; one token; many at once
+    config, reload                  the keyring of this process, which follows its files
+    redaction                       masks what must not be in a log
+    integrations, legacy            encrypted columns and fields; what other packages have encrypted
+
+`__all__` is the promise; other names may change.
+"""
 
 from keyring_core.config import get_keyring, keyring_status, log_key_status, reload_keyring
 from keyring_core.derivation import Derivation

@@ -11,20 +11,18 @@ import hmac
 import re
 from typing import Any
 
-from keyring_core.binding import check_context
 from keyring_core.errors import without_frames
 from keyring_core.keyring import Keyring
-from keyring_core.keys import Key
-from keyring_core.plaintexts import utf8_of
+from keyring_core.keys import Key, check_context
 from keyring_core.redaction.secret import Secret
-from keyring_core.tokens import raw_of
+from keyring_core.tokens import raw_of, utf8_of
 
 LENGTH = 8 + 1 + 43
 """Characters of an index: the key's id, a colon, and 32 bytes in URL-safe base64 without padding."""
 
 
 SHAPE = re.compile(r"[0-9a-f]{8}:[A-Za-z0-9_-]{43}")
-"""What an index looks like."""
+"""The shape of an index."""
 
 
 class IndexText(str):
@@ -37,6 +35,11 @@ class BlindIndex:
     """The index of one column, named by its *context*, such as `users.email`. Raises KeyConfigError without one.
 
     Holds no key. A text and its UTF-8 bytes are the same value; a Secret is what it holds.
+
+    Examples:
+        >>> index = BlindIndex("users.email")
+        >>> index.of(keyring, "a@example.org") in index.each(keyring, "a@example.org")
+        True
     """
 
     @without_frames
@@ -79,7 +82,7 @@ class BlindIndex:
 
 
 def may_stand_for(index: object, value: object) -> bool:
-    """Whether *index*, which is written beside *value*, can be for that: an index, or an equal value.
+    """True if *index* can be written beside *value*: it is an index, or an equal value.
 
     False only if it surely is not: a value of another type is for the column to refuse.
     """

@@ -20,7 +20,7 @@ from functools import cached_property
 from itertools import chain, compress
 from struct import iter_unpack
 
-from keyring_core.errors import DamagedToken, InvalidToken
+from keyring_core.errors import DamagedToken, InvalidToken, UndecryptableToken
 from keyring_core.keys import Key
 from keyring_core.token_batches import (
     Refused,
@@ -35,21 +35,6 @@ from keyring_core.token_batches import (
 )
 from keyring_core.tokens import BLOCK, VERSION, Token, TokenText, timestamp_of
 
-__all__ = [
-    "Found",
-    "Refused",
-    "alike",
-    "damaged",
-    "decrypt",
-    "decrypt_padded",
-    "encrypt",
-    "find",
-    "find_on_end",
-    "pick",
-    "reencrypt",
-    "reencrypt_on_end",
-]
-
 _HEAD = 9  # version, timestamp
 # How a padded plaintext ends, by its last byte; an empty tuple matches nothing.
 _ENDINGS: list[bytes | tuple[bytes, ...]] = [bytes([last]) * last if 1 <= last <= BLOCK else () for last in range(256)]
@@ -59,56 +44,72 @@ _ABOVE = [bytes(255 * (last > least) for last in range(256)) for least in range(
 
 
 @dataclass(frozen=True)
-class Found:
+class SignedBatch:
     """Tokens of one length under one key; their MACs were checked."""
 
     key: Key
     batch: TokenBatch
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The index of each among the texts that were given."""
+        return self.batch.places
 
     @cached_property
     def signed(self) -> list[bytes]:
         """The version, timestamp, IV and ciphertext of each."""
         return [signed for signed, _ in self.batch.tokens()]
 
-
-def find(
-    keys: Sequence[Key], texts: Sequence[TokenText], unknown: Callable[[bytes], InvalidToken]
-) -> Iterator[Found | Refused]:
-    """All *texts*, each once, by key and length; *unknown* makes the error for a token under none of *keys*."""
-    return _find_all(keys, read_tokens(texts), unknown)
+    def only(self, chosen: Sequence[int]) -> SignedBatch:
+        """Some of its tokens, by their indexes here."""
+        return self if len(chosen) == len(self.places) else SignedBatch(self.key, self.batch.only(chosen))
 
 
-def find_on_end(
-    keys: Sequence[Key], texts: bytes, size: int, unknown: Callable[[bytes], InvalidToken]
-) -> Iterator[Found | Refused]:
-    """What `find` gives for the texts that stand in *texts* one after the other, each of *size* bytes."""
-    return _find_all(keys, read_on_end(texts, size), unknown)
+def find(keys: Iterable[Key], texts: Sequence[TokenText]) -> Iterator[SignedBatch | Refused]:
+    """All *texts*, each once, by key and length; or the error with which `Keyring.key_for` refuses it.
+
+    Checks MACs; decrypts nothing. *keys* are those of a keyring, the primary key first.
+    """
+    return _find_all(tuple(keys), read_tokens(texts))
 
 
-def _find_all(
-    keys: Sequence[Key], parts: Iterator[TokenBatch | Refused], unknown: Callable[[bytes], InvalidToken]
-) -> Iterator[Found | Refused]:
+def find_on_end(keys: Iterable[Key], texts: bytes, size: int) -> Iterator[SignedBatch | Refused]:
+    """As `find`, for the texts that stand in *texts* one after the other, each of *size* bytes."""
+    return _find_all(tuple(keys), read_on_end(texts, size))
+
+
+def unknown_key(keys: Sequence[Key], signed: bytes) -> UndecryptableToken:
+    """The error for a token under none of *keys*, by its signed part."""
+    # A keyring that accepts unbound tokens has each id twice.
+    ids = list(dict.fromkeys(key.id for key in keys))
+    tried = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+    context = keys[0].context
+    bound = "" if context is None else f", bound to {context!r}"
+    return UndecryptableToken(f"no key opens this token (tried {tried}{bound})", timestamp_of(signed))
+
+
+def _find_all(keys: Sequence[Key], parts: Iterator[TokenBatch | Refused]) -> Iterator[SignedBatch | Refused]:
     order = list(keys)
     for part in parts:
         if isinstance(part, Refused):
             yield part
         else:
-            yield from _find(order, part, unknown)
+            yield from _find(keys, order, part)
 
 
-def _find(order: list[Key], batch: TokenBatch, unknown: Callable[[bytes], InvalidToken]) -> Iterator[Found | Refused]:
+def _find(keys: Sequence[Key], order: list[Key], batch: TokenBatch) -> Iterator[SignedBatch | Refused]:
     _prefer_key_of(Token._make(next(batch.tokens())), order)
     for key in tuple(order):
         others = key.not_signed(batch.tokens())
         if not others:
-            yield Found(key, batch)
+            yield SignedBatch(key, batch)
             return
         if len(others) < len(batch.places):
             elsewhere = set(others)
-            yield Found(key, batch.only([at for at in range(len(batch.places)) if at not in elsewhere]))
+            yield SignedBatch(key, batch.only([at for at in range(len(batch.places)) if at not in elsewhere]))
             batch = batch.only(others)
     for place, (signed, _) in zip(batch.places, batch.tokens(), strict=True):
-        yield Refused(place, unknown(signed))
+        yield Refused(place, unknown_key(keys, signed))
 
 
 def _prefer_key_of(token: Token, order: list[Key]) -> None:
@@ -120,7 +121,7 @@ def _prefer_key_of(token: Token, order: list[Key]) -> None:
             return
 
 
-def decrypt(found: Found) -> list[bytes | InvalidToken]:
+def decrypt(found: SignedBatch) -> list[bytes | InvalidToken]:
     """The plaintext of each, or DamagedToken."""
     signed = found.signed
     return [
@@ -129,7 +130,7 @@ def decrypt(found: Found) -> list[bytes | InvalidToken]:
     ]
 
 
-def damaged(found: Found) -> dict[int, DamagedToken]:
+def damaged(found: SignedBatch) -> dict[int, DamagedToken]:
     """The tokens that do not decrypt, by their index in *found*. Decrypts only the last block of each.
 
     If the key is mistyped in its second half, nearly all of them fail: it signs as the right key does.
@@ -139,7 +140,7 @@ def damaged(found: Found) -> dict[int, DamagedToken]:
     return {index: _damaged(found.key, signed[index]) for index, end in enumerate(ends) if not _is_padded(end)}
 
 
-def reencrypt(primary: Key, found: Found) -> list[str | InvalidToken]:
+def reencrypt(primary: Key, found: SignedBatch) -> list[str | DamagedToken]:
     """For each a token under *primary* with the same plaintext and timestamp, or DamagedToken."""
     heads = [signed[:_HEAD] for signed in found.signed]
     padded = decrypt_padded(found.key, found.signed)
@@ -148,7 +149,7 @@ def reencrypt(primary: Key, found: Found) -> list[str | InvalidToken]:
     return [next(new) if good else _damaged(found.key, head) for head, good in zip(heads, sound, strict=True)]
 
 
-def reencrypt_on_end(primary: Key, found: Found, suspicious: Callable[[bytes], bool]) -> bytes | None:
+def reencrypt_on_end(primary: Key, found: SignedBatch, suspicious: Callable[[bytes], bool]) -> bytes | None:
     """The tokens of `reencrypt`, one after the other. None if one is damaged, or the plaintexts are *suspicious*.
 
     No token becomes an object of its own but for its MAC. *suspicious* looks at all plaintexts at once.

@@ -20,10 +20,9 @@ from keyring_core.environment import (
     warn_of_misspelt_names,
 )
 from keyring_core.errors import KeyConfigError, without_frames
-from keyring_core.health import Loaded
 from keyring_core.keyring import Keyring
-from keyring_core.reload import Reloader
-from keyring_core.sources import Kind
+from keyring_core.reload import Loaded, Reloader
+from keyring_core.sources import SourceKind
 
 __all__ = [
     "Settings",
@@ -40,7 +39,7 @@ __all__ = [
 
 _NOT_SET = "NOT SET (required for credentials)"
 _KEPT = (*VARIABLES, "CREDENTIALS_DIRECTORY")
-"""What it takes to read the sources; the last one is systemd's."""
+"""The variables that reading the sources takes; the last one is systemd's."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,12 +69,12 @@ def log_key_status(environ: Mapping[str, str] = os.environ) -> None:
 
 @without_frames
 def _load(seconds: float) -> Loaded:
-    """What this process's variables lead to as they are now; each command has *seconds*."""
+    """Loads the keys that this process's variables name now; each command has *seconds*."""
     warn_of_misspelt_names(os.environ)
     environ = {name: value for name in _KEPT if (value := os.environ.get(name)) is not None}
     named = read_keys(environ, seconds)
     # The next look at a file uses these, even if the process removed its variables. No key is kept as text.
-    held = {name: keys for name, keys in named.items() if keys.source.kind is Kind.VARIABLE}
+    held = {name: keys for name, keys in named.items() if keys.source.kind is SourceKind.VARIABLE}
     others = {name: value for name, value in environ.items() if name not in held}
     every, fingerprint = reload_seconds(environ), _fingerprint(environ)
 

@@ -1,6 +1,6 @@
-"""How applications make a Fernet key of a secret: one rule for each kind of derivation.
+"""The rules by which applications make a Fernet key of a secret: one for each kind of derivation.
 
-The rules are those of the applications, weak ones included. For a key of your own, generate one: it needs no rule.
+The rules are the applications' own, weak ones included. For a key of your own, generate one: it needs no rule.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from keyring_core.errors import KeyConfigError, KeyConfigWarning, without_frames
 from keyring_core.key_text import KEY_BYTES, decode_key, refuse_weak_secret
 from keyring_core.keys import Key
 from keyring_core.loaded_keys import protect_secret
-from keyring_core.redaction.encodings import trimmed
-from keyring_core.redaction.registrable import unfit
+from keyring_core.redaction.encodings import trimmed, unfit
 from keyring_core.redaction.secret import Secret, revealed
 
 MOST_ITERATIONS = 10_000_000
@@ -67,6 +66,10 @@ class Derivation:
     """One rule for making a key of a secret. Holds no secret, unless its salt is one; its repr does not show the salt.
 
     Raises KeyConfigError for an unknown *kind*, and for parameters that the kind does not take or lacks.
+
+    Examples:
+        >>> Derivation("pbkdf2-sha256", salt="pepper", iterations=30_000)
+        Derivation(kind='pbkdf2-sha256', info=None, iterations=30000)
     """
 
     kind: str
@@ -92,7 +95,8 @@ class Derivation:
             raise KeyConfigError(f"derivation {self.kind}: it takes no {' and no '.join(extra)}; leave that out")
         for name in given & {"salt", "info"}:
             _utf8(getattr(self, name), f"derivation {self.kind}: its {name}")
-        if self.iterations is not None and not _is_count(self.iterations):
+        is_count = type(self.iterations) is int and 1 <= self.iterations <= MOST_ITERATIONS
+        if self.iterations is not None and not is_count:
             raise KeyConfigError(
                 f"derivation {self.kind}: its iterations are a whole number from 1 to {MOST_ITERATIONS:,}"
             )
@@ -133,7 +137,7 @@ class Derivation:
         return raw
 
     def _of(self, rule: Callable[[bytes], bytes | str], secret: bytes, where: str) -> bytes:
-        """What *rule* makes of *secret*. Raises KeyConfigError with the fault that the rule finds."""
+        """The result of *rule* for *secret*. Raises KeyConfigError with the fault that the rule finds."""
         made = rule(secret)
         if isinstance(made, str):
             raise KeyConfigError(f"{where}: {made}, for the derivation {self.kind}")
@@ -241,7 +245,3 @@ def _utf8(value: str | bytes, where: str) -> bytes:
     except UnicodeEncodeError:
         pass  # outside of this block, since the error holds the text
     raise KeyConfigError(f"{where}: a lone surrogate, which has no UTF-8 form")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ITERATIONS

@@ -19,7 +19,13 @@ log = structlog.get_logger(__name__)
 
 
 class CredentialEncryptionService:
-    """Encrypts and decrypts credentials. Logs failures, without any value; logs no success."""
+    """Encrypts and decrypts credentials. Logs failures, without any value; logs no success.
+
+    Examples:
+        >>> service = CredentialEncryptionService(Keyring(Key.generate()))
+        >>> service.decrypt(service.encrypt("sk-live-1"))
+        'sk-live-1'
+    """
 
     @without_frames
     def __init__(self, keyring: Keyring | None = None) -> None:

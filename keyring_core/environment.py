@@ -14,7 +14,7 @@ from keyring_core.errors import KeyConfigError, KeyConfigWarning, WeakKeyError, 
 from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_text import split_key_list
 from keyring_core.keys import Key, KeyState, check_told_apart
-from keyring_core.sources import COMMAND_SECONDS, FORMS, Found, Source, read_source
+from keyring_core.sources import COMMAND_SECONDS, FORMS, FoundText, KeyOrigin, read_source
 
 PRIMARY = "ENCRYPTION_KEY"
 PREVIOUS = "ENCRYPTION_PREVIOUS_KEYS"
@@ -60,7 +60,7 @@ class NamedKeys(NamedTuple):
     """The keys that one variable names, each with its place in words, and what they were read from."""
 
     keys: tuple[tuple[Key, str], ...]
-    source: Source
+    source: KeyOrigin
 
 
 @without_frames
@@ -116,13 +116,13 @@ def settings_in(found: Mapping[KeyState, Sequence[tuple[Key, str]]]) -> Settings
 
 
 def names_primary(environ: Mapping[str, str]) -> bool:
-    """Whether any form of the primary key's variable holds more than blanks."""
+    """True if any form of the primary key's variable holds more than blanks."""
     return any(environ.get(PRIMARY + form, "").strip() for form in FORMS)
 
 
 @without_frames
 def reload_seconds(environ: Mapping[str, str]) -> float:
-    """How often to look whether keys changed, in seconds; 0 is never. Raises KeyConfigError if it is no such number."""
+    """The seconds between two looks for changed keys; 0 is never. Raises KeyConfigError if it is no such number."""
     text = environ.get(RELOAD_SECONDS, "").strip()
     if not text:
         return DEFAULT_RELOAD_SECONDS
@@ -158,8 +158,8 @@ def _meant_by(name: str) -> str | None:
     return next((f"{word}_{each}" for each in difflib.get_close_matches(rest, rests, n=1, cutoff=_LIKENESS)), None)
 
 
-def _read(environ: Mapping[str, str], seconds: float) -> dict[str, Found]:
-    """What each variable that is set leads to."""
+def _read(environ: Mapping[str, str], seconds: float) -> dict[str, FoundText]:
+    """The key text that each set variable leads to."""
     every = {name: read_source(name, environ, seconds) for name in (PRIMARY, STAGED, PREVIOUS)}
     found = {name: each for name, each in every.items() if each}
     for _ in range(_LOOKS):
@@ -171,7 +171,7 @@ def _read(environ: Mapping[str, str], seconds: float) -> dict[str, Found]:
     return found
 
 
-def _keys_in(name: str, found: Found, *, allow_weak: bool) -> Iterator[tuple[Key, str]]:
+def _keys_in(name: str, found: FoundText, *, allow_weak: bool) -> Iterator[tuple[Key, str]]:
     """The keys that were found for the variable *name*, each with its place in words."""
     if name == PREVIOUS:
         items = split_key_list(found.text, found.where)

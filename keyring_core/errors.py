@@ -58,7 +58,13 @@ def without_frames(call: Callable[Given, Made]) -> Callable[Given, Made]:
 
 
 class PlaintextError(KeyringError, ValueError):
-    """A plaintext that is not text; use `encrypt_bytes` or `decrypt_bytes`. The message does not show it."""
+    """A plaintext that is not text; use `encrypt_bytes` or `decrypt_bytes`. The message does not show it.
+
+    Examples:
+        >>> keyring.decrypt(keyring.encrypt_bytes(bytes([255])))
+        Traceback (most recent call last):
+        keyring_core.errors.PlaintextError: the token opens, but its plaintext is not UTF-8; use decrypt_bytes
+    """
 
 
 class AlreadyEncryptedError(PlaintextError):
@@ -88,7 +94,7 @@ class InvalidToken(KeyringError, cryptography.fernet.InvalidToken):  # noqa: N81
 
 
 class Malformed(StrEnum):
-    """Why a text is not a Fernet token."""
+    """The reasons why a text is not a Fernet token."""
 
     EMPTY = "empty"
     PLAINTEXT = "plaintext"
@@ -138,4 +144,10 @@ class DamagedToken(UndecryptableToken):
 
 
 class ExpiredToken(InvalidToken):
-    """An authentic token that is older than the ttl allows, or from the future."""
+    """An authentic token that is older than the ttl allows, or from the future.
+
+    Examples:
+        >>> keyring.decrypt(keyring.encrypt("sk-live-1"), ttl=-1)
+        Traceback (most recent call last):
+        keyring_core.errors.ExpiredToken: the token is 0 seconds old; the limit is -1
+    """

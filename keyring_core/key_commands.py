@@ -32,7 +32,7 @@ def keep_from_commands(*names: str) -> None:
 
 
 class _Ended(NamedTuple):
-    """How a command ended; *code* is None if it was killed here."""
+    """The end of a command; *code* is None if it was killed here."""
 
     code: int | None
     output: bytes
@@ -41,9 +41,9 @@ class _Ended(NamedTuple):
 
 @without_frames
 def run_key_command(command: str, form: str, environ: Mapping[str, str], seconds: float) -> bytes:
-    """What *command*, the value of the variable *form*, prints.
+    """The output of *command*, the value of the variable *form*.
 
-    It gets the process's variables and those of *environ*, but none that holds keys.
+    It gets the variables of the process and of *environ*, except those that hold keys.
 
     Raises KeyConfigError if it fails, prints nothing, or takes longer than *seconds*; the message shows its stderr,
     redacted, and nothing of its stdout.

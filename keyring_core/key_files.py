@@ -1,4 +1,4 @@
-"""Key files: their content, whether they changed, and which other users can read them. Never waits for a writer."""
+"""Key files: their content, their changes, and the other users who can read them. Never waits for a writer."""
 
 from __future__ import annotations
 
@@ -42,22 +42,15 @@ class Stamp(NamedTuple):
     identity: tuple[int, ...]
     """Device, inode, size, and the times at which content and inode changed."""
     settled: bool
-    """Whether every later change shows in `identity`."""
+    """True if every later change shows in `identity`."""
 
     def moved(self) -> bool:
-        """Whether the path leads to another file now, or to none."""
+        """True if the path leads to another file now, or to none."""
         # By the path, not by an open file: Kubernetes swaps a symlink.
         try:
             return _identity(os.stat(self.path)) != self.identity
         except OSError:
             return True
-
-
-class KeyFile(NamedTuple):
-    """A file's content, and which file it was."""
-
-    content: bytes
-    stamp: Stamp
 
 
 def key_path(value: str, environ: Mapping[str, str], form: str) -> Path:
@@ -76,21 +69,21 @@ def key_path(value: str, environ: Mapping[str, str], form: str) -> Path:
     )
 
 
-def read_key_file(path: Path, form: str) -> KeyFile:
-    """The file at *path*, which the variable *form* names. Warns if other users can read it.
+def read_key_file(path: Path, form: str) -> tuple[bytes, Stamp]:
+    """The content of the file at *path*, which the variable *form* names. Warns if other users can read it.
 
     Raises KeyConfigError, with path and fault, unless it is a regular file of reasonable size.
     """
-    file = _read(path, form)
-    if not file.content:
+    content, stamp = _read(path, form)
+    if not content:
         # A writer may have just emptied it, to write it again. An empty list of keys would be accepted.
         time.sleep(_EMPTY_WAIT)
-        file = _read(path, form)
-    return file
+        content, stamp = _read(path, form)
+    return content, stamp
 
 
 def is_missing(path: Path) -> bool:
-    """Whether nothing is there. What this user may not look at is not missing: reading it says why it cannot be."""
+    """True if nothing is there. A file that this user may not look at is not missing: reading it gives the reason."""
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -101,7 +94,7 @@ def is_missing(path: Path) -> bool:
 
 
 def irregularity(status: os.stat_result) -> str | None:
-    """What the file is, in words, if it is not a regular file; otherwise None."""
+    """The kind of file, in words, if it is not a regular one; otherwise None."""
     named = next((words for is_one, words in _KINDS.items() if is_one(status.st_mode)), "something else")
     return None if stat.S_ISREG(status.st_mode) else f"is not a regular file but {named}"
 
@@ -134,7 +127,7 @@ def read_regular(path: Path, kind: str, flags: int = 0) -> tuple[bytes, os.stat_
     return data, status
 
 
-def _read(path: Path, form: str) -> KeyFile:
+def _read(path: Path, form: str) -> tuple[bytes, Stamp]:
     where, fault = f"{form} ({printable(str(path))})", None
     try:
         data, status = read_regular(path, "list of keys")
@@ -147,11 +140,11 @@ def _read(path: Path, form: str) -> KeyFile:
         mode = stat.filemode(status.st_mode)
         warnings.warn(f"{where}: {readers} ({mode}); chmod 600", KeyConfigWarning, stacklevel=2)
     age = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
-    return KeyFile(data, Stamp(path, _identity(status), settled=age > _UNSETTLED_SECONDS * 10**9))
+    return data, Stamp(path, _identity(status), settled=age > _UNSETTLED_SECONDS * 10**9)
 
 
 def _who_else(status: os.stat_result, user: int) -> str | None:
-    """Which other users can read or write the file without need, in words, or None."""
+    """The other users who can read or write the file without need, in words, or None."""
     if status.st_mode & stat.S_IWOTH:
         return "every user can write it"
     if status.st_mode & stat.S_IROTH:

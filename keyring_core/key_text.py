@@ -51,15 +51,15 @@ _UNPADDED = re.compile(r"[\w+/-]{43}", re.ASCII)
 _PUBLIC_EXAMPLES = {
     "cbeb362f1fa69a6691db592f4529cf6bea1ce089eb132a3350c9081279ff8f34": "the Fernet specification's",
     "2eb224753db929a85e027907a504dcce95fe1b459f69fc78fb0f1192ed4aa979": "OctoBot's",
-    "137f06f76afd37de0a14d4d382ed3269383cb8eeaca720730f3cc0d027619f08": "that of early versions of SuperAGI",
+    "137f06f76afd37de0a14d4d382ed3269383cb8eeaca720730f3cc0d027619f08": "early SuperAGI's",
     "dc80f71bb27fdd062701b39c3d81640178cbe69757017078af0cdec058a6ef55": "Bisheng's",
-    "ed89edb3883da201d76678900e1a6c1ef7f785c6492bcc30d5a4f990ddd0891e": "that of Read the Docs' sample settings",
+    "ed89edb3883da201d76678900e1a6c1ef7f785c6492bcc30d5a4f990ddd0891e": "Read the Docs' sample settings'",
     "a52bba070dfe69fc3498dd1cd8d5aab6e71afaefbabee19ea47a5b2fe9076617": "Octavia's default",
     "73d737d1d65d46605835f32a6dc78bc050ef97d1bf7ec89d9824a540822b89f7": "Heat's default",
     "a7a94380814a8acdc56056cbf0c1152a592d28d145ccd174fccba36d9e869540": "cognee's default",
     "c1af3e210268b89b504555a4489290137ae12da8cc1ce1a981ec872fab6e87c8": "Redash's old default",
     "432e3a2c430aea0c0731c3da50bb15f255381546f99f50f9108eed6f3397eb9c": "Phoenix's without a secret",
-    "e0d4da20b760fb43fb17f45fd2cdb6f2830a2d75d9c4faceb8bae55e4ca2bbef": "that of sqlalchemy-utils' documentation",
+    "e0d4da20b760fb43fb17f45fd2cdb6f2830a2d75d9c4faceb8bae55e4ca2bbef": "sqlalchemy-utils' documentation's",
 }
 # 32 random bytes hold about 30 different values; 32 random hexadecimal digits, which are a secret too, hold 14.
 _FEWEST_OF_KEY = 12
@@ -195,13 +195,13 @@ def _refuse(weakness: str | None, where: str, *, allow_weak: bool) -> None:
 
 
 def _public(raw: bytes) -> str | None:
-    """Whose public key these 32 bytes are, in words, or None."""
+    """The owner of these 32 bytes if they are a public example, in words, or None."""
     owner = _PUBLIC_EXAMPLES.get(hashlib.sha256(raw).hexdigest())
     return owner and f"a public example key ({owner})"
 
 
 def _weakness(raw: bytes, text: str) -> str | None:
-    """Why these 32 bytes are no safe key, or None. It refuses one random key in 10^8."""
+    """The reason why these 32 bytes are no safe key, or None. It refuses one random key in 10^8."""
     # A placeholder may have been encoded to make it fit.
     if _is_placeholder(text) or _is_placeholder(raw.decode("latin-1")):
         return "a placeholder"
@@ -209,7 +209,7 @@ def _weakness(raw: bytes, text: str) -> str | None:
 
 
 def _weakness_of_secret(secret: bytes) -> str | None:
-    """Why this secret is none. A name such as `app-secret-key-` in front of random characters does no harm."""
+    """The reason why this secret is not safe, or None. A name such as `app-secret-key-` in it does no harm."""
     text = secret.decode("latin-1")
     more = len(re.sub(r"[^A-Za-z0-9]", "", text)) - len("changeme")
     is_short = more < _PLACEHOLDER_WITH_LESS or len(re.findall(r"\d", text)) < _PLACEHOLDER_WITH_FEWER_DIGITS
@@ -217,7 +217,7 @@ def _weakness_of_secret(secret: bytes) -> str | None:
 
 
 def _pattern(raw: bytes, fewest: int) -> str | None:
-    """What pattern these 32 bytes follow, in words, or None; *fewest* different values they have to hold."""
+    """The pattern that these 32 bytes follow, in words, or None; they have to hold *fewest* different values."""
     text = base64.b64encode(raw)
     counts = len({(after - before) % 256 for before, after in itertools.pairwise(raw)}) == 1
     if counts or any(text[period:42] == text[: 42 - period] for period in range(1, 22)):

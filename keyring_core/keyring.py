@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar, overload
@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar, overload
 from cryptography.fernet import MultiFernet
 
 from keyring_core import bulk
-from keyring_core.bulk import Found
+from keyring_core.bulk import SignedBatch
 from keyring_core.environment import load_settings
 from keyring_core.errors import (
     DamagedToken,
@@ -20,13 +20,11 @@ from keyring_core.errors import (
     InvalidToken,
     KeyConfigError,
     PlaintextError,
-    UndecryptableToken,
     without_frames,
 )
 from keyring_core.keys import Key, KeyState, check_told_apart
-from keyring_core.plaintexts import utf8_of
 from keyring_core.token_batches import Refused, pick, put
-from keyring_core.tokens import Token, TokenText, parse_token, timestamp_of
+from keyring_core.tokens import Token, TokenText, parse_token, utf8_of
 
 T = TypeVar("T")
 
@@ -39,6 +37,12 @@ class Keyring:
 
     Every token is an ordinary Fernet token: stock `cryptography.fernet` opens it, and the other way round.
     Threads may share a keyring, and it survives a fork. It cannot be pickled or copied.
+
+    Examples:
+        >>> old, new = Key.generate(), Key.generate()
+        >>> keyring = Keyring(new, previous=[old])
+        >>> keyring.decrypt(Keyring(old).encrypt("sk-live-1"))
+        'sk-live-1'
     """
 
     @without_frames
@@ -65,7 +69,11 @@ class Keyring:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Keyring:
         """The keyring that *environ* names, by default this process's environment, read now.
 
-        Its keys never change; those of `get_keyring` do. Warnings and errors as for `load_settings`.
+        Its keys never change; the keys of `get_keyring` do. Warnings and errors as for `load_settings`.
+
+        Examples:
+            >>> Keyring.from_env({"ENCRYPTION_KEY": Key.generate().reveal()})
+            <Keyring ... primary>
         """
         return cls(*load_settings(os.environ if environ is None else environ))
 
@@ -81,6 +89,12 @@ class Keyring:
         move a column.
 
         Raises KeyConfigError for an empty context, and for a keyring that is bound already.
+
+        Examples:
+            >>> token = keyring.bind("users.api_key").encrypt("sk-live-1")
+            >>> keyring.decrypt(token)
+            Traceback (most recent call last):
+            keyring_core.errors.UndecryptableToken: no key opens this token (tried ...)
         """
         states = {key.bind(context): state for key, state in self._states.items()}
         if accept_unbound:
@@ -113,7 +127,12 @@ class Keyring:
         return MultiFernet([key.fernet for key in self._keys])
 
     def encrypt(self, plaintext: str) -> str:
-        """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form."""
+        """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form.
+
+        Examples:
+            >>> keyring.encrypt("sk-live-1")
+            'gAAAA...'
+        """
         return self.encrypt_bytes(_encoded(plaintext))
 
     def encrypt_bytes(self, plaintext: bytes) -> str:
@@ -124,6 +143,11 @@ class Keyring:
         """The decrypted text; *ttl* in seconds, as in Fernet.
 
         Raises MalformedToken, UndecryptableToken, ExpiredToken; PlaintextError if the plaintext is not UTF-8.
+
+        Examples:
+            >>> keyring.decrypt("sk-live-1")
+            Traceback (most recent call last):
+            keyring_core.errors.MalformedToken: not a Fernet token: legible as it stands (9 bytes)
         """
         text = _decoded(self.decrypt_bytes(token, ttl))
         if isinstance(text, PlaintextError):
@@ -142,11 +166,15 @@ class Keyring:
         """The key that *token* is under. Checks one MAC per key; decrypts nothing.
 
         Raises MalformedToken and UndecryptableToken.
+
+        Examples:
+            >>> keyring.key_for(keyring.encrypt("sk-live-1")) is keyring.primary
+            True
         """
         return self._key_of(parse_token(token))
 
     def needs_rotation(self, token: TokenText) -> bool:
-        """Whether *token* is under any key but the primary. Errors as for `key_for`."""
+        """True if *token* is under any key but the primary. Errors as for `key_for`."""
         return self.key_for(token) is not self.primary
 
     @overload
@@ -157,6 +185,11 @@ class Keyring:
         """A token with the same plaintext and timestamp under the primary key; str for str, bytes for bytes.
 
         Returns a current token unchanged. Raises MalformedToken and UndecryptableToken.
+
+        Examples:
+            >>> promoted = Keyring(Key.generate(), previous=[keyring.primary])
+            >>> promoted.needs_rotation(promoted.rotate(keyring.encrypt("sk-live-1")))
+            False
         """
         parsed = parse_token(token)
         key = self._key_of(parsed)
@@ -164,45 +197,19 @@ class Keyring:
             return _like(token, token)
         return _like(token, self.primary.fernet.encrypt_at_time(self._open(key, parsed), parsed.timestamp))
 
-    def find_many(self, tokens: Sequence[TokenText]) -> Iterator[Found | Refused]:
-        """*tokens* in groups of one key and one length, and an error for each token that `key_for` would refuse.
-
-        Checks MACs; decrypts nothing. For code that handles tokens by the million; otherwise use `identify_many`.
-        """
-        return bulk.find(self._keys, tokens, self._unknown_key)
-
-    def find_on_end(self, tokens: bytes, size: int) -> Iterator[Found | Refused]:
-        """As `find_many`, for tokens that stand one after the other, each of *size* bytes."""
-        return bulk.find_on_end(self._keys, tokens, size, self._unknown_key)
-
-    def reencrypt_on_end(self, found: Found, suspicious: Callable[[bytes], bool]) -> bytes | None:
-        """The tokens of `reencrypt_many`, one after the other; None if one is damaged.
-
-        *suspicious* is asked about all plaintexts together, blocks of no meaning between them; a yes gives None, too.
-        """
-        return bulk.reencrypt_on_end(self.primary, found, suspicious)
-
-    def damaged_many(self, found: Found) -> dict[int, DamagedToken]:
-        """The tokens of *found* that do not decrypt, by index. Decrypts only the last block of each."""
-        return bulk.damaged(found)
-
-    def reencrypt_many(self, found: Found) -> list[str | InvalidToken]:
-        """For each token of *found* one under the primary key with its timestamp, or DamagedToken."""
-        return bulk.reencrypt(self.primary, found)
-
     def identify_many(self, tokens: Sequence[TokenText]) -> list[Key | InvalidToken]:
         """For each token what `key_for` returns or raises, in order. A bad token does not affect the others.
 
         Raises TypeError, here and below, if one is not a text at all: that is the caller's mistake.
         """
-        return self._each(tokens, lambda found: [found.key] * len(found.batch.places))
+        return self._each(tokens, lambda found: [found.key] * len(found.places))
 
     def rotate_many(self, tokens: Sequence[TokenText]) -> list[str | bytes | InvalidToken]:
         """For each token what `rotate` returns or raises, in order. A bad token does not affect the others."""
 
-        def rotated(found: Found) -> Iterable[str | bytes | InvalidToken]:
-            given = pick(tokens, found.batch.places)
-            return map(_like, given, given if found.key is self.primary else self.reencrypt_many(found))
+        def rotated(found: SignedBatch) -> Iterable[str | bytes | InvalidToken]:
+            given = pick(tokens, found.places)
+            return map(_like, given, given if found.key is self.primary else bulk.reencrypt(self.primary, found))
 
         return self._each(tokens, rotated)
 
@@ -211,43 +218,41 @@ class Keyring:
         return bulk.encrypt(self.primary, list(map(_encoded, plaintexts)))
 
     def decrypt_many(self, tokens: Sequence[TokenText]) -> list[str | InvalidToken | PlaintextError]:
-        """For each token what `decrypt` returns or raises, in order. A bad token does not affect the others."""
+        """For each token what `decrypt` returns or raises, in order. A bad token does not affect the others.
+
+        Examples:
+            >>> keyring.decrypt_many([keyring.encrypt("sk-live-1"), "sk-live-2"])
+            ['sk-live-1', MalformedToken('not a Fernet token: legible as it stands (9 bytes)')]
+        """
         return [_decoded(item) if isinstance(item, bytes) else item for item in self.decrypt_bytes_many(tokens)]
 
     def decrypt_bytes_many(self, tokens: Sequence[TokenText]) -> list[bytes | InvalidToken]:
         """For each token what `decrypt_bytes` returns or raises, in order. A bad token does not affect the others."""
         return self._each(tokens, bulk.decrypt)
 
-    def _each(self, tokens: Sequence[TokenText], action: Callable[[Found], Iterable[T]]) -> list[T | InvalidToken]:
+    def _each(
+        self, tokens: Sequence[TokenText], action: Callable[[SignedBatch], Iterable[T]]
+    ) -> list[T | InvalidToken]:
         """The result of *action* for each token, or the token's error, in order."""
         outcomes: list[Any] = [None] * len(tokens)
-        for part in self.find_many(tokens):
+        for part in bulk.find(self._keys, tokens):
             if isinstance(part, Refused):
                 outcomes[part.place] = part.error
             else:
-                put(outcomes, part.batch.places, action(part))
+                put(outcomes, part.places, action(part))
         return outcomes
 
     def _key_of(self, token: Token) -> Key:
         for key in self._keys:
             if key.signed(token):
                 return key
-        raise self._unknown_key(token.signed)
-
-    def _unknown_key(self, signed: bytes) -> UndecryptableToken:
-        bound = "" if self.context is None else f", bound to {self.context!r}"
-        return UndecryptableToken(f"no key opens this token (tried {self._ids()}{bound})", timestamp_of(signed))
+        raise bulk.unknown_key(self._keys, token.signed)
 
     def _open(self, key: Key, token: Token) -> bytes:
         plaintext = key.open(token)
         if plaintext is None:
             raise DamagedToken.under(key.id, token.timestamp)
         return plaintext
-
-    def _ids(self) -> str:
-        # A keyring that accepts unbound tokens has each id twice.
-        ids = list(dict.fromkeys(key.id for key in self._keys))
-        return ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
     def __repr__(self) -> str:
         # One that is not whole has none.

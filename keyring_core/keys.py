@@ -1,4 +1,9 @@
-"""A key: 32 secret bytes with a public id. Its repr shows no secret."""
+"""A key: 32 secret bytes with a public id. Its repr shows no secret.
+
+A key for one use, to encrypt or to compute a blind index, is derived from another by HKDF-SHA256 (RFC 5869). There is
+no salt: it would have to be stored beside every token, and the key is uniformly random already (section 3.1). The info
+string separates the uses (section 3.2): a label with a version, and the context.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +20,16 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from keyring_core.binding import BLIND_INDEX, derive_key
 from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.key_text import KEY_BYTES, decode_key
 from keyring_core.loaded_keys import protect_key
-from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token
+from keyring_core.tokens import BLOCK, OVERHEAD, TAG, Token, utf8_of
 
 _ID_LABEL = b"keyring-core key id v1\0"
+TOKENS = b"keyring-core bind v1\0"
+BLIND_INDEX = b"keyring-core blind index v1\0"
 _PKCS7 = padding.PKCS7(128)
 _SHORTEST_SIGNED = OVERHEAD - TAG + BLOCK
 
@@ -36,7 +43,12 @@ class KeyState(StrEnum):
 
 
 class Key:
-    """A Fernet key. Only its `id` is public. It cannot be pickled or copied, and is masked in every log."""
+    """A Fernet key. Only its `id` is public. It cannot be pickled or copied, and is masked in every log.
+
+    Examples:
+        >>> Key.generate()
+        <Key ...>
+    """
 
     __slots__ = ("_aes", "_mac", "_origin", "_raw", "context", "fernet", "id")
 
@@ -68,6 +80,11 @@ class Key:
         """The key that *text* (str or bytes) spells; *where* names its origin in messages.
 
         Raises KeyConfigError for anything but one sound key; with *allow_weak*, a weak key only gives a warning.
+
+        Examples:
+            >>> Key.parse("changeme", "API_KEY")
+            Traceback (most recent call last):
+            keyring_core.errors.KeyConfigError: API_KEY: a placeholder (8 characters ...
         """
         return cls(decode_key(text, where, allow_weak=allow_weak))
 
@@ -80,6 +97,10 @@ class Key:
         """The key for the use *context*, derived from this key; it has the same id.
 
         Raises KeyConfigError for an empty context, and for a key that is bound already.
+
+        Examples:
+            >>> Key.generate().bind("users.api_key")
+            <Key ... bound to 'users.api_key'>
         """
         if self.context is not None:
             raise KeyConfigError(f"key {self.id} is bound to {self.context!r} already; bind the key that it came from")
@@ -109,11 +130,11 @@ class Key:
         return tokens
 
     def signed(self, token: Token) -> bool:
-        """Whether *token* is under this key: one MAC, compared in constant time."""
+        """True if *token* is under this key: one MAC, compared in constant time."""
         return compare_digest(self.tag(token.signed), token.tag)
 
     def signed_size(self, data: bytes) -> int:
-        """How many bytes at the start of *data* are a token under this key, whatever follows; 0 if none are.
+        """The length of a token under this key at the start of *data*, whatever follows; 0 if there is none.
 
         For a token whose end is not marked. One running MAC checks every possible end, in time linear in *data*.
         """
@@ -158,6 +179,26 @@ class Key:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Key is not pickled or copied: it would leave the process unprotected")
+
+
+def derive_key(raw: bytes, context: str, label: bytes = TOKENS) -> bytes:
+    """The 32 bytes of the key for *context* under the key *raw*, for the use *label*. Errors as for `check_context`."""
+    info = label + check_context(context)
+    return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=info).derive(raw)
+
+
+def check_context(context: str) -> bytes:
+    """The bytes of *context*, the name of one use such as `users.api_key`. A context is not secret.
+
+    Raises KeyConfigError if it is empty, begins or ends with a blank, or has no UTF-8 form; TypeError if it is no str.
+    """
+    if not isinstance(context, str):
+        raise TypeError(f"a context is str, not {type(context).__name__}")
+    if not context:
+        raise KeyConfigError('the context is empty; name the one use of these tokens, such as "users.api_key"')
+    if context != context.strip():
+        raise KeyConfigError(f"the context {context!r} begins or ends with a blank, which nobody would see; drop it")
+    return utf8_of(context, f"the context {context!r} has a lone surrogate and so no UTF-8 form", KeyConfigError)
 
 
 def unpadded(padded: bytes) -> bytes | None:

@@ -66,5 +66,5 @@ def subscribe(subscriber: Subscriber) -> None:
 
 
 def is_loaded(value: object) -> bool:
-    """Whether *value* is the 32 bytes of a loaded key, or a secret that one was made of."""
+    """True if *value* is the 32 bytes of a loaded key, or a secret that one was made of."""
     return value in _keys or value in _secrets

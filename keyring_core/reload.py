@@ -9,20 +9,19 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import NamedTuple, TypedDict, TypeVar
 
 import structlog
 
 from keyring_core.errors import DamagedToken, KeyConfigWarning, KeyringError, UndecryptableToken
 from keyring_core.forks import call_in_children
-from keyring_core.health import KeyringStatus, Loaded, status_of
 from keyring_core.keyring import Keyring
-from keyring_core.sources import COMMAND_SECONDS
+from keyring_core.sources import COMMAND_SECONDS, KeyOrigin, SourceKind
 
 AGAIN_SECONDS = 10
-"""How long a re-read waits for a command: less than at the start, since there are keys to work with."""
+"""The time that a re-read waits for a command: less than at the start, since there are keys to work with."""
 UNKNOWN_SECONDS = 1
 """Unknown tokens cause at most one read in this time; a call waits as long for a read by another thread."""
 _DISTINCT_ERRORS = 20
@@ -32,6 +31,49 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
+class Loaded(NamedTuple):
+    """A keyring, the sources of its keys, and how often to check them, in seconds; 0 is never."""
+
+    keyring: Keyring
+    sources: Mapping[str, KeyOrigin]
+    every: float
+    variables: int
+    """A fingerprint of this project's variables."""
+    again: Callable[[float], Loaded]
+    """Reads the same sources again, even if the variables changed; takes the seconds for each command."""
+
+    def follows(self) -> bool:
+        """True if its sources are checked regularly."""
+        return self.every > 0 and any(source.kind is not SourceKind.VARIABLE for source in self.sources.values())
+
+    def may_differ(self) -> bool:
+        """True if reading again may give other keys."""
+        return any(source.may_differ() for source in self.sources.values())
+
+
+class KeyStatus(TypedDict):
+    """One key, as a health endpoint shows it."""
+
+    id: str
+    state: str
+
+
+class KeyringStatus(TypedDict):
+    """The status of a keyring; times are UTC in ISO 8601."""
+
+    primary: str | None
+    keys: list[KeyStatus]
+    sources: dict[str, str]
+    """Each variable with the kind of its source: variable, file, command."""
+    reload_seconds: float | None
+    loaded: str | None
+    """The time since which these keys are in force."""
+    checked: str | None
+    """The time at which the sources were last found to hold these keys."""
+    error: str | None
+    """The reason why the last attempt to read them failed; None after a success."""
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -39,8 +81,8 @@ def _utc_now() -> datetime:
 class Reloader:
     """Call it for the current keyring. The first call loads it; if that fails, the next call tries again.
 
-    *load* reads what the process's variables name now, with so many seconds for each command: at the start, and for
-    `reload`. In between, `Loaded.again` reads. *clock* is monotonic; *now* is the time of day.
+    *load* reads the keys that the process's variables name now, and takes the seconds for each command: it is called at
+    the start, and for `reload`. In between, `Loaded.again` reads. *clock* is monotonic; *now* is the time of day.
     """
 
     def __init__(
@@ -71,7 +113,7 @@ class Reloader:
         return loaded.keyring
 
     def renew(self, ring: Keyring) -> Keyring | None:
-        """A newer keyring than *ring*, which cannot open a token; None if there is none.
+        """A newer keyring than *ring*, which cannot open a token; None if *ring* is the newest.
 
         Reads the sources again if they may have changed, at most once a second.
         """
@@ -84,9 +126,14 @@ class Reloader:
         return current if current is not ring else None
 
     def opening(self, action: Callable[[Keyring], T]) -> T:
-        """What *action* returns for the current keyring; if no key of that opens a token, for a newer one.
+        """The result of *action* for the current keyring; if none of its keys opens a token, for a newer keyring.
 
         Another process may use a key that this one has not read yet.
+
+        Examples:
+            >>> token = get_keyring().encrypt("sk-live-1")
+            >>> get_keyring.opening(lambda keyring: keyring.decrypt(token))
+            'sk-live-1'
         """
         ring = self()
         try:
@@ -100,9 +147,13 @@ class Reloader:
         return action(newer)
 
     def reload(self) -> bool:
-        """Reads every source again now, and returns whether that worked. If not, the current keyring stays.
+        """Reads every source again now. True if that worked; otherwise the current keyring stays.
 
         Raises KeyConfigError only if there is no keyring yet.
+
+        Examples:
+            >>> get_keyring.reload()
+            True
         """
         with self._lock:
             if self._loaded is None:
@@ -111,19 +162,33 @@ class Reloader:
             return self._read_again(self._loaded, always=True)
 
     def was_read_from(self, variables: int) -> bool:
-        """Whether the current keyring comes from variables with this fingerprint."""
+        """True if the current keyring comes from variables with this fingerprint."""
         return self._loaded is not None and self._loaded.variables == variables
 
     def status(self) -> KeyringStatus:
         """Key ids, states, sources, times and the last error, for a health endpoint; no key.
 
         Checks the sources if that is due, so that a service without requests follows them too.
+
+        Examples:
+            >>> get_keyring.status()["keys"]
+            [{'id': '...', 'state': 'primary'}]
         """
         try:
             self()
-        except (KeyringError, KeyConfigWarning) as error:
-            return status_of(None, None, None, str(error))
-        return status_of(self._loaded, self._since, self._checked, self._error)
+            loaded, error = self._loaded, self._error
+        except (KeyringError, KeyConfigWarning) as fault:
+            loaded, error = None, str(fault)
+        states = loaded.keyring.states if loaded else {}
+        return {
+            "primary": loaded.keyring.primary.id if loaded else None,
+            "keys": [{"id": key.id, "state": str(state)} for key, state in states.items()],
+            "sources": {name: str(source.kind) for name, source in loaded.sources.items()} if loaded else {},
+            "reload_seconds": loaded.every if loaded else None,
+            "loaded": self._since.isoformat(timespec="seconds") if loaded else None,
+            "checked": self._checked.isoformat(timespec="seconds") if loaded else None,
+            "error": error,
+        }
 
     def reset(self) -> None:
         """Forgets everything; the next call loads again. For tests, and after the environment changed."""
@@ -155,7 +220,7 @@ class Reloader:
             lock.release()
 
     def _read_again(self, loaded: Loaded, *, always: bool = False) -> bool:
-        """Uses the keys that the sources hold now, or logs why not. The caller holds the lock."""
+        """Uses the keys that the sources hold now, or logs the reason against it. The caller holds the lock."""
         # Before reading: reading may warn, and code that shows the warning may ask for the keyring.
         self._schedule(loaded)
         try:
@@ -170,7 +235,7 @@ class Reloader:
     def _accept(self, loaded: Loaded, before: Loaded | None) -> Loaded:
         """Makes *loaded* current by one assignment. If the keys are the same, the keyring stays the same object."""
         self._checked = self._now()
-        if before is not None and _same_keys(before.keyring, loaded.keyring):
+        if before is not None and list(before.keyring.states.items()) == list(loaded.keyring.states.items()):
             loaded = loaded._replace(keyring=before.keyring)
         else:
             self._since = self._checked
@@ -197,7 +262,3 @@ class Reloader:
 
     def _schedule(self, loaded: Loaded) -> None:
         self._due = self._clock() + loaded.every if loaded.follows() else math.inf
-
-
-def _same_keys(one: Keyring, other: Keyring) -> bool:
-    return list(one.states.items()) == list(other.states.items())

@@ -16,12 +16,12 @@ FORMS = ("", "_FILE", "_COMMAND")
 """The endings of a variable that holds keys, names their file, or the command that prints them."""
 
 COMMAND_SECONDS = 30
-"""How long a start waits for a command."""
+"""The time that a start waits for a command."""
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
-class Kind(StrEnum):
+class SourceKind(StrEnum):
     """The kinds of sources."""
 
     VARIABLE = "variable"
@@ -29,30 +29,32 @@ class Kind(StrEnum):
     COMMAND = "command"
 
 
-class Source(NamedTuple):
-    """What a variable's text came from, and whether that changed since. Holds no key."""
+class KeyOrigin(NamedTuple):
+    """The origin of a variable's text, which shows if that changed since. Holds no key."""
 
-    kind: Kind
+    kind: SourceKind
     stamp: Stamp | None = None
 
     def moved(self) -> bool:
-        """Whether the file changed since it was read."""
+        """True if the file changed since it was read."""
         return self.stamp is not None and self.stamp.moved()
 
     def may_differ(self) -> bool:
-        """Whether reading again may give another text. A variable does not count: it is read only once."""
-        return self.kind is Kind.COMMAND or (self.stamp is not None and (not self.stamp.settled or self.stamp.moved()))
+        """True if reading again may give another text. A variable does not count: it is read only once."""
+        return self.kind is SourceKind.COMMAND or (
+            self.stamp is not None and (not self.stamp.settled or self.stamp.moved())
+        )
 
 
-class Found(NamedTuple):
+class FoundText(NamedTuple):
     """Key text, the place it came from in words, and its source."""
 
     text: str | bytes
     where: str
-    source: Source
+    source: KeyOrigin
 
     def __repr__(self) -> str:
-        return f"<Found {self.where}>"
+        return f"<FoundText {self.where}>"
 
 
 def variable_in(text: str) -> str | None:
@@ -64,8 +66,8 @@ def variable_in(text: str) -> str | None:
 @without_frames
 def read_source(
     name: str, environ: Mapping[str, str], seconds: float = COMMAND_SECONDS, *, comments: bool = True
-) -> Found | None:
-    """What the variable *name* holds, or what its `_FILE` or `_COMMAND` form leads to; None if none is set.
+) -> FoundText | None:
+    """The text that the variable *name* holds, or that its `_FILE` or `_COMMAND` form leads to; None if none is set.
 
     *comments* is for a file or command, as in `read_named`.
 
@@ -78,16 +80,16 @@ def read_source(
         return None
     form, value = forms[0], environ[forms[0]]
     if form == name:
-        return Found(value, name, Source(Kind.VARIABLE))
-    kind = Kind.FILE if form.endswith("_FILE") else Kind.COMMAND
+        return FoundText(value, name, KeyOrigin(SourceKind.VARIABLE))
+    kind = SourceKind.FILE if form.endswith("_FILE") else SourceKind.COMMAND
     return read_named(kind, value, form, environ, seconds, comments=comments)
 
 
 @without_frames
 def read_named(  # noqa: PLR0913 - what to read, and how
-    kind: Kind, value: str, form: str, environ: Mapping[str, str], seconds: float, *, comments: bool = True
-) -> Found:
-    """What the file holds, or the command prints, that *value* of the setting *form* names.
+    kind: SourceKind, value: str, form: str, environ: Mapping[str, str], seconds: float, *, comments: bool = True
+) -> FoundText:
+    """The text of the file or command that *value* of the setting *form* names.
 
     Without *comments* the text is taken as it is, but for one line break at its end: a passphrase may hold a `#`.
 
@@ -95,19 +97,17 @@ def read_named(  # noqa: PLR0913 - what to read, and how
     """
     if not value.strip():
         raise KeyConfigError(f"{form}: empty; name a {kind}, or unset it")
-    if kind is Kind.FILE:
+    if kind is SourceKind.FILE:
         content, stamp = read_key_file(key_path(value, environ, form), form)
         # The form of a variable does not say which file it names.
         where = form if str(stamp.path) in form else f"{form} ({printable(str(stamp.path))})"
-        return Found(_cleaned(content, comments=comments), where, Source(Kind.FILE, stamp))
+        return FoundText(_cleaned(content, comments=comments), where, KeyOrigin(SourceKind.FILE, stamp))
     printed = run_key_command(value, form, environ, seconds)
-    return Found(_cleaned(printed, comments=comments), form, Source(Kind.COMMAND))
+    return FoundText(_cleaned(printed, comments=comments), form, KeyOrigin(SourceKind.COMMAND))
 
 
 def _cleaned(data: bytes, *, comments: bool) -> bytes:
-    return _without_comments(data) if comments else data.removesuffix(b"\n").removesuffix(b"\r")
-
-
-def _without_comments(data: bytes) -> bytes:
+    if not comments:
+        return data.removesuffix(b"\n").removesuffix(b"\r")
     lines = (line.partition(b"#")[0].strip() for line in data.splitlines())
     return b"\n".join(line for line in lines if line)

@@ -1,6 +1,6 @@
 """Tokens of one length side by side: one call reads or writes the base64 of all of them.
 
-If any token of a batch may be invalid, each is read by itself, so every verdict is that of the single token.
+If any token of a batch may be invalid, each is read by itself, so that every token gets its own verdict.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keyring_core.tokens import BLOCK, OVERHEAD, TAG, VERSION, TokenText, decode
 T = TypeVar("T")
 
 BATCH_BYTES = 48 * 1024
-"""How much one call handles: data that fits into the L1 cache is fastest."""
+"""The bytes that one call handles: data that fits into the L1 cache is fastest."""
 
 
 class TokenBatch(NamedTuple):
@@ -84,7 +84,8 @@ def read_tokens(texts: Sequence[TokenText]) -> Iterator[TokenBatch | Refused]:
     whole = set(map(type, texts)) == {str}
     strings = cast(Sequence[str], texts) if whole else list(map(string_of, texts))
     for places in alike(map(len, strings)):
-        data = _decode_alike(pick(strings, places))
+        text = "".join(pick(strings, places))
+        data = _decode_on_end(text.encode("ascii"), len(places)) if text.isascii() else None
         if data is None:
             yield from _read_each(texts, places)
         else:
@@ -92,7 +93,7 @@ def read_tokens(texts: Sequence[TokenText]) -> Iterator[TokenBatch | Refused]:
 
 
 def read_on_end(texts: bytes, size: int) -> Iterator[TokenBatch | Refused]:
-    """What `read_tokens` gives for the texts that stand in *texts* one after the other, each of *size* bytes."""
+    """As `read_tokens`, for texts that stand in *texts* one after the other, each of *size* bytes."""
     for places in alike_on_end(texts, size):
         part = texts[places.start * size : places.stop * size]
         data = _decode_on_end(part, len(places))
@@ -128,15 +129,9 @@ def write_tokens(tokens: Sequence[bytes]) -> list[str]:
 
 
 def is_token_size(size: int) -> bool:
-    """Whether a token may have *size* characters, as `write_tokens` writes it."""
+    """True if a token may have *size* characters, as `write_tokens` writes it."""
     data = size // 4 * 3 - OVERHEAD
     return size % 4 == 0 and data >= BLOCK and data % BLOCK <= 2
-
-
-def _decode_alike(texts: Sequence[str]) -> bytes | None:
-    """The bytes of *texts* of one length, as in a batch; None if one of them may be invalid."""
-    text = "".join(texts)
-    return _decode_on_end(text.encode("ascii"), len(texts)) if text.isascii() else None
 
 
 def _decode_on_end(texts: bytes, count: int) -> bytes | None:
@@ -193,7 +188,7 @@ def _b2a(data: bytes) -> bytes:
 
 
 def _codec() -> tuple[Callable[[bytes | bytearray], bytes], Callable[[bytes], bytes]]:
-    """A decoder of both alphabets of base64, and an encoder of the URL-safe one; those of the extra `speed`, if any."""
+    """A decoder of both alphabets of base64, and an encoder of the URL-safe one; from the extra `speed` if possible."""
     try:
         pybase64: Any = importlib.import_module("pybase64")
     except ImportError:

@@ -1,4 +1,4 @@
-"""Text in, the parts of a Fernet token out; or why the text is not a token. Decrypts nothing.
+"""Text in, the parts of a Fernet token out; or why the text is not a token. Decrypts nothing. Also plaintexts in bytes.
 
 Format: https://github.com/fernet/spec/blob/master/Spec.md
 Also accepts what stock Fernet reads and databases hold: blanks around or inside the token (CHAR padding, wrapped
@@ -8,11 +8,12 @@ lines), the standard base64 alphabet, and any value of the last character's unus
 from __future__ import annotations
 
 import binascii
+import json
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keyring_core.errors import Malformed, MalformedToken
+from keyring_core.errors import KeyringError, Malformed, MalformedToken, PlaintextError
 
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _BLANKS = b" \t\r\n\v\f"
@@ -22,14 +23,14 @@ _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_
 VERSION = b"\x80"
 _VERSION_BYTE = VERSION[0]
 BEGINNING = "gAAAA"
-"""How a token's text begins, until the year 2106."""
+"""The beginning of a token's text, until the year 2106."""
 BLOCK = 16
 TAG = 32
 OVERHEAD = 1 + 8 + BLOCK + TAG  # version, timestamp, IV
 _LARGE = 1024 * 1024
 
 _MARKS = (b"gAAAA", b"QUFBQ", b"M5AUCQKB", b"6741414141")
-"""What every token begins with, and parts of that in base64 (at any place), in base32 and in hex."""
+"""The beginning of every token, and parts of it in base64 (at any place), in base32 and in hex."""
 _HEX_OF_BYTES = re.compile(rb"80000000[0-9a-fA-F]{138}")
 
 INSIDE = "a token inside something else, or in another encoding"
@@ -48,7 +49,7 @@ class Token(NamedTuple):
 
     @property
     def timestamp(self) -> int:
-        """When the secret was encrypted, in seconds since 1970; up to 2**64 - 1."""
+        """The time of encryption, in seconds since 1970; up to 2**64 - 1."""
         return timestamp_of(self.signed)
 
     @property
@@ -73,7 +74,7 @@ def iv_of(signed: bytes) -> bytes:
 
 
 def token_length(plaintext: int) -> int:
-    """Characters of the token of so many bytes of plaintext, which is padded to whole blocks."""
+    """The length of the token of *plaintext* bytes, which are padded to whole blocks."""
     size = OVERHEAD + BLOCK * (plaintext // BLOCK + 1)
     return 4 * -(-size // 3)
 
@@ -85,7 +86,7 @@ def parse_token(text: TokenText) -> Token:
 
 
 def signed_part(text: TokenText) -> bytes:
-    """What the tag of the token authenticates; errors as for `decode_token`."""
+    """The part of a token that its tag authenticates; errors as for `decode_token`."""
     return parse_token(text).signed
 
 
@@ -101,12 +102,12 @@ def decode_token(text: TokenText) -> bytes:
 
 
 def is_token(text: TokenText) -> bool:
-    """Whether *text* has the shape of a token, whatever key it is under. Raises TypeError, as above."""
+    """True if *text* has the shape of a token, whatever key it is under. Raises TypeError, as above."""
     return _bytes_in(text) is not None
 
 
 def _bytes_in(text: TokenText) -> bytes | None:
-    """The same bytes; None if *text* is no token. What it is instead takes far longer to say."""
+    """The same bytes; None if *text* is no token. For a diagnosis use the slower `explain`."""
     string = string_of(text)
     # encode() alone would raise an error that carries the whole text.
     raw = string.encode("ascii") if string.isascii() else b""
@@ -129,19 +130,20 @@ def string_of(text: TokenText) -> str:
 
 
 def raw_of(text: TokenText) -> bytes:
-    """The bytes of *text*, of a str those of UTF-8; raises no error, which would carry the text."""
+    """The bytes of *text*, in UTF-8 if it is a str; raises no error, which would carry the text."""
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
 
 
 def explain(text: TokenText) -> MalformedToken:
     """The error for a *text* that is not a token. Its message shows lengths, never the text."""
     raw = raw_of(text)
-    category, found = _diagnose(raw)
+    bare = raw.strip(_BLANKS)
+    category, found = next((category, words) for test, category, words in _FAULTS if test(bare))
     return MalformedToken(category, f"{found} ({len(raw)} bytes)")
 
 
 def may_hold_token(raw: bytes) -> bool:
-    """Whether *raw* may be a token in whatever form, whole or cut: it then is no plaintext.
+    """True if *raw* may be a token in whatever form, whole or cut, and so no plaintext.
 
     Looks for the beginning of a token, also in base64, base32, hex, UTF-16 or bare bytes. A text that holds these
     characters by chance is refused, too: one random text of 40 characters in ten million.
@@ -152,16 +154,27 @@ def may_hold_token(raw: bytes) -> bool:
     )
 
 
+def utf8_of(text: str, refusal: str, error: type[KeyringError] = PlaintextError) -> bytes:
+    """The bytes of *text*. Raises *error*, with *refusal*, if it has no UTF-8 form."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        pass  # outside of this block, since the error holds the text
+    raise error(refusal)
+
+
+def json_of(value: object) -> bytes:
+    """The plaintext *value* as compact JSON in ASCII: equal values have equal blind indexes.
+
+    Raises TypeError and ValueError for what JSON cannot say, RecursionError if it is deep.
+    """
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
 def _is_base64(raw: bytes) -> bool:
     # Deleting the alphabet and checking the rest takes a third of the time of a pattern.
     rest = raw.translate(None, _ALPHABET)
     return rest in _PADDINGS and raw.endswith(rest)
-
-
-def _diagnose(raw: bytes) -> tuple[Malformed, str]:
-    """The category of a text that `decode_token` refused, and a description for an operator."""
-    bare = raw.strip(_BLANKS)
-    return next((category, words) for test, category, words in _FAULTS if test(bare))
 
 
 def _matches(pattern: bytes) -> Callable[[bytes], object]:

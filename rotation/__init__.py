@@ -1,1 +1,47 @@
-"""What admins and schedulers run: finds stored tokens, re-encrypts them under the primary key, proves the result."""
+"""Re-encrypts stored tokens under the newest key, while services keep writing, and proves when an old key can go.
+
+Admins and schedulers run this package as `keyring-rotate`; a program calls `rotation.job`, `rotation.lifecycle` and
+`rotation.checks` with a `rotation.context.Context`. Services import `keyring_core`, which knows nothing of this.
+
+The loop of a run, for each target, which is one column of one table:
+
+    while something is left:
+        for each range of the table's keys:
+            for each batch of rows in it:
+                read the cells
+                plan: which cells are under an older key, and their new tokens
+                write each cell that still holds exactly what was read
+                count what was found and what was written
+
+A cell that a service rewrote in between keeps the service's value, and the next pass reads it again. A run can be
+stopped at any moment and started again: no state but the cells themselves decides what is left.
+
+The folders, from the top down:
+
+    cli            the commands: their options, signals and exit codes
+    output         values in; text, JSON, metrics or a page out
+    lifecycle      stage, promote, retire and restore a key
+    checks         the scheduled checks: facts and a policy in, findings out
+    retirement     the decision whether a key may go
+    job            the loop: ranges, passes, pace, checkpoints; in threads or on many machines
+    kept_files     the files that no output may replace
+    manage         a Django app, for `manage.py rotate_keys`
+    fleet          for services: announces which keys an instance holds
+    context        what a command works with: environment, configuration, ledger, connections
+    ledger         key dates, runs, counts and running services, in a small database
+    discovery      the search for token columns that no target covers
+    declared       the encrypted columns that an application's models declare
+    stores         reads and swaps the cells of a database; a folder for each kind of database
+    configuration  rotation.toml: targets, key sets, policy, presets of applications
+    planning       decides for each cell whether it is rewritten, and with what
+    model          the values that all of these share: targets, batches, counts, reports
+
+Three rules of thumb:
+
+    Imports run downward. A file that needs something from above is in the wrong folder, or takes it as an argument.
+    Decide in the middle, act at the edge. planning, retirement and each check take values and return values.
+    A decision stands in one function, and all who need it ask that one.
+
+To read the code, begin with `job/ranges.py`, where a batch is read, planned, written and counted; then go down to
+`planning` and `stores`, or up to `job/runs.py`. docs/explanation/architecture.md answers "Where is ...?".
+"""

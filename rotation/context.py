@@ -19,8 +19,8 @@ from keyring_core.environment import KEY_VARIABLES, ROTATION_CONFIG, Settings, l
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
 from rotation.configuration.env_file import OPTION, environment, read_env_file
+from rotation.model.atomic_file import behind_links
 from rotation.model.failures import Stopping, UsageError
-from rotation.model.output_file import behind_links
 from rotation.model.outputs import Holds, Kept, is_same
 from rotation.model.watcher import NoWatcher, Watcher
 
@@ -343,7 +343,7 @@ class Context:
 
     def check_ledger(self, place: LedgerPlace) -> None:
         """Raises UsageError for an SQLite ledger in a file of keys, in rotation.toml, or behind another user's link."""
-        from rotation.stores.access import file_of  # noqa: PLC0415 - brings SQLAlchemy
+        from rotation.stores.databases import file_of  # noqa: PLC0415 - brings SQLAlchemy
 
         if (file := file_of(place.url)) is None:
             return

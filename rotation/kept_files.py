@@ -34,7 +34,7 @@ def outputs_of(context: Context, urls: Iterable[str] = (), pause_file: Path | No
 
 def _databases(urls: Iterable[str]) -> Iterator[Kept]:
     """The files of the SQLite databases at *urls*, with those that SQLite makes beside them."""
-    from rotation.stores.access import file_of  # noqa: PLC0415 - brings SQLAlchemy
+    from rotation.stores.databases import file_of  # noqa: PLC0415 - brings SQLAlchemy
 
     for url in {*urls}:
         if file := file_of(url):

@@ -23,7 +23,7 @@ import structlog
 from hypothesis import settings
 
 from keyring_core import Key, Keyring, loaded_keys
-from keyring_core.redaction import current, reset_logging
+from keyring_core.redaction import redactor, reset_logging
 from tests.keys import key_text, make_key
 
 OLD, OLDER, NEW = "old", "older", "new"
@@ -201,7 +201,7 @@ def load_only(
     monkeypatch: pytest.MonkeyPatch, keys: dict[bytes, str], secrets: dict[str | bytes, str], subscribers: list[Any]
 ) -> None:
     """Leaves the process with copies of these, and without the default redactor that learned of others."""
-    current._default.cache_clear()
+    redactor._default.cache_clear()
     monkeypatch.setattr(loaded_keys, "_keys", dict(keys))
     monkeypatch.setattr(loaded_keys, "_secrets", dict(secrets))
     monkeypatch.setattr(loaded_keys, "_subscribers", WeakSet(subscribers))

@@ -16,9 +16,9 @@ from rotation.model.batch import Batch, BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
-from rotation.stores.base import Written
 from rotation.stores.dialect import Tempo
-from rotation.stores.witness import Doubt, Unknown
+from rotation.stores.other_writers import Doubt, Unknown
+from rotation.stores.writer import Written
 from tests.keys import key_text
 
 ISSUED_AT = 1_600_000_000
@@ -41,6 +41,9 @@ class Unwatched:
     name = None
 
     def wrote(self, transactions: Iterable[int]) -> None:
+        """Takes no notice."""
+
+    def allow(self, writes: int) -> None:
         """Takes no notice."""
 
     def changed(self, *, wrote: bool = True) -> Unknown:
@@ -112,9 +115,6 @@ class MemoryStore:
 
     def lacks_room(self, longest: Callable[[int], int]) -> None:
         return None
-
-    def allow(self, writes: int) -> None:
-        pass
 
     def settle(self) -> None:
         pass

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from keyring_core.binding import check_context
 from keyring_core.config import get_keyring
 from keyring_core.errors import (
     AlreadyEncryptedError,
@@ -27,10 +26,9 @@ from keyring_core.errors import (
     without_frames,
 )
 from keyring_core.keyring import Keyring
-from keyring_core.keys import Key
-from keyring_core.plaintexts import json_of, utf8_of
+from keyring_core.keys import Key, check_context
 from keyring_core.redaction.secret import Secret
-from keyring_core.tokens import TokenText, is_token, may_hold_token, raw_of
+from keyring_core.tokens import TokenText, is_token, json_of, may_hold_token, raw_of, utf8_of
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
@@ -38,14 +36,14 @@ if TYPE_CHECKING:
 
 LIST_THEM = '"keyring-rotate status" lists the rows of such cells'
 READ_UNBOUND = "add accept_unbound=True until a run has bound it"
-"""What lets a column with a context read the tokens of before it had one."""
+"""The advice for a column with a context that has to read older tokens, too."""
 MAY_BE_BOUND = "its key is missing, or it is bound to a `context`, which the column does not declare"
 
 log = structlog.get_logger(__name__)
 
 
-class Kind(StrEnum):
-    """What the values of a column are."""
+class ValueKind(StrEnum):
+    """The type of a column's values."""
 
     TEXT = "text"
     BYTES = "bytes"
@@ -58,12 +56,12 @@ def process_environment() -> Mapping[str, str]:
 
 
 class Cells:
-    """How the values of one column become cells. Copies and pickles hold no key; its repr shows its options."""
+    """Turns values of one column into cells, and back. Copies and pickles hold no key; its repr shows its options."""
 
     @without_frames
     def __init__(  # noqa: PLR0913 - the options of a column
         self,
-        kind: Kind,
+        kind: ValueKind,
         *,
         context: str | bool = False,
         accept_unbound: bool = False,
@@ -71,7 +69,7 @@ class Cells:
         legacy: Legacy | None = None,
         secrets: Callable[[], Mapping[str, str | Sequence[str]]] = process_environment,
     ) -> None:
-        """*context* binds the column: a name, or True for that of table and column, such as `users.api_key`.
+        """*context* binds the column: a name, or True for the name of table and column, such as `users.api_key`.
 
         While a column is taken over it also reads what *accept_unbound* (this keyring's tokens without the context),
         *accept_plaintext* and *legacy* say. *secrets* is where `legacy` finds the variables that it names.
@@ -86,12 +84,12 @@ class Cells:
                 f"{legacy.package} writes no tokens, so that its ciphertext under a wrong secret looks like plaintext: "
                 "take its cells over first, then drop legacy and accept plaintext"
             )
-        self.kind = Kind(kind)
+        self.kind = ValueKind(kind)
         self.context = context
         self.accept_unbound, self.accept_plaintext, self.legacy = accept_unbound, accept_plaintext, legacy
         self._secrets = secrets
         self.column = ""
-        """What messages call the column, such as `users.api_key`; also its context, if that is True."""
+        """The column's name in messages, such as `users.api_key`; also its context, if that is True."""
         self.read_unbound = READ_UNBOUND
         """The advice for a token that opens without the context alone."""
         self._bound: tuple[Keyring, Keyring] | None = None
@@ -164,12 +162,12 @@ class Cells:
 
     @property
     def context_name(self) -> str | None:
-        """What the column's tokens are bound to; None if they are not, and "" if that has no name yet."""
+        """The context of the column's tokens; None if they are not bound, and "" if the column has no name yet."""
         return self.column if self.context is True else self.context or None
 
     @property
     def reading(self) -> tuple[object, ...]:
-        """What decides which cells open, and to what: a cell can be copied between columns for which it is equal."""
+        """The options that decide how a cell is read: a cell can be copied between columns for which they are equal."""
         return self.kind, self.context_name, self.accept_unbound, self.accept_plaintext, self.legacy
 
     def _opened(self, attempt: Callable[[Keyring], Iterable[bytes | InvalidToken]]) -> list[Any]:
@@ -191,11 +189,11 @@ class Cells:
         return self._otherwise(ring, cell, failed)
 
     def _otherwise(self, ring: Keyring, cell: TokenText, opened: bytes | InvalidToken) -> bytes | InvalidToken:
-        """What *ring* *opened*; if that is an error, the plaintext of *cell* if the column takes it otherwise."""
+        """What *ring* *opened*, or after an error the plaintext of *cell*, if the column takes that in another way."""
         if isinstance(opened, bytes):
             return opened
         data = cell if isinstance(cell, str) else bytes(cell)
-        if not data and self.kind is not Kind.JSON:
+        if not data and self.kind is not ValueKind.JSON:
             # As for `CredentialEncryptionService`: nothing was encrypted.
             return b""
         if self.legacy is not None:
@@ -213,7 +211,7 @@ class Cells:
         return opened.with_hint(hint) if hint else opened
 
     def _why_unknown(self, ring: Keyring, cell: TokenText) -> str | None:
-        """Why no key opens the token in *cell*, as far as its context shows."""
+        """The likely reason why no key opens the token in *cell*, if its context shows one."""
         if self.context_name is None:
             return MAY_BE_BOUND
         if self.accept_unbound or not isinstance(ring.identify_many([cell])[0], Key):
@@ -222,7 +220,7 @@ class Cells:
 
     def _encoded(self, value: object) -> bytes:
         """The bytes to encrypt. Its errors are raised outside of `except`: theirs hold the value."""
-        if self.kind is Kind.JSON:
+        if self.kind is ValueKind.JSON:
             fault = "JSON would give back another one: it has lists in place of tuples, and only str as keys"
             try:
                 data = json_of(value)
@@ -231,7 +229,7 @@ class Cells:
             except (TypeError, ValueError, RecursionError):
                 fault = "JSON has no form for such a value"
             raise TypeError(f"{self._place()}: {fault}; the value is of type {type(value).__name__}")
-        if self.kind is Kind.BYTES:
+        if self.kind is ValueKind.BYTES:
             if isinstance(value, bytes | bytearray | memoryview):
                 return bytes(value)
             raise TypeError(f"{self._place()}: takes bytes, not {type(value).__name__}")
@@ -241,20 +239,20 @@ class Cells:
 
     def _decoded(self, data: bytes) -> Any:
         """The value, or PlaintextError: made outside of `except`, whose error holds the plaintext."""
-        if self.kind is Kind.BYTES:
+        if self.kind is ValueKind.BYTES:
             return data
         try:
-            return json.loads(data) if self.kind is Kind.JSON else data.decode("utf-8")
+            return json.loads(data) if self.kind is ValueKind.JSON else data.decode("utf-8")
         except (ValueError, RecursionError):
             pass
-        words = "JSON" if self.kind is Kind.JSON else "UTF-8 text"
+        words = "JSON" if self.kind is ValueKind.JSON else "UTF-8 text"
         return PlaintextError(f"{self._place()}: the cell opens, but what it holds is not {words}")
 
     def _place(self) -> str:
         return self.column or "an encrypted column"
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles take along: no keyring, and no reader of legacy cells, which holds keys too."""
+        """The state for copies and pickles: no keyring, and no reader of legacy cells, which holds keys too."""
         return vars(self) | {"_bound": None, "_reader": None, "_logged": False}
 
     def __repr__(self) -> str:

@@ -1,14 +1,16 @@
 """A field of a Pydantic model that is a Secret in memory and a token in JSON.
 
-    class Connection(BaseModel):
-        model_config = ConfigDict(hide_input_in_errors=True)
-        host: str
-        api_key: EncryptedStr
-
-    connection = Connection.model_validate({"host": "example.org", "api_key": "sk-live-..."})
-    connection.api_key.reveal()                                      # the text; repr, str and logs show a mask
-    document = connection.model_dump(mode="json")                    # with a token: what to store
-    Connection.model_validate(document, context={"at_rest": True})   # reads it again
+    >>> from pydantic import BaseModel, ConfigDict
+    >>> class Connection(BaseModel):
+    ...     model_config = ConfigDict(hide_input_in_errors=True)
+    ...     host: str
+    ...     api_key: EncryptedStr
+    >>> connection = Connection.model_validate({"host": "example.org", "api_key": "sk-live-1"})
+    >>> connection, connection.api_key.reveal()
+    (Connection(host='example.org', api_key=[REDACTED:api_key]), 'sk-live-1')
+    >>> document = connection.model_dump(mode="json")  # with a token: what to store
+    >>> Connection.model_validate(document, context={"at_rest": True})
+    Connection(host='example.org', api_key=[REDACTED:api_key])
 
 Input and storage: validation takes plaintext (a str or a Secret) and refuses a token, so that no client of an API can
 pass one in. With the validation context `{"at_rest": True}` it takes a token (or a Secret) and refuses plaintext.
@@ -36,7 +38,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from keyring_core.errors import KeyringError
-from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.redaction.secret import Secret
 from keyring_core.redaction.spans import mask_of
 
@@ -49,7 +51,7 @@ class Encrypted:
     """
 
     def __init__(self, context: str | None = None) -> None:
-        self._cells = Cells(Kind.TEXT, context=False if context is None else context)
+        self._cells = Cells(ValueKind.TEXT, context=False if context is None else context)
         self._cells.column = context or "an encrypted field"
         self._cells.read_unbound = "name no context, or store it again"
 
@@ -61,7 +63,7 @@ class Encrypted:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """For Pydantic: what documents of an API say of the field."""
+        """For Pydantic: the field's description in documents of an API."""
         return {"type": "string", "format": "password", "writeOnly": True}
 
     def _validated(self, value: object, info: ValidationInfo) -> Secret:

@@ -47,7 +47,7 @@ PADDINGS: dict[str, Callable[[bytes], bytes | None]] = {
     "zeroes": _zeroes,
     "naive": _naive,
 }
-"""What each padding leaves of a padded text; None for bytes that it never makes."""
+"""Each padding's function: a padded text without it; None for bytes that it never makes."""
 
 
 def check_of(words: str) -> Callable[[str], object]:
@@ -124,7 +124,7 @@ class GcmCells:
 
 
 def _decoded(cell: str | bytes) -> bytes | None:
-    """The bytes that *cell* spells, as `b64encode` writes them; blanks around them are those of a CHAR column."""
+    """The bytes that *cell* spells, as `b64encode` writes them; a CHAR column puts blanks around them."""
     try:
         text = (cell.encode("ascii") if isinstance(cell, str) else cell).strip()
         data = base64.b64decode(text)

@@ -12,10 +12,10 @@ from keyring_core.derivation import Derivation, protect
 from keyring_core.errors import KeyConfigError, without_frames
 from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
-from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells, Signer
-from keyring_core.legacy.named_texts import Environ, NamedText, check_names, texts_named
-from keyring_core.legacy.reader import Cells, LegacyReader
+from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells
+from keyring_core.legacy.reader import LegacyReader, PackageCells
 from keyring_core.legacy.token_cells import TokenCells, TokenOrJsonCells
+from keyring_core.legacy.variables import Environ, VariableText, check_variable_names, read_variables
 from keyring_core.sources import variable_in
 
 _SHA256 = Derivation("sha256")
@@ -34,6 +34,11 @@ class Legacy:
     command in `NAME_COMMAND` prints. Several names, or a variable that is a list, are several keys, tried in order.
 
     Raises KeyConfigError for an unknown package, a secret in place of a name, and options that the package lacks.
+
+    Examples:
+        >>> cells = Legacy("django-encrypted-model-fields", secret="$FIELD_ENCRYPTION_KEY")
+        >>> cells.reader({"FIELD_ENCRYPTION_KEY": keyring.primary.reveal()}).open(keyring.encrypt("sk-live-1"))
+        <LegacyPlaintext of 9 bytes>
     """
 
     package: str
@@ -72,12 +77,12 @@ class Legacy:
             meant = f"; did you mean {near[0]}?" if near else "."
             raise KeyConfigError(f"no such package{meant} The packages are {', '.join(PACKAGES)}")
         for name in _NAMES & {*self._given()}:
-            check_names(name, _names(getattr(self, name)))
+            check_variable_names(name, _names(getattr(self, name)))
         PACKAGES[self.package].check_options(self)
 
     @property
     def writes_tokens(self) -> bool:
-        """Whether each cell has the shape of a Fernet token, so that nobody takes it for plaintext."""
+        """True if each cell has the shape of a Fernet token, so that nobody takes it for plaintext."""
         return self.engine in {None, "fernet"} and PACKAGES[self.package].writes_tokens
 
     @without_frames
@@ -129,14 +134,14 @@ Legacy.__init__ = without_frames(Legacy.__init__)  # type: ignore[method-assign]
 
 
 class Package(NamedTuple):
-    """How a package's cells are read, and the options that it has beside `secret`."""
+    """The reader of a package's cells, and the options that it has beside `secret`."""
 
-    cells: Callable[[Legacy, Environ], Cells]
+    cells: Callable[[Legacy, Environ], PackageCells]
     """Raises KeyConfigError."""
     needs: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
     writes_tokens: bool = True
-    """Whether its cells are Fernet tokens, unless an engine says otherwise."""
+    """True if its cells are Fernet tokens, unless an engine says otherwise."""
 
     def check_options(self, legacy: Legacy) -> None:
         """Raises KeyConfigError if options of *legacy* do not fit."""
@@ -173,7 +178,7 @@ def _check_engine(legacy: Legacy) -> None:
     check_of(legacy.check)
 
 
-def _keys(derivations: Iterable[Derivation], secrets: Iterable[NamedText]) -> dict[Key, str]:
+def _keys(derivations: Iterable[Derivation], secrets: Iterable[VariableText]) -> dict[Key, str]:
     """The key that each derivation makes of each secret, in that order, with its place."""
     derivations = list(derivations)
     return {
@@ -189,8 +194,8 @@ def _names(value: str | Sequence[str] | None) -> Sequence[str]:
     return (value,) if isinstance(value, str) else value or ()
 
 
-def _secrets(legacy: Legacy, environ: Environ, *, listed: bool = False) -> list[NamedText]:
-    return texts_named(_names(legacy.secret), environ, "secret", listed=listed)
+def _secrets(legacy: Legacy, environ: Environ, *, listed: bool = False) -> list[VariableText]:
+    return read_variables(_names(legacy.secret), environ, "secret", listed=listed)
 
 
 def _salts(legacy: Legacy, environ: Environ) -> Iterator[str | bytes]:
@@ -198,43 +203,43 @@ def _salts(legacy: Legacy, environ: Environ) -> Iterator[str | bytes]:
         if not variable_in(salt):
             yield salt
             continue
-        for text, _ in texts_named([salt], environ, "salt"):
+        for text, _ in read_variables([salt], environ, "salt"):
             # In a variable it may be secret.
             protect(text, "salt")
             yield text
 
 
-def _sqlalchemy_utils(legacy: Legacy, environ: Environ) -> Cells:
+def _sqlalchemy_utils(legacy: Legacy, environ: Environ) -> PackageCells:
     keys = _keys([_SHA256], _secrets(legacy, environ))
     if legacy.engine == "aes":
         return AesCells(_raw(keys), legacy.padding or "naive", legacy.check or "")
     return GcmCells(_raw(keys)) if legacy.engine == "aes-gcm" else TokenCells(keys)
 
 
-def _fernet_fields(legacy: Legacy, environ: Environ) -> Cells:
+def _fernet_fields(legacy: Legacy, environ: Environ) -> PackageCells:
     """The key is made in `fernet_fields/hkdf.py` of each of the three packages."""
     prefix = "django-fernet-fields" if legacy.prefix is None else legacy.prefix
     derivation = Derivation("hkdf-sha256", salt=f"{prefix}-hkdf-salt", info=prefix) if legacy.hkdf else _RAW
     return TokenCells(_keys([derivation], _secrets(legacy, environ, listed=not legacy.hkdf)))
 
 
-def _fernet_encrypted_fields(legacy: Legacy, environ: Environ) -> Cells:
+def _fernet_encrypted_fields(legacy: Legacy, environ: Environ) -> PackageCells:
     rules = [Derivation("pbkdf2-sha256", salt, iterations=100_000) for salt in _salts(legacy, environ)]
     return TokenOrJsonCells(_keys(rules, _secrets(legacy, environ)))
 
 
-def _django_cryptography(legacy: Legacy, environ: Environ) -> Cells:
+def _django_cryptography(legacy: Legacy, environ: Environ) -> PackageCells:
     salts = list(_salts(legacy, environ)) or [SALT]
     rules = [Derivation("pbkdf2-sha256", salt, iterations=ITERATIONS) for salt in salts]
     named = _names(legacy.encryption_secret)
-    encryption = _keys(rules, texts_named(named, environ, "encryption_secret")) if named else None
-    signers = []
+    encryption = _keys(rules, read_variables(named, environ, "encryption_secret")) if named else None
+    keys = []
     for text, where in _secrets(legacy, environ):
         # Also with an encryption secret: it masks this one, and warns of a weak one.
-        own = _keys(rules, [NamedText(text, where)])
+        own = _keys(rules, [VariableText(text, where)])
         mac_key = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
-        signers.append(Signer.of(mac_key, _raw(encryption or own)))
-    return DjangoCryptographyCells(signers, unpickle=legacy.unpickle)
+        keys.append((mac_key, _raw(encryption or own)))
+    return DjangoCryptographyCells(keys, unpickle=legacy.unpickle)
 
 
 _DJANGO_CRYPTOGRAPHY = Package(

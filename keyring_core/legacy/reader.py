@@ -1,4 +1,4 @@
-"""What a reader of another package's cells gives, and takes."""
+"""Readers of another package's cells: their interface, and their results."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import NamedTuple, NoReturn, Protocol, final
 
 
 class LegacyPlaintext(NamedTuple):
-    """What another package stored. Its repr shows nothing of it."""
+    """The plaintext that another package stored. Its repr shows nothing of it."""
 
     plaintext: bytes
     """Text as UTF-8."""
     timestamp: int | None
-    """When the package encrypted it, in seconds since 1970, if the cell says so."""
+    """The time of encryption, in seconds since 1970, if the cell says it."""
 
     def __repr__(self) -> str:
         return f"<LegacyPlaintext of {len(self.plaintext)} bytes>"
 
 
-class Cells(Protocol):
+class PackageCells(Protocol):
     """The cells of one package under some keys."""
 
     def open(self, cell: str | bytes) -> LegacyPlaintext | None:
@@ -36,12 +36,12 @@ class LegacyReader:
     words: str
     """The package, and where its secrets are, for messages. Holds no secret."""
 
-    def __init__(self, cells: Cells, words: str) -> None:
+    def __init__(self, cells: PackageCells, words: str) -> None:
         self._cells = cells
         self.words = words
 
     def open(self, cell: str | bytes) -> LegacyPlaintext | None:
-        """What the package stored in *cell*; None if it did not write it under these secrets.
+        """The plaintext in *cell*; None if the package did not write it under these secrets.
 
         Raises nothing, whatever the cell is.
         """

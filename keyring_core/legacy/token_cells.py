@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from keyring_core.errors import MalformedToken
 from keyring_core.keys import Key, check_told_apart
 from keyring_core.legacy.reader import LegacyPlaintext
-from keyring_core.plaintexts import json_of
-from keyring_core.tokens import OVERHEAD, parse_token
+from keyring_core.tokens import OVERHEAD, json_of, parse_token
 
 
 class TokenCells:
@@ -43,11 +42,11 @@ class TokenCells:
 
 
 class TokenOrJsonCells(TokenCells):
-    """Cells that are a bare token, or JSON whose values are tokens: those of `EncryptedJSONField`.
+    """Cells that are a bare token, or JSON whose values are tokens, as `EncryptedJSONField` writes it.
 
     django-fernet-encrypted-fields 0.4.0, `encrypted_fields/fields.py`. That field makes a text of each value before it
     encrypts it, so that the package reads `"1"` for 1, `"True"` for true and `"None"` for null; keys are not
-    encrypted. Here, too. The other fields' columns are text; that of the JSON field is JSON (on PostgreSQL `jsonb`),
+    encrypted. Here, too. The other fields' columns are text; the JSON field's is JSON (on PostgreSQL `jsonb`),
     which cannot hold a bare token: it has to become text before such a column can hold anything else.
 
     JSON without any value, such as `{}`, is read as it is.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from keyring_core.redaction.configure import configure_logging, reset_logging
-from keyring_core.redaction.current import get_redactor
-from keyring_core.redaction.formatter import RedactingFormatter
-from keyring_core.redaction.processor import redact_processor
+from keyring_core.redaction.log_records import RedactingFormatter
 from keyring_core.redaction.redacting import redacting
-from keyring_core.redaction.redactor import Redactor, UnfitSecretError
+from keyring_core.redaction.redactor import Redactor, UnfitSecretError, get_redactor
+from keyring_core.redaction.render import redact_processor
 from keyring_core.redaction.secret import Secret
 
 __all__ = [

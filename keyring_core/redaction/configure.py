@@ -1,4 +1,4 @@
-"""`configure_logging`: sends structlog and stdlib logging through one redacting chain."""
+"""`configure_logging`: sends structlog and stdlib logging through one redacting chain, and out of the process."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any, TextIO
 
 import structlog
 
-from keyring_core.redaction.current import get_redactor, set_redactor
-from keyring_core.redaction.formatter import RedactingFormatter
-from keyring_core.redaction.handler import ChainFormatter, LogHandler, put_in_positional
 from keyring_core.redaction.hooks import Hooks
-from keyring_core.redaction.redactor import Redactor
-from keyring_core.redaction.render import ConsoleRenderer, JsonRenderer, OtherRenderer, Render
+from keyring_core.redaction.log_records import RedactingFormatter, fill_in
+from keyring_core.redaction.redactor import Redactor, get_redactor, set_redactor
+from keyring_core.redaction.render import ConsoleRenderer, JsonRenderer, OtherRenderer, Render, withheld, withheld_event
+from keyring_core.redaction.streams import unguarded
 
 _installed: list[tuple[LogHandler, Hooks, int]] = []
 
@@ -31,6 +30,12 @@ def configure_logging(
     ``"auto"`` (console on a terminal, JSON elsewhere) or any structlog renderer that returns text. *guard_stdio*
     also masks what is printed to stdout and stderr. Another call replaces the setup; `reset_logging` undoes it.
     Raises ValueError for an unknown renderer or level, and changes nothing then.
+
+    Examples:
+        >>> redactor = configure_logging(stream=sys.stdout, renderer="json")
+        >>> logging.getLogger("app").warning("password=%s", "hunter22")
+        {"event":...password=[REDACTED:password]...}
+        >>> reset_logging()
     """
     redactor = redactor or get_redactor()
     render = _renderer(redactor, stream or sys.stderr, renderer)
@@ -104,8 +109,56 @@ def _formatter(render: Any) -> ChainFormatter:
     )
 
 
-def _stack_of_record(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _stack_of_record(_logger: Any, _method: str, event: Any) -> Any:
     """A stdlib record's formatted ``stack_info`` under structlog's name for it."""
     if "stack_info" in event:
         event["stack"] = event.pop("stack_info")
     return event
+
+
+class ChainFormatter(structlog.stdlib.ProcessorFormatter):
+    """structlog's formatter for both kinds of records. Withholds the content of an event that cannot be redacted."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text without secrets. Never raises."""
+        try:
+            return super().format(record)
+        except Exception as error:
+            return withheld(error, record.name, record.levelname)
+
+
+class LogHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to *stream*, or to the ``sys.stderr`` of the moment."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        logging.Handler.__init__(self)
+        self._stream = stream
+
+    @property
+    def stream(self) -> TextIO:
+        """The stream that lines are written to."""
+        return unguarded(self._stream or sys.stderr)  # lines are already redacted
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        self._stream = stream
+
+
+def put_in_positional(redactor: Redactor) -> Any:
+    """A processor that puts ``%s`` arguments into the event, masked, as structlog's PositionalArgumentsFormatter does.
+
+    If they do not fit, or an argument raises, it withholds the event: structlog would raise into the service.
+    """
+
+    def process(_logger: Any, _method: str, event: dict[str, Any]) -> Any:
+        args = event.pop("positional_args", ())
+        if not args:
+            return event
+        if len(args) == 1 and isinstance(args[0], dict) and args[0]:
+            args = args[0]
+        try:
+            return event | {"event": fill_in(redactor, event["event"], args)}
+        except Exception as error:
+            return withheld_event(error, event.get("logger"), event.get("level"))
+
+    return process

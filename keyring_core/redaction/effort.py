@@ -1,4 +1,4 @@
-"""How much one text may cost: what is written to hold up a scan is masked, not read."""
+"""The steps that one text may cost: what is written to hold up a scan is masked, not read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Effort:
         self._steps = _STEPS + length // _CHARACTERS_A_STEP
 
     def step(self, steps: int = 1) -> bool:
-        """Whether so many more *steps* may be taken."""
+        """Takes *steps*. False if they are not left."""
         self._steps -= steps
         return self._steps >= 0
 
@@ -39,7 +39,7 @@ class Unlimited(Effort):
 
 
 class Scan:
-    """One scan of a text and of what it spells: how each search of it is limited, and how much it may spell."""
+    """One scan of a text and of what it spells: the limit of each search, and the characters that it may spell."""
 
     __slots__ = ("characters", "effort")
 
@@ -48,7 +48,7 @@ class Scan:
         self.characters = _CHARACTERS_SPELT + 2 * length
 
     def spells(self, length: int) -> bool:
-        """Whether another *length* characters may be searched."""
+        """Takes *length* characters. False if the text spells too many."""
         self.characters -= length
         return self.characters >= 0
 

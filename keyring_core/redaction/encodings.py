@@ -1,5 +1,6 @@
 """The forms in which a secret can be printed: JSON, repr, URL, HTML, shell, base64, hex, a key's bytes and halves.
 
+A value that is too short or too common has none: masking it would hide harmless text.
 Forms and texts are compared folded: in lower case, without backslashes and blanks. So letter case, JSON inside JSON, a
 repr inside JSON and so on need no forms of their own: they differ only in case or in the number of backslashes.
 """
@@ -14,8 +15,25 @@ from unicodedata import normalize
 
 from keyring_core.redaction.folding import as_text, fold
 from keyring_core.redaction.patterns import compiled
-from keyring_core.redaction.registrable import unfit
 from keyring_core.redaction.values import class_changes
+
+SHORTEST = 8
+"""The fewest characters of a value that can be masked by its text."""
+_FEWEST_CHARACTERS = 4
+_LONGEST_NUMBER = 11
+
+# Common defaults and placeholders of eight characters or more. They protect nothing, and masking them hides harmless
+# text.
+_COMMON = frozenset(
+    """
+    password passwords password1 passw0rd passphrase changeme changeit change-me change_me please-change placeholder
+    postgres postgresql mysql-root localhost localhost.localdomain administrator admin123 admin1234 rootroot
+    username database default-password production development undefined testtest test1234 qwertyuiop qwerty123
+    letmein1 iloveyou welcome1 12345678a abcd1234 example.com example-key your-key-here your-secret-here secret-key
+    secretkey secret123 not-set disabled anonymous redacted withheld
+    """.split()  # noqa: SIM905 - a list of fifty quoted words is no easier to read
+)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.,+Z-]*)?")
 
 # A run this long of a random-looking value is masked even without the rest of the value.
 SHORTEST_PIECE = 10
@@ -61,7 +79,7 @@ class Form:
 
 
 def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[Form]:
-    """Every form of *value* that the matcher has to know; for a URL also those of its password, unless *inner*."""
+    """Every form of *value* that the matcher has to know; for a URL also the forms of its password, unless *inner*."""
     text = as_text(value)
     whole: dict[str, None] = {}
     if _is_clean(text):
@@ -106,6 +124,30 @@ def forms_of_key(raw: bytes, label: str) -> list[Form]:
     return forms + [form for form in _distinct(whole, label) if len(form.text) >= SHORTEST_PIECE]
 
 
+def trimmed(value: str | bytes) -> str | bytes:
+    """*value* without the blanks and newlines that files and secret stores put around text."""
+    text = as_text(value)
+    return text.strip() if _is_clean(text) else value
+
+
+def unfit(value: str | bytes) -> str | None:
+    """The reason why *value* cannot be masked by its text, or None. Does not show the value."""
+    text = as_text(value).strip()
+    seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
+    faults = (
+        (not text, "empty"),
+        (
+            len(seen) < SHORTEST,
+            f"{len(seen)} characters, at least {SHORTEST} are needed to mask it alone",
+        ),
+        (len(set(seen)) < _FEWEST_CHARACTERS, f"fewer than {_FEWEST_CHARACTERS} different characters"),
+        (text.isdecimal() and len(text) <= _LONGEST_NUMBER, "a number that counts and times can equal"),
+        (text.casefold() in _COMMON, "a common word, which harmless text holds too"),
+        (_DATE.fullmatch(text), "a date"),
+    )
+    return next((reason for found, reason in faults if found), None)
+
+
 def _cuttable(run: str, label: str) -> Form:
     """A form of a base64 *run* of which either half is masked by itself: a line may end inside it."""
     return Form(run, label, min(LONGEST_FLOOR, max(SHORTEST_CUT, len(run) // 2)))
@@ -116,18 +158,12 @@ def _distinct(spellings: Iterable[str], label: str) -> list[Form]:
     return list({form.text: form for form in (Form(spelling, label) for spelling in spellings)}.values())
 
 
-def trimmed(value: str | bytes) -> str | bytes:
-    """*value* without the blanks and newlines that files and secret stores put around text."""
-    text = as_text(value)
-    return text.strip() if _is_clean(text) else value
-
-
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
 def _is_clean(text: str) -> bool:
-    """Whether *text* is valid Unicode; bytes that are not UTF-8 have only byte spellings."""
+    """True if *text* is valid Unicode; bytes that are not UTF-8 have only byte spellings."""
     return not any("\udc80" <= character <= "\udcff" for character in text)
 
 

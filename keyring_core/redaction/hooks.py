@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from keyring_core.redaction.deferred import keep, show_record
 from keyring_core.redaction.log_records import clean_copy, message_of
+from keyring_core.redaction.redacting import keep, show_record
 from keyring_core.redaction.redactor import Redactor, safe_repr
 from keyring_core.redaction.render import withheld
 from keyring_core.redaction.streams import GuardedStream, unguarded
@@ -38,7 +38,10 @@ class Hooks:
         self._replace(threading, "excepthook", lambda _: self._uncaught_in_thread)
         self._replace(logging.Handler, "format", self._handler_format)
         self._replace(logging.Handler, "handleError", lambda _: _handle_error)
-        self._replace(logging.LogRecord, "getMessage", self._get_message)
+        redactor = self._redactor
+        self._replace(
+            logging.LogRecord, "getMessage", lambda _: lambda record: show_record(record, message_of, redactor, record)
+        )
         self._whole_records()
         self._warnings()
         if guard_stdio:
@@ -74,11 +77,6 @@ class Hooks:
 
         return lambda handler, record: show_record(record, redacted, handler, record)
 
-    def _get_message(self, _before: Callable[..., str]) -> Callable[..., str]:
-        redactor = self._redactor
-
-        return lambda record: show_record(record, message_of, redactor, record)
-
     def _whole_records(self) -> None:
         """Covers handlers that send the record itself, or show it later."""
         import logging.handlers  # noqa: PLC0415 - loaded when hooks are installed, not by an import
@@ -86,19 +84,14 @@ class Hooks:
         redactor = self._redactor
 
         def cleaned(before: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda handler, record: before(handler, clean_copy(redactor, record))
+            return lambda handler, record: before(handler, show_record(record, clean_copy, redactor, record))
 
         self._replace(logging.handlers.SocketHandler, "makePickle", cleaned)
         self._replace(logging.handlers.HTTPHandler, "mapLogRecord", cleaned)
-
-        def kept(before: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda handler, record: before(handler, keep(record))
-
-        def kept_copy(before: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda handler, record: keep(before(handler, record))
-
-        self._replace(logging.handlers.BufferingHandler, "emit", kept)
-        self._replace(logging.handlers.QueueHandler, "prepare", kept_copy)
+        self._replace(
+            logging.handlers.BufferingHandler, "emit", lambda emit: lambda handler, record: emit(handler, keep(record))
+        )
+        self._replace(logging.handlers.QueueHandler, "prepare", lambda prepare: lambda *args: keep(prepare(*args)))
 
     def _warnings(self) -> None:
         captured = getattr(logging, "_warnings_showwarning", None) is not None
@@ -133,7 +126,7 @@ class Hooks:
 
 
 def _is_heard(level: int) -> bool:
-    """Whether a handler would take a record of `_log` at *level*."""
+    """True if a handler takes records of `_log` at *level*."""
     logger: logging.Logger | None = _log if _log.isEnabledFor(level) else None
     while logger is not None:
         if any(level >= one.level and not isinstance(one, logging.NullHandler) for one in logger.handlers):

@@ -1,4 +1,4 @@
-"""The message and fields of stdlib log records without secrets; the record itself is not changed."""
+"""Stdlib log records without secrets: formatted, as a message, or as a copy. The record itself is not changed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,59 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, SupportsInt
+from types import TracebackType
+from typing import Any, SupportsInt, TypeAlias
 
-from keyring_core.redaction.deferred import show_record
 from keyring_core.redaction.names import PLAIN
-from keyring_core.redaction.redactor import Redacted, Redactor, safe_repr, safe_str
+from keyring_core.redaction.redacting import show_record
+from keyring_core.redaction.redactor import Redacted, Redactor, get_redactor, safe_repr
+from keyring_core.redaction.render import block, one_line, withheld
 
 _SENDABLE = PLAIN | {str, bytes}
+ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats like `logging.Formatter`, masks the result, and keeps an event on one line.
+
+    It covers only the handlers that it is set on, with their tracebacks: no other handlers, no uncaught exceptions, no
+    warnings. *redactor* defaults to the one in force when the record is formatted.
+
+    Examples:
+        >>> record = logging.makeLogRecord({"levelname": "INFO", "msg": "password=hunter22"})
+        >>> RedactingFormatter("%(levelname)s %(message)s").format(record)
+        'INFO password=[REDACTED:password]'
+    """
+
+    def __init__(self, *args: Any, redactor: Redactor | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text without secrets. Never raises."""
+        redactor = self._redactor or get_redactor()
+        try:
+            return show_record(record, self._masked, redactor, record)
+        except Exception as error:
+            return withheld(error, record.name, record.levelname)
+
+    def _masked(self, redactor: Redactor, record: logging.LogRecord) -> str:
+        own = copy.copy(record)  # formatting stores texts in the record, which other handlers would use
+        own.msg, own.args = message_of(redactor, record), None
+        own.exc_text = None  # another formatter may have stored its own
+        return redactor.redact(super().format(own))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The first line."""
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802
+        """A traceback, indented."""
+        return block(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        """A stack, indented."""
+        return block(super().formatStack(stack_info))
 
 
 def message_of(redactor: Redactor, record: logging.LogRecord) -> str:
@@ -24,7 +70,7 @@ def message_of(redactor: Redactor, record: logging.LogRecord) -> str:
     if isinstance(record.msg, Redacted):
         return record.msg
     # In a foreign handler, a structlog event is a dict: its names count, and it can be circular.
-    message = safe_str(record.msg if isinstance(record.msg, str) else redactor.redact_value(record.msg))
+    message = safe_repr(record.msg if isinstance(record.msg, str) else redactor.redact_value(record.msg), str)
     if record.args:
         message = fill_in(redactor, message, record.args)
     return redactor.redact(message)
@@ -46,7 +92,7 @@ def fill_in(redactor: Redactor, message: Any, args: Any) -> Any:
 
 
 class _Lookups:
-    """What *mapping* answers to each name that a message asks for, masked by that name."""
+    """The values of *mapping*, each masked by the name that a message asks for."""
 
     def __init__(self, redactor: Redactor, mapping: Mapping[Any, Any]) -> None:
         self._redactor, self._mapping = redactor, mapping
@@ -64,10 +110,6 @@ def _fitting(value: Any, masked: Any) -> Any:
 
 def clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:
     """A copy of *record* that can be sent elsewhere: the traceback and every object have become masked text."""
-    return show_record(record, _clean_copy, redactor, record)
-
-
-def _clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:
     clean = copy.copy(record)
     clean.msg, clean.args = message_of(redactor, record), None
     if record.exc_info and not record.exc_text:

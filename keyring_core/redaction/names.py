@@ -39,7 +39,7 @@ KINDS_OF_KEYS = frozenset(
     private secret access encryption encrypt decryption signing signature sign auth master fernet account shared
     symmetric aes hmac session client server root license storage crypto cipher service preshared unseal recovery api
     previous staged
-    """.split()  # noqa: SIM905 - as in registrable.py
+    """.split()  # noqa: SIM905 - as in encodings.py
 )
 _BEFORE_A_NOUN = (
     "db user root admin smtp ftp mysql redis login old new mail email default postgres postgresql pg mongo mongodb "
@@ -96,7 +96,7 @@ class Names:
         return answer
 
     def touch(self, event: Mapping[str, Any]) -> bool:
-        """Whether a value of *event* has to be checked: it is no plain text or number, or its name is sensitive."""
+        """True if a value of *event* has to be checked: it is no plain text or number, or its name is sensitive."""
         known = self._known
         for name, value in event.items():
             kind = type(value)

@@ -1,7 +1,7 @@
 """Finds values of sensitive names in text: ``password=...``, ``"token": "..."``, ``--key ...``, ``token is ...``.
 
 The name is looked up first, and its value is read only if the name is sensitive. A secret is read to its end, and the
-search goes on behind it; of a value that is none, at most `MOST` characters are read. So no character is read often.
+search goes on behind it; of any other value, at most `MOST` characters are read. So no character is read often.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from keyring_core.redaction.values import DOUBTFUL, MOST, Name, is_secret
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 _LONGEST_NAME = 64
-# The last two letters of all words that make a key a secret. Most keys are none.
+# The last two letters of all words that make a key a secret. Most keys are not.
 _ENDS_OF_KINDS = "|".join(sorted({kind[-2:] for kind in KINDS_OF_KEYS}))
 
 
@@ -224,14 +224,14 @@ def find_pairs(text: str, gist: str, names: Names, limit: type[Effort] = Effort)
 
 
 def _is_value_itself(text: str, begin: int, end: int) -> bool:
-    """Whether the name in quotes gives none away: {"column": "api_key", ...}, but ("api_key", "...")."""
+    """True if the name in quotes is itself a value: {"column": "api_key", ...}, but not in ("api_key", "...")."""
     opens = text[max(0, begin - 4) : max(0, begin - 1)].rstrip()[-1:]
     is_pair = opens in ("(", "[", "b", "") or text.startswith("--", begin)
     return not is_pair and text.find("value", end, end + _LONGEST_SIGN_OF_VALUE) < 0
 
 
 def _name_start(text: str, start: int) -> int:
-    """Where the name begins whose last word begins at *start*."""
+    """The start of the name whose last word begins at *start*."""
     reach = text[max(0, start - _LONGEST_NAME) : start]
     outside = reach.rstrip(_NAME_CHARACTERS)
     begin = start - len(reach) + len(outside)

@@ -13,7 +13,7 @@ from keyring_core.redaction.spans import MASK_START, Span
 class Shape(NamedTuple):
     """*pattern* is matched wherever *gate* occurs. Its last named group, or all of it, is the secret.
 
-    The match begins so many characters *before* the gate. A match of nothing but numbers is no secret, unless
+    The match begins *before* characters before the gate. A match of nothing but numbers is no secret, unless
     *numbers* is set.
     """
 
@@ -25,10 +25,10 @@ class Shape(NamedTuple):
 
 
 class Enclosed(NamedTuple):
-    """What stands between *gate* and the next match of *end* is the secret.
+    """A secret between *gate* and the next match of *end*.
 
-    That is at most *longest* characters away, and if *in_line*, in the same line. With *cut*, the secret goes on to the
-    end of the line if there is no such end.
+    The end is at most *longest* characters away, and if *in_line*, in the same line. With *cut*, the secret goes on
+    to the end of the line if there is no such end.
     """
 
     gate: str

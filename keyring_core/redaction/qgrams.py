@@ -18,7 +18,7 @@ from keyring_core.redaction.spans import Span, runs
 
 # A seventh of a line of JSON; random-looking values seldom hold it.
 _PUNCTUATION = b"\"',:;.()[]{}<>"
-# A form has so many windows that each is searched.
+# The most windows of a form of which each is searched.
 _MOST_WINDOWS = 64
 # Grams that are read by one call; there is a reader for each number of them.
 _MOST_READ = 256
@@ -31,7 +31,7 @@ def _reader(width: int, every: int, count: int) -> Callable[[bytes, int], tuple[
 
 
 class _Grams:
-    """Forms by their grams of *width* bytes, which are looked for at *every* so many bytes of a text.
+    """Forms by their grams of *width* bytes, one of which is read every *every* bytes of a text.
 
     Both are read without the bytes *skipped*.
     """
@@ -50,7 +50,7 @@ class _Grams:
         return self.width + self.every - 1
 
     def fits(self, form: Form) -> bool:
-        """Whether every run of *form* that has to be found is long enough without the bytes *skipped*."""
+        """True if every run of *form* that has to be found is long enough without the bytes *skipped*."""
         return len(self._kept(form.text)) == len(form.text) or all(
             len(self._kept(window)) >= self.floor for window in windows(form)
         )
@@ -95,7 +95,7 @@ class _Grams:
         return {form for gram in found for form in self.forms.get(gram, ()) if self._goes_on(form, gram, low)}
 
     def _goes_on(self, form: Form, gram: bytes, low: bytes) -> bool:
-        """Whether *low* holds more of *form* than *gram*, which harmless text can share by chance.
+        """True if *low* holds more of *form* than *gram*, which harmless text can share by chance.
 
         A run of ``floor`` bytes around a gram reaches beyond one of its ends by half of *every*, if not more.
         """
@@ -169,7 +169,7 @@ def spans_of(forms: Collection[Form], data: bytes) -> list[Span]:
 def occurrences(form: Form, low: bytes) -> Iterator[tuple[int, int, str]]:
     """Start, end and label of the runs of *form* in *low* that have to be masked. Runs may overlap.
 
-    All windows of the shortest length are searched. A long form has too many of them: there, every so many characters
+    All windows of the shortest length are searched. A long form has too many of them: there, every few characters
     a piece is searched which is so much shorter that each window holds one, and a match is followed to its ends.
     """
     text = form.text
@@ -189,13 +189,13 @@ def occurrences(form: Form, low: bytes) -> Iterator[tuple[int, int, str]]:
 
 
 def _shared_end(one: bytes, one_end: int, other: bytes, other_end: int) -> int:
-    """How many bytes right before both places are the same."""
+    """The number of equal bytes right before both places."""
     longest = min(one_end, other_end)
     return next((n for n in range(longest) if one[one_end - n - 1] != other[other_end - n - 1]), longest)
 
 
 def _shared_start(one: bytes, one_start: int, other: bytes, other_start: int) -> int:
-    """How many bytes from both places on are the same."""
+    """The number of equal bytes from both places on."""
     longest = min(len(one) - one_start, len(other) - other_start)
     return next((n for n in range(longest) if one[one_start + n] != other[other_start + n]), longest)
 

@@ -42,7 +42,7 @@ class Reading(NamedTuple):
 
 
 def spells_bytes(flat: str, gist: str) -> bool:
-    """Whether *flat*, of which `reduced` leaves *gist*, may spell bytes; usually not."""
+    """True if *flat*, of which `reduced` leaves *gist*, may spell bytes; usually not."""
     if "%" in flat or _ZEROS in gist:
         return True
     return gist.count(_X) >= _FEWEST and (_ZERO_X in gist or "\\x" in flat or "\\X" in flat)
@@ -101,7 +101,7 @@ def _listed(low: str) -> Iterator[Reading]:
 
 
 def _escapes_of(field: re.Match[str]) -> Callable[[int, int], tuple[int, int]]:
-    """Where bytes stand that *field* spells."""
+    """The places of the bytes that *field* spells."""
 
     @cache
     def places() -> list[tuple[int, int]]:
@@ -138,7 +138,7 @@ def _dumped(low: str) -> Iterator[Reading]:
 
 
 def _bytes_of(lines: list[_Line]) -> Callable[[int, int], tuple[int, int]]:
-    """Where the bytes of a dump's *lines* stand. Each spans the rest of its line."""
+    """The places of the bytes of a dump's *lines*. Each spans the rest of its line."""
 
     @cache
     def places() -> list[tuple[int, int]]:
@@ -161,7 +161,7 @@ def _swapped(data: bytes, place: Callable[[int, int], tuple[int, int]]) -> Readi
 
 @cache
 def _text_column(count: int) -> str:
-    r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, and ``\n`` is none."""
+    r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, but ``\n`` ends them."""
     # If the line ends right after them, it shows how the text is escaped: a backslash and an n may be two of them.
     exact = "|".join(_unescaped_column(count, depth) for depth in range(_MOST_ESCAPED))
     return rf"[ ]{{2,60}}[|>]?(?:{exact}|(?:(?!\\{{1,7}}[nrt])\\{{1,7}}.|[^\n\\]){{0,{count}}}[|<]?)"

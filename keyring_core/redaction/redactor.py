@@ -1,4 +1,4 @@
-"""A redactor: returns text and values with every secret masked, and never raises."""
+"""A redactor: returns text and values with every secret masked, and never raises. One is in force in this process."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, NoReturn
 
 from keyring_core.errors import KeyringError
+from keyring_core.loaded_keys import is_loaded, subscribe, writing
 from keyring_core.redaction.commands import find_commands
 from keyring_core.redaction.effort import Effort, Scan, Unlimited, rest
-from keyring_core.redaction.encodings import Form, trimmed
+from keyring_core.redaction.encodings import Form, forms_of, forms_of_key, trimmed, unfit
 from keyring_core.redaction.folding import reduced, unsqueeze
 from keyring_core.redaction.names import Names
 from keyring_core.redaction.pairs import find_pairs
 from keyring_core.redaction.qgrams import GramMatcher, spans_of
 from keyring_core.redaction.readings import Reading, readings, spells_bytes
-from keyring_core.redaction.registrable import unfit
-from keyring_core.redaction.registry import Registry
 from keyring_core.redaction.secret import Secret, revealed
 from keyring_core.redaction.shapes import LANDMARKS, find_shapes
 from keyring_core.redaction.spans import Span, mask
@@ -32,6 +32,7 @@ _MOST_READINGS = 3
 
 # The matchers of `redacting` blocks, in their own context only.
 block_matchers: ContextVar[tuple[GramMatcher, ...]] = ContextVar("keyring_core_redacting", default=())
+_in_force: list[Redactor] = []
 
 
 class Redacted(str):
@@ -49,6 +50,10 @@ class Redactor:
 
     *secrets* are registered as by `add`; *names* are more sensitive names (their last whole words).
     Every redactor also knows the keys that this process has loaded.
+
+    Examples:
+        >>> Redactor(["Zx7-Qv19-f!"]).redact("Zx7-Qv19-f! and password=hunter22")
+        '[REDACTED:secret] and password=[REDACTED:password]'
     """
 
     __slots__ = ("__weakref__", "_registry", "names")
@@ -94,6 +99,10 @@ class Redactor:
         """*value* with every secret masked, in the same types. Changes nothing in place. Never raises.
 
         If an object's text shows a secret, the masked text takes its place.
+
+        Examples:
+            >>> get_redactor().redact_value({"db_password": "hunter22", "port": 5432})
+            {'db_password': '[REDACTED:password]', 'port': 5432}
         """
         try:
             return Walk(self.names, self._leaf).value(value)
@@ -193,23 +202,76 @@ class Redactor:
         return value if masked == shown else masked
 
 
+def get_redactor() -> Redactor:
+    """The redactor of the last `configure_logging`, otherwise the default one, made on first use."""
+    return _in_force[-1] if _in_force else _default()
+
+
+def set_redactor(redactor: Redactor | None) -> None:
+    """Puts *redactor* in force; None restores the default one."""
+    _in_force[:] = [redactor] if redactor is not None else []
+
+
+@cache
+def _default() -> Redactor:
+    return Redactor()
+
+
+class Registry:
+    """The values that one redactor masks in all their forms: its own, and every key that this process has loaded."""
+
+    __slots__ = ("__weakref__", "_forms", "_matcher", "candidates")
+
+    def __init__(self) -> None:
+        self._forms: dict[str | bytes, list[Form]] = {}
+        self._matcher = GramMatcher()
+        # The values, and the landmarks of shapes, that may occur in a text in UTF-8.
+        self.candidates = self._matcher.candidates
+        for landmark in LANDMARKS:
+            self._matcher.add(landmark)
+        subscribe(self)
+
+    def __repr__(self) -> str:
+        return f"<Registry of {len(self._forms)} values>"
+
+    def __len__(self) -> int:
+        return len(self._forms)
+
+    def add(self, value: str | bytes, label: str) -> None:
+        """Masks *value* from now on. A value that is known already keeps its first label."""
+        self._add(value, label, forms_of)
+
+    def add_key(self, raw: bytes, label: str) -> None:
+        """Masks the 32-byte key *raw*, and parts of it, from now on; also if it was a value before."""
+        with writing:
+            self._forms.pop(raw, None)
+            self._add(raw, label, forms_of_key)
+
+    def _add(self, value: str | bytes, label: str, forms: Callable[..., list[Form]]) -> None:
+        with writing:
+            if value in self._forms:
+                return
+            known = self._forms[value] = forms(value, label)
+            for form in known:
+                self._matcher.add(form)
+
+    def discard(self, value: str | bytes) -> None:
+        """Forgets *value*; unknown values are ignored. Loaded keys stay until the process ends."""
+        with writing:
+            if is_loaded(value):
+                return
+            for form in self._forms.pop(value, ()):
+                self._matcher.discard(form)
+
+
 def _masked(text: str, flat: str, spans: list[Span]) -> str:
     """*text* with *spans* of *flat*, its bytes, masked."""
     masked = mask(flat, spans)
     return masked if text.isascii() else masked.encode("latin-1").decode("utf-8", "replace")
 
 
-def safe_repr(value: Any) -> str:
-    """``repr(value)``, or a note that it raised."""
-    return _shown(repr, value)
-
-
-def safe_str(value: Any) -> str:
-    """``str(value)``, or a note that it raised."""
-    return _shown(str, value)
-
-
-def _shown(show: Callable[[Any], str], value: Any) -> str:
+def safe_repr(value: Any, show: Callable[[Any], str] = repr) -> str:
+    """``show(value)``, or a note that it raised."""
     try:
         return show(value)
     except Exception as error:

@@ -9,7 +9,13 @@ from keyring_core.redaction.spans import mask_of
 
 
 class Secret:
-    """Holds *value*. Only `reveal` returns it; repr, str, format, vars, pickle and copy do not."""
+    """Holds *value*. Only `reveal` returns it; repr, str, format, vars, pickle and copy do not.
+
+    Examples:
+        >>> secret = Secret("sk-live-1")
+        >>> secret, secret.reveal()
+        ([REDACTED:secret], 'sk-live-1')
+    """
 
     __slots__ = ("__value", "_label")
 

@@ -127,7 +127,7 @@ _ADDRESSED = frozenset(
     """
     account acct author bcc by cc contact email from id login mail mailto member npm owner principal recipient
     reply-to sender sip sips to uid upn user username xmpp
-    """.split()  # noqa: SIM905 - as in registrable.py
+    """.split()  # noqa: SIM905 - as in encodings.py
 )
 _MAILBOX = r"[a-z]+(?:[._+-][a-z]+)*[._+-]?\d{0,4}"
 
@@ -226,7 +226,7 @@ def _logins(text: str, effort: Effort) -> Iterator[Span]:
 
 
 def _is_password(value: str, user: str) -> bool:
-    """Whether *value* can be a password, and is no placeholder, tag or mailbox."""
+    """True if *value* can be a password, and is no placeholder, tag or mailbox."""
     if compiled(PLACEHOLDER).fullmatch(value) or is_ordinary(value, "password"):
         return False
     if user.lower() == "mailto" and "?" in value:

@@ -14,7 +14,7 @@ from keyring_core.redaction.names import DIGEST_OF, Names, words
 from keyring_core.redaction.patterns import ANY_CASE, ANY_CASE_VERBOSE, EXACT_VERBOSE, compiled
 from keyring_core.redaction.spans import MASK_START
 
-# Of a value in a sentence so many characters are read: what is longer is no word.
+# The characters that are read of a value in a sentence: what is longer is no word.
 MOST = 64
 # Names with other uses: in text, and only if the value is no ordinary word.
 DOUBTFUL = {"auth": "authorization", "_auth": "authorization", "code": "code", "assertion": "assertion"}
@@ -65,7 +65,7 @@ _TEXT_OPENS = r"(?:^|[^\w\\]){}[\w -]{{0,40}}"
 _LONGEST_LINE = 500
 # In braces: a placeholder, which ODBC's values are not.
 _IN_BRACES = r"[a-z_.!0-9]*[a-z_.!]|\d+"
-# An argument that is an option, and what follows a password's name and is none: another pair, an option, a path.
+# An argument that is an option; and what follows a password's name without being one: another pair, an option, a path.
 _SWITCH = r"--?[a-z]+(?:-[a-z]+)*"
 _OTHER_ARGUMENT = rf"(?:[a-z]+_)?id=|-p|{_SWITCH}\Z|(?:/[a-z_-]+){{2,}}\Z"
 # What follows a token's name in quotes, and is no word of a parser's message.
@@ -77,7 +77,7 @@ _FEWEST_OF_A_PASSWORD = 6
 _FEWEST = 8
 
 _DIGIT_AND_LETTER = r"(?=[^0-9]{0,64}+[0-9])[^A-Za-z]{0,64}+[A-Za-z]"
-# An algorithm, a standard, a version, or a number with its unit, in so many characters.
+# An algorithm, a standard, a version, or a number with its unit, up to this length.
 _LONGEST_TECHNICAL = 20
 _TECHNICAL = r"""(?:
       (?:sha|aes|rfc|iso|utf|pbkdf|argon|bcrypt|scrypt|base|oauth|tls|ssl|cve|fips|nist)-?\d{1,4}[a-z]{0,3}(?:[-_./+].*)?
@@ -101,12 +101,12 @@ class Name(NamedTuple):
 
     @property
     def is_option(self) -> bool:
-        """Whether it begins as a program's option does."""
+        """True if it begins as a program's option does."""
         return self.lower.startswith("--")
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it has other uses, so that an ordinary word behind it is no secret."""
+        """True if it has other uses, so that an ordinary word behind it is no secret."""
         return self.lower.endswith("auth") or self.lower in DOUBTFUL
 
     @property
@@ -115,13 +115,13 @@ class Name(NamedTuple):
         return self.text[self.start - 1 : self.start]
 
     def follows(self, pattern: str, reach: int = 12) -> bool:
-        """Whether it comes right after *pattern*."""
+        """True if it comes right after *pattern*."""
         begin = max(0, self.start - reach)
         return compiled(rf"(?:{pattern})\Z", ANY_CASE).search(self.text, begin, self.start) is not None
 
 
 def is_secret(name: Name, kind: str, found: re.Match[str], value: str, names: Names) -> bool:
-    """Whether *value* is that of *name*, and a secret.
+    """True if *value* belongs to *name*, and is a secret.
 
     *found* is the match of the sign behind the name and of the value's beginning, *kind* its group with the value.
     """
@@ -138,14 +138,14 @@ def is_secret(name: Name, kind: str, found: re.Match[str], value: str, names: Na
 
 
 def _in_a_sentence(name: Name, value: str) -> bool:
-    """Whether *value*, without quotes after a colon or a blank, is a word of a sentence or another pair."""
+    """True if *value*, without quotes after a colon or a blank, is a word of a sentence or another pair."""
     if is_ordinary(value, name.label):
         return True
     return name.label not in PASSWORDS and name.label != "cookie" and bool(compiled(_LOGGED_PAIR).match(value))
 
 
 def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
-    """Whether *value* is no number, variable, id or folder, which the name may have, too."""
+    """True if *value* is no number, variable, id or folder, which the name may have, too."""
     if name.lower.endswith(_OWN_KEYS) and compiled(_KEY_ID).fullmatch(value):
         return False
     if name.is_doubtful:
@@ -256,17 +256,17 @@ _PLACES: dict[str, Callable[[Name, re.Match[str], str], bool]] = {
 
 
 def class_changes(text: str) -> int:
-    """How often *text* changes between small letters, capitals and digits; random text does so often."""
+    """The number of changes between small letters, capitals and digits in *text*; random text has many."""
     return len(compiled(_CLASS_CHANGE).findall(text))
 
 
 def looks_random(text: str) -> bool:
-    """Whether at least a quarter of the characters of *text* are of another kind than the one before."""
+    """True if at least a quarter of the characters of *text* differ in kind from the one before."""
     return class_changes(text) * 4 >= len(text)
 
 
 def is_ordinary(value: str, label: str) -> bool:
-    """Whether *value*, after a name with *label*, can be a word of a sentence and not a secret."""
+    """True if *value*, after a name with *label*, can be a word of a sentence and not a secret."""
     word = value.rstrip(_ENDS_OF_SENTENCES)
     is_password = label in PASSWORDS
     if len(word) < (_FEWEST_OF_A_PASSWORD if is_password else _FEWEST):

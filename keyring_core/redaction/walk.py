@@ -16,7 +16,7 @@ MOST_NODES = 50_000
 
 # Times and exact numbers are not masked by name either.
 _PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions"})
-# A larger number can be a secret's digits; a list of so many numbers can be its bytes.
+# A larger number can be a secret's digits; a list of at least _FEWEST_BYTES numbers can be its bytes.
 _LARGEST_COUNT = 9_999_999
 _FEWEST_BYTES = 8
 _NAME = re.compile(r"[\w.:-]{1,256}")
@@ -63,7 +63,7 @@ class Walk:
         return mask_of(hidden)
 
     def _is_digest(self, name: str, value: Any, shown: Any) -> bool:
-        """Whether *value*, masked as a key, is a digest or a public key: as in text, the *name* before it says so."""
+        """True if *value*, masked as a key, is a digest or a public key: as in text, the *name* before it says so."""
         if type(value) is not str or _KEY not in shown:
             return False
         named = f"{name}: {value}"
@@ -141,7 +141,7 @@ def _text(key: Any) -> str:
 
 
 def _is_pair(name: str, item: Any) -> bool:
-    """Whether *name* can be a name, not a sentence or path, and *item* its value, not another name."""
+    """True if *name* can be a name, not a sentence or path, and *item* its value, not another name."""
     if not _NAME.fullmatch(name):
         return False
     word = item.replace(".", "_") if isinstance(item, str) else ""

@@ -26,7 +26,7 @@ from rotation.ledger.unexplained import carried
 from rotation.model.failures import MissingError, StoppedError, UsageError
 from rotation.model.report import TargetReport, pack
 from rotation.model.target import Target, distinct_labels
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 
 NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
 NEVER = "the ledger has no count of it: make one with keyring-rotate check, or leave out --last-census"

@@ -149,7 +149,7 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
     if against:
         more = f", and {many(len(against) - 1, 'reason')} more" if len(against) > 1 else ""
         return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
-    message = f"{limit}nothing that was read needs it; keys retire reads the rest first"
+    message = f"{limit}no token that was read needs it; keys retire reads the rest first"
     return Finding(level, key_id, message, retire_command(key_id, facts.key_set))
 
 

@@ -17,9 +17,8 @@ from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
-from rotation.ledger.ledger import Ledger, utc_now
+from rotation.ledger.ledger import Ledger, Outcome, utc_now
 from rotation.ledger.records import RunRecord
-from rotation.ledger.run_history import Outcome
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.failures import UsageError
 from rotation.model.target import Target

@@ -78,9 +78,9 @@ def check(  # noqa: PLR0913 - click's
         print(line(verdict), file=command.streams.stdout)
     else:
         from rotation.output import check_text
-        from rotation.output import check_text as check_json
+        from rotation.output.documents.found import CheckJson
 
-        command.show(check_json.document(verdict), check_text.render(verdict))
+        command.show(CheckJson.of(verdict), check_text.render(verdict))
     return int(verdict.level)
 
 
@@ -90,7 +90,9 @@ def failed(words: str, argv: Sequence[str], streams: Streams) -> int:
     It is UNKNOWN for every error, since a monitoring system takes exit code 2 for CRITICAL.
     """
     if {"--json", "--format=json"} & {*argv} or ("--format", "json") in pairwise(argv):
-        print_json({"status": "UNKNOWN", "exit_code": UNKNOWN, "error": words}, streams.stdout)
+        from rotation.output.documents.parts import CheckErrorJson
+
+        print_json(CheckErrorJson("UNKNOWN", 3, words), streams.stdout)
     else:
         from rotation.checks.verdict import Verdict
         from rotation.ledger.ledger import utc_now
@@ -141,11 +143,11 @@ def _list(command: Command) -> int:
     from rotation.checks.all_checks import check_names, list_checks
     from rotation.configuration.policy import Policy
     from rotation.output import check_text
-    from rotation.output import check_text as check_json
+    from rotation.output.documents.found import CheckListJson
 
     configured = command.config is not None or not is_missing(command.config_path())
     policy = command.policy() if configured else Policy()
     check_names(policy)
     checks = list_checks(policy)
-    command.show(check_json.list_document(checks), check_text.render_list(checks))
+    command.show(CheckListJson.of(checks), check_text.render_list(checks))
     return 0

@@ -52,6 +52,7 @@ def _show(command: Command) -> int:
 
     from rotation.cli.demo_folder import TOKENS, count_opened, make_folder
     from rotation.model.outputs import Outputs
+    from rotation.output.documents.parts import DemoJson
 
     # The demo has keys, a rotation.toml and a ledger of its own.
     environ = {name: value for name, value in command.process_environ.items() if name not in VARIABLES}
@@ -78,7 +79,7 @@ def _show(command: Command) -> int:
         commands.say(f"  1. make such a database to practise on: {program()} demo --keep practice")
         commands.say(f"  2. begin with a database of your own: {program()} init")
     complete = commands.as_expected and opened == len(secrets)
-    command.show({"complete": complete}, [])
+    command.show(DemoJson(complete), [])
     return 0 if complete else 1
 
 
@@ -138,6 +139,7 @@ def _recorded(process: Process) -> Iterator[_Recorder]:
 def _make(command: Command, folder: Path) -> int:
     from rotation.cli.demo_folder import CONFIG, DATABASE, ENV_FILE, NEW, make_folder
     from rotation.kept_files import outputs_of
+    from rotation.output.documents.parts import DemoJson, StepJson
 
     outputs = outputs_of(command)
     if not folder.exists():
@@ -147,8 +149,8 @@ def _make(command: Command, folder: Path) -> int:
     steps = _steps(folder, keys)
     files = [str(folder / name) for name in (DATABASE, ENV_FILE, CONFIG)]
     if command.as_json:
-        document = {"complete": True, "folder": str(folder), "files": files}
-        print_json({**document, "steps": [{"do": do, "run": run} for do, run in steps]}, command.streams.stdout)
+        document = DemoJson(complete=True, folder=str(folder), files=files, steps=[StepJson(*step) for step in steps])
+        print_json(document, command.streams.stdout)
         return 0
     lines = [printable(f"Written: {', '.join(files)}")]
     if not command.quiet:

@@ -60,6 +60,7 @@ def discover(  # noqa: PLR0913 - click's
     from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search
     from rotation.output.discovery_text import render_discovery
+    from rotation.output.documents.found import DiscoverJson
 
     keyrings = command.keyrings()
     keyless = not keyrings and bool(urls) and not names_primary(command.environ)
@@ -103,5 +104,5 @@ def discover(  # noqa: PLR0913 - click's
         [written, *others] = [database.written for database in databases]
         written = "" if others or may_hold_password(written) else written
         found.recognised = [recognised_line(name, written) for name in recognised(found.tables_seen)]
-    command.show(found.document(), render_discovery(found))
+    command.show(DiscoverJson.of(found), render_discovery(found))
     return found.exit_code

@@ -40,6 +40,7 @@ def begin_application(  # noqa: PLR0913 - what the options say
     from rotation.kept_files import outputs_of
     from rotation.model.atomic_file import read_whole, replace_whole
     from rotation.model.outputs import CONFIG
+    from rotation.output.documents.parts import InitJson, StepJson
     from rotation.output.terminal import labelled, say
 
     preset = load_preset(name)
@@ -58,8 +59,10 @@ def begin_application(  # noqa: PLR0913 - what the options say
     steps = preset_steps(preset, str(env_file) if env_file else None)
     written = [str(path) for path in (config, env_file) if path]
     if as_json:
-        document = {"complete": True, "app": name, "files": written}
-        print_json({**document, "steps": [{"do": step.do, "run": step.run} for step in steps]}, process.streams.stdout)
+        document = InitJson(
+            complete=True, app=name, files=written, steps=[StepJson(step.do, step.run) for step in steps]
+        )
+        print_json(document, process.streams.stdout)
     else:
         lines = [printable(f"Written: {', '.join(written)}"), *_words(preset, env_file, append=append)]
         if not quiet:
@@ -74,10 +77,11 @@ def begin_application(  # noqa: PLR0913 - what the options say
 def list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
     """Prints the name of each known application, and what it holds."""
     from rotation.configuration.presets import load_preset, preset_names
+    from rotation.output.documents.parts import InitJson
 
     presets = [load_preset(name) for name in preset_names()]
     if as_json:
-        print_json({"complete": True, "apps": [preset.name for preset in presets]}, process.streams.stdout)
+        print_json(InitJson(complete=True, apps=[preset.name for preset in presets]), process.streams.stdout)
         return 0
     width = max(len(preset.name) for preset in presets)
     lines = [f"{preset.name:{width}}  {preset.title}: {preset.holds}" for preset in presets]

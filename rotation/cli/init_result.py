@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY
@@ -15,7 +15,8 @@ from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.invocation import program, quoted
 from rotation.model.text import Following, be, many, steps
-from rotation.output.config_text import found_in_words, gets_entry, why_not
+from rotation.output.discovery_text import found_in_words, gets_entry, why_not
+from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson
 from rotation.output.terminal import NextStep, following, labelled, verbatim
 
 if TYPE_CHECKING:
@@ -139,18 +140,18 @@ class Begun:
         config = "" if self.config == Path("rotation.toml") else f" --config {quoted(str(self.config))}"
         return f"{program()} {words}{config}"
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> InitJson:
         """The one JSON document."""
-        return {
-            "complete": not self.needs,
-            "files": [str(path) for path in self.files],
-            "targets": [_target(column) for column in self.columns if gets_entry(column)],
-            "new_key": self.new_key and self.new_key.id,
-            "needs": self.needs,
-            "left_out": [remark._asdict() for remark in self.found.left_out],
-            "gitignore": self.to_ignore,
-            "next": self.next,
-        }
+        return InitJson(
+            complete=not self.needs,
+            files=[str(path) for path in self.files],
+            targets=[_target(column) for column in self.columns if gets_entry(column)],
+            new_key=self.new_key.id if self.new_key else None,
+            needs=self.needs,
+            left_out=[RemarkJson(*remark) for remark in self.found.left_out],
+            gitignore=self.to_ignore,
+            next=self.next,
+        )
 
     def lines(self) -> Iterator[RenderableType]:
         """The lines of a screen, which a terminal breaks between words."""
@@ -192,12 +193,7 @@ class Begun:
         return f"chmod 600 {quoted(str(self.env_file))}"
 
 
-def _target(column: TokenColumn) -> dict[str, Any]:
-    return {
-        "table": column.table,
-        "column": column.column,
-        "format": column.format,
-        "cells": column.parts.total(),
-        "under": dict(+column.under),
-        "unknown": column.unknown,
-    }
+def _target(column: TokenColumn) -> FoundTargetJson:
+    return FoundTargetJson(
+        column.table, column.column, column.format, column.parts.total(), dict(+column.under), column.unknown
+    )

@@ -40,8 +40,8 @@ from rotation.model.invocation import PROGRAM, program
 from rotation.model.outputs import CONFIG, Output
 from rotation.model.target import Target
 from rotation.model.text import PROBLEMS_FILE
-from rotation.output.config_text import config_text, entries_text, gets_entry
-from rotation.stores.access import served_url
+from rotation.output.discovery_text import config_text, entries_text, gets_entry
+from rotation.stores.databases import served_url
 
 URL = "DATABASE_URL"
 FILE_HEADER = f"# Keys and other secrets: never commit this file. {PRIMARY} encrypts.\n"

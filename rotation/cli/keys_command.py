@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,6 +93,7 @@ def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
     """
     from rotation.ledger.database import LedgerError
     from rotation.lifecycle import listing
+    from rotation.output.documents.keys import KeysListJson
     from rotation.output.keys_text import render_list
     from rotation.output.terminal import following
 
@@ -106,7 +106,7 @@ def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
     except LedgerError as error:
         command.streams.warn(f"Warning: {error} Without it there are no dates and no tokens here.")
         ledger, found = None, listing.list_keys(states, None, command.service)
-    document = {"keys": [key.document(dated=ledger is not None) for key in found]}
+    document = KeysListJson.of(found, dated=ledger is not None)
     rows = [render_list(found)] if ledger else [f"{key.id}  {key.state}" for key in found]
     command.show(document, [*rows, *following(listing.following(found, command.key_set))])
     return 0
@@ -118,6 +118,8 @@ def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
     from rotation.configuration.presets import load_preset
     from rotation.lifecycle.environment_keys import EnvironmentKeys
     from rotation.lifecycle.transitions import states
+    from rotation.output.documents.keys import KeysSettingJson
+    from rotation.output.documents.parts import as_json
 
     preset = load_preset(name)
     own = preset.key_set(preset.setting[0])
@@ -142,7 +144,7 @@ def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
         raise UsageError(f"{preset.title} has no setting for the key set {command.key_set}; name one that has: {sets}")
     stream = command.streams.key_stream if show_key else command.streams.stdout
     print(
-        json.dumps({"complete": True, "app": name, "lines": lines}) if command.as_json else "\n".join(lines),
+        as_json(KeysSettingJson(complete=True, app=name, lines=lines)) if command.as_json else "\n".join(lines),
         file=stream,
     )
     return 0
@@ -285,11 +287,14 @@ def _two_ways(key_id: str) -> list[str]:
 
 def _print(command: Command, done: StepResult, *, show_key: bool) -> int:
     """Prints the result of a step. Returns the exit code: 0 done; 1 refused, or to be done by hand."""
-    from rotation.output.keys_text import Unmasked, document, render
+    from rotation.output.documents.keys import KeysStepJson
+    from rotation.output.documents.parts import as_json
+    from rotation.output.keys_text import Unmasked, render
 
     streams = command.streams
     if command.as_json:
-        print(json.dumps(document(done, show_key=show_key)), file=streams.key_stream if show_key else streams.stdout)
+        document = KeysStepJson.of(done, show_key=show_key)
+        print(as_json(document), file=streams.key_stream if show_key else streams.stdout)
     else:
         for line in render(done, show_key=show_key):
             if isinstance(line, Unmasked):

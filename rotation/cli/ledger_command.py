@@ -54,25 +54,26 @@ def ledger(**_: object) -> None:
 def init(command: Command, url: str | None, *, sql: bool) -> int:
     """Make the ledger's tables in its database.
 
-    Then no other command needs the privilege to create tables. The database is that of --url, of ROTATION_LEDGER_URL,
-    or of ledger in rotation.toml; otherwise it is the SQLite file beside rotation.toml. Tables that are there stay as
+    Then no other command needs the privilege to create tables. The database is named by --url, by ROTATION_LEDGER_URL,
+    or by ledger in rotation.toml; otherwise it is the SQLite file beside rotation.toml. Tables that are there stay as
     they are.
     """
     from rotation.ledger.ledger import Ledger
     from rotation.ledger.schema import TABLE_NAMES, VERSION, ddl
+    from rotation.output.documents.parts import LedgerInitJson, LedgerSqlJson
     from rotation.output.terminal import verbatim
 
     place = _place(command, url)
     if sql:
         statements = ddl(_dialect(place.url))
         script = "".join(f"{statement};\n\n" for statement in statements).rstrip()
-        command.show({"complete": True, "statements": statements}, [verbatim(script)])
+        command.show(LedgerSqlJson(complete=True, statements=statements), [verbatim(script)])
         return 0
     command.check_ledger(place)
     with Ledger.open(place.url, place=place) as opened:
         name, made = opened.name, opened.made
     tables = list(TABLE_NAMES)
-    document = {"complete": True, "ledger": name, "version": VERSION, "made": made, "tables": tables}
+    document = LedgerInitJson(complete=True, ledger=name, version=VERSION, made=made, tables=tables)
     heading = f"The {name} {'has its tables now' if made else 'had its tables already'}, version {VERSION}:"
     command.show(document, [heading, *(f"  {table}" for table in tables)])
     return 0

@@ -183,7 +183,9 @@ def _run(argv: Sequence[str], process: Process, program: str) -> int:
     if _command_word(argv) == check.name:
         return failed(words, argv, streams)
     if "--json" in argv:
-        print_json({"complete": False, "error": words}, streams.stdout)
+        from rotation.output.documents.parts import ErrorJson
+
+        print_json(ErrorJson(complete=False, error=words), streams.stdout)
     return code
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 
 import click
@@ -110,6 +109,8 @@ def _no_such_kind(kind: str | None) -> list[str]:
 
 
 def _print_key(command: Command, key: Key) -> int:
-    text = json.dumps({"id": key.id, "key": key.reveal()}) if command.as_json else key.reveal()
+    from rotation.output.documents.parts import NewKeyJson, as_json
+
+    text = as_json(NewKeyJson(key.id, key.reveal())) if command.as_json else key.reveal()
     print(text, file=command.streams.key_stream)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -64,7 +63,7 @@ class Command(Context):
         if not (self.quiet and isinstance(part, NextStep)):
             say(part, self.streams.stdout, self.process_environ)
 
-    def show(self, document: Mapping[str, Any], parts: Iterable[RenderableType]) -> None:
+    def show(self, document: object, parts: Iterable[RenderableType]) -> None:
         """Prints *document* with --json, and otherwise *parts*, one below the other."""
         if self.as_json:
             print_json(document, self.streams.stdout)
@@ -73,11 +72,13 @@ class Command(Context):
                 self.say(part)
 
 
-def print_json(document: Mapping[str, Any], stream: TextIO) -> None:
+def print_json(document: object, stream: TextIO) -> None:
     """Prints the one JSON document."""
+    from rotation.output.documents.parts import as_json
+
     # A closed pipe does not change the exit code.
     with suppress(BrokenPipeError):
-        print(json.dumps(document, ensure_ascii=True), file=stream)
+        print(as_json(document), file=stream)
 
 
 class _FilePath(click.Path):

@@ -47,7 +47,8 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
     """
     from rotation.checks.use_cases import overview
     from rotation.kept_files import outputs_of
-    from rotation.output.html.page import PAGE, Totals, page
+    from rotation.output.documents.found import ReportJson
+    from rotation.output.html.page import PAGE, PageTotals, page
 
     targets, policy = find_targets(command, given), command.policy()
     output = outputs_of(command, (target.url for target in targets)).take(html, f"--html {html}", PAGE)
@@ -57,9 +58,9 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
             found = overview(command, targets, policy, last_census=last_census)
         # A `where` may quote a token: the page is redacted as the screen is.
         file.write(get_redactor().redact(page(found)).encode("utf-8"))
-    facts, complete = found.verdict.facts, Totals(found.verdict.facts).complete
+    facts, complete = found.verdict.facts, PageTotals(found.verdict.facts).complete
     findings = sum(finding.level > 0 for finding in found.verdict.findings)
-    document = {"complete": complete, "html": str(html), "findings": findings, "unreached": dict(facts.unreached)}
+    document = ReportJson(complete, str(html), findings, dict(facts.unreached))
     words = "Complete" if complete else "Not complete"
     command.show(document, [f"Wrote {html}. {words}, and {many(findings, 'finding')}."])
     if complete:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     cls=HelpPage,
     examples={
         "Count the tokens of every target in ./rotation.toml": "status --env-file .env",
-        "Count those of one column, without a rotation.toml": "status --env-file .env --url sqlite:///app.db "
+        "Count tokens of one column, without a rotation.toml": "status --env-file .env --url sqlite:///app.db "
         "--table user_credentials --column api_key",
         "The same for a program": "status --env-file .env --json",
     },
@@ -83,7 +83,9 @@ def run(command: Command, targets: list[Target], **settings: Any) -> int:
 
 def show_report(command: Command, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
-    command.show(report.document(), _parts(report))
+    from rotation.output.documents.run import RunJson
+
+    command.show(RunJson.of(report), _parts(report))
     return report.exit_code
 
 

@@ -36,7 +36,7 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_
         if (self.models is None) == (self.django is None):
             raise ValueError("a [[target]] has models or django, not both")
         if self.django is not None and self.url is not None:
-            raise ValueError("a [[target]] with django takes no url: the databases are those of the settings")
+            raise ValueError("a [[target]] with django takes no url: the settings name the databases")
 
     @property
     def place(self) -> str:
@@ -70,11 +70,6 @@ class DeclaredColumn:
     def label(self) -> str:
         """What messages call it: `users.api_key`."""
         return printable(f"{self.table}.{self.column}")
-
-    def document(self) -> dict[str, Any]:
-        """For the JSON document."""
-        source = {"models": self.source.models} if self.source.django is None else {"django": self.source.django}
-        return {**source, "table": self.table, "column": self.column, "context": self.context}
 
 
 def make_declaration(entry: Mapping[str, Any], place: str) -> Declaration:

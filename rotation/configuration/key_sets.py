@@ -27,7 +27,7 @@ from keyring_core.errors import WeakKeyError, without_frames
 from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.key_text import split_key_list
-from keyring_core.sources import COMMAND_SECONDS, Found, Kind, Source, read_named, variable_in
+from keyring_core.sources import COMMAND_SECONDS, FoundText, KeyOrigin, SourceKind, read_named, variable_in
 from rotation.model.failures import UsageError
 
 LISTED = ("raw", "hex")
@@ -277,12 +277,12 @@ def _made(derivation: Derivation, text: str, place: str, state: KeyState, enviro
     raise WeakKeyError(f"{refusal}\nIf data is stored under it, {ALLOW_WEAK_PREVIOUS}=1 admits it.")
 
 
-def _read(source: KeySource, state: KeyState, where: str, environ: Mapping[str, str]) -> Found | None:
+def _read(source: KeySource, state: KeyState, where: str, environ: Mapping[str, str]) -> FoundText | None:
     if source.variable:
         text = environ.get(source.variable)
-        return None if text is None else Found(text, where, Source(Kind.VARIABLE))
-    kind, value = (Kind.COMMAND, source.command) if source.file is None else (Kind.FILE, source.file)
-    if kind is Kind.FILE and state is KeyState.STAGED and is_missing(key_path(source.file or "", environ, where)):
+        return None if text is None else FoundText(text, where, KeyOrigin(SourceKind.VARIABLE))
+    kind, value = (SourceKind.COMMAND, source.command) if source.file is None else (SourceKind.FILE, source.file)
+    if kind is SourceKind.FILE and state is KeyState.STAGED and is_missing(key_path(source.file or "", environ, where)):
         # `keys stage` makes the file.
         return None
     return read_named(kind, value or "", where, environ, COMMAND_SECONDS, comments=source.derive in LISTED)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keyring_core import KeyConfigError
-from keyring_core.binding import check_context
+from keyring_core.keys import check_context
 from keyring_core.sources import variable_in
 from rotation.configuration.companions import VALUES
 from rotation.configuration.condition import fault_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.sources import variable_in
 from rotation.configuration.declarations import Declaration, DeclaredColumn, check_found
 from rotation.declared.django_urls import url_of
@@ -69,7 +69,7 @@ def _in_databases(
             _index_of(model, field.name),
             url,
             optional,
-            binary=bool(getattr(field, "binary", False)) or cells.kind is Kind.BYTES,
+            binary=bool(getattr(field, "binary", False)) or cells.kind is ValueKind.BYTES,
             secrets=_secrets_of(cells.legacy),
         )
 

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from keyring_core import Keyring
 from rotation.configuration.declarations import DeclaredColumn, Ignored, uncovered_columns
 from rotation.configuration.relative_urls import LeftOut
-from rotation.discovery.ignores import Ignores
-from rotation.discovery.result import Discovery, Remark
-from rotation.discovery.search import Search
-from rotation.discovery.tables import TableEntry
+from rotation.discovery.result import Discovery, Ignores, Remark
+from rotation.discovery.search import DatabaseSearch
 from rotation.discovery.target_entries import target_entries
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
 from rotation.model.watcher import NoWatcher, Watcher
-from rotation.stores.access import parse_url
+from rotation.stores.cells import TableEntry
+from rotation.stores.databases import parse_url
 
 if TYPE_CHECKING:
     from rotation.discovery.survey import Survey
@@ -97,11 +96,11 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
 ) -> Discovery:
     """Searches every table that the users of *databases* may read.
 
-    *schemas*: None for all; otherwise these, and if there are none those that urls and targets name.
+    *schemas*: None for all; otherwise these; if empty, the ones that urls and targets name.
     *whole_server*: whether to enter the other databases of a PostgreSQL server, too; by default with *full*, if all
     schemas are searched. What is left out is in `beyond`, by name.
     *ignored*: columns that no target has to cover.
-    *keyrings*: those of all key sets, by name, in place of *keyring* alone; None names the environment's own.
+    *keyrings*: the keyrings of all key sets, by name, in place of *keyring* alone; None names the environment's own.
     *declared*: the encrypted columns of models, which are to have targets whether they hold tokens or not.
     *left_out*: patterns of the names of databases not to search, and why; one that a url or a target names is searched.
     *watcher*: follows the search.
@@ -117,7 +116,7 @@ def discover(  # noqa: PLR0913 - what to look for, where, with what, and how
     found.url = databases[0].written if len(databases) == 1 else ""
     # On MariaDB a schema is a database.
     asked_for = {*(schemas or ()), *(parsed.database for url, _ in databases if (parsed := parse_url(url)))}
-    search = Search(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
+    search = DatabaseSearch(found, sets, Ignores(ignored), LeftOut(left_out, asked_for), watcher or NoWatcher())
     enter = full and schemas is None if whole_server is None else whole_server
     with ExitStack() as stack:
         surveys: list[tuple[str, Survey]] = []

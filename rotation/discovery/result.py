@@ -1,18 +1,23 @@
-"""What a search through databases found."""
+"""The outcome of a search through databases, and the columns of it that rotation.toml ignores."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rotation.configuration.declarations import DeclaredColumn, same_table
+from keyring_core.names import printable
+from rotation.configuration.declarations import DeclaredColumn, Ignored, same_table
 from rotation.discovery.target_entries import model_entries, target_entries
 from rotation.discovery.token_column import TokenColumn
+from rotation.stores.cells import SearchableTable
+
+UNMATCHED = "an [[ignore]] of rotation.toml names it, and no column that was searched is called so"
 
 
 class Remark(NamedTuple):
-    """What an admin should know of one table, or of one target."""
+    """A remark for an admin on one table, or on one target."""
 
     database: str
     subject: str
@@ -28,20 +33,16 @@ class IndexValues(NamedTuple):
     under: Counter[str]
     """The values, per key."""
 
-    def document(self) -> dict[str, Any]:
-        """The column in the JSON document."""
-        return {"database": self.database, "column": self.label, "under": dict(sorted(self.under.items()))}
-
 
 @dataclass
 class Discovery:
-    """What was searched, and what was found."""
+    """The databases that were searched, and what was found in them."""
 
     full: bool
     columns: list[TokenColumn] = field(default_factory=list)
-    """Those that hold tokens."""
+    """The columns that hold tokens."""
     blind_indexes: list[IndexValues] = field(default_factory=list)
-    """Those of a search of every row."""
+    """The columns with blind indexes, in a search of every row."""
     databases: dict[str, int] = field(default_factory=dict)
     """Tables that were searched, per database."""
     rows: int = 0
@@ -59,11 +60,11 @@ class Discovery:
     tables_seen: dict[str, set[str]] = field(default_factory=dict)
     """The columns of each table, as targets name it."""
     recognised: list[str] = field(default_factory=list)
-    """What is said of known applications whose tables are there, a line each."""
+    """A line for each known application whose tables are there."""
     beyond: list[Remark] = field(default_factory=list)
-    """What lies outside of the search, by name: other databases, other kinds of columns, cells too large."""
+    """The parts outside of the search, by name: other databases, other kinds of columns, cells too large."""
     left_out: list[Remark] = field(default_factory=list)
-    """Those of them that `[policy]` names."""
+    """The ones of them that `[policy]` names."""
     unopened: list[Remark] = field(default_factory=list)
     """Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones."""
     gone: list[Remark] = field(default_factory=list)
@@ -71,7 +72,7 @@ class Discovery:
     declared: list[DeclaredColumn] = field(default_factory=list)
     """The encrypted columns of the models that were named."""
     without_target: list[DeclaredColumn] = field(default_factory=list)
-    """Those that no target covers and no [[ignore]] names."""
+    """The declared columns that no target covers and no [[ignore]] names."""
     url: str = ""
     """The url of the one database that was searched, as it was written; empty if there are several."""
 
@@ -108,31 +109,38 @@ class Discovery:
             )
         ]
 
-    def document(self) -> dict[str, Any]:
-        """The one JSON document."""
-        return {
-            "complete": self.exit_code == 0,
-            "full": self.full,
-            "databases": [{"name": name, "tables": tables} for name, tables in self.databases.items()],
-            "rows": self.rows,
-            "sampled_tables": self.sampled,
-            "columns": [column.document() for column in self.columns],
-            "blind_indexes": [column.document() for column in self.blind_indexes],
-            "remarks": [remark._asdict() for remark in self.remarks],
-            "unseen": [remark._asdict() for remark in self.unseen],
-            "beyond": [remark._asdict() for remark in self.beyond],
-            "unopened": [remark._asdict() for remark in self.unopened],
-            "gone": [remark._asdict() for remark in self.gone],
-            "ignored": [remark._asdict() for remark in self.ignored],
-            "unsearched_cells": self.unsearched_cells,
-            "recognised": self.recognised,
-            **self._of_models(),
-            "targets": self.entries,
-        }
 
-    def _of_models(self) -> dict[str, Any]:
-        """The part of the document on models, if any were named."""
-        if not self.declared:
-            return {}
-        uncovered = {id(column) for column in self.without_target}
-        return {"declared": [{**column.document(), "covered": id(column) not in uncovered} for column in self.declared]}
+class Ignores:
+    """The `[[ignore]]` entries, and what they have matched so far."""
+
+    def __init__(self, entries: Sequence[Ignored]) -> None:
+        self._entries = entries
+        self._matched: set[tuple[Ignored, str | None]] = set()
+
+    def reasons(self, urls: Collection[str], table: SearchableTable) -> dict[str | None, str]:
+        """The reasons for ignoring columns of *table*, by name; None stands for all others. *urls* lead to it."""
+        found: dict[str | None, str] = {}
+        for ignored in self._entries:
+            if ignored.url not in {None, *urls} or ignored.table not in table.names:
+                continue
+            for column in _parts(ignored):
+                if column is None or column in table.all_columns:
+                    self._matched.add((ignored, column))
+                    found.setdefault(column, ignored.reason)
+        return found
+
+    def unmatched(self) -> Iterator[Remark]:
+        """A remark on each column, or table, that was not found."""
+        for ignored in self._entries:
+            for column in _parts(ignored):
+                if (ignored, column) not in self._matched:
+                    yield Remark("", label(ignored.table, column), UNMATCHED)
+
+
+def label(table: str, column: str | None) -> str:
+    """The name in messages for an ignored column, or for all of a table."""
+    return printable(f"{table}, all columns" if column is None else f"{table}.{column}")
+
+
+def _parts(ignored: Ignored) -> Sequence[str | None]:
+    return ignored.columns or (None,)

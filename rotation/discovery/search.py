@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
 from rotation.configuration.relative_urls import LeftOut
-from rotation.discovery.ignores import Ignores, label
-from rotation.discovery.result import Discovery, IndexValues, Remark
-from rotation.discovery.tables import SearchableTable, TableEntry
+from rotation.discovery.result import Discovery, Ignores, IndexValues, Remark, label
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
+from rotation.stores.cells import SearchableTable, TableEntry
 
 if TYPE_CHECKING:
-    from rotation.discovery.survey import Reading, Survey
+    from rotation.discovery.survey import Survey, TableRows
 
 DROPPED = "it was dropped before it was searched"
 NOTHING_WRITTEN = " Nothing was written."
@@ -28,7 +27,7 @@ TableIdentity = tuple[tuple[object, ...], str | None, str]
 """A table, whichever url leads to it: the database's identity, schema and table."""
 
 
-class Search:
+class DatabaseSearch:
     """Searches each table once, whatever the number of urls that lead to it."""
 
     def __init__(
@@ -44,7 +43,7 @@ class Search:
         self._number = self._total = 0
         """The database that is searched, of all."""
         self._words = ""
-        """What is done, for the progress."""
+        """The words for the progress."""
         self._keyrings = [keyring for those in keyrings.values() for keyring in those]
         self._key_ids = {
             name: {key_id for keyring in those for key_id in keyring.states_by_id} for name, those in keyrings.items()
@@ -103,7 +102,9 @@ class Search:
         self._number += url is not None
         self._words = f"searching {survey.name}: {self._number} of {self._total}"
         self._watcher.at_work(self._words)
-        left_out = self._left_out_schemas(survey)
+        # The databases that one connection shows and that are not searched; none that a target is in.
+        left_out = survey.schemas(lambda entry: self._left_out.why(survey.database(entry)) is not None)
+        left_out -= self.target_schemas(survey)
         for table in survey.tables(lambda entry: wanted(entry) and entry.schema not in left_out):
             identity = survey.identity, table.entry.schema, table.entry.table
             reasons = self._see(survey, table, identity)
@@ -148,7 +149,7 @@ class Search:
                     self.discovery.gone.append(remark._replace(words=DROPPED))
 
     def end(self, *, everything: bool) -> Discovery:
-        """What was found. A table that one url's user could not read and another's could was searched.
+        """The result. A table that one url's user could not read and another's could was searched.
 
         *everything*: whether all was searched that an [[ignore]] may name, so that one without a match is a mistake.
         """
@@ -233,7 +234,7 @@ class Search:
             others = [each for each in self.discovery.ignored if each != remark]
             self.discovery.ignored = [*others, remark._replace(words=words)]
 
-    def _count(self, survey: Survey, table: SearchableTable, reading: Reading) -> tuple[list[TokenColumn], Reading]:
+    def _count(self, survey: Survey, table: SearchableTable, reading: TableRows) -> tuple[list[TokenColumn], TableRows]:
         history = table.entry.has_history and self.discovery.full
         columns = [TokenColumn(survey.name, table.name, each.name, has_history=history) for each in table.columns]
         for batch in reading:
@@ -277,11 +278,6 @@ class Search:
         if names:
             subject = f"other databases of the server ({', '.join(names)})"
             self.discovery.beyond.append(Remark(survey.name, subject, words))
-
-    def _left_out_schemas(self, survey: Survey) -> set[str | None]:
-        """The databases that one connection shows and that are not searched; none that a target is in."""
-        found = survey.schemas(lambda entry: self._left_out.why(survey.database(entry)) is not None)
-        return found - self.target_schemas(survey)
 
     def _name_left_out(self, survey: Survey, names: Sequence[str]) -> None:
         by_reason: defaultdict[str | None, list[str]] = defaultdict(list)

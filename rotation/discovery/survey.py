@@ -8,29 +8,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from rotation.discovery.catalogs import Catalog
-from rotation.discovery.cells import CellReader
-from rotation.discovery.mysql_tables import MySQLCatalog
-from rotation.discovery.postgresql_tables import PostgreSQLCatalog
-from rotation.discovery.reads import OneTransaction, Reads, Rows, ShortReads
-from rotation.discovery.sqlite_tables import SQLiteCatalog
-from rotation.discovery.table_readers import WINDOWS, Source, TableReader
-from rotation.discovery.tables import Column, SearchableTable, TableEntry, Unsearchable
 from rotation.model.failures import KeylessError, UsageError
 from rotation.model.formats import Format
 from rotation.model.target import Target
 from rotation.planning.inner_tokens import MARKS
-from rotation.stores.access import Access, Refusal
+from rotation.stores.access import Access, RefusedStatement
+from rotation.stores.cells import CellReader, Reads, Rows, SearchableTable, SearchedColumn, TableEntry, Unsearchable
 from rotation.stores.columns import table_clause
 from rotation.stores.connection import SharedConnections
-from rotation.stores.dialect import Dialect
-from rotation.stores.mysql.dialect import MySQL
-from rotation.stores.postgresql.dialect import PostgreSQL
-from rotation.stores.sqlite.dialect import SQLite
+from rotation.stores.table_readers import WINDOWS, TableReader, TableSource
 from rotation.stores.target_schema import base_type, find_target, find_unique, quietly
 
 SAMPLE_SECONDS = 5.0
@@ -38,36 +28,30 @@ SAMPLE_SECONDS = 5.0
 MOST = {True: 64 * 1024 * 1024, False: 1024 * 1024}
 """The largest cell that is searched, in bytes: by *full*."""
 
-CATALOGS: dict[type[Dialect], type[Catalog]] = {
-    SQLite: SQLiteCatalog,
-    PostgreSQL: PostgreSQLCatalog,
-    MySQL: MySQLCatalog,
-}
-
 T = TypeVar("T")
 
 
 class Fit(NamedTuple):
-    """How a target for a column has to be."""
+    """The shape that a target for a column needs."""
 
     key_columns: tuple[str, ...] = ()
-    """What it has to name if the table has no primary key."""
+    """The columns that it has to name if the table has no primary key."""
     hint: str | None = None
-    """Why it would be refused."""
+    """The reason why it would be refused."""
     add_key: str | None = None
-    """How to add the key that the table lacks."""
+    """The statement that adds the key that the table lacks."""
 
 
-class Reading:
+class TableRows:
     """The rows of a table, batch by batch: of each column the cell if it holds a mark, otherwise None."""
 
     def __init__(self, batches: Iterator[Rows], *, sampled: bool, seconds: float | None, most: int) -> None:
         self.sampled = sampled
-        """Whether some rows were left out; certain once all is read."""
+        """True if some rows were left out; certain once all is read."""
         self.most = most
         """The size of the largest cell that is searched."""
         self.rows = 0
-        """How many have been read."""
+        """The number of rows that have been read."""
         self._batches, self._seconds = batches, seconds
 
     def __iter__(self) -> Iterator[Rows]:
@@ -80,6 +64,46 @@ class Reading:
                 return
 
 
+class ShortReads:
+    """Each read by itself, tried again if that may help: no writer waits, and rows may move between two reads."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self.stream = access.stream
+        """Is not tried again."""
+
+    def read(self, query: sa.Executable) -> Rows:
+        """All rows of *query*."""
+        return self._access.read(lambda connection: connection.execute(query).all())
+
+
+class OneTransaction:
+    """All reads in the transaction of *connection*. Raises DBAPIError."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._results: list[sa.CursorResult[Any]] = []
+
+    def close(self) -> None:
+        """Ends the transaction, and what was not read to its end."""
+        # Over a lost connection each of these fails, and would hide the error that has to be reported.
+        for result in self._results:
+            with suppress(Exception):
+                result.close()
+        with suppress(sa.exc.SQLAlchemyError):
+            self._connection.exec_driver_sql("ROLLBACK")
+
+    def read(self, query: sa.Executable) -> Rows:
+        """All rows of *query*."""
+        return self._connection.execute(query).all()
+
+    def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Rows]:
+        """Through a cursor on the server."""
+        result = self._connection.execute(query, execution_options={"yield_per": rows})
+        self._results.append(result)
+        yield from result.partitions()
+
+
 class Survey:
     """One database. Every method raises StoreError if it fails."""
 
@@ -88,13 +112,13 @@ class Survey:
         self._access = Access(url, None, read_only=True, sleep=sleep, links=links)
         self.name = self._access.name
         """The database as messages name it: without a password."""
-        self._catalog = CATALOGS[type(self._access.dialect)]()
+        self._catalog = self._access.dialect.catalog
         self.url, self._sleep, self._links = url, sleep, links
         try:
             identity: tuple[object, ...] | None = self._access.read(self._catalog.identity)
             self.identity = identity or (self.name,)
             """The same for two urls that show the same tables."""
-            self._entries = {(one.schema, one.table): one for one in self._access.read(self._catalog.tables)}
+            self._entries = {(one.schema, one.table): one for one in self._access.read(self._catalog.entries)}
             self._marks = self._access.read(lambda connection: self._catalog.marks(connection, MARKS))
             self._of_indexes: Sequence[bytes] = ()
             self._largest = self._access.read(self._catalog.largest)
@@ -159,10 +183,12 @@ class Survey:
         url = sa.make_url(self.url).set(database=database)
         return Survey(url.render_as_string(hide_password=False), sleep=self._sleep, links=self._links)
 
-    def read(self, table: SearchableTable, count: Callable[[Reading], T], *, full: bool) -> tuple[T | None, str | None]:
-        """What *count* returns for a table's rows, or why they cannot be read; neither if the table has vanished.
+    def read(
+        self, table: SearchableTable, count: Callable[[TableRows], T], *, full: bool
+    ) -> tuple[T | None, str | None]:
+        """The result of *count* for a table's rows, or why they cannot be read; neither if the table has vanished.
 
-        The rows are a sample from all over the table, or with *full* all of them and of its history.
+        The rows are a sample from all over the table, or with *full* all rows and its history.
 
         If the database can hold a snapshot, all is read in one transaction that sees one moment, so no row that moves
         is missed; if the connection is lost on the way, *count* is called again.
@@ -176,14 +202,18 @@ class Survey:
                     return count(self._reading(table, key, reads, full=full))
 
             found, fault = self._attempt(act)
-        elif (fault := self._fault(table)) is None:
-            found = count(self._reading(table, key, ShortReads(self._access), full=full))
+        else:
+            # Short reads raise for a table's fault, which one row shows.
+            columns = CellReader(self._catalog, table.columns, self._marks, MOST[False]).columns
+            one = sa.select(*columns).select_from(table_clause(table.entry.schema, table.entry.table)).limit(1)
+            fault = self._attempt(lambda connection: connection.execute(one).all())[1]
+            found = None if fault else count(self._reading(table, key, ShortReads(self._access), full=full))
         if fault is None:
             return found, None
-        return None, fault if self._exists(table.entry) else None
+        return None, fault if any(self._columns(table.entry)) else None
 
     def fit(self, table: SearchableTable, column: str, held: Format) -> Fit:
-        """How a target for *column* of that format has to be, or why it would be refused."""
+        """The key that a target for *column* of that format needs, or why it would be refused."""
         target = Target(self.url, table.name, column, table.name, format=held)
         found = self._refusal(target)
         key = self._key(table.entry) if found.hint else ()
@@ -192,9 +222,12 @@ class Survey:
         return found
 
     def _attempt(self, act: Callable[[sa.Connection], T]) -> tuple[T | None, str | None]:
-        """What *act* returns, or the database's refusal in words."""
+        """The result of *act*, or the database's refusal in words."""
         tried = self._access.attempt(act, past_locks=True)
-        return (None, tried.words) if isinstance(tried, Refusal) else (tried, None)
+        return (None, tried.words) if isinstance(tried, RefusedStatement) else (tried, None)
+
+    def _try(self, query: sa.Executable, *, past_locks: bool = False) -> Rows | RefusedStatement:
+        return self._access.attempt(lambda connection: connection.execute(query).all(), past_locks=past_locks)
 
     def _refusal(self, target: Target) -> Fit:
         def find(connection: sa.Connection) -> Fit:
@@ -209,10 +242,19 @@ class Survey:
         found, fault = self._attempt(find)
         return found or Fit(hint=fault)
 
-    def _reading(self, table: SearchableTable, key: tuple[str, ...], reads: Reads, *, full: bool) -> Reading:
+    def _reading(self, table: SearchableTable, key: tuple[str, ...], reads: Reads, *, full: bool) -> TableRows:
         most = min(MOST[full], self._largest or MOST[full])
         cells = CellReader(self._catalog, table.columns, self._marks, most, self._of_indexes)
-        source = Source(self._access, reads, table.entry, cells, key)
+        chance, sendable = self._access.dialect.chance(), self._access.dialect.sendable
+        source = TableSource(
+            reads,
+            table.entry,
+            cells,
+            key,
+            chance,
+            sendable,
+            lambda query: not isinstance(self._try(query), RefusedStatement),
+        )
         readers = [self._catalog.whole(source)] if full else self._catalog.parts(source)
         windows: list[tuple[TableReader, Callable[[], Rows]]] = []
         unsampled = []
@@ -227,7 +269,7 @@ class Survey:
             ((reader, rows) for reader in unsampled for rows in reader.whole()),
         )
         seconds = None if full else SAMPLE_SECONDS
-        return Reading(self._filled(batches), sampled=bool(windows), seconds=seconds, most=most)
+        return TableRows(self._filled(batches), sampled=bool(windows), seconds=seconds, most=most)
 
     def _filled(self, batches: Iterator[tuple[TableReader, Rows]]) -> Iterator[Rows]:
         for reader, rows in batches:
@@ -235,7 +277,7 @@ class Survey:
             yield from reader.filled(rows)
 
     def _read_with(self, entry: TableEntry, wanted: Callable[[TableEntry], bool]) -> Iterator[TableEntry]:
-        """Those of a table's parents, and of their parents, that its rows are read with."""
+        """The parents of a table, and their parents, that its rows are read with."""
         for name in entry.parents:
             if parent := self._entries.get(name):
                 if parent.readable and wanted(parent):
@@ -258,13 +300,15 @@ class Survey:
         caution = self._access.read(lambda connection: self._catalog.caution(connection, entry))
         return SearchableTable(entry, searched, caution, None, denied, unsearched, names)
 
-    def _denied(self, entry: TableEntry, columns: Sequence[Column]) -> str | None:
+    def _denied(self, entry: TableEntry, columns: Sequence[SearchedColumn]) -> str | None:
         names = [column.name for column in columns if column.searched and not column.readable]
         if not entry.readable or (names and len(names) == sum(column.searched for column in columns)):
             return "the privilege for it is missing: grant SELECT on it"
         if names:
             return f"this user may not read {', '.join(names)}: grant SELECT on the table"
-        if self._catalog.hides_columns(self._access, entry):
+        every = self._catalog.every_column(entry)
+        tried = None if every is None else self._try(every, past_locks=True)
+        if isinstance(tried, RefusedStatement) and not tried.is_locked:
             return "this user may read some of its columns only, and does not see the others: grant SELECT on the table"
         return None
 
@@ -282,16 +326,7 @@ class Survey:
 
         return self._attempt(read)[0] or ()
 
-    def _fault(self, table: SearchableTable) -> str | None:
-        """Why these columns cannot be read, found by reading one row: short reads raise for a table's fault."""
-        columns = CellReader(self._catalog, table.columns, self._marks, MOST[False]).columns
-        query = sa.select(*columns).select_from(table_clause(table.entry.schema, table.entry.table)).limit(1)
-        return self._attempt(lambda connection: connection.execute(query).all())[1]
-
-    def _columns(self, entry: TableEntry) -> tuple[list[Column], str | None]:
+    def _columns(self, entry: TableEntry) -> tuple[list[SearchedColumn], str | None]:
         """The columns of a table, none if it has vanished; and why they cannot be read."""
         columns, fault = self._attempt(lambda connection: self._catalog.columns(connection, entry))
         return columns or [], fault
-
-    def _exists(self, entry: TableEntry) -> bool:
-        return any(self._columns(entry))

@@ -14,12 +14,12 @@ from rotation.model.text import many
 
 
 def target_entries(columns: Iterable[TokenColumn]) -> str:
-    """The `[[target]]` entries of rotation.toml for those of *columns* that can be targets, ready to paste."""
+    """The `[[target]]` entries of rotation.toml for the *columns* that can be targets, ready to paste."""
     return "\n".join(map(entry_of, by_entry(columns)))
 
 
 def by_entry(columns: Iterable[TokenColumn]) -> list[list[TokenColumn]]:
-    """Those of *columns* that can be targets: the ones of each entry."""
+    """The *columns* that can be targets, grouped by entry."""
     tables: dict[tuple[object, ...], list[TokenColumn]] = {}
     for column in columns:
         if column.proposed:
@@ -33,7 +33,7 @@ def model_entries(
 ) -> str:
     """The entries by which the models of *uncovered* become targets; *url*, as it was written, is their *database*'s.
 
-    Each covers all columns that its models declare: those of *declared* that have a target already are named.
+    Each covers all columns that its models declare: the ones of *declared* that have a target already are named.
     """
     sources: dict[Declaration, set[str]] = {column.source: set() for column in uncovered}
     left = {column.label for column in uncovered}
@@ -71,7 +71,7 @@ def entry_of(columns: Sequence[TokenColumn]) -> str:
 
 
 def _left_out(column: TokenColumn) -> str:
-    """What the entry's format does not rotate."""
+    """The cells that the entry's format does not rotate."""
     parts = ", ".join(f"{many(cells, 'cell')} of {part.kind}" for part, cells in column.unserved.items())
     return f"this format leaves {parts}"
 

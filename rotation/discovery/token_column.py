@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NamedTuple
 
 from keyring_core import Key, Keyring, UndecryptableToken
 from keyring_core.blind_index import LENGTH, SHAPE
@@ -19,11 +19,10 @@ from rotation.model.text import many, steps
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.embedded import SPELLINGS, locate
 from rotation.planning.inner_tokens import find_inner
+from rotation.stores.cells import TOO_LARGE
 
 ROOM = 180
 """Characters: a shorter token has no room for another one in its plaintext."""
-TOO_LARGE = "-"
-"""What stands for a cell that was too large to be searched."""
 NESTED = "no run rotates a token inside another token: have the application write it again; keep its key until then"
 NO_FORMAT = (
     "no format fits how these tokens are encoded: have the application write them again; keep their key until then"
@@ -51,58 +50,49 @@ DOUBLE = Part(CellKind.NESTED, Format.TOKEN)
 
 
 @dataclass
-class TokenColumn:
-    """The tokens of a column, as far as it was searched. Its numbers count only what was read."""
+class ReadColumn:
+    """A column that holds tokens. Its numbers count what was read."""
 
-    database: str
-    """As messages name it: without a password."""
-    table: str
-    """As a target names it: `table`, or `schema.table`."""
-    column: str
-    covered: bool = False
-    """Whether a target covers it."""
-    ignored: str | None = None
-    """Why rotation.toml ignores it, if it does."""
-    key_sets: tuple[str | None, ...] = ()
-    """The key sets of the targets that cover it."""
-    formats: tuple[Format, ...] = ()
-    """Those of the targets that cover it."""
-    keys: str | None = None
-    """The key set that opens most of its tokens; None: the environment's own keys."""
-    where: str | None = None
-    """The condition of a target that covers it, if none of its targets takes every row."""
-    rows: int = 0
-    """Rows of the table that were read."""
-    sampled: bool = False
-    """Whether there are more."""
+    # JSON documents have these fields, too, with the texts beside them as descriptions.
+    database: Annotated[str, "The database, without a password."]
+    table: Annotated[str, "`table`, or `schema.table`."]
+    column: Annotated[str, "The column."]
+    covered: Annotated[bool, "True if a target covers it."] = False
+    ignored: Annotated[str | None, "Why rotation.toml ignores it."] = None
+    key_sets: Annotated[
+        tuple[str | None, ...], "The key sets of the targets that cover it; null: the environment's own keys."
+    ] = ()
+    formats: Annotated[tuple[Format, ...], "The formats of the targets that cover it."] = ()
+    keys: Annotated[str | None, "The key set that opens most of its tokens; null: the environment's own keys."] = None
+    where: Annotated[str | None, "The condition of a target that covers it, if none takes every row."] = None
+    rows: Annotated[int, "Rows that were read."] = 0
+    sampled: Annotated[bool, "True if there are more rows."] = False
+    under: Annotated[Counter[str], "Tokens for each key id."] = field(default_factory=Counter)
+    unknown: Annotated[int, "Tokens that no key opens."] = 0
+    inner: Annotated[
+        Counter[str], "The part of `under` that is inside text, encoded again, or inside another token."
+    ] = field(default_factory=Counter)
+    inner_unknown: Annotated[int, "The part of `unknown` that is so."] = 0
+    large: Annotated[int, "Cells that are too large to be searched."] = 0
+    given_up: Annotated[int, "Cells with so much in them that a token may have been missed."] = 0
+    key_columns: Annotated[tuple[str, ...], "What a target has to name as key_columns."] = ()
+    hint: Annotated[str | None, "Why a target for it would be refused."] = None
+    elsewhere: Annotated[bool, "True if it is in another schema or database than the targets."] = False
+    has_history: Annotated[bool, "True if rows of the past were read, too."] = False
+
+
+@dataclass
+class TokenColumn(ReadColumn):
+    """The tokens of a column, as far as it was searched."""
+
     parts: Counter[Part] = field(default_factory=Counter)
     """Cells that hold a token, by what it stands in."""
-    under: Counter[str] = field(default_factory=Counter)
-    """Tokens per key of the keyrings, inner ones included."""
-    unknown: int = 0
-    """Tokens that no key of the keyring opens, inner ones included."""
-    inner: Counter[str] = field(default_factory=Counter)
-    """The part of `under` that is inner tokens: inside text, encoded again, or inside another token."""
-    inner_unknown: int = 0
-    """The part of `unknown` that is inner tokens."""
-    large: int = 0
-    """Cells too large to be searched."""
-    given_up: int = 0
-    """Cells with so much in them that a token may have been missed."""
     indexes: Counter[str] = field(default_factory=Counter)
     """Values of a blind index per key of the keyrings, if they were looked for."""
-    key_columns: tuple[str, ...] = ()
-    """What a target has to name if the table has no primary key."""
-    hint: str | None = None
-    """Why a target for it would be refused."""
     add_key: str | None = None
     """How to add the key that the table lacks."""
-    elsewhere: bool = False
-    """Whether it is in another schema or database than the targets' own."""
     in_other_database: bool = False
     """Whether it is in a database that no url names."""
-    has_history: bool = False
-    """Whether rows of the past were read, too (SYSTEM VERSIONING)."""
     url: str = field(default="", repr=False)
     """The url of the database, as it was written; empty if no url names the database."""
 
@@ -266,13 +256,6 @@ class TokenColumn:
         self.unknown += found.unknown
         self.inner_unknown += found.unknown
 
-    def document(self) -> dict[str, Any]:
-        """The column in the JSON document."""
-        hidden = {"url", "in_other_database", "parts", "indexes", "add_key"}
-        shown = [each.name for each in fields(self) if each.name not in hidden]
-        shown += ["tokens", "embedded", "kinds", "proposed"]
-        return {**{name: getattr(self, name) for name in shown}, "format": self.format if self.served else None}
-
 
 def _holds_unknown(keyrings: Sequence[Keyring], cell: str | bytes, held: Format | None) -> bool:
     """Whether a run of that format would find a token in *cell* that none of *keyrings* opens, also without its end."""
@@ -280,7 +263,7 @@ def _holds_unknown(keyrings: Sequence[Keyring], cell: str | bytes, held: Format 
         return False
     text = cell if isinstance(cell, str) else cell.decode("latin-1")
     keys = list(dict.fromkeys(key for keyring in keyrings for key in keyring.states))
-    return any(token.key is None for token in locate(SPELLINGS[held], text, keys).tokens)
+    return any(token.key is None for token in locate(SPELLINGS[held], text, keys)[0])
 
 
 def _serve(formats: Sequence[Format]) -> set[Format | None]:

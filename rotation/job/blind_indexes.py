@@ -9,7 +9,7 @@ from keyring_core import InvalidToken, Keyring
 from keyring_core.blind_index import BlindIndex
 from rotation.model.batch import Batch, Plan
 from rotation.model.counts import RowKey
-from rotation.stores.base import IndexValue, Written
+from rotation.stores.writer import IndexValue, Written
 
 
 class Stale(NamedTuple):

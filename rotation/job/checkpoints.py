@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from keyring_core.redaction.current import get_redactor
+from keyring_core.redaction.redactor import get_redactor
 from rotation.model.counts import RowKey
 from rotation.model.target import Target
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 
 NOTE_SECONDS = 5.0
 """The least time between two checkpoints: at worst so much work is done again."""

@@ -16,7 +16,7 @@ from rotation.job.pace import Pacing, Throttle
 from rotation.job.ranges import RANGE_SECONDS, Bounds, Follow, OpenTarget, RangeDone, RangeWorker
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, GRACE_SECONDS, StoppedError, StoreError, WorkerError
 from rotation.stores.connection import SharedConnections
-from rotation.stores.key_order import Forward
+from rotation.stores.row_keys import Forward
 
 THREAD_SECONDS = 0.25
 """The time that a range of a thread aims at; also the longest wait for the last thread."""

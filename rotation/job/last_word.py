@@ -14,8 +14,8 @@ from rotation.model.batch import Plan
 from rotation.model.counts import Counts, Times
 from rotation.model.formats import Format
 from rotation.model.report import WHOLE, TargetReport
-from rotation.stores.base import Watch
-from rotation.stores.witness import Changed, Doubt, Totals, Unknown
+from rotation.stores.other_writers import CellTotals, Changed, Doubt, Unknown
+from rotation.stores.store import Watch
 
 MOST_LOOKS = 5
 """How often in a row the rows of others are looked at; then a whole pass is due."""
@@ -129,7 +129,7 @@ def _is_as_counted(changed: Changed, counts: Counts) -> bool:
     return not changed.batch.rows and (totals is None or (totals.held, totals.null) == (counts.scanned, counts.null))
 
 
-def _as_changed(last: Counts, moved: Moved, totals: Totals, others: Counts, primary: str) -> Counts:
+def _as_changed(last: Counts, moved: Moved, totals: CellTotals, others: Counts, primary: str) -> Counts:
     """The counts of the *last* pass, corrected by what *others* wrote since; all is under the primary key now."""
     tokens = totals.held - totals.empty
     counts = replace(last, scanned=totals.held, null=totals.null, empty=totals.empty, rotated=min(moved.cells, tokens))

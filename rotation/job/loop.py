@@ -19,8 +19,8 @@ from rotation.model.failures import MissingError, StoppedError, StoreError, Usag
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
 from rotation.model.watcher import Watcher
-from rotation.stores.base import Store
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
+from rotation.stores.store import Store
 
 THREAD_ROWS = 5000
 """A target with fewer rows is done before a second thread has connected."""

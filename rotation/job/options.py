@@ -17,7 +17,7 @@ from rotation.model.failures import UsageError
 from rotation.model.key_history import UNKNOWN, History
 from rotation.model.target import Target
 from rotation.planning.takeover import NOTHING, Takeover
-from rotation.stores.shards import Shard
+from rotation.stores.row_keys import Shard
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from rotation.model.report import TargetReport, set_format
 from rotation.model.target import Adopts
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
-from rotation.stores.base import Watch
+from rotation.stores.store import Watch
 
 MAX_PASSES = 5
 PROBE_TOKENS = 1000
@@ -105,7 +105,7 @@ class TargetRun:
                     key = bounds.upto if done.whole else done.reached or reached.key
                     reached = Reached(key, reached.rows + done.rows)
                     if checkpoints and checkpoints.note(reached):
-                        self._store.allow(LEDGER_WRITES)
+                        watch.allow(LEDGER_WRITES)
                 if executor:
                     report.retries += done.retries
                     self._watcher.advance(done.rows, done.counts.outdated, done.pace)

@@ -8,10 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Self
+from typing import Annotated, Any, Self
+
+import msgspec
 
 from keyring_core import KeyringError
-from keyring_core.redaction.current import get_redactor
+from keyring_core.redaction.redactor import get_redactor
 from rotation.model.counts import Problem
 from rotation.model.failures import UsageError
 from rotation.model.outputs import Output, replaced
@@ -20,6 +22,16 @@ from rotation.model.report import TargetReport, legible_key
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
 PROBLEMS = replaced("list of problems of this program", rb'\{"table": %b, "column": %b, "key": ' % (_TEXT, _TEXT))
 """The kind of its file."""
+
+
+class ProblemLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of the file of `run --problems`."""
+
+    table: Annotated[str, "The table."]
+    column: Annotated[str, "The column."]
+    key: Annotated[dict[str, Any], "The key of the row: each key column with its value."]
+    category: Annotated[str, "What is wrong, in a word."]
+    detail: Annotated[str, "What is wrong, in words that hold nothing of the cell."]
 
 
 class ProblemsFile:
@@ -62,15 +74,11 @@ class ProblemsFile:
         """Adds the *problems* of a batch of the present pass over *target*."""
         with self._guarded():
             for key, category, detail in problems:
-                document = {
-                    "table": target.target.table,
-                    "column": target.target.column,
-                    "key": legible_key(target.key_names, key),
-                    "category": category,
-                    "detail": detail,
-                }
+                place, row = target.target, legible_key(target.key_names, key)
+                line = ProblemLine(place.table, place.column, row, category, detail)
                 # A row's key may itself be a secret, so the redactor masks the file as it masks the screen.
-                self._collected.write(get_redactor().redact(json.dumps(document)).encode("utf-8") + b"\n")
+                text = get_redactor().redact(json.dumps(msgspec.structs.asdict(line)))
+                self._collected.write(text.encode("utf-8") + b"\n")
 
     def settle(self, target: TargetReport) -> None:
         """Writes the list again, with the collected pass over *target* instead of its previous pass."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
 
-from keyring_core import Key, Keyring, KeyringError
+from keyring_core import Keyring, KeyringError
 from keyring_core.blind_index import BlindIndex
 from rotation.job.blind_indexes import Stale, index_values, stale_rows
 from rotation.job.options import LocalOptions, RunOptions
@@ -23,10 +22,10 @@ from rotation.model.batch_size import BatchSize
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.target import Target
-from rotation.planning.misfits import fixes_of
-from rotation.planning.plan import plan_batch
-from rotation.stores.base import Store, Written
-from rotation.stores.key_order import Forward
+from rotation.planning.planner import Planner
+from rotation.stores.row_keys import Forward
+from rotation.stores.store import Store
+from rotation.stores.writer import Written
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
@@ -112,14 +111,16 @@ class RangeWorker:
         planning: AbstractContextManager[object] | None = None,
     ) -> None:
         """With *pace* it shares that with other threads, and plans a batch in *planning*."""
-        self.opened = opened
-        self._target, self._store, self._keyring, self._options, self._local = opened
-        self._throttle = opened.throttle()
-        self._blind_index = BlindIndex(opened.target.index.context) if opened.target.index else None
-        self._pace = pace or Pacing(opened.options.speed, opened.store.tempo, opened.options.batch_size)
+        self.opened, self._throttle = opened, opened.throttle()
+        target, self._store, self._keyring, options, local = opened
+        self._dry_run = options.dry_run
+        self._blind_index = BlindIndex(target.index.context) if target.index else None
+        self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
-        self._balance: Counter[Key] = Counter()
+        self._planner = Planner(
+            self._keyring, options.history, local.others, local.takeover, target.format, options.dry_run
+        )
 
     def do(self, bounds: Bounds, follow: Follow = lambda _rows, _outdated, _pace: None) -> RangeDone:
         """Does a range, or a part of it: it ends early if it takes long, or if the run is to pause.
@@ -159,16 +160,7 @@ class RangeWorker:
 
     def plan(self, batch: Batch) -> Plan:
         """Plans *batch*."""
-        return plan_batch(
-            self._keyring,
-            batch,
-            dry_run=self._options.dry_run,
-            history=self._options.history,
-            balance=self._balance,
-            format=self._target.format,
-            others=self._local.others,
-            takeover=self._local.takeover,
-        )
+        return self._planner.plan(batch)
 
     def _most_rows(self) -> int:
         return self._throttle.limit(self._pace.rows)
@@ -182,7 +174,7 @@ class RangeWorker:
             started = time.monotonic()
             with self._planning:
                 plan = self.plan(batch)
-                fixes = fixes_of(batch, plan, self._look)
+                fixes = self._planner.fixes(batch, plan)
                 stale = list(stale_rows(self._keyring, self._blind_index, batch, plan)) if self._blind_index else []
             written = Written()
             if plan.changes:
@@ -208,17 +200,12 @@ class RangeWorker:
                 return done.reached == bounds.upto
         return True
 
-    def _look(self, batch: Batch) -> Counts:
-        """The counts of a dry run over *batch* alone."""
-        opened = self.opened._replace(options=replace(self._options, dry_run=True))
-        return RangeWorker(opened, self._pace).plan(batch).counts
-
     def _index(self, stale: list[Stale], plan: Plan, written: Written, counted: set[RowKey]) -> list[int]:
         """Writes the blind indexes of *stale*, and returns the transactions.
 
         Cells that are current, and not *counted* yet, count as moved.
         """
-        counts, dry_run = plan.counts, self._options.dry_run
+        counts, dry_run = plan.counts, self._dry_run
         values = [] if dry_run else list(index_values(stale, plan, written))
         indexed = self._store.write_indexes(values)
         if values:
@@ -242,7 +229,7 @@ class RangeWorker:
     def _fix(self, fixes: Swaps, counts: Counts) -> list[int]:
         """Writes the companions of *fixes*, whose cells are counted as current; returns the transactions."""
         counts.current -= len(fixes)
-        if self._options.dry_run:
+        if self._dry_run:
             counts.to_rotate += len(fixes)
             return []
         written = self._store.write(fixes)

@@ -17,8 +17,8 @@ from rotation.job.options import LocalOptions, RunOptions, RunSettings
 from rotation.job.problems_file import PROBLEMS, ProblemsFile
 from rotation.job.workers import Workers, open_workers
 from rotation.kept_files import outputs_of
+from rotation.ledger.ledger import Outcome
 from rotation.ledger.records import history_of, lacking
-from rotation.ledger.run_history import Outcome
 from rotation.ledger.session import OnFailure, Session
 from rotation.model.counts import PARTS
 from rotation.model.failures import StoppedError, UsageError
@@ -26,8 +26,7 @@ from rotation.model.key_history import UNKNOWN, History
 from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.stores.base import Store
-from rotation.stores.open import open_store
+from rotation.stores.store import Store
 
 
 def run(context: Context, targets: Sequence[Target], settings: RunSettings | None = None) -> Report:
@@ -150,10 +149,10 @@ def _rotate(context: Context, jobs: Sequence[Job], workers: Workers | int = 1) -
     primaries = {target.keys: job.keyring.primary for job in jobs for target in job.targets}
 
     def open_target(target: Target) -> Store:
-        return open_store(
+        return Store(
             target,
             read_only=options.dry_run,
-            wait=context.streams.wait,
+            sleep=context.streams.wait,
             shard=options.part,
             sample=options.sample,
             links=context.links,

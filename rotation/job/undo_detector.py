@@ -10,7 +10,7 @@ from typing import NamedTuple
 from keyring_core.tokens import iv_of, timestamp_of
 from rotation.model.batch import NO_KEY, Plan
 from rotation.model.counts import RowKey
-from rotation.stores.base import Written
+from rotation.stores.writer import Written
 
 KEPT = 10_000
 """Rows to remember; a rotation that undoes this one meets some of the first ones, too."""

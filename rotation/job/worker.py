@@ -22,7 +22,8 @@ from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker
 from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
 from rotation.model.target import Target
-from rotation.stores.open import identify, open_store
+from rotation.stores.databases import identify
+from rotation.stores.store import Store
 
 stop_request = Stopping()
 """Whether this process is to end."""
@@ -111,10 +112,10 @@ def _open(of: Task) -> RangeWorker:
         if identify(target).digest != of.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
-            store = open_store(
+            store = Store(
                 target,
                 read_only=options.dry_run,
-                wait=stop_request.wait,
+                sleep=stop_request.wait,
                 shard=options.part,
                 companions=companion_values(dict(target.companions), keyring.primary),
             )

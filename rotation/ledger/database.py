@@ -26,11 +26,11 @@ from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.invocation import quoted
 from rotation.model.text import install
-from rotation.stores.access import ATTEMPTS, fault_of, find_dialect, parse_url, retry, words_of
+from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection
+from rotation.stores.databases import find_dialect, parse_url
 from rotation.stores.dialect import NO_DATABASE, Dialect, Fault, Mode
-from rotation.stores.open_file import FileMovedError
-from rotation.stores.silent_servers import NoAnswerError
+from rotation.stores.watchdog import NoAnswerError
 
 UNMADE = (
     "its tables are not there and could not be made; `keyring-rotate ledger init` makes them, as a user who may, and "
@@ -105,18 +105,18 @@ class LedgerAccess:
         raise self.fault(f"{words} ({failure.reason if failure else 'another process is at it'})")
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
-        """What *act* returns."""
+        """The result of *act*."""
         return self._run(Mode.READ, act, self._attempts)
 
     def write(self, act: Callable[[sa.Connection], T]) -> T:
-        """What *act* returns, in a transaction of its own that begins with a write.
+        """The result of *act*, in a transaction of its own that begins with a write.
 
         If another process has just inserted the same row, *act* runs again and finds it.
         """
         return self._run(Mode.WRITE, act, self._attempts)
 
     def parsed(self, rows: Iterable[Row], parse: Callable[[Row], T], called: str) -> list[T]:
-        """What *parse* makes of each of *rows*, of documents that this program did not write, perhaps."""
+        """The results of *parse* for *rows*, which perhaps hold documents that this program did not write."""
         with suppress(ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return [parse(row) for row in rows]
         raise self.fault(f"{called} in it {UNKNOWN_SHAPE}; {SHAPE_REMEDY}")
@@ -150,7 +150,7 @@ class LedgerAccess:
 
         try:
             return retry(run, self._is_transient, attempts=attempts, longest=2)
-        except (SQLAlchemyError, NoAnswerError, FileMovedError, ImportError, ValueError, KeyError, TypeError) as error:
+        except (SQLAlchemyError, NoAnswerError, ImportError, ValueError, KeyError, TypeError) as error:
             words = self._words(error)
         raise self.fault(words)
 
@@ -160,7 +160,7 @@ class LedgerAccess:
     def _words(self, error: Exception) -> str:
         if isinstance(error, DBAPIError):
             return self._driver_words(error)
-        if isinstance(error, NoAnswerError | FileMovedError):
+        if isinstance(error, NoAnswerError):
             return str(error)
         if isinstance(error, SQLAlchemyError):
             return f"the database does not do as asked ({type(error).__name__})"
@@ -180,7 +180,7 @@ class LedgerAccess:
 def put(
     connection: sa.Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any], **new: Any
 ) -> None:
-    """Updates the row with that *key* to *values*; inserts it, with the *new* values too, if there is none."""
+    """Updates the row with that *key* to *values*; inserts it, with the *new* values too, if it is missing."""
     row = sa.and_(*(table.c[name] == value for name, value in key.items()))
     if not connection.execute(table.update().where(row).values(values)).rowcount:
         connection.execute(table.insert().values({**new, **values, **key}))
@@ -206,7 +206,11 @@ def open_url(
             url = _prepared(dialect, url) if dialect else url
             name = _name(dialect, url)
         if url:
-            link = Connection(dialect, url, wait=wait, seconds=seconds) if dialect else Engine(_engine(url))
+            link = (
+                Connection(dialect, url, wait=wait, seconds=seconds)
+                if dialect
+                else Engine(sa.create_engine(url, hide_parameters=True))
+            )
             return LedgerAccess(link, place.called(name), dialect, attempts, path=path)
     except UsageError as error:
         fault = str(error)
@@ -230,10 +234,6 @@ def over_engine(engine: sa.Engine, attempts: int) -> LedgerAccess:
     path = dialect.file(engine.url) if dialect else None
     name = _file_name(path) if path else _name(dialect, engine.url)
     return LedgerAccess(Engine(engine), name, dialect, attempts, path=path)
-
-
-def _engine(url: URL) -> sa.Engine:
-    return sa.create_engine(url, hide_parameters=True)
 
 
 def _name(dialect: Dialect | None, url: URL) -> str:
@@ -278,7 +278,7 @@ UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite
 
 
 def unwritable(path: Path) -> str | None:
-    """Why this process cannot write the SQLite file at *path*: its owner, its mode and a remedy; None if it can.
+    """The reason that this process cannot write the SQLite file at *path*, with a remedy; None if it can.
 
     The folder counts as well: SQLite makes a journal there.
     """
@@ -322,7 +322,7 @@ class LedgerPlace(NamedTuple):
     file: Path | None = None
     """The SQLite file that a ledger is made in if nothing names one."""
     overrides: bool = False
-    """Whether the environment names another ledger than rotation.toml."""
+    """True if the environment names another ledger than rotation.toml."""
 
     def called(self, name: str) -> str:
         """*name*, which is the ledger's, with what names it if there could be a mistake."""

@@ -24,7 +24,7 @@ _PROMOTION = ("promoted", "promoted_after", "promoted_before")
 
 
 class KeyTables:
-    """Part of the ledger. Every method raises LedgerError."""
+    """The part of a ledger that is about keys. Every method raises LedgerError."""
 
     _access: LedgerAccess
     _now: Callable[[], datetime]

@@ -11,7 +11,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyring_core.names import printable
-from keyring_core.redaction.current import get_redactor
+from keyring_core.redaction.redactor import get_redactor
 from rotation.model.counts import Counts
 from rotation.model.key_history import History, Promotion, Retired
 from rotation.model.report import NOT_UNREADABLE, TargetReport, legible_key, mark, pack, unpack
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rotation.model.key_history import Promotion
 
 KEPT_CENSUS_PROBLEMS = 100
-"""How many rows with a problem a census names."""
+"""Rows with a problem that a census names, at most."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class KeyRecord:
     """When a command of this program made it primary; None if none did."""
     retired: datetime | None = None
     forced: bool = False
-    """Whether it was retired without proof."""
+    """True if it was retired without proof."""
     promoted_before: datetime | None = None
     """When it was first found primary, if no command of this program had made it so."""
     promoted_after: datetime | None = None
@@ -70,7 +70,7 @@ class RunRecord:
 
 
 class CensusPlace(NamedTuple):
-    """What a census is of: the ledger keeps the last census of each."""
+    """The cells that a census counts: the ledger keeps the last census of each place."""
 
     service: str
     database: str
@@ -98,7 +98,7 @@ class CensusRecord:
     """Numbers only, if the ledger kept it: without rows and without the times of unreadable tokens."""
     sampled: bool = False
     by_run: bool = False
-    """Whether a run left it: what is gone since the last census, that run has moved."""
+    """True if a run left it: that run has moved the tokens that are gone since the last census."""
     identity: str = ""
     """Which table of which server it was; empty if the database does not say."""
     unexplained: dict[str, int] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class CensusRecord:
     seen: str = ""
     """When the unexplained tokens were counted last, as ISO 8601."""
     checked: bool = False
-    """Whether the scheduled check took it, and so has reported what it found."""
+    """True if the scheduled check took it, and so has reported what it found."""
     problems: list[dict[str, Any]] = field(default_factory=list)
     """The first rows with a problem: {"key": {"id": 7}, "category": "truncated"}."""
     unreadable_rows: str = ""
@@ -116,17 +116,17 @@ class CensusRecord:
 
     @property
     def place(self) -> CensusPlace:
-        """What it is of."""
+        """The place that it is of."""
         return CensusPlace.of(self.service, self.target)
 
     @property
     def label(self) -> str:
-        """What messages call it: `user_credentials.api_key`."""
+        """Its name in messages: `user_credentials.api_key`."""
         return self.target.label
 
     @cached_property
     def unreadable_marks(self) -> frozenset[bytes]:
-        """Marks of the rows whose cells cannot be read. A census without marks has those of the rows that it names."""
+        """Marks of the rows whose cells cannot be read. Without marks: of the rows that the census names."""
         if self.unreadable_rows:
             return unpack(self.unreadable_rows)
         named = (problem["key"] for problem in self.problems if problem["category"] not in NOT_UNREADABLE)
@@ -139,7 +139,7 @@ class CensusRecord:
         """
         document = {name: getattr(self, name) for name in _KEPT}
         document |= {name: getattr(self.target, name) for name in _NAMES}
-        document |= {_STORED_AS.get(name, name): number for name, number in self.counts.document().items()}
+        document |= {_STORED_AS.get(name, name): number for name, number in self.counts.by_name().items()}
         document["rotated"] += document.pop("to_rotate")
         del document["unbound"]
         for name in _LEFT_OUT_IF_NONE:
@@ -156,7 +156,7 @@ class CensusRecord:
     def of_document(cls, taken: datetime, document: Mapping[str, Any]) -> CensusRecord:
         """The census whose `document` that is.
 
-        Raises KeyError, TypeError, ValueError or AttributeError if it is none that this version knows.
+        Raises KeyError, TypeError, ValueError or AttributeError if this version does not know its form.
         """
         for name, kind in _SHAPE.items():
             if name in document and not isinstance(document[name], kind):
@@ -170,7 +170,7 @@ class CensusRecord:
         if not document.get("by_run"):
             # Without a run nothing was rotated: the number is of tokens that a run would rotate.
             numbers["to_rotate"] = numbers.pop("rotated", 0)
-        counts = Counts.of_document(numbers)
+        counts = Counts.of_names(numbers)
         return cls(taken=taken, name=document["target"], target=TargetId(**names, digest=""), counts=counts, **kept)
 
 
@@ -234,7 +234,7 @@ class InstanceRecord:
 
     @property
     def words(self) -> str:
-        """What messages call it: `billing on web-1:4242 (seen 2026-01-03 12:00:00 UTC)`."""
+        """Its name in messages: `billing on web-1:4242 (seen 2026-01-03 12:00:00 UTC)`."""
         return printable(f"{self.service} on {self.instance} (seen {to_second(self.seen)})")
 
 
@@ -243,7 +243,7 @@ LIVE = timedelta(minutes=10)
 
 
 def in_fleet(instances: Iterable[InstanceRecord], ring: Iterable[str], service: str) -> list[InstanceRecord]:
-    """The instances of *service*, and those of other names that hold one of the keys of *ring*, by id."""
+    """The instances of *service*, and others that hold one of the keys of *ring*, by id."""
     held = set(ring)
     return [one for one in instances if one.service == service or held & one.known]
 

@@ -51,7 +51,7 @@ def _name(length: int) -> sa.types.TypeEngine[str]:
 _LONG_TEXT = sa.Text().with_variant(_Spelt("LONGTEXT CHARACTER SET utf8mb4"), "mysql", "mariadb")
 
 
-class Document(sa.TypeDecorator[Any]):
+class JsonText(sa.TypeDecorator[Any]):
     """A JSON document as text, which every database has."""
 
     impl = _LONG_TEXT
@@ -99,14 +99,14 @@ runs = sa.Table(
     sa.Column("finished", UtcTime),
     sa.Column("outcome", sa.String(20)),
     sa.Column("primary_id", _name(8), key="primary", nullable=False),
-    sa.Column("counts", Document, nullable=False),
+    sa.Column("counts", JsonText, nullable=False),
 )
 censuses = sa.Table(
     "keyring_ledger_censuses",
     metadata,
     sa.Column("place", _name(64), primary_key=True),  # a digest: the names together are too long for an index
     sa.Column("taken", UtcTime, nullable=False),
-    sa.Column("document", Document, nullable=False),
+    sa.Column("document", JsonText, nullable=False),
 )
 instances = sa.Table(
     "keyring_ledger_instances",
@@ -115,7 +115,7 @@ instances = sa.Table(
     sa.Column("instance", _name(200), primary_key=True),
     sa.Column("primary_id", _name(8), key="primary", nullable=False),
     sa.Column("staged_id", _name(8), key="staged"),
-    sa.Column("previous_ids", Document, key="previous", nullable=False),
+    sa.Column("previous_ids", JsonText, key="previous", nullable=False),
     sa.Column("seen", UtcTime, nullable=False),
 )
 certificates = sa.Table(
@@ -124,7 +124,7 @@ certificates = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("key_id", _name(8), nullable=False),
     sa.Column("written", UtcTime, nullable=False),
-    sa.Column("document", Document, nullable=False),
+    sa.Column("document", JsonText, nullable=False),
 )
 progress = sa.Table(
     "keyring_ledger_progress",
@@ -156,7 +156,7 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
 
 
 MIGRATIONS: dict[int, Migration] = {1: _tell_found_from_made}
-"""How to get from a version to the next one. On a database that commits each statement a step may find itself half
+"""The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 
 VERSION = 2

@@ -23,7 +23,7 @@ CLOCK_REMEDY = "set this machine's clock by NTP: timedatectl"
 
 
 class OnFailure(Enum):
-    """What a command does if its ledger cannot be opened, read or written."""
+    """The choice of a command if its ledger cannot be opened, read or written."""
 
     RAISE = "it stops"
     WARN = "it warns once, records nothing more, and goes on"
@@ -39,7 +39,7 @@ class Session:
     warn: Callable[[str], None]
     ledger: Ledger | None = None
     fault: str | None = None
-    """Why the ledger was not opened, or what failed last."""
+    """The reason that the ledger was not opened, or the last failure."""
 
     @classmethod
     @contextmanager
@@ -125,7 +125,7 @@ class Session:
 
 
 def clock_fault(latest: datetime | None, now: datetime, skew: timedelta) -> str | None:
-    """What to say of a clock that is *now* behind the ledger's *latest* time by more than *skew*; None if it is not."""
+    """A sentence about a clock that is behind the ledger's *latest* time by more than *skew*; None if it is not."""
     if latest is None or latest - now <= skew:
         return None
     return f"the clock says {now:%Y-%m-%d %H:%M} UTC, and the ledger holds an entry of {latest:%Y-%m-%d %H:%M} UTC"

@@ -88,7 +88,7 @@ def _seen(census: CensusRecord) -> datetime:
 
 
 def _explains(later: CensusRecord, before: CensusRecord, tokens: int) -> bool:
-    """Whether *later* is of a run that read those *tokens*, and so has moved what it had to."""
+    """True if *later* is of a run that read those *tokens*, and so has moved them if it had to."""
     if not later.by_run or later.service != before.service or later.taken < before.taken:
         return False
     if (later.target.table, later.target.column) != (before.target.table, before.target.column):

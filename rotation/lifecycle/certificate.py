@@ -1,20 +1,82 @@
-"""The certificate of a retirement: what was counted and searched, and what was not. Pure."""
+"""The certificate of a retirement, a JSON document: what was counted and searched, and what was not. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Literal
 
-from rotation.model.key_history import Promotion
+import msgspec
+
+from rotation.model.counts import CellCounts
 from rotation.model.outputs import Kind, replaced
 from rotation.model.report import Report, TargetReport
 from rotation.model.text import release
 from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
 from rotation.retirement.evidence import Evidence
 
-CERTIFICATE_VERSION = 1
+
+@dataclass(kw_only=True)
+class _CertifiedColumn:
+    name: Annotated[str, "The target's name."]
+    database: Annotated[str, "The database, without a password."]
+    table: Annotated[str, "The table."]
+    column: Annotated[str, "The column."]
+    where: Annotated[str | None, "The condition on the rows."]
+    context: Annotated[str | None, "What its tokens are bound to."]
+    rows: Annotated[int, "Rows that were counted."]
+    read_from: Annotated[str | None, "When the count began, in ISO 8601."]
+    read_to: Annotated[str | None, "When it ended; each row is as it was when it was read, between the two."]
+
+
+@dataclass(kw_only=True)
+class CertifiedTarget(CellCounts, _CertifiedColumn):
+    """What was counted in one column."""
+
+    @classmethod
+    def of(cls, target: TargetReport) -> CertifiedTarget:
+        """The part on one target."""
+        place = {name: getattr(target.id, name) for name in ("database", "table", "column", "where", "context")}
+        return cls(name=target.target.name, **place, rows=_rows(target), **target.span(), **target.counts.by_name())
+
+
+class CertifiedSearch(msgspec.Struct, forbid_unknown_fields=True):
+    """A database whose other columns were searched."""
+
+    database: Annotated[str, "The database, without a password."]
+    tables: Annotated[int, "How many of its tables were searched."]
+
+
+class Certificate(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The certificate of a retirement: what `keys retire --certificate` writes."""
+
+    certificate: Annotated[Literal[1], "The version of this form."] = 1
+    key: Annotated[str, "The id of the key that was retired."]
+    service: Annotated[str, "Whose key it was."]
+    retired: Annotated[str, "When it was retired, in ISO 8601."]
+    primary: Annotated[str, "The id of the primary key."]
+    promoted: Annotated[str | None, "When the primary key was promoted."]
+    promoted_after: Annotated[str | None, "If nobody recorded that: the earliest time that it can have been."]
+    promoted_before: Annotated[str | None, "If nobody recorded that: the latest time that it can have been."]
+    tool: Annotated[str, "The program and its version."]
+    forced: Annotated[bool, "True if refusals were overridden."]
+    overridden: Annotated[list[str], "The reasons that were overridden."]
+    unchecked: Annotated[list[str], "What could not be checked."]
+    not_looked_at: Annotated[list[str], "What was not read, by name: out of reach, or left out by the policy."]
+    unopened: Annotated[
+        list[str],
+        "Columns elsewhere that were read, with tokens that no key opens: another application's, or bound ones.",
+    ]
+    gone: Annotated[list[str], "Databases and tables that were dropped before they were searched."]
+    ignored: Annotated[list[str], "The columns that rotation.toml ignores, and why."]
+    instances: Annotated[list[str], "The running services that were asked."]
+    rows: Annotated[int, "Rows that were counted."]
+    cells: Annotated[int, "Cells that hold something, as `run` counts them: without NULLs."]
+    targets: Annotated[list[CertifiedTarget], "What was counted, column by column."]
+    searched: Annotated[list[CertifiedSearch], "The databases whose other columns were searched."]
+    archive: Annotated[str | msgspec.UnsetType, "The file that keeps the key, if one was named."] = msgspec.UNSET
 
 
 def certificate(  # noqa: PLR0913 - what a certificate holds
@@ -25,30 +87,33 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
     *,
     overridden: Sequence[Refusal] = (),
     unchecked: Sequence[str] = (),
-) -> dict[str, Any]:
-    """What was proven, as JSON for a later audit; for a forced retirement, the reasons that were overridden."""
-    search = evidence.search
-    return {
-        "certificate": CERTIFICATE_VERSION,
-        "key": evidence.key_id,
-        "service": service,
-        "retired": now.astimezone(UTC).isoformat(timespec="seconds"),
-        "primary": evidence.primary,
-        **_promotion_document(evidence.promoted),
-        "tool": f"keyring-core {release()}",
-        "forced": bool(overridden),
-        "overridden": [refusal.reason for refusal in overridden],
-        "unchecked": list(unchecked),
-        "not_looked_at": _lines(not_looked_at(evidence)),
-        "unopened": _lines(unopened(evidence)),
-        "gone": _lines(gone(evidence)),
-        "ignored": [f"{one.database}: {one.subject}: {one.words}" for one in search.ignored] if search else [],
-        "instances": [f"{one.service} on {one.instance}" for one in evidence.fleet],
-        "rows": rows_of(census),
-        "cells": cells_of(census),
-        "targets": [_target_document(target) for target in census.targets],
-        "searched": [] if search is None else [{"database": name, "tables": n} for name, n in search.databases.items()],
-    }
+) -> Certificate:
+    """What was proven, for a later audit; for a forced retirement, the reasons that were overridden."""
+    search, (earliest, latest) = evidence.search, evidence.promoted or (None, None)
+    is_known = evidence.promoted is not None and evidence.promoted.exact
+    return Certificate(
+        key=evidence.key_id,
+        service=service,
+        retired=now.astimezone(UTC).isoformat(timespec="seconds"),
+        primary=evidence.primary,
+        # The time, or for a key that was found primary its two bounds.
+        promoted=_iso(latest) if is_known else None,
+        promoted_after=None if is_known else _iso(earliest),
+        promoted_before=None if is_known else _iso(latest),
+        tool=f"keyring-core {release()}",
+        forced=bool(overridden),
+        overridden=[refusal.reason for refusal in overridden],
+        unchecked=list(unchecked),
+        not_looked_at=_lines(not_looked_at(evidence)),
+        unopened=_lines(unopened(evidence)),
+        gone=_lines(gone(evidence)),
+        ignored=[f"{one.database}: {one.subject}: {one.words}" for one in search.ignored] if search else [],
+        instances=[f"{one.service} on {one.instance}" for one in evidence.fleet],
+        rows=rows_of(census),
+        cells=cells_of(census),
+        targets=[CertifiedTarget.of(target) for target in census.targets],
+        searched=[CertifiedSearch(name, tables) for name, tables in search.databases.items()] if search else [],
+    )
 
 
 def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
@@ -56,7 +121,7 @@ def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def cells_of(census: Report) -> int:
-    """How many cells were counted, as `run` counts them: NULL is none."""
+    """How many cells were counted, as `run` counts them: without NULLs."""
     return sum(target.counts.scanned for target in census.targets)
 
 
@@ -77,31 +142,5 @@ def certificate_of(key_id: str) -> Kind:
     return replaced(f"certificate of {key_id}", rf'\s*\{{\s*"certificate": ?\d+,\s*"key": ?"{key_id}"'.encode())
 
 
-def _promotion_document(promotion: Promotion | None) -> dict[str, str | None]:
-    """The time, or for a key that was found primary its two bounds."""
-    earliest, latest = promotion or (None, None)
-    known = promotion is not None and promotion.exact
-    return {
-        "promoted": _iso(latest) if known else None,
-        "promoted_after": None if known else _iso(earliest),
-        "promoted_before": None if known else _iso(latest),
-    }
-
-
 def _iso(when: datetime | None) -> str | None:
     return when.astimezone(UTC).isoformat(timespec="seconds") if when else None
-
-
-def _target_document(target: TargetReport) -> dict[str, Any]:
-    of = target.id
-    return {
-        "name": target.target.name,
-        "database": of.database,
-        "table": of.table,
-        "column": of.column,
-        "where": of.where,
-        "context": of.context,
-        "rows": _rows(target),
-        **target.span(),
-        **target.counts.document(),
-    }

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from keyring_core import Key, KeyConfigWarning, Keyring, KeyState
 from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
@@ -62,15 +61,6 @@ class ManualEdit:
     def value(self) -> str:
         """The keys themselves, as the variable's value."""
         return ",".join(self.texts)
-
-    def document(self, *, show_key: bool) -> dict[str, Any]:
-        """For JSON."""
-        document: dict[str, Any] = {
-            "variable": self.variable,
-            "where": self.where,
-            "keys": [key.id for key in self.keys],
-        }
-        return document | ({"value": self.value()} if show_key else {})
 
 
 class EnvironmentKeys:

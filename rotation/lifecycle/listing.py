@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from keyring_core import KeyState
 from rotation.ledger.ledger import Ledger
@@ -43,15 +42,6 @@ class ListedKey:
     def promotion(self) -> Promotion | None:
         """When it became primary, as far as the ledger knows."""
         return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
-
-    def document(self, *, dated: bool) -> dict[str, Any]:
-        """For JSON; without a ledger only id and state."""
-        if not dated:
-            return {"id": self.id, "state": self.state}
-        return {
-            name: value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
-            for name, value in asdict(self).items()
-        }
 
 
 def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: str) -> list[ListedKey]:

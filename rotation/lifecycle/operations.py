@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from keyring_core import Key, KeyState
 from keyring_core.environment import LEDGER_URL, PREVIOUS, STAGED
@@ -24,7 +25,7 @@ from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.archive import ARCHIVE, archive_key, find_archived
-from rotation.lifecycle.certificate import cells_of, certificate, certificate_of
+from rotation.lifecycle.certificate import Certificate, cells_of, certificate, certificate_of
 from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
 from rotation.lifecycle.retirement_case import Case, examine
 from rotation.lifecycle.shared_secrets import losses
@@ -68,7 +69,7 @@ class StepResult:
     notes: list[str] = field(default_factory=list)
     refused: Sequence[Refusal] = ()
     """Why it was refused; then nothing was changed."""
-    certificate: dict[str, Any] | None = None
+    certificate: Certificate | None = None
     kept: Sequence[Path] = ()
     """The files that were written beside the keys: the certificate, and the archive of the key."""
     not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -176,17 +177,17 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             done.notes.append(NOT_ARCHIVED)
         else:
             # `check` watches the mode of the archive, as long as it stays there.
-            done.certificate["archive"] = str(archive.resolve())
+            done.certificate.archive = str(archive.resolve())
+        certified = msgspec.to_builtins(done.certificate, enc_hook=str.__str__)
         # Before the key is removed: if the proof or the archive cannot be written, it stays.
         for output in outputs:
             output.check()
         if proof:
-            replace_whole(read_whole(proof), f"{json.dumps(done.certificate, indent=2)}\n".encode())
+            replace_whole(read_whole(proof), f"{json.dumps(certified, indent=2)}\n".encode())
         if archive:
             for each in dict.fromkeys((key, *(one.key for one in case.shared))):
                 archive_key(archive, each, utc_now())
         done.kept = [path for path in (proof, archive) if path]
-        certified = done.certificate
         session.attempt(lambda ledger: ledger.keep_certificate(certified))
         done.written = keys.take(Step.RETIRE, key)
         done.notes += _date(session, key, "retired", forced=bool(against))

@@ -19,8 +19,8 @@ from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.retirement.decision import Refusal, refusals
 from rotation.retirement.evidence import Evidence
-from rotation.stores.open_transactions import OpenTransaction, Uncommitted
-from rotation.stores.uncommitted import uncommitted
+from rotation.stores.other_writers import OpenTransaction
+from rotation.stores.uncommitted import Uncommitted, uncommitted
 
 
 @dataclass

@@ -23,9 +23,7 @@ from rotation.model.target import Target
 from rotation.retirement.decision import Refusal, refusals
 from rotation.retirement.evidence import Evidence
 
-UNCOMPARED = (
-    "the secret of {}, {} key, could not be read, so it was not checked that it is another one than that of this key"
-)
+UNCOMPARED = "the secret of {}, {} key, could not be read, so it was not checked that this key has another one"
 
 
 class SharedSecret(NamedTuple):

@@ -1,4 +1,8 @@
-"""Replaces a key file atomically: a reader, or a crash, finds the old file or the new one."""
+"""Replaces a file: a reader, or a crash, finds the old file or the new one. Key files first, then any file.
+
+A symbolic link stays, and the file behind it is written, unless another user may have made the link; devices, FIFOs,
+sockets and directories are refused. From then on no link is followed.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from keyring_core.key_files import read_regular
+from keyring_core.key_files import irregularity, read_regular
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.invocation import quoted
-from rotation.model.output_file import NEW, PRIVATE, destination, keep_attributes, opened_folder, take_place
 
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags for a new file: never through a link, and never an existing file."""
+PRIVATE, LEGIBLE = 0o600, 0o644
+"""Modes of a new file: one that may hold a key, and one that holds no secret (minus the umask)."""
+LINKS = 40
+# A folder of which others may only pass through can be opened by no other way. macOS has no such flag.
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 LOCK_SECONDS = 5
 
 
@@ -35,7 +45,7 @@ class Snapshot(NamedTuple):
 
 
 def read_whole(path: Path) -> Snapshot:
-    """The file at *path*, or behind the symbolic link there; empty if there is none.
+    """The file at *path*, or behind the symbolic link there; empty if it is missing.
 
     Raises UsageError for a path that must not be replaced: a directory, a FIFO, a huge file, one with hard links.
     """
@@ -48,7 +58,7 @@ def read_whole(path: Path) -> Snapshot:
         fault = error.strerror or "cannot be read"
     else:
         if status.st_nlink <= 1:
-            return Snapshot(real, data, _identity(status))
+            return Snapshot(real, data, (status.st_dev, status.st_ino, status.st_mtime_ns))
         fault = f"has {status.st_nlink} names (hard links), and a new file would have one; make it a file of its own"
     raise UsageError(f"{path}: {fault}")
 
@@ -68,7 +78,7 @@ def legible_to_others(path: Path, mode: str) -> str:
 
 
 def refusal(path: Path) -> str | None:
-    """Why the file at *path* must not be written, or None."""
+    """The reason not to write the file at *path*, or None."""
     try:
         return _refusal(Path(os.path.realpath(path)))
     except OSError as error:
@@ -98,7 +108,8 @@ def replace_whole(old: Snapshot, data: bytes) -> Snapshot:
     """
     failure: OSError
     try:
-        with _locked(old.path.parent) as folder:
+        with opened_folder(old.path.parent, always_flushed=True) as folder:
+            _lock(folder)
             _swap(old, data, folder)
             os.fsync(folder)
         written = read_whole(old.path)
@@ -149,26 +160,142 @@ def _write_beside(name: str, folder: int, old: Snapshot, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_dev, status.st_ino, status.st_mtime_ns
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """The folder, open and locked against other runs of this program. The lock ends with the process."""
-    with opened_folder(folder, always_flushed=True) as descriptor:
-        _lock(descriptor)
-        yield descriptor
-
-
-def _lock(descriptor: int) -> None:
+def _lock(folder: int) -> None:
+    """Locks *folder* against other runs of this program; the lock ends with the descriptor."""
     end = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in {errno.EWOULDBLOCK, errno.EINTR}:
                 return None  # a file system without locks; the comparison before the rename stays
             if time.monotonic() > end:
                 raise
         time.sleep(0.05)
+
+
+def destination(path: Path, called: str = "") -> Path:
+    """The file to write for *path*: the one behind symbolic links, which stay.
+
+    Raises UsageError, which names the fault, for a directory, a device, a FIFO, a socket, a process's open file such as
+    /dev/stdout, and a link that another user may have planted. *called* is what the message calls the path.
+    """
+    real: Path | str = "is no file; nothing is written to standard output in its place"
+    try:
+        real = behind_links(path) if path != Path("-") else real
+        fault = real if isinstance(real, str) else irregularity(os.lstat(real))
+    except FileNotFoundError:
+        # There is no file yet.
+        fault = None
+    except OSError as error:
+        fault = f"cannot be written: {error.strerror}"
+    except ValueError:
+        fault = "not a file name"
+    if fault or isinstance(real, str):
+        raise UsageError(f"{called or path}: {fault}")
+    return real
+
+
+def behind_links(path: Path) -> Path | str:
+    """The file at the end of *path*; or the reason not to follow it, in words. Raises OSError and ValueError."""
+    real, left, links = Path("/"), [*reversed(path.absolute().parts)], 0
+    while left:
+        here = real / left.pop()
+        if here.name == "..":
+            real = real.parent
+            continue
+        if here.parts[1:2] == ("proc",):
+            return "is not a regular file but what a process has open"
+        target = _target(here)
+        if target is None:
+            real = here
+            continue
+        links += 1
+        if links > LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if not target:
+            return f"leads through {here}, a symbolic link that another user may have made; name the file behind it"
+        left += reversed(Path(target).parts)
+    return real
+
+
+def _target(path: Path) -> str | None:
+    """The target of the symbolic link at *path*; None if there is no link, empty if it may be another user's trap.
+
+    The kernel's own rule (fs.protected_symlinks), for every folder that others can write, and not only a sticky one.
+    """
+    try:
+        link = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISLNK(link.st_mode):
+        return None
+    folder, target, now = os.lstat(path.parent), os.readlink(path), os.lstat(path)
+    swapped = (link.st_ino, link.st_ctime_ns) != (now.st_ino, now.st_ctime_ns)
+    is_shared = folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return "" if swapped or (is_shared and link.st_uid not in {os.geteuid(), 0, folder.st_uid}) else target
+
+
+def take_place(beside: str, name: str, folder: int) -> None:
+    """Renames the new file *beside* to *name*, in *folder*. Raises OSError if that is no longer a regular file."""
+    with suppress(FileNotFoundError), opened_regular(name, folder):
+        pass
+    os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def keep_attributes(name: str, folder: int, descriptor: int, *, owner_must_stay: bool) -> None:
+    """Gives the new file, open as *descriptor*, the mode, owner and attributes of the file *name* in *folder*."""
+    with opened_regular(name, folder) as old:
+        status, mine = os.fstat(old), os.fstat(descriptor)
+        if (status.st_uid, status.st_gid) != (mine.st_uid, mine.st_gid):
+            try:
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+            except OSError:
+                # Otherwise the service that owns a key file could no longer read it.
+                if owner_must_stay:
+                    raise
+        # They include the access control list. macOS has no such calls.
+        for attribute in os.listxattr(old) if hasattr(os, "listxattr") else ():
+            with suppress(OSError):
+                os.setxattr(descriptor, attribute, os.getxattr(old, attribute))
+        os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+
+
+@contextmanager
+def opened_regular(name: str, folder: int) -> Iterator[int]:
+    """The file *name* in *folder* as a descriptor, to read. Raises OSError if it is no regular file."""
+    if fault := irregularity(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+        raise OSError(errno.EINVAL, fault)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened_folder(folder: Path, *, always_flushed: bool = False) -> Iterator[int]:
+    """The folder as a descriptor, to work in. Unless it is *always_flushed*, one that cannot be listed will do.
+
+    Follows no link: since `destination` found none, one that is met came there meanwhile.
+    """
+    descriptor = os.open(folder.anchor, _FOLDER)
+    try:
+        for part in folder.parts[1:]:
+            descriptor = _moved(descriptor, part, _FOLDER)
+        try:
+            descriptor = _moved(descriptor, ".", os.O_RDONLY | os.O_CLOEXEC)
+        except PermissionError:
+            # It can be worked in, and neither locked nor flushed.
+            if always_flushed:
+                raise
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _moved(folder: int, name: str, flags: int) -> int:
+    """The folder *name* in *folder*, which is closed."""
+    inside = os.open(name, flags, dir_fd=folder)
+    os.close(folder)
+    return inside

@@ -1,4 +1,4 @@
-"""How many rows the next batch has: as many as fit a time and a size."""
+"""The number of rows of the next batch: as many as fit a time and a size."""
 
 from __future__ import annotations
 

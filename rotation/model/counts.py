@@ -1,14 +1,14 @@
-"""When tokens were issued: their months, coarsely and cheaply."""
+"""Counts of cells, and the months in which the tokens in them were issued, coarsely and cheaply."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from keyring_core.tokens import timestamp_of
 from rotation.model import times
@@ -46,7 +46,7 @@ class Times(NamedTuple):
         return cls(len(signed), timestamp_of(first), timestamp_of(last), ages)
 
     def plus(self, other: Times) -> Times:
-        """Of these and of others."""
+        """Both merged."""
         return Times(
             self.tokens + other.tokens,
             min(self.oldest, other.oldest),
@@ -62,25 +62,72 @@ def _month(step: bytes) -> str:
     return f"{times.issued(middle) or times.LAST:%Y-%m}"
 
 
+@dataclass
+class CellCounts:
+    """Numbers of cells and of tokens. The seven numbers from `current` to `unsettled` add up to `scanned`."""
+
+    # JSON documents have these fields, too, with the texts beside them as descriptions.
+    scanned: Annotated[int, "Cells that were read, without NULLs."] = 0
+    current: Annotated[int, "Cells that are under the primary key already."] = 0
+    to_rotate: Annotated[int, "Cells that a run would rotate; only of a command that writes nothing."] = 0
+    rotated: Annotated[int, "Cells that were rotated and written."] = 0
+    empty: Annotated[int, "Cells that hold nothing; in another format than `token` those that hold no token."] = 0
+    plaintext: Annotated[int, "Cells that are no token, but legible text."] = 0
+    unreadable: Annotated[int, "Cells that no key opens."] = 0
+    unsettled: Annotated[
+        int, "Cells that the run could not decide, such as those that a service rewrote meanwhile."
+    ] = 0
+    null: Annotated[int, "Cells that are NULL."] = 0
+    embedded: Annotated[int, "Tokens in cells of another format than `token`."] = 0
+    # A run finds these in its next pass, as current tokens.
+    nested: Annotated[int, "Tokens whose plaintext holds another token, or may."] = 0
+    # Every token in them is under a key that `under`, `inner` or `other_sets` names, though in a form that the target's
+    # format does not have, and nothing beside them may hide one; or no token is in them at all.
+    identified: Annotated[int, "Unreadable cells that need no other key than those that are named here."] = 0
+    # As `may_hide` judges them. Of the format `token` they are plaintext; of another one they hold no token that was
+    # found, or more than that.
+    suspects: Annotated[
+        int, "Cells that may hide a token in a form that is not looked for: long plaintext, or text that looks random."
+    ] = 0
+    given_up: Annotated[int, "Cells with more in them than could be searched."] = 0
+    unbound: Annotated[
+        int, "Tokens that are to be bound to the target's context; only of a command that writes nothing."
+    ] = 0
+    taken_over: Annotated[int, "Cells, of to_rotate or rotated, that were no tokens of these keys."] = 0
+    under: Annotated[Counter[str], "Tokens for each key id."] = field(default_factory=Counter)
+    # A rotation keeps the time of a token.
+    oldest: Annotated[dict[str, int], "When the oldest token under each key id was issued, in seconds since 1970."] = (
+        field(default_factory=dict)
+    )
+    youngest: Annotated[
+        dict[str, int], "When the youngest token under each key id was issued, in seconds since 1970."
+    ] = field(default_factory=dict)
+    # In UTC; nine hours off at most.
+    ages: Annotated[Counter[str], "Tokens for each month of issue, such as `2026-01`."] = field(default_factory=Counter)
+    inner: Annotated[Counter[str], "Tokens for each key id that are part of something else."] = field(
+        default_factory=Counter
+    )
+    other_sets: Annotated[Counter[str], "Tokens for each key id of another key set than the target's."] = field(
+        default_factory=Counter
+    )
+    formats: Annotated[
+        Counter[str], "Unreadable cells that a target of another format would rotate, for each format."
+    ] = field(default_factory=Counter)
+    categories: Annotated[Counter[str], "Problems for each category; all of them, also those that are not listed."] = (
+        field(default_factory=Counter)
+    )
+
+
+NUMBERS = tuple(each.name for each in fields(CellCounts) if each.default == 0)
+"""The fields that simply add up."""
+TABLES = tuple(each.name for each in fields(CellCounts) if each.name not in NUMBERS)
+"""The fields that map a key's id, a month or a category to a number."""
+PARTS = NUMBERS[: NUMBERS.index("null")]
+"""`scanned`, then the numbers that add up to it."""
 KEPT_PROBLEMS = 1000
 """Problems kept for the report of one target; beyond these only their number is."""
-
-
-PARTS = ("scanned", "current", "to_rotate", "rotated", "empty", "plaintext", "unreadable", "unsettled")
-"""The fields of Counts that make up a report: all cells, then the parts that they come to."""
-
-
-NUMBERS = (*PARTS, "null", "embedded", "nested", "identified", "suspects", "given_up", "unbound", "taken_over")
-"""Those that simply add up."""
-
-
-TABLES = ("under", "oldest", "youngest", "ages", "inner", "other_sets", "formats", "categories")
-"""Those that map a key's id, a month or a category to a number."""
-
-
 KEPT_SAMPLES = 5
 """Cells of a target that are described before they become tokens."""
-
 
 RowKey = tuple[Any, ...]
 """The values of a row's key columns."""
@@ -95,61 +142,16 @@ class Problem(NamedTuple):
 
 
 @dataclass
-class Counts:
-    """What was found, in cells: `scanned` is the sum of the other PARTS; NULLs stand apart.
+class Counts(CellCounts):
+    """The numbers of a target, and some of its rows.
 
     A cell with several tokens is current if all are, and moves as a whole or not at all.
     """
 
-    scanned: int = 0
-    current: int = 0
-    to_rotate: int = 0
-    """Those that a run would rotate; only a dry run counts them."""
-    rotated: int = 0
-    """Those that were rotated and written."""
-    empty: int = 0
-    """Those that hold nothing; in another format than `token` those that hold no token."""
-    plaintext: int = 0
-    unreadable: int = 0
-    unsettled: int = 0
-    """Cells left unsettled: rewritten meanwhile, refused by the database, or under the staged key."""
-    null: int = 0
-    embedded: int = 0
-    """Tokens in cells of another format than `token`, in which a cell may hold several; those of no known key, too."""
-    under: Counter[str] = field(default_factory=Counter)
-    """Tokens per key id."""
-    oldest: dict[str, int] = field(default_factory=dict)
-    """When the oldest token under each key id was issued, in seconds since 1970; a rotation keeps that time."""
-    youngest: dict[str, int] = field(default_factory=dict)
-    ages: Counter[str] = field(default_factory=Counter)
-    """Tokens per month of issue, such as "2026-01"; nine hours off at most."""
-    nested: int = 0
-    """Tokens whose plaintext holds another token, or may. A run finds them in its next pass, as current tokens."""
-    inner: Counter[str] = field(default_factory=Counter)
-    """Tokens per key id that are part of something else: of a longer text, of another encoding, of another token."""
-    other_sets: Counter[str] = field(default_factory=Counter)
-    """Tokens per key id of another key set than the target's."""
-    formats: Counter[str] = field(default_factory=Counter)
-    """Unreadable cells that a target of another format would rotate, per format."""
-    identified: int = 0
-    """Unreadable cells that need no key but those which `under`, `inner` and `other_sets` name: every token in them is
-    under a known key, though in a form that the target's format does not have, and nothing beside them may hide one; or
-    no token is in them at all."""
-    suspects: int = 0
-    """Cells that may hide a token in a form that is not looked for, as `may_hide` judges them: a person has to look.
-    Of the format `token` they are plaintext; of another one they hold no token that was found, or more than that."""
-    given_up: int = 0
-    """Cells with more in them than could be searched, so that a token may have been missed, under whatever key."""
-    unbound: int = 0
-    """Tokens that are to be bound to the target's context and are not yet; a dry run alone counts them."""
-    taken_over: int = 0
-    """Cells, in `to_rotate` or `rotated`, that were no token of this keyring: plaintext, or of another package."""
     samples: list[tuple[RowKey, str]] = field(default_factory=list)
     """Some plaintext cells that become tokens, described without their content; only a dry run has them."""
     lost: list[int] = field(default_factory=list)
     """When the tokens that no key opens say that they were issued; the first KEPT_PROBLEMS."""
-    categories: Counter[str] = field(default_factory=Counter)
-    """Problems per category, all of them."""
     problems: list[Problem] = field(default_factory=list)
     """All of a batch's and a range's; of a target's, the first KEPT_PROBLEMS."""
 
@@ -185,24 +187,23 @@ class Counts:
         self.samples.extend(other.samples[: max(0, KEPT_SAMPLES - len(self.samples))])
         self.lost.extend(other.lost[: max(0, keep - len(self.lost))])
 
-    def document(self) -> dict[str, Any]:
-        """The numbers, for JSON; no row is in it."""
+    def by_name(self) -> dict[str, Any]:
+        """The numbers as JSON documents have them; no row is in them."""
         return {
             **{name: getattr(self, name) for name in NUMBERS},
             **{name: dict(sorted(getattr(self, name).items())) for name in TABLES},
         }
 
     @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> Counts:
-        """The counts whose `document` that is. Raises TypeError and AttributeError if it is another document."""
-        counts = cls(**document)
-        numbers = [getattr(counts, name) for name in NUMBERS]
-        tables = [getattr(counts, name).values() for name in TABLES]
-        if not all(isinstance(number, int) for number in chain(numbers, *tables)):
+    def of_names(cls, numbers: Mapping[str, Any]) -> Counts:
+        """The counts whose `by_name` that is. Raises TypeError and AttributeError if it is something else."""
+        counts, empty = cls(**numbers), cls()
+        tables = {name: getattr(counts, name) for name in TABLES}
+        values = chain((getattr(counts, name) for name in NUMBERS), *(table.values() for table in tables.values()))
+        if not all(isinstance(number, int) for number in values):
             raise TypeError("a count is a whole number")
-        counts.under, counts.inner = Counter(counts.under), Counter(counts.inner)
-        counts.ages, counts.categories = Counter(counts.ages), Counter(counts.categories)
-        counts.other_sets, counts.formats = Counter(counts.other_sets), Counter(counts.formats)
+        for name, table in tables.items():
+            setattr(counts, name, type(getattr(empty, name))(table))
         return counts
 
     def _date(self, key_id: str, oldest: int, youngest: int) -> None:
@@ -221,5 +222,5 @@ class Counts:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to do or to look at, once what is counted as rotated is written."""
+        """True if nothing is left to do or to look at, once what is counted as rotated is written."""
         return not (self.plaintext or self.unreadable or self.unsettled or self.nested)

@@ -16,8 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from rotation.model.failures import StoreError, UsageError
-from rotation.model.output_file import (
+from rotation.model.atomic_file import (
     LEGIBLE,
     NEW,
     PRIVATE,
@@ -27,13 +26,14 @@ from rotation.model.output_file import (
     opened_regular,
     take_place,
 )
+from rotation.model.failures import StoreError, UsageError
 
 LOOKED_AT = 1 << 20
 """So many bytes of an existing file are looked at: all of a key file, and the beginning of anything else."""
 
 
 class Holds(Enum):
-    """What a file holds that must not be lost, in words that follow its name."""
+    """The content of a file that must not be lost, in words that follow its name."""
 
     KEYS = "keys are kept there"
     VARIABLES = "variables are read from it, and keys may be among them"
@@ -54,7 +54,7 @@ class Kind(NamedTuple):
     """A kind of output."""
 
     fault: Callable[[bytes], str | None]
-    """What is wrong, in words, with an output of this kind in the place of a file that begins with these bytes."""
+    """The fault, in words, of an output of this kind in the place of a file that begins with these bytes."""
     adds_to: Holds | None = None
     """The files that an output of this kind is added to, and does not replace."""
 
@@ -75,7 +75,7 @@ class Output:
 
     path: Path
     called: str
-    """What messages call it."""
+    """Its name in messages."""
     kind: Kind
 
     @property
@@ -84,7 +84,7 @@ class Output:
         return destination(self.path, self.called)
 
     def check(self) -> bytes:
-        """What begins the file there. Raises UsageError unless that is empty, or such a file as may be replaced."""
+        """The beginning of the file there. Raises UsageError unless it is empty, or a file that may be replaced."""
         real, fault = self.real, None
         try:
             with opened_folder(real.parent) as folder:
@@ -133,7 +133,7 @@ class Output:
             raise StoreError(f"{self.called}: could not be written: {fault}. What was there before is still there.")
 
     def _finish(self, file: BinaryIO, beside: str, name: str, folder: int) -> str | None:
-        """Why the file *beside* could not take the place of *name* in *folder*; None if it did."""
+        """The reason that the file *beside* did not take the place of *name* in *folder*; None if it did."""
         try:
             file.flush()
             # Somebody may have put another file there meanwhile.
@@ -189,7 +189,7 @@ def _refuse(output: Output, real: Path, kept: Iterable[Kept]) -> None:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether both lead to one file: by their names without links, and by device and inode."""
+    """True if both lead to one file: by their names without links, and by device and inode."""
     # A file that is not there has no inode, and a path of rotation.toml may be none.
     with suppress(OSError, ValueError):
         return _without_links(one) == _without_links(other) or os.path.samefile(one, other)

@@ -32,8 +32,8 @@ class TargetReport:
     counts: Counts = field(default_factory=Counts)
     passes: int = 0
     proof: str | None = None
-    """Why nothing can be left: a whole `pass` found nothing; nobody else wrote since the last one began (`unchanged`);
-    or what others wrote since was read in one snapshot (`versions`). None if something may be left."""
+    """The proof that nothing is left: a whole `pass` found nothing; nobody else wrote since the last one began
+    (`unchanged`); or what others wrote since was read in one snapshot (`versions`). None if something may be left."""
     read_from: datetime.datetime | None = None
     read_to: datetime.datetime | None = None
     """When the last whole pass began, and when its table was looked at last. Of a `pass`, and of a census, each row is
@@ -42,13 +42,13 @@ class TargetReport:
     retries: int = 0
     warnings: list[str] = field(default_factory=list)
     stopped: str | None = None
-    """Why the run left this target alone, or stopped in it."""
+    """The reason that the run left this target alone, or stopped in it."""
     lacks_key: bool = False
-    """Whether most of its tokens do not open, so that a run writes nothing."""
+    """True if most of its tokens do not open, so that a run writes nothing."""
     lacks_room: bool = False
-    """Whether its column is too narrow for new tokens, so that a run writes nothing; known of a takeover alone."""
+    """True if its column is too narrow for new tokens, so that a run writes nothing; known of a takeover alone."""
     interrupted: bool = False
-    """Whether it stopped for a database error or on request, so that the next run continues."""
+    """True if it stopped for a database error or on request, so that the next run continues."""
     unreadable: set[bytes] = field(default_factory=set)
     """Marks of the rows whose cells cannot be read, as `mark` makes them; MOST_MARKS at most."""
     unnamed_indexes: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ class TargetReport:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left in it, and the last questions were asked about it."""
+        """True if nothing is left in it, and the last questions were asked about it."""
         return self.read_to is not None and self.stopped is None and self.counts.complete
 
     def remember(self, problems: Iterable[Problem]) -> None:
@@ -67,40 +67,15 @@ class TargetReport:
             if category not in NOT_UNREADABLE and len(self.unreadable) < MOST_MARKS:
                 self.unreadable.add(mark(legible_key(self.key_names, key)))
 
-    def span(self) -> dict[str, str | None]:
+    def span(self) -> dict[str, Any]:
         """When the counts are of, as JSON."""
         times = {"read_from": self.read_from, "read_to": self.read_to}
         return {name: time.isoformat(timespec="milliseconds") if time else None for name, time in times.items()}
 
-    def document(self) -> dict[str, Any]:
-        """Its part of the JSON document."""
-        return {
-            "name": self.target.name,
-            "column": self.target.column,
-            "format": self.target.format,
-            "keys": self.target.keys,
-            **self.counts.document(),
-            "passes": self.passes,
-            "proof": self.proof,
-            **self.span(),
-            "seconds": round(self.seconds, 3),
-            "retries": self.retries,
-            "warnings": self.warnings,
-            "stopped": self.stopped,
-            "problems": [
-                {"key": legible_key(self.key_names, key), "category": category, "detail": detail}
-                for key, category, detail in self.counts.problems
-            ],
-            "samples": [
-                {"key": legible_key(self.key_names, key), "holds": words} for key, words in self.counts.samples
-            ],
-            "problems_total": self.counts.categories.total(),
-        }
-
 
 @dataclass
 class Report:
-    """What a command found or did, over all targets."""
+    """The result of a command, over all targets."""
 
     dry_run: bool
     primary: str
@@ -109,7 +84,7 @@ class Report:
     shard: str | None = None
     """The shard that it is of, such as `0/3`; None for all rows."""
     fault: str | None = None
-    """Why the file of problems is incomplete."""
+    """The reason that the file of problems is incomplete."""
     newer: Mapping[str, Promotion] = field(default_factory=dict)
     """Previous keys that were promoted later than the primary key, whose tokens are left, and when that was."""
     left_out: list[str] = field(default_factory=list)
@@ -147,7 +122,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether no token is under another key than the primary, and no cell needs a person."""
+        """True if no token is under another key than the primary, and no cell needs a person."""
         waiting = any(report.counts.to_rotate for report in self.targets)
         return not waiting and all(report.complete for report in self.targets)
 
@@ -158,23 +133,9 @@ class Report:
             return 3
         return 0 if self.complete and self.fault is None else 1
 
-    def document(self) -> dict[str, Any]:
-        """The JSON document of `run` and `status`."""
-        return {
-            "complete": self.complete,
-            "dry_run": self.dry_run,
-            "primary": self.primary,
-            "keys": self.keys,
-            "newer": {key_id: promoted.latest.isoformat() for key_id, promoted in self.newer.items()},
-            "shard": self.shard,
-            "fault": self.fault,
-            "left_out": self.left_out,
-            "targets": [report.document() for report in self.targets],
-        }
-
 
 def set_format(counts: Counts) -> str:
-    """What to do about most of the cells that a target of another format would rotate."""
+    """A remedy for most of the cells that a target of another format would rotate."""
     [(name, _)] = counts.formats.most_common(1)
     inside = f"are encoded again, in {name}" if name in {Format.BASE64, Format.HEX} else "stand inside longer text"
     inside = "are bare tokens" if name == Format.TOKEN else inside

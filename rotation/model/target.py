@@ -99,7 +99,7 @@ class Target:
 
 @dataclass(frozen=True)
 class TargetId:
-    """Which cells a target stands for: equal on every machine, and without a secret. `stores.open.identify` makes it.
+    """The cells that a target stands for: equal on every machine, without a secret. `stores.databases` makes it.
 
     Messages, the ledger's censuses, checkpoints, metrics, certificates and workers all name a target by it.
     """

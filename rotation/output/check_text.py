@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -22,7 +21,7 @@ def render(verdict: Verdict) -> Iterator[RenderableType]:
     if verdict.findings:
         yield from _findings(verdict.findings)
         yield ""
-    yield from _off(verdict.off)
+    yield from (Text(f"Off: {result.check} ({result.off})") for result in verdict.off)
     for one in verdict.facts.ignored:
         yield Text(f"Ignored: {one.subject} ({one.words})")
     if verdict.facts.sample is not None:
@@ -39,7 +38,7 @@ def render_list(checks: Iterable[Result]) -> Iterator[RenderableType]:
 
 
 def summary(verdict: Verdict) -> str:
-    """How many checks were made, and the number of findings of each level, in words."""
+    """The number of checks that were made, and of findings of each level, in words."""
     made = sum(result.off is None for result in verdict.results)
     urgent = [level for level in (Level.CRITICAL, Level.UNKNOWN, Level.WARNING) if _number(verdict, level)]
     found = ", ".join(f"{_number(verdict, level)} {level.name.lower()}" for level in urgent)
@@ -61,49 +60,3 @@ def _findings(findings: Iterable[Finding]) -> Iterator[Text]:
         yield Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else "")
         yield from (Text(f"  {line}") for line in finding.message.split("\n"))
         yield from following(finding.remedy, indent="  ")
-
-
-def _off(results: Iterable[Result]) -> Iterator[RenderableType]:
-    for result in results:
-        yield Text(f"Off: {result.check} ({result.off})")
-
-
-def document(verdict: Verdict) -> dict[str, Any]:
-    """The one document of `check --format json`."""
-    facts = verdict.facts
-    return {
-        "status": verdict.level.name,
-        "exit_code": int(verdict.level),
-        "checked": verdict.now.isoformat(),
-        "service": facts.service,
-        "sample": facts.sample,
-        "keys": [
-            {"id": key_id, "state": str(state), **({"service": part.facts.service} if verdict.parts else {})}
-            for part in verdict.by_keys
-            for key_id, state in (part.facts.keys or {}).items()
-        ],
-        "checks": [_row(result.level, result, "check", "off", "title") for result in verdict.results],
-        "findings": [
-            _row(finding.level, finding, "check", "subject", "message", "remedy") for finding in verdict.findings
-        ],
-        "ignored": [remark._asdict() for remark in facts.ignored],
-        "targets": [
-            {
-                "name": target.census.name,
-                "column": target.census.target.column,
-                **target.census.counts.document(),
-            }
-            for part in verdict.by_keys
-            for target in part.facts.targets
-        ],
-    }
-
-
-def list_document(checks: list[Result]) -> dict[str, Any]:
-    """The one document of `check --list --format json`."""
-    fields = ("check", "title", "remedy", "off")
-    return {"checks": [{name: getattr(check, name) for name in fields} for check in checks]}
-
-
-def _row(level: Level, value: Finding | Result, *names: str) -> dict[str, Any]:
-    return {"status": level.name, **{name: getattr(value, name) for name in names}}

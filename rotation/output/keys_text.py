@@ -1,9 +1,8 @@
-"""The table of `keys list`; the result of a key step as text and as JSON."""
+"""The table of `keys list`; the result of a key step as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -64,7 +63,7 @@ def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
 
 
 def _outside(done: StepResult) -> Iterator[Text]:
-    """What no search covers, under a heading for each reason, a line for each database."""
+    """The places that no search covers, under a heading for each reason, a line for each database."""
     for heading, found in (
         ("Not looked at:", done.not_looked_at),
         (f"{UNOPENED}:", done.unopened),
@@ -94,21 +93,3 @@ def _todo(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
             yield Text("With --show-key this command prints a new secret.")
     else:
         yield Text("With --show-key this command prints the values (secrets!).")
-
-
-def document(done: StepResult, *, show_key: bool) -> dict[str, Any]:
-    """The one JSON document."""
-    # A new key that is neither written nor shown exists nowhere.
-    dropped = done.step is Step.STAGE and done.written.manual and not show_key
-    found: dict[str, Any] = {
-        "complete": not (done.refused or done.written.manual),
-        "step": str(done.step),
-        "key": None if dropped else done.key.id,
-        "files": [str(path) for path in done.written.files],
-        "todo": [todo.document(show_key=show_key) for todo in done.written.manual],
-        "refused": [refusal._asdict() for refusal in done.refused],
-        "notes": done.notes,
-        "ignored": [remark._asdict() for remark in done.ignored],
-        "next": None if done.refused else str(done.following),
-    }
-    return found | ({"certificate": done.certificate} if done.certificate else {})

@@ -60,7 +60,7 @@ def census(report: Report) -> Iterator[RenderableType]:
 
 
 def _tokens_in_cells(report: Report) -> Iterator[Text]:
-    """How many tokens there are, if a cell may hold several."""
+    """The number of tokens, if a cell may hold several."""
     for target in report.targets:
         counts, name = target.counts, target.target.format
         if name is not Format.TOKEN:
@@ -85,7 +85,7 @@ def _remarks(target: TargetReport) -> Iterator[Text]:
 
 
 def samples(target: TargetReport) -> Iterator[Text]:
-    """How many cells become tokens, and what some of them hold; nothing of their content."""
+    """The number of cells that become tokens, and a description of some, without their content."""
     if target.counts.samples:
         number = target.counts.taken_over
         yield Text(f"{target.target.label}: {many(number, 'cell')} that {be(number)} no token, such as", "bold")
@@ -153,17 +153,19 @@ def _verdict_of(report: Report) -> Iterator[Text]:
             adopt = f"to encrypt the plaintext (it only reads at first): {command_line('adopt')}"
             takes = (target for target in report.targets if why_not_adopted(target.target) is None)
             plaintext = [adopt] if any(target.counts.plaintext for target in takes) else []
-            bound = [NAME_CONTEXT] if any(map(_may_be_bound, report.targets)) else []
+            # Tokens that no key opens may be bound to a context, which their target does not name.
+            unnamed = [target.counts.categories for target in report.targets if target.target.context is None]
+            bound = [NAME_CONTEXT] if any(each[UndecryptableToken.category] for each in unnamed) else []
             yield from following(steps(f"look at these rows{keep}", *bound, *plaintext))
 
 
 def _unit(report: Report) -> str:
-    """What is counted: a cell may hold several tokens, unless each is one."""
+    """The unit of counting: a cell may hold several tokens, unless each is one."""
     return "token" if all(target.target.format is Format.TOKEN for target in report.targets) else "cell"
 
 
 def _waiting(report: Report, waiting: int) -> str:
-    """What a run would write."""
+    """The tokens that a run would write, in words."""
     counts = [target.counts for target in report.targets]
     taken = sum(each.taken_over for each in counts)
     unbound = " or not bound yet" if any(each.unbound for each in counts) else ""
@@ -175,7 +177,7 @@ def _waiting(report: Report, waiting: int) -> str:
 
 
 def _done(report: Report, rotated: int) -> str:
-    """What a run wrote."""
+    """The tokens that a run wrote, in words."""
     taken = sum(target.counts.taken_over for target in report.targets)
     older = rotated - taken
     words = [f"Encrypted {many(taken, 'cell')}"] if taken else []
@@ -215,7 +217,7 @@ def _span(report: Report) -> Iterator[Text]:
 
 
 def _after_a_run(report: Report) -> Following | None:
-    """What is left to do with the keys, or with other shards."""
+    """The next step with the keys, or with other shards."""
     if report.shard:
         return Following(command_line("run"), "When all shards are done, check all rows:")
     if first := _promote_first(report):
@@ -228,7 +230,7 @@ def _after_a_run(report: Report) -> Following | None:
 
 
 def _promote_first(report: Report) -> Following | None:
-    """What makes the staged key encrypt, if there is one: until then a run moves tokens to the key before it."""
+    """The step that makes the staged key encrypt, if there is one: until then a run moves tokens to the older key."""
     staged = next((key["id"] for key in report.keys if key["state"] == KeyState.STAGED), None)
     if staged is None:
         return None
@@ -238,7 +240,7 @@ def _promote_first(report: Report) -> Following | None:
 
 
 def _after_a_takeover(report: Report) -> str | None:
-    """What the column types need no longer, once every cell is a token."""
+    """The setting to remove from the column types, once every cell is a token."""
     targets = [target.target for target in report.targets]
     if adopted := [target for target in targets if target.adopts is not Adopts.NOTHING]:
         if any(target.declared for target in adopted):
@@ -270,14 +272,9 @@ def _demotions(report: Report) -> Iterator[Text]:
 
 
 def _may_need_keys(counts: Counts) -> bool:
-    """Whether a cell that is left may hold a token; a short plaintext has no room for one."""
+    """True if a cell that is left may hold a token; a short plaintext has no room for one."""
     unknown = counts.unreadable > counts.identified or counts.unsettled or counts.suspects or counts.given_up
     return bool(unknown or counts.nested or counts.inner or counts.other_sets)
-
-
-def _may_be_bound(target: TargetReport) -> bool:
-    """Whether tokens that no key opens may be bound to a context, which the target does not name."""
-    return target.target.context is None and bool(target.counts.categories[UndecryptableToken.category])
 
 
 def _left(parts: list[Counts]) -> str:

@@ -115,7 +115,7 @@ def table(*headings: str) -> Table:
 
 @dataclass
 class Fitting:
-    """What suits the place: *plain* in a pipe; *wide* on a terminal that has room for it, and otherwise *narrow*."""
+    """A table that suits the place: *plain* in a pipe; on a terminal *wide* if that fits, otherwise *narrow*."""
 
     plain: Table
     wide: Table

@@ -147,27 +147,21 @@ class Located(NamedTuple):
         return is_raw_size(size) and len(self.body) == _characters(size)
 
 
-class Search(NamedTuple):
-    """What a search came to."""
-
-    tokens: list[Located]
-    given_up: bool
-    """Whether there was more to look at than a text of this size may cost."""
-
-
-def locate(spelling: Spelling, text: str, keys: Sequence[Key]) -> Search:
+def locate(spelling: Spelling, text: str, keys: Sequence[Key]) -> tuple[list[Located], bool]:
     """Every token in *text*, in their order, one by one: for texts in which something is not plain.
 
     A token is what one of *keys* signed, whatever stands around it; and what begins like a token of our time at the
     beginning of a word, and is long enough.
+
+    The second value is whether the search was given up: there was more to look at than a text of this size may cost.
     """
-    search = _Search(spelling, text, keys)
+    scan = _TextScan(spelling, text, keys)
     found = list[Located]()
-    for token in search.tokens():
+    for token in scan.tokens():
         if found and found[-1].key is None and token.key:
             found[-1:] = _before(found[-1], token)
         found.append(token)
-    return Search(found, search.allowance <= 0)
+    return found, scan.allowance <= 0
 
 
 def _before(unsigned: Located, signed: Located) -> list[Located]:
@@ -179,7 +173,7 @@ def _before(unsigned: Located, signed: Located) -> list[Located]:
     return [cut] if size >= _LEAST_TRUNCATED else []
 
 
-class _Search:
+class _TextScan:
     """One text. Work is bounded as in `find_inner`."""
 
     def __init__(self, spelling: Spelling, text: str, keys: Sequence[Key]) -> None:

@@ -122,11 +122,11 @@ def bytes_of(value: str | bytes) -> bytes:
 def find_inner(keyrings: Sequence[Keyring], value: str | bytes) -> InnerTokens:
     """Every token in *value*, at any depth; each is tried under the keys of all *keyrings*. Raises nothing."""
     data = bytes_of(value)
-    search = _Search(list(dict.fromkeys(key for keyring in keyrings for key in keyring.states)), data)
-    return search.result()
+    scan = _ValueScan(list(dict.fromkeys(key for keyring in keyrings for key in keyring.states)), data)
+    return scan.result()
 
 
-class _Search:
+class _ValueScan:
     """What one value holds. Each view is shorter than the one that it comes from, so the search ends."""
 
     def __init__(self, keys: Sequence[Key], data: bytes) -> None:

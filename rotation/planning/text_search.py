@@ -9,23 +9,18 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate, repeat
 from typing import NamedTuple, cast
 
-from keyring_core import Keyring, UndecryptableToken
-from keyring_core.bulk import Found
-from keyring_core.token_batches import Refused
+from keyring_core import UndecryptableToken, bulk
+from keyring_core.bulk import SignedBatch
+from keyring_core.token_batches import pick
 from rotation.model.batch import are_all
 from rotation.model.counts import Counts
-from rotation.model.key_history import History
-from rotation.planning.attempts import words_of
 from rotation.planning.cell_kinds import FOREIGN, NO_TOKENS, CellKind, follows_foreign_prefix, kind_of, places_of_tokens
-from rotation.planning.embedded import MARK, Located, Spelling, locate, padded
-from rotation.planning.inner_tokens import SHORTEST, bytes_of, find_inner, holds_mark
-from rotation.planning.nested import GIVEN_UP
-from rotation.planning.other_key_sets import OTHER_KEY_SET, OtherKeySets
-from rotation.planning.suspects import may_hide
+from rotation.planning.embedded import MARK, SPELLINGS, Located, locate, padded
+from rotation.planning.inner_tokens import SHORTEST, bytes_of, holds_mark
+from rotation.planning.rules import GIVEN_UP, OTHER_KEY_SET, Rules
 
 _SEPARATORS = ("\0", *map(chr, range(0xE000, 0xF900)))
 """Characters to stand between texts: the first one is rare, and of private ones some is in none of the texts."""
@@ -35,8 +30,8 @@ _GAP = "|"
 """What stands in the place of a token while a cell is searched for others: no token's character, and no blank."""
 
 
-class Fault(NamedTuple):
-    """Why a cell stays as it is."""
+class Obstacle(NamedTuple):
+    """What keeps a cell as it is."""
 
     category: str
     detail: str
@@ -46,41 +41,15 @@ class Fault(NamedTuple):
     """Whether a later run may move it. Otherwise a person has to look."""
 
 
-@dataclass
-class Tokens:
-    """Tokens side by side: their places in a batch are indexes here."""
-
-    owners: list[int] = field(default_factory=list)
-    """The place of the cell that each stands in. Ascending, up to *plain*, and behind it."""
-    runs: list[str] = field(default_factory=list)
-    """The characters that spell each in its cell."""
-    bodies: list[str] = field(default_factory=list)
-    """Each as it is in a bare token, without padding."""
-    plain: int = 0
-    """How many of them are of cells that were not searched one by one."""
-
-
 class TextSearch:
     """The cells of a batch, the tokens in them, and what is wrong with any."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what cells are judged by
-        self,
-        keyring: Keyring,
-        cells: Sequence[str | bytes],
-        spelling: Spelling,
-        history: History,
-        others: OtherKeySets,
-        counts: Counts,
-    ) -> None:
+    def __init__(self, rules: Rules, cells: Sequence[str | bytes], counts: Counts) -> None:
         """Finds all tokens and their keys, and what stands beside them. *counts* get what only a search sees."""
-        self._keyring, self._cells, self._spelling = keyring, cells, spelling
-        self._history, self._others, self._counts = history, others, counts
+        self._rules, self._cells, self._counts = rules, cells, counts
+        self._spelling, self._known = SPELLINGS[rules.format], rules.keyring.states
         self._texts = cast(Sequence[str], cells) if are_all(cells, str) else list(map(_text, cells))
-        self.tokens = Tokens()
-        """Those under a key of the keyring; of cells that were searched by themselves twice, the first time in vain."""
-        self.found: list[Found] = []
-        """The same by their keys; their places are indexes of `tokens`."""
-        self.faults: dict[int, list[Fault]] = defaultdict(list)
+        self.obstacles: dict[int, list[Obstacle]] = defaultdict(list)
         """What keeps a cell as it is, by its place."""
         self.suspects: list[int] = []
         """The places of cells that may hide a token in a form that is not looked for."""
@@ -88,27 +57,33 @@ class TextSearch:
         """The tokens of the cells that were searched by themselves, of no known key, too."""
         self._separator, joined = _joined(self._texts)
         self._pieces = self._spelling.whole.split(joined)
-        self._find()
+        self.runs = self._pieces[1::2]
+        """The characters that spell each token in its cell; of cells that are searched by themselves, once more."""
+        self.bodies = list(map(self._spelling.body, self.runs)) if self._spelling.encoded else self.runs[:]
+        """Each as it is in a bare token, without padding."""
+        rests = self._pieces[::2]
+        self.owners = list(accumulate(map(str.count, rests[:-1], repeat(self._separator))))
+        """The place of the cell that each stands in. Ascending, up to *plain*, and behind it."""
+        self._plain = len(self.runs)
+        """The number of tokens in cells that were not searched one by one."""
+        self.found: list[SignedBatch] = []
+        """The tokens by their keys; their places are indexes of *runs*, *bodies* and *owners*."""
+        self._find(rests)
 
     @property
     def unknown(self) -> int:
         """How many tokens are under no key of the keyring."""
         located = (each for found in self._searched.values() for each in found)
-        return sum(each.key not in self._keyring.states for each in located)
+        return sum(each.key not in self._known for each in located)
 
-    def _find(self) -> None:
-        rests, tokens = self._pieces[::2], self.tokens
-        tokens.runs = self._pieces[1::2]
-        tokens.owners = list(accumulate(map(str.count, rests[:-1], repeat(self._separator))))
-        tokens.bodies = list(map(self._spelling.body, tokens.runs)) if self._spelling.encoded else tokens.runs[:]
-        tokens.plain = len(tokens.runs)
-        whole = zip(tokens.owners, tokens.runs, tokens.bodies, strict=True) if self._spelling.encoded else ()
+    def _find(self, rests: Sequence[str]) -> None:
+        whole = zip(self.owners, self.runs, self.bodies, strict=True) if self._spelling.encoded else ()
         refused = {owner for owner, run, body in whole if not self._spelling.is_alone(run, body)}
-        for part in self._keyring.find_many(padded(tokens.bodies)):
-            if isinstance(part, Refused):
-                refused.add(tokens.owners[part.place])
-            else:
+        for part in bulk.find(self._known, padded(self.bodies)):
+            if isinstance(part, SignedBatch):
                 self.found.append(part)
+            else:
+                refused.add(self.owners[part.place])
         self._look_beside(rests, refused)
         if refused:
             self._search_each(sorted(refused))
@@ -128,25 +103,21 @@ class TextSearch:
         if not holds_mark(data):
             self._suspect(place, rest, data)
             return
-        inner = find_inner([self._keyring, *self._others.keyrings], data)
-        self._counts.inner.update(inner.under)
-        self._counts.given_up += inner.given_up
+        inner = self._rules.search(self._counts, data)
         found = kind_of(data, inner)
         if inner.given_up:
-            self.faults[place].append(Fault(CellKind.NOT_A_TOKEN, GIVEN_UP))
+            self.obstacles[place].append(Obstacle(CellKind.NOT_A_TOKEN, GIVEN_UP))
         elif found.kind not in NO_TOKENS:
             at = f"at character {self._place_of_truncated(place) + 1}: " if found.kind is CellKind.TRUNCATED else ""
             detail = f"{at}{found.detail}"
-            self._counts.formats.update([found.format] if found.format and place not in self.faults else ())
-            self.faults[place].append(Fault(found.kind, detail, keyless=found.keyless))
+            self._counts.formats.update([found.format] if found.format and place not in self.obstacles else ())
+            self.obstacles[place].append(Obstacle(found.kind, detail, keyless=found.keyless))
         else:
             self._suspect(place, rest, data)
 
     def _suspect(self, place: int, rest: str, data: bytes) -> None:
         """Notes a cell in which no token was found beside its own, if one may be hidden there."""
-        # A cell that holds a token as its format has it may hold other text, too; one that holds none is to be one.
-        holds_none = rest == self._texts[place]
-        if may_hide(data, only_tokens=self._spelling.encoded and holds_none):
+        if self._rules.is_suspect(data, alone=rest == self._texts[place]):
             self.suspects.append(place)
 
     def _place_of_truncated(self, place: int) -> int:
@@ -162,68 +133,81 @@ class TextSearch:
 
     def _search_each(self, places: Sequence[int]) -> None:
         """Looks for the tokens of the cells at *places* again, one cell after the other."""
-        tokens, again = self.tokens, set(places)
-        others = [owner not in again for owner in tokens.owners]
-        self.found = [_only(each, others) for each in self.found]
-        keys = [*self._keyring.states, *self._others.keys]
+        again = set(places)
+        found = [
+            each.only([at for at, index in enumerate(each.places) if self.owners[index] not in again])
+            for each in self.found
+        ]
+        self.found = [each for each in found if each.places]
         for place in places:
-            search = locate(self._spelling, self._texts[place], keys)
-            self._searched[place] = search.tokens
-            if search.given_up:
+            located, given_up = locate(self._spelling, self._texts[place], self._rules.keys)
+            self._searched[place] = located
+            if given_up:
                 self._counts.given_up += 1
-                self.faults[place].append(Fault(CellKind.NOT_A_TOKEN, GIVEN_UP))
-            for number, each in enumerate(search.tokens):
-                if each.key in self._keyring.states:
-                    tokens.owners.append(place)
-                    tokens.runs.append(each.run)
-                    tokens.bodies.append(each.body)
+                self.obstacles[place].append(Obstacle(CellKind.NOT_A_TOKEN, GIVEN_UP))
+            for number, each in enumerate(located):
+                if each.key in self._known:
+                    self.owners.append(place)
+                    self.runs.append(each.run)
+                    self.bodies.append(each.body)
                 else:
-                    self._blame_token(place, number, self._fault_of(each, self._texts[place][: each.start]))
-            self._look_at(place, _without(self._texts[place], search.tokens))
-        for part in self._keyring.find_many(padded(tokens.bodies[tokens.plain :])):
-            if isinstance(part, Found):
-                self.found.append(_moved(part, tokens.plain))
+                    self._blame_token(place, number, self._obstacle_of(each, self._texts[place][: each.start]))
+            self._look_at(place, _without(self._texts[place], located))
+        for part in bulk.find(self._known, padded(self.bodies[self._plain :])):
+            if isinstance(part, SignedBatch):
+                moved = part.batch._replace(places=[place + self._plain for place in part.places])
+                self.found.append(SignedBatch(part.key, moved))
             else:
-                self.blame(tokens.plain + part.place, Fault(CellKind.NOT_A_TOKEN, str(part.error)))
+                self.blame(self._plain + part.place, Obstacle(CellKind.NOT_A_TOKEN, str(part.error)))
 
-    def _fault_of(self, token: Located, before: str) -> Fault:
+    def _obstacle_of(self, token: Located, before: str) -> Obstacle:
         """What is wrong with a token under no key of the keyring."""
         if token.key:
             self._counts.other_sets[token.key.id] += 1
-            return Fault(OTHER_KEY_SET, self._others.words(token.key), keyless=True)
+            return Obstacle(OTHER_KEY_SET, self._rules.words_of_other(token.key), keyless=True)
         if follows_foreign_prefix(before):
-            return Fault(FOREIGN.kind, FOREIGN.detail, keyless=True)
+            return Obstacle(FOREIGN.kind, FOREIGN.detail, keyless=True)
         if not token.whole:
-            return Fault(CellKind.TRUNCATED, "a token whose end is missing; or no key opens it, and something follows")
-        [refused] = self._keyring.identify_many(padded([token.body]))
+            return Obstacle(
+                CellKind.TRUNCATED, "a token whose end is missing; or no key opens it, and something follows"
+            )
+        [refused] = self._rules.keyring.identify_many(padded([token.body]))
         if not isinstance(refused, UndecryptableToken):
-            return Fault(CellKind.TRUNCATED, str(refused))
-        return Fault(refused.category, words_of(refused, self._counts, self._history))
+            return Obstacle(CellKind.TRUNCATED, str(refused))
+        return Obstacle(refused.category, self._rules.words_of_lost(refused, self._counts))
 
-    def _blame_token(self, place: int, number: int, fault: Fault) -> None:
+    def _blame_token(self, place: int, number: int, obstacle: Obstacle) -> None:
         """Notes what is wrong with a token: which one of the cell it is, and where it stands."""
         starts = self._starts(place)
         which = f"token {number + 1} of {len(starts)}, " if len(starts) > 1 else ""
-        words = f"{which}at character {starts[number] + 1}: {fault.detail}"
-        self.faults[place].append(fault._replace(detail=words))
+        words = f"{which}at character {starts[number] + 1}: {obstacle.detail}"
+        self.obstacles[place].append(obstacle._replace(detail=words))
 
-    def blame(self, index: int, fault: Fault) -> None:
+    def blame(self, index: int, obstacle: Obstacle) -> None:
         """Notes what is wrong with a token, by its index."""
-        place = self.tokens.owners[index]
+        place = self.owners[index]
         if place in self._searched:
-            known = [at for at, each in enumerate(self._searched[place]) if each.key in self._keyring.states]
-            first = bisect_left(self.tokens.owners, place, self.tokens.plain)
-            self._blame_token(place, known[index - first], fault)
+            known = [at for at, each in enumerate(self._searched[place]) if each.key in self._known]
+            first = bisect_left(self.owners, place, self._plain)
+            self._blame_token(place, known[index - first], obstacle)
         else:
-            self._blame_token(place, index - bisect_left(self.tokens.owners, place, 0, self.tokens.plain), fault)
+            self._blame_token(place, index - bisect_left(self.owners, place, 0, self._plain), obstacle)
+
+    def respelled(self, places: Sequence[int], new: Sequence[str]) -> list[str]:
+        """The *new* tokens, which are of one length, written in the places of the old ones, by their indexes."""
+        size = len(self.bodies[places[0]])
+        bodies = [token[:size] for token in new]
+        if not self._spelling.encoded:
+            return bodies
+        return list(map(self._spelling.respell, pick(self.runs, places), bodies))
 
     def rebuilt(self, places: Sequence[int], runs: Sequence[str]) -> Sequence[str | bytes]:
         """The cells at *places* with *runs* in the places of their tokens."""
-        pieces, plain = list(self._pieces), self.tokens.plain
+        pieces, plain = list(self._pieces), self._plain
         pieces[1::2] = runs[:plain]
         texts = "".join(pieces).split(self._separator)
         for place in self._searched.keys() & set(places):
-            first = bisect_left(self.tokens.owners, place, plain)
+            first = bisect_left(self.owners, place, plain)
             texts[place] = _replaced(self._texts[place], self._searched[place], runs[first:])
         rebuilt = [texts[place] for place in places]
         if are_all(self._cells, str):
@@ -246,17 +230,6 @@ def _joined(texts: Sequence[str]) -> tuple[str, str]:
         if joined.count(separator) == max(0, len(texts) - 1):
             return separator, joined
     raise ValueError("texts hold every character that might stand between them")
-
-
-def _only(found: Found, chosen: Sequence[bool]) -> Found:
-    """Those of its tokens whose place is *chosen*."""
-    kept = [at for at, place in enumerate(found.batch.places) if chosen[place]]
-    return found if len(kept) == len(found.batch.places) else Found(found.key, found.batch.only(kept))
-
-
-def _moved(found: Found, by: int) -> Found:
-    """The same tokens, at places further on."""
-    return Found(found.key, found.batch._replace(places=[place + by for place in found.batch.places]))
 
 
 def _without(text: str, tokens: Sequence[Located]) -> str:

@@ -15,7 +15,7 @@ from rotation.model.invocation import command_line, same_command
 from rotation.model.text import NAME_CONTEXT, RUN_AGAIN, list_rows, many, steps
 from rotation.model.times import UTC_SECOND, to_second
 from rotation.retirement.evidence import Evidence
-from rotation.stores.open_transactions import OpenTransaction
+from rotation.stores.other_writers import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
 
@@ -46,7 +46,7 @@ def standing(evidence: Evidence) -> Standing:
 
 
 def refusals(evidence: Evidence) -> list[Refusal]:
-    """Every reason to keep the key, with its remedy. None: nothing that was read needs it."""
+    """Every reason to keep the key, with its remedy. None: no token that was read needs it."""
     return [
         *(_of_uncommitted(one) for one in evidence.uncommitted),
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")

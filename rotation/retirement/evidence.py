@@ -14,7 +14,7 @@ from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report
 from rotation.model.target import distinct_labels
-from rotation.stores.open_transactions import OpenTransaction
+from rotation.stores.other_writers import OpenTransaction
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Where tokens are kept: read by ranges of keys, swapped one for one."""
+"""Databases with tokens: read by ranges of keys, swapped one for one."""

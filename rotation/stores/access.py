@@ -5,26 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import quote
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 
 from keyring_core import KeyringError
-from rotation.configuration.relative_urls import path_of
 from rotation.model.failures import CONTINUE, STOPPED, StoppedError, StoreError, UsageError
-from rotation.model.target import Target
 from rotation.model.text import install
-from rotation.stores.base import Written
 from rotation.stores.connection import SharedConnections
+from rotation.stores.databases import served_url
 from rotation.stores.dialect import Dialect, Fault, Mode
-from rotation.stores.open_file import FileMovedError
-from rotation.stores.silent_servers import NoAnswerError
+from rotation.stores.watchdog import NoAnswerError
 
 if TYPE_CHECKING:
     import tenacity
@@ -32,58 +25,12 @@ if TYPE_CHECKING:
 ATTEMPTS = 6
 
 
-def _sqlite() -> Dialect:
-    from rotation.stores.sqlite.dialect import SQLite  # noqa: PLC0415 - SQLAlchemy's part for a database takes 10 to 40 ms
-
-    return SQLite()
-
-
-def _postgresql() -> Dialect:
-    from rotation.stores.postgresql.dialect import PostgreSQL  # noqa: PLC0415 - as above
-
-    return PostgreSQL()
-
-
-def _mysql() -> Dialect:
-    from rotation.stores.mysql.dialect import MySQL  # noqa: PLC0415 - as above
-
-    return MySQL()
-
-
-DIALECTS: dict[str, Callable[[], Dialect]] = {
-    "sqlite": _sqlite,
-    "postgresql": _postgresql,
-    "postgres": _postgresql,
-    "mysql": _mysql,
-    "mariadb": _mysql,
-}
-
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-def find_dialect(name: str) -> Dialect | None:
-    """The dialect for a url of that kind, such as `postgresql`; None if this package has none."""
-    make = DIALECTS.get(name)
-    return make() if make else None
-
-
-def parse_url(text: str) -> URL | None:
-    """The url; None if *text* is none. SQLAlchemy's own message would show it, password and all."""
-    with suppress(ArgumentError, ValueError, NoSuchModuleError):
-        return sa.make_url(text)
-    return None
-
-
-def file_of(text: str) -> Path | None:
-    """The file of the SQLite database at the url *text*; None if that is another kind of database, or no url."""
-    url = parse_url(text)
-    dialect = url and find_dialect(url.get_backend_name())
-    return dialect.file(url) if url and dialect else None
-
-
 def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
-    """Which kind of fault a driver's *error* is; None if that is unknown."""
+    """The kind of fault of a driver's *error*; None if it is unknown."""
     if not isinstance(error, DBAPIError):
         return None
     if error.connection_invalidated or _is_dropped(error, dialect):
@@ -92,7 +39,7 @@ def fault_of(error: BaseException, dialect: Dialect | None) -> Fault | None:
 
 
 def _is_dropped(error: DBAPIError, dialect: Dialect | None) -> bool:
-    """Whether a statement met a database that was dropped meanwhile; without a statement the url names none."""
+    """True if a statement met a database that was dropped meanwhile; without a statement, the url is wrong."""
     return dialect is not None and error.statement is not None and dialect.code(error.orig or error) in dialect.absences
 
 
@@ -152,12 +99,12 @@ class RowRefusedError(Exception):
         self.reason = reason
 
 
-class Refusal(NamedTuple):
-    """Why the database refuses one statement, while it accepts others."""
+class RefusedStatement(NamedTuple):
+    """The reason why the database refuses one statement, while it accepts others."""
 
     words: str
     is_locked: bool = False
-    """Whether another transaction's lock is the reason."""
+    """True if another transaction's lock is the reason."""
 
 
 class Access:
@@ -207,20 +154,16 @@ class Access:
         return Access(url, self._target, read_only=self._read_only, sleep=self._sleep, links=links)
 
     def read(self, act: Callable[[sa.Connection], T]) -> T:
-        """What *act* returns, with a connection that cannot write. Raises StoreError."""
+        """The result of *act*, with a connection that cannot write. Raises StoreError."""
         failure: DBAPIError
         try:
-            return self._again(lambda: self._act(Mode.READ, act), locks_pass=True)
+            return self._again(Mode.READ, act)
         except DBAPIError as error:
             failure = error
         raise self.failure(failure)
 
-    def fetch(self, query: sa.Select[Any]) -> Sequence[tuple[Any, ...]]:
-        """All rows of *query* as the driver returns them; SQLAlchemy's own rows would cost more than the read."""
-        return self.read(lambda connection: self.dialect.fetch_all(connection, query))
-
     def write(self, act: Callable[[sa.Connection], T], mode: Mode = Mode.WRITE) -> T:
-        """What *act* returns, in a transaction of that *mode*.
+        """The result of *act*, in a transaction of that *mode*.
 
         Raises RowRefusedError if one row is at fault, and StoreError for every other fault.
         """
@@ -228,80 +171,53 @@ class Access:
             raise RuntimeError("a read-only store was asked to write")
         failure: DBAPIError
         try:
-            return self._again(lambda: self._act(mode, act))
+            return self._again(mode, act)
         except DBAPIError as error:
             failure = error
         raise self._refusal(failure) or self.failure(failure)
 
-    def write_by_halves(
-        self,
-        rows: range,
-        act: Callable[[sa.Connection, range], Written],
-        refused: Callable[[int, tuple[str, str]], Written],
-        *,
-        hurried: bool = False,
-    ) -> Written:
-        """What *act* writes of *rows* in one transaction or, if one row is at fault, in several: all other rows.
-
-        *refused* makes what is said of a row that is at fault, of category and reason. If *hurried*, no lock is waited
-        for.
-        """
-        try:
-            return self.write(lambda connection: act(connection, rows), Mode.HURRIED if hurried else Mode.WRITE)
-        except RowRefusedError as error:
-            refusal = error.category, error.reason
-        if len(rows) == 1:
-            return refused(rows[0], refusal)
-        self.breathe()
-        # After one wait for a lock, no service must wait again for each half of the batch.
-        hurried = hurried or refusal[0] == "locked"
-        half = len(rows) // 2
-        written = self.write_by_halves(rows[:half], act, refused, hurried=hurried)
-        written.add(self.write_by_halves(rows[half:], act, refused, hurried=hurried))
-        return written
-
     def try_reading(self, query: sa.Select[object]) -> DBAPIError | None:
         """The driver's error, if *query* makes one."""
         try:
-            self._act(Mode.READ, lambda connection: connection.execute(query).all())
+            self._again(Mode.READ, lambda connection: connection.execute(query).all(), attempts=1)
         except DBAPIError as error:
             return error
         return None
 
     def blames_statement(self, error: DBAPIError) -> bool:
-        """Whether *error* is about the statement, and not about the database."""
+        """True if *error* is about the statement, and not about the database."""
         if _is_dropped(error, self.dialect):
             return True
         if fault_of(error, self.dialect) in {Fault.TRANSIENT, Fault.LOCKED}:
             return False
         return self.dialect.words(error.orig or error) is None
 
-    def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | Refusal:
-        """What *act* returns, or a Refusal if only its statement is at fault, or a privilege is missing.
+    def attempt(self, act: Callable[[sa.Connection], T], *, past_locks: bool = False) -> T | RefusedStatement:
+        """The result of *act*, or a RefusedStatement if only its statement is at fault, or a privilege is missing.
 
-        Raises StoreError if the database fails; with *past_locks* a lock that stays is a Refusal, too.
+        Raises StoreError if the database fails; with *past_locks* a lock that stays is a RefusedStatement, too.
         """
         failure: DBAPIError
         try:
-            return self._again(lambda: self._act(Mode.READ, act), locks_pass=True)
+            return self._again(Mode.READ, act)
         except DBAPIError as error:
             failure = error
-        if past_locks and self._is_locked(failure):
-            return Refusal(words_of(failure, self.dialect), is_locked=True)
+        if past_locks and fault_of(failure, self.dialect) is Fault.LOCKED:
+            return RefusedStatement(words_of(failure, self.dialect), is_locked=True)
         if self.blames_statement(failure) or self.dialect.code(failure.orig or failure) in self.dialect.denials:
-            return Refusal(words_of(failure, self.dialect))
+            return RefusedStatement(words_of(failure, self.dialect))
         raise self.failure(failure)
 
     def stream(self, query: sa.Select[Any], rows: int) -> Iterator[Sequence[Any]]:
-        """What *query* finds, *rows* at a time, without a retry. Raises StoreError."""
+        """The rows of *query*, *rows* at a time, without a retry. Raises StoreError."""
         failure: KeyringError
         try:
-            with self._transaction(Mode.READ) as connection:
+            with self._link.transaction(Mode.READ) as connection:
                 yield from connection.execution_options(yield_per=rows).execute(query).partitions()
             return
         except DBAPIError as error:
             failure = self.failure(error)
-        except (NoAnswerError, FileMovedError) as error:
+        except NoAnswerError as error:
             failure = self._unanswered(error)
         raise failure
 
@@ -333,46 +249,32 @@ class Access:
             return RowRefusedError("refused", f"the database refuses the new value ({by}, code {code})")
         return None
 
-    def _act(self, mode: Mode, act: Callable[[sa.Connection], T]) -> T:
-        silence: NoAnswerError | FileMovedError
-        try:
-            with self._turn, self._transaction(mode) as connection:
+    def _again(self, mode: Mode, act: Callable[[sa.Connection], T], *, attempts: int | None = None) -> T:
+        """The result of *act*, tried again after errors that may be temporary. Raises DBAPIError and StoreError.
+
+        A reader tries again after a lock, too; a writer leaves the row to the next pass.
+        """
+        transient = {Fault.TRANSIENT, Fault.LOCKED} if mode is Mode.READ else {Fault.TRANSIENT}
+
+        def once() -> T:
+            with self._turn, self._link.transaction(mode) as connection:
                 return act(connection)
-        except (NoAnswerError, FileMovedError) as error:
+
+        silence: NoAnswerError
+        try:
+            return retry(
+                once,
+                lambda error: fault_of(error, self.dialect) in transient,
+                attempts=attempts,
+                sleep=self._sleep,
+                before_sleep=self._log_retry,
+            )
+        except NoAnswerError as error:
             silence = error
         raise self._unanswered(silence)
 
-    def _unanswered(self, silence: NoAnswerError | FileMovedError) -> KeyringError:
-        stopped = isinstance(silence, NoAnswerError) and silence.stopped
-        return StoppedError(STOPPED) if stopped else self.permanent(str(silence))
-
-    @contextmanager
-    def _transaction(self, mode: Mode) -> Iterator[sa.Connection]:
-        """A transaction. The driver accepted the url's options, so any fault in connecting is the server's."""
-        with ExitStack() as ending:
-            connection = self._begin(ending, mode)
-            yield connection
-
-    def _begin(self, ending: ExitStack, mode: Mode) -> sa.Connection:
-        try:
-            return ending.enter_context(self._link.transaction(mode))
-        except Exception as error:
-            if isinstance(error, DBAPIError | NoAnswerError | FileMovedError | KeyringError):
-                raise
-        # A driver that cannot parse an answer raises errors of any class.
-        raise self.permanent(f"what answers there does not speak as a {self.dialect.product} server does")
-
-    def _is_locked(self, error: BaseException) -> bool:
-        return fault_of(error, self.dialect) is Fault.LOCKED
-
-    def _again(self, act: Callable[[], T], *, locks_pass: bool = False) -> T:
-        transient = {Fault.TRANSIENT, Fault.LOCKED} if locks_pass else {Fault.TRANSIENT}
-        return retry(
-            act,
-            lambda error: fault_of(error, self.dialect) in transient,
-            sleep=self._sleep,
-            before_sleep=self._log_retry,
-        )
+    def _unanswered(self, silence: NoAnswerError) -> KeyringError:
+        return StoppedError(STOPPED) if silence.stopped else self.permanent(str(silence))
 
     def _log_retry(self, state: tenacity.RetryCallState) -> None:
         self.retries += 1
@@ -387,31 +289,3 @@ class Access:
             code=code,
             wait=round(state.upcoming_sleep, 2),
         )
-
-
-def database_of(target: Target) -> str:
-    """Which database *target* is in, in words that hold no password. Raises UsageError for a url that cannot work.
-
-    A relative path stays as it was given: the ledger knows the database by these words, from whatever folder.
-    """
-    dialect, url = served_url(target.url, f"target {target.label}")
-    path = path_of(target.given)
-    return dialect.describe(url if path is None else url.set(database=quote(path)))
-
-
-def served_url(text: str, whose: str) -> tuple[Dialect, URL]:
-    """The url *text*, and the dialect that serves it. Raises UsageError, which says *whose* url it is."""
-    url = parse_url(text)
-    if url is None:
-        raise UsageError(
-            f"{whose}: the url is not of the form dialect://user:...@host:port/database; for an SQLite file: "
-            "sqlite:///app.db; percent-encode @ : / % in the password, and write the port as a number"
-        )
-    dialect = find_dialect(url.drivername.partition("+")[0])
-    if dialect is None:
-        raise UsageError(f"{whose}: unsupported database; supported: {', '.join(DIALECTS)}")
-    try:
-        return dialect, dialect.prepare_url(url)
-    except UsageError as error:
-        fault = str(error)
-    raise UsageError(f"{whose}: {fault}")

@@ -17,17 +17,18 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from keyring_core.token_batches import is_token_size, pick
 from rotation.model.batch import Batch, Block, BlockSwap, are_all, gapless
+from rotation.stores.columns import TargetCells
 
 T = TypeVar("T")
 
 LEAST_ROWS = 32
 """Fewer cells of one length are cheaper row by row."""
 MOST_GAPS = 2
-"""A swap on a grid sends at most so many places for each cell."""
+"""The most slots for each cell in a swap on a grid."""
 
 
-class Rows(NamedTuple):
-    """Which rows to read."""
+class BlockQuery(NamedTuple):
+    """The rows to read."""
 
     query: sa.Select[Any]
     """Of the key and the cell, in the order of the keys."""
@@ -36,10 +37,10 @@ class Rows(NamedTuple):
 
 
 class Swapped(NamedTuple):
-    """What became of some swaps."""
+    """The outcome of some swaps."""
 
     cells: Sequence[int | None]
-    """How many were swapped, of each. None: it cannot be done by position."""
+    """The number of cells that each has swapped. None: it cannot be done by position."""
     transaction: int | None = None
     """Its number, where the database has such numbers."""
 
@@ -48,10 +49,17 @@ class BlockAccess(Protocol):
     """Reads and swaps of one target in blocks."""
 
     is_bare: bool
-    """Whether a swap begins and ends its transaction itself."""
+    """True if a swap begins and ends its transaction itself."""
 
-    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
-        """Those rows. None: they do not fit into blocks, or are not worth it; read them one by one."""
+    def __init__(self, cells: TargetCells) -> None:
+        """For cells that it `serves`."""
+
+    @staticmethod
+    def serves(cells: TargetCells) -> bool:
+        """True if there are blocks for such cells."""
+
+    def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
+        """The rows. None: they do not fit into blocks, or are not worth it; read them one by one."""
 
     def swap(self, connection: sa.Connection, swaps: Sequence[BlockSwap]) -> Swapped:
         """Swaps each cell that still holds what was read, all in one transaction."""
@@ -111,14 +119,14 @@ def as_block(count: int, first: Any, last: Any, size: int | None, cells: str | b
     return Batch((), (), [Block(range(first, last + 1), data, size, isinstance(cells, bytes))], end=(last,))
 
 
-class TrialRuns:
+class BackOff:
     """Tries what may not work on a table: after each failure twice as many times not."""
 
     def __init__(self) -> None:
         self._left_out = self._to_leave_out = 0
 
-    def run(self, act: Callable[[], T | None]) -> T | None:
-        """What *act* returns; None, too, if it is left out this time."""
+    def attempt(self, act: Callable[[], T | None]) -> T | None:
+        """The result of *act*; None, too, if it is left out this time."""
         if self._left_out < self._to_leave_out:
             self._left_out += 1
             return None
@@ -148,12 +156,12 @@ def on_a_grid(swap: BlockSwap) -> tuple[int, int, bytes, bytes] | None:
 
 
 class Aggregate(NamedTuple):
-    """What a server makes of the cells of a batch."""
+    """A server's answer for the cells of a batch."""
 
     size: ColumnElement[int]
     """Of each, in bytes."""
     whole: ColumnElement[Any]
-    """Those that fit into a block, on end. What is left out makes it too short, and that is noticed."""
+    """The ones that fit into a block, on end. If one is left out, the text is too short, and that is noticed."""
 
 
 class GridBlocks:
@@ -167,17 +175,17 @@ class GridBlocks:
     def __init__(self, swap: str) -> None:
         """*swap*: the statement, with the parameters first, last, old, new and size in the driver's words."""
         self._swap = swap
-        self._trials = TrialRuns()
+        self._back_off = BackOff()
 
     def aggregate(self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int) -> Aggregate:
         """Over the cells of at most *largest* bytes that this database can hand out so."""
         raise NotImplementedError
 
-    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+    def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         """All of them as one block."""
-        return self._trials.run(lambda: self._read(connection, rows))
+        return self._back_off.attempt(lambda: self._read(connection, rows))
 
-    def _read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+    def _read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         key, cell = list(rows.query.subquery().c)
         size, whole = self.aggregate(key, cell, rows.largest)
         columns = (sa.func.count(), sa.func.min(key), sa.func.max(key), sa.func.max(size))

@@ -1,4 +1,4 @@
-"""Where a target's cells are, as names and types."""
+"""The place of a target's cells, as names and types."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class QualifiedName(NamedTuple):
 
 @dataclass(frozen=True)
 class TargetCells:
-    """Where a target's cells are."""
+    """The place of a target's cells."""
 
     qualified: QualifiedName
     """As statements name it."""
@@ -45,7 +45,7 @@ class TargetCells:
     """By which each key column is compared; None: its own."""
     nullable_key: bool
     of_tokens: bool = True
-    """Whether each cell is one token, which is ASCII, and of one of few lengths; otherwise it may be any text."""
+    """True if each cell is one token, which is ASCII, and of one of few lengths; otherwise it may be any text."""
     beside: Mapping[str, str | None] = field(default_factory=dict)
     """Other columns that a swap sets, each to a value; None: to what it holds, which the database would change."""
 
@@ -66,7 +66,7 @@ class TargetCells:
         return {name: value for name, value in self.beside.items() if value is not None}
 
     def sets(self, table: sa.TableClause) -> dict[Any, ColumnElement[Any]]:
-        """What a swap in *table* sets beside the cell."""
+        """The columns that a swap in *table* sets beside the cell."""
         return {
             table.c[name]: table.c[name] if value is None else sa.literal(value, AsRead())
             for name, value in self.beside.items()
@@ -122,31 +122,31 @@ class ForeignKey(NamedTuple):
 
 
 class TableState(NamedTuple):
-    """Which table a name leads to, and what of it a pass relies on; compared at the two ends of a pass."""
+    """The table that a name leads to, and its state; compared at the two ends of a pass."""
 
     table: str = ""
     """Its number, or its file's; empty if the database shows none."""
     version: object = None
     """Another one after each change that may have led a pass elsewhere for a while, or hidden rows from it."""
     hidden: bool = False
-    """Whether rows may be hidden from this user."""
+    """True if rows may be hidden from this user."""
 
 
 class TableFacts(NamedTuple):
     """Read when a target is opened: each fact that is asked for later would be one more statement per target."""
 
     primary: tuple[str, ...] = ()
-    """The columns of the primary key; none if there is none."""
+    """The columns of the primary key; empty without one."""
     unique: Sequence[UniqueColumn] = ()
     """The columns of each unique index, in the order of the indexes."""
     inherited: bool = False
-    """Whether other tables are read with this one, so that a key which is unique in it may name several rows."""
+    """True if other tables are read with this one, so that a key which is unique in it may name several rows."""
     kept: Sequence[str] = ()
     """Columns that the database would change by itself on an UPDATE, and that shall stay."""
     triggers: Sequence[str] = ()
-    """What fires on an UPDATE of the column: triggers, and rules, by kind and name."""
+    """The triggers and rules that fire on an UPDATE of the column, by kind and name."""
     cautions: Sequence[str] = ()
-    """Where else old tokens may live on, or rows may be hidden."""
+    """Other places where old tokens may live on, and the reasons why rows may be hidden."""
     indexes: Sequence[str | None] = ()
     """The indexes and unique constraints that use the column; None: one without a name."""
     foreign_keys: Sequence[ForeignKey] = ()

@@ -3,28 +3,71 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from keyring_core import KeyringError
-from rotation.model.background_call import BackgroundCall
 from rotation.model.failures import CHECK_SECONDS, StoppedError
-from rotation.stores import silent_servers, watchdog
+from rotation.stores import watchdog
 from rotation.stores.dialect import Dialect, Mode
-from rotation.stores.long_statements import LongStatements
-from rotation.stores.open_file import OpenFile
-from rotation.stores.silent_servers import NoAnswerError, known_silent
-from rotation.stores.watchdog import Watchdog
+from rotation.stores.watchdog import BackgroundCall, NoAnswerError, Watchdog
+
+CONNECT_SECONDS = 7.0
+"""Seconds to wait for one address of a server to accept a connection; a url's `connect_timeout` replaces it."""
+CONNECT_GRACE_SECONDS = 1.0
+"""Seconds that connecting may still take after a stop was requested: the ledger may need a connection."""
+ADDRESSES = 2
+"""Addresses of a name to allow time for, one after the other."""
+TOTAL_SECONDS = 20.0
+"""Seconds to wait for all silent servers together, before each further one gets LEAST_SECONDS."""
+LEAST_SECONDS = 1.0
+REMEMBERED_SECONDS = 60.0
+"""Seconds for which a server that did not answer is not asked again."""
 
 POOL = "rotation"
 """The name of its pools in the log."""
 # A connection that is lost as it is given back is replaced when it is needed again: no error, and no traceback.
 logging.getLogger(f"sqlalchemy.pool.impl.QueuePool.{POOL}").setLevel(logging.CRITICAL)
+
+
+class SilentServers:
+    """The servers that did not answer lately, and the seconds that each was waited for."""
+
+    def __init__(self) -> None:
+        """Knows no server yet."""
+        self._found: dict[Any, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def seconds_for(self, server: Any, wanted: float) -> float:
+        """Seconds to wait for *server*; 0 if it did not answer lately."""
+        now = time.monotonic()
+        with self._lock:
+            self._found = {name: at for name, at in self._found.items() if now - at[0] < REMEMBERED_SECONDS}
+            if server in self._found:
+                return 0
+            left = TOTAL_SECONDS - sum(waited for _, waited in self._found.values())
+        return wanted if not self._found else min(wanted, max(left, LEAST_SECONDS))
+
+    def record(self, server: Any, waited: float) -> None:
+        """Records that *server* did not answer for *waited* seconds."""
+        with self._lock:
+            self._found[server] = time.monotonic(), waited
+
+    def forget(self) -> None:
+        """Removes all servers."""
+        with self._lock:
+            self._found.clear()
+
+
+known_silent = SilentServers()
+"""Of this process. Targets, ledger and discovery share them, since they may share a server."""
 
 
 class Connection:
@@ -45,23 +88,22 @@ class Connection:
         address.
         """
         self.dialect, self._url, self._wait, self._before_use = dialect, url, wait, before_use
-        self._seconds = seconds or silent_servers.CONNECT_SECONDS
-        path = dialect.file(url)
-        self._file = OpenFile(path) if path else None
+        self._seconds = seconds or CONNECT_SECONDS
         self._base = sa.create_engine(url, hide_parameters=True, pool_size=1, max_overflow=0, pool_logging_name=POOL)
         self._watchdog = Watchdog(is_stopping=self._is_stopping, probe=self._probe, hang_up=dialect.hang_up)
-        self._statements = LongStatements(self._is_stopping)
-        if dialect.has_server:
+        self._guard = dialect.guard(url, self._is_stopping)
+        """In place of the watchdog, if there is no server."""
+        if self._guard is None:
             sa.event.listen(
                 self._base, "do_connect", lambda _dialect, _record, args, options: self._open(args, options)
             )
+            # Each statement of a long transaction shows that the server is alive.
+            sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         sa.event.listen(self._base, "connect", lambda connection, _record: self._set_up(connection), insert=True)
-        # Each statement of a long transaction shows that the server is alive.
-        sa.event.listen(self._base, "after_cursor_execute", lambda *_: self._watchdog.answered())
         self._engines = {mode: self._engine(mode) for mode in Mode}
 
     def arguments(self) -> tuple[Any, Any]:
-        """What the driver connects with."""
+        """The arguments that the driver connects with."""
         return self._base.dialect.create_connect_args(self._url)
 
     def unwatched_engine(self) -> sa.Engine:
@@ -72,18 +114,36 @@ class Connection:
     def transaction(self, mode: Mode) -> Iterator[sa.Connection]:
         """A transaction; at its end, a reading one is rolled back and a writing one is committed.
 
-        Raises what the driver raises, and NoAnswerError; on SQLite FileMovedError, and KeyboardInterrupt for a second
-        signal.
+        Raises what the driver raises, and NoAnswerError; on SQLite KeyboardInterrupt for a second signal.
         """
         self._before_use(self)
-        if not self.dialect.has_server:
-            with self._of_one_file(), self._statements.call(), self._transaction(mode) as connection:
-                yield connection
-            return
+        connection = None
+        with self._guard.transaction() if self._guard else self._watched(), ExitStack() as ending:
+            try:
+                connection = ending.enter_context(self._engines[mode].connect())
+                if mode not in {Mode.READ, Mode.BARE}:
+                    ending.enter_context(connection.begin())
+            except Exception as error:
+                if isinstance(error, DBAPIError | NoAnswerError | KeyringError):
+                    raise
+                connection = None
+            if connection is None:
+                # The driver accepted the url's options, so any fault in connecting is the server's: a driver that
+                # cannot parse an answer raises errors of any class.
+                raise NoAnswerError(f"what answers there does not speak as a {self.dialect.product} server does")
+            yield connection
+
+    def disconnect(self) -> None:
+        """Closes the connection until it is needed again."""
+        self._watchdog.close()
+        self._base.dispose()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Goes around a transaction on a server. Raises NoAnswerError if the watchdog has ended it."""
         call = self._watchdog.begin()
         try:
-            with self._transaction(mode) as connection:
-                yield connection
+            yield
             return
         except Exception as error:
             if call.ended is None or isinstance(error, KeyringError):
@@ -95,29 +155,6 @@ class Connection:
             raise NoAnswerError(stopped=True)
         raise self._silent(watchdog.QUIET_SECONDS + self._watchdog.patience)
 
-    def disconnect(self) -> None:
-        """Closes the connection until it is needed again."""
-        self._watchdog.close()
-        self._base.dispose()
-
-    @contextmanager
-    def _of_one_file(self) -> Iterator[None]:
-        """Looks on both sides of each transaction, also of the first one after a connection was made again."""
-        if self._file:
-            self._file.check()
-        yield
-        if self._file:
-            self._file.check()
-
-    @contextmanager
-    def _transaction(self, mode: Mode) -> Iterator[sa.Connection]:
-        with self._engines[mode].connect() as connection:
-            if mode in {Mode.READ, Mode.BARE}:
-                yield connection
-                return
-            with connection.begin():
-                yield connection
-
     def _engine(self, mode: Mode) -> sa.Engine:
         """An engine with the same connection, and with transactions of that mode."""
         engine = self._base.execution_options()
@@ -127,8 +164,8 @@ class Connection:
     def _set_up(self, connection: Any) -> None:
         self._watchdog.connected(connection)
         self.dialect.set_up(connection)
-        if not self.dialect.has_server:
-            self._statements.watch(connection)
+        if self._guard:
+            self._guard.connected(connection)
 
     def _open(self, arguments: Any, options: Any) -> Any:
         """A new connection of the driver. Made in another thread: a name lookup, for one, cannot be interrupted."""
@@ -143,7 +180,7 @@ class Connection:
             now = time.monotonic()
             if stop_requested is None and self._is_stopping():
                 stop_requested = now
-            stopped = stop_requested is not None and now - stop_requested > silent_servers.CONNECT_GRACE_SECONDS
+            stopped = stop_requested is not None and now - stop_requested > CONNECT_GRACE_SECONDS
             if stopped or now - began > limit:
                 call.abandon(lambda late: late.close())
                 raise NoAnswerError(stopped=True) if stopped else self._silent(now - began)
@@ -165,7 +202,7 @@ class Connection:
         return self._base.dialect.connect(*arguments, **{**options, **self.dialect.in_time(self._url, seconds)})
 
     def _probe(self, seconds: float) -> bool:
-        """Whether the server answers a new connection; a refusal is an answer. May return late if it does not."""
+        """True if the server answers a new connection; a refusal is an answer. May return late if it does not."""
         try:
             # Sends no statement: a pooler would keep it waiting if this command uses its only connection.
             self._connect(*self.arguments(), seconds).close()
@@ -174,12 +211,12 @@ class Connection:
         return True
 
     def _limit(self) -> float:
-        """How long all addresses together may take."""
+        """The most seconds for all addresses together."""
         seconds, query = self._seconds, self._url.query
         with suppress(TypeError, ValueError):
             seconds = float(query.get("connect_timeout")) or seconds  # type: ignore[arg-type]
         hosts = str(query.get("host") or self._url.host or "").count(",") + 1
-        return seconds * max(hosts, silent_servers.ADDRESSES) + 1
+        return seconds * max(hosts, ADDRESSES) + 1
 
     @property
     def _server(self) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""What differs from database to database; one small module each for those that are served."""
+"""The differences between databases; the folder of each has its own `Dialect`, which names its other parts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rotation.model.batch import Swaps
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
 from rotation.stores.blocks import BlockAccess, drivers_errors
-from rotation.stores.columns import ForeignKey, QualifiedName, TableFacts, TableState, TargetCells, UniqueColumn
-from rotation.stores.crowd import Crowd
-from rotation.stores.open_transactions import Look
-from rotation.stores.witness import Scope, Witness
+from rotation.stores.catalog import Catalog
+from rotation.stores.columns import QualifiedName, TargetCells
+from rotation.stores.other_writers import OtherWriters
+from rotation.stores.watchdog import Guard
 
 FULL = "the server has no connection to spare: end idle ones, or raise its limit"
 CLOSED = "nothing listens at this port: look whether the server runs, and at the port in the url"
@@ -43,7 +43,7 @@ class Tempo(NamedTuple):
 
 
 class Fault(enum.Enum):
-    """What a database's error means for the job."""
+    """The meaning of a database's error for the job."""
 
     TRANSIENT = "try the batch again, in a new transaction"
     LOCKED = "another transaction holds a row"
@@ -52,7 +52,7 @@ class Fault(enum.Enum):
 
 
 class Mode(enum.Enum):
-    """What a transaction is for."""
+    """The purpose of a transaction."""
 
     READ = "it cannot write"
     WRITE = "it waits a moment for locks"
@@ -69,35 +69,45 @@ class BatchSwap(NamedTuple):
 
 
 class Dialect:
-    """How to reach a database, what its errors mean, and how to compare a cell exactly."""
+    """Reaches a database, explains its errors, and writes its statements."""
 
+    catalog: ClassVar[Catalog]
+    """Says what tables there are, and how they are searched."""
+    other_writers: ClassVar[type[OtherWriters]]
+    """Sees what others write."""
+    blocks: ClassVar[type[BlockAccess] | None] = None
+    """Reads and swaps cells that are tokens in blocks. None: row by row only."""
     driver: ClassVar[str]
     product: ClassVar[str]
-    """What an admin calls it."""
+    """The name for an admin."""
     extra: ClassVar[str | None] = None
     """The extra of this distribution that installs the driver."""
     name_quote: ClassVar[str] = '"'
-    """What stands around a name in SQL."""
+    """The quotes around a name in SQL."""
     has_server: ClassVar[bool] = True
-    """Whether there is a server, which may not answer."""
+    """False if there is no server, which might not answer."""
     mixed: ClassVar[str | None] = None
-    """What comes of text for a column of bytes, or of bytes for one of text; None: nothing bad."""
+    """The harm of text in a column of bytes, or of bytes in one of text; None: no harm."""
     new_key: ClassVar[str | None] = None
     """The type of a column that numbers the rows, and becomes the primary key of a table that is there."""
     tempo: ClassVar[Tempo] = Tempo()
-    """How large batches may be: `python -m benchmarks.latency`."""
+    """The sizes of batches: `python -m benchmarks.latency`."""
     one_connection: ClassVar[bool] = False
-    """Whether threads do best to take turns with one connection."""
+    """True if threads do best to take turns with one connection."""
     bounds_texts: ClassVar[bool] = True
-    """Whether a VARCHAR(n) holds n characters at most."""
+    """True if a VARCHAR(n) holds n characters at most."""
     refusals: ClassVar[Mapping[Any, str]] = {}
-    """What an admin should read for an error code."""
+    """The words for an admin, by error code."""
     denials: ClassVar[frozenset[Any]] = frozenset()
-    """The codes among them that say that a right is missing."""
+    """The codes for a missing right."""
     absences: ClassVar[frozenset[Any]] = frozenset()
-    """Those that say that a database is not there."""
-    open_transactions: ClassVar[Sequence[Look]] = ()
-    """How to ask for transactions that have written and are not committed."""
+    """The codes for a database that is not there."""
+    transient: ClassVar[frozenset[Any]] = frozenset()
+    """The codes, and classes of SQLSTATE, after which the same is tried again."""
+    locked: ClassVar[frozenset[Any]] = frozenset()
+    """The same for a row that another transaction holds."""
+    row: ClassVar[frozenset[Any]] = frozenset()
+    """The same for a value that is refused in one row."""
 
     def prepare_url(self, url: URL) -> URL:
         """*url* for the driver of this dialect. Raises UsageError for what cannot work."""
@@ -112,7 +122,7 @@ class Dialect:
         return None
 
     def names_database(self, url: URL) -> bool:
-        """Whether *url* leads to one database, in which a table needs no schema before its name."""
+        """True if *url* leads to one database, in which a table needs no schema before its name."""
         del url
         return True
 
@@ -125,7 +135,7 @@ class Dialect:
         return sa.func.random(type_=sa.Float)
 
     def describe(self, url: URL) -> str:
-        """Which database it is; a password may stand in the query part, too, and so none of it is shown."""
+        """The database in words; the query part is not shown, since a password may stand in it, too."""
         address = f"{url.host or 'localhost'}:{url.port}" if url.port else url.host or "localhost"
         return f"{self.product} database {url.database or '(default)'} on {address}"
 
@@ -139,9 +149,14 @@ class Dialect:
         return {}
 
     def is_late(self, error: BaseException) -> bool:
-        """Whether the driver gave up because there was no answer."""
+        """True if the driver gave up because there was no answer."""
         del error
         return False
+
+    def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard | None:
+        """The guard of a connection if there is no server. None: there is one, and a watchdog sees if it answers."""
+        del url, is_stopping
+        return None
 
     def hang_up(self, connection: Any) -> None:
         """Ends a driver's *connection* while another thread waits for an answer through it."""
@@ -167,11 +182,15 @@ class Dialect:
         raise NotImplementedError
 
     def fault(self, error: BaseException) -> Fault:
-        """What a driver's *error* means."""
-        raise NotImplementedError
+        """The meaning of a driver's *error*, by its code or, of an SQLSTATE, by its class: the first two letters."""
+        code = self.code(error)
+        for fault, codes in ((Fault.LOCKED, self.locked), (Fault.TRANSIENT, self.transient), (Fault.ROW, self.row)):
+            if code in codes or str(code)[:2] in codes:
+                return fault
+        return Fault.PERMANENT
 
     def words(self, error: BaseException) -> str | None:
-        """What an admin should read for a driver's *error*; None for one that is not foreseen."""
+        """The words for an admin for a driver's *error*; None for one that is not foreseen."""
         return self.refusals.get(self.code(error))
 
     def constraint(self, error: BaseException) -> str | None:
@@ -179,7 +198,7 @@ class Dialect:
         raise NotImplementedError
 
     def exactly(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
-        """What to compare with the text that was read, so that only the very same bytes are equal."""
+        """The expression to compare with the text that was read, so that only the very same bytes are equal."""
         raise NotImplementedError
 
     def strictly(self, condition: str) -> str:
@@ -187,44 +206,22 @@ class Dialect:
         return condition
 
     def as_text(self, column: sa.ColumnClause[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
-        """What to read of a cell of such a column: text or bytes."""
+        """The expression to read a cell of such a column with: text or bytes."""
         del kind
         return column
 
     def as_stored(self, value: ColumnElement[Any], kind: sa.types.TypeEngine[Any]) -> ColumnElement[Any]:
-        """What to write into such a column of what `as_text` gave."""
+        """The expression to write into such a column for a *value* that `as_text` gave."""
         del kind
         return value
 
     def sendable(self, value: object) -> object:
-        """What was read, of a key or a cell, as a value or expression that goes back as it came."""
+        """A part of a key, or a cell, as a value or expression that goes back as it was read."""
         return value
 
     def batch_swap(self, cells: TargetCells) -> BatchSwap | None:
         """A statement for a whole batch, if this database is faster with one. None: one statement a row."""
         del cells
-        return None
-
-    def block_access(self, cells: TargetCells) -> BlockAccess | None:
-        """How cells that are tokens are read and swapped in blocks. None: row by row only."""
-        del cells
-        return None
-
-    def witness(self, scope: Scope) -> Witness | None:
-        """What knows who else wrote to those cells. None: nothing in this database."""
-        del scope
-        return None
-
-    def crowd(self) -> Crowd | None:
-        """What sees other writers. None: nothing in this database."""
-        return None
-
-    def transaction(self, connection: sa.Connection, table: sa.TableClause) -> int | None:
-        """The number of the transaction in progress, if the database's witness goes by such numbers.
-
-        None, too, if something else may have written to *table* in its name.
-        """
-        del connection, table
         return None
 
     def hurry(self, connection: sa.Connection) -> None:
@@ -245,7 +242,7 @@ class Dialect:
         raise NotImplementedError
 
     def room(self, kind: sa.types.TypeEngine[Any]) -> int | None:
-        """How many characters a column of this type holds; None: more than any token has."""
+        """The number of characters in a column of this type; None: more than any token has."""
         return getattr(kind, "length", None) if self.bounds_texts else None
 
     def length(self, column: ColumnElement[Any]) -> ColumnElement[int]:
@@ -253,117 +250,27 @@ class Dialect:
         raise NotImplementedError
 
     def largest_write(self, connection: sa.Connection) -> int | None:
-        """How many bytes a statement may have, if that is bounded."""
+        """The most bytes of a statement, if they are bounded."""
         del connection
         return None
 
     def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
-        """Whether a column of this type can hold tokens."""
+        """True if a column of this type can hold tokens."""
         if isinstance(kind, sa.Enum | sa.JSON):
             return False
         return isinstance(kind, sa.String | sa.LargeBinary | sa.BINARY | sa.VARBINARY)
 
     def unfit_key(self, kind: sa.types.TypeEngine[Any]) -> str | None:
-        """Why a key of this type does not find its row again, or cannot be followed in order."""
+        """The reason why a key of this type does not find its row again, or cannot be followed in order."""
         raise NotImplementedError
-
-    def tables(self, connection: sa.Connection, schema: str | None) -> list[str]:
-        """The tables of a schema."""
-        return sa.inspect(connection).get_table_names(schema)
-
-    def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
-        """Whether it is one of the `tables`."""
-        return table in self.tables(connection, schema)
 
     def unfit_column(
         self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
     ) -> str | None:
-        """Why this column of type *kind* cannot be rotated, with cells of the format *held*."""
+        """The reason why this column of type *kind* cannot be rotated, with cells of the format *held*."""
         del connection, qualified
         if self.holds_text(kind):
             return None
         if isinstance(kind, sa.JSON):
             return IS_JSON if held is Format.TOKEN else None
         return f"the column's type is {type(kind).__name__}, not text or binary"
-
-    def facts(self, connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
-        """All that follows, and what SQLAlchemy reads of a table; of a database with a good catalog in one query."""
-        inspector, (schema, table, column) = sa.inspect(connection), qualified
-        indexes = {
-            index["name"]
-            for index in inspector.get_indexes(table, schema, include_auto_indexes=True)
-            if column in index["column_names"] or any(column in text for text in index.get("expressions", ()))
-        }
-        indexes |= {
-            entry["name"]
-            for entry in inspector.get_unique_constraints(table, schema)
-            if column in entry["column_names"]
-        }
-        ties = [
-            ForeignKey(entry["name"], entry["referred_table"])
-            for entry in inspector.get_foreign_keys(table, schema)
-            if column in entry["constrained_columns"]
-        ]
-        estimate = self.estimate(qualified)
-        return TableFacts(
-            primary=self.primary_key(connection, qualified),
-            unique=self.unique_columns(connection, qualified),
-            kept=self.kept_columns(connection, qualified),
-            triggers=self.triggers(connection, qualified),
-            cautions=self.cautions(connection, qualified),
-            indexes=sorted(indexes, key=str),
-            foreign_keys=ties,
-            referrers=self.referrers(connection, qualified),
-            estimate=None if estimate is None else connection.scalar(estimate),
-        )
-
-    def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
-        """The columns of the primary key; none if there is none."""
-        return tuple(sa.inspect(connection).get_pk_constraint(qualified.table, qualified.schema)["constrained_columns"])
-
-    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
-        """Each column of each index that is unique over all rows.
-
-        From the catalog itself: SQLAlchemy reads some of it from the text of a CREATE, and passes over words that it
-        does not know.
-        """
-        raise NotImplementedError
-
-    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """What distinguishes this table from one of the same name on another server, or made later. None: nothing."""
-        raise NotImplementedError
-
-    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
-        """Which table the name leads to now; without *schema* as a connection finds it."""
-        raise NotImplementedError
-
-    def schema_of(self, connection: sa.Connection, table: str) -> str | None:
-        """The schema in which a connection finds the table, if it searches several; otherwise None.
-
-        What is called by it stays the same table if another one of that name comes into an earlier schema.
-        """
-        del connection, table
-        return None
-
-    def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Columns that the database would change by itself on an UPDATE, and that shall stay."""
-        del connection, qualified
-        return []
-
-    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
-        """A query for the database's own estimate of the number of rows, if it keeps one."""
-        del qualified
-        return None
-
-    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """What fires on an UPDATE of the column: triggers, and rules, by kind and name."""
-        raise NotImplementedError
-
-    def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Where else old tokens may live on, or rows may be hidden."""
-        del connection, qualified
-        return []
-
-    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Foreign keys of other tables that refer to the column, as `table.constraint`."""
-        raise NotImplementedError

@@ -40,7 +40,7 @@ def find_target(
     with quietly(), _while_there(target, database):
         inspector = sa.inspect(connection)
         named, table = _find_table(target, connection, dialect, database)
-        schema = named or dialect.schema_of(connection, table)
+        schema = named or dialect.catalog.schema_of(connection, table)
         columns = {column["name"]: column for column in inspector.get_columns(table, schema)}
         column = _named(columns, target.column, f"table {target.table}")
         qualified = QualifiedName(schema, table, target.column)
@@ -48,7 +48,7 @@ def find_target(
             raise UsageError(f"{target.label}: a generated column; name the column it is made from")
         if reason := dialect.unfit_column(connection, qualified, base_type(column), target.format):
             raise UsageError(f"{target.label}: {reason}")
-        facts = dialect.facts(connection, qualified)
+        facts = dialect.catalog.facts(connection, qualified)
         indexes = _unique_indexes(facts.unique)
         if not (target.key_columns or facts.primary):
             statement = _new_key(connection, dialect, schema, table, columns)
@@ -109,7 +109,7 @@ def _check_companion(  # noqa: PLR0913, PLR0917 - all that may be wrong with one
 
 
 def cautions_of(facts: TableFacts) -> list[str]:
-    """Where copies of old tokens may stay, what may look rows up by their token, and which rows may be hidden."""
+    """The copies of old tokens that may stay, the indexes that hold them, and the rows that may be hidden."""
     found = [f"{name} acts on UPDATE: if it copies rows, old tokens live on there" for name in facts.triggers]
     found += facts.cautions
     found += [
@@ -130,7 +130,7 @@ def cautions_of(facts: TableFacts) -> list[str]:
 
 
 def model_caution(target: Target, kind: sa.types.TypeEngine[Any], dialect: Dialect) -> Iterator[str]:
-    """What an admin should know if a model declares text for a column of bytes, or the reverse."""
+    """A caution if a model declares text for a column of bytes, or the reverse."""
     has_bytes = isinstance(kind, sa.types._Binary)
     if target.declared and dialect.mixed and has_bytes is not target.binary:
         declare = "binary=True" if has_bytes else "it without binary=True"
@@ -159,7 +159,7 @@ def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, dat
     ]
     if not options:
         raise UsageError(f"table {name}: {NO_DATABASE}")
-    found = [(schema, table) for schema, table in options if dialect.has_table(connection, schema, table)]
+    found = [(schema, table) for schema, table in options if dialect.catalog.has_table(connection, schema, table)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -167,7 +167,7 @@ def _find_table(target: Target, connection: sa.Connection, dialect: Dialect, dat
     for schema, table in options:
         if kind := _other_kind(inspector, schema, table):
             raise UsageError(f"table {name} is a {kind}; name the table behind it")
-    near = _near(name, dialect.tables(connection, None))
+    near = _near(name, dialect.catalog.table_names(connection, None))
     raise MissingError(f"there is no table {name} in {database}{near}")
 
 
@@ -196,7 +196,7 @@ def _keyless(name: str, statement: str | None, *, has_index: bool) -> KeylessErr
 def _new_key(
     connection: sa.Connection, dialect: Dialect, schema: str | None, table: str, columns: Iterable[str]
 ) -> str | None:
-    """The statement that adds a primary key to a table with *columns*; None if there is none."""
+    """The statement that adds a primary key to a table with *columns*; None if the database has no such statement."""
     if dialect.new_key is None:
         return None
     place = connection.dialect.identifier_preparer.format_table(table_clause(schema, table))
@@ -228,11 +228,11 @@ def find_unique(connection: sa.Connection, dialect: Dialect, schema: str | None,
     """The columns of the primary key, or else of a unique key without NULLs; none if there is no such key."""
     with quietly():
         qualified = QualifiedName(schema, table, "")
-        if primary := dialect.primary_key(connection, qualified):
+        if primary := dialect.catalog.primary_key(connection, qualified):
             return primary
         columns = sa.inspect(connection).get_columns(table, schema)
         nullable = {column["name"] for column in columns if column.get("nullable")}
-        indexes = _unique_indexes(dialect.unique_columns(connection, qualified))
+        indexes = _unique_indexes(dialect.catalog.unique_columns(connection, qualified))
     return next((tuple(names) for names in indexes if not nullable & set(names)), ())
 
 
@@ -246,7 +246,7 @@ def _unique_indexes(found: Iterable[UniqueColumn]) -> list[dict[str, str | None]
 
 
 def _collations(indexes: Iterable[dict[str, str | None]], key: tuple[str, ...]) -> tuple[str | None, ...]:
-    """By which collation to compare each column of *key*: by that of an index which says that the key is unique.
+    """The collation by which to compare each column of *key*: the one of an index which says that the key is unique.
 
     The column's own may take two keys for one, and then a row is passed over.
     """

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from rotation.configuration.relative_urls import LeftOut
-from rotation.stores.access import Access, Refusal, parse_url
+from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.connection import SharedConnections
-from rotation.stores.open_transactions import OpenTransaction, Uncommitted
+from rotation.stores.databases import parse_url
+from rotation.stores.other_writers import OpenTransaction
+
+
+class Uncommitted(NamedTuple):
+    """The transactions that are not committed yet, and the databases that could not be asked."""
+
+    transactions: tuple[OpenTransaction, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    """The reasons why transactions of a database are not known."""
+
+    @property
+    def writers(self) -> tuple[OpenTransaction, ...]:
+        """The transactions that have written."""
+        return tuple(each for each in self.transactions if each.wrote)
 
 
 def uncommitted(
@@ -20,7 +35,7 @@ def uncommitted(
     links: SharedConnections,
     left_out: Mapping[str, str],
 ) -> Uncommitted:
-    """What is not committed in the databases at *urls*, and in the others of their servers that their users may enter.
+    """Asks the databases at *urls*, and the others of their servers that their users may enter.
 
     *left_out*: patterns of the names of databases that are not searched, and why. Raises StoreError, UsageError and
     StoppedError.
@@ -28,14 +43,14 @@ def uncommitted(
     found: dict[str, OpenTransaction] = {}
     unchecked: dict[str, None] = {}
     urls = list(urls)
-    # A server shows those of all its databases, whichever of them a url names.
+    # A server shows the transactions of all its databases, whichever of them a url names.
     skipped = LeftOut(left_out, {parsed.database for url in urls if (parsed := parse_url(url))})
     for url in urls:
         with closing(Access(url, None, read_only=True, sleep=wait, links=links)) as access:
-            for look in access.dialect.open_transactions:
+            for look in access.dialect.other_writers.open_transactions:
                 seen = access.attempt(look.ask)
-                if isinstance(seen, str | Refusal):
-                    why = look.denied if isinstance(seen, Refusal) else seen
+                if isinstance(seen, str | RefusedStatement):
+                    why = look.denied if isinstance(seen, RefusedStatement) else seen
                     unchecked[f"{access.name}: {why}; so it was not checked that nothing is left to commit"] = None
                     continue
                 for one in seen:
@@ -47,7 +62,7 @@ def uncommitted(
 
 
 def _name(access: Access, url: str, one: OpenTransaction) -> str:
-    """What messages call the database of a transaction: with two urls of one server the same for both."""
+    """The name of the database of a transaction in messages: with two urls of one server the same for both."""
     if one.database is None:
         return access.name
     return access.dialect.describe(sa.make_url(url).set(database=one.database))

@@ -8,21 +8,73 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
-
-from rotation.model.background_call import BackgroundCall
+from typing import Any, Generic, Protocol, TypeVar
 
 WATCH_SECONDS = 0.25
-"""How often to check the call in progress."""
+"""Seconds between two checks of the call in progress."""
 QUIET_SECONDS = 5.0
 """A statement that takes longer has its server probed."""
 PROBE_SECONDS = 5.0
-"""How long a probe may take if connecting is fast."""
+"""The most seconds of a probe if connecting is fast."""
 MOST_PROBE_SECONDS = 19.0
-"""How long a probe may take if connecting is slow: a silent server is given up within half a minute."""
+"""The most seconds of a probe if connecting is slow: a silent server is given up within half a minute."""
 STATEMENT_GRACE_SECONDS = 3.0
-"""How long a statement may still take after a stop was requested."""
+"""Seconds that a statement may still take after a stop was requested."""
+SILENT = "the server does not answer: it hangs, a firewall drops the packets, or something else listens there"
+STOPPED = "stopped while the database did not answer"
+
+T = TypeVar("T")
+
+
+class NoAnswerError(Exception):
+    """The database cannot answer: not in time, not before a requested stop, or not any more."""
+
+    def __init__(self, words: str = SILENT, *, stopped: bool = False) -> None:
+        super().__init__(STOPPED if stopped else words)
+        self.stopped = stopped
+
+
+class Guard(Protocol):
+    """Watches the transactions of one connection to a database that has no server."""
+
+    def connected(self, connection: Any) -> None:
+        """The next transactions use this *connection* of the driver."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Goes around a transaction. Raises NoAnswerError, and KeyboardInterrupt for a second signal."""
+
+
+class BackgroundCall(Generic[T]):
+    """A call in a thread of its own, for what may never return, such as the lookup of a server's name.
+
+    The caller may stop waiting for it, and it does not keep the program from ending.
+    """
+
+    def __init__(self, act: Callable[[], T]) -> None:
+        """Starts the call."""
+        self._future: Future[T] = Future()
+        threading.Thread(target=self._run, args=(act,), daemon=True).start()
+
+    def done(self, seconds: float = 0) -> bool:
+        """True if the call has ended; waits for it for *seconds* at most."""
+        return bool(wait([self._future], seconds).done)
+
+    def result(self) -> T:
+        """The result of the call, once it is done. Raises what the call raised."""
+        return self._future.result()
+
+    def abandon(self, tidy_up: Callable[[T], object]) -> None:
+        """Stops waiting. If the call returns something, now or later, *tidy_up* gets it."""
+        self._future.add_done_callback(lambda future: future.exception() or tidy_up(future.result()))
+
+    def _run(self, act: Callable[[], T]) -> None:
+        try:
+            self._future.set_result(act())
+        except BaseException as error:
+            self._future.set_exception(error)
 
 
 @dataclass
@@ -37,10 +89,10 @@ class Call:
     probed: float = 0.0
     """When the first of these probes began."""
     ended: str | None = None
-    """Why its statement was ended: `silent` or `stopped`."""
+    """The reason why its statement was ended: `silent` or `stopped`."""
 
     def outlasts_stop(self, is_stopping: Callable[[], bool]) -> bool:
-        """Whether it is a long call, and a stop was requested long ago."""
+        """True for a long call if a stop was requested long ago."""
         now = time.monotonic()
         if now - self.began < min(1.0, STATEMENT_GRACE_SECONDS):
             return False
@@ -57,7 +109,7 @@ class Watchdog:
     ) -> None:
         """*probe* returns whether the server answers within some seconds; it may never return."""
         self.connect_seconds = 0.0
-        """How long the last connection took to make."""
+        """Seconds that the last connection took to make."""
         self._is_stopping, self._probe, self._hang_up = is_stopping, probe, hang_up
         self._connection: Any = None
         self._call: Call | None = None
@@ -67,7 +119,7 @@ class Watchdog:
 
     @property
     def patience(self) -> float:
-        """How long a probe may take: twice as long as the last connection, within bounds."""
+        """The most seconds of a probe: twice as long as the last connection, within bounds."""
         return min(max(PROBE_SECONDS, 2 * self.connect_seconds), MOST_PROBE_SECONDS)
 
     def begin(self) -> Call:
@@ -114,7 +166,7 @@ class Watchdog:
                         self._hang_up(self._connection)
 
     def _judge(self, call: Call) -> str | None:
-        """Why to hang up; None to go on. Starts probes of a quiet server."""
+        """The reason to hang up; None to go on. Starts probes of a quiet server."""
         now = time.monotonic()
         if call.outlasts_stop(self._is_stopping):
             return "stopped"

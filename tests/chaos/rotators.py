@@ -34,15 +34,15 @@ LEAST = 4
 
 LATE = f"""
 import random, time
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 
-write = SqlStore.write
+write = Store.write
 
 def write_late(*given):
     time.sleep(random.random() * 0.1)
     return write(*given)
 
-SqlStore.write = write_late
+Store.write = write_late
 {PROGRAM}
 """
 """A rotator that takes its time between a read and its write, so that services come in between."""

@@ -165,9 +165,9 @@ CASES = {
         {"keys": STAGED_TOO, "records": (key(STAGED, staged=NOW),), "targets": (target({STAGED: 2}),)},
         "2 tokens under this key already",
     ),
-    "nothing needs the previous key": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY}, "nothing that was read"),
+    "nothing needs the previous key": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY}, "no token that was read"),
     "previous key should have gone": Case(
-        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND}, "nothing that was read needs it"
+        "previous_keys", WARNING, {"promoted": NOW - 90 * DAY - SECOND}, "no token that was read needs it"
     ),
     "previous key is needed": Case("previous_keys", OK, {"promoted": NOW - 90 * DAY, "targets": (target(OLD_ONES),)}),
     "previous key is needed too long": Case(

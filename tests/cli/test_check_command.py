@@ -26,7 +26,7 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
 from rotation.model.failures import StoreError
 from rotation.model.report import mark, pack, unpack
-from rotation.stores.silent_servers import known_silent
+from rotation.stores.connection import known_silent
 from tests.checks.worlds import census, target
 from tests.conftest import Cli, Named
 from tests.databases import Database
@@ -72,7 +72,7 @@ def test_all_is_well(cli: Cli, app: Database, tmp_path: Path) -> None:
     ran = cli("check", *configure(tmp_path, app))
 
     assert ran.code == OK
-    assert ran.out.count("nothing that was read needs it") == 2
+    assert ran.out.count("no token that was read needs it") == 2
     assert ran.out.splitlines()[-1] == "OK: 20 checks, nothing urgent"
 
 
@@ -629,7 +629,7 @@ def test_a_clock_behind_the_ledger_is_reported(cli: Cli, sqlite_app: Database, t
 def test_a_server_that_says_nothing_is_given_up(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A firewall that drops packets, or a server that hangs: UNKNOWN after seconds, not after minutes."""
     known_silent.forget()
-    monkeypatch.setattr("rotation.stores.silent_servers.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("rotation.stores.connection.CONNECT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"postgresql://u@127.0.0.1:{mute.getsockname()[1]}/app"
         began = time.monotonic()

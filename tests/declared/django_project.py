@@ -35,7 +35,7 @@ FERNET_KEYS = ["an old secret", "an older secret"]
 DATABASES = json.loads(os.environ["DATABASES"])
 DATABASE_ROUTERS = ["project.routers.Router"]
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "simple_history",
-                  "keyring_core.integrations.django", "shop"]
+                  "keyring_core.integrations.django", "rotation.manage", "shop"]
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 USE_TZ = True
 TIME_ZONE = "Asia/Kathmandu"

@@ -9,13 +9,9 @@ import sqlalchemy as sa
 
 from keyring_core import Key
 from rotation.discovery import survey
-from rotation.discovery.cells import LARGE, CellReader
-from rotation.discovery.reads import Rows
-from rotation.discovery.sqlite_tables import SQLiteCatalog
-from rotation.discovery.tables import Column
-from rotation.discovery.token_column import TOO_LARGE
 from rotation.planning.inner_tokens import MARKS
-from rotation.stores.sql import LARGE_CELL
+from rotation.stores.cells import LARGE, LARGE_CELL, TOO_LARGE, CellReader, Rows, SearchedColumn
+from rotation.stores.sqlite.catalog import SQLiteCatalog
 from tests.databases import Database
 from tests.discovery.conftest import Discover, columns, remarks
 from tests.keys import make_key
@@ -77,7 +73,7 @@ class Growing:
 
 def test_a_cell_that_grows_between_two_reads_is_too_large() -> None:
     """It is counted as such, as if it had been so large from the start."""
-    reader = CellReader(SQLiteCatalog(), [Column("token")], MARKS, most=30)
+    reader = CellReader(SQLiteCatalog(), [SearchedColumn("token")], MARKS, most=30)
 
     assert reader.fill(Growing(), sa.table("creds"), (), [LARGE]) == [TOO_LARGE]
 

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from keyring_core import Key, Keyring
 from keyring_core.blind_index import BlindIndex
-from rotation.discovery import survey, table_readers
+from rotation.discovery import survey
 from rotation.discovery.survey import Survey
+from rotation.stores import table_readers
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.discovery.conftest import Discover, columns

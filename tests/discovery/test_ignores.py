@@ -199,5 +199,5 @@ def test_tokens_under_the_keys_of_a_set_are_known(app: Database, keyring: Keyrin
 
     [column] = found.uncovered
     assert (column.unknown, dict(column.under)) == (0, {make_key("nobody").id: 1})
-    assert '\nkeys = "billing"\n' in found.document()["targets"]
+    assert '\nkeys = "billing"\n' in found.entries
     assert found.tables_seen == {"creds": {"id", "token", "note"}, "theirs": {"id", "secret", "more"}}

@@ -13,12 +13,11 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Keyring
-from rotation.discovery.cells import CellReader
 from rotation.discovery.discover import databases_of, discover
-from rotation.discovery.mysql_tables import MySQLCatalog
-from rotation.discovery.reads import OneTransaction
-from rotation.discovery.survey import Reading, Survey
+from rotation.discovery.survey import OneTransaction, Survey, TableRows
 from rotation.model.target import Target
+from rotation.stores.cells import CellReader
+from rotation.stores.mysql.catalog import MySQLCatalog
 from tests.databases import Database
 from tests.stores.tokens import make_token, make_tokens
 
@@ -58,15 +57,15 @@ def test_after_a_lost_connection_the_table_is_read_again(
     database.execute("CREATE TABLE a_first (id INTEGER PRIMARY KEY, token TEXT)")
     database.insert("a_first", [{"id": 1, "token": make_token("x")}])
     targets = [Target(database.url, "creds", "token", "creds")]
-    read, killed = Reading.__iter__, []
+    read, killed = TableRows.__iter__, []
 
-    def kill_in_the_middle(self: Reading) -> Iterator[Any]:
+    def kill_in_the_middle(self: TableRows) -> Iterator[Any]:
         for number, rows in enumerate(read(self)):
             yield rows
             if number == 1 and not killed:
                 killed.append(_kill(database))
 
-    monkeypatch.setattr(Reading, "__iter__", kill_in_the_middle)
+    monkeypatch.setattr(TableRows, "__iter__", kill_in_the_middle)
 
     found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 
@@ -124,15 +123,15 @@ def test_a_snapshot_outlasts_a_batch_that_takes_long(
     """A server that ends idle transactions does not end this one while the fetched tokens are decrypted."""
     database.make_creds(make_tokens(3))
     database.execute(f"ALTER ROLE {sa.make_url(database.url).username} SET idle_in_transaction_session_timeout = 300")
-    targets, read, readings = [Target(database.url, "creds", "token", "creds")], Reading.__iter__, []
+    targets, read, readings = [Target(database.url, "creds", "token", "creds")], TableRows.__iter__, []
 
-    def read_slowly(self: Reading) -> Iterator[Any]:
+    def read_slowly(self: TableRows) -> Iterator[Any]:
         readings.append(self)
         for rows in read(self):
             time.sleep(1)
             yield rows
 
-    monkeypatch.setattr(Reading, "__iter__", read_slowly)
+    monkeypatch.setattr(TableRows, "__iter__", read_slowly)
 
     found = discover(databases_of(targets), targets, keyring, _survey, full=True, schemas=None, whole_server=False)
 

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from keyring_core import Key, Keyring
 from rotation.discovery.discover import databases_of, uncovered_token_columns
 from rotation.discovery.discover import discover as search
-from rotation.discovery.mysql_grants import blind_spot
 from rotation.discovery.survey import Survey
 from rotation.model.target import Target
 from rotation.stores import access
 from rotation.stores.mysql import dialect as mysql
+from rotation.stores.mysql.catalog import blind_spot
 from rotation.stores.postgresql import blocks as postgresql_blocks
 from rotation.stores.postgresql import dialect as postgresql
 from tests.conftest import Named

@@ -13,10 +13,10 @@ from rotation.cli.main import main
 from rotation.job import runs, workers
 from rotation.ledger import session
 from rotation.output import progress, run_text
-from rotation.stores import sql
+from rotation.stores import store
 from tests.faults.injector import KILLED, calls_to_fail, failing
 
-LOADED = (runs, session, run_text, sql, workers, progress)
+LOADED = (runs, session, run_text, store, workers, progress)
 """What the command imports when it runs: here once, and not in each fork."""
 
 

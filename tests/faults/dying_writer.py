@@ -14,7 +14,7 @@ from typing import Any
 
 from rotation.cli.main import main
 from rotation.lifecycle import operations
-from rotation.model import atomic_file, output_file
+from rotation.model import atomic_file
 from rotation.output import keys_text
 
 LOADED = (operations, keys_text)
@@ -55,7 +55,7 @@ def die_at_calls(each: int, argv: list[str]) -> None:
         nth += each
         child = os.fork()
         if child == 0:
-            atomic_file.os = output_file.os = DyingSystem(nth)  # type: ignore[assignment]
+            atomic_file.os = atomic_file.os = DyingSystem(nth)  # type: ignore[assignment]
             os._exit(main(argv, os.environ, io.StringIO(), io.StringIO()))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps(code), flush=True)  # noqa: T201

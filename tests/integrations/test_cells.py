@@ -35,7 +35,7 @@ from keyring_core import (
     config,
 )
 from keyring_core.integrations import cells as module
-from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.legacy import Legacy
 from keyring_core.redaction import Secret
 from keyring_core.reload import Reloader
@@ -101,7 +101,7 @@ def log(monkeypatch) -> LogCapture:
     return captured
 
 
-def column(kind: Kind = Kind.TEXT, **options) -> Cells:
+def column(kind: ValueKind = ValueKind.TEXT, **options) -> Cells:
     """A column with a name, as a library declares it."""
     made = Cells(kind, **options)
     made.column = "users.api_key"
@@ -123,9 +123,9 @@ def test_any_text_comes_back(text):
 @given(st.binary())
 def test_any_bytes_come_back(data):
     """Bytes stay bytes."""
-    cell = column(Kind.BYTES).seal(data)
+    cell = column(ValueKind.BYTES).seal(data)
 
-    assert column(Kind.BYTES).open(cell) == data
+    assert column(ValueKind.BYTES).open(cell) == data
     assert STOCK.decrypt(cell) == data
 
 
@@ -133,12 +133,12 @@ def test_any_bytes_come_back(data):
 def test_any_json_value_comes_back_or_is_refused(value):
     """A value of JSON's own types comes back equal and of its type; two lone surrogates that JSON joins are refused."""
     try:
-        cell = column(Kind.JSON).seal(value)
+        cell = column(ValueKind.JSON).seal(value)
     except TypeError:
         assert re.search(r"\\ud[89ab]..\\ud[c-f]", json.dumps(value))
         return
 
-    assert repr(column(Kind.JSON).open(cell)) == repr(value)
+    assert repr(column(ValueKind.JSON).open(cell)) == repr(value)
     assert repr(json.loads(STOCK.decrypt(cell))) == repr(value)
 
 
@@ -148,7 +148,7 @@ def test_small_json_values_keep_their_types(named):
 
     for value in cases:
         with named(value):
-            assert repr(column(Kind.JSON).open(column(Kind.JSON).seal(value))) == repr(value)
+            assert repr(column(ValueKind.JSON).open(column(ValueKind.JSON).seal(value))) == repr(value)
 
 
 def nested(levels: int) -> list:
@@ -187,7 +187,7 @@ def test_a_value_that_json_would_change_is_refused(named):
     for value in cases:
         with named(type(value)):
             with pytest.raises(TypeError, match=r"users.api_key: JSON") as caught:
-                column(Kind.JSON).seal(value)
+                column(ValueKind.JSON).seal(value)
 
             assert not leaks(shown_by(caught.value), SECRET)
 
@@ -198,19 +198,19 @@ def test_a_value_that_holds_itself_is_refused():
     value.append(value)
 
     with pytest.raises(TypeError, match="no form"):
-        column(Kind.JSON).seal(value)
+        column(ValueKind.JSON).seal(value)
 
 
 @pytest.mark.parametrize(
     ("kind", "value", "back"),
     [
-        (Kind.TEXT, Colour.RED, "red"),
-        (Kind.TEXT, Secret(SECRET), SECRET),
-        (Kind.JSON, Secret(SECRET), SECRET),
-        (Kind.JSON, {"colour": Colour.RED}, {"colour": "red"}),
-        (Kind.JSON, OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
-        (Kind.BYTES, bytearray(b"\0\xff"), b"\0\xff"),
-        (Kind.BYTES, memoryview(b"abcdef")[::2], b"ace"),
+        (ValueKind.TEXT, Colour.RED, "red"),
+        (ValueKind.TEXT, Secret(SECRET), SECRET),
+        (ValueKind.JSON, Secret(SECRET), SECRET),
+        (ValueKind.JSON, {"colour": Colour.RED}, {"colour": "red"}),
+        (ValueKind.JSON, OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+        (ValueKind.BYTES, bytearray(b"\0\xff"), b"\0\xff"),
+        (ValueKind.BYTES, memoryview(b"abcdef")[::2], b"ace"),
     ],
 )
 def test_what_equals_a_value_is_taken_for_it(kind, value, back):
@@ -224,8 +224,8 @@ def test_what_equals_a_value_is_taken_for_it(kind, value, back):
 def test_another_type_is_refused(named):
     """No str() of it is stored; the message names the column and the type alone."""
     cases = [
-        *((Kind.TEXT, value) for value in (None, True, 4242, SECRET.encode(), [SECRET])),
-        *((Kind.BYTES, value) for value in (None, 4242, SECRET, Secret(SECRET))),
+        *((ValueKind.TEXT, value) for value in (None, True, 4242, SECRET.encode(), [SECRET])),
+        *((ValueKind.BYTES, value) for value in (None, 4242, SECRET, Secret(SECRET))),
     ]
 
     for kind, value in cases:
@@ -246,14 +246,14 @@ def test_a_lone_surrogate_is_refused_without_showing_the_text():
     assert not leaks(shown_by(caught.value), text)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", ValueKind)
 @pytest.mark.parametrize("shape", ["{}", " {}\n"])
 def test_a_token_is_not_encrypted_again(kind, shape):
     """Whatever key it is under: otherwise the application would read a token in place of its value."""
     text = shape.format(FOREIGN)
 
     with pytest.raises(AlreadyEncryptedError, match=r"users\.api_key") as caught:
-        column(kind).seal(text.encode() if kind is Kind.BYTES else text)
+        column(kind).seal(text.encode() if kind is ValueKind.BYTES else text)
 
     assert not leaks(shown_by(caught.value), FOREIGN)
 
@@ -262,7 +262,7 @@ def test_a_token_inside_a_json_value_is_a_value():
     """Only a value that is a token as a whole was encrypted already."""
     value = {"token": FOREIGN}
 
-    assert column(Kind.JSON).open(column(Kind.JSON).seal(value)) == value
+    assert column(ValueKind.JSON).open(column(ValueKind.JSON).seal(value)) == value
 
 
 # Cells that do not open
@@ -302,9 +302,9 @@ def test_a_cell_that_does_not_open_raises(cell, error):
 
 def test_an_empty_cell_is_an_empty_value():
     """Nothing was encrypted, as for the encryption service; JSON has no empty value, and so that raises."""
-    assert (column().open(""), column(Kind.BYTES).open(b"")) == ("", b"")
+    assert (column().open(""), column(ValueKind.BYTES).open(b"")) == ("", b"")
     with pytest.raises(MalformedToken):
-        column(Kind.JSON).open("")
+        column(ValueKind.JSON).open("")
 
 
 def test_a_wrong_secret_of_another_package_is_named():
@@ -326,10 +326,10 @@ def test_plaintext_is_not_accepted_beside_ciphertext_that_is_no_token():
 @pytest.mark.parametrize(
     ("kind", "content"),
     [
-        (Kind.TEXT, SECRET.encode() + b"\xff"),
-        (Kind.JSON, SECRET.encode() + b"\xff"),
-        (Kind.JSON, SECRET.encode()),
-        (Kind.JSON, b"[" * 100_000),
+        (ValueKind.TEXT, SECRET.encode() + b"\xff"),
+        (ValueKind.JSON, SECRET.encode() + b"\xff"),
+        (ValueKind.JSON, SECRET.encode()),
+        (ValueKind.JSON, b"[" * 100_000),
     ],
     ids=["no text", "no UTF-8", "no JSON", "deep"],
 )
@@ -435,9 +435,9 @@ def test_a_column_that_gets_another_name_gets_another_context():
 def test_a_context_without_a_name_is_refused():
     """An empty name is not "no context", and True needs a column; neither writes a cell."""
     with pytest.raises(KeyConfigError, match="context"):
-        Cells(Kind.TEXT, context="")
+        Cells(ValueKind.TEXT, context="")
     with pytest.raises(KeyConfigError, match="context"):
-        Cells(Kind.TEXT, context=True).seal(SECRET)
+        Cells(ValueKind.TEXT, context=True).seal(SECRET)
 
 
 def test_unbound_cells_are_read_while_a_column_moves():
@@ -538,7 +538,7 @@ NOT_PLAIN: dict[str, str | bytes] = {
 def test_a_token_in_whatever_form_is_never_plaintext(named):
     """Otherwise an application would send a token in place of its password."""
     for name, cell in NOT_PLAIN.items():
-        for kind in Kind:
+        for kind in ValueKind:
             with named(name, kind):
                 taking = column(kind, accept_plaintext=True)
 
@@ -552,7 +552,7 @@ def test_a_token_in_whatever_form_is_never_plaintext(named):
 
 def test_plaintext_of_another_kind_is_an_error():
     """Plaintext of a JSON column has to be JSON."""
-    taking = column(Kind.JSON, accept_plaintext=True)
+    taking = column(ValueKind.JSON, accept_plaintext=True)
 
     assert taking.open('{"a": 1}') == {"a": 1}
     with pytest.raises(PlaintextError, match="not JSON"):
@@ -578,7 +578,7 @@ def test_cells_of_another_package_are_read(wrap):
 @pytest.mark.parametrize("travel", [copy.copy, copy.deepcopy, lambda cells: pickle.loads(pickle.dumps(cells))])
 def test_a_column_is_copied_without_its_keys(travel):
     """Libraries copy and pickle columns: the copy has the options, and no keyring."""
-    used = column(Kind.JSON, context=True, accept_unbound=True)
+    used = column(ValueKind.JSON, context=True, accept_unbound=True)
     cell = used.seal({"a": 1})
 
     arrived = travel(used)
@@ -590,15 +590,15 @@ def test_a_column_is_copied_without_its_keys(travel):
 
 def test_the_repr_shows_the_options():
     """And neither a key nor anything of the environment."""
-    assert repr(Cells(Kind.TEXT)) == "<Cells text>"
-    assert repr(column(Kind.BYTES, context=True)) == "<Cells bytes of users.api_key context=True>"
+    assert repr(Cells(ValueKind.TEXT)) == "<Cells text>"
+    assert repr(column(ValueKind.BYTES, context=True)) == "<Cells bytes of users.api_key context=True>"
 
 
 def test_declaring_a_column_needs_no_key():
     """A process without any variable can import and declare; so can a tool that writes migrations."""
     program = (
-        "from keyring_core.integrations.cells import Cells, Kind\n"
-        "cells = Cells(Kind.TEXT, context='users.api_key')\n"
+        "from keyring_core.integrations.cells import Cells, ValueKind\n"
+        "cells = Cells(ValueKind.TEXT, context='users.api_key')\n"
         "assert cells.plaintext_of('text') == b'text'\n"
     )
 

@@ -190,7 +190,7 @@ def test_older_cells_are_read(shop: Any, db: Any) -> None:
 
 def test_secrets_come_from_environment_or_settings(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable comes first, then the setting, a list included; anything else is missing."""
-    from keyring_core.integrations.django.secrets import environment_and_settings
+    from keyring_core.integrations.django.fields import environment_and_settings
 
     found = environment_and_settings()
     assert found["OLD_SECRETS"] == ["first old secret", "second old secret"]

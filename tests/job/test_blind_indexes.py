@@ -12,9 +12,9 @@ from keyring_core.blind_index import BlindIndex
 from rotation.job.blind_indexes import Stale, index_values, stale_rows
 from rotation.model.batch import Batch, Plan
 from rotation.model.target import Adopts
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.planning.takeover import Takeover
-from rotation.stores.base import IndexValue, Written
+from rotation.stores.writer import IndexValue, Written
 from tests.fakes import token
 from tests.keys import make_key
 
@@ -39,7 +39,7 @@ def stale_in(
     """The stale rows among *rows* of cell and index, keyed from 0; and the plan of the batch."""
     keys, cells, indexes = zip(*(((row,), *each) for row, each in enumerate(rows)), strict=True)
     batch = Batch(keys, cells, indexes=indexes)
-    plan = plan_batch(keyring, batch, dry_run=dry_run, takeover=Takeover(None, adopts))
+    plan = Planner(keyring, dry_run=dry_run, takeover=Takeover(None, adopts)).plan(batch)
     return list(stale_rows(keyring, INDEX, batch, plan)), plan
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExec
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from keyring_core import Keyring
@@ -23,7 +24,8 @@ from rotation.job.workers import Workers
 from rotation.model.failures import WorkerError
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.output.documents.run import RunJson
+from rotation.stores.store import Store
 from tests.conftest import DATABASES
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token
@@ -218,14 +220,14 @@ class _Refusing(_Around):
 def _run(database: Database, keyring: Keyring, executor: Executor | None) -> Report:
     target = Target(database.url, "creds", "token", "creds")
 
-    def open_store(target: Target) -> SqlStore:
-        return SqlStore(target, read_only=False, sleep=time.sleep)
+    def open_store(target: Target) -> Store:
+        return Store(target, read_only=False, sleep=time.sleep)
 
     workers = Workers(executor, 2) if executor else 1
     return rotate([target], keyring, open_store, RunOptions(full_speed=True), Silence(), workers=workers)
 
 
 def _without_times(report: Report) -> dict[str, Any]:
-    document = report.document()
+    document: dict[str, Any] = msgspec.to_builtins(RunJson.of(report))
     [target] = document["targets"]
     return document | {"targets": [target | {"seconds": 0, "read_from": None, "read_to": None}]}

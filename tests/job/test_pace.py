@@ -9,8 +9,8 @@ from rotation.job import ranges
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import MOST_QUIET_SECONDS, Pacing, Speed
 from rotation.job.ranges import Bounds, OpenTarget, RangeWorker
-from rotation.stores.base import Written
 from rotation.stores.dialect import Tempo
+from rotation.stores.writer import Written
 from tests.conftest import OLD
 from tests.fakes import TARGET, MemoryStore, token
 

@@ -15,7 +15,7 @@ from rotation.job.passes import MAX_PASSES
 from rotation.model.batch import Batch
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
-from rotation.stores.witness import Changed
+from rotation.stores.other_writers import Changed
 from tests.fakes import TARGET, MemoryStore, Silence, batch_of, run, token
 from tests.keys import key_text, mistyped
 
@@ -211,8 +211,8 @@ def test_rows_without_a_key_are_one_problem_with_their_number(keyring: Keyring) 
 
     [target] = report.targets
     assert (report.exit_code, target.counts.unsettled, target.counts.scanned) == (1, 3, 4)
-    assert target.document()["problems_total"] == 3
-    assert [problem["category"] for problem in target.document()["problems"]] == ["no-key"]
+    assert target.counts.categories.total() == 3
+    assert [problem.category for problem in target.counts.problems] == ["no-key"]
 
 
 def test_a_row_without_a_key_that_comes_late_is_seen(keyring: Keyring) -> None:

@@ -17,7 +17,7 @@ from rotation.model.batch import Batch
 from rotation.model.batch_size import BatchSize
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoppedError, StoreError
-from rotation.stores.base import Written
+from rotation.stores.writer import Written
 from tests.fakes import MemoryStore, run, token
 from tests.keys import make_key
 

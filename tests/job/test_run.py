@@ -17,7 +17,7 @@ from rotation.job.options import LocalOptions, RunOptions
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, MemoryStore, Silence, run, token
@@ -219,7 +219,7 @@ def _rotate(
     options = options or RunOptions()
     target = Target(database.url, "creds", "token", "creds")
     wait = threading.Event().wait
-    stores = partial(SqlStore, read_only=False, sleep=wait)
+    stores = partial(Store, read_only=False, sleep=wait)
     return rotate([target], keyring, stores, options, Silence(), local=local)
 
 

@@ -10,7 +10,7 @@ from keyring_core.tokens import iv_of, parse_token
 from rotation.job.undo_detector import KEPT, Trace, UndoDetector, traces_of
 from rotation.model.batch import NO_KEY, Block, BlockSwap, FurtherToken, Plan, Swaps
 from rotation.model.counts import Counts, Times
-from rotation.stores.base import Written
+from rotation.stores.writer import Written
 from tests.fakes import token
 
 OLD_TIME = 1_600_000_000

@@ -26,7 +26,7 @@ from rotation.job.workers import Workers
 from rotation.model.failures import WorkerError
 from rotation.model.key_history import History, Promotion
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, Sending, Silence, token
@@ -339,8 +339,8 @@ def _rotate(app: Database, keyring: Keyring, target: Target | None = None, optio
     """A run through threads that read their keys from this process's environment, as a worker does."""
     target = target or Target(app.url, "creds", "token", "creds")
 
-    def open_store(target: Target) -> SqlStore:
-        return SqlStore(target, read_only=False, sleep=time.sleep)
+    def open_store(target: Target) -> Store:
+        return Store(target, read_only=False, sleep=time.sleep)
 
     with Sending(2) as executor:
         workers = Workers(executor, 2)

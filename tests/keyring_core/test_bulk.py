@@ -16,7 +16,7 @@ from freezegun import freeze_time
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keyring_core import DamagedToken, InvalidToken, Key, Keyring, PlaintextError, token_batches
+from keyring_core import DamagedToken, InvalidToken, Key, Keyring, PlaintextError, bulk, token_batches
 from keyring_core.token_batches import Refused
 from keyring_core.tokens import parse_token
 from tests.conftest import Named
@@ -76,7 +76,7 @@ def test_every_verdict_is_the_single_paths(texts: list[str]) -> None:
     found = RING.identify_many(texts)
 
     assert outcomes(found) == [single(RING.key_for, text) for text in texts]
-    parts = [[part.place] if isinstance(part, Refused) else part.batch.places for part in RING.find_many(texts)]
+    parts = [[part.place] if isinstance(part, Refused) else part.places for part in bulk.find(RING.states, texts)]
     assert sorted(place for places in parts for place in places) == list(range(len(texts)))
     assert outcomes(RING.decrypt_many(texts)) == [single(RING.decrypt, text) for text in texts]
     assert outcomes(RING.decrypt_bytes_many(texts)) == [single(RING.decrypt_bytes, text) for text in texts]

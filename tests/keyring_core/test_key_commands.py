@@ -16,7 +16,7 @@ from keyring_core.config import load_settings
 from keyring_core.environment import KEY_VARIABLES
 from keyring_core.key_commands import BY_HAND, MAX_SHOWN, run_key_command
 from keyring_core.legacy import Legacy
-from keyring_core.sources import Found, read_source
+from keyring_core.sources import FoundText, read_source
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
 from tests.processes import until
@@ -24,7 +24,7 @@ from tests.processes import until
 KEY = key_text("source")
 
 
-def from_command(*argv: str) -> Found | None:
+def from_command(*argv: str) -> FoundText | None:
     return read_source("ENCRYPTION_KEY", {"ENCRYPTION_KEY_COMMAND": shlex.join(argv)})
 
 

@@ -16,7 +16,7 @@ import pytest
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, key_files
 from keyring_core.key_files import MAX_FILE_BYTES, _who_else
 from keyring_core.names import printable
-from keyring_core.sources import Found, read_source
+from keyring_core.sources import FoundText, read_source
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
 
@@ -36,7 +36,7 @@ def key_file(tmp_path):
     return write
 
 
-def from_file(path: object) -> Found | None:
+def from_file(path: object) -> FoundText | None:
     return read_source("ENCRYPTION_KEY", {"ENCRYPTION_KEY_FILE": str(path)})
 
 

@@ -12,8 +12,8 @@ from cryptography.fernet import Fernet, MultiFernet
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from keyring_core import InvalidToken, Keyring, token_batches
-from keyring_core.bulk import Found, _are_padded, _is_padded
+from keyring_core import InvalidToken, Keyring, bulk, token_batches
+from keyring_core.bulk import SignedBatch, _are_padded, _is_padded
 from keyring_core.token_batches import Refused, is_token_size, read_on_end, write_on_end
 from keyring_core.tokens import BLOCK, parse_token
 from tests.keyring_core.test_tokens import seal
@@ -89,14 +89,14 @@ def texts(draw: st.DrawFn) -> tuple[bytes, int]:
     return b"".join(found), len(found[0])
 
 
-def verdicts(parts: Iterator[Found | Refused]) -> Verdicts:
+def verdicts(parts: Iterator[SignedBatch | Refused]) -> Verdicts:
     """By place the id of the key and what it signed, or the error and its words; each place once."""
     found: list[tuple[int, tuple[str, bytes | str]]] = []
     for part in parts:
         if isinstance(part, Refused):
             found.append((part.place, (type(part.error).__name__, str(part.error))))
         else:
-            found += [(place, (part.key.id, each)) for place, each in zip(part.batch.places, part.signed, strict=True)]
+            found += [(place, (part.key.id, each)) for place, each in zip(part.places, part.signed, strict=True)]
     assert len(found) == len(dict(found))
     return dict(found)
 
@@ -109,8 +109,8 @@ def alone(text: bytes) -> tuple[str, bytes | str]:
         return type(error).__name__, str(error)
 
 
-def founds(together: bytes, size: int) -> list[Found]:
-    return [part for part in RING.find_on_end(together, size) if not isinstance(part, Refused)]
+def founds(together: bytes, size: int) -> list[SignedBatch]:
+    return [part for part in bulk.find_on_end(RING.states, together, size) if not isinstance(part, Refused)]
 
 
 def cut_up(together: bytes, size: int) -> list[bytes]:
@@ -128,11 +128,11 @@ def test_what_is_found_on_end_is_what_is_found_in_texts(
     together, size = given_texts
 
     with using(codec, batch_bytes):
-        found = verdicts(RING.find_on_end(together, size))
+        found = verdicts(bulk.find_on_end(RING.states, together, size))
 
     assert found == {place: alone(text) for place, text in enumerate(cut_up(together, size))}
     with using("standard library"):
-        assert found == verdicts(RING.find_many(cut_up(together, size)))
+        assert found == verdicts(bulk.find(RING.states, cut_up(together, size)))
 
 
 @by_codec
@@ -143,11 +143,11 @@ def test_rotated_on_end_a_token_keeps_its_plaintext_and_its_time(codec: str, giv
     together, size = given_tokens
     with using(codec):
         for found in founds(together, size):
-            old = [together[place * size : (place + 1) * size] for place in found.batch.places]
+            old = [together[place * size : (place + 1) * size] for place in found.places]
 
-            rotated = RING.reencrypt_on_end(found, lambda _: False)
+            rotated = bulk.reencrypt_on_end(RING.primary, found, lambda _: False)
 
-            one_by_one = RING.reencrypt_many(found)
+            one_by_one = bulk.reencrypt(RING.primary, found)
             assert (rotated is None) == any(isinstance(each, InvalidToken) for each in one_by_one)
             if rotated is not None:
                 new = cut_up(rotated, size)
@@ -159,11 +159,12 @@ def test_rotated_on_end_a_token_keeps_its_plaintext_and_its_time(codec: str, giv
 @given(given_tokens=sound())
 @settings(deadline=None, max_examples=60)
 def test_with_fixed_random_blocks_both_ways_give_the_same_tokens(codec: str, given_tokens: tuple[bytes, int]) -> None:
-    """Byte for byte: the random blocks stand where `reencrypt_many` puts them, and nothing else differs."""
+    """Byte for byte: the random blocks stand where `reencrypt` puts them, and nothing else differs."""
     with using(codec), pytest.MonkeyPatch.context() as patch:
         for found in founds(*given_tokens):
             patch.setattr(os, "urandom", lambda size: bytes(at * 7 % 251 for at in range(size)))
-            rotated, one_by_one = RING.reencrypt_on_end(found, lambda _: False), RING.reencrypt_many(found)
+            rotated = bulk.reencrypt_on_end(RING.primary, found, lambda _: False)
+            one_by_one = bulk.reencrypt(RING.primary, found)
             patch.undo()
 
             texts = [each for each in one_by_one if isinstance(each, str)]
@@ -175,7 +176,7 @@ def test_no_two_tokens_on_end_share_an_iv() -> None:
     token = Fernet(key_text("old")).encrypt(b"same")
     [found] = founds(token * 200, len(token))
 
-    rotated = RING.reencrypt_on_end(found, lambda _: False)
+    rotated = bulk.reencrypt_on_end(RING.primary, found, lambda _: False)
 
     assert rotated is not None
     tokens = [each for part in read_on_end(rotated, len(token)) for each in part.tokens()]  # type: ignore[union-attr]
@@ -192,7 +193,7 @@ def test_a_suspicious_plaintext_holds_up_all() -> None:
         asked.append(plaintexts)
         return b"marker" in plaintexts
 
-    assert RING.reencrypt_on_end(found, suspicious) is None
+    assert bulk.reencrypt_on_end(RING.primary, found, suspicious) is None
     assert [(each.count(b"harmless"), each.count(b"a marker")) for each in asked] == [(2, 1)]
 
 
@@ -286,4 +287,4 @@ def test_the_sizes_of_tokens_are_those_that_tokens_have() -> None:
 
 def test_no_text_has_no_parts() -> None:
     """An empty block comes to nothing."""
-    assert list(RING.find_on_end(b"", 100)) == []
+    assert list(bulk.find_on_end(RING.states, b"", 100)) == []

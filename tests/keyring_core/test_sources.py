@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyring_core import KeyConfigError
-from keyring_core.sources import Kind, read_source
+from keyring_core.sources import SourceKind, read_source
 from tests.keyring_core.test_errors import leaks, shown_by
 from tests.keys import key_text
 
@@ -21,7 +21,7 @@ def test_a_variable_is_taken_as_it_stands():
     """The text is the key parser's business; the place is the variable's name."""
     found = read_source("ENCRYPTION_KEY", {"ENCRYPTION_KEY": f" {KEY}#"})
 
-    assert (found.text, found.where, found.source) == (f" {KEY}#", "ENCRYPTION_KEY", (Kind.VARIABLE, None))
+    assert (found.text, found.where, found.source) == (f" {KEY}#", "ENCRYPTION_KEY", (SourceKind.VARIABLE, None))
 
 
 def test_two_forms_at_once_are_an_error(named):
@@ -46,5 +46,5 @@ def test_what_was_found_shows_no_key():
     """Its repr holds the place alone; the source that is kept for later looks holds no text at all."""
     found = read_source("ENCRYPTION_KEY", {"ENCRYPTION_KEY": KEY})
 
-    assert repr(found) == "<Found ENCRYPTION_KEY>"
+    assert repr(found) == "<FoundText ENCRYPTION_KEY>"
     assert not leaks(repr(found.source), KEY)

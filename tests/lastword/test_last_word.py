@@ -22,7 +22,7 @@ from rotation.model.batch import Batch
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database, open_database
 from tests.fakes import Notes, Silence
@@ -134,19 +134,19 @@ class Meddler(Silence):
 
     def meddle(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """From here on, it notices what stores read."""
-        plain_read, plain_keyless = SqlStore.read, SqlStore.keyless
+        plain_read, plain_keyless = Store.read, Store.keyless
 
-        def read(store: SqlStore, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
+        def read(store: Store, after: RowKey | None, upto: RowKey | None, limit: int) -> Batch:
             batch = plain_read(store, after, upto, limit)
             self.read()
             return batch
 
-        def keyless(store: SqlStore) -> int:
+        def keyless(store: Store) -> int:
             self.ended()
             return plain_keyless(store)
 
-        monkeypatch.setattr(SqlStore, "read", read)
-        monkeypatch.setattr(SqlStore, "keyless", keyless)
+        monkeypatch.setattr(Store, "read", read)
+        monkeypatch.setattr(Store, "keyless", keyless)
 
 
 def run(row: Row, database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> Report:
@@ -174,8 +174,8 @@ def run(row: Row, database: Database, keyring: Keyring, monkeypatch: pytest.Monk
     options = RunOptions(way.dry_run, BATCH)
     local = LocalOptions(checkpoints=lambda target, primary: Checkpoints(notes, target, primary))
 
-    def open_store(target: Target) -> SqlStore:
-        return SqlStore(target, read_only=way.dry_run, sleep=lambda _: None)
+    def open_store(target: Target) -> Store:
+        return Store(target, read_only=way.dry_run, sleep=lambda _: None)
 
     workers = Workers(Inline(), 1) if way.pooled else way.threads
     return rotate([target], keyring, open_store, options, meddler, local=local, workers=workers)

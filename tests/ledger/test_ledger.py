@@ -21,7 +21,7 @@ from rotation.ledger.ledger import Ledger, service_name
 from rotation.ledger.records import CensusRecord, InstanceRecord
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
-from rotation.stores.access import file_of
+from rotation.stores.databases import file_of
 from tests.databases import Database
 from tests.ledger.censuses import census_of
 from tests.processes import ROOT, end_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from keyring_core.legacy import Legacy
 from keyring_core.legacy.reader import LegacyReader
-from keyring_core.plaintexts import json_of
+from keyring_core.tokens import json_of
 from tests.applications.environments import drive, environment
 from tests.keys import key_text
 

@@ -19,7 +19,7 @@ from rotation.context import Streams
 from rotation.discovery.discover import Discovery
 from rotation.model.batch import Batch
 from rotation.model.failures import StoppedError, StoreError
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Ran
 from tests.fakes import token
 from tests.keys import key_text, mistyped
@@ -158,7 +158,7 @@ def test_each_context_is_looked_for_in_all_rows(shop: Shop) -> None:
 def test_rows_that_may_be_hidden_keep_the_key(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """D30: with row security on, a census and a search see what this user may see, and that proves nothing."""
     shop.fill([old_token("old")])
-    monkeypatch.setattr("rotation.discovery.sqlite_tables.SQLiteCatalog.caution", lambda *_: "rows may be hidden")
+    monkeypatch.setattr("rotation.stores.sqlite.catalog.SQLiteCatalog.caution", lambda *_: "rows may be hidden")
 
     assert refusals(retire(shop)) == ["creds cannot be looked at: rows may be hidden"]
 
@@ -310,23 +310,23 @@ def test_a_census_that_broke_off_keeps_the_key(shop: Shop, monkeypatch: pytest.M
         raise StoreError("the connection was lost")
 
     shop.fill([old_token("old")])
-    monkeypatch.setattr(SqlStore, "read", fail)
+    monkeypatch.setattr(Store, "read", fail)
 
     assert refusals(retire(shop)) == ["creds.token: it was not read to the end: the connection was lost"]
 
 
 def test_a_second_look_that_broke_off_proves_nothing_either(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that a `where` leaves out were not read: exit code 3, also with --force."""
-    real = SqlStore.read
+    real = Store.read
 
-    def fail(store: SqlStore, *bounds: Any) -> Batch:
+    def fail(store: Store, *bounds: Any) -> Batch:
         if "IS NOT TRUE" in (store._target.where or ""):
             raise StoreError("the connection was lost")
         return real(store, *bounds)
 
     shop.fill([old_token("old"), old_token("older")])
     shop.config.write_text(shop.config.read_text() + "where = \"note = 'note 1'\"\n")
-    monkeypatch.setattr(SqlStore, "read", fail)
+    monkeypatch.setattr(Store, "read", fail)
     before = shop.env_file.read_bytes()
 
     assert retire(shop, "--force", OLDER.id).code == 3

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation.model import atomic_file, output_file
+from rotation.model import atomic_file
 from rotation.model.atomic_file import FileChangedError, read_whole, refusal, replace_whole
 from rotation.model.failures import StoreError, UsageError
 
@@ -57,7 +57,7 @@ def test_the_owner_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             raise PermissionError(errno.EPERM, "Operation not permitted")
 
     old = read_whole(path)
-    monkeypatch.setattr(output_file, "os", Others())
+    monkeypatch.setattr(atomic_file, "os", Others())
 
     with pytest.raises(StoreError, match="Operation not permitted"):
         replace_whole(old, b"new")

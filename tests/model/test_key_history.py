@@ -11,7 +11,7 @@ import pytest
 from keyring_core import Key, Keyring
 from rotation.ledger.records import KeyRecord, history_of, took_over
 from rotation.model.key_history import UNKNOWN, History, Promotion
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from tests.conftest import Named
 from tests.fakes import batch_of, token
 
@@ -150,7 +150,7 @@ def test_tokens_under_a_newer_key_stay(keyring: Keyring, old: Key, new: Key) -> 
     """R08: they are counted and reported, and no change is planned; older ones are rotated all the same."""
     rows = [((1,), token("old")), ((2,), token("older")), ((3,), token("new"))]
 
-    swaps, _, _, counts, *_ = plan_batch(keyring, batch_of(rows), history=History(newer={old.id: Promotion(T0, T0)}))
+    swaps, _, _, counts, *_ = Planner(keyring, history=History(newer={old.id: Promotion(T0, T0)})).plan(batch_of(rows))
 
     assert list(swaps.keys) == [(2,)]
     assert (counts.unsettled, counts.current, counts.under) == (1, 1, {old.id: 1, new.id: 1})

@@ -14,9 +14,8 @@ import pytest
 
 from rotation.context import Context
 from rotation.ledger.database import LedgerPlace
-from rotation.model.atomic_file import read_whole, replace_whole
+from rotation.model.atomic_file import destination, read_whole, replace_whole
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.output_file import destination
 from rotation.model.outputs import Outputs, replaced
 from tests.conftest import Named
 from tests.processes import in_a_fork

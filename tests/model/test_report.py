@@ -13,7 +13,7 @@ import pytest
 from rotation.ledger.records import census_record
 from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport, legible_key
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 from tests.conftest import Named
 from tests.fakes import TARGET
 
@@ -42,7 +42,6 @@ def test_the_exit_code_says_what_is_left(named: Named) -> None:
     for name, (report, complete, code) in cases.items():
         with named(name):
             assert (report.complete, report.exit_code) == (complete, code)
-            assert report.document()["complete"] is complete
 
 
 def test_nothing_is_complete_before_the_last_questions() -> None:
@@ -93,7 +92,7 @@ def test_reports_of_key_sets_are_joined() -> None:
 
     assert (whole.complete, whole.exit_code, whole.primary) == (False, 1, "11111111")
     assert [key["id"] for key in whole.keys] == ["11111111", "22222222"]
-    assert [target["keys"] for target in whole.document()["targets"]] == ["a", None]
+    assert [target.target.keys for target in whole.targets] == ["a", None]
     assert (whole.left_out, whole.fault) == (left.left_out, left.fault)
     assert whole.by_keys == [done, left]
 
@@ -112,17 +111,6 @@ def test_a_report_of_one_key_set_is_that_report() -> None:
 
     assert Report.of_parts([done]) is done
     assert done.by_keys == (done,)
-
-
-def test_what_becomes_a_token_is_in_the_document() -> None:
-    """How many, and some of them by their rows; each without its content."""
-    report = report_of(scanned=3, to_rotate=3, taken_over=2, dry_run=True)
-    report.targets[0].counts.samples.append(((7,), "9 characters: digits"))
-
-    [target] = report.document()["targets"]
-
-    assert (target["taken_over"], target["samples"]) == (2, [{"key": {"id": 7}, "holds": "9 characters: digits"}])
-    assert report_of(scanned=1, current=1).document()["targets"][0]["samples"] == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rotation.model import report as row_marks
 from rotation.model.counts import Problem
 from rotation.model.report import SIZE, TargetReport, mark, pack, unpack
 from rotation.model.target import Target
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 
 TARGET = Target(url=f"sqlite:///{__file__}", table="creds", column="token", name="creds")
 

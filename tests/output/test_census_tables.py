@@ -22,9 +22,9 @@ from rotation.cli.main import main
 from rotation.model.counts import Counts
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
-from rotation.output.bars import DONE, ROOM, WAITING, WRONG, shares
+from rotation.output.census_tables import DONE, ROOM, WAITING, WRONG, shares
 from rotation.output.run_text import census
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 from tests.conftest import Named
 from tests.fakes import token
 from tests.keys import key_text

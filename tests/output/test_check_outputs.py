@@ -21,7 +21,9 @@ from rotation.checks.findings import Level, worst
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy, Span
-from rotation.output.check_text import document, render
+from rotation.output.check_text import render
+from rotation.output.documents.found import CheckJson
+from rotation.output.documents.parts import as_json
 from rotation.output.html.page import page
 from rotation.output.nagios import line
 from rotation.output.terminal import say
@@ -67,7 +69,7 @@ def test_the_four_formats_agree(policy: Policy, tmp_path: Path, named: Named) ->
 
 def check_that_the_formats_agree(verdict: Verdict, policy: Policy, tmp_path: Path) -> None:
     shown, plugin = text_of(verdict), line(verdict)
-    told = json.loads(json.dumps(document(verdict)))
+    told = json.loads(as_json(CheckJson.of(verdict)))
     metrics = metrics_of(verdict, tmp_path)
 
     assert plugin.startswith(f"ROTATION {verdict.level.name} - ")
@@ -141,7 +143,7 @@ def test_no_output_masks_a_key_id(named: Named, tmp_path: Path) -> None:
         one = replace(verdict, results=tuple(result for result in verdict.results if result.check == case.check))
         metrics = tmp_path / "keys.prom"
         write_metrics(metrics, one)
-        for text in (line(one), text_of(one), json.dumps(document(one)), metrics.read_text(), page(Overview(one, ()))):
+        for text in (line(one), text_of(one), as_json(CheckJson.of(one)), metrics.read_text(), page(Overview(one, ()))):
             with named(name, text[:20]):
                 printed = re.sub("|".join(LEGIBLE), lambda found: LEGIBLE[found[0]], text)
                 shown = get_redactor().redact(printed)
@@ -172,7 +174,7 @@ def test_a_sample_is_said_in_every_format(tmp_path: Path) -> None:
 
     assert "Sampled: about 500 rows" in text_of(verdict)
     assert "sampled, about 500 rows" in line(verdict)
-    assert document(verdict)["sample"] == 500
+    assert CheckJson.of(verdict).sample == 500
     assert metrics_of(verdict, tmp_path)["keyring_sample_rows"].samples[0].value == 500
 
 
@@ -260,7 +262,7 @@ def test_key_sets_have_series_of_their_own(tmp_path: Path) -> None:
         ("shop/a", PRIMARY): 10,
         ("shop/a", PREVIOUS): 0,
     }
-    assert {row["service"] for row in document(whole)["keys"]} == {"shop/a"}
+    assert {key.service for key in CheckJson.of(whole).keys} == {"shop/a"}
 
 
 def test_a_name_with_quotes_stays_one_label(tmp_path: Path) -> None:
@@ -296,7 +298,7 @@ def test_a_check_that_could_not_be_made_is_unknown_everywhere(tmp_path: Path) ->
     assert "names no target" in line(verdict)
     assert "names no target" in text_of(verdict)
     assert text_of(verdict).endswith("\nUNKNOWN: 1 check, 1 unknown\n")
-    assert document(verdict)["findings"][0]["message"] == "rotation.toml: names no target"
+    assert CheckJson.of(verdict).findings[0].message == "rotation.toml: names no target"
     assert metrics_of(verdict, tmp_path)["keyring_status"].samples[0].value == 3
 
 

@@ -16,7 +16,7 @@ from rotation.model.batch import are_all, weight_of
 from rotation.model.counts import KEPT_PROBLEMS, Counts
 from rotation.model.target import Adopts
 from rotation.planning import inner_tokens
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.planning.takeover import Takeover
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
@@ -59,7 +59,7 @@ def _rows() -> list[tuple[tuple[int], object]]:
 
 def test_each_cell_is_counted_once(keyring: Keyring) -> None:
     """Every cell but a NULL is current, planned, empty, plaintext, unreadable or a conflict."""
-    swaps, _, _, counts, *_ = plan_batch(keyring, batch_of(_rows()))
+    swaps, _, _, counts, *_ = Planner(keyring).plan(batch_of(_rows()))
 
     assert counts.null == 1
     assert counts.scanned == len(CELLS) - 1
@@ -70,7 +70,7 @@ def test_each_cell_is_counted_once(keyring: Keyring) -> None:
 
 def test_a_dry_run_counts_what_a_run_would_rotate(keyring: Keyring) -> None:
     """It plans nothing, and its counts are the run's."""
-    swaps, _, _, counts, *_ = plan_batch(keyring, batch_of(_rows()), dry_run=True)
+    swaps, _, _, counts, *_ = Planner(keyring, dry_run=True).plan(batch_of(_rows()))
 
     assert not swaps
     assert (counts.to_rotate, counts.rotated) == (3, 0)
@@ -78,7 +78,7 @@ def test_a_dry_run_counts_what_a_run_would_rotate(keyring: Keyring) -> None:
 
 def test_a_token_under_the_staged_key_is_left(keyring: Keyring, staged: Key) -> None:
     """R06: a token must not move away from the next key; its row is reported, with the key's id."""
-    counts = plan_batch(keyring, batch_of(_rows())).counts
+    counts = Planner(keyring).plan(batch_of(_rows())).counts
 
     [problem] = [problem for problem in counts.problems if problem.category == "staged-key"]
     assert problem.key == (10,)
@@ -87,14 +87,14 @@ def test_a_token_under_the_staged_key_is_left(keyring: Keyring, staged: Key) -> 
 
 def test_a_change_keeps_the_cells_type(keyring: Keyring) -> None:
     """Text stays text and bytes stay bytes, or the comparison of the write would fail."""
-    swaps = plan_batch(keyring, batch_of(_rows())).swaps
+    swaps = Planner(keyring).plan(batch_of(_rows())).swaps
 
     assert [type(cell) for cell in swaps.new] == [str, str, bytes]
 
 
 def test_a_plan_knows_what_is_public_of_the_old_token(keyring: Keyring, old: Key) -> None:
     """Its key's id, its time and its IV: enough to know the token again."""
-    _, key_ids, signed, *_ = plan_batch(keyring, batch_of(_rows()))
+    _, key_ids, signed, *_ = Planner(keyring).plan(batch_of(_rows()))
 
     assert (key_ids[0], timestamp_of(signed[0]), len(iv_of(signed[0]))) == (old.id, ISSUED_AT, 16)
 
@@ -105,9 +105,9 @@ def test_each_key_knows_its_oldest_and_youngest_token(keyring: Keyring, new: Key
     rows = [((label, time), token(label, issued_at=time)) for label, each in times.items() for time in each]
     total = Counts()
     for row in rows:
-        total.add(plan_batch(keyring, batch_of([row]), dry_run=True).counts)
+        total.add(Planner(keyring, dry_run=True).plan(batch_of([row])).counts)
 
-    for counts in (plan_batch(keyring, batch_of(rows), dry_run=True).counts, total):
+    for counts in (Planner(keyring, dry_run=True).plan(batch_of(rows)).counts, total):
         assert counts.oldest == {new.id: 50, old.id: 8, staged.id: 5}
         assert counts.youngest == {new.id: 2**64 - 1, old.id: 9, staged.id: 5}
         assert counts.ages == {"1970-01": 5, "9999-12": 1}
@@ -123,7 +123,7 @@ def test_tokens_that_no_key_opens_leave_their_times(keyring: Keyring) -> None:
             (("y",), token("old")[:-4]),
             (("z",), token("old")),
         ]
-        total.add(plan_batch(keyring, batch_of(rows)).counts, keep=3)
+        total.add(Planner(keyring).plan(batch_of(rows)).counts, keep=3)
 
     assert total.lost == [5, 9, 7]
 
@@ -132,7 +132,7 @@ def test_problems_come_in_the_order_of_the_rows(keyring: Keyring) -> None:
     """Also where tokens of one length were looked at together, and one turned out damaged while it was rotated."""
     cells = [token("old"), "hunter2", seal(b" " * 32, "old", ISSUED_AT), token("unknown"), token("old")[:60]]
     rows = [((number,), cell) for number, cell in enumerate([*cells, token("old")])]
-    counts = plan_batch(keyring, batch_of(rows)).counts
+    counts = Planner(keyring).plan(batch_of(rows)).counts
 
     categories = [(problem.key[0], problem.category) for problem in counts.problems]
     assert categories == [(1, "plaintext"), (2, "damaged"), (3, "unknown-key"), (4, "truncated")]
@@ -148,7 +148,7 @@ def test_what_a_mistyped_key_decrypts_is_not_believed(new: Key, dry_run: bool) -
         rows = [((number,), token("old", "x" * length)) for number in range(100)]
         found = wrong.decrypt_many([str(row[1]) for row in rows])
         opened += sum(not isinstance(each, InvalidToken) for each in found)
-        swaps, _, _, counts, *_ = plan_batch(wrong, batch_of(rows), dry_run=dry_run)
+        swaps, _, _, counts, *_ = Planner(wrong, dry_run=dry_run).plan(batch_of(rows))
 
         assert (len(swaps), counts.to_rotate, counts.unreadable) == (0, 0, 100)
     assert 0 < opened < 50
@@ -166,7 +166,7 @@ def test_two_mistyped_keys_in_one_batch_are_counted(new: Key) -> None:
         )
         for label in ("old", "older")
     ]
-    swaps, _, _, counts, *_ = plan_batch(wrong, batch_of([((1,), cells[0]), ((2,), cells[1])]))
+    swaps, _, _, counts, *_ = Planner(wrong).plan(batch_of([((1,), cells[0]), ((2,), cells[1])]))
 
     assert (len(swaps), counts.unreadable) == (0, 2)
 
@@ -178,16 +178,16 @@ def test_a_mistyped_key_is_known_from_batch_to_batch(new: Key) -> None:
     begin = next(at for at, found in enumerate(wrong.decrypt_many(cells)) if isinstance(found, InvalidToken))
     batches = [[((1,), token("new")), ((2,), cell)] for cell in cells[begin:]]
 
-    assert [plan for rows in batches for plan in plan_batch(wrong, batch_of(rows), balance=balance).swaps.keys] == []
+    assert [plan for rows in batches for plan in Planner(wrong, balance=balance).plan(batch_of(rows)).swaps.keys] == []
 
 
 def test_a_damaged_token_does_not_outvote_the_batches_before_it(keyring: Keyring) -> None:
     """A key most of whose tokens decrypt is the right one, also where two in one batch differ."""
     balance = Counter[Key]()
-    plan_batch(keyring, batch_of([((1,), token("old"))]), balance=balance)
+    Planner(keyring, balance=balance).plan(batch_of([((1,), token("old"))]))
     rows = [((2,), seal(b" " * 32, "old", ISSUED_AT)), ((3,), token("old"))]
 
-    assert len(plan_batch(keyring, batch_of(rows), balance=balance).swaps) == 1
+    assert len(Planner(keyring, balance=balance).plan(batch_of(rows)).swaps) == 1
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -195,14 +195,14 @@ def test_a_damaged_token_hides_no_sound_one(keyring: Keyring, dry_run: bool) -> 
     """A key most of whose tokens decrypt is the right one, also where their lengths differ."""
     cells = [seal(b" " * 32, "old", ISSUED_AT), token("old"), token("old", "a longer secret than that")]
     batch = batch_of([((row,), cell) for row, cell in enumerate(cells)])
-    swaps, _, _, counts, *_ = plan_batch(keyring, batch, dry_run=dry_run)
+    swaps, _, _, counts, *_ = Planner(keyring, dry_run=dry_run).plan(batch)
 
     assert (len(swaps) + counts.to_rotate, counts.unreadable) == (2, 1)
 
 
 def test_no_problem_shows_its_cell(keyring: Keyring) -> None:
     """A detail names the fault and holds nothing of the cell."""
-    counts = plan_batch(keyring, batch_of(_rows())).counts
+    counts = Planner(keyring).plan(batch_of(_rows())).counts
 
     shown = " ".join(problem.detail for problem in counts.problems)
     assert len(counts.problems) == 6
@@ -232,7 +232,7 @@ def test_a_census_misses_no_dressed_token(value: tuple[bytes, list[str]]) -> Non
     """Any token in any dress, as bytes or as text, counts under its key: by itself, or as part of something else."""
     cells = [value[0], value[0].decode()] if value[0].isascii() else [value[0]]
     for cell in cells:
-        counts = plan_batch(KEYRING, batch_of([((1,), cell)]), dry_run=True).counts
+        counts = Planner(KEYRING, dry_run=True).plan(batch_of([((1,), cell)])).counts
 
         assert counts.under[OLD_ID] + counts.inner[OLD_ID] >= 1
         assert (counts.plaintext, counts.suspects) == (0, 0)
@@ -245,7 +245,7 @@ def test_a_cell_that_holds_a_token_is_unreadable_and_counts_under_its_key(
     for dry_run in (True, False):
         for dress, cell in DRESSED.items():
             with named(dress, "in a dry run" if dry_run else "in a run"):
-                counts = plan_batch(keyring, batch_of([((1,), cell)]), dry_run=dry_run).counts
+                counts = Planner(keyring, dry_run=dry_run).plan(batch_of([((1,), cell)])).counts
 
                 assert (counts.unreadable, counts.plaintext, counts.suspects) == (1, 0, 0)
                 assert counts.inner == {old.id: 2 if dress == "glued" else 1}
@@ -254,7 +254,7 @@ def test_a_cell_that_holds_a_token_is_unreadable_and_counts_under_its_key(
 
 def test_a_hidden_token_under_a_foreign_key_is_no_plaintext(keyring: Keyring) -> None:
     """It is reported as an inner token, and counts under none of the keys."""
-    counts = plan_batch(keyring, batch_of([((1,), token("nobody").encode().hex())])).counts
+    counts = Planner(keyring).plan(batch_of([((1,), token("nobody").encode().hex())])).counts
 
     assert (counts.categories, counts.inner) == ({"encoded-token": 1}, {})
 
@@ -265,7 +265,7 @@ def test_a_cell_that_cannot_be_searched_to_the_end_is_no_plaintext(
 ) -> None:
     """What a search gives up on blocks as an unreadable cell does, and is never encrypted: it may hold a token."""
     monkeypatch.setattr(inner_tokens, "WORK", 0)
-    plan = plan_batch(keyring, batch_of([((1,), DECOYS.hex())]), takeover=Takeover(None, adopts))
+    plan = Planner(keyring, takeover=Takeover(None, adopts)).plan(batch_of([((1,), DECOYS.hex())]))
 
     assert plan.changes == 0
     assert plan.counts.categories == {"not-a-token": 1}
@@ -276,7 +276,7 @@ def test_a_token_that_no_key_opens_is_nothing_inside(keyring: Keyring) -> None:
     """A bare token is part of nothing, whether its key is unknown or its content is damaged."""
     rows = [((1,), token("unknown")), ((2,), seal(b" " * 32, "old", ISSUED_AT))]
     sound = [((row,), token("old")) for row in range(3, 6)]
-    counts = plan_batch(keyring, batch_of([*rows, *sound]), dry_run=True).counts
+    counts = Planner(keyring, dry_run=True).plan(batch_of([*rows, *sound])).counts
 
     assert (counts.unreadable, counts.inner, counts.nested) == (2, {}, 0)
 
@@ -299,7 +299,7 @@ def test_plaintext_that_has_room_for_a_token_is_suspect(keyring: Keyring, named:
     for name, (cell, number) in cases.items():
         for dry_run in (True, False):
             with named(name, dry_run):
-                counts = plan_batch(keyring, batch_of([((1,), cell), ((2,), "hunter2")]), dry_run=dry_run).counts
+                counts = Planner(keyring, dry_run=dry_run).plan(batch_of([((1,), cell), ((2,), "hunter2")])).counts
 
                 assert counts.suspects == number
 

@@ -16,7 +16,7 @@ from keyring_core import Keyring
 from rotation.model.formats import Format
 from rotation.planning import embedded
 from rotation.planning.embedded import SPELLINGS, Spelling, locate
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keys import key_text, make_key
@@ -30,7 +30,7 @@ ENCODED = [Format.BASE64, Format.HEX]
 
 def rotated(cell: Any, form: Format = Format.EMBEDDED) -> Any:
     """The cell that a run writes; the same one if it writes none."""
-    plan = plan_batch(KEYRING, batch_of([((1,), cell)]), format=form)
+    plan = Planner(KEYRING, format=form).plan(batch_of([((1,), cell)]))
     return plan.swaps.new[0] if plan.swaps else cell
 
 
@@ -271,7 +271,7 @@ def test_the_character_that_a_token_shares_with_what_follows_keeps_its_bits() ->
         for behind in ("~ and more", "\xff" * 200, ", "):
             old = token("old", "x" * length)
             cell = base64.b64encode(f"{old.rstrip('=')}{behind}".encode("latin-1")).decode()
-            plan = plan_batch(KEYRING, batch_of([((1,), cell)]), format=Format.BASE64)
+            plan = Planner(KEYRING, format=Format.BASE64).plan(batch_of([((1,), cell)]))
             if behind[0] == "\xff" and old.rstrip("=").endswith(("o", "O", "_")) and not plan.swaps:
                 assert plan.counts.unreadable == 1
                 continue
@@ -304,7 +304,7 @@ def test_the_base64_of_a_token_knows_no_signs() -> None:
 def test_what_holds_no_token_stays(value: str | bytes, form: Format) -> None:
     """Any text and any bytes; what looks like a beginning of a token is another matter."""
     assume("gAAAA" not in str(value))
-    plan = plan_batch(KEYRING, batch_of([((1,), value)]), format=form)
+    plan = Planner(KEYRING, format=form).plan(batch_of([((1,), value)]))
 
     assert (plan.changes, plan.counts.embedded, plan.counts.empty) == (0, 0, 1)
     # One that has room for a token is listed for a person.
@@ -330,17 +330,17 @@ def test_work_is_bounded(text: str, form: Format, monkeypatch: pytest.MonkeyPatc
     body = Spelling.body
     monkeypatch.setattr(Spelling, "body", lambda self, run: looked.append(len(run)) or body(self, run))
     monkeypatch.setattr(embedded, "WORK", 0)
-    found = locate(SPELLINGS[form], text, KEYS)
+    found, given_up = locate(SPELLINGS[form], text, KEYS)
 
     assert sum(looked) <= 2 * embedded.WORK_PER_BYTE * len(text)
-    assert found.given_up or not any(each.key for each in found.tokens)
+    assert given_up or not any(each.key for each in found)
 
 
 def test_a_large_token_is_found() -> None:
     """If its end is visible; otherwise one of up to LONGEST_OPEN bytes."""
     large = token("old", "x" * 2_000_000)
 
-    [found] = locate(EMBEDDED, f'"{large}"', KEYS).tokens
+    [found], _ = locate(EMBEDDED, f'"{large}"', KEYS)
     assert (found.body, found.key) == (large.rstrip("="), make_key("old"))
     check_moved(large, rotated(f'"{large}"')[1:-1], b"x" * 2_000_000)
 

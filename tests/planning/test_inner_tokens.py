@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from keyring_core import Key, Keyring
 from rotation.planning import inner_tokens
 from rotation.planning.inner_tokens import MARKS, SHORTEST, find_inner
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.stores.sqlite.dialect import SQLite
 from tests.conftest import Named
 from tests.fakes import batch_of, token
@@ -227,7 +227,7 @@ def test_raw_bytes_in_a_text_are_found(around: bytes) -> None:
 
     assert isinstance(cell, str)
     assert find_inner([KEYRING], cell).under == {OLD: 1}
-    assert plan_batch(KEYRING, batch_of([((1,), cell)])).counts.inner == {OLD: 1}
+    assert Planner(KEYRING).plan(batch_of([((1,), cell)])).counts.inner == {OLD: 1}
 
 
 def test_a_lone_surrogate_beside_a_token_hides_nothing() -> None:

@@ -6,9 +6,7 @@ import pytest
 
 from keyring_core import Keyring
 from rotation.model.batch import Batch
-from rotation.model.counts import Counts
-from rotation.planning.misfits import fixes_of
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from tests.fakes import token
 
 CELLS = {
@@ -37,10 +35,9 @@ def test_only_current_misfits_are_fixed(keyring: Keyring, cells: list[str], misf
     held = [CELLS[name] for name in cells]
     batch = Batch([(number,) for number in range(len(held))], held, misfits=frozenset((each,) for each in misfits))
 
-    def look(rows: Batch) -> Counts:
-        return plan_batch(keyring, rows, dry_run=True).counts
+    planner = Planner(keyring)
 
-    fixes = fixes_of(batch, plan_batch(keyring, batch), look)
+    fixes = planner.fixes(batch, planner.plan(batch))
 
     assert {key for (key,) in fixes.keys} == found
     assert list(fixes.old) == list(fixes.new) == [held[key] for (key,) in fixes.keys]

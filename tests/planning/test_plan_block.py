@@ -18,7 +18,7 @@ from keyring_core.tokens import BLOCK, parse_token
 from rotation.model.batch import Batch, Block, Plan, gapless
 from rotation.model.counts import Counts, RowKey, Times
 from rotation.model.key_history import UNKNOWN, History, Promotion, Retired
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from tests.fakes import ISSUED_AT, token
 from tests.keyring_core.test_tokens import seal
 from tests.keys import key_text, make_key, mistyped
@@ -173,9 +173,9 @@ def test_a_block_comes_to_what_its_rows_come_to(
         before = balances[1].copy()
         assert (in_blocks.rows, in_blocks.last, in_blocks.weight) == (in_rows.rows, in_rows.last, in_rows.weight)
 
-        oracle = plan_batch(keyring, in_rows, dry_run=dry_run, history=history, balance=balances[1])
+        oracle = Planner(keyring, dry_run=dry_run, history=history, balance=balances[1]).plan(in_rows)
         assume(not is_outvoted(keyring, before, balances[1], in_blocks))
-        plan = plan_batch(keyring, in_blocks, dry_run=dry_run, history=history, balance=balances[0])
+        plan = Planner(keyring, dry_run=dry_run, history=history, balance=balances[0]).plan(in_blocks)
 
         assert counted(plan) == counted(oracle)
         assert swaps(plan, keyring) == swaps(oracle, keyring)
@@ -188,8 +188,8 @@ def block_of(cells: list[str], keys: Any = None) -> Block:
     return Block(keys or range(1, len(cells) + 1), "".join(cells).encode(), len(cells[0]))
 
 
-def planned(*cells: str, balance: Counter[Key] | None = None, **options: Any) -> Plan:
-    return plan_batch(RING, Batch((), (), [block_of(list(cells))]), balance=balance, **options)
+def planned(*cells: str, **options: Any) -> Plan:
+    return Planner(RING, **options).plan(Batch((), (), [block_of(list(cells))]))
 
 
 def test_a_block_of_old_and_current_tokens_is_planned_as_a_whole() -> None:

@@ -20,8 +20,8 @@ from rotation.model.counts import Counts
 from rotation.model.formats import Format
 from rotation.model.key_history import History, Promotion
 from rotation.planning import embedded
-from rotation.planning.plan import plan_batch
-from rotation.stores.base import Written
+from rotation.planning.planner import Planner
+from rotation.stores.writer import Written
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal
@@ -41,7 +41,8 @@ def encoded(text: str) -> str:
 
 def plan_of(*cells: Any, form: Format = Format.EMBEDDED, keyring: Keyring = KEYRING, **options: Any) -> Plan:
     """The plan for *cells*, in rows numbered from 1."""
-    return plan_batch(keyring, batch_of([((row,), cell) for row, cell in enumerate(cells, 1)]), format=form, **options)
+    rows = [((row,), cell) for row, cell in enumerate(cells, 1)]
+    return Planner(keyring, format=form, **options).plan(batch_of(rows))
 
 
 def done(*cells: Any, **options: Any) -> Counts:
@@ -276,7 +277,7 @@ def test_unbound_tokens_are_bound() -> None:
 
 def test_the_batchs_other_rows_count() -> None:
     """NULLs and empty texts that a store counts by itself."""
-    counts = plan_batch(KEYRING, Batch([(1,)], ["{}"], null=2, empty=3), format=Format.EMBEDDED).counts
+    counts = Planner(KEYRING, format=Format.EMBEDDED).plan(Batch([(1,)], ["{}"], null=2, empty=3)).counts
 
     assert (counts.scanned, counts.null, counts.empty) == (4, 2, 4)
 
@@ -313,11 +314,11 @@ def test_many_cells_together_come_to_what_each_does_alone(
     together, alone = plan_of(*cells, **options), Counts()
     swapped = {}
     for row, cell in enumerate(cells, 1):
-        plan = plan_batch(KEYRING, batch_of([((row,), cell)]), format=form, dry_run=dry_run, others=OTHERS)
+        plan = Planner(KEYRING, format=form, dry_run=dry_run, others=OTHERS).plan(batch_of([((row,), cell)]))
         alone.add(plan.counts)
         swapped |= {key: old for key, old, _ in plan.swaps.rows()}
 
-    assert together.counts.document() == alone.document()
+    assert together.counts.by_name() == alone.by_name()
     assert together.counts.problems == alone.problems
     assert {key: old for key, old, _ in together.swaps.rows()} == swapped
     tokens = Counter([*together.key_ids, *(each.key_id for each in together.further)])

@@ -10,9 +10,9 @@ from rotation.job.ranges import count_swaps
 from rotation.model.batch import NO_KEY, Swaps
 from rotation.model.counts import PARTS, Counts
 from rotation.model.target import Adopts
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.planning.takeover import Takeover
-from rotation.stores.base import Written
+from rotation.stores.writer import Written
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.legacy.known_cells import BY_NAME, cells_of, environ_of, legacy_of
 from tests.keys import make_key
@@ -52,7 +52,7 @@ def check_sum(counts: Counts) -> None:
 )
 def test_each_cell_is_written_or_counted_once(keyring: Keyring, takeover: Takeover, taken: list[str]) -> None:
     """The swaps are in the order of the rows; each has the text of its own row."""
-    plan = plan_batch(keyring, batch_of(ROWS), takeover=takeover)
+    plan = Planner(keyring, takeover=takeover).plan(batch_of(ROWS))
 
     expected = [name for name in MIXED if name in {"old", "older", *taken}]
     assert [key for (key,) in plan.swaps.keys] == expected
@@ -72,7 +72,7 @@ def test_each_cell_is_written_or_counted_once(keyring: Keyring, takeover: Takeov
 
 def test_a_token_keeps_the_time_of_a_foreign_one(keyring: Keyring) -> None:
     """Plaintext has none, so that its token is of now."""
-    plan = plan_batch(keyring, batch_of(ROWS), takeover=Takeover(READER, Adopts.PLAINTEXT))
+    plan = Planner(keyring, takeover=Takeover(READER, Adopts.PLAINTEXT)).plan(batch_of(ROWS))
 
     times = {key: parse_token(new).timestamp for (key,), new in zip(plan.swaps.keys, plan.swaps.new, strict=True)}
     assert times["foreign"] == parse_token(FOREIGN).timestamp
@@ -83,7 +83,7 @@ def test_a_token_keeps_the_time_of_a_foreign_one(keyring: Keyring) -> None:
 
 def test_a_cell_that_a_service_rewrote_is_not_taken_over(keyring: Keyring) -> None:
     """It is unsettled, whether it was plaintext or of a package; it is under no key that anybody knows."""
-    plan = plan_batch(keyring, batch_of(ROWS), takeover=Takeover(READER, Adopts.PLAINTEXT))
+    plan = Planner(keyring, takeover=Takeover(READER, Adopts.PLAINTEXT)).plan(batch_of(ROWS))
 
     count_swaps(
         plan, Written(lost={("plain",)}, refused={("foreign",): ("refused", "a constraint")}), keyring.primary.id
@@ -103,7 +103,7 @@ def test_bound_tokens_are_made_of_taken_cells(keyring: Keyring) -> None:
     """With the target's context: the unbound keyring does not open them."""
     bound = keyring.bind("users.api_key", accept_unbound=True)
 
-    plan = plan_batch(bound, batch_of(ROWS), takeover=Takeover(READER, Adopts.PLAINTEXT))
+    plan = Planner(bound, takeover=Takeover(READER, Adopts.PLAINTEXT)).plan(batch_of(ROWS))
 
     strict = Keyring(make_key("new")).bind("users.api_key")
     assert len([strict.decrypt(new) for new in plan.swaps.new]) == 6  # the current one is not bound yet
@@ -113,7 +113,7 @@ def test_bytes_and_text_keep_their_types(keyring: Keyring) -> None:
     """As SQLite has them, side by side in one column."""
     rows = [((1,), b"hunter2"), ((2,), "hunter2"), ((3,), token("old").encode()), ((4,), 5)]
 
-    plan = plan_batch(keyring, batch_of(rows), takeover=Takeover(None, Adopts.PLAINTEXT))
+    plan = Planner(keyring, takeover=Takeover(None, Adopts.PLAINTEXT)).plan(batch_of(rows))
 
     assert [type(new) for new in plan.swaps.new] == [bytes, str, bytes, str]
     assert isinstance(plan.swaps, Swaps)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from keyring_core import Keyring
 from rotation.model.formats import Format
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.planning.suspects import may_hide
 from tests.conftest import Named
 from tests.fakes import batch_of, token
@@ -161,7 +161,7 @@ def test_such_a_form_keeps_every_key_in_every_format(named: Named) -> None:
         for name, hide in HIDDEN.items():
             cell = hide(token("old").encode()).decode()
             with named(form, name):
-                plan = plan_batch(KEYRING, batch_of([((1,), cell), ((2,), "short")]), format=form)
+                plan = Planner(KEYRING, format=form).plan(batch_of([((1,), cell), ((2,), "short")]))
                 counts = plan.counts
 
                 assert plan.changes == 0
@@ -174,7 +174,7 @@ def test_a_cell_without_room_is_no_suspect(named: Named) -> None:
     for form in Format:
         for text, number in (("x" * 72, 0), ("\u20ac" * 24, 0), ("\u20ac" * 25, 1), ("x" * 73, 1)):
             with named(form, ascii(text[:1]), len(text)):
-                counts = plan_batch(KEYRING, batch_of([((1,), text)]), format=form).counts
+                counts = Planner(KEYRING, format=form).plan(batch_of([((1,), text)])).counts
 
                 assert counts.suspects == (0 if form is Format.EMBEDDED else number)
 
@@ -186,7 +186,7 @@ def test_a_suspect_beside_a_token_is_one_in_every_format(named: Named) -> None:
     for form, text in spelled.items():
         for beside, number in ((HIDDEN["zlib, base64"](token("old").encode()).decode(), 1), (ORDINARY["prose"], 0)):
             with named(form, number):
-                plan = plan_batch(KEYRING, batch_of([((1,), f'{{"t": "{text}", "more": "{beside}"}}')]), format=form)
+                plan = Planner(KEYRING, format=form).plan(batch_of([((1,), f'{{"t": "{text}", "more": "{beside}"}}')]))
 
                 assert (plan.changes, plan.counts.suspects, plan.counts.categories) == (
                     1,
@@ -209,7 +209,7 @@ def test_such_a_form_keeps_every_key_beside_a_token_that_no_run_moves(named: Nam
             (Format.TOKEN, raw(token("new").encode()) + b" " + beside.encode()),
         ):
             with named(form, name, cell[:4]):
-                counts = plan_batch(KEYRING, batch_of([((1,), cell)]), format=form).counts
+                counts = Planner(KEYRING, format=form).plan(batch_of([((1,), cell)])).counts
 
                 assert counts.unreadable == 1
                 assert (counts.identified, counts.inner[OLD]) in ({(0, 0), (1, 1)} if name in HIDDEN else {(1, 0)})
@@ -217,6 +217,6 @@ def test_such_a_form_keeps_every_key_beside_a_token_that_no_run_moves(named: Nam
 
 def test_a_token_in_another_form_that_was_found_makes_no_suspect() -> None:
     """Its key is known, so the cell keeps that key alone."""
-    counts = plan_batch(KEYRING, batch_of([((1,), token("old").encode().hex())]), format=Format.EMBEDDED).counts
+    counts = Planner(KEYRING, format=Format.EMBEDDED).plan(batch_of([((1,), token("old").encode().hex())])).counts
 
     assert (counts.suspects, counts.identified, counts.categories) == (0, 1, {"encoded-token": 1})

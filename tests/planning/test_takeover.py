@@ -14,7 +14,7 @@ from keyring_core import KeyConfigError, Keyring
 from keyring_core.legacy import Legacy
 from rotation.model.batch import NO_KEY, Plan
 from rotation.model.target import Adopts, Target
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.planning.takeover import Taken, Takeover, describe
 from tests.conftest import Named
 from tests.fakes import batch_of, token
@@ -54,7 +54,7 @@ RANDOM = {
 
 def adopted(cell: str | bytes, adopts: Adopts = Adopts.PLAINTEXT) -> Plan:
     """The plan of a batch of that cell alone."""
-    return plan_batch(KEYRING, batch_of([((1,), cell)]), takeover=Takeover(None, adopts))
+    return Planner(KEYRING, takeover=Takeover(None, adopts)).plan(batch_of([((1,), cell)]))
 
 
 def test_plaintext_becomes_a_token_as_it_stands(named: Named) -> None:
@@ -92,7 +92,7 @@ def test_random_looking_cells_need_a_word(cell: str | bytes) -> None:
 @pytest.mark.parametrize("cell", ["", "  \n", b"", None])
 def test_nothing_stays_nothing(cell: str | bytes | None) -> None:
     """NULL, an empty cell and blanks are no plaintext."""
-    plan = plan_batch(KEYRING, batch_of([((1,), cell)]), takeover=Takeover(None, Adopts.RANDOM))
+    plan = Planner(KEYRING, takeover=Takeover(None, Adopts.RANDOM)).plan(batch_of([((1,), cell)]))
 
     assert (plan.changes, plan.counts.taken_over, plan.counts.to_rotate) == (0, 0, 0)
 
@@ -162,10 +162,9 @@ def test_cells_of_a_package_become_tokens(named: Named) -> None:
             target = Target("sqlite://", "creds", "token", "creds", source=legacy_of(case))
             takeover = Takeover.of(target, environ_of(case))
             cells = list(cells_of(case))
+            rows = [((row,), cell) for row, (cell, _) in enumerate(cells)]
 
-            plan = plan_batch(
-                KEYRING, batch_of([((row,), cell) for row, (cell, _) in enumerate(cells)]), takeover=takeover
-            )
+            plan = Planner(KEYRING, takeover=takeover).plan(batch_of(rows))
 
             assert (plan.counts.taken_over, len(plan.swaps), plan.counts.problems) == (len(cells), len(cells), [])
             assert [KEYRING.decrypt_bytes(new) for new in plan.swaps.new] == [plaintext for _, plaintext in cells]
@@ -182,7 +181,7 @@ def test_a_dry_run_plans_nothing_and_describes_plaintext_alone() -> None:
     takeover = Takeover(legacy_of(case).reader(environ_of(case)), Adopts.PLAINTEXT)
     rows = [((1,), foreign), ((2,), "sk-live-1"), ((3,), token("old")), ((4,), token("nobody"))]
 
-    plan = plan_batch(KEYRING, batch_of(rows), takeover=takeover, dry_run=True)
+    plan = Planner(KEYRING, takeover=takeover, dry_run=True).plan(batch_of(rows))
 
     assert (plan.changes, plan.counts.to_rotate, plan.counts.taken_over, plan.counts.unreadable) == (0, 3, 2, 1)
     assert plan.counts.samples == [((2,), "9 characters: lowercase letters, digits, symbols")]
@@ -190,16 +189,12 @@ def test_a_dry_run_plans_nothing_and_describes_plaintext_alone() -> None:
 
 def test_a_dry_run_keeps_a_few_samples() -> None:
     """Five of a target, whatever the batches."""
-    one = plan_batch(
-        KEYRING,
-        batch_of([((row,), "p") for row in range(9)]),
-        takeover=Takeover(None, Adopts.PLAINTEXT),
-        dry_run=True,
-    ).counts
+    planner = Planner(KEYRING, takeover=Takeover(None, Adopts.PLAINTEXT), dry_run=True)
+    one = planner.plan(batch_of([((row,), "p") for row in range(9)])).counts
     one.add(one)
 
     assert [row for row, _ in one.samples] == [(row,) for row in range(5)]
-    assert "samples" not in one.document()
+    assert "samples" not in one.by_name()
 
 
 def test_a_missing_secret_is_named_with_its_target() -> None:

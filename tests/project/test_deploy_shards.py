@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rotation.stores.shards import Shard
+from rotation.stores.row_keys import Shard
 from tests.project.kubernetes import invalid
 
 JOB = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "kubernetes" / "shards.yaml").read_text())

@@ -67,8 +67,6 @@ print(json.dumps({
 OF_EXTRAS = {
     "keyring_core/integrations/pydantic.py": {"pydantic", "pydantic_core"},
     "keyring_core/integrations/django": {"django"},
-    # The one module that starts the job: pyproject.toml says why.
-    "keyring_core/integrations/django/management/commands/rotate_keys.py": {"django", "rotation"},
     "keyring_core/integrations/sqlalchemy": {"sqlalchemy"},
     "keyring_core/integrations/alembic.py": {"alembic"},
 }

@@ -192,6 +192,30 @@ def test_documents_about_keys(shop: Shop) -> None:
     assert faults("keys-step", document(shop, "keys", "restore", OLD.id, "--archive", archive)) == []
 
 
+def test_documents_about_several_key_sets(shop: Shop) -> None:
+    """Each key of `run` has its key set, and each of `check` its service."""
+    shop.database.execute("DELETE FROM creds WHERE id > 2")
+    other = shop.config.read_text().replace("[[target]]", '[[target]]\nname = "other"\nwhere = "id = 2"\nkeys = "b"')
+    sets = '[keys.b]\nprimary = { secret = "$B" }\n'
+    shop.config.write_text(shop.config.read_text().replace("[[target]]", '[[target]]\nwhere = "id = 1"') + other + sets)
+    shop.write_env(f"{shop.env_file.read_text()}B={NEW.reveal()}\n")
+
+    found = document(shop, "status")
+    assert [key.get("set") for key in found["keys"]] == [None, None, "b"]
+    assert faults("run", found) == []
+    assert faults("check", document(shop, "check")) == []
+
+
+def test_a_step_back(shop: Shop) -> None:
+    """The document names the step of a key that becomes primary again."""
+    shop.database.execute("DELETE FROM creds WHERE id > 2")
+
+    back = document(shop, "keys", "promote", OLDER.id)
+
+    assert back["step"] == "go back"
+    assert faults("keys-step", back) == []
+
+
 def test_a_step_that_is_left_to_a_person(shop: Shop) -> None:
     """With the keys in the environment, the document has what to store, and the value only if it is asked for."""
     environ = {"ENCRYPTION_KEY": NEW.reveal(), "ENCRYPTION_PREVIOUS_KEYS": OLDER.reveal()}
@@ -212,13 +236,17 @@ def test_documents_of_other_commands(shop: Shop) -> None:
 
 
 def test_documents_that_begin(cli: Cli, tmp_path: Path) -> None:
-    """Those of demo, and of init with and without an application, and for a service of one's own."""
+    """Those of demo, of init with and without an application, of its setting, and for a service of one's own."""
     config = str(tmp_path / "rotation.toml")
 
     assert faults("demo", cli("demo", "--json").document) == []
     assert faults("demo", cli("demo", "--keep", str(tmp_path / "kept"), "--json").document) == []
     assert faults("init", cli("init", "--app", "airflow", "--config", config, "--json").document) == []
     assert faults("init", cli("init", "--app", "--json").document) == []
+    listed = cli(
+        "keys", "list", "--format", "airflow", "--config", config, "--json", environ={"AIRFLOW_KEY": OLD.reveal()}
+    )
+    assert faults("keys-setting", listed.document) == []
     url, new = f"sqlite:///{tmp_path / 'kept' / 'app.db'}", str(tmp_path / "new.toml")
     begun = cli("init", "--url", url, "--config", new, "--json").document
     assert faults("init", begun) == []

@@ -54,6 +54,13 @@ WORDS = {
     r"\bby the thousand\b": "many",
 }
 """Patterns of prose, with what to write instead."""
+READ_TWICE = {
+    r"(?<!\bthere )\b(is|are) none\b": "is not a ...",
+    r"\b(those|that) of\b": "the noun, or 's",
+    r"\bso many\b": "the number, or this many",
+    r"\bc[oa]mes? to\b(?! (its|an|the) end)": "is, becomes, reaches",
+}
+"""Patterns that define a noun by a clause: on pages and in messages. Comments and docstrings may have them."""
 NAMES = {
     r"(?<!\ba )\bdesk\b|\b(Key)?Desk\b": "environment keys",
     r"\b([Cc]rews?|_?[Hh]ired?|[Ss]taff(ed|ing)?|report_for_duty)\b": "executor, workers",
@@ -96,11 +103,15 @@ def test_the_list_finds_what_it_is_for(named: Named) -> None:
         "honest text",
         "a drawn value",
         "a key of ours",
+        "a text that is none",
+        "those of the settings",
+        "so many rows",
+        "what it comes to",
     ]
 
     for text in cases:
         with named(text):
-            assert list(_found(text, WORDS))
+            assert list(_found(text, WORDS | READ_TWICE))
 
 
 def test_plain_words_are_left_alone(named: Named) -> None:
@@ -110,11 +121,22 @@ def test_plain_words_are_left_alone(named: Named) -> None:
         "how to tell two tables apart",
         "Where keys come from",
         '"""Where it is, and how."""',
+        "if there is none",
+        "since the run came to its end",
     ]
 
     for text in cases:
         with named(text):
-            assert not list(_found(text, WORDS))
+            assert not list(_found(text, WORDS | READ_TWICE))
+
+
+def test_a_message_is_not_a_docstring() -> None:
+    """Of code the patterns that are read twice count in messages alone."""
+    code = '"""What it comes to."""  # so many\nsay(f"that of {name}")\n'
+
+    assert [(number, word) for number, line in _messages(code) for word, _ in _found(line, READ_TWICE)] == [
+        (2, "that of")
+    ]
 
 
 def test_only_prose_of_code_is_read_for_words() -> None:
@@ -135,11 +157,15 @@ def offenders(place: Path) -> Iterator[str]:
         text = path.read_text()
         words = {word: plain for word, plain in WORDS.items() if "drawn" not in word or not DRAWING.search(name)}
         if path.suffix != ".py":
-            parts = [(_document(text) if path.suffix == ".md" else enumerate(text.splitlines(), 1), words | NAMES)]
+            is_page = path.suffix == ".md"
+            patterns = words | NAMES | (READ_TWICE if is_page else {})
+            parts = [(_document(text) if is_page else enumerate(text.splitlines(), 1), patterns)]
         elif path.is_relative_to(ROOT / "tests"):
             parts = [(_docstrings(ast.parse(text)), words | NAMES)]
         else:
             parts = [(_prose(text), words), (enumerate(text.splitlines(), 1), NAMES)]
+            if path.is_relative_to(ROOT / "keyring_core") or path.is_relative_to(ROOT / "rotation"):
+                parts.append((_messages(text), READ_TWICE))
         for lines, patterns in parts:
             for number, line in lines:
                 for word, plain in _found(line, patterns):
@@ -176,6 +202,15 @@ def _prose(code: str) -> Iterator[tuple[int, str]]:
             is_format = token.type == tokenize.STRING and "f" in token.string.partition('"')[0].lower()
             text = re.sub(r"\{[^{}\n]*\}", "", token.string) if is_format else token.string
             yield from enumerate(text.splitlines(), token.start[0])
+
+
+def _messages(code: str) -> Iterator[tuple[int, str]]:
+    """The texts of Python code that are not docstrings."""
+    tree = ast.parse(code)
+    documented = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
+            yield from enumerate(node.value.splitlines(), node.lineno)
 
 
 def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:

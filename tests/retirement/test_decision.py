@@ -30,7 +30,7 @@ from rotation.model.formats import Format
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target, TargetId
-from rotation.output.html.page import Totals, page
+from rotation.output.html.page import PageTotals, page
 from rotation.output.run_text import render
 from rotation.planning.cell_kinds import CellKind
 from rotation.retirement.decision import Standing, gaps, not_looked_at, refusals, standing
@@ -314,7 +314,7 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
         known=(before,),
     )
     verdict = Verdict.of(facts, Policy(), NOW)
-    shown = Totals(facts)
+    shown = PageTotals(facts)
     words = {
         "check": " ".join(finding.message for finding in verdict.findings if finding.subject == KEY),
         "report": page(Overview(verdict, [TARGET])),
@@ -325,7 +325,7 @@ def test_the_five_answers_agree(state: State, tmp_path_factory: pytest.TempPathF
     needed = standing(full) is Standing.NEEDED
     assert all("may be retired" not in text for text in words.values())
     assert standing(facts.evidence(KEY)) is (Standing.NEEDED if needed else Standing.UNPROVEN)
-    assert ("nothing that was read needs it" in words["check"]) is not needed
+    assert ("no token that was read needs it" in words["check"]) is not needed
     assert not (shown.share == "all" and not shown.complete)
     assert not (shown.complete and (found or state.counts.nested or state.counts.unreadable or state.counts.plaintext))
     # Who looks at less may not see what speaks for the key, and never more than the proof sees.

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 
 from rotation.model.failures import StoreError
 from rotation.stores import access
-from rotation.stores.access import Access, Refusal, fault_of, words_of
-from rotation.stores.base import Written
-from rotation.stores.dialect import Fault, Mode
+from rotation.stores.access import Access, RefusedStatement, fault_of, words_of
+from rotation.stores.dialect import Fault
 from rotation.stores.sqlite.dialect import SQLite
 
 pytestmark = pytest.mark.database
@@ -62,9 +61,9 @@ def test_a_lock_that_stays_is_passed_over_only_on_request(past_locks: bool, monk
         tries.append(1)
         raise sa.exc.OperationalError("SELECT 1", {}, pymysql.err.OperationalError(1205, "Lock wait timeout"))
 
-    monkeypatch.setattr(store, "_act", fail)
+    monkeypatch.setattr(store._link, "transaction", fail)
     if past_locks:
-        assert isinstance(refusal := store.attempt(lambda _: None, past_locks=True), Refusal)
+        assert isinstance(refusal := store.attempt(lambda _: None, past_locks=True), RefusedStatement)
         assert refusal.is_locked
     else:
         with pytest.raises(StoreError):
@@ -84,43 +83,11 @@ def test_a_database_that_is_dropped_meanwhile_ends_no_search(
         tries.append(1)
         raise sa.exc.OperationalError(statement, {}, pymysql.err.OperationalError(1049, "Unknown database"))
 
-    monkeypatch.setattr(store, "_act", fail)
+    monkeypatch.setattr(store._link, "transaction", fail)
     if statement:
-        assert isinstance(store.attempt(lambda _: None), Refusal)
+        assert isinstance(store.attempt(lambda _: None), RefusedStatement)
     else:
         with pytest.raises(StoreError, match="no such database"):
             store.attempt(lambda _: None)
 
     assert len(tries) == (access.ATTEMPTS if statement else 1)
-
-
-@pytest.mark.parametrize(("category", "later"), [("locked", Mode.HURRIED), ("refused", Mode.WRITE)])
-def test_a_batch_waits_for_one_lock_only(category: str, later: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its halves, and theirs, wait for none: services wait for what it holds. A refused row is no reason to hurry."""
-    store, modes = opened(), []
-
-    def write(act: object, mode: Mode) -> Written:
-        modes.append(mode)
-        raise access.RowRefusedError(category, "a row is at fault")
-
-    monkeypatch.setattr(store, "write", write)
-    written = store.write_by_halves(
-        range(4), lambda *_: Written(), lambda row, refusal: Written(refused={(row,): refusal})
-    )
-
-    assert modes == [Mode.WRITE, *[later] * 6]
-    assert written.refused == {(row,): (category, "a row is at fault") for row in range(4)}
-
-
-def test_a_batch_with_many_bad_rows_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before each part it is asked whether to stop."""
-    looks: list[float] = []
-    store = Access("mysql://root@127.0.0.1:1/app", "creds", read_only=False, sleep=looks.append)
-
-    def write(act: object, mode: Mode) -> Written:
-        raise access.RowRefusedError("refused", "a row is at fault")
-
-    monkeypatch.setattr(store, "write", write)
-    store.write_by_halves(range(4), lambda *_: Written(), lambda *_: Written())
-
-    assert looks == [0, 0, 0]

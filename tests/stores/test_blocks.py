@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from keyring_core import Keyring
 from rotation.model.batch import Batch, BlockSwap, Plan, Swaps
 from rotation.model.target import Target
-from rotation.planning.plan import plan_batch
+from rotation.planning.planner import Planner
 from rotation.stores import blocks as blocks_of_rows
-from rotation.stores import sql
-from rotation.stores.base import Written
-from rotation.stores.sql import SqlStore
+from rotation.stores import reader, writer
+from rotation.stores.store import Store
+from rotation.stores.writer import Written
 from tests.conftest import Named
 from tests.databases import Database
 from tests.keys import make_key
@@ -46,16 +46,16 @@ on_mariadb = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 @contextmanager
 def opened(
     database: Database, table: str = "creds", column: str = "token", where: str | None = None
-) -> Iterator[SqlStore]:
+) -> Iterator[Store]:
     """The job's store of that column."""
-    store = SqlStore(Target(database.url, table, column, table, where=where), read_only=False, sleep=lambda _: None)
+    store = Store(Target(database.url, table, column, table, where=where), read_only=False, sleep=lambda _: None)
     try:
         yield store
     finally:
         store.close()
 
 
-def read_all(store: SqlStore, limit: int = 1000) -> list[Batch]:
+def read_all(store: Store, limit: int = 1000) -> list[Batch]:
     """All batches."""
     batches: list[Batch] = []
     after = None
@@ -299,7 +299,7 @@ def test_sqlite_is_read_as_row_by_row_whatever_it_holds(
             )
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (blocks_of_rows, sql):
+        for module in (blocks_of_rows, reader):
             patch.setattr(module, "LEAST_ROWS", 3)
         read_both_ways(database, limit)
 
@@ -307,19 +307,19 @@ def test_sqlite_is_read_as_row_by_row_whatever_it_holds(
 # Swaps
 
 
-def plan_of(store: SqlStore, limit: int = 1000) -> Plan:
+def plan_of(store: Store, limit: int = 1000) -> Plan:
     """What is to be written of the first batch; all of it is in blocks."""
-    plan = plan_batch(KEYRING, store.read(None, None, limit))
+    plan = Planner(KEYRING).plan(store.read(None, None, limit))
     assert plan.blocks
     assert not plan.swaps
     return plan
 
 
-def rotate_all(store: SqlStore, limit: int = 50) -> Written:
+def rotate_all(store: Store, limit: int = 50) -> Written:
     """Reads and writes the whole table."""
     written = Written()
     for batch in read_all(store, limit):
-        plan = plan_batch(KEYRING, batch)
+        plan = Planner(KEYRING).plan(batch)
         written.add(store.write(plan.swaps, plan.blocks))
     return written
 
@@ -366,7 +366,7 @@ def test_each_cell_gets_what_was_made_of_its_own(database: Database, key: str, k
     make(database, keys, cells, key, BLOB[database.kind] if kind == "bytes" else kind)
 
     with opened(database) as store:
-        plan = plan_batch(KEYRING, store.read(None, None, 1000))
+        plan = Planner(KEYRING).plan(store.read(None, None, 1000))
         # Where the server hands out rows, only texts are made into blocks.
         assert plan.blocks or (kind == "bytes" and database.kind == "mariadb")
         written = store.write(plan.swaps, plan.blocks)
@@ -584,7 +584,7 @@ def test_a_trigger_that_refuses_a_row_costs_no_other(database: Database, late: b
         database.execute(*TRIGGERS[database.kind])
 
     with opened(database) as store:
-        plan = plan_batch(KEYRING, store.read(None, None, 1000))
+        plan = Planner(KEYRING).plan(store.read(None, None, 1000))
         assert bool(plan.blocks) == late
         if late:
             database.execute(*TRIGGERS[database.kind])
@@ -669,7 +669,7 @@ def test_a_heavy_swap_is_parted(
 
         with monkeypatch.context() as patch:
             patch.setattr(access, "swap", weighed)
-            patch.setattr(sql, "BATCH_BYTES", 5000)
+            patch.setattr(writer, "BATCH_BYTES", 5000)
             written = store.write(plan.swaps, plan.blocks)
 
     stored = database.column()
@@ -684,7 +684,7 @@ def test_a_heavy_batch_has_fewer_rows(database: Database, bound: int, monkeypatc
     """A batch of any number of rows is within the bound, but for one row; all rows are read."""
     cells = [*SHORT[:60], *LONG[60:]]
     make(database, range(1, 121), cells)
-    monkeypatch.setattr(sql, "BATCH_BYTES", bound)
+    monkeypatch.setattr(reader, "BATCH_BYTES", bound)
 
     batches = read_both_ways(database, 1000)
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from rotation.model.batch import Swaps
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database
 from tests.keys import key_text
@@ -84,7 +84,7 @@ def test_a_companion_waits_for_a_service(database: Database) -> None:
     """R01: where a service rewrote the token meanwhile, its companion stays the service's, too."""
     make_table(database, [(number, token, hash_of("old")) for number, token in enumerate(make_tokens(40))])
     target = Target(database.url, "creds", "token", "creds", companions=tuple(SET.items()))
-    store = SqlStore(target, read_only=False, sleep=time.sleep, companions={"key_hash": hash_of("new")})
+    store = Store(target, read_only=False, sleep=time.sleep, companions={"key_hash": hash_of("new")})
     batch = store.read(None, None, 100)
     theirs = make_token("theirs", "older")
     database.execute("UPDATE creds SET token = :token, key_hash = 'theirs' WHERE id = 3", token=theirs)
@@ -289,9 +289,9 @@ def test_a_store_that_writes_needs_the_values(database: Database) -> None:
     target = Target(database.url, "creds", "token", "creds", companions=tuple(SET.items()))
 
     with pytest.raises(ValueError, match="companion"):
-        SqlStore(target, read_only=False, sleep=time.sleep)
+        Store(target, read_only=False, sleep=time.sleep)
 
-    SqlStore(target, read_only=True, sleep=time.sleep).close()
+    Store(target, read_only=True, sleep=time.sleep).close()
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)

@@ -8,7 +8,7 @@ import pytest
 
 from rotation.model.batch import Swaps
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.stores.tokens import make_token, make_tokens, problems, report, rotate, secrets_of
@@ -146,7 +146,7 @@ def write(database: Database, swaps: Swaps, **options: str) -> Any:
     url = database.url
     for name, value in options.items():
         url += f"&{name}={value}"
-    store = SqlStore(Target(url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
+    store = Store(Target(url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
     try:
         return store.write(swaps)
     finally:

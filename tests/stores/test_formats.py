@@ -14,8 +14,8 @@ from rotation.model.batch import Swaps
 from rotation.model.counts import RowKey
 from rotation.model.formats import Format
 from rotation.model.target import Target
-from rotation.stores.base import Written
-from rotation.stores.sql import SqlStore, SqlWatch
+from rotation.stores.store import Store, Watch
+from rotation.stores.writer import Written
 from tests.conftest import Cli, Named
 from tests.databases import Database, open_database
 from tests.fakes import token
@@ -56,13 +56,13 @@ KEYS = ["INTEGER", "VARCHAR(9)"]
 
 
 @pytest.fixture
-def opened(database: Database) -> Iterator[Callable[..., SqlStore]]:
+def opened(database: Database) -> Iterator[Callable[..., Store]]:
     """Opens the store of a table's tokens within text."""
-    stores: list[SqlStore] = []
+    stores: list[Store] = []
 
-    def open_it(table: str = "creds") -> SqlStore:
+    def open_it(table: str = "creds") -> Store:
         target = Target(database.url, table, "token", table, format=Format.EMBEDDED)
-        stores.append(SqlStore(target, read_only=False, sleep=time.sleep))
+        stores.append(Store(target, read_only=False, sleep=time.sleep))
         return stores[-1]
 
     yield open_it
@@ -98,7 +98,7 @@ def is_binary(database: Database, table: str) -> bool:
     return bool(database.rows(query, name=table))
 
 
-def held_by(store: SqlStore) -> dict[RowKey, Any]:
+def held_by(store: Store) -> dict[RowKey, Any]:
     """All cells."""
     batch = store.read(None, None, 1000)
     assert not batch.blocks
@@ -110,14 +110,14 @@ def renewed(cell: Any) -> Any:
     return cell.replace(OLD, NEW) if isinstance(cell, str) else cell.replace(OLD.encode(), NEW.encode())
 
 
-def swap(store: SqlStore, cells: dict[RowKey, Any]) -> Written:
+def swap(store: Store, cells: dict[RowKey, Any]) -> Written:
     """Replaces every token."""
     old = {key: cell for key, cell in cells.items() if renewed(cell) != cell}
     return store.write(Swaps(list(old), list(old.values()), [renewed(cell) for cell in old.values()]))
 
 
 @pytest.mark.parametrize("key", KEYS, ids=["number", "text"])
-def test_json_is_swapped_whole(database: Database, opened: Callable[..., SqlStore], key: str, named: Named) -> None:
+def test_json_is_swapped_whole(database: Database, opened: Callable[..., Store], key: str, named: Named) -> None:
     """D33: commas, quotes, backslashes, any letter, large cells: all but the tokens stays, and JSONB stays JSONB."""
     for number, kind in enumerate(JSON_TYPES[database.kind]):
         with named(kind):
@@ -141,7 +141,7 @@ def test_json_is_swapped_whole(database: Database, opened: Callable[..., SqlStor
 
 
 @pytest.mark.parametrize("key", KEYS, ids=["number", "text"])
-def test_a_text_is_swapped_whole(database: Database, opened: Callable[..., SqlStore], key: str, named: Named) -> None:
+def test_a_text_is_swapped_whole(database: Database, opened: Callable[..., Store], key: str, named: Named) -> None:
     """D07, D33: what a driver or an array might take for its own syntax is text like any other."""
     for number, kind in enumerate(TEXT_TYPES[database.kind]):
         with named(kind or "none"):
@@ -158,7 +158,7 @@ def test_a_text_is_swapped_whole(database: Database, opened: Callable[..., SqlSt
             ]
 
 
-def test_bytes_are_swapped_whole(database: Database, opened: Callable[..., SqlStore], named: Named) -> None:
+def test_bytes_are_swapped_whole(database: Database, opened: Callable[..., Store], named: Named) -> None:
     """D08, D33: bytes come out as bytes, each of them as it was."""
     cells = [b"\x00\xff," + OLD.encode() + b"'\\\x00", OLD.encode() * 3, bytes(range(120)), b""]
     for number, kind in enumerate(BINARY[database.kind]):
@@ -178,9 +178,7 @@ def test_bytes_are_swapped_whole(database: Database, opened: Callable[..., SqlSt
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("kind", ["JSONB", "JSON"])
 @pytest.mark.parametrize("many", [1, 40], ids=["one by one", "batch"])
-def test_json_is_compared_by_its_text(
-    database: Database, opened: Callable[..., SqlStore], kind: str, many: int
-) -> None:
+def test_json_is_compared_by_its_text(database: Database, opened: Callable[..., Store], kind: str, many: int) -> None:
     """R01: for JSONB itself 1.0 and 1.00 are equal; a service that writes the one for the other wins all the same."""
     make_table(database, kind, [f'{{"price": 1.0, "token": "{OLD}"}}'] * many)
     store = opened()
@@ -198,7 +196,7 @@ def test_json_is_compared_by_its_text(
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 @pytest.mark.parametrize("charset", ["latin1", "utf16", "utf8mb3"])
 def test_a_database_of_another_charset_is_served(
-    database: Database, opened: Callable[..., SqlStore], cli: Cli, charset: str
+    database: Database, opened: Callable[..., Store], cli: Cli, charset: str
 ) -> None:
     """D07: letters that the database's own charset lacks, and charsets of two bytes, for whole cells and for tokens."""
     database.execute(f"ALTER DATABASE CHARACTER SET {charset}")
@@ -216,7 +214,7 @@ def test_a_database_of_another_charset_is_served(
 
 
 @pytest.mark.parametrize("database", ["mariadb"], indirect=True)
-def test_a_cell_that_the_server_cannot_be_sent_is_refused(database: Database, opened: Callable[..., SqlStore]) -> None:
+def test_a_cell_that_the_server_cannot_be_sent_is_refused(database: Database, opened: Callable[..., Store]) -> None:
     """D34: by its size, before it is sent: the server would close the connection. The others are swapped."""
     make_table(database, "LONGTEXT", [OLD, f"{OLD}{'é' * 2_200_000}", f"{OLD}{'😀' * 500_000}", OLD])
     store = opened()
@@ -232,7 +230,7 @@ def test_a_cell_that_the_server_cannot_be_sent_is_refused(database: Database, op
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("kind", ["TEXT", "JSON"])
 def test_a_text_that_is_not_utf8_is_swapped_as_its_bytes(
-    database: Database, opened: Callable[..., SqlStore], kind: str
+    database: Database, opened: Callable[..., Store], kind: str
 ) -> None:
     """D09: a token beside bytes that no driver takes as text."""
     make_table(database, kind, [OLD, OLD])
@@ -306,7 +304,7 @@ def test_no_second_pass_is_made_unless_others_wrote(
     kind: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, *, disturbed: bool
 ) -> None:
     """A witness counts cells and not tokens: what others wrote is found by a whole pass, and only then is one made."""
-    changed = SqlWatch.changed
+    changed = Watch.changed
 
     with open_database(kind, tmp_path) as database:
         column = "JSONB" if kind == "postgresql" else "TEXT"
@@ -316,14 +314,14 @@ def test_no_second_pass_is_made_unless_others_wrote(
             cell = json.dumps({"secrets": [token("old"), token("old", "another")]})
             database.execute(f"INSERT INTO creds VALUES ({row}, CAST(:cell AS {column}))", cell=cell)
 
-        def disturb(watch: SqlWatch, *, wrote: bool) -> object:
+        def disturb(watch: Watch, *, wrote: bool) -> object:
             if disturbed and not database.rows("SELECT id FROM creds WHERE id = 9"):
                 write(9)
             return changed(watch, wrote=wrote)
 
         for row in range(3):
             write(row)
-        monkeypatch.setattr(SqlWatch, "changed", disturb)
+        monkeypatch.setattr(Watch, "changed", disturb)
         config = tmp_path / "rotation.toml"
         config.write_text(
             f'[[target]]\nurl = "{database.url}"\ntable = "creds"\ncolumns = ["token"]\nformat = "embedded"\n'

@@ -17,16 +17,16 @@ import sqlalchemy as sa
 from rotation.context import Streams
 from rotation.job import passes
 from rotation.stores import access
-from rotation.stores.access import served_url
-from rotation.stores.base import Written
 from rotation.stores.connection import Connection
+from rotation.stores.databases import served_url
 from rotation.stores.dialect import Mode
 from rotation.stores.mysql import dialect as mysql
 from rotation.stores.postgresql import blocks as postgresql_blocks
 from rotation.stores.postgresql import dialect as postgresql
 from rotation.stores.postgresql.dialect import PostgreSQL
-from rotation.stores.sql import SqlStore
 from rotation.stores.sqlite import dialect as sqlite
+from rotation.stores.store import Store
+from rotation.stores.writer import Written
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.processes import until
@@ -335,17 +335,17 @@ def test_a_service_wins(database: Database, cli: Cli, monkeypatch: pytest.Monkey
     database.execute(f"CREATE TABLE creds (id {key} PRIMARY KEY, token TEXT, note TEXT)")
     database.insert("creds", [{"id": str(n), "token": token, "note": ""} for n, token in enumerate(make_tokens(5))])
     fresh = make_token("fresh", "new")
-    write = SqlStore.write
+    write = Store.write
 
-    def write_late(store: SqlStore, *swaps: Any) -> Written:
-        monkeypatch.setattr(SqlStore, "write", write)
+    def write_late(store: Store, *swaps: Any) -> Written:
+        monkeypatch.setattr(Store, "write", write)
         database.execute("UPDATE creds SET token = :fresh WHERE id = '1'", fresh=fresh)
         database.execute("DELETE FROM creds WHERE id = '2'", "UPDATE creds SET id = '9' WHERE id = '3'")
         database.execute("UPDATE creds SET note = 'seen' WHERE id = '4'")
         database.insert("creds", [{"id": "-1", "token": make_token("behind"), "note": ""}])
         return write(store, *swaps)
 
-    monkeypatch.setattr(SqlStore, "write", write_late)
+    monkeypatch.setattr(Store, "write", write_late)
     ran = rotate(cli, database)
 
     stored = {str(row): token for row, token in database.column().items()}
@@ -366,14 +366,14 @@ def test_a_service_wins_where_the_key_is_not_utf8(
     for key, text in (("ff41", "rewritten"), ("ff42", "left alone")):
         database.execute(f"INSERT INTO creds VALUES (CAST(X'{key}' AS TEXT), :token)", token=make_token(text))
     fresh = make_token("fresh", "new")
-    write = SqlStore.write
+    write = Store.write
 
-    def write_late(store: SqlStore, *swaps: Any) -> Written:
-        monkeypatch.setattr(SqlStore, "write", write)
+    def write_late(store: Store, *swaps: Any) -> Written:
+        monkeypatch.setattr(Store, "write", write)
         database.execute("UPDATE creds SET token = :fresh WHERE hex(id) = 'FF41'", fresh=fresh)
         return write(store, *swaps)
 
-    monkeypatch.setattr(SqlStore, "write", write_late)
+    monkeypatch.setattr(Store, "write", write_late)
     ran = rotate(cli, database)
 
     stored = dict(database.rows("SELECT hex(id), token FROM creds"))

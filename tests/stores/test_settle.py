@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from keyring_core import Keyring
 from rotation.model.failures import StoreError
 from rotation.model.target import Target
-from rotation.planning.plan import plan_batch
-from rotation.stores.sql import SqlStore, SqlWatch
-from rotation.stores.witness import Changed
+from rotation.planning.planner import Planner
+from rotation.stores.other_writers import Changed
+from rotation.stores.store import Store, Watch
 from tests.chaos.server import Server, own_postgres
 from tests.conftest import Cli
 from tests.databases import Database
@@ -65,20 +65,20 @@ def _answers(ask: Callable[[], object]) -> bool:
     return True
 
 
-def write_all(store: SqlStore, keyring: Keyring) -> SqlWatch:
+def write_all(store: Store, keyring: Keyring) -> Watch:
     """Rotates all rows, watched."""
     watch = store.watch()
     assert watch.name
-    plan = plan_batch(keyring, store.read(None, None, 1000))
+    plan = Planner(keyring).plan(store.read(None, None, 1000))
     written = store.write(plan.swaps, plan.blocks)
     watch.wrote(written.transactions)
     assert plan.changes == ROWS
     return watch
 
 
-def open_store(database: Database) -> SqlStore:
+def open_store(database: Database) -> Store:
     """The target, opened for a run."""
-    return SqlStore(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: time.sleep(0.02))
+    return Store(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: time.sleep(0.02))
 
 
 def old_ones(database: Database, keyring: Keyring) -> int:

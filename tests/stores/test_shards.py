@@ -14,8 +14,8 @@ from sqlalchemy import make_url
 
 from rotation.model.failures import UsageError
 from rotation.model.target import Target
-from rotation.stores.shards import BLOCK_BITS, Shard
-from rotation.stores.sql import SqlStore
+from rotation.stores.row_keys import BLOCK_BITS, Shard
+from rotation.stores.store import Store
 from tests.conftest import Cli, Named
 from tests.databases import Database
 from tests.fakes import token
@@ -145,7 +145,7 @@ def test_blocks_do_not_depend_on_how_the_server_divides(database: Database) -> N
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
 def test_a_shard_with_heavy_rows_leaves_out_none(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read that ends early because of its size leaves the rest of its block for the next read."""
-    monkeypatch.setattr("rotation.stores.sql.BATCH_BYTES", 1000)
+    monkeypatch.setattr("rotation.stores.reader.BATCH_BYTES", 1000)
     database.execute("CREATE TABLE creds (id BIGINT PRIMARY KEY, token TEXT)")
     database.insert("creds", [{"id": n, "token": "x" * 400} for n in range(20)])
 
@@ -185,7 +185,7 @@ def _run(cli: Cli, database: Database, shard: str, table: str = "creds") -> dict
 
 def _read(url: str, shard: Shard, limit: int) -> list[Any]:
     target = Target(url, "creds", "token", "creds")
-    store = SqlStore(target, read_only=True, sleep=lambda _: None, shard=shard)
+    store = Store(target, read_only=True, sleep=lambda _: None, shard=shard)
     keys: list[Any] = []
     after = None
     while found := store.read(after, None, limit).keys:

@@ -10,10 +10,10 @@ from cryptography.fernet import Fernet
 
 from rotation.model.batch import Swaps
 from rotation.model.target import Target
-from rotation.stores import sql
+from rotation.stores import reader
 from rotation.stores.access import Access
-from rotation.stores.dialect import Dialect
-from rotation.stores.sql import SqlStore
+from rotation.stores.catalog import Catalog
+from rotation.stores.store import Store
 from tests.conftest import Cli
 from tests.databases import Database
 from tests.keys import key_text
@@ -47,10 +47,10 @@ def test_a_table_that_is_dropped_while_it_is_looked_at_is_missing(
 ) -> None:
     """As one that was never there."""
     database.make_creds([])
-    kind = type(Access(database.url, None, read_only=True, sleep=lambda _: None).dialect)
+    kind = type(Access(database.url, None, read_only=True, sleep=lambda _: None).dialect.catalog)
     has_table = kind.has_table
 
-    def drop_behind(self: Dialect, *place: Any) -> bool:
+    def drop_behind(self: Catalog, *place: Any) -> bool:
         found = has_table(self, *place)
         database.execute("DROP TABLE IF EXISTS creds")
         return found
@@ -142,10 +142,10 @@ def test_an_index_over_an_expression_is_no_hindrance(database: Database, cli: Cl
 
 def test_large_cells_are_read_few_at_once(database: Database, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """D34: cells beyond 64 KiB come one by one, and a batch ends where they get heavy; each is rotated."""
-    monkeypatch.setattr(sql, "BATCH_BYTES", 500_000)
+    monkeypatch.setattr(reader, "BATCH_BYTES", 500_000)
     secrets = [letter * 150_000 for letter in "abcdef"]
     database.make_creds([make_token(secret) for secret in secrets], "LONGTEXT" if database.kind == "mariadb" else None)
-    store = SqlStore(Target(database.url, "creds", "token", "creds"), read_only=True, sleep=lambda _: None)
+    store = Store(Target(database.url, "creds", "token", "creds"), read_only=True, sleep=lambda _: None)
 
     read = [len(store.read(None, None, 100).keys), len(store.read((3,), (5,), 100).keys)]
     store.close()
@@ -198,7 +198,7 @@ def test_cells_are_compared_byte_for_byte(database: Database) -> None:
         create = f"CREATE TABLE creds (id {key} PRIMARY KEY, token {kinds[database.kind]})"
         database.execute("DROP TABLE IF EXISTS creds", create)
         database.insert("creds", [{"id": row, "token": cell} for row, cell in zip(rows, "Abc", strict=True)])
-        store = SqlStore(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
+        store = Store(Target(database.url, "creds", "token", "creds"), read_only=False, sleep=lambda _: None)
 
         written = store.write(Swaps([(row,) for row in rows], ["a", "b ", "c"], ["new"] * 3))
         store.close()

@@ -34,7 +34,7 @@ from keyring_core import (
     log_key_status,
     reload_keyring,
 )
-from keyring_core.health import KeyringStatus
+from keyring_core.reload import KeyringStatus
 from rotation.fleet import announce
 
 

@@ -16,8 +16,7 @@ from rotation.discovery.result import Discovery
 from rotation.lifecycle import operations
 from rotation.lifecycle import retirement_case as open_writers
 from rotation.stores.connection import SharedConnections
-from rotation.stores.open_transactions import Uncommitted
-from rotation.stores.uncommitted import uncommitted
+from rotation.stores.uncommitted import Uncommitted, uncommitted
 from tests.chaos.server import own_mariadb, own_postgres
 from tests.conftest import Named, Ran
 from tests.databases import Database, open_database

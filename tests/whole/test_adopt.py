@@ -18,8 +18,8 @@ from rotation.ledger.ledger import Ledger
 from rotation.model.batch import BlockSwap, Swaps
 from rotation.model.failures import StoreError
 from rotation.model.target import Adopts, Target
-from rotation.stores.base import Written
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
+from rotation.stores.writer import Written
 from tests.conftest import Cli, Ran
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token
@@ -210,7 +210,7 @@ def test_an_interrupted_run_goes_on(database: Database, adopt: Callable[..., Ran
             raise KeyboardInterrupt
 
     target = Target(database.url, "creds", "token", "creds", adopts=Adopts.PLAINTEXT)
-    store = SqlStore(target, read_only=False, sleep=lambda _: None)
+    store = Store(target, read_only=False, sleep=lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         rotate([target], KEYRING, lambda _: store, RunOptions(batch_size=10), Silence(), local=LocalOptions(stop))
     begun = sum(cell.startswith("gAAAAA") for cell in database.column().values())
@@ -231,7 +231,7 @@ def test_a_service_that_writes_meanwhile_wins(database: Database, theirs: str | 
     database.make_creds([*(f"secret {row}" for row in range(1, 31)), token("new")])
     update = ["UPDATE creds SET token = :token WHERE id = 7"]
 
-    class Interrupted(SqlStore):
+    class Interrupted(Store):
         """A service writes before this store does."""
 
         def write(self, swaps: Swaps, blocks: Sequence[BlockSwap] = ()) -> Written:
@@ -259,7 +259,7 @@ def test_plaintext_that_comes_behind_the_pass_is_taken_over(database: Database) 
     database.make_creds([*(f"secret {row}" for row in range(1, 31)), token("new")])
     update = ["UPDATE creds SET token = 'secret 7, changed' WHERE id = 7"]
 
-    class Interrupted(SqlStore):
+    class Interrupted(Store):
         """A service writes when the first pass has read everything."""
 
         def keyless(self) -> int:
@@ -290,7 +290,7 @@ def test_a_look_that_fails_writes_nothing(
         monkeypatch.undo()
         raise StoreError("the database is gone")
 
-    monkeypatch.setattr(SqlStore, "read", fail)
+    monkeypatch.setattr(Store, "read", fail)
     ran = adopt("--yes", "--json")
 
     assert (ran.code, report(ran)["stopped"]) == (3, "the database is gone")

@@ -17,9 +17,9 @@ from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
 from rotation.model.target import Index, Target
 from rotation.stores.access import Access
-from rotation.stores.base import IndexValue, Written
 from rotation.stores.dialect import Mode
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
+from rotation.stores.writer import IndexValue, Written
 from tests.conftest import Cli, Named, Ran
 from tests.databases import Database
 from tests.fakes import ISSUED_AT, Silence, token
@@ -119,7 +119,7 @@ def test_a_run_makes_every_index_right(database: Database, command: Callable[...
     assert held(database) == after
 
 
-class Halting(SqlStore):
+class Halting(Store):
     """A store whose process ends between a token and its index, or that a service comes before."""
 
     def __init__(self, target: Target, before: Callable[[], None]) -> None:
@@ -182,7 +182,7 @@ def test_an_index_is_written_only_beside_its_own_cell(database: Database) -> Non
     """Compare and swap, row by row: beside another cell, NULL, or none at all, the index stays what it is."""
     rows = [pair("new", "a"), pair("new", "b"), (None, "theirs"), pair("new", "d")]
     fill(database, rows)
-    store = SqlStore(target_of(database), read_only=False, sleep=lambda _: None)
+    store = Store(target_of(database), read_only=False, sleep=lambda _: None)
     read = [token("old", "a"), rows[1][0], None, None, rows[0][0]]
 
     written = store.write_indexes([IndexValue((row,), cell, "ours") for row, cell in enumerate(read, 1)])
@@ -223,7 +223,7 @@ def test_a_locked_row_is_waited_for_once(database: Database, monkeypatch: pytest
         modes.append(mode)
         return write(self, act, mode)
 
-    store = SqlStore(target_of(database), read_only=False, sleep=lambda _: None)
+    store = Store(target_of(database), read_only=False, sleep=lambda _: None)
     monkeypatch.setattr(Access, "write", recorded)
     with locking(database, "id IN (7, 17)"):
         written = store.write_indexes([IndexValue((row,), cell, "ours") for row in range(1, 21)])
@@ -237,7 +237,7 @@ def test_a_locked_row_is_waited_for_once(database: Database, monkeypatch: pytest
 def test_what_writes_indexes_is_the_run_itself(database: Database) -> None:
     """Its transactions are known as the run's own, and not taken for those of a service, which a run gives way to."""
     fill(database, [pair("new", "a"), pair("new", "b")])
-    store = SqlStore(target_of(database), read_only=False, sleep=lambda _: None)
+    store = Store(target_of(database), read_only=False, sleep=lambda _: None)
 
     written, unwritten = (
         store.write_indexes([IndexValue((1,), cell, "ours")]) for cell in (held(database)[1][0], token("old", "a"))

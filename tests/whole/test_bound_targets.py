@@ -15,7 +15,7 @@ from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
 from rotation.ledger.records import census_record
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.conftest import Cli, Named
 from tests.databases import Database, open_database
 from tests.fakes import ISSUED_AT, MemoryStore, Silence, token
@@ -177,8 +177,8 @@ def test_an_unbound_token_under_the_primary_keeps_a_census_incomplete(sqlite_app
     target = Target(sqlite_app.url, "creds", "token", "creds", context=CONTEXT)
 
     def taken(*, dry_run: bool) -> bool:
-        def open_store(target: Target) -> SqlStore:
-            return SqlStore(target, read_only=dry_run, sleep=lambda _: None)
+        def open_store(target: Target) -> Store:
+            return Store(target, read_only=dry_run, sleep=lambda _: None)
 
         report = rotate([target], keyring, open_store, RunOptions(dry_run=dry_run), Silence())
         now = datetime(2026, 1, 2, tzinfo=UTC)

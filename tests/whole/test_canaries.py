@@ -242,13 +242,13 @@ def test_a_crash_in_the_middle_shows_no_secret(database: Database, canaries: Can
     canaries.fill(database)
     script = (
         "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
-        "from rotation.stores.sql import SqlStore\n"
+        "from rotation.stores.store import Store\n"
         "from rotation.cli.main import entry\n"
         "import os\n"
         "def crash(self, swaps, blocks=()):\n"
         "    key = os.environ['ENCRYPTION_KEY']\n"
         "    raise RuntimeError(f'{swaps.old[0]} {swaps.new[0]} {key} {key.encode()!r}', swaps)\n"
-        "SqlStore.write = crash\n"
+        "Store.write = crash\n"
         "entry()\n"
     )
 

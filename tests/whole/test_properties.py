@@ -17,7 +17,7 @@ from rotation.job.loop import rotate
 from rotation.job.options import RunOptions
 from rotation.model.report import TargetReport
 from rotation.model.target import Target
-from rotation.stores.sql import SqlStore
+from rotation.stores.store import Store
 from tests.fakes import Silence
 from tests.keys import key_text
 
@@ -110,8 +110,8 @@ def _stored(app: Path) -> list[Any]:
 def _run(app: Path, keyring: Keyring, batch_rows: int) -> TargetReport:
     target = Target(f"sqlite:///{app}", "creds", "token", "creds")
 
-    def open_store(target: Target) -> SqlStore:
-        return SqlStore(target, read_only=False, sleep=lambda _: None)
+    def open_store(target: Target) -> Store:
+        return Store(target, read_only=False, sleep=lambda _: None)
 
     return rotate([target], keyring, open_store, RunOptions(batch_size=batch_rows), Silence()).targets[0]
 

@@ -14,7 +14,7 @@ from rotation.configuration.targets import unsealed
 from rotation.job.options import RunOptions
 from rotation.job.ranges import Bounds
 from rotation.job.worker import make_order, make_task
-from rotation.stores.open import identify
+from rotation.stores.databases import identify
 from tests.conftest import Cli, Named
 from tests.fakes import token
 

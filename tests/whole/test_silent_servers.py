@@ -19,12 +19,11 @@ import sqlalchemy as sa
 
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
-from rotation.model.background_call import BackgroundCall
 from rotation.model.failures import StoreError
 from rotation.stores import watchdog
 from rotation.stores.access import Access
-from rotation.stores.connection import Connection
-from rotation.stores.silent_servers import SilentServers, known_silent
+from rotation.stores.connection import Connection, SilentServers, known_silent
+from rotation.stores.watchdog import BackgroundCall
 from tests.chaos.server import Server, own_mariadb, own_postgres
 from tests.conftest import Cli
 from tests.databases import Database, open_database
@@ -37,7 +36,7 @@ pytestmark = pytest.mark.database
 OLD = token("old")
 HASTY = "from rotation.stores.connection import Connection; Connection._limit = lambda _: 0.3"
 """The limits of a command that waits for no server longer than for a moment."""
-PATIENT = "from rotation.stores import silent_servers; silent_servers.CONNECT_GRACE_SECONDS = 0.1"
+PATIENT = "from rotation.stores import connection; connection.CONNECT_GRACE_SECONDS = 0.1"
 """The limits of a command that only a signal ends."""
 LIMITS = pytest.mark.parametrize("limits", [HASTY, pytest.param("", marks=pytest.mark.long)], ids=["hasty", "real"])
 SCHEMES = ("postgresql", "mysql")

@@ -10,7 +10,7 @@ log_key_status()
 
 SECRET_KEY = os.environ["SECRET_KEY"]  # signs Django's cookies; encrypted fields do not use it
 ALLOWED_HOSTS = ["localhost"]
-INSTALLED_APPS = ["keyring_core.integrations.django", "connections"]
+INSTALLED_APPS = ["keyring_core.integrations.django", "rotation.manage", "connections"]
 ROOT_URLCONF = "connections.urls"
 engine = f"django.db.backends.{os.environ.get('DB_ENGINE', 'sqlite3')}"
 server = {name: os.environ.get(f"DB_{name}", "") for name in ("HOST", "PORT", "USER", "PASSWORD")}

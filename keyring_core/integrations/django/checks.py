@@ -1,14 +1,16 @@
-"""What `manage.py check` says of keys and of encrypted fields; docs/reference/django-fields.md lists the ids."""
+"""The checks of keys and of encrypted fields for `manage.py check`; docs/reference/django-fields.md lists the ids."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's name
 from django.db import connections, router
 from django.db.models import F
@@ -16,8 +18,7 @@ from django.db.models import F
 from keyring_core.config import get_keyring
 from keyring_core.environment import KEY_VARIABLES, PRIMARY, names_primary
 from keyring_core.errors import MAKE_KEY_COMMAND, KeyringError
-from keyring_core.integrations.cells import Cells, Kind
-from keyring_core.integrations.django.secrets import named_settings
+from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.loaded_keys import is_loaded
 from keyring_core.tokens import token_length
 
@@ -52,9 +53,18 @@ def check_settings(**_: object) -> list[CheckMessage]:
             hint="Take it out of the settings: keys are read from the environment, which no error page shows.",
             id=_id("W002"),
         )
-        for name, value in named_settings()
+        for name, value in _named_settings()
         if name in KEY_VARIABLES or any(map(_is_key, _texts(value)))
     ]
+
+
+def _named_settings() -> Iterator[tuple[str, object]]:
+    """Every setting and its value. Some warn that they are deprecated if they are read: not here."""
+    for name in filter(str.isupper, dir(settings)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = getattr(settings, name, None)
+        yield name, value
 
 
 def _texts(value: object) -> Iterator[str | bytes]:
@@ -158,7 +168,7 @@ def _faults_of_column(field: Any, alias: str) -> Iterator[CheckMessage]:
 
 def _kind(field: Any, alias: str, columns: Iterable[Any]) -> Iterator[CheckMessage]:
     """W004: PostgreSQL refuses text for a column of bytes, and the reverse."""
-    writes_bytes = field.binary or field.cells.kind is Kind.BYTES
+    writes_bytes = field.binary or field.cells.kind is ValueKind.BYTES
     for column in columns:
         holds_bytes = column.type_code == _BYTEA
         if column.name == field.column and holds_bytes is not writes_bytes:
@@ -175,14 +185,14 @@ def longest_token(field: Any) -> int | None:
     """The length of a token of the longest value that *field* takes; None if there is no bound."""
     if field.max_length is None:
         return None
-    return token_length(field.max_length * (1 if field.cells.kind is Kind.BYTES else _CHARACTER))
+    return token_length(field.max_length * (1 if field.cells.kind is ValueKind.BYTES else _CHARACTER))
 
 
 def faults_of_index(field: Any) -> list[CheckMessage]:
     """E005: a BlindIndexField is not of an encrypted field of text or bytes in its own table."""
     for other in field.model._meta.local_concrete_fields:
         cells = getattr(other, "cells", None)
-        if other.name == field.of and isinstance(cells, Cells) and cells.kind is not Kind.JSON:
+        if other.name == field.of and isinstance(cells, Cells) and cells.kind is not ValueKind.JSON:
             return []
     return [
         Error(

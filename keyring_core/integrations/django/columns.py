@@ -1,27 +1,42 @@
-"""An encrypted column in Django's queries: where it may stand, what may be written to it, and which row is read."""
+"""An encrypted column in Django's queries: where it may stand, what may be written to it, and which row is read.
+
+Django's own handlers of FieldError see the errors, too.
+"""
 
 from __future__ import annotations
 
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from django.core.exceptions import FieldError
 from django.db.models import Case, Count, Field, Func, Value, When, Window
 from django.db.models.expressions import Col, CombinedExpression, OrderBy
 from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import Exact, IsNull, Lookup
 from django.db.models.sql.compiler import SQLCompiler
 
+from keyring_core import errors
 from keyring_core.integrations.cells import Cells
-from keyring_core.integrations.django.errors import EncryptedComparisonError, refusal
-
-if TYPE_CHECKING:
-    _Field = Field[Any, Any]
-else:
-    _Field = Field
 
 _COMPUTING = (OrderBy, Lookup, Func, CombinedExpression, Window)
-"""What computes with the columns inside of it, or compares them."""
+"""Expressions that compute with the columns inside of them, or compare them."""
+
+
+class EncryptedComparisonError(errors.ComparisonError, FieldError):
+    """A query compares, orders or computes with an encrypted column, which has another token for each row."""
+
+
+class StaleIndexError(errors.StaleIndexError, FieldError):
+    """An UPDATE would write a column, and not the blind index of it."""
+
+
+def refusal(column: str, what: str) -> EncryptedComparisonError:
+    """The error for a query that does *what* with the encrypted *column*."""
+    return EncryptedComparisonError(
+        f"{column}: {what} cannot work on an encrypted column, since equal values have different tokens; isnull works. "
+        "To find rows by their value, add a BlindIndexField and filter by that"
+    )
 
 
 class EncryptedCol(Col):
@@ -39,7 +54,7 @@ class EncryptedCol(Col):
         return super().as_sql(compiler, connection)
 
     def _comparison(self, frame: FrameType) -> str | None:
-        """What the caller of `SQLCompiler.compile` in *frame* does with the column, if that cannot work."""
+        """The use of the column by the caller of `SQLCompiler.compile` in *frame*, if that cannot work."""
         if frame.f_code.co_name == "get_distinct":
             return "distinct()"
         parent = frame.f_locals.get("self")
@@ -47,12 +62,12 @@ class EncryptedCol(Col):
             return None
         if isinstance(parent, Count) and not vars(parent)["distinct"]:
             return None
-        if isinstance(parent, Coalesce) and all(map(self._is_alike, parent.get_source_expressions())):
+        if isinstance(parent, Coalesce) and all(
+            isinstance(each, EncryptedCol) and self.target.takes_cells_of(each.target)
+            for each in parent.get_source_expressions()
+        ):
             return None
         return "order_by()" if isinstance(parent, OrderBy) else type(parent).__name__
-
-    def _is_alike(self, other: object) -> bool:
-        return isinstance(other, EncryptedCol) and self.target.takes_cells_of(other.target)
 
 
 class NullOnly(Exact):
@@ -64,7 +79,7 @@ class NullOnly(Exact):
         super().__init__(lhs, rhs)
 
 
-class WrittenAsGiven(_Field):
+class WrittenAsGiven(Field):  # type: ignore[type-arg]  # Django's classes take no arguments when they run
     """A field whose values reach `get_db_prep_value` as they are, and which refuses what it could not encrypt."""
 
     def get_prep_value(self, value: Any) -> Any:
@@ -72,14 +87,14 @@ class WrittenAsGiven(_Field):
         return Field.get_prep_value(self, value)
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        """What to store. An expression is refused unless it comes to cells of this column."""
+        """The value to store. An expression is refused unless its results are cells of this column."""
         if hasattr(value, "as_sql"):
             check_written(self, value)
             return value
         return self.get_db_prep_value(value, connection)
 
     def takes_cells_of(self, other: object) -> bool:  # noqa: ARG002 - some fields do
-        """Whether a cell of the field *other* can be copied into this column as it is."""
+        """True if a cell of the field *other* can be copied into this column as it is."""
         return False
 
 

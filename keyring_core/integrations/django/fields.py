@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import copy
+import os
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models.sql.subqueries import UpdateQuery
 
 from keyring_core.blind_index import may_stand_for
-from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.django.checks import faults_of_encrypted
-from keyring_core.integrations.django.columns import EncryptedCol, NullOnly, WrittenAsGiven, refuse_ordering, row_of
-from keyring_core.integrations.django.errors import StaleIndexError, refusal
-from keyring_core.integrations.django.secrets import environment_and_settings
+from keyring_core.integrations.django.columns import (
+    EncryptedCol,
+    NullOnly,
+    StaleIndexError,
+    WrittenAsGiven,
+    refusal,
+    refuse_ordering,
+    row_of,
+)
 from keyring_core.redaction.secret import Secret
 from keyring_core.tokens import is_token
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
-
-    _TextField = models.TextField[Any, Any]
-    _BinaryField = models.BinaryField[Any, Any]
-    _JSONField = models.JSONField[Any, Any]
-else:
-    _TextField, _BinaryField, _JSONField = models.TextField, models.BinaryField, models.JSONField
 
 
 def refuse_token(value: object) -> None:
@@ -38,9 +40,9 @@ def refuse_token(value: object) -> None:
 
 
 class EncryptedField(WrittenAsGiven):
-    """What the encrypted fields share; `cells` says how a value becomes a cell."""
+    """The base of the encrypted fields; `cells` turns a value into a cell."""
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[ValueKind]
     default_validators = [refuse_token]  # noqa: RUF012 - as Django declares it
 
     def __init__(
@@ -53,7 +55,7 @@ class EncryptedField(WrittenAsGiven):
         binary: bool = False,
         **kwargs: Any,
     ) -> None:
-        """The options of `Cells`, and *binary*: the column is a BLOB or BYTEA, as that of a BinaryField."""
+        """The options of `Cells`, and *binary*: the column is a BLOB or BYTEA, as for a BinaryField."""
         super().__init__(*args, **kwargs)
         self.binary = binary
         self.cells = Cells(
@@ -99,14 +101,16 @@ class EncryptedField(WrittenAsGiven):
         if value is None:
             return None
         token = self.cells.seal(value)
-        return connection.Database.Binary(token.encode("ascii")) if self.binary or self.kind is Kind.BYTES else token
+        return (
+            connection.Database.Binary(token.encode("ascii")) if self.binary or self.kind is ValueKind.BYTES else token
+        )
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:  # noqa: ARG002 - Django's
         """The value in a cell. Raises InvalidToken with the column and, if it was selected, the primary key."""
         return None if value is None else self.cells.open(value, lambda: row_of(expression))
 
     def takes_cells_of(self, other: object) -> bool:
-        """Whether a cell of the field *other* can be copied into this column as it is."""
+        """True if a cell of the field *other* can be copied into this column as it is."""
         if not isinstance(other, EncryptedField):
             return False
         return self.binary == other.binary and self.cells.reading == other.cells.reading
@@ -140,7 +144,7 @@ class EncryptedField(WrittenAsGiven):
         raise refusal(self.cells.column, f'"{lookup_name}"')
 
     def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:  # noqa: ARG002 - Django's
-        """What stands in SQL for a value. Raises StaleIndexError in an UPDATE without the blind index."""
+        """The placeholder for a value in SQL. Raises StaleIndexError in an UPDATE without the blind index."""
         self._check_index(compiler.query)
         return "%s"
 
@@ -169,16 +173,22 @@ class EncryptedField(WrittenAsGiven):
 
 
 def _written(query: Any) -> dict[str, Any]:
-    """The fields that *query* changes in rows that are there, with their values; those of an upsert are the row's."""
+    """The fields that *query* changes in existing rows, with their values; an upsert takes them from the row."""
     if isinstance(query, UpdateQuery):
         return {field.name: value for field, _model, value in vars(query)["values"]}
     return {field.name: None for field in getattr(query, "update_fields", None) or ()}
 
 
-class EncryptedTextField(EncryptedField, _TextField):
-    """Text. *max_length* bounds the value, in forms and by `full_clean`, and not the column."""
+class EncryptedTextField(EncryptedField, models.TextField):  # type: ignore[type-arg]
+    """Text. *max_length* bounds the value, in forms and by `full_clean`, and not the column.
 
-    kind = Kind.TEXT
+    Examples:
+        >>> EncryptedTextField().run_validators(get_keyring().encrypt("sk-live-1"))
+        Traceback (most recent call last):
+        django.core.exceptions.ValidationError: ['This value is encrypted already; enter what it was before.']
+    """
+
+    kind = ValueKind.TEXT
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """The options of EncryptedField."""
@@ -204,10 +214,15 @@ def _from_base64(text: str) -> bytes:
     raise ValidationError("Enter bytes in base64.", code="invalid")
 
 
-class EncryptedBinaryField(EncryptedField, _BinaryField):
-    """Bytes, in a column of bytes; the cell is a token all the same. As a BinaryField it is not editable by default."""
+class EncryptedBinaryField(EncryptedField, models.BinaryField):  # type: ignore[type-arg]
+    """Bytes, in a column of bytes; the cell is a token all the same. As a BinaryField it is not editable by default.
 
-    kind = Kind.BYTES
+    Examples:
+        >>> EncryptedBinaryField().to_python("aGVsbG8=")
+        b'hello'
+    """
+
+    kind = ValueKind.BYTES
 
     def get_internal_type(self) -> str:
         """The type for Django's backends."""
@@ -220,10 +235,10 @@ class EncryptedBinaryField(EncryptedField, _BinaryField):
         return bytes(value) if isinstance(value, memoryview | bytearray) else value
 
 
-class EncryptedJSONField(EncryptedField, _JSONField):
+class EncryptedJSONField(EncryptedField, models.JSONField):
     """Any JSON value, whole in one token. None is NULL. It takes no encoder and no decoder."""
 
-    kind = Kind.JSON
+    kind = ValueKind.JSON
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """The options of EncryptedField. Raises TypeError for an encoder or a decoder."""
@@ -247,8 +262,32 @@ def before_save(sender: type[models.Model], instance: models.Model, raw: bool = 
                 setattr(instance, field.attname, field.cells.open(value, lambda: f"pk={instance.pk}"))
 
 
+class VariablesAndSettings(Mapping[str, str | Sequence[str]]):
+    """The variables of this process and, for names that it lacks, the settings that are a text or a list."""
+
+    def __getitem__(self, name: str) -> str | Sequence[str]:
+        if name in os.environ:
+            return os.environ[name]
+        value = getattr(settings, name, None)
+        if isinstance(value, str | list | tuple):
+            return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        # A command that prints a secret gets what is listed: the variables alone, and no setting.
+        return iter(os.environ)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def environment_and_settings() -> Mapping[str, str | Sequence[str]]:
+    """The secrets of this process. A function with a name, since fields are copied and pickled."""
+    return VariablesAndSettings()
+
+
 def public_path(path: str) -> str:
-    """Where migrations import a class of this package from."""
+    """The path from which migrations import a class of this package."""
     return path.replace(f"{__package__}.{path.split('.')[-2]}.", f"{__package__}.")
 
 

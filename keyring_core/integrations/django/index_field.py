@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 from django.db.models.lookups import In, Lookup
 
-from keyring_core.binding import check_context
 from keyring_core.blind_index import LENGTH, BlindIndex, IndexText
 from keyring_core.config import get_keyring
 from keyring_core.integrations.django.checks import faults_of_index
-from keyring_core.integrations.django.columns import WrittenAsGiven
-from keyring_core.integrations.django.errors import EncryptedComparisonError
+from keyring_core.integrations.django.columns import EncryptedComparisonError, WrittenAsGiven
 from keyring_core.integrations.django.fields import EncryptedField, public_path
-
-if TYPE_CHECKING:
-    _CharField = models.CharField[Any, Any]
-    _Lookup = Lookup[Any]
-else:
-    _CharField, _Lookup = models.CharField, Lookup
+from keyring_core.keys import check_context
 
 
 class IndexAttribute:
@@ -36,7 +29,7 @@ class IndexAttribute:
         instance.__dict__[self.field.attname] = value
 
 
-class BlindIndexField(WrittenAsGiven, _CharField):
+class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-arg]
     """The blind index of the encrypted field *of*, filled by itself: `filter(email_index="a@b.c")` finds its rows."""
 
     descriptor_class = IndexAttribute
@@ -120,7 +113,7 @@ class BlindIndexField(WrittenAsGiven, _CharField):
         )
 
     def each(self, value: Any) -> list[IndexText]:
-        """What an equal value may have as its index: one text for each key."""
+        """The indexes that an equal value may have: one text for each key."""
         if isinstance(value, IndexText):
             return [value]
         return [IndexText(text) for text in BlindIndex(self.context).each(get_keyring(), self._plaintext(value))]
@@ -138,8 +131,8 @@ class BlindIndexField(WrittenAsGiven, _CharField):
         return self.source.cells.plaintext_of(value)
 
 
-class _OfValues(_Lookup):
-    """Compares an index with those of values. They are computed when the query runs, under the keys of that time."""
+class _OfValues(Lookup):
+    """Compares an index with the indexes of values, computed when the query runs, under the keys of that time."""
 
     prepare_rhs = False
 
@@ -151,8 +144,8 @@ class _OfValues(_Lookup):
         if expression:
             field = lhs.output_field
             raise EncryptedComparisonError(
-                f"{field.model._meta.db_table}.{field.column}: compare a blind index with values; that of another "
-                "column has other keys"
+                f"{field.model._meta.db_table}.{field.column}: compare a blind index with values; "
+                "another column's index has other keys"
             )
         super().__init__(lhs, rhs)
 

@@ -1,4 +1,7 @@
-"""A column type that knows the one column it belongs to, and whose errors carry no value out of a statement."""
+"""The base of the column types: knows its one column, refuses comparisons, and carries no value out in an error.
+
+SQL can ask an encrypted column for NULL alone. Anything else raises before a statement is sent.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,22 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Column, Table, event
 from sqlalchemy.exc import CompileError, DontWrapMixin
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import BinaryExpression, ColumnClause, ColumnElement, Null
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from keyring_core.errors import ComparisonError
+from keyring_core.integrations.cells import Cells
 
 T = TypeVar("T")
 
+_EQUALITIES = frozenset({operators.eq, operators.ne})
+_NULL_TESTS = _EQUALITIES | {operators.is_, operators.is_not}
+_SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+
 SECRET_COLUMNS: set[str] = set()
-"""The names of all columns of such a type in this process: what parameters no message may show."""
+"""The names of all columns of such a type in this process. No message may show their parameters."""
 
 
 class ColumnType(TypeDecorator[T]):
@@ -81,7 +94,7 @@ def _with_inner(outer: TypeEngine[Any], inner: TypeEngine[Any], own: TypeEngine[
 
 
 def without_wrapper(action: Callable[[Any], T], value: Any) -> T:
-    """What *action* returns for *value*; its error gets a class that SQLAlchemy does not wrap into a StatementError.
+    """The result of *action* for *value*; its error gets a class that SQLAlchemy does not wrap into a StatementError.
 
     That would show all parameters of the statement as they are.
     """
@@ -116,3 +129,58 @@ def _not_wrapped_kind(kind: Any) -> type[Exception]:
         "__cause__": property(cause, stored_cause.__set__),
     }
     return type(kind.__name__, (kind, DontWrapMixin), names)
+
+
+class OnlyNullTests(TypeDecorator.Comparator[Any]):
+    """`is_(None)`, `is_not(None)`, `== None` and `!= None` work; each other operator raises ComparisonError."""
+
+    __slots__ = ()
+
+    def operate(self, op: Any, *other: Any, **kwargs: Any) -> ColumnElement[Any]:
+        """The test for NULL, or ComparisonError."""
+        if len(other) == 1 and op in _NULL_TESTS and (other[0] is None or isinstance(other[0], Null)):
+            return super().operate(op, *other, **kwargs)
+        if op in _EQUALITIES and isinstance(other[0], ColumnClause):
+            return ComparedColumns(self.expr, other[0], op)
+        raise self.refusal(op)
+
+    def reverse_operate(self, op: Any, other: Any, **kwargs: Any) -> ColumnElement[Any]:  # noqa: ARG002
+        """Raises ComparisonError."""
+        raise self.refusal(op)
+
+    def refusal(self, op: Any) -> ComparisonError:
+        """The error for *op*."""
+        kind: Any = self.expr.type
+        return refusal(kind.cells, sign(op))
+
+
+class ComparedColumns(BinaryExpression[bool]):
+    """A column compared with one: SQLAlchemy does so to look it up in a list or a dict. As SQL it raises."""
+
+    inherit_cache = True
+
+
+@compiles(ComparedColumns)
+def _refuse(element: ComparedColumns, _compiler: Any, **_options: Any) -> str:
+    comparator: Any = element.left.comparator
+    raise comparator.refusal(element.operator)
+
+
+def refusal(cells: Cells, what: str) -> ComparisonError:
+    """The error for the operation *what*, such as `==`, on the column of *cells*."""
+    return ComparisonError(
+        f"{cells.column or 'an encrypted column'}: {what!r} would compare tokens, and equal values have different "
+        "tokens; load the rows and compare in Python, or look rows up by a column of the type BlindIndexOf"
+    )
+
+
+def cells_of(element: Any) -> Cells | None:
+    """The cells of an element whose type is an encrypted one, or an application's own type over one."""
+    cells = getattr(getattr(element, "type", None), "cells", None)
+    return cells if isinstance(cells, Cells) else None
+
+
+def sign(op: Any) -> str:
+    """*op* as a reader knows it: `==`, `like`, `desc`."""
+    name = str(getattr(op, "opstring", None) or getattr(op, "__name__", op))
+    return _SIGNS.get(name, name.removesuffix("_op"))

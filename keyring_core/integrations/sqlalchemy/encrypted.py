@@ -11,9 +11,8 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
 from keyring_core.errors import KeyringError
-from keyring_core.integrations.cells import Cells, Kind
-from keyring_core.integrations.sqlalchemy.column_type import ColumnType, without_wrapper
-from keyring_core.integrations.sqlalchemy.comparisons import OnlyNullTests
+from keyring_core.integrations.cells import Cells, ValueKind
+from keyring_core.integrations.sqlalchemy.column_type import ColumnType, OnlyNullTests, without_wrapper
 from keyring_core.integrations.sqlalchemy.opened_rows import Opened
 
 if TYPE_CHECKING:
@@ -22,23 +21,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Encrypted(ColumnType[T]):
-    """What the types have in common. None is NULL; any other value is one Fernet token."""
+class EncryptedColumnType(ColumnType[T]):
+    """The base of the encrypted types. None is NULL; any other value is one Fernet token."""
 
     impl = Text
-    kind: ClassVar[Kind]
+    kind: ClassVar[ValueKind]
     comparator_factory = OnlyNullTests
 
     def __init__(
         self,
-        context: str | bool = False,  # noqa: FBT001, FBT002 - a name, or True for that of the column
+        context: str | bool = False,  # noqa: FBT001, FBT002 - a name, or True for the column's own
         *,
         accept_unbound: bool = False,
         accept_plaintext: bool = False,
         legacy: Legacy | None = None,
         binary: bool = False,
     ) -> None:
-        """*context* binds the tokens to the column: a name, or True for that of table and column.
+        """*context* binds the tokens to the column: a name, or True for the name of table and column.
 
         While a column is taken over it also reads what *accept_unbound* (this keyring's tokens without the context),
         *accept_plaintext* and *legacy* say. *binary* is for a BLOB or BYTEA column that holds the bytes of tokens.
@@ -81,7 +80,7 @@ class Encrypted(ColumnType[T]):
         return self.stored
 
     def compare_values(self, x: Any, y: Any) -> bool:
-        """Whether an attribute did not change. An SQL expression that it is set to cannot be compared."""
+        """True if an attribute did not change. An SQL expression that it is set to cannot be compared."""
         return x is y if isinstance(x, ClauseElement) or isinstance(y, ClauseElement) else bool(x == y)
 
     def process_bind_param(self, value: Any, dialect: Any) -> str | bytes | None:  # noqa: ARG002 - SQLAlchemy's
@@ -112,22 +111,35 @@ class Encrypted(ColumnType[T]):
         return (*key, self.cells.column) if isinstance(key, tuple) else key
 
 
-class EncryptedText(Encrypted[str]):
-    """Text of any length."""
+class EncryptedText(EncryptedColumnType[str]):
+    """Text of any length.
 
-    kind = Kind.TEXT
+    Examples:
+        >>> users = Table("users", MetaData(), Column("api_key", EncryptedText(context=True)))
+        >>> select(users).where(users.c.api_key.like("sk-%"))
+        Traceback (most recent call last):
+        keyring_core.errors.ComparisonError: users.api_key: 'like' would compare tokens, ...
+    """
+
+    kind = ValueKind.TEXT
     cache_ok = True
 
 
-class EncryptedBytes(Encrypted[bytes]):
+class EncryptedBytes(EncryptedColumnType[bytes]):
     """Bytes. The column is TEXT all the same, since a token is text."""
 
-    kind = Kind.BYTES
+    kind = ValueKind.BYTES
     cache_ok = True
 
 
-class EncryptedJSON(Encrypted[Any]):
-    """What JSON has a form for, encrypted as a whole. Like any None, `null` as the whole value is NULL."""
+class EncryptedJSON(EncryptedColumnType[Any]):
+    """Any value that JSON has a form for, encrypted as a whole. Like any None, `null` as the whole value is NULL.
 
-    kind = Kind.JSON
+    Examples:
+        >>> EncryptedJSON().cells.seal({"scopes": ("read", "write")})
+        Traceback (most recent call last):
+        TypeError: an encrypted column: JSON would give back another one: it has lists in place of tuples, ...
+    """
+
+    kind = ValueKind.JSON
     cache_ok = True

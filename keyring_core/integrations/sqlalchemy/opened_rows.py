@@ -15,14 +15,14 @@ from sqlalchemy.sql.elements import ColumnClause, Label
 
 from keyring_core.errors import InvalidToken
 from keyring_core.integrations.cells import Cells
-from keyring_core.integrations.sqlalchemy.comparisons import cells_of
-from keyring_core.integrations.sqlalchemy.compiled import once
+from keyring_core.integrations.sqlalchemy.column_type import cells_of
+from keyring_core.integrations.sqlalchemy.statements import once
 
 _LONGEST_KEY = 80
 
 
 class Opened:
-    """What a cell held, or the error for it, until the type's result processor takes it out."""
+    """The value of a cell, or the error for it, until the type's result processor takes it out."""
 
     __slots__ = ("value",)
 
@@ -42,8 +42,8 @@ class EncryptedColumn(NamedTuple):
     """Places and names of its table's primary key; empty if the statement does not select all of it."""
 
 
-class Plan(NamedTuple):
-    """What to open in each row of a statement's results."""
+class RowPlan(NamedTuple):
+    """The cells to open in each row of a statement's results."""
 
     width: int
     columns: tuple[EncryptedColumn, ...]
@@ -65,7 +65,7 @@ class OpeningStrategy(ResultFetchStrategy):
 
     __slots__ = ("inner", "plan")
 
-    def __init__(self, inner: ResultFetchStrategy, plan: Plan) -> None:
+    def __init__(self, inner: ResultFetchStrategy, plan: RowPlan) -> None:
         self.inner, self.plan = inner, plan
 
     def fetchone(self, result: CursorResult[Any], dbapi_cursor: Any, hard_close: bool = False) -> Any:  # noqa: FBT001, FBT002
@@ -82,7 +82,7 @@ class OpeningStrategy(ResultFetchStrategy):
         return self.plan.open(self.inner.fetchall(result, dbapi_cursor))
 
     def yield_per(self, result: CursorResult[Any], dbapi_cursor: Any, num: int) -> None:
-        """Fetches so many rows at a time. Some strategies replace themselves for it."""
+        """Fetches *num* rows at a time. Some strategies replace themselves for it."""
         self.inner.yield_per(result, dbapi_cursor, num)
         if result.cursor_strategy is not self:
             self.inner, result.cursor_strategy = result.cursor_strategy, self
@@ -112,8 +112,8 @@ def open_rows_of(result: Any) -> None:
         result.cursor_strategy = OpeningStrategy(result.cursor_strategy, plan)
 
 
-def _plan_of(compiled: Any) -> Plan | None:
-    """What to open, or None: for no encrypted column, and if columns are not known by their place (plain text)."""
+def _plan_of(compiled: Any) -> RowPlan | None:
+    """The cells to open; None without an encrypted column, or if columns are not known by their place (plain text)."""
     entries = getattr(compiled, "_result_columns", None)
     if not entries or not getattr(compiled, "_ordered_columns", False):
         return None
@@ -126,7 +126,7 @@ def _plan_of(compiled: Any) -> Plan | None:
         for place, entry in enumerate(entries)
         if (cells := cells_of(entry))
     )
-    return Plan(len(entries), columns) if columns else None
+    return RowPlan(len(entries), columns) if columns else None
 
 
 def _key_of(objects: Sequence[Any], selected: dict[Any, int]) -> tuple[tuple[int, str], ...]:
@@ -143,9 +143,9 @@ def _columns_in(objects: Sequence[Any]) -> list[ColumnClause[Any]]:
 
 
 def _name_of(row: Sequence[Any], key: tuple[tuple[int, str], ...]) -> str:
-    return ", ".join(f"{name}={_legible(row[place])}" for place, name in key)
-
-
-def _legible(part: object) -> str:
-    text = bytes(part).hex() if isinstance(part, bytes | bytearray | memoryview) else str(part)
-    return text if len(text) <= _LONGEST_KEY else f"{text[:_LONGEST_KEY]}..."
+    shown = []
+    for place, name in key:
+        part = row[place]
+        text = bytes(part).hex() if isinstance(part, bytes | bytearray | memoryview) else str(part)
+        shown.append(f"{name}={text if len(text) <= _LONGEST_KEY else f'{text[:_LONGEST_KEY]}...'}")
+    return ", ".join(shown)

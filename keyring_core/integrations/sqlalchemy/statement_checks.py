@@ -1,14 +1,18 @@
-"""Refuses what no type can see by itself: statements that write, compare or order by something else than cells.
+"""The listeners on every engine and mapper, for what no type can see by itself. Other statements pay three look-ups.
 
-Each compiled statement is looked at once. SQLAlchemy keeps those that it compiled, and the answer with them.
+They refuse statements that write, compare or order by anything but cells. Each compiled statement is checked once.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import DefaultClause
+from sqlalchemy import DefaultClause, event
+from sqlalchemy.engine import Engine, ExceptionContext
+from sqlalchemy.exc import StatementError
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import (
     BinaryExpression,
@@ -20,36 +24,75 @@ from sqlalchemy.sql.elements import (
     Grouping,
     Label,
     Null,
+    TextClause,
 )
 from sqlalchemy.sql.functions import coalesce
 from sqlalchemy.sql.selectable import ScalarSelect, SelectBase, SelectStatementGrouping
 
 from keyring_core.errors import ComparisonError, KeyringError
 from keyring_core.integrations.cells import Cells
-from keyring_core.integrations.sqlalchemy.blind_index import BlindIndexOf
-from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS
-from keyring_core.integrations.sqlalchemy.comparisons import cells_of, refusal, sign
-from keyring_core.integrations.sqlalchemy.compiled import once
-from keyring_core.integrations.sqlalchemy.stale_indexes import stale_index
-from keyring_core.integrations.sqlalchemy.written_columns import column_of, written_expressions
+from keyring_core.integrations.sqlalchemy.blind_index import (
+    BlindIndexOf,
+    refuse_other_values,
+    stale_index,
+    watch_mapper,
+)
+from keyring_core.integrations.sqlalchemy.column_type import SECRET_COLUMNS, ColumnType, cells_of, refusal, sign
+from keyring_core.integrations.sqlalchemy.opened_rows import open_rows_of
+from keyring_core.integrations.sqlalchemy.statements import column_of, once, written_expressions
 
 _NULL_TESTS = frozenset({operators.is_, operators.is_not})
+
+
+def listen() -> None:
+    """Registers the listeners, once a process."""
+    event.listen(Engine, "before_cursor_execute", _before_cursor_execute)
+    event.listen(Engine, "after_execute", _after_execute)
+    event.listen(Engine, "handle_error", _handle_error)
+    event.listen(Mapper, "mapper_configured", watch_mapper)
+
+
+def _before_cursor_execute(
+    _connection: Any, _cursor: Any, _statement: Any, _parameters: Any, context: Any, _many: Any
+) -> None:
+    if (compiled := context.compiled) is not None and not context.isddl:
+        refuse_faulty(compiled)
+        refuse_other_values(context)
+
+
+def _after_execute(
+    _connection: Any, _statement: Any, _multiparams: Any, _params: Any, _options: Any, result: Any
+) -> None:
+    open_rows_of(result)
+
+
+def _handle_error(context: ExceptionContext) -> None:
+    """Takes the parameters out of an error: other types' failures would show values of encrypted columns."""
+    error: Any = context.sqlalchemy_exception
+    if not isinstance(error, StatementError) or not error.params:
+        return
+    execution: Any = context.execution_context
+    compiled = getattr(execution, "compiled", None)
+    if compiled is None or isinstance(compiled.statement, TextClause):
+        # Before execution, and of a statement that is written as text, only the text is known: no value has a type.
+        text = context.statement or ""
+        secret = any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in SECRET_COLUMNS)
+    else:
+        secret = any(isinstance(bind.type, ColumnType) or cells_of(bind) for bind in compiled.binds.values())
+    if secret:
+        error.params = None
+        error.add_detail("the parameters are left out: they hold values of encrypted columns")
 
 
 def refuse_faulty(compiled: Any) -> None:
     """Raises StaleIndexError or ComparisonError for a statement that must not be sent."""
     if fault := once(compiled, "keyring_core_fault", _fault_of):
-        # A new error each time: one that is kept would keep the frames, and so the values, of its first caller.
-        raise fault[0](fault[1])
+        # A new error each time: one that was raised would keep the frames, and so the values, of its first caller.
+        raise type(fault)(*fault.args)
 
 
-def _fault_of(compiled: Any) -> tuple[type[KeyringError], str] | None:
-    """The class and the message of what is wrong with the statement."""
-    error = _error_of(compiled)
-    return None if error is None else (type(error), str(error))
-
-
-def _error_of(compiled: Any) -> KeyringError | None:
+def _fault_of(compiled: Any) -> KeyringError | None:
+    """The error of the statement, which is never raised itself."""
     statement = compiled.statement
     if statement is None or not SECRET_COLUMNS:
         return None
@@ -63,7 +106,7 @@ def _error_of(compiled: Any) -> KeyringError | None:
 def _unencrypted(compiled: Any) -> Iterator[ComparisonError]:
     """The errors of expressions that an INSERT or UPDATE writes in place of cells, or of indexes.
 
-    The database would store what they come to as it is: plaintext, or tokens of another context.
+    The database would store their results as they are: plaintext, or tokens of another context.
     """
     statement = compiled.statement
     for key, expression, is_typed in (*written_expressions(compiled), *_defaults(compiled)):
@@ -78,7 +121,7 @@ def _unencrypted(compiled: Any) -> Iterator[ComparisonError]:
 
 
 def _defaults(compiled: Any) -> Iterator[tuple[Any, Any, bool]]:
-    """What the database computes for columns that the statement leaves out."""
+    """The expressions that the database computes for columns that the statement leaves out."""
     for column in compiled.statement.table.columns:
         made = column.default if compiled.isinsert else column.onupdate
         if made is not None and made.is_clause_element:
@@ -90,9 +133,9 @@ def _defaults(compiled: Any) -> Iterator[tuple[Any, Any, bool]]:
 
 
 def _is_cell(expression: Any, stored_as: object, *, is_typed: bool = False) -> bool:
-    """Whether all that *expression* comes to is *stored_as* the column is; *is_typed*: a plain value gets its type.
+    """True if each result of *expression* is *stored_as* the column is; *is_typed*: a plain value gets its type.
 
-    Other expressions are none, even if their type is an encrypted one, as that of `max` of a column and a text is.
+    For other expressions it is False, even if their type is an encrypted one, as for `max` of a column and a text.
     """
     if isinstance(expression, Null):
         return True
@@ -104,7 +147,7 @@ def _is_cell(expression: Any, stored_as: object, *, is_typed: bool = False) -> b
 
 
 def _stored_as(element: Any) -> object:
-    """What *element* holds, in a form to compare: cells, or indexes, of an equal form can be copied. None: neither."""
+    """The kind of cells, or of indexes, in *element*: equal ones can be copied. None if it holds neither."""
     if isinstance(kind := getattr(element, "type", None), BlindIndexOf):
         return kind.context
     cells = cells_of(element)
@@ -112,7 +155,7 @@ def _stored_as(element: Any) -> object:
 
 
 def _results(expression: Any) -> Sequence[Any] | None:
-    """The expressions of which *expression* comes to one; None if it is no such choice."""
+    """The expressions between which *expression* chooses; None if it is no such choice."""
     if isinstance(expression, Label | Grouping):
         return [expression.element]
     if isinstance(expression, Case):
@@ -135,7 +178,7 @@ def _comparisons(element: Any) -> Iterator[ComparisonError]:
 
 
 def _parts(side: Any) -> Iterator[Any]:
-    """What is compared: *side*, and what stands in a list, a tuple, a grouping or a select there."""
+    """The compared elements: *side*, and the elements of a list, a tuple, a grouping or a select there."""
     yield side
     if isinstance(side, ClauseList | ExpressionClauseList):
         for each in side.clauses:

@@ -1,23 +1,23 @@
-"""Charts of numbers: a bar of cells for each target, columns of tokens per month, and runs on a line of time."""
+"""The charts: a bar of cells for each target, columns of tokens per month, and runs and keys on a line of time."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
 
 from markupsafe import Markup
 
-from rotation.ledger.records import CensusRecord, KeyRecord, RunRecord
-from rotation.model import times
-from rotation.output.bars import shares
+from rotation.ledger.records import CensusRecord, KeyRecord, RunRecord, next_promotion
+from rotation.model.key_history import Promotion
+from rotation.output.census_tables import shares
 from rotation.output.html.svg import LANE, TimeScale, axis, element, movable, percent, picture
 
 STEPS = 250
 """Steps of a target's bar. A part that is not zero has at least one, which a phone still shows."""
-BAR_HEIGHT, COLUMN_HEIGHT = 10, 120
+BAR_HEIGHT, COLUMN_HEIGHT, LIFE_HEIGHT = 10, 120, 12
 FEWEST, MONTHS, YEARS = 12, 60, 20
 """The fewest columns, the most months, and the most years."""
 MARKS = {
@@ -30,7 +30,7 @@ MARKS = {
 RUNNING = ("M-3,-4h6v8h-6z", "hollow")
 
 
-class Part(NamedTuple):
+class CellPart(NamedTuple):
     """A part of a target's cells: a key's tokens, with the key's state, or another kind of cell."""
 
     name: str
@@ -40,23 +40,23 @@ class Part(NamedTuple):
     """Its class in the style sheet."""
 
 
-def cell_parts(census: CensusRecord, states: Mapping[str, str], kinds: Mapping[str, str]) -> list[Part]:
+def cell_parts(census: CensusRecord, states: Mapping[str, str], kinds: Mapping[str, str]) -> list[CellPart]:
     """The parts that are not zero, keys in the order of *kinds*; their sum is the number of cells."""
     counts = census.counts
-    keys = [Part(key, states.get(key, "not in use"), counts.under.get(key, 0), kind) for key, kind in kinds.items()]
+    keys = [CellPart(key, states.get(key, "not in use"), counts.under.get(key, 0), kind) for key, kind in kinds.items()]
     keys = list(_without_nested(keys, counts.nested))
     others = [
-        Part("with another token inside", "", counts.nested, "wrong"),
-        Part("unreadable", "", counts.unreadable, "wrong"),
-        Part("plaintext", "", counts.plaintext, "plain"),
-        Part("empty", "", counts.empty, "rest"),
+        CellPart("with another token inside", "", counts.nested, "wrong"),
+        CellPart("unreadable", "", counts.unreadable, "wrong"),
+        CellPart("plaintext", "", counts.plaintext, "plain"),
+        CellPart("empty", "", counts.empty, "rest"),
     ]
     # Tokens under the staged key are unsettled, but already counted under that key.
     unsettled = counts.scanned - sum(part.number for part in [*keys, *others])
-    return [part for part in [*keys, *others, Part("unsettled", "", unsettled, "plain")] if part.number > 0]
+    return [part for part in [*keys, *others, CellPart("unsettled", "", unsettled, "plain")] if part.number > 0]
 
 
-def _without_nested(keys: Sequence[Part], nested: int) -> Iterator[Part]:
+def _without_nested(keys: Sequence[CellPart], nested: int) -> Iterator[CellPart]:
     """*keys* without the *nested* tokens, which are a part of their own; they are taken from the first keys."""
     for part in keys:
         taken = min(part.number, nested)
@@ -64,7 +64,7 @@ def _without_nested(keys: Sequence[Part], nested: int) -> Iterator[Part]:
         yield part._replace(number=part.number - taken)
 
 
-def cell_bar(label: str, parts: Sequence[Part]) -> Markup:
+def cell_bar(label: str, parts: Sequence[CellPart]) -> Markup:
     """The parts of one target side by side."""
     widths = shares([part.number for part in parts], STEPS)
     drawn = [
@@ -87,7 +87,7 @@ def swatch(kind: str) -> Markup:
     return element("svg", square, class_="key", width=10, height=10, aria_hidden="true")
 
 
-class Column(NamedTuple):
+class AgeColumn(NamedTuple):
     """Tokens of a month or a year; *kind* is `wrong` for the future."""
 
     label: str
@@ -95,7 +95,7 @@ class Column(NamedTuple):
     kind: str = "primary"
 
 
-def month_columns(ages: Mapping[str, int], now: datetime) -> list[Column]:
+def month_columns(ages: Mapping[str, int], now: datetime) -> list[AgeColumn]:
     """A column for each month from the first token to *now*, or for each year if the months are too many.
 
     All years before the last YEARS are one column, and so is the future.
@@ -107,10 +107,10 @@ def month_columns(ages: Mapping[str, int], now: datetime) -> list[Column]:
         return []
     first = min(past, default=last)
     found = _per_month(past, first, last) if _index(last) - _index(first) < MONTHS else _per_year(past, now.year)
-    return [*found, Column(f"after {last}", future, "wrong")] if future else found
+    return [*found, AgeColumn(f"after {last}", future, "wrong")] if future else found
 
 
-def histogram(columns: Sequence[Column]) -> Markup:
+def histogram(columns: Sequence[AgeColumn]) -> Markup:
     """The columns as a picture. Empty if no column has a token."""
     highest = max((column.number for column in columns), default=0)
     if not highest:
@@ -131,19 +131,19 @@ def histogram(columns: Sequence[Column]) -> Markup:
     return picture("How many secrets were issued when; the table below has the numbers.", base + 20, *parts)
 
 
-def _per_month(past: Mapping[str, int], first: str, last: str) -> list[Column]:
+def _per_month(past: Mapping[str, int], first: str, last: str) -> list[AgeColumn]:
     begin = min(_index(first), _index(last) - FEWEST + 1)
     months = [f"{index // 12:04}-{index % 12 + 1:02}" for index in range(begin, _index(last) + 1)]
-    return [Column(month, past.get(month, 0)) for month in months]
+    return [AgeColumn(month, past.get(month, 0)) for month in months]
 
 
-def _per_year(past: Mapping[str, int], now: int) -> list[Column]:
+def _per_year(past: Mapping[str, int], now: int) -> list[AgeColumn]:
     years: Counter[int] = Counter()
     for month, number in past.items():
         years[max(_index(month) // 12, now - YEARS)] += number
     before, first = years.pop(now - YEARS, 0), min(years, default=now)
-    lead = [Column(f"before {first}", before)] if before else []
-    return [*lead, *(Column(f"{year}", years[year]) for year in range(first, now + 1))]
+    lead = [AgeColumn(f"before {first}", before)] if before else []
+    return [*lead, *(AgeColumn(f"{year}", years[year]) for year in range(first, now + 1))]
 
 
 def _index(month: str) -> int:
@@ -183,44 +183,86 @@ def _mark(run: RunRecord, scale: TimeScale, y: float) -> Markup:
     return movable(element("path", title, d=path, class_=f"mark {class_}"), at, y)
 
 
-def share(part: int, whole: int) -> str:
-    """`97.5 %`; `all` if nothing that was counted is missing. It never rounds to 0 or 100."""
-    if not whole or part in (0, whole):
-        return "all" if whole and part else "0 %"
-    return f"{min(max(round(100 * part / whole, 1), 0.1), 99.9):.1f} %"
+class KeySpan(NamedTuple):
+    """A state, and from when until when."""
+
+    state: str
+    begin: datetime
+    end: datetime
+    begun_before: bool = False
+    """True if the state may have begun before *begin*, when it was first seen."""
+    ended_before: bool = False
+
+    @property
+    def words(self) -> str:
+        """`primary from 2026-01-03 to 2026-02-03`; `from before ...` if the exact date is not known."""
+        begin, end = ("before " if known else "" for known in (self.begun_before, self.ended_before))
+        return f"{self.state} from {begin}{self.begin:%Y-%m-%d} to {end}{self.end:%Y-%m-%d}"
 
 
-def day(when: datetime | None) -> Markup:
-    """The date, in UTC; a dash for none."""
-    if when is None:
-        return Markup('<span class="none">–</span>')  # noqa: RUF001 - a dash
-    text = f"{when.astimezone(UTC):%Y-%m-%d}"
-    return Markup('<time datetime="{0}">{0}</time>').format(text)
+class _Change(NamedTuple):
+    """When one state gave way to the next: at that time, or *before* it."""
+
+    when: datetime
+    before: bool = False
+
+    @classmethod
+    def of(cls, promotion: Promotion) -> _Change:
+        return cls(promotion.latest, before=not promotion.exact)
 
 
-def moment(when: datetime | None) -> Markup:
-    """Date and time to the minute, in UTC; a dash for none."""
-    if when is None:
-        return day(None)
-    when = when.astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(f"{when:%Y-%m-%dT%H:%MZ}", f"{when:%Y-%m-%d %H:%M}")
+def spans(key: KeyRecord, keys: Iterable[KeyRecord], now: datetime) -> list[KeySpan]:
+    """The states of *key*, one of *keys* of the same service, in order of time.
+
+    The ledger has no date for "no longer primary": that is when the next key was promoted.
+    """
+    end = _Change(key.retired or now)
+    if key.promotion:
+        following = next_promotion(key.promotion, keys)
+        begun, replaced = _Change.of(key.promotion), _Change.of(following) if following else end
+        staged = [("staged", _Change(key.staged), begun)] if key.staged else []
+        states = [*staged, ("primary", begun, replaced), ("previous", replaced, end)]
+    elif key.staged:
+        states = [("staged", _Change(key.staged), end)]
+    else:
+        states = [("previous", _Change(key.first_seen, before=True), end)]
+    found = [(state, begin, min(stop, end)) for state, begin, stop in states]
+    return [
+        KeySpan(state, begin.when, stop.when, begin.before, stop.before)
+        for state, begin, stop in found
+        if begin.when < stop.when
+    ]
 
 
-def promoted(key: KeyRecord | None) -> Markup:
-    """When a key became primary: a date, or `before` one if it was found primary or previous then."""
-    promotion = key.promotion if key else None
-    if key is None or (promotion is None and key.staged):
-        return day(None)
-    if promotion is None:
-        return Markup("before {}").format(day(key.first_seen))
-    if promotion.exact or promotion.earliest is None:
-        return Markup("{}{}").format("" if promotion.exact else "before ", day(promotion.latest))
-    return Markup("between {} and {}").format(day(promotion.earliest), day(promotion.latest))
+def timeline(keys: Sequence[KeyRecord], now: datetime) -> Markup:
+    """A lane for each key with its spans. Empty if the ledger knows no dates."""
+    lives = [(key, spans(key, keys, now)) for key in keys]
+    begins = [span.begin for _, life in lives for span in life]
+    if not begins:
+        return Markup("")
+    scale = TimeScale(min(begins), now)
+    bottom = LANE * len(keys) + 4
+    return picture(
+        "Since when each key has been in which state; the table below has the dates.",
+        bottom + 20,
+        axis(scale, 0, bottom),
+        *(_lane(key, life, scale, LANE * row) for row, (key, life) in enumerate(lives)),
+    )
 
 
-def issued(seconds: int | None) -> Markup:
-    """A token's time as a date; it may lie beyond any calendar."""
-    if seconds is None:
-        return day(None)
-    when = times.issued(seconds)
-    return day(when) if when else Markup("after 9999")
+def _lane(key: KeyRecord, life: Sequence[KeySpan], scale: TimeScale, top: float) -> Markup:
+    y = top + 20
+    at = scale.at(life[0].begin) if life else 0.0
+    anchor, at = ("end", 1.0) if at > 0.6 else ("start", at)
+    state = "retired" if key.retired else life[-1].state if life else ""
+    name = element("tspan", key.id, class_="id")
+    parts = [element("text", name, f" {state}", x=percent(at), y=y - 6, text_anchor=anchor)]
+    for span in life:
+        begin, end = scale.at(span.begin), scale.at(span.end)
+        title = element("title", f"{key.id}: {span.words}")
+        x, width, kind = percent(begin), percent(max(end - begin, 0.004)), f"span {span.state}"
+        parts.append(element("rect", title, x=x, width=width, y=y, height=LIFE_HEIGHT, class_=kind))
+    if key.retired:
+        cross = element("path", d=f"M-4,{y + 2}l8,8m0,-8l-8,8", class_="mark wrong")
+        parts.append(movable(cross, scale.at(key.retired), 0))
+    return element("g", *parts)

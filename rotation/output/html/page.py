@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -17,12 +18,12 @@ from rotation.checks.facts import Facts
 from rotation.checks.use_cases import Overview
 from rotation.configuration.targets import columns_of
 from rotation.ledger.ledger import UNNAMED
+from rotation.ledger.records import KeyRecord
 from rotation.model.outputs import replaced
 from rotation.model.text import GONE, UNOPENED, be, many, release
+from rotation.model.times import issued as issue_time
 from rotation.model.times import span
 from rotation.output.html import charts
-from rotation.output.html import charts as wording
-from rotation.output.html.key_chart import timeline
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
 POLICY = "; ".join(
@@ -34,7 +35,7 @@ POLICY = "; ".join(
         "form-action 'none'",
     )
 )
-"""What a browser may do with the page: apply its one style sheet and show its icon. No script, no network."""
+"""The rights of a browser: apply its one style sheet and show its icon. No script, no network."""
 PAGE = replaced(
     "page of this program",
     rb"""\s*<!doctype html>
@@ -49,7 +50,7 @@ GREYS = 3
 """Shades that previous keys take in turn."""
 
 
-class Totals:
+class PageTotals:
     """The figures of a page, over all targets."""
 
     def __init__(self, facts: Facts) -> None:
@@ -66,12 +67,12 @@ class Totals:
         """Tokens that hold another token."""
         self.uncovered = len(facts.uncovered)
         uncovered = sum(column.tokens + column.embedded for column in facts.uncovered)
-        shown = wording.share(current - self.nested, self.tokens + self.wrong + uncovered)
+        shown = share(current - self.nested, self.tokens + self.wrong + uncovered)
         self.share = "not known" if shown == "all" and facts.unreached else shown
-        """How much of all that was found is under the primary key, without those that hold another token."""
+        """The share under the primary key of all that was found, without those that hold another token."""
         missed = facts.unreached or self.uncovered or self.left
         self.complete = bool(censuses and not missed) and all(census.complete for census in censuses)
-        """Whether all targets were counted, nothing is left to do in them, and no column is uncovered."""
+        """True if all targets were counted, nothing is left to do in them, and no column is uncovered."""
 
 
 def page(overview: Overview) -> str:
@@ -93,7 +94,7 @@ def page(overview: Overview) -> str:
             gone_heading=GONE,
             # "default" says nothing to a reader.
             whose="" if facts.service == UNNAMED else facts.service.removeprefix(f"{UNNAMED}/"),
-            totals=Totals(facts),
+            totals=PageTotals(facts),
             scope=columns_of(overview.targets),
             runs=overview.runs,
             certificates=overview.certificates,
@@ -102,7 +103,7 @@ def page(overview: Overview) -> str:
             ids=ids,
             kinds=kinds,
             months=months,
-            timeline=timeline([facts.own[key] for key in ids if key in facts.own], verdict.now),
+            timeline=charts.timeline([facts.own[key] for key in ids if key in facts.own], verdict.now),
             histogram=charts.histogram(months),
             run_chart=charts.run_chart(overview.runs, verdict.now),
             run_mark=charts.run_mark,
@@ -123,7 +124,7 @@ def page(overview: Overview) -> str:
 
 
 def _kinds(ids: Sequence[str], states: Mapping[str, str]) -> dict[str, str]:
-    """How each key is drawn: the primary key in the one colour, previous keys in shades of grey."""
+    """The class of each key: the primary key in the one colour, previous keys in shades of grey."""
     shades = (f"previous-{number % GREYS + 1}" for number in range(len(ids)))
     state_of = {key: str(states.get(key, "previous")) for key in ids}
     return {key: next(shades) if state == "previous" else state for key, state in state_of.items()}
@@ -146,7 +147,50 @@ def _environment() -> Environment:
         finalize=_in_one_line,
     )
     environment.filters["number"] = "{:,}".format
-    dated = (wording.day, wording.moment, wording.issued, wording.promoted)
-    for function in (*dated, wording.share, span, be, many):
+    dated = (day, moment, issued, promoted)
+    for function in (*dated, share, span, be, many):
         environment.filters[function.__name__] = function
     return environment
+
+
+def share(part: int, whole: int) -> str:
+    """`97.5 %`; `all` if nothing that was counted is missing. It never rounds to 0 or 100."""
+    if not whole or part in (0, whole):
+        return "all" if whole and part else "0 %"
+    return f"{min(max(round(100 * part / whole, 1), 0.1), 99.9):.1f} %"
+
+
+def day(when: datetime | None) -> Markup:
+    """The date, in UTC; a dash for none."""
+    if when is None:
+        return Markup('<span class="none">–</span>')  # noqa: RUF001 - a dash
+    text = f"{when.astimezone(UTC):%Y-%m-%d}"
+    return Markup('<time datetime="{0}">{0}</time>').format(text)
+
+
+def moment(when: datetime | None) -> Markup:
+    """Date and time to the minute, in UTC; a dash for none."""
+    if when is None:
+        return day(None)
+    when = when.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(f"{when:%Y-%m-%dT%H:%MZ}", f"{when:%Y-%m-%d %H:%M}")
+
+
+def promoted(key: KeyRecord | None) -> Markup:
+    """When a key became primary: a date, or `before` one if it was found primary or previous then."""
+    promotion = key.promotion if key else None
+    if key is None or (promotion is None and key.staged):
+        return day(None)
+    if promotion is None:
+        return Markup("before {}").format(day(key.first_seen))
+    if promotion.exact or promotion.earliest is None:
+        return Markup("{}{}").format("" if promotion.exact else "before ", day(promotion.latest))
+    return Markup("between {} and {}").format(day(promotion.earliest), day(promotion.latest))
+
+
+def issued(seconds: int | None) -> Markup:
+    """A token's time as a date; it may lie beyond any calendar."""
+    if seconds is None:
+        return day(None)
+    when = issue_time(seconds)
+    return day(when) if when else Markup("after 9999")

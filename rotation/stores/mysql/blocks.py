@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.stores.blocks import Aggregate, GridBlocks
 from rotation.stores.columns import TargetCells
-from rotation.stores.mysql.names import as_bytes, is_binary, quote
+from rotation.stores.mysql.catalog import as_bytes, is_binary, quote
 
 LONGEST = 16 * 1024 * 1024
 """Bytes that the server puts together; beyond them it would cut without an error."""
@@ -34,7 +34,7 @@ class MySQLBlocks(GridBlocks):
 
     @staticmethod
     def serves(cells: TargetCells) -> bool:
-        """Whether there are blocks for such cells."""
+        """True if there are blocks for such cells."""
         return len(cells.key) == 1 and isinstance(cells.key_kinds[0], sa.Integer)
 
     def aggregate(self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int) -> Aggregate:

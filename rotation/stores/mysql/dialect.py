@@ -16,28 +16,24 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
 from rotation.model.formats import Format
-from rotation.stores import open_transactions
-from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import QualifiedName, TableState, TargetCells, UniqueColumn
-from rotation.stores.crowd import Crowd
+from rotation.stores.columns import QualifiedName, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, IS_JSON, NAMELESS, BatchSwap, Dialect, Fault, Mode
-from rotation.stores.mysql import catalog
 from rotation.stores.mysql.blocks import LONGEST, MySQLBlocks
-from rotation.stores.mysql.crowd import StatementCounters
-from rotation.stores.mysql.names import as_bytes, is_binary, quote
-from rotation.stores.shards import BLOCK_BITS
+from rotation.stores.mysql.catalog import (
+    MySQLCatalog,
+    as_bytes,
+    engine_without_undo,
+    is_binary,
+    is_json,
+    largest_packet,
+    quote,
+)
+from rotation.stores.mysql.other_writers import MySQLOthers
+from rotation.stores.row_keys import BLOCK_BITS
 
 LOCK_SECONDS = 1
 LOCK_WAIT = "rotation.lock_wait"
-"""Where a connection notes how long it waits for locks now."""
-
-# 0 the connection is closed, 1020 changed since read, 1040, 1203 and 1226 none to spare, 1053 shutdown, 1213 deadlock,
-# 1412 altered since the snapshot, 1927 and 3024 killed, 2002..2055 connection.
-TRANSIENT = frozenset({0, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024})
-
-# 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too long,
-# 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
-ROW = frozenset({1048, 1062, 1242, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819, 4025})
+"""The name under which a connection notes the seconds that it waits for locks."""
 
 UTF8 = "CHARACTER SET utf8mb4"
 OLD_AND_NEW = "CAST(swap.old AS BINARY)", "swap.new"
@@ -49,7 +45,7 @@ CONSTRAINT_NAMES: Mapping[int, str] = {
     3819: r"^Check constraint '(.+)' is violated",
     4025: r"^CONSTRAINT `(.+?)` failed",
 }
-"""Where in a message the constraint's name is. The rest may hold a token."""
+"""The pattern of the constraint's name in a message. The rest may hold a token."""
 
 LINE = {
     number: value
@@ -61,7 +57,7 @@ LINE = {
     }.items()
     if (number := getattr(socket, name, None)) is not None
 }
-"""How long the kernel waits for the other side: milliseconds, seconds, seconds, times. Not every system has them."""
+"""The kernel's patience with the other side: milliseconds, seconds, seconds, times. Not every system has them."""
 
 MOST_BYTES = {"TINYTEXT": 255, "TINYBLOB": 255, "TEXT": 65_535, "BLOB": 65_535}
 KEYS = (
@@ -85,6 +81,9 @@ KEYS = (
 class MySQL(Dialect):
     """Session settings, error numbers, and binary comparison: the default collation takes `a` for `A`."""
 
+    catalog = MySQLCatalog()
+    other_writers = MySQLOthers
+    blocks = MySQLBlocks
     driver = "mysql+pymysql"
     new_key = "BIGINT NOT NULL INVISIBLE AUTO_INCREMENT PRIMARY KEY"
     product = "MariaDB"
@@ -117,10 +116,20 @@ class MySQL(Dialect):
     }
     denials: ClassVar[frozenset[Any]] = frozenset({1142, 1143, 1227})
     absences: ClassVar[frozenset[Any]] = frozenset({1049})
-    open_transactions = open_transactions.MYSQL
+    locked: ClassVar[frozenset[Any]] = frozenset({1205})
+    # 0 the connection is closed, 1020 changed since read, 1040, 1203 and 1226 none to spare, 1053 shutdown, 1213
+    # deadlock, 1412 altered since the snapshot, 1927 and 3024 killed, 2002..2055 connection.
+    transient: ClassVar[frozenset[Any]] = frozenset(
+        {0, 1020, 1040, 1053, 1203, 1213, 1226, 1412, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 3024}
+    )
+    # 1048 NULL, 1062 unique, 1242 a trigger's subquery, 1264 range, 1265 cut, 1292 and 1366 not of the type, 1406 too
+    # long, 1451 and 1452 foreign key, 1644 a SIGNAL, 3819 and 4025 check.
+    row: ClassVar[frozenset[Any]] = frozenset(
+        {1048, 1062, 1242, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819, 4025}
+    )
 
     _read_seconds: str | tuple[str, ...] | None = None
-    """What the url says of `read_timeout`."""
+    """The `read_timeout` of the url."""
 
     def prepare_url(self, url: URL) -> URL:
         """utf8mb4, whatever the server's default."""
@@ -170,7 +179,7 @@ class MySQL(Dialect):
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(_lock_wait(LOCK_SECONDS))
             cursor.execute(f"SET SESSION group_concat_max_len = {LONGEST}")
-            # Shards divide keys; without digits behind its point a negative quotient is that of the next block.
+            # Shards divide keys; without digits behind its point a negative quotient names the next block.
             cursor.execute("SET SESSION div_precision_increment = 4")
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
@@ -189,13 +198,9 @@ class MySQL(Dialect):
         return number if isinstance(number, int) else None
 
     def fault(self, error: BaseException) -> Fault:
-        """By error number: https://mariadb.com/kb/en/mariadb-error-code-reference/."""
-        code = self.code(error)
-        if code == 1205:
-            return Fault.LOCKED
-        if code in TRANSIENT and not isinstance(getattr(error, "original_exception", None), socket.gaierror):
-            return Fault.TRANSIENT
-        return Fault.ROW if code in ROW else Fault.PERMANENT
+        """By error number: https://mariadb.com/kb/en/mariadb-error-code-reference/. A wrong name stays wrong."""
+        fault, cause = super().fault(error), getattr(error, "original_exception", None)
+        return Fault.PERMANENT if fault is Fault.TRANSIENT and isinstance(cause, socket.gaierror) else fault
 
     def words(self, error: BaseException) -> str | None:
         """By error number; if no server answered, by the driver's own error."""
@@ -251,19 +256,13 @@ class MySQL(Dialect):
             ":", r"\:"
         )
 
+        def sent(cell: str | bytes) -> str | bytes:
+            return (cell if isinstance(cell, bytes) else cell.encode()).hex() if in_hex else cell
+
         def parameters(swaps: Swaps) -> dict[str, Any]:
-            sent = _in_hex if in_hex else _as_it_is
             return {"swaps": json.dumps([[*key, sent(old), sent(new)] for key, old, new in swaps.rows()])}
 
         return BatchSwap(sa.text(f"{before}:swaps{after}"), parameters)
-
-    def block_access(self, cells: TargetCells) -> BlockAccess | None:
-        """For keys that are numbers."""
-        return MySQLBlocks(cells) if MySQLBlocks.serves(cells) else None
-
-    def crowd(self) -> Crowd:
-        """By the server's counters of statements, which any user may read."""
-        return StatementCounters()
 
     def block(self, key: ColumnElement[Any]) -> ColumnElement[int]:
         """A shift would take a negative number for a huge one."""
@@ -283,7 +282,7 @@ class MySQL(Dialect):
 
     def largest_write(self, connection: sa.Connection) -> int | None:
         """The server closes the connection of one who sends more."""
-        return int(connection.scalar(sa.text("SELECT @@max_allowed_packet")) or 0) or None
+        return largest_packet(connection)
 
     def holds_text(self, kind: sa.types.TypeEngine[Any]) -> bool:
         """A SET is made of words, though SQLAlchemy takes it for text."""
@@ -297,73 +296,17 @@ class MySQL(Dialect):
             return "which cannot be followed in order"
         return None
 
-    def tables(self, connection: sa.Connection, schema: str | None) -> list[str]:
-        """A table with SYSTEM VERSIONING is no base table for SQLAlchemy."""
-        return catalog.tables(connection, schema)
-
     def unfit_column(
         self, connection: sa.Connection, qualified: QualifiedName, kind: sa.types.TypeEngine[Any], held: Format
     ) -> str | None:
         """MariaDB's JSON is a LONGTEXT with a check. What a trigger makes of a token must be undone."""
         if reason := super().unfit_column(connection, qualified, kind, held):
             return reason
-        if (engine := catalog.engine_without_undo(connection, qualified)) and catalog.triggers(connection, qualified):
+        if (engine := engine_without_undo(connection, qualified)) and self.catalog.triggers(connection, qualified):
             return f"the table has UPDATE triggers, and {engine} could not undo what they do to a token; use InnoDB"
-        if (
-            held is Format.TOKEN
-            and getattr(connection.dialect, "is_mariadb", False)
-            and catalog.is_json(connection, qualified)
-        ):
+        if held is Format.TOKEN and getattr(connection.dialect, "is_mariadb", False) and is_json(connection, qualified):
             return IS_JSON
         return None
-
-    def primary_key(self, connection: sa.Connection, qualified: QualifiedName) -> tuple[str, ...]:
-        """The columns of the index of that name: of a period WITHOUT OVERLAPS its two."""
-        return tuple(
-            column for index, column, _ in self.unique_columns(connection, qualified) if column and index == "PRIMARY"
-        )
-
-    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
-        """From the catalog, in one query."""
-        return catalog.unique_columns(connection, qualified)
-
-    def kept_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """Columns with ON UPDATE CURRENT_TIMESTAMP: for the application a rotation does not change the row."""
-        return catalog.self_updating_columns(connection, qualified)
-
-    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """The server's own id, and when the table was made; one that was rebuilt counts as another."""
-        return f"{catalog.server(connection)}/{catalog.made(connection, qualified)}"
-
-    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
-        """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
-        return TableState(version=catalog.made(connection, QualifiedName(schema, table, "")))
-
-    def estimate(self, qualified: QualifiedName) -> sa.Select[Any] | None:
-        """InnoDB's estimate."""
-        return catalog.estimate(qualified)
-
-    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """UPDATE triggers."""
-        return catalog.triggers(connection, qualified)
-
-    def cautions(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """A system-versioned table remembers every value."""
-        if catalog.is_versioned(connection, qualified):
-            return ["the table keeps its history (SYSTEM VERSIONING): old tokens live on there until it is deleted"]
-        return []
-
-    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """From the catalog, in one query."""
-        return catalog.referrers(connection, qualified)
-
-
-def _as_it_is(cell: str | bytes) -> str | bytes:
-    return cell
-
-
-def _in_hex(cell: str | bytes) -> str:
-    return (cell if isinstance(cell, bytes) else cell.encode()).hex()
 
 
 def _lock_wait(seconds: int) -> str:

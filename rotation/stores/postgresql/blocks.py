@@ -17,14 +17,14 @@ from sqlalchemy.sql.elements import ColumnElement
 from keyring_core.token_batches import is_token_size
 from rotation.model.batch import Batch, Block, BlockSwap
 from rotation.model.counts import RowKey
-from rotation.stores.blocks import LEAST_ROWS, Rows, Swapped, drivers_errors
+from rotation.stores.blocks import LEAST_ROWS, BlockQuery, Swapped, drivers_errors
 from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.postgresql.catalog import TRANSACTION
 from rotation.stores.postgresql.codecs import bigint_array, numbers_in, uuid_array, uuids_in
 
 PLAN = {"jit": "off", "enable_seqscan": "off", "enable_sort": "off"}
 LOCK_MILLISECONDS = 1000
-"""How long a statement waits for a lock."""
+"""Milliseconds that a statement waits for a lock."""
 MOST_APART = 200
 """If more rows of a batch fit into no block, all of them are read one by one."""
 
@@ -68,12 +68,12 @@ class PostgreSQLBlocks:
 
     @staticmethod
     def serves(cells: TargetCells) -> bool:
-        """Whether there are blocks for such cells."""
+        """True if there are blocks for such cells."""
         [kind, *more], [collation, *_] = cells.key_kinds, cells.key_collations
         fits = isinstance(kind, sa.Integer | sa.Uuid) and not more and collation is None
         return fits and isinstance(cells.kind, sa.String | sa.LargeBinary) and not isinstance(cells.kind, sa.CHAR)
 
-    def read(self, connection: sa.Connection, rows: Rows) -> Batch | None:
+    def read(self, connection: sa.Connection, rows: BlockQuery) -> Batch | None:
         """By groups of one length; the few rows that fit into none, by their keys."""
         inner = rows.query.subquery()
         key, cell = inner.c[self._key.name], inner.c[self._cell.name]

@@ -1,4 +1,4 @@
-"""How psycopg sends and loads values: arrays in PostgreSQL's binary form, and texts of unchecked encoding.
+"""Sending and loading values with psycopg: arrays in PostgreSQL's binary form, and texts of unchecked encoding.
 
 Arrays: psycopg's own way to send a list costs more than the UPDATE. Format: `array_recv` in PostgreSQL's
 src/backend/utils/adt/arrayfuncs.c.
@@ -82,7 +82,7 @@ def uuids_in(data: bytes) -> Sequence[UUID]:
 
 
 def _swapped(numbers: array[int]) -> array[int]:
-    """*numbers* between the order of bytes here and that of a network."""
+    """*numbers* between the order of bytes here and the one of a network."""
     if sys.byteorder == "little":
         numbers.byteswap()
     return numbers

@@ -15,17 +15,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.sql.elements import ColumnElement
 
 from rotation.model.batch import Swaps
-from rotation.stores import open_transactions
-from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import AsRead, QualifiedName, TableFacts, TableState, TargetCells, UniqueColumn
-from rotation.stores.crowd import Crowd, TransactionGaps
+from rotation.stores.columns import AsRead, TargetCells
 from rotation.stores.dialect import CLOSED, FULL, NAMELESS, BatchSwap, Dialect, Fault, Mode, Tempo
-from rotation.stores.postgresql import catalog
 from rotation.stores.postgresql.blocks import LOCK_MILLISECONDS, PostgreSQLBlocks
+from rotation.stores.postgresql.catalog import PostgreSQLCatalog
 from rotation.stores.postgresql.codecs import TextArray, bigint_array, register, take_any_text, text_array
-from rotation.stores.postgresql.witness import PostgreSQLWitness
-from rotation.stores.shards import BLOCK_BITS
-from rotation.stores.witness import Scope, Witness
+from rotation.stores.postgresql.other_writers import PostgreSQLOthers
+from rotation.stores.row_keys import BLOCK_BITS
 
 KEYS = (
     sa.Integer,
@@ -71,6 +67,9 @@ ANSWERS = {
 class PostgreSQL(Dialect):
     """Session settings, SQLSTATE codes, and exact comparison under any collation."""
 
+    catalog = PostgreSQLCatalog()
+    other_writers = PostgreSQLOthers
+    blocks = PostgreSQLBlocks
     driver = "postgresql+psycopg"
     mixed = "PostgreSQL refuses what the application writes"
     new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
@@ -91,7 +90,11 @@ class PostgreSQL(Dialect):
         "57P03": "the server is starting or shutting down",
     }
     denials: ClassVar[frozenset[Any]] = frozenset({"42501"})
-    open_transactions = open_transactions.POSTGRESQL
+    transient: ClassVar[frozenset[Any]] = frozenset({"08", "40", "57P01", "57P02", "57P03", "53300", "25P03"})
+    locked: ClassVar[frozenset[Any]] = frozenset({"55P03"})
+    # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 too much for an
+    # index.
+    row: ClassVar[frozenset[Any]] = frozenset({"21", "22", "23", "27", "44", "P0", "54000"})
 
     def prepare_url(self, url: URL) -> URL:
         """With what the url does not set itself."""
@@ -152,19 +155,11 @@ class PostgreSQL(Dialect):
 
     def fault(self, error: BaseException) -> Fault:
         """By the SQLSTATE's class: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
-        state = str(self.code(error) or "")
-        if state == "55P03":
-            return Fault.LOCKED
-        if state[:2] in {"08", "40"} or state in {"57P01", "57P02", "57P03", "53300", "25P03"}:
-            return Fault.TRANSIENT
-        if not state and type(error).__name__ in UNREACHED:
-            # A server that starts again refuses connections for a while. What it says in words that are not known may
-            # be a refused login: trying again can lock the account.
-            return Fault.PERMANENT if _is_nameless(error) or _answer(error) else Fault.TRANSIENT
-        # 21 and 22 data, 23 constraint, 27 a trigger, 44 WITH CHECK OPTION, P0 a trigger's RAISE, 54000 what an index
-        # has no room for.
-        is_row = state[:2] in {"21", "22", "23", "27", "44", "P0"} or state == "54000"
-        return Fault.ROW if is_row else Fault.PERMANENT
+        if self.code(error) or type(error).__name__ not in UNREACHED:
+            return super().fault(error)
+        # A server that starts again refuses connections for a while. An answer in words that are not known may be a
+        # refused login: trying again can lock the account.
+        return Fault.PERMANENT if _is_nameless(error) or _answer(error) else Fault.TRANSIENT
 
     def words(self, error: BaseException) -> str | None:
         """By SQLSTATE; before there is a session the driver has none."""
@@ -224,24 +219,6 @@ class PostgreSQL(Dialect):
 
         return BatchSwap(statement, parameters)
 
-    def block_access(self, cells: TargetCells) -> BlockAccess | None:
-        """For keys that are numbers or UUIDs."""
-        return PostgreSQLBlocks(cells) if PostgreSQLBlocks.serves(cells) else None
-
-    def crowd(self) -> Crowd:
-        """By the numbers of transactions, which any role may ask for."""
-        return TransactionGaps()
-
-    def witness(self, scope: Scope) -> Witness:
-        """By the transaction that made each row version."""
-        return PostgreSQLWitness(scope)
-
-    def transaction(self, connection: sa.Connection, table: sa.TableClause) -> int | None:
-        """None if it has written nothing, or a trigger may have."""
-        name = connection.dialect.identifier_preparer.format_table(table)
-        number: int | None = connection.exec_driver_sql(catalog.TRANSACTION, {"table": name}).scalar()
-        return number
-
     def hurry(self, connection: sa.Connection) -> None:
         """Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html."""
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
@@ -271,30 +248,6 @@ class PostgreSQL(Dialect):
         if isinstance(kind, sa.REAL):
             return "which is inexact"
         return None if isinstance(kind, KEYS) else "which cannot be followed in order"
-
-    def has_table(self, connection: sa.Connection, schema: str | None, table: str) -> bool:
-        """Asks for the one: a list of all may be long."""
-        return catalog.has_table(connection, schema, table)
-
-    def facts(self, connection: sa.Connection, qualified: QualifiedName) -> TableFacts:
-        """From the catalog, in one query."""
-        return catalog.facts(connection, qualified)
-
-    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> Sequence[UniqueColumn]:
-        """Among the facts."""
-        return self.facts(connection, qualified).unique
-
-    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
-        """From the catalog, in one query."""
-        return catalog.state(connection, schema, table)
-
-    def schema_of(self, connection: sa.Connection, table: str) -> str:
-        """The first on the search path that has such a table."""
-        return catalog.schema_of(connection, table)
-
-    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """The cluster's own number, which its standbys share, and those of the database and the table."""
-        return catalog.identity(connection, qualified)
 
 
 def _answer(error: BaseException) -> str | None:

@@ -29,7 +29,7 @@ class SQLiteBlocks(GridBlocks):
 
     @staticmethod
     def serves(cells: TargetCells) -> bool:
-        """Whether there are blocks for such cells."""
+        """True if there are blocks for such cells."""
         return len(cells.key) == 1
 
     def aggregate(self, key: ColumnElement[Any], cell: ColumnElement[Any], largest: int) -> Aggregate:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
@@ -19,18 +18,16 @@ from sqlalchemy.sql.elements import ColumnElement
 from rotation.model.failures import UsageError
 from rotation.model.formats import Format
 from rotation.model.text import many
-from rotation.stores import open_transactions
-from rotation.stores.blocks import BlockAccess
-from rotation.stores.columns import QualifiedName, TableState, TargetCells, UniqueColumn, table_clause
-from rotation.stores.crowd import Crowd, DataVersions
-from rotation.stores.dialect import BatchSwap, Dialect, Fault, Mode, Tempo
-from rotation.stores.open_file import MOVED
+from rotation.stores.columns import QualifiedName, TargetCells, table_clause
+from rotation.stores.dialect import BatchSwap, Dialect, Mode, Tempo
 from rotation.stores.sqlite.blocks import SQLiteBlocks
-from rotation.stores.sqlite.witness import SQLiteWitness
-from rotation.stores.witness import Scope, Witness
+from rotation.stores.sqlite.catalog import SQLiteCatalog
+from rotation.stores.sqlite.open_file import MOVED, OpenFile
+from rotation.stores.sqlite.other_writers import SQLiteOthers
+from rotation.stores.watchdog import Guard
 
 BUSY_SECONDS = 1
-"""How long one try waits for another writer; in this time no signal is heard, so the tries are many and short."""
+"""Seconds that one try waits for another writer; no signal is heard meanwhile, so the tries are many and short."""
 _STRAY = re.compile("[\udc80-\udcff]")
 """A byte that is not UTF-8."""
 _TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\"\")*\"")
@@ -39,8 +36,11 @@ _TEXT_OR_NAME = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"\]]|\"\")+)\"|\"(?:[^\"]|\
 class SQLite(Dialect):
     """Through the standard library's sqlite3."""
 
+    catalog = SQLiteCatalog()
+    other_writers = SQLiteOthers
+    blocks = SQLiteBlocks
     driver = "sqlite+pysqlite"
-    mixed = "the column comes to hold text beside bytes"
+    mixed = "the column will hold text beside bytes"
     product = "SQLite"
     has_server = False
     # A write keeps out every other one, and who waits for it does not learn when it ends.
@@ -57,7 +57,10 @@ class SQLite(Dialect):
         sqlite3.SQLITE_IOERR: "reading or writing the file failed",
         sqlite3.SQLITE_PERM: "access to the file is denied",
     }
-    open_transactions = open_transactions.SQLITE
+    transient: ClassVar[frozenset[Any]] = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+    row: ClassVar[frozenset[Any]] = frozenset(
+        {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}
+    )
 
     def prepare_url(self, url: URL) -> URL:
         """A URL that opens the file and never makes one; of what follows a `?`, only `mode=ro` counts."""
@@ -98,12 +101,18 @@ class SQLite(Dialect):
         """Its random() is a whole number of 64 bits: the lower 31 of them, divided."""
         return sa.func.random(type_=sa.BigInteger).bitwise_and(0x7FFFFFFF) / sa.literal(2.0**31, sa.Float)
 
+    def guard(self, url: URL, is_stopping: Callable[[], bool]) -> Guard:
+        """The file may be replaced, and statements run in this process."""
+        return OpenFile(self.file(url), is_stopping)
+
     def set_up(self, connection: sqlite3.Connection) -> None:
         """Begins transactions itself: the driver's would read first and write later, which SQLite may refuse."""
         connection.isolation_level = None
         # A text that is not UTF-8 must not hide the rows beside it.
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        connection.create_function("keyring_crc32", -1, _crc32, deterministic=True)
+        connection.create_function(
+            "keyring_crc32", -1, lambda *parts: zlib.crc32(b",".join(part or b"" for part in parts)), deterministic=True
+        )
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
     def begin(self, connection: sa.Connection, mode: Mode) -> None:
@@ -136,15 +145,6 @@ class SQLite(Dialect):
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
             return MOVED
         return super().words(error)
-
-    def fault(self, error: BaseException) -> Fault:
-        """Busy passes; a constraint or a trigger refuses a row."""
-        code = self.code(error)
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            return Fault.TRANSIENT
-        if code in {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}:
-            return Fault.ROW
-        return Fault.PERMANENT
 
     def constraint(self, error: BaseException) -> str | None:
         """A CHECK without a name is called by its condition. A trigger's own words may hold anything."""
@@ -185,19 +185,6 @@ class SQLite(Dialect):
         )
         return BatchSwap(statement, lambda swaps: [(new, *key, old) for key, old, new in swaps.rows()])
 
-    def block_access(self, cells: TargetCells) -> BlockAccess | None:
-        """For keys of one column."""
-        return SQLiteBlocks(cells) if SQLiteBlocks.serves(cells) else None
-
-    def crowd(self) -> Crowd:
-        """By the version that one connection sees."""
-        return DataVersions()
-
-    def witness(self, scope: Scope) -> Witness:
-        """By the version that one connection sees."""
-        del scope
-        return SQLiteWitness()
-
     def spread(self, keys: Sequence[ColumnElement[Any]]) -> ColumnElement[int]:
         """CRC-32, by a function that this module adds; SQLite has none."""
         return sa.func.keyring_crc32(*(sa.cast(key, sa.LargeBinary) for key in keys))
@@ -225,54 +212,3 @@ class SQLite(Dialect):
         """Every value has its place in the order, whatever the column is called."""
         del kind
         return None
-
-    def identity(self, connection: sa.Connection, qualified: QualifiedName) -> str | None:
-        """The file's number in its file system: one that was put in its place has another."""
-        del qualified
-        path = connection.scalar(sa.text("SELECT file FROM pragma_database_list WHERE name = 'main'"))
-        with suppress(OSError):
-            return str(Path(path).stat().st_ino)
-        return None
-
-    def state(self, connection: sa.Connection, schema: str | None, table: str) -> TableState:
-        """The file that the connection's path leads to, and how often the schema was changed."""
-        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-        return TableState(self.identity(connection, QualifiedName(schema, table, "")) or "", version)
-
-    def unique_columns(self, connection: sa.Connection, qualified: QualifiedName) -> list[UniqueColumn]:
-        """A column's own collation is in no catalog, so each index reports its own."""
-        found = sa.text(
-            "SELECT i.name, c.name, c.coll FROM pragma_index_list(:table, :schema) i"
-            " JOIN pragma_index_xinfo(i.name, :schema) c"
-            ' WHERE i."unique" AND NOT i.partial AND c."key" ORDER BY i.seq, c.seqno'
-        )
-        rows = connection.execute(found, {"table": qualified.table, "schema": qualified.schema})
-        return [UniqueColumn(*row) for row in rows]
-
-    def triggers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """UPDATE triggers."""
-        catalog = sa.table(
-            "sqlite_master", *map(sa.column, ("type", "name", "tbl_name", "sql")), schema=qualified.schema
-        )
-        query = sa.select(catalog.c.name, catalog.c.sql).where(
-            catalog.c.type == sa.literal("trigger"),
-            sa.func.lower(catalog.c.tbl_name) == sa.func.lower(qualified.table),
-        )
-        return [f"trigger {name}" for name, sql in connection.execute(query) if _fires_on_update(sql)]
-
-    def referrers(self, connection: sa.Connection, qualified: QualifiedName) -> list[str]:
-        """SQLite knows a table's own foreign keys only, so each table is asked."""
-        found = sa.text(
-            "SELECT m.name FROM sqlite_master m, pragma_foreign_key_list(m.name) k WHERE m.type = 'table'"
-            ' AND lower(k."table") = lower(:table) AND lower(k."to") = lower(:column)'
-        )
-        return list(connection.scalars(found, {"table": qualified.table, "column": qualified.column}))
-
-
-def _fires_on_update(sql: str) -> bool:
-    event = re.search(r"\b(DELETE|INSERT|UPDATE(?:\s+OF\b.*?)?)\s+ON\b", sql, re.DOTALL | re.IGNORECASE)
-    return event is None or event[1].upper().startswith("UPDATE")
-
-
-def _crc32(*parts: bytes | None) -> int:
-    return zlib.crc32(b",".join(part or b"" for part in parts))

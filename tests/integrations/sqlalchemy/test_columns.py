@@ -15,9 +15,9 @@ from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, declared_attr, mapped_column
 
 from keyring_core import InvalidToken, get_keyring
-from keyring_core.integrations.cells import Cells, Kind
+from keyring_core.integrations.cells import Cells, ValueKind
 from keyring_core.integrations.sqlalchemy import BlindIndexOf, EncryptedBytes, EncryptedJSON, EncryptedText
-from keyring_core.integrations.sqlalchemy.encrypted import Encrypted
+from keyring_core.integrations.sqlalchemy.encrypted import EncryptedColumnType
 from keyring_core.legacy import Legacy
 from tests.conftest import NEW
 from tests.integrations.sqlalchemy.models import Base, User
@@ -35,7 +35,7 @@ def engine() -> Iterator[sa.Engine]:
 
 def names(table: Any) -> dict[str, str]:
     """What the cells of a table's encrypted columns call their column."""
-    return {column.name: column.type.cells.column for column in table.c if isinstance(column.type, Encrypted)}
+    return {column.name: column.type.cells.column for column in table.c if isinstance(column.type, EncryptedColumnType)}
 
 
 def test_columns_of_a_mixin_have_names_of_their_own(engine: sa.Engine) -> None:
@@ -147,7 +147,7 @@ def test_a_copied_table_has_contexts_of_its_own() -> None:
 
 def test_types_are_found_by_their_cells() -> None:
     """What rotation looks for: the cells of each type, and the source and context of an index."""
-    kinds = {EncryptedText: Kind.TEXT, EncryptedBytes: Kind.BYTES, EncryptedJSON: Kind.JSON}
+    kinds = {EncryptedText: ValueKind.TEXT, EncryptedBytes: ValueKind.BYTES, EncryptedJSON: ValueKind.JSON}
     for made, kind in kinds.items():
         cells = made("a.b", accept_unbound=True, accept_plaintext=True).cells
 

@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 
 from keyring_core.loaded_keys import protect_key
 from keyring_core.redaction import Redactor, Secret, UnfitSecretError, get_redactor, redacting
-from keyring_core.redaction.registrable import unfit
+from keyring_core.redaction.encodings import unfit
 from tests.conftest import Named
 
 

@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from keyring_core.redaction import Redactor, configure_logging
-from keyring_core.redaction.handler import LogHandler
+from keyring_core.redaction.configure import LogHandler
 from tests.conftest import Named
 
 pytestmark = pytest.mark.uncounted

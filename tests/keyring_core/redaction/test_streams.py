@@ -15,7 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from keyring_core.redaction import Redactor, redacting
-from keyring_core.redaction.deferred import MOST_MASKS
+from keyring_core.redaction.redacting import MOST_MASKS
 from keyring_core.redaction.streams import GuardedStream
 from tests.conftest import Named
 from tests.processes import in_a_fork

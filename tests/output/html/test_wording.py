@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from rotation.ledger.records import KeyRecord
-from rotation.output.html.charts import day, issued, moment, promoted, share
+from rotation.output.html.page import day, issued, moment, promoted, share
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,232 @@
+"""The rules of a run: what becomes of the tokens under each key, the same for rows, blocks and texts. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple, cast
+
+from keyring_core import DamagedToken, InvalidToken, Key, Keyring, KeyState, UndecryptableToken, bulk
+from keyring_core.bulk import SignedBatch
+from keyring_core.tokens import BLOCK
+from rotation.model.batch import are_all
+from rotation.model.counts import Counts, RowKey
+from rotation.model.formats import Format
+from rotation.model.key_history import UNKNOWN, History
+from rotation.planning.inner_tokens import SHORTEST, InnerTokens, find_inner, holds_mark
+from rotation.planning.suspects import may_hide
+from rotation.planning.takeover import NOTHING, Takeover
+
+NESTED = "nested"
+"""The category of a token whose plaintext holds another token; it counts among those under its key, too."""
+OTHER_KEY_SET = "other-key-set"
+"""The category of a token that another key set's key opens."""
+
+GIVEN_UP = "there is more in it than could be searched, so it may hold a token that no run rotates"
+"""The words for a cell whose search was given up."""
+
+SHORTEST_NESTED = 1 + 8 + BLOCK + SHORTEST + -SHORTEST % BLOCK
+"""The signed part of the shortest token that holds another: version, time, IV, and the shortest token, padded."""
+
+
+class Action(Enum):
+    """What becomes of the tokens under a key."""
+
+    STAY = auto()
+    """They must not move: a problem is reported for each."""
+    CURRENT = auto()
+    """They are under the primary key."""
+    TO_ROTATE = auto()
+    """A dry run counts them: a run would rotate them."""
+    ROTATE = auto()
+
+
+class KeyVerdict(NamedTuple):
+    """The decision about the tokens under one key."""
+
+    action: Action
+    category: str = ""
+    """Of the problem, if they stay."""
+    detail: str = ""
+    unbound: bool = False
+    """They are to be bound to the target's context, and are not yet; only a dry run counts them."""
+
+
+class Decided(NamedTuple):
+    """Tokens of one length under one key, all of them sound, and what becomes of them."""
+
+    tokens: SignedBatch
+    verdict: KeyVerdict
+    new: Sequence[str] | None
+    """Their successors; None if they are not rotated."""
+
+    def without(self, errors: Mapping[int, DamagedToken]) -> list[Decided]:
+        """The tokens whose indexes are not in *errors*; empty if none is left."""
+        sound = [index for index in range(len(self.tokens.places)) if index not in errors]
+        new = None if self.new is None else [self.new[index] for index in sound]
+        return [Decided(self.tokens.only(sound), self.verdict, new)] if sound else []
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the batches of one target are planned by."""
+
+    keyring: Keyring
+    history: History = UNKNOWN
+    """Tokens under a key that it calls newer than the primary one stay."""
+    others: Sequence[tuple[str, Keyring]] = ()
+    """Further key sets, with their names in words: a token under one of their keys is in the wrong place."""
+    takeover: Takeover = NOTHING
+    """Which other cells become tokens, too."""
+    format: Format = Format.TOKEN
+    """How cells hold tokens."""
+    dry_run: bool = False
+    """Counts what a run would rotate, and plans nothing."""
+    balance: Counter[Key] = field(default_factory=Counter)
+    """How many more tokens of a key have decrypted than have not, in all batches so far."""
+
+    def verdict(self, key: Key) -> KeyVerdict:
+        """The decision about tokens under *key*, which is one of the keyring."""
+        state = self.keyring.states[key]
+        if state is KeyState.STAGED:
+            # A service that has it as primary would only write it again.
+            words = f"under the staged key {key.id}: finish the promotion, then run again"
+            return KeyVerdict(Action.STAY, "staged-key", words)
+        if state is KeyState.PRIMARY:
+            return KeyVerdict(Action.CURRENT)
+        if promoted_later := self.history.demotion(key.id):
+            return KeyVerdict(Action.STAY, "newer-key", promoted_later)
+        if self.dry_run:
+            return KeyVerdict(Action.TO_ROTATE, unbound=key.context != self.keyring.context)
+        return KeyVerdict(Action.ROTATE)
+
+    def decrypts(self, verdict: KeyVerdict) -> bool:
+        """Whether tokens are decrypted before they count: what is rotated, and what a dry run does not leave alone."""
+        return verdict.action is Action.ROTATE or (self.dry_run and verdict.action is not Action.STAY)
+
+    def decide(self, found: Iterable[SignedBatch]) -> tuple[list[Decided], dict[int, DamagedToken]]:
+        """What becomes of the tokens in *found*, and an error for the place of each that does not decrypt.
+
+        If at least half of a key's tokens fail to decrypt, all of them count as damaged. Then the key is wrong: it is
+        mistyped in its second half, which does not sign. One in 256 of its tokens decrypts all the same, to nonsense,
+        and must not be written.
+        """
+        decided, damaged = list[Decided](), dict[int, DamagedToken]()
+        tried = [self._try(tokens) for tokens in found]
+        for each, errors in tried:
+            if errors is not None:
+                self.balance[each.tokens.key] += len(each.tokens.places) - 2 * len(errors)
+        for each, errors in tried:
+            key, places = each.tokens.key, each.tokens.places
+            if errors is not None and self.balance[key] <= 0:
+                damaged |= dict.fromkeys(places, DamagedToken.under(key.id))
+            elif errors:
+                damaged |= {places[index]: error for index, error in errors.items()}
+                decided += each.without(errors)
+            else:
+                decided.append(each)
+        return decided, damaged
+
+    def _try(self, tokens: SignedBatch) -> tuple[Decided, dict[int, DamagedToken] | None]:
+        """Decrypts *tokens*, if that is needed, and returns an error for the index of each that fails."""
+        verdict = self.verdict(tokens.key)
+        if verdict.action is Action.ROTATE:
+            new = bulk.reencrypt(self.keyring.primary, tokens)
+            all_sound = are_all(new, str)
+            errors = {} if all_sound else {at: each for at, each in enumerate(new) if isinstance(each, DamagedToken)}
+            return Decided(tokens, verdict, cast(Sequence[str], new)), errors
+        return Decided(tokens, verdict, None), bulk.damaged(tokens) if self.decrypts(verdict) else None
+
+    def count(self, counts: Counts, tokens: SignedBatch, verdict: KeyVerdict) -> None:
+        """Counts cells that are a token each; those to rotate are counted once they are written."""
+        number = len(tokens.places)
+        match verdict.action:
+            case Action.ROTATE:
+                return
+            case Action.STAY:
+                counts.unsettled += number
+            case Action.CURRENT:
+                counts.current += number
+            case Action.TO_ROTATE:
+                counts.to_rotate += number
+                counts.unbound += number * verdict.unbound
+        counts.hold(tokens.key.id, tokens.signed)
+
+    def nested(self, tokens: SignedBatch) -> Iterator[tuple[int, InnerTokens]]:
+        """Each of *tokens* that holds another token: its place, and what it holds, under whatever key.
+
+        Short ones can hold none, so that most columns cost nothing; all others are decrypted in one cipher call.
+        """
+        if not may_nest(tokens):
+            return
+        plaintexts = bulk.decrypt_padded(tokens.key, tokens.signed)
+        if not holds_mark(b"".join(plaintexts)):
+            return
+        for place, padded in zip(tokens.places, plaintexts, strict=True):
+            if holds_mark(padded) and (found := find_inner([self.keyring], padded[: -padded[-1]])):
+                yield place, found
+
+    def note_nested(self, counts: Counts, tokens: SignedBatch, row_at: Callable[[int], RowKey]) -> None:
+        """Counts what *tokens* hold besides; *row_at* is the key of the row for a token's place."""
+        for place, inner in self.nested(tokens):
+            counts.nested += 1
+            counts.inner.update(inner.under)
+            counts.given_up += inner.given_up
+            counts.note(row_at(place), NESTED, _describe(inner))
+
+    def search(self, counts: Counts, data: bytes) -> InnerTokens:
+        """The tokens in *data*, which are not a sound token, under the keys of all key sets; counts them."""
+        if len(data) < SHORTEST or not holds_mark(data):
+            return InnerTokens()
+        inner = find_inner([self.keyring, *(keyring for _, keyring in self.others)], data)
+        counts.inner.update(inner.under)
+        counts.given_up += inner.given_up
+        return inner
+
+    def is_suspect(self, data: bytes, *, alone: bool = True) -> bool:
+        """Whether *data*, in which no token was found, may hide one; *alone*: they are a whole cell."""
+        # A cell that holds a token as its format has it may hold other text, too; one that holds none is to be one.
+        return may_hide(data, only_tokens=alone and self.format is not Format.EMBEDDED)
+
+    @property
+    def keys(self) -> list[Key]:
+        """The keys of the keyring, then those of the other key sets."""
+        return [key for keyring in (self.keyring, *(each for _, each in self.others)) for key in keyring.states]
+
+    def other_keys_of(self, tokens: Sequence[str | bytes]) -> list[Key | None]:
+        """For each of *tokens* the key of another key set that it is under."""
+        found: list[Key | None] = [None] * len(tokens)
+        for _, keyring in self.others:
+            for place, key in enumerate(keyring.identify_many(tokens)):
+                if not isinstance(key, InvalidToken):
+                    found[place] = found[place] or key
+        return found
+
+    def words_of_other(self, key: Key) -> str:
+        """The problem of a token under *key*, which is of another key set."""
+        name = next(name for name, keyring in self.others if key in keyring.states)
+        return f"under {key.id}, a key of {name}"
+
+    def words_of_lost(self, error: UndecryptableToken, counts: Counts) -> str:
+        """The problem of a token that does not open. *counts* keep its time, if no key opens it."""
+        if isinstance(error, DamagedToken) or error.timestamp is None:
+            return str(error)
+        counts.lost.append(error.timestamp)
+        hint = self.history.hint(error.timestamp)
+        return f"{error}; {hint}" if hint else str(error)
+
+
+def may_nest(tokens: SignedBatch) -> bool:
+    """Whether *tokens* are long enough to hold other tokens."""
+    return len(tokens.signed[0]) >= SHORTEST_NESTED
+
+
+def _describe(inner: InnerTokens) -> str:
+    """The problem of a token that holds *inner*."""
+    if not (inner.under or inner.unknown):
+        return GIVEN_UP
+    keys = ", ".join(f"under {key_id}" for key_id in inner.under) or "under no key here"
+    found = f"it holds another token ({keys}), which no run rotates"
+    return f"{found}; {GIVEN_UP}" if inner.given_up else found

@@ -1,0 +1,104 @@
+"""The databases that are served, each with its dialect, and what a url leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from keyring_core.redaction.redactor import get_redactor
+from rotation.configuration.relative_urls import path_of
+from rotation.model.failures import UsageError
+from rotation.model.target import Target, TargetId
+from rotation.stores.dialect import Dialect
+
+SECRET_OPTIONS = ("password", "passwd", "sslpassword", "ssl_key_password")
+
+
+def _sqlite() -> Dialect:
+    from rotation.stores.sqlite.dialect import SQLite  # noqa: PLC0415 - SQLAlchemy's part for a database takes 10 to 40 ms
+
+    return SQLite()
+
+
+def _postgresql() -> Dialect:
+    from rotation.stores.postgresql.dialect import PostgreSQL  # noqa: PLC0415 - as above
+
+    return PostgreSQL()
+
+
+def _mysql() -> Dialect:
+    from rotation.stores.mysql.dialect import MySQL  # noqa: PLC0415 - as above
+
+    return MySQL()
+
+
+DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+    "mysql": _mysql,
+    "mariadb": _mysql,
+}
+
+
+def find_dialect(name: str) -> Dialect | None:
+    """The dialect for a url of that kind, such as `postgresql`; None if this package has none."""
+    make = DIALECTS.get(name)
+    return make() if make else None
+
+
+def parse_url(text: str) -> URL | None:
+    """The url; None if *text* is not a url. SQLAlchemy's own message would show it, password and all."""
+    with suppress(ArgumentError, ValueError, NoSuchModuleError):
+        return sa.make_url(text)
+    return None
+
+
+def file_of(text: str) -> Path | None:
+    """The file of the SQLite database at the url *text*; None if that is another kind of database, or no url."""
+    url = parse_url(text)
+    dialect = url and find_dialect(url.get_backend_name())
+    return dialect.file(url) if url and dialect else None
+
+
+def served_url(text: str, whose: str) -> tuple[Dialect, URL]:
+    """The url *text*, and the dialect that serves it. Raises UsageError, which says *whose* url it is."""
+    url = parse_url(text)
+    if url is None:
+        raise UsageError(
+            f"{whose}: the url is not of the form dialect://user:...@host:port/database; for an SQLite file: "
+            "sqlite:///app.db; percent-encode @ : / % in the password, and write the port as a number"
+        )
+    dialect = find_dialect(url.drivername.partition("+")[0])
+    if dialect is None:
+        raise UsageError(f"{whose}: unsupported database; supported: {', '.join(DIALECTS)}")
+    try:
+        return dialect, dialect.prepare_url(url)
+    except UsageError as error:
+        fault = str(error)
+    raise UsageError(f"{whose}: {fault}")
+
+
+def identify(target: Target) -> TargetId:
+    """The cells that *target* stands for. Connects to nothing; a url that cannot work is reported by `Store`.
+
+    A relative path stays as it was given: the ledger knows the database by these words, from whatever folder.
+    """
+    database = digest = ""
+    with suppress(UsageError):
+        dialect, url = served_url(target.url, f"target {target.label}")
+        path = path_of(target.given)
+        database = dialect.describe(url if path is None else url.set(database=quote(path)))
+    with suppress(ArgumentError, ValueError):
+        # A password may differ from machine to machine, and must not travel, even as a digest.
+        shown = sa.make_url(target.given or target.url).difference_update_query(SECRET_OPTIONS)
+        digest = sha256(shown.render_as_string(hide_password=True).encode("utf-8", "surrogatepass")).hexdigest()
+    where = target.where and get_redactor().redact(target.where)
+    return TargetId(database, digest, target.table, target.column, where, target.context)

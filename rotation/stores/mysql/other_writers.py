@@ -1,0 +1,123 @@
+"""Other writers on MariaDB and MySQL: the server's counters of statements, less the ones of this session.
+
+Any user may read them. Nothing shows what was written, so there is no proof but a whole pass.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from rotation.stores.columns import QualifiedName, TableState
+from rotation.stores.mysql.catalog import made
+from rotation.stores.other_writers import Look, OpenTransaction, OtherWriters, Scope, age_in_words, text_literal
+
+COUNTERS = ("insert", "insert_select", "update", "update_multi", "delete", "delete_multi", "replace", "load")
+QUERY = "SHOW {} STATUS WHERE Variable_name IN (" + ", ".join(f"'Com_{name}'" for name in COUNTERS) + ")"
+LOOK_SECONDS = 0.1
+"""The least time between two looks: the server adds up the counters of all its sessions."""
+
+# If somebody asked within a tenth of a second, InnoDB repeats its last answer. One is new if this question is in it.
+# Each question makes that answer last longer, so commands of this program ask in turns, and none keeps to a rhythm.
+TURN = "DO GET_LOCK('keyring-rotate asks for open transactions', 30)"
+TURN_ENDS = "DO RELEASE_LOCK('keyring-rotate asks for open transactions')"
+TRANSACTIONS = """SELECT /* {0} */ t.trx_mysql_thread_id = connection_id() AND t.trx_query LIKE '%{0}%',
+t.trx_mysql_thread_id, t.trx_started, t.trx_rows_modified > 0, p.USER, timestampdiff(SECOND, t.trx_started, now())
+FROM information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id
+ORDER BY t.trx_started"""
+TRIES, RENEWED_SECONDS, MOST_SECONDS = 30, 0.11, 0.3
+
+
+def _sessions(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
+    # A Galera cluster has no such locks.
+    with suppress(DBAPIError):
+        connection.exec_driver_sql(TURN)
+    try:
+        return _asked_in_turn(connection)
+    finally:
+        with suppress(DBAPIError):
+            connection.exec_driver_sql(TURN_ENDS)
+
+
+def _asked_in_turn(connection: sa.Connection) -> Sequence[OpenTransaction] | str:
+    for _ in range(TRIES):
+        # Otherwise a session that reads no table of InnoDB has no transaction there.
+        connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        found = connection.exec_driver_sql(TRANSACTIONS.format(secrets.token_hex(8)).replace("%", "%%")).all()
+        if any(is_this for is_this, *_ in found):
+            return [
+                OpenTransaction(
+                    f"{thread} {started}",
+                    f"session {thread} of {user}{age_in_words(seconds)}",
+                    bool(wrote),
+                    f"let that session end, or end it: KILL {thread}",
+                )
+                for is_this, thread, started, wrote, user, seconds in found
+                if not is_this
+            ]
+        time.sleep(random.uniform(RENEWED_SECONDS, MOST_SECONDS))  # noqa: S311 - no secret
+    return "another program asks for the open transactions all the time, and the server repeats an old answer to it"
+
+
+def _prepared(connection: sa.Connection) -> Sequence[OpenTransaction]:
+    found = []
+    for number, length, _, data in connection.exec_driver_sql("XA RECOVER"):
+        raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogateescape")
+        # In hexadecimal: the two parts may hold any bytes.
+        xid = f"X'{raw[:length].hex()}',X'{raw[length:].hex()}',{number}"
+        called = f"the prepared transaction {text_literal(raw.decode('ascii', 'backslashreplace'))}"
+        end = f"XA COMMIT {xid}, or XA ROLLBACK {xid}"
+        found.append(OpenTransaction(f"prepared {xid}", called, wrote=True, end=end, may_be_older=True))
+    return found
+
+
+class MySQLOthers(OtherWriters):
+    """One thread's view. Two threads of one run count each other as other writers."""
+
+    open_transactions = (
+        Look(_sessions, "this user lacks the privilege PROCESS, which shows open transactions"),
+        Look(_prepared, "this user may not run XA RECOVER, which shows prepared transactions"),
+    )
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope)
+        self._others: int | None = None
+        self._next = 0.0
+        self._allowed = 0
+
+    @staticmethod
+    def state(connection: sa.Connection, schema: str | None, table: str) -> TableState:
+        """By its time alone: a table's number is shown only to a user with the privilege PROCESS."""
+        return TableState(version=made(connection, QualifiedName(schema, table, "")))
+
+    def count(self, connection: sa.Connection, transaction: int | None) -> int | None:
+        """Statements of other sessions since the last look."""
+        del transaction
+        if (now := time.monotonic()) < self._next:
+            return 0
+        self._next = now + LOOK_SECONDS
+        of_all, own = (_total(connection, scope) for scope in ("GLOBAL", "SESSION"))
+        before, self._others = self._others, of_all - own
+        if before is None:
+            return None
+        found = max(0, self._others - before - self._allowed)
+        self._allowed = 0
+        return found
+
+    def of_thread(self) -> MySQLOthers:
+        """One of its own: it subtracts what its own session did."""
+        return MySQLOthers(self.scope)
+
+    def allow(self, writes: int) -> None:
+        """*writes* statements are this process's own."""
+        self._allowed = writes
+
+
+def _total(connection: sa.Connection, scope: str) -> int:
+    return sum(int(value) for _, value in connection.exec_driver_sql(QUERY.format(scope)))

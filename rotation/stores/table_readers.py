@@ -1,0 +1,249 @@
+"""Reads a table for a search: all of it, batch by batch, or some rows from windows all over it.
+
+Windows are key ranges: the key space is bisected, and empty halves are skipped, since keys have gaps. Equal steps would
+not do: one key far from all others is common, and then nearly all steps would lead to nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from os.path import commonprefix
+from typing import Any, NamedTuple, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+
+from rotation.model.batch_size import BatchSize
+from rotation.stores.cells import CellReader, Reads, Rows, TableEntry, has_large
+from rotation.stores.columns import table_clause
+from rotation.stores.row_keys import Forward, between, beyond, same_key
+
+WINDOWS = 50
+WINDOW_ROWS = 200
+BATCH_ROWS = 2000
+STREAM_ROWS = 500
+SMALL = "0123456789abcdefghijklmnopqrstuvwxyz"
+"""These characters have the same order in any collation, as long as one case is used."""
+BYTES = bytes(range(256)).decode("latin-1")
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """One table, the cells to fetch of it, and the way to read them."""
+
+    reads: Reads
+    entry: TableEntry
+    cells: CellReader
+    key: Sequence[str]
+    """The columns of a unique key that can be followed; none: there is no such key."""
+    chance: ColumnElement[Any]
+    """A random number from 0 up to 1, a new one for each row."""
+    sendable: Callable[[object], object]
+    """Makes of what was read a value or expression that goes back as it came."""
+    takes: Callable[[sa.Executable], bool]
+    """True if the database takes such a query."""
+
+    @property
+    def table(self) -> sa.TableClause:
+        """The rows of the table, and of those that are read with it."""
+        return table_clause(self.entry.schema, self.entry.table)
+
+    def first(self, query: sa.Executable) -> Any:
+        """The first value of *query*; None without rows."""
+        return next(iter(self.reads.read(query)), (None,))[0]
+
+
+class TableReader:
+    """Reads a table, or a part of one: of each row its cells, then its address."""
+
+    def __init__(self, source: TableSource, query: sa.Select[Any], address: Sequence[ColumnElement[Any]] = ()) -> None:
+        """*address*: the columns that find a row again; without any, large cells are read with the others."""
+        self._source, self._reads, self._width = source, source.reads, len(source.cells.columns)
+        self.address, self._query = address, query.add_columns(*address)
+
+    def whole(self) -> Iterator[Rows]:
+        """All rows."""
+        yield from self._reads.stream(self._query, STREAM_ROWS)
+
+    def samples(self, count: int) -> list[Callable[[], Rows]] | None:
+        """At most *count* functions, each of which reads one window; None if the table has to be read as a whole."""
+        raise NotImplementedError
+
+    def filled(self, rows: Rows) -> Iterator[Rows]:
+        """*rows* without their addresses, and with the large cells: these row by row, since each may be large."""
+        small = []
+        for row in rows:
+            cells = row[: self._width]
+            if has_large(cells):
+                found_by = self._at(row[self._width :])
+                yield [self._source.cells.fill(self._reads, self._source.table, found_by, cells)]
+            else:
+                small.append(cells)
+        yield small
+
+    def _at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
+        """Conditions that find the row of that *address* again."""
+        raise NotImplementedError
+
+
+class KeyReader(TableReader):
+    """Follows a key."""
+
+    def __init__(self, source: TableSource, key: Sequence[ColumnElement[Any]]) -> None:
+        super().__init__(source, sa.select(*source.cells.columns).select_from(source.table), key)
+        self._ones = sa.select(sa.literal(1)).select_from(source.table)
+
+    def whole(self) -> Iterator[Rows]:
+        """By the key of the last row that was read."""
+        forward, size = Forward(), BatchSize(BATCH_ROWS, seconds=0.2)
+        query = behind = self._query.order_by(*self.address)
+        while True:
+            started = time.monotonic()
+            rows = self._reads.read(behind.limit(size.rows))
+            if not rows:
+                return
+            last = tuple(rows[-1][self._width :])
+            forward.to(last)
+            yield rows
+            size.took(size.rows, time.monotonic() - started, 1)
+            behind = query.where(beyond(self.address, self._parts(last)))
+
+    def samples(self, count: int) -> list[Callable[[], Rows]] | None:
+        """By values of the key between its least and its greatest."""
+        if not self._reads.read(self._ones.order_by(*self.address).limit(1).offset(count * WINDOW_ROWS)):
+            return None
+        return [partial(self._sample, window) for window in spread(self, count)]
+
+    def _sample(self, window: Window) -> Rows:
+        query = self._query.where(*self._inside(window))
+        return self._reads.read(query.order_by(self._column(window)).limit(WINDOW_ROWS))
+
+    def _at(self, address: Sequence[Any]) -> list[ColumnElement[bool]]:
+        return [same_key(self.address, self._parts(address))]
+
+    # What `spread` asks.
+
+    def bounds(self, window: Window) -> tuple[Any, Any] | None:
+        """The least and the greatest value."""
+        column, rows = self._column(window), self._ones.where(*self._inside(window))
+        # Not in one query: SQLite then reads all rows between them.
+        ends = (rows.with_only_columns(end(column)) for end in (sa.func.min, sa.func.max))
+        low, high = map(self._source.first, ends)
+        return None if low is None else (low, high)
+
+    def is_crowded(self, window: Window) -> bool:
+        """True if a sample of *window* leaves rows out."""
+        rows = self._ones.where(*self._inside(window)).order_by(self._column(window))
+        return bool(self._reads.read(rows.limit(1).offset(WINDOW_ROWS)))
+
+    def is_last(self, window: Window) -> bool:
+        """True if no column of the key follows."""
+        return len(window.prefix) == len(self.address) - 1
+
+    def _column(self, window: Window) -> ColumnElement[Any]:
+        return self.address[len(window.prefix)]
+
+    def _inside(self, window: Window) -> list[ColumnElement[bool]]:
+        conditions = between(self._column(window), *self._parts([window.start, window.end]))
+        if window.prefix:
+            conditions.append(same_key(self.address[: len(window.prefix)], self._parts(window.prefix)))
+        return conditions
+
+    def _parts(self, key: Sequence[Any]) -> list[Any]:
+        return [self._source.sendable(part) for part in key]
+
+
+class KeylessReader(TableReader):
+    """Rows of a table without a key to follow: all of them, or each with the same small chance."""
+
+    def __init__(self, source: TableSource, estimate: int = 0, table: sa.TextClause | None = None) -> None:
+        """*estimate*: about how many rows there are; 0: no sample. *table*: what to read instead of *source*."""
+        super().__init__(source, sa.select(*source.cells.whole()).select_from(source.table if table is None else table))
+        self._has_large, self._estimate = source.cells.has_large(), estimate
+
+    def whole(self) -> Iterator[Rows]:
+        """In two statements, since no key says where to go on: rows with a large cell one by one."""
+        yield from self._reads.stream(self._query.where(sa.not_(self._has_large)), STREAM_ROWS)
+        yield from self._reads.stream(self._query.where(self._has_large), 1)
+
+    def samples(self, count: int) -> list[Callable[[], Rows]] | None:
+        """One statement that reads on until it has enough rows; it leaves out rows with a large cell."""
+        wanted = count * WINDOW_ROWS
+        if self._estimate <= wanted:
+            return None
+        is_drawn = self._source.chance < wanted / self._estimate
+        return [partial(self._reads.read, self._query.where(is_drawn, sa.not_(self._has_large)).limit(wanted))]
+
+
+class Window(NamedTuple):
+    """Rows whose first key columns equal *prefix*, and whose next one is from *start* on and before *end*."""
+
+    prefix: tuple[Any, ...] = ()
+    start: Any = None
+    end: Any = None
+    """None: open."""
+
+
+class KeySpace(Protocol):
+    """The questions that `spread` asks of a table."""
+
+    def bounds(self, window: Window) -> tuple[Any, Any] | None:
+        """The least and the greatest value in *window* of the column that it is about; None if it is empty."""
+
+    def is_crowded(self, window: Window) -> bool:
+        """True if *window* has more rows than a sample reads."""
+
+    def is_last(self, window: Window) -> bool:
+        """True if no column of the key follows the window's."""
+
+
+def spread(keys: KeySpace, count: int) -> list[Window]:
+    """At most *count* windows that do not overlap and begin all over the table. Splits the oldest crowded one first."""
+    crowded, others = deque([Window()]), list[Window]()
+    while crowded and len(crowded) + len(others) < count:
+        window = crowded.popleft()
+        bounds = keys.bounds(window)
+        if bounds is None:
+            continue
+        low, high = bounds
+        if low == high and keys.is_last(window):
+            others.append(window)
+        elif low == high:
+            crowded.append(Window((*window.prefix, low)))
+        else:
+            middle = middle_of(low, high)
+            for half in (window._replace(start=low, end=middle), window._replace(start=middle)):
+                (crowded if keys.is_crowded(half) else others).append(half)
+    return [*crowded, *others]
+
+
+def middle_of(low: Any, high: Any) -> Any:
+    """A value above *low* and not above *high*, near their middle if their type has one; otherwise *high*."""
+    middles: list[Any] = []
+    if type(low) is not type(high):
+        return high
+    if isinstance(low, str):
+        middles = [_between(low, high, letters) for letters in (SMALL, SMALL.upper(), BYTES)]
+    elif isinstance(low, bytes):
+        middles = [_between(low.decode("latin-1"), high.decode("latin-1"), BYTES).encode("latin-1")]
+    elif isinstance(low, int):
+        middles = [(low + high + 1) // 2]
+    elif isinstance(low, float | decimal.Decimal | datetime.date):
+        middles = [low + (high - low) / 2]
+    return next((middle for middle in middles if low < middle <= high), high)
+
+
+def _between(low: str, high: str, letters: str) -> str:
+    """Common prefix plus a letter halfway between the first two that differ."""
+    common = len(commonprefix((low, high)))  # noqa: RUF071 - texts, not paths
+    first, last = (
+        min(bisect_left(letters, text[common]), len(letters) - 1) if text[common:] else -1 for text in (low, high)
+    )
+    return low[:common] + letters[(first + last + 1) // 2]

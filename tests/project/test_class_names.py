@@ -1,0 +1,31 @@
+"""The name of a class says which one is meant."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PUBLIC_PAIRS = {
+    "StaleIndexError": "Django's fields raise one that is Django's FieldError as well; it is a subclass of the other",
+}
+"""Names that stand twice for good, each with its reason."""
+STILL = {
+    *("Column", "Command", "Document", "Fault", "Form", "Ignored", "Keys", "Need", "Part", "Reading", "Refusal"),
+    *("Search", "Setting", "Setup", "Span", "Step", "Written", "_Column"),
+}
+"""Names that stand twice, and must not: this set shrinks, and gets no new ones."""
+
+
+def test_the_name_of_a_class_stands_once() -> None:
+    """No two classes of the product have one name, as no reader of an import line knows which of them it is."""
+    places = defaultdict(list)
+    for path in sorted([*(ROOT / "keyring_core").rglob("*.py"), *(ROOT / "rotation").rglob("*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(path.relative_to(ROOT)))
+    twice = {name: files for name, files in places.items() if len(files) > 1}
+
+    assert {name: files for name, files in twice.items() if name not in PUBLIC_PAIRS | dict.fromkeys(STILL)} == {}
+    assert PUBLIC_PAIRS.keys() <= twice.keys(), "a name that stands once now"
