@@ -159,7 +159,7 @@ PACE_OPTIONS = (
         "--workers",
         type=click.IntRange(1, 256),
         metavar="N",
-        help="Threads (up to 2) or processes that share the work.  [default: 1; with --full-speed one per core]",
+        help="Processes that share the work; from 2 on they need the extra dask.  [default: 1]",
     ),
     click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
     click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
