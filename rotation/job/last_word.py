@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from rotation.job.ranges import RangeWorker, count_swaps
-from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
+from rotation.job.batch_results import RANGE_KEPT, UndoDetector, count_swaps, traces_of
+from rotation.job.ranges import RangeWorker
 from rotation.model.batch import Plan
 from rotation.model.counts import Counts, Times
 from rotation.model.formats import Format

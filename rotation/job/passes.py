@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 import structlog
 
 from keyring_core import DamagedToken, UndecryptableToken
+from rotation.job.batch_results import UndoDetector
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
 from rotation.job.last_word import LastWord, Moved, unsettled_in
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, OpenTarget, RangeWorker, cut
-from rotation.job.undo_detector import UndoDetector
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError

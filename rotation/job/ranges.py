@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
 
-from keyring_core import Keyring, KeyringError
+from keyring_core import InvalidToken, Keyring, KeyringError
 from keyring_core.blind_index import BlindIndex
-from rotation.job.blind_indexes import Stale, index_values, stale_rows
+from rotation.job.batch_results import RANGE_KEPT, REWRITTEN, Trace, count_swaps, traces_of
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.pace import Pacing, Throttle
-from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
-from rotation.model.batch import NO_KEY, Batch, Plan, Swaps
+from rotation.model.batch import Batch, Plan, Swaps
 from rotation.model.batch_size import BatchSize
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
@@ -25,14 +24,12 @@ from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.stores.row_keys import Forward
 from rotation.stores.store import Store
-from rotation.stores.writer import Written
+from rotation.stores.writer import IndexValue, Written
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
 RANGE_PROBLEMS = 10_000
 """A range with more of them ends early, so that what it reports has a bounded size."""
-
-REWRITTEN = "rewritten", "a service changed, moved or deleted it meanwhile"
 
 log = structlog.get_logger(__name__)
 
@@ -243,50 +240,55 @@ class RangeWorker:
         return written.transactions
 
 
-def count_swaps(plan: Plan, written: Written, primary: str) -> None:
-    """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
-    rows = [(plan.swaps.keys, plan.key_ids, plan.signed)]
-    for swap in plan.blocks:
-        if written.lost or written.refused:
-            rows.append((swap.block.row_keys(), swap.key_ids, list(swap.signed())))
-        else:
-            plan.counts.rotated += len(swap)
-            plan.counts.hold_times(primary, swap.times)
-    for columns in rows:
-        _count_rows(plan.counts, columns, written, primary)
-    _count_further(plan, written, primary)
+class Stale(NamedTuple):
+    """A row whose index is to be written."""
+
+    key: RowKey
+    cell: str | bytes | None
+    """As it was read."""
+    wanted: str | None
+    under: str | None
+    """The id of the older key that the present index is under, unless the cell is under that key, too."""
+    is_current: bool
+    """Whether the cell is under the primary key already, or holds nothing."""
 
 
-def _count_rows(
-    counts: Counts, columns: tuple[Sequence[RowKey], Sequence[str], Sequence[bytes]], written: Written, primary: str
-) -> None:
-    """*columns*: the key of each row, the id of the key that its old token is under, and that token's signed part."""
-    keys, key_ids, signed = columns
-    failed = set[int]()
-    if written.lost or written.refused:
-        failed = {index for index, key in enumerate(keys) if written.failed(key)}
-    sound = [part for index, part in enumerate(signed) if index not in failed] if failed else signed
-    counts.rotated += len(sound)
-    counts.hold(primary, sound)
-    counts.unsettled += len(failed)
-    for index in sorted(failed):
-        key = keys[index]
-        was_token = key_ids[index] != NO_KEY
-        counts.taken_over -= not was_token
-        if refusal := written.refused.get(key):
-            if was_token:
-                counts.hold(key_ids[index], [signed[index]])
-            counts.note(key, *refusal)
-        else:
-            counts.note(key, *REWRITTEN)
+def stale_rows(keyring: Keyring, index: BlindIndex, batch: Batch, plan: Plan) -> Iterator[Stale]:
+    """The rows of *batch* whose index is not that of their value under the primary key.
+
+    The value of a cell that *plan* takes over is in its new token: the keyring does not open the cell itself.
+    """
+    new = dict(zip(plan.swaps.keys, plan.swaps.new, strict=True))
+    full = [place for place, cell in enumerate(batch.cells) if isinstance(cell, str | bytes) and cell]
+    opened = keyring.decrypt_bytes_many([new.get(batch.keys[place], batch.cells[place] or "") for place in full])
+    values = dict(zip(full, opened, strict=True))
+    for place, (key, cell, read) in enumerate(zip(batch.keys, batch.cells, batch.indexes, strict=True)):
+        value = values.get(place)
+        if isinstance(value, InvalidToken) or (value is None and cell is not None):
+            # What does not open, or is empty, has no index; it is reported, or the service's own.
+            continue
+        # A column of type CHAR is filled up with blanks.
+        held = read.rstrip(" ") if isinstance(read, str) else read
+        wanted = None if value is None else index.of(keyring, value)
+        if held == wanted or not (held or wanted):
+            continue
+        is_swapped = key in new
+        own = None if cell is None or is_swapped else keyring.key_for(cell)
+        under = _older_key(keyring, held)
+        is_current = not is_swapped and own in {None, keyring.primary}
+        yield Stale(key, cell, wanted, None if own and own.id == under else under, is_current)
 
 
-def _count_further(plan: Plan, written: Written, primary: str) -> None:
-    """Counts the tokens beside the first one of each cell, under the key that they are under now."""
-    sound, keys = [], plan.swaps.keys
-    for swap, key_id, signed, _ in plan.further:
-        if not written.failed(keys[swap]):
-            sound.append(signed)
-        elif keys[swap] in written.refused:
-            plan.counts.hold(key_id, [signed])
-    plan.counts.hold(primary, sound)
+def _older_key(keyring: Keyring, held: object) -> str | None:
+    key_id = str(held).partition(":")[0]
+    return key_id if key_id in keyring.states_by_id and key_id != keyring.primary.id else None
+
+
+def index_values(stale: list[Stale], plan: Plan, written: Written) -> Iterator[IndexValue]:
+    """What to write beside the cells of *stale* as they are now, some of them swapped a moment ago."""
+    swapped = dict(zip(plan.swaps.keys, plan.swaps.new, strict=True))
+    for key, cell, wanted, _, is_current in stale:
+        if key in swapped and not written.failed(key):
+            yield IndexValue(key, swapped[key], wanted)
+        elif is_current:
+            yield IndexValue(key, cell, wanted)
