@@ -48,7 +48,7 @@ T = TypeVar("T")
 )
 @click.option("--format", "form", type=click.Choice(("text", "nagios", "json")), help="What to print.  [default: text]")
 @path_option("--prometheus", help="File for metrics, such as /var/lib/node_exporter/keys.prom.")
-@click.option("--sample", type=click.IntRange(min=1), metavar="ROWS", help="Read about so many rows of each target.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="ROWS", help="Read about this many rows of each target.")
 @click.option("--list", "listing", is_flag=True, help="List all checks with their messages, and run none.")
 @common_options
 @target_parameters

@@ -81,7 +81,7 @@ def test_what_is_local_cannot_be_sent(keyring: Keyring, name: str) -> None:
 
 
 def test_a_task_has_no_place_for_what_is_local() -> None:
-    """By its types, at any depth that is ours."""
+    """By the types of its fields."""
     hints = {**get_type_hints(Task), **get_type_hints(Order), **get_type_hints(RunOptions)}
 
     assert LocalOptions not in hints.values()
