@@ -21,7 +21,7 @@ from rotation.configuration.policy import Policy, Span
 from rotation.configuration.presets import App
 from rotation.configuration.settings import NEEDED, SECTIONS, Setting
 from rotation.job.problems_file import ProblemLine
-from rotation.lifecycle.certificate import Certificate
+from rotation.lifecycle.retirement_files import Certificate
 from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
 from rotation.output.documents.keys import KeysListJson, KeysSettingJson, KeysStepJson
 from rotation.output.documents.parts import (

@@ -68,7 +68,7 @@ class SignedBatch:
 def find(keys: Iterable[Key], texts: Sequence[TokenText]) -> Iterator[SignedBatch | Refused]:
     """All *texts*, each once, by key and length; or the error with which `Keyring.key_for` refuses it.
 
-    Checks MACs; decrypts nothing. *keys* are those of a keyring, the primary key first.
+    Checks MACs; decrypts nothing. *keys* are the keys of a keyring, the primary key first.
     """
     return _find_all(tuple(keys), read_tokens(texts))
 
@@ -212,7 +212,7 @@ def _is_padded(plain: bytes) -> bool:
 
 
 def _are_padded(blocks: bytes, width: int) -> bool:
-    """Whether each plaintext in *blocks* ends as `_is_padded` wants it, in a few operations over all of them.
+    """True if each plaintext in *blocks* ends as `_is_padded` wants it, in a few operations over all of them.
 
     The n-th byte before the last one is compared in those whose last byte, their number of padding bytes, is above n.
     """

@@ -1,10 +1,9 @@
 """The scheduled checks: facts, policy and the time in; findings and a verdict out."""
 
-from rotation.checks.all_checks import list_checks, run_checks
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.use_cases import Overview, examine, overview
-from rotation.checks.verdict import Verdict
+from rotation.checks.verdict import Verdict, list_checks, run_checks
 
 __all__ = [
     "Facts",

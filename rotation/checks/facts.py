@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from keyring_core import KeyState
 from rotation.ledger.records import next_promotion, took_over
 from rotation.model.counts import Counts
-from rotation.model.invocation import command_line
+from rotation.model.next_steps import Next
 from rotation.retirement.evidence import Evidence, of_censuses
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ ARCHIVE = "--archive"
 
 
 @dataclass(frozen=True)
-class KeyFile:
+class SeenFile:
     """A file that holds a key."""
 
     variable: str
-    """What names it: a variable, `--env-file`, or `--archive`."""
+    """Its name in messages: a variable, `--env-file`, or `--archive`."""
     path: str
     mode: int
 
@@ -70,22 +70,22 @@ class Facts:
     keys_fault: str | None = None
     weak: tuple[str, ...] = ()
     """The warnings about keys that can be guessed."""
-    key_files: tuple[KeyFile, ...] = ()
+    key_files: tuple[SeenFile, ...] = ()
     targets: tuple[TargetFacts, ...] = ()
     unreached: Mapping[str, str] = field(default_factory=dict)
     """Targets that could not be read, and why."""
     sample: int | None = None
     """About how many rows of each target were read; None: all."""
     ledger_fault: str | None = None
-    """Why the ledger cannot be read."""
+    """The fault, if the ledger cannot be read."""
     ledger_unwritten: str | None = None
-    """Why the ledger can be read but not written."""
+    """The fault, if the ledger can be read but not written."""
     records: tuple[KeyRecord, ...] = ()
     """The keys of all services in the ledger."""
     runs: tuple[RunRecord, ...] = ()
     """The last runs, the newest first; the last finished one is among them, however old."""
     begun: int = 0
-    """How many runs began since the last finished one."""
+    """The number of runs that began since the last finished one."""
     instances: tuple[InstanceRecord, ...] = ()
     """Running services of this environment, as they announced themselves."""
     latest: datetime | None = None
@@ -93,11 +93,11 @@ class Facts:
     search: Discovery | None = None
     """The search for token columns; None if there was none, or it failed."""
     search_fault: str | None = None
-    """What could not be searched."""
+    """The part that could not be searched, and the reason."""
     declared: tuple[str, ...] = ()
     """The columns that models declare as encrypted, and that no target covers."""
     models_fault: str | None = None
-    """Why the models could not be looked at."""
+    """The fault, if the models could not be read."""
     counted: datetime | None = None
     """When the targets were counted, if that is not now."""
     known: tuple[CensusRecord, ...] = ()
@@ -115,9 +115,9 @@ class Facts:
         """Tokens per key id, in all targets."""
         return sum((target.counts.under for target in self.targets), Counter())
 
-    def keys_command(self, *words: str) -> str:
+    def keys_step(self, *words: str, when: str = "") -> Next:
         """The command `keys`, such as `promote`, for these keys."""
-        return command_line("keys", *words, key_set=self.key_set)
+        return Next(("keys", *words), when, self.key_set)
 
     def evidence(self, key_id: str) -> Evidence:
         """The evidence in these facts on retiring a key."""
@@ -144,7 +144,7 @@ class Facts:
 
     @property
     def uncovered(self) -> list[TokenColumn]:
-        """The token columns that no target covers, without those of other applications."""
+        """The token columns that no target covers, without the columns of other applications."""
         return self.search.uncovered if self.search else []
 
     @property

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from rotation.model.next_steps import Remedy
+
 
 class Level(IntEnum):
-    """How urgent a finding is; the number is the exit code of a monitoring plugin."""
+    """The urgency of a finding; the number is the exit code of a monitoring plugin."""
 
     OK = 0
     WARNING = 1
@@ -32,8 +34,8 @@ class Finding:
     subject: str
     """The key, target, file or service that it is about."""
     message: str
-    remedy: str
-    """What to do about it; often a command."""
+    remedy: Remedy
+    """The step to take; often a command."""
     check: str = ""
     """The name of the check that found it."""
 
@@ -44,12 +46,12 @@ class Result:
 
     check: str
     title: str
-    """What a finding of it means, in one sentence."""
+    """The meaning of a finding of it, in one sentence."""
     remedy: str
-    """What to do about it in general."""
+    """The remedy in general, in words."""
     findings: tuple[Finding, ...] = ()
     off: str | None = None
-    """Why the policy turned it off."""
+    """The reason, if the policy turned it off."""
 
     @property
     def level(self) -> Level:
@@ -58,7 +60,7 @@ class Result:
 
 
 def worst(levels: Iterable[Level]) -> Level:
-    """The most urgent level; OK if there is none."""
+    """The most urgent level; OK without any."""
     return max(levels, key=lambda level: level.weight, default=Level.OK)
 
 

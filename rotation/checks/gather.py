@@ -15,7 +15,7 @@ from keyring_core.environment import KEY_VARIABLES
 from keyring_core.errors import WeakKeyError, WeakKeyWarning
 from keyring_core.key_files import key_path
 from rotation import job
-from rotation.checks.facts import ARCHIVE, Facts, KeyFile, TargetFacts
+from rotation.checks.facts import ARCHIVE, Facts, SeenFile, TargetFacts
 from rotation.configuration.declarations import uncovered_columns
 from rotation.context import Context
 from rotation.discovery.result import Discovery
@@ -34,7 +34,7 @@ KEPT_RUNS = 20
 
 
 @dataclass
-class Keys:
+class LoadedKeys:
     """The keys of an environment, or why they cannot be loaded."""
 
     keyring: Keyring | None = None
@@ -47,9 +47,9 @@ class Keys:
         return self.keyring.states_by_id if self.keyring else {}
 
 
-def load_keys(context: Context) -> Keys:
+def load_keys(context: Context) -> LoadedKeys:
     """The keys of *context*. Faults and weak keys become facts; other warnings go to stderr."""
-    keys = Keys()
+    keys = LoadedKeys()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", KeyConfigWarning)
         try:
@@ -66,7 +66,7 @@ def load_keys(context: Context) -> Keys:
     return keys
 
 
-def key_files(context: Context) -> Iterator[KeyFile]:
+def key_files(context: Context) -> Iterator[SeenFile]:
     """The files that hold keys, with their modes. Loading the keys reports a missing one."""
     environ, dotenv = context.environ, context.dotenv
     if context.key_set is None:
@@ -81,17 +81,17 @@ def key_files(context: Context) -> Iterator[KeyFile]:
     for variable, value in named:
         with suppress(OSError, ValueError):
             path = key_path(value, environ, variable)
-            yield KeyFile(variable, str(path), path.stat().st_mode)
+            yield SeenFile(variable, str(path), path.stat().st_mode)
 
 
-def archive_files(archives: Iterable[str]) -> Iterator[KeyFile]:
+def archive_files(archives: Iterable[str]) -> Iterator[SeenFile]:
     """The archives of retired keys that are still where `keys retire` wrote them, with their modes."""
     for path in dict.fromkeys(archives):
         with suppress(OSError, ValueError):
-            yield KeyFile(ARCHIVE, path, Path(path).stat().st_mode)
+            yield SeenFile(ARCHIVE, path, Path(path).stat().st_mode)
 
 
-def facts_without_targets(session: Session, keys: Keys, context: Context) -> Facts:
+def facts_without_targets(session: Session, keys: LoadedKeys, context: Context) -> Facts:
     """The facts from keys, files and ledger; reads no target."""
     ledger = session.attempt(lambda ledger: _from_ledger(ledger, session.service, keys.states))
     fault = None if ledger is not None else session.fault or NO_LEDGER
@@ -108,7 +108,7 @@ def facts_without_targets(session: Session, keys: Keys, context: Context) -> Fac
     )
 
 
-class Search:
+class ColumnSearch:
     """The search of a sample of all columns, made once for all key sets."""
 
     def __init__(self, context: Context, targets: Sequence[Target]) -> None:
@@ -126,7 +126,7 @@ class Search:
         return tuple(dict.fromkeys(column.label for column in left)), None
 
     def made(self, keyring: Keyring) -> tuple[Discovery | None, str | None]:
-        """What was found, with *keyring* if it has to be made first; and what could not be searched.
+        """The search, made with *keyring* at the first call, and the reason if a part could not be searched.
 
         Raises StoppedError.
         """
@@ -140,7 +140,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
     context: Context,
     targets: Sequence[Target],
     keyring: Keyring,
-    search: Search,
+    search: ColumnSearch,
     *,
     sample: int | None = None,
 ) -> Facts:
@@ -197,8 +197,9 @@ def kept(facts: Facts) -> Iterator[CensusRecord]:
         if target.census.sampled and target.before is not None:
             # A sample may leave out a row that is still unreadable; without its mark it would count as new later.
             marks = pack(census.unreadable_marks | target.before.unreadable_marks)
-            problems = _union(census.problems, target.before.problems)
-            census = replace(census, problems=problems, unreadable_rows=marks)
+            problems = {repr(problem): problem for problem in (*census.problems, *target.before.problems)}
+            kept_problems = list(problems.values())[:KEPT_CENSUS_PROBLEMS]
+            census = replace(census, problems=kept_problems, unreadable_rows=marks)
         yield census
 
 
@@ -242,8 +243,3 @@ def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tu
         return None, str(error)
     unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found.unseen]
     return found, "; ".join(unseen) or None
-
-
-def _union(first: Iterable[dict[str, object]], second: Iterable[dict[str, object]]) -> list[dict[str, object]]:
-    known = {repr(problem): problem for problem in (*first, *second)}
-    return list(known.values())[:KEPT_CENSUS_PROBLEMS]

@@ -10,8 +10,8 @@ from keyring_core.names import printable
 from rotation.checks.facts import ARCHIVE, Facts
 from rotation.checks.findings import Finding, Level
 from rotation.configuration.policy import Policy
-from rotation.model.invocation import command_line, program
-from rotation.model.text import many, retire_command, steps
+from rotation.model.next_steps import CHECK, RUN, Next, Repeats, Steps, retire_step
+from rotation.model.text import many
 from rotation.model.times import span, to_minute
 from rotation.retirement.decision import refusals
 
@@ -27,10 +27,10 @@ def check_weak_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Findi
     Remedy: a key of `keyring-rotate keys generate` as the primary one, this one first among ENCRYPTION_PREVIOUS_KEYS,
     with ENCRYPTION_ALLOW_WEAK_PREVIOUS=1, in every service at once; then `keyring-rotate run` today.
     """
-    remedy = steps(
-        f"make a new primary key: {program()} keys generate",
+    remedy = Steps(
+        Next(("keys", "generate"), "make a new primary key:", repeats=Repeats.NONE),
         "put this one first into ENCRYPTION_PREVIOUS_KEYS, with ENCRYPTION_ALLOW_WEAK_PREVIOUS=1",
-        command_line("run"),
+        RUN,
     )
     return [Finding(Level.CRITICAL, "", message, remedy) for message in facts.weak]
 
@@ -61,7 +61,6 @@ def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
     keys stage` in one of them, then promote and run.
     """
     found = []
-    stage, promote = facts.keys_command("stage"), facts.keys_command("promote")
     for key_id in facts.keys or {}:
         others = sorted(
             {
@@ -72,12 +71,12 @@ def check_shared_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
         )
         if others:
             message = f"this key is also in use in {', '.join(others)}"
-            remedy = steps(
+            remedy = Steps(
                 SAME_SERVICE,
-                f"another one: {stage}",
-                promote,
-                command_line("run"),
-                retire_command(key_id, facts.key_set),
+                facts.keys_step("stage", when="another one:"),
+                facts.keys_step("promote"),
+                RUN,
+                retire_step(key_id, facts.key_set),
             )
             found.append(Finding(Level.WARNING, key_id, message, remedy))
     return found
@@ -91,7 +90,7 @@ def check_key_age(facts: Facts, policy: Policy, now: datetime) -> list[Finding]:
     since = facts.since(facts.primary or "")
     if facts.primary is None or since is None:
         return [_undated("the primary key", facts.primary or "")]
-    age, remedy = now - since, _next_step(facts)
+    age, remedy = now - since, facts.keys_step("promote" if facts.ids(KeyState.STAGED) else "stage")
     exact = facts.own[facts.primary].promoted is not None
     if age > policy.max_key_age:
         old = f"{span(age)} old" if exact else f"at least {span(age)} old, in use since before {to_minute(since)}"
@@ -109,7 +108,7 @@ def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Findin
 
     Remedy: `keyring-rotate keys promote`, once every service has the staged key.
     """
-    found, promote = [], facts.keys_command("promote")
+    found, promote = [], facts.keys_step("promote")
     for key_id in facts.ids(KeyState.STAGED):
         since = facts.since(key_id)
         if since is None:
@@ -121,7 +120,7 @@ def check_staged_key(facts: Facts, policy: Policy, now: datetime) -> list[Findin
             message = (
                 f"{many(facts.under[key_id], 'token')} under this key already: a service has it as its primary key"
             )
-            remedy = f"make it the primary key of every service, and here: {promote}"
+            remedy = promote.after("make it the primary key of every service, and here:")
             found.append(Finding(Level.WARNING, key_id, message, remedy))
     return found
 
@@ -145,18 +144,14 @@ def _previous_key(facts: Facts, key_id: str, policy: Policy, now: datetime) -> F
     if tokens:
         # Within the limit, check_tokens_left reports them.
         message = f"{limit}still needed by {many(tokens, 'token')}"
-        return Finding(Level.CRITICAL, key_id, message, command_line("run")) if late else None
+        return Finding(Level.CRITICAL, key_id, message, RUN) if late else None
     if against:
         more = f", and {many(len(against) - 1, 'reason')} more" if len(against) > 1 else ""
         return Finding(level, key_id, f"{limit}kept for {against[0].reason}{more}", against[0].remedy)
     message = f"{limit}no token that was read needs it; keys retire reads the rest first"
-    return Finding(level, key_id, message, retire_command(key_id, facts.key_set))
-
-
-def _next_step(facts: Facts) -> str:
-    return facts.keys_command("promote" if facts.ids(KeyState.STAGED) else "stage")
+    return Finding(level, key_id, message, retire_step(key_id, facts.key_set))
 
 
 def _undated(what: str, key_id: str) -> Finding:
-    remedy = f"give the check a ledger that it can write, then: {command_line('check')}"
+    remedy = CHECK.after("give the check a ledger that it can write, then:")
     return Finding(Level.UNKNOWN, key_id, f"the ledger has no date of {what}", remedy)

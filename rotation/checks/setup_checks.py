@@ -9,11 +9,11 @@ from rotation.checks.findings import Finding, Level
 from rotation.configuration.policy import Policy
 from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
-from rotation.model.invocation import command_line
+from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Remedy
 from rotation.model.text import many
 from rotation.model.times import span, to_minute
 
-RUN = "run"
+COMMAND = "run"
 
 
 def check_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
@@ -23,7 +23,7 @@ def check_keys(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
     """
     if facts.keys_fault is None:
         return []
-    return [Finding(Level.UNKNOWN, "", facts.keys_fault, facts.keys_command("list"))]
+    return [Finding(Level.UNKNOWN, "", facts.keys_fault, facts.keys_step("list"))]
 
 
 def check_targets(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
@@ -31,7 +31,7 @@ def check_targets(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding
 
     Remedy: `keyring-rotate status` shows the fault; fix the database, its rights or rotation.toml.
     """
-    return [Finding(Level.UNKNOWN, label, why, command_line("status")) for label, why in facts.unreached.items()]
+    return [Finding(Level.UNKNOWN, label, why, STATUS) for label, why in facts.unreached.items()]
 
 
 def check_ledger(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]:
@@ -42,9 +42,9 @@ def check_ledger(facts: Facts, _policy: Policy, _now: datetime) -> list[Finding]
     found = []
     for fault in (facts.ledger_fault, facts.ledger_unwritten):
         if fault is not None:
-            remedy = "set ROTATION_LEDGER_URL, or fix the database that it names"
+            remedy: Remedy = "set ROTATION_LEDGER_URL, or fix the database that it names"
             if UNKNOWN_SHAPE in fault:
-                remedy = f"{SHAPE_REMEDY}, then: {command_line('check')}"
+                remedy = CHECK.after(f"{SHAPE_REMEDY}, then:")
             found.append(Finding(Level.UNKNOWN, "ledger", fault, remedy))
     return found
 
@@ -63,10 +63,10 @@ def check_uncovered_columns(facts: Facts, _policy: Policy, _now: datetime) -> li
 
     Remedy: `keyring-rotate discover` prints the entries for rotation.toml.
     """
-    words, remedy = "this column holds tokens, and no target names it", command_line("discover")
-    found = [Finding(Level.WARNING, column.label, words, remedy) for column in facts.uncovered]
+    words = "this column holds tokens, and no target names it"
+    found = [Finding(Level.WARNING, column.label, words, DISCOVER) for column in facts.uncovered]
     if facts.search_fault is not None:
-        found.append(Finding(Level.UNKNOWN, "", facts.search_fault, remedy))
+        found.append(Finding(Level.UNKNOWN, "", facts.search_fault, DISCOVER))
     return found
 
 
@@ -76,7 +76,7 @@ def check_declared_columns(facts: Facts, _policy: Policy, _now: datetime) -> lis
     Remedy: `keyring-rotate discover` lists them, and prints the entry for rotation.toml.
     """
     words = "models declare this column as encrypted, and no target names it"
-    found = [Finding(Level.WARNING, label, words, command_line("discover")) for label in facts.declared]
+    found = [Finding(Level.WARNING, label, words, DISCOVER) for label in facts.declared]
     if facts.models_fault is not None:
         found.append(Finding(Level.UNKNOWN, "", facts.models_fault, "fix models or django in rotation.toml"))
     return found
@@ -87,29 +87,29 @@ def check_last_run(facts: Facts, policy: Policy, now: datetime) -> list[Finding]
 
     Remedy: `keyring-rotate run`; look at its log, and at the scheduler that should have started it.
     """
-    runs = [run for run in facts.runs if run.command == RUN and run.service == facts.service]
+    runs = [run for run in facts.runs if run.command == COMMAND and run.service == facts.service]
     done = [run.finished for run in runs if run.finished and run.outcome in {"complete", "left"}]
     found, begun = [], _begun(facts, max(done, default=None))
-    look = f"look at its log, then: {command_line('run')}"
+    look = RUN.after("look at its log, then:")
     if runs:
         last = runs[0]
         if last.outcome in {"failed", "interrupted"}:
             message = f"the run of {to_minute(last.started)} ended {last.outcome}{begun}"
-            found.append(Finding(Level.CRITICAL, RUN, message, look))
+            found.append(Finding(Level.CRITICAL, COMMAND, message, look))
         elif last.outcome is None and now - last.started > policy.max_left_age:
             message = f"the run of {to_minute(last.started)} never ended: it was killed, or it hangs{begun}"
-            found.append(Finding(Level.WARNING, RUN, message, look))
+            found.append(Finding(Level.WARNING, COMMAND, message, look))
     begin = max(done, default=min((record.first_seen for record in facts.own.values()), default=now))
     if now - begin > policy.max_run_age:
         when = f"for {span(now - begin)}" if done else f"since the ledger began, {span(now - begin)} ago"
         message = f"no run came to its end {when}, and the limit is {span(policy.max_run_age)}{begun}"
-        remedy = f"look at the scheduler that should have started it, then: {command_line('run')}"
-        found.append(Finding(Level.WARNING, RUN, message, remedy))
+        remedy = RUN.after("look at the scheduler that should have started it, then:")
+        found.append(Finding(Level.WARNING, COMMAND, message, remedy))
     return found
 
 
 def _begun(facts: Facts, ended: datetime | None) -> str:
-    """How many runs did not finish, if they are several."""
+    """The end of a message: the number of runs that did not finish, if there are several."""
     if facts.begun < 2:
         return ""
     since = f" since the last that came to its end, at {to_minute(ended)}" if ended else ", and none came to its end"

@@ -13,9 +13,9 @@ from rotation.checks.findings import Finding, Level
 from rotation.configuration.policy import Policy
 from rotation.ledger.records import history_of
 from rotation.model.counts import KEPT_PROBLEMS
-from rotation.model.invocation import command_line, quoted
+from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, Steps, demotion_steps
 from rotation.model.report import NOT_UNREADABLE
-from rotation.model.text import NAME_CONTEXT, demotion_steps, list_rows, many, steps
+from rotation.model.text import many
 from rotation.model.times import issued, span, to_minute
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
 
     Remedy: `keyring-rotate run`; schedule it if it does not run by itself.
     """
-    found, run = [], command_line("run")
+    found = []
     left = Counter[str]()
     newer = history_of(facts.primary or "", facts.ids(KeyState.PREVIOUS), facts.records, facts.service).newer
     for target, key_id in facts.previous_in_targets():
@@ -39,17 +39,17 @@ def check_tokens_left(facts: Facts, policy: Policy, now: datetime) -> list[Findi
             found.append(_put_back(label, tokens, newer, facts))
             continue
         if facts.promotion is None:
-            return [Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", run)]
+            return [Finding(Level.UNKNOWN, label, "the ledger has no date of the primary key", RUN)]
         since = now - facts.promotion.latest
         level = Level.WARNING if since > policy.max_left_age else Level.OK
         after = f"{'' if facts.promotion.exact else 'at least '}{span(since)} after the promotion of {facts.primary}"
         message = f"{many(tokens, 'token')} under previous keys, {after}"
-        found.append(Finding(level, label, message, run))
+        found.append(Finding(level, label, message, RUN))
     for target in facts.targets:
         # A census that a run left has those that it has taken over.
         if cells := min(target.counts.taken_over, target.counts.to_rotate):
             message = f"{many(cells, 'cell')} of another package, which no key of this keyring opens"
-            found.append(Finding(Level.WARNING, target.label, message, run))
+            found.append(Finding(Level.WARNING, target.label, message, RUN))
     return found
 
 
@@ -69,7 +69,7 @@ def check_lagging_services(facts: Facts, policy: Policy, now: datetime) -> list[
         if late > policy.max_reload_age:
             level = Level.CRITICAL if late > policy.max_left_age else Level.WARNING
             message = f"a token was written under {key_id} at {to_minute(youngest)}, {span(late)} after it was replaced"
-            remedy = f"reload the service that writes there, then: {command_line('run')}"
+            remedy = RUN.after("reload the service that writes there, then:")
             found.append(Finding(level, target.label, message, remedy))
     if facts.promoted is not None and now - facts.promoted > policy.max_reload_age:
         for instance in facts.instances:
@@ -92,19 +92,19 @@ def check_unreadable(facts: Facts, _policy: Policy, _now: datetime) -> list[Find
         total = target.counts.unreadable
         if not total:
             continue
-        new, remedy = _new_unreadable(target), [list_rows()]
+        new, remedy = _new_unreadable(target), Steps(LIST_ROWS)
         unknown = target.counts.categories[UndecryptableToken.category]
         if unknown > sum(target.counts.under.values()):
-            missing = "a key may be missing here; compare with your services"
-            remedy = [f"{missing}: {facts.keys_command('list')}", list_rows()]
+            missing = "a key may be missing here; compare with your services:"
+            remedy = Steps(facts.keys_step("list", when=missing), LIST_ROWS)
         if unknown and target.census.target.context is None:
-            remedy.append(NAME_CONTEXT)
+            remedy = Steps(remedy, NAME_CONTEXT)
         if new:
             message = f"{many(new, 'cell')} unreadable since the last check, {total:,} in all: {_kinds(target)}"
-            found.append(Finding(Level.CRITICAL, target.label, message, steps(*remedy)))
+            found.append(Finding(Level.CRITICAL, target.label, message, remedy))
         else:
             message = f"{many(total, 'cell')} unreadable, as at the last check: {_kinds(target)}"
-            found.append(Finding(Level.WARNING, target.label, message, steps(*remedy)))
+            found.append(Finding(Level.WARNING, target.label, message, remedy))
     return found
 
 
@@ -127,11 +127,11 @@ def check_retired_key(facts: Facts, _policy: Policy, _now: datetime) -> list[Fin
                 f"retired at {to_minute(datetime.fromtimestamp(key.end, UTC))}"
             )
             archive = facts.archives.get(key.id, f"{key.id}.keys")
-            restore = facts.keys_command("restore", key.id, "--archive", quoted(archive))
-            remedy = steps(
+            restored = "if a backup from its time was restored:"
+            remedy = Steps(
                 "compare these rows with a backup: damage and forgery look alike, so never restore a key that leaked",
-                f"if a backup from its time was restored: {restore}",
-                command_line("run"),
+                facts.keys_step("restore", key.id, "--archive", archive, when=restored),
+                RUN,
             )
             found.append(Finding(Level.CRITICAL, target.label, message, remedy))
     return found
@@ -144,7 +144,7 @@ def check_plaintext(facts: Facts, _policy: Policy, _now: datetime) -> list[Findi
     again; or let `keyring-rotate adopt` encrypt them.
     """
     return [
-        Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", list_rows())
+        Finding(Level.CRITICAL, target.label, f"plain text in {many(number, 'cell')}", LIST_ROWS)
         for target in facts.targets
         if (number := target.counts.plaintext)
     ]
@@ -187,12 +187,11 @@ def _put_back(label: str, tokens: int, newer: Mapping[str, Promotion], facts: Fa
         f"{many(tokens, 'token')} under previous keys, and {key_id} was promoted ({promotion.words()}) later than the "
         f"primary key {facts.primary}: the keys look swapped, or this configuration is an old one"
     )
-    remedy = demotion_steps(key_id, facts.key_set)
-    return Finding(Level.WARNING, label, message, remedy)
+    return Finding(Level.WARNING, label, message, demotion_steps(key_id, facts.key_set))
 
 
 def _new_unreadable(target: TargetFacts) -> int:
-    """How many cells became unreadable since the last check; by number alone if they are too many to mark."""
+    """The number of cells that became unreadable since the last check, also if there are too many to mark each."""
     now, before = target.census, target.before
     if before is None:
         return now.counts.unreadable

@@ -10,10 +10,8 @@ from typing import Any
 
 from msgspec import structs
 
-from rotation.checks.all_checks import check_names
-from rotation.checks.facts import Facts
-from rotation.checks.gather import Search, census_targets, facts_without_targets, kept, last_censuses, load_keys
-from rotation.checks.verdict import Verdict
+from rotation.checks.gather import ColumnSearch, census_targets, facts_without_targets, kept, last_censuses, load_keys
+from rotation.checks.verdict import Verdict, check_names
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
@@ -32,7 +30,7 @@ NOT_IN_A_CENSUS = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Overview:
-    """What a page shows: a verdict, and the history in the ledger."""
+    """The content of a page: a verdict, and the history in the ledger."""
 
     verdict: Verdict
     targets: Sequence[Target]
@@ -52,14 +50,14 @@ def examine(
     """
     policy = policy or Policy()
     check_names(policy)
-    search = Search(context, targets)
+    search = ColumnSearch(context, targets)
     return Verdict.of_parts(
         [_examine(own, some, policy, search, sample=sample) for own, some in context.by_keys(targets)]
     )
 
 
 def _examine(
-    context: Context, targets: Sequence[Target], policy: Policy, search: Search, *, sample: int | None
+    context: Context, targets: Sequence[Target], policy: Policy, search: ColumnSearch, *, sample: int | None
 ) -> Verdict:
     """The verdict on the *targets* of one key set."""
     keys, service = load_keys(context), context.service
@@ -84,7 +82,8 @@ def _examine(
             session.keep(kept(facts))
             if number is not None and session.fault is None:
                 outcome: Outcome = "complete" if verdict.level == 0 else "left"
-                session.attempt(partial(Ledger.end_run, number=number, outcome=outcome, counts=_counts(verdict)))
+                counts = {"status": verdict.level.name, **Counter(each.level.name for each in verdict.results)}
+                session.attempt(partial(Ledger.end_run, number=number, outcome=outcome, counts=counts))
     return verdict
 
 
@@ -93,9 +92,9 @@ def overview(
 ) -> Overview:
     """The facts and findings of `examine` for a page; writes nothing. With *last_census* no target is read.
 
-    A page is about one key set: those of *targets* that have the keys of *context*.
+    A page is about one key set: it shows the *targets* that have the keys of *context*.
 
-    Raises UsageError if there are none, the keys cannot be loaded, or the policy turns off an unknown check;
+    Raises UsageError if no target has them, the keys cannot be loaded, or the policy turns off an unknown check;
     LedgerError if the ledger fails after it was opened; StoppedError.
     """
     policy = policy or Policy()
@@ -110,19 +109,10 @@ def overview(
             facts = last_censuses(facts, own)
             policy = structs.replace(policy, off={**NOT_IN_A_CENSUS, **policy.off})
         else:
-            facts = census_targets(facts, context, own, keys.keyring, Search(context, targets))
-        runs, certificates = _history(session, facts)
+            facts = census_targets(facts, context, own, keys.keyring, ColumnSearch(context, targets))
+        runs: Sequence[RunRecord] = ()
+        certificates: Sequence[Mapping[str, Any]] = ()
+        if session.ledger is not None and facts.ledger_fault is None:
+            certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
+            runs = session.ledger.last_runs(PAGE_RUNS, session.service)
     return Overview(Verdict.of(facts, policy, utc_now()), own, runs, certificates)
-
-
-def _history(session: Session, facts: Facts) -> tuple[Sequence[RunRecord], Sequence[Mapping[str, Any]]]:
-    """The service's last runs and all its certificates. Raises LedgerError."""
-    if session.ledger is None or facts.ledger_fault is not None:
-        return [], []
-    certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
-    return session.ledger.last_runs(PAGE_RUNS, session.service), certificates
-
-
-def _counts(verdict: Verdict) -> dict[str, object]:
-    levels = Counter(result.level.name for result in verdict.results)
-    return {"status": verdict.level.name, **levels}

@@ -1,17 +1,24 @@
-"""The verdict of all checks: the facts, the result of each check, and the time."""
+"""The list of checks, how they run, and their verdict. Each check's docstring is the operator's message."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import Enum
+
+import structlog
 
 from keyring_core import KeyState
-from rotation.checks.all_checks import run_checks
+from rotation.checks import key_checks, setup_checks, token_checks
 from rotation.checks.facts import Facts
 from rotation.checks.findings import Finding, Level, Result, worst, worst_first
 from rotation.configuration.policy import Policy
-from rotation.model.invocation import command_line
+from rotation.model.failures import UsageError
+from rotation.model.next_steps import CHECK
+
+log = structlog.get_logger(__name__)
 
 ITSELF = "check"
 """The name of the result that says why no check could run."""
@@ -96,5 +103,108 @@ def _joined(results: Sequence[Result], services: Sequence[str]) -> Result:
 
 def unknown(fault: str) -> Result:
     """The result for a *fault* that keeps the checks from running, or their outcome from being reported."""
-    finding = Finding(Level.UNKNOWN, "", fault, f"fix that, then: {command_line('check')}", ITSELF)
+    finding = Finding(Level.UNKNOWN, "", fault, CHECK.after("fix that, then:"), ITSELF)
     return Result(ITSELF, "The check itself could not be made.", "See the message.", (finding,))
+
+
+class Precondition(Enum):
+    """A part of the facts without which a check cannot run."""
+
+    KEYS = "the keys"
+    LEDGER = "the ledger"
+    CENSUS = "every target"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check and what it needs."""
+
+    function: Callable[[Facts, Policy, datetime], list[Finding]]
+    needs: frozenset[Precondition] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Its name in a policy, in a metric and in the documentation."""
+        return self.function.__name__.removeprefix("check_")
+
+    def result(self, policy: Policy) -> Result:
+        """Its result before it runs: its message and its remedy, and the reason if *policy* turns it off."""
+        message, _, remedy = inspect.cleandoc(self.function.__doc__ or "").partition("\n\nRemedy: ")
+        off = policy.off.get(self.name)
+        return Result(self.name, " ".join(message.split()), " ".join(remedy.split()), off=off)
+
+
+_DATES = frozenset({Precondition.KEYS, Precondition.LEDGER})
+_CELLS = frozenset({Precondition.KEYS, Precondition.CENSUS})
+
+CHECKS = (
+    Check(setup_checks.check_keys),
+    Check(setup_checks.check_targets),
+    Check(setup_checks.check_ledger),
+    Check(setup_checks.check_clock, frozenset({Precondition.LEDGER})),
+    Check(key_checks.check_weak_keys),
+    Check(key_checks.check_key_files),
+    Check(key_checks.check_shared_keys, _DATES),
+    Check(key_checks.check_key_age, _DATES),
+    Check(key_checks.check_staged_key, _DATES | _CELLS),
+    Check(key_checks.check_previous_keys, _DATES | _CELLS),
+    Check(token_checks.check_tokens_left, _DATES | _CELLS),
+    Check(token_checks.check_lagging_services, _DATES | _CELLS),
+    Check(token_checks.check_unreadable, _CELLS),
+    Check(token_checks.check_retired_key, _DATES | _CELLS),
+    Check(token_checks.check_plaintext, _CELLS),
+    Check(token_checks.check_double_encryption, _CELLS),
+    Check(token_checks.check_future_tokens, _CELLS),
+    Check(setup_checks.check_uncovered_columns, frozenset({Precondition.KEYS})),
+    Check(setup_checks.check_declared_columns),
+    Check(setup_checks.check_last_run, _DATES),
+)
+"""All checks, in the order in which equally urgent findings are listed."""
+
+
+def check_names(policy: Policy) -> None:
+    """Raises UsageError if *policy* turns off a check that does not exist."""
+    names = [check.name for check in CHECKS]
+    for name in policy.off:
+        if name not in names:
+            from rotation.configuration.setting_faults import nearest  # noqa: PLC0415 - most policies have no fault
+
+            hint = nearest(name, names) or f"there are {', '.join(names)}"
+            raise UsageError(f"rotation.toml, [policy.off]: there is no check called {name!r}; {hint}")
+
+
+def run_checks(facts: Facts, policy: Policy, now: datetime, checks: Iterable[Check] = CHECKS) -> list[Result]:
+    """The result of each check. One that fails, or lacks what it needs, is UNKNOWN and hides no other."""
+    return [_run(check, facts, policy, now) for check in checks]
+
+
+def list_checks(policy: Policy) -> list[Result]:
+    """Every check with its message, and why it is off if it is. Runs none of them."""
+    return [check.result(policy) for check in CHECKS]
+
+
+def _run(check: Check, facts: Facts, policy: Policy, now: datetime) -> Result:
+    result = check.result(policy)
+    if result.off is not None:
+        return result
+    findings = []
+    if missing := _missing(check, facts):
+        findings.append(Finding(Level.UNKNOWN, "", f"not checked: it needs {missing}", "see the finding on that"))
+    if not missing or missing == Precondition.CENSUS.value:
+        # Findings on the targets that were read are still reported.
+        try:
+            findings += check.function(facts, policy, now)
+        except Exception as error:
+            log.exception("check.failed", check=check.name)
+            message = f"the check itself failed ({type(error).__name__})"
+            findings.append(Finding(Level.UNKNOWN, "", message, "look at the log, and report it"))
+    return replace(result, findings=tuple(replace(finding, check=check.name) for finding in findings))
+
+
+def _missing(check: Check, facts: Facts) -> str | None:
+    there = {
+        Precondition.KEYS: facts.keys is not None,
+        Precondition.LEDGER: facts.ledger_fault is None,
+        Precondition.CENSUS: not facts.unreached,
+    }
+    return next((need.value for need in Precondition if need in check.needs and not there[need]), None)

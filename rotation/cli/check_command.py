@@ -15,13 +15,14 @@ from rotation.cli.help_page import HelpPage
 from rotation.cli.options import (
     Command,
     GivenTarget,
+    Process,
     common_options,
     find_targets,
     path_option,
     print_json,
     target_parameters,
 )
-from rotation.context import Streams
+from rotation.model.failures import told
 
 if TYPE_CHECKING:
     from rotation.checks.verdict import Verdict
@@ -75,16 +76,16 @@ def check(  # noqa: PLR0913 - click's
     if form == "nagios":
         from rotation.output.nagios import line
 
-        print(line(verdict), file=command.streams.stdout)
+        print(line(verdict, command.invocation), file=command.streams.stdout)
     else:
         from rotation.output import check_text
         from rotation.output.documents.found import CheckJson
 
-        command.show(CheckJson.of(verdict), check_text.render(verdict))
+        command.show(CheckJson.of(verdict, command.invocation), check_text.render(verdict, command.invocation))
     return int(verdict.level)
 
 
-def failed(words: str, argv: Sequence[str], streams: Streams) -> int:
+def failed(words: str, argv: Sequence[str], process: Process) -> int:
     """Prints why there is no verdict, as a document or as a plugin's line, and returns the exit code.
 
     It is UNKNOWN for every error, since a monitoring system takes exit code 2 for CRITICAL.
@@ -92,13 +93,13 @@ def failed(words: str, argv: Sequence[str], streams: Streams) -> int:
     if {"--json", "--format=json"} & {*argv} or ("--format", "json") in pairwise(argv):
         from rotation.output.documents.parts import CheckErrorJson
 
-        print_json(CheckErrorJson("UNKNOWN", 3, words), streams.stdout)
+        print_json(CheckErrorJson("UNKNOWN", 3, words), process.streams.stdout)
     else:
         from rotation.checks.verdict import Verdict
         from rotation.ledger.ledger import utc_now
         from rotation.output.nagios import line
 
-        print(line(Verdict.failed(words, utc_now())), file=streams.stdout)
+        print(line(Verdict.failed(words, utc_now()), process.invocation), file=process.streams.stdout)
     return UNKNOWN
 
 
@@ -110,37 +111,37 @@ def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: 
     from rotation.ledger.ledger import service_name, utc_now
     from rotation.output.prometheus import METRICS, write
 
-    targets, fault = _attempt(lambda: find_targets(command, given))
+    targets, fault = _attempt(command, lambda: find_targets(command, given))
     output = None
     if metrics:
         urls = [target.url for target in targets or ()]
         output = outputs_of(command, urls).take(metrics, f"--prometheus {metrics}", METRICS)
     verdict = None
     if targets is not None:
-        verdict, fault = _attempt(lambda: examine(command, targets, command.policy(), sample=sample))
+        verdict, fault = _attempt(command, lambda: examine(command, targets, command.policy(), sample=sample))
     if verdict is None:
         # The dotenv file that names the service may be one of rotation.toml.
-        service = _attempt(lambda: command.service)[0] or service_name(command.process_environ)
+        service = _attempt(command, lambda: command.service)[0] or service_name(command.process_environ)
         verdict = Verdict.failed(fault or "", utc_now(), service)
     unwritten = write(output, verdict) if output else None
     return verdict.with_result(unknown(unwritten)) if unwritten else verdict
 
 
-def _attempt(act: Callable[[], T]) -> tuple[T | None, str | None]:
+def _attempt(command: Command, act: Callable[[], T]) -> tuple[T | None, str | None]:
     """What *act* returns, or why it failed."""
     import structlog
 
     try:
         return act(), None
     except KeyringError as error:
-        return None, str(error)
+        return None, told(error, command.invocation)
     except Exception as error:
         structlog.get_logger(__name__).exception("check.failed")
         return None, f"the check failed ({type(error).__name__}); see the log"
 
 
 def _list(command: Command) -> int:
-    from rotation.checks.all_checks import check_names, list_checks
+    from rotation.checks.verdict import check_names, list_checks
     from rotation.configuration.policy import Policy
     from rotation.output import check_text
     from rotation.output.documents.found import CheckListJson

@@ -15,7 +15,7 @@ from keyring_core.names import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import Command, Process, common_options, path_option, print_json
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.invocation import program, program_elsewhere, quoted
+from rotation.model.invocation import Invocation, program_elsewhere, quoted
 
 if TYPE_CHECKING:
     from rotation.cli.demo_folder import DemoKeys
@@ -56,7 +56,9 @@ def _show(command: Command) -> int:
 
     # The demo has keys, a rotation.toml and a ledger of its own.
     environ = {name: value for name, value in command.process_environ.items() if name not in VARIABLES}
-    commands = _Commands(Process(environ, command.streams), silent=command.as_json, quiet=command.quiet)
+    program = command.invocation.program
+    process = Process(environ, command.streams, invocation=Invocation(program))
+    commands = _Commands(process, silent=command.as_json, quiet=command.quiet)
     with tempfile.TemporaryDirectory(prefix="keyring-demo-") as name, chdir(name):
         keys, secrets = make_folder(Path(), Outputs())
         commands.say(f"A service keeps {TOKENS:,} tokens in app.db, under two keys. Its .env holds both keys:")
@@ -76,8 +78,8 @@ def _show(command: Command) -> int:
         commands.say(f"   {opened:,} of {len(secrets):,} sound tokens to the plaintext that they were made from.")
     if not command.quiet:
         commands.say("\nNext:")
-        commands.say(f"  1. make such a database to practise on: {program()} demo --keep practice")
-        commands.say(f"  2. begin with a database of your own: {program()} init")
+        commands.say(f"  1. make such a database to practise on: {program} demo --keep practice")
+        commands.say(f"  2. begin with a database of your own: {program} init")
     complete = commands.as_expected and opened == len(secrets)
     command.show(DemoJson(complete), [])
     return 0 if complete else 1
@@ -109,7 +111,7 @@ class _Commands:
         if self._process.streams.stopping:
             raise StoppedError("stopped on request. The demo's database is gone.")
         self.as_expected = self.as_expected and code == expected
-        self.say(f"$ {program()} {command}")
+        self.say(f"$ {self._process.invocation.program} {command}")
         shown = written.getvalue().rstrip().split("\n\n")
         self.say("\n\n".join([*shown[:paragraphs], *(["..."] if shown[paragraphs or len(shown) :] else [])]))
 
@@ -146,7 +148,7 @@ def _make(command: Command, folder: Path) -> int:
         outputs.take(folder, f"--keep {folder}", NEW)
     _check_empty(folder)
     keys, _ = make_folder(folder, outputs)
-    steps = _steps(folder, keys)
+    steps = _steps(folder, keys, program_elsewhere(command.invocation.program))
     files = [str(folder / name) for name in (DATABASE, ENV_FILE, CONFIG)]
     if command.as_json:
         document = DemoJson(complete=True, folder=str(folder), files=files, steps=[StepJson(*step) for step in steps])
@@ -174,11 +176,10 @@ def _check_empty(folder: Path) -> None:
         raise UsageError(f"--keep {folder}: {fault}; nothing was changed. Name a new folder")
 
 
-def _steps(folder: Path, keys: DemoKeys) -> Sequence[tuple[str, str]]:
-    """What to do in *folder*, and the command that does it, in order."""
+def _steps(folder: Path, keys: DemoKeys, typed: str) -> Sequence[tuple[str, str]]:
+    """The work in *folder* in order, each part with its command; *typed* is the program."""
     from rotation.cli.demo_folder import REPAIR
 
-    typed = program_elsewhere()
     steps: Mapping[str, str] = {
         "Go into the folder.": f"cd {quoted(str(folder))}",
         "See what is stored, and under which keys. Six rows are broken.": f"{typed} status",

@@ -53,7 +53,7 @@ def discover(  # noqa: PLR0913 - click's
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
     from rotation.configuration.declarations import Declaration
-    from rotation.configuration.presets import recognised, recognised_line
+    from rotation.configuration.presets import recognised, recognised_step
     from rotation.configuration.relative_urls import for_folder
     from rotation.configuration.targets import expand_url, may_hold_password
     from rotation.declared.entries import declared_targets
@@ -103,6 +103,6 @@ def discover(  # noqa: PLR0913 - click's
     if found.uncovered:
         [written, *others] = [database.written for database in databases]
         written = "" if others or may_hold_password(written) else written
-        found.recognised = [recognised_line(name, written) for name in recognised(found.tables_seen)]
-    command.show(DiscoverJson.of(found), render_discovery(found))
+        found.recognised = [recognised_step(name, written) for name in recognised(found.tables_seen)]
+    command.show(DiscoverJson.of(found, command.invocation), render_discovery(found, command.invocation))
     return found.exit_code

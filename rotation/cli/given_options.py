@@ -1,20 +1,21 @@
-"""The options of this command, as they can be typed again after the next one."""
+"""The invocation that a command line is: its command, and its options as they can be typed again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 from click.core import ParameterSource
 
-from rotation.model.invocation import begin, quoted
+from rotation.model.invocation import Invocation
 
 GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
 """Behind the command, or in front of it."""
 
 
-def remember(context: click.Context) -> None:
-    """Lets messages name the next command with the options of this one."""
+def with_given(invocation: Invocation, context: click.Context) -> Invocation:
+    """*invocation* with the command of *context* and its options, for the messages that name the next command."""
     names: list[str] = []
     node: click.Context = context
     while node.parent:
@@ -28,20 +29,21 @@ def remember(context: click.Context) -> None:
         return {name for parameter in command.params for name in parameter.opts}
 
     parameters = {parameter.name: parameter for parameter in context.command.params}
-    options, arguments = {}, []
+    options: dict[str, list[tuple[str, ...]]] = {}
+    arguments = []
     # In the order in which they were typed.
     for key, value in context.params.items():
         parameter = parameters[key]
         if context.get_parameter_source(key) not in GIVEN:
             continue
         if isinstance(parameter, click.Argument):
-            arguments.append(quoted(str(value)))
+            arguments.append(str(value))
         else:
             name = max(parameter.opts, key=len)
             values = value if isinstance(value, tuple) else (value,)
             times = int(value) if isinstance(parameter, click.Option) and (parameter.is_flag or parameter.count) else 0
-            options[name] = [name] * times or [f"{name} {_shown(parameter, each)}" for each in values]
-    begin([*names, *arguments], options, takes)
+            options[name] = [(name,)] * times or [(name, _shown(parameter, each)) for each in values]
+    return replace(invocation, command=(*names, *arguments), options=options, takes=takes)
 
 
 def _shown(option: click.Parameter, value: object) -> str:
@@ -53,4 +55,4 @@ def _shown(option: click.Parameter, value: object) -> str:
         from rotation.configuration.targets import may_hold_password
 
         url = may_hold_password(text)
-    return (option.name or "").upper() if url or get_redactor().redact(text) != text else quoted(text)
+    return (option.name or "").upper() if url or get_redactor().redact(text) != text else text

@@ -14,7 +14,7 @@ from rotation.configuration.relative_urls import for_folder
 from rotation.configuration.targets import may_hold_password
 from rotation.context import Context
 from rotation.model.failures import UsageError
-from rotation.model.invocation import program, quoted
+from rotation.model.invocation import quoted
 
 if TYPE_CHECKING:
     from rotation.configuration.presets import Preset
@@ -56,7 +56,8 @@ def begin_application(  # noqa: PLR0913 - what the options say
         file.write(text.encode())
     if env_file:
         replace_whole(read_whole(env_file), variables.encode())
-    steps = preset_steps(preset, str(env_file) if env_file else None)
+    program = process.invocation.program
+    steps = preset_steps(preset, str(env_file) if env_file else None, program)
     written = [str(path) for path in (config, env_file) if path]
     if as_json:
         document = InitJson(
@@ -70,7 +71,7 @@ def begin_application(  # noqa: PLR0913 - what the options say
             for number, step in enumerate(steps, 1):
                 lines += [f"{number}. {step.do}", *([f"     {step.run}"] if step.run else [])]
         for line in lines:
-            say(labelled(line), process.streams.stdout, process.environ)
+            say(labelled(line, program), process.streams.stdout, process.environ)
     return 0
 
 
@@ -86,7 +87,7 @@ def list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
     width = max(len(preset.name) for preset in presets)
     lines = [f"{preset.name:{width}}  {preset.title}: {preset.holds}" for preset in presets]
     if not quiet:
-        lines.append(f"Next: begin with yours, for example: {program()} init --app airflow")
+        lines.append(f"Next: begin with yours, for example: {process.invocation.program} init --app airflow")
     print("\n".join(lines), file=process.streams.stdout)
     return 0
 

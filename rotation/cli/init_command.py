@@ -14,7 +14,14 @@ from rotation.cli.options import Process, path_option
 from rotation.cli.presentation import presentation_options
 from rotation.cli.questions import ask, on_terminal
 from rotation.model.failures import UsageError
-from rotation.model.invocation import program
+from rotation.model.next_steps import Next, Repeats
+
+_WAYS = (
+    Next(("init", "--url", "sqlite:///app.db"), "  a service of your own: ", repeats=Repeats.NONE),
+    Next(("init", "--app", "redash"), "  a known application:   ", repeats=Repeats.NONE),
+    Next(("init", "--app"), "  the list of these:     ", repeats=Repeats.NONE),
+)
+"""The ways to begin, if no option names one."""
 
 
 @click.command(
@@ -85,7 +92,7 @@ def init(  # noqa: PLR0913 - click's
             raise UsageError("--app and --new-key exclude each other; the steps of --app say how to make its key")
         return begin_application(process, name, url, config, env_file, append=append, as_json=as_json, quiet=quiet)
     if url is None and not asks and not (append and not is_missing(config)):
-        raise UsageError(*_two_ways())
+        raise UsageError("say what to begin with; nothing was written", *_WAYS)
     from rotation.cli.init_service import Wanted, begin_service
 
     return begin_service(process, Wanted(url, config, env_file, new_key, append, asks), as_json=as_json, quiet=quiet)
@@ -103,12 +110,3 @@ def _check_application(name: str) -> None:
         fault = str(error)
     if fault:
         raise UsageError(f"{fault}. Only these need a name: for a service of your own, press Enter")
-
-
-def _two_ways() -> list[str]:
-    return [
-        "say what to begin with; nothing was written",
-        f"  a service of your own:  {program()} init --url sqlite:///app.db",
-        f"  a known application:    {program()} init --app redash",
-        f"  the list of these:      {program()} init --app",
-    ]

@@ -13,10 +13,11 @@ from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.invocation import program, quoted
-from rotation.model.text import Following, be, many, steps
+from rotation.model.invocation import Invocation, quoted
+from rotation.model.next_steps import Next, Remedy, Repeats, Steps
+from rotation.model.text import be, many
 from rotation.output.discovery_text import found_in_words, gets_entry, why_not
-from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson
+from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson, commands_of
 from rotation.output.terminal import NextStep, following, labelled, verbatim
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ In your service:
 class Begun:
     """What was found and written."""
 
+    invocation: Invocation
     found: Discovery
     url: str
     """The url of the database as rotation.toml has it; empty if it names several."""
@@ -80,22 +82,24 @@ class Begun:
         return list(self._needs())
 
     def _needs(self) -> Iterator[str]:
+        program = self.invocation.program
         if self.refused_key:
+            stage = self.invocation.line(self._command("keys", "stage"))
             yield (
                 f"No new key was made: {many(self.waiting, 'token')} {be(self.waiting)} there under another key. Once "
-                f"that is in {PRIMARY}{self._in_file}, this makes the next one: {self._command('keys stage')}"
+                f"that is in {PRIMARY}{self._in_file}, this makes the next one: {stage}"
             )
         if opened := self._opened_by_others:
             yield f"{'; '.join(opened)}: {self._how_to_name_them}."
         if unknown := sum(column.unknown for column in self._own):
             yield f"No key here opens {many(unknown, 'token')}. {self._where_to_put_it}"
-            yield f"If the service makes its key of a secret, this prints the key: {program()} keys derive"
+            yield f"If the service makes its key of a secret, this prints the key: {program} keys derive"
         elif not (self.has_key or opened):
-            yield f"No key is set. This prints a new one, for {PRIMARY}{self._in_file}: {program()} keys generate"
+            yield f"No key is set. This prints a new one, for {PRIMARY}{self._in_file}: {program} keys generate"
         for column in self.columns:
             if not column.is_foreign and not gets_entry(column):
-                then = f" Then {column.entry_command}" if column.add_key else ""
-                yield f"{column.label} gets no entry: {why_not(column)}.{then}"
+                then = f" Then {self.invocation.line(column.entry_command)}" if column.add_key else ""
+                yield f"{column.label} gets no entry: {why_not(column, self.invocation)}.{then}"
         for remark in self.found.unseen:
             yield f"{remark.subject} was not looked at: {remark.words}."
 
@@ -129,16 +133,16 @@ class Begun:
         return f" in {self.env_file}" if self.env_file else ""
 
     @property
-    def next(self) -> str:
+    def next(self) -> Next:
         """The command to type next."""
         if self.has_targets:
             return self._command("status")
         # Nothing is there that status could count.
-        return self._command("init --append" + (f" --url {quoted(self.url)}" if self.url else ""))
+        return self._command("init", "--append", *(("--url", self.url) if self.url else ()))
 
-    def _command(self, words: str) -> str:
-        config = "" if self.config == Path("rotation.toml") else f" --config {quoted(str(self.config))}"
-        return f"{program()} {words}{config}"
+    def _command(self, *words: str) -> Next:
+        config = () if self.config == Path("rotation.toml") else ("--config", str(self.config))
+        return Next((*words, *config), repeats=Repeats.NONE)
 
     def document(self) -> InitJson:
         """The one JSON document."""
@@ -150,20 +154,21 @@ class Begun:
             needs=self.needs,
             left_out=[RemarkJson(*remark) for remark in self.found.left_out],
             gitignore=self.to_ignore,
-            next=self.next,
+            next=self.invocation.line(self.next),
+            commands=commands_of(self.next, self.invocation),
         )
 
     def lines(self) -> Iterator[RenderableType]:
         """The lines of a screen, which a terminal breaks between words."""
         for part in self._parts():
-            yield labelled(part) if isinstance(part, str) else part
+            yield labelled(part, self.invocation.program) if isinstance(part, str) else part
 
     def _parts(self) -> Iterator[RenderableType]:
         tables = many(sum(self.found.databases.values()), "table")
         databases = " and ".join(self.found.databases)
         yield f"Read {many(self.found.rows, 'row')} of {tables} in {databases}, and changed nothing there."
         yield from (f"  {found_in_words(column)}" for column in self.columns)
-        yield from self.found.recognised
+        yield from map(self.invocation.line, self.found.recognised)
         if not self.columns:
             yield "No column with tokens was found that has no target yet."
         yield from (f"Outside this search: {place}, {subject}: {why}" for place, subject, why in self.found.left_out)
@@ -179,14 +184,15 @@ class Begun:
         yield f"{self.config} holds no secret, so you may commit it."
         if not self.has_targets:
             yield verbatim(f"\n{SERVICE}")
-        yield from following(self._following)
+        yield from following(self._following, self.invocation)
         if self.has_targets and not (self.needs or self.rotating):
-            yield NextStep(f"To change the key: {self._command('keys stage')}", no_wrap=True)
+            stage = self._command("keys", "stage").after("To change the key:")
+            yield NextStep(self.invocation.line(stage), no_wrap=True)
 
     @property
-    def _following(self) -> Following:
+    def _following(self) -> Remedy:
         when = "" if self.has_targets else "Once a table holds tokens, this adds its entry."
-        return Following(self.next if self.has_key else steps(f"fill in {PRIMARY}{self._in_file}", self.next), when)
+        return Steps(*(() if self.has_key else (f"fill in {PRIMARY}{self._in_file}",)), self.next, when=when)
 
     @property
     def _chmod(self) -> str:

@@ -19,7 +19,7 @@ from rotation.cli.init_result import Begun
 from rotation.cli.options import Command, Process
 from rotation.cli.questions import ask, ask_whether
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
-from rotation.configuration.presets import recognised, recognised_line
+from rotation.configuration.presets import recognised, recognised_step
 from rotation.configuration.relative_urls import for_folder
 from rotation.configuration.targets import expand_url, may_hold_password
 from rotation.context import Context
@@ -36,10 +36,10 @@ from rotation.model.atomic_file import (
     replace_whole,
 )
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PROGRAM, program
+from rotation.model.invocation import PROGRAM
+from rotation.model.next_steps import PROBLEMS_FILE, Next, Repeats
 from rotation.model.outputs import CONFIG, Output
 from rotation.model.target import Target
-from rotation.model.text import PROBLEMS_FILE
 from rotation.output.discovery_text import config_text, entries_text, gets_entry
 from rotation.stores.databases import served_url
 
@@ -81,8 +81,8 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
     """
     appends = not is_missing(wanted.config)
     if appends and not wanted.append:
-        add = f"{program()} init --append"
-        raise UsageError(f"{wanted.config}: is there already; nothing was changed. To add what it lacks: {add}")
+        fault = f"{wanted.config}: is there already; nothing was changed."
+        raise UsageError(Next(("init", "--append"), f"{fault} To add what it lacks:", repeats=Repeats.NONE))
     # A rotation.toml that is there says itself where the keys are, and on a terminal nothing more is asked.
     wanted = wanted._replace(asks=wanted.asks and not appends)
     places = Places(checked_url(wanted.url), wanted.env_file) if appends else _places(process, wanted)
@@ -95,6 +95,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
         uses_config=appends,
         as_json=as_json,
         quiet=quiet,
+        invocation=process.invocation,
     ) as command:
         if command.dotenv:
             places = places._replace(env_file=command.dotenv.path)
@@ -197,7 +198,7 @@ def _search(
     if may_hold_password(found.url):
         found.url = ""
     if found.uncovered:
-        found.recognised = [recognised_line(name, found.url) for name in recognised(found.tables_seen)]
+        found.recognised = [recognised_step(name, found.url) for name in recognised(found.tables_seen)]
     return found
 
 
@@ -222,7 +223,7 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
 ) -> Begun:
     env_file, url = places.env_file, places.url or found.url
     has_key, has_targets = _has_key(command), any(map(gets_entry, found.uncovered))
-    begun = Begun(found, url, wanted.config, env_file, has_key, has_targets)
+    begun = Begun(command.invocation, found, url, wanted.config, env_file, has_key, has_targets)
     keyring = command.keyrings().get(None)
     begun.rotating = keyring is not None and len(keyring.states_by_id) > 1
     begun.others = {key.id: name for key, name in others.items()}
@@ -288,10 +289,10 @@ def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
     """The new text of rotation.toml; None if it lacks nothing. Raises UsageError if its entries do not fit in."""
     if not path.exists():
         named = env_file and (env_file if env_file.is_absolute() else Path(os.path.relpath(env_file, path.parent)))
-        return config_text(begun.found, named, for_folder(begun.url, path.parent))
+        return config_text(begun.found, named, for_folder(begun.url, path.parent), begun.invocation)
     if not any(map(gets_entry, begun.columns)):
         return None
-    text = f"{path.read_text().rstrip()}\n\n{entries_text(begun.columns)}"
+    text = f"{path.read_text().rstrip()}\n\n{entries_text(begun.columns, begun.invocation)}"
     try:
         tomllib.loads(text)
     except ValueError:

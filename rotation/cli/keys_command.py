@@ -20,8 +20,7 @@ from rotation.cli.options import (
     target_options,
 )
 from rotation.model.failures import UsageError
-from rotation.model.invocation import quoted, same_command
-from rotation.model.text import next_lines, steps
+from rotation.model.next_steps import Next, Repeats, Steps
 
 if TYPE_CHECKING:
     from rotation.lifecycle.operations import StepResult
@@ -106,9 +105,9 @@ def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
     except LedgerError as error:
         command.streams.warn(f"Warning: {error} Without it there are no dates and no tokens here.")
         ledger, found = None, listing.list_keys(states, None, command.service)
-    document = KeysListJson.of(found, dated=ledger is not None)
+    document = KeysListJson.of(found, command.invocation, dated=ledger is not None)
     rows = [render_list(found)] if ledger else [f"{key.id}  {key.state}" for key in found]
-    command.show(document, [*rows, *following(listing.following(found, command.key_set))])
+    command.show(document, [*rows, *following(listing.following(found, command.key_set), command.invocation)])
     return 0
 
 
@@ -247,7 +246,7 @@ def retire(  # noqa: PLR0913 - click's
     if no_archive and archive:
         raise UsageError("--archive and --no-archive exclude each other; keep one of them")
     if not (no_archive or archive):
-        raise UsageError(*_two_ways(key_id))
+        raise _neither_way(key_id)
     done = operations.retire(command, key_id, targets, proof=certificate, archive=archive, force=force)
     return _print(command, done, show_key=show_key)
 
@@ -274,15 +273,15 @@ def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> 
     return _print(command, operations.restore(command, key_id, archive), show_key=show_key)
 
 
-def _two_ways(key_id: str) -> list[str]:
-    """What to say of a retirement that names no archive: the key would be gone before anybody reads about it."""
-    archive = quoted(f"{key_id}.keys")
-    ways = steps(
-        f"to keep the key for old backups: {same_command()} --archive {archive}",
-        f"to keep it nowhere: {same_command()} --no-archive",
+def _neither_way(key_id: str) -> UsageError:
+    """The error of a retirement that names no archive: the key would be gone before anybody reads about it."""
+    archive = ("--archive", f"{key_id}.keys")
+    ways = Steps(
+        Next(archive, "to keep the key for old backups:", repeats=Repeats.COMMAND),
+        Next(("--no-archive",), "to keep it nowhere:", repeats=Repeats.COMMAND),
     )
     words = "say whether the key is to be archived; without it, backups from before today cannot be read."
-    return [f"{words} Nothing was changed.", *next_lines(ways)]
+    return UsageError(f"{words} Nothing was changed.", ways)
 
 
 def _print(command: Command, done: StepResult, *, show_key: bool) -> int:
@@ -293,10 +292,10 @@ def _print(command: Command, done: StepResult, *, show_key: bool) -> int:
 
     streams = command.streams
     if command.as_json:
-        document = KeysStepJson.of(done, show_key=show_key)
+        document = KeysStepJson.of(done, command.invocation, show_key=show_key)
         print(as_json(document), file=streams.key_stream if show_key else streams.stdout)
     else:
-        for line in render(done, show_key=show_key):
+        for line in render(done, command.invocation, show_key=show_key):
             if isinstance(line, Unmasked):
                 print(line, file=streams.key_stream)
             else:

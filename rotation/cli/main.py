@@ -29,8 +29,8 @@ from rotation.cli.run_command import run, status
 from rotation.cli.signals import Signals
 from rotation.cli.streams import TerminalStreams
 from rotation.context import Streams
-from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError
-from rotation.model.invocation import PROGRAM, Invocation, invoked, this_program
+from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
+from rotation.model.invocation import PROGRAM, Invocation, this_program
 
 EXIT_CODES = {
     0: "complete",
@@ -88,8 +88,8 @@ def main(  # noqa: PLR0913 - all that a process is made of
     *declares*: the columns of an application that runs in this process, which are then the targets. *program*: what to
     type to run a command, for messages that name the next one.
     """
-    streams = TerminalStreams(stdout, stderr or sys.stderr, key_stream=stdout, environ=environ)
-    return _main(argv, Process(environ, streams, declares), program)
+    streams = TerminalStreams(stdout, stderr or sys.stderr, key_stream=stdout, environ=environ, program=program)
+    return _main(argv, Process(environ, streams, declares, Invocation(program)))
 
 
 def entry(
@@ -115,10 +115,13 @@ def entry(
             stream.reconfigure(errors="backslashreplace")
     environ = environ or os.environ
     start_log()
-    streams = TerminalStreams(sys.stdout, sys.stderr, key_stream=raw, log_format=FORMATS["text"], environ=environ)
+    program = program or this_program()
+    streams = TerminalStreams(
+        sys.stdout, sys.stderr, key_stream=raw, log_format=FORMATS["text"], environ=environ, program=program
+    )
     signals = Signals(streams)
-    process = Process(environ, streams, declares)
-    code = _main(sys.argv[1:] if argv is None else argv, process, program or this_program())
+    process = Process(environ, streams, declares, Invocation(program))
+    code = _main(sys.argv[1:] if argv is None else argv, process)
     signals.ignore()
     try:
         # Another log format brings another sys.stdout.
@@ -139,18 +142,17 @@ def _unwritten(streams: Streams, error: OSError) -> int:
     return 3
 
 
-def _main(argv: Sequence[str], process: Process, program: str) -> int:
+def _main(argv: Sequence[str], process: Process) -> int:
     try:
-        with invoked(Invocation(program)):
-            return _run(argv, process, program)
+        return _run(argv, process)
     except OSError as error:
         return 3 if isinstance(error, BrokenPipeError) else _unwritten(process.streams, error)
 
 
-def _run(argv: Sequence[str], process: Process, program: str) -> int:
-    streams = process.streams
+def _run(argv: Sequence[str], process: Process) -> int:
+    streams, name = process.streams, process.invocation.program
     try:
-        return int(cli.main(args=list(argv), prog_name=program, standalone_mode=False, obj=process) or 0)
+        return int(cli.main(args=list(argv), prog_name=name, standalone_mode=False, obj=process) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show(file=streams.stderr)
         return 2
@@ -159,12 +161,9 @@ def _run(argv: Sequence[str], process: Process, program: str) -> int:
         # Two lines, as all other errors; click itself prints three lines of usage first.
         context = error.ctx if isinstance(error, click.UsageError) else None
         streams.warn(f"Error: {words}" + (f"\nSee {context.command_path} --help" if context else ""))
-    except (UsageError, KeyConfigError) as error:
-        streams.warn(f"Error: {error}")
-        words, code = str(error), 2
-    except (StoreError, StoppedError) as error:
-        streams.warn(f"Error: {error}")
-        words, code = str(error), 3
+    except (UsageError, StoreError, StoppedError, KeyConfigError) as error:
+        words, code = told(error, process.invocation), 2 if isinstance(error, UsageError | KeyConfigError) else 3
+        streams.warn(f"Error: {words}")
     except (click.Abort, KeyboardInterrupt):
         words, code = f"Stopped at once. {CONTINUE}", 3
         streams.warn(words)
@@ -181,7 +180,7 @@ def _run(argv: Sequence[str], process: Process, program: str) -> int:
         streams.warn(f"Error: {words}")
     # Of argv and not of the parsed options: the error may be in the command line itself.
     if _command_word(argv) == check.name:
-        return failed(words, argv, streams)
+        return failed(words, argv, process)
     if "--json" in argv:
         from rotation.output.documents.parts import ErrorJson
 

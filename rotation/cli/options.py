@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeAlias
 import click
 
 from rotation.cli.completion import key_set_names
-from rotation.cli.given_options import remember
+from rotation.cli.given_options import with_given
 from rotation.cli.presentation import presentation_parameters, set_up
 from rotation.context import Context, Streams
 from rotation.model.failures import UsageError
+from rotation.model.invocation import PLAIN, Invocation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,12 +30,15 @@ Declares: TypeAlias = "Callable[[], Sequence[DeclaredColumn]]"
 """The encrypted columns of an application that runs in this process."""
 
 
-class Process(NamedTuple):
-    """The environment and the streams of a command line, and the columns of an application that runs it."""
+@dataclass
+class Process:
+    """What a command line works with: an environment, streams, the columns of an application that runs it."""
 
     environ: Mapping[str, str]
     streams: Streams
     declares: Declares | None = None
+    invocation: Invocation = PLAIN
+    """Its program; once a command runs, that and its options, too."""
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Command(Context):
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False
+    invocation: Invocation = PLAIN
 
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
         """A bar per target on a terminal, a log line every few seconds elsewhere; nothing with --quiet."""
@@ -127,8 +132,8 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
         **options: Any,
     ) -> int:
         context = click.get_current_context()
-        remember(context)
         process: Process = context.obj
+        process.invocation = with_given(process.invocation, context)
         set_up(process.streams, quiet=quiet, verbose=verbose, log_format=log_format)
         with Command(
             process.environ,
@@ -139,6 +144,7 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
             as_json=as_json,
             quiet=quiet,
             verbose=verbose > 0,
+            invocation=process.invocation,
         ) as ready:
             return command(ready, **options)
 

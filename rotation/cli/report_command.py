@@ -17,7 +17,6 @@ from rotation.cli.options import (
     path_option,
     target_parameters,
 )
-from rotation.model.invocation import Invocation, invoked
 from rotation.model.text import many
 
 
@@ -53,9 +52,7 @@ def report(command: Command, given: GivenTarget, *, html: Path, last_census: boo
     targets, policy = find_targets(command, given), command.policy()
     output = outputs_of(command, (target.url for target in targets)).take(html, f"--html {html}", PAGE)
     with output.whole() as file:
-        # The page outlives this command, and is read elsewhere.
-        with invoked(Invocation()):
-            found = overview(command, targets, policy, last_census=last_census)
+        found = overview(command, targets, policy, last_census=last_census)
         # A `where` may quote a token: the page is redacted as the screen is.
         file.write(get_redactor().redact(page(found)).encode("utf-8"))
     facts, complete = found.verdict.facts, PageTotals(found.verdict.facts).complete

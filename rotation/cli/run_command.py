@@ -85,11 +85,11 @@ def show_report(command: Command, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
     from rotation.output.documents.run import RunJson
 
-    command.show(RunJson.of(report), _parts(report))
+    command.show(RunJson.of(report), _parts(command, report))
     return report.exit_code
 
 
-def _parts(report: Report) -> Iterator[RenderableType]:
+def _parts(command: Command, report: Report) -> Iterator[RenderableType]:
     from rotation.output.run_text import render
 
-    yield from render(report)
+    yield from render(report, command.invocation)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rotation.context import Streams
+from rotation.model.invocation import PROGRAM
 
 
 @dataclass
@@ -14,6 +15,8 @@ class TerminalStreams(Streams):
     """Streams that colour what they warn of, unless the environment says otherwise."""
 
     environ: Mapping[str, str] = field(default_factory=dict)
+    program: str = PROGRAM
+    """The name of the program in commands, which are not wrapped."""
 
     def warn(self, text: str) -> None:
         """Prints on stderr, and ignores a stderr that cannot be written."""
@@ -23,5 +26,5 @@ class TerminalStreams(Streams):
         from rotation.output.terminal import warn
 
         with suppress(OSError):
-            warn(text, self.stderr, self.environ)
+            warn(text, self.stderr, self.environ, self.program)
             self.stderr.flush()

@@ -16,7 +16,7 @@ from rotation.configuration.setting_faults import SettingError, convert
 from rotation.configuration.targets import holds_password, make_targets, refuse_rivals, without_repeats
 from rotation.configuration.toml_file import read_toml
 from rotation.model.failures import UsageError
-from rotation.model.invocation import command_line
+from rotation.model.next_steps import Next
 from rotation.model.target import Target
 
 
@@ -156,19 +156,19 @@ def load_ignored(path: Path, environ: Mapping[str, str]) -> list[Ignored]:
 
 
 def _read(path: Path) -> _File:
+    init = None
     try:
         return _parsed(read_toml(path))
     except OSError as error:
-        fault = f": {error.strerror}. Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
-        if isinstance(error, FileNotFoundError):
-            fault += f". To write one: {command_line('init')}"
-        fault = _whereabouts(path) + fault
+        named = "Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
+        fault = f"{_whereabouts(path)}: {error.strerror}. {named}"
+        init = Next(("init",)) if isinstance(error, FileNotFoundError) else None
     except SettingError as error:
         fault = f"{', ' if error.place else ': '}{error}"
     except ValueError as error:
         # From the parser.
         fault = f": {error}"
-    raise UsageError(f"{path}{fault}")
+    raise UsageError(init.after(f"{path}{fault}. To write one:") if init else f"{path}{fault}")
 
 
 def _whereabouts(path: Path) -> str:

@@ -9,18 +9,19 @@ from typing import NamedTuple
 from keyring_core.names import printable
 from rotation.configuration.key_sets import LISTED
 from rotation.configuration.presets import Form, Preset, Setting, Step
-from rotation.model.invocation import program, quoted
+from rotation.model.invocation import PROGRAM, quoted
 
 
-def preset_steps(preset: Preset, env_file: str | None = None) -> list[Step]:
+def preset_steps(preset: Preset, env_file: str | None = None, program: str = PROGRAM) -> list[Step]:
     """What to do for *preset* after `init --app`, in order; *env_file* holds its variables."""
-    steps = _Steps(preset, env_file or f"{preset.name}.env")
+    steps = _Steps(preset, env_file or f"{preset.name}.env", program)
     return [*(steps.staged() if preset.way == "staged" else steps.offline())]
 
 
 class _Steps:
-    def __init__(self, preset: Preset, env_file: str) -> None:
+    def __init__(self, preset: Preset, env_file: str, program: str) -> None:
         self.preset, self.env_file, self._argument = preset, printable(env_file), quoted(env_file)
+        self._program = program
 
     def staged(self) -> Iterator[Step]:
         preset = self.preset
@@ -118,7 +119,7 @@ class _Steps:
             yield from self._give(name, "The old key is gone from it.")
 
     def _do(self, command: str, words: str) -> Step:
-        return Step(do=words, run=f"{program()} {command} --env-file {self._argument}")
+        return Step(do=words, run=f"{self._program} {command} --env-file {self._argument}")
 
 
 def _example(command: str) -> str:

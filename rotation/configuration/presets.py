@@ -13,7 +13,8 @@ import msgspec
 
 from rotation.configuration.setting_faults import SettingError, convert
 from rotation.model.failures import UsageError
-from rotation.model.invocation import program
+from rotation.model.invocation import PROGRAM
+from rotation.model.next_steps import Next, Repeats
 
 FOLDER = files("rotation") / "presets"
 """One TOML file for each application; its name is the application's."""
@@ -181,7 +182,7 @@ def preset_names() -> tuple[str, ...]:
 def load_preset(name: str) -> Preset:
     """The preset called *name*. Raises UsageError, with the nearest name, if there is none."""
     if name not in preset_names():
-        raise UsageError(f"no application is called {name!r}{_near(name)}; {program()} init --app lists all")
+        raise UsageError(f"no application is called {name!r}{_near(name)}; {PROGRAM} init --app lists all")
     data = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
     return msgspec.convert({"name": name, **data}, Preset)
 
@@ -253,7 +254,7 @@ def _is_there(marks: Mapping[str, Iterable[str]], columns: Mapping[str, set[str]
     return all(columns.get(table.rpartition(".")[2], set()).issuperset(names) for table, names in marks.items())
 
 
-def recognised_line(name: str, url: str = "") -> str:
-    """What `discover` says of an application that it recognises; *url* as it was written."""
-    option = f" --url '{url}'" if url else ""
-    return f"These tables are {load_preset(name).title}'s: {program()} init --app {name}{option}"
+def recognised_step(name: str, url: str = "") -> Next:
+    """The step that `discover` proposes for an application that it recognises; *url* as it was written."""
+    words = ("init", "--app", name, *(("--url", url) if url else ()))
+    return Next(words, f"These tables are {load_preset(name).title}'s:", repeats=Repeats.NONE)

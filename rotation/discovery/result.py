@@ -11,6 +11,7 @@ from keyring_core.names import printable
 from rotation.configuration.declarations import DeclaredColumn, Ignored, same_table
 from rotation.discovery.target_entries import model_entries, target_entries
 from rotation.discovery.token_column import TokenColumn
+from rotation.model.next_steps import Next
 from rotation.stores.cells import SearchableTable
 
 UNMATCHED = "an [[ignore]] of rotation.toml names it, and no column that was searched is called so"
@@ -59,8 +60,8 @@ class Discovery:
     """Cells of which not all was searched; `beyond` names their columns."""
     tables_seen: dict[str, set[str]] = field(default_factory=dict)
     """The columns of each table, as targets name it."""
-    recognised: list[str] = field(default_factory=list)
-    """A line for each known application whose tables are there."""
+    recognised: list[Next] = field(default_factory=list)
+    """The command to begin with each known application whose tables are there."""
     beyond: list[Remark] = field(default_factory=list)
     """The parts outside of the search, by name: other databases, other kinds of columns, cells too large."""
     left_out: list[Remark] = field(default_factory=list)

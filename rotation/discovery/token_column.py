@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +13,8 @@ from keyring_core.names import printable
 from keyring_core.tokens import string_of
 from rotation.configuration.targets import may_hold_password
 from rotation.model.formats import Format
-from rotation.model.invocation import command_line
-from rotation.model.text import many, steps
+from rotation.model.next_steps import DISCOVER, RUN, Next, Remedy, Steps
+from rotation.model.text import many
 from rotation.planning.cell_kinds import CellKind, kind_of
 from rotation.planning.embedded import SPELLINGS, locate
 from rotation.planning.inner_tokens import find_inner
@@ -32,6 +31,7 @@ MIXED = (
     "one of your keys is missing, set it among the previous keys; otherwise have the application write its own part "
     "again, and keep its key until then"
 )
+PRINT_ENTRY = DISCOVER.after("print the entry to add:")
 FOREIGN = "no key here opens what another cipher wrote: leave it to its application, and say so in an [[ignore]]"
 
 
@@ -170,16 +170,16 @@ class TokenColumn(ReadColumn):
         return bool(self.under[key_id] or (self.bare_unknown and not self.elsewhere and self.ignored is None))
 
     @property
-    def entry_command(self) -> str:
+    def entry_command(self) -> Next:
         """What adds its entry to rotation.toml once it can be a target, or prints it."""
         if not self.url or may_hold_password(self.url):
-            return f"print the entry to add: {command_line('discover')}"
-        return f"add its entry: {command_line('init', '--append', '--url', shlex.quote(self.url))}"
+            return PRINT_ENTRY
+        return Next(("init", "--append", "--url", self.url), "add its entry:")
 
     @property
-    def remedies(self) -> list[str]:
+    def remedies(self) -> list[Remedy]:
         """What to do if a key has to stay for this column; about what a run rotates first, if there is any."""
-        found = [self._remedy_of_served()] if self.served else []
+        found: list[Remedy] = [self._remedy_of_served()] if self.served else []
         if self.has_history:
             found.append(f"DELETE HISTORY FROM {printable(self.table)} drops its past rows, if nobody needs them")
         found += dict.fromkeys(self._remedy_of_unserved(part, cells) for part, cells in self.unserved.items())
@@ -187,7 +187,7 @@ class TokenColumn(ReadColumn):
             found.append(NESTED)
         return found
 
-    def _remedy_of_unserved(self, part: Part, cells: int) -> str:
+    def _remedy_of_unserved(self, part: Part, cells: int) -> Remedy:
         if part.mixed:
             return MIXED
         if part.kind is CellKind.FOREIGN_CIPHER:
@@ -195,7 +195,7 @@ class TokenColumn(ReadColumn):
         if part.format is None:
             return NO_FORMAT
         if self.covered and not self.served:
-            return f'set format = "{self.format}" in its [[target]], then: {command_line("run")}'
+            return RUN.after(f'set format = "{self.format}" in its [[target]], then:')
         return (
             f"{many(cells, 'cell')} of the kind {part.kind}: give these rows a [[target]] of their own, with a `where` "
             f'and format = "{part.format}"'
@@ -205,15 +205,13 @@ class TokenColumn(ReadColumn):
         served = _serve(formats)
         return sum(cells for part, cells in self.parts.items() if part.format in served)
 
-    def _remedy_of_served(self) -> str:
+    def _remedy_of_served(self) -> Remedy:
         if self.covered:
-            return command_line("run")
+            return RUN
         if self.hint is None:
-            return f"print the entry to add: {command_line('discover')}"
+            return PRINT_ENTRY
         if self.add_key:
-            return steps(
-                f"add a key to the table, which has none: {self.add_key}", self.entry_command, command_line("run")
-            )
+            return Steps(f"add a key to the table, which has none: {self.add_key}", self.entry_command, RUN)
         return "have the application keep these tokens where a target can name them; keep their keys until then"
 
     def take(self, keyrings: Sequence[Keyring], cells: Sequence[Any]) -> None:

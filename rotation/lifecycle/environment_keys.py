@@ -21,30 +21,29 @@ from rotation.lifecycle.key_locations import (
     locations_of_set,
     write_edits,
 )
-from rotation.lifecycle.transitions import Edit, Step, after, edits, held
+from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
 from rotation.model.atomic_file import legible_to_others, mode_for_others
 from rotation.model.failures import UsageError
-from rotation.model.invocation import command_line
-from rotation.model.text import next_lines, steps
+from rotation.model.next_steps import RUN, Next, Steps
 
 
 @dataclass
-class Written:
-    """What was done with a step's edits."""
+class WrittenKeys:
+    """The outcome of a step's edits."""
 
     files: list[Path] = field(default_factory=list)
     """The files that were written."""
     manual: list[ManualEdit] = field(default_factory=list)
-    """What an operator has to store, if this command may not write every file."""
+    """The values that an operator has to store, if this command may not write every file."""
 
 
 @dataclass(frozen=True)
 class ManualEdit:
-    """What an operator has to store in one variable."""
+    """A value that an operator has to store in one variable."""
 
     variable: str
     where: str
-    """What holds its keys now."""
+    """The place that holds its keys now."""
     keys: tuple[Key, ...]
     origins: tuple[str, ...]
     """The variable that holds each of the keys now; empty for a new key."""
@@ -52,7 +51,7 @@ class ManualEdit:
     """The text of each of the keys there."""
 
     def words(self) -> str:
-        """What to store in the variable, by key ids."""
+        """The keys to store in the variable, by their ids."""
         # Not as `NAME: id`: the redactor of a log would mask the id as a key.
         origins = zip(self.keys, self.origins, strict=True)
         named = ", ".join(f"{key.id} ({origin})" if origin else "a new key" for key, origin in origins)
@@ -85,23 +84,22 @@ class EnvironmentKeys:
         return Keyring(*self.settings).states_by_id
 
     def staged(self) -> Key:
-        """The staged key. Raises UsageError if there is none."""
+        """The staged key. Raises UsageError without one."""
         if self.settings.staged is None:
-            following = next_lines(
-                steps(
-                    f"if {self.settings.primary.id} was promoted just now: {command_line('run')}",
-                    f"to begin a rotation: {command_line('keys', 'stage', key_set=self._context.key_set)}",
-                )
+            primary = self.settings.primary.id
+            following = Steps(
+                RUN.after(f"if {primary} was promoted just now:"),
+                Next(("keys", "stage"), "to begin a rotation:", self._context.key_set),
             )
-            raise UsageError(f"no key is staged; {self.settings.primary.id} is primary.", *following)
+            raise UsageError(f"no key is staged; {primary} is primary.", following)
         return self.settings.staged
 
     def text(self, key: Key) -> str:
-        """What an application is given for *key*: the secret that it is made of, or its own text."""
+        """The text of *key* for an application: the secret that it is made of, or its own text."""
         return self._secrets[key][1] if key in self._secrets else key.reveal()
 
     def source(self, key: Key) -> KeySource:
-        """Where *key*, one of these, is read."""
+        """The source of *key*, one of these."""
         if key in self._secrets:
             return self._secrets[key][0]
         return dict(self._context.keys.sources(self._environ()))[self.states[key.id]]
@@ -120,7 +118,7 @@ class EnvironmentKeys:
         """Raises FileChangedError if the keys are no longer those that were loaded."""
         check_unchanged(self._load, self.settings)
 
-    def take(self, step: Step, key: Key) -> Written:
+    def take(self, step: KeyStep, key: Key) -> WrittenKeys:
         """Writes what *step* changes. If one of the files may not be written, writes none and returns manual edits.
 
         Raises KeyConfigError, and writes nothing, if two keys would sign alike.
@@ -132,19 +130,19 @@ class EnvironmentKeys:
         check_told_apart({each: variable for variable, keys in held(done).items() for each in keys})
         locations = self._locations(key)
         if any(locations[change.variable].path is None for change in changes):
-            return Written(manual=[self._manual_edit(change, locations[change.variable]) for change in changes])
+            return WrittenKeys(manual=[self._manual_edit(change, locations[change.variable]) for change in changes])
         written = self._write(changes, locations, done)
         self.settings = done
-        return Written(written)
+        return WrittenKeys(written)
 
     def left_behind(self, variables: Iterable[str]) -> list[Edit]:
         """The edits that remove the primary key from those *variables*, if a promotion was interrupted before."""
         locations = self._locations(self.settings.primary)
         return [Edit(name, held(self.settings)[name]) for name in variables if self._lingers(locations[name])]
 
-    def finish(self, changes: Sequence[Edit]) -> Written:
+    def finish(self, changes: Sequence[Edit]) -> WrittenKeys:
         """Writes the edits of `left_behind`; no key changes its state."""
-        return Written(self._write(changes, self._locations(self.settings.primary), self.settings))
+        return WrittenKeys(self._write(changes, self._locations(self.settings.primary), self.settings))
 
     def _write(self, changes: Sequence[Edit], locations: Mapping[str, KeyLocation], done: Settings) -> list[Path]:
         """Writes the changes and returns the files; warns of each that other users can read. Raises UsageError."""
@@ -169,7 +167,7 @@ class EnvironmentKeys:
                 )
 
     def _lingers(self, location: KeyLocation) -> bool:
-        """Whether the primary key is stored there, too."""
+        """True if the primary key is stored there, too."""
         if location.path is None or not location.path.is_file():
             return False
         return self.settings.primary in [key for _, key in location.keys(location.path.read_bytes())]
@@ -188,7 +186,7 @@ class EnvironmentKeys:
             return self._context.load_settings(self._environ())
 
     def _locations(self, key: Key | None = None) -> dict[str, KeyLocation]:
-        """Where the keys are; of several entries of previous keys the one that holds *key*, otherwise the first."""
+        """The locations; of several entries of previous keys the one that holds *key*, otherwise the first."""
         dotenv = self._context.dotenv
         variables = Variables(self._fresh(), dotenv and dotenv.path, self._context.read_env_file())
         if self._set is None:

@@ -28,7 +28,7 @@ def dotenv_items(data: bytes, name: str) -> list[str]:
 
 
 def dotenv_value(data: bytes, name: str) -> str | None:
-    """What the variable *name* of a dotenv file holds. Raises UsageError if the file sets it twice."""
+    """The value of the variable *name* in a dotenv file. Raises UsageError if the file sets it twice."""
     return _value(_text(data), name)
 
 

@@ -27,24 +27,23 @@ from rotation.lifecycle.key_file_edits import (
 from rotation.lifecycle.transitions import Edit
 from rotation.model.atomic_file import FileChangedError, Snapshot, read_whole, refusal, replace_whole
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.invocation import command_line
-from rotation.model.text import retire_command
+from rotation.model.next_steps import Next, Steps, retire_step
 
 _SETTINGS = {PRIMARY: "primary", PREVIOUS: "previous", STAGED: "staged"}
 
 
-class Form(Protocol):
-    """How keys are written in a place."""
+class KeyForm(Protocol):
+    """The form of keys in one place."""
 
     @property
     def listed(self) -> bool:
-        """Whether several can stand there, separated by commas or lines."""
+        """True if several can stand there, separated by commas or lines."""
 
     def key(self, text: str) -> Key | None:
-        """The key that *text* stands for; None if it is none."""
+        """Parses *text*; None if it is not a key."""
 
     def text(self, key: Key) -> str:
-        """What to write for *key*. Raises UsageError if it cannot be written there."""
+        """The text to write for *key*. Raises UsageError if it cannot be written there."""
 
 
 class KeyTexts:
@@ -53,7 +52,7 @@ class KeyTexts:
     listed = True
 
     def key(self, text: str) -> Key | None:
-        """The key that *text* spells; None if it is none."""
+        """Parses *text*; None if it is not a key."""
         return _quietly(lambda: Key.parse(text, allow_weak=True))
 
     def text(self, key: Key) -> str:
@@ -62,7 +61,7 @@ class KeyTexts:
 
 
 @dataclass(frozen=True)
-class Secrets:
+class KeySecrets:
     """Secrets of which keys are made."""
 
     source: KeySource
@@ -76,7 +75,7 @@ class Secrets:
         return self.source.derive in LISTED
 
     def key(self, text: str) -> Key | None:
-        """The key that is made of *text*; None if none can be."""
+        """Derives the key of the secret *text*; None if it makes no key."""
         return _quietly(lambda: self.derivation.key(text, allow_weak=True))
 
     def text(self, key: Key) -> str:
@@ -98,22 +97,22 @@ class Secrets:
 
 @dataclass(frozen=True)
 class KeyLocation:
-    """Where the keys of one state are stored, and as what."""
+    """The place and the form of the keys of one state."""
 
     variable: str
-    """What holds them: a variable, or a setting of rotation.toml."""
+    """Its name in messages: a variable, or a setting of rotation.toml."""
     path: Path | None
     """The file, if this command may write it."""
     dotenv: bool = False
     why_not: str = ""
-    """If there is no such file, what holds the keys instead, in words."""
-    form: Form = field(default_factory=KeyTexts)
-    """How a key is written there."""
+    """Without such a file: the place that holds the keys instead, in words."""
+    form: KeyForm = field(default_factory=KeyTexts)
+    """The form of a key there."""
     key_set: str | None = None
     """The key set that reads it; None: the environment."""
 
     def keys(self, data: bytes) -> list[tuple[str, Key | None]]:
-        """The items in *data*, each with its key; None if it is no key."""
+        """The items in *data*, each with its key; None for an item that is not a key."""
         return [(item, self.form.key(item)) for item in self._items(data)]
 
     def edit(self, data: bytes, change: Edit) -> bytes:
@@ -137,8 +136,8 @@ class KeyLocation:
         others = [item for item in self._items(data) if item not in gone]
         if others and added:
             other = self.form.key(others[0])
-            first = retire_command(other.id, self.key_set) if other else "remove what is there"
-            raise UsageError(f"{self.variable} holds another secret, and takes one.", f"Next: {first}")
+            first = retire_step(other.id, self.key_set) if other else "remove what is there"
+            raise UsageError(f"{self.variable} holds another secret, and takes one.", Steps(first))
         new = next(iter((*added, *others)), "")
         return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)
 
@@ -183,7 +182,7 @@ def write_edits(
         raise StoreError(
             "the files are written, but the environment does not read as it should; nothing uses the new key yet. "
             "Look at the files.",
-            f"Next: {command_line('keys', 'list')}",
+            Steps(Next(("keys", "list"))),
         )
     return [read[path].path for path in read]
 
@@ -215,7 +214,7 @@ def locations_of_set(
         if source is None:
             found[slot] = KeyLocation(where, None, why_not="not set; name a variable or a file of its own there")
             continue
-        form = Secrets(source, source.derivation(variables.environ, where), known)
+        form = KeySecrets(source, source.derivation(variables.environ, where), known)
         found[slot] = replace(_of_source(source, where, variables), form=form, key_set=name)
     return found
 

@@ -9,9 +9,8 @@ from datetime import datetime
 from keyring_core import KeyState
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import LIVE, in_fleet
-from rotation.model.invocation import command_line
 from rotation.model.key_history import Promotion
-from rotation.model.text import READS_THE_REST, Following, retire_command, steps
+from rotation.model.next_steps import RUN, Next, Remedy, Steps, read_the_rest, retire_step
 from rotation.retirement.decision import Standing, refusals, standing
 from rotation.retirement.evidence import of_censuses
 
@@ -35,8 +34,8 @@ class ListedKey:
     """By the last census of each target; None without one."""
     standing: str | None = None
     """Of a previous key, by those censuses: `needed`, or `unproven`, since only `keys retire` reads everything."""
-    remedy: str | None = None
-    """How to remove the first reason that it is needed."""
+    remedy: Remedy | None = None
+    """The remedy for the first reason to keep it."""
 
     @property
     def promotion(self) -> Promotion | None:
@@ -71,14 +70,14 @@ def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: st
     return found
 
 
-def following(keys: Sequence[ListedKey], key_set: str | None = None) -> Following:
-    """What to do next with these keys."""
+def following(keys: Sequence[ListedKey], key_set: str | None = None) -> Steps:
+    """The next steps with these keys."""
     in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
     if staged := in_state[KeyState.STAGED]:
-        return Following(command_line("keys", "promote", key_set=key_set), f"When every service has {staged[0]}:")
+        return Steps(Next(("keys", "promote"), keys=key_set), when=f"When every service has {staged[0]}:")
     if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
-        return Following(retire_command(unneeded[-1], key_set), READS_THE_REST.format(unneeded[-1]))
+        return read_the_rest(unneeded[-1], key_set)
     if previous := in_state[KeyState.PREVIOUS]:
-        remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or command_line("run")
-        return Following(steps(remedy, f"when nothing needs {previous[-1]}: {retire_command(previous[-1], key_set)}"))
-    return Following(command_line("keys", "stage", key_set=key_set), "When the key is to change:")
+        remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or RUN
+        return Steps(remedy, retire_step(previous[-1], key_set).after(f"when nothing needs {previous[-1]}:"))
+    return Steps(Next(("keys", "stage"), keys=key_set), when="When the key is to change:")

@@ -24,19 +24,26 @@ from rotation.ledger.key_tables import Event
 from rotation.ledger.ledger import Ledger, utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
-from rotation.lifecycle.archive import ARCHIVE, archive_key, find_archived
-from rotation.lifecycle.certificate import Certificate, cells_of, certificate, certificate_of
-from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
+from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_case import Case, examine
+from rotation.lifecycle.retirement_files import (
+    ARCHIVE,
+    Certificate,
+    archive_key,
+    cells_of,
+    certificate,
+    certificate_of,
+    find_archived,
+)
 from rotation.lifecycle.shared_secrets import losses
-from rotation.lifecycle.transitions import Edit, Step, check_order, find_key, promotion_refusals
+from rotation.lifecycle.transitions import Edit, KeyStep, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.invocation import command_line
+from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, retire_step
 from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.model.text import Following, many, retire_command, steps
+from rotation.model.text import many
 from rotation.model.times import to_second
 from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
 
@@ -61,19 +68,19 @@ DISTRIBUTE = "Give this to every service, and restart those that do not reload."
 class StepResult:
     """The result of one step."""
 
-    step: Step
+    step: KeyStep
     key: Key
     said: str
-    following: Following
-    written: Written = field(default_factory=Written)
+    following: Remedy
+    written: WrittenKeys = field(default_factory=WrittenKeys)
     notes: list[str] = field(default_factory=list)
     refused: Sequence[Refusal] = ()
-    """Why it was refused; then nothing was changed."""
+    """The reasons, if it was refused; then nothing was changed."""
     certificate: Certificate | None = None
     kept: Sequence[Path] = ()
     """The files that were written beside the keys: the certificate, and the archive of the key."""
     not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What could not be read, by name, per database."""
+    """Tables and columns that could not be read, per database."""
     unopened: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The columns elsewhere that were read, and whose tokens no key opens, per database."""
     gone: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -86,12 +93,11 @@ def stage(context: Context) -> StepResult:
     """Makes a key and writes it as staged. Raises UsageError if one is staged, StoreError, and LedgerError."""
     keys = EnvironmentKeys(context)
     key = keys.new_key()
-    check_order(keys.settings, Step.STAGE, key, context.key_set)
+    check_order(keys.settings, KeyStep.STAGE, key, context.key_set)
     with _session(context, keys.states) as session:
-        promote = command_line("keys", "promote", key_set=context.key_set)
-        following = Following(promote, f"{DISTRIBUTE} When all have it:")
-        done = StepResult(Step.STAGE, key, f"Staged {key.id}", following)
-        done.written = keys.take(Step.STAGE, key)
+        following = Steps(Next(("keys", "promote"), keys=context.key_set), when=f"{DISTRIBUTE} When all have it:")
+        done = StepResult(KeyStep.STAGE, key, f"Staged {key.id}", following)
+        done.written = keys.take(KeyStep.STAGE, key)
         done.notes = _mark(session, done) if session.ledger else [NO_LEDGER]
     return done
 
@@ -103,22 +109,26 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
     wrong key or order, StoreError, and LedgerError.
     """
     keys = EnvironmentKeys(context)
-    if left := keys.left_behind(_old_places(keys, key_id)):
+    primary, was = keys.settings.primary, keys.settings.primary.id
+    # The variables that held the key of this promotion, if it is primary already.
+    places = (STAGED, PREVIOUS) if key_id == was else (STAGED,) if key_id is None and not keys.settings.staged else ()
+    if left := keys.left_behind(places):
         return _finish(context, keys, left)
-    if {key_id or force, force or key_id} == {keys.settings.primary.id}:
-        return _done_already(keys.settings.primary)
+    if {key_id or force, force or key_id} == {was}:
+        # An admin who types it again wants to see that it is done.
+        return StepResult(KeyStep.PROMOTE, primary, f"{was} is the primary key already", RUN)
     key = find_key(keys.settings, key_id or keys.staged().id)
-    step = Step.PROMOTE if key == keys.settings.staged else Step.GO_BACK
+    step = KeyStep.PROMOTE if key == keys.settings.staged else KeyStep.GO_BACK
     check_order(keys.settings, step, key, context.key_set)
     _check_force(force, key)
-    was = keys.settings.primary.id
     with _session(context, keys.states) as session:
         fleet = session.fleet(keys.states)
         said = f"Promoted {key.id}; {was} is a previous key now"
         done = StepResult(step, key, said, _then_run(), notes=_unchecked(context, session, fleet))
-        if step is Step.GO_BACK:
+        if step is KeyStep.GO_BACK:
             done.notes.append(f"this goes back from {was} to {key.id}; do not go back to a key that leaked")
-            done.following = _return_or_run(key, was, context.key_set)
+            back = Next(("keys", "promote", was, "--force", was), f"if {key.id} leaked, return:", context.key_set)
+            done.following = Steps(back, RUN.after("otherwise:"), when=f"{DISTRIBUTE} Then:")
         against = [*promotion_refusals(fleet, key.id), *losses(context, keys, step, key)]
         if against and not force:
             done.refused = against
@@ -140,13 +150,13 @@ def retire(  # noqa: PLR0913 - what a retirement needs
 ) -> StepResult:
     """Removes the previous key *key_id* if nothing needs it. *force*: the key's id again, to override refusals.
 
-    Counts those of *targets* that have these keys, and searches all other columns of their servers. *proof* and
+    Counts the *targets* that have these keys, and searches all other columns of their servers. *proof* and
     *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps.
     """
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
     check_not_retired(context, keys, key_id)
     key = find_key(keys.settings, key_id)
-    check_order(keys.settings, Step.RETIRE, key, context.key_set)
+    check_order(keys.settings, KeyStep.RETIRE, key, context.key_set)
     _check_force(force, key)
     outputs = _take_outputs(context, key, targets, proof, archive)
     with _session(context, keys.states) as session:
@@ -160,8 +170,9 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         unchecked = [*_unchecked(context, session, evidence.fleet), *case.unchecked]
         if session.ledger and evidence.promoted is None:
             unchecked.append(UNDATED.format(evidence.primary))
-        following = Following(_afterwards(archive), f"{DISTRIBUTE} Then:")
-        done = StepResult(Step.RETIRE, key, "", following, notes=list(unchecked))
+        store = f"move {archive}, which holds the key, to the place of your backups' keys"
+        following = Steps(store if archive else CHECK, when=f"{DISTRIBUTE} Then:")
+        done = StepResult(KeyStep.RETIRE, key, "", following, notes=list(unchecked))
         done.ignored = evidence.search.ignored if evidence.search else ()
         if against and not force:
             done.refused = against
@@ -189,7 +200,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
                 archive_key(archive, each, utc_now())
         done.kept = [path for path in (proof, archive) if path]
         session.attempt(lambda ledger: ledger.keep_certificate(certified))
-        done.written = keys.take(Step.RETIRE, key)
+        done.written = keys.take(KeyStep.RETIRE, key)
         done.notes += _date(session, key, "retired", forced=bool(against))
         done.notes += _of_shared(session, case, forced=bool(against))
     return done
@@ -203,48 +214,27 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     if mode := mode_for_others(archive):
         context.streams.warn(f"Warning: {legible_to_others(archive, mode)}")
     keys, key = EnvironmentKeys(context), find_archived(archive, key_id)
-    check_order(keys.settings, Step.RESTORE, key, context.key_set)
+    check_order(keys.settings, KeyStep.RESTORE, key, context.key_set)
     with _session(context, keys.states) as session:
-        following = _then_run(retire_command(key.id, context.key_set))
-        done = StepResult(Step.RESTORE, key, f"Restored {key.id} as a previous key", following)
-        done.written = keys.take(Step.RESTORE, key)
+        following = _then_run(retire_step(key.id, context.key_set))
+        done = StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following)
+        done.written = keys.take(KeyStep.RESTORE, key)
         done.notes = [] if session.ledger else [NO_LEDGER]
     return done
-
-
-def _old_places(keys: EnvironmentKeys, key_id: str | None) -> tuple[str, ...]:
-    """The variables that held the key of this promotion, if it is primary already."""
-    if key_id is None:
-        return () if keys.settings.staged else (STAGED,)
-    return (STAGED, PREVIOUS) if key_id == keys.settings.primary.id else ()
 
 
 def _finish(context: Context, keys: EnvironmentKeys, left: Sequence[Edit]) -> StepResult:
     """Finishes a promotion whose process died between two files."""
     primary = keys.settings.primary
     with _session(context, keys.states) as session:
-        done = StepResult(Step.PROMOTE, primary, f"Promoted {primary.id}: finished what was cut short", _then_run())
+        done = StepResult(KeyStep.PROMOTE, primary, f"Promoted {primary.id}: finished what was cut short", _then_run())
         done.written = keys.finish(left)
         done.notes = _mark(session, done)
     return done
 
 
-def _done_already(primary: Key) -> StepResult:
-    """The result of a promotion that was typed again: an admin who does so wants to see that it is done."""
-    following = Following(command_line("run"))
-    return StepResult(Step.PROMOTE, primary, f"{primary.id} is the primary key already", following)
-
-
-def _return_or_run(key: Key, was: str, key_set: str | None) -> Following:
-    """What comes after going back to *key* from the key *was*."""
-    back = command_line("keys", "promote", was, "--force", was, key_set=key_set)
-    return Following(
-        steps(f"if {key.id} leaked, return: {back}", f"otherwise: {command_line('run')}"), f"{DISTRIBUTE} Then:"
-    )
-
-
-def _then_run(*afterwards: str) -> Following:
-    return Following(steps(command_line("run"), *afterwards), f"{DISTRIBUTE} Then:")
+def _then_run(*afterwards: Next) -> Steps:
+    return Steps(RUN, *afterwards, when=f"{DISTRIBUTE} Then:")
 
 
 @contextmanager
@@ -256,7 +246,7 @@ def _session(context: Context, states: Mapping[str, KeyState]) -> Iterator[Sessi
 
 
 def _unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecord]) -> list[str]:
-    """What could not be checked, as notes."""
+    """The notes on checks that could not be made."""
     if session.ledger is None:
         return [NO_LEDGER]
     if context.key_set is not None:
@@ -266,7 +256,9 @@ def _unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecor
 
 def _mark(session: Session, done: StepResult) -> list[str]:
     # A key that an operator has yet to store gets its date when it is found there.
-    return [] if done.written.manual else _date(session, done.key, "staged" if done.step is Step.STAGE else "promoted")
+    return (
+        [] if done.written.manual else _date(session, done.key, "staged" if done.step is KeyStep.STAGE else "promoted")
+    )
 
 
 def _date(session: Session, key: Key, event: Event, *, forced: bool = False) -> list[str]:
@@ -319,12 +311,6 @@ def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
     return notes
 
 
-def _afterwards(archive: Path | None) -> str:
-    if archive:
-        return f"move {archive}, which holds the key, to the place of your backups' keys"
-    return command_line("check")
-
-
 def check_not_retired(context: Context, keys: EnvironmentKeys, key_id: str) -> None:
     """Raises UsageError if the ledger knows that the key was retired, and the environment does not have it."""
     if key_id in keys.states:
@@ -333,4 +319,4 @@ def check_not_retired(context: Context, keys: EnvironmentKeys, key_id: str) -> N
         records = session.attempt(Ledger.keys) or ()
         own = (one for one in records if (one.id, one.service) == (key_id, session.service))
         if retired := next((one.retired for one in own if one.retired), None):
-            raise UsageError(f"{key_id} was retired at {to_second(retired)}.", f"Next: {command_line('check')}")
+            raise UsageError(f"{key_id} was retired at {to_second(retired)}.", Steps(CHECK))

@@ -1,39 +1,47 @@
-"""What speaks for and against a retirement, cheapest first: the search of every row comes once nothing else refuses."""
+"""The case for and against a retirement, cheapest first: every row is searched only if nothing else refuses."""
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from keyring_core import Key, Keyring
+from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
+from keyring_core.environment import Settings
+from rotation import job
+from rotation.configuration.targets import without_repeats
 from rotation.context import Context
 from rotation.discovery.result import Discovery
+from rotation.ledger.ledger import Ledger
+from rotation.ledger.records import took_over
 from rotation.ledger.session import Session
+from rotation.ledger.unexplained import unexplained
 from rotation.lifecycle.environment_keys import EnvironmentKeys
-from rotation.lifecycle.retirement_census import count
-from rotation.lifecycle.shared_secrets import Need, SharedSecret, count_need, sharing
-from rotation.model.failures import StoreError
+from rotation.lifecycle.shared_secrets import SharedSecret, sharing
+from rotation.model.counts import Counts
+from rotation.model.failures import MissingError, StoreError
 from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.model.text import many
-from rotation.retirement.decision import Refusal, refusals
-from rotation.retirement.evidence import Evidence
+from rotation.retirement.decision import AGAIN, Refusal, refusals
+from rotation.retirement.evidence import Evidence, of_report
 from rotation.stores.other_writers import OpenTransaction
 from rotation.stores.uncommitted import Uncommitted, uncommitted
 
 
 @dataclass
 class Case:
-    """What is known for and against retiring one key."""
+    """All that is known for and against retiring one key."""
 
     evidence: Evidence
     census: Report
     shared: Sequence[SharedSecret]
     """The keys of other sets that are made of the same secret."""
-    needs: Sequence[Need]
+    needs: Sequence[SharedNeed]
     unchecked: Sequence[str]
-    """What could not be checked, in words."""
+    """Notes on checks that could not be made."""
 
     @property
     def against(self) -> list[Refusal]:
@@ -43,7 +51,7 @@ class Case:
 
     @property
     def is_searched(self) -> bool:
-        """Whether every row of every column was searched, or that failed."""
+        """True if every row of every column was searched, or the search failed."""
         return self.evidence.search is None or self.evidence.search.full
 
 
@@ -59,17 +67,17 @@ def examine(  # noqa: PLR0913 - what the case is about
 ) -> Case:
     """Everything on retiring *key*: transactions, census, keys of other sets, a sample of all columns, every row.
 
-    Each waits for those before it: once one of them refuses, the search of every row is left out, unless it is wanted
-    *whatever* they say. *targets* are those whose key set the key is of, and *everything* are those of all key sets.
+    Each waits for the steps before it: once one refuses, the search of every row is left out, unless it is wanted
+    *whatever* they say. *targets* have the key set that the key is of; *everything* is the targets of all key sets.
 
     Raises StoreError if a target cannot be opened, and StoppedError.
     """
     open_writers = OpenWriters(context, everything)
     # First of all: what is committed while this waits is counted below.
     uncommitted = open_writers.wait()
-    evidence, census = count(context, session, keys.settings, key, targets=targets, everything=everything)
+    evidence, census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
     shared = sharing(context, keys, key)
-    needs = [count_need(session, one, everything) for one in shared.keys]
+    needs = [_count_need(session, one, everything) for one in shared.keys]
     case = Case(
         replace(evidence, uncommitted=uncommitted),
         census,
@@ -103,8 +111,116 @@ def _search(case: Case, context: Context, targets: Sequence[Target], keyring: Ke
     case.evidence = replace(case.evidence, search=found, search_fault=fault)
 
 
+class SharedNeed(NamedTuple):
+    """The reasons to keep a secret for a key of another set."""
+
+    shared: SharedSecret
+    evidence: Evidence | None = None
+    """On that key."""
+    against: Sequence[Refusal] = ()
+    """The reasons that need no evidence."""
+
+    def refusals(self, search: Discovery | None, fault: str | None) -> list[Refusal]:
+        """Every reason, with what a *search* found; or why it failed."""
+        of_key = refusals(replace(self.evidence, search=search, search_fault=fault)) if self.evidence else ()
+        words = f"{self.shared.words}, is made of the same secret"
+        return [Refusal(f"{words}: {reason}", remedy) for reason, remedy in (*self.against, *of_key)]
+
+
+def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) -> SharedNeed:
+    """The reasons that a census of the other set's targets gives. Errors as `_count`."""
+    whose = one.context.keys.words
+    if one.state is not KeyState.PREVIOUS:
+        lost = f"{whose} would have no {one.state} key" if one.may_follow else f"{whose} has it as its {one.state} key"
+        return SharedNeed(one, against=[Refusal(lost, f"give {whose} a secret of its own")])
+    own = [target for target in targets if target.keys == one.context.key_set]
+    if not own:
+        return SharedNeed(one)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", KeyConfigWarning)
+            settings = one.context.load_settings(one.context.read_environ())
+        session = replace(session, service=one.service)
+        evidence, _ = _count(one.context, session, settings, one.key, targets=own, everything=targets)
+    except KeyConfigError as error:
+        # A reason is one line.
+        fault = str(error).replace("\n", " ")
+        return SharedNeed(one, against=[Refusal(fault, f"correct that, {AGAIN}")])
+    except MissingError:
+        if not all(target.optional for target in own):
+            raise
+        return SharedNeed(one)
+    return SharedNeed(one, evidence)
+
+
+def _count(  # noqa: PLR0913 - what the evidence is about
+    context: Context,
+    session: Session,
+    settings: Settings,
+    key: Key,
+    *,
+    targets: Sequence[Target],
+    everything: Sequence[Target],
+) -> tuple[Evidence, Report]:
+    """The evidence on retiring *key* without a search, and the census in it, which is recorded in the ledger.
+
+    *targets* are those whose key set it is of, and *everything* are the targets of all key sets.
+
+    Raises StoreError if a target cannot be opened, and StoppedError.
+    """
+    keyring = Keyring(*settings)
+    report = job.census(context, targets, keyring)
+    left_out = _left_out(context, targets, everything, keyring)
+    known = session.censuses()
+    censuses = session.keep_censuses(report, known)
+    records = session.attempt(Ledger.keys) or ()
+    evidence = replace(
+        of_report(report, key.id),
+        promoted=took_over(settings.primary.id, [each.id for each in settings.previous], records, session.service),
+        left_out=left_out,
+        unexplained=tuple(unexplained(key.id, censuses, known, session.service)),
+        fleet=session.fleet(keyring.states_by_id),
+    )
+    return evidence, report
+
+
+def _left_out(
+    context: Context, targets: Sequence[Target], everything: Sequence[Target], keyring: Keyring
+) -> list[tuple[str, Counts]]:
+    """The counts of the rows that no target of their column covers, per column of *targets*."""
+    rest = without_repeats(complement for target in targets if (complement := _complement(target, everything)))
+    found: dict[tuple[str, str], Counts] = {}
+    for part in job.census(context, rest, keyring).targets if rest else ():
+        if part.stopped:
+            raise StoreError(f"{part.target.label}, outside of its `where`: it was not read to the end: {part.stopped}")
+        counts = found.setdefault((part.target.url, part.target.label), part.counts)
+        if counts is not part.counts:
+            _add_context(counts, part.counts)
+    return [(label, counts) for (_, label), counts in found.items()]
+
+
+def _complement(target: Target, targets: Sequence[Target]) -> Target | None:
+    """A target for the rows of *target*'s column that no target covers, per context; None if one covers all."""
+    wheres = [other.where for other in targets if (other.url, other.label) == (target.url, target.label)]
+    if None in wheres:
+        return None
+    rest = " AND ".join(f"(({where}) IS NOT TRUE)" for where in dict.fromkeys(wheres))
+    return replace(target, where=rest)
+
+
+def _add_context(counts: Counts, other: Counts) -> None:
+    """Merges the counts of the same rows under another context: a cell is unreadable if no context opens it."""
+    counts.under |= other.under
+    counts.inner |= other.inner
+    counts.other_sets |= other.other_sets
+    # A cell may need a key if it may in each context.
+    may_need = min(counts.unreadable - counts.identified, other.unreadable - other.identified)
+    counts.unreadable = min(counts.unreadable, other.unreadable)
+    counts.identified = counts.unreadable - may_need
+
+
 WAIT_SECONDS = 30.0
-"""How long to wait for the end of transactions that had written before the census."""
+"""The longest wait for the end of transactions that had written before the census."""
 LOOK_SECONDS = 0.5
 
 
@@ -115,12 +231,12 @@ class OpenWriters:
         self._context = context
         self._urls = list(dict.fromkeys(target.url for target in targets))
         self.unchecked: Sequence[str] = ()
-        """What could not be asked."""
+        """Notes on databases that could not be asked."""
         self._before: set[str] = set()
         """The identities of those that were open, whether they had written or not."""
 
     def wait(self) -> Sequence[OpenTransaction]:
-        """Returns once all that have written have ended, or after WAIT_SECONDS with those that have not.
+        """Waits until all that have written have ended, WAIT_SECONDS at most; returns the ones that have not.
 
         Raises StoreError and StoppedError.
         """
@@ -136,9 +252,9 @@ class OpenWriters:
         return left
 
     def late(self) -> Sequence[OpenTransaction]:
-        """Those that were open before the census, have written by now, and are still open. Raises as `wait`.
+        """The transactions that were open before the census, have written by now, and are still open.
 
-        So may those have been that a database shows under another name then, or not before they write.
+        One that its database may have shown under another name before, or not at all, counts as well. Raises as `wait`.
         """
         return [one for one in self._look().writers if one.may_be_older or one.identity in self._before]
 

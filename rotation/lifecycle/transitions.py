@@ -12,12 +12,11 @@ from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
 from rotation.configuration.key_sets import VARIABLES
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
-from rotation.model.invocation import command_line
-from rotation.model.text import next_lines, steps
+from rotation.model.next_steps import RUN, STATUS, Next, Steps
 from rotation.retirement.decision import Refusal, restart
 
 
-class Step(StrEnum):
+class KeyStep(StrEnum):
     """A step that an operator takes with a key."""
 
     STAGE = "stage"
@@ -34,14 +33,14 @@ class Move(NamedTuple):
     after: KeyState | None
 
 
-MOVES: Mapping[Step, tuple[Move, ...]] = {
-    Step.STAGE: (Move(None, KeyState.STAGED),),
-    Step.PROMOTE: (Move(KeyState.STAGED, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
-    Step.GO_BACK: (Move(KeyState.PREVIOUS, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
-    Step.RETIRE: (Move(KeyState.PREVIOUS, None),),
-    Step.RESTORE: (Move(None, KeyState.PREVIOUS),),
+MOVES: Mapping[KeyStep, tuple[Move, ...]] = {
+    KeyStep.STAGE: (Move(None, KeyState.STAGED),),
+    KeyStep.PROMOTE: (Move(KeyState.STAGED, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
+    KeyStep.GO_BACK: (Move(KeyState.PREVIOUS, KeyState.PRIMARY), Move(KeyState.PRIMARY, KeyState.PREVIOUS)),
+    KeyStep.RETIRE: (Move(KeyState.PREVIOUS, None),),
+    KeyStep.RESTORE: (Move(None, KeyState.PREVIOUS),),
 }
-"""The moves of each step: first that of the step's own key, then that of the key it displaces."""
+"""The moves of each step: first of the step's own key, then of the key that it displaces."""
 
 WRITES = (
     (KeyState.PREVIOUS, True, False),
@@ -73,23 +72,22 @@ def find_key(settings: Settings, key_id: str) -> Key:
     raise UsageError(f"no key {key_id} in this environment; {hint}")
 
 
-def check_order(settings: Settings, step: Step, key: Key, key_set: str | None = None) -> None:
+def check_order(settings: Settings, step: KeyStep, key: Key, key_set: str | None = None) -> None:
     """Raises UsageError if *step* is out of order for *key*; the message has the step that comes first."""
     state = states(settings).get(key)
     if state is not MOVES[step][0].before:
         fault = _OUT_OF_ORDER[step].format(id=key.id, state=state)
-        if step is Step.RETIRE and settings.previous:
+        if step is KeyStep.RETIRE and settings.previous:
             fault += f" Here that is {' or '.join(each.id for each in settings.previous)}."
-        lines = next_lines(_before_retire(settings, state, key_set)) if step is Step.RETIRE else []
-        raise UsageError(fault, *lines)
-    if step is Step.STAGE and settings.staged:
+        raise UsageError(fault, *([_before_retire(settings, state, key_set)] if step is KeyStep.RETIRE else []))
+    if step is KeyStep.STAGE and settings.staged:
         raise UsageError(
             f"{settings.staged.id} is staged already; two at once would leave services with different ones.",
-            f"Next: {command_line('keys', 'promote', key_set=key_set)}",
+            Steps(Next(("keys", "promote"), keys=key_set)),
         )
 
 
-def edits(settings: Settings, step: Step, key: Key) -> list[Edit]:
+def edits(settings: Settings, step: KeyStep, key: Key) -> list[Edit]:
     """The changes of *step*, variable by variable, in the order in which it is safe to write them."""
     moves = list(zip(MOVES[step], (key, settings.primary), strict=False))
     now, found = held(settings), []
@@ -103,7 +101,7 @@ def edits(settings: Settings, step: Step, key: Key) -> list[Edit]:
     return found
 
 
-def after(settings: Settings, step: Step, key: Key) -> Settings:
+def after(settings: Settings, step: KeyStep, key: Key) -> Settings:
     """The keys after *step*."""
     found = held(settings) | {change.variable: change.keys for change in edits(settings, step, key)}
     return Settings(found[PRIMARY][0], found[PREVIOUS], next(iter(found[STAGED]), None))
@@ -135,17 +133,17 @@ def promotion_refusals(fleet: Sequence[InstanceRecord], key_id: str) -> list[Ref
 
 
 _OUT_OF_ORDER = {
-    Step.STAGE: "{id} is {state} already",
-    Step.PROMOTE: "{id} is {state}, not staged",
-    Step.GO_BACK: "{id} is {state}; what goes back to being primary is a previous key",
-    Step.RESTORE: "{id} is {state} already",
-    Step.RETIRE: "{id} is {state}, and only a previous key can be retired.",
+    KeyStep.STAGE: "{id} is {state} already",
+    KeyStep.PROMOTE: "{id} is {state}, not staged",
+    KeyStep.GO_BACK: "{id} is {state}; what goes back to being primary is a previous key",
+    KeyStep.RESTORE: "{id} is {state} already",
+    KeyStep.RETIRE: "{id} is {state}, and only a previous key can be retired.",
 }
 
 
-def _before_retire(settings: Settings, state: KeyState | None, key_set: str | None) -> str:
+def _before_retire(settings: Settings, state: KeyState | None, key_set: str | None) -> Steps:
     if state is KeyState.PRIMARY:
         left = ["promote"] if settings.staged else ["stage", "promote"]
-        return steps(*(command_line("keys", word, key_set=key_set) for word in left), command_line("run"))
+        return Steps(*(Next(("keys", word), keys=key_set) for word in left), RUN)
     place = STAGED if key_set is None else f"what [keys.{key_set}] names as staged"
-    return steps(f"see that no token is under it: {command_line('status')}", f"take it out of {place} everywhere")
+    return Steps(STATUS.after("see that no token is under it:"), f"take it out of {place} everywhere")

@@ -1,4 +1,4 @@
-"""A batch of cells, what to write of it, and what was found out."""
+"""A batch of cells, the plan for it, and the swaps to write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keyring_core.tokens import TokenText
 from rotation.model.counts import Counts, RowKey, Times
 
 NO_KEY = ""
-"""In place of a key's id, for a cell that was no token of the keyring."""
+"""In place of a key's id, for a cell that was not a token of the keyring."""
 
 
 class Batch(NamedTuple):
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     misfits: frozenset[RowKey] = frozenset()
     """Rows whose companion columns do not hold what belongs to a token under the primary key."""
     indexes: Sequence[object] = ()
-    """What the column of the blind index holds, side by side with *keys*, if there is such a column."""
+    """The cells of the blind index's column, side by side with *keys*, if there is such a column."""
 
     @property
     def last(self) -> RowKey | None:
@@ -39,16 +39,16 @@ class Batch(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.keys) + sum(map(len, self.blocks)) + self.null + self.empty
 
     @property
     def weight(self) -> int:
-        """How many characters and bytes the cells have."""
+        """The number of characters and bytes of the cells."""
         return weight_of(self.cells) + sum(len(block.cells) for block in self.blocks)
 
     def plus(self, other: Batch) -> Batch:
-        """These rows and those of *other*, which come behind them."""
+        """These rows and the rows of *other*, which come behind them."""
         return Batch(
             [*self.keys, *other.keys],
             [*self.cells, *other.cells],
@@ -69,11 +69,11 @@ class FurtherToken(NamedTuple):
     key_id: str
     signed: bytes
     moves: bool
-    """Whether it is not current already."""
+    """It is not current already."""
 
 
 class Plan(NamedTuple):
-    """What a batch comes to."""
+    """The plan for a batch."""
 
     swaps: Swaps
     key_ids: Sequence[str]
@@ -81,30 +81,30 @@ class Plan(NamedTuple):
     signed: Sequence[bytes]
     """Each old token without its tag: its time, which the new one keeps, and its IV."""
     counts: Counts
-    """Of all cells but those to swap."""
+    """Of all cells but the ones to swap."""
     blocks: Sequence[BlockSwap] = ()
-    """What is swapped beside *swaps*."""
+    """Blocks to swap beside *swaps*."""
     further: Sequence[FurtherToken] = ()
     """All other tokens of the cells in *swaps*, current ones included."""
 
     @property
     def changes(self) -> int:
-        """How many cells are to be swapped."""
+        """The number of cells to swap."""
         return len(self.swaps) + sum(map(len, self.blocks))
 
 
 def are_all(values: Iterable[object], *kinds: type) -> bool:
-    """Whether each of *values* is of one of *kinds*, exactly."""
+    """True if each of *values* is of one of *kinds*, exactly."""
     return set(map(type, values)).issubset(kinds)
 
 
 def are_ascii(cells: Sequence[str | bytes]) -> bool:
-    """Whether each of *cells* is ASCII."""
+    """True if each of *cells* is ASCII."""
     return all(cell.isascii() for cell in cells)
 
 
 def weight_of(values: Sequence[object]) -> int:
-    """How many characters and bytes the texts among *values* have."""
+    """The number of characters and bytes of the texts among *values*."""
     texts = values if are_all(values, str, bytes) else [value for value in values if isinstance(value, str | bytes)]
     return sum(map(len, cast(Sequence[str], texts)))
 
@@ -120,7 +120,7 @@ class Block:
     size: int
     """Of a cell, in bytes."""
     binary: bool = False
-    """Whether a cell by itself is bytes, and not str."""
+    """A cell by itself is bytes, and not str."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -182,7 +182,7 @@ class BlockSwap:
         return len(self.block)
 
     def part(self, start: int, stop: int) -> BlockSwap:
-        """Some of the rows, as a slice; *times* stay those of all."""
+        """Some of the rows, as a slice; *times* stay as they are."""
         size = self.block.size
         return replace(
             self,
@@ -200,7 +200,7 @@ class BlockSwap:
     def signed(self) -> Iterator[bytes]:
         """The old tokens without their tags."""
         for part in read_on_end(self.block.cells, self.block.size):
-            # None is refused: each was read before.
+            # No cell can be refused here: each was read before.
             if isinstance(part, TokenBatch):
                 yield from (signed for signed, _ in part.tokens())
 

@@ -1,4 +1,4 @@
-"""What stops a command, and with which exit code."""
+"""Errors that stop a command, and the exit code of each."""
 
 from __future__ import annotations
 
@@ -6,23 +6,37 @@ import time
 
 from keyring_core.errors import KeyringError
 from keyring_core.names import printable
+from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import Remedy, Steps
 
 CONTINUE = "Finished batches are kept. Run the command again to continue."
 """The end of a message about a run that stopped half way."""
 
 
-class _PrintedError(KeyringError):
+class PrintedError(KeyringError):
     """An error whose message a command prints."""
 
-    def __init__(self, *lines: str) -> None:
-        """*lines* of the message: a name in one of them may hold anything, and makes no line of its own."""
-        super().__init__(*map(printable, lines))
+    def __init__(self, *lines: Remedy) -> None:
+        """*lines* of the message: words, a command behind words, or the next steps. A name makes no line of its own."""
+        super().__init__(*(printable(line) if isinstance(line, str) else line for line in lines))
+
+    def text(self, invocation: Invocation) -> str:
+        """The message, with commands as *invocation* would type them."""
+        lines = (
+            invocation.next_lines(line) if isinstance(line, Steps) else [invocation.line(line)] for line in self.args
+        )
+        return "\n".join(each for part in lines for each in part)
 
     def __str__(self) -> str:
-        return "\n".join(self.args)
+        return self.text(PLAIN)
 
 
-class UsageError(_PrintedError):
+def told(error: KeyringError, invocation: Invocation) -> str:
+    """The message of *error*, with commands as *invocation* would type them."""
+    return error.text(invocation) if isinstance(error, PrintedError) else str(error)
+
+
+class UsageError(PrintedError):
     """The command line, rotation.toml or a table does not fit; nothing was touched. Exit code 2."""
 
 
@@ -43,23 +57,23 @@ class WorkerError(UsageError):
     """A worker cannot do its work as the others do: it lacks keys, or would write somewhere else."""
 
 
-class StoreError(_PrintedError):
+class StoreError(PrintedError):
     """The database failed; finished batches stay, and running again goes on. Exit code 3."""
 
 
-class StoppedError(_PrintedError):
+class StoppedError(PrintedError):
     """Somebody asked the run to stop; finished batches stay, and running again goes on. Exit code 3."""
 
 
 CHECK_SECONDS = 0.1
-"""How often a wait checks whether a stop was requested."""
+"""Seconds between two looks of a wait for a requested stop."""
 GRACE_SECONDS = 5.0
-"""How long workers may still take for their batch after a stop was requested."""
+"""Seconds that workers may still take for their batch after a stop was requested."""
 STOPPED = f"stopped on request. {CONTINUE}"
 
 
 class Stopping:
-    """Whether a stop was requested."""
+    """A flag: a stop was requested."""
 
     stopping: bool = False
     """No Event: a signal handler may run while this same thread holds the Event's lock."""

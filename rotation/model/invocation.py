@@ -1,7 +1,7 @@
-"""How this program was started: its name, its command and options, and the next command in the same terms.
+"""The start of this program: its name, its command and options, and in the same terms the command to type next.
 
-A message about a file or a database is made far below the command line, and names the command to type next. The command
-line sets the invocation; without one, as in a program that uses this package as a library, commands are plain.
+What finds a fault says as a value what to do (`rotation.model.next_steps`); the command line makes its text with the
+invocation that it is. Nothing here keeps one.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from keyring_core.names import printable
+from rotation.model.next_steps import Next, OneStep, Remedy, Repeats, Steps, lines_of
 
 PROGRAM = "keyring-rotate"
 """Its name where it is installed, and in whatever outlives the command: pages, metrics, certificates."""
@@ -22,80 +23,72 @@ _SOURCES = ("--config", "--env-file")
 _TARGET = ("--url", "--table", "--column", "--key-column", "--where", "--context")
 _NEVER = {"--dry-run", "--json"}
 """Options that the next command is not meant to have."""
+_NAMELESS = "run the same command again"
+"""The command that runs, if no command line runs it."""
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """One start of this program."""
+    """One start of this program; without any value that of a program that uses this package as a library."""
 
     program: str = PROGRAM
-    """What to type to start it again."""
+    """The words to type to start it again."""
     command: tuple[str, ...] = ()
-    """The words that name its command, and that command's arguments."""
-    options: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The options that were given, by name, each as it can be typed again: `["--env-file .env"]`."""
+    """The words that name its command, and that command's arguments; empty if no command line runs it."""
+    options: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
+    """The options that were given, by name, each in the words that can be typed again: `[("--env-file", ".env")]`."""
     takes: Callable[[Sequence[str]], Collection[str]] = lambda _: ()
     """The names of the options that a command takes."""
 
-    def again(self, *words: str, only: Collection[str]) -> str:
-        """The command *words* with those of the options *only* that were given here and that it takes as well."""
-        repeated = {*only} & {*self.takes(words)} - {*words}
+    def arguments(self, step: Next) -> list[str]:
+        """The command of *step*, as arguments of this program; empty for the command that runs, if there is none."""
+        if step.repeats is Repeats.COMMAND:
+            return [*self._again(self.command, {*self.options}), *step.command] if self.command else []
+        words = step.command if step.keys is None else (*step.command, "--keys", step.keys)
+        return self._again(words, self._repeated(words, step.repeats))
+
+    def _repeated(self, words: tuple[str, ...], repeats: Repeats) -> set[str]:
+        """The options that were given here and that the command *words* is to have as well."""
+        given = {*self.options}
+        if repeats is not Repeats.SOURCES:
+            return given - _NEVER if repeats is Repeats.ALL else set()
+        # Without a table, --url is a database to search, or a ledger.
+        target = _TARGET if "--table" in given & {*self.takes(words)} else ()
+        searched = ("--url",) if words == ("discover",) and "--table" in given else ()
+        return given & {*_SOURCES, *target, *searched}
+
+    def _again(self, words: tuple[str, ...], given: set[str]) -> list[str]:
+        """The command *words* with the options *given* that it takes, in the order in which they were typed."""
+        repeated = given & {*self.takes(words)} - {*words}
         options = [text for name, texts in self.options.items() if name in repeated for text in texts]
-        return " ".join([self.program, *words, *options])
+        return [*words, *(word for option in options for word in option)]
+
+    def line(self, step: OneStep) -> str:
+        """*step* in one line, its command ready to be pasted; a name in it makes no line of its own."""
+        if isinstance(step, str):
+            return printable(step)
+        arguments = self.arguments(step)
+        words = [self.program, *arguments] if arguments else [_NAMELESS, *step.command]
+        return printable(" ".join([*([step.when] if step.when else []), words[0], *map(quoted, words[1:])]))
+
+    def lines(self, remedy: Remedy) -> list[str]:
+        """The steps of *remedy*, a line each."""
+        return [self.line(step) for step in lines_of(remedy)]
+
+    def text(self, remedy: Remedy) -> str:
+        """The steps of *remedy* as one text."""
+        return "\n".join(self.lines(remedy))
+
+    def next_lines(self, remedy: Remedy) -> list[str]:
+        """`Next: ...`; of several steps a numbered list; the sentences that lead to them stand above."""
+        when, steps = (remedy.when, remedy.steps) if isinstance(remedy, Steps) else ("", (remedy,))
+        lines = [f"  {number}. {self.line(step)}" for number, step in enumerate(steps, 1)]
+        lines = ["Next:", *lines] if len(lines) > 1 else [f"Next: {self.line(step)}" for step in steps]
+        return [*([printable(when)] if when else []), *lines]
 
 
-_current: ContextVar[Invocation] = ContextVar("invocation", default=Invocation())  # noqa: B039 - frozen
-
-
-@contextmanager
-def invoked(invocation: Invocation) -> Iterator[None]:
-    """Messages name commands as *invocation* would type them."""
-    token = _current.set(invocation)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
-def begin(command: Sequence[str], options: Mapping[str, Sequence[str]], takes: Callable[..., Collection[str]]) -> None:
-    """Says which command runs, within `invoked`, which ends it."""
-    _current.set(replace(_current.get(), command=tuple(command), options=options, takes=takes))
-
-
-def program() -> str:
-    """What to type to start this program again."""
-    return _current.get().program
-
-
-def program_elsewhere() -> str:
-    """What to type to start this program again in another folder."""
-    words = shlex.split(program())
-    return shlex.join(os.path.abspath(word) if os.sep in word and os.path.exists(word) else word for word in words)
-
-
-def command_line(*words: str, key_set: str | None = None) -> str:
-    """The command *words*, to be pasted: it repeats the options that say where the keys and the targets are.
-
-    *key_set* is the key set that it is about; None: the environment's own keys.
-    """
-    now = _current.get()
-    keys = () if key_set is None else ("--keys", key_set)
-    # Without a table, --url is a database to search, or a ledger.
-    target = _TARGET if "--table" in {*now.options} & {*now.takes(words)} else ()
-    searched = ("--url",) if words == ("discover",) and "--table" in now.options else ()
-    return now.again(*words, *keys, only=(*_SOURCES, *target, *searched))
-
-
-def same_options(*words: str) -> str:
-    """The command *words*, with every option of this command that it takes, such as --batch-size, but no --dry-run."""
-    now = _current.get()
-    return now.again(*words, only={*now.options} - _NEVER)
-
-
-def same_command() -> str:
-    """The command that runs, once more; in words if no command line runs it."""
-    now = _current.get()
-    return now.again(*now.command, only=now.options) if now.command else "run the same command again"
+PLAIN = Invocation()
+"""For a program that uses this package as a library, and for what is read elsewhere."""
 
 
 def quoted(word: str) -> str:
@@ -114,7 +107,7 @@ def _in_quotes(letter: str) -> str:
 
 
 def program_name(argv: Sequence[str], typed: Sequence[str]) -> str:
-    """What to type to start the program *argv* again; *typed* is the interpreter's own command line.
+    """The words that start the program *argv* again; *typed* is the interpreter's own command line.
 
     Its bare name if that is found on PATH, otherwise its path as it was typed; of a module and of a source file the
     interpreter in front of it, too.
@@ -132,5 +125,11 @@ def program_name(argv: Sequence[str], typed: Sequence[str]) -> str:
 
 
 def this_program() -> str:
-    """What to type to start this process again."""
+    """The words that start this process again."""
     return program_name(sys.argv, sys.orig_argv)
+
+
+def program_elsewhere(program: str) -> str:
+    """The words that start *program* again in another folder."""
+    words = shlex.split(program)
+    return shlex.join(os.path.abspath(word) if os.sep in word and os.path.exists(word) else word for word in words)

@@ -1,4 +1,4 @@
-"""What the ledger's dates mean for tokens: which keys are newer, and which retired key a token may need. Pure."""
+"""The ledger's dates for tokens: the keys that are newer, and the retired key that a token may need. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Promotion(NamedTuple):
 
     @property
     def exact(self) -> bool:
-        """Whether the time itself is known."""
+        """True if the time itself is known."""
         return self.earliest == self.latest
 
     def words(self, form: str = UTC_MINUTE) -> str:
@@ -47,7 +47,7 @@ class Retired(NamedTuple):
     """None: before the ledger's time."""
     end: float
     forced: bool = False
-    """Whether it was retired although something spoke against that, as after a leak."""
+    """It was retired although something spoke against that, as after a leak."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class History:
         return max(held, key=lambda key: (key.begin is not None, key.begin or -key.end), default=None)
 
     def hint(self, issued: int) -> str | None:
-        """What to do about a token of that time that no key opens."""
+        """Advice about a token of that time that no key opens."""
         key = self.probable_key(issued)
         if key is None:
             return None
@@ -75,7 +75,7 @@ class History:
         return f"probably under {key.id}, {retired}: restore that key if a backup brought this token"
 
     def demotion(self, key_id: str) -> str | None:
-        """Why tokens under that key stay; None if the primary key is the newer one."""
+        """The reason for which tokens under that key stay; None if the primary key is the newer one."""
         promoted = self.newer.get(key_id)
         if promoted is None:
             return None

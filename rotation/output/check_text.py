@@ -10,16 +10,17 @@ from rich.text import Text
 
 from rotation.checks.findings import Finding, Level, Result
 from rotation.checks.verdict import Verdict
+from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.text import many
 from rotation.output.terminal import following
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "bold red", Level.UNKNOWN: "magenta"}
 
 
-def render(verdict: Verdict) -> Iterator[RenderableType]:
+def render(verdict: Verdict, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other."""
     if verdict.findings:
-        yield from _findings(verdict.findings)
+        yield from _findings(verdict.findings, invocation)
         yield ""
     yield from (Text(f"Off: {result.check} ({result.off})") for result in verdict.off)
     for one in verdict.facts.ignored:
@@ -49,7 +50,7 @@ def _number(verdict: Verdict, level: Level) -> int:
     return sum(finding.level is level for finding in verdict.findings)
 
 
-def _findings(findings: Iterable[Finding]) -> Iterator[Text]:
+def _findings(findings: Iterable[Finding], invocation: Invocation) -> Iterator[Text]:
     """The findings one below the other: in a table, a command would be cut into the lines of its cell."""
     # A finding that several checks share is shown once.
     groups: dict[Finding, list[str]] = {}
@@ -59,4 +60,4 @@ def _findings(findings: Iterable[Finding]) -> Iterator[Text]:
         level, about = Text(finding.level.name, STYLES[finding.level]), finding.subject
         yield Text.assemble(level, f"  {', '.join(checks)}", f"  {about}" if about else "")
         yield from (Text(f"  {line}") for line in finding.message.split("\n"))
-        yield from following(finding.remedy, indent="  ")
+        yield from following(finding.remedy, invocation, indent="  ")

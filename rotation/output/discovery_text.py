@@ -12,8 +12,9 @@ from rich.text import Text
 from rotation.discovery.result import Discovery
 from rotation.discovery.target_entries import as_comment, as_toml, by_entry, entry_of
 from rotation.discovery.token_column import Part, TokenColumn
-from rotation.model.invocation import command_line
-from rotation.model.text import GONE, UNOPENED, Following, many
+from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import STATUS, Steps
+from rotation.model.text import GONE, UNOPENED, many
 from rotation.output.terminal import Fitting, following, rows_table, verbatim
 from rotation.planning.cell_kinds import CellKind
 
@@ -41,9 +42,10 @@ SAMPLE = """\
 """
 
 
-def render_discovery(found: Discovery) -> Iterator[RenderableType]:
+def render_discovery(found: Discovery, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other."""
     yield from _read(found)
+    yield from (Text(invocation.line(step), "bold") for step in found.recognised)
     if found.columns:
         yield ""
         yield _table(found)
@@ -69,7 +71,7 @@ def render_discovery(found: Discovery) -> Iterator[RenderableType]:
         for remark in remarks:
             yield Text(f"{heading}: {remark.database}, {remark.subject}: {remark.words}", "dim")
     yield ""
-    yield from _verdict(found)
+    yield from _verdict(found, invocation)
 
 
 def _read(found: Discovery) -> Iterator[Text]:
@@ -83,7 +85,6 @@ def _read(found: Discovery) -> Iterator[Text]:
     else:
         but = f", but not {many(found.unsearched_cells, 'large cell')}" if found.unsearched_cells else ""
         yield Text(f"Read {many(found.rows, 'row')}: all there are{but}.")
-    yield from (Text(line, "bold") for line in found.recognised)
 
 
 def _table(found: Discovery) -> Fitting:
@@ -146,16 +147,16 @@ def parts_in_words(parts: Counter[Part]) -> str:
     return ", ".join(shown)
 
 
-def _verdict(found: Discovery) -> Iterator[Text]:
+def _verdict(found: Discovery, invocation: Invocation) -> Iterator[Text]:
     for column in found.uncovered:
         # The entry of a proposed column is printed below.
         for way in column.remedies[1:] if column.proposed else column.remedies:
-            yield from following(f"{column.label}: {way}")
+            yield from following(Steps(Steps(way, when=f"{column.label}:")), invocation)
     if proposed := found.entries:
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")
         yield verbatim(proposed)
-        yield from following(Following(command_line("status"), "Then count their tokens per key:"))
+        yield from following(Steps(STATUS, when="Then count their tokens per key:"), invocation)
     if found.uncovered:
         yield Text(f"Not covered by a target: {many(len(found.uncovered), 'column')} with tokens.", "bold red")
     if found.without_target:
@@ -167,21 +168,23 @@ def _verdict(found: Discovery) -> Iterator[Text]:
         yield Text(f"Not looked at: {many(len(found.unseen), 'table')}.", "bold red")
 
 
-def config_text(found: Discovery, env_file: Path | None, url: str) -> str:
+def config_text(found: Discovery, env_file: Path | None, url: str, invocation: Invocation) -> str:
     """A new rotation.toml. *url*: the database's, as it is written; *env_file* as the file names it, None for none."""
     setting = '# env_file = ".env"' if env_file is None else f"env_file = {as_toml(str(env_file))}"
     ledger = as_toml(url if url.startswith("$") else "$DATABASE_URL")
-    entries = entries_text(found.unnamed) or SAMPLE.format(url=as_toml(url))
+    entries = entries_text(found.unnamed, invocation) or SAMPLE.format(url=as_toml(url))
     return f"{HEADER.format(env_file=setting, ledger=ledger)}\n{entries}"
 
 
-def entries_text(columns: Iterable[TokenColumn]) -> str:
+def entries_text(columns: Iterable[TokenColumn], invocation: Invocation) -> str:
     """The entries for *columns*, each below what was found; a column that gets none is a comment."""
     columns = list(columns)
     taken = [column for column in columns if gets_entry(column)]
     parts = ["".join(f"# {_commented(each)}\n" for each in group) + entry_of(group) for group in by_entry(taken)]
-    left = [column for column in columns if not gets_entry(column)]
-    return "\n".join([*parts, *(f"# {_commented(each)}\n# No entry: {as_comment(why_not(each))}.\n" for each in left)])
+    for column in columns:
+        if not gets_entry(column):
+            parts.append(f"# {_commented(column)}\n# No entry: {as_comment(why_not(column, invocation))}.\n")
+    return "\n".join(parts)
 
 
 def gets_entry(column: TokenColumn) -> bool:
@@ -198,13 +201,13 @@ def found_in_words(column: TokenColumn) -> str:
     return f"{column.label}: {many(column.parts.total(), 'cell')} with tokens in {rows}: {', '.join(tokens)}{kinds}"
 
 
-def why_not(column: TokenColumn) -> str:
+def why_not(column: TokenColumn, invocation: Invocation) -> str:
     """The reason that *column* gets no entry."""
     if column.is_foreign:
         return "it is in another schema or database, and no key here opens it: another application's, or bound tokens"
     if column.served and column.hint:
         return f"{column.hint}; to add a key: {column.add_key}" if column.add_key else column.hint
-    return "; ".join(column.remedies)
+    return "; ".join(invocation.lines(Steps(*column.remedies)))
 
 
 def _commented(column: TokenColumn) -> str:

@@ -9,13 +9,13 @@ from rich.text import Text
 
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
-from rotation.lifecycle.transitions import Step
-from rotation.model.invocation import program
+from rotation.lifecycle.transitions import KeyStep
+from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.text import GONE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement.decision import Standing
 
-_VERB = {Step.GO_BACK: "go back to"}
+_VERB = {KeyStep.GO_BACK: "go back to"}
 _MINUTE = "%Y-%m-%d %H:%M"
 _NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
@@ -42,7 +42,7 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
     return rows_table([*headings, *(["needed"] if judged else [])], rows, always="#tokens")
 
 
-def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
+def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) -> Iterator[Text | Unmasked]:
     """The lines of a screen."""
     yield from (Text(f"Note: {note}.") for note in done.notes)
     yield from _outside(done)
@@ -52,14 +52,14 @@ def render(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
         yield Text(f"Refused to {verb} {done.key.id}; nothing was changed:", "bold yellow")
         for reason, remedy in done.refused:
             yield Text(f"  - {reason}.")
-            yield from following(remedy, indent="    ")
+            yield from following(remedy, invocation, indent="    ")
         return
     if done.written.manual:
-        yield from _todo(done, show_key=show_key)
+        yield from _todo(done, invocation.program, show_key=show_key)
     else:
         written = f" Written: {', '.join(map(str, done.written.files))}" if done.written.files else ""
         yield Text(f"{done.said}.{written}", "bold green")
-    yield from following(done.following)
+    yield from following(done.following, invocation)
 
 
 def _outside(done: StepResult) -> Iterator[Text]:
@@ -75,7 +75,7 @@ def _outside(done: StepResult) -> Iterator[Text]:
             yield Text(f"  - {database}: {'; '.join(subjects)}")
 
 
-def _todo(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
+def _todo(done: StepResult, program: str, *, show_key: bool) -> Iterator[Text | Unmasked]:
     kept = f" Written: {', '.join(map(str, done.kept))}." if done.kept else ""
     yield Text(
         "No file that this command may write holds these keys, so they are as before."
@@ -85,10 +85,10 @@ def _todo(done: StepResult, *, show_key: bool) -> Iterator[Text | Unmasked]:
     yield from (Text(f"  {todo.words()}") for todo in done.written.manual)
     if show_key:
         yield from (Unmasked(f"{todo.variable}={todo.value()}") for todo in done.written.manual)
-    elif done.step is Step.STAGE:
+    elif done.step is KeyStep.STAGE:
         # A derived key has a secret, which no other command makes.
         if done.written.manual[0].value() == done.key.reveal():
-            yield Text(f"This command prints a new key with --show-key. So does: {program()} keys generate")
+            yield Text(f"This command prints a new key with --show-key. So does: {program} keys generate")
         else:
             yield Text("With --show-key this command prints a new secret.")
     else:

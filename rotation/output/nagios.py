@@ -16,6 +16,7 @@ from keyring_core import KeyState
 from keyring_core.names import printable
 from rotation.checks.findings import Finding, Level
 from rotation.checks.verdict import Verdict
+from rotation.model.invocation import PLAIN, Invocation
 from rotation.output.check_text import summary
 
 NAME = "ROTATION"
@@ -23,10 +24,10 @@ SHOWN = 3
 """Findings that the line shows; it gives the number of the others."""
 
 
-def line(verdict: Verdict) -> str:
+def line(verdict: Verdict, invocation: Invocation = PLAIN) -> str:
     """The line, without its end."""
     urgent = [finding for finding in verdict.findings if finding.level is not Level.OK]
-    words = "; ".join(_words(finding) for finding in urgent[:SHOWN]) or summary(verdict)
+    words = "; ".join(_words(finding, invocation) for finding in urgent[:SHOWN]) or summary(verdict)
     if len(urgent) > SHOWN:
         words += f"; and {len(urgent) - SHOWN} more"
     if off := ", ".join(result.check for result in verdict.off):
@@ -73,11 +74,10 @@ def performance(verdict: Verdict) -> Iterator[Performance]:
     yield Performance("plaintext", plaintext, "", *ranges("plaintext", "", "0"), 0)
 
 
-def _words(finding: Finding) -> str:
+def _words(finding: Finding, invocation: Invocation) -> str:
     # In `previous_keys: 9ace5031` a redactor would take the id for the value of a setting.
     subject = f" ({finding.subject})" if finding.subject else ""
-    following = "; ".join(finding.remedy.split("\n"))
-    return f"{finding.check}{subject}: {finding.message} (next: {following})"
+    return f"{finding.check}{subject}: {finding.message} (next: {'; '.join(invocation.lines(finding.remedy))})"
 
 
 def _whole(span: timedelta) -> str:

@@ -11,20 +11,22 @@ from keyring_core import KeyState, UndecryptableToken
 from rotation.configuration.targets import columns_of
 from rotation.model.counts import Counts, Problem
 from rotation.model.formats import Format
-from rotation.model.invocation import command_line, same_command, same_options
+from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import (
+    LIST_ROWS,
+    NAME_CONTEXT,
+    RUN,
+    THIS_AGAIN,
+    Next,
+    Remedy,
+    Repeats,
+    Steps,
+    demotion_steps,
+    read_the_rest,
+)
 from rotation.model.report import WHOLE, Report, TargetReport, legible_key, set_format
 from rotation.model.target import Adopts
-from rotation.model.text import (
-    NAME_CONTEXT,
-    READS_THE_REST,
-    Following,
-    be,
-    demotion_steps,
-    list_rows,
-    many,
-    retire_command,
-    steps,
-)
+from rotation.model.text import be, many
 from rotation.model.times import to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
@@ -35,7 +37,7 @@ from rotation.retirement.evidence import of_report
 SHOWN_PROBLEMS = 20
 
 
-def render(report: Report) -> Iterator[RenderableType]:
+def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[RenderableType]:
     """The parts of a screen, one below the other, with the first SHOWN_PROBLEMS problems."""
     yield from census(report)
     yield from (Text(f"Note: {words}") for words in report.left_out)
@@ -46,7 +48,7 @@ def render(report: Report) -> Iterator[RenderableType]:
         shown = [] if target.lacks_key and target.stopped else target.counts.problems[:room]
         room -= len(shown)
         yield from _problems(target, shown)
-    yield from _verdict(report)
+    yield from _verdict(report, invocation)
 
 
 def census(report: Report) -> Iterator[RenderableType]:
@@ -108,19 +110,19 @@ def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
         yield Text(f"  and {total - len(shown):,} more")
 
 
-def _verdict(report: Report) -> Iterator[Text]:
+def _verdict(report: Report, invocation: Invocation) -> Iterator[Text]:
     if report.fault:
         yield Text(report.fault, "red")
     for part in report.by_keys:
         if report.parts:
             yield Text(f"Key set {part.key_set}:" if part.key_set else "The environment's own keys:", "bold")
-        yield from _verdict_of(part)
+        yield from _verdict_of(part, invocation)
     if any(target.interrupted for target in report.targets):
         yield Text("Interrupted: finished batches stay; rows that were not reached are not counted above.", "bold red")
-        yield from following(same_command())
+        yield from following(THIS_AGAIN, invocation)
 
 
-def _verdict_of(report: Report) -> Iterator[Text]:
+def _verdict_of(report: Report, invocation: Invocation) -> Iterator[Text]:
     """The verdict on the targets of one key set."""
     if not report.targets:
         yield Text("The database has none of its columns, and all of them are optional.")
@@ -128,35 +130,35 @@ def _verdict_of(report: Report) -> Iterator[Text]:
     parts = [target.counts for target in report.targets]
     rotated, waiting = (sum(getattr(counts, name) for counts in parts) for name in ("rotated", "to_rotate"))
     if report.complete:
-        yield from _complete(report, rotated)
+        yield from _complete(report, rotated, invocation)
         return
     if report.dry_run and waiting:
         yield Text(f"{_waiting(report, waiting)}. Nothing was written.", "bold yellow")
         yield from _directions(report)
         if any(target.lacks_key or target.lacks_room for target in report.targets):
-            yield from following(f"correct what is said above, then: {same_command()}")
+            yield from following(THIS_AGAIN.after("correct what is said above, then:"), invocation)
         elif not any(target.interrupted for target in report.targets):
             adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
-            run = same_options("adopt", "--yes") if adopts else same_options("run")
+            run = Next(("adopt", "--yes") if adopts else ("run",), repeats=Repeats.ALL)
             first = _promote_first(report)
-            yield from following(steps(str(first), f"or before that: {run}") if first else run)
+            yield from following(Steps(first, run.after("or before that:")) if first else run, invocation)
     elif rotated:
         yield Text(f"{_done(report, rotated)}.", "bold green")
         if first := _promote_first(report):
-            yield from following(first)
-    yield from _demotions(report)
+            yield from following(first, invocation)
+    yield from _demotions(report, invocation)
     if left := _left(parts):
         yield Text(f"Not complete: {left}. They stay byte for byte what they were.", "bold red")
         # A target that lacks a key has already printed what to do.
         if _left([target.counts for target in report.targets if not target.lacks_key]):
             keep = "; until then keep every older key" if any(map(_may_need_keys, parts)) else ""
-            adopt = f"to encrypt the plaintext (it only reads at first): {command_line('adopt')}"
+            adopt = Next(("adopt",), "to encrypt the plaintext (it only reads at first):")
             takes = (target for target in report.targets if why_not_adopted(target.target) is None)
             plaintext = [adopt] if any(target.counts.plaintext for target in takes) else []
             # Tokens that no key opens may be bound to a context, which their target does not name.
             unnamed = [target.counts.categories for target in report.targets if target.target.context is None]
             bound = [NAME_CONTEXT] if any(each[UndecryptableToken.category] for each in unnamed) else []
-            yield from following(steps(f"look at these rows{keep}", *bound, *plaintext))
+            yield from following(Steps(f"look at these rows{keep}", *bound, *plaintext), invocation)
 
 
 def _unit(report: Report) -> str:
@@ -185,7 +187,7 @@ def _done(report: Report, rotated: int) -> str:
     return ", and ".join(words)
 
 
-def _complete(report: Report, rotated: int) -> Iterator[Text]:
+def _complete(report: Report, rotated: int, invocation: Invocation) -> Iterator[Text]:
     done = f"{_done(report, rotated)}. " if rotated else ""
     columns = columns_of([target.target for target in report.targets])
     if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
@@ -195,14 +197,12 @@ def _complete(report: Report, rotated: int) -> Iterator[Text]:
     yield from _span(report)
     if suspects := sum(target.counts.suspects for target in report.targets):
         yield Text(f"{many(suspects, 'cell')} with room for a token in a form that is not looked for.", "bold yellow")
-        yield from following(f"look at these rows; until then keep every older key: {list_rows()}")
+        yield from following(LIST_ROWS.after("look at these rows; until then keep every older key:"), invocation)
     first, then = _after_a_takeover(report), _after_a_run(report)
     if first and then:
-        yield from following(steps(first, str(then)))
-    elif first:
-        yield from following(first)
-    elif then:
-        yield from following(then)
+        yield from following(Steps(first, then), invocation)
+    elif only := first or then:
+        yield from following(only, invocation)
 
 
 def _span(report: Report) -> Iterator[Text]:
@@ -216,27 +216,24 @@ def _span(report: Report) -> Iterator[Text]:
         yield Text(f"Each row{whose} was read once, {between}; what a service wrote to it later was not seen.")
 
 
-def _after_a_run(report: Report) -> Following | None:
+def _after_a_run(report: Report) -> Remedy | None:
     """The next step with the keys, or with other shards."""
     if report.shard:
-        return Following(command_line("run"), "When all shards are done, check all rows:")
+        return Steps(RUN, when="When all shards are done, check all rows:")
     if first := _promote_first(report):
         return first
     previous = [key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS]
     unneeded = [key_id for key_id in previous if not refusals(of_report(report, key_id))]
-    if not unneeded:
-        return None
-    return Following(retire_command(unneeded[-1], report.key_set), READS_THE_REST.format(unneeded[-1]))
+    return read_the_rest(unneeded[-1], report.key_set) if unneeded else None
 
 
-def _promote_first(report: Report) -> Following | None:
+def _promote_first(report: Report) -> Steps | None:
     """The step that makes the staged key encrypt, if there is one: until then a run moves tokens to the older key."""
     staged = next((key["id"] for key in report.keys if key["state"] == KeyState.STAGED), None)
     if staged is None:
         return None
-    return Following(
-        command_line("keys", "promote", key_set=report.key_set), f"{staged} is staged. When every service has it:"
-    )
+    promote = Next(("keys", "promote"), keys=report.key_set)
+    return Steps(promote, when=f"{staged} is staged. When every service has it:")
 
 
 def _after_a_takeover(report: Report) -> str | None:
@@ -259,7 +256,7 @@ def _directions(report: Report) -> Iterator[Text]:
             yield Text(f"  {many(tokens, 'token')} {key['id']} -> {report.primary}")
 
 
-def _demotions(report: Report) -> Iterator[Text]:
+def _demotions(report: Report, invocation: Invocation) -> Iterator[Text]:
     for key_id, promoted in report.newer.items():
         if tokens := report.under(key_id):
             yield Text(
@@ -268,7 +265,7 @@ def _demotions(report: Report) -> Iterator[Text]:
                 "is an old one.",
                 "bold red",
             )
-            yield from following(demotion_steps(key_id, report.key_set))
+            yield from following(demotion_steps(key_id, report.key_set), invocation)
 
 
 def _may_need_keys(counts: Counts) -> bool:

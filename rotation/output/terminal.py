@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keyring_core.names import printable, printable_lines
-from rotation.model.invocation import program
-from rotation.model.text import Following, next_lines
+from rotation.model.invocation import Invocation
+from rotation.model.next_steps import Remedy, Steps
 
 _LABELS = {"Error:": "bold red", "Warning:": "yellow", "Note:": "yellow", "Next:": "bold cyan"}
 
@@ -67,15 +67,15 @@ def say(part: RenderableType, stream: TextIO, environ: Mapping[str, str]) -> Non
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
-def warn(text: str, stream: TextIO, environ: Mapping[str, str]) -> None:
+def warn(text: str, stream: TextIO, environ: Mapping[str, str], program: str) -> None:
     """Prints an error, a warning or a refusal, with its label in colour."""
     for line in printable_lines(text).split("\n"):
-        say(labelled(line), stream, environ)
+        say(labelled(line, program), stream, environ)
 
 
-def labelled(line: str, kind: type[Text] = Text) -> Text:
-    """*line*, its label in colour. It is not wrapped if it names a command, so that this can be copied."""
-    shown = kind(line, no_wrap=program() in line)
+def labelled(line: str, program: str = "", kind: type[Text] = Text) -> Text:
+    """*line*, its label in colour. It is not wrapped if it names a command of *program*, so that this can be copied."""
+    shown = kind(line, no_wrap=bool(program) and program in line)
     for label, style in _LABELS.items():
         if line.lstrip().startswith(label):
             begin = line.index(label)
@@ -83,12 +83,12 @@ def labelled(line: str, kind: type[Text] = Text) -> Text:
     return shown
 
 
-def following(remedy: str | Following, indent: str = "") -> Iterator[Text]:
+def following(remedy: Remedy, invocation: Invocation, indent: str = "") -> Iterator[Text]:
     """The `Next:` line of *remedy*, or the lines of its steps, behind the sentences that lead to them."""
-    found = Following(remedy) if isinstance(remedy, str) else remedy
-    if found.when:
-        yield NextStep(found.when)
-    yield from (labelled(f"{indent}{line}", NextStep) for line in next_lines(found.steps))
+    lines = invocation.next_lines(remedy)
+    if isinstance(remedy, Steps) and remedy.when:
+        yield NextStep(lines.pop(0))
+    yield from (labelled(f"{indent}{line}", invocation.program, NextStep) for line in lines)
 
 
 def verbatim(text: str) -> Verbatim:

@@ -1,6 +1,6 @@
-"""What a cell holds, whatever the format of its target: a token, a token in some other form, another cipher's output.
+"""The kind of a cell, whatever the format of its target: a token, a token in some other form, another cipher's output.
 
-Pure, and without a key: what `find_inner` found in the cell is given. Words about a cell show nothing of it.
+Pure, and without a key: the result of `find_inner` is passed in. Words about a cell show nothing of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import binascii
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from itertools import pairwise
 from typing import NamedTuple
 
 from keyring_core import Malformed
@@ -17,11 +16,11 @@ from keyring_core.redaction.credentials import find_credentials
 from keyring_core.tokens import BLOCK, VERSION, explain, is_token
 from rotation.model.formats import Format
 from rotation.planning.inner_tokens import SHORTEST, InnerTokens, bytes_of, is_raw_size, looks_random
-from rotation.planning.suspects import may_hide
+from rotation.planning.suspects import changes_of_class, may_hide
 
 
 class CellKind(StrEnum):
-    """What a cell holds. The value is its name in reports."""
+    """The kind of a cell. The value is its name in reports."""
 
     EMPTY = "empty"
     PLAINTEXT = "plaintext"
@@ -38,17 +37,17 @@ class CellKind(StrEnum):
     FOREIGN_CIPHER = "foreign-cipher"
     """Fernet's frame with another cipher in it."""
     CIPHERTEXT = "ciphertext"
-    """What another cipher writes; or a random secret, which looks the same."""
+    """The output of another cipher; or a random secret, which looks the same."""
     NOT_A_TOKEN = "not-a-token"  # noqa: S105
-    """Something else that is no text, or that could not be searched to its end."""
+    """Other bytes that are not text, or that could not be searched to their end."""
 
 
 NO_TOKENS = frozenset({CellKind.EMPTY, CellKind.PLAINTEXT, CellKind.CIPHERTEXT, CellKind.NOT_A_TOKEN})
-"""Kinds of cells that hold no token, as far as anybody can see."""
+"""Kinds of cells without a visible token."""
 
 
 class Cell(NamedTuple):
-    """What one cell holds."""
+    """The content of one cell, described."""
 
     kind: CellKind
     detail: str = ""
@@ -56,9 +55,9 @@ class Cell(NamedTuple):
     format: Format | None = None
     """The format of a target that would rotate it."""
     keyless: bool = False
-    """Whether none of its tokens can be under a key that is not named in what `find_inner` found."""
+    """Every token in it is under a key that `find_inner` named."""
     glued: bool = False
-    """Whether it is several tokens and nothing else, which is a program's mistake."""
+    """It is several tokens and nothing else, which is a program's mistake."""
 
 
 _BLANKS = b" \t\r\n\v\f"
@@ -74,7 +73,7 @@ _IN_HEX = re.compile(rb"67(?:41){4}(?:[2-7][0-9A-Fa-f]){%d,}" % (LEAST_BODY - 5)
 
 
 DATED = rb"(?<![A-Za-z0-9+/])gAAAAA[BC]"
-"""How a token of the years 2004 to 2072 begins, in seconds. Data of other kinds, such as pictures in base64, hold
+"""The beginning of a token of the years 2004 to 2072. Data of other kinds, such as pictures in base64, hold
 `gAAAA` by chance; this at the beginning of a word is no chance."""
 _DATED = re.compile(DATED + rb"[A-Za-z0-9_-]{5,}(?![A-Za-z0-9_+/-])")
 
@@ -86,7 +85,7 @@ _BEGINNINGS = re.compile(
     rb"|\\x80(?:\\x00){4}|80(?::00){4}:"  # raw, in Python's repr, and in hex with colons
     rb"|%67(?:%41){5}%4[23]|\\u0067(?:\\u0041){5}\\u004[23]|g\0(?:A\0){5}[BC]"  # in URLs, JSON, UTF-16
 )
-"""How such tokens begin in other encodings. Of a whole one more is known."""
+"""The beginnings of such tokens in other encodings. Whole tokens have patterns of their own above."""
 
 _FOREIGN_PREFIXES = ("$encrypted$UTF8$AESCBC$", "$encrypted$AESCBC$", "$encrypted$fernet-256$")
 FOREIGN = Cell(CellKind.FOREIGN_CIPHER, "AES-256 in Fernet's frame, as AWX and the AAP gateway write it", keyless=True)
@@ -97,20 +96,20 @@ _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX_TEXT = re.compile(rb"[0-9A-Fa-f-]+")
 _LEAST_CIPHERTEXT = 12 + 16  # bytes of AES-GCM's nonce and tag
 _LEAST_CHANGES, _LEAST_CHANGES_PADDED = 0.45, 0.3
-"""How many of the neighbouring characters of random base64 are of different classes (small letter, capital, digit,
-sign): 0.64 of them. In words written together fewer are; "=" at the right place is a sign of its own."""
+"""The least share of neighbouring characters of different classes (small letter, capital, digit, sign) in random
+base64, which has 0.64. Words written together have less; "=" at the right place is a sign of its own."""
 _DISTINCT_PER_BYTE = 0.6
-"""How many of up to 48 random bytes are different from all others, at least."""
+"""The least share of different bytes among up to 48 random ones."""
 
 
 def places_of_tokens(text: str) -> list[int]:
-    """Where in *text* words stand that begin like a token of our time, whole or truncated."""
+    """The places of words in *text* that begin like a token of these years, whole or truncated."""
     # A byte for each character.
     return [found.start() for found in _DATED.finditer(text.encode("latin-1", "replace"))]
 
 
 def kind_of(cell: str | bytes, inner: InnerTokens) -> Cell:
-    """What *cell* holds; *inner* is what `find_inner` found in it, or nothing if it `holds_mark` not.
+    """The content of *cell*; *inner* is the result of `find_inner`, which is empty without a mark (`holds_mark`).
 
     For a cell that a target of the format `token` refuses, and for any cell of a column that no target covers.
     """
@@ -123,7 +122,7 @@ def kind_of(cell: str | bytes, inner: InnerTokens) -> Cell:
 
 
 def follows_foreign_prefix(before: str) -> bool:
-    """Whether what follows the text *before* is of another cipher in Fernet's frame."""
+    """True if the text *before* announces another cipher in Fernet's frame."""
     return before.endswith(_FOREIGN_PREFIXES)
 
 
@@ -181,7 +180,7 @@ def _truncated(data: bytes) -> Cell | None:
 
 
 def _all_known(inner: InnerTokens, tokens: Sequence[bytes] = ()) -> bool:
-    """Whether the keys of all *tokens*, and of what else was found, are known, and nothing beside them may hide one."""
+    """True if every token is under a known key, also beside *tokens*, and nothing beside them may hide one."""
     if inner.unknown or inner.has_endless or inner.given_up or inner.under.total() < max(1, len(set(tokens))):
         return False
     return not any(may_hide(each, only_tokens=False) for each in inner.beside)
@@ -207,7 +206,7 @@ def _other(data: bytes) -> Cell:
 
 
 def _is_ciphertext(data: bytes) -> bool:
-    """Whether *data* look like what the usual packages write: whole AES blocks or AES-GCM, raw or in padded base64."""
+    """True if *data* look like the usual packages' output: whole AES blocks or AES-GCM, raw or in padded base64."""
     if not _is_text(data):
         return _is_cipher_size(len(data)) and _are_random(data)
     if len(data) % 4 or not _BASE64_TEXT.fullmatch(data) or _HEX_TEXT.fullmatch(data):
@@ -216,12 +215,11 @@ def _is_ciphertext(data: bytes) -> bool:
     if not _is_cipher_size(len(decoded)) or _is_text(decoded) or not _are_random(decoded):
         return False
     least = _LEAST_CHANGES_PADDED if data.endswith(b"=") else _LEAST_CHANGES
-    return _changes(data.rstrip(b"=")) >= least and not _is_credential(data)
-
-
-def _is_credential(data: bytes) -> bool:
-    """Whether *data* have a prefix of a service's keys. 32 random bytes in base64 are a Fernet key by shape alone."""
-    return any(span.label != "fernet-key" for span in find_credentials(data.decode("ascii"), data))
+    characters = data.rstrip(b"=")
+    if changes_of_class(characters).count(1) < least * max(1, len(characters) - 1):
+        return False
+    # A prefix of a service's keys makes it a credential. 32 random bytes in base64 are a Fernet key by shape alone.
+    return all(span.label == "fernet-key" for span in find_credentials(data.decode("ascii"), data))
 
 
 def _is_cipher_size(size: int) -> bool:
@@ -239,13 +237,3 @@ def _is_text(data: bytes) -> bool:
 def _are_random(data: bytes) -> bool:
     first = data[: 3 * BLOCK]
     return len(set(first)) >= _DISTINCT_PER_BYTE * len(first)
-
-
-def _changes(text: bytes) -> float:
-    classes = [_class_of(byte) for byte in text]
-    return sum(one != other for one, other in pairwise(classes)) / max(1, len(classes) - 1)
-
-
-def _class_of(byte: int) -> int:
-    character = chr(byte)
-    return 2 * character.isupper() + character.islower() + 4 * character.isdigit()

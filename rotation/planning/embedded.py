@@ -1,4 +1,4 @@
-r"""Tokens inside text: where they stand, and the same text with others in their place. Pure.
+r"""Tokens inside text: their places, and the same text with others in their place. Pure.
 
 A token's characters are those of URL-safe base64, which neither JSON nor YAML nor a URL escapes, and a rotated token
 is as long as the old one. So the characters of its body are replaced one by one, and everything around them stays,
@@ -22,11 +22,11 @@ from rotation.planning.cell_kinds import LEAST_BODY
 from rotation.planning.inner_tokens import LONGEST_OPEN, SHORTEST, WORK, WORK_PER_BYTE, is_raw_size, looks_random
 
 MARK = "gAAAA"
-"""How a token begins: its version, and a time under 2**42."""
+"""The beginning of a token: its version, and a time under 2**42."""
 _BODY = re.compile(r"gAAAA[A-Za-z0-9_-]*")
 _URL_SAFE_TO_STANDARD = str.maketrans("-_", "+/")
 _DATED = re.compile(r"gAAAAA[BC]")
-"""How a token of the years 2004 to 2072 begins."""
+"""The beginning of a token of the years 2004 to 2072."""
 _LEAST_TRUNCATED = 12
 """Characters of a token's version and time."""
 _WORD = re.compile(r"[A-Za-z0-9+/]")
@@ -36,22 +36,22 @@ _PADDINGS = ("", "===", "==", "=")
 
 @dataclass(frozen=True)
 class Spelling:
-    """How a format writes the text of a token."""
+    """The way in which a format writes the text of a token."""
 
     mark: str
-    """How it begins."""
+    """The beginning of a token in it."""
     whole: re.Pattern[str]
     """One that is long enough to be a token, with all that follows it in the same characters."""
     decode: Callable[[str], str]
-    """What some characters spell: the text of a token, or of its beginning."""
+    """Decodes some characters: to the text of a token, or of its beginning."""
     encode: Callable[[str, str], str]
-    """How a text is written, and in whose manner."""
+    """Encodes a text, in the manner of the characters that it replaces."""
     width: tuple[int, int] = (1, 1)
-    """So many characters spell so many of the token's."""
+    """Ratio of encoded to plain characters."""
 
     @property
     def encoded(self) -> bool:
-        """Whether a token's own text does not stand in the cell."""
+        """True if the cell does not hold the text of the token itself."""
         return self.width != (1, 1)
 
     def body(self, run: str) -> str:
@@ -60,12 +60,12 @@ class Spelling:
         return found[0] if found else ""
 
     def cover(self, size: int) -> int:
-        """How many characters spell *size* of a token's; the last of them may spell a part of what follows, too."""
+        """Encoded length of *size* characters, rounded up: the last one may spell a part of what follows, too."""
         coded, plain = self.width
         return -(-size * coded // plain)
 
     def is_alone(self, run: str, body: str) -> bool:
-        """Whether *run* spells *body* and its padding, and nothing behind them."""
+        """True if *run* spells *body* and its padding, and nothing behind them."""
         return self.decode(run)[len(body) :] in _PADDINGS
 
     def respell(self, run: str, body: str) -> str:
@@ -120,7 +120,7 @@ SPELLINGS = {
 
 
 def _characters(size: int) -> int:
-    """How many characters spell so many bytes in base64, without padding."""
+    """The number of characters of *size* bytes in base64, without padding."""
     return -(-size * 4 // 3)
 
 
@@ -142,7 +142,7 @@ class Located(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether a token may be as long as it; otherwise its end is missing, or something follows it."""
+        """True if a token may have this length; otherwise its end is missing, or something follows it."""
         size = len(self.body) * 3 // 4
         return is_raw_size(size) and len(self.body) == _characters(size)
 
@@ -179,7 +179,7 @@ class _TextScan:
     def __init__(self, spelling: Spelling, text: str, keys: Sequence[Key]) -> None:
         self._spelling, self._text, self._keys = spelling, text, keys
         self.allowance = WORK_PER_BYTE * len(text) + WORK
-        """How many more characters may be looked at."""
+        """The number of characters that may still be looked at."""
 
     def tokens(self) -> Iterator[Located]:
         """Looks at each place at which a token may begin."""
@@ -194,7 +194,7 @@ class _TextScan:
             found = self._token_at(start, ends[start % width])
             if found:
                 yield found
-            # Another token may begin inside of what is none.
+            # Another token may begin inside of what looks like a token and is not.
             start = text.find(mark, start + (len(found.run) if found and found.key else 1))
 
     def _token_at(self, start: int, end: int) -> Located | None:
@@ -217,20 +217,20 @@ class _TextScan:
         return None
 
     def _likely_end(self, start: int, end: int) -> int:
-        """Where a run ends, if it is as long as a token; otherwise as far as a token's end is looked for."""
+        """The end of a run, if it is as long as a token; otherwise the limit of the search for a token's end."""
         coded, plain = self._spelling.width
         size = (end - start) * plain // coded * 3 // 4
         return end if is_raw_size(size) else min(end, start + self._spelling.cover(_characters(LONGEST_OPEN)))
 
     def _raw(self, start: int, end: int) -> bytes:
-        """The bytes of a token, from the characters of its text; with those of what follows it."""
+        """The bytes of a token, from the characters of its text, and the bytes of what follows it."""
         self.allowance -= end - start
         body = self._spelling.body(self._text[start:end]).translate(_URL_SAFE_TO_STANDARD)
         # A single character more is no byte.
         return binascii.a2b_base64(body + "A" * (-len(body) % 4))[: len(body) * 3 // 4]
 
     def _signed_size(self, key: Key, raw: bytes) -> int:
-        """How many of the bytes are a token under *key*; 0 if none are."""
+        """The size of the token under *key* at the beginning of *raw*; 0 without one."""
         if is_raw_size(len(raw)):
             self.allowance -= len(raw) // OVERHEAD
             if key.signed(Token(raw[:-TAG], raw[-TAG:])):

@@ -1,8 +1,8 @@
 """Tokens that are part of something else: inside text or JSON, encoded again, or inside another token. Pure.
 
-Every token is looked for in one form, its raw bytes. What a value may stand for (base64 and hex decoded, escapes
-resolved, line breaks taken out) is looked at one after the other, and so is what each token found holds. Such a view
-is only a guess: the MAC alone says what is a token under a key, so a wrong guess costs time and claims nothing.
+Every token is looked for in one form, its raw bytes. Each possible reading of a value (base64 and hex decoded, escapes
+resolved, line breaks taken out) is a view, and so is the plaintext of each token found. A view is only a guess: the MAC
+alone says what is a token under a key, so a wrong guess costs time and claims nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LONGEST_OPEN = 16 * 1024
 """Bytes of the longest token, decoded, that is found where other data follow it without any sign."""
 
 WORK, WORK_PER_BYTE = 16 * 1024 * 1024, 16
-"""How many bytes are looked at for one value: so many, and so many more for each byte of it."""
+"""The number of bytes that are looked at for one value, and the number added for each of its bytes."""
 
 # The version and a time under 2**42, which is what `gAAAA` spells.
 _HEAD = re.compile(rb"\x80\0\0[\0-\3]")
@@ -53,7 +53,7 @@ _NAME = 1 + 8 + BLOCK
 # Ciphertext and tag look random: of their first 48 bytes about 44 are different, and NULs are rare.
 # That a token is refused has a chance below 2**-40; numbers in a row and pixels are.
 _RANDOM = slice(_NAME, SHORTEST)
-# Two tokens have nowhere so many bytes of these in common.
+# Two tokens have no piece of this length in common.
 _PIECE = 8
 _LEAST_DIFFERENT, _MOST_NULS = 26, 8
 # What escapes, lines and wide characters stand in, and no token in any of them is shorter: in other bytes, such as an
@@ -68,9 +68,9 @@ _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _BEGINNING = b"gAAAA"
 _WHOLE = re.compile(rb"gAAAA[A-Za-z0-9+/_-]{93,}")
 _OUTSIDE = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="))
-"""What no token has; stock Fernet drops it."""
+"""Bytes that no token has; stock Fernet drops them."""
 
-# Of JSON and Python, apart from those of URLs: a raw token's own `%41` is none. More hex behind `\x` is PostgreSQL's.
+# Escapes of JSON and Python, apart from URLs: a raw token's own `%41` is none. More hex behind `\x` is PostgreSQL's.
 _BACKSLASH = re.compile(
     rb"\\u00([0-9A-Fa-f]{2})|\\x(?![0-9A-Fa-f]{8})([0-9A-Fa-f]{2})|\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL
 )
@@ -87,20 +87,20 @@ class InnerTokens:
     under: Counter[str] = field(default_factory=Counter)
     """Tokens per key id, under the keys of these keyrings."""
     unknown: int = 0
-    """What looks like a whole token and none of the keys signed."""
+    """Whole tokens by their looks that none of the keys signed."""
     has_endless: bool = False
-    """Whether something else begins like a token that none of the keys signed, and does not show where it ends."""
+    """Something else begins like a token that none of the keys signed, and its end does not show."""
     beside: Sequence[bytes] = ()
-    """What stands beside the tokens under these keys, in the value and in whatever is encoded in it."""
+    """The data beside the tokens under these keys, in the value and in whatever is encoded in it."""
     given_up: bool = False
-    """Whether there was more to look at than a value of this size may cost, so that a token may have been missed."""
+    """There was more to look at than a value of this size may cost, so that a token may have been missed."""
 
     def __bool__(self) -> bool:
         return bool(self.under or self.unknown or self.given_up)
 
 
 def holds_mark(data: bytes) -> bool:
-    """Whether *data* may hold a token; a quick test, for gigabytes of data."""
+    """True if *data* may hold a token; a quick test, for gigabytes of data."""
     return _holds(data, _GATES)
 
 
@@ -127,7 +127,7 @@ def find_inner(keyrings: Sequence[Keyring], value: str | bytes) -> InnerTokens:
 
 
 class _ValueScan:
-    """What one value holds. Each view is shorter than the one that it comes from, so the search ends."""
+    """The search of one value. Each view is shorter than the one that it comes from, so the search ends."""
 
     def __init__(self, keys: Sequence[Key], data: bytes) -> None:
         self._keys = keys
@@ -170,7 +170,7 @@ class _ValueScan:
         return InnerTokens(self._under, len(unknown), has_endless, beside, given_up=self._allowance <= 0)
 
     def _beside(self) -> list[bytes]:
-        """What is left of each view without what a token under these keys is encoded in, if there is any."""
+        """The rest of each view in which a token under these keys is encoded, without these places."""
         found, holding = list[bytes](), set[bytes]()
         # What is encoded in a view comes behind it.
         for view in reversed(self._exact):
@@ -192,7 +192,7 @@ class _ValueScan:
                 yield head.start(), head.start() + size
 
     def _is_another(self, beginning: bytes) -> bool:
-        """Whether it is of none of the tokens that were found; a view that is a wrong guess has most bytes of one."""
+        """True if no token found has this *beginning*; a view that is a wrong guess has most bytes of one."""
         places = range(_NAME, SHORTEST - _PIECE + 1)
         return not any(beginning[at : at + _PIECE] in self._pieces for at in places)
 
@@ -242,13 +242,13 @@ class _ValueScan:
 
 
 def looks_random(beginning: bytes) -> bool:
-    """Whether the first SHORTEST bytes of what may be a token, decoded, are as random as a token's."""
+    """True if the first SHORTEST bytes of a possible token, decoded, are as random as a token's."""
     random = beginning[_RANDOM]
     return random.count(0) <= _MOST_NULS and len(set(random)) >= _LEAST_DIFFERENT
 
 
 def is_raw_size(size: int) -> bool:
-    """Whether a token may have so many bytes, decoded."""
+    """True if a token may have *size* bytes, decoded."""
     return size >= SHORTEST and (size - OVERHEAD) % BLOCK == 0
 
 
@@ -261,7 +261,7 @@ def _without(data: bytes, places: Sequence[tuple[int, int]]) -> bytes:
 
 
 def _decoded(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """What may be encoded in *data*, and where. Each is shorter than *data*."""
+    """Possible decodings of parts of *data*, and the places of these parts. Each is shorter than *data*."""
     for run in _BASE64_RUN.finditer(data):
         text = run[0].translate(_URL_SAFE_TO_STANDARD)
         # It is not known at which character a token begins.
@@ -276,7 +276,7 @@ def _decoded(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
 
 
 def _unwrapped(data: bytes) -> Iterator[bytes]:
-    """What texts in *data* may stand for. Each is shorter than *data*."""
+    """Possible readings of texts in *data*. Each is shorter than *data*."""
     for run in _TEXT_RUN.finditer(data):
         text = run[0]
         if holds_mark(text):
@@ -286,7 +286,7 @@ def _unwrapped(data: bytes) -> Iterator[bytes]:
 
 def _from_base64(text: bytes) -> bytes:
     decoded = binascii.a2b_base64(text + b"A" * (-len(text) % 4))
-    # A single character more is no byte; it stays one here, so that a token that is cut there is none.
+    # A single character more is not a byte. Here it counts as one, so that a token that is cut there does not fit.
     return decoded[: len(text) * 3 // 4 + (len(text) % 4 == 1)]
 
 
@@ -317,6 +317,6 @@ def _without_strangers(data: bytes) -> bytes:
 
 
 def _squeezed(data: bytes) -> bytes:
-    """*data* without the zeros of wide characters, line breaks, those of quoted-printable with them, and blanks."""
+    """*data* without the zeros of wide characters, line breaks, also of quoted-printable, and blanks."""
     narrow = data.translate(None, b"\0")
     return narrow.replace(b"=\r\n", b"").replace(b"=\n", b"").translate(None, b" \t\r\n\v\f")

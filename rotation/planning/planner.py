@@ -67,7 +67,7 @@ class Planner(Rules):
 
 
 def _with_rows_of(batch: Batch, blocks: Sequence[Block]) -> Batch:
-    """The rows of *batch* outside of its blocks, and those of *blocks*, in the order of the keys."""
+    """The rows of *batch* outside of its blocks, and the rows of *blocks*, in the order of the keys."""
     if not blocks:
         return batch
     keys, cells = [*batch.keys], [*batch.cells]

@@ -1,4 +1,4 @@
-"""Plans cells that are to be one token each: rotates tokens, takes over what is to become one, and counts the rest."""
+"""Plans cells that are to be one token each: rotates tokens, takes over other cells, and counts the rest. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXACT = frozenset({Malformed.BYTES_REPR, Malformed.TOO_LARGE})
 
 
 def plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes]) -> Plan:
-    """Plans *cells*, which hold something; *keys* are those of their rows. Counts all but the cells to swap."""
+    """Plans *cells*, which are not empty, of the rows with these *keys*. Counts all but the cells to swap."""
     counts, found, refused = Counts(), list[SignedBatch](), dict[int, InvalidToken]()
     for part in bulk.find(rules.keyring.states, cells):
         if isinstance(part, Refused):
@@ -81,7 +81,7 @@ def _taken(
     cells: Sequence[str | bytes],
     refused: Mapping[int, InvalidToken],
 ) -> dict[int, Taken]:
-    """What becomes tokens, by its place, of the cells at the places of *refused*, which ascend. Counts the others."""
+    """The content of each cell at a place of *refused*, which ascend, that becomes a token. Counts the other cells."""
     read = {place: found for place in refused if (found := rules.takeover.read(cells[place]))}
     rest = {place: error for place, error in refused.items() if place not in read}
     lost = [place for place, error in rest.items() if type(error) is UndecryptableToken]

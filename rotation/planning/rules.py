@@ -1,4 +1,4 @@
-"""The rules of a run: what becomes of the tokens under each key, the same for rows, blocks and texts. Pure."""
+"""The rules of a run: the decision about the tokens under each key, the same for rows, blocks and texts. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHORTEST_NESTED = 1 + 8 + BLOCK + SHORTEST + -SHORTEST % BLOCK
 
 
 class Action(Enum):
-    """What becomes of the tokens under a key."""
+    """The treatment of the tokens under a key."""
 
     STAY = auto()
     """They must not move: a problem is reported for each."""
@@ -63,7 +63,9 @@ class Decided(NamedTuple):
     """Their successors; None if they are not rotated."""
 
     def without(self, errors: Mapping[int, DamagedToken]) -> list[Decided]:
-        """The tokens whose indexes are not in *errors*; empty if none is left."""
+        """The tokens whose indexes are not in *errors*; an empty list without any."""
+        if not errors:
+            return [self]
         sound = [index for index in range(len(self.tokens.places)) if index not in errors]
         new = None if self.new is None else [self.new[index] for index in sound]
         return [Decided(self.tokens.only(sound), self.verdict, new)] if sound else []
@@ -71,7 +73,7 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """What the batches of one target are planned by."""
+    """Everything that decides about the cells of one target."""
 
     keyring: Keyring
     history: History = UNKNOWN
@@ -79,13 +81,13 @@ class Rules:
     others: Sequence[tuple[str, Keyring]] = ()
     """Further key sets, with their names in words: a token under one of their keys is in the wrong place."""
     takeover: Takeover = NOTHING
-    """Which other cells become tokens, too."""
+    """The other cells that become tokens, too."""
     format: Format = Format.TOKEN
-    """How cells hold tokens."""
+    """The way in which cells hold tokens."""
     dry_run: bool = False
     """Counts what a run would rotate, and plans nothing."""
     balance: Counter[Key] = field(default_factory=Counter)
-    """How many more tokens of a key have decrypted than have not, in all batches so far."""
+    """For each key the tokens that decrypted less the tokens that did not, in all batches so far."""
 
     def verdict(self, key: Key) -> KeyVerdict:
         """The decision about tokens under *key*, which is one of the keyring."""
@@ -103,41 +105,41 @@ class Rules:
         return KeyVerdict(Action.ROTATE)
 
     def decrypts(self, verdict: KeyVerdict) -> bool:
-        """Whether tokens are decrypted before they count: what is rotated, and what a dry run does not leave alone."""
+        """True if tokens are decrypted before they count: to rotate them, or in a dry run if they may move."""
         return verdict.action is Action.ROTATE or (self.dry_run and verdict.action is not Action.STAY)
 
     def decide(self, found: Iterable[SignedBatch]) -> tuple[list[Decided], dict[int, DamagedToken]]:
-        """What becomes of the tokens in *found*, and an error for the place of each that does not decrypt.
+        """The tokens in *found* with their verdicts, and an error for the place of each that does not decrypt.
 
         If at least half of a key's tokens fail to decrypt, all of them count as damaged. Then the key is wrong: it is
         mistyped in its second half, which does not sign. One in 256 of its tokens decrypts all the same, to nonsense,
         and must not be written.
         """
         decided, damaged = list[Decided](), dict[int, DamagedToken]()
-        tried = [self._try(tokens) for tokens in found]
-        for each, errors in tried:
-            if errors is not None:
-                self.balance[each.tokens.key] += len(each.tokens.places) - 2 * len(errors)
+        tried = list[tuple[Decided, dict[int, DamagedToken]]]()
+        for tokens in found:
+            verdict = self.verdict(tokens.key)
+            if not self.decrypts(verdict):
+                decided.append(Decided(tokens, verdict, None))
+                continue
+            new, errors = self._renewed(tokens) if verdict.action is Action.ROTATE else (None, bulk.damaged(tokens))
+            self.balance[tokens.key] += len(tokens.places) - 2 * len(errors)
+            tried.append((Decided(tokens, verdict, new), errors))
         for each, errors in tried:
             key, places = each.tokens.key, each.tokens.places
-            if errors is not None and self.balance[key] <= 0:
-                damaged |= dict.fromkeys(places, DamagedToken.under(key.id))
-            elif errors:
-                damaged |= {places[index]: error for index, error in errors.items()}
-                decided += each.without(errors)
-            else:
-                decided.append(each)
+            is_wrong = self.balance[key] <= 0
+            failed = dict.fromkeys(range(len(places)), DamagedToken.under(key.id)) if is_wrong else errors
+            damaged |= {places[index]: error for index, error in failed.items()}
+            decided += each.without(failed)
         return decided, damaged
 
-    def _try(self, tokens: SignedBatch) -> tuple[Decided, dict[int, DamagedToken] | None]:
-        """Decrypts *tokens*, if that is needed, and returns an error for the index of each that fails."""
-        verdict = self.verdict(tokens.key)
-        if verdict.action is Action.ROTATE:
-            new = bulk.reencrypt(self.keyring.primary, tokens)
-            all_sound = are_all(new, str)
-            errors = {} if all_sound else {at: each for at, each in enumerate(new) if isinstance(each, DamagedToken)}
-            return Decided(tokens, verdict, cast(Sequence[str], new)), errors
-        return Decided(tokens, verdict, None), bulk.damaged(tokens) if self.decrypts(verdict) else None
+    def _renewed(self, tokens: SignedBatch) -> tuple[Sequence[str], dict[int, DamagedToken]]:
+        """The successors of *tokens*, and an error for the index of each that fails."""
+        new = bulk.reencrypt(self.keyring.primary, tokens)
+        if are_all(new, str):
+            return cast(list[str], new), {}
+        errors = {index: each for index, each in enumerate(new) if isinstance(each, DamagedToken)}
+        return ["" if isinstance(each, DamagedToken) else each for each in new], errors
 
     def count(self, counts: Counts, tokens: SignedBatch, verdict: KeyVerdict) -> None:
         """Counts cells that are a token each; those to rotate are counted once they are written."""
@@ -186,13 +188,13 @@ class Rules:
         return inner
 
     def is_suspect(self, data: bytes, *, alone: bool = True) -> bool:
-        """Whether *data*, in which no token was found, may hide one; *alone*: they are a whole cell."""
+        """True if *data*, in which no token was found, may hide one; *alone*: they are a whole cell."""
         # A cell that holds a token as its format has it may hold other text, too; one that holds none is to be one.
         return may_hide(data, only_tokens=alone and self.format is not Format.EMBEDDED)
 
     @property
     def keys(self) -> list[Key]:
-        """The keys of the keyring, then those of the other key sets."""
+        """The keys of the keyring, then the keys of the other key sets."""
         return [key for keyring in (self.keyring, *(each for _, each in self.others)) for key in keyring.states]
 
     def other_keys_of(self, tokens: Sequence[str | bytes]) -> list[Key | None]:
@@ -219,7 +221,7 @@ class Rules:
 
 
 def may_nest(tokens: SignedBatch) -> bool:
-    """Whether *tokens* are long enough to hold other tokens."""
+    """True if *tokens* are long enough to hold other tokens."""
     return len(tokens.signed[0]) >= SHORTEST_NESTED
 
 

@@ -1,7 +1,7 @@
-"""Whether a cell may hide a token in a form that is not looked for. Pure.
+"""Cells that may hide a token in a form that is not looked for. Pure.
 
 A token has SHORTEST bytes or more, 64 of them are random, and nothing makes it shorter. So a cell that hides one has
-room for so many bytes, and looks random there. In a column of tokens alone any text is suspicious, and the room
+room for them, and looks random there. In a column of tokens alone any text is suspicious, and the room
 decides. If other text belongs into the cells, such as JSON, a stretch of it has to look random: words, sentences,
 addresses and short values do not; compressed or encrypted data, keys, signatures and pictures do.
 """
@@ -23,13 +23,13 @@ ROOM = "no token was found in it, and there is room for one in a form that is no
 """The words for it."""
 
 _DEPTH = 2
-"""How many encodings are read one inside the other."""
+"""The number of encodings that are read one inside the other."""
 _DIGITS = b"0123456789"
 _BLANKS = b" \t\n\r"
 _CONTROLS = bytes(sorted({*range(0x20), 0x7F} - {*_BLANKS}))
 
 _LONG_PIECE = re.compile(rb'(?s:.{16})*?[^\s"]{40}')
-"""What most cells lack, so that they need no further look: 40 characters without a blank, from a multiple of 16 on.
+"""Most cells have no such piece, and need no further look: 40 characters without a blank, from a multiple of 16 on.
 Lines of wrapped data have 60 or more."""
 _ENDS_OF_STRINGS = (b'":', b'",', b'"}', b'"]')
 """In JSON without blanks: two strings are two stretches."""
@@ -39,14 +39,14 @@ _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _WINDOW, _STEP = 92, 6
 """Characters: in base85, SHORTEST bytes are as many; in base64 they are more."""
 _PARTS, _LEAST_CHANGES, _LEAST_CHANGES_OF_PART, _LEAST_DIFFERENT = 3, 0.45, 0.25, 36
-"""Of a window of random characters, how many neighbours are of different classes (digit, capital, small letter, other),
-in all of it and in each part; and how many characters differ. In base64, base58 and base85 almost all have more, on
-average 0.65, 0.55 and 48."""
+"""Of a window of random characters, the share of neighbours of different classes (digit, capital, small letter, other)
+in all of it and in each part; and the number of different characters. In base64, base58 and base85 almost all have
+more, on average 0.65, 0.55 and 48."""
 _CLASSES = bytes((byte in _DIGITS) + 2 * (0x41 <= byte <= 0x5A) + 3 * (0x61 <= byte <= 0x7A) for byte in range(256))
 
 _UNBROKEN = re.compile(rb"[0-9A-Za-z]{%d,}" % _WINDOW)
 _LEAST_SHARE_OF_DIGITS, _LEAST_DIFFERENT_IN_WORD = 1 / 16, 9
-"""Of base32, hex and decimal digits, in which classes change seldom; no word is so long and has so many digits."""
+"""Of base32, hex and decimal digits, in which classes change seldom; no word is as long with as many digits."""
 _SETS = ((b"[0-9]", 10), (b"[A-Fa-f]", 6), (b"[G-Z]", 20), (b"[g-z]", 20))
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}")
@@ -62,7 +62,7 @@ _NUMBERS = re.compile(
 """SHORTEST numbers or more, with the same between any two."""
 
 _LETTERS = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-"""Those of other scripts, in UTF-8."""
+"""Letters of other scripts, in UTF-8."""
 _HIGH = bytes(range(0x80, 0x100))
 _LEAST_HIGH, _LEAST_DIFFERENT_BYTES, _MOST_NULS = 16, 46, 8
 """Of SHORTEST random bytes; on average 36, 63 and 0, and a token begins with zeros."""
@@ -70,9 +70,9 @@ _STEP_OF_BYTES = 24
 
 
 def may_hide(data: bytes, *, only_tokens: bool) -> bool:
-    """Whether *data*, in which no token was found, may hide one; *only_tokens*: nothing else belongs into the column.
+    """True if *data*, in which no token was found, may hide one; *only_tokens*: nothing else belongs into the column.
 
-    *data* is a cell, or what is left of it without its tokens.
+    *data* is a cell, or the rest of it without its tokens.
     """
     return len(data) >= SHORTEST and (only_tokens or _looks_random(data, _DEPTH))
 
@@ -84,7 +84,7 @@ def _looks_random(data: bytes, depth: int) -> bool:
 
 
 def _is_legible(data: bytes) -> bool:
-    """Whether *data* are text."""
+    """True if *data* are text."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
@@ -93,7 +93,7 @@ def _is_legible(data: bytes) -> bool:
 
 
 def _is_random_text(data: bytes, depth: int) -> bool:
-    """Whether a stretch of *data* without blanks looks random."""
+    """True if a stretch of *data* without blanks looks random."""
     if not _LONG_PIECE.match(data):
         return False
     joined = _in_one_line(data)
@@ -121,9 +121,8 @@ def _is_random_stretch(stretch: bytes, depth: int) -> bool:
 
 
 def _windows(stretch: bytes) -> Iterator[bool]:
-    """Whether each window of *stretch* looks random."""
-    classes = stretch.translate(_CLASSES)
-    changes = bytes(map(ne, classes, classes[1:]))
+    """For each window of *stretch* True if it looks random."""
+    changes = changes_of_class(stretch)
     part = _WINDOW // _PARTS
     for begin in range(0, len(stretch) - _WINDOW + 1, _STEP):
         parts = range(begin, begin + _WINDOW, part)[:_PARTS]
@@ -134,8 +133,14 @@ def _windows(stretch: bytes) -> Iterator[bool]:
         )
 
 
+def changes_of_class(text: bytes) -> bytes:
+    """1 for each character of *text* whose next one is of another class, and 0 for the others but the last one."""
+    classes = text.translate(_CLASSES)
+    return bytes(map(ne, classes, classes[1:]))
+
+
 def _is_random_word(word: bytes) -> bool:
-    """Whether a *word* of letters and digits has the room, and more digits than words have."""
+    """True if a *word* of letters and digits has the room, and more digits than words have."""
     characters = sum(size for letters, size in _SETS if re.search(letters, word))
     digits = len(word) - len(word.translate(None, _DIGITS))
     return (
@@ -157,7 +162,7 @@ def _without_text(run: bytes, texts: list[bytes]) -> bytes:
 
 
 def _has_random_numbers(data: bytes, depth: int) -> bool:
-    """Whether numbers in a row in *data* spell bytes that look random, such as in hex with colons."""
+    """True if numbers in a row in *data* spell bytes that look random, such as in hex with colons."""
     if len(data) - len(data.translate(None, _DIGITS)) < SHORTEST:
         return False
     pieces = _in_one_line(data).translate(_STOPS).split(_STOP)
@@ -186,7 +191,7 @@ def _spelled(numbers: list[bytes], between: bytes) -> Iterator[bytes]:
 
 
 def _are_random_bytes(data: bytes) -> bool:
-    """Whether bytes in a row, other than letters, look random."""
+    """True if bytes in a row, other than letters, look random."""
     other = _LETTERS.sub(b" ", data)
     pieces = (other[at : at + SHORTEST] for at in range(0, len(other) - SHORTEST + _STEP_OF_BYTES, _STEP_OF_BYTES))
     return any(

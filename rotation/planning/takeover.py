@@ -1,4 +1,4 @@
-"""Cells that are no token of the keyring and become one: what another package wrote, and plaintext. Pure."""
+"""Cells that are not a token of the keyring and become one: cells of another package, and plaintext. Pure."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _CLASSES = (
 
 
 class Taken(NamedTuple):
-    """What a cell holds that becomes a token."""
+    """The content of a cell that becomes a token."""
 
     plaintext: bytes
     timestamp: int | None = None
-    """When it was encrypted, in seconds since 1970; None: the token's time is that of the takeover."""
+    """The time when it was encrypted, in seconds since 1970; None: the token gets the time of the takeover."""
 
     def __repr__(self) -> str:
         return "<Taken>"
 
 
 class Takeover:
-    """What a run makes tokens of, beside tokens under older keys."""
+    """The cells that a run makes tokens of, beside tokens under older keys."""
 
     def __init__(self, reader: LegacyReader | None = None, adopts: Adopts = Adopts.NOTHING) -> None:
         self.reader, self.adopts = reader, adopts
 
     @classmethod
     def of(cls, target: Target, environ: Mapping[str, str]) -> Takeover:
-        """What *target* takes over, with the secrets that *environ* has for it now. Raises KeyConfigError."""
+        """The takeover of *target*, with the secrets that *environ* has for it now. Raises KeyConfigError."""
         if target.source is None:
             return cls(None, target.adopts)
         try:
@@ -52,13 +52,13 @@ class Takeover:
         raise KeyConfigError(f"{target.label}, from: {fault}")
 
     def longest(self, size: int) -> int:
-        """How many bytes of plaintext a cell of *size* bytes has, at most."""
+        """The most bytes of plaintext in a cell of *size* bytes."""
         if self.reader and self.adopts is Adopts.NOTHING:
             return self.reader.longest_plaintext(size)
         return size
 
     def read(self, cell: str | bytes) -> Taken | None:
-        """What another package wrote into *cell*; None if it did not, or not under these secrets."""
+        """The content of *cell*, if another package wrote it under these secrets; otherwise None."""
         found = self.reader.open(cell) if self.reader else None
         return None if found is None else Taken(found.plaintext, found.timestamp)
 
@@ -78,7 +78,7 @@ NOTHING = Takeover()
 
 
 def why_not_adopted(target: Target, adopts: Adopts = Adopts.PLAINTEXT) -> str | None:
-    """Why `adopt` leaves the cells of *target* alone, in words; None if it takes them."""
+    """The reason in words if `adopt` leaves the cells of *target* alone; None if it takes them."""
     if target.format is not Format.TOKEN:
         return f"its format is {target.format}; adopt makes a cell one bare token"
     first = "take them over first, with `run`, then drop `from` (in a model: legacy)"

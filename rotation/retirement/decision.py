@@ -1,4 +1,4 @@
-"""Whether a key may be retired. Every command that reports on it asks this module. Pure."""
+"""The decision whether a key may be retired. Every command that reports on it asks this module. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from rotation.discovery.token_column import TokenColumn
 from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.ledger.unexplained import Unexplained
 from rotation.model.counts import Counts
-from rotation.model.invocation import command_line, same_command
-from rotation.model.text import NAME_CONTEXT, RUN_AGAIN, list_rows, many, steps
+from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
+from rotation.model.text import many
 from rotation.model.times import UTC_SECOND, to_second
 from rotation.retirement.evidence import Evidence
 from rotation.stores.other_writers import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
+NAME_ROWS = RUN.after("name these rows in a [[target]] of their own, then:")
 
 
 class Standing(StrEnum):
-    """What is known of a previous key."""
+    """The state of the proof that a previous key may go."""
 
     NEEDED = "needed"
     """Something needs it, or may need it."""
@@ -32,21 +33,21 @@ class Standing(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """A reason to refuse a step, and what removes it, one command or action a line."""
+    """A reason to refuse a step, and what removes it."""
 
     reason: str
-    remedy: str
+    remedy: Remedy
 
 
 def standing(evidence: Evidence) -> Standing:
-    """Whether the key is needed, free to go, or neither proven."""
+    """The standing of the key, by all that is known."""
     if refusals(evidence):
         return Standing.NEEDED
     return Standing.UNPROVEN if gaps(evidence) else Standing.FREE
 
 
 def refusals(evidence: Evidence) -> list[Refusal]:
-    """Every reason to keep the key, with its remedy. None: no token that was read needs it."""
+    """Every reason to keep the key, with its remedy. Empty: no token that was read needs it."""
     return [
         *(_of_uncommitted(one) for one in evidence.uncommitted),
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")
@@ -55,7 +56,7 @@ def refusals(evidence: Evidence) -> list[Refusal]:
           for label, names in evidence.unnamed_indexes.items()),
         *(refusal for label, counts in evidence.censuses for refusal in _of_target(label, counts, evidence)),
         *(refusal for label, counts in evidence.left_out or ()
-          for refusal in _of_left_out(label, counts, evidence.key_id)),
+          for refusal in _of_cells(label, counts, evidence.key_id, NAME_ROWS, ", in rows that its `where` leaves out")),
         *_of_search(evidence),
         *(_of_unexplained(one, evidence.key_id) for one in evidence.unexplained),
         *_of_fleet(evidence.fleet, evidence.primary),
@@ -63,7 +64,7 @@ def refusals(evidence: Evidence) -> list[Refusal]:
 
 
 def gaps(evidence: Evidence) -> list[str]:
-    """What was not read here, and `keys retire` reads."""
+    """The parts that were not read here, and that `keys retire` reads."""
     found = []
     if evidence.sampled:
         found.append("some rows of each target only were read")
@@ -79,7 +80,7 @@ def gaps(evidence: Evidence) -> list[str]:
 
 
 def not_looked_at(evidence: Evidence) -> dict[str, list[str]]:
-    """What is out of reach, by name, per database. It keeps no key; the certificate names it."""
+    """Tables and columns out of reach, per database. They keep no key; the certificate names them."""
     return _by_database(evidence.search.beyond if evidence.search else ())
 
 
@@ -103,12 +104,12 @@ def _by_database(remarks: Iterable[Remark]) -> dict[str, list[str]]:
 def _of_uncommitted(one: OpenTransaction) -> Refusal:
     return Refusal(
         f"{one.words}: it has written and is not committed, so nobody else sees yet what it wrote",
-        steps(one.end, same_command()),
+        Steps(one.end, THIS_AGAIN),
     )
 
 
 def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refusal]:
-    yield from _of_cells(label, counts, evidence.key_id, command_line("run"))
+    yield from _of_cells(label, counts, evidence.key_id, RUN)
     for key_id in evidence.previous:
         youngest = counts.youngest.get(key_id)
         # Only a token younger than the latest possible time was surely written after the promotion.
@@ -117,48 +118,46 @@ def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refus
             yield Refusal(
                 f"{label}: a token under {key_id} was made at {to_second(youngest)}, after {evidence.primary} was "
                 f"promoted {exact}{evidence.promoted.words(UTC_SECOND)}: a service still encrypts with {key_id}",
-                f"give every service {evidence.primary} as its primary key, then: {command_line('run')}",
+                RUN.after(f"give every service {evidence.primary} as its primary key, then:"),
             )
 
 
-def _of_left_out(label: str, counts: Counts, key_id: str) -> Iterator[Refusal]:
-    return _of_cells(label, counts, key_id, _name_rows(), ", in rows that its `where` leaves out")
-
-
-def _of_cells(label: str, counts: Counts, key_id: str, remedy: str, rows: str = "") -> Iterator[Refusal]:
-    """The refusals from a target's cells, or from those of some *rows* of it."""
+def _of_cells(label: str, counts: Counts, key_id: str, remedy: Next, rows: str = "") -> Iterator[Refusal]:
+    """The refusals from a target's cells, or from the cells of some *rows* of it."""
     if tokens := counts.under.get(key_id, 0):
         yield Refusal(f"{label}: {many(tokens, 'token')} under {key_id}{rows}", remedy)
     if tokens := counts.inner.get(key_id, 0):
         yield Refusal(
             f"{label}: {many(tokens, 'token')} under {key_id} inside something else (a longer text, another encoding, "
             f"another token){rows}",
-            steps(
-                list_rows(),
-                f"if they are in text, base64 or hex, set the target's `format` in rotation.toml, then: {remedy}",
+            Steps(
+                LIST_ROWS,
+                remedy.after("if they are in text, base64 or hex, set the target's `format` in rotation.toml, then:"),
                 "otherwise have the application write such cells again",
             ),
         )
     if tokens := counts.other_sets.get(key_id, 0):
         yield Refusal(
             f"{label}: {many(tokens, 'token')} under {key_id}, which is not in the key set of that target{rows}",
-            steps(list_rows(), f"name these rows in a [[target]] with the `keys` that they are under, then: {remedy}"),
+            Steps(
+                LIST_ROWS, remedy.after("name these rows in a [[target]] with the `keys` that they are under, then:")
+            ),
         )
     # Every token in the others is known, and counted above if it is under this key.
     if unreadable := counts.unreadable - counts.identified:
         yield Refusal(
             f"{label}: {unreadable:,} unreadable, which may need {key_id}{rows}",
-            steps(list_rows(), NAME_CONTEXT, "otherwise correct these rows, or empty them"),
+            Steps(LIST_ROWS, NAME_CONTEXT, "otherwise correct these rows, or empty them"),
         )
     if counts.given_up:
         yield Refusal(
             f"{label}: {many(counts.given_up, 'cell')} with more in them than could be searched{rows}",
-            steps(list_rows(), f"if no token is in these rows: --force {key_id}"),
+            Steps(LIST_ROWS, f"if no token is in these rows: --force {key_id}"),
         )
     if counts.suspects:
         yield Refusal(
             f"{label}: {many(counts.suspects, 'cell')} with room for a token in a form that is not looked for{rows}",
-            steps(list_rows(), f"have the application encrypt these rows; if none is a token: --force {key_id}"),
+            Steps(LIST_ROWS, f"have the application encrypt these rows; if none is a token: --force {key_id}"),
         )
     if nameless := counts.categories.get("no-key", 0):
         reason = f"{label}: {nameless:,} not read, for a NULL in the row's key{rows}"
@@ -198,8 +197,8 @@ def _of_index(index: IndexValues, key_id: str) -> Refusal:
     return Refusal(
         f"{index.label}: {many(index.under[key_id], 'value')} of a blind index under {key_id}, and no target names the "
         "column as its `index`",
-        steps(
-            f"if a target of that table has the values, set its `index`, then: {command_line('run')}",
+        Steps(
+            RUN.after("if a target of that table has the values, set its `index`, then:"),
             "otherwise have the application write these values again",
             RUN_AGAIN,
             f"if nothing looks rows up by them: --force {key_id}",
@@ -217,18 +216,18 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     if evidence.key_set not in column.key_sets:
         return Refusal(
             f"{column.label}, a target of another key set: {tokens}",
-            steps(
+            Steps(
                 _run_and_again("name the key among the previous ones of that set"),
                 f"if that set keeps the key in a place of its own: --force {key_id}",
             ),
         )
     if column.has_history:
-        return Refusal(f"{column.label}: {tokens}, in rows of the table's past", _remedy(column))
+        return Refusal(f"{column.label}: {tokens}, in rows of the table's past", Steps(*column.remedies, RUN_AGAIN))
     if column.where is not None:
-        return Refusal(f"{column.label}: {tokens}, in rows that its `where` leaves out", _name_rows())
+        return Refusal(f"{column.label}: {tokens}, in rows that its `where` leaves out", NAME_ROWS)
     return Refusal(
         f"{column.label}: a second read of all rows found {tokens}: they were written or moved meanwhile",
-        steps(command_line("run"), RUN_AGAIN),
+        Steps(RUN, RUN_AGAIN),
     )
 
 
@@ -246,14 +245,14 @@ def _of_ignored(column: TokenColumn, key_id: str) -> Refusal | None:
 def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
     if column.ignored is not None:
         return _of_ignored(column, key_id)
-    bare = column.under - column.inner
+    bare, remedy = column.under - column.inner, Steps(*column.remedies, RUN_AGAIN)
     if not column.may_need(key_id) and (column.elsewhere or not bare):
         return None
     if column.under[key_id]:
         tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
-        return Refusal(f"{column.label}: holds tokens, and no target names it: {tokens}", _remedy(column))
+        return Refusal(f"{column.label}: holds tokens, and no target names it: {tokens}", remedy)
     if bare:
-        return Refusal(f"{column.label}: holds tokens, and no target names it", _remedy(column))
+        return Refusal(f"{column.label}: holds tokens, and no target names it", remedy)
     return Refusal(
         f"{column.label}: holds tokens that no key here opens (another application's, or bound to a context that no "
         "target names), and no target names it",
@@ -261,26 +260,17 @@ def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
     )
 
 
-def _remedy(column: TokenColumn) -> str:
-    """The remedy for a column that keeps the key."""
-    return steps(*column.remedies, RUN_AGAIN)
-
-
-def _name_rows() -> str:
-    return f"name these rows in a [[target]] of their own, then: {command_line('run')}"
-
-
-def _run_and_again(first: str) -> str:
-    return steps(f"{first}, then: {command_line('run')}", RUN_AGAIN)
+def _run_and_again(first: str) -> Steps:
+    return Steps(RUN.after(f"{first}, then:"), RUN_AGAIN)
 
 
 def _of_unexplained(one: Unexplained, key_id: str) -> Refusal:
     return Refusal(
         f"{one.target.words}: the ledger knows of {many(one.tokens, 'token')} under {key_id} there, "
-        f"counted at {to_second(one.counted)}; they are not there, or nobody looked, and no run has moved them",
-        steps(
+        f"counted at {to_second(one.counted)}; no run rotated them, and they were not found again",
+        Steps(
             "if this is the wrong database, or the column is no target any more, correct rotation.toml",
-            f"record what is there: {command_line('run')}",
+            RUN.after("record what is there:"),
             f"if they are gone for good: --force {key_id}",
         ),
     )
@@ -295,7 +285,7 @@ def _of_fleet(fleet: Sequence[InstanceRecord], primary: str) -> Iterator[Refusal
             )
 
 
-def restart(instance: InstanceRecord, act: str) -> str:
+def restart(instance: InstanceRecord, act: str) -> Steps:
     """The remedy for an instance that lacks a key: *act*, then the same command, which looks at everything again."""
     gone = to_second(instance.seen + LIVE)
-    return steps(f"{act}. Restarted already? This process counts as gone after {gone}", same_command())
+    return Steps(f"{act}. Restarted already? This process counts as gone after {gone}", THIS_AGAIN)

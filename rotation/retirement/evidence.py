@@ -1,4 +1,4 @@
-"""What was counted, searched and left out, for one key: the evidence on which a retirement is decided. Pure."""
+"""The evidence on which the retirement of a key is decided: counts, searches, and parts that were left out. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Evidence:
     key_id: str
     primary: str
     censuses: Sequence[tuple[str, Counts]] = ()
-    """What each target holds, with the target's title."""
+    """The counts of each target, with its title."""
     previous: Sequence[str] = ()
     """The ids of all previous keys, this one among them."""
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -32,19 +32,19 @@ class Evidence:
     unnamed_indexes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Columns of blind indexes that no run renews, by the title of a target beside them."""
     sampled: bool = False
-    """Whether only some rows of the targets were read."""
+    """True if only some rows of the targets were read."""
     since: datetime | None = None
-    """When the targets were counted, if that is not now."""
+    """The time of the counts, if that is not now."""
     promoted: Promotion | None = None
-    """When the primary key took over from the previous ones, if that is known."""
+    """The time at which the primary key took over from the previous ones, if that is known."""
     partial: bool = False
-    """Whether some target has a `where`."""
+    """True if some target has a `where`."""
     left_out: Sequence[tuple[str, Counts]] | None = None
-    """What the rows hold that the targets' `where` leave out, per column; None: they were not read."""
+    """The counts of the rows that the targets' `where` leave out, per column; None: they were not read."""
     search: Discovery | None = None
-    """What was found in all columns; None: they were not searched."""
+    """The search of all columns; None: they were not searched."""
     search_fault: str | None = None
-    """Why the search failed."""
+    """The fault, if the search failed."""
     unexplained: Sequence[Unexplained] = ()
     """Tokens under the key that the ledger knows of and that no run has moved."""
     uncommitted: Sequence[OpenTransaction] = ()

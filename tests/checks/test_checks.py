@@ -12,11 +12,12 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import KeyState
-from rotation.checks.all_checks import CHECKS, check_names, list_checks, run_checks
-from rotation.checks.facts import Facts, KeyFile
+from rotation.checks.facts import Facts, SeenFile
 from rotation.checks.findings import Level, Result
+from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
 from rotation.configuration.policy import Policy, Span
 from rotation.model.failures import UsageError
+from rotation.model.invocation import PLAIN
 from tests.checks.worlds import (
     DAY,
     HOUR,
@@ -122,15 +123,15 @@ CASES = {
     "cells that a run took over": Case("tokens_left", OK, {"targets": (target(taken_over=2, rotated=2),)}),
     "no weak key": Case("weak_keys", OK, {}),
     "a weak key": Case("weak_keys", CRITICAL, {"weak": ("ENCRYPTION_PREVIOUS_KEYS: a weak key",)}, "a weak key"),
-    "file for its owner": Case("key_files", OK, {"key_files": (KeyFile("F", "k", 0o100600),)}),
-    "file for its group": Case("key_files", OK, {"key_files": (KeyFile("F", "k", 0o100640),)}),
-    "file for all": Case("key_files", WARNING, {"key_files": (KeyFile("F", "k", 0o100604),)}, "every user can read"),
-    "archive for its owner": Case("key_files", OK, {"key_files": (KeyFile("--archive", "k", 0o100600),)}),
+    "file for its owner": Case("key_files", OK, {"key_files": (SeenFile("F", "k", 0o100600),)}),
+    "file for its group": Case("key_files", OK, {"key_files": (SeenFile("F", "k", 0o100640),)}),
+    "file for all": Case("key_files", WARNING, {"key_files": (SeenFile("F", "k", 0o100604),)}, "every user can read"),
+    "archive for its owner": Case("key_files", OK, {"key_files": (SeenFile("--archive", "k", 0o100600),)}),
     "archive for its group": Case(
-        "key_files", WARNING, {"key_files": (KeyFile("--archive", "k", 0o100640),)}, "its group can read"
+        "key_files", WARNING, {"key_files": (SeenFile("--archive", "k", 0o100640),)}, "its group can read"
     ),
-    "file that all may write": Case("key_files", CRITICAL, {"key_files": (KeyFile("F", "k", 0o100602),)}, "change"),
-    "file that its group may write": Case("key_files", CRITICAL, {"key_files": (KeyFile("F", "k", 0o100620),)}),
+    "file that all may write": Case("key_files", CRITICAL, {"key_files": (SeenFile("F", "k", 0o100602),)}, "change"),
+    "file that its group may write": Case("key_files", CRITICAL, {"key_files": (SeenFile("F", "k", 0o100620),)}),
     "key of our own": Case("shared_keys", OK, {}),
     "key of another environment": Case(
         "shared_keys", WARNING, {"records": (key(PRIMARY, promoted=NOW), key(PRIMARY, "staging", promoted=NOW))}, "stag"
@@ -337,10 +338,9 @@ def test_a_check_with_other_keys_than_the_services_asks_for_them(lost: int, aske
     now = target({PRIMARY: 5}, unreadable=lost, categories={"unknown-key": lost})
     [finding] = result("unreadable", facts(targets=(now,))).findings
 
-    assert (
-        "a key may be missing here; compare with your services: keyring-rotate keys list\n" in finding.remedy
-    ) is asked
-    assert "keyring-rotate run --dry-run --problems problems.jsonl" in finding.remedy
+    steps = PLAIN.lines(finding.remedy)
+    assert ("a key may be missing here; compare with your services: keyring-rotate keys list" in steps[:-1]) is asked
+    assert "keyring-rotate run --dry-run --problems problems.jsonl" in steps
 
 
 def test_a_check_on_both_sides_of_its_limit(named: Named) -> None:
@@ -358,7 +358,7 @@ def test_a_shared_key_asks_first_whether_it_is_of_one_service() -> None:
     """A service whose name was set later is no other service; only otherwise keys are to be changed."""
     case = CASES["key of another environment"]
     [finding] = result(case.check, facts(**case.given)).findings
-    first, second, *_ = finding.remedy.split("\n")
+    first, second, *_ = PLAIN.lines(finding.remedy)
 
     assert first.startswith("the same service? Set one ROTATION_SERVICE")
     assert second == "another one: keyring-rotate keys stage"

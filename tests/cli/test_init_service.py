@@ -502,4 +502,4 @@ def test_tables_of_a_known_application_are_recognised(cli: Cli) -> None:
 
     ran = cli("init", "--url", "sqlite:///app.db", environ={"ENCRYPTION_KEY": key_text("old")})
 
-    assert "keyring-rotate init --app airflow --url 'sqlite:///app.db'" in ran.out
+    assert "keyring-rotate init --app airflow --url sqlite:///app.db" in ran.out

@@ -80,6 +80,22 @@ def test_a_target_of_options_is_repeated(app: Database, cli: Cli) -> None:
     assert remedies["plaintext"] == f"keyring-rotate run --dry-run --problems problems.jsonl {target}"
 
 
+def test_a_program_runs_the_commands_of_a_document(app: Database, cli: Cli) -> None:
+    """A whole rotation, by the arguments in each document: nothing of a remedy's text is read."""
+    given = ("--json", "--env-file", "my.env")
+    [stage] = cli("keys", "stage", *given, environ={}).document["commands"]
+    assert stage["when"].endswith("When all have it:")
+    [run] = cli(*stage["arguments"], "--json", environ={}).document["commands"]
+    listed = cli("keys", "list", *given, environ={}).document["keys"]
+    old = next(key["id"] for key in listed if key["state"] == "previous")
+    [refused] = cli("keys", "retire", old, "--no-archive", *given, environ={}).document["refused"]
+
+    assert refused["remedy"] == "keyring-rotate run --env-file my.env"
+    assert refused["commands"] == [run | {"when": ""}]
+    assert cli(*refused["commands"][0]["arguments"], environ={}).code == 0
+    assert cli("keys", "retire", old, "--no-archive", *given, environ={}).document["complete"]
+
+
 @pytest.mark.parametrize(
     ("option", "value", "shown"),
     [

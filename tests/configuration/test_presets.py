@@ -14,11 +14,12 @@ from rotation.configuration.presets import (
     load_preset,
     preset_names,
     recognised,
-    recognised_line,
+    recognised_step,
     target_entries,
     with_presets,
 )
 from rotation.model.failures import UsageError
+from rotation.model.invocation import PLAIN
 from tests.conftest import Named
 
 NAMES = preset_names()
@@ -134,10 +135,9 @@ def test_an_application_is_recognised_by_its_own_tables(named: Named) -> None:
 
 def test_discover_says_what_to_type() -> None:
     """The line names the application and the command, with the url as it was written."""
-    assert recognised_line("airflow", "$DB") == (
-        "These tables are Apache Airflow's: keyring-rotate init --app airflow --url '$DB'"
-    )
-    assert recognised_line("airflow").endswith("init --app airflow")
+    line = "These tables are Apache Airflow's: keyring-rotate init --app airflow"
+    assert PLAIN.line(recognised_step("airflow", "$DB")) == f"{line} --url '$DB'"
+    assert PLAIN.line(recognised_step("airflow")) == line
 
 
 def test_an_app_becomes_targets_keys_and_ignored_columns() -> None:

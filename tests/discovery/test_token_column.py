@@ -16,6 +16,8 @@ from rotation.discovery.survey import Survey
 from rotation.discovery.token_column import BARE, DOUBLE, Part
 from rotation.model.failures import StoreError
 from rotation.model.formats import Format
+from rotation.model.invocation import PLAIN
+from rotation.model.next_steps import Next, Steps
 from rotation.model.target import Target
 from rotation.output.discovery_text import render_discovery
 from rotation.planning.cell_kinds import CellKind
@@ -91,7 +93,9 @@ def test_a_cell_of_two_owners_has_no_entry(keyring: Keyring, old: Key, named: Na
             shown = "".join(map(str, render_discovery(Discovery(full=True, columns=[found]))))
 
             assert (found.served, found.proposed, sum(found.unserved.values())) == (served, bool(served), mixed)
-            assert any("beside tokens that no key here opens" in way for way in found.remedies) == bool(mixed)
+            assert any(
+                "beside tokens that no key here opens" in way for way in PLAIN.lines(Steps(*found.remedies))
+            ) == bool(mixed)
             assert ("beside tokens that no key opens" in shown) == bool(mixed)
             assert found.may_need(old.id) == (name != "of another one")
 
@@ -143,7 +147,7 @@ def test_each_column_has_a_way_out(given: dict[str, object], begins: list[str]) 
     remedies = TokenColumn(**{"database": "a", "table": "creds", "column": "token", "parts": ONE, **given}).remedies  # type: ignore[arg-type]
 
     assert len(remedies) == len(begins)
-    assert all(words.startswith(begin) for words, begin in zip(remedies, begins, strict=True))
+    assert all("\n".join(PLAIN.lines(way)).startswith(begin) for way, begin in zip(remedies, begins, strict=True))
 
 
 def test_a_database_that_no_url_names_has_none_in_its_entry() -> None:
@@ -210,7 +214,7 @@ def test_a_table_that_cannot_be_read_raises(
 ) -> None:
     """Otherwise a key could be retired although a table was not read."""
     database.make_creds([])
-    monkeypatch.setattr(Survey, "_fault", lambda self, table: "the privilege for it is missing")
+    monkeypatch.setattr(Survey, "read", lambda *_, **__: (None, "the privilege for it is missing"))
 
     with pytest.raises(StoreError, match=r"creds cannot be looked at: the privilege for it is missing"):
         uncovered_token_columns(
@@ -251,7 +255,7 @@ def test_a_screen_has_words_for_all_of_it() -> None:
         sampled=1,
         remarks=[Remark("a database", "creds", "rows may be hidden")],
         unseen=[Remark("a database", "secret", "the privilege for it is missing")],
-        recognised=["These tables are an application's"],
+        recognised=[Next(("init",), "These tables are an application's:")],
     )
     text = "\n".join(str(part) for part in render_discovery(found))
 
@@ -260,7 +264,7 @@ def test_a_screen_has_words_for_all_of_it() -> None:
         "creds.token: its target covers only the rows of its `where`",
         "creds.token: in 10,000 rows, of a sample, none under a key of this environment",
         "Note: creds: rows may be hidden",
-        "These tables are an application's",
+        "These tables are an application's: keyring-rotate init",
         "creds.copy: its target has the format token, which leaves cells of other kinds: 1 encoded-token (base64)",
         "Not looked at: secret: the privilege for it is missing",
         "Not looked at: 1 table.",

@@ -33,7 +33,7 @@ by_codec = pytest.mark.parametrize("codec", CODECS)
 
 @contextmanager
 def using(codec: str, batch_bytes: int = token_batches.BATCH_BYTES) -> Iterator[None]:
-    """Base64 by that codec, in calls of so many bytes."""
+    """Base64 by that codec, in calls of that many bytes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(token_batches, "BATCH_BYTES", batch_bytes)
         if codec == "standard library":
@@ -45,7 +45,7 @@ def using(codec: str, batch_bytes: int = token_batches.BATCH_BYTES) -> Iterator[
 
 
 def sealed(draw: st.DrawFn, blocks: int) -> bytes:
-    """A token of so many blocks under any key, of any time; in one of eight its padding is wrong."""
+    """A token of that many blocks under any key, of any time; in one of eight its padding is wrong."""
     label = draw(st.sampled_from([*KEYS, "old", "old", "foreign"]))
     left = draw(st.sampled_from([1, 2, 15, 16]))
     body = draw(st.binary(min_size=blocks * BLOCK - left, max_size=blocks * BLOCK - left))
@@ -286,5 +286,5 @@ def test_the_sizes_of_tokens_are_those_that_tokens_have() -> None:
 
 
 def test_no_text_has_no_parts() -> None:
-    """An empty block comes to nothing."""
+    """An empty block gives nothing."""
     assert list(bulk.find_on_end(RING.states, b"", 100)) == []

@@ -14,8 +14,8 @@ from freezegun import freeze_time
 from keyring_core import Key
 from keyring_core.environment import Settings, load_settings
 from keyring_core.redaction import Redactor
-from rotation.lifecycle.environment_keys import EnvironmentKeys, Written
-from rotation.lifecycle.transitions import Step
+from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
+from rotation.lifecycle.transitions import KeyStep
 from tests.keys import key_text
 from tests.lifecycle.shop import NEW, OLD, OLDER, Shop, announce, old_token, refusals
 
@@ -409,7 +409,7 @@ def test_keys_that_changed_since_the_decision_stop_it(shop: Shop, monkeypatch: p
     staged_env(shop)
     real = EnvironmentKeys.take
 
-    def take(keys: EnvironmentKeys, step: Step, key: Key) -> Written:
+    def take(keys: EnvironmentKeys, step: KeyStep, key: Key) -> WrittenKeys:
         shop.write_env(f"ENCRYPTION_KEY={key_text('older')}\nENCRYPTION_STAGED_KEY={key_text('new')}\n")
         return real(keys, step, key)
 

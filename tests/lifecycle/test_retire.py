@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sqlite3
 import stat
 from datetime import UTC, datetime
@@ -87,6 +88,7 @@ def test_one_token_keeps_the_key(shop: Shop) -> None:
     assert refusal == {
         "reason": f"creds.token: 1 token under {OLDER.id}",
         "remedy": f"keyring-rotate run {shop.options}",
+        "commands": [{"arguments": ["run", *shlex.split(shop.options)], "when": ""}],
     }
     assert shop.env_file.read_bytes() == before
     assert not (shop.folder / "proof.json").exists()

@@ -26,7 +26,7 @@ from rotation.discovery.discover import Discovery, TokenColumn
 from rotation.discovery.token_column import BARE
 from rotation.job.options import RunOptions
 from rotation.ledger.records import InstanceRecord
-from rotation.lifecycle.transitions import Step, after, check_order, promotion_refusals
+from rotation.lifecycle.transitions import KeyStep, after, check_order, promotion_refusals
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report
@@ -48,7 +48,7 @@ class RollingDeploy(RuleBasedStateMachine):
 
     dropped = ""
     """A pattern of reasons that this admin does not obey."""
-    done: ClassVar[Counter[Step]] = Counter()
+    done: ClassVar[Counter[KeyStep]] = Counter()
     """The steps that were not refused, in all histories."""
 
     @initialize(thought_of=st.booleans())
@@ -85,19 +85,19 @@ class RollingDeploy(RuleBasedStateMachine):
     @precondition(lambda self: not self.keys.staged)
     @rule()
     def stage(self) -> None:
-        self._step(Step.STAGE, self._make_key(), [])
+        self._step(KeyStep.STAGE, self._make_key(), [])
 
     @precondition(lambda self: self.keys.staged)
     @rule()
     def promote(self) -> None:
         assert self.keys.staged
-        self._step(Step.PROMOTE, self.keys.staged, promotion_refusals(self._fleet(), self.keys.staged.id))
+        self._step(KeyStep.PROMOTE, self.keys.staged, promotion_refusals(self._fleet(), self.keys.staged.id))
 
     @precondition(lambda self: self.keys.previous)
     @rule(data=st.data())
     def go_back(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(self.keys.previous))
-        self._step(Step.GO_BACK, key, promotion_refusals(self._fleet(), key.id))
+        self._step(KeyStep.GO_BACK, key, promotion_refusals(self._fleet(), key.id))
 
     @precondition(lambda self: self.keys.previous)
     @rule()
@@ -106,8 +106,12 @@ class RollingDeploy(RuleBasedStateMachine):
             run(MemoryStore(cells), Keyring(*self.keys), RunOptions())
 
     @precondition(lambda self: self.keys.previous)
-    @rule(data=st.data())
-    def retire(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), finishes=st.booleans())
+    def retire(self, data: st.DataObject, *, finishes: bool) -> None:
+        """At any time; an admin who finishes a rotation rolls out the keys and rotates first."""
+        if finishes:
+            self.roll([*SERVICES], len(SERVICES))
+            self.rotate()
         self.retire_key(data.draw(st.sampled_from(self.keys.previous)))
 
     def retire_key(self, key: Key) -> None:
@@ -122,7 +126,7 @@ class RollingDeploy(RuleBasedStateMachine):
             search=Discovery(full=True, columns=self._uncovered()),
             fleet=self._fleet(),
         )
-        self._step(Step.RETIRE, key, refusals(evidence))
+        self._step(KeyStep.RETIRE, key, refusals(evidence))
 
     # What must hold
 
@@ -132,7 +136,7 @@ class RollingDeploy(RuleBasedStateMachine):
             for token in (*self.named.values(), *self.forgotten.values()):
                 assert ring.decrypt(token) == "secret"
 
-    def _step(self, step: Step, key: Key, against: list[Refusal]) -> None:
+    def _step(self, step: KeyStep, key: Key, against: list[Refusal]) -> None:
         try:
             check_order(self.keys, step, key)
         except UsageError:
@@ -142,7 +146,7 @@ class RollingDeploy(RuleBasedStateMachine):
         self.clock += 1
         self.done[step] += 1
         self.keys = after(self.keys, step, key)
-        if step in {Step.PROMOTE, Step.GO_BACK}:
+        if step in {KeyStep.PROMOTE, KeyStep.GO_BACK}:
             self.promoted = START + self.clock
 
     def _make_key(self) -> Key:
@@ -191,7 +195,10 @@ def test_no_token_is_unreadable_while_the_refusals_are_obeyed(*, long_form: bool
         ),
     )
 
-    assert min(RollingDeploy.done[step] for step in (Step.STAGE, Step.PROMOTE, Step.GO_BACK, Step.RETIRE)) >= 10
+    assert (
+        min(RollingDeploy.done[step] for step in (KeyStep.STAGE, KeyStep.PROMOTE, KeyStep.GO_BACK, KeyStep.RETIRE))
+        >= 10
+    )
 
 
 ALL = list(SERVICES)

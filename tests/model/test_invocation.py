@@ -7,70 +7,70 @@ from pathlib import Path
 
 import pytest
 
-from rotation.model.invocation import (
-    Invocation,
-    begin,
-    command_line,
-    invoked,
-    program,
-    program_name,
-    same_command,
-    same_options,
-)
-from rotation.model.text import next_lines, steps
+from rotation.model.invocation import PLAIN, Invocation, program_name
+from rotation.model.next_steps import RUN, THIS_AGAIN, Next, Repeats, Steps
 
 TAKES = {
     "run": {"--config", "--env-file", "--url", "--table", "--batch-size", "--dry-run", "--json"},
     "discover": {"--config", "--env-file", "--url"},
     "keys": {"--config", "--env-file", "--keys"},
 }
-TARGET = {"--url": ["--url '$URL'"], "--table": ["--table a", "--table b"]}
+TARGET = {"--url": [("--url", "$URL")], "--table": [("--table", "a"), ("--table", "b")]}
+ENV_FILE = {"--env-file": [("--env-file", ".env")]}
+PROMOTE = Next(("keys", "promote"), "When every service has it:", "redash")
 
 
 def takes(words: Sequence[str]) -> set[str]:
     return TAKES[words[0]]
 
 
+def started(options: dict[str, list[tuple[str, ...]]], *command: str) -> Invocation:
+    return Invocation("tool", command or ("run",), options, takes)
+
+
 def test_a_library_prints_the_plain_form() -> None:
     """Without a command line a command has the installed name and no options."""
-    assert command_line("keys", "promote", key_set="redash") == "keyring-rotate keys promote --keys redash"
-    assert same_command() == "run the same command again"
-
-
-def test_what_was_set_ends_with_the_command() -> None:
-    """A second command in the same process does not repeat options of the first."""
-    with invoked(Invocation("tool")):
-        begin(["run"], {"--env-file": ["--env-file .env"]}, takes)
-        assert command_line("run") == "tool run --env-file .env"
-    assert (program(), command_line("run")) == ("keyring-rotate", "keyring-rotate run")
+    assert PLAIN.line(PROMOTE) == "When every service has it: keyring-rotate keys promote --keys redash"
+    assert PLAIN.line(THIS_AGAIN) == "run the same command again"
+    assert PLAIN.arguments(THIS_AGAIN) == []
 
 
 @pytest.mark.parametrize(
     ("words", "options", "expected"),
     [
-        pytest.param("run", {"--env-file": ["--env-file .env"]}, "run --env-file .env", id="sources"),
-        pytest.param("run", {"--batch-size": ["--batch-size 9"]}, "run", id="only what it needs"),
+        pytest.param("run", ENV_FILE, "run --env-file .env", id="sources"),
+        pytest.param("run", {"--batch-size": [("--batch-size", "9")]}, "run", id="only what it needs"),
         pytest.param("run", TARGET, "run --url '$URL' --table a --table b", id="target"),
         pytest.param("keys", TARGET, "keys", id="an option that it does not take"),
-        pytest.param("run", {"--url": ["--url x"]}, "run", id="a url alone names no target"),
+        pytest.param("run", {"--url": [("--url", "x")]}, "run", id="a url alone names no target"),
         pytest.param("discover", TARGET, "discover --url '$URL'", id="a search of the target's database"),
     ],
 )
-def test_it_repeats_what_the_next_command_needs(words: str, options: dict[str, list[str]], expected: str) -> None:
+def test_it_repeats_what_the_next_command_needs(
+    words: str, options: dict[str, list[tuple[str, ...]]], expected: str
+) -> None:
     """Options that say where keys and targets are, if the next command takes them."""
-    with invoked(Invocation("tool")):
-        begin(["status"], options, takes)
-
-        assert command_line(words) == f"tool {expected}"
+    assert started(options, "status").line(Next((words,))) == f"tool {expected}"
 
 
-def test_the_same_command_has_all_its_options() -> None:
-    """Once more with all of them; after a dry run without that."""
-    with invoked(Invocation("tool")):
-        begin(["run"], {"--dry-run": ["--dry-run"], "--batch-size": ["--batch-size 9"]}, takes)
+def test_each_step_says_which_options_it_repeats() -> None:
+    """All but a dry run, none, or this command once more with all of them and more."""
+    here = started({"--dry-run": [("--dry-run",)], "--batch-size": [("--batch-size", "9")], **ENV_FILE})
 
-        assert same_command() == "tool run --dry-run --batch-size 9"
-        assert same_options("run") == "tool run --batch-size 9"
+    assert here.line(THIS_AGAIN) == "tool run --dry-run --batch-size 9 --env-file .env"
+    assert here.line(Next(("--fresh",), repeats=Repeats.COMMAND)).endswith("--env-file .env --fresh")
+    assert here.line(Next(("run",), repeats=Repeats.ALL)) == "tool run --batch-size 9 --env-file .env"
+    assert here.line(Next(("run",), repeats=Repeats.NONE)) == "tool run"
+    assert here.line(Next(("run", "--env-file", "b"))) == "tool run --env-file b"
+
+
+def test_a_program_gets_the_arguments_and_a_person_quotes() -> None:
+    """A word is one argument, whatever is in it; in a line it is quoted for a shell, and makes no line of its own."""
+    here = started({"--env-file": [("--env-file", "my .env")]})
+    archive = Next(("run", "--problems", "a\nb"))
+
+    assert here.arguments(archive) == ["run", "--problems", "a\nb", "--env-file", "my .env"]
+    assert here.line(archive) == r"tool run --problems $'a\012b' --env-file 'my .env'"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,13 @@ def test_the_name_can_be_typed(
 
 
 def test_several_steps_are_numbered() -> None:
-    """One step stands on the line itself."""
-    assert next_lines("a") == ["Next: a"]
-    assert next_lines(steps("a", "b")) == ["Next:", "  1. a", "  2. b"]
+    """One step stands on the line itself; sentences that lead to the steps stand above them."""
+    assert PLAIN.next_lines("a") == ["Next: a"]
+    assert PLAIN.next_lines(Steps("a", RUN)) == ["Next:", "  1. a", "  2. keyring-rotate run"]
+    assert PLAIN.next_lines(Steps(RUN, when="Then:")) == ["Then:", "Next: keyring-rotate run"]
+
+
+def test_a_name_makes_no_step_of_its_own() -> None:
+    """In words, in front of a command, and above the steps."""
+    assert PLAIN.lines(Steps("a\nb", RUN.after("a\nb:"))) == [r"a\nb", r"a\nb: keyring-rotate run"]
+    assert PLAIN.next_lines(Steps("a", when="b\nc")) == [r"b\nc", "Next: a"]

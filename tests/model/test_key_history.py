@@ -1,4 +1,4 @@
-"""What the ledger's dates mean: which keys are newer, and which key a lost token needs."""
+"""The ledger's dates: the keys that are newer, and the key that a lost token needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cell that may hide a token in a form that is not looked for is a suspect; ordinary documents are none."""
+"""A cell that may hide a token in a form that is not looked for is a suspect; ordinary documents are not."""
 
 from __future__ import annotations
 

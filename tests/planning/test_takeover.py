@@ -1,4 +1,4 @@
-"""Which cells become tokens although they are none, and how a cell is described without its content."""
+"""Cells that are not tokens and become some, and the description of a cell without its content."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_nothing_stays_nothing(cell: str | bytes | None) -> None:
 @pytest.mark.parametrize("adopts", BOTH)
 @pytest.mark.parametrize("hidden", ["old", "nobody"])
 def test_no_token_in_any_dress_is_encrypted_again(hidden: str, adopts: Adopts, named: Named) -> None:
-    """Whether its key is here or not: a bare token moves as a token, and every other form stays."""
+    """With its key or without: a bare token moves as a token, and every other form stays."""
     for name, dress in LIGHT.items():
         with named(name):
             cell = dress(Tokens(make_key(hidden), make_key("new"), make_key("elsewhere")))

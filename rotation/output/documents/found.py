@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import UNSET
 
-from rotation.checks.findings import Result
-from rotation.checks.verdict import Verdict
-from rotation.configuration.declarations import DeclaredColumn
-from rotation.discovery.result import Discovery
-from rotation.discovery.token_column import ReadColumn, TokenColumn
+from rotation.discovery.token_column import ReadColumn
 from rotation.model.counts import CellCounts
 from rotation.model.formats import Format
-from rotation.output.documents.parts import Document, KeyInUse, Missing, RemarkJson, Status
+from rotation.model.invocation import PLAIN, Invocation
+from rotation.output.documents.parts import CommandJson, Document, KeyInUse, Missing, RemarkJson, Status, commands_of
+
+if TYPE_CHECKING:
+    from rotation.checks.findings import Result
+    from rotation.checks.verdict import Verdict
+    from rotation.configuration.declarations import DeclaredColumn
+    from rotation.discovery.result import Discovery
+    from rotation.discovery.token_column import TokenColumn
 
 
 class CheckedKeyJson(KeyInUse):
@@ -40,7 +44,8 @@ class FindingJson(Document):
     check: Annotated[str, "The check that found it."]
     subject: Annotated[str, "The key, target, file or service that it is about."]
     message: Annotated[str, "What was found."]
-    remedy: Annotated[str, "What to do about it."]
+    remedy: Annotated[str, "What to do about it, a step a line."]
+    commands: Annotated[list[CommandJson], "The steps of the remedy that are commands, for a program to run."]
 
 
 @dataclass(kw_only=True)
@@ -69,7 +74,7 @@ class CheckJson(Document):
     targets: Annotated[list[CheckedTargetJson], "One entry for each column that was counted."]
 
     @classmethod
-    def of(cls, verdict: Verdict) -> CheckJson:
+    def of(cls, verdict: Verdict, invocation: Invocation = PLAIN) -> CheckJson:
         """The document on *verdict*."""
         facts = verdict.facts
         return cls.like(
@@ -83,7 +88,15 @@ class CheckJson(Document):
                 for key_id, state in (part.facts.keys or {}).items()
             ],
             checks=[CheckResultJson.like(one, status=one.level.name) for one in verdict.results],
-            findings=[FindingJson.like(one, status=one.level.name) for one in verdict.findings],
+            findings=[
+                FindingJson.like(
+                    one,
+                    status=one.level.name,
+                    remedy=invocation.text(one.remedy),
+                    commands=commands_of(one.remedy, invocation),
+                )
+                for one in verdict.findings
+            ],
             ignored=[RemarkJson(*remark) for remark in facts.ignored],
             targets=[
                 CheckedTargetJson(
@@ -205,7 +218,7 @@ class DiscoverJson(Document, kw_only=True):
     targets: Annotated[str, "The entries to add to rotation.toml, as TOML."]
 
     @classmethod
-    def of(cls, found: Discovery) -> DiscoverJson:
+    def of(cls, found: Discovery, invocation: Invocation = PLAIN) -> DiscoverJson:
         """The document on what was *found*."""
         remarks = ("remarks", "unseen", "beyond", "unopened", "gone", "ignored")
         uncovered = {id(column) for column in found.without_target}
@@ -221,6 +234,7 @@ class DiscoverJson(Document, kw_only=True):
                 for each in found.blind_indexes
             ],
             **{name: [RemarkJson(*remark) for remark in getattr(found, name)] for name in remarks},
+            recognised=[invocation.line(step) for step in found.recognised],
             declared=declared or UNSET,
             targets=found.entries,
         )

@@ -1,20 +1,23 @@
-"""The documents of `keys list` and of the steps of a key; of these, lifecycle/certificate.py has the certificate."""
+"""The documents of `keys list` and of the steps of a key; the certificate is in lifecycle/retirement_files.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import msgspec
 from msgspec import UNSET
 
-from rotation.lifecycle.certificate import Certificate
-from rotation.lifecycle.environment_keys import ManualEdit
-from rotation.lifecycle.listing import ListedKey
-from rotation.lifecycle.operations import StepResult
-from rotation.lifecycle.transitions import Step
-from rotation.output.documents.parts import Document, Missing, RemarkJson
+from rotation.lifecycle.retirement_files import Certificate
+from rotation.lifecycle.transitions import KeyStep
+from rotation.model.invocation import PLAIN, Invocation
+from rotation.output.documents.parts import CommandJson, Document, Missing, RemarkJson, commands_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rotation.lifecycle.environment_keys import ManualEdit
+    from rotation.lifecycle.listing import ListedKey
+    from rotation.lifecycle.operations import StepResult
 
 
 class ListedKeyJson(Document):
@@ -38,7 +41,19 @@ class ListedKeyJson(Document):
         Literal["needed", "unproven", "free"] | Missing | None,
         "Of a previous key: whether anything that the ledger knows needs it.",
     ] = UNSET
-    remedy: Annotated[str | Missing | None, "How to remove the first reason that it is needed."] = UNSET
+    remedy: Annotated[str | Missing | None, "How to remove the first reason that it is needed, a step a line."] = UNSET
+    commands: Annotated[
+        list[CommandJson] | Missing, "The steps of the remedy that are commands, for a program to run."
+    ] = UNSET
+
+    @classmethod
+    def of(cls, key: ListedKey, invocation: Invocation, *, dated: bool) -> ListedKeyJson:
+        """The part on one key; not *dated*: on its id and its state alone."""
+        shown = {name: _iso(value) for name, value in vars(key).items() if dated or name in {"id", "state"}}
+        if dated:
+            remedy = None if key.remedy is None else invocation.text(key.remedy)
+            shown |= {"remedy": remedy, "commands": commands_of(key.remedy, invocation)}
+        return cls(**shown)
 
 
 class KeysListJson(Document):
@@ -47,11 +62,9 @@ class KeysListJson(Document):
     keys: Annotated[list[ListedKeyJson], "The keys in use, and behind them the retired ones."]
 
     @classmethod
-    def of(cls, keys: Sequence[ListedKey], *, dated: bool) -> KeysListJson:
+    def of(cls, keys: Sequence[ListedKey], invocation: Invocation = PLAIN, *, dated: bool) -> KeysListJson:
         """The document on *keys*; not *dated*: on ids and states alone."""
-        names = ListedKeyJson.__struct_fields__ if dated else ("id", "state")
-        shown = [{name: _iso(getattr(key, name)) for name in names} for key in keys]
-        return cls(msgspec.convert(shown, list[ListedKeyJson]))
+        return cls([ListedKeyJson.of(key, invocation, dated=dated) for key in keys])
 
 
 def _iso(value: Any) -> Any:
@@ -85,38 +98,44 @@ class RefusalJson(Document):
     """A reason why the step was refused."""
 
     reason: Annotated[str, "The reason."]
-    remedy: Annotated[str, "What removes it."]
+    remedy: Annotated[str, "What removes it, a step a line."]
+    commands: Annotated[list[CommandJson], "The steps of the remedy that are commands, for a program to run."]
 
 
 class KeysStepJson(Document):
     """`keys stage`, `keys promote`, `keys retire` and `keys restore`."""
 
     complete: Annotated[bool, "True if the step is done: neither refused nor left to you."]
-    step: Annotated[Step, "The step."]
+    step: Annotated[KeyStep, "The step."]
     key: Annotated[str | None, "The id of the key; null: a new key that exists nowhere."]
     files: Annotated[list[str], "The files that were written."]
     todo: Annotated[list[ManualEditJson], "What you have to store."]
     refused: Annotated[list[RefusalJson], "Why the step was refused."]
     notes: Annotated[list[str], "What could not be checked or recorded."]
     ignored: Annotated[list[RemarkJson], "The columns that rotation.toml ignores, and why."]
-    next: Annotated[str | None, "What to do next; null if the step was refused."]
+    next: Annotated[str | None, "What to do next, a step a line; null if the step was refused."]
+    commands: Annotated[list[CommandJson], "The steps of `next` that are commands; empty if the step was refused."]
     certificate: Annotated[Certificate | Missing, "The certificate of `keys retire`."] = UNSET
 
     @classmethod
-    def of(cls, done: StepResult, *, show_key: bool) -> KeysStepJson:
+    def of(cls, done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) -> KeysStepJson:
         """The document on a step that was *done*, or refused."""
         manual = done.written.manual
         # A new key that is neither written nor shown exists nowhere.
-        dropped = done.step is Step.STAGE and manual and not show_key
+        dropped = done.step is KeyStep.STAGE and manual and not show_key
         return cls(
             complete=not (done.refused or manual),
             step=done.step,
             key=None if dropped else done.key.id,
             files=[str(path) for path in done.written.files],
             todo=[ManualEditJson.of(edit, show_key=show_key) for edit in manual],
-            refused=[RefusalJson(*refusal) for refusal in done.refused],
+            refused=[
+                RefusalJson(reason, invocation.text(remedy), commands_of(remedy, invocation))
+                for reason, remedy in done.refused
+            ],
             notes=done.notes,
             ignored=[RemarkJson(*remark) for remark in done.ignored],
-            next=None if done.refused else str(done.following),
+            next=None if done.refused else invocation.text(done.following),
+            commands=[] if done.refused else commands_of(done.following, invocation),
             certificate=done.certificate or UNSET,
         )

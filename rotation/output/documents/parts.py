@@ -12,6 +12,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from keyring_core import KeyState
+from rotation.model.invocation import Invocation
+from rotation.model.next_steps import Next, Remedy, Steps, lines_of
 
 Missing = UnsetType
 """The type of a field that may be left out."""
@@ -31,8 +33,20 @@ class Document(msgspec.Struct, forbid_unknown_fields=True):
 
 def as_json(document: object) -> str:
     """*document* as text, in ASCII."""
-    # A remedy is a str of a class of its own, which msgspec does not take for one.
-    return json.dumps(msgspec.to_builtins(document, enc_hook=str.__str__))
+    return json.dumps(msgspec.to_builtins(document))
+
+
+class CommandJson(Document):
+    """A command to run next."""
+
+    arguments: Annotated[list[str], "Behind the program's name; what may hold a secret is a placeholder, such as URL."]
+    when: Annotated[str, "The words that lead to it; empty if there are none."]
+
+
+def commands_of(remedy: Remedy | None, invocation: Invocation) -> list[CommandJson]:
+    """The steps of *remedy* that are commands, in order."""
+    steps = (step for step in lines_of(remedy or Steps()) if isinstance(step, Next))
+    return [CommandJson(words, step.when) for step in steps if (words := invocation.arguments(step))]
 
 
 class KeyInUse(Document):
@@ -123,6 +137,7 @@ class InitJson(msgspec.Struct):
     left_out: Annotated[list[RemarkJson] | Missing, "Databases that `[policy]` leaves out of the search."] = UNSET
     gitignore: Annotated[list[str] | Missing, "Lines for .gitignore that git does not follow yet."] = UNSET
     next: Annotated[str | Missing, "The command to type next."] = UNSET
+    commands: Annotated[list[CommandJson] | Missing, "The same command, for a program to run."] = UNSET
 
 
 class DemoJson(msgspec.Struct):

@@ -97,7 +97,7 @@ class RunJson(Document):
     fault: Annotated[str | None, "Why the file of --problems is incomplete."]
     left_out: Annotated[
         list[str],
-        "Targets that were left out, and why: optional ones that are not there; for `adopt`, those that it cannot take.",
+        "Targets that were left out, and why: optional ones that are missing; for `adopt`, those that it cannot take.",
     ]
     targets: Annotated[list[TargetReportJson], "One entry for each column."]
 

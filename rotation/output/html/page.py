@@ -19,6 +19,7 @@ from rotation.checks.use_cases import Overview
 from rotation.configuration.targets import columns_of
 from rotation.ledger.ledger import UNNAMED
 from rotation.ledger.records import KeyRecord
+from rotation.model.invocation import PLAIN
 from rotation.model.outputs import replaced
 from rotation.model.text import GONE, UNOPENED, be, many, release
 from rotation.model.times import issued as issue_time
@@ -89,6 +90,8 @@ def page(overview: Overview) -> str:
         .get_template("page.html.jinja")
         .render(
             verdict=verdict,
+            # The page outlives this command, and is read elsewhere.
+            steps=PLAIN.lines,
             facts=facts,
             unopened_heading=UNOPENED,
             gone_heading=GONE,

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from rotation.model.report import Report
-from rotation.model.text import steps
 from rotation.output.documents.parts import as_json
 from rotation.output.documents.run import RunJson
 from tests.model.test_report import report_of
@@ -47,8 +46,3 @@ def test_numbers_are_in_the_order_of_keys() -> None:
     report.targets[0].counts.under.update({"5f0c1a9e": 1, "0d0d0d0d": 1})
 
     assert [*document(report)["targets"][0]["under"]] == ["0d0d0d0d", "5f0c1a9e"]
-
-
-def test_steps_are_text() -> None:
-    """A remedy of several steps is printed as the text that it is."""
-    assert as_json([steps("one", "two")]) == json.dumps(["one\ntwo"])

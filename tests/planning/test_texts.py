@@ -114,7 +114,7 @@ def test_one_bad_token_keeps_its_cell_and_no_other(named: Named) -> None:
 
 @pytest.mark.parametrize("as_bytes", [False, True])
 def test_a_problem_names_the_token_and_its_place(as_bytes: bool) -> None:
-    """Which of how many, and at which character; never what stands there."""
+    """Its number, of the number of all, and its character; never its text."""
     text = json.dumps({"ä": token("old"), "b": token("nobody"), "c": token("older")}, ensure_ascii=False)
     [problem] = plan_of(text.encode() if as_bytes else text).counts.problems
     at = text.index(token("nobody")[:10], text.index('"b"')) + 1 + as_bytes

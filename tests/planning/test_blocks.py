@@ -1,4 +1,4 @@
-"""A block planned as a whole comes to what its rows come to one by one."""
+"""A block planned as a whole gives the result of its rows one by one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INNER = token("old", "inner")
 
 
 def opens(keyring: Keyring, cells: list[str]) -> list[bool]:
-    """Whether each decrypts."""
+    """For each True if it decrypts."""
     return [not isinstance(each, InvalidToken) for each in keyring.decrypt_many(cells)]
 
 
@@ -58,7 +58,7 @@ def tokens(draw: st.DrawFn) -> str:
 
 @st.composite
 def anything(draw: st.DrawFn) -> str | None:
-    """What a column may hold beside sound tokens."""
+    """A cell of a column beside sound tokens."""
     text = draw(tokens())
     at = draw(st.integers(0, len(text) - 1))
     damaged = seal(b"x" * draw(st.sampled_from([0, BLOCK * 10])) + b"\x02\x03" * 8, "old", ISSUED_AT)
@@ -92,7 +92,7 @@ def both(draw: st.DrawFn) -> Both:
     is_uuid, binary = first > 0 and draw(st.booleans()), draw(st.booleans())
     keys = [UUID(int=number) if is_uuid else number for number in numbers]
     held = [cell.encode() if binary and cell is not None else cell for cell in cells]
-    # A block has cells of one length; some stay out of it, as those of which there are few do.
+    # A block has cells of one length; some stay out of it, as cells of a rare length do.
     groups: dict[tuple[int, int], list[int]] = {}
     apart = []
     for at, cell in enumerate(cells):
@@ -114,7 +114,7 @@ def both(draw: st.DrawFn) -> Both:
 
 
 def swaps(plan: Plan, keyring: Keyring) -> list[tuple[RowKey, str | bytes, str, bytes, int, type]]:
-    """What a plan writes: row, old cell, its key, and what the new one opens to; its IV is random."""
+    """The swaps of a plan: row, old cell, its key, and the plaintext of the new one; its IV is random."""
     found = list(zip(plan.swaps.rows(), plan.key_ids, strict=True))
     for block in plan.blocks:
         found += zip(block.as_rows().rows(), block.key_ids, strict=True)
@@ -131,7 +131,7 @@ def counted(plan: Plan) -> Counts:
 
 
 def written(plan: Plan) -> Counts:
-    """What is counted once all is written: of rows by their tokens, of blocks by their times."""
+    """The counts once all is written: of rows by their tokens, of blocks by their times."""
     counts = Counts()
     counts.hold("new", plan.signed)
     for block in plan.blocks:
@@ -141,9 +141,9 @@ def written(plan: Plan) -> Counts:
 
 
 def is_outvoted(keyring: Keyring, before: Counter[Key], after: Counter[Key], batch: Batch) -> bool:
-    """Whether a key opens all of its tokens in a block, and fails on as many others behind it in the same batch.
+    """True if a key opens all of its tokens in a block, and fails on as many others behind it in the same batch.
 
-    Then the block alone is believed. No key comes to that: a mistyped one opens one token in 256, and a block of a
+    Then the block alone is believed. No real key does that: a mistyped one opens one token in 256, and a block of a
     database has 32 or more.
     """
     for key in (key for key, balance in after.items() if balance <= 0):

@@ -1,4 +1,4 @@
-"""Cells that are no sound token of the keyring, in one batch: which become tokens, and how the rest is counted."""
+"""Cells that are not a sound token of the keyring, in one batch: some become tokens, and the rest is counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens that hold tokens."""
+"""The decision about the tokens under a key, and tokens that hold tokens."""
 
 from __future__ import annotations
 
@@ -7,20 +7,109 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from keyring_core import Key, Keyring
 from rotation.ledger.records import census_record
+from rotation.model.batch import Batch, Block
+from rotation.model.formats import Format
+from rotation.model.key_history import History, Promotion
 from rotation.model.report import TargetReport
 from rotation.model.target import Target
 from rotation.planning import inner_tokens
 from rotation.planning.planner import Planner
+from rotation.planning.rules import Action
 from rotation.stores.databases import identify
 from tests.conftest import Named
 from tests.fakes import ISSUED_AT, batch_of, token
 from tests.keyring_core.test_tokens import seal
+from tests.keys import make_key
 from tests.planning.test_inner_tokens import DECOYS
+
+RING = Keyring(make_key("new"), [make_key("old"), make_key("older")], make_key("staged"))
+BOUND = RING.bind("users.api_key", accept_unbound=True)
+CONTEXT = "users.api_key"
+NEWER = History({make_key("older").id: Promotion(None, datetime(2026, 1, 3, tzinfo=UTC))})
+
+
+class Case(NamedTuple):
+    """A key, and the decision about it in a run and in a dry run."""
+
+    label: str
+    context: str | None
+    run: Action
+    look: Action
+    category: str = ""
+    unbound: bool = False
+
+
+CASES = {
+    "primary": Case("new", None, Action.CURRENT, Action.CURRENT),
+    "previous": Case("old", None, Action.ROTATE, Action.TO_ROTATE),
+    "newer than the primary key": Case("older", None, Action.STAY, Action.STAY, "newer-key"),
+    "staged": Case("staged", None, Action.STAY, Action.STAY, "staged-key"),
+    "bound, primary": Case("new", CONTEXT, Action.CURRENT, Action.CURRENT),
+    "bound, previous": Case("old", CONTEXT, Action.ROTATE, Action.TO_ROTATE),
+    "bound, newer": Case("older", CONTEXT, Action.STAY, Action.STAY, "newer-key"),
+    "bound, staged": Case("staged", CONTEXT, Action.STAY, Action.STAY, "staged-key"),
+    "to be bound, primary": Case("new", "", Action.ROTATE, Action.TO_ROTATE, unbound=True),
+    "to be bound, previous": Case("old", "", Action.ROTATE, Action.TO_ROTATE, unbound=True),
+    "to be bound, newer": Case("older", "", Action.STAY, Action.STAY, "newer-key"),
+    "to be bound, staged": Case("staged", "", Action.STAY, Action.STAY, "staged-key"),
+}
+"""With the context of the tokens; an empty one: the target has a context, and these tokens are not bound yet."""
+
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+in_both = pytest.mark.parametrize("dry_run", [False, True], ids=["run", "dry run"])
+
+
+def planner_and_key(case: Case, *, dry_run: bool, form: Format = Format.TOKEN) -> tuple[Planner, Key]:
+    """A planner of the target of *case*, and the key of its tokens."""
+    keyring, key = RING if case.context is None else BOUND, make_key(case.label)
+    own = key.bind(case.context) if case.context else key
+    return Planner(keyring, NEWER, format=form, dry_run=dry_run), next(each for each in keyring.states if each == own)
+
+
+@in_both
+@each_case
+def test_each_state_has_one_verdict(case: Case, dry_run: bool) -> None:
+    """By the key's state and the ledger's dates; a problem is named only if tokens stay."""
+    planner, key = planner_and_key(case, dry_run=dry_run)
+
+    verdict = planner.verdict(key)
+
+    action = case.look if dry_run else case.run
+    assert (verdict.action, verdict.category) == (action, case.category)
+    assert (key.id in verdict.detail) == (action is Action.STAY)
+    assert verdict.unbound == (case.unbound and dry_run)
+    assert planner.decrypts(verdict) == (action is Action.ROTATE or (dry_run and action is not Action.STAY))
+
+
+@in_both
+@each_case
+def test_rows_blocks_and_texts_follow_the_verdict(case: Case, dry_run: bool) -> None:
+    """The same tokens count alike, however they are stored."""
+    planner, key = planner_and_key(case, dry_run=dry_run)
+    texts, _ = planner_and_key(case, dry_run=dry_run, form=Format.EMBEDDED)
+    action = planner.verdict(key).action
+    cells = [key.fernet.encrypt(b"secret").decode() for _ in range(3)]
+    keys = [(row,) for row in range(3)]
+
+    plans = [
+        planner.plan(Batch(keys, cells)),
+        planner.plan(Batch((), (), [Block(range(3), "".join(cells).encode(), len(cells[0]))])),
+        texts.plan(Batch(keys, [json.dumps({"key": cell}) for cell in cells])),
+    ]
+
+    for plan in plans:
+        counts = plan.counts
+        numbers = (counts.unsettled, counts.current, counts.to_rotate, plan.changes)
+        assert numbers == tuple(3 * (action is each) for each in Action)
+        assert counts.under == ({} if action is Action.ROTATE else {key.id: 3})
+        assert counts.categories == ({case.category: 3} if case.category else {})
+        assert counts.unbound == 3 * (case.unbound and dry_run)
 
 
 def count(keyring: Keyring, *tokens: str) -> int:
@@ -104,8 +193,6 @@ def test_a_bound_target_knows_the_unbound_inner_token(keyring: Keyring, new: Key
 
 def test_tokens_under_the_staged_key_are_looked_into(new: Key, old: Key) -> None:
     """They stay where they are, and what they hold needs its key all the same."""
-    from tests.keys import make_key
-
     keyring = Keyring(new, previous=[old], staged=make_key("staged"))
     counts = Planner(keyring, dry_run=True).plan(batch_of([((1,), token("staged", token("old")))])).counts
 

@@ -1,21 +1,35 @@
-"""The certificate of a retirement, a JSON document: what was counted and searched, and what was not. Pure."""
+"""The files that a retirement writes: the certificate, and the archive of retired keys.
+
+The certificate, a JSON document, says what was counted and searched, and what was not. The archive is a key file for
+old backups: ENCRYPTION_PREVIOUS_KEYS_FILE can name it.
+"""
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from keyring_core import Key, KeyConfigError, KeyConfigWarning
+from rotation.lifecycle.key_file_edits import key_file_items
+from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.counts import CellCounts
-from rotation.model.outputs import Kind, replaced
+from rotation.model.failures import UsageError
+from rotation.model.outputs import Holds, Kind, replaced
 from rotation.model.report import Report, TargetReport
 from rotation.model.text import release
 from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
 from rotation.retirement.evidence import Evidence
+
+_OWN = re.compile(rb"^# [0-9a-f]{8}, retired ", re.MULTILINE)
+"""The line above a key that `archive_key` added; no service's key file has one."""
 
 
 @dataclass(kw_only=True)
@@ -88,7 +102,7 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
     overridden: Sequence[Refusal] = (),
     unchecked: Sequence[str] = (),
 ) -> Certificate:
-    """What was proven, for a later audit; for a forced retirement, the reasons that were overridden."""
+    """The proof, for a later audit; for a forced retirement, the reasons that were overridden."""
     search, (earliest, latest) = evidence.search, evidence.promoted or (None, None)
     is_known = evidence.promoted is not None and evidence.promoted.exact
     return Certificate(
@@ -121,12 +135,12 @@ def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def cells_of(census: Report) -> int:
-    """How many cells were counted, as `run` counts them: without NULLs."""
+    """The number of cells that were counted, as `run` counts them: without NULLs."""
     return sum(target.counts.scanned for target in census.targets)
 
 
 def rows_of(census: Report) -> int:
-    """How many rows were counted; the columns of one table share its rows."""
+    """The number of rows that were counted; the columns of one table share its rows."""
     cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for part in census.targets:
         cells[part.target.url, part.target.table][part.target.column] += _rows(part)
@@ -144,3 +158,51 @@ def certificate_of(key_id: str) -> Kind:
 
 def _iso(when: datetime | None) -> str | None:
     return when.astimezone(UTC).isoformat(timespec="seconds") if when else None
+
+
+def archive_key(path: Path, key: Key, now: datetime) -> None:
+    """Adds *key* to the archive at *path*, if it is not in it yet. Errors as `replace_whole`."""
+    old = read_whole(path)
+    if key.reveal() in key_file_items(old.data):
+        return
+    gap = b"" if not old.data or old.data.endswith(b"\n") else b"\n"
+    line = f"# {key.id}, retired {now:%Y-%m-%d %H:%M} UTC\n{key.reveal()}\n"
+    replace_whole(old, old.data + gap + line.encode())
+
+
+def find_archived(path: Path, key_id: str) -> Key:
+    """The key with that id in the archive at *path*. Raises UsageError with the ids in it, and KeyConfigError."""
+    file = read_whole(path)
+    if file.identity is None:
+        raise UsageError(f"{path}: there is no such file")
+    if not file.data.strip():
+        raise UsageError(f"{path}: the file is empty")
+    found = {key.id: key for key in _keys(file.data, f"{path}, ")}
+    if key_id not in found:
+        raise UsageError(f"{path}: holds no key {key_id}; it holds {', '.join(found) or 'none'}")
+    return found[key_id]
+
+
+def _keys(data: bytes, where: str) -> list[Key]:
+    """The keys in an archive that holds *data*. Raises KeyConfigError for what is no key."""
+    items = key_file_items(data)
+    with warnings.catch_warnings():
+        # Weak keys are archived too: their backups still exist.
+        warnings.simplefilter("ignore", KeyConfigWarning)
+        return [
+            Key.parse(item, f"{where}key {number} of {len(items)}", allow_weak=True)
+            for number, item in enumerate(items, 1)
+        ]
+
+
+def _archive_fault(data: bytes) -> str | None:
+    try:
+        keys = _keys(data, "")
+    except KeyConfigError as error:
+        # What follows is help for a key that a service needs.
+        fault, *_ = str(error).splitlines()
+        return f"is no archive of keys: {fault.rstrip('.')}"
+    return "holds keys, and none that was retired: it may be a service's" if keys and not _OWN.search(data) else None
+
+
+ARCHIVE = Kind(_archive_fault, adds_to=Holds.RETIRED_KEYS)

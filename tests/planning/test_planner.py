@@ -1,4 +1,4 @@
-"""What a batch of cells comes to."""
+"""The plan of a batch: each cell is written or counted once, and wrong companions are found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from keyring_core import InvalidToken, Key, Keyring
 from keyring_core.tokens import iv_of, timestamp_of
-from rotation.model.batch import are_all, weight_of
+from rotation.model.batch import Batch, are_all, weight_of
 from rotation.model.counts import KEPT_PROBLEMS, Counts
 from rotation.model.target import Adopts
 from rotation.planning import inner_tokens
@@ -339,3 +339,37 @@ def test_a_subclass_is_another_type() -> None:
     """A bool is no whole number here: it is looked at one by one."""
     assert are_all([1, 2], int)
     assert not are_all([1, True], int)
+
+
+MIXED = {
+    "old": token("old"),
+    "current": token("new"),
+    "lost": token("nobody"),
+    "empty": "",
+    "null": None,
+    "plain": "sk-live",
+}
+
+
+@pytest.mark.parametrize(
+    ("cells", "misfits", "found"),
+    [
+        (["current"] * 5, {0, 3, 4}, {0, 3, 4}),
+        (["old", "current", "lost", "empty", "null", "plain", "current"], {0, 1, 2, 3, 4, 5, 6}, {1, 6}),
+        (["current", "old", "current"], {0, 1}, {0}),
+        (["old", "lost"], {0, 1}, set()),
+        (["current"], {7}, set()),
+        (["current", "current"], set(), set()),
+    ],
+)
+def test_only_current_misfits_are_fixed(keyring: Keyring, cells: list[str], misfits: set[int], found: set[int]) -> None:
+    """Each keeps its cell; a row that is rotated anyway, and one without a token, is left out."""
+    held = [MIXED[name] for name in cells]
+    batch = Batch([(number,) for number in range(len(held))], held, misfits=frozenset((each,) for each in misfits))
+
+    planner = Planner(keyring)
+
+    fixes = planner.fixes(batch, planner.plan(batch))
+
+    assert {key for (key,) in fixes.keys} == found
+    assert list(fixes.old) == list(fixes.new) == [held[key] for (key,) in fixes.keys]
