@@ -72,7 +72,7 @@ def _count_further(plan: Plan, written: Written, primary: str) -> None:
 
 
 class Trace(NamedTuple):
-    """What is public of a token under an older key, and whether it was rotated."""
+    """The public parts of a token under an older key; *rotated*: it was swapped."""
 
     key: RowKey
     key_id: str

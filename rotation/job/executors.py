@@ -21,8 +21,8 @@ from rotation.stores.row_keys import Forward
 THREAD_SECONDS = 0.25
 """The time that a range of a thread aims at; also the longest wait for the last thread."""
 SWITCH_SECONDS = 0.0002
-"""How long a thread keeps Python's lock while another one, back from its database, waits for it. Python's own 5 ms are
-as long as a statement, and a driver needs the lock several times in each."""
+"""The time for which a thread keeps Python's lock while another one, back from its database, waits for it. Python's
+own 5 ms are as long as a statement, and a driver needs the lock several times in each."""
 
 Begun = tuple[Bounds, Future[RangeDone]]
 Step = tuple[Bounds, RangeDone]
@@ -33,7 +33,7 @@ class RangeExecutor(Protocol):
 
     @property
     def width(self) -> int:
-        """How many ranges to submit before the first result is needed."""
+        """The number of ranges to submit before the first result is needed."""
 
     @property
     def range_seconds(self) -> float:
@@ -183,7 +183,7 @@ def wait_for(future: Future[Any], sleep: Callable[[float], None]) -> None:
 
 
 def is_lost(future: Future[Any]) -> bool:
-    """Whether the worker of a call that is done died, or its executor broke."""
+    """True if the worker of a call that is done died, or its executor broke."""
     if future.cancelled():
         return True
     error = future.exception()

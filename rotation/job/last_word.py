@@ -18,7 +18,7 @@ from rotation.stores.other_writers import CellTotals, Changed, Doubt, Unknown
 from rotation.stores.store import Watch
 
 MOST_LOOKS = 5
-"""How often in a row the rows of others are looked at; then a whole pass is due."""
+"""The most looks in a row at the rows of others; then a whole pass is due."""
 
 UNSETTLED = ("rewritten", "locked")
 """Problems that the next pass may find gone."""
@@ -28,11 +28,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Moved:
-    """What a run has written to a target so far."""
+    """The number of cells that a run has written to a target so far."""
 
     cells: int = 0
     taken_over: int = 0
-    """Those of them that were no token before."""
+    """Cells that were no token before."""
 
 
 class LastWord:
@@ -43,12 +43,12 @@ class LastWord:
         target, self._store, keyring, options, _ = worker.opened
         self._format, self._primary, self._dry_run = target.format, keyring.primary.id, options.dry_run
         self._disturbed = False
-        """Whether others disturbed a pass that found nothing to do: then the next one counts, disturbed or not."""
+        """True if others disturbed a pass that found nothing to do: then the next one counts, disturbed or not."""
         self.reason = ""
-        """Why the last pass was not the last one."""
+        """The reason for another pass."""
 
     def is_over(self, counts: Counts, watch: Watch, started: datetime, *, is_last: bool) -> bool:
-        """Whether a whole pass leaves nothing for another one. *watch* has watched it since it *started*.
+        """True if a whole pass leaves nothing for another one. *watch* has watched it since it *started*.
 
         The only place that says so, after a pass of any kind, whatever it found. Raises StoreError if the table is not
         the one that was opened any more, or if rows of it were hidden meanwhile.
@@ -64,7 +64,7 @@ class LastWord:
         return True
 
     def _proof(self, counts: Counts, watch: Watch, *, idle: bool) -> str | None:
-        """The name of the proof that nothing is left, by what others wrote since the pass began; None if there is none.
+        """The name of the proof that nothing is left, by what others wrote since the pass began; None without a proof.
 
         *idle*: the pass found nothing to do. Rotates what others wrote and needs it. The report then has the counts of
         that moment; a list of problems, and the counts of cells with several tokens, are for a pass to make.
@@ -119,12 +119,12 @@ class LastWord:
 
 
 def unsettled_in(counts: Counts) -> int:
-    """How many of the problems the next pass may find gone."""
+    """The number of problems that the next pass may find gone."""
     return sum(counts.categories[category] for category in UNSETTLED)
 
 
 def _is_as_counted(changed: Changed, counts: Counts) -> bool:
-    """Whether nobody wrote to the cells that a pass has counted."""
+    """True if nobody wrote to the cells that a pass has counted."""
     totals = changed.totals
     return not changed.batch.rows and (totals is None or (totals.held, totals.null) == (counts.scanned, counts.null))
 

@@ -1,4 +1,4 @@
-"""How to run: what may travel to a worker, all of it, and what stays in its process."""
+"""The options of a run: one type that may travel to a worker, all of it, and one that stays in its process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rotation.stores.row_keys import Shard
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a run works; each is an option of the command line."""
+    """The settings of a run; each is an option of the command line."""
 
     dry_run: bool = False
     """Read only, and report what a run would do."""
@@ -89,7 +89,7 @@ class RunOptions(RunSettings):
 
 @dataclass(frozen=True)
 class LocalOptions:
-    """What a run has in this process alone: secrets, files, connections. It cannot be pickled; a worker has its own."""
+    """Options that stay in this process: secrets, files, the ledger. They cannot be pickled; a worker has its own."""
 
     wait: Callable[[float], None] = time.sleep
     """Sleeps for some seconds; raises StoppedError as soon as a stop is requested."""

@@ -145,7 +145,7 @@ class TargetRun:
         return counts
 
     def _key_is_missing(self) -> bool:
-        """Whether most of the first tokens are unreadable. The report says so, and nothing is written."""
+        """True if most of the first tokens are unreadable. The report says so, and nothing is written."""
         sample, rows_seen = Counts(), 0
         # It only reads, so nobody waits for it.
         options = self._opened.options
@@ -166,7 +166,7 @@ class TargetRun:
         return True
 
     def _note_a_missing_key(self, counts: Counts) -> None:
-        """After each row of a target to take over was read: what keeps a run from writing."""
+        """Dry run of a takeover: reports a missing key."""
         report = self._report
         if not report.target.takes_over or (missing := self._missing_key(counts, "its")) is None:
             return
@@ -178,7 +178,7 @@ class TargetRun:
             report.stopped = f"{missing}Nothing was written here."
 
     def _missing_key(self, sample: Counts, whose: str) -> str | None:
-        """Why the keys are not those of the cells of *sample*, which are *whose*; None if most of them open."""
+        """Explains which key seems missing if most cells of *sample* fail to open; *whose* cells they are, in words."""
         takeover = self._opened.local.takeover
         reader = takeover.reader
         unopened, cells, least = sample.unreadable, sample.tokens, PROBE_LEAST

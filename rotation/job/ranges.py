@@ -68,7 +68,7 @@ class RangeDone:
     reached: RowKey | None = None
     """The key of the last row that was done."""
     whole: bool = False
-    """Whether nothing of the range is left."""
+    """True if nothing of the range is left."""
     traces: list[Trace] = field(default_factory=list)
     retries: int = 0
     pace: str = ""
@@ -76,7 +76,7 @@ class RangeDone:
     transactions: list[int] = field(default_factory=list)
     """Those that wrote, by their numbers."""
     fault: KeyringError | None = None
-    """Why it ended early, if going on at once would not help."""
+    """The reason for an early end, if going on at once would not help."""
 
 
 class OpenTarget(NamedTuple):
@@ -163,7 +163,7 @@ class RangeWorker:
         return self._throttle.limit(self._pace.rows)
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
-        """Whether nothing of the range is left."""
+        """True if nothing of the range is left."""
         throttle = self._throttle
         if throttle.paused():
             return False
@@ -248,13 +248,13 @@ class Stale(NamedTuple):
     """As it was read."""
     wanted: str | None
     under: str | None
-    """The id of the older key that the present index is under, unless the cell is under that key, too."""
+    """The id of the older key that the present index is under; None if the cell has the same key."""
     is_current: bool
-    """Whether the cell is under the primary key already, or holds nothing."""
+    """True if the cell is under the primary key already, or holds nothing."""
 
 
 def stale_rows(keyring: Keyring, index: BlindIndex, batch: Batch, plan: Plan) -> Iterator[Stale]:
-    """The rows of *batch* whose index is not that of their value under the primary key.
+    """The rows of *batch* whose index does not belong to their value under the primary key.
 
     The value of a cell that *plan* takes over is in its new token: the keyring does not open the cell itself.
     """
@@ -285,7 +285,7 @@ def _older_key(keyring: Keyring, held: object) -> str | None:
 
 
 def index_values(stale: list[Stale], plan: Plan, written: Written) -> Iterator[IndexValue]:
-    """What to write beside the cells of *stale* as they are now, some of them swapped a moment ago."""
+    """The values to write beside the cells of *stale* as they are now, some of them swapped a moment ago."""
     swapped = dict(zip(plan.swaps.keys, plan.swaps.new, strict=True))
     for key, cell, wanted, _, is_current in stale:
         if key in swapped and not written.failed(key):

@@ -198,7 +198,7 @@ class RunRecorder:
     _goes_back: bool = False
 
     def history(self, keyring: Keyring, *, allow_demotion: bool = False) -> History:
-        """What the ledger knows of the keys' past; with *allow_demotion* the primary key counts as the newest."""
+        """The past of the keys, from the ledger; with *allow_demotion* the primary key counts as the newest."""
         others = [key.id for key in keyring.states if key is not keyring.primary]
         records = self.session.attempt(lambda ledger: ledger.keys())
         history = UNKNOWN if records is None else history_of(self.primary, others, records, self.session.service)
@@ -232,7 +232,7 @@ class RunRecorder:
             self.session.attempt(lambda ledger: ledger.end_run(number, outcome, counts))
 
     def reached(self, plan: str) -> str | None:
-        """How far a stopped run has come with *plan*."""
+        """The progress of a stopped run with *plan*."""
         return self.session.attempt(lambda ledger: ledger.reached(plan))
 
     def reach(self, plan: str, upto: str) -> None:

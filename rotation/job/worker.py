@@ -26,11 +26,11 @@ from rotation.stores.databases import identify
 from rotation.stores.store import Store
 
 stop_request = Stopping()
-"""Whether this process is to end."""
+"""Set if this process is to end."""
 
 
 class Order(NamedTuple):
-    """What every range of a run needs."""
+    """The keys and options of every range of a run."""
 
     keys: tuple[tuple[str, str], ...]
     """Ids and states. The worker's own keys must have the same."""
@@ -66,7 +66,7 @@ def ask_to_stop() -> None:
 
 
 def join_log(level: int, log_format: str) -> None:
-    """The log of this process becomes that of the run: as `configure_logging` makes it, also for Dask's records."""
+    """Sets up the log of this process as the run has it, also for Dask's records."""
     configure_logging(stream=sys.stderr, level=level, renderer=log_format, guard_stdio=True)
     for name, logger in logging.root.manager.loggerDict.items():
         if name.partition(".")[0] in {"distributed", "tornado"} and isinstance(logger, logging.Logger):
@@ -77,7 +77,7 @@ def join_log(level: int, log_format: str) -> None:
 
 
 def check_worker(order: Order) -> None:
-    """Loads this worker's keys. Raises WorkerError if they are not those of the run."""
+    """Loads this worker's keys. Raises WorkerError if they differ from the run's."""
     _load(order)
 
 

@@ -1,4 +1,4 @@
-"""Workers outside of this process: those of a Dask cluster, on this machine (`--workers`) or on others (`--dask`)."""
+"""Workers outside of this process: a Dask cluster, on this machine (`--workers`) or on others (`--dask`)."""
 
 from __future__ import annotations
 
