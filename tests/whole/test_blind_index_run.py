@@ -284,7 +284,7 @@ def test_no_key_goes_while_an_index_has_no_target(
     retired = command(*retire, environ={})
 
     assert forgetful.code == 0
-    assert "creds.token: token_index beside it holds blind indexes" in forgetful.out
+    assert "creds.token: token_index holds blind indexes" in forgetful.out
     assert "keys retire" not in forgetful.out
     assert (refused.code, repaired.code, retired.code) == (1, 0, 0), refused.out + retired.out
     assert "set `index` in the target" in refused.out
@@ -296,7 +296,7 @@ def test_a_census_sees_an_index_behind_many_rows_without_one(database: Database,
     """A run looks at the first rows alone, before it begins; a census reads every row in any case."""
     fill(database, [*[(None, None)] * 1_000, pair("old", "a value")], kind="VARCHAR(52)")
 
-    assert "creds.token: token_index beside it holds blind indexes" in command("status", settings="").out
+    assert "creds.token: token_index holds blind indexes" in command("status", settings="").out
 
 
 @pytest.mark.by_turns
