@@ -13,7 +13,7 @@ import structlog
 from keyring_core import KeyState
 from rotation.checks import key_checks, setup_checks, token_checks
 from rotation.checks.facts import Facts
-from rotation.checks.findings import Finding, Level, Result, worst, worst_first
+from rotation.checks.findings import Finding, Level, Result, worst
 from rotation.configuration.policy import Policy
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import CHECK
@@ -72,8 +72,9 @@ class Verdict:
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings, the most urgent first."""
-        return worst_first(self.results)
+        """All findings, the most urgent first, otherwise in the order of the checks."""
+        findings = (finding for result in self.results for finding in result.findings)
+        return sorted(findings, key=lambda finding: -finding.level.weight)
 
     @property
     def off(self) -> Iterator[Result]:
