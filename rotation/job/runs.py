@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from keyring_core import Keyring
-from rotation.configuration.companions import companion_values
+from rotation.configuration.targets import companion_values
 from rotation.context import Context
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.loop import Job, rotate_jobs

@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.redaction import configure_logging
-from rotation.configuration.companions import companion_values
 from rotation.configuration.env_file import environment
 from rotation.configuration.key_sets import Keys
-from rotation.configuration.targets import unsealed
+from rotation.configuration.targets import companion_values, unsealed
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker
 from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
