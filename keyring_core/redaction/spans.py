@@ -16,11 +16,6 @@ class Span(NamedTuple):
     label: str
     known: bool = False
 
-    @property
-    def weight(self) -> tuple[bool, int]:
-        """The heaviest of overlapping spans gives its label: a known value before a guessed shape."""
-        return self.known, self.end - self.start
-
 
 def mask_of(label: str) -> str:
     """The mask of a secret: it shows the label, never the length."""
@@ -45,14 +40,14 @@ def runs(windows: Iterable[tuple[int, int, str]]) -> list[Span]:
 def merge(spans: Iterable[Span]) -> list[Span]:
     """Disjoint spans, in order, that cover exactly the same text as *spans*.
 
-    Overlapping spans become one, with the label of the heaviest. Spans that only touch become one if they share a label
-    (two halves of one key).
+    Overlapping spans become one, with the label of a known value, otherwise of the longest. Spans that only touch
+    become one if they share a label (two halves of one key).
     """
     merged: list[Span] = []
     for span in sorted(spans):
         last = merged[-1] if merged else None
         if last and (span.start < last.end or (span.start == last.end and span.label == last.label)):
-            _, _, label, known = max(last, span, key=lambda part: part.weight)
+            _, _, label, known = max(last, span, key=lambda part: (part.known, part.end - part.start))
             merged[-1] = Span(last.start, max(last.end, span.end), label, known)
         else:
             merged.append(span)
