@@ -124,9 +124,6 @@ class GramMatcher:
         # For shorter forms. Harmless text shares four bytes with a secret more often than five.
         self._narrow = _Grams(4, 4)
 
-    def __repr__(self) -> str:
-        return "<GramMatcher>"
-
     def __reduce__(self) -> NoReturn:
         raise TypeError("a GramMatcher holds secrets: it can be neither pickled nor copied")
 
@@ -164,8 +161,8 @@ def spans_of(forms: Collection[Form], data: bytes) -> list[Span]:
     return runs(window for form in forms for window in occurrences(form, low))
 
 
-def occurrences(form: Form, low: bytes) -> Iterator[tuple[int, int, str]]:
-    """Start, end and label of the runs of *form* in *low* that have to be masked. Runs may overlap.
+def occurrences(form: Form, low: bytes) -> Iterator[tuple[str, int, int]]:
+    """Label, start and end of the runs of *form* in *low* that have to be masked. Runs may overlap.
 
     All windows of the shortest length are searched. A long form has too many of them: there, every few characters
     a piece is searched which is so much shorter that each window holds one, and a match is followed to its ends.
@@ -182,7 +179,7 @@ def occurrences(form: Form, low: bytes) -> Iterator[tuple[int, int, str]]:
                 start -= _shared(text[:offset][::-1], low[max(0, place - offset) : place][::-1])
                 end += _shared(text[offset + width :], low[end : end + len(text)])
             if end - start >= form.floor:
-                yield start, end, form.label
+                yield form.label, start, end
             place = low.find(piece, place + 1)
 
 

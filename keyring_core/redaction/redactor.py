@@ -114,7 +114,7 @@ class Redactor:
 
         May raise what the event's own objects raise: the caller withholds the event then.
         """
-        return Walk(self.names).event(event) if self.names.touch(event) else event
+        return Walk(self.names).mapping(event) if self.names.touch(event) else event
 
     def redact_json(self, text: str) -> str:
         """*text*, a rendered line, with every secret masked; JSON stays JSON. Never raises."""
@@ -227,9 +227,6 @@ class Registry:
         for landmark in LANDMARKS:
             self._matcher.add(landmark)
         subscribe(self)
-
-    def __repr__(self) -> str:
-        return f"<Registry of {len(self._forms)} values>"
 
     def __len__(self) -> int:
         return len(self._forms)

@@ -22,19 +22,16 @@ def mask_of(label: str) -> str:
     return f"{MASK_START}{label}]"
 
 
-def runs(windows: Iterable[tuple[int, int, str]]) -> list[Span]:
-    """The longest runs of known values: joins windows of one label that overlap or touch."""
+def runs(windows: Iterable[tuple[str, int, int]]) -> list[Span]:
+    """The longest runs of known values: joins windows (label, start, end) of one label that overlap or touch."""
     done: list[Span] = []
-    last: dict[str, Span] = {}
-    for start, end, label in sorted(windows):
-        run = last.get(label)
-        if run is not None and start <= run.end:
-            last[label] = Span(run.start, max(run.end, end), label, known=True)
+    for label, start, end in sorted(windows):
+        last = done[-1] if done else None
+        if last and last.label == label and start <= last.end:
+            done[-1] = last._replace(end=max(last.end, end))
         else:
-            if run is not None:
-                done.append(run)
-            last[label] = Span(start, end, label, known=True)
-    return [*done, *last.values()]
+            done.append(Span(start, end, label, known=True))
+    return done
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
