@@ -87,7 +87,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         # Until the tests are collected: that leaves nothing behind which is worth a search.
         gc.disable()
-    settings.register_profile("slow", max_examples=300 if config.getoption("long") else 60, deadline=None)
+    # On a busy machine any example can be held up, which says nothing about the code.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
+    settings.register_profile("slow", max_examples=300 if config.getoption("long") else 60)
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_MEMORY:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
