@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,8 +13,7 @@ from keyring_core import KeyringError
 from keyring_core.key_files import is_missing
 from rotation.cli.help_page import HelpPage
 from rotation.cli.options import (
-    Command,
-    GivenTarget,
+    CommandContext,
     Process,
     common_options,
     find_targets,
@@ -57,8 +56,8 @@ T = TypeVar("T")
 @common_options
 @target_parameters
 def check(  # noqa: PLR0913 - click's
-    command: Command,
-    given: GivenTarget,
+    command: CommandContext,
+    given: Mapping[str, Any],
     *,
     form: str | None,
     prometheus: Path | None,
@@ -113,7 +112,7 @@ def failed(words: str, argv: Sequence[str], process: Process) -> int:
     return UNKNOWN
 
 
-def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: Path | None) -> Verdict:
+def _examine(command: CommandContext, given: Mapping[str, Any], sample: int | None, metrics: Path | None) -> Verdict:
     """The verdict, written to *metrics* too. If nothing could be checked, or not written, the verdict says why."""
     from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict, unknown
@@ -137,8 +136,8 @@ def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: 
     return verdict.with_result(unknown(unwritten)) if unwritten else verdict
 
 
-def _attempt(command: Command, act: Callable[[], T]) -> tuple[T | None, str | None]:
-    """What *act* returns, or why it failed."""
+def _attempt(command: CommandContext, act: Callable[[], T]) -> tuple[T | None, str | None]:
+    """The result of *act*, or the reason of its failure."""
     import structlog
 
     try:
@@ -150,7 +149,7 @@ def _attempt(command: Command, act: Callable[[], T]) -> tuple[T | None, str | No
         return None, f"the check failed ({type(error).__name__}); see the log"
 
 
-def _pings(command: Command, text: str | None) -> Callable[[str], None]:
+def _pings(command: CommandContext, text: str | None) -> Callable[[str], None]:
     """Calls the address with an end such as `start`. A call that fails is reported, and changes no verdict."""
     if text is None:
         return lambda _: None
@@ -166,7 +165,7 @@ def _pings(command: Command, text: str | None) -> Callable[[str], None]:
     return call
 
 
-def _list(command: Command) -> int:
+def _list(command: CommandContext) -> int:
     from rotation.checks.verdict import check_names, list_checks
     from rotation.configuration.policy import Policy
     from rotation.output import check_text

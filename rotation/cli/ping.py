@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from http.client import HTTPException, InvalidURL
 from urllib.parse import urlsplit, urlunsplit
 
-from rotation.configuration.targets import expand_url
+from rotation.configuration.urls import expand_url
 from rotation.model.failures import UsageError
 from rotation.stores.watchdog import BackgroundCall
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keyring_core import Keyring
-from rotation.configuration.companions import companion_values
+from rotation.configuration.targets import companion_values
 from rotation.context import Context
 from rotation.job.checkpoints import Checkpoints
 from rotation.job.pace import Speed, Throttle

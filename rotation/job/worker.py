@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
-from rotation.configuration.companions import companion_values
 from rotation.configuration.env_file import environment
 from rotation.configuration.key_sets import Keys
-from rotation.configuration.targets import unsealed
+from rotation.configuration.targets import companion_values, unsealed
 from rotation.job.ranges import Bounds, Options, RangeDone, RangeWorker
 from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
 from rotation.model.target import Target

@@ -53,7 +53,7 @@ class Target:
     keys: str | None = None
     """The key set of rotation.toml that its tokens are under; None: the environment's own keys."""
     companions: tuple[tuple[str, str], ...] = ()
-    """Columns that change with the key, each with the name of its value; see `rotation.configuration.companions`."""
+    """Columns that change with the key, each with the name of its value in `configuration.sections.VALUES`."""
     optional: bool = False
     """Whether the table or the column may be missing, as in some version of an application."""
     source: Legacy | None = None
