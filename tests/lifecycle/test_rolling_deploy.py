@@ -30,8 +30,7 @@ from rotation.lifecycle.transitions import KeyStep, after, check_order, promotio
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report
-from rotation.retirement.decision import Refusal, refusals
-from rotation.retirement.evidence import Evidence
+from rotation.retirement import Evidence, Refusal, refusals
 from tests.fakes import MemoryStore, run
 from tests.keys import make_key
 
