@@ -183,10 +183,7 @@ def _check_engine(legacy: Legacy) -> None:
 
 
 def check_variable_names(option: str, spellings: Iterable[object]) -> None:
-    """Raises KeyConfigError if anything but names of variables is in *spellings*, the value of *option*.
-
-    No key command gets these variables.
-    """
+    """Raises KeyConfigError unless *spellings*, the value of *option*, name variables. No key command gets those."""
     for spelling in spellings:
         if not isinstance(spelling, str) or not (name := variable_in(spelling)):
             if isinstance(spelling, str | bytes):
