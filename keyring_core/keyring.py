@@ -55,7 +55,7 @@ class Keyring:
         if staged is not None:
             states.setdefault(_as_key(staged, "staged key"), KeyState.STAGED)
         check_told_apart({key: f"{state} key" for key, state in states.items()})
-        self._states, self._keys = states, tuple(states)
+        self._states = states
 
     @classmethod
     @without_frames
@@ -92,7 +92,7 @@ class Keyring:
             states |= {key: old.get(state, state) for key, state in self._states.items()}
         bound = Keyring.__new__(Keyring)
         bound.primary = next(iter(states))
-        bound._states, bound._keys = states, tuple(states)
+        bound._states = states
         return bound
 
     @property
@@ -113,7 +113,7 @@ class Keyring:
     @cached_property
     def multi_fernet(self) -> MultiFernet:
         """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""
-        return MultiFernet([key.fernet for key in self._keys])
+        return MultiFernet([key.fernet for key in self._states])
 
     def encrypt(self, plaintext: str) -> str:
         """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form.
@@ -232,7 +232,7 @@ class Keyring:
     ) -> list[T | InvalidToken]:
         """The result of *action* for each token, or the token's error, in order."""
         outcomes: list[Any] = [None] * len(tokens)
-        for part in bulk.find(self._keys, tokens):
+        for part in bulk.find(self._states, tokens):
             if isinstance(part, Refused):
                 outcomes[part.place] = part.error
             else:
@@ -240,10 +240,10 @@ class Keyring:
         return outcomes
 
     def _key_of(self, token: Token) -> Key:
-        for key in self._keys:
+        for key in self._states:
             if key.signed(token):
                 return key
-        raise bulk.unknown_key(self._keys, token.signed)
+        raise bulk.unknown_key(tuple(self._states), token.signed)
 
     def _open(self, key: Key, token: Token) -> bytes:
         plaintext = key.open(token)

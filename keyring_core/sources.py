@@ -41,9 +41,7 @@ class KeyOrigin(NamedTuple):
 
     def may_differ(self) -> bool:
         """True if reading again may give another text. A variable does not count: it is read only once."""
-        return self.kind is SourceKind.COMMAND or (
-            self.stamp is not None and (not self.stamp.settled or self.stamp.moved())
-        )
+        return self.kind is SourceKind.COMMAND or self.moved() or (self.stamp is not None and not self.stamp.settled)
 
 
 class FoundText(NamedTuple):
