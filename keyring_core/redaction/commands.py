@@ -11,7 +11,6 @@ from keyring_core.redaction.values import PLACEHOLDER
 
 # An option behind a blank or, in a list of arguments, behind a quote. Its hyphen is first, since C looks for that.
 _OPTION = r"""-(?<=[ "']-)(?:[a-zA-Z]{0,5}?(?P<letter>[paPwUub])|-(?P<word>(?:proxy-)?user))"""
-_ANY_OPTION = r"""-(?<=[ "']-)[a-zA-Z-]"""
 # Between two arguments: a blank in a shell; in a list of arguments ', ' or ", ", also in JSON.
 _NEXT = r"""(?: {1,4}|\\{0,7}["'], ?\\{0,7}["'])"""
 # Not another option, a variable or a redirection. A quoted value may hold blanks.
@@ -43,7 +42,7 @@ _NO_PASSWORD = rf"{PLACEHOLDER}|[\d.]*:?\d+:\d+(?:/\w+)?"
 
 def find_commands(text: str, limit: Limit = bounded) -> Iterator[Span]:
     """The passwords in the command lines of *text*."""
-    if not compiled(_ANY_OPTION).search(text):
+    if not compiled(r"""-(?<=[ "']-)[a-zA-Z-]""").search(text):
         return
     done = 0
     effort = limit(len(text))

@@ -181,8 +181,6 @@ _COOKIES = r"""cookies?["'\\]{0,8}\s?[:=]\s?["'\\b]{0,8}(?P<cookies>[\w.-]{1,64}
 # A name in quotes is a value itself if these follow, unless it begins a pair or is an option.
 _BEHIND_VALUES = ('",', "',", '"}', "'}", '"]', "']", '")', "')")
 _DIGITS = tuple("0123456789")
-# {"name": "api_key", "value": "..."}
-_LONGEST_SIGN_OF_VALUE = 12
 # What shows before a name that it is in a URL's query or a form.
 _IN_URLS = ("?", "&", "#", "&amp;")
 
@@ -227,7 +225,8 @@ def _is_value_itself(text: str, begin: int, end: int) -> bool:
     """True if the name in quotes is itself a value: {"column": "api_key", ...}, but not in ("api_key", "...")."""
     opens = text[max(0, begin - 4) : max(0, begin - 1)].rstrip()[-1:]
     is_pair = opens in ("(", "[", "b", "") or text.startswith("--", begin)
-    return not is_pair and text.find("value", end, end + _LONGEST_SIGN_OF_VALUE) < 0
+    # {"name": "api_key", "value": "..."}
+    return not is_pair and text.find("value", end, end + 12) < 0
 
 
 def _name_start(text: str, start: int) -> int:

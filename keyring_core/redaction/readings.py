@@ -20,11 +20,8 @@ _ESCAPED = r"(?:0x|\\x)[0-9a-f]{1,2}(?![0-9a-f])"
 # of an escaped newline precedes it.
 _DUMPED = r"(?:(?<![0-9a-z])|(?<=\\[nrt]))[0-9a-f]{4,16}:?[ ]{1,3}(?P<bytes>(?:[0-9a-f]{2}[ ]{0,2}){1,16})"
 _FIRST_LINE = r"0000[0-9a-f]{0,12}:?[ ]{1,3}[0-9a-f]{2}[0-9a-f ]"
-_DUMPED_BYTE = r"[0-9a-f]{2}"
 # Between two lines of one bytes literal, as pprint breaks it. In JSON, the newline is escaped.
 _NEXT_LITERAL = r"[\"'](?:\n|\\+n)[ ]+b\\*[\"']"
-# A dump's text may be escaped as JSON, in JSON and so on, one time less than this.
-_MOST_ESCAPED = 3
 # Ends a value of several bytes.
 _NEXT_FIELD = r"[\"']\s?:|="
 # Escapes, and what is between them, in one field.
@@ -135,7 +132,7 @@ def _dump(data: bytes, lines: list[tuple[re.Match[str], int]]) -> Iterator[Readi
     place = _of_bytes(
         (byte.start(), end)  # a byte spans the rest of its line
         for found, end in lines
-        for byte in compiled(_DUMPED_BYTE).finditer(found.string, *found.span("bytes"))
+        for byte in compiled(r"[0-9a-f]{2}").finditer(found.string, *found.span("bytes"))
     )
     yield Reading(data, place)
     swapped = bytearray(data[: len(data) & -2])
@@ -148,7 +145,7 @@ def _text_column(count: int) -> str:
     r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, but ``\n`` ends them."""
     # If the line ends right after them, it shows how the text is escaped: a backslash and an n may be two of them.
     exact = ""
-    for depth in range(_MOST_ESCAPED):
+    for depth in range(3):  # in JSON that stands in JSON so many times
         backslash, quote = r"\\" * 2**depth, r"\\" * (2**depth - 1) + '"'
         newline = r"\\" * 2 ** (depth - 1) + "n" if depth else r"\n"
         exact += rf"(?:{backslash}|{quote}|[^\\\"\n]){{{count}}}[|<]?(?={newline}|\Z)|"

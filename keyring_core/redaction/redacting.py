@@ -53,8 +53,12 @@ class redacting(ContextDecorator):  # noqa: N801 - it reads as a verb where it i
         with suppress(ValueError):  # a generator may be entered in one context and left in another
             matchers.remove(self._matcher)
         block_matchers.set(tuple(matchers))
-        if error is not None:
-            leave_with(error, self._matcher)
+        errors = [] if error is None else [error]
+        for one in errors:
+            if self._matcher not in (masks := _masks_of(one)):
+                _attributes(one)[_ATTRIBUTE] = _Masks((*masks, self._matcher)[-MOST_MASKS:])
+            if isinstance(one, BaseExceptionGroup):  # `except*` makes new groups of its members
+                errors += one.exceptions
 
 
 class _Masks(tuple[GramMatcher, ...]):
@@ -65,16 +69,6 @@ class _Masks(tuple[GramMatcher, ...]):
     def __reduce__(self) -> tuple[type[tuple[()]], tuple[()]]:
         # A plain tuple, so that a process without this package can read it.
         return tuple, ()
-
-
-def leave_with(error: BaseException, matcher: GramMatcher) -> None:
-    """Puts *matcher* on *error*, and on the members of a group: `except*` makes new groups of them."""
-    errors = [error]
-    for one in errors:
-        if matcher not in (masks := _masks_of(one)):
-            _attributes(one)[_ATTRIBUTE] = _Masks((*masks, matcher)[-MOST_MASKS:])
-        if isinstance(one, BaseExceptionGroup):
-            errors += one.exceptions
 
 
 def _attributes(error: BaseException) -> dict[str, Any]:
