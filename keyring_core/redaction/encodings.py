@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring, encode_basestring_ascii
 from unicodedata import normalize
 
-from keyring_core.redaction.folding import as_text, fold
+from keyring_core.redaction.folding import as_text, squeeze
 from keyring_core.redaction.patterns import compiled
 from keyring_core.redaction.values import class_changes
 
@@ -56,7 +56,7 @@ class Form:
     __slots__ = ("floor", "label", "text")
 
     def __init__(self, text: str, label: str, floor: int | None = None) -> None:
-        self.text = fold(text)
+        self.text = squeeze(text.encode("utf-8", "surrogatepass"))
         self.label = label
         self.floor = min(len(self.text), floor or len(self.text))
 
@@ -76,7 +76,9 @@ def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[For
     for variant in _unicode_variants(text) if _is_clean(text) else ():
         whole += _escapes(variant)
         if "\n" in variant:
-            whole += _lines(variant)
+            # A log shipper may send each line of a longer secret as its own event.
+            lines = map(str.strip, variant.splitlines())
+            whole += [line for line in lines if len(line) >= SHORTEST_PIECE and not line.startswith("-----")]
     forms = _distinct([*whole, *_byte_spellings(_utf8(text))], label)
     forms += [_cuttable(run, label) for run in _base64_runs(_utf8(text))]
     url = compiled(_URL).fullmatch(text)
@@ -156,14 +158,11 @@ def _is_clean(text: str) -> bool:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Random-looking runs of letters and digits, and of symbols, too, as a password generator makes them.
-
-    Pieces of ordinary words would mask harmless text.
-    """
+    """Random-looking runs of letters and digits, and with symbols. Pieces of words would mask harmless text."""
     for atom in _ATOM.findall(text):
         if len(atom) >= SHORTEST_PIECE and class_changes(atom) * 6 >= len(atom):
             yield atom
-    # The symbols of a document are not random.
+    # A password generator's symbols are random, those in a document are not.
     if not _ODD.search(text) or compiled(r"://|[\"']:").search(text):
         return
     for run in compiled(_WRITTEN).split(text):
@@ -220,19 +219,9 @@ def _urls(text: str) -> Iterator[str]:
     yield quote_plus(data)
 
 
-def _lines(text: str) -> Iterator[str]:
-    """The lines of a longer secret: a log shipper may send each as its own event."""
-    for line in map(str.strip, text.splitlines()):
-        if len(line) >= SHORTEST_PIECE and not line.startswith("-----"):
-            yield line
-
-
 def _byte_spellings(data: bytes) -> Iterator[str]:
     """*data* as Python, hex dumps and lists of numbers show it."""
-    yield repr(data)[2:-1]
-    yield data.hex()
-    yield data.hex(":")
-    yield data.hex("-")
+    yield from (repr(data)[2:-1], data.hex(), data.hex(":"), data.hex("-"))
     numbers = [str(byte) for byte in data]
     for separator in (",", ",\n", ",\\n"):  # the last two: one number a line, also as JSON in JSON
         yield separator.join(numbers)

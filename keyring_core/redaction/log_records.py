@@ -76,10 +76,7 @@ class ChainFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 def message_of(redactor: Redactor, record: logging.LogRecord) -> str:
-    """The record's message, masked.
-
-    Raises what ``msg % args`` raises.
-    """
+    """The record's message, masked. Raises what ``msg % args`` raises."""
     if isinstance(record.msg, Redacted):
         return record.msg
     # In a foreign handler, a structlog event is a dict: its names count, and it can be circular.

@@ -262,6 +262,5 @@ def _value(name: Name, found: re.Match[str], names: Names) -> Span | None:
 
 
 def _end(pattern: str, text: str, begin: int) -> int:
-    """The end of the match of *pattern* at *begin*."""
     found = compiled(pattern, ANY_CASE_VERBOSE).match(text, begin)
     return begin if found is None else found.end()

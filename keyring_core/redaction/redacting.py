@@ -55,8 +55,9 @@ class redacting(ContextDecorator):  # noqa: N801 - it reads as a verb where it i
         block_matchers.set(tuple(matchers))
         errors = [] if error is None else [error]
         for one in errors:
-            if self._matcher not in (masks := _masks_of(one)):
-                _attributes(one)[_ATTRIBUTE] = _Masks((*masks, self._matcher)[-MOST_MASKS:])
+            attributes = _attributes(one)
+            if self._matcher not in (masks := attributes.get(_ATTRIBUTE, ())):
+                attributes[_ATTRIBUTE] = _Masks((*masks, self._matcher)[-MOST_MASKS:])
             if isinstance(one, BaseExceptionGroup):  # `except*` makes new groups of its members
                 errors += one.exceptions
 
@@ -74,11 +75,6 @@ class _Masks(tuple[GramMatcher, ...]):
 def _attributes(error: BaseException) -> dict[str, Any]:
     """The attributes of *error*, past a class that refuses or makes up attributes."""
     return object.__getattribute__(error, "__dict__")  # type: ignore[no-any-return]
-
-
-def _masks_of(error: BaseException) -> tuple[GramMatcher, ...]:
-    masks: tuple[GramMatcher, ...] = _attributes(error).get(_ATTRIBUTE, ())
-    return masks
 
 
 def keep(record: logging.LogRecord) -> logging.LogRecord:
@@ -121,7 +117,7 @@ def _kept_on(errors: list[Any]) -> Iterator[GramMatcher]:
         if not isinstance(error, BaseException) or id(error) in seen:
             continue
         seen.add(id(error))
-        yield from _masks_of(error)
+        yield from _attributes(error).get(_ATTRIBUTE, ())
         errors += (error.__cause__, error.__context__)
         if isinstance(error, BaseExceptionGroup):
             errors += error.exceptions

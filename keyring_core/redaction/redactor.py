@@ -191,8 +191,7 @@ class Redactor:
 
     def _leaf(self, value: Any) -> Any:
         """A leaf of an event; its masked text if its text shows a secret."""
-        kind = type(value)
-        if kind is str:
+        if type(value) is str:
             return self._redact(value)
         shown = str(value) if isinstance(value, str | int) else safe_repr(value)
         masked = self._redact(shown)

@@ -172,10 +172,8 @@ def _in_call(name: Name, found: re.Match[str], _value: str) -> bool:
 
 
 def _in_pair(name: Name, found: re.Match[str], value: str) -> bool:
-    """``(b'name', b'value')``, but no two names, and no column with its type: ``('token', 'created_at')``.
-
-    So httpx, ASGI servers and parsers of forms show a pair, and so PHP defines a constant.
-    """
+    """``(b'name', b'value')``, but no two names, and no column with its type: ``('token', 'created_at')``."""
+    # As httpx, ASGI servers and parsers of forms show a pair, and as PHP defines a constant.
     if not (name.follows(r"""[(\[]\s?b?\\{0,7}["']""") and compiled(r"\s?[)\]]").match(found.string, found.end())):
         return False
     if found.string.startswith("b", found.end("pair")):

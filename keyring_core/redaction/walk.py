@@ -100,9 +100,14 @@ class Walk:
 
     def _sequence(self, sequence: Any, hidden: str | None, name: str) -> Any:
         items = list(sequence)
-        if len(items) == 2 and isinstance(items[0], str) and _is_pair(items[0], items[1]):
+        is_pair = len(items) == 2 and _is_pair(_text(items[0]), items[1])
+        if is_pair and isinstance(items[0], str):
             name = items[0]
-        labels = self._labels(items, hidden)
+        # The labels of items after a sensitive name: ("authorization", "Basic ..."), ["--password", "..."].
+        labels = [hidden] * len(items)
+        for place, before in enumerate(map(_text, items[:-1]), 1):
+            if before.startswith("--") or is_pair:
+                labels[place] = hidden or self._names.label(before)
         shown = [self.value(item, label, name) for item, label in zip(items, labels, strict=True)]
         if all(new is old for new, old in zip(shown, items, strict=True)):
             return self._numbers(sequence, items)
@@ -115,16 +120,6 @@ class Walk:
         text = ", ".join(map(str, items))
         masked = self._leaf(text)
         return sequence if masked == text else masked
-
-    def _labels(self, items: list[Any], hidden: str | None) -> list[str | None]:
-        """The labels of items after a sensitive name: ``("authorization", "Basic ...")``, ``["--password", "..."]``."""
-        labels: list[str | None] = [hidden] * len(items)
-        for place, item in enumerate(items[:-1]):
-            if isinstance(item, str | bytes):
-                name = _text(item)
-                if name.startswith("--") or (len(items) == 2 and place == 0 and _is_pair(name, items[1])):
-                    labels[place + 1] = labels[place + 1] or self._names.label(name)
-        return labels
 
 
 def _text(key: Any) -> str:
