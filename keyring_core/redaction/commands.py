@@ -34,8 +34,6 @@ _PROGRAMS = (
 _ANY_PROGRAM = (
     r"(?<![\w.-])(?<!name )(?<!status )(?:" + "|".join(f"({name})" for name, _, _ in _PROGRAMS) + r")(?=\\{0,7}[\"' ])"
 )
-# A program's name is so near, in the same command.
-_REACH = 300
 # Ports are none either: docker run -p 80:80.
 _NO_PASSWORD = rf"{PLACEHOLDER}|[\d.]*:?\d+:\d+(?:/\w+)?"
 
@@ -47,7 +45,8 @@ def find_commands(text: str, limit: Limit = bounded) -> Iterator[Span]:
     done = 0
     effort = limit(len(text))
     for program in compiled(_ANY_PROGRAM).finditer(text):
-        start, end = program.end(), program.end() + _REACH
+        # Its options are near, in the same command.
+        start, end = program.end(), program.end() + 300
         other_command = compiled(r"[\r\n|;&]").search(text, start, end)
         end = end if other_command is None else other_command.start()
         _, letter, password = _PROGRAMS[(program.lastindex or 1) - 1]

@@ -134,8 +134,6 @@ _CLASSES = bytes(
 _LONG_RUN = b"a" * 16
 
 _KEY_LENGTH = 43
-# The last character of 32 bytes in base64 carries four bits.
-_KEY_ENDS = frozenset("AEIMQUYcgkosw048")
 # After "/" and "-" too, as in a URL or an option, unless that is a character of a longer base64 text.
 _KEY = (
     r"(?:(?<![A-Za-z0-9_+])|(?<=\\[nrt]))(?<![A-Za-z0-9_+/=-]{44})"
@@ -209,7 +207,8 @@ def _shapes_at(gate: str) -> tuple[Shape, ...]:
 def _key(text: str, equals: int) -> Iterator[Span]:
     """The Fernet key that ends in the sign at *equals*. "+" and "/" of the other alphabet cut it into several runs."""
     start = equals - _KEY_LENGTH
-    is_key = text[equals - 1] in _KEY_ENDS and compiled(_KEY).match(text, start)
+    # The last character of 32 bytes in base64 carries four bits.
+    is_key = text[equals - 1] in "AEIMQUYcgkosw048" and compiled(_KEY).match(text, start)
     if is_key and not compiled(_DIGEST_NAME).search(text, max(0, start - 32), start):
         yield Span(start, equals + 1, "fernet-key")
 

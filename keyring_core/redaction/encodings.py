@@ -19,7 +19,6 @@ from keyring_core.redaction.values import class_changes
 
 SHORTEST = 8
 """The fewest characters of a value that can be masked by its text."""
-_FEWEST_CHARACTERS = 4
 
 # Common defaults and placeholders of eight characters or more. They protect nothing, and masking them hides harmless
 # text.
@@ -128,7 +127,7 @@ def unfit(value: str | bytes) -> str | None:
     faults = (
         (not text, "empty"),
         (len(seen) < SHORTEST, f"{len(seen)} characters, at least {SHORTEST} are needed to mask it alone"),
-        (len(set(seen)) < _FEWEST_CHARACTERS, f"fewer than {_FEWEST_CHARACTERS} different characters"),
+        (len(set(seen)) < 4, "fewer than 4 different characters"),
         (text.isdecimal() and len(text) <= 11, "a number that counts and times can equal"),
         (text.casefold() in _COMMON, "a common word, which harmless text holds too"),
         (_DATE.fullmatch(text), "a date"),

@@ -12,7 +12,7 @@ from typing import Any, SupportsInt, TypeAlias
 
 import structlog
 
-from keyring_core.redaction.names import PLAIN
+from keyring_core.redaction.names import PLAIN, PLAIN_MODULES
 from keyring_core.redaction.redacting import show_record
 from keyring_core.redaction.redactor import Redacted, Redactor, get_redactor, safe_repr
 from keyring_core.redaction.render import block, one_line, withheld
@@ -132,7 +132,7 @@ def clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogReco
 def _sendable(redactor: Redactor, value: Any) -> Any:
     """*value* with each object replaced by its text: its attributes may hold more than its repr shows."""
     kind = type(value)
-    if kind in _SENDABLE or kind.__module__ in ("datetime", "decimal", "fractions"):
+    if kind in _SENDABLE or kind.__module__ in PLAIN_MODULES:
         return value
     if isinstance(value, int):
         return int(value)

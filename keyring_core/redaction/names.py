@@ -8,6 +8,8 @@ from typing import Any
 
 # Types whose values are never masked by name: they show a number or nothing.
 PLAIN = frozenset({int, float, bool, complex, type(None)})
+# The modules of others: times and exact numbers.
+PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions"})
 
 # The last word of a name, and the label of its value's mask.
 _WORDS = {
@@ -69,8 +71,6 @@ _NO_SECRETS = frozenset({("load", "credential"), ("import", "credential"), ("pub
 DIGEST_OF = r"(?i:checksum|digest|hash|sha256)/"
 _NAME_OF_DIGEST = re.compile(rf"{DIGEST_OF}[\w.-]*\Z")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_MOST_REMEMBERED = 4096
-_LONGEST_NAME = 256
 
 
 class Names:
@@ -84,12 +84,12 @@ class Names:
 
     def label(self, name: str) -> str | None:
         """The label for the value of *name*: ``password`` for ``db_password``, None for ``password_policy``."""
-        name = name[-_LONGEST_NAME:]
+        name = name[-256:]
         try:
             return self._known[name]
         except KeyError:
             pass
-        if len(self._known) >= _MOST_REMEMBERED:  # names can come from outside: they must not fill the memory
+        if len(self._known) >= 4096:  # names can come from outside: they must not fill the memory
             self._known = {}
         answer = self._known[name] = self._decide(name)
         return answer

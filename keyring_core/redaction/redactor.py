@@ -27,8 +27,6 @@ from keyring_core.redaction.walk import Walk
 _LABEL = re.compile(r"[A-Za-z0-9][\w .:/-]{0,59}", re.ASCII)
 # A terminal's colour sequence, as it is or escaped.
 _COLOUR = re.compile(r"(?:\x1b|\\x1b|\\u001b)\[[0-9;:]*[mK]")
-# How deep a text that is spelt byte by byte in another is read.
-_MOST_READINGS = 3
 
 # The matchers of `redacting` blocks, in their own context only.
 block_matchers: ContextVar[tuple[GramMatcher, ...]] = ContextVar("keyring_core_redacting", default=())
@@ -157,7 +155,7 @@ class Redactor:
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             found += find_shapes(plain, plain.encode("latin-1"), gist, (), limit)
             found += find_pairs(plain, gist, self.names, limit)
-        if spells_bytes(flat, gist) and depth < _MOST_READINGS:
+        if spells_bytes(flat, gist) and depth < 3:
             for reading in readings(flat):
                 if left.step(len(reading.data)):
                     found += self._spelt(reading, limit, left, depth + 1)

@@ -18,8 +18,6 @@ from keyring_core.redaction.spans import MASK_START
 MOST = 64
 # Names with other uses: in text, and only if the value is no ordinary word.
 DOUBTFUL = {"auth": "authorization", "_auth": "authorization", "code": "code", "assertion": "assertion"}
-# An authorization code; a coupon's or an error's is shorter.
-_SHORTEST_CODE = 16
 
 # Takes the place of a value. Also within VERBOSE.
 _FIELD = r"(?:%s|%\(\w+\)s|\{[\w.!:]*\})"
@@ -34,7 +32,6 @@ _NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|
     |!(?:vault|secret|reference|sub|ref|env|getatt)|(?:op|sm|ref\+\w{{1,20}}|vault)://.*|env:[a-z_]+
     |vault:[\w.-]+/[\w./\#-]+|enc\[.*
     |[\[(](?:filtered|redacted|hidden|sensitive)[\])]|[+-]+[ ]\#[ ]\(\d+[ ]bytes\)|hmac-sha256:[0-9a-f]{{64}}"""
-_LONGEST_NO_VALUE = 256
 
 # setPassword("value") holds a value, getPassword("name") a name.
 _VERBS = frozenset(
@@ -43,19 +40,15 @@ _VERBS = frozenset(
 _NAME_OF_A_MANIFEST = r"""name:\s?["']?"""
 # A quote that begins a text, and words.
 _TEXT_OPENS = r"(?:^|[^\w\\]){}[\w -]{{0,40}}"
-_LONGEST_LINE = 500
 # An argument that is an option; and what follows a password's name without being one: another pair, an option, a path.
 _SWITCH = r"--?[a-z]+(?:-[a-z]+)*"
 _OTHER_ARGUMENT = rf"(?:[a-z]+_)?id=|-p|{_SWITCH}\Z|(?:/[a-z_-]+){{2,}}\Z"
-# What follows a token's name in quotes, and is no word of a parser's message.
-_LONG_TOKEN = 16
 
 # A password may be short; a short token or secret with a digit is mostly a version or a number of something.
 PASSWORDS = frozenset({"password", "passphrase"})
 
 _DIGIT_AND_LETTER = r"(?=[^0-9]{0,64}+[0-9])[^A-Za-z]{0,64}+[A-Za-z]"
-# An algorithm, a standard, a version, or a number with its unit, up to this length.
-_LONGEST_TECHNICAL = 20
+# An algorithm, a standard, a version, or a number with its unit.
 _TECHNICAL = r"""(?:
       (?:sha|aes|rfc|iso|utf|pbkdf|argon|bcrypt|scrypt|base|oauth|tls|ssl|cve|fips|nist)-?\d{1,4}[a-z]{0,3}(?:[-_./+].*)?
     | (?:md|hs|rs|es|x)-?\d{1,3} | v\d{1,4}(?:[.-].*)?
@@ -110,7 +103,7 @@ def is_secret(name: Name, kind: str, found: re.Match[str], value: str, names: Na
         return False
     if value.startswith(MASK_START) or not _is_text(name, kind, value, names):
         return False
-    return len(value) > _LONGEST_NO_VALUE or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value) is None
+    return len(value) > 256 or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value) is None
 
 
 def _is_logged_pair(name: Name, value: str) -> bool:
@@ -127,7 +120,8 @@ def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
         is_constant = compiled(r"[A-Z]+(?:[_-][A-Z0-9]+)+").fullmatch(value)
         if is_constant:
             return False
-        return (name.lower != "code" or len(value) >= _SHORTEST_CODE) and not is_ordinary(value, name.label)
+        # An authorization code; a coupon's or an error's is shorter.
+        return (name.lower != "code" or len(value) >= 16) and not is_ordinary(value, name.label)
     # PWD is also a shell's working directory, which does not look random.
     if name.lower == "pwd" and compiled(r"(?:/[\w.@-]*)+").fullmatch(value) and class_changes(value) * 4 < len(value):
         return False
@@ -149,7 +143,7 @@ def _after_sign(name: Name, found: re.Match[str], _value: str) -> bool:
     if not is_colon or not name.follows(_TEXT_OPENS.format(re.escape(quote)), 48):
         return True
     # Unless the quote before the name closes a text itself: url="https://h/" password: "value".
-    line = max(text.rfind("\n", 0, name.start) + 1, name.start - _LONGEST_LINE)
+    line = max(text.rfind("\n", 0, name.start) + 1, name.start - 500)
     return text.count(quote, line, name.start) % 2 == 0
 
 
@@ -196,7 +190,7 @@ _PLACES: dict[str, Callable[[Name, re.Match[str], str], bool]] = {
     "under": lambda name, _found, _value: name.follows(_NAME_OF_A_MANIFEST),
     # proxy_set_header X-Api-Key "value", but not a parser's unexpected token "value".
     "beside": lambda name, _found, value: (
-        (name.label in PASSWORDS or ("-" in name.lower and len(value) >= _LONG_TOKEN))
+        (name.label in PASSWORDS or ("-" in name.lower and len(value) >= 16))
         and name.lower != "pass"
         and not all(is_ordinary(word, name.label) for word in value.split())
     ),
@@ -234,7 +228,7 @@ def is_ordinary(value: str, label: str) -> bool:
     is_password = label in PASSWORDS
     if len(word) < (6 if is_password else 8):
         return True
-    if len(word) <= _LONGEST_TECHNICAL and compiled(_TECHNICAL, ANY_CASE_VERBOSE).fullmatch(word):
+    if len(word) <= 20 and compiled(_TECHNICAL, ANY_CASE_VERBOSE).fullmatch(word):
         return True
     if compiled(_DIGIT_AND_LETTER).match(word):
         return False

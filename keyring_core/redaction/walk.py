@@ -8,23 +8,16 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keyring_core.redaction.names import PLAIN, Names
+from keyring_core.redaction.names import PLAIN, PLAIN_MODULES, Names
 from keyring_core.redaction.spans import MASK_START, mask_of
 
 DEEPEST = 60
 MOST_NODES = 50_000
 
-# Times and exact numbers are not masked by name either.
-_PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions"})
-# A larger number can be a secret's digits; a list of at least _FEWEST_BYTES numbers can be its bytes.
-_LARGEST_COUNT = 9_999_999
-_FEWEST_BYTES = 8
 _NAME = re.compile(r"[\w.:-]{1,256}")
 # What a digest or a public key is taken for if no name stands before it.
 _KEY = mask_of("fernet-key")
 _SEQUENCES = (list, tuple, set, frozenset, deque)
-
-Leaf = Callable[[Any], Any]
 
 
 def _keep(value: Any) -> Any:
@@ -36,7 +29,7 @@ class Walk:
 
     __slots__ = ("_leaf", "_left", "_names", "_path")
 
-    def __init__(self, names: Names, leaf: Leaf = _keep) -> None:
+    def __init__(self, names: Names, leaf: Callable[[Any], Any] = _keep) -> None:
         self._names = names
         self._leaf = leaf
         self._left = MOST_NODES
@@ -46,7 +39,8 @@ class Walk:
         """*value*, which has this *name*, or what is shown in its place. *hidden* is the label of a sensitive name."""
         kind = type(value)
         if kind in PLAIN:
-            return self._leaf(value) if kind is int and value > _LARGEST_COUNT else value
+            # A large number can be a secret's digits.
+            return self._leaf(value) if kind is int and value > 9_999_999 else value
         if kind is not str and isinstance(value, Mapping):
             return self._guarded(self.mapping, value, hidden)
         if kind is not str and isinstance(value, _SEQUENCES):
@@ -58,7 +52,7 @@ class Walk:
                 named = f"{name}: {value}"
                 shown = value if self._leaf(named) == named else shown
             return shown
-        if kind.__module__ in _PLAIN_MODULES or (kind is str and (not value or value.startswith(MASK_START))):
+        if kind.__module__ in PLAIN_MODULES or (kind is str and (not value or value.startswith(MASK_START))):
             return value
         return mask_of(hidden)
 
@@ -115,7 +109,7 @@ class Walk:
 
     def _numbers(self, sequence: Any, items: list[Any]) -> Any:
         """*sequence*; its masked text if its numbers are a secret's bytes."""
-        if self._leaf is _keep or len(items) < _FEWEST_BYTES or not all(type(item) is int for item in items):
+        if self._leaf is _keep or len(items) < 8 or not all(type(item) is int for item in items):
             return sequence
         text = ", ".join(map(str, items))
         masked = self._leaf(text)
