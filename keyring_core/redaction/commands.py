@@ -34,7 +34,7 @@ _PROGRAMS = (
 _ANY_PROGRAM = (
     r"(?<![\w.-])(?<!name )(?<!status )(?:" + "|".join(f"({name})" for name, _, _ in _PROGRAMS) + r")(?=\\{0,7}[\"' ])"
 )
-# Ports are none either: docker run -p 80:80.
+# Neither a placeholder nor a port is one: docker run -p 80:80.
 _NO_PASSWORD = rf"{PLACEHOLDER}|[\d.]*:?\d+:\d+(?:/\w+)?"
 
 

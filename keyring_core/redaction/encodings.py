@@ -17,9 +17,6 @@ from keyring_core.redaction.folding import as_text, squeeze
 from keyring_core.redaction.patterns import compiled
 from keyring_core.redaction.values import class_changes
 
-SHORTEST = 8
-"""The fewest characters of a value that can be masked by its text."""
-
 # Common defaults and placeholders of eight characters or more. They protect nothing, and masking them hides harmless
 # text.
 _COMMON = frozenset(
@@ -126,7 +123,7 @@ def unfit(value: str | bytes) -> str | None:
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
         (not text, "empty"),
-        (len(seen) < SHORTEST, f"{len(seen)} characters, at least {SHORTEST} are needed to mask it alone"),
+        (len(seen) < 8, f"{len(seen)} characters, at least 8 are needed to mask it alone"),
         (len(set(seen)) < 4, "fewer than 4 different characters"),
         (text.isdecimal() and len(text) <= 11, "a number that counts and times can equal"),
         (text.casefold() in _COMMON, "a common word, which harmless text holds too"),

@@ -90,11 +90,10 @@ class Hooks:
         self._replace(handlers.QueueHandler, "prepare", lambda *args: keep(prepare(*args)))
 
     def _uncaught_in_thread(self, args: Any) -> None:
-        if args.exc_type is SystemExit:
-            return
-        name = args.thread.name if args.thread else None
-        exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
-        self._report(logging.CRITICAL, "uncaught exception in a thread", exc_info, in_thread=name)
+        if args.exc_type is not SystemExit:
+            name = args.thread.name if args.thread else None
+            exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
+            self._report(logging.CRITICAL, "uncaught exception in a thread", exc_info, in_thread=name)
 
     def _unraisable(self, args: Any) -> None:
         exc_info = (args.exc_type, args.exc_value, args.exc_traceback)

@@ -7,8 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, SupportsInt, TypeAlias
+from typing import Any, SupportsInt
 
 import structlog
 
@@ -18,7 +17,6 @@ from keyring_core.redaction.redactor import Redacted, Redactor, get_redactor, sa
 from keyring_core.redaction.render import block, one_line, withheld
 
 _SENDABLE = PLAIN | {str, bytes}
-ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 class RedactingFormatter(logging.Formatter):
@@ -55,7 +53,7 @@ class RedactingFormatter(logging.Formatter):
         """The first line."""
         return one_line(super().formatMessage(record))
 
-    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802
+    def formatException(self, ei: Any) -> str:  # noqa: N802
         """A traceback, indented."""
         return block(super().formatException(ei))
 

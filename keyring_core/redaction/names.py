@@ -31,8 +31,6 @@ _WORDS = {
     "cvv": "cvv",
     **dict.fromkeys(("plaintext", "cleartext"), "plaintext"),
 }
-# Ends of a last word that is written as one with others: sslpassword, csrfmiddlewaretoken, clientsecret.
-_ENDS = ("password", "token", "secret")
 # The last two words, if the last alone is not enough: ``primary key`` and ``cache key`` are not secret.
 KINDS_OF_KEYS = frozenset(
     """
@@ -113,9 +111,8 @@ class Names:
             parts.pop()
         if not parts:
             return None
-        for own in self.own:
-            if parts[-len(own) :] == list(own):
-                return "value"
+        if any(parts[-len(own) :] == list(own) for own in self.own):
+            return "value"
         if "/" in name and _NAME_OF_DIGEST.search(name):
             return None
         last, two, three = parts[-1], tuple(parts[-2:]), tuple(parts[-3:])
@@ -124,7 +121,8 @@ class Names:
         label = _WORDS.get(last) or _PAIRS.get(two) or _TRIPLES.get(three)
         if label is None and len(parts) > 1 and name.isupper():
             label = _OF_VARIABLES.get(last)
-        return label or next((end for end in _ENDS if last.endswith(end)), None)
+        # A last word that is written as one with others: sslpassword, csrfmiddlewaretoken, clientsecret.
+        return label or next((end for end in ("password", "token", "secret") if last.endswith(end)), None)
 
 
 def words(name: str) -> list[str]:

@@ -238,7 +238,6 @@ def _name_start(text: str, start: int) -> int:
 
 
 def _value(name: Name, found: re.Match[str], names: Names) -> Span | None:
-    """The value in *found*, a match behind *name*, if it is a secret."""
     text = name.text
     kind = found.lastgroup or ""
     begin, end = found.span(kind)

@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from keyring_core.redaction.folding import lower, reduced
 from keyring_core.redaction.patterns import ANY_CASE, compiled
@@ -31,14 +31,11 @@ _FEWEST = 8
 _ZEROS, _X, _ZERO_X = reduced(b"0000"), reduced(b"x"), reduced(b"0x")
 
 
-Place: TypeAlias = Callable[[int, int], tuple[int, int]]
-
-
 class Reading(NamedTuple):
     """The bytes that a text spells. *place* turns a range of them into a range of the text."""
 
     data: bytes
-    place: Place
+    place: Callable[[int, int], tuple[int, int]]
 
 
 def spells_bytes(flat: str, gist: str) -> bool:
@@ -98,7 +95,7 @@ def _listed(low: str) -> Iterator[Reading]:
             yield Reading(bytes.fromhex("".join([escape[2:].zfill(2) for escape in escapes])), _of_bytes(places))
 
 
-def _of_bytes(places: Iterable[tuple[int, int]]) -> Place:
+def _of_bytes(places: Iterable[tuple[int, int]]) -> Callable[[int, int], tuple[int, int]]:
     """The place of a range of bytes, of which each has one of *places*; these are read when the first is needed."""
     known = cache(lambda: list(places))
     return lambda start, end: (known()[start][0], known()[end - 1][1])
@@ -142,7 +139,7 @@ def _text_column(count: int) -> str:
     r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, but ``\n`` ends them."""
     # If the line ends right after them, it shows how the text is escaped: a backslash and an n may be two of them.
     exact = ""
-    for depth in range(3):  # in JSON that stands in JSON so many times
+    for depth in range(3):  # the number of times that it stands in JSON in JSON
         backslash, quote = r"\\" * 2**depth, r"\\" * (2**depth - 1) + '"'
         newline = r"\\" * 2 ** (depth - 1) + "n" if depth else r"\n"
         exact += rf"(?:{backslash}|{quote}|[^\\\"\n]){{{count}}}[|<]?(?={newline}|\Z)|"

@@ -129,6 +129,7 @@ _ADDRESSED = frozenset(
     reply-to sender sip sips to uid upn user username xmpp
     """.split()  # noqa: SIM905 - as in encodings.py
 )
+_MAILBOX = r"[a-z]+(?:[._+-][a-z]+)*[._+-]?\d{0,4}"
 
 # The gates that are long enough to be looked for together with known values.
 LANDMARKS = {Form(gate, gate): gate for gate in (*_SHAPES, *_ENCLOSED)}
@@ -228,7 +229,7 @@ def _is_password(value: str, user: str) -> bool:
     """True if *value* can be a password, and is no placeholder, tag or mailbox."""
     if compiled(PLACEHOLDER).fullmatch(value) or is_ordinary(value, "password"):
         return False
-    if user.lower() == "mailto" and "?" in value:
+    user = user.lower()
+    if user == "mailto" and "?" in value:
         return False
-    is_mailbox = compiled(r"[a-z]+(?:[._+-][a-z]+)*[._+-]?\d{0,4}", ANY_CASE).fullmatch
-    return user.lower() not in _ADDRESSED or not is_mailbox(value)
+    return user not in _ADDRESSED or not compiled(_MAILBOX, ANY_CASE).fullmatch(value)

@@ -11,9 +11,6 @@ from typing import Any
 from keyring_core.redaction.names import PLAIN, PLAIN_MODULES, Names
 from keyring_core.redaction.spans import MASK_START, mask_of
 
-DEEPEST = 60
-MOST_NODES = 50_000
-
 _NAME = re.compile(r"[\w.:-]{1,256}")
 # What a digest or a public key is taken for if no name stands before it.
 _KEY = mask_of("fernet-key")
@@ -32,7 +29,7 @@ class Walk:
     def __init__(self, names: Names, leaf: Callable[[Any], Any] = _keep) -> None:
         self._names = names
         self._leaf = leaf
-        self._left = MOST_NODES
+        self._left = 50_000
         self._path: set[int] = set()
 
     def value(self, value: Any, hidden: str | None = None, name: str = "") -> Any:
@@ -61,7 +58,7 @@ class Walk:
         if id(value) in self._path:
             return "[circular]"
         self._left -= len(value)
-        if len(self._path) >= DEEPEST or self._left < 0:
+        if len(self._path) >= 60 or self._left < 0:
             return f"[{type(value).__name__} not shown: nested too deep or too large]"
         self._path.add(id(value))
         try:
@@ -133,11 +130,9 @@ def _is_pair(name: str, item: Any) -> bool:
 
 def _like(original: Any, items: list[Any]) -> Any:
     """*items* in the type of *original*, if that type takes them."""
-    kind = type(original)
-    if hasattr(original, "_make"):
-        return original._make(items)
+    make = getattr(original, "_make", type(original))  # of a named tuple
     try:
-        return kind(items)
+        return make(items)
     except Exception:  # an item became unhashable, or the type has its own constructor
         return items
 
