@@ -143,6 +143,20 @@ def database_of(item: pytest.Item) -> str | None:
     return next((kind for kind in DATABASES if any(isinstance(each, str) and each == kind for each in given)), None)
 
 
+@pytest.fixture
+def sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--workers` starts threads, which get their work pickled and read keys from this process's environment."""
+    from rotation.job import workers
+    from tests.fakes import Sending
+
+    @contextmanager
+    def processes(count: int, _log_format: str) -> Iterator[workers.Workers]:
+        with Sending(count) as executor:
+            yield workers.Workers(executor, count)
+
+    monkeypatch.setattr(workers, "_processes", processes)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Drops the databases of this process, and ends its warm process.
 

@@ -62,9 +62,3 @@ class Result:
 def worst(levels: Iterable[Level]) -> Level:
     """The most urgent level; OK without any."""
     return max(levels, key=lambda level: level.weight, default=Level.OK)
-
-
-def worst_first(results: Iterable[Result]) -> list[Finding]:
-    """All findings, the most urgent first, otherwise in the order of the checks."""
-    findings = [finding for result in results for finding in result.findings]
-    return sorted(findings, key=lambda finding: -finding.level.weight)

@@ -13,7 +13,7 @@ import structlog
 from keyring_core import KeyState
 from rotation.checks import key_checks, setup_checks, token_checks
 from rotation.checks.facts import Facts
-from rotation.checks.findings import Finding, Level, Result, worst, worst_first
+from rotation.checks.findings import Finding, Level, Result, worst
 from rotation.configuration.policy import Policy
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import CHECK
@@ -72,8 +72,9 @@ class Verdict:
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings, the most urgent first."""
-        return worst_first(self.results)
+        """All findings, the most urgent first, otherwise in the order of the checks."""
+        findings = (finding for result in self.results for finding in result.findings)
+        return sorted(findings, key=lambda finding: -finding.level.weight)
 
     @property
     def off(self) -> Iterator[Result]:
@@ -167,9 +168,10 @@ def check_names(policy: Policy) -> None:
     names = [check.name for check in CHECKS]
     for name in policy.off:
         if name not in names:
-            from rotation.configuration.setting_faults import nearest  # noqa: PLC0415 - most policies have no fault
+            from rotation.configuration.settings import nearest  # noqa: PLC0415 - most policies have no fault
 
-            hint = nearest(name, names) or f"there are {', '.join(names)}"
+            near = nearest(name, names)
+            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(names)}"
             raise UsageError(f"rotation.toml, [policy.off]: there is no check called {name!r}; {hint}")
 
 
