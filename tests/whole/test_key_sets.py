@@ -177,6 +177,7 @@ def test_a_key_set_is_named_only_if_there_are_several(app: App, named: Named) ->
         assert "ENCRYPTION_KEY: not set" in app.run("keys", "list").err
 
 
+@pytest.mark.usefixtures("sending")
 def test_workers_derive_the_keys_themselves(app: App) -> None:
     """Processes of their own rotate a column whose key is derived; no secret is sent to them."""
     ran = app.run("run", "--workers", "3")
