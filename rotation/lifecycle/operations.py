@@ -1,4 +1,4 @@
-"""Stage, promote, retire, restore: checks order and refusals, writes the keys, records the date. Prints nothing.
+"""List, stage, promote, retire, restore: checks order and refusals, writes the keys, records the date. Prints nothing.
 
 Each step raises KeyConfigError if the environment's keys do not load.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
 from rotation.ledger.key_tables import Event
 from rotation.ledger.ledger import Ledger, utc_now
-from rotation.ledger.records import InstanceRecord
+from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, in_fleet
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_case import Case, examine
@@ -38,12 +39,12 @@ from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, retire_step
+from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, read_the_rest, retire_step
 from rotation.model.outputs import Output
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.model.times import to_second
-from rotation.retirement import Refusal
+from rotation.retirement import Refusal, Standing, of_censuses, refusals, standing
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
 UNDATED = "the ledger does not know when {} was promoted, so it was not checked whether older keys still make tokens"
@@ -60,6 +61,61 @@ NOT_SEARCHED = (
     "once nothing refuses any more"
 )
 DISTRIBUTE = "Give this to every service, and restart those that do not reload."
+
+
+@dataclass(frozen=True)
+class ListedKey(KeyDates):
+    """One key of the environment, or one that was retired."""
+
+    id: str
+    state: str
+    first_seen: datetime | None = None
+    tokens: int | None = None
+    """By the last census of each target; None without one."""
+    standing: str | None = None
+    """Of a previous key, by those censuses: `needed`, or `unproven`, since only `keys retire` reads everything."""
+    remedy: Remedy | None = None
+    """The remedy for the first reason to keep it."""
+
+
+def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: str) -> list[ListedKey]:
+    """The keys of *service* in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
+    if ledger is None:
+        return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
+    with ledger:
+        known = ledger.keys()
+        records = {key.id: key for key in known if key.service == service}
+        censuses = [census for census in ledger.censuses() if census.service == service]
+        fleet = in_fleet(ledger.instances(LIVE), states, service)
+    retired = [key.id for key in records.values() if key.id not in states and key.retired]
+    found = []
+    for key_id in (*states, *retired):
+        dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
+        dates.pop("service", None)
+        tokens = sum(census.counts.under.get(key_id, 0) for census in censuses) if censuses else None
+        state = states.get(key_id, "retired")
+        if state is KeyState.PREVIOUS:
+            evidence = replace(
+                of_censuses(key_id, states, [(census.label, census) for census in censuses], censuses, service),
+                since=min((census.taken for census in censuses), default=None),
+                fleet=fleet,
+            )
+            dates |= {"standing": str(standing(evidence)), "remedy": next((way for _, way in refusals(evidence)), None)}
+        found.append(ListedKey(state=str(state), tokens=tokens, **dates))
+    return found
+
+
+def after_listing(keys: Sequence[ListedKey], key_set: str | None = None) -> Steps:
+    """The next steps with these keys."""
+    in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
+    if staged := in_state[KeyState.STAGED]:
+        return Steps(Next(("keys", "promote"), keys=key_set), when=f"When every service has {staged[0]}:")
+    if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
+        return read_the_rest(unneeded[-1], key_set)
+    if previous := in_state[KeyState.PREVIOUS]:
+        remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or RUN
+        return Steps(remedy, retire_step(previous[-1], key_set).after(f"when nothing needs {previous[-1]}:"))
+    return Steps(Next(("keys", "stage"), keys=key_set), when="When the key is to change:")
 
 
 @dataclass
