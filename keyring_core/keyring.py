@@ -14,14 +14,7 @@ from cryptography.fernet import MultiFernet
 from keyring_core import bulk
 from keyring_core.bulk import SignedBatch
 from keyring_core.environment import load_settings
-from keyring_core.errors import (
-    DamagedToken,
-    ExpiredToken,
-    InvalidToken,
-    KeyConfigError,
-    PlaintextError,
-    without_frames,
-)
+from keyring_core.errors import DamagedToken, ExpiredToken, InvalidToken, KeyConfigError, PlaintextError, without_frames
 from keyring_core.keys import Key, KeyState, check_told_apart
 from keyring_core.token_batches import Refused, pick, put
 from keyring_core.tokens import Token, TokenText, parse_token, utf8_of
@@ -62,7 +55,7 @@ class Keyring:
         if staged is not None:
             states.setdefault(_as_key(staged, "staged key"), KeyState.STAGED)
         check_told_apart({key: f"{state} key" for key, state in states.items()})
-        self._hold(states)
+        self._states = states
 
     @classmethod
     @without_frames
@@ -76,10 +69,6 @@ class Keyring:
             <Keyring ... primary>
         """
         return cls(*load_settings(os.environ if environ is None else environ))
-
-    def _hold(self, states: dict[Key, KeyState]) -> None:
-        self._states = states
-        self._keys = tuple(states)
 
     def bind(self, context: str, *, accept_unbound: bool = False) -> Keyring:
         """A keyring for one use, such as "users.api_key". Its tokens open under no other context, nor unbound.
@@ -103,7 +92,7 @@ class Keyring:
             states |= {key: old.get(state, state) for key, state in self._states.items()}
         bound = Keyring.__new__(Keyring)
         bound.primary = next(iter(states))
-        bound._hold(states)
+        bound._states = states
         return bound
 
     @property
@@ -124,7 +113,7 @@ class Keyring:
     @cached_property
     def multi_fernet(self) -> MultiFernet:
         """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""
-        return MultiFernet([key.fernet for key in self._keys])
+        return MultiFernet([key.fernet for key in self._states])
 
     def encrypt(self, plaintext: str) -> str:
         """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form.
@@ -159,7 +148,11 @@ class Keyring:
         parsed = parse_token(token)
         key = self._key_of(parsed)
         if ttl is not None:
-            _check_age(parsed.timestamp, ttl, int(time.time()))
+            age = int(time.time()) - parsed.timestamp
+            if age > ttl:
+                raise ExpiredToken(f"the token is {age} seconds old; the limit is {ttl}")
+            if age < -MAX_CLOCK_SKEW:
+                raise ExpiredToken(f"the token is from {-age} seconds in the future; check the clocks")
         return self._open(key, parsed)
 
     def key_for(self, token: TokenText) -> Key:
@@ -209,7 +202,11 @@ class Keyring:
 
         def rotated(found: SignedBatch) -> Iterable[str | bytes | InvalidToken]:
             given = pick(tokens, found.places)
-            return map(_like, given, given if found.key is self.primary else bulk.reencrypt(self.primary, found))
+            new = given if found.key is self.primary else bulk.reencrypt(self.primary, found)
+            return [
+                token if isinstance(token, InvalidToken) else _like(text, token)
+                for text, token in zip(given, new, strict=True)
+            ]
 
         return self._each(tokens, rotated)
 
@@ -235,7 +232,7 @@ class Keyring:
     ) -> list[T | InvalidToken]:
         """The result of *action* for each token, or the token's error, in order."""
         outcomes: list[Any] = [None] * len(tokens)
-        for part in bulk.find(self._keys, tokens):
+        for part in bulk.find(self._states, tokens):
             if isinstance(part, Refused):
                 outcomes[part.place] = part.error
             else:
@@ -243,10 +240,10 @@ class Keyring:
         return outcomes
 
     def _key_of(self, token: Token) -> Key:
-        for key in self._keys:
+        for key in self._states:
             if key.signed(token):
                 return key
-        raise bulk.unknown_key(self._keys, token.signed)
+        raise bulk.unknown_key(tuple(self._states), token.signed)
 
     def _open(self, key: Key, token: Token) -> bytes:
         plaintext = key.open(token)
@@ -270,21 +267,8 @@ def _as_key(key: Key | str, where: str) -> Key:
     return key if isinstance(key, Key) else Key.parse(key, where)
 
 
-def _check_age(timestamp: int, ttl: int, now: int) -> None:
-    if timestamp + ttl < now:
-        raise ExpiredToken(f"the token is {now - timestamp} seconds old; the limit is {ttl}")
-    if now + MAX_CLOCK_SKEW < timestamp:
-        raise ExpiredToken(f"the token is from {timestamp - now} seconds in the future; check the clocks")
-
-
-@overload
-def _like(given: TokenText, token: TokenText) -> str | bytes: ...
-@overload
-def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | InvalidToken: ...
-def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | InvalidToken:
-    """*token* as str if *given* is str, otherwise as bytes; an error unchanged."""
-    if isinstance(token, InvalidToken):
-        return token
+def _like(given: TokenText, token: TokenText) -> str | bytes:
+    """*token* as str if *given* is str, otherwise as bytes."""
     if isinstance(given, str):
         return token if isinstance(token, str) else bytes(token).decode("ascii")
     return token.encode("ascii") if isinstance(token, str) else bytes(token)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import base64
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import NamedTuple, final
 
 from keyring_core.derivation import Derivation, protect
 from keyring_core.errors import KeyConfigError, without_frames
+from keyring_core.key_commands import keep_from_commands
+from keyring_core.key_text import split_key_list
 from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
 from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells
-from keyring_core.legacy.reader import LegacyReader, PackageCells
-from keyring_core.legacy.token_cells import TokenCells, TokenOrJsonCells
-from keyring_core.legacy.variables import Environ, VariableText, check_variable_names, read_variables
-from keyring_core.sources import variable_in
+from keyring_core.legacy.reader import LegacyReader, PackageCells, TokenCells, TokenOrJsonCells
+from keyring_core.sources import FORMS, FoundText, KeyOrigin, SourceKind, read_source, variable_in
 
 _SHA256 = Derivation("sha256")
 _RAW = Derivation("raw")
+_VARIABLE = KeyOrigin(SourceKind.VARIABLE)
 _ENGINES = {"aes": "AES", "aes-gcm": "AES-GCM", "fernet": "Fernet"}
 _NAMES = {"secret", "encryption_secret"}
 """Options that are names of variables."""
+
+Environ = Mapping[str, str | Sequence[str]]
+"""Variables, or an application's settings, in which a list is several secrets."""
 
 
 @final
@@ -102,6 +106,13 @@ class Legacy:
         shown = [f"{name}={self._shown(name)}" for name in self._given()]
         return f"Legacy({', '.join([repr(self.package), *shown])})"
 
+    def _shown(self, name: str) -> str:
+        value = getattr(self, name)
+        if name not in {*_NAMES, "salt"}:
+            return repr(value)
+        # A salt that is no name of a variable may be secret.
+        return " and ".join(each if isinstance(each, str) and variable_in(each) else "..." for each in value)
+
     def _check_types(self) -> None:
         """Raises KeyConfigError for a value of another type: the text "false" would count as true."""
         for name in ("hkdf", "unpickle"):
@@ -120,13 +131,6 @@ class Legacy:
     def _given(self) -> Iterator[str]:
         """The names of the options that differ from their defaults."""
         yield from (each.name for each in fields(self)[1:] if getattr(self, each.name) != each.default)
-
-    def _shown(self, name: str) -> str:
-        value = getattr(self, name)
-        if name not in {*_NAMES, "salt"}:
-            return repr(value)
-        # A salt that is no name of a variable may be secret.
-        return " and ".join(each if isinstance(each, str) and variable_in(each) else "..." for each in value)
 
 
 # The frame of a dataclass's own __init__ holds what it was given.
@@ -178,12 +182,20 @@ def _check_engine(legacy: Legacy) -> None:
     check_of(legacy.check)
 
 
-def _keys(derivations: Iterable[Derivation], secrets: Iterable[VariableText]) -> dict[Key, str]:
+def check_variable_names(option: str, spellings: Iterable[object]) -> None:
+    """Raises KeyConfigError unless *spellings*, the value of *option*, name variables. No key command gets those."""
+    for spelling in spellings:
+        if not isinstance(spelling, str) or not (name := variable_in(spelling)):
+            if isinstance(spelling, str | bytes):
+                protect(spelling, "secret")
+            raise KeyConfigError(f'{option} is "$NAME" of a variable; a secret does not belong into code')
+        keep_from_commands(name)
+
+
+def _keys(derivations: Iterable[Derivation], secrets: Iterable[FoundText]) -> dict[Key, str]:
     """The key that each derivation makes of each secret, in that order, with its place."""
     derivations = list(derivations)
-    return {
-        derivation.key(text, where, allow_weak=True): where for text, where in secrets for derivation in derivations
-    }
+    return {rule.key(each.text, each.where, allow_weak=True): each.where for each in secrets for rule in derivations}
 
 
 def _raw(keys: Iterable[Key]) -> list[bytes]:
@@ -194,7 +206,7 @@ def _names(value: str | Sequence[str] | None) -> Sequence[str]:
     return (value,) if isinstance(value, str) else value or ()
 
 
-def _secrets(legacy: Legacy, environ: Environ, *, listed: bool = False) -> list[VariableText]:
+def _secrets(legacy: Legacy, environ: Environ, *, listed: bool = False) -> list[FoundText]:
     return read_variables(_names(legacy.secret), environ, "secret", listed=listed)
 
 
@@ -203,10 +215,46 @@ def _salts(legacy: Legacy, environ: Environ) -> Iterator[str | bytes]:
         if not variable_in(salt):
             yield salt
             continue
-        for text, _ in read_variables([salt], environ, "salt"):
+        for found in read_variables([salt], environ, "salt"):
             # In a variable it may be secret.
-            protect(text, "salt")
-            yield text
+            protect(found.text, "salt")
+            yield found.text
+
+
+def read_variables(spellings: Iterable[str], environ: Environ, option: str, *, listed: bool = False) -> list[FoundText]:
+    """The texts in the variables that *spellings* name, in order. With *listed* a variable is a list of keys.
+
+    Raises KeyConfigError for a variable that is not set or empty; *option* says what it is for.
+    """
+    found: list[FoundText] = []
+    for spelling in spellings:
+        texts = _texts(variable_in(spelling) or "", environ, listed=listed)
+        for text, where, _ in texts or [FoundText("", spelling, _VARIABLE)]:
+            if not isinstance(text, str | bytes):
+                raise KeyConfigError(f"{where}: the {option} is text, not {type(text).__name__}")
+            if not text:
+                raise KeyConfigError(f"{where}: not set, or empty; set the {option} that the cells were written under")
+        found += texts
+    return found
+
+
+def _texts(name: str, environ: Environ, *, listed: bool) -> list[FoundText]:
+    value = environ.get(name)
+    if value is not None and not isinstance(value, str):
+        if other := next((name + form for form in FORMS if form and name + form in environ), None):
+            raise KeyConfigError(f"{name} and {other} are both set; keep one of them")
+        items = [value] if isinstance(value, bytes) else value
+        places = [f"{name}, item {number} of {len(items)}" for number in range(1, len(items) + 1)]
+        return [FoundText(each, place, _VARIABLE) for each, place in zip(items, places, strict=True)]
+    names = [*(name + form for form in FORMS), "CREDENTIALS_DIRECTORY"]
+    if f"{name}_COMMAND" in environ:
+        # The command gets them all. Otherwise they are not listed: for Django's settings that is slow.
+        names += environ
+    texts = {each: text for each in names if isinstance(text := environ.get(each), str)}
+    found = read_source(name, texts, comments=listed)
+    if found is None or not listed:
+        return [found] if found else []
+    return [FoundText(text, place, found.source) for text, place in split_key_list(found.text, found.where)]
 
 
 def _sqlalchemy_utils(legacy: Legacy, environ: Environ) -> PackageCells:
@@ -234,10 +282,10 @@ def _django_cryptography(legacy: Legacy, environ: Environ) -> PackageCells:
     named = _names(legacy.encryption_secret)
     encryption = _keys(rules, read_variables(named, environ, "encryption_secret")) if named else None
     keys = []
-    for text, where in _secrets(legacy, environ):
+    for found in _secrets(legacy, environ):
         # Also with an encryption secret: it masks this one, and warns of a weak one.
-        own = _keys(rules, [VariableText(text, where)])
-        mac_key = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+        own = _keys(rules, [found])
+        mac_key = found.text if isinstance(found.text, bytes) else found.text.encode("utf-8", "surrogateescape")
         keys.append((mac_key, _raw(encryption or own)))
     return DjangoCryptographyCells(keys, unpickle=legacy.unpickle)
 
@@ -247,9 +295,7 @@ _DJANGO_CRYPTOGRAPHY = Package(
 )
 PACKAGES = {
     "sqlalchemy-utils": Package(_sqlalchemy_utils, frozenset({"engine"}), frozenset({"padding", "check"})),
-    "advanced-alchemy": Package(
-        lambda legacy, environ: TokenCells(_keys([_SHA256], _secrets(legacy, environ))),
-    ),
+    "advanced-alchemy": Package(lambda legacy, environ: TokenCells(_keys([_SHA256], _secrets(legacy, environ)))),
     "django-fernet-fields": Package(_fernet_fields, takes=frozenset({"hkdf"})),
     "django-fernet-fields-v2": Package(_fernet_fields, takes=frozenset({"hkdf"})),
     "djfernet": Package(_fernet_fields, takes=frozenset({"hkdf", "prefix"})),

@@ -13,14 +13,9 @@ from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring, encode_basestring_ascii
 from unicodedata import normalize
 
-from keyring_core.redaction.folding import as_text, fold
+from keyring_core.redaction.folding import as_text, squeeze
 from keyring_core.redaction.patterns import compiled
 from keyring_core.redaction.values import class_changes
-
-SHORTEST = 8
-"""The fewest characters of a value that can be masked by its text."""
-_FEWEST_CHARACTERS = 4
-_LONGEST_NUMBER = 11
 
 # Common defaults and placeholders of eight characters or more. They protect nothing, and masking them hides harmless
 # text.
@@ -37,11 +32,6 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.,+Z-]*)?")
 
 # A run this long of a random-looking value is masked even without the rest of the value.
 SHORTEST_PIECE = 10
-# MIME encoders cut at 76 characters, structlog's frame locals at 80: half of that must be enough.
-LONGEST_FLOOR = 32
-# Fewer characters of base64 than this occur in harmless text.
-SHORTEST_CUT = 16
-SHORTEST_LINE = 10
 
 _FERNET_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _ATOM = re.compile(r"[A-Za-z0-9+/_=-]+")
@@ -49,9 +39,6 @@ _ATOM = re.compile(r"[A-Za-z0-9+/_=-]+")
 _WRITTEN = r"\s+|[^\x00-\x7f]+|(?<![A-Za-z0-9])(?:[A-Za-z][a-z]{4,}|[A-Z]{5,})(?![A-Za-z0-9])"
 # A symbol that hosts, dates and names do not hold.
 _ODD = re.compile(r"[^\w\s.:/@,;=+-]")
-_NO_LETTERS_OR_DIGITS = r"[^A-Za-z0-9]+"
-# Part of a document, whose symbols are not random.
-_DOCUMENT = r"://|[\"']:"
 # A host occurs in harmless text. A port is no password; an "@" that should have been encoded is part of one.
 _URL = (
     r"[A-Za-z][\w+.-]*://(?:[^\s/@:]*(?::(?!\d{1,5}(?:[^\w@]|$))(?P<password>\S(?:[\S ]{0,254}\S)?))?@)?"
@@ -65,7 +52,7 @@ class Form:
     __slots__ = ("floor", "label", "text")
 
     def __init__(self, text: str, label: str, floor: int | None = None) -> None:
-        self.text = fold(text)
+        self.text = squeeze(text.encode("utf-8", "surrogatepass"))
         self.label = label
         self.floor = min(len(self.text), floor or len(self.text))
 
@@ -81,22 +68,25 @@ class Form:
 def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[Form]:
     """Every form of *value* that the matcher has to know; for a URL also the forms of its password, unless *inner*."""
     text = as_text(value)
-    whole: dict[str, None] = {}
-    if _is_clean(text):
-        for variant in _unicode_variants(text):
-            whole.update(dict.fromkeys(_escapes(variant)))
-            if "\n" in variant:
-                whole.update(dict.fromkeys(_lines(variant)))
-    whole.update(dict.fromkeys(_byte_spellings(_utf8(text))))
-    forms = _distinct(whole, label)
+    whole: list[str] = []
+    for variant in _unicode_variants(text) if _is_clean(text) else ():
+        whole += _escapes(variant)
+        if "\n" in variant:
+            # A log shipper may send each line of a longer secret as its own event.
+            lines = map(str.strip, variant.splitlines())
+            whole += [line for line in lines if len(line) >= SHORTEST_PIECE and not line.startswith("-----")]
+    forms = _distinct([*whole, *_byte_spellings(_utf8(text))], label)
     forms += [_cuttable(run, label) for run in _base64_runs(_utf8(text))]
     url = compiled(_URL).fullmatch(text)
     random = text if url is None else f"{text[: url.start('host')]} {text[url.end('host') :]}"
-    forms += [Form(piece, label, SHORTEST_PIECE) for piece in dict.fromkeys((*_atoms(random), *_odd_runs(random)))]
+    forms += [Form(piece, label, SHORTEST_PIECE) for piece in dict.fromkeys(_pieces(random))]
     if url is not None and url["password"] and not inner:
-        for password in _passwords(url["password"]):
-            # One level only: URLs in URLs would take too many forms.
-            forms += forms_of(password, label, inner=True)
+        from urllib.parse import unquote  # noqa: PLC0415 - as in _urls
+
+        for password in dict.fromkeys((url["password"], unquote(url["password"]))):
+            if unfit(password) is None:
+                # One level only: URLs in URLs would take too many forms.
+                forms += forms_of(password, label, inner=True)
     if _FERNET_KEY.fullmatch(text):
         forms += forms_of_key(base64.b64decode(text[:43].replace("-", "+").replace("_", "/") + "="), label)
     return forms
@@ -107,19 +97,16 @@ def forms_of_key(raw: bytes, label: str) -> list[Form]:
     text = base64.urlsafe_b64encode(raw).decode()
     standard = text.replace("-", "+").replace("_", "/")
     # Runs of SHORTEST_PIECE cover the text without padding, the signing half, and a key that a narrow column cut.
-    forms = [Form(text, label, SHORTEST_PIECE)]
+    forms = [Form(spelling, label, SHORTEST_PIECE) for spelling in dict.fromkeys((text, standard))]
     forms += [_cuttable(run, label) for run in _base64_runs(text.encode())]
-    whole: dict[str, None] = {}
-    if standard != text:
-        forms.append(Form(standard, label, SHORTEST_PIECE))
-        whole.update(dict.fromkeys(_base64_runs(standard.encode())))
-    whole.update(dict.fromkeys(_base64_runs(raw)))
-    whole.update(dict.fromkeys(_byte_spellings(text.encode())))
     number = int.from_bytes(raw, "big")
-    whole[str(number)] = whole[f"{number:x}"] = None  # without the zeros that its bytes may begin with
-    for part in (raw, raw[:16], raw[16:]):
-        whole.update(dict.fromkeys(_byte_spellings(part)))
-    whole.update(dict.fromkeys(_base64_runs(raw[16:])))
+    whole = [str(number), f"{number:x}"]  # without the zeros that its bytes may begin with
+    if standard != text:
+        whole += _base64_runs(standard.encode())
+    for part in (raw, raw[16:]):
+        whole += _base64_runs(part)
+    for part in (text.encode(), raw, raw[:16], raw[16:]):
+        whole += _byte_spellings(part)
     # Every text holds the number of a key of zeros.
     return forms + [form for form in _distinct(whole, label) if len(form.text) >= SHORTEST_PIECE]
 
@@ -136,12 +123,9 @@ def unfit(value: str | bytes) -> str | None:
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
         (not text, "empty"),
-        (
-            len(seen) < SHORTEST,
-            f"{len(seen)} characters, at least {SHORTEST} are needed to mask it alone",
-        ),
-        (len(set(seen)) < _FEWEST_CHARACTERS, f"fewer than {_FEWEST_CHARACTERS} different characters"),
-        (text.isdecimal() and len(text) <= _LONGEST_NUMBER, "a number that counts and times can equal"),
+        (len(seen) < 8, f"{len(seen)} characters, at least 8 are needed to mask it alone"),
+        (len(set(seen)) < 4, "fewer than 4 different characters"),
+        (text.isdecimal() and len(text) <= 11, "a number that counts and times can equal"),
         (text.casefold() in _COMMON, "a common word, which harmless text holds too"),
         (_DATE.fullmatch(text), "a date"),
     )
@@ -150,12 +134,14 @@ def unfit(value: str | bytes) -> str | None:
 
 def _cuttable(run: str, label: str) -> Form:
     """A form of a base64 *run* of which either half is masked by itself: a line may end inside it."""
-    return Form(run, label, min(LONGEST_FLOOR, max(SHORTEST_CUT, len(run) // 2)))
+    # Fewer than 16 characters of base64 occur in harmless text. MIME encoders cut at 76 characters, structlog's frame
+    # locals at 80: half of that must be enough.
+    return Form(run, label, min(32, max(16, len(run) // 2)))
 
 
 def _distinct(spellings: Iterable[str], label: str) -> list[Form]:
     """One form for all *spellings* that fold to the same text."""
-    return list({form.text: form for form in (Form(spelling, label) for spelling in spellings)}.values())
+    return list({form.text: form for form in (Form(spelling, label) for spelling in dict.fromkeys(spellings))}.values())
 
 
 def _utf8(text: str) -> bytes:
@@ -167,31 +153,19 @@ def _is_clean(text: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
-def _atoms(text: str) -> Iterator[str]:
-    """Random-looking runs of letters and digits. Pieces of ordinary words would mask harmless text."""
+def _pieces(text: str) -> Iterator[str]:
+    """Random-looking runs of letters and digits, and with symbols. Pieces of words would mask harmless text."""
     for atom in _ATOM.findall(text):
         if len(atom) >= SHORTEST_PIECE and class_changes(atom) * 6 >= len(atom):
             yield atom
-
-
-def _odd_runs(text: str) -> Iterator[str]:
-    """Random-looking runs with symbols, as a password generator makes them."""
-    if not _ODD.search(text) or compiled(_DOCUMENT).search(text):
+    # A password generator's symbols are random, those in a document are not.
+    if not _ODD.search(text) or compiled(r"://|[\"']:").search(text):
         return
     for run in compiled(_WRITTEN).split(text):
-        letters = compiled(_NO_LETTERS_OR_DIGITS).sub("", run)
+        letters = compiled(r"[^A-Za-z0-9]+").sub("", run)
         is_random = len(run) / 3 <= len(letters) <= 4 * class_changes(letters)
         if is_random and len(run) >= SHORTEST_PIECE and _ODD.search(run):
             yield run
-
-
-def _passwords(encoded: str) -> Iterator[str]:
-    """The password of a URL, encoded and decoded, unless its text is too common to mask."""
-    from urllib.parse import unquote  # noqa: PLC0415 - as in _urls
-
-    for password in dict.fromkeys((encoded, unquote(encoded))):
-        if unfit(password) is None:
-            yield password
 
 
 def _unicode_variants(text: str) -> set[str]:
@@ -241,20 +215,9 @@ def _urls(text: str) -> Iterator[str]:
     yield quote_plus(data)
 
 
-def _lines(text: str) -> Iterator[str]:
-    """The lines of a longer secret: a log shipper may send each as its own event."""
-    for line in text.splitlines():
-        stripped = line.strip()
-        if len(stripped) >= SHORTEST_LINE and not stripped.startswith("-----"):
-            yield stripped
-
-
 def _byte_spellings(data: bytes) -> Iterator[str]:
     """*data* as Python, hex dumps and lists of numbers show it."""
-    yield repr(data)[2:-1]
-    yield data.hex()
-    yield data.hex(":")
-    yield data.hex("-")
+    yield from (repr(data)[2:-1], data.hex(), data.hex(":"), data.hex("-"))
     numbers = [str(byte) for byte in data]
     for separator in (",", ",\n", ",\\n"):  # the last two: one number a line, also as JSON in JSON
         yield separator.join(numbers)

@@ -8,6 +8,8 @@ from typing import Any
 
 # Types whose values are never masked by name: they show a number or nothing.
 PLAIN = frozenset({int, float, bool, complex, type(None)})
+# The modules of others: times and exact numbers.
+PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions"})
 
 # The last word of a name, and the label of its value's mask.
 _WORDS = {
@@ -24,15 +26,11 @@ _WORDS = {
     **dict.fromkeys(("cookie", "cookies"), "cookie"),
     **dict.fromkeys(("sessionid", "jsessionid", "phpsessid"), "session"),
     **dict.fromkeys(("apikey", "apikeys"), "api-key"),
-    **dict.fromkeys(("privatekey", "secretkey", "accesskey", "accountkey", "sharedaccesskey"), "key"),
-    "authkey": "key",
+    **dict.fromkeys(("privatekey", "secretkey", "accesskey", "accountkey", "sharedaccesskey", "authkey"), "key"),
     "otp": "otp",
     "cvv": "cvv",
-    "plaintext": "plaintext",
-    "cleartext": "plaintext",
+    **dict.fromkeys(("plaintext", "cleartext"), "plaintext"),
 }
-# Ends of a last word that is written as one with others: sslpassword, csrfmiddlewaretoken, clientsecret.
-_ENDS = {"password": "password", "token": "token", "secret": "secret"}
 # The last two words, if the last alone is not enough: ``primary key`` and ``cache key`` are not secret.
 KINDS_OF_KEYS = frozenset(
     """
@@ -59,6 +57,7 @@ _PAIRS: dict[tuple[str, ...], str] = {
     ("connect", "sid"): "session",
     ("client", "assertion"): "assertion",
     ("saml", "response"): "assertion",
+    ("pass",): "password",  # in longer names it is a verb or a noun of another kind
 }
 # The last three, where two are not enough: Rails' SECRET_KEY_BASE, ASP.NET_SessionId.
 _TRIPLES: dict[tuple[str, ...], str] = {("secret", "key", "base"): "key", ("net", "session", "id"): "session"}
@@ -70,8 +69,6 @@ _NO_SECRETS = frozenset({("load", "credential"), ("import", "credential"), ("pub
 DIGEST_OF = r"(?i:checksum|digest|hash|sha256)/"
 _NAME_OF_DIGEST = re.compile(rf"{DIGEST_OF}[\w.-]*\Z")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_MOST_REMEMBERED = 4096
-_LONGEST_NAME = 256
 
 
 class Names:
@@ -85,12 +82,12 @@ class Names:
 
     def label(self, name: str) -> str | None:
         """The label for the value of *name*: ``password`` for ``db_password``, None for ``password_policy``."""
-        name = name[-_LONGEST_NAME:]
+        name = name[-256:]
         try:
             return self._known[name]
         except KeyError:
             pass
-        if len(self._known) >= _MOST_REMEMBERED:  # names can come from outside: they must not fill the memory
+        if len(self._known) >= 4096:  # names can come from outside: they must not fill the memory
             self._known = {}
         answer = self._known[name] = self._decide(name)
         return answer
@@ -114,20 +111,18 @@ class Names:
             parts.pop()
         if not parts:
             return None
-        for own in self.own:
-            if parts[-len(own) :] == list(own):
-                return "value"
+        if any(parts[-len(own) :] == list(own) for own in self.own):
+            return "value"
         if "/" in name and _NAME_OF_DIGEST.search(name):
             return None
-        last = parts[-1]
-        if tuple(parts[-2:]) in _NO_SECRETS or tuple(parts[-3:]) in _NO_SECRETS:
+        last, two, three = parts[-1], tuple(parts[-2:]), tuple(parts[-3:])
+        if two in _NO_SECRETS or three in _NO_SECRETS:
             return None
-        label = _WORDS.get(last) or _PAIRS.get((*parts[-2:-1], last))
-        if label is None and len(parts) > 1:
-            label = _TRIPLES.get(tuple(parts[-3:])) or (_OF_VARIABLES.get(last) if name.isupper() else None)
-        if parts == ["pass"]:  # in longer names it is a verb or a noun of another kind
-            return "password"
-        return label or next((_ENDS[end] for end in _ENDS if last.endswith(end)), None)
+        label = _WORDS.get(last) or _PAIRS.get(two) or _TRIPLES.get(three)
+        if label is None and len(parts) > 1 and name.isupper():
+            label = _OF_VARIABLES.get(last)
+        # A last word that is written as one with others: sslpassword, csrfmiddlewaretoken, clientsecret.
+        return label or next((end for end in ("password", "token", "secret") if last.endswith(end)), None)
 
 
 def words(name: str) -> list[str]:

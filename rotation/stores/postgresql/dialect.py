@@ -74,7 +74,6 @@ class PostgreSQL(Dialect):
     new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
     product = "PostgreSQL"
     extra = "postgres"
-    gains_by_strides = True
     tempo = Tempo(gentle_rows=100, rest=5.0)
     # Asynchronous commit: https://www.postgresql.org/docs/current/wal-async-commit.html.
     hurry = "SET LOCAL synchronous_commit = off"
