@@ -18,8 +18,6 @@ from rotation.model.target import Target, TargetId
 from rotation.stores.dialect import Dialect
 
 SECRET_OPTIONS = ("password", "passwd", "sslpassword", "ssl_key_password")
-
-
 SUPPORTED = "sqlite, postgresql, postgres, mysql, mariadb"
 
 
