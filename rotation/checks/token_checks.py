@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from keyring_core import KeyState, UndecryptableToken
-from rotation.checks.facts import Facts, TargetFacts
-from rotation.checks.findings import Finding, Level
+from rotation.checks.facts import Facts, Finding, Level, TargetFacts
 from rotation.configuration.policy import Policy
 from rotation.ledger.records import history_of
 from rotation.model.counts import KEPT_PROBLEMS

@@ -1,25 +1,48 @@
-"""The two uses of the checks: a scheduled one that the ledger records, and one for a page that writes nothing."""
+"""The two uses of the checks: a scheduled one that the ledger records, and one for a page that writes nothing.
+
+Both gather the facts: keys and their files, the ledger, and one census of each target.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
-from rotation.checks.gather import ColumnSearch, census_targets, facts_without_targets, kept, last_censuses, load_keys
+from keyring_core import KeyConfigError, KeyConfigWarning, Keyring, KeyringError, KeyState
+from keyring_core.environment import KEY_VARIABLES
+from keyring_core.errors import WeakKeyError, WeakKeyWarning
+from keyring_core.key_files import key_path
+from rotation import job
+from rotation.checks.facts import ARCHIVE, Facts, SeenFile, TargetFacts
 from rotation.checks.verdict import Verdict, check_names
+from rotation.configuration.declarations import uncovered_columns
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
+from rotation.discovery.result import Discovery
 from rotation.ledger.ledger import Ledger, Outcome, utc_now
-from rotation.ledger.records import RunRecord
-from rotation.ledger.session import OnFailure, Session
-from rotation.model.failures import UsageError
-from rotation.model.target import Target
+from rotation.ledger.records import (
+    KEPT_CENSUS_PROBLEMS,
+    LIVE,
+    CensusPlace,
+    CensusRecord,
+    RunRecord,
+    census_record,
+    in_fleet,
+)
+from rotation.ledger.session import OnFailure, Session, carried
+from rotation.model.failures import MissingError, StoppedError, UsageError
+from rotation.model.report import TargetReport, pack
+from rotation.model.target import Target, distinct_labels
+from rotation.stores.databases import identify
 
 PAGE_RUNS = 60
 NOT_IN_A_CENSUS = dict.fromkeys(
@@ -116,3 +139,220 @@ def overview(
             certificates = [one for one in session.ledger.certificates() if one.get("service") == session.service]
             runs = session.ledger.last_runs(PAGE_RUNS, session.service)
     return Overview(Verdict.of(facts, policy, utc_now()), own, runs, certificates)
+
+
+NO_LEDGER = "there is none: name one in ROTATION_LEDGER_URL, or write a rotation.toml, beside which it is made"
+NEVER = "the ledger has no count of it: make one with keyring-rotate check, or leave out --last-census"
+KEPT_RUNS = 20
+
+
+@dataclass
+class LoadedKeys:
+    """The keys of an environment, or why they cannot be loaded."""
+
+    keyring: Keyring | None = None
+    fault: str | None = None
+    weak: list[str] = field(default_factory=list)
+
+    @property
+    def states(self) -> dict[str, KeyState]:
+        """Every key's state, by id; empty if the keys cannot be loaded."""
+        return self.keyring.states_by_id if self.keyring else {}
+
+
+def load_keys(context: Context) -> LoadedKeys:
+    """The keys of *context*. Faults and weak keys become facts; other warnings go to stderr."""
+    keys = LoadedKeys()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", KeyConfigWarning)
+        try:
+            keys.keyring = context.load_keyring()
+        except KeyConfigError as error:
+            keys.fault = str(error)
+            if isinstance(error, WeakKeyError):
+                keys.weak.append(str(error))
+    for warning in caught:
+        if issubclass(warning.category, WeakKeyWarning):
+            keys.weak.append(str(warning.message))
+        else:
+            context.streams.warn(f"Warning: {warning.message}")
+    return keys
+
+
+def key_files(context: Context) -> Iterator[SeenFile]:
+    """The files that hold keys, with their modes. Loading the keys reports a missing one."""
+    environ, dotenv = context.environ, context.dotenv
+    if context.key_set is None:
+        variables: Sequence[str] = KEY_VARIABLES
+        named = [(f"{name}_FILE", environ[f"{name}_FILE"]) for name in KEY_VARIABLES if environ.get(f"{name}_FILE")]
+    else:
+        sources = list(context.keys.sets[context.key_set].sources())
+        variables = [source.variable for _, _, source in sources if source.variable]
+        named = [(f"[keys.{context.key_set}] {place}", source.file) for _, place, source in sources if source.file]
+    if dotenv and any(environ.get(name) for name in variables):
+        named.append((dotenv.named_by.rstrip(":"), str(dotenv.path)))
+    for variable, value in named:
+        with suppress(OSError, ValueError):
+            path = key_path(value, environ, variable)
+            yield SeenFile(variable, str(path), path.stat().st_mode)
+
+
+def archive_files(archives: Iterable[str]) -> Iterator[SeenFile]:
+    """The archives of retired keys that are still where `keys retire` wrote them, with their modes."""
+    for path in dict.fromkeys(archives):
+        with suppress(OSError, ValueError):
+            yield SeenFile(ARCHIVE, path, Path(path).stat().st_mode)
+
+
+def facts_without_targets(session: Session, keys: LoadedKeys, context: Context) -> Facts:
+    """The facts from keys, files and ledger; reads no target."""
+    ledger = session.attempt(lambda ledger: _from_ledger(ledger, session.service, keys.states))
+    fault = None if ledger is not None else session.fault or NO_LEDGER
+    known = ledger or {}
+    return Facts(
+        service=session.service,
+        key_set=context.key_set,
+        keys=keys.states if keys.keyring else None,
+        keys_fault=keys.fault,
+        weak=tuple(keys.weak),
+        key_files=(*key_files(context), *archive_files(known.get("archives", {}).values())),
+        ledger_fault=fault,
+        **known,
+    )
+
+
+class ColumnSearch:
+    """The search of a sample of all columns, made once for all key sets."""
+
+    def __init__(self, context: Context, targets: Sequence[Target]) -> None:
+        self._context, self._targets = context, targets
+        self._made: tuple[Discovery | None, str | None] | None = None
+
+    @cached_property
+    def without_target(self) -> tuple[Sequence[str], str | None]:
+        """The columns that the models of rotation.toml declare and no target covers; or why that is not known."""
+        try:
+            columns = self._context.declared_columns(self._context.models())
+            left = uncovered_columns(columns, self._targets, self._context.ignored())
+        except UsageError as error:
+            return (), str(error)
+        return tuple(dict.fromkeys(column.label for column in left)), None
+
+    def made(self, keyring: Keyring) -> tuple[Discovery | None, str | None]:
+        """The search, made with *keyring* at the first call, and the reason if a part could not be searched.
+
+        Raises StoppedError.
+        """
+        if self._made is None:
+            self._made = _search(self._context, self._targets, keyring)
+        return self._made
+
+
+def census_targets(  # noqa: PLR0913 - what to count, with what
+    facts: Facts,
+    context: Context,
+    targets: Sequence[Target],
+    keyring: Keyring,
+    search: ColumnSearch,
+    *,
+    sample: int | None = None,
+) -> Facts:
+    """*facts*, with a new census of each target, and what *search* finds of token columns that no target covers.
+
+    Raises StoppedError.
+    """
+    counted: list[TargetFacts] = []
+    unreached: dict[str, str] = {}
+    for target, title in _titled(targets):
+        report = _count(context, target, keyring, sample)
+        if report is None:
+            continue
+        if isinstance(report, str):
+            unreached[title] = report
+            continue
+        census = census_record(report, keyring.primary.id, facts.service, utc_now(), sampled=sample is not None)
+        census = carried(census, facts.known)
+        before = next((each for each in facts.checked if each.place == census.place), None)
+        counted.append(TargetFacts(census, before, title))
+    found, fault = search.made(keyring)
+    declared, models_fault = search.without_target
+    return replace(
+        facts,
+        declared=tuple(declared),
+        models_fault=models_fault,
+        targets=tuple(counted),
+        unreached=unreached,
+        sample=sample,
+        search=found,
+        search_fault=fault,
+    )
+
+
+def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:
+    """*facts*, with the last census of each target in the ledger; reads no target."""
+    kept = {census.place: census for census in facts.known}
+    places = [(title, CensusPlace.of(facts.service, identify(target))) for target, title in _titled(targets)]
+    return replace(
+        facts,
+        # This is the last census, so nothing in it is new.
+        targets=tuple(
+            TargetFacts(kept[place], before=kept[place], title=title) for title, place in places if place in kept
+        ),
+        unreached={title: NEVER for title, place in places if place not in kept},
+        counted=min((kept[place].taken for _, place in places if place in kept), default=None),
+    )
+
+
+def kept(facts: Facts) -> Iterator[CensusRecord]:
+    """The censuses, as a check records them in the ledger."""
+    for target in facts.targets:
+        census = replace(target.census, checked=True)
+        if target.census.sampled and target.before is not None:
+            # A sample may leave out a row that is still unreadable; without its mark it would count as new later.
+            marks = pack(census.unreadable_marks | target.before.unreadable_marks)
+            problems = {repr(problem): problem for problem in (*census.problems, *target.before.problems)}
+            kept_problems = list(problems.values())[:KEPT_CENSUS_PROBLEMS]
+            census = replace(census, problems=kept_problems, unreadable_rows=marks)
+        yield census
+
+
+def _titled(targets: Sequence[Target]) -> Iterable[tuple[Target, str]]:
+    return zip(targets, distinct_labels([identify(target) for target in targets]), strict=True)
+
+
+def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -> dict[str, Any]:
+    """The facts in the ledger, by their names."""
+    certificates = [one for one in ledger.certificates() if one.get("service") == service]
+    return {
+        "records": tuple(ledger.keys()),
+        "runs": tuple(ledger.last_runs(KEPT_RUNS, service, "run")),
+        "begun": ledger.begun_since_an_end(service, "run"),
+        "known": tuple(ledger.censuses()),
+        "checked": tuple(ledger.censuses(checked=True)),
+        "instances": tuple(in_fleet(ledger.instances(LIVE), states, service)),
+        "latest": ledger.latest(),
+        "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
+    }
+
+
+def _count(context: Context, target: Target, keyring: Keyring, sample: int | None) -> TargetReport | str | None:
+    """The target's report, or why it could not be read; None if it is optional and not there."""
+    try:
+        [report] = job.census(context, [target], keyring, sample=sample).targets
+    except StoppedError:
+        raise
+    except KeyringError as error:
+        return None if isinstance(error, MissingError) and target.optional else str(error)
+    return report if report.stopped is None else report.stopped
+
+
+def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
+    """A search of a sample of all columns, and what could not be searched. Raises StoppedError."""
+    try:
+        found = context.search(targets, keyring, full=False)
+    except StoppedError:
+        raise
+    except KeyringError as error:
+        return None, str(error)
+    unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found.unseen]
+    return found, "; ".join(unseen) or None

@@ -11,9 +11,8 @@ from enum import Enum
 import structlog
 
 from keyring_core import KeyState
-from rotation.checks import key_checks, setup_checks, token_checks
-from rotation.checks.facts import Facts
-from rotation.checks.findings import Finding, Level, Result, worst, worst_first
+from rotation.checks import setup_checks, token_checks
+from rotation.checks.facts import Facts, Finding, Level, Result, worst, worst_first
 from rotation.configuration.policy import Policy
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import CHECK
@@ -142,12 +141,12 @@ CHECKS = (
     Check(setup_checks.check_targets),
     Check(setup_checks.check_ledger),
     Check(setup_checks.check_clock, frozenset({Precondition.LEDGER})),
-    Check(key_checks.check_weak_keys),
-    Check(key_checks.check_key_files),
-    Check(key_checks.check_shared_keys, _DATES),
-    Check(key_checks.check_key_age, _DATES),
-    Check(key_checks.check_staged_key, _DATES | _CELLS),
-    Check(key_checks.check_previous_keys, _DATES | _CELLS),
+    Check(setup_checks.check_weak_keys),
+    Check(setup_checks.check_key_files),
+    Check(setup_checks.check_shared_keys, _DATES),
+    Check(setup_checks.check_key_age, _DATES),
+    Check(setup_checks.check_staged_key, _DATES | _CELLS),
+    Check(setup_checks.check_previous_keys, _DATES | _CELLS),
     Check(token_checks.check_tokens_left, _DATES | _CELLS),
     Check(token_checks.check_lagging_services, _DATES | _CELLS),
     Check(token_checks.check_unreadable, _CELLS),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from types import UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from keyring_core.names import printable
 from keyring_core.redaction.redactor import get_redactor
@@ -17,9 +17,6 @@ from rotation.model.key_history import History, Promotion, Retired
 from rotation.model.report import NOT_UNREADABLE, TargetReport, legible_key, mark, pack, unpack
 from rotation.model.target import TargetId
 from rotation.model.times import to_second
-
-if TYPE_CHECKING:
-    from rotation.model.key_history import Promotion
 
 KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names, at most."""

@@ -134,8 +134,6 @@ progress = sa.Table(
     sa.Column("reached", UtcTime, nullable=False),
 )
 
-Migration = Callable[[sa.Connection], None]
-
 
 def _tell_found_from_made(connection: sa.Connection) -> None:
     """Version 1 gave a key that it found primary the same date as one that a command promoted: treat all as found."""
@@ -155,7 +153,7 @@ def _tell_found_from_made(connection: sa.Connection) -> None:
     connection.execute(keys.update().where(keys.c.promoted.is_not(None)).ordered_values(*values))
 
 
-MIGRATIONS: dict[int, Migration] = {1: _tell_found_from_made}
+MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _tell_found_from_made}
 """The steps from a version to the next one. On a database that commits each statement a step may find itself half
 done, so it checks before it changes anything."""
 

@@ -20,8 +20,7 @@ from rotation.context import Context
 from rotation.discovery.result import Remark
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
-from rotation.ledger.key_tables import Event
-from rotation.ledger.ledger import Ledger, utc_now
+from rotation.ledger.ledger import Event, Ledger, utc_now
 from rotation.ledger.records import InstanceRecord
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys

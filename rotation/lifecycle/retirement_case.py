@@ -16,8 +16,7 @@ from rotation.context import Context
 from rotation.discovery.result import Discovery
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import took_over
-from rotation.ledger.session import Session
-from rotation.ledger.unexplained import unexplained
+from rotation.ledger.session import Session, unexplained
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.shared_secrets import SharedSecret, sharing
 from rotation.model.counts import Counts

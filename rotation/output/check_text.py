@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import RenderableType
 from rich.text import Text
 
-from rotation.checks.findings import Finding, Level, Result
+from rotation.checks.facts import Finding, Level, Result
 from rotation.checks.verdict import Verdict
 from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.text import many

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rotation.discovery.result import IndexValues, Remark
 from rotation.discovery.token_column import TokenColumn
 from rotation.ledger.records import LIVE, InstanceRecord
-from rotation.ledger.unexplained import Unexplained
+from rotation.ledger.session import Unexplained
 from rotation.model.counts import Counts
 from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
 from rotation.model.text import many

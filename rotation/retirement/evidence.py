@@ -9,7 +9,7 @@ from datetime import datetime
 from keyring_core import KeyState
 from rotation.discovery.result import Discovery
 from rotation.ledger.records import CensusRecord, InstanceRecord
-from rotation.ledger.unexplained import Unexplained, unexplained
+from rotation.ledger.session import Unexplained, unexplained
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report

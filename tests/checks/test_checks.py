@@ -12,8 +12,7 @@ import pytest
 from freezegun import freeze_time
 
 from keyring_core import KeyState
-from rotation.checks.facts import Facts, SeenFile
-from rotation.checks.findings import Level, Result
+from rotation.checks.facts import Facts, Level, Result, SeenFile
 from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
 from rotation.configuration.policy import Policy, Span
 from rotation.model.failures import UsageError

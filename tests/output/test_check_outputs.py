@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from keyring_core import KeyState
 from keyring_core.names import printable
 from keyring_core.redaction import get_redactor
-from rotation.checks.findings import Level, worst
+from rotation.checks.facts import Level, worst
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy, Span

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core import KeyState
-from rotation.checks.facts import Facts, TargetFacts
-from rotation.checks.findings import Level
+from rotation.checks.facts import Facts, Level, TargetFacts
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy
@@ -23,7 +22,7 @@ from rotation.discovery.result import IndexValues
 from rotation.discovery.token_column import BARE, Part
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
-from rotation.ledger.unexplained import Unexplained, carried, settled, unexplained
+from rotation.ledger.session import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.listing import following, list_keys
 from rotation.model.counts import Counts
 from rotation.model.formats import Format

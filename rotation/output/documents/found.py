@@ -15,7 +15,7 @@ from rotation.model.invocation import PLAIN, Invocation
 from rotation.output.documents.parts import CommandJson, Document, KeyInUse, Missing, RemarkJson, Status, commands_of
 
 if TYPE_CHECKING:
-    from rotation.checks.findings import Result
+    from rotation.checks.facts import Result
     from rotation.checks.verdict import Verdict
     from rotation.configuration.declarations import DeclaredColumn
     from rotation.discovery.result import Discovery
