@@ -206,13 +206,9 @@ class Level(IntEnum):
     CRITICAL = 2
     UNKNOWN = 3
 
-    @property
-    def weight(self) -> int:
-        """Its rank in urgency. UNKNOWN ranks below CRITICAL, so that it hides no known fault."""
-        return _URGENCY.index(self)
 
-
-_URGENCY = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.CRITICAL)
+URGENCY = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.CRITICAL)
+"""UNKNOWN ranks below CRITICAL, so that it hides no known fault."""
 
 
 @dataclass(frozen=True)
@@ -250,10 +246,4 @@ class Result:
 
 def worst(levels: Iterable[Level]) -> Level:
     """The most urgent level; OK without any."""
-    return max(levels, key=lambda level: level.weight, default=Level.OK)
-
-
-def worst_first(results: Iterable[Result]) -> list[Finding]:
-    """All findings, the most urgent first, otherwise in the order of the checks."""
-    findings = [finding for result in results for finding in result.findings]
-    return sorted(findings, key=lambda finding: -finding.level.weight)
+    return max(levels, key=URGENCY.index, default=Level.OK)

@@ -12,7 +12,7 @@ import structlog
 
 from keyring_core import KeyState
 from rotation.checks import setup_checks, token_checks
-from rotation.checks.facts import Facts, Finding, Level, Result, worst, worst_first
+from rotation.checks.facts import URGENCY, Facts, Finding, Level, Result, worst
 from rotation.configuration.policy import Policy
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import CHECK
@@ -71,8 +71,9 @@ class Verdict:
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings, the most urgent first."""
-        return worst_first(self.results)
+        """All findings, the most urgent first, otherwise in the order of the checks."""
+        findings = (finding for result in self.results for finding in result.findings)
+        return sorted(findings, key=lambda finding: URGENCY.index(finding.level), reverse=True)
 
     @property
     def off(self) -> Iterator[Result]:

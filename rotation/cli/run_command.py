@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +10,6 @@ from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import Command, common_options, pace_options, target_options
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from rotation.model.report import Report
     from rotation.model.target import Target
 
@@ -84,12 +81,7 @@ def run(command: Command, targets: list[Target], **settings: Any) -> int:
 def show_report(command: Command, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
     from rotation.output.documents.run import RunJson
-
-    command.show(RunJson.of(report), _parts(command, report))
-    return report.exit_code
-
-
-def _parts(command: Command, report: Report) -> Iterator[RenderableType]:
     from rotation.output.run_text import render
 
-    yield from render(report, command.invocation)
+    command.show(RunJson.of(report, command.invocation), render(report, command.invocation))
+    return report.exit_code

@@ -17,7 +17,7 @@ from rotation.lifecycle.key_locations import (
     KeyLocation,
     Variables,
     check_unchanged,
-    find_locations,
+    locations_of_environment,
     locations_of_set,
     write_edits,
 )
@@ -154,7 +154,7 @@ class EnvironmentKeys:
 
     def _check_apart(self) -> None:
         """Raises UsageError if one file or variable is read for keys of two states: one would replace the other."""
-        environ, dotenv = self._fresh(), self._context.dotenv
+        environ, dotenv = self._context.read_environ(), self._context.dotenv
         # The environment's own keys need no rotation.toml.
         keys = self._context.keys if self._name else ENVIRONMENT
         seen = {str(dotenv.path.resolve()): "variables"} if dotenv else {}
@@ -173,7 +173,7 @@ class EnvironmentKeys:
         return self.settings.primary in [key for _, key in location.keys(location.path.read_bytes())]
 
     def _environ(self) -> Mapping[str, str]:
-        environ = self._fresh()
+        environ = self._context.read_environ()
         form = f"{STAGED}_FILE"
         if (named := environ.get(form)) and is_missing(key_path(named, environ, form)):
             # No key is staged yet; `keys stage` makes the file.
@@ -188,9 +188,9 @@ class EnvironmentKeys:
     def _locations(self, key: Key | None = None) -> dict[str, KeyLocation]:
         """The locations; of several entries of previous keys the one that holds *key*, otherwise the first."""
         dotenv = self._context.dotenv
-        variables = Variables(self._fresh(), dotenv and dotenv.path, self._context.read_env_file())
+        variables = Variables(self._context.read_environ(), dotenv and dotenv.path, self._context.read_env_file())
         if self._set is None:
-            return find_locations(*variables)
+            return locations_of_environment(variables)
         entries = self._set.previous
         holding = [entry for entry in entries if key in self._secrets and entry == self._secrets[key][0]]
         sources = {
@@ -207,10 +207,6 @@ class EnvironmentKeys:
     @property
     def _set(self) -> KeySet | None:
         return self._context.keys.sets[self._name] if self._name else None
-
-    def _fresh(self) -> dict[str, str]:
-        """The environment as it is now: it may have changed during a long census."""
-        return self._context.read_environ()
 
     def _manual_edit(self, change: Edit, location: KeyLocation) -> ManualEdit:
         origins = tuple(self._origin(key, change.variable) for key in change.keys)

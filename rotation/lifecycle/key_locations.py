@@ -142,16 +142,6 @@ class KeyLocation:
         return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)
 
 
-def find_locations(
-    environ: Mapping[str, str], env_file: Path | None, in_file: Mapping[str, str]
-) -> dict[str, KeyLocation]:
-    """The location of each of the three variables.
-
-    *environ* is the whole environment, *in_file* what the dotenv file *env_file* sets.
-    """
-    return {name: _location(name, environ, env_file, in_file) for name in (PRIMARY, PREVIOUS, STAGED)}
-
-
 def write_edits(
     edits: Sequence[Edit],
     locations: Mapping[str, KeyLocation],
@@ -194,11 +184,31 @@ def check_unchanged(load: Callable[[], Settings], before: Settings) -> None:
 
 
 class Variables(NamedTuple):
-    """The whole environment, and what the dotenv file sets of it."""
+    """The whole environment, and the part of it that the dotenv file sets."""
 
     environ: Mapping[str, str]
     env_file: Path | None
     in_file: Mapping[str, str]
+
+    def location(self, name: str) -> KeyLocation:
+        """The location of the variable *name*."""
+        if self.env_file and (name in self.in_file or name not in self.environ):
+            return _file(name, self.env_file, dotenv=True, called=f"in {self.env_file}")
+        return KeyLocation(name, None, why_not="set in the environment")
+
+
+def locations_of_environment(variables: Variables) -> dict[str, KeyLocation]:
+    """The location of the environment's own keys of each state, by the variable that has them or names a file."""
+    found = {}
+    for name in (PRIMARY, PREVIOUS, STAGED):
+        if f"{name}_COMMAND" in variables.environ:
+            found[name] = KeyLocation(name, None, why_not=f"read by the command in {name}_COMMAND")
+        elif named := variables.environ.get(f"{name}_FILE"):
+            path = key_path(named, variables.environ, f"{name}_FILE")
+            found[name] = _file(name, path, dotenv=False, called=f"in {named}")
+        else:
+            found[name] = variables.location(name)
+    return found
 
 
 def locations_of_set(
@@ -220,24 +230,13 @@ def locations_of_set(
 
 
 def _of_source(source: KeySource, where: str, variables: Variables) -> KeyLocation:
-    variable, (environ, env_file, in_file) = source.variable, variables
     if source.command:
         return KeyLocation(where, None, why_not="read by a command")
     if source.file:
-        return _file(where, key_path(source.file, environ, where), dotenv=False, called=f"in {source.file}")
-    if env_file and variable and (variable in in_file or variable not in environ):
-        return _file(variable, env_file, dotenv=True, called=f"in {env_file}")
-    return KeyLocation(variable or where, None, why_not="set in the environment")
-
-
-def _location(name: str, environ: Mapping[str, str], env_file: Path | None, in_file: Mapping[str, str]) -> KeyLocation:
-    if f"{name}_COMMAND" in environ:
-        return KeyLocation(name, None, why_not=f"read by the command in {name}_COMMAND")
-    if named := environ.get(f"{name}_FILE"):
-        return _file(name, key_path(named, environ, f"{name}_FILE"), dotenv=False, called=f"in {named}")
-    if env_file and (name in in_file or name not in environ):
-        return _file(name, env_file, dotenv=True, called=f"in {env_file}")
-    return KeyLocation(name, None, why_not="set in the environment")
+        return _file(where, key_path(source.file, variables.environ, where), dotenv=False, called=f"in {source.file}")
+    if source.variable:
+        return variables.location(source.variable)
+    return KeyLocation(where, None, why_not="set in the environment")
 
 
 def _file(variable: str, path: Path, *, dotenv: bool, called: str) -> KeyLocation:

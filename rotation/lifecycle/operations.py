@@ -17,7 +17,7 @@ from keyring_core import Key, KeyState
 from keyring_core.environment import LEDGER_URL, PREVIOUS, STAGED
 from rotation.configuration.targets import columns_of, own_targets
 from rotation.context import Context
-from rotation.discovery.result import Remark
+from rotation.discovery.result import Discovery, Remark
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Event, Ledger, utc_now
@@ -44,7 +44,7 @@ from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.model.times import to_second
-from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
+from rotation.retirement.decision import Refusal
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
 UNDATED = "the ledger does not know when {} was promoted, so it was not checked whether older keys still make tokens"
@@ -78,14 +78,13 @@ class StepResult:
     certificate: Certificate | None = None
     kept: Sequence[Path] = ()
     """The files that were written beside the keys: the certificate, and the archive of the key."""
-    not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Tables and columns that could not be read, per database."""
-    unopened: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The columns elsewhere that were read, and whose tokens no key opens, per database."""
-    gone: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The databases and tables that were dropped meanwhile, per database."""
-    ignored: Sequence[Remark] = ()
-    """The columns that rotation.toml ignores, and why."""
+    search: Discovery | None = None
+    """The search of all other columns, for a retirement."""
+
+    @property
+    def ignored(self) -> Sequence[Remark]:
+        """The columns that rotation.toml ignores, and why."""
+        return self.search.ignored if self.search else ()
 
 
 def stage(context: Context) -> StepResult:
@@ -171,8 +170,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             unchecked.append(UNDATED.format(evidence.primary))
         store = f"move {archive}, which holds the key, to the place of your backups' keys"
         following = Steps(store if archive else CHECK, when=f"{DISTRIBUTE} Then:")
-        done = StepResult(KeyStep.RETIRE, key, "", following, notes=list(unchecked))
-        done.ignored = evidence.search.ignored if evidence.search else ()
+        done = StepResult(KeyStep.RETIRE, key, "", following, notes=list(unchecked), search=evidence.search)
         if against and not force:
             done.refused = against
             done.notes += [] if case.is_searched else [NOT_SEARCHED]
@@ -181,7 +179,6 @@ def retire(  # noqa: PLR0913 - what a retirement needs
             evidence, census, session.service, utc_now(), overridden=against, unchecked=unchecked
         )
         done.said = f"Retired {key.id}: " + ("forced" if against else _proven(census))
-        done.not_looked_at, done.unopened, done.gone = not_looked_at(evidence), unopened(evidence), gone(evidence)
         done.notes += [f"forced, though {reason}" for reason, _ in against]
         if not archive:
             done.notes.append(NOT_ARCHIVED)
@@ -294,8 +291,8 @@ def _take_outputs(
 
 def _proven(census: Report) -> str:
     cells, columns = many(cells_of(census), "cell"), columns_of([part.target for part in census.targets])
-    everything = f"{cells} of {columns}, and all other columns that this database user can read"
-    return f"no token that was read needs it ({everything})"
+    whole = f"{cells} of {columns}, and all other columns that this database user can read"
+    return f"no token that was read needs it ({whole})"
 
 
 def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning
+from rotation.discovery.result import Remark
 from rotation.lifecycle.key_file_edits import key_file_items
 from rotation.model.atomic_file import read_whole, replace_whole
 from rotation.model.counts import CellCounts
@@ -25,7 +26,7 @@ from rotation.model.failures import UsageError
 from rotation.model.outputs import Holds, Kind, replaced
 from rotation.model.report import Report, TargetReport
 from rotation.model.text import release
-from rotation.retirement.decision import Refusal, gone, not_looked_at, unopened
+from rotation.retirement.decision import Refusal, by_database
 from rotation.retirement.evidence import Evidence
 
 _OWN = re.compile(rb"^# [0-9a-f]{8}, retired ", re.MULTILINE)
@@ -118,9 +119,9 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         forced=bool(overridden),
         overridden=[refusal.reason for refusal in overridden],
         unchecked=list(unchecked),
-        not_looked_at=_lines(not_looked_at(evidence)),
-        unopened=_lines(unopened(evidence)),
-        gone=_lines(gone(evidence)),
+        not_looked_at=_lines(search.beyond) if search else [],
+        unopened=_lines(search.unopened) if search else [],
+        gone=_lines(search.gone) if search else [],
         ignored=[f"{one.database}: {one.subject}: {one.words}" for one in search.ignored] if search else [],
         instances=[f"{one.service} on {one.instance}" for one in evidence.fleet],
         rows=rows_of(census),
@@ -130,8 +131,8 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
     )
 
 
-def _lines(by_database: Mapping[str, Sequence[str]]) -> list[str]:
-    return [f"{name}: {one}" for name, those in by_database.items() for one in those]
+def _lines(remarks: Sequence[Remark]) -> list[str]:
+    return [f"{name}: {one}" for name, those in by_database(remarks).items() for one in those]
 
 
 def cells_of(census: Report) -> int:

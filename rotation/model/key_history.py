@@ -74,13 +74,6 @@ class History:
             return f"perhaps under {key.id}, {retired} although something spoke against it: restore no key that leaked"
         return f"probably under {key.id}, {retired}: restore that key if a backup brought this token"
 
-    def demotion(self, key_id: str) -> str | None:
-        """The reason for which tokens under that key stay; None if the primary key is the newer one."""
-        promoted = self.newer.get(key_id)
-        if promoted is None:
-            return None
-        return f"under {key_id}, promoted {promoted.words()}, later than the primary key"
-
 
 UNKNOWN = History()
 """Without a ledger."""

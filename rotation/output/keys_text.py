@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from rotation.discovery.result import Discovery
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.text import GONE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
-from rotation.retirement.decision import Standing
+from rotation.retirement.decision import Standing, by_database
 
 _VERB = {KeyStep.GO_BACK: "go back to"}
 _MINUTE = "%Y-%m-%d %H:%M"
@@ -45,7 +46,8 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
 def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) -> Iterator[Text | Unmasked]:
     """The lines of a screen."""
     yield from (Text(f"Note: {note}.") for note in done.notes)
-    yield from _outside(done)
+    if done.search and not done.refused:
+        yield from _outside(done.search)
     yield from (Text(f"Ignored: {one.subject}: {one.words}") for one in done.ignored)
     if done.refused:
         verb = _VERB.get(done.step, done.step)
@@ -62,16 +64,12 @@ def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) 
     yield from following(done.following, invocation)
 
 
-def _outside(done: StepResult) -> Iterator[Text]:
-    """The places that no search covers, under a heading for each reason, a line for each database."""
-    for heading, found in (
-        ("Not looked at:", done.not_looked_at),
-        (f"{UNOPENED}:", done.unopened),
-        (f"{GONE}:", done.gone),
-    ):
+def _outside(search: Discovery) -> Iterator[Text]:
+    """The places that *search* does not cover, under a heading for each reason, a line for each database."""
+    for heading, found in (("Not looked at", search.beyond), (UNOPENED, search.unopened), (GONE, search.gone)):
         if found:
-            yield Text(heading)
-        for database, subjects in found.items():
+            yield Text(f"{heading}:")
+        for database, subjects in by_database(found).items():
             yield Text(f"  - {database}: {'; '.join(subjects)}")
 
 

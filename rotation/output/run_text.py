@@ -18,7 +18,6 @@ from rotation.model.next_steps import (
     RUN,
     THIS_AGAIN,
     Next,
-    Remedy,
     Repeats,
     Steps,
     demotion_steps,
@@ -48,7 +47,8 @@ def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[Renderabl
         shown = [] if target.lacks_key and target.stopped else target.counts.problems[:room]
         room -= len(shown)
         yield from _problems(target, shown)
-    yield from _verdict(report, invocation)
+    for part in verdict(report):
+        yield from following(part, invocation) if isinstance(part, Steps) else [part]
 
 
 def census(report: Report) -> Iterator[RenderableType]:
@@ -110,19 +110,20 @@ def _problems(target: TargetReport, shown: Sequence[Problem]) -> Iterator[Text]:
         yield Text(f"  and {total - len(shown):,} more")
 
 
-def _verdict(report: Report, invocation: Invocation) -> Iterator[Text]:
+def verdict(report: Report) -> Iterator[Text | Steps]:
+    """The lines at the end of a screen, and the next steps between them."""
     if report.fault:
         yield Text(report.fault, "red")
     for part in report.by_keys:
         if report.parts:
             yield Text(f"Key set {part.key_set}:" if part.key_set else "The environment's own keys:", "bold")
-        yield from _verdict_of(part, invocation)
+        yield from _verdict_of(part)
     if any(target.interrupted for target in report.targets):
         yield Text("Interrupted: finished batches stay; rows that were not reached are not counted above.", "bold red")
-        yield from following(THIS_AGAIN, invocation)
+        yield Steps(THIS_AGAIN)
 
 
-def _verdict_of(report: Report, invocation: Invocation) -> Iterator[Text]:
+def _verdict_of(report: Report) -> Iterator[Text | Steps]:
     """The verdict on the targets of one key set."""
     if not report.targets:
         yield Text("The database has none of its columns, and all of them are optional.")
@@ -130,23 +131,23 @@ def _verdict_of(report: Report, invocation: Invocation) -> Iterator[Text]:
     parts = [target.counts for target in report.targets]
     rotated, waiting = (sum(getattr(counts, name) for counts in parts) for name in ("rotated", "to_rotate"))
     if report.complete:
-        yield from _complete(report, rotated, invocation)
+        yield from _complete(report, rotated)
         return
     if report.dry_run and waiting:
         yield Text(f"{_waiting(report, waiting)}. Nothing was written.", "bold yellow")
         yield from _directions(report)
         if any(target.lacks_key or target.lacks_room for target in report.targets):
-            yield from following(THIS_AGAIN.after("correct what is said above, then:"), invocation)
+            yield Steps(THIS_AGAIN.after("correct what is said above, then:"))
         elif not any(target.interrupted for target in report.targets):
             adopts = any(target.target.adopts is not Adopts.NOTHING for target in report.targets)
             run = Next(("adopt", "--yes") if adopts else ("run",), repeats=Repeats.ALL)
             first = _promote_first(report)
-            yield from following(Steps(first, run.after("or before that:")) if first else run, invocation)
+            yield Steps(first, run.after("or before that:")) if first else Steps(run)
     elif rotated:
         yield Text(f"{_done(report, rotated)}.", "bold green")
         if first := _promote_first(report):
-            yield from following(first, invocation)
-    yield from _demotions(report, invocation)
+            yield first
+    yield from _demotions(report)
     if left := _left(parts):
         yield Text(f"Not complete: {left}. They stay byte for byte what they were.", "bold red")
         # A target that lacks a key has already printed what to do.
@@ -158,7 +159,7 @@ def _verdict_of(report: Report, invocation: Invocation) -> Iterator[Text]:
             # Tokens that no key opens may be bound to a context, which their target does not name.
             unnamed = [target.counts.categories for target in report.targets if target.target.context is None]
             bound = [NAME_CONTEXT] if any(each[UndecryptableToken.category] for each in unnamed) else []
-            yield from following(Steps(f"look at these rows{keep}", *bound, *plaintext), invocation)
+            yield Steps(f"look at these rows{keep}", *bound, *plaintext)
 
 
 def _unit(report: Report) -> str:
@@ -187,7 +188,7 @@ def _done(report: Report, rotated: int) -> str:
     return ", and ".join(words)
 
 
-def _complete(report: Report, rotated: int, invocation: Invocation) -> Iterator[Text]:
+def _complete(report: Report, rotated: int) -> Iterator[Text | Steps]:
     done = f"{_done(report, rotated)}. " if rotated else ""
     columns = columns_of([target.target for target in report.targets])
     if any("rows may be hidden" in warning for target in report.targets for warning in target.warnings):
@@ -197,12 +198,12 @@ def _complete(report: Report, rotated: int, invocation: Invocation) -> Iterator[
     yield from _span(report)
     if suspects := sum(target.counts.suspects for target in report.targets):
         yield Text(f"{many(suspects, 'cell')} with room for a token in a form that is not looked for.", "bold yellow")
-        yield from following(LIST_ROWS.after("look at these rows; until then keep every older key:"), invocation)
+        yield Steps(LIST_ROWS.after("look at these rows; until then keep every older key:"))
     first, then = _after_a_takeover(report), _after_a_run(report)
-    if first and then:
-        yield from following(Steps(first, then), invocation)
-    elif only := first or then:
-        yield from following(only, invocation)
+    if first:
+        yield Steps(first, *([then] if then else []))
+    elif then:
+        yield then
 
 
 def _span(report: Report) -> Iterator[Text]:
@@ -216,7 +217,7 @@ def _span(report: Report) -> Iterator[Text]:
         yield Text(f"Each row{whose} was read once, {between}; what a service wrote to it later was not seen.")
 
 
-def _after_a_run(report: Report) -> Remedy | None:
+def _after_a_run(report: Report) -> Steps | None:
     """The next step with the keys, or with other shards."""
     if report.shard:
         return Steps(RUN, when="When all shards are done, check all rows:")
@@ -256,7 +257,7 @@ def _directions(report: Report) -> Iterator[Text]:
             yield Text(f"  {many(tokens, 'token')} {key['id']} -> {report.primary}")
 
 
-def _demotions(report: Report, invocation: Invocation) -> Iterator[Text]:
+def _demotions(report: Report) -> Iterator[Text | Steps]:
     for key_id, promoted in report.newer.items():
         if tokens := report.under(key_id):
             yield Text(
@@ -265,7 +266,7 @@ def _demotions(report: Report, invocation: Invocation) -> Iterator[Text]:
                 "is an old one.",
                 "bold red",
             )
-            yield from following(demotion_steps(key_id, report.key_set), invocation)
+            yield demotion_steps(key_id, report.key_set)
 
 
 def _may_need_keys(counts: Counts) -> bool:

@@ -32,10 +32,11 @@ def plan_block(rules: Rules, block: Block) -> Plan | None:
         elif (rules.dry_run and damaged(tokens)) or any(rules.nested(tokens)):
             return None
         rules.count(counts, tokens, verdict)
-        tried[tokens.key] += len(tokens.places) * rules.decrypts(verdict)
-    if any(sound and rules.balance[key] + sound <= 0 for key, sound in tried.items()):
+        if rules.decrypts(verdict):
+            tried[tokens.key] += len(tokens.places)
+    if any(rules.balance[key] + sound <= 0 for key, sound in tried.items()):
         return None
-    rules.balance.update(+tried)
+    rules.balance.update(tried)
     return Plan(Swaps(), (), (), counts, [_joined(block, renewed)] if renewed else ())
 
 

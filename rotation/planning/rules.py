@@ -98,8 +98,9 @@ class Rules:
             return KeyVerdict(Action.STAY, "staged-key", words)
         if state is KeyState.PRIMARY:
             return KeyVerdict(Action.CURRENT)
-        if promoted_later := self.history.demotion(key.id):
-            return KeyVerdict(Action.STAY, "newer-key", promoted_later)
+        if promoted := self.history.newer.get(key.id):
+            words = f"under {key.id}, promoted {promoted.words()}, later than the primary key"
+            return KeyVerdict(Action.STAY, "newer-key", words)
         if self.dry_run:
             return KeyVerdict(Action.TO_ROTATE, unbound=key.context != self.keyring.context)
         return KeyVerdict(Action.ROTATE)

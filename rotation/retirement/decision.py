@@ -79,22 +79,8 @@ def gaps(evidence: Evidence) -> list[str]:
     return found
 
 
-def not_looked_at(evidence: Evidence) -> dict[str, list[str]]:
-    """Tables and columns out of reach, per database. They keep no key; the certificate names them."""
-    return _by_database(evidence.search.beyond if evidence.search else ())
-
-
-def unopened(evidence: Evidence) -> dict[str, list[str]]:
-    """The columns elsewhere that were read, and whose tokens no key opens, per database. They keep no key."""
-    return _by_database(evidence.search.unopened if evidence.search else ())
-
-
-def gone(evidence: Evidence) -> dict[str, list[str]]:
-    """The databases and tables that were dropped before they were searched, per database."""
-    return _by_database(evidence.search.gone if evidence.search else ())
-
-
-def _by_database(remarks: Iterable[Remark]) -> dict[str, list[str]]:
+def by_database(remarks: Iterable[Remark]) -> dict[str, list[str]]:
+    """*remarks* on what keeps no key, such as what is out of reach: in words, per database."""
     found: dict[str, list[str]] = {}
     for remark in remarks:
         found.setdefault(remark.database, []).append(f"{remark.subject}: {remark.words}")

@@ -89,7 +89,7 @@ class Look(NamedTuple):
 
 
 class OtherWriters:
-    """Sees what others write, in one database's own way. A database that shows nothing of it has the methods here.
+    """Sees what others write, in one database's own way. A database that shows nothing keeps the methods of this class.
 
     One for all passes over a target: it knows what earlier ones wrote.
     """
@@ -107,7 +107,7 @@ class OtherWriters:
         """The table that the name leads to now; without *schema* as a connection finds it."""
         raise NotImplementedError
 
-    # What they wrote during a pass.
+    # The rows that they wrote during a pass.
 
     def begin(self, connection: sa.Connection) -> bool:
         """Begins to watch, or begins again; a pass may read from here on. False if this table cannot be watched."""
@@ -121,7 +121,7 @@ class OtherWriters:
         """The rows that others have written since `begin`, or why they are not known."""
         raise NotImplementedError
 
-    # How often they write.
+    # The number of their writes, for the pace.
 
     def transaction(self, connection: sa.Connection) -> int | None:
         """The number of the transaction in progress, if the database has such numbers.
@@ -137,7 +137,7 @@ class OtherWriters:
         return None
 
     def allow(self, writes: int) -> None:
-        """The number of times that this process itself writes through other connections, such as the ledger's."""
+        """Leaves out *writes* of this process itself through other connections, such as the ledger's."""
 
     def of_thread(self) -> Self:
         """The one for another thread of the run: this one, if they can share it."""
@@ -145,7 +145,7 @@ class OtherWriters:
 
 
 def text_literal(text: str) -> str:
-    """*text* as SQL has it."""
+    """*text* as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 

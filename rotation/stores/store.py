@@ -68,7 +68,7 @@ class Watch:
         self._others.wrote(transactions)
 
     def allow(self, writes: int) -> None:
-        """The number of times that this process itself writes through other connections, such as the ledger's."""
+        """Leaves out *writes* of this process itself through other connections, such as the ledger's."""
         self._others.allow(writes)
 
     def changed(self, *, wrote: bool = True) -> Changed | Unknown:

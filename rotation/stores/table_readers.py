@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os.path import commonprefix
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
@@ -131,7 +131,7 @@ class KeyReader(TableReader):
     # What `spread` asks.
 
     def bounds(self, window: Window) -> tuple[Any, Any] | None:
-        """The least and the greatest value."""
+        """The least and the greatest value in *window* of the column that it is about; None if it is empty."""
         column, rows = self._column(window), self._ones.where(*self._inside(window))
         # Not in one query: SQLite then reads all rows between them.
         ends = (rows.with_only_columns(end(column)) for end in (sa.func.min, sa.func.max))
@@ -191,20 +191,7 @@ class Window(NamedTuple):
     """None: open."""
 
 
-class KeySpace(Protocol):
-    """The questions that `spread` asks of a table."""
-
-    def bounds(self, window: Window) -> tuple[Any, Any] | None:
-        """The least and the greatest value in *window* of the column that it is about; None if it is empty."""
-
-    def is_crowded(self, window: Window) -> bool:
-        """True if *window* has more rows than a sample reads."""
-
-    def is_last(self, window: Window) -> bool:
-        """True if no column of the key follows the window's."""
-
-
-def spread(keys: KeySpace, count: int) -> list[Window]:
+def spread(keys: KeyReader, count: int) -> list[Window]:
     """At most *count* windows that do not overlap and begin all over the table. Splits the oldest crowded one first."""
     crowded, others = deque([Window()]), list[Window]()
     while crowded and len(crowded) + len(others) < count:

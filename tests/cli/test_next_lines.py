@@ -62,6 +62,15 @@ def test_the_next_lines_are_a_whole_rotation(app: Database, cli: Cli) -> None:
     ]
 
 
+def test_a_second_command_in_the_process_repeats_nothing_of_the_first(app: Database, cli: Cli) -> None:
+    """Each has its own options: nothing outlives a command."""
+    first = cli("keys", "list", "--env-file", "my.env", environ={})
+    second = cli("keys", "list", environ={"ENCRYPTION_KEY": key_text("old"), "DATABASE_URL": str(app.url)})
+
+    assert following(first) == ["keyring-rotate keys stage --env-file my.env"]
+    assert following(second) == ["keyring-rotate keys stage"]
+
+
 TARGET = ("--table", "creds", "--column", "token", "--where", "id < 9", "--env-file", "my.env")
 
 
@@ -92,8 +101,10 @@ def test_a_program_runs_the_commands_of_a_document(app: Database, cli: Cli) -> N
 
     assert refused["remedy"] == "keyring-rotate run --env-file my.env"
     assert refused["commands"] == [run | {"when": ""}]
-    assert cli(*refused["commands"][0]["arguments"], environ={}).code == 0
-    assert cli("keys", "retire", old, "--no-archive", *given, environ={}).document["complete"]
+    [retire] = cli(*run["arguments"], "--json", environ={}).document["commands"]
+    assert retire["when"].startswith(f"Nothing that was read needs {old}.")
+    assert retire["arguments"] == ["keys", "retire", old, "--archive", f"{old}.keys", "--env-file", "my.env"]
+    assert cli(*retire["arguments"], "--json", environ={}).document["complete"]
 
 
 @pytest.mark.parametrize(

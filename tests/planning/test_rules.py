@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from keyring_core import Key, Keyring
+from keyring_core.tokens import BLOCK
 from rotation.ledger.records import census_record
 from rotation.model.batch import Batch, Block
 from rotation.model.formats import Format
@@ -85,6 +86,19 @@ def test_each_state_has_one_verdict(case: Case, dry_run: bool) -> None:
     assert (key.id in verdict.detail) == (action is Action.STAY)
     assert verdict.unbound == (case.unbound and dry_run)
     assert planner.decrypts(verdict) == (action is Action.ROTATE or (dry_run and action is not Action.STAY))
+
+
+@in_both
+@pytest.mark.parametrize(("sound", "believed"), [(1, 0), (2, 2)])
+def test_a_key_that_fails_on_half_of_its_tokens_is_not_believed(sound: int, believed: int, dry_run: bool) -> None:
+    """One more that decrypts, and only the damaged token is one."""
+    damaged = seal(b" " * BLOCK, "old", ISSUED_AT)
+    rows = [((row,), cell) for row, cell in enumerate([damaged, *(token("old") for _ in range(sound))])]
+
+    plan = Planner(RING, dry_run=dry_run).plan(batch_of(rows))
+
+    assert plan.changes + plan.counts.to_rotate == believed
+    assert plan.counts.categories == {"damaged": sound + 1 - believed}
 
 
 @in_both

@@ -10,8 +10,11 @@ from msgspec import UNSET
 
 from rotation.model.counts import CellCounts
 from rotation.model.formats import Format
+from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import Steps
 from rotation.model.report import Report, TargetReport, legible_key
-from rotation.output.documents.parts import Document, KeyInUse, Missing
+from rotation.output.documents.parts import CommandJson, Document, KeyInUse, Missing, commands_of
+from rotation.output.run_text import verdict
 
 
 class KeyJson(KeyInUse):
@@ -100,13 +103,16 @@ class RunJson(Document):
         "Targets that were left out, and why: optional ones that are missing; for `adopt`, those that it cannot take.",
     ]
     targets: Annotated[list[TargetReportJson], "One entry for each column."]
+    commands: Annotated[list[CommandJson], "The commands that the screen proposes next, for a program to run."]
 
     @classmethod
-    def of(cls, report: Report) -> RunJson:
+    def of(cls, report: Report, invocation: Invocation = PLAIN) -> RunJson:
         """The document on *report*."""
+        steps = [part for part in verdict(report) if isinstance(part, Steps)]
         return cls.like(
             report,
             keys=msgspec.convert(report.keys, list[KeyJson]),
             newer={key_id: promoted.latest.isoformat() for key_id, promoted in report.newer.items()},
             targets=[TargetReportJson.of(target) for target in report.targets],
+            commands=[command for some in steps for command in commands_of(some, invocation)],
         )
