@@ -40,7 +40,7 @@ from rotation.ledger.records import (
 )
 from rotation.ledger.session import OnFailure, Session, carried
 from rotation.model.failures import MissingError, StoppedError, UsageError
-from rotation.model.report import TargetReport, pack
+from rotation.model.report import pack
 from rotation.model.target import Target, distinct_labels
 from rotation.stores.databases import identify
 
@@ -179,8 +179,11 @@ def load_keys(context: Context) -> LoadedKeys:
     return keys
 
 
-def key_files(context: Context) -> Iterator[SeenFile]:
-    """The files that hold keys, with their modes. Loading the keys reports a missing one."""
+def key_files(context: Context, archives: Iterable[str]) -> Iterator[SeenFile]:
+    """The files that hold keys, with their modes. Loading the keys reports a missing one.
+
+    The *archives* of retired keys are among them, if they are still where `keys retire` wrote them.
+    """
     environ, dotenv = context.environ, context.dotenv
     if context.key_set is None:
         variables: Sequence[str] = KEY_VARIABLES
@@ -195,10 +198,6 @@ def key_files(context: Context) -> Iterator[SeenFile]:
         with suppress(OSError, ValueError):
             path = key_path(value, environ, variable)
             yield SeenFile(variable, str(path), path.stat().st_mode)
-
-
-def archive_files(archives: Iterable[str]) -> Iterator[SeenFile]:
-    """The archives of retired keys that are still where `keys retire` wrote them, with their modes."""
     for path in dict.fromkeys(archives):
         with suppress(OSError, ValueError):
             yield SeenFile(ARCHIVE, path, Path(path).stat().st_mode)
@@ -215,7 +214,7 @@ def facts_without_targets(session: Session, keys: LoadedKeys, context: Context) 
         keys=keys.states if keys.keyring else None,
         keys_fault=keys.fault,
         weak=tuple(keys.weak),
-        key_files=(*key_files(context), *archive_files(known.get("archives", {}).values())),
+        key_files=tuple(key_files(context, known.get("archives", {}).values())),
         ledger_fault=fault,
         **known,
     )
@@ -229,7 +228,7 @@ class ColumnSearch:
         self._made: tuple[Discovery | None, str | None] | None = None
 
     @cached_property
-    def without_target(self) -> tuple[Sequence[str], str | None]:
+    def without_target(self) -> tuple[tuple[str, ...], str | None]:
         """The columns that the models of rotation.toml declare and no target covers; or why that is not known."""
         try:
             columns = self._context.declared_columns(self._context.models())
@@ -244,7 +243,15 @@ class ColumnSearch:
         Raises StoppedError.
         """
         if self._made is None:
-            self._made = _search(self._context, self._targets, keyring)
+            try:
+                found = self._context.search(self._targets, keyring, full=False)
+            except StoppedError:
+                raise
+            except KeyringError as error:
+                self._made = None, str(error)
+            else:
+                unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found.unseen]
+                self._made = found, "; ".join(unseen) or None
         return self._made
 
 
@@ -264,11 +271,16 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
     counted: list[TargetFacts] = []
     unreached: dict[str, str] = {}
     for target, title in _titled(targets):
-        report = _count(context, target, keyring, sample)
-        if report is None:
+        try:
+            [report] = job.census(context, [target], keyring, sample=sample).targets
+        except StoppedError:
+            raise
+        except KeyringError as error:
+            if not (isinstance(error, MissingError) and target.optional):
+                unreached[title] = str(error)
             continue
-        if isinstance(report, str):
-            unreached[title] = report
+        if report.stopped is not None:
+            unreached[title] = report.stopped
             continue
         census = census_record(report, keyring.primary.id, facts.service, utc_now(), sampled=sample is not None)
         census = carried(census, facts.known)
@@ -278,7 +290,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
     declared, models_fault = search.without_target
     return replace(
         facts,
-        declared=tuple(declared),
+        declared=declared,
         models_fault=models_fault,
         targets=tuple(counted),
         unreached=unreached,
@@ -333,26 +345,3 @@ def _from_ledger(ledger: Ledger, service: str, states: Mapping[str, KeyState]) -
         "latest": ledger.latest(),
         "archives": {one["key"]: path for one in certificates if isinstance(path := one.get("archive"), str)},
     }
-
-
-def _count(context: Context, target: Target, keyring: Keyring, sample: int | None) -> TargetReport | str | None:
-    """The target's report, or why it could not be read; None if it is optional and not there."""
-    try:
-        [report] = job.census(context, [target], keyring, sample=sample).targets
-    except StoppedError:
-        raise
-    except KeyringError as error:
-        return None if isinstance(error, MissingError) and target.optional else str(error)
-    return report if report.stopped is None else report.stopped
-
-
-def _search(context: Context, targets: Sequence[Target], keyring: Keyring) -> tuple[Discovery | None, str | None]:
-    """A search of a sample of all columns, and what could not be searched. Raises StoppedError."""
-    try:
-        found = context.search(targets, keyring, full=False)
-    except StoppedError:
-        raise
-    except KeyringError as error:
-        return None, str(error)
-    unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found.unseen]
-    return found, "; ".join(unseen) or None
