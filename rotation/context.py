@@ -22,7 +22,7 @@ from rotation.configuration.env_file import OPTION, environment, read_env_file
 from rotation.model.atomic_file import behind_links
 from rotation.model.failures import Stopping, UsageError
 from rotation.model.outputs import Holds, Kept, is_same
-from rotation.model.watcher import NoWatcher, Watcher
+from rotation.model.report import NoWatcher, Watcher
 
 if TYPE_CHECKING:
     from rotation.configuration.config_file import Setup

@@ -14,8 +14,7 @@ from rotation.ledger.records import history_of
 from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, Steps, demotion_steps
 from rotation.model.report import NOT_UNREADABLE
-from rotation.model.text import many
-from rotation.model.times import issued, span, to_minute
+from rotation.model.text import issued, many, span, to_minute
 
 if TYPE_CHECKING:
     from rotation.ledger.records import CensusRecord

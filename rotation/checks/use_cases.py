@@ -198,9 +198,9 @@ def key_files(context: Context, archives: Iterable[str]) -> Iterator[SeenFile]:
         with suppress(OSError, ValueError):
             path = key_path(value, environ, variable)
             yield SeenFile(variable, str(path), path.stat().st_mode)
-    for path in dict.fromkeys(archives):
+    for archive in dict.fromkeys(archives):
         with suppress(OSError, ValueError):
-            yield SeenFile(ARCHIVE, path, Path(path).stat().st_mode)
+            yield SeenFile(ARCHIVE, archive, Path(archive).stat().st_mode)
 
 
 def facts_without_targets(session: Session, keys: LoadedKeys, context: Context) -> Facts:

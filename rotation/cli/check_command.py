@@ -87,11 +87,15 @@ def check(  # noqa: PLR0913 - click's
         from rotation.output.nagios import line
 
         print(line(verdict, command.invocation), file=command.streams.stdout)
-    else:
-        from rotation.output import check_text
+    elif command.as_json:
         from rotation.output.documents.found import CheckJson
 
-        command.show(CheckJson.of(verdict, command.invocation), check_text.render(verdict, command.invocation))
+        print_json(CheckJson.of(verdict, command.invocation), command.streams.stdout)
+    else:
+        from rotation.output.check_text import render
+
+        for part in render(verdict, command.invocation):
+            command.say(part)
     return int(verdict.level)
 
 

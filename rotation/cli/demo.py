@@ -15,7 +15,7 @@ from keyring_core.names import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
 from rotation.cli.options import Command, Process, common_options, path_option, print_json
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.invocation import Invocation, program_elsewhere, quoted
+from rotation.model.next_steps import Invocation, program_elsewhere, quoted
 
 if TYPE_CHECKING:
     from rotation.cli.demo_folder import DemoKeys

@@ -8,7 +8,7 @@ from dataclasses import replace
 import click
 from click.core import ParameterSource
 
-from rotation.model.invocation import Invocation
+from rotation.model.next_steps import Invocation
 
 GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
 """Behind the command, or in front of it."""

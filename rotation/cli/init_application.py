@@ -14,7 +14,7 @@ from rotation.configuration.relative_urls import for_folder
 from rotation.configuration.targets import may_hold_password
 from rotation.context import Context
 from rotation.model.failures import UsageError
-from rotation.model.invocation import quoted
+from rotation.model.next_steps import quoted
 
 if TYPE_CHECKING:
     from rotation.configuration.presets import Preset

@@ -13,8 +13,7 @@ from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.invocation import Invocation, quoted
-from rotation.model.next_steps import Next, Remedy, Repeats, Steps
+from rotation.model.next_steps import Invocation, Next, Remedy, Repeats, Steps, quoted
 from rotation.model.text import be, many
 from rotation.output.discovery_text import found_in_words, gets_entry, why_not
 from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson, commands_of

@@ -36,8 +36,7 @@ from rotation.model.atomic_file import (
     replace_whole,
 )
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PROGRAM
-from rotation.model.next_steps import PROBLEMS_FILE, Next, Repeats
+from rotation.model.next_steps import PROBLEMS_FILE, PROGRAM, Next, Repeats
 from rotation.model.outputs import CONFIG, Output
 from rotation.model.target import Target
 from rotation.output.discovery_text import config_text, entries_text, gets_entry

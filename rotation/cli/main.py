@@ -30,7 +30,7 @@ from rotation.cli.signals import Signals
 from rotation.cli.streams import TerminalStreams
 from rotation.context import Streams
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
-from rotation.model.invocation import PROGRAM, Invocation, this_program
+from rotation.model.next_steps import PROGRAM, Invocation, this_program
 
 EXIT_CODES = {
     0: "complete",

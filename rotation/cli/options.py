@@ -17,14 +17,14 @@ from rotation.cli.given_options import with_given
 from rotation.cli.presentation import presentation_parameters, set_up
 from rotation.context import Context, Streams
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from rotation.configuration.declarations import DeclaredColumn
+    from rotation.model.report import Watcher
     from rotation.model.target import Target
-    from rotation.model.watcher import Watcher
 
 Declares: TypeAlias = "Callable[[], Sequence[DeclaredColumn]]"
 """The encrypted columns of an application that runs in this process."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rotation.context import Streams
-from rotation.model.invocation import PROGRAM
+from rotation.model.next_steps import PROGRAM
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from keyring_core.names import printable
 from rotation.configuration.key_sets import LISTED
 from rotation.configuration.presets import Form, Preset, Setting, Step
-from rotation.model.invocation import PROGRAM, quoted
+from rotation.model.next_steps import PROGRAM, quoted
 
 
 def preset_steps(preset: Preset, env_file: str | None = None, program: str = PROGRAM) -> list[Step]:

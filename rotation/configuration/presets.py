@@ -13,8 +13,7 @@ import msgspec
 
 from rotation.configuration.setting_faults import SettingError, convert
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PROGRAM
-from rotation.model.next_steps import Next, Repeats
+from rotation.model.next_steps import PROGRAM, Next, Repeats
 
 FOLDER = files("rotation") / "presets"
 """One TOML file for each application; its name is the application's."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from keyring_core.derivation import KINDS
 from rotation.configuration.companions import VALUES
-from rotation.model.formats import Format
+from rotation.model.target import Format
 
 NEEDED = "needed"
 """In place of a default, for a setting without one."""

@@ -15,8 +15,7 @@ from rotation.configuration.companions import VALUES
 from rotation.configuration.condition import fault_of
 from rotation.configuration.relative_urls import from_folder, located
 from rotation.model.failures import UsageError
-from rotation.model.formats import Format
-from rotation.model.target import Index, Target
+from rotation.model.target import Format, Index, Target
 
 if TYPE_CHECKING:
     from keyring_core.legacy import Legacy

@@ -9,7 +9,7 @@ from keyring_core.names import printable
 from rotation.configuration.declarations import Declaration, DeclaredColumn
 from rotation.configuration.targets import may_hold_password
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.model.text import many
 
 

@@ -12,8 +12,8 @@ from rotation.job.ranges import Options, RangeWorker, count_swaps
 from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
 from rotation.model.batch import Plan
 from rotation.model.counts import Counts, Times
-from rotation.model.formats import Format
 from rotation.model.report import WHOLE, TargetReport
+from rotation.model.target import Format
 from rotation.stores.other_writers import CellTotals, Changed, Doubt, Unknown
 from rotation.stores.store import Store, Watch
 

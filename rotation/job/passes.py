@@ -18,13 +18,12 @@ from rotation.job.last_word import LastWord, Moved, unsettled_in
 from rotation.job.pace import Speed
 from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
 from rotation.job.undo_detector import UndoDetector
-from rotation.model.batch_size import FIRST_ROWS, BatchSize
+from rotation.model.batch import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError
-from rotation.model.report import TargetReport, set_format
+from rotation.model.report import TargetReport, Watcher, set_format
 from rotation.model.target import Adopts, Target
 from rotation.model.text import many
-from rotation.model.watcher import Watcher
 from rotation.stores.store import Store, Watch
 
 MAX_PASSES = 5

@@ -20,13 +20,11 @@ from rotation.job.checkpoints import Checkpoints
 from rotation.job.pace import Pacing, Speed, Throttle
 from rotation.job.problems_file import ProblemsFile
 from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
-from rotation.model.batch import NO_KEY, Batch, Plan, Swaps
-from rotation.model.batch_size import BatchSize
+from rotation.model.batch import NO_KEY, Batch, BatchSize, Plan, Swaps
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
-from rotation.model.formats import Format
 from rotation.model.key_history import UNKNOWN, History
-from rotation.model.target import Target
+from rotation.model.target import Format, Target
 from rotation.planning.planner import Planner
 from rotation.planning.takeover import NOTHING, Takeover
 from rotation.stores.row_keys import Forward, Shard

@@ -16,9 +16,8 @@ from rotation.job.executors import Lanes, WorkerPool
 from rotation.job.passes import ExecutorFor, TargetRun
 from rotation.job.ranges import LANE_ROWS, Options
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError, WorkerError
-from rotation.model.report import Report, TargetReport
+from rotation.model.report import Report, TargetReport, Watcher
 from rotation.model.target import Target
-from rotation.model.watcher import Watcher
 from rotation.stores.databases import identify
 from rotation.stores.store import Store
 

@@ -25,7 +25,7 @@ from rotation.configuration.relative_urls import url_of
 from rotation.configuration.targets import find_url
 from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.invocation import quoted
+from rotation.model.next_steps import quoted
 from rotation.model.text import install
 from rotation.stores.access import ATTEMPTS, fault_of, retry, words_of
 from rotation.stores.connection import Connection

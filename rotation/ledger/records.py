@@ -16,7 +16,7 @@ from rotation.model.counts import Counts
 from rotation.model.key_history import History, Promotion, Retired
 from rotation.model.report import NOT_UNREADABLE, TargetReport, legible_key, mark, pack, unpack
 from rotation.model.target import TargetId
-from rotation.model.times import to_second
+from rotation.model.text import to_second
 
 KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names, at most."""

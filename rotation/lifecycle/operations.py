@@ -42,8 +42,7 @@ from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, retire_st
 from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.model.text import many
-from rotation.model.times import to_second
+from rotation.model.text import many, to_second
 from rotation.retirement.decision import Refusal
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"

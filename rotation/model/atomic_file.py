@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from keyring_core.key_files import irregularity, read_regular
 from rotation.model.failures import StoreError, UsageError
-from rotation.model.invocation import quoted
+from rotation.model.next_steps import quoted
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags for a new file: never through a link, and never an existing file."""

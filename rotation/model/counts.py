@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Annotated, Any, NamedTuple
 
 from keyring_core.tokens import timestamp_of
-from rotation.model import times
+from rotation.model.text import LAST, issued
 
 _COARSE = itemgetter(slice(1, 7))
 """The first six of a timestamp's eight bytes: steps of 65,536 seconds, some 18 hours."""
@@ -59,7 +59,7 @@ class Times(NamedTuple):
 @lru_cache(maxsize=8192)
 def _month(step: bytes) -> str:
     middle = (int.from_bytes(step, "big") << _STEP) + (1 << _STEP - 1)
-    return f"{times.issued(middle) or times.LAST:%Y-%m}"
+    return f"{issued(middle) or LAST:%Y-%m}"
 
 
 @dataclass

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rotation.checks.facts import Finding, Level, Result
 from rotation.checks.verdict import Verdict
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.text import many
 from rotation.output.terminal import following
 

@@ -12,8 +12,7 @@ from rich.text import Text
 from rotation.discovery.result import Discovery
 from rotation.discovery.target_entries import as_comment, as_toml, by_entry, entry_of
 from rotation.discovery.token_column import Part, TokenColumn
-from rotation.model.invocation import PLAIN, Invocation
-from rotation.model.next_steps import STATUS, Steps
+from rotation.model.next_steps import PLAIN, STATUS, Invocation, Steps
 from rotation.model.text import GONE, UNOPENED, many
 from rotation.output.terminal import Fitting, following, rows_table, verbatim
 from rotation.planning.cell_kinds import CellKind

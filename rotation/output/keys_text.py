@@ -11,7 +11,7 @@ from rotation.discovery.result import Discovery
 from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import KeyStep
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.text import GONE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement.decision import Standing, by_database

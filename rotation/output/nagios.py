@@ -16,7 +16,7 @@ from keyring_core import KeyState
 from keyring_core.names import printable
 from rotation.checks.facts import Finding, Level
 from rotation.checks.verdict import Verdict
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
 from rotation.output.check_text import summary
 
 NAME = "ROTATION"

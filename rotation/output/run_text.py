@@ -10,13 +10,13 @@ from rich.text import Text
 from keyring_core import KeyState, UndecryptableToken
 from rotation.configuration.targets import columns_of
 from rotation.model.counts import Counts, Problem
-from rotation.model.formats import Format
-from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.next_steps import (
     LIST_ROWS,
     NAME_CONTEXT,
+    PLAIN,
     RUN,
     THIS_AGAIN,
+    Invocation,
     Next,
     Repeats,
     Steps,
@@ -24,9 +24,8 @@ from rotation.model.next_steps import (
     read_the_rest,
 )
 from rotation.model.report import WHOLE, Report, TargetReport, legible_key, set_format
-from rotation.model.target import Adopts
-from rotation.model.text import be, many
-from rotation.model.times import to_second
+from rotation.model.target import Adopts, Format
+from rotation.model.text import be, many, to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
 from rotation.planning.takeover import why_not_adopted

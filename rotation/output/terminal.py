@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keyring_core.names import printable, printable_lines
-from rotation.model.invocation import Invocation
-from rotation.model.next_steps import Remedy, Steps
+from rotation.model.next_steps import Invocation, Remedy, Steps
 
 _LABELS = {"Error:": "bold red", "Warning:": "yellow", "Note:": "yellow", "Next:": "bold cyan"}
 

@@ -11,7 +11,7 @@ from typing import cast
 from keyring_core.token_batches import pick
 from rotation.model.batch import Batch, Block, Plan, Swaps, are_all
 from rotation.model.counts import Counts, RowKey
-from rotation.model.formats import Format
+from rotation.model.target import Format
 from rotation.planning.blocks import plan_block
 from rotation.planning.rows import plan_rows
 from rotation.planning.rules import Rules

@@ -13,8 +13,8 @@ from keyring_core.bulk import SignedBatch
 from keyring_core.tokens import BLOCK
 from rotation.model.batch import are_all
 from rotation.model.counts import Counts, RowKey
-from rotation.model.formats import Format
 from rotation.model.key_history import UNKNOWN, History
+from rotation.model.target import Format
 from rotation.planning.inner_tokens import SHORTEST, InnerTokens, find_inner, holds_mark
 from rotation.planning.suspects import may_hide
 from rotation.planning.takeover import NOTHING, Takeover

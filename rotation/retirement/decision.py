@@ -12,8 +12,7 @@ from rotation.ledger.records import LIVE, InstanceRecord
 from rotation.ledger.session import Unexplained
 from rotation.model.counts import Counts
 from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
-from rotation.model.text import many
-from rotation.model.times import UTC_SECOND, to_second
+from rotation.model.text import UTC_SECOND, many, to_second
 from rotation.retirement.evidence import Evidence
 from rotation.stores.other_writers import OpenTransaction
 

@@ -16,7 +16,7 @@ from rotation.checks.facts import Facts, Level, Result, SeenFile
 from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
 from rotation.configuration.policy import Policy, Span
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PLAIN
+from rotation.model.next_steps import PLAIN
 from tests.checks.worlds import (
     DAY,
     HOUR,

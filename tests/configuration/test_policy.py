@@ -11,7 +11,7 @@ import pytest
 from rotation.configuration.config_file import load_policy, load_targets
 from rotation.configuration.policy import Policy, Span
 from rotation.model.failures import UsageError
-from rotation.model.times import span
+from rotation.model.text import span
 from tests.conftest import Named
 from tests.warm.client import run
 

@@ -19,7 +19,7 @@ from rotation.configuration.presets import (
     with_presets,
 )
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PLAIN
+from rotation.model.next_steps import PLAIN
 from tests.conftest import Named
 
 NAMES = preset_names()

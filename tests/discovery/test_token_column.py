@@ -15,10 +15,8 @@ from rotation.discovery.discover import Discovery, Remark, TokenColumn, target_e
 from rotation.discovery.survey import Survey
 from rotation.discovery.token_column import BARE, DOUBLE, Part
 from rotation.model.failures import StoreError
-from rotation.model.formats import Format
-from rotation.model.invocation import PLAIN
-from rotation.model.next_steps import Next, Steps
-from rotation.model.target import Target
+from rotation.model.next_steps import PLAIN, Next, Steps
+from rotation.model.target import Format, Target
 from rotation.output.discovery_text import render_discovery
 from rotation.planning.cell_kinds import CellKind
 from tests.conftest import Named

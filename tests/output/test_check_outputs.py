@@ -21,7 +21,7 @@ from rotation.checks.facts import Level, worst
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
 from rotation.configuration.policy import Policy, Span
-from rotation.model.invocation import PLAIN
+from rotation.model.next_steps import PLAIN
 from rotation.output.check_text import render
 from rotation.output.documents.found import CheckJson
 from rotation.output.documents.parts import as_json

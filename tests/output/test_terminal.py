@@ -11,8 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.cli.streams import TerminalStreams
-from rotation.model.invocation import PLAIN
-from rotation.model.next_steps import RUN
+from rotation.model.next_steps import PLAIN, RUN
 from rotation.output.terminal import Verbatim, following, say, verbatim
 
 SENTENCE = "  Nothing that was read needs this key, and nothing else does."

@@ -15,10 +15,9 @@ from keyring_core import Key, Keyring
 from keyring_core.tokens import BLOCK
 from rotation.ledger.records import census_record
 from rotation.model.batch import Batch, Block
-from rotation.model.formats import Format
 from rotation.model.key_history import History, Promotion
 from rotation.model.report import TargetReport
-from rotation.model.target import Target
+from rotation.model.target import Format, Target
 from rotation.planning import inner_tokens
 from rotation.planning.planner import Planner
 from rotation.planning.rules import Action

@@ -25,11 +25,10 @@ from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, cen
 from rotation.ledger.session import Unexplained, carried, settled, unexplained
 from rotation.lifecycle.listing import following, list_keys
 from rotation.model.counts import Counts
-from rotation.model.formats import Format
-from rotation.model.invocation import PLAIN
 from rotation.model.key_history import Promotion
+from rotation.model.next_steps import PLAIN
 from rotation.model.report import Report, TargetReport
-from rotation.model.target import Target, TargetId
+from rotation.model.target import Format, Target, TargetId
 from rotation.output.html.page import PageTotals, page
 from rotation.output.run_text import render
 from rotation.planning.cell_kinds import CellKind

@@ -12,8 +12,7 @@ import pytest
 
 from rotation.model.batch import Swaps
 from rotation.model.counts import RowKey
-from rotation.model.formats import Format
-from rotation.model.target import Target
+from rotation.model.target import Format, Target
 from rotation.stores.store import Store, Watch
 from rotation.stores.writer import Written
 from tests.conftest import Cli, Named

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.lifecycle.transitions import KeyStep
-from rotation.model.invocation import PLAIN, Invocation
+from rotation.model.next_steps import PLAIN, Invocation
 from rotation.output.documents.parts import CommandJson, Document, Missing, RemarkJson, commands_of
 
 if TYPE_CHECKING:

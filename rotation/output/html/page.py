@@ -19,11 +19,10 @@ from rotation.checks.use_cases import Overview
 from rotation.configuration.targets import columns_of
 from rotation.ledger.ledger import UNNAMED
 from rotation.ledger.records import KeyRecord
-from rotation.model.invocation import PLAIN
+from rotation.model.next_steps import PLAIN
 from rotation.model.outputs import replaced
-from rotation.model.text import GONE, UNOPENED, be, many, release
-from rotation.model.times import issued as issue_time
-from rotation.model.times import span
+from rotation.model.text import GONE, UNOPENED, be, many, release, span
+from rotation.model.text import issued as issue_time
 from rotation.output.html import charts
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
