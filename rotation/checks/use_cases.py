@@ -32,11 +32,11 @@ from rotation.ledger.ledger import Ledger, Outcome, utc_now
 from rotation.ledger.records import (
     KEPT_CENSUS_PROBLEMS,
     LIVE,
-    CensusPlace,
     CensusRecord,
     RunRecord,
     census_record,
     in_fleet,
+    place_of,
 )
 from rotation.ledger.session import OnFailure, Session, carried
 from rotation.model.failures import MissingError, StoppedError, UsageError
@@ -303,7 +303,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
 def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:
     """*facts*, with the last census of each target in the ledger; reads no target."""
     kept = {census.place: census for census in facts.known}
-    places = [(title, CensusPlace.of(facts.service, identify(target))) for target, title in _titled(targets)]
+    places = [(title, place_of(facts.service, identify(target))) for target, title in _titled(targets)]
     return replace(
         facts,
         # This is the last census, so nothing in it is new.

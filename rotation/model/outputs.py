@@ -192,10 +192,7 @@ def is_same(one: Path, other: Path) -> bool:
     """True if both lead to one file: by their names without links, and by device and inode."""
     # A file that is not there has no inode, and a path of rotation.toml may be none.
     with suppress(OSError, ValueError):
-        return _without_links(one) == _without_links(other) or os.path.samefile(one, other)
+        # Two slashes at the beginning, which Python keeps apart, are one.
+        names = {"/" + os.path.realpath(path).lstrip("/") for path in (one, other)}
+        return len(names) == 1 or os.path.samefile(one, other)
     return False
-
-
-def _without_links(path: Path) -> str:
-    """*path* without links. Two slashes at the beginning, which Python keeps apart, are one."""
-    return "/" + os.path.realpath(path).lstrip("/")

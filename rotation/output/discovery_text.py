@@ -57,18 +57,11 @@ def render_discovery(found: Discovery, invocation: Invocation = PLAIN) -> Iterat
     if found.declared:
         yield ""
         yield _models_table(found)
-    for remark in found.remarks:
-        yield Text(f"Note: {remark.subject}: {remark.words}", "yellow")
-    for remark in found.ignored:
-        yield Text(f"Ignored: {remark.subject}: {remark.words}", "dim")
-    for remark in found.unseen:
-        yield Text(f"Not looked at: {remark.subject}: {remark.words}", "red")
-    for remark in found.beyond:
-        subject = f"{remark.database}, {remark.subject}"
-        yield Text(f"Outside this search: {subject}: {remark.words}", "dim")
-    for heading, remarks in ((UNOPENED, found.unopened), (GONE, found.gone)):
-        for remark in remarks:
-            yield Text(f"{heading}: {remark.database}, {remark.subject}: {remark.words}", "dim")
+    left_out = (("Ignored", "dim", found.ignored), ("Not looked at", "red", found.unseen))
+    for heading, style, remarks in (("Note", "yellow", found.remarks), *left_out):
+        yield from (Text(f"{heading}: {each.subject}: {each.words}", style) for each in remarks)
+    for heading, remarks in (("Outside this search", found.beyond), (UNOPENED, found.unopened), (GONE, found.gone)):
+        yield from (Text(f"{heading}: {each.database}, {each.subject}: {each.words}", "dim") for each in remarks)
     yield ""
     yield from _verdict(found, invocation)
 

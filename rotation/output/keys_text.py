@@ -12,12 +12,11 @@ from rotation.lifecycle.listing import ListedKey
 from rotation.lifecycle.operations import StepResult
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.next_steps import PLAIN, Invocation
-from rotation.model.text import GONE, UNOPENED
+from rotation.model.text import GONE, MINUTE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement.decision import Standing, by_database
 
 _VERB = {KeyStep.GO_BACK: "go back to"}
-_MINUTE = "%Y-%m-%d %H:%M"
 _NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
@@ -34,8 +33,8 @@ def render_list(keys: Sequence[ListedKey]) -> Fitting:
     rows: list[list[RenderableType]] = []
     for key in keys:
         dates = (key.first_seen, key.staged, key.retired)
-        first_seen, staged, retired = ("" if date is None else f"{date:{_MINUTE}}" for date in dates)
-        promoted = key.promotion.words(_MINUTE) if key.promotion else ""
+        first_seen, staged, retired = ("" if date is None else f"{date:{MINUTE}}" for date in dates)
+        promoted = key.promotion.words(MINUTE) if key.promotion else ""
         retired += " (forced)" if key.forced and key.retired else ""
         tokens = "" if key.tokens is None else f"{key.tokens:,}"
         needed = [_NEEDED[key.standing]] if judged else []

@@ -53,20 +53,16 @@ def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[Renderabl
 def census(report: Report) -> Iterator[RenderableType]:
     """Cells per target, and tokens per key."""
     yield targets_table(report)
-    yield from _tokens_in_cells(report)
-    yield ""
-    yield keys_table(report)
-    yield legend(report)
-    yield ""
-
-
-def _tokens_in_cells(report: Report) -> Iterator[Text]:
-    """The number of tokens, if a cell may hold several."""
     for target in report.targets:
+        # A cell may hold several tokens.
         counts, name = target.counts, target.target.format
         if name is not Format.TOKEN:
             cells = many(counts.scanned - counts.empty, "cell")
             yield Text(f"{target.target.label}: {many(counts.embedded, 'token')} in {cells} (format {name})")
+    yield ""
+    yield keys_table(report)
+    yield legend(report)
+    yield ""
 
 
 def _cell(target: TargetReport, key: tuple[object, ...]) -> str:
@@ -134,7 +130,11 @@ def _verdict_of(report: Report) -> Iterator[Text | Steps]:
         return
     if report.dry_run and waiting:
         yield Text(f"{_waiting(report, waiting)}. Nothing was written.", "bold yellow")
-        yield from _directions(report)
+        for key in report.keys:
+            # Swapped keys can be noticed before anything is written.
+            tokens = report.under(key["id"])
+            if key["state"] == "previous" and tokens and key["id"] not in report.newer:
+                yield Text(f"  {many(tokens, 'token')} {key['id']} -> {report.primary}")
         if any(target.lacks_key or target.lacks_room for target in report.targets):
             yield Steps(THIS_AGAIN.after("correct what is said above, then:"))
         elif not any(target.interrupted for target in report.targets):
@@ -246,14 +246,6 @@ def _after_a_takeover(report: Report) -> str | None:
     if any(target.source for target in targets):
         return "remove `from` (in a model: legacy), and then the variable of its secret"
     return None
-
-
-def _directions(report: Report) -> Iterator[Text]:
-    """From which key to which tokens would move: swapped keys can be noticed before anything is written."""
-    for key in report.keys:
-        tokens = report.under(key["id"])
-        if key["state"] == "previous" and tokens and key["id"] not in report.newer:
-            yield Text(f"  {many(tokens, 'token')} {key['id']} -> {report.primary}")
 
 
 def _demotions(report: Report) -> Iterator[Text | Steps]:
