@@ -12,8 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
+
+from rotation.configuration.key_sets import KeySource
 from rotation.configuration.preset_steps import preset_steps
-from rotation.configuration.presets import Preset, PresetKey, key_entries, load_preset, preset_names, target_entries
+from rotation.configuration.presets import Preset, load_preset, preset_names
 
 ROOT = Path(__file__).parents[1]
 TABLE, FOLDER = ROOT / "docs" / "applications.md", ROOT / "docs" / "applications"
@@ -62,7 +65,7 @@ def _columns(preset: Preset) -> Iterator[str]:
     yield "\n## Where the tokens are\n"
     rows = []
     for target in preset.target:
-        table = f"`{target.table}`{' (if it is there)' if preset.is_optional(target) else ''}"
+        table = f"`{target.table}`{' (if it is there)' if target.optional else ''}"
         also = "".join(f"; writes `{column}` too: {kind}" for column, kind in target.set.items())
         rows.append(
             [table, _code(target.columns), f"{FORMATS[target.format]}{also}", _code(filter(None, [target.where]))]
@@ -78,9 +81,9 @@ def _columns(preset: Preset) -> Iterator[str]:
 def _keys(preset: Preset) -> Iterator[str]:
     yield "\n## Which keys open them\n"
     rows = [
-        [f"`{name}`", role, f"`{key.secret}`", _derivation(key)]
+        [f"`{name}`", state, f"`{key.secret}`", _derivation(key)]
         for name, keys in preset.keys.items()
-        for role, key in keys.by_role()
+        for state, _, key in keys.sources()
     ]
     yield from _table(["key set", "key", "variable", "how the key is made of it"], rows)
     yield f"\nThese variables are `keyring-rotate`'s, in `{preset.name}.env`."
@@ -92,7 +95,7 @@ def _keys(preset: Preset) -> Iterator[str]:
     yield from (f"- `{setting.name}`: {setting.place}." for setting in preset.setting)
 
 
-def _derivation(key: PresetKey) -> str:
+def _derivation(key: KeySource) -> str:
     parts = {"salt": key.salt, "info": key.info, "iterations": key.iterations}
     given = [f"{name} `{value}`" for name, value in parts.items() if value is not None]
     return ", ".join(["the key itself" if key.derive == "raw" else f"`{key.derive}`", *given])
@@ -128,14 +131,14 @@ def _end(preset: Preset) -> Iterator[str]:
 
 
 def _toml(preset: Preset) -> Iterator[str]:
-    for name, keys in key_entries(preset).items():
+    for name, keys in preset.keys.items():
         yield f"[keys.{name}]"
-        yield from (f"{role} = {_value(key)}" for role, key in keys.items())
+        yield from (f"{role} = {_value(key)}" for role, key in to_builtins(keys).items())
         yield ""
-    for number, target in enumerate(target_entries(preset, preset.url)):
+    for number, target in enumerate(preset.target):
         yield from ([""] if number else [])
         yield "[[target]]"
-        yield from (f"{setting} = {_value(value)}" for setting, value in target.items())
+        yield from (f"{setting} = {_value(value)}" for setting, value in to_builtins(target).items())
     for ignored in preset.ignore:
         yield "\n[[ignore]]"
         yield f"table = {_value(ignored.table)}\ncolumns = {_value(ignored.columns)}\nreason = {_value(ignored.reason)}"
@@ -144,7 +147,7 @@ def _toml(preset: Preset) -> Iterator[str]:
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{name} = {_value(part)}" for name, part in value.items()) + " }"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(_value, value))}]"
     return json.dumps(value, ensure_ascii=False)
 

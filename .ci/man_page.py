@@ -14,9 +14,9 @@ from pathlib import Path
 
 import click
 
-from rotation.cli.completion import PROGRAM, VARIABLE
 from rotation.cli.help_page import HelpPage, PageContext, commands_of, pasteable, section_records
-from rotation.cli.main import cli
+from rotation.cli.main import SHELL_VARIABLE, cli
+from rotation.model.next_steps import PROGRAM
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "deploy" / "man" / f"{PROGRAM}.1"
@@ -39,9 +39,9 @@ FILES = {
     ".env": "Variables, for --env-file. It holds keys: only you may be able to read it, and it is never committed.",
 }
 COMPLETION = {
-    "bash": f'eval "$({VARIABLE}=bash_source {PROGRAM})"',
-    "zsh": f'eval "$({VARIABLE}=zsh_source {PROGRAM})"',
-    "fish": f"{VARIABLE}=fish_source {PROGRAM} | source",
+    "bash": f'eval "$({SHELL_VARIABLE}=bash_source {PROGRAM})"',
+    "zsh": f'eval "$({SHELL_VARIABLE}=zsh_source {PROGRAM})"',
+    "fish": f"{SHELL_VARIABLE}=fish_source {PROGRAM} | source",
 }
 
 

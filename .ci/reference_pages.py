@@ -17,7 +17,8 @@ from schemas import DOCUMENTS, name_of
 
 from rotation.cli.help_page import commands_of
 from rotation.cli.main import cli
-from rotation.configuration.settings import SECTIONS
+from rotation.configuration.sections import SECTIONS
+from rotation.configuration.settings import settings_of
 from rotation.model.counts import NUMBERS, TABLES, CellCounts
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +42,7 @@ def page(name: str, template: str) -> str:
 
 def _part(what: str, name: str | None) -> Iterator[str]:
     if what == "table":
-        yield from _settings("" if name == "top" else str(name))
+        yield from _settings(str(name))
     elif what == "commands":
         yield from _commands()
     elif what == "exit codes":
@@ -51,7 +52,7 @@ def _part(what: str, name: str | None) -> Iterator[str]:
 
 
 def _settings(section: str) -> Iterator[str]:
-    rows = ([f"`{name}`", each.words, each.default] for name, each in SECTIONS[section].items())
+    rows = ([f"`{name}`", each.words, each.default] for name, each in settings_of(*SECTIONS[section]).items())
     yield from _table(["setting", "means", "default"], rows)
 
 

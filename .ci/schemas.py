@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -14,12 +14,9 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from msgspec import UnsetType
 
-from rotation.configuration import config_file
-from rotation.configuration.declarations import Declaration
-from rotation.configuration.key_sets import KeySet, KeySource
-from rotation.configuration.policy import Policy, Span
-from rotation.configuration.presets import App
-from rotation.configuration.settings import NEEDED, SECTIONS, Setting
+from rotation.configuration.policy import Duration, Policy
+from rotation.configuration.sections import SECTIONS
+from rotation.configuration.settings import NEEDED, Section, settings_of
 from rotation.job.problems_file import ProblemLine
 from rotation.lifecycle.retirement_files import Certificate
 from rotation.output.documents.found import CheckJson, CheckListJson, DiscoverJson, ReportJson
@@ -38,18 +35,7 @@ from rotation.output.documents.run import RunJson
 FOLDER = Path(__file__).parents[1] / "rotation" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 CONFIG = "rotation.toml"
-# A default of a type of our own has no place in a schema.
-_LIMITS = [(each.name, str if each.type is Span else each.type, None) for each in msgspec.structs.fields(Policy)]
-STRUCTS: dict[str, list[type[msgspec.Struct]]] = {
-    "": [config_file._Top],
-    "target": [config_file._Entry, Declaration],
-    "app": [App],
-    "keys": [KeySet],
-    "key": [KeySource],
-    "policy": [msgspec.defstruct("Policy", _LIMITS)],
-    "ignore": [config_file._Ignore],
-}
-"""What reads each section of rotation.toml."""
+DURATION = {"type": "string", "pattern": "^[0-9]{1,12}[smhdw]$"}
 DOCUMENTS: dict[str, type] = {
     "run": RunJson,
     "problems": ProblemLine,
@@ -81,90 +67,77 @@ def schemas() -> dict[Path, str]:
 
 
 def config_schema() -> dict[str, Any]:
-    """The schema of rotation.toml, made of what reads it and of what `rotation.configuration.settings` says."""
-    _, parts = msgspec.json.schema_components(
-        [kind for kinds in STRUCTS.values() for kind in kinds],
-        ref_template="#/$defs/{name}",
-    )
-    sections = {
-        name: _section([parts[kind.__name__] for kind in kinds], SECTIONS[name]) for name, kinds in STRUCTS.items()
-    }
-    top, key = sections.pop(""), sections.pop("key")
-    for name in ("target", "app", "ignore"):
-        top["properties"][name] |= {"items": sections[name]}
-    top["properties"]["keys"]["additionalProperties"] = sections["keys"]
-    top["properties"]["policy"] = sections["policy"] | {"description": top["properties"]["policy"]["description"]}
-    sections["keys"]["properties"] |= {
-        "primary": _of_key(sections, "primary"),
-        "staged": _of_key(sections, "staged"),
-    }
-    sections["keys"]["properties"]["previous"]["items"] = {"$ref": "#/$defs/key"}
-    target = sections["target"]["properties"]
-    target["index"] = _without_null(target["index"]) | _table("index") | {"required": ["column", "context"]}
-    target["from"] = _without_null(target["from"]) | _table("from") | {"required": ["package", "secret"]}
+    """The schema of rotation.toml, made of the types that read it."""
+    parts = {name: _section(*kinds) for name, kinds in SECTIONS.items()}
+    top = parts.pop("top")["properties"]
+    top["target"]["items"], top["app"]["items"], top["ignore"]["items"] = map(_ref, ("target", "app", "ignore"))
+    top["keys"]["additionalProperties"] = _ref("keys")
+    top["policy"] |= _ref("policy")
     # An entry names its columns, or the models that do.
-    sections["target"]["anyOf"] = [
+    del parts["target"]["required"]
+    parts["target"]["anyOf"] = [
         {"required": ["url", "table", "columns"]},
         {"required": ["url", "models"]},
         {"required": ["django"]},
     ]
-    key["oneOf"] = [{"required": [name]} for name in ("secret", "file", "command")]
+    parts["key"]["oneOf"] = [{"required": [name]} for name in ("secret", "file", "command")]
     return {
         "$schema": DRAFT,
         "title": CONFIG,
         "description": "Which columns hold tokens, which keys open them, and how old keys may become.",
-        **top,
-        "$defs": {"key": key},
-    }
-
-
-def _section(parts: Iterable[Mapping[str, Any]], settings: Mapping[str, Setting]) -> dict[str, Any]:
-    """The schema of a section that any of *parts* reads, with the words of its *settings*."""
-    parts = list(parts)
-    properties = {name: value for part in reversed(parts) for name, value in part["properties"].items()}
-    found: dict[str, Any] = {
         "type": "object",
-        "properties": {name: _described(_without_null(properties[name]), each) for name, each in settings.items()},
+        "properties": top,
         "additionalProperties": False,
+        "$defs": parts,
     }
-    if len(parts) == 1 and parts[0].get("required"):
-        found["required"] = parts[0]["required"]
-    return found
 
 
-def _described(schema: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
-    default = f" {_sentence(setting.default if NEEDED in setting.default else f'default: {setting.default}')}"
-    return {
-        "description": f"{_sentence(setting.words)}{default * (setting.default != 'none')}",
-        **schema,
-        **setting.schema,
-    }
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _section(*kinds: type[Section]) -> dict[str, Any]:
+    """The schema of a section whose entries are of any of *kinds*."""
+    settings = settings_of(*kinds)
+    if Policy in kinds:
+        # A default of a type of our own has no place in a schema.
+        limits = [(each.name, each.type, None) for each in msgspec.structs.fields(Policy)]
+        kinds = (msgspec.defstruct("Policy", limits),)
+    _, made = msgspec.json.schema_components(kinds, schema_hook={Duration: DURATION}.get, ref_template="#/$defs/{name}")
+    found = made[kinds[0].__name__]
+    for kind in kinds[1:]:
+        found["properties"] = made[kind.__name__]["properties"] | found["properties"]
+    properties = {}
+    for setting, each in settings.items():
+        default = each.default if NEEDED in each.default else f"default: {each.default}"
+        words = f"{_sentence(each.words)}{f' {_sentence(default)}' * (each.default != 'none')}"
+        properties[setting] = _of_setting(found["properties"][setting]) | each.schema | {"description": words}
+    required = {"required": found["required"]} if found["required"] else {}
+    return {"type": "object", "properties": properties, "additionalProperties": False, **required}
+
+
+def _of_setting(schema: dict[str, Any]) -> dict[str, Any]:
+    """*schema* without null, which TOML does not have, and without a default, which the description names.
+
+    A section in it is referred to by its name; another type is a text.
+    """
+    options = [each for each in schema.pop("anyOf", []) if each != {"type": "null"}]
+    schema = {name: value for name, value in schema.items() if name != "default"}
+    schema |= options[0] if len(options) == 1 else {"anyOf": options} if options else {}
+    if "items" in schema:
+        schema["items"] = _of_setting(schema["items"])
+    if "$ref" in schema:
+        kind = schema.pop("$ref").rpartition("/")[2]
+        schema |= _ref(_NAMES[kind]) if kind in _NAMES else {"type": "string"}
+    return schema
+
+
+_NAMES = {kind.__name__: name for name, kinds in SECTIONS.items() for kind in kinds}
+"""The section of each type."""
 
 
 def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
-
-
-def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """*schema* without null, which TOML does not have, and without a default, which the description names."""
-    options = [each for each in schema.get("anyOf", [schema]) if each != {"type": "null"}]
-    return {name: value for name, value in options[0].items() if name != "default"}
-
-
-def _of_key(sections: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {"description": sections["keys"]["properties"][name]["description"], "$ref": "#/$defs/key"}
-
-
-def _table(name: str) -> dict[str, Any]:
-    """The table of a setting that has no struct of its own."""
-    texts = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-    types = {"hkdf": {"type": "boolean"}, "unpickle": {"type": "boolean"}}
-    lists = dict.fromkeys(("secret", "salt", "encryption_secret"), texts)
-    properties = {
-        setting: _described((types | lists).get(setting, {"type": "string"}), each)
-        for setting, each in SECTIONS[name].items()
-    }
-    return {"properties": properties, "additionalProperties": False}
 
 
 def document_schema(kind: type) -> dict[str, Any]:

@@ -25,10 +25,11 @@ from rotation.model.outputs import Holds, Kept, is_same
 from rotation.model.report import NoWatcher, Watcher
 
 if TYPE_CHECKING:
-    from rotation.configuration.config_file import Setup
-    from rotation.configuration.declarations import Declaration, DeclaredColumn, Ignored
+    from rotation.configuration.config_file import Surroundings
+    from rotation.configuration.declarations import DeclaredColumn
     from rotation.configuration.key_sets import Keys, KeySet
     from rotation.configuration.policy import Policy
+    from rotation.configuration.sections import Declaration, Ignored
     from rotation.discovery.result import Discovery
     from rotation.discovery.survey import Survey
     from rotation.ledger.database import LedgerPlace
@@ -55,7 +56,7 @@ class Streams(Stopping):
     key_stream: TextIO = field(default_factory=lambda: sys.stdout)
     """The stream for a key that the user asked to see: stdout, without the redactor."""
     log_format: str | None = None
-    """The form of log lines, as configure_logging calls it; None: the log is that of the program around this."""
+    """The form of log lines, as configure_logging calls it; None: the program around this has the log."""
 
     def warn(self, text: str) -> None:
         """Prints *text*, of one line or several, on stderr, and ignores a stderr that cannot be written."""
@@ -80,10 +81,10 @@ class Context:
     config: Path | None = None
     """The path of rotation.toml; None: from ROTATION_CONFIG, or in the current folder."""
     env_file: Path | None = None
-    """A dotenv file whose variables override those of the process; None: the one that rotation.toml names."""
+    """A dotenv file whose variables override those of the process; None: rotation.toml may name one."""
     streams: Streams = field(default_factory=Streams)
     uses_config: bool = True
-    """Whether rotation.toml is read; False if options name the target."""
+    """True if rotation.toml is read; False if options name the target."""
     key_set: str | None = None
     """The key set of rotation.toml that this is about; None: the environment's own keys."""
     declares: Callable[[], Sequence[DeclaredColumn]] | None = None
@@ -120,7 +121,7 @@ class Context:
         if self.env_file:
             return Dotenv(self.env_file, OPTION)
         path = self.config_path()
-        found = self._setup.env_file
+        found = self._surroundings.env_file
         return Dotenv(path.parent / found, f"{path}, env_file:") if found else None
 
     def read_environ(self) -> dict[str, str]:
@@ -140,14 +141,14 @@ class Context:
         return self.uses_config and not is_missing(self.config_path())
 
     @cached_property
-    def _setup(self) -> Setup:
-        """What rotation.toml says at its top; nothing if that is not there, or not read. Raises UsageError."""
-        from rotation.configuration.config_file import Setup, load_setup  # noqa: PLC0415 - brings TOML, msgspec
+    def _surroundings(self) -> Surroundings:
+        """The settings at the top of rotation.toml; empty if that is not there, or not read. Raises UsageError."""
+        from rotation.configuration.config_file import Surroundings, load_surroundings  # noqa: PLC0415 - brings TOML, msgspec
 
-        return load_setup(self.config_path()) if self._has_config else Setup()
+        return load_surroundings(self.config_path()) if self._has_config else Surroundings()
 
     def targets(self, *, needed: bool = True) -> list[Target]:
-        """The targets of rotation.toml. Raises UsageError, also if there are none and one is *needed*.
+        """The targets of rotation.toml. Raises UsageError, also without any target if one is *needed*.
 
         For an entry that names models it imports the application's code.
         """
@@ -194,7 +195,7 @@ class Context:
         return load_key_sets(path) if self.uses_config and (self.config or not is_missing(path)) else {}
 
     def with_keys(self, key_set: str | None) -> Self:
-        """The same with the keys of another set, sharing the connections. Raises UsageError if there is none."""
+        """The same with the keys of another set, sharing the connections. Raises UsageError if the set is missing."""
         if key_set == self.key_set:
             return self
         if key_set is not None:
@@ -206,23 +207,6 @@ class Context:
         other.key_set, other.__dict__["links"], other.__dict__["_loaded"] = key_set, self.links, self._loaded
         return other
 
-    def only_key_set(self) -> str | None:
-        """The one key set of rotation.toml, if neither the environment has keys of its own nor a target needs them.
-
-        Raises UsageError, which names them, if there are several.
-        """
-        from rotation.configuration.config_file import names_of_used_sets  # noqa: PLC0415 - as above
-
-        sets = [] if names_primary(self.environ) else list(self.key_sets())
-        if not sets or None in names_of_used_sets(self.config_path()):
-            return None
-        if len(sets) > 1:
-            names = " or ".join(f"--keys {name}" for name in sets)
-            raise UsageError(
-                f"ENCRYPTION_KEY is not set, and rotation.toml has {len(sets)} key sets; name one: {names}"
-            )
-        return sets[0]
-
     def by_keys(self, targets: Sequence[Target]) -> list[tuple[Self, list[Target]]]:
         """*targets* by their key sets, each part with the context that has its keys."""
         names = dict.fromkeys(target.keys for target in targets)
@@ -230,11 +214,11 @@ class Context:
 
     @property
     def service(self) -> str:
-        """What the ledger calls whose keys these are: the service, and its key set."""
+        """The name in the ledger of the owner of these keys: the service, and its key set."""
         from rotation.ledger.ledger import service_name  # noqa: PLC0415 - brings SQLAlchemy
 
         service = service_name(self.environ)
-        # A cut name must not become that of another set.
+        # A cut name must not become the name of another set.
         return service if self.key_set is None else f"{service[: 99 - len(self.key_set)]}/{self.key_set}"
 
     def policy(self) -> Policy:
@@ -249,7 +233,7 @@ class Context:
         return self.policy().unsearched_databases if self._has_config else {}
 
     def clock_skew(self) -> timedelta:
-        """How far the clocks of two machines may differ. Reports no fault of rotation.toml."""
+        """The limit for the difference of two clocks. Reports no fault of rotation.toml."""
         from rotation.configuration.policy import Policy  # noqa: PLC0415 - as above
 
         if self._has_config:
@@ -298,8 +282,8 @@ class Context:
             raise KeyConfigError(f"{error}\n{hint}") from None
 
     def _file_of_keys(self) -> str | None:
-        """What to type so that the keys' own file is read, if rotation.toml is not; None if it is, or names none."""
-        from rotation.configuration.config_file import load_setup  # noqa: PLC0415 - as above
+        """A hint to the keys' own file, if rotation.toml is not read; None if it is read, or names no such file."""
+        from rotation.configuration.config_file import load_surroundings  # noqa: PLC0415 - as above
 
         path, named = self.config_path(), None
         if self._has_config:
@@ -307,7 +291,7 @@ class Context:
         if self.uses_config:
             return _NAMES_NO_FILE.format(path.absolute())
         with suppress(UsageError):
-            named = load_setup(path).env_file
+            named = load_surroundings(path).env_file
         return None if named is None else _IS_NOT_READ.format(path, shlex.quote(str(path.parent / named)))
 
     @cached_property
@@ -375,10 +359,10 @@ class Context:
         return found
 
     def ledger_place(self) -> LedgerPlace | None:
-        """Where the ledger is, as for `open_ledger`, which opens it. Raises UsageError."""
+        """The place of the ledger that `open_ledger` opens. Raises UsageError."""
         from rotation.ledger.database import find_ledger  # noqa: PLC0415 - few commands need it
 
-        return find_ledger(self.environ, self._setup.ledger, self.config_path() if self._has_config else None)
+        return find_ledger(self.environ, self._surroundings.ledger, self.config_path() if self._has_config else None)
 
     def search(self, targets: Sequence[Target], keyring: Keyring, *, full: bool) -> Discovery:
         """Searches all columns of the databases of *targets*; with *full* every row. Raises StoreError, UsageError."""

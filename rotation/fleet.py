@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SECONDS = 60
 """The least time between two writes of an instance."""
 LEAVE_SECONDS = 2.0
-"""How long a process that ends waits for the ledger, at most."""
+"""The longest wait of a process that ends for the ledger."""
 
 log = structlog.get_logger(__name__)
 _lock = threading.Lock()
@@ -72,7 +72,7 @@ def include_object(item: object, name: str | None, type_: str, reflected: bool, 
 
 
 def _due(name: str) -> bool:
-    """Whether a minute has passed since the last try, so that a ledger that is down is not tried at every request."""
+    """True if a minute has passed since the last try, so that a ledger that is down is not tried at every request."""
     now = time.monotonic()
     with _lock:
         if name in _last and now - _last[name] < SECONDS:

@@ -13,7 +13,7 @@ from rotation.ledger.database import SHAPE_REMEDY, UNKNOWN_SHAPE
 from rotation.ledger.session import CLOCK_REMEDY, clock_fault
 from rotation.model.next_steps import CHECK, DISCOVER, RUN, STATUS, Next, Remedy, Repeats, Steps, retire_step
 from rotation.model.text import many, span, to_minute
-from rotation.retirement.decision import refusals
+from rotation.retirement import refusals
 
 COMMAND = "run"
 

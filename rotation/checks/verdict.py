@@ -167,9 +167,10 @@ def check_names(policy: Policy) -> None:
     names = [check.name for check in CHECKS]
     for name in policy.off:
         if name not in names:
-            from rotation.configuration.setting_faults import nearest  # noqa: PLC0415 - most policies have no fault
+            from rotation.configuration.settings import nearest  # noqa: PLC0415 - most policies have no fault
 
-            hint = nearest(name, names) or f"there are {', '.join(names)}"
+            near = nearest(name, names)
+            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(names)}"
             raise UsageError(f"rotation.toml, [policy.off]: there is no check called {name!r}; {hint}")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,8 +13,7 @@ from keyring_core import KeyringError
 from keyring_core.key_files import is_missing
 from rotation.cli.help_page import HelpPage
 from rotation.cli.options import (
-    Command,
-    GivenTarget,
+    CommandContext,
     Process,
     common_options,
     find_targets,
@@ -36,8 +35,8 @@ T = TypeVar("T")
     examples={
         "Check everything that ./rotation.toml names": "check --env-file .env",
         "One line for Nagios, Icinga or Checkmk": "check --config /etc/keyring/rotation.toml --format nagios",
-        "Every night: metrics for the node exporter, and a ping so that a missing check is noticed": "check "
-        "--config /etc/keyring/rotation.toml --prometheus /var/lib/node_exporter/keys.prom --ping '$PING_URL'",
+        "Every night: metrics for the node exporter": "check --config /etc/keyring/rotation.toml "
+        "--prometheus /var/lib/node_exporter/keys.prom",
         "List the checks, and run none": "check --list",
     },
     exit_codes={
@@ -49,20 +48,16 @@ T = TypeVar("T")
 )
 @click.option("--format", "form", type=click.Choice(("text", "nagios", "json")), help="What to print.  [default: text]")
 @path_option("--prometheus", help="File for metrics, such as /var/lib/node_exporter/keys.prom.")
-@click.option(
-    "--ping", metavar="URL", help="Address to call: URL/start, then URL or URL/fail; or '$NAME' of a variable."
-)
 @click.option("--sample", type=click.IntRange(min=1), metavar="ROWS", help="Read about this many rows of each target.")
 @click.option("--list", "listing", is_flag=True, help="List all checks with their messages, and run none.")
 @common_options
 @target_parameters
 def check(  # noqa: PLR0913 - click's
-    command: Command,
-    given: GivenTarget,
+    command: CommandContext,
+    given: Mapping[str, Any],
     *,
     form: str | None,
     prometheus: Path | None,
-    ping: str | None,
     sample: int | None,
     listing: bool,
 ) -> int:
@@ -76,13 +71,7 @@ def check(  # noqa: PLR0913 - click's
     command.as_json = command.as_json or form == "json"
     if listing:
         return _list(command)
-    call, end = _pings(command, ping), "fail"
-    call("start")
-    try:
-        verdict = _examine(command, given, sample, prometheus)
-        end = "" if verdict.level == 0 else "fail"
-    finally:
-        call(end)
+    verdict = _examine(command, given, sample, prometheus)
     if form == "nagios":
         from rotation.output.nagios import line
 
@@ -117,7 +106,7 @@ def failed(words: str, argv: Sequence[str], process: Process) -> int:
     return UNKNOWN
 
 
-def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: Path | None) -> Verdict:
+def _examine(command: CommandContext, given: Mapping[str, Any], sample: int | None, metrics: Path | None) -> Verdict:
     """The verdict, written to *metrics* too. If nothing could be checked, or not written, the verdict says why."""
     from rotation.checks.use_cases import examine
     from rotation.checks.verdict import Verdict, unknown
@@ -141,8 +130,8 @@ def _examine(command: Command, given: GivenTarget, sample: int | None, metrics: 
     return verdict.with_result(unknown(unwritten)) if unwritten else verdict
 
 
-def _attempt(command: Command, act: Callable[[], T]) -> tuple[T | None, str | None]:
-    """What *act* returns, or why it failed."""
+def _attempt(command: CommandContext, act: Callable[[], T]) -> tuple[T | None, str | None]:
+    """The result of *act*, or the reason of its failure."""
     import structlog
 
     try:
@@ -154,23 +143,7 @@ def _attempt(command: Command, act: Callable[[], T]) -> tuple[T | None, str | No
         return None, f"the check failed ({type(error).__name__}); see the log"
 
 
-def _pings(command: Command, text: str | None) -> Callable[[str], None]:
-    """Calls the address with an end such as `start`. A call that fails is reported, and changes no verdict."""
-    if text is None:
-        return lambda _: None
-    from rotation.cli.ping import ping, ping_url
-
-    url, told = ping_url(text, command.environ), set()
-
-    def call(end: str) -> None:
-        if (fault := ping(url, end)) and fault not in told:
-            told.add(fault)
-            command.streams.warn(f"Warning: --ping: {fault}. The verdict stands.")
-
-    return call
-
-
-def _list(command: Command) -> int:
+def _list(command: CommandContext) -> int:
     from rotation.checks.verdict import check_names, list_checks
     from rotation.configuration.policy import Policy
     from rotation.output import check_text

@@ -13,7 +13,7 @@ import click
 from keyring_core.environment import VARIABLES
 from keyring_core.names import printable
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
-from rotation.cli.options import Command, Process, common_options, path_option, print_json
+from rotation.cli.options import CommandContext, Process, common_options, path_option, print_json
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.next_steps import Invocation, program_elsewhere, quoted
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 @path_option("--keep", metavar="DIR", help="New or empty folder: fill it with a database to practise on.")
 @common_options
-def demo(command: Command, *, keep: Path | None) -> int:
+def demo(command: CommandContext, *, keep: Path | None) -> int:
     """Show a whole rotation on a temporary SQLite database.
 
     It runs the commands that you would type, one after the other, and prints what they print. With --keep it makes the
@@ -47,7 +47,7 @@ def demo(command: Command, *, keep: Path | None) -> int:
     return _make(command, keep)
 
 
-def _show(command: Command) -> int:
+def _show(command: CommandContext) -> int:
     import tempfile
 
     from rotation.cli.demo_folder import TOKENS, count_opened, make_folder
@@ -93,7 +93,7 @@ class _Commands:
         self._options = ["--quiet"] if quiet else []
         self._stdout = process.streams.stdout
         self.as_expected = True
-        """Whether every command had the exit code that it should have."""
+        """True while every command had the expected exit code."""
 
     def say(self, text: str) -> None:
         if not self._silent:
@@ -138,7 +138,7 @@ def _recorded(process: Process) -> Iterator[_Recorder]:
         process.streams.stdout = stdout
 
 
-def _make(command: Command, folder: Path) -> int:
+def _make(command: CommandContext, folder: Path) -> int:
     from rotation.cli.demo_folder import CONFIG, DATABASE, ENV_FILE, NEW, make_folder
     from rotation.kept_files import outputs_of
     from rotation.output.documents.parts import DemoJson, StepJson

@@ -80,7 +80,7 @@ def make_folder(folder: Path, outputs: Outputs) -> tuple[DemoKeys, Mapping[int, 
 
 
 def count_opened(folder: Path, secrets: Mapping[int, bytes]) -> int:
-    """How many of the sound tokens stock Fernet decrypts to their plaintext, with the primary key of .env alone."""
+    """The number of sound tokens that stock Fernet decrypts to their plaintext, with the primary key of .env alone."""
     stock = Fernet(dotenv_value((folder / ENV_FILE).read_bytes(), PRIMARY) or "")
     with closing(sqlite3.connect((folder / DATABASE).absolute())) as connection:
         stored = dict(connection.execute("SELECT id, api_key FROM user_credentials"))

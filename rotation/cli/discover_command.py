@@ -6,7 +6,7 @@ import click
 
 from keyring_core.key_files import is_missing
 from rotation.cli.help_page import USAGE, HelpPage
-from rotation.cli.options import Command, common_options
+from rotation.cli.options import CommandContext, common_options
 
 
 @click.command(
@@ -36,7 +36,7 @@ from rotation.cli.options import Command, common_options
 @click.option("--full", is_flag=True, help="Read every row.  [default: a sample of each large table]")
 @common_options
 def discover(  # noqa: PLR0913 - click's
-    command: Command,
+    command: CommandContext,
     *,
     urls: tuple[str, ...],
     models: tuple[str, ...],
@@ -52,10 +52,9 @@ def discover(  # noqa: PLR0913 - click's
     """
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
-    from rotation.configuration.declarations import Declaration
     from rotation.configuration.presets import recognised, recognised_step
-    from rotation.configuration.relative_urls import for_folder
-    from rotation.configuration.targets import expand_url, may_hold_password
+    from rotation.configuration.sections import Declaration
+    from rotation.configuration.urls import expand_url, for_folder, may_hold_password
     from rotation.declared.entries import declared_targets
     from rotation.discovery.discover import DatabaseUrl, databases_of
     from rotation.discovery.discover import discover as search

@@ -52,7 +52,7 @@ def _shown(option: click.Parameter, value: object) -> str:
 
     text, url = str(value), False
     if option.name == "url":
-        from rotation.configuration.targets import may_hold_password
+        from rotation.configuration.urls import may_hold_password
 
         url = may_hold_password(text)
     return (option.name or "").upper() if url or get_redactor().redact(text) != text else text

@@ -27,11 +27,11 @@ OPTION_GROUPS = {
         *("--schema", "--models", "--django"),
     ),
     "Speed": (
-        *("--full-speed", "--gentle", "--batch-size", "--max-rate", "--workers", "--dask", "--shard", "--strides"),
+        *("--full-speed", "--gentle", "--batch-size", "--max-rate", "--workers", "--dask", "--shard"),
         "--pause-file",
     ),
     "Output": (
-        *("--format", "--html", "--prometheus", "--ping", "--problems", "--show-key"),
+        *("--format", "--html", "--prometheus", "--problems", "--show-key"),
         *("--json", "--quiet", "--verbose", "--log-format"),
     ),
     "General": ("--version", "--help"),
@@ -205,7 +205,12 @@ def commands_of(command: click.Command, path: str = "") -> Iterator[tuple[str, c
 def section_records(context: click.Context) -> dict[str, list[tuple[str, str]]]:
     """The options of a command by heading, each with its names and its description."""
     sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in OPTION_GROUPS}
-    for param in sorted(context.command.get_params(context), key=_place):
+    order = [option for options in OPTION_GROUPS.values() for option in options]
+
+    def place(param: click.Parameter) -> int:
+        return min((order.index(name) for name in param.opts if name in order), default=0)
+
+    for param in sorted(context.command.get_params(context), key=place):
         record = param.get_help_record(context)
         if isinstance(param, click.Option) and record:
             sections[group_of(param)].append(record)
@@ -215,11 +220,6 @@ def section_records(context: click.Context) -> dict[str, list[tuple[str, str]]]:
 def group_of(option: click.Option) -> str:
     """The heading under which *option* stands. Raises StopIteration if OPTION_GROUPS does not have it."""
     return next(name for name, options in OPTION_GROUPS.items() if {*options} & {*option.opts})
-
-
-def _place(param: click.Parameter) -> int:
-    order = [option for options in OPTION_GROUPS.values() for option in options]
-    return min((order.index(name) for name in param.opts if name in order), default=0)
 
 
 def pasteable(command: str, width: int) -> list[str]:
@@ -237,15 +237,11 @@ def pasteable(command: str, width: int) -> list[str]:
 
 def show_page(context: click.Context) -> None:
     """Prints the help page of *context* on stdout."""
-    stream: TextIO = context.find_root().obj.streams.stdout
-    context.color = _takes_colour(stream, context.find_root().obj.environ)
+    process = context.find_root().obj
+    stream: TextIO = process.streams.stdout
+    plain = process.environ.get("NO_COLOR") or process.environ.get("TERM") == "dumb"
+    context.color = not plain and (stream.isatty() or bool(process.environ.get("FORCE_COLOR")))
     print(context.get_help(), file=stream)
-
-
-def _takes_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
-        return False
-    return stream.isatty() or bool(environ.get("FORCE_COLOR"))
 
 
 def _show_help(context: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's

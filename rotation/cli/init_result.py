@@ -1,4 +1,4 @@
-"""What `init` found and wrote for a service of your own: what needs a look, and the command to type next."""
+"""The result of `init` for a service of your own: the findings, what needs a look, and the command to type next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keyring_core import Key
 from keyring_core.environment import PREVIOUS, PRIMARY
 from rotation.discovery.result import Discovery
 from rotation.discovery.token_column import TokenColumn
-from rotation.model.next_steps import Invocation, Next, Remedy, Repeats, Steps, quoted
+from rotation.model.next_steps import Invocation, Next, Repeats, Steps, quoted
 from rotation.model.text import be, many
 from rotation.output.discovery_text import found_in_words, gets_entry, why_not
 from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson, commands_of
@@ -34,7 +34,7 @@ In your service:
 
 @dataclass
 class Begun:
-    """What was found and written."""
+    """The findings, and the files that were written."""
 
     invocation: Invocation
     found: Discovery
@@ -44,16 +44,16 @@ class Begun:
     env_file: Path | None
     has_key: bool
     has_targets: bool
-    """Whether rotation.toml has any."""
+    """True if rotation.toml has any."""
     rotating: bool = False
-    """Whether the service has a staged or a previous key: then the next one has to wait."""
+    """True if the service has a staged or a previous key: then the next one has to wait."""
     others: dict[str, str] = field(default_factory=dict)
     """Keys that the dotenv file has under other names, if no key is set: the variable of each id."""
     new_key: Key | None = None
     is_private: bool = True
-    """Whether only its owner can read the file that a new key was written to."""
+    """True if only its owner can read the file that a new key was written to."""
     refused_key: bool = False
-    """Whether a new key was wanted, and not made, since tokens are there that need another one."""
+    """True if a new key was wanted, and not made, since tokens are there that need another one."""
     files: list[Path] = field(default_factory=list)
     """The files that were written."""
     to_ignore: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Begun:
 
     @cached_property
     def needs(self) -> list[str]:
-        """What an admin has to look at, in sentences."""
+        """The points that an admin has to look at, in sentences."""
         return list(self._needs())
 
     def _needs(self) -> Iterator[str]:
@@ -89,7 +89,10 @@ class Begun:
                 f"that is in {PRIMARY}{self._in_file}, this makes the next one: {stage}"
             )
         if opened := self._opened_by_others:
-            yield f"{'; '.join(opened)}: {self._how_to_name_them}."
+            name = f"name it {PRIMARY}"
+            if len(opened) > 1:
+                name = f"name the one that the service encrypts with {PRIMARY}, and put the others into {PREVIOUS}"
+            yield f"{'; '.join(opened)}: {name}."
         if unknown := sum(column.unknown for column in self._own):
             yield f"No key here opens {many(unknown, 'token')}. {self._where_to_put_it}"
             yield f"If the service makes its key of a secret, this prints the key: {program} keys derive"
@@ -111,12 +114,6 @@ class Begun:
             for key_id, number in under.most_common()
             if key_id in self.others and number
         ]
-
-    @property
-    def _how_to_name_them(self) -> str:
-        if len(self._opened_by_others) == 1:
-            return f"name it {PRIMARY}"
-        return f"name the one that the service encrypts with {PRIMARY}, and put the others into {PREVIOUS}"
 
     @property
     def _where_to_put_it(self) -> str:
@@ -174,7 +171,8 @@ class Begun:
         if self.files:
             yield f"Written: {', '.join(map(str, self.files))}"
         if self.new_key:
-            reads = "Only you can read the file." if self.is_private else f"Let only you read it: {self._chmod}"
+            chmod = f"chmod 600 {quoted(str(self.env_file))}"
+            reads = "Only you can read the file." if self.is_private else f"Let only you read it: {chmod}"
             yield f"{self.env_file} holds a new key, {self.new_key.id}. {reads}"
         yield from self.needs
         if self.to_ignore:
@@ -183,19 +181,12 @@ class Begun:
         yield f"{self.config} holds no secret, so you may commit it."
         if not self.has_targets:
             yield verbatim(f"\n{SERVICE}")
-        yield from following(self._following, self.invocation)
+        when = "" if self.has_targets else "Once a table holds tokens, this adds its entry."
+        fill_in = () if self.has_key else (f"fill in {PRIMARY}{self._in_file}",)
+        yield from following(Steps(*fill_in, self.next, when=when), self.invocation)
         if self.has_targets and not (self.needs or self.rotating):
             stage = self._command("keys", "stage").after("To change the key:")
             yield NextStep(self.invocation.line(stage), no_wrap=True)
-
-    @property
-    def _following(self) -> Remedy:
-        when = "" if self.has_targets else "Once a table holds tokens, this adds its entry."
-        return Steps(*(() if self.has_key else (f"fill in {PRIMARY}{self._in_file}",)), self.next, when=when)
-
-    @property
-    def _chmod(self) -> str:
-        return f"chmod 600 {quoted(str(self.env_file))}"
 
 
 def _target(column: TokenColumn) -> FoundTargetJson:

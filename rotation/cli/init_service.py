@@ -14,14 +14,12 @@ from typing import NamedTuple
 from keyring_core import Key, KeyConfigError, Keyring
 from keyring_core.environment import PRIMARY, names_primary
 from keyring_core.key_files import is_missing
-from rotation.cli.init_application import checked_url
+from rotation.cli.init_questions import ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun
-from rotation.cli.options import Command, Process
-from rotation.cli.questions import ask, ask_whether
+from rotation.cli.options import CommandContext, Process
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
 from rotation.configuration.presets import recognised, recognised_step
-from rotation.configuration.relative_urls import for_folder
-from rotation.configuration.targets import expand_url, may_hold_password
+from rotation.configuration.urls import expand_url, for_folder, may_hold_password
 from rotation.context import Context
 from rotation.discovery.discover import DatabaseUrl, Discovery, databases_of, discover
 from rotation.kept_files import outputs_of
@@ -52,7 +50,7 @@ KEY_TO_FILL_IN = f"""\
 
 
 class Wanted(NamedTuple):
-    """What the options say, and whether the rest can be asked for."""
+    """The values of the options. *asks*: the rest can be asked for."""
 
     url: str | None
     config: Path
@@ -63,10 +61,10 @@ class Wanted(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where the tokens and the keys are."""
+    """The database of the tokens, and the file of the keys."""
 
     url: str | None
-    """As it is written; None: the databases that rotation.toml names."""
+    """The url as it is written; None: the databases that rotation.toml names."""
     env_file: Path | None
     """None: rotation.toml is there, and names none."""
     password_url: str | None = None
@@ -86,7 +84,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
     wanted = wanted._replace(asks=wanted.asks and not appends)
     places = Places(checked_url(wanted.url), wanted.env_file) if appends else _places(process, wanted)
     extra = {URL: places.password_url} if places.password_url else {}
-    with Command(
+    with CommandContext(
         {**process.environ, **extra},
         wanted.config if appends else None,
         places.env_file if places.env_file and not is_missing(places.env_file) else None,
@@ -110,7 +108,7 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
 
 
 def _places(process: Process, wanted: Wanted) -> Places:
-    """Where to search and what to write, by the options, and on a terminal by questions."""
+    """The places, by the options, and on a terminal by questions."""
     env_file = wanted.env_file or wanted.config.with_name(".env")
     if wanted.asks and wanted.env_file is None:
         env_file = Path(ask("File of the keys", str(env_file), check=_check_env_file))
@@ -139,7 +137,7 @@ def _ask_url(environ: Mapping[str, str]) -> str:
 
 
 def _check_env_file(name: str) -> None:
-    """Raises UsageError if the file *name* cannot be read or, if there is none, be written."""
+    """Raises UsageError if the file *name* cannot be read or, if it is missing, cannot be written."""
     path = Path(name)
     if not is_missing(path):
         read_env_file(path)
@@ -147,11 +145,11 @@ def _check_env_file(name: str) -> None:
         raise UsageError(f"{path}: {fault}")
 
 
-def _has_key(command: Command) -> bool:
+def _has_key(command: CommandContext) -> bool:
     return names_primary(command.environ) or bool(command.keyrings())
 
 
-def _other_keys(command: Command) -> dict[Key, str]:
+def _other_keys(command: CommandContext) -> dict[Key, str]:
     """The keys in the dotenv file, each with the variable that holds it."""
     found: dict[Key, str] = {}
     for name, value in command.read_env_file().items():
@@ -160,8 +158,10 @@ def _other_keys(command: Command) -> dict[Key, str]:
     return found
 
 
-def _databases(command: Command, url: str | None, folder: Path, targets: Sequence[Target]) -> Sequence[DatabaseUrl]:
-    """The database at *url*, as a file in *folder* names it, otherwise those of *targets*; UsageError if none."""
+def _databases(
+    command: CommandContext, url: str | None, folder: Path, targets: Sequence[Target]
+) -> Sequence[DatabaseUrl]:
+    """The database at *url*, as a file in *folder* names it, otherwise the targets'. Raises UsageError."""
     named = databases_of(targets)
     if url:
         named = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder))]
@@ -171,11 +171,9 @@ def _databases(command: Command, url: str | None, folder: Path, targets: Sequenc
 
 
 def _search(
-    command: Command, named: Sequence[DatabaseUrl], targets: Sequence[Target], others: Mapping[Key, str]
+    command: CommandContext, named: Sequence[DatabaseUrl], targets: Sequence[Target], others: Mapping[Key, str]
 ) -> Discovery:
-    """The columns that hold tokens in the databases *named*, by samples.
-
-    What is found is to be written into a file in *folder*. If no key is set, it tries *others*.
+    """The columns that hold tokens in the databases *named*, by samples. If no key is set, it tries *others*.
 
     Raises UsageError and StoreError.
     """
@@ -201,7 +199,9 @@ def _search(
     return found
 
 
-def _take_outputs(command: Command, config: Path, env_file: Path | None, databases: Iterable[DatabaseUrl]) -> Output:
+def _take_outputs(
+    command: CommandContext, config: Path, env_file: Path | None, databases: Iterable[DatabaseUrl]
+) -> Output:
     """The rotation.toml to write. Raises UsageError if that or the dotenv file must not be written."""
     # Without the rotation.toml that is not there yet, the command reads the one of the current folder.
     context = Context(command.process_environ, config, command.env_file, command.streams)
@@ -212,7 +212,7 @@ def _take_outputs(command: Command, config: Path, env_file: Path | None, databas
 
 
 def _write(  # noqa: PLR0913 - what was asked for, and what was found
-    command: Command,
+    command: CommandContext,
     wanted: Wanted,
     places: Places,
     found: Discovery,
@@ -235,7 +235,9 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
     text = _config_text(wanted.config, begun, env_file if variables and variables.data else None)
     # The keys come first: without rotation.toml the same command can be typed again.
     if variables and variables.data != variables.old.data:
-        _write_variables(command, variables)
+        if mode := mode_for_others(variables.path):
+            command.streams.warn(f"Warning: {legible_to_others(variables.path, mode)}")
+        replace_whole(variables.old, variables.data)
         begun.files.append(variables.path)
         begun.is_private = not mode_for_others(variables.path)
     if text is not None:
@@ -278,12 +280,6 @@ def _variables(places: Places, begun: Begun, *, named: bool) -> _Variables:
     return _Variables(path, old, edit_dotenv(data, PRIMARY, (), [begun.new_key.reveal()]) if begun.new_key else data)
 
 
-def _write_variables(command: Command, variables: _Variables) -> None:
-    if mode := mode_for_others(variables.path):
-        command.streams.warn(f"Warning: {legible_to_others(variables.path, mode)}")
-    replace_whole(variables.old, variables.data)
-
-
 def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
     """The new text of rotation.toml; None if it lacks nothing. Raises UsageError if its entries do not fit in."""
     if not path.exists():
@@ -302,7 +298,7 @@ def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
 
 
 def not_ignored(folder: Path, patterns: Mapping[str, str]) -> list[str]:
-    """Those *patterns* for a .gitignore that git does not follow in *folder* yet: all of them outside of a work tree.
+    """The *patterns* for a .gitignore that git does not follow in *folder* yet: all of them outside of a work tree.
 
     Each is given with the name of a file that it is for.
     """

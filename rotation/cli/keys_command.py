@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotation.cli.completion import preset_names
+from keyring_core.environment import names_primary
 from rotation.cli.help_page import STOPPED, UNWRITTEN, USAGE, HelpGroup
 from rotation.cli.new_key_command import derive, generate
 from rotation.cli.options import (
-    Command,
+    TARGET_OPTIONS,
+    CommandContext,
     common_options,
     common_parameters,
-    own_keys_option,
+    complete_preset,
+    key_set_option,
     path_option,
     target_options,
 )
@@ -25,6 +28,36 @@ from rotation.model.next_steps import Next, Repeats, Steps
 if TYPE_CHECKING:
     from rotation.lifecycle.operations import StepResult
     from rotation.model.target import Target
+
+
+def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
+    """Like `key_set_option`, for the life of keys: without --keys and keys of the environment, the only set counts."""
+
+    @wraps(command)
+    def wrapped(ready: CommandContext, **options: Any) -> int:
+        # Options that name a target exclude a key set, and --format chooses its own.
+        if ready.key_set is None and not any(options.get(name) for name in (*TARGET_OPTIONS, "app")):
+            ready = ready.with_keys(_only_key_set(ready))
+        return command(ready, **options)
+
+    return key_set_option(wrapped)
+
+
+def _only_key_set(command: CommandContext) -> str | None:
+    """The one key set of rotation.toml, if neither the environment has keys of its own nor a target needs them.
+
+    Raises UsageError, which names them, if there are several.
+    """
+    from rotation.configuration.config_file import names_of_used_sets
+
+    sets = [] if names_primary(command.environ) else list(command.key_sets())
+    if not sets or None in names_of_used_sets(command.config_path()):
+        return None
+    if len(sets) > 1:
+        names = " or ".join(f"--keys {name}" for name in sets)
+        raise UsageError(f"ENCRYPTION_KEY is not set, and rotation.toml has {len(sets)} key sets; name one: {names}")
+    return sets[0]
+
 
 show_key_option = click.option(
     "--show-key",
@@ -79,13 +112,13 @@ for _command in (generate, derive):
     "--format",
     "app",
     metavar="NAME",
-    shell_complete=preset_names,
+    shell_complete=complete_preset,
     help="Print the setting that this application reads, by key ids.",
 )
 @click.option("--show-key", is_flag=True, help="With --format: print the keys themselves (secrets!).")
 @common_options
 @own_keys_option
-def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
+def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> int:
     """List the keys' ids and states.
 
     Reads only. If there is a ledger, also their dates, the tokens under each, and the retired keys.
@@ -111,8 +144,8 @@ def list_keys(command: Command, *, app: str | None, show_key: bool) -> int:
     return 0
 
 
-def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
-    """Prints the keys as the application *name* reads them: those of its key set, if rotation.toml has that."""
+def _print_setting(command: CommandContext, name: str, *, show_key: bool) -> int:
+    """Prints the keys as the application *name* reads them: the keys of its key set, if rotation.toml has that."""
     from rotation.configuration.preset_steps import OwnKey, setting_lines
     from rotation.configuration.presets import load_preset
     from rotation.lifecycle.environment_keys import EnvironmentKeys
@@ -160,7 +193,7 @@ def _print_setting(command: Command, name: str, *, show_key: bool) -> int:
 @show_key_option
 @common_options
 @own_keys_option
-def stage(command: Command, *, show_key: bool) -> int:
+def stage(command: CommandContext, *, show_key: bool) -> int:
     """Make a key and stage it.
 
     Services that have a staged key decrypt with it, and do not encrypt with it yet. Give it to every service before you
@@ -190,7 +223,7 @@ def stage(command: Command, *, show_key: bool) -> int:
 @show_key_option
 @common_options
 @own_keys_option
-def promote(command: Command, key_id: str | None, force: str | None, *, show_key: bool) -> int:
+def promote(command: CommandContext, key_id: str | None, force: str | None, *, show_key: bool) -> int:
     """Make the staged key primary.
 
     The primary key becomes the first previous key. With the KEY_ID of a previous key, that one becomes primary again.
@@ -225,7 +258,7 @@ def promote(command: Command, key_id: str | None, force: str | None, *, show_key
 @own_keys_option
 @target_options
 def retire(  # noqa: PLR0913 - click's
-    command: Command,
+    command: CommandContext,
     targets: list[Target],
     *,
     key_id: str,
@@ -263,7 +296,7 @@ def retire(  # noqa: PLR0913 - click's
 @show_key_option
 @common_options
 @own_keys_option
-def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> int:
+def restore(command: CommandContext, key_id: str, archive: Path, *, show_key: bool) -> int:
     """Put a retired key back among the previous keys.
 
     Use it after you restored a backup from the time of that key.
@@ -274,7 +307,7 @@ def restore(command: Command, key_id: str, archive: Path, *, show_key: bool) -> 
 
 
 def _neither_way(key_id: str) -> UsageError:
-    """The error of a retirement that names no archive: the key would be gone before anybody reads about it."""
+    """The error of a retirement without an archive: the key would be gone before anybody reads about it."""
     archive = ("--archive", f"{key_id}.keys")
     ways = Steps(
         Next(archive, "to keep the key for old backups:", repeats=Repeats.COMMAND),
@@ -284,7 +317,7 @@ def _neither_way(key_id: str) -> UsageError:
     return UsageError(f"{words} Nothing was changed.", ways)
 
 
-def _print(command: Command, done: StepResult, *, show_key: bool) -> int:
+def _print(command: CommandContext, done: StepResult, *, show_key: bool) -> int:
     """Prints the result of a step. Returns the exit code: 0 done; 1 refused, or to be done by hand."""
     from rotation.output.documents.keys import KeysStepJson
     from rotation.output.documents.parts import as_json

@@ -10,7 +10,7 @@ import click
 
 from keyring_core.environment import LEDGER_URL
 from rotation.cli.help_page import USAGE, HelpGroup
-from rotation.cli.options import Command, common_options, common_parameters
+from rotation.cli.options import CommandContext, common_options, common_parameters
 from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def ledger(**_: object) -> None:
 )
 @click.option("--sql", is_flag=True, help="Print the SQL statements for this database, and execute none.")
 @common_options
-def init(command: Command, url: str | None, *, sql: bool) -> int:
+def init(command: CommandContext, url: str | None, *, sql: bool) -> int:
     """Make the ledger's tables in its database.
 
     Then no other command needs the privilege to create tables. The database is named by --url, by ROTATION_LEDGER_URL,
@@ -79,8 +79,8 @@ def init(command: Command, url: str | None, *, sql: bool) -> int:
     return 0
 
 
-def _place(command: Command, url: str | None) -> LedgerPlace:
-    from rotation.configuration.targets import expand_url
+def _place(command: CommandContext, url: str | None) -> LedgerPlace:
+    from rotation.configuration.urls import expand_url
     from rotation.ledger.database import LedgerPlace
 
     if url is not None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn, TextIO
 
 import click
 import structlog
+from click.shell_completion import shell_complete
 
 from keyring_core import KeyConfigError
 from keyring_core.names import printable
-from rotation.cli.adopt_command import adopt
 from rotation.cli.check_command import check, failed
-from rotation.cli.completion import answer_shell
 from rotation.cli.demo import demo
 from rotation.cli.discover_command import discover
 from rotation.cli.help_page import USAGE, HelpGroup, help_command
@@ -23,11 +26,9 @@ from rotation.cli.init_command import init
 from rotation.cli.keys_command import keys
 from rotation.cli.ledger_command import ledger
 from rotation.cli.options import Declares, Process, common_parameters, print_json
-from rotation.cli.presentation import FORMATS, start_log
+from rotation.cli.presentation import FORMATS, TerminalStreams, start_log
 from rotation.cli.report_command import report
-from rotation.cli.run_command import run, status
-from rotation.cli.signals import Signals
-from rotation.cli.streams import TerminalStreams
+from rotation.cli.run_command import adopt, run, status
 from rotation.context import Streams
 from rotation.model.failures import CONTINUE, StoppedError, StoreError, UsageError, told
 from rotation.model.next_steps import PROGRAM, Invocation, this_program
@@ -39,7 +40,9 @@ EXIT_CODES = {
     2: USAGE,
     3: "database error or interruption; finished batches stay, run it again",
 }
-"""What an exit code means, for all commands but `check`."""
+"""The meaning of each exit code, for all commands but `check`."""
+SHELL_VARIABLE = "_KEYRING_ROTATE_COMPLETE"
+"""The variable by which a shell asks; `bash_source`, `zsh_source` or `fish_source` in it prints the shell's script."""
 SECTIONS = {
     "Begin": ("init", "demo", "discover"),
     "Rotate": ("status", "keys", "run", "adopt"),
@@ -107,7 +110,7 @@ def entry(
         if getattr(sys, name) is None:
             # If stdin, stdout or stderr is closed, the next socket would reuse its descriptor and receive our output.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="ascii"))  # noqa: SIM115
-    answer_shell(cli, environ or os.environ)
+    _answer_shell(environ or os.environ)
     raw = sys.stdout
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal cannot show must not end a run.
@@ -135,6 +138,14 @@ def entry(
     # Otherwise Python searches all modules for cycles while it exits, which takes as long as to rotate 1,000 rows.
     gc.freeze()
     sys.exit(code)
+
+
+def _answer_shell(environ: Mapping[str, str]) -> None:
+    """Answers a shell that asks, and ends the process. Reads no key, opens no database and logs nothing."""
+    if instruction := environ.get(SHELL_VARIABLE):
+        # What goes wrong meanwhile would stand in the middle of what the user types.
+        sys.stderr = io.StringIO()
+        sys.exit(shell_complete(cli, {}, PROGRAM, SHELL_VARIABLE, instruction))
 
 
 def _unwritten(streams: Streams, error: OSError) -> int:
@@ -189,7 +200,47 @@ def _run(argv: Sequence[str], process: Process) -> int:
 
 
 def _command_word(argv: Sequence[str]) -> str | None:
-    """The command in *argv*, behind options too, and whatever is wrong with them; None if there is none."""
+    """The command in *argv*, behind options too, and whatever is wrong with them; None without a command."""
     context = click.Context(cli, resilient_parsing=True, ignore_unknown_options=True, allow_interspersed_args=True)
     _, words, _ = cli.make_parser(context).parse_args([*argv])
     return next((word for word in words if word in cli.commands), None)
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPING = b"Stopping after this batch. Press Ctrl-C again, or send a second signal, to stop at once.\n"
+
+
+class Signals:
+    """Handles SIGINT and SIGTERM: the first asks for a stop after the batch in progress, the second stops at once."""
+
+    def __init__(self, streams: Streams) -> None:
+        """From now on a signal sets *streams* to stopping."""
+        self._streams, self._heard = streams, False
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: self._handle())
+        # Python runs a handler in the main thread only, once that has come back from what it waits for; and a server
+        # may be silent for ever, and another thread may get the signal. So a thread hears of it, too.
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, args=(reader,), daemon=True).start()
+
+    @staticmethod
+    def ignore() -> None:
+        """Python restores the default handlers while it exits: a signal would then change the exit code."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _handle(self) -> None:
+        if self._heard:
+            raise KeyboardInterrupt
+        self._heard = self._streams.stopping = True
+        # Not through the streams: the signal may have interrupted a write to one of them.
+        with suppress(OSError):
+            os.write(2, STOPPING)
+
+    def _listen(self, reader: int) -> None:
+        """Reads the number of each signal that arrives."""
+        while numbers := os.read(reader, 64):
+            if set(numbers) & set(SIGNALS):
+                self._streams.stopping = True

@@ -1,18 +1,51 @@
-"""`keys generate` and `keys derive`: print a key that is new, or that an application makes of its secret."""
+"""`keys generate` and `keys derive`: print a key that is new, or that an application makes of its secret.
+
+The secret comes from a variable, a file, a command, stdin or a terminal, never from an argument.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
 from keyring_core import Derivation, Key
 from keyring_core.derivation import KINDS, protect
 from keyring_core.errors import WeakKeyError
+from keyring_core.key_commands import run_key_command
+from keyring_core.key_files import MAX_FILE_BYTES, read_regular
+from keyring_core.sources import COMMAND_SECONDS
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
-from rotation.cli.options import Command, common_options
-from rotation.cli.secret_input import GivenSecret, read_secret, read_variable, secret_options
+from rotation.cli.options import CommandContext, common_options, path_option
 from rotation.model.failures import UsageError
+
+
+class GivenSecret(NamedTuple):
+    """The options that lead to a secret."""
+
+    variable: str | None
+    file: Path | None
+    program: str | None
+
+
+def secret_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds --variable, --file and --command, and passes their values as a GivenSecret."""
+
+    @click.option("--variable", metavar="NAME", help="Variable that holds the secret.")
+    @path_option("--file", help="File that holds the secret.")
+    @click.option("--command", "program", metavar="COMMAND", help="Command that prints the secret; no shell runs it.")
+    @wraps(command)
+    def wrapped(ready: CommandContext, **options: Any) -> int:
+        given = GivenSecret(*(options.pop(name) for name in GivenSecret._fields))
+        return command(ready, given=given, **options)
+
+    return wrapped
 
 
 @click.command(
@@ -22,7 +55,7 @@ from rotation.model.failures import UsageError
     exit_codes={0: "the key is printed", 2: USAGE, 3: UNWRITTEN},
 )
 @common_options
-def generate(command: Command) -> int:
+def generate(command: CommandContext) -> int:
     """Print a new key.
 
     It is printed alone, so that another program can read it. Nothing is stored.
@@ -54,7 +87,7 @@ def _kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
 @common_options
 @secret_options
 def derive(  # noqa: PLR0913 - click's
-    command: Command,
+    command: CommandContext,
     given: GivenSecret,
     *,
     kind: str | None,
@@ -72,7 +105,10 @@ def derive(  # noqa: PLR0913 - click's
     is dropped, but not from a variable.
     """
     if kind is None or kind not in KINDS:
-        raise UsageError(*_no_such_kind(kind))
+        # What was given is not shown: it may be the secret.
+        fault = "name the kind of derivation" if kind is None else "no such kind of derivation"
+        width = max(map(len, KINDS))
+        raise UsageError(f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items()))
     derivation = Derivation(kind, _salt(command, salt, salt_variable, is_hex=salt_hex), info, iterations)
     secret = read_secret(command, given)
     with command.reporting_warnings():
@@ -87,7 +123,7 @@ def derive(  # noqa: PLR0913 - click's
     )
 
 
-def _salt(command: Command, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
+def _salt(command: CommandContext, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
     """The salt that the options give. Raises UsageError."""
     if salt is not None and variable is not None:
         raise UsageError("--salt and --salt-variable exclude each other; keep one of them")
@@ -101,16 +137,62 @@ def _salt(command: Command, salt: str | None, variable: str | None, *, is_hex: b
     raise UsageError("--salt-hex: the salt has other characters than hexadecimal digits; leave this option out")
 
 
-def _no_such_kind(kind: str | None) -> list[str]:
-    # What was given is not shown: it may be the secret.
-    fault = "name the kind of derivation" if kind is None else "no such kind of derivation"
-    width = max(map(len, KINDS))
-    return [f"{fault}, one of", *(f"  {name:<{width}}  {words}" for name, words in KINDS.items())]
-
-
-def _print_key(command: Command, key: Key) -> int:
+def _print_key(command: CommandContext, key: Key) -> int:
     from rotation.output.documents.parts import NewKeyJson, as_json
 
     text = as_json(NewKeyJson(key.id, key.reveal())) if command.as_json else key.reveal()
     print(text, file=command.streams.key_stream)
     return 0
+
+
+class ReadSecret(NamedTuple):
+    """A secret, and its origin in words."""
+
+    value: str | bytes
+    where: str
+
+    def __repr__(self) -> str:
+        return f"<ReadSecret of {self.where}>"
+
+
+def read_secret(command: CommandContext, given: GivenSecret) -> ReadSecret:
+    """The secret that *given* leads to; without any option the text of stdin, which a terminal is asked for.
+
+    Raises UsageError and KeyConfigError, which show nothing of it.
+    """
+    if sum(each is not None for each in given) > 1:
+        raise UsageError("--variable, --file and --command exclude each other; keep one of them")
+    if given.variable is not None:
+        return ReadSecret(read_variable(command, "--variable", given.variable), given.variable)
+    if given.file is not None:
+        return ReadSecret(_content(given.file), f"--file ({given.file})")
+    if given.program is not None:
+        printed = run_key_command(given.program, "--command", command.environ, COMMAND_SECONDS)
+        return ReadSecret(_without_newline(printed), "--command")
+    if sys.stdin.isatty():
+        # An empty answer is an answer, which has its own message.
+        return ReadSecret(click.prompt("Secret", "", hide_input=True, show_default=False, err=True), "the secret")
+    return ReadSecret(_without_newline(sys.stdin.buffer.read(MAX_FILE_BYTES)), "stdin")
+
+
+def read_variable(command: CommandContext, option: str, name: str) -> str:
+    """The value of the variable *name*. Raises UsageError if it is not set; the *name* may be a secret by mistake."""
+    if name in command.environ:
+        return command.environ[name]
+    if not re.fullmatch(r"[A-Za-z_]\w{0,63}", name, re.ASCII):
+        raise UsageError(f"{option} takes the name of a variable; do not put a secret into a command line")
+    raise UsageError(f"{option} {name}: this variable is not set. Set it, or name its dotenv file with --env-file.")
+
+
+def _content(path: Path) -> bytes:
+    fault = None
+    try:
+        return _without_newline(read_regular(path, "secret")[0])
+    except OSError as error:
+        fault = error.strerror or "cannot be read"
+    raise UsageError(f"--file ({path}): {fault}. Name a file that holds the secret, alone")
+
+
+def _without_newline(data: bytes) -> bytes:
+    """*data* without the one newline that editors and `echo` put at its end."""
+    return re.sub(rb"\r?\n\Z", b"", data)

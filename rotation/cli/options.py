@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import click
 
-from rotation.cli.completion import key_set_names
+from keyring_core.environment import ROTATION_CONFIG
 from rotation.cli.given_options import with_given
 from rotation.cli.presentation import presentation_parameters, set_up
 from rotation.context import Context, Streams
@@ -42,7 +42,7 @@ class Process:
 
 
 @dataclass
-class Command(Context):
+class CommandContext(Context):
     """A context, and how its command prints."""
 
     as_json: bool = False
@@ -117,7 +117,7 @@ def common_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def common_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds the same options, and passes a Command in their place."""
+    """Adds the same options, and passes a CommandContext in their place."""
 
     @common_parameters
     @wraps(command)
@@ -135,7 +135,7 @@ def common_options(command: Callable[..., int]) -> Callable[..., int]:
         process: Process = context.obj
         process.invocation = with_given(process.invocation, context)
         set_up(process.streams, quiet=quiet, verbose=verbose, log_format=log_format)
-        with Command(
+        with CommandContext(
             process.environ,
             config,
             env_file,
@@ -165,22 +165,15 @@ PACE_OPTIONS = (
         "--workers",
         type=click.IntRange(1, 256),
         metavar="N",
-        help="Threads (up to 2) or processes that share the work.  [default: 1; with --full-speed one per core]",
+        help="Processes that share the work; from 2 on they need the extra dask.  [default: 1]",
     ),
     click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster; its workers do the work."),
     click.option("--shard", metavar="I/N", help="Only the I-th of N parts, from 0: N such jobs share a table."),
-    click.option(
-        "--strides",
-        type=click.IntRange(1, 64),
-        metavar="N",
-        default=1,
-        help="PostgreSQL: write every N-th row of a batch by itself, so that a huge table grows less.  [default: 1]",
-    ),
     click.option("--fresh", is_flag=True, help="Start again from the first row, even if the ledger has a checkpoint."),
     path_option("--pause-file", help="While this file exists, the run pauses, with no transaction open."),
     path_option("--problems", help="File for all problems, as JSON lines; the screen shows the first twenty."),
 )
-"""How fast a command writes, in how many processes, and where it begins."""
+"""The speed of a command that writes, its processes, and its first row."""
 
 
 def pace_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -190,17 +183,30 @@ def pace_options(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-def own_keys_option(command: Callable[..., int]) -> Callable[..., int]:
-    """As `key_set_option`, for the life of keys: without --keys and keys of the environment, the one set there is."""
+TARGET_OPTIONS = ("url", "table", "columns", "key_columns", "where", "context")
+"""The options that name a target: settings of a `[[target]]`."""
 
-    @wraps(command)
-    def wrapped(ready: Command, **options: Any) -> int:
-        # Options that name a target exclude a key set, and --format chooses its own.
-        if ready.key_set is None and not any(options.get(name) for name in (*GivenTarget._fields, "app")):
-            ready = ready.with_keys(ready.only_key_set())
-        return command(ready, **options)
 
-    return key_set_option(wrapped)
+def complete_preset(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The applications that have a preset."""
+    from rotation.configuration.presets import preset_names
+
+    return [name for name in preset_names() if name.startswith(incomplete)]
+
+
+def complete_key_set(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The key sets of the rotation.toml that the command line names so far."""
+    from rotation.configuration.config_file import load_key_sets
+
+    node: click.Context | None = context
+    given = None
+    while node and not given:
+        # Behind the command, or in front of it.
+        given, node = node.params.get("config"), node.parent
+    path = given or Path(os.environ.get(ROTATION_CONFIG) or "rotation.toml")
+    with suppress(Exception):
+        return [name for name in load_key_sets(path) if name.startswith(incomplete)]
+    return []
 
 
 def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
@@ -210,11 +216,11 @@ def key_set_option(command: Callable[..., int]) -> Callable[..., int]:
         "--keys",
         "key_set",
         metavar="NAME",
-        shell_complete=key_set_names,
+        shell_complete=complete_key_set,
         help="Key set of rotation.toml.  [default: the environment's]",
     )
     @wraps(command)
-    def wrapped(ready: Command, key_set: str | None, **options: Any) -> int:
+    def wrapped(ready: CommandContext, key_set: str | None, **options: Any) -> int:
         return command(ready.with_keys(key_set), **options)
 
     return wrapped
@@ -224,14 +230,14 @@ def target_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds --url, --table, --column, --key-column, --where and --context, and passes the targets in their place."""
 
     @wraps(command)
-    def wrapped(ready: Command, given: GivenTarget, **options: Any) -> int:
+    def wrapped(ready: CommandContext, given: Mapping[str, Any], **options: Any) -> int:
         return command(ready, targets=find_targets(ready, given), **options)
 
     return target_parameters(wrapped)
 
 
 def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds the same options, and passes their values as a GivenTarget, which is not checked yet."""
+    """Adds the same options, and passes their values by name, which are not checked yet."""
 
     @click.option(
         "--url", metavar="URL", help="Database, such as sqlite:///app.db, or '$NAME' of a variable that holds it."
@@ -248,35 +254,25 @@ def target_parameters(command: Callable[..., int]) -> Callable[..., int]:
     @click.option("--where", metavar="SQL", help="Condition: only these rows.")
     @click.option("--context", metavar="CONTEXT", help="What the tokens are bound to, as in keyring.bind(CONTEXT).")
     @wraps(command)
-    def wrapped(ready: Command, **options: Any) -> int:
-        given = GivenTarget(*(options.pop(name) for name in GivenTarget._fields))
-        if any(given) and ready.key_set is not None:
+    def wrapped(ready: CommandContext, **options: Any) -> int:
+        given = {name: options.pop(name) for name in TARGET_OPTIONS}
+        if any(given.values()) and ready.key_set is not None:
             raise UsageError("--keys and --url, --table, --column exclude each other: a key set is of rotation.toml")
-        ready.uses_config = ready.uses_config and not any(given)
+        ready.uses_config = ready.uses_config and not any(given.values())
         return command(ready, given=given, **options)
 
     return wrapped
 
 
-class GivenTarget(NamedTuple):
-    """A target as options name it."""
-
-    url: str | None
-    table: str | None
-    columns: tuple[str, ...]
-    key_columns: tuple[str, ...]
-    where: str | None
-    context: str | None
-
-
-def find_targets(command: Command, given: GivenTarget) -> list[Target]:
-    """The targets of the options; without any, those of rotation.toml. Raises UsageError."""
+def find_targets(command: CommandContext, given: Mapping[str, Any]) -> list[Target]:
+    """The targets of the options; without any, the targets of rotation.toml. Raises UsageError."""
+    from rotation.configuration.sections import TargetEntry
     from rotation.configuration.targets import make_targets, without_repeats
 
-    if not any(given):
+    if not any(given.values()):
         return command.targets()
     if command.config:
         raise UsageError("--config and --url, --table, --column exclude each other")
-    if not (given.url and given.table and given.columns):
+    if not (given["url"] and given["table"] and given["columns"]):
         raise UsageError("--url, --table and --column go together: give all three, or none and a --config")
-    return without_repeats(make_targets(**given._asdict(), environ=command.environ))
+    return without_repeats(make_targets(TargetEntry(**given), environ=command.environ))

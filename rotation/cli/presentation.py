@@ -1,10 +1,12 @@
-"""--quiet, --verbose and --log-format: what stands beside the report, and in which form."""
+"""The streams of a command line, in colour on a terminal, and --quiet, --verbose and --log-format."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
@@ -13,6 +15,7 @@ import click
 from keyring_core.redaction import configure_logging
 from rotation.context import Streams
 from rotation.model.failures import UsageError
+from rotation.model.next_steps import PROGRAM
 
 PROGRESS = "rotation.output.progress"
 """The logger of the lines that come every few seconds."""
@@ -20,6 +23,26 @@ RETRIES = "rotation.stores.access"
 """The logger of what is tried again after a transient error."""
 FORMATS = {"text": "console", "json": "json"}
 """The values of --log-format, and what configure_logging calls each."""
+
+
+@dataclass
+class TerminalStreams(Streams):
+    """Streams that colour what they warn of, unless the environment says otherwise."""
+
+    environ: Mapping[str, str] = field(default_factory=dict)
+    program: str = PROGRAM
+    """The name of the program in commands, which are not wrapped."""
+
+    def warn(self, text: str) -> None:
+        """Prints on stderr, and ignores a stderr that cannot be written."""
+        if not (self.stderr.isatty() or self.environ.get("FORCE_COLOR")):
+            super().warn(text)
+            return
+        from rotation.output.terminal import warn
+
+        with suppress(OSError):
+            warn(text, self.stderr, self.environ, self.program)
+            self.stderr.flush()
 
 
 def presentation_parameters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,7 +81,7 @@ def presentation_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def set_up(streams: Streams, *, quiet: bool, verbose: int, log_format: str | None) -> None:
-    """Sets up the log as the options say, but not that of a program that runs the command line. Raises UsageError."""
+    """Sets up the log as the options say, unless a program around the command line has its own. Raises UsageError."""
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other; keep one of them")
     if streams.log_format and (quiet or verbose or log_format):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from keyring_core.redaction import get_redactor
 from rotation.cli.help_page import USAGE, HelpPage
 from rotation.cli.options import (
-    Command,
-    GivenTarget,
+    CommandContext,
     common_options,
     find_targets,
     key_set_option,
@@ -39,7 +40,7 @@ from rotation.model.text import many
 @common_options
 @key_set_option
 @target_parameters
-def report(command: Command, given: GivenTarget, *, html: Path, last_census: bool) -> int:
+def report(command: CommandContext, given: Mapping[str, Any], *, html: Path, last_census: bool) -> int:
     """Write the state of keys and tokens as one HTML page.
 
     Counts every target again, reads the ledger, and changes neither. The page needs no network and no script.

@@ -1,13 +1,16 @@
-"""`status` and `run`: count stored tokens, and re-encrypt them."""
+"""`status`, `run` and `adopt`: count stored tokens, re-encrypt them, and encrypt what is still plaintext."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rotation.cli.help_page import STOPPED, USAGE, HelpPage
-from rotation.cli.options import Command, common_options, pace_options, target_options
+from rotation.cli.options import CommandContext, common_options, pace_options, target_options
+from rotation.model.failures import UsageError
 
 if TYPE_CHECKING:
     from rotation.model.report import Report
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 )
 @common_options
 @target_options
-def status(command: Command, targets: list[Target]) -> int:
+def status(command: CommandContext, targets: list[Target]) -> int:
     """Count tokens per key and target.
 
     Reads only, and may run at any time. Its numbers say how many tokens a run would re-encrypt.
@@ -68,7 +71,7 @@ def status(command: Command, targets: list[Target]) -> int:
 )
 @common_options
 @target_options
-def run(command: Command, targets: list[Target], **settings: Any) -> int:
+def run(command: CommandContext, targets: list[Target], **settings: Any) -> int:
     """Re-encrypt every target under the primary key.
 
     Safe while services write, safe to stop, safe to run again: it skips tokens that are done.
@@ -78,10 +81,82 @@ def run(command: Command, targets: list[Target], **settings: Any) -> int:
     return show_report(command, job.run(command, targets, job.RunSettings(**settings)))
 
 
-def show_report(command: Command, report: Report) -> int:
+def show_report(command: CommandContext, report: Report) -> int:
     """Prints *report*, and returns its exit code."""
     from rotation.output.documents.run import RunJson
     from rotation.output.run_text import render
 
     command.show(RunJson.of(report, command.invocation), render(report, command.invocation))
     return report.exit_code
+
+
+@click.command(
+    cls=HelpPage,
+    examples={
+        "Read every row, and show what would become a token": "adopt --env-file .env",
+        "Read every row, then encrypt": "adopt --env-file .env --yes",
+        "Only the rows of one tenant": "adopt --env-file .env --url '$DATABASE_URL' --table user_credentials "
+        "--column api_key --where 'tenant_id = 7'",
+    },
+    exit_codes={
+        0: "complete: every cell is a token under the primary key",
+        1: "action needed: there is plaintext to encrypt and --yes was not given, or cells are left: each is named",
+        2: USAGE,
+        3: STOPPED,
+    },
+)
+@click.option("--yes", is_flag=True, help="Write. Without it this command only reads, and shows what it would encrypt.")
+@click.option("--dry-run", is_flag=True, help="Only read, even with --yes.")
+@click.option(
+    "--accept-random",
+    is_flag=True,
+    help="Encrypt random-looking cells, too: keys stored as they are, or another cipher's output, which look the same.",
+)
+@pace_options
+@common_options
+@target_options
+def adopt(
+    command: CommandContext, targets: list[Target], *, yes: bool, dry_run: bool, accept_random: bool, **settings: Any
+) -> int:
+    """Encrypt cells that are still plaintext.
+
+    Reads every row first, and writes only with --yes. Cells that may be a token, in whatever encoding, are refused
+    and named. Targets with another format, or with cells of another package, are left out, by name. Let the services
+    read both before you begin: accept_plaintext=True on their column types.
+    """
+    from rotation import job
+    from rotation.job.runs import problems_output
+    from rotation.output.run_text import samples
+
+    adopting, left_out = _adopting(targets, accept_random=accept_random)
+
+    def look_or_write(**changed: Any) -> Report:
+        report = job.run(command, adopting, job.RunSettings(**settings | changed))
+        report.left_out[:0] = left_out
+        return report
+
+    if dry_run or not yes:
+        return show_report(command, look_or_write(dry_run=True))
+    # Found now, and not after the dry run.
+    problems_output(command, adopting, job.RunSettings(**settings))
+    first = look_or_write(dry_run=True, problems=None)
+    if any(target.stopped for target in first.targets):
+        # Not every row was read.
+        return show_report(command, first)
+    if not command.as_json:
+        for line in (line for target in first.targets for line in samples(target)):
+            command.say(line)
+    return show_report(command, look_or_write())
+
+
+def _adopting(targets: Sequence[Target], *, accept_random: bool) -> tuple[list[Target], list[str]]:
+    """The targets whose plaintext is encrypted, and why the others are left out. Raises UsageError if all are."""
+    from rotation.model.target import Adopts
+    from rotation.planning.takeover import why_not_adopted
+
+    adopts = Adopts.RANDOM if accept_random else Adopts.PLAINTEXT
+    reasons = {target: why for target in targets if (why := why_not_adopted(target, adopts))}
+    if len(reasons) == len(targets):
+        raise UsageError("; ".join(f"{target.label}: {why}" for target, why in reasons.items()))
+    taken = [replace(target, adopts=adopts) for target in targets if target not in reasons]
+    return taken, [f"{target.label}: left out: {why}" for target, why in reasons.items()]

@@ -1,89 +1,53 @@
-"""rotation.toml in; targets, policy and ignored columns out."""
+"""rotation.toml in; targets, policy, key sets and ignored columns out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
-from rotation.configuration.declarations import Declaration, Ignored, make_declaration, make_ignored
-from rotation.configuration.key_sets import KeySet, KeySource, check_name, check_set
+from keyring_core.key_files import read_regular
+from rotation.configuration.key_sets import KeySet, check_name, check_set
 from rotation.configuration.policy import Policy
-from rotation.configuration.setting_faults import SettingError, convert
-from rotation.configuration.targets import holds_password, make_targets, refuse_rivals, without_repeats
-from rotation.configuration.toml_file import read_toml
+from rotation.configuration.sections import Declaration, Ignored, TargetEntry, Top
+from rotation.configuration.settings import SettingError, convert, settings_of
+from rotation.configuration.targets import make_targets, refuse_rivals, without_repeats
+from rotation.configuration.urls import holds_password
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import Next
 from rotation.model.target import Target
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True):
-    url: str
-    table: str
-    columns: list[str]
-    name: str | None = None
-    key_columns: list[str] = []
-    where: str | None = None
-    context: str | None = None
-    format: str = "token"
-    keys: str | None = None
-    set: dict[str, str] = {}
-    optional: bool = False
-    source: dict[str, Any] | None = msgspec.field(default=None, name="from")
-    index: dict[str, str] | None = None
-
-
-class _Ignore(msgspec.Struct, forbid_unknown_fields=True):
-    table: str
-    reason: str
-    columns: list[str] | None = None
-    url: str | None = None
-
-
-class _Top(msgspec.Struct, forbid_unknown_fields=True):
-    """The file, whose tables are not looked into yet."""
-
-    target: list[Any] = []
-    app: list[Any] = []
-    keys: dict[str, Any] = {}
-    policy: dict[str, Any] = {}
-    ignore: list[Any] = []
-    models: list[str] = []
-    django: str | None = None
-    env_file: str | None = None
-    ledger: str | None = None
-
-
 class _File(NamedTuple):
-    top: _Top
-    targets: list[_Entry]
+    top: Top
+    targets: list[TargetEntry]
     declarations: list[Declaration]
     keys: dict[str, KeySet]
     policy: Policy
-    ignored: list[_Ignore]
+    ignored: list[Ignored]
 
 
-class Setup(NamedTuple):
-    """What stands at the top of the file: where variables and the ledger are."""
+class Surroundings(NamedTuple):
+    """The dotenv file and the ledger that rotation.toml names at its top."""
 
     env_file: Path | None = None
-    """A dotenv file; a relative path counts from the folder of rotation.toml."""
+    """A relative path counts from the folder of rotation.toml."""
     ledger: str | None = None
     """The ledger's database, as it was written."""
 
 
-def load_setup(path: Path) -> Setup:
-    """What the rotation.toml at *path* says of the environment. Raises UsageError naming the file and the fault."""
+def load_surroundings(path: Path) -> Surroundings:
+    """The surroundings that the rotation.toml at *path* names. Raises UsageError naming the file and the fault."""
     file = _read(path).top
     for setting in ("env_file", "ledger"):
         if (value := getattr(file, setting)) is not None and not value.strip():
             raise UsageError(f"{path}, {setting}: is empty; leave it out")
     if file.ledger and holds_password(file.ledger):
         raise UsageError(f'{path}, ledger: holds a password; put the URL into a variable, and write ledger = "$NAME"')
-    return Setup(Path(file.env_file) if file.env_file else None, file.ledger)
+    return Surroundings(Path(file.env_file) if file.env_file else None, file.ledger)
 
 
 def load_policy(path: Path) -> Policy:
@@ -96,14 +60,14 @@ def load_targets(
 ) -> list[Target]:
     """The targets of the rotation.toml at *path*; `$NAME` in a url is read from *environ*.
 
-    *declared* are those of its entries that name models, which follow. Raises UsageError naming the file and the
-    fault, also if it names no target and one is *needed*; values are not shown.
+    *declared*, the targets of its entries that name models, follow. Raises UsageError naming the file and the fault,
+    also if it names no target and one is *needed*; values are not shown.
     """
     file = _read(path)
     listed = [
         replace(target, listed=True)
         for entry in file.targets
-        for target in make_targets(**msgspec.structs.asdict(entry), environ=environ, folder=path.parent)
+        for target in make_targets(entry, environ=environ, folder=path.parent)
     ]
     targets = [*listed, *declared]
     if needed and not targets:
@@ -149,10 +113,7 @@ def names_of_used_sets(path: Path) -> set[str | None]:
 
 def load_ignored(path: Path, environ: Mapping[str, str]) -> list[Ignored]:
     """The columns that the rotation.toml at *path* ignores. Raises UsageError naming the file and the fault."""
-    return [
-        make_ignored(**msgspec.structs.asdict(entry), environ=environ, folder=path.parent)
-        for entry in _read(path).ignored
-    ]
+    return [entry.resolved(environ, path.parent) for entry in _read(path).ignored]
 
 
 def _read(path: Path) -> _File:
@@ -172,7 +133,7 @@ def _read(path: Path) -> _File:
 
 
 def _whereabouts(path: Path) -> str:
-    """Where *path* leads to, if its text does not say that."""
+    """The resolved path, if its text does not say it."""
     if path.is_absolute():
         return ""
     tilde = "; no shell replaced the ~, so write the path in full" if path.parts[:1] == ("~",) else ""
@@ -181,39 +142,130 @@ def _whereabouts(path: Path) -> str:
 
 def _parsed(table: dict[str, Any]) -> _File:
     """The file. Raises SettingError."""
-    top = convert(table, _Top, "", "")
+    top = convert(table, Top, "")
+    presets = []
     if top.app:
-        from rotation.configuration.presets import with_presets  # noqa: PLC0415 - most files name no application
+        from rotation.configuration.presets import presets_of  # noqa: PLC0415 - most files name no application
 
-        top = convert(with_presets(table), _Top, "", "")
-    entries: list[_Entry] = []
+        presets = presets_of(top.app)
+    targets: list[TargetEntry] = []
     declarations: list[Declaration] = []
-    # The presets' entries follow: a number is that of the file.
-    for place, entry in _numbered("target", top.target):
+    for number, entry in enumerate(top.target, 1):
+        place = f"[[target]] {number}"
         if isinstance(entry, dict) and not {"models", "django"}.isdisjoint(entry):
-            declarations.append(make_declaration(entry, place))
+            declarations.append(_declaration(entry, place))
         else:
-            entries.append(convert(entry, _Entry, place, "target"))
+            targets.append(convert(entry, TargetEntry, place, Declaration))
+    # A preset's entries stand behind the file's own, and a key set of the file in place of a preset's.
+    own = {name: convert(keys, KeySet, f"[keys.{name}]") for name, keys in top.keys.items()}
     return _File(
         top,
-        entries,
+        [*targets, *(target for preset in presets for target in preset.target)],
         declarations,
-        {name: _key_set(name, keys) for name, keys in top.keys.items()},
-        convert(top.policy, Policy, "[policy]", "policy"),
-        [convert(entry, _Ignore, place, "ignore") for place, entry in _numbered("ignore", top.ignore)],
+        {name: keys for preset in reversed(presets) for name, keys in preset.keys.items()} | own,
+        convert(top.policy, Policy, "[policy]"),
+        [
+            *(convert(entry, Ignored, f"[[ignore]] {number}") for number, entry in enumerate(top.ignore, 1)),
+            *(ignored for preset in presets for ignored in preset.ignore),
+        ],
     )
 
 
-def _numbered(name: str, entries: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    return ((f"[[{name}]] {number}", entry) for number, entry in enumerate(entries, 1))
+def _declaration(entry: Mapping[str, Any], place: str) -> Declaration:
+    """The `[[target]]` *entry*, which stands at *place*. Raises SettingError, which names what it cannot have."""
+    kind = "models" if "models" in entry else "django"
+    if extra := [name for name in entry if name in settings_of(TargetEntry) and name not in settings_of(Declaration)]:
+        words = f"a [[target]] with {kind} takes no {' and no '.join(extra)}: the models say which columns"
+        raise SettingError(place, words)
+    declaration = convert(entry, Declaration, place, TargetEntry)
+    if declaration.models is not None and declaration.url is None:
+        raise SettingError(place, "a [[target]] with models needs a url")
+    return declaration
 
 
-def _key_set(name: str, table: Any) -> KeySet:
-    place = f"[keys.{name}]"
-    if isinstance(table, dict):
-        previous = table.get("previous")
-        sources = {role: table[role] for role in ("primary", "staged") if role in table}
-        sources |= {f"previous {n}": one for n, one in enumerate(previous, 1)} if isinstance(previous, list) else {}
-        for role, source in sources.items():
-            convert(source, KeySource, f"{place} {role}", "key")
-    return convert(table, KeySet, place, "keys")
+DEPTH = 16
+"""The most nested brackets, or dots in a name: the parser's time grows with the square of their number."""
+
+_PARTS = re.compile(
+    # A string that does not end extends to the end of its line, or of the file, so each character is read once.
+    r'"""(?:\\.|[^\\])*?(?:"""|\Z)'
+    r"|'''.*?(?:'''|\Z)"
+    r'|"(?:\\[^\n]|[^"\\\n])*"?'
+    r"|'[^'\n]*'?"
+    r"|\#[^\n]*"
+    r"|[.\[\]{}=,\n]",
+    re.DOTALL,
+)
+
+_TWICE = "this is there twice; drop one, and write [[target]], with two brackets, above the settings of each target"
+_BACKSLASH = "in double quotes a \\ begins an escape; put a Windows path or a pattern into 'single quotes'"
+_FAULTS = {
+    "Illegal character '\\n'": "the text in this line has no closing quote",
+    "Unterminated string": "a text has no closing quotes",
+    "Unescaped '\\'": _BACKSLASH,
+    "Invalid hex value": _BACKSLASH,
+    "Cannot declare": _TWICE,
+    "Cannot overwrite": _TWICE,
+    "Cannot mutate": _TWICE,
+    "Invalid value": 'a value is a "text" in quotes, a number, true, false, or a ["list"]',
+    "Expected newline": "the value ends before this; a text stands in quotes as a whole, and each setting in a line",
+    "Expected '='": 'a setting is written as name = "value"',
+    "Invalid statement": 'a line is name = "value", [policy] or [[target]]',
+    "Invalid initial character": "a name has letters, digits, - and _; a { table } stands in one line",
+    "Expected ']'": "a closing bracket is missing, as in [policy] or [[target]]",
+    "Unclosed array": "a list lacks its closing ], or a comma between two parts",
+    "Unclosed inline table": "a { table } lacks its closing } in the same line, or a comma between two parts",
+}
+"""The parser's words, which may go on with a part of the file, and what to do."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in the file at *path*.
+
+    Raises OSError if it cannot be read, and ValueError if it is no TOML; the message gives the position, no content.
+    """
+    data, _ = read_regular(path, "rotation.toml")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        fault = f"not TOML, which is UTF-8 (byte {error.start + 1})"
+    else:
+        if line := _too_deep(text):
+            fault = f"line {line}: nested more than {DEPTH} deep"
+        else:
+            table = _table_of(text)
+            if not isinstance(table, str):
+                return table
+            fault = table
+    raise ValueError(fault)
+
+
+def _table_of(text: str) -> dict[str, Any] | str:
+    """The table, or what is wrong."""
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        message = str(error)
+    # The parser's message quotes the text; its position does not.
+    position = re.search(r"line \d+, column \d+|at end of document", message)
+    place = f" ({position[0]})" if position else ""
+    words = next((words for start, words in _FAULTS.items() if message.startswith(start)), "")
+    return f"not TOML{place}{words and ': '}{words}"
+
+
+def _too_deep(text: str) -> int | None:
+    """The first line with too many nested brackets or dotted names; None without one."""
+    brackets = dots = 0
+    for part in _PARTS.finditer(text):
+        sign = part[0]
+        if sign == ".":
+            dots += 1
+        elif sign in {"[", "{"}:
+            brackets, dots = brackets + 1, 0
+        elif sign in {"]", "}"}:
+            brackets, dots = max(brackets - 1, 0), 0
+        elif sign in {"=", ",", "\n"}:
+            dots = 0
+        if brackets > DEPTH or dots > DEPTH:
+            return text.count("\n", 0, part.start()) + 1
+    return None

@@ -19,7 +19,7 @@ _KEY = re.compile(r"[\w-]{43}=")
 
 
 def _fault(data: bytes) -> str | None:
-    """What is wrong with adding variables to a file that holds *data*."""
+    """The reason against adding variables to a file that holds *data*; None without one."""
     from dotenv.parser import parse_stream  # noqa: PLC0415 - as below
 
     bindings = list(parse_stream(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=None)))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import NamedTuple
-
-import msgspec
+from typing import Annotated, NamedTuple
 
 from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
-from keyring_core.derivation import Derivation, protect
+from keyring_core.derivation import KINDS, Derivation, protect
 from keyring_core.environment import (
     ALLOW_WEAK_PREVIOUS,
     PREVIOUS,
@@ -28,6 +25,7 @@ from keyring_core.key_commands import keep_from_commands
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.key_text import split_key_list
 from keyring_core.sources import COMMAND_SECONDS, FoundText, KeyOrigin, SourceKind, read_named, variable_in
+from rotation.configuration.settings import Section, nearest, said
 from rotation.model.failures import UsageError
 
 LISTED = ("raw", "hex")
@@ -40,18 +38,43 @@ _NAME = re.compile(r"\w[\w.-]{0,49}", re.ASCII)
 _FORMS = ("secret", "file", "command")
 
 
-class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where one key comes from, or several previous ones, and how it is made of what is read there."""
+class KeySource(Section, frozen=True):
+    """The origin of one key, or of several previous ones, and the derivation from the secret that is read there."""
 
-    secret: str | None = None
-    """`$NAME` of a variable."""
-    file: str | None = None
-    command: str | None = None
-    derive: str = "raw"
-    salt: str | None = None
-    """A text, or `$NAME` of a variable."""
-    info: str | None = None
-    iterations: int | None = None
+    secret: Annotated[
+        str | None,
+        said(
+            "`$NAME` of the variable that holds the secret",
+            '"$NAME"',
+            "this, `file` or `command` is needed",
+            pattern=r"^\$(\w+|\{\w+\})$",
+        ),
+    ] = None
+    file: Annotated[
+        str | None,
+        said("the file that holds the secret", '"/run/secrets/key"', "this, `secret` or `command` is needed"),
+    ] = None
+    command: Annotated[
+        str | None,
+        said(
+            "the command that prints the secret, run without a shell",
+            '"vault kv get -field=key app"',
+            "this, `secret` or `file` is needed",
+        ),
+    ] = None
+    derive: Annotated[
+        str,
+        said(
+            f"how the application makes its key of the secret: {', '.join(f'`{kind}`' for kind in KINDS)}",
+            '"sha256"',
+            enum=list(KINDS),
+        ),
+    ] = "raw"
+    salt: Annotated[
+        str | None, said("of `pbkdf2-sha256` and `hkdf-sha256`: a text, or `$NAME` of a variable", '"$SALT"')
+    ] = None
+    info: Annotated[str | None, said("of `hkdf-sha256`", '"app/encryption"')] = None
+    iterations: Annotated[int | None, said("of `pbkdf2-sha256`", "600000", minimum=1)] = None
 
     def __post_init__(self) -> None:
         keep_from_commands(*filter(None, (self.variable, variable_in(self.salt or ""))))
@@ -63,22 +86,22 @@ class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
     @property
     def place(self) -> str:
-        """Where the secret is, in words."""
+        """The place of the secret, in words."""
         return self.secret or self.file or "command"
 
     @property
     def rule(self) -> tuple[object, ...]:
-        """How a key is made: two sources with the same rule make the same key of a secret."""
+        """The rule of derivation: two sources with the same rule make the same key of a secret."""
         return self.derive, self.salt, self.info, self.iterations
 
     def origin(self, environ: Mapping[str, str]) -> str:
-        """What holds the secret: equal for all sources that read the same variable, file or command."""
+        """The holder of the secret: equal for all sources that read the same variable, file or command."""
         if self.file is not None:
             return str(key_path(self.file, environ, "file").resolve())
         return f"${self.variable}" if self.variable else f"`{self.command}`"
 
     def derivation(self, environ: Mapping[str, str], where: str) -> Derivation:
-        """How a key is made of the secret. Raises KeyConfigError."""
+        """The derivation of the key from the secret. Raises KeyConfigError."""
         salt = self.salt
         if salt is not None and (name := variable_in(salt)):
             salt = environ.get(name)
@@ -98,7 +121,7 @@ class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         return secrets.token_urlsafe(24)
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with it, in words that hold no value."""
+        """The faults in its settings, in words that hold no value."""
         given = [name for name in _FORMS if getattr(self, name) is not None]
         if len(given) != 1:
             yield f"takes one of {', '.join(_FORMS)}, and has {' and '.join(given) or 'none'}"
@@ -112,15 +135,17 @@ class KeySource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 KEY_ITSELF = KeySource()
-"""As where a key comes from that is its own text."""
+"""The source of a key that is its own text."""
 
 
-class KeySet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The keys of some targets."""
+class KeySet(Section, frozen=True):
+    """`[keys.NAME]`: the keys of some targets."""
 
-    primary: KeySource
-    previous: tuple[KeySource, ...] = ()
-    staged: KeySource | None = None
+    primary: Annotated[KeySource, said("the key that encrypts", '{ secret = "$NAME" }')]
+    staged: Annotated[KeySource | None, said("the next key", '{ secret = "$NEXT_NAME" }')] = None
+    previous: Annotated[
+        tuple[KeySource, ...], said("a list of older keys, newest first", '[{ secret = "$OLD_NAME" }]')
+    ] = ()
 
     def sources(self) -> Iterator[tuple[KeyState, str, KeySource]]:
         """Each source with the state of its keys, and its place in the set in words."""
@@ -132,7 +157,7 @@ class KeySet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Keys(NamedTuple):
-    """The keys of one job: those of a key set, or the environment's own. Holds no secret, so that workers get it."""
+    """The keys of one job: a key set's, or the environment's own. Holds no secret, so it may be sent to workers."""
 
     name: str | None = None
     """None: the environment's own."""
@@ -145,7 +170,7 @@ class Keys(NamedTuple):
         return f"the key set {self.name}" if self.name else "the environment"
 
     def sources(self, environ: Mapping[str, str]) -> Iterator[tuple[KeyState, KeySource]]:
-        """Where *environ* has the keys of each state; reads none."""
+        """The places where *environ* has the keys of each state; no key is read."""
         if self.name is not None:
             yield from ((state, source) for state, _, source in self.sets[self.name].sources())
             return
@@ -193,7 +218,7 @@ ENVIRONMENT = Keys()
 
 
 def check_set(name: str, keys: KeySet) -> None:
-    """Raises UsageError if the name cannot be typed as it is, or a source of *keys* is none."""
+    """Raises UsageError if the name cannot be typed as it is, or a source of *keys* does not fit."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"[keys.{name!r}]: a name has up to 50 letters, digits, dots, hyphens and underscores")
     for _, place, source in keys.sources():
@@ -205,8 +230,8 @@ def check_name(name: str, sets: Iterable[str], whose: str) -> None:
     """Raises UsageError if there is no key set *name*; *whose* setting names it."""
     known = list(sets)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
         raise UsageError(f"{whose}: rotation.toml has no [keys.{name}]; {hint}")
 
 
@@ -235,7 +260,7 @@ def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[Re
 
 @without_frames
 def load_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> Settings:
-    """The keys of the set *name*. Warnings and errors are those of `keyring_core.config.load_settings`."""
+    """The keys of the set *name*. Warnings and errors as for `keyring_core.config.load_settings`."""
     return settings_of_read(read_key_set(name, keys, environ))
 
 

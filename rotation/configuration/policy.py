@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Any
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Annotated, NamedTuple
 
 import msgspec
+
+from rotation.configuration.settings import Section, said
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=36500)
 
 
-class Span(timedelta):
+class Duration(timedelta):
     """A length of time, written as in `365d`, `12h` or `90s`."""
 
     @classmethod
-    def parse(cls, text: object) -> Span:
+    def parse(cls, text: object) -> Duration:
         """The span that *text* spells. Raises ValueError, with words for an admin."""
         found = re.fullmatch(r"(\d{1,12})([smhdw])", text) if isinstance(text, str) else None
         if found is None:
@@ -26,41 +31,51 @@ class Span(timedelta):
             raise ValueError("a length of time is 100 years at most")
         return cls(seconds=seconds)
 
-    def spelled(self) -> str:
+    def __str__(self) -> str:
         """The span as it is written, in the largest unit that fits: `365d`, `90m`."""
         units = ((unit, timedelta(**{_UNITS[unit]: 1})) for unit in "dhms")
         return next(f"{self // one}{unit}" for unit, one in units if not self % one)
 
 
-class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """How old keys, tokens and runs may become. A limit itself is still OK."""
+class Policy(Section, frozen=True, kw_only=True):
+    """`[policy]`: the limits for the age of keys, tokens and runs. An age that equals its limit is still OK."""
 
-    max_key_age: Span = Span(days=365)
-    """The primary key, since it was promoted."""
-    warn_before: Span = Span(days=30)
-    """How long before `max_key_age` to warn."""
-    max_staged_age: Span = Span(days=14)
-    """A staged key, until it is promoted."""
-    max_left_age: Span = Span(days=7)
-    """Tokens under a previous key, since the next key was promoted."""
-    max_previous_age: Span = Span(days=90)
-    """A previous key, since the next key was promoted, until it is retired."""
-    max_reload_age: Span = Span(hours=1)
-    """How long after a promotion a service may still encrypt under the key before."""
-    max_run_age: Span = Span(days=32)
-    """How long ago the last finished run may be."""
-    max_clock_skew: Span = Span(seconds=60)
-    """How far the clocks of two machines may differ."""
-    off: dict[str, str] = {}
-    """Checks that are turned off, by name, and why."""
-    unsearched_databases: dict[str, str] = {}
-    """Patterns of the names of databases that a search leaves out, and why. None that a target names is left out."""
+    max_key_age: Annotated[Duration, said("age of the primary key, since its promotion: CRITICAL beyond", '"90d"')] = (
+        Duration(days=365)
+    )
+    warn_before: Annotated[Duration, said("how long before that limit to warn", '"14d"')] = Duration(days=30)
+    max_staged_age: Annotated[Duration, said("age of a staged key", '"7d"')] = Duration(days=14)
+    max_left_age: Annotated[
+        Duration, said("how long tokens may stay under previous keys, since the promotion", '"2d"')
+    ] = Duration(days=7)
+    max_previous_age: Annotated[Duration, said("a previous key, since the next one took over", '"30d"')] = Duration(
+        days=90
+    )
+    max_reload_age: Annotated[
+        Duration, said("how long after a promotion a service may still write under the key before", '"10m"')
+    ] = Duration(hours=1)
+    max_run_age: Annotated[Duration, said("since the last run came to its end", '"8d"')] = Duration(days=32)
+    max_clock_skew: Annotated[Duration, said("difference of two machines' clocks", '"5s"')] = Duration(seconds=60)
+    off: Annotated[
+        dict[str, str],
+        # The redactor would mask the value of a name such as `plaintext`, in the messages that show this example.
+        said("checks to turn off, each with the reason, which every output shows", '{ clock = "until May" }'),
+    ] = msgspec.field(default_factory=dict)
+    unsearched_databases: Annotated[
+        dict[str, str],
+        said(
+            "databases of your PostgreSQL or MariaDB server that a search leaves out, each with the reason, which "
+            "every output shows; `*` and `?` stand for any letters; a database that a target names is searched all "
+            "the same",
+            '{ "zabbix*" = "of the monitoring team" }',
+        ),
+    ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.warn_before > self.max_key_age:
             raise ValueError(
-                f"warn_before ({self.warn_before.spelled()}; 30d if it is not written) is longer than max_key_age "
-                f"({self.max_key_age.spelled()}); write a shorter warn_before"
+                f"warn_before ({self.warn_before}; 30d if it is not written) is longer than max_key_age "
+                f"({self.max_key_age}); write a shorter warn_before"
             )
         for name, reason in self.off.items():
             if not reason.strip():
@@ -72,8 +87,18 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
                 raise ValueError(f"unsearched_databases: say why {name} is not searched")
 
 
-def decode_span(kind: type, value: Any) -> Any:
-    """The hook by which msgspec reads a Span."""
-    if kind is Span:
-        return Span.parse(value)
-    raise NotImplementedError(kind)
+class LeftOut(NamedTuple):
+    """The databases of a server that a search leaves out."""
+
+    reasons: Mapping[str, str] = MappingProxyType({})
+    """Patterns of their names, each with its reason."""
+    named: Collection[str | None] = ()
+    """The databases that urls name, which are never left out."""
+
+    def why(self, database: str | None) -> str | None:
+        """The reason why a database is left out; None if it is searched."""
+        if database is None or database in self.named:
+            return None
+        # Of what fnmatch knows, only `*` and `?` are signs here.
+        patterns = ((pattern.replace("[", "[[]"), why) for pattern, why in self.reasons.items())
+        return next((why for pattern, why in patterns if fnmatchcase(database, pattern)), None)

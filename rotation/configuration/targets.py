@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from keyring_core import KeyConfigError
+import msgspec
+
+from keyring_core import Key, KeyConfigError
 from keyring_core.keys import check_context
-from keyring_core.sources import variable_in
-from rotation.configuration.companions import VALUES
-from rotation.configuration.condition import fault_of
-from rotation.configuration.relative_urls import from_folder, located
+from rotation.configuration.sections import VALUES, TargetEntry
+from rotation.configuration.urls import expand_url, from_folder, located
 from rotation.model.failures import UsageError
 from rotation.model.target import Format, Index, Target
 
@@ -21,36 +21,19 @@ if TYPE_CHECKING:
     from keyring_core.legacy import Legacy
 
 
-def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
-    *,
-    url: str,
-    table: str,
-    columns: Sequence[str],
-    key_columns: Sequence[str] = (),
-    where: str | None = None,
-    context: str | None = None,
-    format: str = Format.TOKEN,  # noqa: A002 - the setting's name
-    keys: str | None = None,
-    set: Mapping[str, str] | None = None,  # noqa: A002 - as above
-    optional: bool = False,
-    source: Mapping[str, Any] | None = None,
-    index: Mapping[str, str] | None = None,
-    name: str | None = None,
-    environ: Mapping[str, str],
-    folder: Path | None = None,
-) -> list[Target]:
+def make_targets(entry: TargetEntry, *, environ: Mapping[str, str], folder: Path | None = None) -> list[Target]:
     """One target per column. A relative path in the url counts from *folder*; None: from the current one.
 
     Raises UsageError if a setting is empty or a variable is not set.
     """
+    table, columns, where = entry.table, entry.columns, entry.where
     if not table or not columns or not all(columns):
         raise UsageError("a target needs a table and at least one column")
     if where is not None and not where.strip():
         raise UsageError(f"target {table}: where is empty; leave it out to take every row")
-    if context is not None:
-        _check_context(context, table)
-    given, name, key_columns = expand_url(url, environ, f"target {table}"), name or table, tuple(key_columns)
-    folder = (folder or Path()).absolute()
+    if entry.context is not None:
+        _check_context(entry.context, table)
+    given, folder = expand_url(entry.url, environ, f"target {table}"), (folder or Path()).absolute()
     resolved = located(given, folder, f"target {table}")
     if where is not None:
         _check_condition(where, resolved, table)
@@ -58,78 +41,67 @@ def make_targets(  # noqa: PLR0913 - the settings of one [[target]]
         resolved,
         table,
         "",
-        name,
-        key_columns,
+        entry.name or table,
+        entry.key_columns,
         where,
-        context,
-        _format_of(format, table),
-        keys,
-        _companions_of(set or {}, {*columns, *key_columns}, table),
-        optional,
-        None if source is None else _source_of(source, format, table),
-        None if index is None else _index_of(index, columns, format, {*(set or {}), *key_columns}, table),
-        written=url,
+        entry.context,
+        entry.format,
+        entry.keys,
+        _companions_of(entry),
+        entry.optional,
+        _source_of(entry),
+        _index_of(entry),
+        written=entry.url,
         given=given,
         folder=str(folder),
     )
     return [replace(each, column=column) for column in columns]
 
 
-def _format_of(name: str, table: str) -> Format:
-    if name not in list(Format):
-        raise UsageError(f"target {table}: format is one of {', '.join(Format)}")
-    return Format(name)
-
-
-def _source_of(settings: Mapping[str, Any], format_: str, table: str) -> Legacy:
-    if format_ != Format.TOKEN:
+def _source_of(entry: TargetEntry) -> Legacy | None:
+    if entry.source is None:
+        return None
+    if entry.format is not Format.TOKEN:
         raise UsageError(
-            f"target {table}: from and format exclude each other: a cell of another package becomes a token"
+            f"target {entry.table}: from and format exclude each other: a cell of another package becomes a token"
         )
     from keyring_core.legacy import Legacy  # noqa: PLC0415 - most files take nothing over
-    from rotation.configuration.setting_faults import unknown  # noqa: PLC0415 - as above
-    from rotation.configuration.settings import FROM, NEEDED  # noqa: PLC0415 - as above
 
-    for name in (name for name in settings if name not in FROM):
-        raise UsageError(f"target {table}, from: {unknown(name, FROM)}")
-    for name in [name for name, each in FROM.items() if each.default == NEEDED and name not in settings]:
-        raise UsageError(f"target {table}, from: `{name}` is missing; add {name} = {FROM[name].example}")
     try:
-        return Legacy(**settings)
+        return Legacy(**msgspec.structs.asdict(entry.source))
     except KeyConfigError as error:
         # Its messages hold names of settings, and no secret.
         fault = str(error)
-    raise UsageError(f"target {table}: from: {fault}")
+    raise UsageError(f"target {entry.table}: from: {fault}")
 
 
-def _index_of(
-    settings: Mapping[str, str], columns: Sequence[str], format_: str, taken: Collection[str], table: str
-) -> Index:
-    if format_ != Format.TOKEN:
+def _index_of(entry: TargetEntry) -> Index | None:
+    index, table = entry.index, entry.table
+    if index is None:
+        return None
+    if entry.format is not Format.TOKEN:
         raise UsageError(
             f"target {table}: index and format exclude each other: an index is of a cell that is one token"
         )
-    if len(columns) != 1:
+    if len(entry.columns) != 1:
         raise UsageError(
-            f"target {table}: index is of one column; give each of {', '.join(columns)} its own [[target]]"
+            f"target {table}: index is of one column; give each of {', '.join(entry.columns)} its own [[target]]"
         )
-    if set(settings) != set(Index._fields):
-        raise UsageError(f'target {table}: index is {{ column = "...", context = "..." }}')
-    _check_context(settings["context"], table)
-    if settings["column"] == columns[0]:
+    _check_context(index.context, table)
+    if index.column == entry.columns[0]:
         raise UsageError(f"target {table}: index names the column of the tokens; it is a column beside it")
-    if settings["column"] in taken:
-        raise UsageError(f"target {table}: index names {settings['column']}, which is a key column or one of set")
-    return Index(**settings)
+    if index.column in {*entry.set, *entry.key_columns}:
+        raise UsageError(f"target {table}: index names {index.column}, which is a key column or one of set")
+    return Index(index.column, index.context)
 
 
-def _companions_of(given: Mapping[str, str], taken: Collection[str], table: str) -> tuple[tuple[str, str], ...]:
-    for column, name in given.items():
-        if column in taken:
-            raise UsageError(f"target {table}: set names {column}, which holds the tokens or the key of a row")
+def _companions_of(entry: TargetEntry) -> tuple[tuple[str, str], ...]:
+    for column, name in entry.set.items():
+        if column in {*entry.columns, *entry.key_columns}:
+            raise UsageError(f"target {entry.table}: set names {column}, which holds the tokens or the key of a row")
         if name not in VALUES:
-            raise UsageError(f"target {table}: set {column}: a value is one of {', '.join(VALUES)}")
-    return tuple(sorted(given.items()))
+            raise UsageError(f"target {entry.table}: set {column}: a value is one of {', '.join(VALUES)}")
+    return tuple(sorted(entry.set.items()))
 
 
 def unsealed(target: Target, environ: Mapping[str, str]) -> Target:
@@ -144,7 +116,7 @@ def without_repeats(targets: Iterable[Target]) -> list[Target]:
 
 
 def own_targets(targets: Sequence[Target], key_set: str | None) -> list[Target]:
-    """Those of *targets* that have the keys of that set. Raises UsageError if none has."""
+    """The *targets* that have the keys of that set. Raises UsageError without any."""
     own = [target for target in targets if target.keys == key_set]
     if own:
         return own
@@ -171,7 +143,7 @@ def _place(target: Target) -> tuple[str | None, ...]:
 
 
 def _way(target: Target) -> tuple[object, ...]:
-    """How its cells are read."""
+    """The settings by which its cells are read."""
     return target.context, target.format, target.keys, target.companions, target.source, target.index
 
 
@@ -219,29 +191,97 @@ def refuse_rivals(targets: Sequence[Target]) -> None:
             )
 
 
-def may_hold_password(url: str) -> bool:
-    """Whether *url*, as it was written, may hold a password, and so is neither shown nor written to a file."""
-    return re.search(r"[@?]", url) is not None and not url.startswith(("$", "sqlite"))
+def companion_values(companions: Mapping[str, str], primary: Key) -> dict[str, str]:
+    """The value of each column beside a token under *primary*; *companions* names the kind of each value."""
+    return {column: VALUES[name](primary) for column, name in companions.items()}
 
 
-def holds_password(url: str) -> bool:
-    """Whether *url*, as it was written, holds a password: `://user:password@`, or one behind the `?`."""
-    found = re.search(r"://[^@]*:.*@|[?&](password|passwd|sslpassword)=", url)
-    return found is not None and not url.startswith("sqlite")
+_DOUBLED = r"{0}(?:[^{0}]|{0}{0})*+{0}"
+_ESCAPED = r"{0}(?:[^{0}\\]|{0}{0}|\\.)*+{0}"
 
 
-def find_url(url: str, environ: Mapping[str, str], whose: str, folder: Path) -> str:
-    """As `expand_url`, for a url of rotation.toml in *folder*, from which a relative path counts. Raises UsageError."""
-    return located(expand_url(url, environ, whose), folder, whose)
+def _reading(*parts: str, comments: str = r"--|/\*") -> str:
+    """A pattern for the parts of one database's SQL that matter here; a quote that it leaves over is unterminated.
+
+    As text: most commands check no condition, and to compile these patterns takes 30 ms.
+    """
+    whole = "|".join(f"(?:{part})" for part in parts)
+    return rf"(?P<comment>{comments})|{whole}|(?P<sign>[();])|(?P<quote>['\"`\[$])"
 
 
-def expand_url(url: str, environ: Mapping[str, str], whose: str) -> str:
-    """*url*, or the value of the variable if it is `$NAME`. Raises UsageError, which says *whose* url it is."""
-    name = variable_in(url)
-    if name is None:
-        if not url.strip():
-            raise UsageError(f"{whose}: the url is empty")
-        return url
-    if not environ.get(name):
-        raise UsageError(f"{whose}: its url is ${name}, and that variable is not set")
-    return environ[name]
+_SINGLE, _DOUBLE, _BACK = (_DOUBLED.format(quote) for quote in "'\"`")
+_SINGLE_ESCAPED, _DOUBLE_ESCAPED = (_ESCAPED.format(quote) for quote in "'\"")
+# A string on the next line continues such a string.
+_E_TEXT = rf"[eE]{_SINGLE_ESCAPED}(?:[ \t\f\v]*[\n\r]\s*{_SINGLE_ESCAPED})*"
+_LETTER = r"A-Za-z_\x80-\U0010ffff"
+_NAME = rf"[{_LETTER}][{_LETTER}0-9$]*"
+_TAG = rf"(?:[{_LETTER}][{_LETTER}0-9]*)?"
+_DOLLARS = rf"\$(?P<tag>{_TAG})\$.*?\$(?P=tag)\$"
+_NO_TAG = rf"\$(?!{_TAG}\$)"
+
+_SQLITE = (_reading(_SINGLE, _DOUBLE, _BACK, r"\[[^\]]*\]", r"\$"),)
+_POSTGRESQL = tuple(
+    _reading(_E_TEXT, _NAME, text, _DOUBLE, _DOLLARS, _NO_TAG, r"[\[`]")
+    for text in (_SINGLE, _SINGLE_ESCAPED)  # standard_conforming_strings on, off
+)
+_MYSQL = tuple(
+    _reading(single, double, _BACK, r"[\[$]", comments=r"--|/\*|\#")
+    for single, double in (
+        (_SINGLE_ESCAPED, _DOUBLE_ESCAPED),
+        (_SINGLE_ESCAPED, _DOUBLE),  # ANSI_QUOTES
+        (_SINGLE, _DOUBLE),  # NO_BACKSLASH_ESCAPES
+    )
+)
+_READINGS = {
+    "sqlite": _SQLITE,
+    "postgresql": _POSTGRESQL,
+    "postgres": _POSTGRESQL,
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+}
+
+
+_BACKSLASH = "if a server's settings give a backslash another meaning; write a quote within a text as ''"
+
+
+class ConditionFault(NamedTuple):
+    """A fault in a condition, in words that quote nothing of it: a condition may contain a token."""
+
+    position: int
+    """From 1."""
+    words: str
+    escapes: bool
+    """True if the rest would leave the condition."""
+
+
+def fault_of(condition: str, database: str) -> ConditionFault | None:
+    """The fault of *condition* on a *database* such as `postgresql`; None if it may stand between parentheses.
+
+    Unknown databases are read as SQLite.
+    """
+    usual, *others = _READINGS.get(database, _SQLITE)
+    if fault := _fault(condition, usual):
+        return fault
+    # Under another setting a string may be unterminated: then the server refuses the statement, and nothing leaks out.
+    found = (_fault(condition, reading) for reading in others)
+    escape = next((fault for fault in found if fault and fault.escapes), None)
+    return escape and escape._replace(words=f"{escape.words}, {_BACKSLASH}")
+
+
+def _fault(condition: str, reading: str) -> ConditionFault | None:
+    opened: list[int] = []
+    for part in re.finditer(reading, condition, re.DOTALL):
+        sign, position = part[0], part.start() + 1
+        if part["comment"]:
+            return ConditionFault(position, "begins a comment, which would hide what follows", escapes=True)
+        if part["quote"]:
+            return ConditionFault(position, "begins a text or a name that has no end", escapes=False)
+        if sign == ";" and part["sign"]:
+            return ConditionFault(position, "ends the statement", escapes=True)
+        if sign == "(" and part["sign"]:
+            opened.append(position)
+        elif sign == ")" and part["sign"]:
+            if not opened:
+                return ConditionFault(position, "closes a parenthesis that is not open", escapes=True)
+            opened.pop()
+    return ConditionFault(opened[-1], "opens a parenthesis that is never closed", escapes=False) if opened else None

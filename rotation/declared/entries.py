@@ -1,15 +1,27 @@
-"""An entry of rotation.toml that names models in; the encrypted columns that they declare, and their targets, out."""
+"""An entry of rotation.toml that names models in; the encrypted columns that they declare, and their targets, out.
+
+Imports the application's code, which may do anything, and names what fails there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from rotation.configuration.declarations import Declaration, DeclaredColumn, check_found
+from keyring_core.redaction import get_redactor
+from rotation.configuration.declarations import DeclaredColumn, check_found
+from rotation.configuration.sections import Declaration, TargetEntry
 from rotation.configuration.targets import make_targets, refuse_rivals, without_repeats
-from rotation.declared.application import in_application
+from rotation.model.failures import UsageError
 from rotation.model.target import Target
+
+Result = TypeVar("Result")
 
 
 def declared_columns(source: Declaration, folder: Path, environ: Mapping[str, str]) -> Sequence[DeclaredColumn]:
@@ -23,7 +35,7 @@ def declared_columns(source: Declaration, folder: Path, environ: Mapping[str, st
 def declared_targets(
     columns: Iterable[DeclaredColumn], environ: Mapping[str, str], folder: Path | None = None
 ) -> list[Target]:
-    """The target of each of *columns*, each once. A relative path in a url counts from *folder*, that of rotation.toml.
+    """The target of each of *columns*, each once. A relative path in a url counts from *folder*, rotation.toml's.
 
     Raises UsageError, also if models contradict each other.
     """
@@ -45,17 +57,16 @@ def _found(source: Declaration) -> list[DeclaredColumn]:
 
 def _target(column: DeclaredColumn, environ: Mapping[str, str], folder: Path | None) -> Target:
     source = column.source
-    [target] = make_targets(
+    entry = TargetEntry(
         url=source.url or column.url or "",
         table=column.table,
-        columns=[column.column],
+        columns=(column.column,),
         context=column.context,
         keys=source.keys,
         optional=source.optional or column.optional,
         name=source.name,
-        environ=environ,
-        folder=folder,
     )
+    [target] = make_targets(entry, environ=environ, folder=folder)
     # The url of a Django project holds its password, and is written nowhere.
     return replace(
         target,
@@ -66,3 +77,32 @@ def _target(column: DeclaredColumn, environ: Mapping[str, str], folder: Path | N
         binary=column.binary,
         local=not set(column.secrets) <= set(environ),
     )
+
+
+def in_application(folder: Path, environ: Mapping[str, str], place: str, work: Callable[[], Result]) -> Result:
+    """Returns the result of *work*, which imports code of an application, as that would find it.
+
+    *folder* and the current folder are the first that modules are looked for in, and stay so. Meanwhile the variables
+    of *environ* are the process's own, and the output of the code goes to stderr. Raises UsageError, which begins
+    with *place*, for whatever the code raises.
+    """
+    for path in (os.getcwd(), str(folder.resolve())):
+        if path not in sys.path:
+            sys.path.insert(0, path)
+    before = dict(os.environ)
+    try:
+        os.environ.update(environ)
+        with redirect_stdout(sys.stderr):
+            return work()
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        # Its frames and its context may hold values of the application: only its words go on.
+        message = get_redactor().redact(" ".join(str(error).split()))
+        fault = f"importing it fails: {type(error).__name__}{f': {message}' if message else ''}"
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        # Django sets the time zone of the process.
+        time.tzset()
+    raise UsageError(f"{place}: {fault}")

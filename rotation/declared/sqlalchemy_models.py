@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +13,8 @@ from sqlalchemy.orm import configure_mappers
 from keyring_core import KeyConfigError
 from keyring_core.integrations.cells import Cells
 from keyring_core.integrations.sqlalchemy import BlindIndexOf
-from rotation.configuration.declarations import Declaration, DeclaredColumn
-from rotation.declared.application import import_path
+from rotation.configuration.declarations import DeclaredColumn
+from rotation.configuration.sections import Declaration
 from rotation.model.failures import UsageError
 from rotation.model.target import Index
 
@@ -21,7 +22,7 @@ from rotation.model.target import Index
 def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
     """The columns of the models that *source* names. Raises UsageError, or whatever their import raises."""
     path = source.models or ""
-    found = import_path(path)
+    found = _named(path)
     metadata = found if isinstance(found, sa.MetaData) else getattr(found, "metadata", None)
     if not isinstance(metadata, sa.MetaData):
         raise UsageError(f"models {path}: it is of type {type(found).__name__}; name a MetaData, or what has .metadata")
@@ -56,9 +57,39 @@ def _indexes(table: sa.Table) -> dict[str, Index]:
 
 
 def _source_of(column: sa.Column[Any], kind: BlindIndexOf) -> str:
-    """The name of the column that *column*, of that *kind*, is the index of. Raises KeyConfigError if there is none."""
+    """The name of the column that *column*, of that *kind*, is the index of. Raises KeyConfigError without one."""
     with suppress(KeyConfigError):
         return str(kind.source(column).name)
     # It may name a mapped attribute, which is known once the mappers are complete.
     configure_mappers()
     return str(kind.source(column).name)
+
+
+def _named(path: str) -> object:
+    """The object at *path*, `module:attribute.attribute`. Raises UsageError, or whatever the module raises."""
+    name, colon, attributes = path.partition(":")
+    if not (colon and name and attributes):
+        raise UsageError(f'models {path}: write it as "module:attribute", such as "app.models:Base.metadata"')
+    found: object = _imported(name)
+    for attribute in attributes.split("."):
+        # `db.metadatas` of Flask-SQLAlchemy is a mapping, with one for each bind.
+        item = found.get(attribute) if isinstance(found, Mapping) else None
+        found = getattr(found, attribute, None) if item is None else item
+        if found is None:
+            raise UsageError(f"models {path}: {name} is imported, and has no {attributes}")
+    return found
+
+
+def _imported(name: str) -> object:
+    """The module. Raises UsageError if it is missing, or whatever it raises."""
+    fault = None
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        fault = f"there is no module {error.name}"
+    raise UsageError(
+        f"models {name}: {fault}; it is looked for in the folder of rotation.toml, in the current folder, and where "
+        "this Python finds modules: run the command in the application's environment"
+    )

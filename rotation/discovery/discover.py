@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from keyring_core import Keyring
-from rotation.configuration.declarations import DeclaredColumn, Ignored, uncovered_columns
-from rotation.configuration.relative_urls import LeftOut
+from rotation.configuration.declarations import DeclaredColumn, uncovered_columns
+from rotation.configuration.policy import LeftOut
+from rotation.configuration.sections import Ignored
 from rotation.discovery.result import Discovery, Ignores, Remark
 from rotation.discovery.search import DatabaseSearch
 from rotation.discovery.target_entries import target_entries

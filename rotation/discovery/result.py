@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from keyring_core.names import printable
-from rotation.configuration.declarations import DeclaredColumn, Ignored, same_table
+from rotation.configuration.declarations import DeclaredColumn, same_table
+from rotation.configuration.sections import Ignored
 from rotation.discovery.target_entries import model_entries, target_entries
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.next_steps import Next

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from keyring_core import Keyring
-from rotation.configuration.relative_urls import LeftOut
+from rotation.configuration.policy import LeftOut
 from rotation.discovery.result import Discovery, Ignores, IndexValues, Remark, label
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.failures import StoreError, UsageError

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 
 from keyring_core.names import printable
-from rotation.configuration.declarations import Declaration, DeclaredColumn
-from rotation.configuration.targets import may_hold_password
+from rotation.configuration.declarations import DeclaredColumn
+from rotation.configuration.sections import Declaration
+from rotation.configuration.urls import may_hold_password
 from rotation.discovery.token_column import TokenColumn
 from rotation.model.target import Format
 from rotation.model.text import many

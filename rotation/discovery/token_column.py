@@ -11,7 +11,7 @@ from keyring_core import Key, Keyring, UndecryptableToken
 from keyring_core.blind_index import LENGTH, SHAPE
 from keyring_core.names import printable
 from keyring_core.tokens import string_of
-from rotation.configuration.targets import may_hold_password
+from rotation.configuration.urls import may_hold_password
 from rotation.model.next_steps import DISCOVER, RUN, Next, Remedy, Steps
 from rotation.model.target import Format
 from rotation.model.text import many

@@ -21,8 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from keyring_core.environment import LEDGER_URL
 from keyring_core.key_files import irregularity
 from keyring_core.sources import variable_in
-from rotation.configuration.relative_urls import url_of
-from rotation.configuration.targets import find_url
+from rotation.configuration.urls import find_url, url_of
 from rotation.ledger.schema import VERSION, migrate, read_version
 from rotation.model.failures import StoreError, UsageError
 from rotation.model.next_steps import quoted

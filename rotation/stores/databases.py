@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from keyring_core.redaction.redactor import get_redactor
-from rotation.configuration.relative_urls import path_of
+from rotation.configuration.urls import path_of
 from rotation.model.failures import UsageError
 from rotation.model.target import Target, TargetId
 from rotation.stores.dialect import Dialect

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from rotation.configuration.relative_urls import LeftOut
+from rotation.configuration.policy import LeftOut
 from rotation.stores.access import Access, RefusedStatement
 from rotation.stores.connection import SharedConnections
 from rotation.stores.databases import parse_url

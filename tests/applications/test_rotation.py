@@ -16,7 +16,8 @@ import pytest
 from dotenv import set_key
 from packaging.specifiers import SpecifierSet
 
-from rotation.configuration.presets import Form, PresetKeys, load_preset, preset_names
+from rotation.configuration.key_sets import KeySet
+from rotation.configuration.presets import SettingForm, load_preset, preset_names
 from tests.applications.environments import APPLICATIONS, Application, run_driver
 from tests.conftest import NEW, OLD
 from tests.databases import open_database
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 FIRST_CODES = {"status": {0, 1}, "run --dry-run": {0, 1}}
 """Before the tokens have moved, these say that something is to be done."""
 SECRETS = {"first": "tïny", "second": "sk-live-0123456789" * 30, "third": '{"nested": "\\"quotes\\" \\\\ 🔑"}'}
-LISTED: Mapping[Form, tuple[str, str]] = {
+LISTED: Mapping[SettingForm, tuple[str, str]] = {
     "comma": (r"^\w+=(.*)$", ""),
     "semicolon": (r"^\w+=(.*)$", ""),
     "lines": (r"^(.*)$", "\n"),
@@ -93,10 +94,10 @@ class Recipe:
 
     @property
     def _primary(self) -> str:
-        return self._keys.primary.secret.removeprefix("$")
+        return self._keys.primary.place.removeprefix("$")
 
     @property
-    def _keys(self) -> PresetKeys:
+    def _keys(self) -> KeySet:
         return self.preset.keys[self.preset.key_set(self.preset.setting[0])]
 
     def _old_id(self) -> str:
@@ -111,7 +112,7 @@ class Recipe:
         if self.preset.way == "staged":
             values[self._primary] = self.old
         else:
-            values |= {self._primary: self.new, self._keys.previous[0].secret.removeprefix("$"): self.old}
+            values |= {self._primary: self.new, self._keys.previous[0].place.removeprefix("$"): self.old}
         for name, value in values.items():
             set_key(self.env, name, value)
 

@@ -14,7 +14,7 @@ from freezegun import freeze_time
 from keyring_core import KeyState
 from rotation.checks.facts import Facts, Level, Result, SeenFile
 from rotation.checks.verdict import CHECKS, check_names, list_checks, run_checks
-from rotation.configuration.policy import Policy, Span
+from rotation.configuration.policy import Duration, Policy
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN
 from tests.checks.worlds import (
@@ -413,7 +413,7 @@ def test_a_limit_is_the_same_second_anywhere(zone: str, named: Named) -> None:
     # To freeze time goes through all modules: once is enough.
     with freeze_time() as clock:
         for limit, (name, make) in LIMITS.items():
-            policy = Policy(**{limit: Span(days=40), "warn_before": Span()})
+            policy = Policy(**{limit: Duration(days=40), "warn_before": Duration()})
             for day, date in DATES.items():
                 with named(limit, "at", day):
                     given = facts(**make(date - timedelta(days=40)))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key
-from rotation.cli.options import Command
+from rotation.cli.options import CommandContext
 from rotation.context import Streams
 from rotation.model.report import NoWatcher
 from rotation.output.progress import LogWatcher
@@ -156,7 +156,7 @@ def test_bars_make_way_for_log_lines(tmp_path: Path, quiet: bool, verbose: bool,
     """On a terminal too --verbose logs the progress, in place of bars; --quiet shows none."""
     with (tmp_path / "err").open("w") as stderr:
         stderr.isatty = lambda: True  # type: ignore[method-assign]
-        command = Command({}, streams=Streams(stderr=stderr), quiet=quiet, verbose=verbose)
+        command = CommandContext({}, streams=Streams(stderr=stderr), quiet=quiet, verbose=verbose)
         with command, command.watch(dry_run=False) as watcher:
             assert type(watcher) is kind
 

@@ -7,7 +7,7 @@ import random
 import pytest
 import sqlalchemy as sa
 
-from rotation.configuration.condition import fault_of
+from rotation.configuration.targets import fault_of
 from tests.conftest import Cli, Named
 from tests.databases import Database
 from tests.fakes import token

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rotation.configuration.config_file import load_policy, load_targets
-from rotation.configuration.policy import Policy, Span
+from rotation.configuration.policy import Duration, LeftOut, Policy
 from rotation.model.failures import UsageError
 from rotation.model.text import span
 from tests.conftest import Named
@@ -97,7 +97,7 @@ def test_a_length_of_time_is_told_in_whole_units(named: Named) -> None:
 
 def test_a_span_of_words_is_a_length_of_time() -> None:
     """The type is timedelta's own, so that limits and ages compare."""
-    assert Span.parse("2w") == timedelta(days=14)
+    assert Duration.parse("2w") == timedelta(days=14)
 
 
 def test_a_check_is_turned_off_by_an_example_that_can_be_copied(tmp_path: Path) -> None:
@@ -129,3 +129,21 @@ def test_a_missing_file_is_named_with_the_folder_that_was_searched(
         load_policy(Path(name))
 
     assert words.format(tmp_path) in str(caught.value)
+
+
+def test_the_first_pattern_that_fits_gives_the_reason(named: Named) -> None:
+    """A database that a url names is never left out, and neither is one without a name; a bracket is a bracket."""
+    patterns = {"zabbix": "of monitoring", "git*": "of builds", "a[1]": "of a", "*": "not ours"}
+    left_out = LeftOut(patterns, {"app", "gitea"})
+    for database, reason in {
+        "zabbix": "of monitoring",
+        "gitlab": "of builds",
+        "Zabbix": "not ours",
+        "a[1]": "of a",
+        "a1": "not ours",
+        "app": None,
+        "gitea": None,
+        None: None,
+    }.items():
+        with named(database):
+            assert left_out.why(database) == reason

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from rotation.configuration.condition import fault_of
+from rotation.configuration.config_file import load_ignored, load_key_sets, load_targets
+from rotation.configuration.key_sets import KeySet, KeySource
 from rotation.configuration.presets import (
     FOLDER,
-    key_entries,
     load_preset,
     preset_names,
+    presets_of,
     recognised,
     recognised_step,
-    target_entries,
-    with_presets,
 )
+from rotation.configuration.targets import fault_of
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import PLAIN
 from tests.conftest import Named
@@ -46,7 +47,7 @@ def test_every_target_is_well_formed(named: Named) -> None:
 
             assert len(set(seen)) == len(seen)
             assert all(target.columns for target in preset.target)
-            assert {preset.key_set(target) for target in preset.target} == set(preset.keys)
+            assert {target.keys for target in preset.target} == set(preset.keys)
             for database in ("postgresql", "mysql", "sqlite"):
                 assert not [each.where for each in preset.target if each.where and fault_of(each.where, database)]
 
@@ -57,13 +58,13 @@ def test_every_key_set_is_well_formed(named: Named) -> None:
         with named(name):
             preset = load_preset(name)
             for keys in preset.keys.values():
-                roles = [role for role, _ in keys.by_role()]
+                roles = [state for state, _, _ in keys.sources()]
                 assert roles[:1] == ["primary"]
                 assert "previous" in roles
                 assert ("staged" in roles) == (preset.way == "staged")
-                for _, key in keys.by_role():
+                for _, _, key in keys.sources():
                     given = {name for name in ("salt", "info", "iterations") if getattr(key, name) is not None}
-                    assert re.fullmatch(r"\$[A-Z][A-Z0-9_]*", key.secret)
+                    assert re.fullmatch(r"\$[A-Z][A-Z0-9_]*", key.secret or "")
                     assert key.derive in KINDS
                     assert given - {"salt"} == PARAMETERS.get(key.derive, set()) - {"salt"}
                     assert ("salt" in given) >= ("salt" in PARAMETERS.get(key.derive, set()))
@@ -87,7 +88,7 @@ def test_every_mark_is_a_place_of_tokens(named: Named) -> None:
             marks = {(table, column) for table, columns in preset.recognise.items() for column in columns}
 
             assert targets & marks
-            assert any(not preset.is_optional(target) for target in preset.target)
+            assert any(not target.optional for target in preset.target)
 
 
 def test_the_words_are_sentences(named: Named) -> None:
@@ -140,52 +141,49 @@ def test_discover_says_what_to_type() -> None:
     assert PLAIN.line(recognised_step("airflow")) == line
 
 
-def test_an_app_becomes_targets_keys_and_ignored_columns() -> None:
-    """They stand behind the file's own, and other parts of the file stay."""
-    own: dict[str, Any] = {"url": "$X", "table": "t", "columns": ["c"]}
-    table = {"app": [{"name": "langflow", "url": "$DB"}], "target": [own], "policy": {}}
+def test_an_app_becomes_targets_keys_and_ignored_columns(tmp_path: Path) -> None:
+    """They stand behind the file's own."""
+    path = tmp_path / "rotation.toml"
+    path.write_text('[[target]]\nurl = "$X"\ntable = "t"\ncolumns = ["c"]\n[[app]]\nname = "langflow"\nurl = "$DB"\n')
 
-    made = with_presets(table)
+    own, *targets = load_targets(path, {"X": "sqlite:///x.db", "DB": "sqlite:///db.db"})
 
     preset = load_preset("langflow")
-    assert made == {
-        "target": [own, *target_entries(preset, "$DB")],
-        "keys": key_entries(preset),
-        "ignore": [
-            {
-                "table": "sso_config",
-                "columns": ["client_secret_encrypted"],
-                "reason": preset.ignore[0].reason,
-            }
-        ],
-        "policy": {},
-    }
-    assert "app" in table
+    assert (own.table, own.keys) == ("t", None)
+    expected = [(target.table, column) for target in preset.target for column in target.columns]
+    assert [(target.table, target.column) for target in targets] == expected
+    assert {(target.written, target.keys) for target in targets} == {("$DB", "langflow")}
+    assert load_key_sets(path) == preset.keys
+    [ignored] = load_ignored(path, {})
+    assert (ignored.table, ignored.columns) == ("sso_config", ("client_secret_encrypted",))
 
 
 def test_a_target_says_what_it_needs_and_no_more() -> None:
     """Settings that have their default are left out; a table that a version may lack is optional."""
-    first, *_, last = target_entries(load_preset("airflow"), "$DB")
+    [preset] = presets_of([{"name": "airflow", "url": "$DB"}])
+    first, *_, last = msgspec.to_builtins(preset.target)
 
-    assert first == {"url": "$DB", "table": "connection", "columns": ["password", "extra"], "keys": "airflow"}
+    assert first == {"url": "$DB", "table": "connection", "columns": ("password", "extra"), "keys": "airflow"}
     assert last == {
         "url": "$DB",
         "table": "xcom",
-        "columns": ["value"],
+        "columns": ("value",),
         "format": "embedded",
         "keys": "airflow",
         "optional": True,
     }
 
 
-def test_a_key_set_of_the_file_wins() -> None:
+def test_a_key_set_of_the_file_wins(tmp_path: Path) -> None:
     """Somebody whose secret is derived in another way writes the set, and keeps the rest of the preset."""
-    mine = {"primary": {"secret": "$MINE"}}
+    path = tmp_path / "rotation.toml"
+    mine = '[keys.open-webui]\nprimary = { secret = "$MINE" }\n'
+    path.write_text(f'[[app]]\nname = "open-webui"\nurl = "$DB"\n{mine}')
 
-    made = with_presets({"app": [{"name": "open-webui", "url": "$DB"}], "keys": {"open-webui": mine}})
+    made = load_key_sets(path)
 
-    assert made["keys"]["open-webui"] == mine
-    assert set(made["keys"]) == {"open-webui", "open-webui-mfa", "open-webui-apps"}
+    assert made["open-webui"] == KeySet(KeySource("$MINE"))
+    assert set(made) == {"open-webui", "open-webui-mfa", "open-webui-apps"}
 
 
 @pytest.mark.parametrize(
@@ -201,7 +199,7 @@ def test_a_key_set_of_the_file_wins() -> None:
 def test_an_app_that_does_not_fit_is_refused(apps: list[dict[str, str]], words: str) -> None:
     """The message says why, and quotes no value."""
     with pytest.raises(ValueError, match=re.escape(words)) as refused:
-        with_presets({"app": apps})
+        presets_of(apps)
 
     assert "hunter2" not in str(refused.value)
 
@@ -212,7 +210,7 @@ def test_every_variable_is_explained(named: Named) -> None:
         with named(name):
             preset = load_preset(name)
             variables = preset.variables()
-            secrets = {key.secret for keys in preset.keys.values() for _, key in keys.by_role()}
+            secrets = {key.place for keys in preset.keys.values() for _, _, key in keys.sources()}
 
             assert {name.removeprefix("$") for name in (preset.url, *secrets)} <= set(variables)
             assert all(variables.values())

@@ -10,6 +10,7 @@ import pytest
 
 from keyring_core.legacy import Legacy
 from rotation.configuration.config_file import load_targets
+from rotation.configuration.sections import TargetEntry
 from rotation.configuration.targets import make_targets, without_repeats
 from rotation.model.failures import UsageError
 from rotation.model.target import Index, Target
@@ -149,7 +150,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, what: str) -> None:
 
 def test_a_target_shows_no_password() -> None:
     """C05: a url may hold one, so it is in no repr."""
-    (target,) = make_targets(url=f"postgresql://u:{PASSWORD}@h/d", table="creds", columns=["token"], environ={})
+    (target,) = make_targets(
+        TargetEntry(url=f"postgresql://u:{PASSWORD}@h/d", table="creds", columns=("token",)), environ={}
+    )
 
     assert PASSWORD[:8] not in repr(target)
 
@@ -175,9 +178,15 @@ BAD_BESIDE = {
     "a number as secret": (FROM.replace('"$OLD"', "5"), "from: "),
     "from with a format": (FROM + 'format = "embedded"\n', "from and format exclude each other"),
     "from as text": (f'from = "{SECRET}"\n', "`from` must be a table, such as { package = "),
-    "nothing in index": ("index = {}\n", 'index is { column = "...", context = "..." }'),
-    "an index without context": ('index = { column = "i" }\n', 'index is { column = "...", context = "..." }'),
-    "an index with more": (INDEX.replace(" }", ', key = "x" }'), 'index is { column = "...", context = "..." }'),
+    "nothing in index": ("index = {}\n", 'index: `column` is missing; add column = "email_index"'),
+    "an index without context": (
+        'index = { column = "i" }\n',
+        '`context` is missing; add context = "users.email"',
+    ),
+    "an index with more": (
+        INDEX.replace(" }", ', key = "x" }'),
+        "index: unknown setting `key`; there are column, context",
+    ),
     "an index as text": ('index = "i"\n', "`index` must be a table, such as { column = "),
     "an index with a bad context": (INDEX.replace("creds.token", ""), "context"),
     "an index of its own column": (INDEX.replace("token_index", "token"), "index names the column of the tokens"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rotation.declared.django_urls import url_of
+from rotation.declared.django_models import url_of
 from rotation.model.failures import UsageError
 
 pytestmark = pytest.mark.database

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rotation.configuration.declarations import Declaration, DeclaredColumn, Ignored, uncovered_columns
+from rotation.configuration.declarations import DeclaredColumn, uncovered_columns
+from rotation.configuration.sections import Declaration, Ignored
 from rotation.declared.entries import declared_targets
 from rotation.model.failures import UsageError
 from rotation.model.target import Target
@@ -61,5 +62,5 @@ def test_an_ignored_column_needs_no_target() -> None:
     """Nor does any column of an ignored table."""
     columns = [column("pin"), column("note")]
 
-    assert uncovered_columns(columns, [], [Ignored("users", ("pin",), "theirs")]) == columns[1:]
-    assert uncovered_columns(columns, [], [Ignored("users", (), "theirs")]) == []
+    assert uncovered_columns(columns, [], [Ignored(table="users", columns=("pin",), reason="theirs")]) == columns[1:]
+    assert uncovered_columns(columns, [], [Ignored(table="users", reason="theirs")]) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Key, Keyring
-from rotation.configuration.declarations import Ignored
+from rotation.configuration.sections import Ignored
 from rotation.discovery.discover import databases_of, discover, uncovered_token_columns
 from rotation.discovery.survey import Survey
 from rotation.model.target import Target
@@ -183,10 +183,10 @@ def test_an_ignore_that_does_not_fit_is_refused(app: Database, cli: Cli, entry: 
 @pytest.mark.by_turns
 def test_a_program_can_ignore_columns_too(app: Database, keyring: Keyring) -> None:
     """The library takes the same values."""
-    targets, ignored = [Target(app.url, "creds", "token", "creds")], [Ignored("theirs", (), "theirs")]
+    targets, ignored = [Target(app.url, "creds", "token", "creds")], [Ignored(table="theirs", reason="theirs")]
 
     assert uncovered_token_columns(targets, keyring, survey, ignored=ignored) == []
-    assert "theirs" not in repr(Ignored("a", (), "b", url="theirs"))
+    assert "theirs" not in repr(Ignored(table="a", reason="b", url="theirs"))
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

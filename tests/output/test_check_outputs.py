@@ -20,7 +20,7 @@ from keyring_core.redaction import get_redactor
 from rotation.checks.facts import Level, worst
 from rotation.checks.use_cases import Overview
 from rotation.checks.verdict import Verdict
-from rotation.configuration.policy import Policy, Span
+from rotation.configuration.policy import Duration, Policy
 from rotation.model.next_steps import PLAIN
 from rotation.output.check_text import render
 from rotation.output.documents.found import CheckJson
@@ -339,6 +339,6 @@ def test_a_check_that_is_off_has_no_limit_in_the_metrics(tmp_path: Path) -> None
 
 def test_limits_are_those_of_the_policy() -> None:
     """The ranges of the line follow rotation.toml."""
-    plugin = line(Verdict.of(facts(), Policy(max_key_age=Span(days=100), warn_before=Span(days=10)), NOW))
+    plugin = line(Verdict.of(facts(), Policy(max_key_age=Duration(days=100), warn_before=Duration(days=10)), NOW))
 
     assert "primary_key_age=86400s;7776000;8640000;0" in plugin

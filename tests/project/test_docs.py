@@ -70,10 +70,11 @@ def test_every_exit_code_is_explained(named: Named) -> None:
 @pytest.mark.database
 def test_every_setting_is_explained() -> None:
     """Every setting stands on the page of rotation.toml."""
-    from rotation.configuration.settings import SECTIONS
+    from rotation.configuration.sections import SECTIONS
+    from rotation.configuration.settings import settings_of
 
     page = (DOCS / "reference" / "configuration.md").read_text()
-    for name in (name for section in SECTIONS.values() for name in section):
+    for name in (name for kinds in SECTIONS.values() for name in settings_of(*kinds)):
         assert f"| `{name}` |" in page
 
 

@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 
 from rotation.cli.main import cli as commands
 from rotation.configuration.config_file import load_policy
-from tests.configuration.test_setting_faults import FAULTS
+from tests.configuration.test_settings import FAULTS
 from tests.conftest import Cli, Named
 from tests.databases import open_database
 from tests.fakes import token

@@ -1,4 +1,4 @@
-"""What `init` asks on a terminal. Every question has an option, and no answer is a secret of its own."""
+"""The questions of `init` on a terminal. Every question has an option, and no answer is a secret of its own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from typing import TextIO
 import click
 
 from keyring_core.names import printable
+from rotation.configuration.urls import may_hold_password
 from rotation.model.failures import StoppedError, UsageError
 
 
 def on_terminal(stdout: TextIO) -> bool:
-    """Whether somebody can be asked: input and output are terminals."""
+    """True if somebody can be asked: input and output are terminals."""
     return sys.stdin is not None and sys.stdin.isatty() and stdout.isatty()
+
+
+def checked_url(url: str | None) -> str | None:
+    """*url*. Raises UsageError if it may hold a password: rotation.toml is no place for one."""
+    if url and may_hold_password(url):
+        raise UsageError("--url: it may hold a password; put it into a variable, and write --url '$NAME'")
+    return url
 
 
 def ask(question: str, default: str = "", *, check: Callable[[str], object]) -> str:
@@ -43,13 +51,13 @@ def ask(question: str, default: str = "", *, check: Callable[[str], object]) -> 
 
 
 def ask_whether(question: str, *, default: bool) -> bool:
-    """Whether the answer is yes. Raises StoppedError, as `ask` does."""
+    """True if the answer is yes. Raises StoppedError, as `ask` does."""
     with _asking():
         return click.confirm(_wrapped(printable(question)), default=default)
 
 
 def _wrapped(text: str, before: int = 0) -> str:
-    """*text* in lines that fit the terminal, broken between words; *before* it stand so many characters."""
+    """*text* in lines that fit the terminal, broken between words; *before*: the characters that stand before it."""
     # Room for the colon.
     width = max(20, shutil.get_terminal_size().columns - before - 3)
     return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False))

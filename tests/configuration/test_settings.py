@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import tomllib
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from keyring_core.legacy import Legacy
-from rotation.configuration import config_file
 from rotation.configuration.config_file import load_policy
-from rotation.configuration.declarations import Declaration
-from rotation.configuration.key_sets import KeySet, KeySource
-from rotation.configuration.policy import Policy, decode_span
-from rotation.configuration.presets import App
-from rotation.configuration.settings import NEEDED, SECTIONS
+from rotation.configuration.policy import Policy
+from rotation.configuration.sections import SECTIONS, Declaration, LegacyEntry, TargetEntry
+from rotation.configuration.settings import settings_of
 from rotation.model.failures import UsageError
-from rotation.model.target import Index
 from tests.conftest import Cli, Named
 
 SECRET = "vT7qLm2xZr9KwP4s"
@@ -30,6 +29,14 @@ FAULTS = {
     "a second one behind models": (
         f'[[target]]\nmodels = "a:B"\nurl = "$A"\n{FIRST}colunms = []\n',
         ", [[target]] 2: unknown setting `colunms`; did you mean `columns`?",
+    ),
+    "a name like a path": (
+        f"{FIRST}'x - at `$.y`' = 1\n",
+        ", [[target]] 1: unknown setting `x - at `$.y``; there are url, ",
+    ),
+    "a name like a path, inside": (
+        f"{FIRST}from = {{ 'x - at `$.y`' = 1 }}\n",
+        ", [[target]] 1 from: unknown setting `x - at `$.y``; there are package, ",
     ),
     "top": ("env_fil = '.env'\n", ": unknown setting `env_fil`; did you mean `env_file`?"),
     "a table at the top": ("[[targets]]\n", ": unknown setting `targets`; did you mean `target`?"),
@@ -52,9 +59,37 @@ FAULTS = {
     ),
     "from": (
         f"{FIRST}from = {{ packge = 'x' }}\n",
-        "target creds, from: unknown setting `packge`; did you mean `package`?",
+        ", [[target]] 1 from: unknown setting `packge`; did you mean `package`?",
     ),
-    "from without a secret": (f"{FIRST}from = {{ package = 'ormar' }}\n", "from: `secret` is missing; add secret = "),
+    "from without a secret": (
+        f"{FIRST}from = {{ package = 'ormar' }}\n",
+        ", [[target]] 1 from: `secret` is missing; add secret = ",
+    ),
+    "a text for true in from": (
+        f"{FIRST}from = {{ package = 'ormar', secret = '$A', hkdf = '{SECRET}' }}\n",
+        ", [[target]] 1 from: `hkdf` must be true or false, without quotes, such as false",
+    ),
+    "from that is no table": (
+        f"{FIRST}from = '{SECRET}'\n",
+        ", [[target]] 1: `from` must be a table, such as { package = ",
+    ),
+    "index": (
+        f"{FIRST}index = {{ colum = 'x', context = 'y' }}\n",
+        ", [[target]] 1 index: unknown setting `colum`; did you mean `column`?",
+    ),
+    "format": (
+        f"{FIRST}format = '{SECRET}'\n",
+        ", [[target]] 1: `format` is one of token, embedded, base64, hex",
+    ),
+    "models": ("[[target]]\nmodel = 'a:B'\n", ", [[target]] 1: unknown setting `model`; did you mean `models`?"),
+    "a part of a previous key": (
+        f"[keys.a]\nprimary = {{ secret = '$A' }}\nprevious = [{{ secret = '$B', salt = 7 }}, '{SECRET}']\n",
+        ", [keys.a] previous 1: `salt` must be a text in quotes, such as ",
+    ),
+    "a key that is no table": (
+        f"[keys.a]\nprimary = {{ secret = '$A' }}\nprevious = ['{SECRET}']\n",
+        ", [keys.a]: part 1 of `previous` must be a table, such as in [{ secret = ",
+    ),
     "a text for a list": (
         FIRST.replace('["token"]', repr(SECRET)),
         '`columns` must be a list, such as ["api_key"]',
@@ -127,40 +162,31 @@ def test_a_file_that_is_no_toml_says_what_was_expected(tmp_path: Path, named: Na
             assert words in str(caught.value)
 
 
-def test_every_setting_has_its_words() -> None:
-    """The table of settings has the names of the structures that read the file, and no other."""
-    fields = {name: set(each.__struct_encode_fields__) for name, each in STRUCTS.items()}
-
-    fields["target"] |= set(Declaration.__struct_fields__)
-    fields["from"] = {name for name in Legacy.__dataclass_fields__ if name != "_"}
-    fields["index"] = set(Index._fields)
-    assert {name: set(section) for name, section in SECTIONS.items()} == fields
-
-
-STRUCTS: dict[str, type[msgspec.Struct]] = {
-    "": config_file._Top,
-    "target": config_file._Entry,
-    "app": App,
-    "keys": KeySet,
-    "key": KeySource,
-    "policy": Policy,
-    "ignore": config_file._Ignore,
-}
+def test_every_setting_is_said(named: Named) -> None:
+    """Each has words, an example that is TOML, and a default in words."""
+    for name, kinds in SECTIONS.items():
+        for setting, each in settings_of(*kinds).items():
+            with named(f"{name} {setting}"):
+                assert each.words
+                assert each.default
+                if not re.fullmatch(r"\[+[\w.]+\]+", each.example):
+                    assert [*tomllib.loads(f"it = {each.example}")] == ["it"]
 
 
-def test_what_is_needed_is_what_has_no_default(named: Named) -> None:
-    """The column of defaults says `needed` of a setting without which the file is refused, and of no other."""
-    for name, struct in STRUCTS.items():
-        with named(name):
-            needed = {each.encode_name for each in msgspec.structs.fields(struct) if each.required}
+def test_the_settings_of_from_are_those_of_legacy() -> None:
+    """The table takes what the class takes, with the same defaults."""
+    fields = {each.name: each.default for each in dataclasses.fields(Legacy)}
+    entry = msgspec.structs.fields(LegacyEntry)
 
-            assert {setting for setting, each in SECTIONS[name].items() if each.default.startswith(NEEDED)} == needed
+    assert {each.name for each in entry} == fields.keys()
+    assert [each.name for each in entry if not each.required and each.default != fields[each.name]] == []
 
 
-def test_the_defaults_of_the_policy_are_the_real_ones() -> None:
-    """The words name the limit that holds without the setting."""
-    for name, each in SECTIONS["policy"].items():
-        if name not in {"off", "unsearched_databases"}:
-            assert Policy.__struct_defaults__[Policy.__struct_fields__.index(name)] == getattr(
-                msgspec.convert({name: each.default.strip("`")}, Policy, dec_hook=decode_span), name
-            )
+def test_a_default_is_shown_as_it_is_written() -> None:
+    """A length of time, a choice and a flag; a setting without which the file is refused is needed."""
+    policy, target = settings_of(Policy), settings_of(TargetEntry, Declaration)
+
+    assert policy["max_key_age"].default == "`365d`"
+    assert policy["max_reload_age"].default == "`1h`"
+    assert (target["format"].default, target["optional"].default) == ("`token`", "`false`")
+    assert (target["table"].default, target["index"].default) == ("needed", "none")

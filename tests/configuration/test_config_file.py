@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation.configuration.toml_file import DEPTH, read_toml
+from rotation.configuration.config_file import DEPTH, read_toml
 from tests.conftest import Cli, Named
 
 SECRET = "sk-live-4242"

@@ -1,21 +1,23 @@
-"""Relative SQLite urls: each counts from one folder, and is refused if it could mean two files. Needs no SQLAlchemy."""
+"""Urls of databases as an admin writes them: `$NAME`, passwords, and relative SQLite paths. Needs no SQLAlchemy.
+
+A relative path counts from one folder, and is refused if it could mean two files.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from keyring_core.sources import variable_in
 from rotation.model.failures import UsageError
 
 _SQLITE = re.compile(r"(?P<begin>sqlite(\+\w+)?:///(file:)?)(?P<path>[^/?:][^?]*)(?P<end>(\?.*)?)", re.DOTALL)
-"""A url with a relative path; `:memory:` is none."""
+"""A url with a relative path, which `:memory:` is not."""
 
 
 class _Relative(NamedTuple):
@@ -46,7 +48,7 @@ def from_folder(url: str, folder: Path) -> str:
 
 
 def located(url: str, folder: Path, whose: str) -> str:
-    """As `from_folder`. Raises UsageError, which says *whose* url it is, if a file in the current folder may be meant.
+    """Like `from_folder`. Raises UsageError, naming *whose* url it is, if a file in the current folder may be meant.
 
     Otherwise another database of that name would be read, or a new ledger begun beside the one that is there.
     """
@@ -71,7 +73,7 @@ def _refuse_other(relative: _Relative, folder: Path, whose: str) -> None:
 
 
 def path_of(url: str) -> str | None:
-    """The relative path in *url*; None if there is none."""
+    """The relative path in *url*; None without one."""
     relative = _relative(url)
     return relative and str(Path(unquote(relative.path)))
 
@@ -109,18 +111,32 @@ def _are_same(one: Path, other: Path) -> bool:
     return False
 
 
-class LeftOut(NamedTuple):
-    """Which databases of a server are left out."""
+def may_hold_password(url: str) -> bool:
+    """True if *url*, as it was written, may hold a password, and so is neither shown nor written to a file."""
+    return re.search(r"[@?]", url) is not None and not url.startswith(("$", "sqlite"))
 
-    reasons: Mapping[str, str] = MappingProxyType({})
-    """Patterns of their names, and why each is left out."""
-    named: Collection[str | None] = ()
-    """The databases that urls name, which are never left out."""
 
-    def why(self, database: str | None) -> str | None:
-        """Why a database is left out; None if it is not."""
-        if database is None or database in self.named:
-            return None
-        # Of what fnmatch knows, only `*` and `?` are signs here.
-        patterns = ((pattern.replace("[", "[[]"), why) for pattern, why in self.reasons.items())
-        return next((why for pattern, why in patterns if fnmatchcase(database, pattern)), None)
+def holds_password(url: str) -> bool:
+    """True if *url*, as it was written, holds a password: `://user:password@`, or one behind the `?`."""
+    found = re.search(r"://[^@]*:.*@|[?&](password|passwd|sslpassword)=", url)
+    return found is not None and not url.startswith("sqlite")
+
+
+def find_url(url: str, environ: Mapping[str, str], whose: str, folder: Path) -> str:
+    """Like `expand_url`, for a url of the rotation.toml in *folder*, where a relative path begins.
+
+    Raises UsageError.
+    """
+    return located(expand_url(url, environ, whose), folder, whose)
+
+
+def expand_url(url: str, environ: Mapping[str, str], whose: str) -> str:
+    """*url*, or the value of the variable if it is `$NAME`. Raises UsageError, which says *whose* url it is."""
+    name = variable_in(url)
+    if name is None:
+        if not url.strip():
+            raise UsageError(f"{whose}: the url is empty")
+        return url
+    if not environ.get(name):
+        raise UsageError(f"{whose}: its url is ${name}, and that variable is not set")
+    return environ[name]
