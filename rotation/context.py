@@ -19,9 +19,9 @@ from keyring_core.environment import KEY_VARIABLES, ROTATION_CONFIG, Settings, l
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.names import printable_lines
 from rotation.configuration.env_file import OPTION, environment, read_env_file
-from rotation.model.atomic_file import behind_links
+from rotation.model.atomic_file import behind_links, is_same
 from rotation.model.failures import Stopping, UsageError
-from rotation.model.outputs import Holds, Kept, is_same
+from rotation.model.outputs import Holds, Kept
 from rotation.model.report import NoWatcher, Watcher
 
 if TYPE_CHECKING:

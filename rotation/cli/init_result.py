@@ -17,7 +17,7 @@ from rotation.model.next_steps import Invocation, Next, Repeats, Steps, quoted
 from rotation.model.text import be, many
 from rotation.output.discovery_text import found_in_words, gets_entry, why_not
 from rotation.output.documents.parts import FoundTargetJson, InitJson, RemarkJson, commands_of
-from rotation.output.terminal import NextStep, following, labelled, verbatim
+from rotation.output.terminal import NextStep, Verbatim, following, labelled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -180,7 +180,7 @@ class Begun:
             yield from (f"  {line}" for line in self.to_ignore)
         yield f"{self.config} holds no secret, so you may commit it."
         if not self.has_targets:
-            yield verbatim(f"\n{SERVICE}")
+            yield Verbatim(f"\n{SERVICE}")
         when = "" if self.has_targets else "Once a table holds tokens, this adds its entry."
         fill_in = () if self.has_key else (f"fill in {PRIMARY}{self._in_file}",)
         yield from following(Steps(*fill_in, self.next, when=when), self.invocation)

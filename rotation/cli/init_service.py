@@ -28,7 +28,6 @@ from rotation.lifecycle.key_file_edits import add_to_dotenv, edit_dotenv
 from rotation.model.atomic_file import (
     Snapshot,
     legible_to_others,
-    mode_for_others,
     read_whole,
     refusal,
     replace_whole,
@@ -235,11 +234,11 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
     text = _config_text(wanted.config, begun, env_file if variables and variables.data else None)
     # The keys come first: without rotation.toml the same command can be typed again.
     if variables and variables.data != variables.old.data:
-        if mode := mode_for_others(variables.path):
-            command.streams.warn(f"Warning: {legible_to_others(variables.path, mode)}")
+        if warning := legible_to_others(variables.path):
+            command.streams.warn(f"Warning: {warning}")
         replace_whole(variables.old, variables.data)
         begun.files.append(variables.path)
-        begun.is_private = not mode_for_others(variables.path)
+        begun.is_private = not legible_to_others(variables.path)
     if text is not None:
         with output.whole() as file:
             file.write(text.encode())

@@ -61,13 +61,13 @@ def init(command: CommandContext, url: str | None, *, sql: bool) -> int:
     from rotation.ledger.ledger import Ledger
     from rotation.ledger.schema import TABLE_NAMES, VERSION, ddl
     from rotation.output.documents.parts import LedgerInitJson, LedgerSqlJson
-    from rotation.output.terminal import verbatim
+    from rotation.output.terminal import Verbatim
 
     place = _place(command, url)
     if sql:
         statements = ddl(_dialect(place.url))
         script = "".join(f"{statement};\n\n" for statement in statements).rstrip()
-        command.show(LedgerSqlJson(complete=True, statements=statements), [verbatim(script)])
+        command.show(LedgerSqlJson(complete=True, statements=statements), [Verbatim(script)])
         return 0
     command.check_ledger(place)
     with Ledger.open(place.url, place=place) as opened:

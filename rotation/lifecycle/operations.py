@@ -36,7 +36,7 @@ from rotation.lifecycle.retirement_files import (
 )
 from rotation.lifecycle.shared_secrets import losses
 from rotation.lifecycle.transitions import Edit, KeyStep, check_order, find_key, promotion_refusals
-from rotation.model.atomic_file import legible_to_others, mode_for_others, read_whole, refusal, replace_whole
+from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
 from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, retire_step
 from rotation.model.outputs import Output
@@ -206,8 +206,8 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
 
     Raises UsageError, StoreError, and LedgerError.
     """
-    if mode := mode_for_others(archive):
-        context.streams.warn(f"Warning: {legible_to_others(archive, mode)}")
+    if warning := legible_to_others(archive):
+        context.streams.warn(f"Warning: {warning}")
     keys, key = EnvironmentKeys(context), find_archived(archive, key_id)
     check_order(keys.settings, KeyStep.RESTORE, key, context.key_set)
     with _session(context, keys.states) as session:
@@ -283,8 +283,8 @@ def _take_outputs(
         taken.append(outputs.take(path, f"{option} {path}", kind))
         # It cannot keep the other names of a file that has several.
         read_whole(path)
-    if archive and (mode := mode_for_others(archive)):
-        raise UsageError(legible_to_others(archive, mode))
+    if archive and (fault := legible_to_others(archive)):
+        raise UsageError(fault)
     return taken
 
 

@@ -14,7 +14,7 @@ from rotation.discovery.target_entries import as_comment, as_toml, by_entry, ent
 from rotation.discovery.token_column import Part, TokenColumn
 from rotation.model.next_steps import PLAIN, STATUS, Invocation, Steps
 from rotation.model.text import GONE, UNOPENED, many
-from rotation.output.terminal import Fitting, following, rows_table, verbatim
+from rotation.output.terminal import Fitting, Verbatim, following, rows_table
 from rotation.planning.cell_kinds import CellKind
 
 HEADER = """\
@@ -147,7 +147,7 @@ def _verdict(found: Discovery, invocation: Invocation) -> Iterator[Text]:
     if proposed := found.entries:
         yield Text("Add to rotation.toml:", "bold")
         yield Text("")
-        yield verbatim(proposed)
+        yield Verbatim(proposed)
         yield from following(Steps(STATUS, when="Then count their tokens per key:"), invocation)
     if found.uncovered:
         yield Text(f"Not covered by a target: {many(len(found.uncovered), 'column')} with tokens.", "bold red")

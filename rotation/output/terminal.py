@@ -59,7 +59,7 @@ def say(part: RenderableType, stream: TextIO, environ: Mapping[str, str]) -> Non
         line = Text(r"\n").join(part.split("\n"))
         line.no_wrap = part.no_wrap
         part = line
-    if isinstance(part, Text) and not part.no_wrap and stream.isatty():
+    if isinstance(part, Text) and not (part.no_wrap or isinstance(part, Verbatim)) and stream.isatty():
         indent = len(part.plain) - len(part.plain.lstrip(" "))
         for wrapped in part[indent:].wrap(console, console.width - indent):
             wrapped.rstrip()
@@ -92,11 +92,6 @@ def following(remedy: Remedy, invocation: Invocation, indent: str = "") -> Itera
     yield from (labelled(f"{indent}{line}", invocation.program, NextStep) for line in lines)
 
 
-def verbatim(text: str) -> Verbatim:
-    """*text* to be copied as it is, line for line."""
-    return Verbatim(text, no_wrap=True)
-
-
 @dataclass
 class Fitting:
     """A table that suits the place: *plain* in a pipe; on a terminal *wide* if that fits, otherwise *narrow*."""
@@ -106,16 +101,9 @@ class Fitting:
     narrow: RenderableType
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        yield self._choice(console, options)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._choice(console, options))
-
-    def _choice(self, console: Console, options: ConsoleOptions) -> RenderableType:
-        if not console.is_terminal:
-            return self.plain
         natural = Measurement.get(console, options.update(max_width=10_000), self.wide).maximum
-        return self.wide if natural <= options.max_width else self.narrow
+        on_terminal = self.wide if natural <= options.max_width else self.narrow
+        yield on_terminal if console.is_terminal else self.plain
 
 
 def rows_table(headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], always: str) -> Fitting:
