@@ -238,10 +238,7 @@ class ColumnSearch:
         return tuple(dict.fromkeys(column.label for column in left)), None
 
     def made(self, keyring: Keyring) -> tuple[Discovery | None, str | None]:
-        """The search, made with *keyring* at the first call, and the reason if a part could not be searched.
-
-        Raises StoppedError.
-        """
+        """The search, made at the first call, and the reason if a part could not be searched. Raises StoppedError."""
         if self._made is None:
             try:
                 found = self._context.search(self._targets, keyring, full=False)
@@ -264,10 +261,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
     *,
     sample: int | None = None,
 ) -> Facts:
-    """*facts*, with a new census of each target, and what *search* finds of token columns that no target covers.
-
-    Raises StoppedError.
-    """
+    """*facts*, with a new census of each target, and the token columns without a target. Raises StoppedError."""
     counted: list[TargetFacts] = []
     unreached: dict[str, str] = {}
     for target, title in _titled(targets):

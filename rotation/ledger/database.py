@@ -62,9 +62,8 @@ class Engine:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def transaction(self, mode: Mode) -> AbstractContextManager[sa.Connection]:
+    def transaction(self, _mode: Mode) -> AbstractContextManager[sa.Connection]:
         """A transaction, committed at its end."""
-        del mode
         return self._engine.begin()
 
     def disconnect(self) -> None:

@@ -256,8 +256,14 @@ def history_of(primary: str, previous: Collection[str], records: Iterable[KeyRec
         if newest and key_id in own and (promotion := own[key_id].promotion)
         if newest.promotion is None or newest.promotion.latest < promotion.latest
     }
-    gone = [record for record in own.values() if record.id not in {primary, *previous} and record.retired]
-    return History(newer, tuple(map(_retired, gone)))
+    retired = []
+    for record in own.values():
+        if record.retired and record.id not in {primary, *previous}:
+            # The key may have encrypted from the earliest possible time on.
+            earliest = record.promotion and record.promotion.earliest
+            begin, end = earliest.timestamp() if earliest else None, record.retired.timestamp()
+            retired.append(Retired(record.id, begin, end, record.forced))
+    return History(newer, tuple(retired))
 
 
 def took_over(primary: str, previous: Collection[str], records: Iterable[KeyRecord], service: str) -> Promotion | None:
@@ -275,10 +281,3 @@ def next_promotion(own: Promotion, records: Iterable[KeyRecord]) -> Promotion | 
     """The first promotion after *own*, by the latest times at which they can have been: another key took over then."""
     later = [each.promotion for each in records if each.promotion and each.promotion.latest > own.latest]
     return min(later, key=lambda promotion: (promotion.latest, not promotion.exact), default=None)
-
-
-def _retired(record: KeyRecord) -> Retired:
-    # The key may have encrypted from the earliest possible time on.
-    begin = record.promotion and record.promotion.earliest
-    end = record.retired.timestamp() if record.retired else 0
-    return Retired(record.id, begin.timestamp() if begin else None, end, record.forced)

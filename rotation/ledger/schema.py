@@ -18,14 +18,12 @@ class UtcTime(sa.TypeDecorator[datetime]):
     impl = sa.String(27)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> str | None:
+    def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> str | None:
         """Aware time in, UTC text out."""
-        del dialect
         return None if value is None else value.astimezone(UTC).strftime(_FORMAT)
 
-    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
+    def process_result_value(self, value: Any | None, _dialect: sa.Dialect) -> datetime | None:
         """Text in, UTC time out. Raises ValueError for text that is no time."""
-        del dialect
         return None if value is None else datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
 
 
@@ -57,14 +55,12 @@ class JsonText(sa.TypeDecorator[Any]):
     impl = _LONG_TEXT
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
+    def process_bind_param(self, value: Any, _dialect: sa.Dialect) -> str:
         """A JSON value in, text out."""
-        del dialect
         return json.dumps(value)
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+    def process_result_value(self, value: Any, _dialect: sa.Dialect) -> Any:
         """Text in, a JSON value out. Raises ValueError for text that is no JSON."""
-        del dialect
         return json.loads(value)
 
 

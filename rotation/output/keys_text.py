@@ -16,7 +16,6 @@ from rotation.model.text import GONE, MINUTE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
 from rotation.retirement import Standing, by_database
 
-_VERB = {KeyStep.GO_BACK: "go back to"}
 _NEEDED: Mapping[str | None, str] = {None: "", Standing.NEEDED: "yes", Standing.UNPROVEN: "not proven"}
 
 
@@ -49,7 +48,7 @@ def render(done: StepResult, invocation: Invocation = PLAIN, *, show_key: bool) 
         yield from _outside(done.search)
     yield from (Text(f"Ignored: {one.subject}: {one.words}") for one in done.ignored)
     if done.refused:
-        verb = _VERB.get(done.step, done.step)
+        verb = "go back to" if done.step is KeyStep.GO_BACK else done.step
         yield Text(f"Refused to {verb} {done.key.id}; nothing was changed:", "bold yellow")
         for reason, remedy in done.refused:
             yield Text(f"  - {reason}.")

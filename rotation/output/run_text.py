@@ -40,7 +40,12 @@ def render(report: Report, invocation: Invocation = PLAIN) -> Iterator[Renderabl
     yield from (Text(f"Note: {words}") for words in report.left_out)
     room = SHOWN_PROBLEMS
     for target in report.targets:
-        yield from _remarks(target)
+        yield from (Text(f"Note: {warning}", "yellow") for warning in target.warnings)
+        if target.retries:
+            yield Text(f"{target.target.label}: tried again {many(target.retries, 'time')}, see the log", "yellow")
+        if target.stopped:
+            yield Text(f"{target.target.label}: {target.stopped}", "red")
+        yield from samples(target)
         # If a key is missing, every row has the same problem.
         shown = [] if target.lacks_key and target.stopped else target.counts.problems[:room]
         room -= len(shown)
@@ -68,16 +73,6 @@ def _cell(target: TargetReport, key: tuple[object, ...]) -> str:
     """A cell in words: `user_credentials.api_key, id=812`."""
     named = ", ".join(f"{name}={part}" for name, part in legible_key(target.key_names, key).items())
     return f"{target.target.label}, {named}"
-
-
-def _remarks(target: TargetReport) -> Iterator[Text]:
-    for warning in target.warnings:
-        yield Text(f"Note: {warning}", "yellow")
-    if target.retries:
-        yield Text(f"{target.target.label}: tried again {many(target.retries, 'time')}, see the log", "yellow")
-    if target.stopped:
-        yield Text(f"{target.target.label}: {target.stopped}", "red")
-    yield from samples(target)
 
 
 def samples(target: TargetReport) -> Iterator[Text]:
