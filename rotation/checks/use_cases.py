@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import structs
 
@@ -27,7 +27,6 @@ from rotation.configuration.declarations import uncovered_columns
 from rotation.configuration.policy import Policy
 from rotation.configuration.targets import own_targets
 from rotation.context import Context
-from rotation.discovery.result import Discovery
 from rotation.ledger.ledger import Ledger, Outcome, utc_now
 from rotation.ledger.records import (
     KEPT_CENSUS_PROBLEMS,
@@ -44,6 +43,8 @@ from rotation.model.report import pack
 from rotation.model.target import Target, distinct_labels
 from rotation.stores.databases import identify
 
+Columns: TypeAlias = Callable[[Keyring], Mapping[str, Any]]
+"""Finds the facts on columns without a target; see `search_columns`."""
 PAGE_RUNS = 60
 NOT_IN_A_CENSUS = dict.fromkeys(
     ("retired_key", "uncovered_columns", "declared_columns"), "--last-census reads no target"
@@ -73,14 +74,20 @@ def examine(
     """
     policy = policy or Policy()
     check_names(policy)
-    search = ColumnSearch(context, targets)
+    found: dict[str, Any] = {}
+
+    def columns(keyring: Keyring) -> Mapping[str, Any]:
+        # One search is for all key sets.
+        found.update(found or search_columns(context, targets, keyring))
+        return found
+
     return Verdict.of_parts(
-        [_examine(own, some, policy, search, sample=sample) for own, some in context.by_keys(targets)]
+        [_examine(own, some, policy, columns, sample=sample) for own, some in context.by_keys(targets)]
     )
 
 
 def _examine(
-    context: Context, targets: Sequence[Target], policy: Policy, search: ColumnSearch, *, sample: int | None
+    context: Context, targets: Sequence[Target], policy: Policy, columns: Columns, *, sample: int | None
 ) -> Verdict:
     """The verdict on the *targets* of one key set."""
     keys, service = load_keys(context), context.service
@@ -97,7 +104,7 @@ def _examine(
             # Read again, with the dates that were recorded just now.
             facts = replace(facts_without_targets(session, keys, context), ledger_unwritten=unwritten)
         if keys.keyring:
-            facts = census_targets(facts, context, targets, keys.keyring, search, sample=sample)
+            facts = census_targets(facts, context, targets, keys.keyring, columns, sample=sample)
         # The clock is read last, so that a token written meanwhile is not in the future.
         verdict = Verdict.of(facts, policy, utc_now())
         if facts.ledger_fault is None:
@@ -132,7 +139,7 @@ def overview(
             facts = last_censuses(facts, own)
             policy = structs.replace(policy, off={**NOT_IN_A_CENSUS, **policy.off})
         else:
-            facts = census_targets(facts, context, own, keys.keyring, ColumnSearch(context, targets))
+            facts = census_targets(facts, context, own, keys.keyring, partial(search_columns, context, targets))
         runs: Sequence[RunRecord] = ()
         certificates: Sequence[Mapping[str, Any]] = ()
         if session.ledger is not None and facts.ledger_fault is None:
@@ -220,36 +227,26 @@ def facts_without_targets(session: Session, keys: LoadedKeys, context: Context) 
     )
 
 
-class ColumnSearch:
-    """The search of a sample of all columns, made once for all key sets."""
+def search_columns(context: Context, targets: Sequence[Target], keyring: Keyring) -> dict[str, Any]:
+    """The facts on columns without a target: of a search of a sample of all columns, and of the models' declarations.
 
-    def __init__(self, context: Context, targets: Sequence[Target]) -> None:
-        self._context, self._targets = context, targets
-        self._made: tuple[Discovery | None, str | None] | None = None
-
-    @cached_property
-    def without_target(self) -> tuple[tuple[str, ...], str | None]:
-        """The columns that the models of rotation.toml declare and no target covers; or why that is not known."""
-        try:
-            columns = self._context.declared_columns(self._context.models())
-            left = uncovered_columns(columns, self._targets, self._context.ignored())
-        except UsageError as error:
-            return (), str(error)
-        return tuple(dict.fromkeys(column.label for column in left)), None
-
-    def made(self, keyring: Keyring) -> tuple[Discovery | None, str | None]:
-        """The search, made at the first call, and the reason if a part could not be searched. Raises StoppedError."""
-        if self._made is None:
-            try:
-                found = self._context.search(self._targets, keyring, full=False)
-            except StoppedError:
-                raise
-            except KeyringError as error:
-                self._made = None, str(error)
-            else:
-                unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found.unseen]
-                self._made = found, "; ".join(unseen) or None
-        return self._made
+    Raises StoppedError.
+    """
+    found: dict[str, Any] = {}
+    try:
+        found["search"] = context.search(targets, keyring, full=False)
+        unseen = [f"{remark.subject} cannot be looked at: {remark.words}" for remark in found["search"].unseen]
+        found["search_fault"] = "; ".join(unseen) or None
+    except StoppedError:
+        raise
+    except KeyringError as error:
+        found["search_fault"] = str(error)
+    try:
+        left = uncovered_columns(context.declared_columns(context.models()), targets, context.ignored())
+        found["declared"] = tuple(dict.fromkeys(column.label for column in left))
+    except UsageError as error:
+        found["models_fault"] = str(error)
+    return found
 
 
 def census_targets(  # noqa: PLR0913 - what to count, with what
@@ -257,7 +254,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
     context: Context,
     targets: Sequence[Target],
     keyring: Keyring,
-    search: ColumnSearch,
+    columns: Columns,
     *,
     sample: int | None = None,
 ) -> Facts:
@@ -280,18 +277,7 @@ def census_targets(  # noqa: PLR0913 - what to count, with what
         census = carried(census, facts.known)
         before = next((each for each in facts.checked if each.place == census.place), None)
         counted.append(TargetFacts(census, before, title))
-    found, fault = search.made(keyring)
-    declared, models_fault = search.without_target
-    return replace(
-        facts,
-        declared=declared,
-        models_fault=models_fault,
-        targets=tuple(counted),
-        unreached=unreached,
-        sample=sample,
-        search=found,
-        search_fault=fault,
-    )
+    return replace(facts, targets=tuple(counted), unreached=unreached, sample=sample, **columns(keyring))
 
 
 def last_censuses(facts: Facts, targets: Sequence[Target]) -> Facts:

@@ -6,7 +6,7 @@ They are inline SVG. Positions are percentages of the width, so that the text ha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, count, takewhile
 from math import ceil
@@ -306,17 +306,14 @@ class TimeScale:
     def ticks(self) -> list[tuple[float, str]]:
         """About TICKS ticks at the beginnings of years, months or days: the position and the name of each."""
         days = (self._last - self._first) / DAY / TICKS
-        step = next((step for step in (1, 2, 7, 14) if days <= step), None)
-        if step:
-            start = self._first.replace(hour=0, minute=0, second=0, microsecond=0)
-            return self._name((start + number * DAY for number in count(0, step)), "%Y-%m-%d")
         months = days / 30
-        step = next((step for step in (1, 2, 3, 6) if months <= step), None)
-        if step:
-            return self._name(_months(self._first, step), "%Y-%m")
-        return self._name(_months(self._first, 12 * ceil(months / 12)), "%Y")
-
-    def _name(self, times: Iterator[datetime], form: str) -> list[tuple[float, str]]:
+        if step := next((step for step in (1, 2, 7, 14) if days <= step), None):
+            start = self._first.replace(hour=0, minute=0, second=0, microsecond=0)
+            times, form = (start + number * DAY for number in count(0, step)), "%Y-%m-%d"
+        elif step := next((step for step in (1, 2, 3, 6) if months <= step), None):
+            times, form = _months(self._first, step), "%Y-%m"
+        else:
+            times, form = _months(self._first, 12 * ceil(months / 12)), "%Y"
         known = takewhile(lambda when: when <= self._last, times)
         return [(self.at(when), f"{when:{form}}") for when in known if when >= self._first]
 
@@ -332,7 +329,7 @@ def axis(scale: TimeScale, top: float, bottom: float) -> Markup:
     return Markup("").join(parts)
 
 
-def _months(first: datetime, step: int) -> Iterator[datetime]:
+def _months(first: datetime, step: int) -> Generator[datetime, None, None]:
     month = 12 * first.year + first.month - 1
     # datetime knows the years 1 to 9999.
     numbers = range(max(month - month % step, step), 12 * 10_000, step)
