@@ -188,8 +188,14 @@ def _run(check: Check, facts: Facts, policy: Policy, now: datetime) -> Result:
     result = check.result(policy)
     if result.off is not None:
         return result
+    there = {
+        Precondition.KEYS: facts.keys is not None,
+        Precondition.LEDGER: facts.ledger_fault is None,
+        Precondition.CENSUS: not facts.unreached,
+    }
+    missing = next((need.value for need in Precondition if need in check.needs and not there[need]), None)
     findings = []
-    if missing := _missing(check, facts):
+    if missing:
         findings.append(Finding(Level.UNKNOWN, "", f"not checked: it needs {missing}", "see the finding on that"))
     if not missing or missing == Precondition.CENSUS.value:
         # Findings on the targets that were read are still reported.
@@ -200,12 +206,3 @@ def _run(check: Check, facts: Facts, policy: Policy, now: datetime) -> Result:
             message = f"the check itself failed ({type(error).__name__})"
             findings.append(Finding(Level.UNKNOWN, "", message, "look at the log, and report it"))
     return replace(result, findings=tuple(replace(finding, check=check.name) for finding in findings))
-
-
-def _missing(check: Check, facts: Facts) -> str | None:
-    there = {
-        Precondition.KEYS: facts.keys is not None,
-        Precondition.LEDGER: facts.ledger_fault is None,
-        Precondition.CENSUS: not facts.unreached,
-    }
-    return next((need.value for need in Precondition if need in check.needs and not there[need]), None)
