@@ -48,10 +48,8 @@ def _only_key_set(command: CommandContext) -> str | None:
 
     Raises UsageError, which names them, if there are several.
     """
-    from rotation.configuration.config_file import names_of_used_sets
-
     sets = [] if names_primary(command.environ) else list(command.key_sets())
-    if not sets or None in names_of_used_sets(command.config_path()):
+    if not sets or command.file.needs_own_keys():
         return None
     if len(sets) > 1:
         names = " or ".join(f"--keys {name}" for name in sets)

@@ -203,7 +203,7 @@ def complete_preset(_: click.Context, __: click.Parameter, incomplete: str) -> l
 
 def complete_key_set(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The key sets of the rotation.toml that the command line names so far."""
-    from rotation.configuration.config_file import load_key_sets
+    from rotation.configuration.config_file import read_config
 
     node: click.Context | None = context
     given = None
@@ -212,7 +212,7 @@ def complete_key_set(context: click.Context, _: click.Parameter, incomplete: str
         given, node = node.params.get("config"), node.parent
     path = given or Path(os.environ.get(ROTATION_CONFIG) or "rotation.toml")
     with suppress(Exception):
-        return [name for name in load_key_sets(path) if name.startswith(incomplete)]
+        return [name for name in read_config(path).key_sets() if name.startswith(incomplete)]
     return []
 
 

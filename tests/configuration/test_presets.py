@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rotation.configuration.config_file import load_ignored, load_key_sets, load_targets
+from rotation.configuration.config_file import read_config
 from rotation.configuration.key_sets import KeySet, KeySource
 from rotation.configuration.presets import (
     FOLDER,
@@ -146,15 +146,15 @@ def test_an_app_becomes_targets_keys_and_ignored_columns(tmp_path: Path) -> None
     path = tmp_path / "rotation.toml"
     path.write_text('[[target]]\nurl = "$X"\ntable = "t"\ncolumns = ["c"]\n[[app]]\nname = "langflow"\nurl = "$DB"\n')
 
-    own, *targets = load_targets(path, {"X": "sqlite:///x.db", "DB": "sqlite:///db.db"})
+    own, *targets = read_config(path).targets({"X": "sqlite:///x.db", "DB": "sqlite:///db.db"})
 
     preset = load_preset("langflow")
     assert (own.table, own.keys) == ("t", None)
     expected = [(target.table, column) for target in preset.target for column in target.columns]
     assert [(target.table, target.column) for target in targets] == expected
     assert {(target.written, target.keys) for target in targets} == {("$DB", "langflow")}
-    assert load_key_sets(path) == preset.keys
-    [ignored] = load_ignored(path, {})
+    assert read_config(path).key_sets() == preset.keys
+    [ignored] = read_config(path).ignored({})
     assert (ignored.table, ignored.columns) == ("sso_config", ("client_secret_encrypted",))
 
 
@@ -180,7 +180,7 @@ def test_a_key_set_of_the_file_wins(tmp_path: Path) -> None:
     mine = '[keys.open-webui]\nprimary = { secret = "$MINE" }\n'
     path.write_text(f'[[app]]\nname = "open-webui"\nurl = "$DB"\n{mine}')
 
-    made = load_key_sets(path)
+    made = read_config(path).key_sets()
 
     assert made["open-webui"] == KeySet(KeySource("$MINE"))
     assert set(made) == {"open-webui", "open-webui-mfa", "open-webui-apps"}
