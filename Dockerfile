@@ -46,8 +46,8 @@ USER 65532:65532
 WORKDIR /work
 
 # A command ends: its exit code is its health, and its scheduler reads it. Nothing stays up that could be asked again and
-# again, and Kubernetes ignores this line. To learn that the nightly check no longer comes at all, use `check --ping`, or
-# the alert KeyringCheckMissing of deploy/prometheus.
+# again, and Kubernetes ignores this line. The alert KeyringCheckMissing of deploy/prometheus says that the nightly check
+# no longer comes at all.
 HEALTHCHECK NONE
 
 ENTRYPOINT ["keyring-rotate"]

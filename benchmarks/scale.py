@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.command import rotate
 from benchmarks.creds import fill, make_base
 from benchmarks.parts import own_seconds, server_seconds
 from benchmarks.run import ROWS, floor
@@ -24,7 +23,6 @@ from tests.databases import Database, open_database
 from tests.keys import key_text
 
 BATCH, RANGE, SHARDS = 5000, 200_000, 64
-STRIDES = (1, 4, 8)
 
 
 def main() -> None:
@@ -49,8 +47,6 @@ def main() -> None:
         _show("an UPDATE that rewrites the same bytes", lambda: floor(database))
         for each in (store, shard):
             each.close()
-        for strides in STRIDES:
-            _run_in_strides(database, strides)
 
 
 def _show(part: str, work: Callable[[], object]) -> None:
@@ -87,20 +83,6 @@ def _swapping(store: Store) -> Callable[[], None]:
             store.write(plan.swaps, plan.blocks)
 
     return swap
-
-
-def _run_in_strides(database: Database, strides: int) -> None:
-    """What the table and its log grow by in a whole run, and how long it takes."""
-    fill(database, ROWS)
-    log, size = _log(database), _size(database)
-    ran = rotate(database, "--full-speed", "--strides", str(strides))
-    [(hot,)] = database.rows("SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'creds'")
-    numbers = (ran.seconds, (_log(database) - log) / ROWS, (_size(database) - size) / ROWS, hot / ROWS * 100)
-    print(
-        "a run with --strides {}: {:.1f} s, WAL {:.0f}, growth {:.0f} bytes a row, HOT {:.0f} %".format(
-            strides, *numbers
-        )
-    )
 
 
 def _log(database: Database) -> int:

@@ -44,10 +44,7 @@ _KEPT = (*VARIABLES, "CREDENTIALS_DIRECTORY")
 log = structlog.get_logger(__name__)
 
 
-@without_frames
-def load_keyring(environ: Mapping[str, str]) -> Keyring:
-    """The keyring that *environ* names; warnings and errors as for `load_settings`."""
-    return Keyring.from_env(environ)
+load_keyring = Keyring.from_env
 
 
 def key_status(environ: Mapping[str, str]) -> str:

@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -48,17 +47,9 @@ KINDS = MappingProxyType(
 """Each kind of derivation, in words, with some of those who use it."""
 
 
-class _Takes(NamedTuple):
-    """The parameters that a kind needs, and those that it takes."""
-
-    needs: frozenset[str] = frozenset()
-    may_have: frozenset[str] = frozenset()
-
-
-_TAKES = {
-    "pbkdf2-sha256": _Takes(needs=frozenset({"salt", "iterations"})),
-    "hkdf-sha256": _Takes(may_have=frozenset({"salt", "info"})),
-}
+_NEEDED = {"pbkdf2-sha256": {"salt", "iterations"}}
+_ALLOWED = {**_NEEDED, "hkdf-sha256": {"salt", "info"}}
+"""The parameters that a kind takes; the other kinds take none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +78,10 @@ class Derivation:
             meant = f"; did you mean {near[0]}?" if near else "."
             # Not shown: a secret may have been put in its place.
             raise KeyConfigError(f"unknown kind of derivation{meant} The kinds are {', '.join(KINDS)}")
-        takes = _TAKES.get(self.kind, _Takes())
         given = {name for name in ("salt", "info", "iterations") if getattr(self, name) is not None}
-        if missing := sorted(takes.needs - given):
+        if missing := sorted(_NEEDED.get(self.kind, set()) - given):
             raise KeyConfigError(f"derivation {self.kind}: set its {' and '.join(missing)}, as the application does")
-        if extra := sorted(given - takes.needs - takes.may_have):
+        if extra := sorted(given - _ALLOWED.get(self.kind, set())):
             raise KeyConfigError(f"derivation {self.kind}: it takes no {' and no '.join(extra)}; leave that out")
         for name in given & {"salt", "info"}:
             _utf8(getattr(self, name), f"derivation {self.kind}: its {name}")
@@ -130,18 +120,15 @@ class Derivation:
         if self.kind == "raw":
             return decode_key(value, where, allow_weak=allow_weak)
         secret = _utf8(value, where)
-        if self.kind in _KEY_TEXTS:
-            return decode_key(self._of(_KEY_TEXTS[self.kind], secret.strip(), where), where, allow_weak=allow_weak)
-        raw = self._derived(secret) if self.kind in _TAKES else self._of(_RULES[self.kind], secret, where)
+        is_text = self.kind in _KEY_TEXTS
+        rule = _RULES.get(self.kind, self._derived)
+        raw = rule(secret.strip() if is_text else secret)
+        if isinstance(raw, str):
+            raise KeyConfigError(f"{where}: {raw}, for the derivation {self.kind}")
+        if is_text:
+            return decode_key(raw, where, allow_weak=allow_weak)
         refuse_weak_secret(raw, secret, where, allow_weak=allow_weak)
         return raw
-
-    def _of(self, rule: Callable[[bytes], bytes | str], secret: bytes, where: str) -> bytes:
-        """The result of *rule* for *secret*. Raises KeyConfigError with the fault that the rule finds."""
-        made = rule(secret)
-        if isinstance(made, str):
-            raise KeyConfigError(f"{where}: {made}, for the derivation {self.kind}")
-        return made
 
     def _derived(self, secret: bytes) -> bytes:
         """The 32 bytes that PBKDF2 or HKDF makes of *secret*."""
@@ -171,11 +158,6 @@ def _hex(secret: bytes) -> bytes | str:
     return base64.urlsafe_b64encode(bytes.fromhex(secret.decode()))
 
 
-def _unpadded(secret: bytes) -> bytes | str:
-    """Langflow, services/auth/utils.py."""
-    return secret + b"=" if len(secret) == 43 else f"{len(secret)} characters, expected 43"
-
-
 def _exactly(secret: bytes) -> bytes | str:
     """PostHog, posthog/helpers/encrypted_fields.py; Octavia, octavia/common/utils.py."""
     return secret if len(secret) == KEY_BYTES else f"{len(secret)} bytes, expected {KEY_BYTES}"
@@ -186,32 +168,22 @@ def _first(secret: bytes) -> bytes | str:
     return _exactly(_text(secret)[:32].encode("utf-8", "surrogateescape"))
 
 
-def _doubled(secret: bytes) -> bytes | str:
-    """Heat, heat/common/crypt.py, get_valid_encryption_key: written twice, and no more often."""
-    return _first(secret * 2 if len(_text(secret)) < 32 else secret)
-
-
-def _filled(secret: bytes) -> bytes:
-    """The rule of potpie, app/modules/integrations/token_encryption.py: bytes are cut, not characters."""
-    return secret[:KEY_BYTES].ljust(KEY_BYTES, b"0")
-
-
-def _sha256(secret: bytes) -> bytes:
-    """The rule of sqlalchemy-utils and all that take their keys from it; Open WebUI, models/oauth_sessions.py."""
-    return hashlib.sha256(secret).digest()
-
-
-_KEY_TEXTS: dict[str, Callable[[bytes], bytes | str]] = {"hex": _hex, "raw-unpadded": _unpadded}
-"""The rules whose result is the text of a key. A rule returns what is wrong with a secret that it does not take."""
-
 _RULES: dict[str, Callable[[bytes], bytes | str]] = {
-    "sha256": _sha256,
+    "hex": _hex,
+    # Langflow, services/auth/utils.py.
+    "raw-unpadded": lambda secret: secret + b"=" if len(secret) == 43 else f"{len(secret)} characters, expected 43",
+    # sqlalchemy-utils and all that take their keys from it; Open WebUI, models/oauth_sessions.py.
+    "sha256": lambda secret: hashlib.sha256(secret).digest(),
     "text32": _exactly,
     "text32-first": _first,
-    "text32-doubled": _doubled,
-    "text32-zeros": _filled,
+    # Heat, heat/common/crypt.py, get_valid_encryption_key: written twice, and no more often.
+    "text32-doubled": lambda secret: _first(secret * 2 if len(_text(secret)) < 32 else secret),
+    # potpie, app/modules/integrations/token_encryption.py: bytes are cut, not characters.
+    "text32-zeros": lambda secret: secret[:KEY_BYTES].ljust(KEY_BYTES, b"0"),
 }
-"""The rules whose result is the 32 bytes."""
+"""A rule returns the bytes of the key, or of its text; or, as a str, what is wrong with a secret that it refuses."""
+_KEY_TEXTS = {"hex", "raw-unpadded"}
+"""The kinds whose rule returns the text of a key."""
 
 # By a digest that only this process can compute: neither a secret nor anything to test guesses with is kept here.
 _known: dict[bytes, bytes] = {}

@@ -53,16 +53,15 @@ class CredentialEncryptionService:
         """The credential; an empty string stays empty. Raises ValueError for None, InvalidToken for corrupt text."""
         if ciphertext is None:
             raise ValueError("there is no token to decrypt: None")
+        if ciphertext == "":
+            return ciphertext
         try:
-            return self._open(ciphertext) if ciphertext != "" else ciphertext
+            if isinstance(self._source, Keyring):
+                return self._source.decrypt(ciphertext)
+            return self._source.opening(lambda ring: ring.decrypt(ciphertext))
         except KeyringError as error:
             _log_failure("credential.decrypt.failed", error)
             raise
-
-    def _open(self, ciphertext: str) -> str:
-        if isinstance(self._source, Keyring):
-            return self._source.decrypt(ciphertext)
-        return self._source.opening(lambda ring: ring.decrypt(ciphertext))
 
     def __repr__(self) -> str:
         return f"<CredentialEncryptionService {self._keyring!r}>"

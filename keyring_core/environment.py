@@ -43,9 +43,7 @@ _STATES = {PRIMARY: KeyState.PRIMARY, STAGED: KeyState.STAGED, PREVIOUS: KeyStat
 
 MAX_PREVIOUS_KEYS = 1000
 DEFAULT_RELOAD_SECONDS = 60.0
-_LOOKS = 5
 _LIKENESS = 0.75
-_FIRST_WORDS = ("ENCRYPTION", "ROTATION")
 
 
 class Settings(NamedTuple):
@@ -147,10 +145,9 @@ def _meant_by(name: str) -> str | None:
     """The variable that *name* probably means; None for another program's."""
     first, _, rest = name.upper().partition("_")
     # The first word decides, and its initial: DECRYPTION_KEY and APP_ENCRYPTION_KEY belong to other programs.
-    near = [word for word in difflib.get_close_matches(first, _FIRST_WORDS, n=1, cutoff=0.8) if word[0] == first[0]]
-    if not near:
+    word = next(iter(difflib.get_close_matches(first, ("ENCRYPTION", "ROTATION"), n=1, cutoff=0.8)), "")
+    if not word or word[0] != first[0]:
         return None
-    [word] = near
     if "KEY" in rest:
         return next(iter(difflib.get_close_matches(f"{word}_{rest}", VARIABLES, n=1, cutoff=_LIKENESS)), None)
     # Without the common first word, which alone would make ENCRYPTION_MODE look much like ENCRYPTION_KEY.
@@ -159,10 +156,9 @@ def _meant_by(name: str) -> str | None:
 
 
 def _read(environ: Mapping[str, str], seconds: float) -> dict[str, FoundText]:
-    """The key text that each set variable leads to."""
     every = {name: read_source(name, environ, seconds) for name in (PRIMARY, STAGED, PREVIOUS)}
     found = {name: each for name, each in every.items() if each}
-    for _ in range(_LOOKS):
+    for _ in range(5):
         # A mix of files from before and after a promotion would lack a key.
         moved = [name for name, each in found.items() if each.source.moved()]
         if not moved:

@@ -133,7 +133,6 @@ def _said(ended: _Ended) -> str:
     # A script with `set -x` writes the key to stderr as well.
     with redacting(*ended.output.split(), label="output"):
         text = get_redactor().redact(text)
-    line = " | ".join(stripped for part in text.splitlines() if (stripped := part.strip())).rstrip(".")
-    line = printable(line)
+    line = printable(" | ".join(stripped for part in text.splitlines() if (stripped := part.strip())).rstrip("."))
     # The end of the text usually says what stopped the program.
     return f" and said: {line if len(line) <= MAX_SHOWN else '... ' + line[-MAX_SHOWN:]}"

@@ -109,7 +109,9 @@ def decode_key(value: object, where: str, *, allow_weak: bool = False) -> bytes:
             stacklevel=2,
         )
     raw = base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_"))
-    _refuse(_public(raw) or _weakness(raw, text), where, allow_weak=allow_weak)
+    # A placeholder may have been encoded to make it fit.
+    weak = "a placeholder" if _is_placeholder(text) or _is_placeholder(raw.decode("latin-1")) else None
+    _refuse(_public(raw) or weak or _pattern(raw, _FEWEST_OF_KEY), where, allow_weak=allow_weak)
     return raw
 
 
@@ -198,14 +200,6 @@ def _public(raw: bytes) -> str | None:
     """The owner of these 32 bytes if they are a public example, in words, or None."""
     owner = _PUBLIC_EXAMPLES.get(hashlib.sha256(raw).hexdigest())
     return owner and f"a public example key ({owner})"
-
-
-def _weakness(raw: bytes, text: str) -> str | None:
-    """The reason why these 32 bytes are no safe key, or None. It refuses one random key in 10^8."""
-    # A placeholder may have been encoded to make it fit.
-    if _is_placeholder(text) or _is_placeholder(raw.decode("latin-1")):
-        return "a placeholder"
-    return _pattern(raw, _FEWEST_OF_KEY)
 
 
 def _weakness_of_secret(secret: bytes) -> str | None:

@@ -62,7 +62,7 @@ class Keyring:
         if staged is not None:
             states.setdefault(_as_key(staged, "staged key"), KeyState.STAGED)
         check_told_apart({key: f"{state} key" for key, state in states.items()})
-        self._hold(states)
+        self._states, self._keys = states, tuple(states)
 
     @classmethod
     @without_frames
@@ -76,10 +76,6 @@ class Keyring:
             <Keyring ... primary>
         """
         return cls(*load_settings(os.environ if environ is None else environ))
-
-    def _hold(self, states: dict[Key, KeyState]) -> None:
-        self._states = states
-        self._keys = tuple(states)
 
     def bind(self, context: str, *, accept_unbound: bool = False) -> Keyring:
         """A keyring for one use, such as "users.api_key". Its tokens open under no other context, nor unbound.
@@ -103,7 +99,7 @@ class Keyring:
             states |= {key: old.get(state, state) for key, state in self._states.items()}
         bound = Keyring.__new__(Keyring)
         bound.primary = next(iter(states))
-        bound._hold(states)
+        bound._states, bound._keys = states, tuple(states)
         return bound
 
     @property
@@ -159,7 +155,11 @@ class Keyring:
         parsed = parse_token(token)
         key = self._key_of(parsed)
         if ttl is not None:
-            _check_age(parsed.timestamp, ttl, int(time.time()))
+            age = int(time.time()) - parsed.timestamp
+            if age > ttl:
+                raise ExpiredToken(f"the token is {age} seconds old; the limit is {ttl}")
+            if age < -MAX_CLOCK_SKEW:
+                raise ExpiredToken(f"the token is from {-age} seconds in the future; check the clocks")
         return self._open(key, parsed)
 
     def key_for(self, token: TokenText) -> Key:
@@ -209,7 +209,11 @@ class Keyring:
 
         def rotated(found: SignedBatch) -> Iterable[str | bytes | InvalidToken]:
             given = pick(tokens, found.places)
-            return map(_like, given, given if found.key is self.primary else bulk.reencrypt(self.primary, found))
+            new = given if found.key is self.primary else bulk.reencrypt(self.primary, found)
+            return [
+                token if isinstance(token, InvalidToken) else _like(text, token)
+                for text, token in zip(given, new, strict=True)
+            ]
 
         return self._each(tokens, rotated)
 
@@ -270,21 +274,8 @@ def _as_key(key: Key | str, where: str) -> Key:
     return key if isinstance(key, Key) else Key.parse(key, where)
 
 
-def _check_age(timestamp: int, ttl: int, now: int) -> None:
-    if timestamp + ttl < now:
-        raise ExpiredToken(f"the token is {now - timestamp} seconds old; the limit is {ttl}")
-    if now + MAX_CLOCK_SKEW < timestamp:
-        raise ExpiredToken(f"the token is from {timestamp - now} seconds in the future; check the clocks")
-
-
-@overload
-def _like(given: TokenText, token: TokenText) -> str | bytes: ...
-@overload
-def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | InvalidToken: ...
-def _like(given: TokenText, token: TokenText | InvalidToken) -> str | bytes | InvalidToken:
-    """*token* as str if *given* is str, otherwise as bytes; an error unchanged."""
-    if isinstance(token, InvalidToken):
-        return token
+def _like(given: TokenText, token: TokenText) -> str | bytes:
+    """*token* as str if *given* is str, otherwise as bytes."""
     if isinstance(given, str):
         return token if isinstance(token, str) else bytes(token).decode("ascii")
     return token.encode("ascii") if isinstance(token, str) else bytes(token)

@@ -74,10 +74,6 @@ class KeyringStatus(TypedDict):
     """The reason why the last attempt to read them failed; None after a success."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Reloader:
     """Call it for the current keyring. The first call loads it; if that fails, the next call tries again.
 
@@ -89,7 +85,7 @@ class Reloader:
         self,
         load: Callable[[float], Loaded],
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._load, self._clock, self._now = load, clock, now
         self._loaded: Loaded | None = None

@@ -85,11 +85,6 @@ def parse_token(text: TokenText) -> Token:
     return Token(data[:-TAG], data[-TAG:])
 
 
-def signed_part(text: TokenText) -> bytes:
-    """The part of a token that its tag authenticates; errors as for `decode_token`."""
-    return parse_token(text).signed
-
-
 def decode_token(text: TokenText) -> bytes:
     """The bytes that *text* spells: version, timestamp, IV, ciphertext and tag. Checks lengths, not the tag.
 

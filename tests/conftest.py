@@ -87,7 +87,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         # Until the tests are collected: that leaves nothing behind which is worth a search.
         gc.disable()
-    settings.register_profile("slow", max_examples=300 if config.getoption("long") else 60, deadline=None)
+    # On a busy machine any example can be held up, which says nothing about the code.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
+    settings.register_profile("slow", max_examples=300 if config.getoption("long") else 60)
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_MEMORY:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
@@ -138,6 +141,20 @@ def database_of(item: pytest.Item) -> str | None:
     callspec = getattr(item, "callspec", None)
     given = callspec.params.values() if callspec else ()
     return next((kind for kind in DATABASES if any(isinstance(each, str) and each == kind for each in given)), None)
+
+
+@pytest.fixture
+def sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--workers` starts threads, which get their work pickled and read keys from this process's environment."""
+    from rotation.job import workers
+    from tests.fakes import Sending
+
+    @contextmanager
+    def processes(count: int, _log_format: str) -> Iterator[workers.Workers]:
+        with Sending(count) as executor:
+            yield workers.Workers(executor, count)
+
+    monkeypatch.setattr(workers, "_processes", processes)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

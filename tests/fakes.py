@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from cryptography.fernet import Fernet
 
 from keyring_core import Keyring
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate
+from rotation.job.loop import rotate
+from rotation.job.options import LocalOptions, RunOptions
 from rotation.model.batch import Batch, BlockSwap, Swaps
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
@@ -54,7 +56,6 @@ class MemoryStore:
     def __init__(self, cells: dict[Any, Any], between: Callable[[MemoryStore], None] = lambda _: None) -> None:
         self.retries = 0
         self.tempo = Tempo()
-        self.gains_by_strides = False
         self.cells = cells
         self.refuses: dict[RowKey, tuple[str, str]] = {}
         self.keyless_rows = 0
@@ -128,6 +129,17 @@ class MemoryStore:
         """Holds nothing."""
 
 
+class Sending(ThreadPoolExecutor):
+    """Threads in place of processes: what they get and what they return is pickled, and they read their own keys."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        def work(sent: bytes) -> Any:
+            act, arguments, options = pickle.loads(sent)
+            return pickle.loads(pickle.dumps(act(*arguments, **options)))
+
+        return super().submit(work, pickle.dumps((fn, args, kwargs)))
+
+
 class Notes(dict[str, str]):
     """A ledger's checkpoints, in memory."""
 
@@ -154,6 +166,8 @@ class Silence:
         """Nothing."""
 
 
-def run(store: MemoryStore, keyring: Keyring, options: Options | None = None) -> Report:
+def run(
+    store: MemoryStore, keyring: Keyring, options: RunOptions | None = None, local: LocalOptions | None = None
+) -> Report:
     """The job on one store."""
-    return rotate([TARGET], keyring, lambda _: store, options or Options(), Silence())
+    return rotate([TARGET], keyring, lambda _: store, options or RunOptions(), Silence(), local=local)

@@ -18,7 +18,6 @@ from typing import Any, Protocol, TypeVar
 
 from tests.databases import Database
 from tests.warm.client import Program
-from tests.warm.workers import NAME
 
 T = TypeVar("T")
 
@@ -127,11 +126,7 @@ class Command:
 
     def workers(self) -> list[int]:
         """The ids of its worker processes."""
-        return [
-            child
-            for child in children(self.process.pid)
-            if b"multiprocessing.spawn" in _read(child, "cmdline") or NAME in _read(child, "comm").decode()
-        ]
+        return [child for child in children(self.process.pid) if b"multiprocessing.spawn" in _read(child, "cmdline")]
 
 
 def in_a_fork(act: Callable[[], object]) -> bool:

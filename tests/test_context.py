@@ -80,6 +80,7 @@ def test_keys_are_written_there(cli: Cli, shop: Path) -> None:
     assert key_text("old") in (shop / "shop.env").read_text()
 
 
+@pytest.mark.usefixtures("sending")
 def test_workers_read_it_too(cli: Cli, shop: Path) -> None:
     """A process that shares the work has the keys and the url of the same file."""
     ran = cli("run", "--workers", "3", "--full-speed", "--json", "--config", str(shop / "rotation.toml"), environ={})

@@ -50,11 +50,6 @@ class ValueKind(StrEnum):
     JSON = "json"
 
 
-def process_environment() -> Mapping[str, str]:
-    """The variables of this process. A function with a name, since a lambda cannot be pickled."""
-    return os.environ
-
-
 class Cells:
     """Turns values of one column into cells, and back. Copies and pickles hold no key; its repr shows its options."""
 
@@ -67,12 +62,12 @@ class Cells:
         accept_unbound: bool = False,
         accept_plaintext: bool = False,
         legacy: Legacy | None = None,
-        secrets: Callable[[], Mapping[str, str | Sequence[str]]] = process_environment,
+        secrets: Callable[[], Mapping[str, str | Sequence[str]]] | None = None,
     ) -> None:
         """*context* binds the column: a name, or True for the name of table and column, such as `users.api_key`.
 
         While a column is taken over it also reads what *accept_unbound* (this keyring's tokens without the context),
-        *accept_plaintext* and *legacy* say. *secrets* is where `legacy` finds the variables that it names.
+        *accept_plaintext* and *legacy* say. *secrets* has the variables that `legacy` names, by default this process's.
 
         Raises KeyConfigError for a name that is no context, such as an empty one, and for plaintext beside ciphertext
         that is no token.
@@ -198,7 +193,7 @@ class Cells:
             return b""
         if self.legacy is not None:
             if self._reader is None:
-                self._reader = self.legacy.reader(self._secrets())
+                self._reader = self.legacy.reader(self._secrets() if self._secrets else os.environ)
             if found := self._reader.open(data):
                 return found.plaintext
         if self.accept_plaintext and isinstance(opened, MalformedToken) and not may_hold_token(raw_of(data)):
@@ -256,11 +251,6 @@ class Cells:
         return vars(self) | {"_bound": None, "_reader": None, "_logged": False}
 
     def __repr__(self) -> str:
-        options = {
-            "context": self.context,
-            "accept_unbound": self.accept_unbound,
-            "accept_plaintext": self.accept_plaintext,
-            "legacy": self.legacy,
-        }
-        shown = "".join(f" {name}={value!r}" for name, value in options.items() if value)
+        names = ("context", "accept_unbound", "accept_plaintext", "legacy")
+        shown = "".join(f" {name}={value!r}" for name in names if (value := getattr(self, name)))
         return f"<Cells {self.kind}{f' of {self.column}' if self.column else ''}{shown}>"

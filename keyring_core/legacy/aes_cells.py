@@ -10,6 +10,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -84,19 +85,14 @@ class AesCells:
         for cipher in self._ciphers:
             decryptor = cipher.decryptor()
             plaintext = self._unpad(decryptor.update(data) + decryptor.finalize())
-            if plaintext is not None and self._is_text(plaintext):
-                return LegacyPlaintext(plaintext, None)
+            with suppress(UnicodeDecodeError):
+                if plaintext is not None and self._passes(plaintext.decode()):
+                    return LegacyPlaintext(plaintext, None)
         return None
 
     def longest_plaintext(self, size: int) -> int:
         """Every padding adds a byte or more."""
         return size * 3 // 4 - 1
-
-    def _is_text(self, plaintext: bytes) -> bool:
-        try:
-            return bool(self._passes(plaintext.decode()))
-        except UnicodeDecodeError:
-            return False
 
 
 class GcmCells:
@@ -112,10 +108,8 @@ class GcmCells:
             return None
         iv, tag, encrypted = data[:_IV], data[_IV : _IV + _TAG], data[_IV + _TAG :]
         for cipher in self._ciphers:
-            try:
+            with suppress(InvalidTag):
                 return LegacyPlaintext(cipher.decrypt(iv, encrypted + tag, None), None)
-            except InvalidTag:
-                pass
         return None
 
     def longest_plaintext(self, size: int) -> int:

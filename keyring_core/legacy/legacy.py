@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import base64
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import NamedTuple, final
 
 from keyring_core.derivation import Derivation, protect
 from keyring_core.errors import KeyConfigError, without_frames
+from keyring_core.key_commands import keep_from_commands
+from keyring_core.key_text import split_key_list
 from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
 from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells
-from keyring_core.legacy.reader import LegacyReader, PackageCells
-from keyring_core.legacy.token_cells import TokenCells, TokenOrJsonCells
-from keyring_core.legacy.variables import Environ, VariableText, check_variable_names, read_variables
-from keyring_core.sources import variable_in
+from keyring_core.legacy.reader import LegacyReader, PackageCells, TokenCells, TokenOrJsonCells
+from keyring_core.sources import FORMS, read_source, variable_in
 
 _SHA256 = Derivation("sha256")
 _RAW = Derivation("raw")
 _ENGINES = {"aes": "AES", "aes-gcm": "AES-GCM", "fernet": "Fernet"}
 _NAMES = {"secret", "encryption_secret"}
 """Options that are names of variables."""
+
+Environ = Mapping[str, str | Sequence[str]]
+"""Variables, or an application's settings, in which a list is several secrets."""
 
 
 @final
@@ -102,6 +105,13 @@ class Legacy:
         shown = [f"{name}={self._shown(name)}" for name in self._given()]
         return f"Legacy({', '.join([repr(self.package), *shown])})"
 
+    def _shown(self, name: str) -> str:
+        value = getattr(self, name)
+        if name not in {*_NAMES, "salt"}:
+            return repr(value)
+        # A salt that is no name of a variable may be secret.
+        return " and ".join(each if isinstance(each, str) and variable_in(each) else "..." for each in value)
+
     def _check_types(self) -> None:
         """Raises KeyConfigError for a value of another type: the text "false" would count as true."""
         for name in ("hkdf", "unpickle"):
@@ -120,13 +130,6 @@ class Legacy:
     def _given(self) -> Iterator[str]:
         """The names of the options that differ from their defaults."""
         yield from (each.name for each in fields(self)[1:] if getattr(self, each.name) != each.default)
-
-    def _shown(self, name: str) -> str:
-        value = getattr(self, name)
-        if name not in {*_NAMES, "salt"}:
-            return repr(value)
-        # A salt that is no name of a variable may be secret.
-        return " and ".join(each if isinstance(each, str) and variable_in(each) else "..." for each in value)
 
 
 # The frame of a dataclass's own __init__ holds what it was given.
@@ -178,6 +181,19 @@ def _check_engine(legacy: Legacy) -> None:
     check_of(legacy.check)
 
 
+def check_variable_names(option: str, spellings: Iterable[object]) -> None:
+    """Raises KeyConfigError if anything but names of variables is in *spellings*, the value of *option*.
+
+    No key command gets these variables.
+    """
+    for spelling in spellings:
+        if not isinstance(spelling, str) or not (name := variable_in(spelling)):
+            if isinstance(spelling, str | bytes):
+                protect(spelling, "secret")
+            raise KeyConfigError(f'{option} is "$NAME" of a variable; a secret does not belong into code')
+        keep_from_commands(name)
+
+
 def _keys(derivations: Iterable[Derivation], secrets: Iterable[VariableText]) -> dict[Key, str]:
     """The key that each derivation makes of each secret, in that order, with its place."""
     derivations = list(derivations)
@@ -207,6 +223,55 @@ def _salts(legacy: Legacy, environ: Environ) -> Iterator[str | bytes]:
             # In a variable it may be secret.
             protect(text, "salt")
             yield text
+
+
+class VariableText(NamedTuple):
+    """A text of a variable, and its place in words."""
+
+    text: str | bytes
+    where: str
+
+    def __repr__(self) -> str:
+        return f"<VariableText {self.where}>"
+
+
+def read_variables(
+    spellings: Iterable[str], environ: Environ, option: str, *, listed: bool = False
+) -> list[VariableText]:
+    """The texts in the variables that *spellings* name, in order. With *listed* a variable is a list of keys.
+
+    Raises KeyConfigError for a variable that is not set or empty; *option* says what it is for.
+    """
+    found: list[VariableText] = []
+    for spelling in spellings:
+        texts = _texts(variable_in(spelling) or "", environ, listed=listed)
+        for text, where in texts or [VariableText("", spelling)]:
+            if not isinstance(text, str | bytes):
+                raise KeyConfigError(f"{where}: the {option} is text, not {type(text).__name__}")
+            if not text:
+                raise KeyConfigError(f"{where}: not set, or empty; set the {option} that the cells were written under")
+        found += texts
+    return found
+
+
+def _texts(name: str, environ: Environ, *, listed: bool) -> list[VariableText]:
+    value = environ.get(name)
+    if value is not None and not isinstance(value, str):
+        if other := next((name + form for form in FORMS if form and name + form in environ), None):
+            raise KeyConfigError(f"{name} and {other} are both set; keep one of them")
+        items = [value] if isinstance(value, bytes) else value
+        return [VariableText(each, f"{name}, item {number} of {len(items)}") for number, each in enumerate(items, 1)]
+    names = [*(name + form for form in FORMS), "CREDENTIALS_DIRECTORY"]
+    if f"{name}_COMMAND" in environ:
+        # The command gets them all. Otherwise they are not listed: for Django's settings that is slow.
+        names += environ
+    texts = {each: text for each in names if isinstance(text := environ.get(each), str)}
+    found = read_source(name, texts, comments=listed)
+    if found is None:
+        return []
+    if listed:
+        return [VariableText(text, place) for text, place in split_key_list(found.text, found.where)]
+    return [VariableText(found.text, found.where)]
 
 
 def _sqlalchemy_utils(legacy: Legacy, environ: Environ) -> PackageCells:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keyring_core.redaction.effort import READ, Effort, rest
+from keyring_core.redaction.effort import READ, Limit, bounded, rest
 from keyring_core.redaction.patterns import compiled
 from keyring_core.redaction.spans import Span
 from keyring_core.redaction.values import PLACEHOLDER
@@ -19,51 +19,46 @@ _VALUE = r"""(?:\\{0,7}["'](?P<quoted>[^"'\r\n\\]{1,256}+)|(?P<bare>[^\s"'\\`$<>
 _USER = r"""(?:\\{0,7}["'])?[^\s"'\\:%$/]{1,64}+"""
 # After a user's name; with blanks if both are quoted.
 _OF_USER = r"""(?P<of_user>[^\s"'\\`$<>{}:/][^\s"'\\]*+(?: [^\s"'\\]++(?=["']))?)"""
-# For each option, the programs that take a password by it, and how.
-_PROGRAMS = {
-    "p": (
-        (r"(?:mysql|mariadb)[a-z-]{0,12}", _VALUE),
-        ("sshpass(?=.{1,6}-p)", f"(?:{_NEXT})?{_VALUE}"),
-        ("(?:docker|podman|nerdctl|buildah|skopeo|registry|az) login|mongo[a-z]{0,10}|cqlsh", f"{_NEXT}{_VALUE}"),
-    ),
-    "a": (("(?:redis|valkey|keydb)-cli", f"{_NEXT}{_VALUE}"),),
-    "w": (("ldap[a-z]{3,8}", f"{_NEXT}{_VALUE}"),),
-    "P": (("sqlcmd|bcp|ipmitool", f"{_NEXT}{_VALUE}"),),
-    "u": (("curl|etcdctl", f"(?:{_NEXT}|=)?{_USER}:{_OF_USER}"),),
-    "U": (("smbclient|rpcclient", f"{_NEXT}{_USER}%{_OF_USER}"),),
-    "b": (("htpasswd", rf"[a-zA-Z]{{0,4}}(?:{_NEXT}[\w./-]{{1,100}})?{_NEXT}[\w.-]{{1,64}}{_NEXT}{_VALUE}"),),
-}
+# The programs, the option by which each takes a password, and the password behind the option.
+_PROGRAMS = (
+    (r"(?:mysql|mariadb)[a-z-]{0,12}", "p", _VALUE),
+    ("sshpass(?=.{1,6}-p)", "p", f"(?:{_NEXT})?{_VALUE}"),
+    ("(?:docker|podman|nerdctl|buildah|skopeo|registry|az) login|mongo[a-z]{0,10}|cqlsh", "p", f"{_NEXT}{_VALUE}"),
+    ("(?:redis|valkey|keydb)-cli", "a", f"{_NEXT}{_VALUE}"),
+    ("ldap[a-z]{3,8}", "w", f"{_NEXT}{_VALUE}"),
+    ("sqlcmd|bcp|ipmitool", "P", f"{_NEXT}{_VALUE}"),
+    ("curl|etcdctl", "u", f"(?:{_NEXT}|=)?{_USER}:{_OF_USER}"),
+    ("smbclient|rpcclient", "U", f"{_NEXT}{_USER}%{_OF_USER}"),
+    ("htpasswd", "b", rf"[a-zA-Z]{{0,4}}(?:{_NEXT}[\w./-]{{1,100}})?{_NEXT}[\w.-]{{1,64}}{_NEXT}{_VALUE}"),
+)
+# "--name mysql" and "status mysql" run no such program.
+_ANY_PROGRAM = (
+    r"(?<![\w.-])(?<!name )(?<!status )(?:" + "|".join(f"({name})" for name, _, _ in _PROGRAMS) + r")(?=\\{0,7}[\"' ])"
+)
 # A program's name is so near, in the same command.
 _REACH = 300
 # Ports are none either: docker run -p 80:80.
 _NO_PASSWORD = rf"{PLACEHOLDER}|[\d.]*:?\d+:\d+(?:/\w+)?"
-_OTHER_COMMAND = r"[\r\n|;&]"
-# All programs in one pattern, and their rows.
-_NAMES = [(letter, place, names) for letter, rows in _PROGRAMS.items() for place, (names, _) in enumerate(rows)]
-# "--name mysql" and "status mysql" run no such program.
-_ANY_PROGRAM = (
-    r"(?<![\w.-])(?<!name )(?<!status )(?:" + "|".join(f"({names})" for _, _, names in _NAMES) + r")(?=\\{0,7}[\"' ])"
-)
 
 
-def find_commands(text: str, limit: type[Effort] = Effort) -> Iterator[Span]:
+def find_commands(text: str, limit: Limit = bounded) -> Iterator[Span]:
     """The passwords in the command lines of *text*."""
     if not compiled(_ANY_OPTION).search(text):
         return
     done = 0
     effort = limit(len(text))
     for program in compiled(_ANY_PROGRAM).finditer(text):
-        start, end = program.end(), min(len(text), program.end() + _REACH)
-        other = compiled(_OTHER_COMMAND).search(text, start, end)
-        end = end if other is None else other.start()
-        letter, place, _ = _NAMES[(program.lastindex or 1) - 1]
+        start, end = program.end(), program.end() + _REACH
+        other_command = compiled(r"[\r\n|;&]").search(text, start, end)
+        end = end if other_command is None else other_command.start()
+        _, letter, password = _PROGRAMS[(program.lastindex or 1) - 1]
         for option in compiled(_OPTION).finditer(text, max(start, done), end):
             if not effort.step(READ):
                 yield rest(text, option.start())
                 return
             if ("u" if option["word"] else option["letter"]) != letter:
                 continue
-            found = compiled(_PROGRAMS[letter][place][1]).match(text, option.end())
+            found = compiled(password).match(text, option.end())
             if found is not None and not compiled(_NO_PASSWORD).fullmatch(found[found.lastgroup or 0]):
                 done = found.end()
                 yield Span(*found.span(found.lastgroup or 0), "password")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import ExitStack
 from typing import Any, TextIO
 
 import structlog
 
 from keyring_core.redaction.hooks import Hooks
-from keyring_core.redaction.log_records import RedactingFormatter, fill_in
+from keyring_core.redaction.log_records import ChainFormatter, fill_in
 from keyring_core.redaction.redactor import Redactor, get_redactor, set_redactor
-from keyring_core.redaction.render import ConsoleRenderer, JsonRenderer, OtherRenderer, Render, withheld, withheld_event
+from keyring_core.redaction.render import ConsoleRenderer, JsonRenderer, OtherRenderer, Render, withheld_event
 from keyring_core.redaction.streams import unguarded
 
-_installed: list[tuple[LogHandler, Hooks, int]] = []
+# Undoes the last call, newest first.
+_undo = ExitStack()
 
 
 def configure_logging(
@@ -42,15 +44,16 @@ def configure_logging(
     known_level = logging.NullHandler(level).level
     reset_logging()
     root = logging.getLogger()
-    before = root.level
-    root.setLevel(known_level)
     handler = LogHandler(stream)
     handler.setFormatter(_formatter(render))
+    _undo.callback(structlog.reset_defaults)
+    _undo.callback(set_redactor, None)
+    _undo.callback(root.setLevel, root.level)
+    _undo.callback(root.removeHandler, handler)
+    root.setLevel(known_level)
     root.addHandler(handler)
     set_redactor(redactor)
-    hooks = Hooks(redactor, handler, (ChainFormatter, RedactingFormatter))
-    hooks.install(guard_stdio=guard_stdio)
-    _installed.append((handler, hooks, before))
+    Hooks(redactor, handler, _undo).install(guard_stdio=guard_stdio)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -71,13 +74,7 @@ def configure_logging(
 
 def reset_logging() -> None:
     """Undoes `configure_logging`: removes its handler and hooks, and resets structlog to its defaults."""
-    while _installed:
-        handler, hooks, level = _installed.pop()
-        hooks.remove()
-        logging.getLogger().removeHandler(handler)
-        logging.getLogger().setLevel(level)
-        set_redactor(None)
-        structlog.reset_defaults()
+    _undo.close()
 
 
 def _renderer(redactor: Redactor, target: TextIO, renderer: str | Render) -> Any:
@@ -114,17 +111,6 @@ def _stack_of_record(_logger: Any, _method: str, event: Any) -> Any:
     if "stack_info" in event:
         event["stack"] = event.pop("stack_info")
     return event
-
-
-class ChainFormatter(structlog.stdlib.ProcessorFormatter):
-    """structlog's formatter for both kinds of records. Withholds the content of an event that cannot be redacted."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as text without secrets. Never raises."""
-        try:
-            return super().format(record)
-        except Exception as error:
-            return withheld(error, record.name, record.levelname)
 
 
 class LogHandler(logging.StreamHandler[TextIO]):

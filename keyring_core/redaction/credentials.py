@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from keyring_core.redaction.effort import READ, Effort, rest
+from keyring_core.redaction.effort import READ, Effort, Limit, bounded, rest
 from keyring_core.redaction.patterns import ANY_CASE, Shape, by_first_character, by_gate, compiled, hidden
 from keyring_core.redaction.spans import Span
 
@@ -154,7 +154,7 @@ _DIGEST_NAME = (
 _NAME_REACH = 32
 
 
-def find_credentials(text: str, data: bytes, limit: type[Effort] = Effort) -> list[Span]:
+def find_credentials(text: str, data: bytes, limit: Limit = bounded) -> list[Span]:
     """The credentials in *text*. *data* is *text* as bytes of its length."""
     effort = limit(len(text))
     spans: list[Span] = []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
 from keyring_core.redaction.spans import Span
 
 # Each place that may hold a secret costs a step, and two more to read what stands there. Dense text, such as a list of
@@ -11,16 +15,15 @@ _CHARACTERS_A_STEP = 8
 READ = 2
 # What a text spells in other ways is searched as well: three levels of a short text, twice the length of a long one.
 _CHARACTERS_SPELT = 1024
-REST = "rest"
 
 
 class Effort:
-    """The steps that are left for one search of a text of *length* characters."""
+    """The steps that are left for one search."""
 
     __slots__ = ("_steps",)
 
-    def __init__(self, length: int) -> None:
-        self._steps = _STEPS + length // _CHARACTERS_A_STEP
+    def __init__(self, steps: float) -> None:
+        self._steps = steps
 
     def step(self, steps: int = 1) -> bool:
         """Takes *steps*. False if they are not left."""
@@ -28,31 +31,25 @@ class Effort:
         return self._steps >= 0
 
 
-class Unlimited(Effort):
-    """For text of which all but a few characters are known to be harmless."""
-
-    __slots__ = ()
-
-    def step(self, steps: int = 1) -> bool:  # noqa: ARG002
-        """Always."""
-        return True
+Limit: TypeAlias = Callable[[int], Effort]
+"""Gives the steps for one search of a text by its length."""
 
 
-class Scan:
-    """One scan of a text and of what it spells: the limit of each search, and the characters that it may spell."""
+def bounded(length: int) -> Effort:
+    """The steps for a text of *length* characters."""
+    return Effort(_STEPS + length // _CHARACTERS_A_STEP)
 
-    __slots__ = ("characters", "effort")
 
-    def __init__(self, length: int, effort: type[Effort] = Effort) -> None:
-        self.effort = effort
-        self.characters = _CHARACTERS_SPELT + 2 * length
+def unbounded(_length: int) -> Effort:
+    """Enough steps, for text of which all but a few characters are known to be harmless."""
+    return Effort(math.inf)
 
-    def spells(self, length: int) -> bool:
-        """Takes *length* characters. False if the text spells too many."""
-        self.characters -= length
-        return self.characters >= 0
+
+def spelling(length: int) -> Effort:
+    """The characters that a text of *length* characters may spell in other ways."""
+    return Effort(_CHARACTERS_SPELT + 2 * length)
 
 
 def rest(text: str, start: int) -> Span:
     """All of *text* from *start* on, where the steps for it have been taken."""
-    return Span(start, len(text), REST)
+    return Span(start, len(text), "rest")

@@ -81,22 +81,23 @@ class Form:
 def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[Form]:
     """Every form of *value* that the matcher has to know; for a URL also the forms of its password, unless *inner*."""
     text = as_text(value)
-    whole: dict[str, None] = {}
-    if _is_clean(text):
-        for variant in _unicode_variants(text):
-            whole.update(dict.fromkeys(_escapes(variant)))
-            if "\n" in variant:
-                whole.update(dict.fromkeys(_lines(variant)))
-    whole.update(dict.fromkeys(_byte_spellings(_utf8(text))))
-    forms = _distinct(whole, label)
+    whole: list[str] = []
+    for variant in _unicode_variants(text) if _is_clean(text) else ():
+        whole += _escapes(variant)
+        if "\n" in variant:
+            whole += _lines(variant)
+    forms = _distinct([*whole, *_byte_spellings(_utf8(text))], label)
     forms += [_cuttable(run, label) for run in _base64_runs(_utf8(text))]
     url = compiled(_URL).fullmatch(text)
     random = text if url is None else f"{text[: url.start('host')]} {text[url.end('host') :]}"
-    forms += [Form(piece, label, SHORTEST_PIECE) for piece in dict.fromkeys((*_atoms(random), *_odd_runs(random)))]
+    forms += [Form(piece, label, SHORTEST_PIECE) for piece in dict.fromkeys(_pieces(random))]
     if url is not None and url["password"] and not inner:
-        for password in _passwords(url["password"]):
-            # One level only: URLs in URLs would take too many forms.
-            forms += forms_of(password, label, inner=True)
+        from urllib.parse import unquote  # noqa: PLC0415 - as in _urls
+
+        for password in dict.fromkeys((url["password"], unquote(url["password"]))):
+            if unfit(password) is None:
+                # One level only: URLs in URLs would take too many forms.
+                forms += forms_of(password, label, inner=True)
     if _FERNET_KEY.fullmatch(text):
         forms += forms_of_key(base64.b64decode(text[:43].replace("-", "+").replace("_", "/") + "="), label)
     return forms
@@ -107,19 +108,16 @@ def forms_of_key(raw: bytes, label: str) -> list[Form]:
     text = base64.urlsafe_b64encode(raw).decode()
     standard = text.replace("-", "+").replace("_", "/")
     # Runs of SHORTEST_PIECE cover the text without padding, the signing half, and a key that a narrow column cut.
-    forms = [Form(text, label, SHORTEST_PIECE)]
+    forms = [Form(spelling, label, SHORTEST_PIECE) for spelling in dict.fromkeys((text, standard))]
     forms += [_cuttable(run, label) for run in _base64_runs(text.encode())]
-    whole: dict[str, None] = {}
-    if standard != text:
-        forms.append(Form(standard, label, SHORTEST_PIECE))
-        whole.update(dict.fromkeys(_base64_runs(standard.encode())))
-    whole.update(dict.fromkeys(_base64_runs(raw)))
-    whole.update(dict.fromkeys(_byte_spellings(text.encode())))
     number = int.from_bytes(raw, "big")
-    whole[str(number)] = whole[f"{number:x}"] = None  # without the zeros that its bytes may begin with
-    for part in (raw, raw[:16], raw[16:]):
-        whole.update(dict.fromkeys(_byte_spellings(part)))
-    whole.update(dict.fromkeys(_base64_runs(raw[16:])))
+    whole = [str(number), f"{number:x}"]  # without the zeros that its bytes may begin with
+    if standard != text:
+        whole += _base64_runs(standard.encode())
+    for part in (raw, raw[16:]):
+        whole += _base64_runs(part)
+    for part in (text.encode(), raw, raw[:16], raw[16:]):
+        whole += _byte_spellings(part)
     # Every text holds the number of a key of zeros.
     return forms + [form for form in _distinct(whole, label) if len(form.text) >= SHORTEST_PIECE]
 
@@ -136,10 +134,7 @@ def unfit(value: str | bytes) -> str | None:
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
         (not text, "empty"),
-        (
-            len(seen) < SHORTEST,
-            f"{len(seen)} characters, at least {SHORTEST} are needed to mask it alone",
-        ),
+        (len(seen) < SHORTEST, f"{len(seen)} characters, at least {SHORTEST} are needed to mask it alone"),
         (len(set(seen)) < _FEWEST_CHARACTERS, f"fewer than {_FEWEST_CHARACTERS} different characters"),
         (text.isdecimal() and len(text) <= _LONGEST_NUMBER, "a number that counts and times can equal"),
         (text.casefold() in _COMMON, "a common word, which harmless text holds too"),
@@ -155,7 +150,7 @@ def _cuttable(run: str, label: str) -> Form:
 
 def _distinct(spellings: Iterable[str], label: str) -> list[Form]:
     """One form for all *spellings* that fold to the same text."""
-    return list({form.text: form for form in (Form(spelling, label) for spelling in spellings)}.values())
+    return list({form.text: form for form in (Form(spelling, label) for spelling in dict.fromkeys(spellings))}.values())
 
 
 def _utf8(text: str) -> bytes:
@@ -167,15 +162,14 @@ def _is_clean(text: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
-def _atoms(text: str) -> Iterator[str]:
-    """Random-looking runs of letters and digits. Pieces of ordinary words would mask harmless text."""
+def _pieces(text: str) -> Iterator[str]:
+    """Random-looking runs of letters and digits, and of symbols, too, as a password generator makes them.
+
+    Pieces of ordinary words would mask harmless text.
+    """
     for atom in _ATOM.findall(text):
         if len(atom) >= SHORTEST_PIECE and class_changes(atom) * 6 >= len(atom):
             yield atom
-
-
-def _odd_runs(text: str) -> Iterator[str]:
-    """Random-looking runs with symbols, as a password generator makes them."""
     if not _ODD.search(text) or compiled(_DOCUMENT).search(text):
         return
     for run in compiled(_WRITTEN).split(text):
@@ -183,15 +177,6 @@ def _odd_runs(text: str) -> Iterator[str]:
         is_random = len(run) / 3 <= len(letters) <= 4 * class_changes(letters)
         if is_random and len(run) >= SHORTEST_PIECE and _ODD.search(run):
             yield run
-
-
-def _passwords(encoded: str) -> Iterator[str]:
-    """The password of a URL, encoded and decoded, unless its text is too common to mask."""
-    from urllib.parse import unquote  # noqa: PLC0415 - as in _urls
-
-    for password in dict.fromkeys((encoded, unquote(encoded))):
-        if unfit(password) is None:
-            yield password
 
 
 def _unicode_variants(text: str) -> set[str]:
@@ -243,10 +228,9 @@ def _urls(text: str) -> Iterator[str]:
 
 def _lines(text: str) -> Iterator[str]:
     """The lines of a longer secret: a log shipper may send each as its own event."""
-    for line in text.splitlines():
-        stripped = line.strip()
-        if len(stripped) >= SHORTEST_LINE and not stripped.startswith("-----"):
-            yield stripped
+    for line in map(str.strip, text.splitlines()):
+        if len(line) >= SHORTEST_LINE and not line.startswith("-----"):
+            yield line
 
 
 def _byte_spellings(data: bytes) -> Iterator[str]:

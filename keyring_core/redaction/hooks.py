@@ -7,55 +7,48 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
-from keyring_core.redaction.log_records import clean_copy, message_of
+from keyring_core.redaction.log_records import ChainFormatter, RedactingFormatter, clean_copy, message_of
 from keyring_core.redaction.redacting import keep, show_record
 from keyring_core.redaction.redactor import Redactor, safe_repr
 from keyring_core.redaction.render import withheld
 from keyring_core.redaction.streams import GuardedStream, unguarded
 
 _log = logging.getLogger("keyring_core.uncaught")
+# Their text is masked already.
+_OWN_FORMATTERS = (ChainFormatter, RedactingFormatter)
 
 
 class Hooks:
-    """Replaces functions of the interpreter and of logging; `remove` puts them back.
+    """Replaces functions of the interpreter and of logging; *undo* puts them back when it is closed.
 
     *handler* shows what the interpreter would have shown, if no logger's handler does.
     """
 
-    def __init__(self, redactor: Redactor, handler: logging.Handler, own_formatters: tuple[type, ...]) -> None:
+    def __init__(self, redactor: Redactor, handler: logging.Handler, undo: ExitStack) -> None:
         self._redactor = redactor
         self._handler = handler
-        self._own_formatters = own_formatters
-        self._undo: list[Callable[[], None]] = []
+        self._undo = undo
 
     def install(self, *, guard_stdio: bool) -> None:
         """Puts every hook in place."""
-        self._replace(sys, "excepthook", lambda _: self._uncaught)
-        self._replace(sys, "unraisablehook", lambda _: self._unraisable)
-        self._replace(threading, "excepthook", lambda _: self._uncaught_in_thread)
-        self._replace(logging.Handler, "format", self._handler_format)
-        self._replace(logging.Handler, "handleError", lambda _: _handle_error)
         redactor = self._redactor
-        self._replace(
-            logging.LogRecord, "getMessage", lambda _: lambda record: show_record(record, message_of, redactor, record)
-        )
+        self._replace(sys, "excepthook", lambda *error: self._report(logging.CRITICAL, "uncaught exception", error))
+        self._replace(sys, "unraisablehook", self._unraisable)
+        self._replace(threading, "excepthook", self._uncaught_in_thread)
+        self._replace(logging.Handler, "format", self._handler_format(logging.Handler.format))
+        self._replace(logging.Handler, "handleError", _handle_error)
+        self._replace(logging.LogRecord, "getMessage", lambda record: show_record(record, message_of, redactor, record))
         self._whole_records()
         self._warnings()
         if guard_stdio:
-            for name in ("stdout", "stderr"):
-                self._replace(sys, name, lambda stream: GuardedStream(unguarded(stream), self._redactor))
+            self._replace(sys, "stdout", GuardedStream(unguarded(sys.stdout), redactor))
+            self._replace(sys, "stderr", GuardedStream(unguarded(sys.stderr), redactor))
 
-    def remove(self) -> None:
-        """Puts everything back, newest first."""
-        while self._undo:
-            self._undo.pop()()
-
-    def _replace(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    def _replace(self, owner: Any, name: str, made: Any) -> None:
         before = getattr(owner, name)
-        made = make(before)
         setattr(owner, name, made)
 
         def undo() -> None:
@@ -64,14 +57,14 @@ class Hooks:
             if getattr(owner, name) is made:  # a later replacement stays
                 setattr(owner, name, before)
 
-        self._undo.append(undo)
+        self._undo.callback(undo)
 
     def _handler_format(self, before: Callable[..., str]) -> Callable[..., str]:
-        redactor, own = self._redactor, self._own_formatters
+        redactor = self._redactor
 
         def redacted(handler: logging.Handler, record: logging.LogRecord) -> Any:
             text = before(handler, record)
-            if isinstance(handler.formatter, own):
+            if isinstance(handler.formatter, _OWN_FORMATTERS):
                 return text
             return redactor.redact_json(text) if isinstance(text, str) else redactor.redact_value(text)
 
@@ -79,29 +72,25 @@ class Hooks:
 
     def _whole_records(self) -> None:
         """Covers handlers that send the record itself, or show it later."""
-        import logging.handlers  # noqa: PLC0415 - loaded when hooks are installed, not by an import
+        from logging import handlers  # noqa: PLC0415 - loaded when hooks are installed, not by an import
 
         redactor = self._redactor
+        emit, prepare = handlers.BufferingHandler.emit, handlers.QueueHandler.prepare
 
         def cleaned(before: Callable[..., Any]) -> Callable[..., Any]:
             return lambda handler, record: before(handler, show_record(record, clean_copy, redactor, record))
 
-        self._replace(logging.handlers.SocketHandler, "makePickle", cleaned)
-        self._replace(logging.handlers.HTTPHandler, "mapLogRecord", cleaned)
-        self._replace(
-            logging.handlers.BufferingHandler, "emit", lambda emit: lambda handler, record: emit(handler, keep(record))
-        )
-        self._replace(logging.handlers.QueueHandler, "prepare", lambda prepare: lambda *args: keep(prepare(*args)))
+        self._replace(handlers.SocketHandler, "makePickle", cleaned(handlers.SocketHandler.makePickle))
+        self._replace(handlers.HTTPHandler, "mapLogRecord", cleaned(handlers.HTTPHandler.mapLogRecord))
+        self._replace(handlers.BufferingHandler, "emit", lambda handler, record: emit(handler, keep(record)))
+        self._replace(handlers.QueueHandler, "prepare", lambda *args: keep(prepare(*args)))
 
     def _warnings(self) -> None:
         captured = getattr(logging, "_warnings_showwarning", None) is not None
         logging.captureWarnings(capture=True)
         if not captured:
-            self._undo.append(lambda: logging.captureWarnings(capture=False))
-        self._replace(warnings, "showwarning", _awake)
-
-    def _uncaught(self, kind: type[BaseException], error: BaseException, traceback: Any) -> None:
-        self._report(logging.CRITICAL, "uncaught exception", (kind, error, traceback))
+            self._undo.callback(logging.captureWarnings, capture=False)
+        self._replace(warnings, "showwarning", _awake(warnings.showwarning))
 
     def _uncaught_in_thread(self, args: Any) -> None:
         if args.exc_type is SystemExit:
@@ -112,8 +101,7 @@ class Hooks:
 
     def _unraisable(self, args: Any) -> None:
         exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
-        shown = safe_repr(args.object)
-        self._report(logging.ERROR, "unraisable exception", exc_info, where=args.err_msg, object=shown)
+        self._report(logging.ERROR, "unraisable exception", exc_info, where=args.err_msg, object=safe_repr(args.object))
 
     def _report(self, level: int, message: str, exc_info: Any, **extra: Any) -> None:
         """Logs it, by *handler* if no logger would: the hooks have replaced the interpreter's own report."""

@@ -10,6 +10,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, SupportsInt, TypeAlias
 
+import structlog
+
 from keyring_core.redaction.names import PLAIN
 from keyring_core.redaction.redacting import show_record
 from keyring_core.redaction.redactor import Redacted, Redactor, get_redactor, safe_repr
@@ -60,6 +62,17 @@ class RedactingFormatter(logging.Formatter):
     def formatStack(self, stack_info: str) -> str:  # noqa: N802
         """A stack, indented."""
         return block(super().formatStack(stack_info))
+
+
+class ChainFormatter(structlog.stdlib.ProcessorFormatter):
+    """structlog's formatter for both kinds of records. Withholds the content of an event that cannot be redacted."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text without secrets. Never raises."""
+        try:
+            return super().format(record)
+        except Exception as error:
+            return withheld(error, record.name, record.levelname)
 
 
 def message_of(redactor: Redactor, record: logging.LogRecord) -> str:

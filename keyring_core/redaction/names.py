@@ -24,15 +24,13 @@ _WORDS = {
     **dict.fromkeys(("cookie", "cookies"), "cookie"),
     **dict.fromkeys(("sessionid", "jsessionid", "phpsessid"), "session"),
     **dict.fromkeys(("apikey", "apikeys"), "api-key"),
-    **dict.fromkeys(("privatekey", "secretkey", "accesskey", "accountkey", "sharedaccesskey"), "key"),
-    "authkey": "key",
+    **dict.fromkeys(("privatekey", "secretkey", "accesskey", "accountkey", "sharedaccesskey", "authkey"), "key"),
     "otp": "otp",
     "cvv": "cvv",
-    "plaintext": "plaintext",
-    "cleartext": "plaintext",
+    **dict.fromkeys(("plaintext", "cleartext"), "plaintext"),
 }
 # Ends of a last word that is written as one with others: sslpassword, csrfmiddlewaretoken, clientsecret.
-_ENDS = {"password": "password", "token": "token", "secret": "secret"}
+_ENDS = ("password", "token", "secret")
 # The last two words, if the last alone is not enough: ``primary key`` and ``cache key`` are not secret.
 KINDS_OF_KEYS = frozenset(
     """
@@ -59,6 +57,7 @@ _PAIRS: dict[tuple[str, ...], str] = {
     ("connect", "sid"): "session",
     ("client", "assertion"): "assertion",
     ("saml", "response"): "assertion",
+    ("pass",): "password",  # in longer names it is a verb or a noun of another kind
 }
 # The last three, where two are not enough: Rails' SECRET_KEY_BASE, ASP.NET_SessionId.
 _TRIPLES: dict[tuple[str, ...], str] = {("secret", "key", "base"): "key", ("net", "session", "id"): "session"}
@@ -119,15 +118,13 @@ class Names:
                 return "value"
         if "/" in name and _NAME_OF_DIGEST.search(name):
             return None
-        last = parts[-1]
-        if tuple(parts[-2:]) in _NO_SECRETS or tuple(parts[-3:]) in _NO_SECRETS:
+        last, two, three = parts[-1], tuple(parts[-2:]), tuple(parts[-3:])
+        if two in _NO_SECRETS or three in _NO_SECRETS:
             return None
-        label = _WORDS.get(last) or _PAIRS.get((*parts[-2:-1], last))
-        if label is None and len(parts) > 1:
-            label = _TRIPLES.get(tuple(parts[-3:])) or (_OF_VARIABLES.get(last) if name.isupper() else None)
-        if parts == ["pass"]:  # in longer names it is a verb or a noun of another kind
-            return "password"
-        return label or next((_ENDS[end] for end in _ENDS if last.endswith(end)), None)
+        label = _WORDS.get(last) or _PAIRS.get(two) or _TRIPLES.get(three)
+        if label is None and len(parts) > 1 and name.isupper():
+            label = _OF_VARIABLES.get(last)
+        return label or next((end for end in _ENDS if last.endswith(end)), None)
 
 
 def words(name: str) -> list[str]:

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from keyring_core.redaction.effort import READ, Effort, rest
+from keyring_core.redaction.effort import READ, Limit, bounded, rest
 from keyring_core.redaction.folding import lower, neighbours, reduced
 from keyring_core.redaction.names import KINDS_OF_KEYS, Names
 from keyring_core.redaction.patterns import ANY_CASE_VERBOSE, by_first_character, compiled
@@ -187,7 +187,7 @@ _LONGEST_SIGN_OF_VALUE = 12
 _IN_URLS = ("?", "&", "#", "&amp;")
 
 
-def find_pairs(text: str, gist: str, names: Names, limit: type[Effort] = Effort) -> list[Span]:
+def find_pairs(text: str, gist: str, names: Names, limit: Limit = bounded) -> list[Span]:
     """The values of sensitive names in *text*. *gist* is what `reduced` leaves of it."""
     search = _gates(names.own).search(text, gist)
     if search is None:

@@ -52,7 +52,7 @@ class _Grams:
     def fits(self, form: Form) -> bool:
         """True if every run of *form* that has to be found is long enough without the bytes *skipped*."""
         return len(self._kept(form.text)) == len(form.text) or all(
-            len(self._kept(window)) >= self.floor for window in windows(form)
+            len(self._kept(form.text[start : start + form.floor])) >= self.floor for start in range(form.windows)
         )
 
     def grams(self, form: Form) -> Iterator[bytes]:
@@ -124,9 +124,6 @@ class GramMatcher:
         # For shorter forms. Harmless text shares four bytes with a secret more often than five.
         self._narrow = _Grams(4, 4)
 
-    def __repr__(self) -> str:
-        return "<GramMatcher>"
-
     def __reduce__(self) -> NoReturn:
         raise TypeError("a GramMatcher holds secrets: it can be neither pickled nor copied")
 
@@ -135,17 +132,15 @@ class GramMatcher:
 
     def add(self, form: Form) -> None:
         """Makes *form* known. The cost depends on its length alone, but for the first forms with some punctuation."""
-        if self._grams(form) is self._wide and not self._wide.fits(form):
-            self._skip_less(form)
-        self._grams(form).add(form)
-
-    def _skip_less(self, form: Form) -> None:
-        """Reads on with the punctuation of *form*."""
-        wide = _Grams(5, 6, self._wide.skipped.translate(None, form.text))
-        for known in {known for forms in self._wide.forms.values() for known in forms}:
-            wide.add(known)
-        # In one step: readers take no lock.
-        self._wide = wide
+        grams = self._grams(form)
+        if grams is self._wide and not grams.fits(form):
+            # From now on its punctuation is read.
+            grams = _Grams(5, 6, self._wide.skipped.translate(None, form.text))
+            for known in set().union(*self._wide.forms.values()):
+                grams.add(known)
+            # In one step: readers take no lock.
+            self._wide = grams
+        grams.add(form)
 
     def discard(self, form: Form) -> None:
         """Forgets *form*, but no form that shares text with it."""
@@ -166,8 +161,8 @@ def spans_of(forms: Collection[Form], data: bytes) -> list[Span]:
     return runs(window for form in forms for window in occurrences(form, low))
 
 
-def occurrences(form: Form, low: bytes) -> Iterator[tuple[int, int, str]]:
-    """Start, end and label of the runs of *form* in *low* that have to be masked. Runs may overlap.
+def occurrences(form: Form, low: bytes) -> Iterator[tuple[str, int, int]]:
+    """Label, start and end of the runs of *form* in *low* that have to be masked. Runs may overlap.
 
     All windows of the shortest length are searched. A long form has too many of them: there, every few characters
     a piece is searched which is so much shorter that each window holds one, and a match is followed to its ends.
@@ -181,26 +176,14 @@ def occurrences(form: Form, low: bytes) -> Iterator[tuple[int, int, str]]:
         while place >= 0:
             start, end = place, place + width
             if step > 1:
-                start -= _shared_end(text, offset, low, place)
-                end += _shared_start(text, offset + width, low, end)
+                start -= _shared(text[:offset][::-1], low[max(0, place - offset) : place][::-1])
+                end += _shared(text[offset + width :], low[end : end + len(text)])
             if end - start >= form.floor:
-                yield start, end, form.label
+                yield form.label, start, end
             place = low.find(piece, place + 1)
 
 
-def _shared_end(one: bytes, one_end: int, other: bytes, other_end: int) -> int:
-    """The number of equal bytes right before both places."""
-    longest = min(one_end, other_end)
-    return next((n for n in range(longest) if one[one_end - n - 1] != other[other_end - n - 1]), longest)
-
-
-def _shared_start(one: bytes, one_start: int, other: bytes, other_start: int) -> int:
-    """The number of equal bytes from both places on."""
-    longest = min(len(one) - one_start, len(other) - other_start)
-    return next((n for n in range(longest) if one[one_start + n] != other[other_start + n]), longest)
-
-
-def windows(form: Form) -> Iterator[bytes]:
-    """The runs of ``form.floor`` bytes in *form*."""
-    for offset in range(len(form.text) - form.floor + 1):
-        yield form.text[offset : offset + form.floor]
+def _shared(one: bytes, other: bytes) -> int:
+    """The number of equal bytes that both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from keyring_core.redaction.folding import lower, reduced
 from keyring_core.redaction.patterns import ANY_CASE, compiled
@@ -23,7 +23,7 @@ _FIRST_LINE = r"0000[0-9a-f]{0,12}:?[ ]{1,3}[0-9a-f]{2}[0-9a-f ]"
 _DUMPED_BYTE = r"[0-9a-f]{2}"
 # Between two lines of one bytes literal, as pprint breaks it. In JSON, the newline is escaped.
 _NEXT_LITERAL = r"[\"'](?:\n|\\+n)[ ]+b\\*[\"']"
-# How often a dump's text may be escaped as JSON.
+# A dump's text may be escaped as JSON, in JSON and so on, one time less than this.
 _MOST_ESCAPED = 3
 # Ends a value of several bytes.
 _NEXT_FIELD = r"[\"']\s?:|="
@@ -34,11 +34,14 @@ _FEWEST = 8
 _ZEROS, _X, _ZERO_X = reduced(b"0000"), reduced(b"x"), reduced(b"0x")
 
 
+Place: TypeAlias = Callable[[int, int], tuple[int, int]]
+
+
 class Reading(NamedTuple):
     """The bytes that a text spells. *place* turns a range of them into a range of the text."""
 
     data: bytes
-    place: Callable[[int, int], tuple[int, int]]
+    place: Place
 
 
 def spells_bytes(flat: str, gist: str) -> bool:
@@ -97,78 +100,56 @@ def _listed(low: str) -> Iterator[Reading]:
     for field in compiled(_LIST).finditer(low):
         escapes = compiled(_ESCAPED).findall(field[0])
         if len(escapes) >= _FEWEST:
-            yield Reading(bytes.fromhex("".join([escape[2:].zfill(2) for escape in escapes])), _escapes_of(field))
+            places = (found.span() for found in compiled(_ESCAPED).finditer(low, *field.span()))
+            yield Reading(bytes.fromhex("".join([escape[2:].zfill(2) for escape in escapes])), _of_bytes(places))
 
 
-def _escapes_of(field: re.Match[str]) -> Callable[[int, int], tuple[int, int]]:
-    """The places of the bytes that *field* spells."""
-
-    @cache
-    def places() -> list[tuple[int, int]]:
-        return [found.span() for found in compiled(_ESCAPED).finditer(field.string, *field.span())]
-
-    return lambda start, end: (places()[start][0], places()[end - 1][1])
-
-
-class _Line(NamedTuple):
-    """A line of a hex dump, its bytes, and where it ends with the column that shows them as text."""
-
-    found: re.Match[str]
-    data: bytes
-    end: int
+def _of_bytes(places: Iterable[tuple[int, int]]) -> Place:
+    """The place of a range of bytes, of which each has one of *places*; these are read when the first is needed."""
+    known = cache(lambda: list(places))
+    return lambda start, end: (known()[start][0], known()[end - 1][1])
 
 
 def _dumped(low: str) -> Iterator[Reading]:
     """The bytes of hex dumps in *low*; in JSON, for each field."""
-    dumps: list[list[_Line]] = []
+    # Of each dump its bytes, and the lines with their ends, behind the column that shows the bytes as text.
+    dumps: list[tuple[bytearray, list[tuple[re.Match[str], int]]]] = []
     end = 0
     for found in compiled(_DUMPED).finditer(low):
         if not dumps or compiled(_NEXT_FIELD).search(low, end, found.start()):
-            dumps.append([])
-        data = bytes.fromhex(found["bytes"])
+            dumps.append((bytearray(), []))
+        line = bytes.fromhex(found["bytes"])
         end = found.start("bytes") + len(found["bytes"].rstrip())
-        column = compiled(_text_column(len(data))).match(low, end)
+        column = compiled(_text_column(len(line))).match(low, end)
         end = end if column is None else column.end()
-        dumps[-1].append(_Line(found, data, end))
-    for lines in dumps:
-        data = b"".join([line.data for line in lines])
+        data, lines = dumps[-1]
+        data += line
+        lines.append((found, end))
+    for data, lines in dumps:
         if len(data) >= _FEWEST:
-            yield Reading(data, _bytes_of(lines))
-            yield _swapped(data, _bytes_of(lines))
+            yield from _dump(bytes(data), lines)
 
 
-def _bytes_of(lines: list[_Line]) -> Callable[[int, int], tuple[int, int]]:
-    """The places of the bytes of a dump's *lines*. Each spans the rest of its line."""
-
-    @cache
-    def places() -> list[tuple[int, int]]:
-        digits = compiled(_DUMPED_BYTE)
-        return [
-            (byte.start(), line.end)
-            for line in lines
-            for byte in digits.finditer(line.found.string, *line.found.span("bytes"))
-        ]
-
-    return lambda start, end: (places()[start][0], places()[end - 1][1])
-
-
-def _swapped(data: bytes, place: Callable[[int, int], tuple[int, int]]) -> Reading:
-    """*data* as hexdump without options and od -x write it: swapped in pairs."""
+def _dump(data: bytes, lines: list[tuple[re.Match[str], int]]) -> Iterator[Reading]:
+    """*data*, and once more as hexdump without options and od -x write it: swapped in pairs."""
+    place = _of_bytes(
+        (byte.start(), end)  # a byte spans the rest of its line
+        for found, end in lines
+        for byte in compiled(_DUMPED_BYTE).finditer(found.string, *found.span("bytes"))
+    )
+    yield Reading(data, place)
     swapped = bytearray(data[: len(data) & -2])
     swapped[::2], swapped[1::2] = data[1::2], data[: len(swapped) : 2]
-    return Reading(bytes(swapped), lambda start, end: place(start & -2, (end + 1) & -2))
+    yield Reading(bytes(swapped), lambda start, end: place(start & -2, (end + 1) & -2))
 
 
 @cache
 def _text_column(count: int) -> str:
     r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, but ``\n`` ends them."""
     # If the line ends right after them, it shows how the text is escaped: a backslash and an n may be two of them.
-    exact = "|".join(_unescaped_column(count, depth) for depth in range(_MOST_ESCAPED))
-    return rf"[ ]{{2,60}}[|>]?(?:{exact}|(?:(?!\\{{1,7}}[nrt])\\{{1,7}}.|[^\n\\]){{0,{count}}}[|<]?)"
-
-
-def _unescaped_column(count: int, depth: int) -> str:
-    """*count* characters, and the end of their line, in JSON that stands in JSON *depth* times."""
-    backslash, quote = r"\\" * 2**depth, r"\\" * (2**depth - 1) + '"'
-    newline = r"\\" * 2 ** (depth - 1) + "n" if depth else r"\n"
-    return rf"(?:{backslash}|{quote}|[^\\\"\n]){{{count}}}[|<]?(?={newline}|\Z)"
+    exact = ""
+    for depth in range(_MOST_ESCAPED):
+        backslash, quote = r"\\" * 2**depth, r"\\" * (2**depth - 1) + '"'
+        newline = r"\\" * 2 ** (depth - 1) + "n" if depth else r"\n"
+        exact += rf"(?:{backslash}|{quote}|[^\\\"\n]){{{count}}}[|<]?(?={newline}|\Z)|"
+    return rf"[ ]{{2,60}}[|>]?(?:{exact}(?:(?!\\{{1,7}}[nrt])\\{{1,7}}.|[^\n\\]){{0,{count}}}[|<]?)"

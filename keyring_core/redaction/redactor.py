@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from keyring_core.errors import KeyringError
 from keyring_core.loaded_keys import is_loaded, subscribe, writing
 from keyring_core.redaction.commands import find_commands
-from keyring_core.redaction.effort import Effort, Scan, Unlimited, rest
+from keyring_core.redaction.effort import Effort, Limit, bounded, rest, spelling, unbounded
 from keyring_core.redaction.encodings import Form, forms_of, forms_of_key, trimmed, unfit
 from keyring_core.redaction.folding import reduced, unsqueeze
 from keyring_core.redaction.names import Names
@@ -114,7 +114,7 @@ class Redactor:
 
         May raise what the event's own objects raise: the caller withholds the event then.
         """
-        return Walk(self.names).event(event) if self.names.touch(event) else event
+        return Walk(self.names).mapping(event) if self.names.touch(event) else event
 
     def redact_json(self, text: str) -> str:
         """*text*, a rendered line, with every secret masked; JSON stays JSON. Never raises."""
@@ -130,48 +130,45 @@ class Redactor:
         """Masks each value by itself, for a match that broke the JSON; then checks the result once more."""
         shown = json.dumps(self.redact_value(json.loads(text)))
         # Each text was searched by itself; what shows only together, as a name and its value, is searched once more.
-        flat, spans = self.find(shown, Unlimited)
+        flat, spans = self.find(shown, unbounded)
         if spans:
             shown = _masked(shown, flat, spans)
             if not _is_json(shown):
                 raise ValueError("a secret stands across the structure")
         return shown
 
-    def find(self, text: str, limit: type[Effort] = Effort) -> tuple[str, list[Span]]:
+    def find(self, text: str, limit: Limit = bounded) -> tuple[str, list[Span]]:
         """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
-        scan = Scan(len(text), limit)
-        if text.isascii():
-            return text, self._find(text, text.encode(), scan)
         data = text.encode("utf-8", "surrogatepass")
-        flat = data.decode("latin-1")
-        return flat, self._find(flat, data, scan)
+        flat = text if text.isascii() else data.decode("latin-1")
+        return flat, self._find(flat, data, limit, spelling(len(text)))
 
-    def _find(self, flat: str, data: bytes, scan: Scan, depth: int = 0) -> list[Span]:
-        """The secrets in *flat*, which has one character for each byte of *data*."""
+    def _find(self, flat: str, data: bytes, limit: Limit, left: Effort, depth: int = 0) -> list[Span]:
+        """The secrets in *flat*, which has one character for each byte of *data* and may spell *left* characters."""
         gist = reduced(data)
         forms = self._registry.candidates(data)
         found = self._known(forms, data) if forms or block_matchers.get() else []
-        found += find_shapes(flat, data, gist, forms, scan.effort)
-        found += find_pairs(flat, gist, self.names, scan.effort)
+        found += find_shapes(flat, data, gist, forms, limit)
+        found += find_pairs(flat, gist, self.names, limit)
         if "-" in flat:
-            found += find_commands(flat, scan.effort)
+            found += find_commands(flat, limit)
         if ("\x1b" in flat or ("[" in flat and "1b[" in flat)) and _COLOUR.search(flat):
             # The letter that ends a colour is not part of the next word; blanks in its place keep words apart.
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
-            found += find_shapes(plain, plain.encode("latin-1"), gist, (), scan.effort)
-            found += find_pairs(plain, gist, self.names, scan.effort)
+            found += find_shapes(plain, plain.encode("latin-1"), gist, (), limit)
+            found += find_pairs(plain, gist, self.names, limit)
         if spells_bytes(flat, gist) and depth < _MOST_READINGS:
             for reading in readings(flat):
-                if scan.spells(len(reading.data)):
-                    found += self._spelt(reading, scan, depth + 1)
+                if left.step(len(reading.data)):
+                    found += self._spelt(reading, limit, left, depth + 1)
                 else:
                     start, end = reading.place(0, len(reading.data))
                     found.append(rest(flat[:end], start))
         return found
 
-    def _spelt(self, reading: Reading, scan: Scan, depth: int) -> Iterator[Span]:
+    def _spelt(self, reading: Reading, limit: Limit, left: Effort, depth: int) -> Iterator[Span]:
         """The secrets in the bytes of *reading*, also those that are no text, as spans of the text that spells them."""
-        for span in self._find(reading.data.decode("latin-1"), reading.data, scan, depth):
+        for span in self._find(reading.data.decode("latin-1"), reading.data, limit, left, depth):
             start, end = reading.place(span.start, span.end)
             yield span._replace(start=start, end=end)
         if reading.data.isascii():
@@ -183,7 +180,7 @@ class Redactor:
 
     def _known(self, forms: Collection[Form], data: bytes) -> list[Span]:
         """The spans in *data* of values: of those among *forms*, and of those that `redacting` masks here."""
-        found = spans_of([form for form in forms if form not in LANDMARKS], data) if forms else []
+        found = spans_of([form for form in forms if form not in LANDMARKS], data)
         for matcher in block_matchers.get():
             found += spans_of(matcher.candidates(data), data)
         return unsqueeze(found, data) if found else found
@@ -231,23 +228,17 @@ class Registry:
             self._matcher.add(landmark)
         subscribe(self)
 
-    def __repr__(self) -> str:
-        return f"<Registry of {len(self._forms)} values>"
-
     def __len__(self) -> int:
         return len(self._forms)
-
-    def add(self, value: str | bytes, label: str) -> None:
-        """Masks *value* from now on. A value that is known already keeps its first label."""
-        self._add(value, label, forms_of)
 
     def add_key(self, raw: bytes, label: str) -> None:
         """Masks the 32-byte key *raw*, and parts of it, from now on; also if it was a value before."""
         with writing:
             self._forms.pop(raw, None)
-            self._add(raw, label, forms_of_key)
+            self.add(raw, label, forms_of_key)
 
-    def _add(self, value: str | bytes, label: str, forms: Callable[..., list[Form]]) -> None:
+    def add(self, value: str | bytes, label: str, forms: Callable[..., list[Form]] = forms_of) -> None:
+        """Masks *value* in all its *forms* from now on. A value that is known already keeps its first label."""
         with writing:
             if value in self._forms:
                 return

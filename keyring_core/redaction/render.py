@@ -26,7 +26,6 @@ Render = Callable[[Any, str, dict[str, Any]], str]
 _OTHERS = r"\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
 _BREAKING = re.compile(rf"[\x00-\x08\x0a-\x1f{_OTHERS}]")
 _BREAKING_BLOCK = re.compile(rf"[\x00-\x08\x0b-\x1f{_OTHERS}]")
-INDENT = "    "
 
 
 def redact_processor(logger: Any, method: str, event: Any) -> Any:
@@ -49,9 +48,9 @@ def redact_processor(logger: Any, method: str, event: Any) -> Any:
     try:
         formatted = structlog.processors.format_exc_info(logger, method, dict(event))
         shown = show_masked(event.get("exc_info"), redactor.redact_value, formatted)
-        return shown if isinstance(shown, dict) else {"event": "withheld", "level": method, "error": shown}
     except Exception as error:
-        return {"event": "withheld", "level": method, "error": type(error).__name__}
+        shown = type(error).__name__
+    return shown if isinstance(shown, dict) else {"event": "withheld", "level": method, "error": shown}
 
 
 class JsonRenderer:
@@ -86,7 +85,7 @@ class ConsoleRenderer(OtherRenderer):
         """*event* as text."""
         named = dict(self._redactor.redact_event(event))
         blocks = [named.pop(name) for name in ("stack", "exception") if isinstance(named.get(name), str)]
-        flat = Walk(self._redactor.names, _flat_leaf).event(named)
+        flat = Walk(self._redactor.names, _flat_leaf).mapping(named)
         line = self._redactor.redact(self._render(logger, method, dict(flat)))
         return Redacted("\n".join([line, *(block(self._redactor.redact(text)) for text in blocks)]))
 
@@ -110,9 +109,9 @@ def withheld_event(error: BaseException, logger: str | None, level: str | None) 
 
 def to_json(event: Mapping[str, Any]) -> str:
     """*event* as one line of JSON; other objects by their repr."""
-    fast = _orjson()
+    encode = _orjson() or _encode
     try:
-        return _encode(event) if fast is None else escape_json(fast(event))
+        return encode(event)
     except (TypeError, ValueError):  # keys of other types, numbers beyond 64 bits, lone surrogates
         return _encode(_string_keys(event))
 
@@ -126,7 +125,13 @@ def _orjson() -> Callable[[Any], str] | None:
         return None
     # A dataclass is shown by its repr, which may hide a field.
     options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_NON_STR_KEYS
-    return lambda event: orjson.dumps(event, _fallback, options).decode()
+
+    def encode(event: Any) -> str:
+        text: str = orjson.dumps(event, _fallback, options).decode()
+        # JSON allows some breaking characters as they are, and orjson writes them so.
+        return text if text.isascii() else _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+    return encode
 
 
 def _fallback(value: Any) -> Any:
@@ -174,12 +179,7 @@ def one_line(text: str) -> str:
 def block(text: str) -> str:
     """A traceback as indented lines, which no event starts with; escapes what moves the cursor."""
     shown = _BREAKING_BLOCK.sub(_escape, text.strip("\n"))
-    return INDENT + shown.replace("\n", "\n" + INDENT)
-
-
-def escape_json(text: str) -> str:
-    """JSON *text* with breaking characters escaped: JSON allows some as they are, and orjson writes them so."""
-    return text if text.isascii() else _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return "    " + shown.replace("\n", "\n    ")
 
 
 def _escape(found: re.Match[str]) -> str:

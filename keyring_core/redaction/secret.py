@@ -39,17 +39,14 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(_as_bytes(self.__value), _as_bytes(other.reveal()))
+        # Without "surrogatepass" the error for a lone surrogate would carry the whole text.
+        ours, theirs = (value.encode("utf-8", "surrogatepass") for value in (self.__value, other.reveal()))
+        return hmac.compare_digest(ours, theirs)
 
     __hash__ = None  # type: ignore[assignment]  # a hash would help to guess it
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret can be neither pickled nor copied")
-
-
-def _as_bytes(value: str) -> bytes:
-    # Without "surrogatepass" the error for a lone surrogate would carry the whole text.
-    return value.encode("utf-8", "surrogatepass")
 
 
 def revealed(value: object) -> str | bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from keyring_core.redaction.credentials import find_credentials
-from keyring_core.redaction.effort import READ, Effort, rest
+from keyring_core.redaction.effort import READ, Effort, Limit, bounded, rest
 from keyring_core.redaction.encodings import Form
 from keyring_core.redaction.folding import lower, reduced
 from keyring_core.redaction.patterns import ANY_CASE, Enclosed, Shape, by_gate, compiled, hidden, secret
@@ -135,7 +135,7 @@ _MAILBOX = r"[a-z]+(?:[._+-][a-z]+)*[._+-]?\d{0,4}"
 LANDMARKS = {Form(gate, gate): gate for gate in (*_SHAPES, *_ENCLOSED)}
 
 
-def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], limit: type[Effort] = Effort) -> list[Span]:
+def find_shapes(text: str, data: bytes, gist: str, forms: Collection[Form], limit: Limit = bounded) -> list[Span]:
     """The spans of shapes in *text*.
 
     *data* is *text* as bytes of the same length, *gist* what `reduced` leaves of it. *forms* may occur in it; landmarks

@@ -16,43 +16,35 @@ class Span(NamedTuple):
     label: str
     known: bool = False
 
-    @property
-    def weight(self) -> tuple[bool, int]:
-        """The heaviest of overlapping spans gives its label: a known value before a guessed shape."""
-        return self.known, self.end - self.start
-
 
 def mask_of(label: str) -> str:
     """The mask of a secret: it shows the label, never the length."""
     return f"{MASK_START}{label}]"
 
 
-def runs(windows: Iterable[tuple[int, int, str]]) -> list[Span]:
-    """The longest runs of known values: joins windows of one label that overlap or touch."""
+def runs(windows: Iterable[tuple[str, int, int]]) -> list[Span]:
+    """The longest runs of known values: joins windows (label, start, end) of one label that overlap or touch."""
     done: list[Span] = []
-    last: dict[str, Span] = {}
-    for start, end, label in sorted(windows):
-        run = last.get(label)
-        if run is not None and start <= run.end:
-            last[label] = Span(run.start, max(run.end, end), label, known=True)
+    for label, start, end in sorted(windows):
+        last = done[-1] if done else None
+        if last and last.label == label and start <= last.end:
+            done[-1] = last._replace(end=max(last.end, end))
         else:
-            if run is not None:
-                done.append(run)
-            last[label] = Span(start, end, label, known=True)
-    return [*done, *last.values()]
+            done.append(Span(start, end, label, known=True))
+    return done
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
     """Disjoint spans, in order, that cover exactly the same text as *spans*.
 
-    Overlapping spans become one, with the label of the heaviest. Spans that only touch become one if they share a label
-    (two halves of one key).
+    Overlapping spans become one, with the label of a known value, otherwise of the longest. Spans that only touch
+    become one if they share a label (two halves of one key).
     """
     merged: list[Span] = []
     for span in sorted(spans):
         last = merged[-1] if merged else None
         if last and (span.start < last.end or (span.start == last.end and span.label == last.label)):
-            _, _, label, known = max(last, span, key=lambda part: part.weight)
+            _, _, label, known = max(last, span, key=lambda part: (part.known, part.end - part.start))
             merged[-1] = Span(last.start, max(last.end, span.end), label, known)
         else:
             merged.append(span)

@@ -152,7 +152,8 @@ def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
         if compiled(_CONSTANT).fullmatch(value):
             return False
         return (name.lower != "code" or len(value) >= _SHORTEST_CODE) and not is_ordinary(value, name.label)
-    if name.lower == "pwd" and compiled(_PATH).fullmatch(value) and not looks_random(value):
+    # A folder does not look random.
+    if name.lower == "pwd" and compiled(_PATH).fullmatch(value) and class_changes(value) * 4 < len(value):
         return False
     if kind in ("bare", "under", "block"):
         is_name = compiled(_NAME).fullmatch(value) and names.label(value) is not None
@@ -185,28 +186,6 @@ def _after_colon(name: Name, _found: re.Match[str], _value: str) -> bool:
     return name.before != "$" or name.lower != "pwd"
 
 
-def _argument(name: Name, _found: re.Match[str], value: str) -> bool:
-    """``--name value``, but not behind a switch, before another option, or in a help text: ``[--name NAME]``."""
-    is_switch = name.lower.startswith(("--no-", "--ask-", "--plain", "--clear"))
-    return not is_switch and name.before != "[" and not compiled(_SWITCH).fullmatch(value)
-
-
-def _after_blank(name: Name, found: re.Match[str], _value: str) -> bool:
-    """``password value``; "pass" is a verb there, and a path goes on with a protocol: GET /reset-password HTTP/1.1."""
-    is_name = name.label in PASSWORDS and name.lower != "pass" and name.before not in ("/", "=")
-    return is_name and not compiled(_OTHER_ARGUMENT).match(found["option"])
-
-
-def _beside(name: Name, _found: re.Match[str], value: str) -> bool:
-    """``proxy_set_header X-Api-Key "value"``, but not a parser's unexpected token "value"."""
-    is_name = name.label in PASSWORDS or ("-" in name.lower and len(value) >= _LONG_TOKEN)
-    return is_name and name.lower != "pass" and not all(is_ordinary(word, name.label) for word in value.split())
-
-
-def _literal(name: Name, _found: re.Match[str], _value: str) -> bool:
-    return name.lower == "password" or name.is_option
-
-
 def _in_call(name: Name, found: re.Match[str], _value: str) -> bool:
     """``setName("value")`` and SQL's ``PASSWORD('value')``, but not ``set_cookie("name", "value")``."""
     if name.label == "cookie" and found.string.startswith(",", found.end()):
@@ -223,46 +202,46 @@ def _in_pair(name: Name, found: re.Match[str], value: str) -> bool:
     return is_bytes or not (is_ordinary(value, name.label) or compiled(_COLUMN, ANY_CASE).fullmatch(value))
 
 
-def _in_next_line(name: Name, _found: re.Match[str], _value: str) -> bool:
-    return name.follows(_NAME_OF_A_MANIFEST)
-
-
-def _in_element(name: Name, _found: re.Match[str], value: str) -> bool:
-    if name.before in ("<", ">"):
-        return True
-    return name.follows(_ATTRIBUTE, 80) and not is_ordinary(value, name.label)
-
-
-def _in_braces(name: Name, _found: re.Match[str], value: str) -> bool:
-    return name.label in PASSWORDS and not compiled(_IN_BRACES).fullmatch(value)
-
-
 # What a quoted value follows, if no sign.
 _WAYS_OF_QUOTED = ("call", "below", "beside", "pair")
 _PLACES: dict[str, Callable[[Name, re.Match[str], str], bool]] = {
-    "argument": _argument,
-    "beside": _beside,
-    "below": _in_next_line,
-    "braced": _in_braces,
+    # --name value, but not behind a switch, before another option, or in a help text: [--name NAME].
+    "argument": lambda name, _found, value: (
+        name.before != "["
+        and not name.lower.startswith(("--no-", "--ask-", "--plain", "--clear"))
+        and not compiled(_SWITCH).fullmatch(value)
+    ),
+    # - name: NAME, and in the next line: value: "value"
+    "below": lambda name, _found, _value: name.follows(_NAME_OF_A_MANIFEST),
+    "under": lambda name, _found, _value: name.follows(_NAME_OF_A_MANIFEST),
+    # proxy_set_header X-Api-Key "value", but not a parser's unexpected token "value".
+    "beside": lambda name, _found, value: (
+        (name.label in PASSWORDS or ("-" in name.lower and len(value) >= _LONG_TOKEN))
+        and name.lower != "pass"
+        and not all(is_ordinary(word, name.label) for word in value.split())
+    ),
+    "braced": lambda name, _found, value: name.label in PASSWORDS and not compiled(_IN_BRACES).fullmatch(value),
     "call": _in_call,
-    "element": _in_element,
+    "element": lambda name, _found, value: (
+        name.before in ("<", ">") or (name.follows(_ATTRIBUTE, 80) and not is_ordinary(value, name.label))
+    ),
     "header": _after_colon,
-    "literal": _literal,
-    "option": _after_blank,
+    "literal": lambda name, _found, _value: name.lower == "password" or name.is_option,
+    # password value; "pass" is a verb there, and a path goes on with a protocol: GET /reset-password HTTP/1.1.
+    "option": lambda name, found, _value: (
+        name.label in PASSWORDS
+        and name.lower != "pass"
+        and name.before not in ("/", "=")
+        and not compiled(_OTHER_ARGUMENT).match(found["option"])
+    ),
     "pair": _in_pair,
     "quoted": _after_sign,
-    "under": _in_next_line,
 }
 
 
 def class_changes(text: str) -> int:
     """The number of changes between small letters, capitals and digits in *text*; random text has many."""
     return len(compiled(_CLASS_CHANGE).findall(text))
-
-
-def looks_random(text: str) -> bool:
-    """True if at least a quarter of the characters of *text* differ in kind from the one before."""
-    return class_changes(text) * 4 >= len(text)
 
 
 def is_ordinary(value: str, label: str) -> bool:

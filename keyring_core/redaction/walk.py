@@ -42,32 +42,25 @@ class Walk:
         self._left = MOST_NODES
         self._path: set[int] = set()
 
-    def event(self, event: Mapping[Any, Any]) -> Mapping[Any, Any]:
-        """*event* itself if nothing had to be masked, otherwise a copy in the same order."""
-        return self._mapping(event, None)  # type: ignore[no-any-return]
-
     def value(self, value: Any, hidden: str | None = None, name: str = "") -> Any:
         """*value*, which has this *name*, or what is shown in its place. *hidden* is the label of a sensitive name."""
         kind = type(value)
         if kind in PLAIN:
             return self._leaf(value) if kind is int and value > _LARGEST_COUNT else value
         if kind is not str and isinstance(value, Mapping):
-            return self._guarded(self._mapping, value, hidden)
+            return self._guarded(self.mapping, value, hidden)
         if kind is not str and isinstance(value, _SEQUENCES):
             return self._guarded(self._sequence, value, hidden, name)
         if hidden is None:
             shown = self._leaf(value)
-            return value if shown is not value and self._is_digest(name, value, shown) else shown
+            if type(value) is str and shown is not value and _KEY in shown:
+                # A digest or a public key stays, if the name before it says that it is one, as in text.
+                named = f"{name}: {value}"
+                shown = value if self._leaf(named) == named else shown
+            return shown
         if kind.__module__ in _PLAIN_MODULES or (kind is str and (not value or value.startswith(MASK_START))):
             return value
         return mask_of(hidden)
-
-    def _is_digest(self, name: str, value: Any, shown: Any) -> bool:
-        """True if *value*, masked as a key, is a digest or a public key: as in text, the *name* before it says so."""
-        if type(value) is not str or _KEY not in shown:
-            return False
-        named = f"{name}: {value}"
-        return bool(self._leaf(named) == named)
 
     def _guarded(self, walk: Callable[..., Any], value: Any, *context: str | None) -> Any:
         """*walk* on *value*, unless it is circular, too deep or too large."""
@@ -82,7 +75,8 @@ class Walk:
         finally:
             self._path.discard(id(value))
 
-    def _mapping(self, mapping: Mapping[Any, Any], hidden: str | None) -> Any:
+    def mapping(self, mapping: Mapping[Any, Any], hidden: str | None = None) -> Mapping[Any, Any]:
+        """*mapping* itself if nothing had to be masked, otherwise a copy in the same order."""
         changed: dict[Any, Any] | None = None
         label_of = self._names.label
         for key, item in mapping.items():

@@ -13,7 +13,7 @@ from keyring_core import KeyState
 from rotation.ledger.records import next_promotion, took_over
 from rotation.model.counts import Counts
 from rotation.model.next_steps import Next
-from rotation.retirement.evidence import Evidence, of_censuses
+from rotation.retirement import Evidence, of_censuses
 
 if TYPE_CHECKING:
     from rotation.discovery.result import Discovery, Remark

@@ -13,7 +13,7 @@ from rotation.configuration.policy import Policy
 from rotation.model.next_steps import CHECK, RUN, Next, Repeats, Steps, retire_step
 from rotation.model.text import many
 from rotation.model.times import span, to_minute
-from rotation.retirement.decision import refusals
+from rotation.retirement import refusals
 
 SAME_SERVICE = (
     "the same service? Set one ROTATION_SERVICE for all its processes, or turn shared_keys off in [policy.off] with "

@@ -35,8 +35,8 @@ T = TypeVar("T")
     examples={
         "Check everything that ./rotation.toml names": "check --env-file .env",
         "One line for Nagios, Icinga or Checkmk": "check --config /etc/keyring/rotation.toml --format nagios",
-        "Every night: metrics for the node exporter, and a ping so that a missing check is noticed": "check "
-        "--config /etc/keyring/rotation.toml --prometheus /var/lib/node_exporter/keys.prom --ping '$PING_URL'",
+        "Every night: metrics for the node exporter": "check --config /etc/keyring/rotation.toml "
+        "--prometheus /var/lib/node_exporter/keys.prom",
         "List the checks, and run none": "check --list",
     },
     exit_codes={
@@ -48,9 +48,6 @@ T = TypeVar("T")
 )
 @click.option("--format", "form", type=click.Choice(("text", "nagios", "json")), help="What to print.  [default: text]")
 @path_option("--prometheus", help="File for metrics, such as /var/lib/node_exporter/keys.prom.")
-@click.option(
-    "--ping", metavar="URL", help="Address to call: URL/start, then URL or URL/fail; or '$NAME' of a variable."
-)
 @click.option("--sample", type=click.IntRange(min=1), metavar="ROWS", help="Read about this many rows of each target.")
 @click.option("--list", "listing", is_flag=True, help="List all checks with their messages, and run none.")
 @common_options
@@ -61,7 +58,6 @@ def check(  # noqa: PLR0913 - click's
     *,
     form: str | None,
     prometheus: Path | None,
-    ping: str | None,
     sample: int | None,
     listing: bool,
 ) -> int:
@@ -75,13 +71,7 @@ def check(  # noqa: PLR0913 - click's
     command.as_json = command.as_json or form == "json"
     if listing:
         return _list(command)
-    call, end = _pings(command, ping), "fail"
-    call("start")
-    try:
-        verdict = _examine(command, given, sample, prometheus)
-        end = "" if verdict.level == 0 else "fail"
-    finally:
-        call(end)
+    verdict = _examine(command, given, sample, prometheus)
     if form == "nagios":
         from rotation.output.nagios import line
 
@@ -147,22 +137,6 @@ def _attempt(command: CommandContext, act: Callable[[], T]) -> tuple[T | None, s
     except Exception as error:
         structlog.get_logger(__name__).exception("check.failed")
         return None, f"the check failed ({type(error).__name__}); see the log"
-
-
-def _pings(command: CommandContext, text: str | None) -> Callable[[str], None]:
-    """Calls the address with an end such as `start`. A call that fails is reported, and changes no verdict."""
-    if text is None:
-        return lambda _: None
-    from rotation.cli.ping import ping, ping_url
-
-    url, told = ping_url(text, command.environ), set()
-
-    def call(end: str) -> None:
-        if (fault := ping(url, end)) and fault not in told:
-            told.add(fault)
-            command.streams.warn(f"Warning: --ping: {fault}. The verdict stands.")
-
-    return call
 
 
 def _list(command: CommandContext) -> int:

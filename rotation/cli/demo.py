@@ -168,6 +168,7 @@ def _steps(folder: Path, primary: str, previous: str, typed: str) -> Mapping[str
     """The work in *folder* in order, each part with its command; *typed* is the program."""
     from rotation.cli.demo_folder import REPAIR
 
+    retire, archive = f"{typed} keys retire", "--archive retired.keys"
     return {
         "Go into the folder.": f"cd {quoted(str(folder))}",
         "See what is stored, and under which keys. Six rows are broken.": f"{typed} status",
@@ -179,7 +180,7 @@ def _steps(folder: Path, primary: str, previous: str, typed: str) -> Mapping[str
         "One row was never encrypted. See what would become a token. This only reads.": f"{typed} adopt",
         "Encrypt it. The rows that were repaired are re-encrypted with it.": f"{typed} adopt --yes",
         "Run again. Nothing is left to do, and it says Complete.": f"{typed} run",
-        "Retire the oldest key. The archive keeps it, for old backups.": f"{typed} keys retire {previous} --archive retired.keys",
-        "Retire the other one.": f"{typed} keys retire {primary} --archive retired.keys",
+        "Retire the oldest key. The archive keeps it, for old backups.": f"{retire} {previous} {archive}",
+        "Retire the other one.": f"{retire} {primary} {archive}",
         "Run the check that a scheduler runs every night.": f"{typed} check",
     }

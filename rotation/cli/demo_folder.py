@@ -55,7 +55,10 @@ Indented lines of Python could not be pasted.
 
 
 def make_folder(folder: Path, outputs: Outputs) -> tuple[Key, Key, Mapping[int, bytes]]:
-    """Fills *folder*. Returns the primary key, the previous one, and the plaintext of each row whose token is sound. Raises UsageError."""
+    """Fills *folder*. Returns the primary and the previous key, and the plaintext of each row whose token is sound.
+
+    Raises UsageError.
+    """
     _, _, config = (outputs.take(folder / name, str(folder / name), NEW) for name in (DATABASE, ENV_FILE, CONFIG))
     previous, primary = Key.generate(), Key.generate()
     secrets = _make_database(folder / DATABASE, previous, primary)

@@ -27,11 +27,11 @@ OPTION_GROUPS = {
         *("--schema", "--models", "--django"),
     ),
     "Speed": (
-        *("--full-speed", "--gentle", "--batch-size", "--max-rate", "--workers", "--dask", "--shard", "--strides"),
+        *("--full-speed", "--gentle", "--batch-size", "--max-rate", "--workers", "--dask", "--shard"),
         "--pause-file",
     ),
     "Output": (
-        *("--format", "--html", "--prometheus", "--ping", "--problems", "--show-key"),
+        *("--format", "--html", "--prometheus", "--problems", "--show-key"),
         *("--json", "--quiet", "--verbose", "--log-format"),
     ),
     "General": ("--version", "--help"),

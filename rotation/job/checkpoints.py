@@ -27,12 +27,12 @@ log = structlog.get_logger(__name__)
 
 
 class Reached(NamedTuple):
-    """How far a pass has come."""
+    """The progress of a pass."""
 
     key: RowKey | None = None
     """The key of the last row that is done; None: none is."""
     rows: int = 0
-    """How many rows are done, to estimate how long the rest takes."""
+    """The number of rows that are done, to estimate how long the rest takes."""
 
 
 class Ranges(Protocol):
@@ -61,7 +61,7 @@ class Checkpoints:
         self._recorded = False
 
     def begin(self) -> Reached:
-        """How far the last run came."""
+        """The progress of the last run."""
         if self._fresh:
             self._ranges.forget(self._plan)
             return Reached()

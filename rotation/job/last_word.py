@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 
 import structlog
 
-from rotation.job.ranges import Options, RangeWorker, count_swaps
-from rotation.job.undo_detector import RANGE_KEPT, UndoDetector, traces_of
+from rotation.job.batch_results import RANGE_KEPT, UndoDetector, count_swaps, traces_of
+from rotation.job.ranges import RangeWorker
 from rotation.model.batch import Plan
 from rotation.model.counts import Counts, Times
 from rotation.model.formats import Format
 from rotation.model.report import WHOLE, TargetReport
 from rotation.stores.other_writers import CellTotals, Changed, Doubt, Unknown
-from rotation.stores.store import Store, Watch
+from rotation.stores.store import Watch
 
 MOST_LOOKS = 5
-"""How often in a row the rows of others are looked at; then a whole pass is due."""
+"""The most looks in a row at the rows of others; then a whole pass is due."""
 
 UNSETTLED = ("rewritten", "locked")
 """Problems that the next pass may find gone."""
@@ -28,40 +28,32 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Moved:
-    """What a run has written to a target so far."""
+    """The number of cells that a run has written to a target so far."""
 
     cells: int = 0
     taken_over: int = 0
-    """Those of them that were no token before."""
+    """Cells that were no token before."""
 
 
 class LastWord:
     """Decides whether a pass was the last one of its target, and writes into the report by what proof, and of when."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - whatever knows a part of the answers
-        self,
-        store: Store,
-        worker: RangeWorker,
-        report: TargetReport,
-        options: Options,
-        moved: Moved,
-        undo_detector: UndoDetector,
-        primary: str,
-    ) -> None:
-        self._store, self._worker, self._report, self._options = store, worker, report, options
-        self._moved, self._undo_detector, self._primary = moved, undo_detector, primary
+    def __init__(self, worker: RangeWorker, report: TargetReport, moved: Moved, undo_detector: UndoDetector) -> None:
+        self._worker, self._report, self._moved, self._undo_detector = worker, report, moved, undo_detector
+        target, self._store, keyring, options, _ = worker.opened
+        self._format, self._primary, self._dry_run = target.format, keyring.primary.id, options.dry_run
         self._disturbed = False
-        """Whether others disturbed a pass that found nothing to do: then the next one counts, disturbed or not."""
+        """True if others disturbed a pass that found nothing to do: then the next one counts, disturbed or not."""
         self.reason = ""
-        """Why the last pass was not the last one."""
+        """The reason for another pass."""
 
     def is_over(self, counts: Counts, watch: Watch, started: datetime, *, is_last: bool) -> bool:
-        """Whether a whole pass leaves nothing for another one. *watch* has watched it since it *started*.
+        """True if a whole pass leaves nothing for another one. *watch* has watched it since it *started*.
 
         The only place that says so, after a pass of any kind, whatever it found. Raises StoreError if the table is not
         the one that was opened any more, or if rows of it were hidden meanwhile.
         """
-        dry_run, report = self._options.dry_run, self._report
+        dry_run, report = self._dry_run, self._report
         self._disturbed = self._disturbed or is_last
         # A conflict may be a token under an old key by now.
         proof = self._proof(counts, watch, idle=dry_run or not (counts.rotated or unsettled_in(counts)))
@@ -72,14 +64,14 @@ class LastWord:
         return True
 
     def _proof(self, counts: Counts, watch: Watch, *, idle: bool) -> str | None:
-        """The name of the proof that nothing is left, by what others wrote since the pass began; None if there is none.
+        """The name of the proof that nothing is left, by what others wrote since the pass began; None without a proof.
 
         *idle*: the pass found nothing to do. Rotates what others wrote and needs it. The report then has the counts of
         that moment; a list of problems, and the counts of cells with several tokens, are for a pass to make.
         """
         if counts.categories and not idle:
             return self._none("there are problems to list")
-        others, correctable = Counts(), self._options.format is Format.TOKEN and not counts.categories
+        others, correctable = Counts(), self._format is Format.TOKEN and not counts.categories
         for _ in range(MOST_LOOKS):
             changed = watch.changed(wrote=not idle)
             if isinstance(changed, Unknown):
@@ -127,12 +119,12 @@ class LastWord:
 
 
 def unsettled_in(counts: Counts) -> int:
-    """How many of the problems the next pass may find gone."""
+    """The number of problems that the next pass may find gone."""
     return sum(counts.categories[category] for category in UNSETTLED)
 
 
 def _is_as_counted(changed: Changed, counts: Counts) -> bool:
-    """Whether nobody wrote to the cells that a pass has counted."""
+    """True if nobody wrote to the cells that a pass has counted."""
     totals = changed.totals
     return not changed.batch.rows and (totals is None or (totals.held, totals.null) == (counts.scanned, counts.null))
 

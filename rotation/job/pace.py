@@ -1,4 +1,4 @@
-"""How fast a run goes: gently while services write, and fast while nobody else does."""
+"""The pace of a run: gentle while services write, and fast while nobody else does."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import structlog
 from rotation.stores.dialect import Tempo
 
 QUIET_SECONDS, MOST_QUIET_SECONDS = 1.0, 300.0
-"""A run goes fast after so long a time without a write of others; twice as long after each write that met it fast."""
+"""Seconds without writes of others before a run speeds up; doubled after each write that met it fast."""
 
 log = structlog.get_logger(__name__)
 
 
 class Speed(StrEnum):
-    """What an admin may ask for."""
+    """The paces that an admin may ask for."""
 
     ADAPTIVE = "adaptive"
     GENTLE = "gentle"
@@ -48,7 +48,7 @@ class Pacing:
 
     @property
     def rows(self) -> int:
-        """How many rows the next batch may have."""
+        """The most rows of the next batch."""
         if self._speed is Speed.FULL:
             rows = self._tempo.full_rows
         else:
@@ -57,7 +57,7 @@ class Pacing:
 
     @property
     def rest(self) -> float:
-        """How long to rest after a batch that wrote, as a multiple of its time."""
+        """The rest after a batch that wrote, as a multiple of its time."""
         return 0.0 if self._speed is Speed.FULL or self._is_fast else self._tempo.rest
 
     @property
@@ -94,7 +94,7 @@ class Pacing:
 
 
 PAUSE_SECONDS = 0.5
-"""How often to check whether the pause file is gone."""
+"""The time between two looks for the pause file."""
 
 
 @dataclass(frozen=True)
@@ -130,5 +130,5 @@ class Throttle:
             self.wait(max(0.0, rows / self.max_rate - seconds))
 
     def paused(self) -> bool:
-        """Whether the pause file exists."""
+        """True if the pause file exists."""
         return self.pause_file is not None and os.path.exists(self.pause_file)

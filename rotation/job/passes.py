@@ -11,21 +11,20 @@ from datetime import UTC, datetime
 
 import structlog
 
-from keyring_core import DamagedToken, Keyring, UndecryptableToken
+from keyring_core import DamagedToken, UndecryptableToken
+from rotation.job.batch_results import UndoDetector
 from rotation.job.checkpoints import Reached
 from rotation.job.executors import InlineExecutor, RangeExecutor, in_order
 from rotation.job.last_word import LastWord, Moved, unsettled_in
-from rotation.job.pace import Speed
-from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, Options, RangeWorker, cut
-from rotation.job.undo_detector import UndoDetector
+from rotation.job.ranges import FIRST_RANGE, MOST_ROWS, RANGE_SECONDS, Bounds, OpenTarget, RangeWorker, cut
 from rotation.model.batch_size import FIRST_ROWS, BatchSize
 from rotation.model.counts import Counts, Problem
 from rotation.model.failures import StoppedError, StoreError, WorkerError
 from rotation.model.report import TargetReport, set_format
-from rotation.model.target import Adopts, Target
+from rotation.model.target import Adopts
 from rotation.model.text import many
 from rotation.model.watcher import Watcher
-from rotation.stores.store import Store, Watch
+from rotation.stores.store import Watch
 
 MAX_PASSES = 5
 PROBE_TOKENS = 1000
@@ -39,52 +38,48 @@ LEDGER_WRITES = 4
 log = structlog.get_logger(__name__)
 
 
-ExecutorFor = Callable[[Target, Store, Keyring, Options, int], RangeExecutor | None]
-"""An executor for a target, with its store, keyring and options, of about so many rows; None if this thread does best
-alone."""
+ExecutorFor = Callable[[OpenTarget, int], RangeExecutor | None]
+"""An executor for a target of about that many rows; None if this thread does best alone."""
 
 
 class TargetRun:
     """The passes over one target. Its report is updated as it goes, so that it is correct if a batch fails."""
 
-    def __init__(
-        self, store: Store, keyring: Keyring, report: TargetReport, options: Options, watcher: Watcher
-    ) -> None:
-        self._store, self._keyring, self._report = store, keyring, report
-        self._options, self._watcher = options, watcher
-        self._worker = RangeWorker(store, keyring, self._options)
-        open_checkpoints = None if options.dry_run else options.checkpoints
+    def __init__(self, opened: OpenTarget, report: TargetReport, watcher: Watcher) -> None:
+        self._opened, self._store, self._report, self._watcher = opened, opened.store, report, watcher
+        self._dry_run, self._problems, self._throttle = opened.options.dry_run, opened.local.problems, opened.throttle()
+        open_checkpoints = None if self._dry_run else opened.local.checkpoints
         # A checkpoint is valid only for the same key columns.
-        keyed = replace(report.target, key_columns=report.key_names)
-        self._checkpoints = open_checkpoints and open_checkpoints(keyed, keyring.primary.id)
+        keyed = replace(opened.target, key_columns=report.key_names)
+        self._checkpoints = open_checkpoints and open_checkpoints(keyed, opened.keyring.primary.id)
         self._undo_detector = UndoDetector()
         self._moved = Moved()
-        primary, undone = keyring.primary.id, self._undo_detector
-        self._last_word = LastWord(store, self._worker, report, self._options, self._moved, undone, primary)
+        self._worker = RangeWorker(opened)
+        self._last_word = LastWord(self._worker, report, self._moved, self._undo_detector)
 
-    def run(self, executor_for: ExecutorFor) -> None:
+    def make_passes(self, executor_for: ExecutorFor) -> None:
         """All passes. Raises StoreError, StoppedError and WorkerError."""
         rows = self._store.size()
         # Workers start while this process reads the first rows.
-        executor = executor_for(self._report.target, self._store, self._keyring, self._options, rows)
-        if not self._options.dry_run and self._key_is_missing():
+        executor = executor_for(self._opened, rows)
+        if not self._dry_run and self._key_is_missing():
             return
         begun = self._checkpoints.begin() if self._checkpoints else Reached()
         for number in range(1, MAX_PASSES + 1):
             self._watcher.begin(self._report, rows, number, begun.rows)
             whole, started = begun.key is None, datetime.now(UTC)
-            watch = self._store.watch(reads_only=self._options.dry_run)
+            watch = self._store.watch(reads_only=self._dry_run)
             counts = self._pass(number, executor, begun, watch)
             begun = Reached()
             is_last = number == MAX_PASSES
             if whole and self._last_word.is_over(counts, watch, started, is_last=is_last):
-                if self._options.dry_run:
+                if self._dry_run:
                     self._note_a_missing_key(counts)
                 return
             if self._undo_detector.undone:
                 self._report.stopped = _undone(self._undo_detector)
                 return
-        self._report.stopped = _still_moving(counts, self._report.target.context, self._last_word.reason)
+        self._report.stopped = _still_moving(counts, self._opened.target.context, self._last_word.reason)
 
     def _pass(self, number: int, executor: RangeExecutor | None, reached: Reached, watch: Watch) -> Counts:
         counts, report = Counts(), self._report
@@ -94,11 +89,10 @@ class TargetRun:
         seconds = executor.range_seconds if executor else RANGE_SECONDS / 2
         size = BatchSize(MOST_ROWS, seconds, sys.maxsize, FIRST_RANGE)
         checkpoints = self._checkpoints if number == 1 else None
+        inline = InlineExecutor(self._worker, self._watcher.advance)
         try:
             ranges = cut(self._store, size, reached.key)
-            for bounds, done in in_order(
-                executor or InlineExecutor(self._worker, self._watcher.advance), ranges, self._options.throttle
-            ):
+            for bounds, done in in_order(executor or inline, ranges, self._throttle):
                 self._list(done.counts.problems)
                 # Here all of a range's are; the counts of the target keep the first.
                 report.remember(done.counts.problems)
@@ -116,11 +110,11 @@ class TargetRun:
                     report.retries += done.retries
                     self._watcher.advance(done.rows, done.counts.outdated, done.pace)
             keyless = self._store.keyless()
-            if not self._options.dry_run:
+            if not self._dry_run:
                 # What is reported as done is on disk.
                 self._store.settle()
         except (StoreError, StoppedError, WorkerError):
-            if not self._options.dry_run:
+            if not self._dry_run:
                 with suppress(StoreError, StoppedError):
                     self._store.settle()
             if checkpoints:
@@ -144,20 +138,19 @@ class TargetRun:
             target=report.target.label,
             number=number,
             scanned=counts.scanned,
-            **({"to_rotate": counts.to_rotate} if self._options.dry_run else {"rotated": counts.rotated}),
+            **({"to_rotate": counts.to_rotate} if self._dry_run else {"rotated": counts.rotated}),
             unreadable=counts.unreadable,
             unsettled=counts.unsettled,
         )
         return counts
 
     def _key_is_missing(self) -> bool:
-        """Whether most of the first tokens are unreadable. The report says so, and nothing is written."""
+        """True if most of the first tokens are unreadable. The report says so, and nothing is written."""
         sample, rows_seen = Counts(), 0
         # It only reads, so nobody waits for it.
-        rows = min(FIRST_ROWS, self._options.batch_rows or FIRST_ROWS)
-        worker = RangeWorker(
-            self._store, self._keyring, replace(self._options, batch_rows=rows, speed=Speed.FULL, dry_run=True)
-        )
+        options = self._opened.options
+        rows = min(FIRST_ROWS, options.batch_size or FIRST_ROWS)
+        worker = RangeWorker(self._opened._replace(options=replace(options, batch_size=rows, dry_run=True)))
         for batch in worker.batches(Bounds()):
             sample.add(worker.plan(batch).counts)
             rows_seen += batch.rows
@@ -173,7 +166,7 @@ class TargetRun:
         return True
 
     def _note_a_missing_key(self, counts: Counts) -> None:
-        """After each row of a target to take over was read: what keeps a run from writing."""
+        """Dry run of a takeover: reports a missing key."""
         report = self._report
         if not report.target.takes_over or (missing := self._missing_key(counts, "its")) is None:
             return
@@ -185,8 +178,8 @@ class TargetRun:
             report.stopped = f"{missing}Nothing was written here."
 
     def _missing_key(self, sample: Counts, whose: str) -> str | None:
-        """Why the keys are not those of the cells of *sample*, which are *whose*; None if most of them open."""
-        takeover = self._options.takeover
+        """Explains which key seems missing if most cells of *sample* fail to open; *whose* cells they are, in words."""
+        takeover = self._opened.local.takeover
         reader = takeover.reader
         unopened, cells, least = sample.unreadable, sample.tokens, PROBE_LEAST
         # Of what is taken over even a few cells say whether key and secret are the right ones.
@@ -217,18 +210,18 @@ class TargetRun:
 
     def _whereabouts(self, sample: Counts) -> str:
         """Which key is probably missing, if the times of most such tokens point to one."""
-        hints = Counter(map(self._options.history.hint, sample.lost)).most_common(1)
+        hints = Counter(map(self._opened.options.history.hint, sample.lost)).most_common(1)
         return f"They are {hints[0][0]}. " if hints and hints[0][0] else ""
 
     def _list(self, problems: Iterable[Problem]) -> None:
-        if self._options.problems:
-            self._options.problems.collect(self._report, problems)
+        if self._problems:
+            self._problems.collect(self._report, problems)
 
     def _end_list(self, *, whole: bool) -> None:
-        if self._options.problems and whole:
-            self._options.problems.settle(self._report)
-        elif self._options.problems:
-            self._options.problems.discard()
+        if self._problems and whole:
+            self._problems.settle(self._report)
+        elif self._problems:
+            self._problems.discard()
 
 
 def _undone(detector: UndoDetector) -> str:

@@ -4,47 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
 
-from keyring_core import Keyring, KeyringError
+from keyring_core import InvalidToken, Keyring, KeyringError
 from keyring_core.blind_index import BlindIndex
-from rotation.configuration.key_sets import ENVIRONMENT, Keys
-from rotation.job.blind_indexes import Stale, index_values, stale_rows
-from rotation.job.checkpoints import Checkpoints
-from rotation.job.pace import Pacing, Speed, Throttle
-from rotation.job.problems_file import ProblemsFile
-from rotation.job.undo_detector import RANGE_KEPT, Trace, traces_of
-from rotation.model.batch import NO_KEY, Batch, Plan, Swaps
+from rotation.job.batch_results import RANGE_KEPT, REWRITTEN, Trace, count_swaps, traces_of
+from rotation.job.options import LocalOptions, RunOptions
+from rotation.job.pace import Pacing, Throttle
+from rotation.model.batch import Batch, Plan, Swaps
 from rotation.model.batch_size import BatchSize
 from rotation.model.counts import Counts, RowKey
 from rotation.model.failures import StoppedError, StoreError
-from rotation.model.formats import Format
-from rotation.model.key_history import UNKNOWN, History
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
-from rotation.planning.takeover import NOTHING, Takeover
-from rotation.stores.row_keys import Forward, Shard
+from rotation.stores.row_keys import Forward
 from rotation.stores.store import Store
-from rotation.stores.writer import Written
+from rotation.stores.writer import IndexValue, Written
 
 RANGE_SECONDS = 2.0
 """The most time that a range takes. Progress and a request to stop wait no longer; finding its end costs far less."""
 RANGE_PROBLEMS = 10_000
 """A range with more of them ends early, so that what it reports has a bounded size."""
-
-
-LANE_ROWS = 5000
-"""A target with fewer rows is done before a second lane has connected."""
-LANE_SECONDS = 0.25
-"""The time that a range of a lane aims at: at the end one lane waits for the other no longer."""
-
-REWRITTEN = "rewritten", "a service changed, moved or deleted it meanwhile"
 
 log = structlog.get_logger(__name__)
 
@@ -72,60 +57,9 @@ def cut(store: Store, size: BatchSize, after: RowKey | None = None) -> Iterator[
     yield Bounds(after)
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to run."""
-
-    dry_run: bool = False
-    batch_rows: int | None = None
-    """Rows in a batch, at most; None: as many as the pace allows."""
-    speed: Speed = Speed.ADAPTIVE
-    strides: int = 1
-    """In how many transactions a batch is written, each with every n-th row; for PostgreSQL."""
-    throttle: Throttle = field(default_factory=Throttle)
-    """Asked before every batch; it may wait, or end the run with StoppedError."""
-    problems: ProblemsFile | None = None
-    """The file that lists every problem; a report keeps the first ones."""
-    sample: int | None = None
-    """About how many rows of a target a dry run looks at; None: all."""
-    checkpoints: Callable[[Target, str], Checkpoints] | None = None
-    """Knows how far a target's first pass has come, under the primary key of that id."""
-    shard: Shard | None = None
-    """The rows that this job does, of several that share a table."""
-    env_file: Path | None = None
-    """Variables that workers read beside their environment."""
-    workers: int = 0
-    """How many workers an executor has; 0: as many as it reports, or as there are cores."""
-    least_rows: int = 0
-    """A target with fewer rows is not worth a worker's start."""
-    history: History = UNKNOWN
-    """What the ledger knows of the keys' past."""
-    keys: Keys = ENVIRONMENT
-    """Which keys these are, so that a worker reads the same from its own environment."""
-    format: Format = Format.TOKEN
-    """How the cells of the target hold their tokens; each target has its own."""
-    others: Sequence[tuple[str, Keyring]] = ()
-    """Further key sets, by their names, whose tokens are known as theirs. Never sent to a worker: it has its own."""
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Where the secrets of other packages are. Never sent to a worker, either."""
-    takeover: Takeover = NOTHING
-    """What of the target becomes tokens, beside tokens. Never sent to a worker, either."""
-    index: BlindIndex | None = None
-    """The blind index of the target's values."""
-
-    def of(self, target: Target, environ: Mapping[str, str] | None = None) -> Options:
-        """These options for *target*, whose secrets are in *environ*. Raises KeyConfigError if one is missing."""
-        return replace(
-            self,
-            format=target.format,
-            takeover=Takeover.of(target, self.environ if environ is None else environ),
-            index=BlindIndex(target.index.context) if target.index else None,
-        )
-
-
 @dataclass
 class RangeDone:
-    """What a range came to, and how far; it can be pickled."""
+    """The result of a range; it can be pickled."""
 
     counts: Counts = field(default_factory=Counts)
     """With all its problems."""
@@ -134,7 +68,7 @@ class RangeDone:
     reached: RowKey | None = None
     """The key of the last row that was done."""
     whole: bool = False
-    """Whether nothing of the range is left."""
+    """True if nothing of the range is left."""
     traces: list[Trace] = field(default_factory=list)
     retries: int = 0
     pace: str = ""
@@ -142,7 +76,22 @@ class RangeDone:
     transactions: list[int] = field(default_factory=list)
     """Those that wrote, by their numbers."""
     fault: KeyringError | None = None
-    """Why it ended early, if going on at once would not help."""
+    """The reason for an early end, if going on at once would not help."""
+
+
+class OpenTarget(NamedTuple):
+    """A target that was opened and checked, its keys, and the options for it."""
+
+    target: Target
+    store: Store
+    keyring: Keyring
+    """Bound to the context of the target."""
+    options: RunOptions
+    local: LocalOptions
+
+    def throttle(self) -> Throttle:
+        """The delays between its batches, in this process."""
+        return Throttle(self.local.wait, self.options.max_rate, self.options.pause_file)
 
 
 Follow = Callable[[int, int, str], None]
@@ -154,19 +103,20 @@ class RangeWorker:
 
     def __init__(
         self,
-        store: Store,
-        keyring: Keyring,
-        options: Options,
+        opened: OpenTarget,
         pace: Pacing | None = None,
         planning: AbstractContextManager[object] | None = None,
     ) -> None:
         """With *pace* it shares that with other threads, and plans a batch in *planning*."""
-        self._store, self._keyring, self._options = store, keyring, options
-        self._pace = pace or Pacing(options.speed, store.tempo, options.batch_rows)
+        self.opened, self._throttle = opened, opened.throttle()
+        target, self._store, self._keyring, options, local = opened
+        self._dry_run = options.dry_run
+        self._blind_index = BlindIndex(target.index.context) if target.index else None
+        self._pace = pace or Pacing(options.speed, self._store.tempo, options.batch_size)
         self._size = BatchSize(self._most_rows())
         self._planning = planning or nullcontext()
         self._planner = Planner(
-            keyring, options.history, options.others, options.takeover, options.format, options.dry_run
+            self._keyring, options.history, local.others, local.takeover, target.format, options.dry_run
         )
 
     def do(self, bounds: Bounds, follow: Follow = lambda _rows, _outdated, _pace: None) -> RangeDone:
@@ -189,7 +139,7 @@ class RangeWorker:
 
         Raises StoreError if their keys do not grow.
         """
-        throttle, after, forward = self._options.throttle, bounds.after, Forward(bounds.after)
+        throttle, after, forward = self._throttle, bounds.after, Forward(bounds.after)
         while after != bounds.upto or after is None:
             throttle.wait(0)
             started = time.monotonic()
@@ -209,24 +159,12 @@ class RangeWorker:
         """Plans *batch*."""
         return self._planner.plan(batch)
 
-    def _write(self, plan: Plan) -> Written:
-        """In one transaction, or every n-th row in one of its own."""
-        strides = self._options.strides
-        if strides == 1:
-            return self._store.write(plan.swaps, plan.blocks)
-        written = self._store.write(plan.swaps)
-        for first in range(strides):
-            written.add(
-                self._store.write(Swaps(), [each.stride(first, strides) for each in plan.blocks if first < len(each)])
-            )
-        return written
-
     def _most_rows(self) -> int:
-        return self._options.throttle.limit(self._pace.rows)
+        return self._throttle.limit(self._pace.rows)
 
     def _do(self, bounds: Bounds, done: RangeDone, follow: Follow, end: float) -> bool:
-        """Whether nothing of the range is left."""
-        throttle = self._options.throttle
+        """True if nothing of the range is left."""
+        throttle = self._throttle
         if throttle.paused():
             return False
         for batch in self.batches(bounds):
@@ -234,12 +172,11 @@ class RangeWorker:
             with self._planning:
                 plan = self.plan(batch)
                 fixes = self._planner.fixes(batch, plan)
-                index = self._options.index
-                stale = list(stale_rows(self._keyring, index, batch, plan)) if index else []
+                stale = list(stale_rows(self._keyring, self._blind_index, batch, plan)) if self._blind_index else []
             written = Written()
             if plan.changes:
                 retries = self._store.retries
-                written = self._write(plan)
+                written = self._store.write(plan.swaps, plan.blocks)
                 # A lock that had to be waited for is somebody's who writes.
                 self._pace.wrote(written.others if self._store.retries == retries else 1)
                 count_swaps(plan, written, self._keyring.primary.id)
@@ -265,7 +202,7 @@ class RangeWorker:
 
         Cells that are current, and not *counted* yet, count as moved.
         """
-        counts, dry_run = plan.counts, self._options.dry_run
+        counts, dry_run = plan.counts, self._dry_run
         values = [] if dry_run else list(index_values(stale, plan, written))
         indexed = self._store.write_indexes(values)
         if values:
@@ -274,7 +211,7 @@ class RangeWorker:
         for row in stale:
             left = row.key not in done
             if row.under and left:
-                # It is as good as a token under that key: without the key nobody finds the row by its value.
+                # Counts as a token under that key: without the key nobody finds the row by its value.
                 counts.under[row.under] += 1
             if row.is_current and row.cell is not None and row.key not in counted:
                 counts.current -= 1
@@ -289,7 +226,7 @@ class RangeWorker:
     def _fix(self, fixes: Swaps, counts: Counts) -> list[int]:
         """Writes the companions of *fixes*, whose cells are counted as current; returns the transactions."""
         counts.current -= len(fixes)
-        if self._options.dry_run:
+        if self._dry_run:
             counts.to_rotate += len(fixes)
             return []
         written = self._store.write(fixes)
@@ -303,50 +240,55 @@ class RangeWorker:
         return written.transactions
 
 
-def count_swaps(plan: Plan, written: Written, primary: str) -> None:
-    """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
-    rows = [(plan.swaps.keys, plan.key_ids, plan.signed)]
-    for swap in plan.blocks:
-        if written.lost or written.refused:
-            rows.append((swap.block.row_keys(), swap.key_ids, list(swap.signed())))
-        else:
-            plan.counts.rotated += len(swap)
-            plan.counts.hold_times(primary, swap.times)
-    for columns in rows:
-        _count_rows(plan.counts, columns, written, primary)
-    _count_further(plan, written, primary)
+class Stale(NamedTuple):
+    """A row whose index is to be written."""
+
+    key: RowKey
+    cell: str | bytes | None
+    """As it was read."""
+    wanted: str | None
+    under: str | None
+    """The id of the older key that the present index is under; None if the cell has the same key."""
+    is_current: bool
+    """True if the cell is under the primary key already, or holds nothing."""
 
 
-def _count_rows(
-    counts: Counts, columns: tuple[Sequence[RowKey], Sequence[str], Sequence[bytes]], written: Written, primary: str
-) -> None:
-    """*columns*: the key of each row, the id of the key that its old token is under, and that token's signed part."""
-    keys, key_ids, signed = columns
-    failed = set[int]()
-    if written.lost or written.refused:
-        failed = {index for index, key in enumerate(keys) if written.failed(key)}
-    sound = [part for index, part in enumerate(signed) if index not in failed] if failed else signed
-    counts.rotated += len(sound)
-    counts.hold(primary, sound)
-    counts.unsettled += len(failed)
-    for index in sorted(failed):
-        key = keys[index]
-        was_token = key_ids[index] != NO_KEY
-        counts.taken_over -= not was_token
-        if refusal := written.refused.get(key):
-            if was_token:
-                counts.hold(key_ids[index], [signed[index]])
-            counts.note(key, *refusal)
-        else:
-            counts.note(key, *REWRITTEN)
+def stale_rows(keyring: Keyring, index: BlindIndex, batch: Batch, plan: Plan) -> Iterator[Stale]:
+    """The rows of *batch* whose index does not belong to their value under the primary key.
+
+    The value of a cell that *plan* takes over is in its new token: the keyring does not open the cell itself.
+    """
+    new = dict(zip(plan.swaps.keys, plan.swaps.new, strict=True))
+    full = [place for place, cell in enumerate(batch.cells) if isinstance(cell, str | bytes) and cell]
+    opened = keyring.decrypt_bytes_many([new.get(batch.keys[place], batch.cells[place] or "") for place in full])
+    values = dict(zip(full, opened, strict=True))
+    for place, (key, cell, read) in enumerate(zip(batch.keys, batch.cells, batch.indexes, strict=True)):
+        value = values.get(place)
+        if isinstance(value, InvalidToken) or (value is None and cell is not None):
+            # What does not open, or is empty, has no index; it is reported, or the service's own.
+            continue
+        # A column of type CHAR is filled up with blanks.
+        held = read.rstrip(" ") if isinstance(read, str) else read
+        wanted = None if value is None else index.of(keyring, value)
+        if held == wanted or not (held or wanted):
+            continue
+        is_swapped = key in new
+        own = None if cell is None or is_swapped else keyring.key_for(cell)
+        under = _older_key(keyring, held)
+        is_current = not is_swapped and own in {None, keyring.primary}
+        yield Stale(key, cell, wanted, None if own and own.id == under else under, is_current)
 
 
-def _count_further(plan: Plan, written: Written, primary: str) -> None:
-    """Counts the tokens beside the first one of each cell, under the key that they are under now."""
-    sound, keys = [], plan.swaps.keys
-    for swap, key_id, signed, _ in plan.further:
-        if not written.failed(keys[swap]):
-            sound.append(signed)
-        elif keys[swap] in written.refused:
-            plan.counts.hold(key_id, [signed])
-    plan.counts.hold(primary, sound)
+def _older_key(keyring: Keyring, held: object) -> str | None:
+    key_id = str(held).partition(":")[0]
+    return key_id if key_id in keyring.states_by_id and key_id != keyring.primary.id else None
+
+
+def index_values(stale: list[Stale], plan: Plan, written: Written) -> Iterator[IndexValue]:
+    """The values to write beside the cells of *stale* as they are now, some of them swapped a moment ago."""
+    swapped = dict(zip(plan.swaps.keys, plan.swaps.new, strict=True))
+    for key, cell, wanted, _, is_current in stale:
+        if key in swapped and not written.failed(key):
+            yield IndexValue(key, swapped[key], wanted)
+        elif is_current:
+            yield IndexValue(key, cell, wanted)

@@ -1,4 +1,4 @@
-"""Runs and censuses, as a program calls them: targets in, a report out."""
+"""Runs and censuses, as a program calls them: targets in, a report out; what the ledger records of each."""
 
 from __future__ import annotations
 
@@ -6,69 +6,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from keyring_core import Keyring
 from rotation.configuration.targets import companion_values
 from rotation.context import Context
 from rotation.job.checkpoints import Checkpoints
-from rotation.job.pace import Speed, Throttle
+from rotation.job.loop import Job, rotate_jobs
+from rotation.job.options import LocalOptions, RunOptions, RunSettings
 from rotation.job.problems_file import PROBLEMS, ProblemsFile
-from rotation.job.ranges import Options
-from rotation.job.recorder import RunRecorder
-from rotation.job.rotation import Job, rotate_all
-from rotation.job.workers import ALONE, Workers, open_workers
+from rotation.job.workers import Workers, open_workers
 from rotation.kept_files import outputs_of
-from rotation.ledger.records import lacking
+from rotation.ledger.ledger import Outcome
+from rotation.ledger.records import history_of, lacking
 from rotation.ledger.session import OnFailure, Session
+from rotation.model.counts import PARTS
 from rotation.model.failures import StoppedError, UsageError
+from rotation.model.key_history import UNKNOWN, History
 from rotation.model.outputs import Output
 from rotation.model.report import Report
 from rotation.model.target import Target
-from rotation.stores.row_keys import Shard
 from rotation.stores.store import Store
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a run works; each is an option of the command line."""
-
-    dry_run: bool = False
-    """Read only, and report what a run would do."""
-    batch_size: int | None = None
-    """Rows in a transaction, at most."""
-    full_speed: bool = False
-    """No pauses, large batches, even while others write: for when no service has to wait."""
-    gentle: bool = False
-    """Small batches and pauses, even while nobody else writes."""
-    workers: int | None = None
-    """Processes that share the work."""
-    dask: str | None = None
-    """Address of a Dask scheduler whose workers do the work."""
-    fresh: bool = False
-    """Begin at the first row, whatever the ledger knows of a stopped run."""
-    shard: str | None = None
-    """`I/N`: only the I-th of N parts, from 0."""
-    max_rate: int | None = None
-    """Rows a second, at most."""
-    pause_file: Path | None = None
-    """The run waits while this file is there."""
-    problems: Path | None = None
-    """File for all problems, as JSON lines."""
-    strides: int = 1
-    """Write every n-th row of a batch in a transaction of its own: on PostgreSQL table and log then grow less."""
-    allow_demotion: bool = False
-    """Move tokens also to a primary key that was promoted earlier than theirs."""
-
-    @property
-    def speed(self) -> Speed:
-        """The pace that these settings ask for. Raises UsageError for two of them."""
-        if self.full_speed and self.gentle:
-            raise UsageError("--full-speed and --gentle exclude each other")
-        if self.full_speed:
-            return Speed.FULL
-        return Speed.GENTLE if self.gentle else Speed.ADAPTIVE
 
 
 def run(context: Context, targets: Sequence[Target], settings: RunSettings | None = None) -> Report:
@@ -81,9 +39,8 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
     """
     settings = settings or RunSettings()
     parts = _parts(context, targets)
-    speed = settings.speed
-    throttle = Throttle(context.streams.wait, settings.max_rate, settings.pause_file)
-    shard = Shard.parse(settings.shard) if settings.shard else None
+    # Both raise UsageError.
+    _ = settings.speed, settings.part
     with ExitStack() as closing:
         problems = problems_output(context, targets, settings)
         listed = closing.enter_context(ProblemsFile(problems)) if problems else None
@@ -91,28 +48,14 @@ def run(context: Context, targets: Sequence[Target], settings: RunSettings | Non
         workers = closing.enter_context(
             open_workers(settings.workers, settings.dask, full_speed=settings.full_speed, log_format=log_format)
         )
-        common = Options(
-            settings.dry_run,
-            settings.batch_size,
-            Speed.FULL if settings.dry_run else speed,
-            settings.strides,
-            throttle,
-            listed,
-            shard=shard,
-            env_file=context.dotenv and context.dotenv.path,
-            workers=workers.count,
-            least_rows=workers.least_rows,
-        )
 
-        def options(part: _Part, recorder: RunRecorder) -> Options:
+        def job(part: _Part, recorder: RunRecorder) -> Job:
             _name_lacking(part, recorder.session)
-            return replace(
-                _with_keys(common, part.context),
-                checkpoints=partial(_checkpoints, recorder, settings),
-                history=recorder.history(part.keyring, allow_demotion=settings.allow_demotion),
-            )
+            history = recorder.history(part.keyring, allow_demotion=settings.allow_demotion)
+            local = LocalOptions(problems=listed, checkpoints=partial(_checkpoints, recorder, settings))
+            return _job(part, RunOptions(**vars(settings), history=history), local)
 
-        return _recorded(context, parts, options, workers, dry_run=settings.dry_run)
+        return _recorded(context, parts, job, workers, dry_run=settings.dry_run)
 
 
 def problems_output(context: Context, targets: Sequence[Target], settings: RunSettings) -> Output | None:
@@ -157,10 +100,10 @@ def status(context: Context, targets: Sequence[Target]) -> Report:
     Raises as `run` does.
     """
 
-    def options(part: _Part, recorder: RunRecorder) -> Options:
-        return replace(_with_keys(reading(context), part.context), history=recorder.history(part.keyring))
+    def job(part: _Part, recorder: RunRecorder) -> Job:
+        return _job(part, RunOptions(dry_run=True, history=recorder.history(part.keyring)), LocalOptions())
 
-    return _recorded(context, _parts(context, targets), options, dry_run=True)
+    return _recorded(context, _parts(context, targets), job, dry_run=True)
 
 
 def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sample: int | None = None) -> Report:
@@ -168,44 +111,40 @@ def census(context: Context, targets: Sequence[Target], keyring: Keyring, *, sam
 
     Raises UsageError and StoreError if a target cannot be opened, and StoppedError.
     """
-    options = replace(_with_keys(reading(context), context), sample=sample)
-    [report] = rotate_targets(context, [Job(targets, keyring, options)])
+    part = _Part(context, keyring, targets)
+    [report] = _rotate(context, [_job(part, RunOptions(dry_run=True, sample=sample), LocalOptions())])
     return report
 
 
-def reading(context: Context, *, dry_run: bool = True) -> Options:
-    """The options of what keeps nobody waiting: it only reads, or has a database of its own."""
-    return Options(dry_run, speed=Speed.FULL, throttle=Throttle(context.streams.wait))
-
-
-def _with_keys(options: Options, context: Context) -> Options:
-    """*options* for the keys of *context*."""
-    return replace(
-        options, keys=context.keys, others=context.other_keyrings(), environ={**context.secrets, **context.environ}
-    )
+def _job(part: _Part, options: RunOptions, local: LocalOptions) -> Job:
+    """The targets of *part* with its keys, and what its context adds to the options."""
+    context = part.context
+    options = replace(options, env_file=context.dotenv and context.dotenv.path, keys=context.keys)
+    environ = {**context.secrets, **context.environ}
+    local = replace(local, wait=context.streams.wait, others=context.other_keyrings(), environ=environ)
+    return Job(part.targets, part.keyring, options, local)
 
 
 def _recorded(
     context: Context,
     parts: Sequence[_Part],
-    options: Callable[[_Part, RunRecorder], Options],
-    workers: Workers = ALONE,
+    job: Callable[[_Part, RunRecorder], Job],
+    workers: Workers | int = 1,
     *,
     dry_run: bool,
 ) -> Report:
     """The report of all *parts*, each of which the ledger records."""
     with ExitStack() as closing:
         recorders = [closing.enter_context(_recording(part, dry_run=dry_run)) for part in parts]
-        pairs = list(zip(parts, recorders, strict=True))
-        jobs = [Job(part.targets, part.keyring, options(part, recorder)) for part, recorder in pairs]
-        reports = rotate_targets(context, jobs, workers)
+        jobs = [job(part, recorder) for part, recorder in zip(parts, recorders, strict=True)]
+        reports = _rotate(context, jobs, workers)
         for recorder, report in zip(recorders, reports, strict=True):
             recorder.keep(report)
     return Report.of_parts(reports)
 
 
-def rotate_targets(context: Context, jobs: Sequence[Job], workers: Workers = ALONE) -> list[Report]:
-    """`rotate` with the connections and the progress display of *context*; no job reads only unless all do."""
+def _rotate(context: Context, jobs: Sequence[Job], workers: Workers | int = 1) -> list[Report]:
+    """`rotate_jobs` with the connections and the progress display of *context*; one job reads only if all do."""
     options = jobs[0].options
     primaries = {target.keys: job.keyring.primary for job in jobs for target in job.targets}
 
@@ -214,14 +153,14 @@ def rotate_targets(context: Context, jobs: Sequence[Job], workers: Workers = ALO
             target,
             read_only=options.dry_run,
             sleep=context.streams.wait,
-            shard=options.shard,
+            shard=options.part,
             sample=options.sample,
             links=context.links,
             companions=companion_values(dict(target.companions), primaries[target.keys]),
         )
 
     with context.watch(dry_run=options.dry_run) as watcher:
-        return rotate_all(jobs, open_target, watcher, executor=workers.executor, lanes=workers.lanes)
+        return rotate_jobs(jobs, open_target, watcher, workers)
 
 
 @contextmanager
@@ -245,3 +184,61 @@ def _recording(part: _Part, *, dry_run: bool) -> Iterator[RunRecorder]:
             raise
         finally:
             recorder.end("failed")
+
+
+@dataclass
+class RunRecorder:
+    """Records one run in a session that warns."""
+
+    session: Session
+    primary: str
+    _begun: bool = False
+    _number: int | None = None
+    """Of the run in the ledger, from its beginning to its end."""
+    _goes_back: bool = False
+
+    def history(self, keyring: Keyring, *, allow_demotion: bool = False) -> History:
+        """The past of the keys, from the ledger; with *allow_demotion* the primary key counts as the newest."""
+        others = [key.id for key in keyring.states if key is not keyring.primary]
+        records = self.session.attempt(lambda ledger: ledger.keys())
+        history = UNKNOWN if records is None else history_of(self.primary, others, records, self.session.service)
+        if not (allow_demotion and history.newer):
+            return history
+        self._goes_back = True
+        return replace(history, newer={})
+
+    def begin(self) -> None:
+        """Records that the run begins, once. Call it after all targets are checked: a typo is no failed run."""
+        if self._begun:
+            return
+        self._begun = True
+        service = self.session.service
+        self._number = self.session.attempt(lambda ledger: ledger.begin_run("run", service, self.primary))
+        if self._goes_back and self._number is not None:
+            # Otherwise the next run, without the option, would refuse what this one began.
+            self.session.attempt(lambda ledger: ledger.mark_newest(self.primary, service))
+
+    def keep(self, report: Report) -> None:
+        """Records the censuses of the targets, and how the run ended."""
+        self.session.keep_censuses(report, self.session.censuses(), by_run=self._number is not None)
+        interrupted = any(target.interrupted for target in report.targets)
+        counts = {name: sum(getattr(target.counts, name) for target in report.targets) for name in PARTS}
+        self.end("interrupted" if interrupted else "complete" if report.complete else "left", counts)
+
+    def end(self, outcome: Outcome, counts: dict[str, int] | None = None) -> None:
+        """Records how the run ended, if it was begun and has no end yet."""
+        number, self._number = self._number, None
+        if number is not None:
+            self.session.attempt(lambda ledger: ledger.end_run(number, outcome, counts))
+
+    def reached(self, plan: str) -> str | None:
+        """The progress of a stopped run with *plan*."""
+        return self.session.attempt(lambda ledger: ledger.reached(plan))
+
+    def reach(self, plan: str, upto: str) -> None:
+        """Records how far *plan* has come."""
+        self.session.attempt(lambda ledger: ledger.reach(plan, upto))
+
+    def forget(self, plan: str) -> None:
+        """Records that *plan* is done, or begins again."""
+        self.session.attempt(lambda ledger: ledger.forget(plan))

@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import sys
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
+from keyring_core.redaction import configure_logging
 from rotation.configuration.env_file import environment
 from rotation.configuration.key_sets import Keys
 from rotation.configuration.targets import companion_values, unsealed
-from rotation.job.ranges import Bounds, Options, RangeDone, RangeWorker
+from rotation.job.options import LocalOptions, RunOptions
+from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker
 from rotation.model.failures import StoppedError, Stopping, UsageError, WorkerError
 from rotation.model.target import Target
-from rotation.planning.takeover import NOTHING
 from rotation.stores.databases import identify
 from rotation.stores.store import Store
 
 stop_request = Stopping()
-"""Whether this process is to end."""
+"""Set if this process is to end."""
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What every range of a run needs. It is sent to workers, so it holds no key."""
+class Order(NamedTuple):
+    """The keys and options of every range of a run."""
 
     keys: tuple[tuple[str, str], ...]
     """Ids and states. The worker's own keys must have the same."""
-    options: Options
-    """Only what can be pickled. Waits sleep; a worker replaces them by waits that it can end."""
+    options: RunOptions
 
 
-@dataclass(frozen=True)
-class Task:
-    """One range."""
+class Task(NamedTuple):
+    """One range, as it is sent to a worker. It holds no key."""
 
-    setup: Setup
+    order: Order
     target: Target
     """If a variable holds its url, the worker reads that variable from its own environment."""
     database: str
@@ -50,107 +49,93 @@ class Task:
     bounds: Bounds
 
 
-def make_setup(keyring: Keyring, options: Options, workers: int) -> Setup:
-    """The setup for *workers*, which share the rate of *options*."""
-    throttle = options.throttle
-    return Setup(
-        _states(keyring),
-        replace(
-            options,
-            env_file=options.env_file and options.env_file.absolute(),
-            throttle=replace(
-                throttle,
-                wait=time.sleep,
-                max_rate=throttle.max_rate and throttle.max_rate / workers,
-                pause_file=throttle.pause_file and throttle.pause_file.absolute(),
-            ),
-            problems=None,
-            checkpoints=None,
-            others=(),
-            environ={},
-            takeover=NOTHING,
-            index=None,
-        ),
-    )
+def make_order(keyring: Keyring, options: RunOptions) -> Order:
+    """The order for any worker, wherever it runs."""
+    return Order(_states(keyring), options.anywhere())
 
 
-def make_task(setup: Setup, target: Target, number: str, bounds: Bounds) -> Task:
+def make_task(order: Order, target: Target, number: str, bounds: Bounds) -> Task:
     """A range for any worker, of the table of that *number*."""
-    return Task(setup, target.sealed(), identify(target).digest, number, bounds)
+    return Task(order, target.sealed(), identify(target).digest, number, bounds)
 
 
-def check_worker(setup: Setup) -> None:
-    """Loads this worker's keys. Raises WorkerError if they are not those of the run."""
-    _load(setup)
+def ask_to_stop() -> None:
+    """Ends the range of this process after its batch, and each later one before its first."""
+    stop_request.stopping = True
+
+
+def join_log(level: int, log_format: str) -> None:
+    """Sets up the log of this process as the run has it, also for Dask's records."""
+    configure_logging(stream=sys.stderr, level=level, renderer=log_format, guard_stdio=True)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] in {"distributed", "tornado"} and isinstance(logger, logging.Logger):
+            logger.handlers.clear()
+            logger.propagate = True
+    # The process that started the run gets the errors of tasks, and says what they mean.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+
+def check_worker(order: Order) -> None:
+    """Loads this worker's keys. Raises WorkerError if they differ from the run's."""
+    _load(order)
 
 
 def do_range(task: Task) -> RangeDone:
     """Does the range with this process's own keys and connections. Raises WorkerError."""
-    done = _open_target(task).worker.do(task.bounds)
+    done = _worker_for(task).do(task.bounds)
     if isinstance(done.fault, StoppedError):
         # Only this worker is to end. The run goes on, and another worker does the rest.
         done.fault = None
     return done
 
 
-@dataclass
-class _OpenTarget:
-    """A worker's target with its connection."""
-
-    of: tuple[Setup, Target, str, str]
-    worker: RangeWorker
-
-
 _local = threading.local()
 
 
-def _open_target(task: Task) -> _OpenTarget:
-    """The target of *task*, opened. Each thread keeps the last one open."""
-    of = task.setup, task.target, task.database, task.number
-    if getattr(_local, "opened", None) is None or _local.opened.of != of:
+def _worker_for(task: Task) -> RangeWorker:
+    """A worker for the target of *task*. Each thread keeps the last one open."""
+    of = task._replace(bounds=Bounds())
+    if getattr(_local, "worker", None) is None or _local.of != of:
         # First closes the connections of the previous target.
-        _local.opened = None
-        _local.opened = _open(task)
-    opened: _OpenTarget = _local.opened
-    return opened
+        _local.worker = None
+        _local.worker, _local.of = _open(of), of
+    worker: RangeWorker = _local.worker
+    return worker
 
 
-def _open(task: Task) -> _OpenTarget:
-    options = task.setup.options
-    keyring, environ = _load(task.setup)
-    fault = None
+def _open(of: Task) -> RangeWorker:
+    options, fault = of.order.options, None
+    keyring, environ = _load(of.order)
     try:
-        target = unsealed(task.target, environ)
-        if identify(target).digest != task.database:
+        target = unsealed(of.target, environ)
+        if identify(target).digest != of.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
             store = Store(
                 target,
                 read_only=options.dry_run,
                 sleep=stop_request.wait,
-                shard=options.shard,
+                shard=options.part,
                 companions=companion_values(dict(target.companions), keyring.primary),
             )
     except UsageError as error:
         fault = str(error)
     if fault:
         raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
-    throttle = replace(options.throttle, wait=stop_request.wait)
-    if store.number() != task.number:
+    if store.number() != of.number:
         fault = f"{target.label} is another table here than where the run was started"
     try:
-        options = replace(options.of(target, environ), throttle=throttle, others=_others(options.keys, environ))
+        local = LocalOptions(stop_request.wait, others=_others(options.keys, environ), environ=environ).of(target)
     except KeyConfigError as error:
         fault = str(error)
     if fault:
         store.close()
         words = f"{_name()}: {fault}. Give every worker the same variables, then run again."
         raise WorkerError(*words.split("\n"))
-    worker = RangeWorker(store, target.keyring(keyring), options)
-    opened = _OpenTarget((task.setup, task.target, task.database, task.number), worker)
+    worker = RangeWorker(OpenTarget(target, store, target.keyring(keyring), options, local))
     # Closes the connection when another target is opened, or when the thread or the process ends.
-    weakref.finalize(opened, store.close)
-    return opened
+    weakref.finalize(worker, store.close)
+    return worker
 
 
 def _others(keys: Keys, environ: Mapping[str, str]) -> Sequence[tuple[str, Keyring]]:
@@ -161,23 +146,23 @@ def _others(keys: Keys, environ: Mapping[str, str]) -> Sequence[tuple[str, Keyri
     return others
 
 
-def _load(setup: Setup) -> tuple[Keyring, Mapping[str, str]]:
+def _load(order: Order) -> tuple[Keyring, Mapping[str, str]]:
     """The keyring of this process's own environment, and that environment. Raises WorkerError."""
     fault = None
     try:
         with warnings.catch_warnings():
             # The process that started the run prints the same warnings.
             warnings.simplefilter("ignore", KeyConfigWarning)
-            environ = environment(os.environ, setup.options.env_file, "dotenv file")
-            keyring = setup.options.keys.keyring(environ)
+            environ = environment(os.environ, order.options.env_file, "dotenv file")
+            keyring = order.options.keys.keyring(environ)
     except (KeyConfigError, UsageError) as error:
         fault = str(error)
     if fault:
         raise WorkerError(*f"{_name()}: {fault}".split("\n"))
-    if _states(keyring) != setup.keys:
+    if _states(keyring) != order.keys:
         raise WorkerError(
             f"{_name()} has other keys than the run was started with: {_shown(_states(keyring))} instead of "
-            f"{_shown(setup.keys)}. Give every worker the same keys, then run again."
+            f"{_shown(order.keys)}. Give every worker the same keys, then run again."
         )
     return keyring, environ
 

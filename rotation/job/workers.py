@@ -1,101 +1,159 @@
-"""How many workers a run uses, and where they run."""
+"""Workers outside of this process: a Dask cluster, on this machine (`--workers`) or on others (`--dask`)."""
 
 from __future__ import annotations
 
 import importlib
 import logging
 import os
-from collections.abc import Iterator
-from concurrent.futures import Executor
-from contextlib import contextmanager
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from multiprocessing import resource_tracker
+from typing import Any, TypeVar
 
 import structlog
 
+from keyring_core import Keyring, KeyringError
+from rotation.job import worker
+from rotation.job.executors import is_lost, wait_for
+from rotation.job.options import RunOptions
+from rotation.job.ranges import RANGE_SECONDS, Bounds, RangeDone
 from rotation.model.failures import UsageError, WorkerError
+from rotation.model.target import Target
 from rotation.model.text import install
 
-MOST_LANES = 2
-"""Cores up to which threads of one process do as much as processes: one computes, and the database beside it."""
-WORTH_ROWS = 100_000
-"""About as many rows as one process rotates in the half second that other processes take to start."""
+MOST_THREADS = 3
+"""Threads of one process beyond which another one gains nothing: one of them computes at a time."""
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Workers:
-    """An executor and how many workers it has; without one, this process does all the work."""
+    """An executor, and the number of its workers. They need this package, and read their keys by themselves."""
 
-    executor: Executor | None = None
-    count: int = 1
-    least_rows: int = 0
-    """A target with fewer rows is done in this process."""
-    lanes: int = 1
-    """Threads of this process that share the work, if there is no executor."""
-
-
-ALONE = Workers()
+    executor: Executor
+    count: int
+    ask_to_stop: Callable[[], object] = lambda: None
+    """Asks the workers to end after their batch. Others end after their range, which is short."""
 
 
 @contextmanager
 def open_workers(
     count: int | None, dask: str | None, *, full_speed: bool, log_format: str = "auto"
-) -> Iterator[Workers]:
-    """*count* processes, or the workers of the *dask* scheduler. Without both: one, or one per core at full speed.
+) -> Iterator[Workers | int]:
+    """*count* processes, or the workers of the *dask* scheduler. Without both, a number of threads of this process.
 
-    By default, a target with few rows is done in this process. Raises UsageError, and WorkerError if the scheduler
-    cannot be reached.
+    Raises UsageError, and WorkerError if the scheduler cannot be reached or the processes do not start.
     """
     if dask and count:
         raise UsageError("--dask and --workers exclude each other")
     if dask:
-        with _dask(dask) as workers:
+        with _cluster(dask) as workers:
             yield workers
-        return
-    # Without full speed a run pauses so that services can work; a second worker would use those pauses.
-    processes = count or (_cores() if full_speed else 1)
-    if processes <= MOST_LANES:
-        # While each core has a thread or the server at work, one more thread waits for the database.
-        yield Workers(lanes=count or (processes + 1 if full_speed else 1))
-        return
-    from rotation.job.process_pool import ProcessWorkers  # noqa: PLC0415 - a run in one process needs none of it
-
-    with ProcessWorkers(processes, log_level=logging.getLogger().level, log_format=log_format) as executor:
-        yield Workers(executor, processes, 0 if count else WORTH_ROWS)
+    elif count and count > 1:
+        with _processes(count, log_format) as workers:
+            yield workers
+    else:
+        # Without full speed a run pauses so that services can work; a second thread would use those pauses.
+        yield min(_cores() + 1, MOST_THREADS) if full_speed and not count else 1
 
 
 @contextmanager
-def _dask(address: str) -> Iterator[Workers]:
-    fault = None
+def _processes(count: int, log_format: str) -> Iterator[Workers]:
+    """*count* processes of this machine, which end when this one ends, in any way. Dask replaces one that died."""
+    distributed = _import_distributed("--workers")
+    root, logger = logging.getLogger(), logging.getLogger("distributed")
+    with ExitStack() as closing:
+        fault = None
+        # Dask logs the end of a worker, however that came, with tracebacks. The run says what it means.
+        closing.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.CRITICAL)
+        try:
+            folder = closing.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            client = closing.enter_context(_local_client(distributed, count, folder, closing))
+        except (OSError, RuntimeError) as error:
+            fault = f"--workers {count}: the processes do not start ({type(error).__name__}). Leave it out."
+        if fault:
+            raise WorkerError(fault)
+        client.register_worker_callbacks(partial(worker.join_log, root.level, log_format))
+        executor = _executor_of(client)
+        yield Workers(executor, count, ask_to_stop=partial(client.run, worker.ask_to_stop, on_error="ignore"))
+
+
+def _local_client(distributed: Any, count: int, folder: str, closing: ExitStack) -> Any:
+    """A client of a new cluster of this machine, which *closing* ends."""
+    dask: Any = importlib.import_module("dask")
+    settings: dict[str, Any] = {
+        # Dask starts web servers in any case; these answer nothing.
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+        # A worker that dies while it starts is not replaced. If that was the last one, the run is to end.
+        "distributed.scheduler.no-workers-timeout": "30s",
+    }
+    # The first start of a process would start the tracker, which unblocks the signals.
+    resource_tracker.ensure_running()
+    # Workers inherit the mask, by way of the cluster's threads: Ctrl-C on a terminal, which signals all processes, and
+    # a service manager's SIGTERM are for this process alone.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        # It has no types.
-        distributed: Any = importlib.import_module("distributed")
-    except ImportError:
-        fault = f"--dask needs another package; {install('dask')}"
+        with dask.config.set(settings):
+            cluster = distributed.LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                # With certificates of its own no other user of the machine can give it work.
+                security=True,
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                # Nothing is written to a disk, and no worker ended, by what it needs.
+                memory_limit=0,
+                local_directory=folder,
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    closing.enter_context(cluster)
+    return distributed.Client(cluster, set_as_default=False)
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Workers]:
+    """The workers of the scheduler at *address*."""
+    option, fault = f"--dask {address}", None
+    distributed = _import_distributed("--dask")
     # Without certificates the constructor of a client fails half-way, and Python then hangs at exit.
-    if not fault and address.startswith("tls://") and not _has_certificates(distributed):
-        fault = (
-            f"--dask {address}: Dask has no certificates that it can read. "
+    if address.startswith("tls://") and not _has_certificates(distributed):
+        raise UsageError(
+            f"{option}: Dask has no certificates that it can read. "
             "Set distributed.comm.tls in the configuration of Dask."
         )
-    if fault:
-        raise UsageError(fault)
     try:
         client = distributed.Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError) as error:
-        fault = f"--dask {address}: the scheduler cannot be reached ({type(error).__name__})"
+        fault = f"{option}: the scheduler cannot be reached ({type(error).__name__})"
     if fault:
         raise WorkerError(fault)
     with client:
-        # With `pure`, a range that is done again would return its old result.
-        executor = client.get_executor(pure=False, retries=3)
         threads = sum(client.nthreads().values())
         if not threads:
             # The cluster may add workers on demand. Until then the log must say why the run stands still.
             log.warning("rotation.waiting_for_workers", dask=address)
-        yield Workers(executor, threads or 1)
+        yield Workers(_executor_of(client), threads or 1)
+
+
+def _import_distributed(option: str) -> Any:
+    """Dask's package, which has no types. Raises UsageError if it is not there."""
+    try:
+        return importlib.import_module("distributed")
+    except ImportError:
+        fault = f"{option} needs another package; {install('dask')}"
+    raise UsageError(fault)
 
 
 def _has_certificates(distributed: Any) -> bool:
@@ -107,3 +165,80 @@ def _has_certificates(distributed: Any) -> bool:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _executor_of(client: Any) -> Executor:
+    # With `pure`, a range that is done again would return its old result.
+    executor: Executor = client.get_executor(pure=False, retries=3)
+    return executor
+
+
+class WorkerPool:
+    """The workers of a run, for the targets of one key set. They check their keys once, before the first range."""
+
+    def __init__(self, workers: Workers, keyring: Keyring, options: RunOptions, wait: Callable[[float], None]) -> None:
+        """Gives no work yet. *wait* raises StoppedError if a stop was requested."""
+        self.workers = workers
+        self.order = worker.make_order(keyring, options.shared(workers.count))
+        self._wait = wait
+        self._checks: list[Future[None]] | None = None
+
+    def for_target(self, target: Target, number: str) -> PooledExecutor:
+        """An executor for *target*, whose table has that *number*."""
+        if self._checks is None:
+            # The workers start while this process reads the first rows.
+            self._checks = [self.submit(worker.check_worker, self.order) for _ in range(self.workers.count)]
+        return PooledExecutor(self, target, number)
+
+    def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:
+        """Submits *work*; if the executor is broken, the future carries the error."""
+        try:
+            return self.workers.executor.submit(work, *arguments)
+        except (BrokenExecutor, CancelledError) as error:
+            return _failed(error)
+
+    def wait_until_checked(self) -> None:
+        """Waits until the workers have started. Raises WorkerError if one refuses, StoppedError on request."""
+        while self._checks:
+            check = self._checks.pop()
+            wait_for(check, self._wait)
+            if is_lost(check):
+                raise BrokenExecutor("a worker died")
+            error = check.exception()
+            if isinstance(error, KeyringError):
+                raise error
+            if error:
+                raise WorkerError(
+                    f"a worker cannot start ({type(error).__name__}). Install the same packages for every worker as "
+                    "on this machine, then run again."
+                )
+
+
+class PooledExecutor:
+    """Runs the ranges of one target in the workers of *pool*."""
+
+    range_seconds = RANGE_SECONDS / 2
+
+    def __init__(self, pool: WorkerPool, target: Target, number: str) -> None:
+        self._pool, self._target, self._number = pool, target, number
+        # The next range of each worker is queued while it does one.
+        self.width = 2 * pool.workers.count
+
+    def submit(self, bounds: Bounds) -> Future[RangeDone]:
+        """Submits the range, once all workers have checked their keys."""
+        try:
+            self._pool.wait_until_checked()
+        except (BrokenExecutor, CancelledError) as error:
+            return _failed(error)
+        task = worker.make_task(self._pool.order, self._target, self._number, bounds)
+        return self._pool.submit(worker.do_range, task)
+
+    def ask_to_stop(self) -> None:
+        """Asks the workers to end after their batch."""
+        self._pool.workers.ask_to_stop()
+
+
+def _failed(error: BaseException) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future

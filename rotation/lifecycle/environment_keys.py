@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
-from keyring_core import Key, KeyConfigWarning, Keyring, KeyState
-from keyring_core.environment import PREVIOUS, PRIMARY, STAGED, Settings
+from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
+from keyring_core.derivation import Derivation
+from keyring_core.environment import STAGED, Settings
 from keyring_core.key_files import is_missing, key_path
 from keyring_core.keys import check_told_apart
-from rotation.configuration.key_sets import ENVIRONMENT, KEY_ITSELF, KeySet, KeySource, read_key_set, settings_of_read
+from rotation.configuration.key_sets import (
+    ENVIRONMENT,
+    KEY_ITSELF,
+    LISTED,
+    VARIABLES,
+    KeySource,
+    read_key_set,
+    settings_of_read,
+)
 from rotation.context import Context
-from rotation.lifecycle.key_locations import (
-    KeyLocation,
-    Variables,
-    check_unchanged,
-    locations_of_environment,
-    locations_of_set,
-    write_edits,
+from rotation.lifecycle.key_file_edits import (
+    dotenv_items,
+    dotenv_value,
+    edit_dotenv,
+    edit_dotenv_value,
+    edit_key_file,
+    edit_text_file,
+    file_text,
+    key_file_items,
 )
 from rotation.lifecycle.transitions import Edit, KeyStep, after, edits, held
-from rotation.model.atomic_file import legible_to_others, mode_for_others
-from rotation.model.failures import UsageError
-from rotation.model.next_steps import RUN, Next, Steps
+from rotation.model.atomic_file import (
+    FileChangedError,
+    legible_to_others,
+    mode_for_others,
+    read_whole,
+    refusal,
+    replace_whole,
+)
+from rotation.model.failures import StoreError, UsageError
+from rotation.model.next_steps import RUN, Next, Steps, retire_step
 
 
 @dataclass
@@ -68,13 +88,15 @@ class EnvironmentKeys:
     def __init__(self, context: Context) -> None:
         """Loads the keys, and prints warnings on stderr. Raises KeyConfigError."""
         self._context = context
+        # The environment's own keys need no rotation.toml.
+        self._keys = ENVIRONMENT if context.key_set is None else context.keys
         self._secrets: dict[Key, tuple[KeySource, str]] = {}
         with context.reporting_warnings():
             environ = self._environ()
-            if self._set is None:
+            if context.key_set is None:
                 self.settings = context.load_settings(environ)
             else:
-                read = read_key_set(self._name, self._set, environ)
+                read = read_key_set(context.key_set, self._keys.sets[context.key_set], environ)
                 self.settings = settings_of_read(read)
                 self._secrets = {each.key: (each.source, each.text) for each in read}
 
@@ -102,21 +124,23 @@ class EnvironmentKeys:
         """The source of *key*, one of these."""
         if key in self._secrets:
             return self._secrets[key][0]
-        return dict(self._context.keys.sources(self._environ()))[self.states[key.id]]
+        return dict(self._keys.sources(self._environ()))[self.states[key.id]]
 
     def new_key(self) -> Key:
         """A new key, to be staged; in a key set one that is derived as its staged key is."""
-        if self._set is None:
+        name = self._context.key_set
+        if name is None:
             return Key.generate()
-        source = self._set.staged or KEY_ITSELF
+        source = self._keys.sets[name].staged or KEY_ITSELF
         text = source.new_text()
-        key = source.derivation(self._environ(), f"[keys.{self._name}] staged").key(text)
+        key = source.derivation(self._environ(), f"[keys.{name}] staged").key(text)
         self._secrets[key] = source, text
         return key
 
     def check_unchanged(self) -> None:
         """Raises FileChangedError if the keys are no longer those that were loaded."""
-        check_unchanged(self._load, self.settings)
+        if self._load() != self.settings:
+            raise FileChangedError("the keys were changed while this command ran. Nothing was written; run it again.")
 
     def take(self, step: KeyStep, key: Key) -> WrittenKeys:
         """Writes what *step* changes. If one of the files may not be written, writes none and returns manual edits.
@@ -137,40 +161,61 @@ class EnvironmentKeys:
 
     def left_behind(self, variables: Iterable[str]) -> list[Edit]:
         """The edits that remove the primary key from those *variables*, if a promotion was interrupted before."""
-        locations = self._locations(self.settings.primary)
-        return [Edit(name, held(self.settings)[name]) for name in variables if self._lingers(locations[name])]
+        primary, found = self.settings.primary, []
+        locations = self._locations(primary)
+        for name in variables:
+            path = locations[name].path
+            if path and path.is_file() and primary in [key for _, key in locations[name].keys(path.read_bytes())]:
+                found.append(Edit(name, held(self.settings)[name]))
+        return found
 
     def finish(self, changes: Sequence[Edit]) -> WrittenKeys:
         """Writes the edits of `left_behind`; no key changes its state."""
         return WrittenKeys(self._write(changes, self._locations(self.settings.primary), self.settings))
 
     def _write(self, changes: Sequence[Edit], locations: Mapping[str, KeyLocation], done: Settings) -> list[Path]:
-        """Writes the changes and returns the files; warns of each that other users can read. Raises UsageError."""
+        """Writes the changes, file by file in their order, and returns the files. Afterwards *done* is what loads.
+
+        Warns of each file that other users can read. Raises UsageError, FileChangedError if the keys are no longer
+        those that were loaded, and whatever `replace_whole` raises.
+        """
         self._check_apart()
-        for path in dict.fromkeys(locations[change.variable].path for change in changes):
-            if path and (mode := mode_for_others(path)):
+        parts = groupby(changes, key=lambda change: locations[change.variable].path)
+        files = [(path, list(part)) for path, part in parts if path]
+        for path in dict.fromkeys(path for path, _ in files):
+            if mode := mode_for_others(path):
                 self._context.streams.warn(f"Warning: {legible_to_others(path, mode)}")
-        return write_edits(changes, locations, self._load, self.settings, done)
+        # Each file is compared before the first write and before each rename, so that no other edit is lost.
+        read = {path: read_whole(path) for path, _ in files}
+        self.check_unchanged()
+        # All contents are made before the first is written: a secret that has no form there stops no step half way.
+        made, contents = {path: read[path].data for path in read}, []
+        for path, part in files:
+            for change in part:
+                made[path] = locations[change.variable].edit(made[path], change)
+            contents.append((path, made[path]))
+        for path, data in contents:
+            if data != read[path].data:
+                read[path] = replace_whole(read[path], data)
+        if self._load() != done:
+            raise StoreError(
+                "the files are written, but the environment does not read as it should; nothing uses the new key yet. "
+                "Look at the files.",
+                Steps(Next(("keys", "list"))),
+            )
+        return [read[path].path for path in read]
 
     def _check_apart(self) -> None:
         """Raises UsageError if one file or variable is read for keys of two states: one would replace the other."""
         environ, dotenv = self._context.read_environ(), self._context.dotenv
-        # The environment's own keys need no rotation.toml.
-        keys = self._context.keys if self._name else ENVIRONMENT
         seen = {str(dotenv.path.resolve()): "variables"} if dotenv else {}
-        for state, source in keys.sources(environ):
+        for state, source in self._keys.sources(environ):
             words = f"{state} keys"
             if (first := seen.setdefault(source.origin(environ), words)) != words:
                 raise UsageError(
                     f"{source.place} is read for {first} and for {words}, and one would take the place of the other; "
                     "name a place of its own for each"
                 )
-
-    def _lingers(self, location: KeyLocation) -> bool:
-        """True if the primary key is stored there, too."""
-        if location.path is None or not location.path.is_file():
-            return False
-        return self.settings.primary in [key for _, key in location.keys(location.path.read_bytes())]
 
     def _environ(self) -> Mapping[str, str]:
         environ = self._context.read_environ()
@@ -187,32 +232,118 @@ class EnvironmentKeys:
 
     def _locations(self, key: Key | None = None) -> dict[str, KeyLocation]:
         """The locations; of several entries of previous keys the one that holds *key*, otherwise the first."""
-        dotenv = self._context.dotenv
-        variables = Variables(self._context.read_environ(), dotenv and dotenv.path, self._context.read_env_file())
-        if self._set is None:
-            return locations_of_environment(variables)
-        entries = self._set.previous
-        holding = [entry for entry in entries if key in self._secrets and entry == self._secrets[key][0]]
-        sources = {
-            PRIMARY: self._set.primary,
-            PREVIOUS: next(iter((*holding, *entries)), None),
-            STAGED: self._set.staged,
-        }
-        return locations_of_set(self._name, sources, self._secrets, variables)
+        in_file = self._context.read_env_file()
+        environ = {**self._context.process_environ, **in_file}
+        sources: dict[KeyState, KeySource] = {}
+        for state, source in self._keys.sources(environ):
+            if state not in sources or (key in self._secrets and source == self._secrets[key][0]):
+                sources[state] = source
+        return {name: self._location(state, sources.get(state), environ, in_file) for state, name in VARIABLES.items()}
 
-    @property
-    def _name(self) -> str:
-        return self._context.key_set or ""
-
-    @property
-    def _set(self) -> KeySet | None:
-        return self._context.keys.sets[self._name] if self._name else None
+    def _location(
+        self, state: KeyState, source: KeySource | None, environ: Mapping[str, str], in_file: Mapping[str, str]
+    ) -> KeyLocation:
+        """The location of the keys of *state*. *environ* is the whole environment, and *in_file* the dotenv file's."""
+        key_set, dotenv = self._context.key_set, self._context.dotenv
+        where = VARIABLES[state] if key_set is None else f"[keys.{key_set}] {state}"
+        name, path, in_dotenv, known = where, None, False, self._secrets
+        if source is None:
+            source, known, words = KEY_ITSELF, {}, "not set; name a variable or a file of its own there"
+        elif source.command:
+            words = f"read by the command in {where}_COMMAND" if key_set is None else "read by a command"
+        elif source.file:
+            path, words = key_path(source.file, environ, where), f"in {source.file}"
+        else:
+            name, words = source.variable or where, "set in the environment"
+            if dotenv and (name in in_file or name not in environ):
+                path, words, in_dotenv = dotenv.path, f"in {dotenv.path}", True
+        if path and (fault := refusal(path)):
+            path, words = None, f"{words}: {fault}"
+        derivation = source.derivation(environ, where)
+        return KeyLocation(name, path, words, in_dotenv, source, derivation, known, key_set)
 
     def _manual_edit(self, change: Edit, location: KeyLocation) -> ManualEdit:
         origins = tuple(self._origin(key, change.variable) for key in change.keys)
-        texts = tuple(location.form.text(key) for key in change.keys)
-        return ManualEdit(location.variable, location.why_not or str(location.path), change.keys, origins, texts)
+        texts = tuple(map(location.text, change.keys))
+        where = str(location.path) if location.path else location.words
+        return ManualEdit(location.variable, where, change.keys, origins, texts)
 
     def _origin(self, key: Key, variable: str) -> str:
         now = next((name for name, keys in held(self.settings).items() if key in keys), "")
         return "as now" if now == variable else now and f"now in {self._locations()[now].variable}"
+
+
+@dataclass(frozen=True)
+class KeyLocation:
+    """The place of the keys of one state, and the rule by which they are made of what is there."""
+
+    variable: str
+    """Its name in messages: a variable, or a setting of rotation.toml."""
+    path: Path | None
+    """The file, if this command may write it."""
+    words: str
+    """The place in words."""
+    dotenv: bool
+    source: KeySource
+    derivation: Derivation
+    known: Mapping[Key, tuple[KeySource, str]] = field(repr=False)
+    """The secret of each key that was read or made, and the source that it belongs to."""
+    key_set: str | None
+    """The key set that reads it; None: the environment."""
+
+    @property
+    def listed(self) -> bool:
+        """True if several can stand there, separated by commas or lines; a passphrase may hold a comma."""
+        return self.source.derive in LISTED
+
+    def text(self, key: Key) -> str:
+        """The text to write for *key*: its secret. Raises UsageError if the keys here are derived in another way."""
+        source, text = self.known.get(key, (KEY_ITSELF, key.reveal()))
+        if source.rule == self.source.rule:
+            return text
+        if key not in self.known:
+            raise UsageError(
+                f"{key.id} comes as a key, and here keys are made by {self.source.derive}: give it an entry of its own "
+                f'in `previous` in rotation.toml, such as {{ file = "{key.id}.keys" }}'
+            )
+        raise UsageError(
+            f"{key.id} is made by {source.derive}, and here keys are made by {self.source.derive}: a secret cannot "
+            "move between them. Move the entry in rotation.toml instead: what is `staged` becomes `primary`, and what "
+            "was `primary` the first of `previous`"
+        )
+
+    def keys(self, data: bytes) -> list[tuple[str, Key | None]]:
+        """The items in *data*, each with its key; None for an item that is not a key."""
+        return [(item, self._key(item)) for item in self._items(data)]
+
+    def edit(self, data: bytes, change: Edit) -> bytes:
+        """*data* with the change. Items without effect, such as a second copy of a key, are removed too."""
+        gone = [item for item, key in self.keys(data) if key and (key not in change.keys or key in change.added)]
+        added = [self.text(key) for key in change.added]
+        if not self.listed:
+            return self._replaced(data, gone, added)
+        if self.dotenv:
+            return edit_dotenv(data, self.variable, gone, added)
+        return edit_key_file(data, gone, added)
+
+    def _key(self, text: str) -> Key | None:
+        with suppress(KeyConfigError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", KeyConfigWarning)
+            return self.derivation.key(text, allow_weak=True)
+        return None
+
+    def _items(self, data: bytes) -> list[str]:
+        if self.listed:
+            return dotenv_items(data, self.variable) if self.dotenv else key_file_items(data)
+        text = dotenv_value(data, self.variable) if self.dotenv else file_text(data)
+        return [text] if text else []
+
+    def _replaced(self, data: bytes, gone: Sequence[str], added: Sequence[str]) -> bytes:
+        """*data* with the one secret that it holds replaced or removed. Raises UsageError if there is another one."""
+        others = [item for item in self._items(data) if item not in gone]
+        if others and added:
+            other = self._key(others[0])
+            first = retire_step(other.id, self.key_set) if other else "remove what is there"
+            raise UsageError(f"{self.variable} holds another secret, and takes one.", Steps(first))
+        new = next(iter((*added, *others)), "")
+        return edit_dotenv_value(data, self.variable, new) if self.dotenv else edit_text_file(data, new)

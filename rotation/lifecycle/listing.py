@@ -11,8 +11,7 @@ from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import LIVE, in_fleet
 from rotation.model.key_history import Promotion
 from rotation.model.next_steps import RUN, Next, Remedy, Steps, read_the_rest, retire_step
-from rotation.retirement.decision import Standing, refusals, standing
-from rotation.retirement.evidence import of_censuses
+from rotation.retirement import Standing, of_censuses, refusals, standing
 
 RETIRED = "retired"
 

@@ -45,7 +45,7 @@ from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.model.text import many
 from rotation.model.times import to_second
-from rotation.retirement.decision import Refusal
+from rotation.retirement import Refusal
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
 UNDATED = "the ledger does not know when {} was promoted, so it was not checked whether older keys still make tokens"

@@ -25,8 +25,7 @@ from rotation.model.failures import MissingError, StoreError
 from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.model.text import many
-from rotation.retirement.decision import AGAIN, Refusal, refusals
-from rotation.retirement.evidence import Evidence, of_report
+from rotation.retirement import AGAIN, Evidence, Refusal, of_report, refusals
 from rotation.stores.other_writers import OpenTransaction
 from rotation.stores.uncommitted import Uncommitted, uncommitted
 

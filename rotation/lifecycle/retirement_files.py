@@ -26,8 +26,7 @@ from rotation.model.failures import UsageError
 from rotation.model.outputs import Holds, Kind, replaced
 from rotation.model.report import Report, TargetReport
 from rotation.model.text import release
-from rotation.retirement.decision import Refusal, by_database
-from rotation.retirement.evidence import Evidence
+from rotation.retirement import Evidence, Refusal, by_database
 
 _OWN = re.compile(rb"^# [0-9a-f]{8}, retired ", re.MULTILINE)
 """The line above a key that `archive_key` added; no service's key file has one."""

@@ -13,7 +13,7 @@ from rotation.configuration.key_sets import Keys, KeySource, ReadKey, keys_of_so
 from rotation.context import Context
 from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.transitions import MOVES, KeyStep
-from rotation.retirement.decision import Refusal
+from rotation.retirement import Refusal
 
 UNCOMPARED = "the secret of {}, {} key, could not be read, so it was not checked that this key has another one"
 

@@ -13,7 +13,7 @@ from rotation.configuration.key_sets import VARIABLES
 from rotation.ledger.records import InstanceRecord, lacking
 from rotation.model.failures import UsageError
 from rotation.model.next_steps import RUN, STATUS, Next, Steps
-from rotation.retirement.decision import Refusal, restart
+from rotation.retirement import Refusal, restart
 
 
 class KeyStep(StrEnum):

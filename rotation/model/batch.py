@@ -191,12 +191,6 @@ class BlockSwap:
             key_ids=self.key_ids[start:stop],
         )
 
-    def stride(self, first: int, of: int) -> BlockSwap:
-        """Every *of*-th row, from the place *first* on; *times* stay as they are."""
-        places, size = range(first, len(self), of), self.block.size
-        new = b"".join([self.new[at * size : at * size + size] for at in places])
-        return replace(self, block=self.block.only(places), new=new, key_ids=self.key_ids[first::of])
-
     def as_rows(self) -> Swaps:
         """The same row by row."""
         return Swaps(

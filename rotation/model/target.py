@@ -77,6 +77,11 @@ class Target:
     """Whether that model declares a column of bytes."""
     local: bool = field(default=False, compare=False)
     """Whether secrets of its `source` are in this process alone, so that no other one can do it."""
+    label: str = field(init=False, repr=False, compare=False)
+    """The name in messages: `user_credentials.api_key`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", printable(f"{self.table}.{self.column}"))
 
     def keyring(self, keyring: Keyring) -> Keyring:
         """*keyring*, bound to the context if there is one. Then no token to move is under the primary key."""
@@ -90,11 +95,6 @@ class Target:
     def sealed(self) -> Target:
         """Without the url if a variable holds it, so that it may be sent to a worker."""
         return replace(self, url="", given="") if variable_in(self.written) else self
-
-    @property
-    def label(self) -> str:
-        """What messages call it: `user_credentials.api_key`."""
-        return printable(f"{self.table}.{self.column}")
 
 
 @dataclass(frozen=True)

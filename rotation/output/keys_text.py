@@ -14,7 +14,7 @@ from rotation.lifecycle.transitions import KeyStep
 from rotation.model.invocation import PLAIN, Invocation
 from rotation.model.text import GONE, UNOPENED
 from rotation.output.terminal import Fitting, following, rows_table
-from rotation.retirement.decision import Standing, by_database
+from rotation.retirement import Standing, by_database
 
 _VERB = {KeyStep.GO_BACK: "go back to"}
 _MINUTE = "%Y-%m-%d %H:%M"

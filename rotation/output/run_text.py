@@ -30,8 +30,7 @@ from rotation.model.times import to_second
 from rotation.output.census_tables import keys_table, legend, targets_table
 from rotation.output.terminal import following
 from rotation.planning.takeover import why_not_adopted
-from rotation.retirement.decision import refusals
-from rotation.retirement.evidence import of_report
+from rotation.retirement import of_report, refusals
 
 SHOWN_PROBLEMS = 20
 

@@ -86,8 +86,6 @@ class Dialect:
     """The quotes around a name in SQL."""
     has_server: ClassVar[bool] = True
     """False if there is no server, which might not answer."""
-    gains_by_strides: ClassVar[bool] = False
-    """True if a row's new version finds room in its page once the old one of its neighbour is gone."""
     mixed: ClassVar[str | None] = None
     """The harm of text in a column of bytes, or of bytes in one of text; None: no harm."""
     new_key: ClassVar[str | None] = None

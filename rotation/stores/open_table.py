@@ -70,11 +70,6 @@ class OpenTable:
         return self._access.retries
 
     @property
-    def gains_by_strides(self) -> bool:
-        """True if it helps to write neighbouring rows in different transactions."""
-        return self._dialect.gains_by_strides
-
-    @property
     def tempo(self) -> Tempo:
         """The sizes of batches."""
         return self._dialect.tempo

@@ -1,4 +1,4 @@
-"""`check` on real databases: its exit codes, its ledger, its pings, and its messages if it cannot read."""
+"""`check` on real databases: its exit codes, its ledger, and its messages if it cannot read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from rotation.checks.gather import kept
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import InstanceRecord
-from rotation.model.failures import StoppedError, StoreError
+from rotation.model.failures import StoreError
 from rotation.model.report import mark, pack, unpack
 from rotation.stores.connection import known_silent
 from tests.checks.worlds import census, target
@@ -205,8 +204,8 @@ def test_a_target_is_read_once(cli: Cli, sqlite_app: Database, tmp_path: Path, m
     from rotation.job import runs
 
     seen: list[Any] = []
-    real = runs.rotate_all
-    monkeypatch.setattr(runs, "rotate_all", lambda *given, **more: seen.extend(given[0]) or real(*given, **more))
+    real = runs.rotate_jobs
+    monkeypatch.setattr(runs, "rotate_jobs", lambda *given, **more: seen.extend(given[0]) or real(*given, **more))
     cli("check", *configure(tmp_path, sqlite_app))
 
     assert [job.options.dry_run for job in seen] == [True]
@@ -414,8 +413,6 @@ def test_a_key_file_for_all_eyes_is_told(cli: Cli, sqlite_app: Database, tmp_pat
         (["--env-file", "nowhere.env"], "nowhere.env"),
         (["--url", "sqlite:///x.db"], "go together"),
         (["--json", "--format", "nagios"], "exclude each other"),
-        (["--ping", "ftp://hunter2hunter2"], "begins with http"),
-        (["--ping", "$NOWHERE"], "$NOWHERE"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -545,117 +542,6 @@ def test_metrics_are_written_beside_the_output(cli: Cli, sqlite_app: Database, t
 
     assert ran.out.startswith("ROTATION OK - ")
     assert "\nkeyring_status 0.0\n" in path.read_text()
-
-
-class Pinged(ThreadingHTTPServer):
-    """A server that records the paths that were called; *code* is its answer."""
-
-    def __init__(self, code: int) -> None:
-        self.paths: list[str] = []
-        self.code = code
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/hunter2hunter2"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Pinged
-
-    def do_GET(self) -> None:
-        self.server.paths.append(self.path)
-        self.send_response(self.server.code)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@pytest.fixture(params=[200, 404], ids=["up", "refusing"])
-def pinged(request: pytest.FixtureRequest) -> Iterator[Pinged]:
-    with Pinged(request.param) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize("end", ["", "/fail"], ids=["well", "not well"])
-def test_a_ping_begins_and_ends_a_check(
-    cli: Cli, sqlite_app: Database, tmp_path: Path, pinged: Pinged, end: str
-) -> None:
-    """URL/start, then URL or URL/fail; a refusal of the server is reported and changes no verdict; no URL is shown."""
-    if end:
-        sqlite_app.execute("UPDATE creds SET token = 'hunter2' WHERE id = 1")
-    ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", pinged.url)
-
-    assert pinged.paths == ["/hunter2hunter2/start", f"/hunter2hunter2{end}"]
-    assert ran.code == (CRITICAL if end else OK)
-    assert ("the server answered with code 404" in ran.err) == (pinged.code == 404)
-    assert "hunter2h" not in ran.out + ran.err
-
-
-def test_a_ping_keeps_the_query(cli: Cli, sqlite_app: Database, tmp_path: Path, environ: dict[str, str]) -> None:
-    """The address may be in a variable, and its query stays behind the path."""
-    with Pinged(200) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        config = configure(tmp_path, sqlite_app)
-        cli("check", *config, "--ping", "${PING}", environ=environ | {"PING": f"{server.url}/?rid=1"})
-        server.shutdown()
-        thread.join()
-
-    assert server.paths == ["/hunter2hunter2/start?rid=1", "/hunter2hunter2/?rid=1"]
-
-
-UNREACHABLE = {
-    "http://127.0.0.1:1/hunter2hunter2": "it refuses the connection",
-    "http://nowhere.invalid/hunter2hunter2": "unknown host",
-    "http://[hunter2hunter2/": "the url is malformed",
-    "http://127.0.0.1:x/": "the url is malformed",
-}
-
-
-def test_a_ping_that_reaches_nobody_changes_no_verdict(
-    cli: Cli, sqlite_app: Database, tmp_path: Path, named: Named
-) -> None:
-    """It is reported once, in plain words, and the exit code is the check's."""
-    with Pinged(200) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        secure = server.url.replace("http:", "https:")
-        for url, words in {**UNREACHABLE, secure: "TLS failed"}.items():
-            with named(url):
-                ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", url)
-
-                assert ran.code == OK
-                assert ran.err.count("--ping:") == 1
-                assert f"--ping: the server cannot be reached: {words}. The verdict stands." in ran.err
-                assert "hunter2h" not in ran.out + ran.err
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize("early", [True, False], ids=["in a census", "behind it"])
-def test_a_check_that_is_stopped_pings_a_failure(
-    cli: Cli, sqlite_app: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool
-) -> None:
-    """Exit code 3 with the reason, and the address is called with /fail."""
-    from rotation.discovery import discover as discovering
-    from rotation.stores.store import Store
-
-    def stop(*_: object, **__: object) -> None:
-        raise StoppedError("stopped on request")
-
-    monkeypatch.setattr(*(Store, "_open") if early else (discovering, "discover"), stop)
-    with Pinged(200) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        ran = cli("check", *configure(tmp_path, sqlite_app), "--ping", server.url)
-        server.shutdown()
-        thread.join()
-
-    assert (ran.code, server.paths[-1]) == (UNKNOWN, "/hunter2hunter2/fail")
-    assert "stopped on request" in ran.out
 
 
 def test_a_sample_looks_at_some_rows(cli: Cli, database: Database, tmp_path: Path) -> None:

@@ -133,13 +133,13 @@ def test_a_run_is_polite_unless_told_otherwise(
     from rotation.job import runs
 
     seen = []
-    real = runs.rotate_all
-    monkeypatch.setattr(runs, "rotate_all", lambda *given, **more: seen.append(given[0][0]) or real(*given, **more))
+    real = runs.rotate_jobs
+    monkeypatch.setattr(runs, "rotate_jobs", lambda *given, **more: seen.append(given[0][0]) or real(*given, **more))
 
     ran = cli("run", *target(app), *argv)
 
     assert ran.code == 0
-    assert (seen[0].options.batch_rows, seen[0].options.speed) == expected
+    assert (seen[0].options.batch_size, seen[0].options.speed) == expected
 
 
 def test_a_run_has_one_pace(cli: Cli, app: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_run_that_is_stopped_at_once_is_one_document_too(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rotation.job.runs.rotate_all", interrupt)
+    monkeypatch.setattr("rotation.job.runs.rotate_jobs", interrupt)
 
     ran = cli("run", *_target(app), "--json")
 
@@ -163,7 +163,7 @@ def test_a_mistake_of_ours_is_no_end_of_a_run(cli: Cli, app: Database, monkeypat
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("hunter2hunter2")
 
-    monkeypatch.setattr("rotation.job.runs.rotate_all", fail)
+    monkeypatch.setattr("rotation.job.runs.rotate_jobs", fail)
 
     ran = cli("run", *_target(app), "--json")
 

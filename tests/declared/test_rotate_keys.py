@@ -146,6 +146,7 @@ def test_help_is_that_of_keyring_rotate(project: Project) -> None:
     assert "--full-speed" in project.manage("rotate_keys", "--dry-run", "--help").out
 
 
+@pytest.mark.long
 def test_worker_processes_share_the_work(tmp_path: Path) -> None:
     """They get each url from the command, since no variable holds it."""
     with open_database("postgresql", tmp_path) as database:

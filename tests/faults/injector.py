@@ -99,14 +99,14 @@ def failing(nth: int, fault: Fault, *, opening: bool) -> Iterator[Injected]:
         """What a connection does by itself before SQLAlchemy has it."""
         return act() if injected.inside else call(connection, act)
 
-    def run(self: TargetRun, executor_for: ExecutorFor) -> None:
+    def make_passes(self: TargetRun, executor_for: ExecutorFor) -> None:
         injected.counts = True
-        plain_run(self, executor_for)
+        plain(self, executor_for)
 
-    plain_run = TargetRun.run
+    plain = TargetRun.make_passes
     events = {"do_connect": do_connect, "do_execute": do_execute, "do_executemany": do_executemany}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TargetRun, "run", run)
+        patch.setattr(TargetRun, "make_passes", make_passes)
         patch.setattr(DefaultDialect, "do_commit", do_commit)
         for owner, connection_of in _SETTING_UP:
             patch.setattr(owner, "execute", _through(set_up, owner.execute, connection_of))

@@ -19,7 +19,7 @@ def test_every_check_is_explained(shop: Any) -> None:
     """The page has a row for the id of each check, and no others."""
     from keyring_core.integrations.django import checks
 
-    raised = set(re.findall(r'_id\("(\w+)"\)', inspect.getsource(checks)))
+    raised = set(re.findall(r'_found\(\s*"(\w+)"', inspect.getsource(checks)))
 
     assert raised == set(re.findall(r"^\| keyring_core\.(\w+) \|", PAGE, re.MULTILINE))
     assert len(raised) == 9

@@ -190,9 +190,9 @@ def test_older_cells_are_read(shop: Any, db: Any) -> None:
 
 def test_secrets_come_from_environment_or_settings(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable comes first, then the setting, a list included; anything else is missing."""
-    from keyring_core.integrations.django.fields import environment_and_settings
+    from keyring_core.integrations.django.fields import VariablesAndSettings
 
-    found = environment_and_settings()
+    found = VariablesAndSettings()
     assert found["OLD_SECRETS"] == ["first old secret", "second old secret"]
     assert found.get("USE_TZ") is found.get("NO_SUCH_SETTING") is None
     # What is listed goes into the environment of a command that prints a secret.

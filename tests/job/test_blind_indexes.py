@@ -9,7 +9,7 @@ import pytest
 
 from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
-from rotation.job.blind_indexes import Stale, index_values, stale_rows
+from rotation.job.ranges import Stale, index_values, stale_rows
 from rotation.model.batch import Batch, Plan
 from rotation.model.target import Adopts
 from rotation.planning.planner import Planner

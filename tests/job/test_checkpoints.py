@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from keyring_core import Keyring
 from rotation.job.checkpoints import Checkpoints, Reached
-from rotation.job.pace import Speed, Throttle
-from rotation.job.ranges import Options, cut
-from rotation.job.rotation import rotate
+from rotation.job.loop import rotate
+from rotation.job.options import LocalOptions, RunOptions
+from rotation.job.ranges import cut
 from rotation.model.batch_size import BatchSize
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
@@ -67,24 +67,24 @@ def ledger(tmp_path: Path) -> dict[str, str]:
     return {"ROTATION_LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db"}
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("threads", [1, 2])
 def test_a_stopped_run_goes_on_where_it_was(
-    app: Database, environ: dict[str, str], ledger: dict[str, str], tmp_path: Path, workers: str
+    app: Database, environ: dict[str, str], ledger: dict[str, str], tmp_path: Path, threads: int
 ) -> None:
     """The first pass leaves out what is done; a whole one after it says "complete"; then it is forgotten."""
-    options = ("--workers", workers)
-    with start(app, environ | ledger, tmp_path, *options, "--max-rate", "2000", limits=AT_ONCE) as first:
+    limits = f"{AT_ONCE}; from rotation.job import workers; workers.MOST_THREADS = {threads}"
+    with start(app, environ | ledger, tmp_path, "--full-speed", "--max-rate", "2000", limits=limits) as first:
         first.until(lambda: _moved(app) > 1000, "some rows")
         first.process.send_signal(signal.SIGTERM)
         code, _ = first.end()
     moved = _moved(app)
-    with start(app, environ | ledger, tmp_path, *options, "--full-speed") as second:
+    with start(app, environ | ledger, tmp_path, "--full-speed", limits=limits) as second:
         done, document = second.end()
-    with start(app, environ | ledger, tmp_path, *options, "--full-speed") as third:
+    with start(app, environ | ledger, tmp_path, "--full-speed", limits=limits) as third:
         third.end()
 
     assert (code, done, document["complete"], document["targets"][0]["passes"]) == (3, 0, True, 2)
-    assert _scanned(second.log) == [ROWS - moved, ROWS] or workers == "2"
+    assert _scanned(second.log) == [ROWS - moved, ROWS] or threads == 2
     assert 0 < _scanned(second.log)[0] < ROWS
     assert _scanned(third.log) == [ROWS]
 
@@ -124,7 +124,9 @@ def test_a_shortened_pass_proves_nothing(keyring: Keyring) -> None:
     notes = Notes()
     Checkpoints(notes, KEYED, keyring.primary.id).note(Reached((2,), 2), now=True)
     store = MemoryStore({1: token("old"), 3: token("new")})
-    report = run(store, keyring, Options(checkpoints=lambda target, primary: Checkpoints(notes, target, primary)))
+    report = run(
+        store, keyring, None, LocalOptions(checkpoints=lambda target, primary: Checkpoints(notes, target, primary))
+    )
 
     assert report.exit_code == 0
     assert {keyring.key_for(cell) for cell in store.cells.values()} == {keyring.primary}
@@ -146,14 +148,10 @@ def test_a_run_knows_how_much_an_earlier_one_has_done(keyring: Keyring) -> None:
             raise StoppedError("enough")
 
     moved = []
-    for throttle in (Throttle(stop_late), Throttle()):
-        options = Options(
-            batch_rows=100,
-            speed=Speed.FULL,
-            throttle=throttle,
-            checkpoints=lambda target, primary: Checkpoints(notes, target, primary),
-        )
-        [target] = rotate([TARGET], keyring, lambda _: store, options, Listening()).targets
+    options = RunOptions(batch_size=100, full_speed=True)
+    for wait in (stop_late, time.sleep):
+        local = LocalOptions(wait, checkpoints=lambda target, primary: Checkpoints(notes, target, primary))
+        [target] = rotate([TARGET], keyring, lambda _: store, options, Listening(), local=local).targets
         moved.append(target.counts.rotated)
 
     assert told == [10, 10 + moved[0], 0, 0]
@@ -206,7 +204,9 @@ def test_a_note_is_of_one_key(keyring: Keyring, names: tuple[str, ...], passes: 
     Checkpoints(notes, KEYED, keyring.primary.id).note(Reached((2,), 2), now=True)
     store = MemoryStore({1: token("old")})
     store.names = names
-    report = run(store, keyring, Options(checkpoints=lambda target, primary: Checkpoints(notes, target, primary)))
+    report = run(
+        store, keyring, None, LocalOptions(checkpoints=lambda target, primary: Checkpoints(notes, target, primary))
+    )
 
     # A pass that left row 1 out, one that rotated it, one that found nothing.
     assert (report.exit_code, report.targets[0].passes) == (0, passes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import pickle
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,22 +15,20 @@ import msgspec
 import pytest
 
 from keyring_core import Keyring
-from keyring_core.legacy import Legacy
 from rotation.job import passes
-from rotation.job.pace import Speed
-from rotation.job.process_pool import ProcessWorkers
-from rotation.job.ranges import Bounds, Options
-from rotation.job.rotation import rotate
-from rotation.job.worker import check_worker, do_range, make_setup, make_task
+from rotation.job.loop import rotate
+from rotation.job.options import RunOptions
+from rotation.job.ranges import Bounds
+from rotation.job.worker import check_worker, do_range, make_order, make_task
+from rotation.job.workers import Workers
 from rotation.model.failures import WorkerError
 from rotation.model.report import Report
-from rotation.model.target import Index, Target
+from rotation.model.target import Target
 from rotation.output.documents.run import RunJson
 from rotation.stores.store import Store
 from tests.conftest import DATABASES
 from tests.databases import Database, open_database
 from tests.fakes import Silence, token
-from tests.keys import key_text
 from tests.processes import die
 
 pytestmark = pytest.mark.database
@@ -109,22 +106,8 @@ def test_a_broken_pool_ends_the_run_and_loses_nothing(app: Database, keyring: Ke
     after = _run(app, keyring, None)
 
     assert before.exit_code == 3
-    assert "the executor takes no more work" in str(before.targets[0].stopped)
+    assert "workers died" in str(before.targets[0].stopped)
     assert after.targets[0].counts.current + after.targets[0].counts.rotated == 5000
-
-
-@pytest.mark.parametrize(
-    "call", [0, pytest.param(1, marks=pytest.mark.long), 2, pytest.param(3, marks=pytest.mark.long)]
-)
-def test_a_worker_that_dies_as_it_is_given_work_is_replaced(app: Database, keyring: Keyring, call: int) -> None:
-    """R10: during the check of its keys, and during a range."""
-    with _Mortal(call) as executor:
-        report = _run(app, keyring, executor)
-
-    [target] = report.targets
-    assert executor.calls > call + 1
-    # Rows that the dead worker had written but not reported count as current.
-    assert (target.stopped, target.counts.rotated + target.counts.current) == (None, 5000)
 
 
 def test_a_cluster_that_is_gone_before_the_first_range_is_an_interruption(app: Database, keyring: Keyring) -> None:
@@ -162,7 +145,7 @@ def test_a_worker_without_the_target_fails_as_a_worker(
 ) -> None:
     """It is a WorkerError, since other workers may have written already."""
     target = Target(app.url, "creds", "token", "creds", written="$DATABASE_URL")
-    task = make_task(make_setup(keyring, Options(), 1), target, "", Bounds())
+    task = make_task(make_order(keyring, RunOptions()), target, "", Bounds())
     monkeypatch.setenv("DATABASE_URL", url)
 
     with pytest.raises(WorkerError, match=r"^worker \d+ on .*Give every worker the same variables, then run again"):
@@ -176,7 +159,7 @@ def test_a_worker_that_opens_another_table_refuses(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     target = Target(app.url, "creds", "token", "creds")
-    task = make_task(make_setup(keyring, Options(), 1), target, "another one's", Bounds())
+    task = make_task(make_order(keyring, RunOptions()), target, "another one's", Bounds())
 
     with pytest.raises(WorkerError, match="is another table here than where the run was started"):
         do_range(task)
@@ -199,20 +182,6 @@ class _Around(Executor):
 
     def submit_range(self, inner: Executor, fn: Callable[..., Any], task: object) -> Future[Any]:
         return inner.submit(fn, task)
-
-
-class _Mortal(ProcessWorkers):
-    """A pool of two processes; the call number *fatal* kills its process."""
-
-    def __init__(self, fatal: int) -> None:
-        super().__init__(2, log_level="WARNING")
-        self._fatal = fatal
-        self.calls = 0
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Counts calls."""
-        self.calls += 1
-        return super().submit(die) if self.calls - 1 == self._fatal else super().submit(fn, *args, **kwargs)
 
 
 class _Fatal(_Around):
@@ -254,26 +223,11 @@ def _run(database: Database, keyring: Keyring, executor: Executor | None) -> Rep
     def open_store(target: Target) -> Store:
         return Store(target, read_only=False, sleep=time.sleep)
 
-    options = Options(speed=Speed.FULL, workers=2)
-    return rotate([target], keyring, open_store, options, Silence(), executor=executor)
+    workers = Workers(executor, 2) if executor else 1
+    return rotate([target], keyring, open_store, RunOptions(full_speed=True), Silence(), workers=workers)
 
 
 def _without_times(report: Report) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(RunJson.of(report))
     [target] = document["targets"]
     return document | {"targets": [target | {"seconds": 0, "read_from": None, "read_to": None}]}
-
-
-def test_no_secret_of_a_package_travels(keyring: Keyring) -> None:
-    """A worker gets the name of the variable, and neither the environment nor a reader with its keys."""
-    environ = {"OLD_SECRET": "correct horse battery staple 99", "ENCRYPTION_KEY": key_text("new")}
-    source = Legacy("advanced-alchemy", secret="$OLD_SECRET")
-    target = Target("sqlite:///app.db", "creds", "token", "creds", source=source, index=Index("i", "creds.token"))
-    options = Options(environ=environ).of(target)
-
-    sent = pickle.dumps(make_task(make_setup(keyring, options, 1), target, "", Bounds()))
-
-    assert options.takeover.reader
-    assert b"OLD_SECRET" in sent
-    assert not any(value.encode() in sent for value in environ.values())
-    assert pickle.loads(sent).target.source == source

@@ -6,12 +6,13 @@ import pytest
 
 from keyring_core import Keyring
 from rotation.job import ranges
-from rotation.job.pace import MOST_QUIET_SECONDS, Pacing, Speed, Throttle
-from rotation.job.ranges import Bounds, Options, RangeWorker
+from rotation.job.options import LocalOptions, RunOptions
+from rotation.job.pace import MOST_QUIET_SECONDS, Pacing, Speed
+from rotation.job.ranges import Bounds, OpenTarget, RangeWorker
 from rotation.stores.dialect import Tempo
 from rotation.stores.writer import Written
 from tests.conftest import OLD
-from tests.fakes import MemoryStore, token
+from tests.fakes import TARGET, MemoryStore, token
 
 TEMPO = Tempo(gentle_rows=10, rest=3.0, fast_rows=100, full_rows=500)
 
@@ -125,7 +126,7 @@ def test_a_run_rests_after_a_write(
     clock = iter(range(100))
     monkeypatch.setattr(ranges.time, "monotonic", lambda: next(clock) / 10)
 
-    RangeWorker(store, keyring, Options(throttle=Throttle(waited.append))).do(Bounds())
+    RangeWorker(OpenTarget(TARGET, store, keyring, RunOptions(), LocalOptions(waited.append))).do(Bounds())
 
     assert max(waited) == pytest.approx(rested)
 
@@ -141,6 +142,6 @@ def test_a_lock_that_others_hold_is_a_write_of_others(keyring: Keyring, clock: C
     pace = Pacing(Speed.ADAPTIVE, TEMPO, clock=clock)
     clock.now = 1.0
     pace.wrote(0)
-    RangeWorker(Busy({1: token(OLD)}), keyring, Options(), pace).do(Bounds())
+    RangeWorker(OpenTarget(TARGET, Busy({1: token(OLD)}), keyring, RunOptions(), LocalOptions()), pace).do(Bounds())
 
     assert pace.words == "gentle: others write"

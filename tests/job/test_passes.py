@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from keyring_core import Key, Keyring
+from rotation.job.loop import rotate
+from rotation.job.options import RunOptions
 from rotation.job.passes import MAX_PASSES
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate
 from rotation.model.batch import Batch
 from rotation.model.counts import RowKey
 from rotation.model.failures import StoreError
@@ -44,7 +44,7 @@ def test_a_row_inserted_behind_the_pass_is_found_by_the_next(keyring: Keyring) -
         store.cells.setdefault(1, token("old"))
 
     store = MemoryStore({5: token("old")}, between=insert_once)
-    report = run(store, keyring, Options(batch_rows=1))
+    report = run(store, keyring, RunOptions(batch_size=1))
 
     assert report.exit_code == 0
     assert {keyring.key_for(cell) for cell in store.cells.values()} == {keyring.primary}
@@ -139,7 +139,7 @@ def test_what_is_done_is_on_disk_when_a_run_breaks_off(
     store = MemoryStore({1: token("old"), 2: token("old")}, between=fail)
     monkeypatch.setattr(store, "settle", settle)
 
-    [target] = run(store, keyring, Options(batch_rows=1)).targets
+    [target] = run(store, keyring, RunOptions(batch_size=1)).targets
 
     assert settled == [1]
     assert target.stopped == "the first fault"
@@ -156,15 +156,15 @@ class Flaky(MemoryStore):
         return Flaky(self.cells, self._between)
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
-def test_rows_and_retries_are_counted_once(keyring: Keyring, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_and_retries_are_counted_once(keyring: Keyring, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watcher hears of each row and the report of each retry, whether in this thread or in others."""
-    monkeypatch.setattr("rotation.job.rotation.LANE_ROWS", 0)
+    monkeypatch.setattr("rotation.job.loop.THREAD_ROWS", 0)
     told, reads, watcher = list[int](), list[MemoryStore](), Silence()
     monkeypatch.setattr(watcher, "advance", lambda rows, *_: told.append(rows))
     store = Flaky({row: token("new") for row in range(10)}, between=reads.append)
 
-    [target] = rotate([TARGET], keyring, lambda _: store, Options(), watcher, lanes=lanes).targets
+    [target] = rotate([TARGET], keyring, lambda _: store, RunOptions(), watcher, workers=threads).targets
 
     assert sum(told) == 10
     assert target.retries == len(reads)
@@ -249,7 +249,7 @@ def test_a_dry_run_leaves_cautions_to_its_report(keyring: Keyring) -> None:
     store.cautions = ["creds.token: trigger audit acts on UPDATE"]
 
     with capture_logs() as logged:
-        run(store, keyring, Options(dry_run=True))
+        run(store, keyring, RunOptions(dry_run=True))
 
     assert [entry for entry in logged if entry["event"] == "rotation.caution"] == []
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from keyring_core import Keyring
-from rotation.job.ranges import Options
+from rotation.job.options import LocalOptions, RunOptions
 from rotation.model.counts import KEPT_PROBLEMS
 from rotation.model.failures import StoreError, UsageError
 from tests.conftest import Cli
@@ -30,7 +30,7 @@ def test_every_problem_is_one_line(keyring: Keyring, tmp_path: Path) -> None:
     """The file lists all problems of the last pass once, even if the report keeps fewer."""
     cells = [token("old")] * (KEPT_PROBLEMS + 600) + ["hunter2"] * (KEPT_PROBLEMS + 500)
     with problems_file(tmp_path / "problems") as problems:
-        report = run(MemoryStore(dict(enumerate(cells))), keyring, Options(problems=problems))
+        report = run(MemoryStore(dict(enumerate(cells))), keyring, None, LocalOptions(problems=problems))
 
     lines = _lines(tmp_path / "problems")
     assert report.targets[0].passes == 2
@@ -48,7 +48,7 @@ def test_every_problem_is_one_line(keyring: Keyring, tmp_path: Path) -> None:
 def test_a_key_that_is_a_secret_is_masked(keyring: Keyring, tmp_path: Path) -> None:
     """A table's key may be a token, such as a session's: the file masks it as the screen does."""
     with problems_file(tmp_path / "problems") as problems:
-        run(MemoryStore({token("new"): "hunter2"}), keyring, Options(problems=problems))
+        run(MemoryStore({token("new"): "hunter2"}), keyring, None, LocalOptions(problems=problems))
 
     [line] = _lines(tmp_path / "problems")
     assert (line["category"], line["key"]) == ("plaintext", {"id": "[REDACTED:fernet-token]"})
@@ -125,7 +125,7 @@ def test_a_full_disk_of_the_temporary_file_is_reported(
     with Path("/dev/full").open("w+b") as full:
         monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full)
         with problems_file(tmp_path / "problems") as problems:
-            report = run(MemoryStore({1: token("old"), 2: "hunter2"}), keyring, Options(problems=problems))
+            report = run(MemoryStore({1: token("old"), 2: "hunter2"}), keyring, None, LocalOptions(problems=problems))
 
     assert report.targets[0].counts.rotated == 1
     assert "the list there is incomplete" in str(problems.fault)
@@ -135,7 +135,7 @@ def test_a_fault_of_the_file_alone_is_exit_code_1(keyring: Keyring, tmp_path: Pa
     """R26: everything is rotated, but the list is incomplete."""
     with problems_file(tmp_path / "problems") as problems:
         problems.fault = "--problems: no space"
-        report = run(MemoryStore({1: token("old")}), keyring, Options(problems=problems))
+        report = run(MemoryStore({1: token("old")}), keyring, None, LocalOptions(problems=problems))
 
     assert (report.complete, report.exit_code) == (True, 1)
 
@@ -149,7 +149,7 @@ def test_an_interrupted_run_lists_its_last_complete_pass(keyring: Keyring, tmp_p
 
     store = MemoryStore({1: token("old"), 2: "hunter2"}, between=fail_in_the_second_pass)
     with problems_file(tmp_path / "problems") as problems:
-        report = run(store, keyring, Options(problems=problems, batch_rows=1))
+        report = run(store, keyring, RunOptions(batch_size=1), LocalOptions(problems=problems))
 
     [target] = report.targets
     assert (report.exit_code, target.passes) == (3, 1)
@@ -176,7 +176,12 @@ def test_a_reader_finds_a_complete_list_at_any_time(keyring: Keyring, tmp_path: 
 
     with problems_file(path) as problems:
         for _ in range(2):
-            run(MemoryStore({1: "hunter2", 2: "hunter3"}, between=count_lines), keyring, Options(problems=problems))
+            run(
+                MemoryStore({1: "hunter2", 2: "hunter3"}, between=count_lines),
+                keyring,
+                None,
+                LocalOptions(problems=problems),
+            )
 
     assert {*seen} == {None, 2}
     assert len(_lines(path)) == 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,8 @@ from hypothesis import strategies as st
 
 from keyring_core import Keyring
 from rotation.job import passes, ranges
-from rotation.job.pace import Speed, Throttle
-from rotation.job.ranges import Options
+from rotation.job.options import LocalOptions, RunOptions
+from rotation.job.pace import Throttle
 from rotation.model.batch import Batch
 from rotation.model.batch_size import BatchSize
 from rotation.model.counts import RowKey
@@ -25,16 +23,6 @@ from tests.keys import make_key
 
 KEYRING = Keyring(make_key("new"), previous=[make_key("old")])
 OLD = token("old")
-
-
-@dataclass(frozen=True)
-class Flicker(Throttle):
-    """A pause file that comes and goes: for each look whether it is there, and then never again."""
-
-    looks: Iterator[bool] = field(default_factory=lambda: iter(()))
-
-    def paused(self) -> bool:
-        return next(self.looks, False)
 
 
 def test_a_pause_is_heard_after_the_batch(tmp_path: Path) -> None:
@@ -52,8 +40,8 @@ def test_a_pause_is_heard_after_the_batch(tmp_path: Path) -> None:
             raise StoppedError("it waits")
 
     store.write = write_and_pause  # type: ignore[method-assign]
-    options = Options(batch_rows=100, speed=Speed.FULL, throttle=Throttle(wait, pause_file=pause))
-    [target] = run(store, KEYRING, options).targets
+    options = RunOptions(batch_size=100, full_speed=True, pause_file=pause)
+    [target] = run(store, KEYRING, options, LocalOptions(wait)).targets
 
     assert target.counts.rotated == 100
 
@@ -64,7 +52,7 @@ def test_a_range_that_takes_long_is_done_in_parts(monkeypatch: pytest.MonkeyPatc
     """R10, R22: its time is over, or its list of problems full, after any batch: the rest is done, and counted once."""
     monkeypatch.setattr(ranges, name, 0)
     store = MemoryStore({row: OLD if row % 3 else "hunter2" for row in range(40)})
-    report = run(store, KEYRING, Options(batch_rows=batch))
+    report = run(store, KEYRING, RunOptions(batch_size=batch))
 
     counts = report.targets[0].counts
     assert OLD not in store.cells.values()
@@ -95,7 +83,7 @@ class Circle(MemoryStore):
 @pytest.mark.parametrize(("rows", "back"), [(1, 0), (2, 0), (2, 1), (3, 0), (50, 17)])
 def test_keys_that_do_not_grow_end_a_pass(rows: int, back: int) -> None:
     """Where the same rows come again, after however many others, the run ends with 3 and says why."""
-    report = run(Circle(rows, back), KEYRING, Options(batch_rows=1))
+    report = run(Circle(rows, back), KEYRING, RunOptions(batch_size=1))
 
     assert report.exit_code == 3
     assert "the keys do not grow" in str(report.targets[0].stopped)
@@ -106,7 +94,7 @@ def test_keys_that_do_not_grow_end_a_pass_of_short_parts(monkeypatch: pytest.Mon
     """Also where each part of a range ends after one batch, and sees no row twice."""
     monkeypatch.setattr(ranges, "RANGE_SECONDS", 0)
     monkeypatch.setattr(Circle, "key_after", lambda *_: None)
-    report = run(Circle(rows, back), KEYRING, Options(batch_rows=1, dry_run=True))
+    report = run(Circle(rows, back), KEYRING, RunOptions(batch_size=1, dry_run=True))
 
     assert report.exit_code == 3
     assert "the keys do not grow" in str(report.targets[0].stopped)
@@ -122,10 +110,13 @@ def test_ranges_that_do_not_grow_are_not_cut_for_ever() -> None:
 def test_a_pause_at_any_moment_leaves_out_no_row(looks: list[bool], batch: int) -> None:
     """R22: also one that comes between the cut of a range and its first batch, when nothing of it is done."""
     store = MemoryStore(dict.fromkeys(range(20), OLD))
-    throttle = Flicker(lambda _: None, looks=iter(looks))
+    coming = iter(looks)
     with pytest.MonkeyPatch.context() as small:
         small.setattr(passes, "FIRST_RANGE", 4)
-        [target] = run(store, KEYRING, Options(batch_rows=batch, speed=Speed.FULL, throttle=throttle)).targets
+        # A pause file that comes and goes, and then never comes again.
+        small.setattr(Throttle, "paused", lambda _: next(coming, False))
+        options = RunOptions(batch_size=batch, full_speed=True)
+        [target] = run(store, KEYRING, options, LocalOptions(lambda _: None)).targets
 
     assert OLD not in store.cells.values()
     assert (target.complete, target.passes, target.counts.scanned, target.counts.rotated) == (True, 2, 20, 20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -11,9 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Key, Keyring
-from rotation.job.pace import Throttle
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate
+from rotation.job.loop import rotate
+from rotation.job.options import LocalOptions, RunOptions
 from rotation.model.failures import StoppedError, StoreError
 from rotation.model.report import Report
 from rotation.model.target import Target
@@ -53,7 +53,7 @@ def test_a_rotation_that_undoes_this_one_is_told_of(keyring: Keyring, new: Key, 
         store.cells |= {row: swapped.rotate(cell) for row, cell in store.cells.items()}
 
     store = MemoryStore({row: token("old") for row in range(5)})
-    report = run(store, keyring, Options(throttle=Throttle(lambda _: undo(store) if store.writes else None)))
+    report = run(store, keyring, None, LocalOptions(lambda _: undo(store) if store.writes else None))
 
     [target] = report.targets
     assert (report.exit_code, target.passes, target.interrupted) == (1, 2, False)
@@ -138,7 +138,7 @@ def test_no_transaction_reads_first_and_writes_later(
     monkeypatch.setattr(psycopg.Connection, "execute", noted)
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
     try:
-        _rotate(table, keyring, Options(batch_rows=200))
+        _rotate(table, keyring, RunOptions(batch_size=200))
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
@@ -159,7 +159,7 @@ def test_a_stop_ends_a_run_between_two_batches(table: Database, keyring: Keyring
         if len(rests) > 2:
             raise StoppedError("stopped on request")
 
-    report = _rotate(table, keyring, Options(batch_rows=100, throttle=Throttle(stop_later)))
+    report = _rotate(table, keyring, RunOptions(batch_size=100), LocalOptions(stop_later))
 
     [target] = report.targets
     assert (report.exit_code, target.interrupted, target.stopped) == (3, True, "stopped on request")
@@ -177,7 +177,7 @@ def test_a_run_that_is_cut_short_later_tells_its_last_whole_pass(keyring: Keyrin
             raise StoreError("the connection was lost")
 
     store = MemoryStore({row: token("old") for row in range(5)}, between=fail_in_the_second_pass)
-    report = run(store, keyring, Options(batch_rows=1))
+    report = run(store, keyring, RunOptions(batch_size=1))
 
     [target] = report.targets
     assert (report.exit_code, target.passes, target.counts.rotated) == (3, 1, 5)
@@ -191,7 +191,7 @@ def test_a_target_that_fails_spoils_no_other(keyring: Keyring) -> None:
 
     stores = iter([MemoryStore({1: token("old")}, between=fail), MemoryStore({1: token("old")})])
     targets = [Target("sqlite:///a.db", "creds", "token", name) for name in ("a", "b")]
-    report = rotate(targets, keyring, lambda _: next(stores), Options(), Silence())
+    report = rotate(targets, keyring, lambda _: next(stores), RunOptions(), Silence())
 
     assert report.exit_code == 3
     assert [part.counts.rotated for part in report.targets] == [0, 1]
@@ -203,7 +203,7 @@ def _at_once(database: Database, *keyrings: Keyring) -> list[Report]:
 
     def work(number: int) -> None:
         ready.wait()
-        reports[number] = _rotate(database, keyrings[number], Options(batch_rows=50))
+        reports[number] = _rotate(database, keyrings[number], RunOptions(batch_size=50))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(len(keyrings))]
     for thread in threads:
@@ -213,11 +213,14 @@ def _at_once(database: Database, *keyrings: Keyring) -> list[Report]:
     return reports
 
 
-def _rotate(database: Database, keyring: Keyring, options: Options | None = None) -> Report:
-    options = options or Options()
+def _rotate(
+    database: Database, keyring: Keyring, options: RunOptions | None = None, local: LocalOptions | None = None
+) -> Report:
+    options = options or RunOptions()
     target = Target(database.url, "creds", "token", "creds")
     wait = threading.Event().wait
-    return rotate([target], keyring, lambda t: Store(t, read_only=False, sleep=wait), options, Silence())
+    stores = partial(Store, read_only=False, sleep=wait)
+    return rotate([target], keyring, stores, options, Silence(), local=local)
 
 
 def _secrets(database: Database, keyring: Keyring) -> dict[int, str]:

@@ -13,10 +13,11 @@ import pytest
 import sqlalchemy as sa
 
 from keyring_core import Keyring
-from rotation.job import passes, rotation
+from rotation.job import loop, passes
 from rotation.job.checkpoints import Checkpoints, Reached
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate
+from rotation.job.loop import rotate
+from rotation.job.options import LocalOptions, RunOptions
+from rotation.job.workers import Workers
 from rotation.model.batch import Batch
 from rotation.model.counts import RowKey
 from rotation.model.report import Report, TargetReport
@@ -45,7 +46,7 @@ class Way:
     where: str | None = None
     dry_run: bool = False
     resumed: bool = False
-    lanes: int = 1
+    threads: int = 1
     pooled: bool = False
 
     def is_watched(self, kind: str) -> bool:
@@ -60,7 +61,7 @@ WAYS = [
     Way("a second pass", 2, where="id > 0"),
     Way("a run that goes on", 2, resumed=True),
     Way("a census", label=GOOD, dry_run=True),
-    Way("threads", lanes=2),
+    Way("threads", threads=2),
     Way("workers", pooled=True),
     Way("workers that find nothing", label=GOOD, pooled=True),
 ]
@@ -165,20 +166,19 @@ def run(row: Row, database: Database, keyring: Keyring, monkeypatch: pytest.Monk
     meddler = Meddler(way.number, act, lambda: apart(database, *change.undo))
     meddler.meddle(monkeypatch)
     monkeypatch.setattr(passes, "FIRST_RANGE", BATCH)
-    monkeypatch.setattr(rotation, "LANE_ROWS", 0)
+    monkeypatch.setattr(loop, "THREAD_ROWS", 0)
     notes = Notes()
     if way.resumed:
         keyed = replace(target, key_columns=("id",))
         Checkpoints(notes, keyed, keyring.primary.id).note(Reached((BATCH,), BATCH), now=True)
-    options = Options(
-        way.dry_run, BATCH, checkpoints=lambda target, primary: Checkpoints(notes, target, primary), workers=1
-    )
+    options = RunOptions(way.dry_run, BATCH)
+    local = LocalOptions(checkpoints=lambda target, primary: Checkpoints(notes, target, primary))
 
     def open_store(target: Target) -> Store:
         return Store(target, read_only=way.dry_run, sleep=lambda _: None)
 
-    executor = Inline() if way.pooled else None
-    return rotate([target], keyring, open_store, options, meddler, executor=executor, lanes=way.lanes)
+    workers = Workers(Inline(), 1) if way.pooled else way.threads
+    return rotate([target], keyring, open_store, options, meddler, local=local, workers=workers)
 
 
 @pytest.mark.parametrize("row", [*_rows()])
@@ -203,7 +203,7 @@ def test_complete_is_true_whatever_changed_meanwhile(
     if row.change.stops:
         assert (report.exit_code, report.complete) == (3, False), target.stopped
         # Another thread may have met the table while it was gone.
-        assert row.change.stops in str(target.stopped) or row.way.lanes > 1
+        assert row.change.stops in str(target.stopped) or row.way.threads > 1
         return
     if row.change.span and not row.way.is_watched(row.kind):
         assert target.proof == (None if row.way.dry_run else "pass")

@@ -24,14 +24,13 @@ from keyring_core import Key, Keyring, KeyState, UndecryptableToken
 from keyring_core.environment import Settings
 from rotation.discovery.discover import Discovery, TokenColumn
 from rotation.discovery.token_column import BARE
-from rotation.job.ranges import Options
+from rotation.job.options import RunOptions
 from rotation.ledger.records import InstanceRecord
 from rotation.lifecycle.transitions import KeyStep, after, check_order, promotion_refusals
 from rotation.model.failures import UsageError
 from rotation.model.key_history import Promotion
 from rotation.model.report import Report
-from rotation.retirement.decision import Refusal, refusals
-from rotation.retirement.evidence import Evidence
+from rotation.retirement import Evidence, Refusal, refusals
 from tests.fakes import MemoryStore, run
 from tests.keys import make_key
 
@@ -103,7 +102,7 @@ class RollingDeploy(RuleBasedStateMachine):
     @rule()
     def rotate(self) -> None:
         for cells in self._targets():
-            run(MemoryStore(cells), Keyring(*self.keys), Options())
+            run(MemoryStore(cells), Keyring(*self.keys), RunOptions())
 
     @precondition(lambda self: self.keys.previous)
     @rule(data=st.data(), finishes=st.booleans())
@@ -167,7 +166,7 @@ class RollingDeploy(RuleBasedStateMachine):
         return [self.named, self.forgotten] if self.forgotten_is_named else [self.named]
 
     def _census(self) -> Report:
-        reports = [run(MemoryStore(cells), Keyring(*self.keys), Options(dry_run=True)) for cells in self._targets()]
+        reports = [run(MemoryStore(cells), Keyring(*self.keys), RunOptions(dry_run=True)) for cells in self._targets()]
         reports[0].targets = [target for report in reports for target in report.targets]
         return reports[0]
 

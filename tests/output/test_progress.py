@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from keyring_core import Keyring
 from rotation.job import passes
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate
+from rotation.job.loop import rotate
+from rotation.job.options import RunOptions
 from rotation.model.report import TargetReport
 from rotation.output import progress
 from rotation.output.progress import BarWatcher, LogWatcher
@@ -46,7 +46,7 @@ def test_a_dry_run_rotates_nothing(monkeypatch: pytest.MonkeyPatch, keyring: Key
     store = MemoryStore({1: token("old"), 2: token("new"), 3: token("older")})
 
     with capture_logs() as logged, progress.watch(io.StringIO(), {}, dry_run=dry_run) as watcher:
-        rotate([TARGET], keyring, lambda _: store, Options(dry_run=dry_run), watcher)
+        rotate([TARGET], keyring, lambda _: store, RunOptions(dry_run=dry_run), watcher)
 
     lines = [line for line in logged if line["event"] in {"rotation.progress", "rotation.pass"}][:2]
     assert [line["event"] for line in lines] == ["rotation.progress", "rotation.pass"]

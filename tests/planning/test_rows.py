@@ -6,7 +6,7 @@ import pytest
 
 from keyring_core import Keyring
 from keyring_core.tokens import parse_token, timestamp_of
-from rotation.job.ranges import count_swaps
+from rotation.job.batch_results import count_swaps
 from rotation.model.batch import NO_KEY, Swaps
 from rotation.model.counts import PARTS, Counts
 from rotation.model.target import Adopts

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyring_core import Key, Keyring
-from rotation.job.ranges import count_swaps
+from rotation.job.batch_results import count_swaps
 from rotation.model.batch import Batch, Plan
 from rotation.model.counts import Counts
 from rotation.model.formats import Format

@@ -22,7 +22,7 @@ GAVE_WAY = {
     "witness": "other writers",
 }
 """Words that the engine no longer uses in names, each with the plain one."""
-STILL = {"lane", "misfit", "neighbour", "stride", "tempo"}
+STILL = {"misfit", "neighbour", "tempo"}
 """Those that names still hold: this set shrinks, and gets no new ones."""
 OTHER_MEANINGS = {"neighbour": r"redaction/|other_writers", "lane": r"output/html/", "stride": r"token_batches"}
 """Files in which such a word means something else: numbers side by side, a line of a chart, every n-th character."""

@@ -145,8 +145,13 @@ def test_a_companion_stands_beside_a_time_that_stays(database: Database, command
     assert (changed.year, key_hash) == (2001, hash_of("new"))
 
 
-def test_workers_write_companions(database: Database, command: Callable[..., Ran]) -> None:
+@pytest.mark.usefixtures("sending")
+def test_workers_write_companions(
+    database: Database, command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each worker makes the values of its own keys."""
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
     make_table(database, [(number, token, hash_of("old")) for number, token in enumerate(make_tokens(60))])
 
     ran = command("run", "--json", "--workers", "2")

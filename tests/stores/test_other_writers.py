@@ -16,9 +16,9 @@ from cryptography.fernet import Fernet
 
 from keyring_core import Keyring
 from rotation.job.checkpoints import Checkpoints, Reached
+from rotation.job.loop import rotate as run_job
+from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.passes import MAX_PASSES
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate as run_job
 from rotation.model.target import Target
 from rotation.planning.planner import Planner
 from rotation.stores.other_writers import Changed, Doubt, Unknown
@@ -586,8 +586,9 @@ def test_a_resumed_run_ends_with_a_whole_pass(
     if done:
         keyed = replace(target, key_columns=("id",))
         Checkpoints(notes, keyed, keyring.primary.id).note(Reached((done,), done), now=True)
-    options = Options(checkpoints=lambda target, primary: Checkpoints(notes, target, primary))
-    ended = run_job([target], keyring, lambda _: open_store(postgres.url), options, Silence())
+    local = LocalOptions(checkpoints=lambda target, primary: Checkpoints(notes, target, primary))
+    store = open_store(postgres.url)
+    ended = run_job([target], keyring, lambda _: store, RunOptions(), Silence(), local=local)
 
     assert (ended.exit_code, ended.targets[0].proof, ended.targets[0].passes) == (0, "versions", passes)
     assert {keyring.needs_rotation(token) for token in postgres.column().values()} == {False}

@@ -206,12 +206,6 @@ def run(argv: list[str], script: str | None = None) -> None:
     exec(compile(text, file, "exec"), main.__dict__)
 
 
-def most_workers(argv: list[str]) -> int:
-    """How many processes a command starts; 0 where its workers are threads."""
-    count = int(argv[argv.index("--workers") + 1]) if "--workers" in argv[:-1] else 0
-    return count if count > 2 else 0
-
-
 def end(code: object) -> None:
     """What Python does when a program ends, without taking all its modules apart."""
     if not isinstance(code, int | None):
@@ -226,22 +220,14 @@ def end(code: object) -> None:
 
 
 if __name__ == "__main__":
-    from workers import Spares  # type: ignore[import-not-found] # it stands beside this file
-
     server = Server(sys.argv[1])
     import_all()
     print(flush=True)  # noqa: T201
     request = server.serve()
     become(request)
     ended: object = None
-    count, task = most_workers(request["argv"]), None
-    if count and (task := Spares().make(count + 1)):
-        sys.argv = ["-c", "--multiprocessing-fork"]
     try:
-        if task:
-            exec(task, {"__name__": "__main__"})
-        else:
-            run(request["argv"], request["script"])
+        run(request["argv"], request["script"])
     except SystemExit as error:
         ended = error.code
     end(ended)

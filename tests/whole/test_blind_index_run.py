@@ -13,8 +13,8 @@ from keyring_core import Keyring
 from keyring_core.blind_index import BlindIndex
 from rotation.context import Streams
 from rotation.job import passes
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate
+from rotation.job.loop import rotate
+from rotation.job.options import RunOptions
 from rotation.model.target import Index, Target
 from rotation.stores.access import Access
 from rotation.stores.dialect import Mode
@@ -145,7 +145,7 @@ def test_an_index_is_made_right_after_a_crash(database: Database, command: Calla
     fill(database, [pair("old", f"value {row}") for row in range(1, 31)])
     store = Halting(target_of(database), die)
     with pytest.raises(KeyboardInterrupt):
-        rotate([target_of(database)], KEYRING, lambda _: store, Options(), Silence())
+        rotate([target_of(database)], KEYRING, lambda _: store, RunOptions(), Silence())
     store.close()
     assert {KEYRING.key_for(cell).id for cell, _ in held(database).values()} == {NEW}
     assert {index.partition(":")[0] for _, index in held(database).values()} == {OLD}
@@ -170,7 +170,7 @@ def test_a_service_that_writes_meanwhile_keeps_its_index(database: Database) -> 
                 database.execute(update, token=new[0], index=new[1], row=row)
 
     store = Halting(target_of(database), write)
-    [done] = rotate([target_of(database)], KEYRING, lambda _: store, Options(), Silence()).targets
+    [done] = rotate([target_of(database)], KEYRING, lambda _: store, RunOptions(), Silence()).targets
     store.close()
 
     assert done.complete
@@ -284,7 +284,7 @@ def test_no_key_goes_while_an_index_has_no_target(
     retired = command(*retire, environ={})
 
     assert forgetful.code == 0
-    assert "creds.token: token_index beside it holds blind indexes" in forgetful.out
+    assert "creds.token: token_index holds blind indexes" in forgetful.out
     assert "keys retire" not in forgetful.out
     assert (refused.code, repaired.code, retired.code) == (1, 0, 0), refused.out + retired.out
     assert "set `index` in the target" in refused.out
@@ -296,7 +296,7 @@ def test_a_census_sees_an_index_behind_many_rows_without_one(database: Database,
     """A run looks at the first rows alone, before it begins; a census reads every row in any case."""
     fill(database, [*[(None, None)] * 1_000, pair("old", "a value")], kind="VARCHAR(52)")
 
-    assert "creds.token: token_index beside it holds blind indexes" in command("status", settings="").out
+    assert "creds.token: token_index holds blind indexes" in command("status", settings="").out
 
 
 @pytest.mark.by_turns
@@ -355,16 +355,16 @@ def test_an_index_that_the_database_refuses_is_reported(database: Database, comm
     assert held(database)[2][1] == "fixed"
 
 
-def test_workers_write_indexes(
+def test_threads_write_indexes(
     database: Database, command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In lanes of threads on PostgreSQL and MariaDB; each has a connection of its own."""
+    """In threads on PostgreSQL and MariaDB; each has a connection of its own."""
     if database.kind == "sqlite":
         pytest.skip("there threads take turns")
-    monkeypatch.setattr("rotation.job.rotation.LANE_ROWS", 50)
+    monkeypatch.setattr("rotation.job.loop.THREAD_ROWS", 50)
     fill(database, [pair("old", f"value {row}") for row in range(1, 301)])
 
-    ran = command("run", "--json", "--workers", "2", "--full-speed")
+    ran = command("run", "--json", "--full-speed")
 
     assert (ran.code, report(ran)["rotated"]) == (0, 300)
     check_found(database, {row: f"value {row}" for row in range(1, 301)})

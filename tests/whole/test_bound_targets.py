@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from keyring_core import Key, Keyring
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate
+from rotation.job.loop import rotate
+from rotation.job.options import RunOptions
 from rotation.ledger.records import census_record
 from rotation.model.target import Target
 from rotation.stores.store import Store
@@ -95,7 +95,7 @@ def test_a_service_that_does_not_bind_is_told_of(keyring: Keyring) -> None:
 
     store = MemoryStore({1: token("old")}, between=insert)
     target = Target("sqlite:///app.db", "creds", "token", "creds", context=CONTEXT)
-    report = rotate([target], keyring, lambda _: store, Options(), Silence())
+    report = rotate([target], keyring, lambda _: store, RunOptions(), Silence())
 
     assert "Give every service the new primary key, bound to 'users.api_key'" in str(report.targets[0].stopped)
 
@@ -180,7 +180,7 @@ def test_an_unbound_token_under_the_primary_keeps_a_census_incomplete(sqlite_app
         def open_store(target: Target) -> Store:
             return Store(target, read_only=dry_run, sleep=lambda _: None)
 
-        report = rotate([target], keyring, open_store, Options(dry_run=dry_run), Silence())
+        report = rotate([target], keyring, open_store, RunOptions(dry_run=dry_run), Silence())
         now = datetime(2026, 1, 2, tzinfo=UTC)
         return census_record(report.targets[0], report.primary, "service", now).complete
 

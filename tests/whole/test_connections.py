@@ -123,6 +123,7 @@ def test_many_columns_take_two_connections(
             assert "Nothing of this command is written down" not in ran.err
 
 
+@pytest.mark.usefixtures("sending")
 @SERVERS
 def test_each_worker_takes_one_more(
     database: Database,

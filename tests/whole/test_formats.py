@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from keyring_core import Keyring
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate
+from rotation.job.loop import rotate
+from rotation.job.options import RunOptions
 from rotation.model.formats import Format
 from rotation.model.target import Target
 from tests.databases import open_database
@@ -172,7 +172,7 @@ def test_a_rotation_that_undoes_this_one_is_noticed_in_cells_of_several_tokens()
 
     store = MemoryStore({1: json.dumps([token("old"), token("old")])}, between=undo)
     target = Target("sqlite:///app.db", "creds", "token", "creds", format=Format.EMBEDDED)
-    report = rotate([target], keyring, lambda _: store, Options(), Silence())
+    report = rotate([target], keyring, lambda _: store, RunOptions(), Silence())
 
     assert f"put 1 token back under {OLD.id}" in str(report.targets[0].stopped)
 
@@ -188,6 +188,6 @@ def test_a_service_that_reorders_a_cell_undoes_nothing() -> None:
     before = [token("old"), token("old")]
     store = MemoryStore({1: json.dumps(before)}, between=reorder)
     target = Target("sqlite:///app.db", "creds", "token", "creds", format=Format.EMBEDDED)
-    [done] = rotate([target], keyring, lambda _: store, Options(), Silence()).targets
+    [done] = rotate([target], keyring, lambda _: store, RunOptions(), Silence()).targets
 
     assert (done.stopped, done.complete) == (None, True)

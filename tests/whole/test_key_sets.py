@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from dotenv import dotenv_values
 
 from keyring_core import Derivation, Key
-from rotation.lifecycle import key_locations
+from rotation.lifecycle import environment_keys
 from rotation.model.atomic_file import replace_whole
 from rotation.model.failures import StoreError
 from tests.conftest import Cli, Named, Ran
@@ -177,6 +177,7 @@ def test_a_key_set_is_named_only_if_there_are_several(app: App, named: Named) ->
         assert "ENCRYPTION_KEY: not set" in app.run("keys", "list").err
 
 
+@pytest.mark.usefixtures("sending")
 def test_workers_derive_the_keys_themselves(app: App) -> None:
     """Processes of their own rotate a column whose key is derived; no secret is sent to them."""
     ran = app.run("run", "--workers", "3")
@@ -493,7 +494,7 @@ def test_an_interrupted_promotion_of_a_set_is_finished(app: App, monkeypatch: py
         return replace_whole(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(key_locations, "replace_whole", replace)
+        patch.setattr(environment_keys, "replace_whole", replace)
         assert "ends here" in app.run("keys", "promote", "--keys", "redash").err
     assert [files[name].read_text().strip() for name in ("primary", "staged", "old")] == [new, new, OLD_SECRET]
 

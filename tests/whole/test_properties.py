@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keyring_core import InvalidToken, Keyring
-from rotation.job.ranges import Options
-from rotation.job.rotation import rotate
+from rotation.job.loop import rotate
+from rotation.job.options import RunOptions
 from rotation.model.report import TargetReport
 from rotation.model.target import Target
 from rotation.stores.store import Store
@@ -113,7 +113,7 @@ def _run(app: Path, keyring: Keyring, batch_rows: int) -> TargetReport:
     def open_store(target: Target) -> Store:
         return Store(target, read_only=False, sleep=lambda _: None)
 
-    return rotate([target], keyring, open_store, Options(batch_rows=batch_rows), Silence()).targets[0]
+    return rotate([target], keyring, open_store, RunOptions(batch_size=batch_rows), Silence()).targets[0]
 
 
 def _content(keyring: Keyring, cell: Any) -> object:

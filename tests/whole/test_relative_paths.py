@@ -11,8 +11,9 @@ import pytest
 
 from rotation.configuration.config_file import read_config
 from rotation.configuration.targets import unsealed
-from rotation.job.ranges import Bounds, Options
-from rotation.job.worker import make_setup, make_task
+from rotation.job.options import RunOptions
+from rotation.job.ranges import Bounds
+from rotation.job.worker import make_order, make_task
 from rotation.stores.databases import identify
 from tests.conftest import Cli, Named
 from tests.fakes import token
@@ -146,8 +147,8 @@ def test_a_worker_in_another_folder_opens_the_same_file(
             monkeypatch.chdir(project)
             Path("rotation.toml").write_text(TARGET.format(written))
             [target] = read_config(Path("rotation.toml")).targets(environ)
-            setup = make_setup(keyring, Options(), 1)
-            task = make_task(setup, target, "", Bounds(None, None))
+            order = make_order(keyring, RunOptions())
+            task = make_task(order, target, "", Bounds(None, None))
             monkeypatch.chdir(elsewhere)
             opened = unsealed(task.target, environ)
 

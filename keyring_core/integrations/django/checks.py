@@ -34,11 +34,11 @@ def check_key(**_: object) -> list[CheckMessage]:
     """W001: there is no key. E001: it is malformed. Migrations need none, so a missing one is no error."""
     if not names_primary(os.environ):
         fault = f"{PRIMARY} is not set: encrypted fields can be neither read nor written."
-        return [Warning(fault, hint=f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}", id=_id("W001"))]
+        return [_found("W001", fault, f"Set it in the environment. This makes a key: {MAKE_KEY_COMMAND}")]
     try:
         get_keyring()
     except KeyringError as error:
-        return [Error(str(error), hint="Correct the variable in the environment.", id=_id("E001"))]
+        return [_found("E001", str(error), "Correct the variable in the environment.")]
     return []
 
 
@@ -48,10 +48,10 @@ def check_settings(**_: object) -> list[CheckMessage]:
         # Its keys are those to look for.
         get_keyring()
     return [
-        Warning(
+        _found(
+            "W002",
             f"The setting {name} holds a key of encrypted fields, or is named as one.",
-            hint="Take it out of the settings: keys are read from the environment, which no error page shows.",
-            id=_id("W002"),
+            "Take it out of the settings: keys are read from the environment, which no error page shows.",
         )
         for name, value in _named_settings()
         if name in KEY_VARIABLES or any(map(_is_key, _texts(value)))
@@ -89,23 +89,13 @@ def faults_of_encrypted(field: Any, databases: Iterable[str]) -> list[CheckMessa
     """E002 to E004 of an encrypted *field*, and W003 and W004 for each of *databases*."""
     found: list[CheckMessage] = []
     if words := ", ".join(_indexes_with(field)):
-        found.append(
-            Error(f"An encrypted column cannot have {words}.", hint=_BLIND_INDEX, obj=field, id=_id("E002")),
-        )
+        found.append(_found("E002", f"An encrypted column cannot have {words}.", _BLIND_INDEX, field))
     options = field.model._meta
     if field.name in {*_names(options.ordering), *_names(options.get_latest_by or ())}:
-        found.append(
-            Error(
-                "Rows cannot be ordered by an encrypted column.",
-                hint="Take the field out of Meta.ordering and Meta.get_latest_by.",
-                obj=field,
-                id=_id("E003"),
-            )
-        )
+        hint = "Take the field out of Meta.ordering and Meta.get_latest_by."
+        found.append(_found("E003", "Rows cannot be ordered by an encrypted column.", hint, field))
     if field.has_db_default():
-        found.append(
-            Error("The database cannot encrypt a default.", hint="Use default.", obj=field, id=_id("E004")),
-        )
+        found.append(_found("E004", "The database cannot encrypt a default.", "Use default.", field))
     return [*found, *(fault for alias in databases for fault in _faults_of_column(field, alias))]
 
 
@@ -151,34 +141,21 @@ def _faults_of_column(field: Any, alias: str) -> Iterator[CheckMessage]:
         if table not in connection.introspection.table_names(cursor):
             return
         columns = connection.introspection.get_table_description(cursor, table)
-    if connection.vendor == "postgresql":
-        yield from _kind(field, alias, columns)
-    longest = longest_token(field)
-    needed, why = longest or _TEXT_OF_MYSQL, f"a token may have {longest}" if longest else "its values have no bound"
-    for column in columns:
-        size = column.display_size
-        if column.name == field.column and size is not None and 0 < size < needed:
-            yield Warning(
-                f"The column {field.cells.column} of the database {alias} holds {size} characters; {why}.",
-                hint="Run makemigrations and migrate, so that the column has the type of the field.",
-                obj=field,
-                id=_id("W003"),
-            )
-
-
-def _kind(field: Any, alias: str, columns: Iterable[Any]) -> Iterator[CheckMessage]:
-    """W004: PostgreSQL refuses text for a column of bytes, and the reverse."""
-    writes_bytes = field.binary or field.cells.kind is ValueKind.BYTES
-    for column in columns:
-        holds_bytes = column.type_code == _BYTEA
-        if column.name == field.column and holds_bytes is not writes_bytes:
-            words = "bytea, and the field writes text" if holds_bytes else "no bytea, and the field writes bytes"
-            yield Warning(
-                f"The column {field.cells.column} of the database {alias} is {words}.",
-                hint="Declare binary=True." if holds_bytes else "Run makemigrations and migrate, or drop binary=True.",
-                obj=field,
-                id=_id("W004"),
-            )
+    column = next((each for each in columns if each.name == field.column), None)
+    if column is None:
+        return
+    place = f"The column {field.cells.column} of the database {alias}"
+    holds_bytes, writes_bytes = column.type_code == _BYTEA, field.binary or field.cells.kind is ValueKind.BYTES
+    # PostgreSQL refuses text for a column of bytes, and the reverse.
+    if connection.vendor == "postgresql" and holds_bytes is not writes_bytes:
+        words = "bytea, and the field writes text" if holds_bytes else "no bytea, and the field writes bytes"
+        hint = "Declare binary=True." if holds_bytes else "Run makemigrations and migrate, or drop binary=True."
+        yield _found("W004", f"{place} is {words}.", hint, field)
+    longest, size = longest_token(field), column.display_size
+    if size is not None and 0 < size < (longest or _TEXT_OF_MYSQL):
+        why = f"a token may have {longest}" if longest else "its values have no bound"
+        hint = "Run makemigrations and migrate, so that the column has the type of the field."
+        yield _found("W003", f"{place} holds {size} characters; {why}.", hint, field)
 
 
 def longest_token(field: Any) -> int | None:
@@ -194,15 +171,10 @@ def faults_of_index(field: Any) -> list[CheckMessage]:
         cells = getattr(other, "cells", None)
         if other.name == field.of and isinstance(cells, Cells) and cells.kind is not ValueKind.JSON:
             return []
-    return [
-        Error(
-            f'"{field.of}" is no EncryptedTextField or EncryptedBinaryField of this model\'s own table.',
-            hint="Name the field whose values the index is of.",
-            obj=field,
-            id=_id("E005"),
-        )
-    ]
+    fault = f'"{field.of}" is no EncryptedTextField or EncryptedBinaryField of this model\'s own table.'
+    return [_found("E005", fault, "Name the field whose values the index is of.", field)]
 
 
-def _id(number: str) -> str:
-    return f"keyring_core.{number}"
+def _found(number: str, fault: str, hint: str, field: Any = None) -> CheckMessage:
+    kind = Error if number.startswith("E") else Warning
+    return kind(fault, hint=hint, obj=field, id=f"keyring_core.{number}")

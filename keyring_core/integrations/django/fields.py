@@ -64,7 +64,7 @@ class EncryptedField(WrittenAsGiven):
             accept_unbound=accept_unbound,
             accept_plaintext=accept_plaintext,
             legacy=legacy,
-            secrets=environment_and_settings,
+            secrets=VariablesAndSettings,
         )
 
     def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's
@@ -92,7 +92,7 @@ class EncryptedField(WrittenAsGiven):
 
     def get_internal_type(self) -> str:
         """The type for Django's backends, which know of no encrypted one."""
-        return "TextField"
+        return "BinaryField" if self.kind is ValueKind.BYTES else "TextField"
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:  # noqa: FBT001, FBT002 - Django's
         """The cell of *value*; None is NULL."""
@@ -155,7 +155,10 @@ class EncryptedField(WrittenAsGiven):
 
     def _check_index(self, query: Any) -> None:
         """Django offers no other place that sees all columns of an UPDATE: of save, update and bulk_update alike."""
-        written = _written(query)
+        if isinstance(query, UpdateQuery):
+            written = {field.name: value for field, _model, value in vars(query)["values"]}
+        else:  # An upsert takes the values from the row.
+            written = {field.name: None for field in getattr(query, "update_fields", None) or ()}
         if self.name not in written:
             return
         fields: Iterable[Any] = self.model._meta.local_concrete_fields
@@ -170,13 +173,6 @@ class EncryptedField(WrittenAsGiven):
                 )
             if not may_stand_for(written[field.name], written[self.name]):
                 raise StaleIndexError(f"{self.cells.column}: this UPDATE gives {field.name} another value")
-
-
-def _written(query: Any) -> dict[str, Any]:
-    """The fields that *query* changes in existing rows, with their values; an upsert takes them from the row."""
-    if isinstance(query, UpdateQuery):
-        return {field.name: value for field, _model, value in vars(query)["values"]}
-    return {field.name: None for field in getattr(query, "update_fields", None) or ()}
 
 
 class EncryptedTextField(EncryptedField, models.TextField):  # type: ignore[type-arg]
@@ -223,10 +219,6 @@ class EncryptedBinaryField(EncryptedField, models.BinaryField):  # type: ignore[
     """
 
     kind = ValueKind.BYTES
-
-    def get_internal_type(self) -> str:
-        """The type for Django's backends."""
-        return "BinaryField"
 
     def to_python(self, value: Any) -> Any:
         """The bytes that *value* is or, as text in base64, spells; a token in a fixture stays one."""
@@ -279,11 +271,6 @@ class VariablesAndSettings(Mapping[str, str | Sequence[str]]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def environment_and_settings() -> Mapping[str, str | Sequence[str]]:
-    """The secrets of this process. A function with a name, since fields are copied and pickled."""
-    return VariablesAndSettings()
 
 
 def public_path(path: str) -> str:

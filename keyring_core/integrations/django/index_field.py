@@ -116,7 +116,8 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
         """The indexes that an equal value may have: one text for each key."""
         if isinstance(value, IndexText):
             return [value]
-        return [IndexText(text) for text in BlindIndex(self.context).each(get_keyring(), self._plaintext(value))]
+        plaintext = self.source.cells.plaintext_of(value)
+        return [IndexText(text) for text in BlindIndex(self.context).each(get_keyring(), plaintext)]
 
     def _index(self, value: Any) -> IndexText | None:
         if value is None or isinstance(value, IndexText):
@@ -125,10 +126,7 @@ class BlindIndexField(WrittenAsGiven, models.CharField):  # type: ignore[type-ar
             raise EncryptedComparisonError(
                 f"{self.source.cells.column}: {self.name} cannot be computed of an expression; give a value"
             )
-        return IndexText(BlindIndex(self.context).of(get_keyring(), self._plaintext(value)))
-
-    def _plaintext(self, value: Any) -> bytes:
-        return self.source.cells.plaintext_of(value)
+        return IndexText(BlindIndex(self.context).of(get_keyring(), self.source.cells.plaintext_of(value)))
 
 
 class _OfValues(Lookup):

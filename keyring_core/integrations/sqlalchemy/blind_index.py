@@ -6,7 +6,7 @@ It is filled when an object changes, and a statement that would leave it behind 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Column, ColumnDefault, String, event, inspect
 from sqlalchemy.orm import Mapper
@@ -83,14 +83,10 @@ class BlindIndexOf(ColumnType[str]):
         Otherwise that is the table's name and *of*, such as `users.email`.
         """
         super().__init__(LENGTH)
+        self.stored = String(LENGTH)
         self.of = of
         self.context = context
-        self._given = context
-
-    @property
-    def stored(self) -> TypeEngine[Any]:
-        """The plain type of the column."""
-        return String(LENGTH)
+        self.options = {"of": of, "context": context}
 
     @property
     def index(self) -> BlindIndex:
@@ -122,24 +118,16 @@ class BlindIndexOf(ColumnType[str]):
         table = getattr(owner, "table", None)
         return f"{table.name}.{owner.name}" if owner is not None and table is not None else "a blind index"
 
-    def options(self) -> dict[str, object]:
-        """The arguments that make such a type again."""
-        return {"of": self.of, "context": self._given}
-
     def named(self, name: str) -> None:
         """Takes the context from the table, and fills the column when rows are inserted."""
-        if self._given is None:
+        if self.options["context"] is None:
             self.context = f"{name.rpartition('.')[0]}.{self.of}"
         if self.owner is not None and self.owner.default is None:
             ColumnDefault(index_of_inserted)._set_parent(self.owner)
 
-    def unowned(self) -> Self:
-        """A copy; `named` gives it the context of the other column."""
-        return self.copy()
-
     def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:  # noqa: ARG002 - SQLAlchemy's
         """The type of the indexes that the column is compared with: text, to send as it is."""
-        return String(LENGTH) if op in _LISTS else self
+        return self.stored if op in _LISTS else self
 
     def process_bind_param(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002 - SQLAlchemy's
         """The index to store for *value*; an IndexText as it is."""

@@ -34,19 +34,18 @@ class ColumnType(TypeDecorator[T]):
 
     cache_ok = True
     owner: Column[Any] | None = None
+    stored: TypeEngine[Any]
+    """The plain type of the column, as migrations have it."""
+    options: dict[str, Any]
+    """The arguments that make such a type again; none is secret."""
 
     def named(self, name: str) -> None:
         """Takes the name of the column, such as `users.api_key`, as soon as it has a table."""
         raise NotImplementedError
 
-    @property
-    def stored(self) -> TypeEngine[Any]:
-        """The plain type of the column, as migrations have it."""
-        raise NotImplementedError
-
     def unowned(self) -> Self:
-        """A copy for another column: it shares no state with this one, while `copy`, made for each dialect, does."""
-        raise NotImplementedError
+        """A copy for another column: it shares no state with this one, while `copy`, made for each dialect, may."""
+        return self.copy()
 
     def _set_parent(self, parent: Any, outer: bool = False, **kw: Any) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's
         """SQLAlchemy calls it once for each column that is made with this instance."""
@@ -74,12 +73,8 @@ class ColumnType(TypeDecorator[T]):
         )
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options().items() if value)
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items() if value)
         return f"{type(self).__name__}({options})"
-
-    def options(self) -> dict[str, object]:
-        """The arguments that make such a type again; none is secret."""
-        raise NotImplementedError
 
 
 def _with_inner(outer: TypeEngine[Any], inner: TypeEngine[Any], own: TypeEngine[Any]) -> TypeEngine[Any]:

@@ -43,26 +43,14 @@ class EncryptedColumnType(ColumnType[T]):
         *accept_plaintext* and *legacy* say. *binary* is for a BLOB or BYTEA column that holds the bytes of tokens.
         """
         super().__init__()
+        self.stored = LargeBinary() if binary else Text()
         # SQLAlchemy's cache key is made of the attributes that are named like arguments.
         self.context, self.binary, self.legacy = context, binary, legacy
         self.accept_unbound, self.accept_plaintext = accept_unbound, accept_plaintext
-        self.cells = Cells(
-            self.kind,
-            context=context,
-            accept_unbound=accept_unbound,
-            accept_plaintext=accept_plaintext,
-            legacy=legacy,
-        )
-
-    @property
-    def stored(self) -> TypeEngine[Any]:
-        """The plain type of the column."""
-        return LargeBinary() if self.binary else Text()
-
-    def options(self) -> dict[str, object]:
-        """The arguments that make such a type again."""
-        names = ("context", "accept_unbound", "accept_plaintext", "legacy", "binary")
-        return {name: getattr(self, name) for name in names}
+        names = ("context", "accept_unbound", "accept_plaintext", "legacy")
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        self.cells = Cells(self.kind, **options)
+        self.options = {**options, "binary": binary}
 
     def named(self, name: str) -> None:
         """Gives the cells the name of their column."""

@@ -60,8 +60,8 @@ class RowPlan(NamedTuple):
         return [tuple(row) for row in opened]
 
 
-class OpeningStrategy(ResultFetchStrategy):
-    """Fetches as *inner* does, and opens what it fetched."""
+class OpeningStrategy:
+    """Fetches as *inner* does, which does all the rest, and opens what it fetched."""
 
     __slots__ = ("inner", "plan")
 
@@ -81,23 +81,14 @@ class OpeningStrategy(ResultFetchStrategy):
         """The remaining rows."""
         return self.plan.open(self.inner.fetchall(result, dbapi_cursor))
 
-    def yield_per(self, result: CursorResult[Any], dbapi_cursor: Any, num: int) -> None:
+    def yield_per(self, result: Any, dbapi_cursor: Any, num: int) -> None:
         """Fetches *num* rows at a time. Some strategies replace themselves for it."""
         self.inner.yield_per(result, dbapi_cursor, num)
         if result.cursor_strategy is not self:
             self.inner, result.cursor_strategy = result.cursor_strategy, self
 
-    def soft_close(self, result: CursorResult[Any], dbapi_cursor: Any) -> None:
-        """Ends the result; *inner* puts the strategy of a closed one in place."""
-        self.inner.soft_close(result, dbapi_cursor)
-
-    def hard_close(self, result: CursorResult[Any], dbapi_cursor: Any) -> None:
-        """As `soft_close`."""
-        self.inner.hard_close(result, dbapi_cursor)
-
-    def handle_exception(self, result: CursorResult[Any], dbapi_cursor: Any, err: BaseException) -> Any:
-        """Raises *err* as SQLAlchemy's own."""
-        self.inner.handle_exception(result, dbapi_cursor, err)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
 
 def open_rows_of(result: Any) -> None:

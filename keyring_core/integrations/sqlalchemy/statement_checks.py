@@ -56,7 +56,9 @@ def _before_cursor_execute(
     _connection: Any, _cursor: Any, _statement: Any, _parameters: Any, context: Any, _many: Any
 ) -> None:
     if (compiled := context.compiled) is not None and not context.isddl:
-        refuse_faulty(compiled)
+        if fault := once(compiled, "keyring_core_fault", _fault_of):
+            # A new error each time: one that was raised would keep the frames, and so the values, of its first caller.
+            raise type(fault)(*fault.args)
         refuse_other_values(context)
 
 
@@ -82,13 +84,6 @@ def _handle_error(context: ExceptionContext) -> None:
     if secret:
         error.params = None
         error.add_detail("the parameters are left out: they hold values of encrypted columns")
-
-
-def refuse_faulty(compiled: Any) -> None:
-    """Raises StaleIndexError or ComparisonError for a statement that must not be sent."""
-    if fault := once(compiled, "keyring_core_fault", _fault_of):
-        # A new error each time: one that was raised would keep the frames, and so the values, of its first caller.
-        raise type(fault)(*fault.args)
 
 
 def _fault_of(compiled: Any) -> KeyringError | None:

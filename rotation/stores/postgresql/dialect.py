@@ -75,7 +75,6 @@ class PostgreSQL(Dialect):
     new_key = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
     product = "PostgreSQL"
     extra = "postgres"
-    gains_by_strides = True
     tempo = Tempo(gentle_rows=100, rest=5.0)
     refusals: ClassVar[Mapping[Any, str]] = {
         "25006": "the database is read-only (a standby?)",

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from keyring_core.tokens import iv_of, parse_token
-from rotation.job.undo_detector import KEPT, Trace, UndoDetector, traces_of
+from rotation.job.batch_results import KEPT, Trace, UndoDetector, traces_of
 from rotation.model.batch import NO_KEY, Block, BlockSwap, FurtherToken, Plan, Swaps
 from rotation.model.counts import Counts, Times
 from rotation.stores.writer import Written

@@ -1,28 +1,78 @@
-"""Detects another rotation that undoes this one."""
+"""The results of a batch: counted by keys, and some of them remembered, to detect another rotation that undoes this."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from keyring_core.tokens import iv_of, timestamp_of
 from rotation.model.batch import NO_KEY, Plan
-from rotation.model.counts import RowKey
+from rotation.model.counts import Counts, RowKey
 from rotation.stores.writer import Written
 
+REWRITTEN = "rewritten", "a service changed, moved or deleted it meanwhile"
 KEPT = 10_000
 """Rows to remember; a rotation that undoes this one meets some of the first ones, too."""
 RANGE_KEPT = 1000
 """Of one range the first ones only: every pass begins its ranges at about the same rows."""
 
 YOUNG_SECONDS = 60.0
-"""Clocks of a service and of this machine may differ by so much."""
+"""The most by which the clocks of a service and of this machine may differ."""
+
+
+def count_swaps(plan: Plan, written: Written, primary: str) -> None:
+    """Adds the swaps to the counts of the batch: those written as rotated, the others as unsettled."""
+    rows = [(plan.swaps.keys, plan.key_ids, plan.signed)]
+    for swap in plan.blocks:
+        if written.lost or written.refused:
+            rows.append((swap.block.row_keys(), swap.key_ids, list(swap.signed())))
+        else:
+            plan.counts.rotated += len(swap)
+            plan.counts.hold_times(primary, swap.times)
+    for columns in rows:
+        _count_rows(plan.counts, columns, written, primary)
+    _count_further(plan, written, primary)
+
+
+def _count_rows(
+    counts: Counts, columns: tuple[Sequence[RowKey], Sequence[str], Sequence[bytes]], written: Written, primary: str
+) -> None:
+    """*columns*: the key of each row, the id of the key that its old token is under, and that token's signed part."""
+    keys, key_ids, signed = columns
+    failed = set[int]()
+    if written.lost or written.refused:
+        failed = {index for index, key in enumerate(keys) if written.failed(key)}
+    sound = [part for index, part in enumerate(signed) if index not in failed] if failed else signed
+    counts.rotated += len(sound)
+    counts.hold(primary, sound)
+    counts.unsettled += len(failed)
+    for index in sorted(failed):
+        key = keys[index]
+        was_token = key_ids[index] != NO_KEY
+        counts.taken_over -= not was_token
+        if refusal := written.refused.get(key):
+            if was_token:
+                counts.hold(key_ids[index], [signed[index]])
+            counts.note(key, *refusal)
+        else:
+            counts.note(key, *REWRITTEN)
+
+
+def _count_further(plan: Plan, written: Written, primary: str) -> None:
+    """Counts the tokens beside the first one of each cell, under the key that they are under now."""
+    sound, keys = [], plan.swaps.keys
+    for swap, key_id, signed, _ in plan.further:
+        if not written.failed(keys[swap]):
+            sound.append(signed)
+        elif keys[swap] in written.refused:
+            plan.counts.hold(key_id, [signed])
+    plan.counts.hold(primary, sound)
 
 
 class Trace(NamedTuple):
-    """What is public of a token under an older key, and whether it was rotated."""
+    """The public parts of a token under an older key; *rotated*: it was swapped."""
 
     key: RowKey
     key_id: str

@@ -1,24 +1,105 @@
-"""The decision whether a key may be retired. Every command that reports on it asks this module. Pure."""
+"""The decision whether a key may be retired, and the evidence for it. Every command that reports on it asks this file.
+
+Pure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from rotation.discovery.result import IndexValues, Remark
+from keyring_core import KeyState
+from rotation.discovery.result import Discovery, Remark
 from rotation.discovery.token_column import TokenColumn
-from rotation.ledger.records import LIVE, InstanceRecord
-from rotation.ledger.unexplained import Unexplained
+from rotation.ledger.records import LIVE, CensusRecord, InstanceRecord
+from rotation.ledger.unexplained import Unexplained, unexplained
 from rotation.model.counts import Counts
+from rotation.model.key_history import Promotion
 from rotation.model.next_steps import LIST_ROWS, NAME_CONTEXT, RUN, RUN_AGAIN, THIS_AGAIN, Next, Remedy, Steps
+from rotation.model.report import Report
+from rotation.model.target import distinct_labels
 from rotation.model.text import many
 from rotation.model.times import UTC_SECOND, to_second
-from rotation.retirement.evidence import Evidence
 from rotation.stores.other_writers import OpenTransaction
 
 AGAIN = f"then {RUN_AGAIN}"
 NAME_ROWS = RUN.after("name these rows in a [[target]] of their own, then:")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known for and against retiring one key. `of_report` and `of_censuses` make it."""
+
+    key_id: str
+    primary: str
+    censuses: Sequence[tuple[str, Counts]] = ()
+    """The counts of each target, with its title."""
+    previous: Sequence[str] = ()
+    """The ids of all previous keys, this one among them."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Targets that were not read to the end, and why."""
+    unnamed_indexes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Columns of blind indexes that no run renews, by the title of a target beside them."""
+    sampled: bool = False
+    """True if only some rows of the targets were read."""
+    since: datetime | None = None
+    """The time of the counts, if that is not now."""
+    promoted: Promotion | None = None
+    """The time at which the primary key took over from the previous ones, if that is known."""
+    partial: bool = False
+    """True if some target has a `where`."""
+    left_out: Sequence[tuple[str, Counts]] | None = None
+    """The counts of the rows that the targets' `where` leave out, per column; None: they were not read."""
+    search: Discovery | None = None
+    """The search of all columns; None: they were not searched."""
+    search_fault: str | None = None
+    """The fault, if the search failed."""
+    unexplained: Sequence[Unexplained] = ()
+    """Tokens under the key that the ledger knows of and that no run has moved."""
+    uncommitted: Sequence[OpenTransaction] = ()
+    """Transactions that have written and are not committed, so that nothing here saw what they wrote."""
+    fleet: Sequence[InstanceRecord] = ()
+    key_set: str | None = None
+    """The key set that the key is of; None: the environment's own keys."""
+
+
+def of_report(report: Report, key_id: str) -> Evidence:
+    """The evidence in a run's or a census's *report*: it read its targets and nothing else."""
+    named = list(zip(distinct_labels([part.id for part in report.targets]), report.targets, strict=True))
+    return Evidence(
+        key_id,
+        report.primary,
+        [(title, part.counts) for title, part in named],
+        previous=[key["id"] for key in report.keys if key["state"] == KeyState.PREVIOUS],
+        unread={title: part.stopped for title, part in named if part.stopped},
+        unnamed_indexes={title: part.unnamed_indexes for title, part in named if part.unnamed_indexes},
+        partial=any(part.id.where for part in report.targets),
+        key_set=report.key_set,
+    )
+
+
+def of_censuses(
+    key_id: str,
+    states: Mapping[str, KeyState],
+    censuses: Iterable[tuple[str, CensusRecord]],
+    known: Sequence[CensusRecord],
+    service: str,
+) -> Evidence:
+    """The evidence in *censuses*, each with its target's title, and in all that the ledger has *known* of *service*."""
+    named = list(censuses)
+    records = [census for _, census in named]
+    return Evidence(
+        key_id,
+        next((each for each, state in states.items() if state is KeyState.PRIMARY), ""),
+        censuses=[(title, census.counts) for title, census in named],
+        previous=[each for each, state in states.items() if state is KeyState.PREVIOUS],
+        sampled=any(census.sampled for census in records),
+        partial=any(census.target.where for census in records),
+        unexplained=tuple(unexplained(key_id, records, known, service)),
+    )
 
 
 class Standing(StrEnum):
@@ -49,10 +130,14 @@ def standing(evidence: Evidence) -> Standing:
 def refusals(evidence: Evidence) -> list[Refusal]:
     """Every reason to keep the key, with its remedy. Empty: no token that was read needs it."""
     return [
-        *(_of_uncommitted(one) for one in evidence.uncommitted),
+        *(Refusal(f"{one.words}: it has written and is not committed, so nobody else sees yet what it wrote",
+                  Steps(one.end, THIS_AGAIN))
+          for one in evidence.uncommitted),
         *(Refusal(f"{label}: it was not read to the end: {why}", f"correct that, {AGAIN}")
           for label, why in evidence.unread.items()),
-        *(_of_unnamed_indexes(label, names, evidence.key_id)
+        *(Refusal(f"{label}: {' and '.join(names)} beside it holds blind indexes, which may be under "
+                  f"{evidence.key_id}, and no target names it",
+                  _run_and_again("set `index` in the target of the column that it is of"))
           for label, names in evidence.unnamed_indexes.items()),
         *(refusal for label, counts in evidence.censuses for refusal in _of_target(label, counts, evidence)),
         *(refusal for label, counts in evidence.left_out or ()
@@ -85,13 +170,6 @@ def by_database(remarks: Iterable[Remark]) -> dict[str, list[str]]:
     for remark in remarks:
         found.setdefault(remark.database, []).append(f"{remark.subject}: {remark.words}")
     return found
-
-
-def _of_uncommitted(one: OpenTransaction) -> Refusal:
-    return Refusal(
-        f"{one.words}: it has written and is not committed, so nobody else sees yet what it wrote",
-        Steps(one.end, THIS_AGAIN),
-    )
 
 
 def _of_target(label: str, counts: Counts, evidence: Evidence) -> Iterator[Refusal]:
@@ -150,14 +228,6 @@ def _of_cells(label: str, counts: Counts, key_id: str, remedy: Next, rows: str =
         yield Refusal(reason, f"fill in that column, {AGAIN}")
 
 
-def _of_unnamed_indexes(label: str, names: Sequence[str], key_id: str) -> Refusal:
-    return Refusal(
-        f"{label}: {' and '.join(names)} beside it holds blind indexes, which may be under {key_id}, and no target "
-        "names it",
-        _run_and_again("set `index` in the target of the column that it is of"),
-    )
-
-
 def _of_search(evidence: Evidence) -> Iterator[Refusal]:
     search, key_id = evidence.search, evidence.key_id
     if evidence.search_fault:
@@ -175,21 +245,17 @@ def _of_search(evidence: Evidence) -> Iterator[Refusal]:
         if refusal:
             yield refusal
     for index in search.blind_indexes:
-        if index.under[key_id]:
-            yield _of_index(index, key_id)
-
-
-def _of_index(index: IndexValues, key_id: str) -> Refusal:
-    return Refusal(
-        f"{index.label}: {many(index.under[key_id], 'value')} of a blind index under {key_id}, and no target names the "
-        "column as its `index`",
-        Steps(
-            RUN.after("if a target of that table has the values, set its `index`, then:"),
-            "otherwise have the application write these values again",
-            RUN_AGAIN,
-            f"if nothing looks rows up by them: --force {key_id}",
-        ),
-    )
+        if values := index.under[key_id]:
+            yield Refusal(
+                f"{index.label}: {many(values, 'value')} of a blind index under {key_id}, and no target names the "
+                "column as its `index`",
+                Steps(
+                    RUN.after("if a target of that table has the values, set its `index`, then:"),
+                    "otherwise have the application write these values again",
+                    RUN_AGAIN,
+                    f"if nothing looks rows up by them: --force {key_id}",
+                ),
+            )
 
 
 def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
@@ -217,28 +283,21 @@ def _of_named(column: TokenColumn, evidence: Evidence) -> Refusal | None:
     )
 
 
-def _of_ignored(column: TokenColumn, key_id: str) -> Refusal | None:
-    """The refusal from an ignored column: it is somebody else's, unless its tokens are under the key in question."""
-    if not column.under[key_id]:
-        return None
-    return Refusal(
-        f"{column.label}: rotation.toml ignores it ({column.ignored}), and it holds "
-        f"{many(column.under[key_id], 'token')} under {key_id}",
-        _run_and_again("name it in a [[target]] in place of the [[ignore]]"),
-    )
-
-
 def _of_uncovered(column: TokenColumn, key_id: str) -> Refusal | None:
+    tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
     if column.ignored is not None:
-        return _of_ignored(column, key_id)
-    bare, remedy = column.under - column.inner, Steps(*column.remedies, RUN_AGAIN)
+        # It is somebody else's, unless its tokens are under the key in question.
+        ignored = f"{column.label}: rotation.toml ignores it ({column.ignored}), and it holds {tokens}"
+        remedy = _run_and_again("name it in a [[target]] in place of the [[ignore]]")
+        return Refusal(ignored, remedy) if column.under[key_id] else None
+    bare = column.under - column.inner
     if not column.may_need(key_id) and (column.elsewhere or not bare):
         return None
-    if column.under[key_id]:
-        tokens = f"{many(column.under[key_id], 'token')} under {key_id}"
-        return Refusal(f"{column.label}: holds tokens, and no target names it: {tokens}", remedy)
-    if bare:
-        return Refusal(f"{column.label}: holds tokens, and no target names it", remedy)
+    if column.under[key_id] or bare:
+        found = f": {tokens}" if column.under[key_id] else ""
+        return Refusal(
+            f"{column.label}: holds tokens, and no target names it{found}", Steps(*column.remedies, RUN_AGAIN)
+        )
     return Refusal(
         f"{column.label}: holds tokens that no key here opens (another application's, or bound to a context that no "
         "target names), and no target names it",

@@ -34,8 +34,7 @@ from rotation.model.target import Target, TargetId
 from rotation.output.html.page import PageTotals, page
 from rotation.output.run_text import render
 from rotation.planning.cell_kinds import CellKind
-from rotation.retirement.decision import Standing, by_database, gaps, refusals, standing
-from rotation.retirement.evidence import Evidence, of_report
+from rotation.retirement import Evidence, Standing, by_database, gaps, of_report, refusals, standing
 from tests.ledger.censuses import census_of
 
 NOW = datetime(2026, 6, 15, 2, 0, tzinfo=UTC)

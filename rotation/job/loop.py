@@ -1,20 +1,20 @@
-"""The job: every target opened and checked first, then done one after the other."""
+"""The loop: every target opened and checked first, then done one after the other."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from contextlib import ExitStack
-from functools import partial
 from typing import NamedTuple
 
 import structlog
 
 from keyring_core import Keyring
-from rotation.job.executors import Lanes, WorkerPool
+from rotation.job.executors import Threads
+from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.passes import ExecutorFor, TargetRun
-from rotation.job.ranges import LANE_ROWS, Options
+from rotation.job.ranges import OpenTarget
+from rotation.job.workers import WorkerPool, Workers
 from rotation.model.failures import MissingError, StoppedError, StoreError, UsageError, WorkerError
 from rotation.model.report import Report, TargetReport
 from rotation.model.target import Target
@@ -22,7 +22,9 @@ from rotation.model.watcher import Watcher
 from rotation.stores.databases import identify
 from rotation.stores.store import Store
 
-UNNAMED_INDEX = "beside it holds blind indexes that no target lists as `index`; runs will not update them"
+THREAD_ROWS = 5000
+"""A target with fewer rows is done before a second thread has connected."""
+UNNAMED_INDEX = "holds blind indexes that no target lists as `index`; runs will not update them"
 
 log = structlog.get_logger(__name__)
 
@@ -32,49 +34,36 @@ class Job(NamedTuple):
 
     targets: Sequence[Target]
     keyring: Keyring
-    options: Options
+    options: RunOptions
+    local: LocalOptions
 
 
-class _Opened(NamedTuple):
-    """A target's store, and the options for it."""
-
-    store: Store
-    options: Options
-
-
-def rotate(  # noqa: PLR0913 - what a run consists of
+def rotate(  # noqa: PLR0913 - the parts of a run
     targets: Sequence[Target],
     keyring: Keyring,
     open_store: Callable[[Target], Store],
-    options: Options,
+    options: RunOptions,
     watcher: Watcher,
     *,
-    executor: Executor | None = None,
-    lanes: int = 1,
+    local: LocalOptions | None = None,
+    workers: Workers | int = 1,
 ) -> Report:
-    """`rotate_all` for targets of one key set."""
-    [report] = rotate_all([Job(targets, keyring, options)], open_store, watcher, executor=executor, lanes=lanes)
+    """`rotate_jobs` for targets of one key set."""
+    [report] = rotate_jobs([Job(targets, keyring, options, local or LocalOptions())], open_store, watcher, workers)
     return report
 
 
-def rotate_all(
-    jobs: Sequence[Job],
-    open_store: Callable[[Target], Store],
-    watcher: Watcher,
-    *,
-    executor: Executor | None = None,
-    lanes: int = 1,
+def rotate_jobs(
+    jobs: Sequence[Job], open_store: Callable[[Target], Store], watcher: Watcher, workers: Workers | int = 1
 ) -> list[Report]:
     """Re-encrypts every target under the primary key, pass after pass, until one finds nothing left to do.
 
-    Returns a report for each job. With `options.dry_run` a job reads only and reports what a run would do: the census.
+    Returns a report for each job. With `dry_run` a job reads only and reports what a run would do: the census.
     Every target is opened, and so checked, before the first is written to. A database that fails later ends its own
-    target, and `options.throttle` may end all; what happened until then is in the report, which says so.
+    target, and the wait of the options may end all; what happened until then is in the report, which says so.
 
-    Large targets are done through *executor*, if there is one, range by range: a pool of processes, Dask's
-    `Client.get_executor(pure=False)`, or any other whose workers can import this package. Each worker reads its keys
-    and targets from its own environment, and refuses if they differ from those of this process. Otherwise *lanes*
-    threads share the work.
+    *workers* do the targets range by range. Each reads its keys and targets from its own environment, and refuses if
+    they differ from those of this process. A number stands for threads of this process.
 
     Raises UsageError, StoreError and StoppedError while nothing is written yet.
     """
@@ -85,27 +74,26 @@ def rotate_all(
             left_out = "; ".join(words for report in reports for words in report.left_out)
             raise MissingError(f"none of the targets is there: {left_out}")
         for job, (report, parts) in zip(jobs, opened, strict=True):
-            executor_for = _executor_for(executor, job, lanes, closing)
-            for (store, options), part in zip(parts, report.targets, strict=True):
-                run = partial(TargetRun, store, part.target.keyring(job.keyring), part, options, watcher)
-                refusal = _rotate_target(store, part, run, executor_for)
+            executor_for = _executor_for(workers, job, closing)
+            for target, part in zip(parts, report.targets, strict=True):
+                refusal = _rotate_target(target, part, watcher, executor_for)
                 if refusal and not any(each.counts.scanned for made in reports for each in made.targets):
                     raise refusal
     for job, report in zip(jobs, reports, strict=True):
-        report.fault = job.options.problems.fault if job.options.problems else None
+        report.fault = job.local.problems.fault if job.local.problems else None
     return reports
 
 
-def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -> tuple[Report, list[_Opened]]:
+def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -> tuple[Report, list[OpenTarget]]:
     """The report of *job*, empty yet, and each of its targets, opened and checked."""
     options, name = job.options, job.options.keys.name
     of_set = {} if name is None else {"set": name}
     keys = [{"id": key_id, "state": str(state), **of_set} for key_id, state in job.keyring.states_by_id.items()]
     report = Report(options.dry_run, job.keyring.primary.id, keys, newer=options.history.newer, key_set=name)
-    report.shard = str(options.shard) if options.shard else None
+    report.shard = str(options.part) if options.part else None
     opened = []
     for target in job.targets:
-        of_target = options.of(target)
+        local = job.local.of(target)
         try:
             store = open_store(target)
         except MissingError as error:
@@ -114,11 +102,9 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
             report.left_out.append(f"{target.label}: left out: {error}")
             continue
         closing.callback(store.close)
-        if options.strides > 1 and not store.gains_by_strides:
-            raise UsageError(f"{target.label}: --strides is for PostgreSQL; leave it out")
-        opened.append(_Opened(store, of_target))
+        opened.append(OpenTarget(target, store, target.keyring(job.keyring), options, local))
         names, of, warnings = store.key_names(), identify(target), store.warnings()
-        fault = store.lacks_room(of_target.takeover.longest) if target.takes_over else None
+        fault = store.lacks_room(local.takeover.longest) if target.takes_over else None
         if fault and not options.dry_run:
             raise UsageError(f"{fault}. Nothing was written")
         part = TargetReport(target, of, names, identity=store.identity(), warnings=warnings, lacks_room=bool(fault))
@@ -128,7 +114,7 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
         part.unnamed_indexes = sorted({*indexes} - _named_indexes(target, job.targets))
         part.warnings += [f"{target.label}: {name} {UNNAMED_INDEX}" for name in part.unnamed_indexes]
         report.targets.append(part)
-        # The report has them, too; but then it is too late to stop.
+        # Also in the report, but that comes too late to stop.
         for warning in () if options.dry_run else warnings:
             log.warning("rotation.caution", caution=warning)
     return report, opened
@@ -141,32 +127,30 @@ def _named_indexes(target: Target, targets: Sequence[Target]) -> set[str]:
 
 
 def _rotate_target(
-    store: Store, part: TargetReport, run: Callable[[], TargetRun], executor_for: ExecutorFor
+    opened: OpenTarget, part: TargetReport, watcher: Watcher, executor_for: ExecutorFor
 ) -> WorkerError | None:
     """Does one target; returns the error if its workers refuse."""
     refusal = None
     started = time.monotonic()
     try:
-        run().run(executor_for)
+        TargetRun(opened, part, watcher).make_passes(executor_for)
     except (StoreError, StoppedError) as error:
         part.stopped, part.interrupted = str(error), True
     except WorkerError as error:
         part.stopped, part.interrupted, refusal = str(error), True, error
     part.seconds = time.monotonic() - started
-    part.retries += store.retries
+    part.retries += opened.store.retries
     return refusal
 
 
-def _executor_for(executor: Executor | None, job: Job, lanes: int, closing: ExitStack) -> ExecutorFor:
-    if executor is not None:
-        pool = WorkerPool(executor, job.keyring, job.options)
-        return lambda target, store, _keyring, _options, rows: (
-            None if target.local else pool.for_target(target, store.number(), rows)
+def _executor_for(workers: Workers | int, job: Job, closing: ExitStack) -> ExecutorFor:
+    if isinstance(workers, Workers):
+        pool = WorkerPool(workers, job.keyring, job.options, job.local.wait)
+        return lambda opened, _rows: (
+            None if opened.target.local else pool.for_target(opened.target, opened.store.number())
         )
-    if lanes == 1:
+    if workers == 1:
         return lambda *_: None
-    threads = Lanes(lanes, job.options.throttle.wait)
+    threads = Threads(workers, job.local.wait)
     closing.callback(threads.close)
-    return lambda _target, store, keyring, options, rows: (
-        threads.for_target(store, keyring, options) if rows >= LANE_ROWS else None
-    )
+    return lambda opened, rows: threads.for_target(opened) if rows >= THREAD_ROWS else None

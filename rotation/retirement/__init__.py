@@ -1,1 +1,0 @@
-"""The decision whether a key may be retired, and the evidence for it. Pure."""
