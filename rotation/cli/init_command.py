@@ -18,8 +18,7 @@ from keyring_core.key_files import is_missing
 from keyring_core.names import printable
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
 from rotation.cli.init_questions import ask, checked_url, on_terminal
-from rotation.cli.options import Process, complete_preset, path_option, print_json
-from rotation.cli.presentation import presentation_options
+from rotation.cli.options import Process, complete_preset, path_option, presentation_parameters, print_json, set_up
 from rotation.configuration.urls import for_folder
 from rotation.context import Context
 from rotation.model.failures import UsageError
@@ -71,7 +70,7 @@ _WAYS = (
 )
 @click.option("--append", is_flag=True, help="Add to an existing rotation.toml what it lacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout, and ask nothing.")
-@presentation_options
+@presentation_parameters
 @click.pass_obj
 def init(  # noqa: PLR0913 - click's
     process: Process,
@@ -84,6 +83,8 @@ def init(  # noqa: PLR0913 - click's
     append: bool,
     as_json: bool,
     quiet: bool,
+    verbose: int,
+    log_format: str | None,
 ) -> int:
     """Begin: find the columns that hold tokens, and write rotation.toml.
 
@@ -91,6 +92,7 @@ def init(  # noqa: PLR0913 - click's
     and changes no key. With --app it writes the entry of a known application, and prints what to do from there, step by
     step.
     """
+    set_up(process.streams, quiet=quiet, verbose=verbose, log_format=log_format)
     if name == "":
         return _list_applications(process, as_json=as_json, quiet=quiet)
     asks = not as_json and on_terminal(process.streams.stdout)
