@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
 from keyring_core import KeyConfigError, KeyConfigWarning, Keyring
 from keyring_core.environment import KEY_VARIABLES, ROTATION_CONFIG, Settings, load_settings, names_primary
@@ -250,11 +250,24 @@ class Context:
 
     def keyrings(self) -> dict[str | None, Keyring]:
         """The keyrings of all key sets that can be loaded, by name, the environment's own first; each is read once."""
-        return self.keys.every(self.environ, self._loaded)
+        names = (None, *self.keys.sets)
+        with warnings.catch_warnings():
+            # Their own commands print them.
+            warnings.simplefilter("ignore", KeyConfigWarning)
+            for name in names:
+                # A key may come from a command.
+                if name not in self._loaded:
+                    self._loaded[name] = None
+                    with suppress(KeyConfigError):
+                        self._loaded[name] = self.keys._replace(name=name).keyring(self.environ)
+        return {name: keyring for name in names if (keyring := self._loaded[name])}
 
     def other_keyrings(self) -> list[tuple[str, Keyring]]:
         """The keyrings of all other key sets, each with its name in words; each is read once."""
-        return self.keys.others(self.environ, self._loaded)
+        if not self.keys.sets:
+            return []
+        others = ((name, keyring) for name, keyring in self.keyrings().items() if name != self.key_set)
+        return [(self.keys._replace(name=name).words, keyring) for name, keyring in others]
 
     @cached_property
     def _loaded(self) -> dict[str | None, Keyring | None]:
@@ -334,7 +347,8 @@ class Context:
         What cannot be read names no file, and a command that needs it fails by itself.
         """
         found: list[Kept] = []
-        environ, sets = self.process_environ, cast("Mapping[str, KeySet]", {})
+        environ = self.process_environ
+        sets: Mapping[str, KeySet] = {}
         with suppress(UsageError, KeyConfigError, OSError):
             found += [Kept(self.dotenv.path, Holds.VARIABLES)] if self.dotenv else []
         with suppress(UsageError, KeyConfigError, OSError):

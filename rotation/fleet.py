@@ -168,18 +168,14 @@ def _write(engine: sa.Engine | None, keyring: Keyring, name: str) -> bool:
     try:
         ledger.announce(record)
         _remember(ledger, record)
-        _log_change(name, ledger.name, record.primary)
+        # Both are to be compared with those that `keys promote` names.
+        if _logged.get(name) != (ledger.name, record.primary):
+            _logged[name] = ledger.name, record.primary
+            log.info("rotation.announced", instance=name, ledger=ledger.name, primary=record.primary)
     finally:
         if engine is None:
             ledger.close()
     return True
-
-
-def _log_change(name: str, ledger: str, primary: str) -> None:
-    """Logs the primary key's id and the ledger's name, to be compared with those that `keys promote` names."""
-    if _logged.get(name) != (ledger, primary):
-        _logged[name] = ledger, primary
-        log.info("rotation.announced", instance=name, ledger=ledger, primary=primary)
 
 
 def _reason(error: Exception) -> str | None:

@@ -129,11 +129,10 @@ def _places(process: Process, wanted: Wanted) -> Places:
 
 
 def _ask_url(environ: Mapping[str, str]) -> str:
-    whose = "the database"
     return ask(
         "Database, as a url or $NAME of a variable that holds it",
         f"${URL}" if environ.get(URL) else "",
-        check=lambda url: served_url(expand_url(url, environ, whose), whose),
+        check=lambda url: served_url(expand_url(url, environ, "the database"), "the database"),
     )
 
 
@@ -232,22 +231,23 @@ def _write(  # noqa: PLR0913 - what was asked for, and what was found
         begun.refused_key = wanted.new_key
     elif not begun.has_key and _wants_key(wanted, begun):
         begun.new_key, begun.has_key = Key.generate(), True
-    variables = _variables(places, begun, named=wanted.env_file is not None) if env_file else None
-    text = _config_text(wanted.config, begun, env_file if variables and variables.data else None)
+    old = read_whole(env_file) if env_file else None
+    variables = _variables(old, places, begun, named=wanted.env_file is not None) if old else b""
+    text = _config_text(wanted.config, begun, env_file if variables else None)
     # The keys come first: without rotation.toml the same command can be typed again.
-    if variables and variables.data != variables.old.data:
-        if mode := mode_for_others(variables.path):
-            command.streams.warn(f"Warning: {legible_to_others(variables.path, mode)}")
-        replace_whole(variables.old, variables.data)
-        begun.files.append(variables.path)
-        begun.is_private = not mode_for_others(variables.path)
+    if env_file and old and variables != old.data:
+        if mode := mode_for_others(env_file):
+            command.streams.warn(f"Warning: {legible_to_others(env_file, mode)}")
+        replace_whole(old, variables)
+        begun.files.append(env_file)
+        begun.is_private = not mode_for_others(env_file)
     if text is not None:
         with output.whole() as file:
             file.write(text.encode())
         begun.files.append(wanted.config)
     lines = {env_file.name: env_file.name} if env_file else {}
     lines |= {f"{DEFAULT_FILE}*": f"{DEFAULT_FILE}-wal", "*.keys": "retired.keys", PROBLEMS_FILE: PROBLEMS_FILE}
-    begun.to_ignore = not_ignored(wanted.config.parent, lines)
+    begun.to_ignore = _not_ignored(wanted.config.parent, lines)
     return begun
 
 
@@ -261,24 +261,14 @@ def _wants_key(wanted: Wanted, begun: Begun) -> bool:
     return ask_whether(f"No key is in {begun.env_file}. Make one?", default=True)
 
 
-class _Variables(NamedTuple):
-    """A dotenv file as it was read, and what is to be in it."""
-
-    path: Path
-    old: Snapshot
-    data: bytes
-
-
-def _variables(places: Places, begun: Begun, *, named: bool) -> _Variables:
-    """The dotenv file with what it lacks; a new one only if it is *named*, or if no key is anywhere else."""
-    path = places.env_file or Path()
-    old = read_whole(path)
+def _variables(old: Snapshot, places: Places, begun: Begun, *, named: bool) -> bytes:
+    """The *old* dotenv file with what it lacks; a new one only if it is *named*, or if no key is anywhere else."""
     data = old.data
     if not old.identity and (named or begun.new_key or not begun.has_key or places.password_url):
         data = (FILE_HEADER + ("" if begun.has_key else KEY_TO_FILL_IN)).encode()
     if places.password_url:
         data = add_to_dotenv(data, URL, places.password_url)
-    return _Variables(path, old, edit_dotenv(data, PRIMARY, (), [begun.new_key.reveal()]) if begun.new_key else data)
+    return edit_dotenv(data, PRIMARY, (), [begun.new_key.reveal()]) if begun.new_key else data
 
 
 def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
@@ -298,18 +288,16 @@ def _config_text(path: Path, begun: Begun, env_file: Path | None) -> str | None:
     return text
 
 
-def not_ignored(folder: Path, patterns: Mapping[str, str]) -> list[str]:
+def _not_ignored(folder: Path, patterns: Mapping[str, str]) -> list[str]:
     """The *patterns* for a .gitignore that git does not follow in *folder* yet: all of them outside of a work tree.
 
     Each is given with the name of a file that it is for.
     """
     git = shutil.which("git")
-    return [
-        pattern for pattern, name in patterns.items() if git is None or not _is_ignored(git, folder.resolve(), name)
-    ]
-
-
-def _is_ignored(git: str, folder: Path, name: str) -> bool:
-    # Exit code 0: it is ignored; 1: it is not; 128: this is no work tree.
-    command = [git, "-C", str(folder), "check-ignore", "--quiet", "--", name]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603 - no shell
+    left = []
+    for pattern, name in patterns.items():
+        command = [git or "", "-C", str(folder.resolve()), "check-ignore", "--quiet", "--", name]
+        # Exit code 0: it is ignored; 1: it is not; 128: this is no work tree.
+        if git is None or subprocess.run(command, capture_output=True, check=False).returncode:  # noqa: S603 - no shell
+            left.append(pattern)
+    return left

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import chain
 from typing import Annotated, NamedTuple
 
-from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
+from keyring_core import Key, KeyConfigError, Keyring, KeyState
 from keyring_core.derivation import KINDS, Derivation, protect
 from keyring_core.environment import (
     ALLOW_WEAK_PREVIOUS,
@@ -194,29 +192,7 @@ class Keys(NamedTuple):
         keep_from_key_commands(self.sets.values())
         if self.name is None:
             return load_settings(environ)
-        return load_key_set(self.name, self.sets[self.name], environ)
-
-    def every(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> dict[str | None, Keyring]:
-        """The keyring of each set, the environment's own first; without those that cannot be loaded.
-
-        What is in *loaded* is not read again, since a key may come from a command; the rest is added to it.
-        """
-        with warnings.catch_warnings():
-            # Their own commands print them.
-            warnings.simplefilter("ignore", KeyConfigWarning)
-            for name in (None, *self.sets):
-                if name not in loaded:
-                    loaded[name] = None
-                    with suppress(KeyConfigError):
-                        loaded[name] = Keys(name, self.sets).keyring(environ)
-        return {name: keyring for name in (None, *self.sets) if (keyring := loaded[name])}
-
-    def others(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> list[tuple[str, Keyring]]:
-        """All keyrings but this one, each with its name in words, as `every` has them."""
-        if not self.sets:
-            return []
-        found = self.every(environ, loaded)
-        return [(Keys(name, self.sets).words, keyring) for name, keyring in found.items() if name != self.name]
+        return settings_of_read(read_key_set(self.name, self.sets[self.name], environ))
 
 
 ENVIRONMENT = Keys()
@@ -264,14 +240,8 @@ def read_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> list[Re
     ]
 
 
-@without_frames
-def load_key_set(name: str, keys: KeySet, environ: Mapping[str, str]) -> Settings:
-    """The keys of the set *name*. Warnings and errors as for `keyring_core.config.load_settings`."""
-    return settings_of_read(read_key_set(name, keys, environ))
-
-
 def settings_of_read(read: Iterable[ReadKey]) -> Settings:
-    """The settings that the keys of a set make. Warnings and errors as for `load_key_set`."""
+    """The settings that the keys of a set make. Warnings and errors as for `keyring_core.config.load_settings`."""
     found: dict[KeyState, list[tuple[Key, str]]] = {state: [] for state in KeyState}
     for each in read:
         found[each.state].append((each.key, each.place))

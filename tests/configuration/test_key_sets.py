@@ -17,7 +17,7 @@ from keyring_core.errors import WeakKeyError
 from keyring_core.key_commands import run_key_command
 from keyring_core.redaction import get_redactor
 from rotation.configuration.config_file import read_config
-from rotation.configuration.key_sets import Keys, KeySet, KeySource, load_key_set, read_key_set
+from rotation.configuration.key_sets import Keys, KeySet, KeySource, read_key_set
 from rotation.configuration.presets import load_preset, preset_names
 from rotation.context import Context
 from rotation.model.failures import UsageError
@@ -33,7 +33,7 @@ def a_set(**settings: Any) -> KeySet:
 
 
 def settings(environ: Mapping[str, str] | None = None, **sources: Any) -> tuple[Any, ...]:
-    return load_key_set("app", a_set(**sources), environ or {})
+    return Keys("app", {"app": a_set(**sources)}).settings(environ or {})
 
 
 def sha256_key(secret: str) -> Key:
