@@ -92,7 +92,7 @@ class Context:
 
     def __post_init__(self) -> None:
         """Reads the dotenv file if one is given. Raises UsageError if it cannot be read."""
-        self._given = environment(self.process_environ, self.env_file)
+        self._given = environment(self.process_environ, self.env_file) if self.env_file else self.process_environ
         """The environment before rotation.toml, which this may name, is read."""
         self.secrets: dict[str, Any] = {}
         """Settings of an application, in which targets find secrets of other packages that the environment lacks."""
@@ -141,6 +141,11 @@ class Context:
     def _has_config(self) -> bool:
         return self.uses_config and not is_missing(self.config_path())
 
+    @property
+    def is_configured(self) -> bool:
+        """True if a rotation.toml is to be read: one that is named has to be there."""
+        return self.uses_config and (self.config is not None or self._has_config)
+
     @cached_property
     def file(self) -> ConfigFile:
         """rotation.toml, which is read once. Raises UsageError, also if it is not there."""
@@ -165,7 +170,7 @@ class Context:
             self.secrets.update(column.secrets)
         if self.declares:
             return declared_targets(columns, self.environ)
-        declared = declared_targets(columns, self.environ, self.file.path.parent)
+        declared = declared_targets(columns, self.environ, self.file.path.parent) if columns else ()
         return self.file.targets(self.environ, needed=needed, declared=declared)
 
     def declared_columns(self, sources: Iterable[Declaration]) -> list[DeclaredColumn]:
@@ -185,7 +190,7 @@ class Context:
 
     def key_sets(self) -> Mapping[str, KeySet]:
         """The key sets of rotation.toml; none if that is not read, or is not there. Raises UsageError."""
-        return self.file.key_sets() if self._has_config or (self.uses_config and self.config) else {}
+        return self.file.key_sets() if self.is_configured else {}
 
     def with_keys(self, key_set: str | None) -> Self:
         """The same with the keys of another set, sharing the connections. Raises UsageError if the set is missing."""
@@ -215,22 +220,17 @@ class Context:
         return service if self.key_set is None else f"{service[: 99 - len(self.key_set)]}/{self.key_set}"
 
     def policy(self) -> Policy:
-        """The policy of rotation.toml, or the default one if that is not read. Raises UsageError."""
+        """The policy of rotation.toml, or the default one without that. Raises UsageError."""
         from rotation.configuration.policy import Policy  # noqa: PLC0415 - brings msgspec
 
-        return self.file.policy if self.uses_config else Policy()
-
-    def unsearched_databases(self) -> Mapping[str, str]:
-        """Patterns of the names of databases that rotation.toml leaves out of a search, and why. Raises UsageError."""
-        return self.policy().unsearched_databases if self._has_config else {}
+        return self.file.policy if self.is_configured else Policy()
 
     def clock_skew(self) -> timedelta:
         """The limit for the difference of two clocks. Reports no fault of rotation.toml."""
         from rotation.configuration.policy import Policy  # noqa: PLC0415 - as above
 
-        if self._has_config:
-            with suppress(UsageError):
-                return self.policy().max_clock_skew
+        with suppress(UsageError):
+            return self.policy().max_clock_skew
         return Policy().max_clock_skew
 
     def watch(self, *, dry_run: bool) -> AbstractContextManager[Watcher]:
@@ -384,7 +384,7 @@ class Context:
                 schemas=None,
                 ignored=self.ignored(),
                 keyrings=self.keyrings(),
-                left_out=self.unsearched_databases(),
+                left_out=self.policy().unsearched_databases,
                 watcher=watcher,
             )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from keyring_core.key_files import is_missing
 from rotation.cli.help_page import USAGE, HelpPage
 from rotation.cli.options import CommandContext, common_options
 
@@ -77,10 +76,8 @@ def discover(  # noqa: PLR0913 - click's
     # Only a Django project says itself where its tables are.
     of_projects = declared_targets((each for each in declared if each.url), command.environ, folder)
     elsewhere = [] if databases else databases_of(of_projects)
-    given = command.declares is not None or command.config is not None
-    configured = given or not is_missing(command.config_path())
     needed = not (databases or elsewhere)
-    targets = command.targets(needed=needed) if configured or needed else []
+    targets = command.targets(needed=needed) if needed or command.declares or command.is_configured else []
     databases = databases or list({each.url: each for each in (*databases_of(targets), *elsewhere)}.values())
     ignored = command.ignored()
     with command.watch(dry_run=True) as watcher:
@@ -94,7 +91,7 @@ def discover(  # noqa: PLR0913 - click's
             ignored=ignored,
             keyrings=keyrings,
             declared=declared,
-            left_out=command.unsearched_databases(),
+            left_out=command.policy().unsearched_databases,
             watcher=watcher,
             keyless=keyless,
         )

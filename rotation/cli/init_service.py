@@ -190,7 +190,7 @@ def _search(
         schemas=None,
         ignored=command.ignored(),
         keyrings=keyrings,
-        left_out=command.unsearched_databases(),
+        left_out=command.policy().unsearched_databases,
     )
     if may_hold_password(found.url):
         found.url = ""

@@ -112,10 +112,8 @@ def _index_of(model: type[Model], name: str) -> Index | None:
     """The column of the model's table that holds the blind index of the field called *name*."""
     from keyring_core.integrations.django import BlindIndexField  # noqa: PLC0415 - imports Django
 
-    for field in model._meta.local_concrete_fields:
-        if isinstance(field, BlindIndexField) and field.of == name:
-            return Index(field.column or field.name, field.context)
-    return None
+    fields = (each for each in model._meta.local_concrete_fields if isinstance(each, BlindIndexField))
+    return next((Index(each.column or each.name, each.context) for each in fields if each.of == name), None)
 
 
 _POSTGRESQL_OPTIONS = (

@@ -266,5 +266,5 @@ class OpenWriters:
     def _look(self) -> Uncommitted:
         context = self._context
         return uncommitted(
-            self._urls, wait=context.streams.wait, links=context.links, left_out=context.unsearched_databases()
+            self._urls, wait=context.streams.wait, links=context.links, left_out=context.policy().unsearched_databases
         )
