@@ -250,24 +250,11 @@ class Context:
 
     def keyrings(self) -> dict[str | None, Keyring]:
         """The keyrings of all key sets that can be loaded, by name, the environment's own first; each is read once."""
-        names = (None, *self.keys.sets)
-        with warnings.catch_warnings():
-            # Their own commands print them.
-            warnings.simplefilter("ignore", KeyConfigWarning)
-            for name in names:
-                # A key may come from a command.
-                if name not in self._loaded:
-                    self._loaded[name] = None
-                    with suppress(KeyConfigError):
-                        self._loaded[name] = self.keys._replace(name=name).keyring(self.environ)
-        return {name: keyring for name in names if (keyring := self._loaded[name])}
+        return self.keys.every(self.environ, self._loaded)
 
     def other_keyrings(self) -> list[tuple[str, Keyring]]:
         """The keyrings of all other key sets, each with its name in words; each is read once."""
-        if not self.keys.sets:
-            return []
-        others = ((name, keyring) for name, keyring in self.keyrings().items() if name != self.key_set)
-        return [(self.keys._replace(name=name).words, keyring) for name, keyring in others]
+        return self.keys.others(self.environ, self._loaded)
 
     @cached_property
     def _loaded(self) -> dict[str | None, Keyring | None]:

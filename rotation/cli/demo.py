@@ -132,7 +132,15 @@ def _make(command: CommandContext, folder: Path) -> int:
     outputs = outputs_of(command)
     if not folder.exists():
         outputs.take(folder, f"--keep {folder}", NEW)
-    _check_empty(folder)
+    fault = None
+    try:
+        folder.mkdir(0o755, exist_ok=True)
+        if any(folder.iterdir()):
+            fault = "is not empty"
+    except OSError as error:
+        fault = error.strerror
+    if fault:
+        raise UsageError(f"--keep {folder}: {fault}; nothing was changed. Name a new folder")
     primary, previous, _ = make_folder(folder, outputs)
     steps = _steps(folder, primary.id, previous.id, program_elsewhere(command.invocation.program))
     files = [str(folder / name) for name in (DATABASE, ENV_FILE, CONFIG)]
@@ -149,19 +157,6 @@ def _make(command: CommandContext, folder: Path) -> int:
             lines += ["", f"# {number}. {do}", run]
     print("\n".join(lines), file=command.streams.stdout)
     return 0
-
-
-def _check_empty(folder: Path) -> None:
-    """Makes *folder*. Raises UsageError, and changes nothing, if there is something in its place or in it."""
-    fault = None
-    try:
-        folder.mkdir(0o755, exist_ok=True)
-        if any(folder.iterdir()):
-            fault = "is not empty"
-    except OSError as error:
-        fault = error.strerror
-    if fault:
-        raise UsageError(f"--keep {folder}: {fault}; nothing was changed. Name a new folder")
 
 
 def _steps(folder: Path, primary: str, previous: str, typed: str) -> Mapping[str, str]:

@@ -51,7 +51,7 @@ def discover(  # noqa: PLR0913 - click's
     """
     from keyring_core import Key, Keyring
     from keyring_core.environment import names_primary
-    from rotation.configuration.presets import recognised, recognised_step
+    from rotation.configuration.presets import recognised_steps
     from rotation.configuration.sections import Declaration
     from rotation.configuration.urls import expand_url, for_folder, may_hold_password
     from rotation.declared.entries import declared_targets
@@ -99,6 +99,6 @@ def discover(  # noqa: PLR0913 - click's
     if found.uncovered:
         [written, *others] = [database.written for database in databases]
         written = "" if others or may_hold_password(written) else written
-        found.recognised = [recognised_step(name, written) for name in recognised(found.tables_seen)]
+        found.recognised = recognised_steps(found.tables_seen, written)
     command.show(DiscoverJson.of(found, command.invocation), render_discovery(found, command.invocation))
     return found.exit_code

@@ -14,11 +14,12 @@ from typing import NamedTuple
 from keyring_core import Key, KeyConfigError, Keyring
 from keyring_core.environment import PRIMARY, names_primary
 from keyring_core.key_files import is_missing
+from rotation.cli.init_command import Wanted
 from rotation.cli.init_questions import ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.options import CommandContext, Process
 from rotation.configuration.env_file import DOTENV, environment, read_env_file
-from rotation.configuration.presets import recognised, recognised_step
+from rotation.configuration.presets import recognised_steps
 from rotation.configuration.urls import expand_url, for_folder, may_hold_password
 from rotation.context import Context
 from rotation.discovery.discover import DatabaseUrl, Discovery, databases_of, discover
@@ -48,17 +49,6 @@ KEY_TO_FILL_IN = f"""\
 # For a service without tokens, this prints a new key: {PROGRAM} keys generate
 # {PRIMARY}=
 """
-
-
-class Wanted(NamedTuple):
-    """The values of the options. *asks*: the rest can be asked for."""
-
-    url: str | None
-    config: Path
-    env_file: Path | None
-    new_key: bool
-    append: bool
-    asks: bool
 
 
 class Places(NamedTuple):
@@ -195,7 +185,7 @@ def _search(
     if may_hold_password(found.url):
         found.url = ""
     if found.uncovered:
-        found.recognised = [recognised_step(name, found.url) for name in recognised(found.tables_seen)]
+        found.recognised = recognised_steps(found.tables_seen, found.url)
     return found
 
 

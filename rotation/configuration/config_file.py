@@ -203,30 +203,19 @@ def read_toml(path: Path) -> dict[str, Any]:
     data, _ = read_regular(path, "rotation.toml")
     try:
         text = data.decode("utf-8")
+        line = _too_deep(text)
+        if line is None:
+            return tomllib.loads(text)
+        fault = f"line {line}: nested more than {DEPTH} deep"
     except UnicodeDecodeError as error:
         fault = f"not TOML, which is UTF-8 (byte {error.start + 1})"
-    else:
-        if line := _too_deep(text):
-            fault = f"line {line}: nested more than {DEPTH} deep"
-        else:
-            table = _table_of(text)
-            if not isinstance(table, str):
-                return table
-            fault = table
-    raise ValueError(fault)
-
-
-def _table_of(text: str) -> dict[str, Any] | str:
-    """The table, or what is wrong."""
-    try:
-        return tomllib.loads(text)
     except ValueError as error:
-        message = str(error)
-    # The parser's message quotes the text; its position does not.
-    position = re.search(r"line \d+, column \d+|at end of document", message)
-    place = f" ({position[0]})" if position else ""
-    words = next((words for start, words in _FAULTS.items() if message.startswith(start)), "")
-    return f"not TOML{place}{words and ': '}{words}"
+        # The parser's message quotes the text; its position does not.
+        position = re.search(r"line \d+, column \d+|at end of document", str(error))
+        place = f" ({position[0]})" if position else ""
+        words = next((f": {words}" for start, words in _FAULTS.items() if str(error).startswith(start)), "")
+        fault = f"not TOML{place}{words}"
+    raise ValueError(fault)
 
 
 def _too_deep(text: str) -> int | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from typing import Annotated, NamedTuple
 
-from keyring_core import Key, KeyConfigError, Keyring, KeyState
+from keyring_core import Key, KeyConfigError, KeyConfigWarning, Keyring, KeyState
 from keyring_core.derivation import KINDS, Derivation, protect
 from keyring_core.environment import (
     ALLOW_WEAK_PREVIOUS,
@@ -193,6 +195,28 @@ class Keys(NamedTuple):
         if self.name is None:
             return load_settings(environ)
         return settings_of_read(read_key_set(self.name, self.sets[self.name], environ))
+
+    def every(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> dict[str | None, Keyring]:
+        """The keyring of each set, the environment's own first; without those that cannot be loaded.
+
+        What is in *loaded* is not read again, since a key may come from a command; the rest is added to it.
+        """
+        with warnings.catch_warnings():
+            # Their own commands print them.
+            warnings.simplefilter("ignore", KeyConfigWarning)
+            for name in (None, *self.sets):
+                if name not in loaded:
+                    loaded[name] = None
+                    with suppress(KeyConfigError):
+                        loaded[name] = Keys(name, self.sets).keyring(environ)
+        return {name: keyring for name in (None, *self.sets) if (keyring := loaded[name])}
+
+    def others(self, environ: Mapping[str, str], loaded: dict[str | None, Keyring | None]) -> list[tuple[str, Keyring]]:
+        """All keyrings but this one, each with its name in words, as `every` has them."""
+        if not self.sets:
+            return []
+        found = self.every(environ, loaded)
+        return [(Keys(name, self.sets).words, keyring) for name, keyring in found.items() if name != self.name]
 
 
 ENVIRONMENT = Keys()

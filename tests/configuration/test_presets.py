@@ -16,7 +16,7 @@ from rotation.configuration.presets import (
     preset_names,
     presets_of,
     recognised,
-    recognised_step,
+    recognised_steps,
 )
 from rotation.configuration.targets import fault_of
 from rotation.model.failures import UsageError
@@ -137,8 +137,9 @@ def test_an_application_is_recognised_by_its_own_tables(named: Named) -> None:
 def test_discover_says_what_to_type() -> None:
     """The line names the application and the command, with the url as it was written."""
     line = "These tables are Apache Airflow's: keyring-rotate init --app airflow"
-    assert PLAIN.line(recognised_step("airflow", "$DB")) == f"{line} --url '$DB'"
-    assert PLAIN.line(recognised_step("airflow")) == line
+    tables = load_preset("airflow").recognise
+    assert [*map(PLAIN.line, recognised_steps(tables, "$DB"))] == [f"{line} --url '$DB'"]
+    assert [*map(PLAIN.line, recognised_steps(tables))] == [line]
 
 
 def test_an_app_becomes_targets_keys_and_ignored_columns(tmp_path: Path) -> None:
