@@ -81,8 +81,6 @@ def _show(command: CommandContext) -> int:
 
 
 class _Commands:
-    """Types commands, and prints each with what it prints."""
-
     def __init__(self, process: Process, *, silent: bool, quiet: bool) -> None:
         self._process, self._silent = process, silent
         self._options = ["--quiet"] if quiet else []

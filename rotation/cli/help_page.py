@@ -251,7 +251,6 @@ def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> No
 
 
 def _command_words(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The commands that may come next."""
     words = context.params.get("words") or ()
     before = " ".join([*words, ""])
     found = commands_of(context.find_root().command)

@@ -182,7 +182,6 @@ def _begin_application(process: Process, name: str, wanted: Wanted, *, as_json: 
 
 
 def _list_applications(process: Process, *, as_json: bool, quiet: bool) -> int:
-    """Prints the name of each known application, and the secrets that it keeps."""
     from rotation.configuration.presets import load_preset, preset_names
     from rotation.output.documents.parts import InitJson
 

@@ -89,7 +89,12 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
             places = places._replace(env_file=command.dotenv.path)
         targets = command.targets(needed=False) if appends else []
         others = {} if _has_key(command) else _other_keys(command)
-        named = _databases(command, places.url, wanted.config.parent, targets)
+        named: Sequence[DatabaseUrl] = databases_of(targets)
+        if url := places.url:
+            written = for_folder(url, wanted.config.parent)
+            named = [DatabaseUrl(expand_url(url, command.environ, "--url"), written)]
+        if not named:
+            raise UsageError(f"{command.config_path()}: names no database yet; name the one to search with --url")
         output = _take_outputs(command, wanted.config, places.env_file, named)
         found = _search(command, named, targets, others)
         begun = _write(command, wanted, places, found, others, output=output)
@@ -99,13 +104,16 @@ def begin_service(process: Process, wanted: Wanted, *, as_json: bool, quiet: boo
 
 
 def _places(process: Process, wanted: Wanted) -> Places:
-    """The places, by the options, and on a terminal by questions."""
     env_file = wanted.env_file or wanted.config.with_name(".env")
     if wanted.asks and wanted.env_file is None:
         env_file = Path(ask("File of the keys", str(env_file), check=_check_env_file))
     # Its variables may hold the url.
     environ = environment(process.environ, None if is_missing(env_file) else env_file)
-    url = wanted.url or _ask_url(environ)
+    url = wanted.url or ask(
+        "Database, as a url or $NAME of a variable that holds it",
+        f"${URL}" if environ.get(URL) else "",
+        check=lambda url: served_url(expand_url(url, environ, "the database"), "the database"),
+    )
     if not (wanted.asks and may_hold_password(url)):
         return Places(checked_url(url), env_file)
     # A url that cannot be put there is refused now, and not after a search.
@@ -116,14 +124,6 @@ def _places(process: Process, wanted: Wanted) -> Places:
     if not ask_whether(question, default=True):
         raise UsageError(f"nothing was written. Put the url into a variable, and name that: --url '${URL}'")
     return Places(f"${URL}", env_file, url)
-
-
-def _ask_url(environ: Mapping[str, str]) -> str:
-    return ask(
-        "Database, as a url or $NAME of a variable that holds it",
-        f"${URL}" if environ.get(URL) else "",
-        check=lambda url: served_url(expand_url(url, environ, "the database"), "the database"),
-    )
 
 
 def _check_env_file(name: str) -> None:
@@ -148,25 +148,10 @@ def _other_keys(command: CommandContext) -> dict[Key, str]:
     return found
 
 
-def _databases(
-    command: CommandContext, url: str | None, folder: Path, targets: Sequence[Target]
-) -> Sequence[DatabaseUrl]:
-    """The database at *url*, as a file in *folder* names it, otherwise the targets'. Raises UsageError."""
-    named = databases_of(targets)
-    if url:
-        named = [DatabaseUrl(expand_url(url, command.environ, "--url"), for_folder(url, folder))]
-    if not named:
-        raise UsageError(f"{command.config_path()}: names no database yet; name the one to search with --url")
-    return named
-
-
 def _search(
     command: CommandContext, named: Sequence[DatabaseUrl], targets: Sequence[Target], others: Mapping[Key, str]
 ) -> Discovery:
-    """The columns that hold tokens in the databases *named*, by samples. If no key is set, it tries *others*.
-
-    Raises UsageError and StoreError.
-    """
+    """The columns that hold tokens in the databases *named*, by samples. If no key is set, it tries *others*."""
     keyrings = command.keyrings()
     # No token is under a key that was made now.
     first, *previous = [*others, Key.generate()]

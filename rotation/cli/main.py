@@ -231,7 +231,6 @@ class Signals:
             os.write(2, STOPPING)
 
     def _listen(self, reader: int) -> None:
-        """Reads the number of each signal that arrives."""
         while numbers := os.read(reader, 64):
             if set(numbers) & set(SIGNALS):
                 self._streams.stopping = True

@@ -105,7 +105,6 @@ def derive(  # noqa: PLR0913 - click's
 
 
 def _salt(command: CommandContext, salt: str | None, variable: str | None, *, is_hex: bool) -> str | bytes | None:
-    """The salt that the options give. Raises UsageError."""
     if salt is not None and variable is not None:
         raise UsageError("--salt and --salt-variable exclude each other; keep one of them")
     if variable is not None:

@@ -114,7 +114,6 @@ def read_config(path: Path) -> ConfigFile:
 
 
 def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
-    """The file. Raises SettingError."""
     top = convert(table, Top, "")
     presets = []
     if top.app:

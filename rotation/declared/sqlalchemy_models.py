@@ -71,7 +71,6 @@ def _named(path: str) -> object:
 
 
 def _imported(name: str) -> object:
-    """The module. Raises UsageError if it is missing, or whatever it raises."""
     fault = None
     try:
         return importlib.import_module(name)
