@@ -96,7 +96,7 @@ class ConfigFile(NamedTuple):
 
 def read_config(path: Path) -> ConfigFile:
     """The rotation.toml at *path*. Raises UsageError naming the file and the fault."""
-    init = None
+    step: Next | None = None
     try:
         return _parsed(path, read_toml(path))
     except OSError as error:
@@ -104,13 +104,16 @@ def read_config(path: Path) -> ConfigFile:
         tilde = "; no shell replaced the ~, so write the path in full" if path.parts[:1] == ("~",) else ""
         whereabouts = "" if path.is_absolute() else f" (that is {path.absolute()}{tilde})"
         fault = f"{whereabouts}: {error.strerror}. {named}"
-        init = Next(("init",)) if isinstance(error, FileNotFoundError) else None
+        if isinstance(error, FileNotFoundError):
+            fault, step = f"{fault}.", Next(("init",), "To write one:")
     except SettingError as error:
-        fault = f"{', ' if error.place else ': '}{error}"
+        fault, step = f"{', ' if error.place else ': '}{error}", error.step
+        if step:
+            fault = f", {error.place}:"
     except ValueError as error:
         # From the parser.
         fault = f": {error}"
-    raise UsageError(init.after(f"{path}{fault}. To write one:") if init else f"{path}{fault}")
+    raise UsageError(step.after(f"{path}{fault}") if step else f"{path}{fault}")
 
 
 def _parsed(path: Path, table: dict[str, Any]) -> ConfigFile:
