@@ -21,9 +21,9 @@ def plan_block(rules: Rules, block: Block) -> Plan | None:
     counts, tried = Counts(scanned=len(block)), Counter[Key]()
     renewed = list[tuple[SignedBatch, bytes]]()
     for tokens in find_on_end(rules.keyring.states, block.cells, block.size):
-        if isinstance(tokens, Refused) or (verdict := rules.verdict(tokens.key)).action is Action.STAY:
+        if isinstance(tokens, Refused) or (action := rules.action(tokens.key)).stays:
             return None
-        if verdict.action is Action.ROTATE:
+        if action is Action.ROTATE:
             new = _renewed(rules, tokens)
             # With blanks around its token a cell is longer than the new token, and the next one would lie in two cells.
             if new is None or len(new) != block.size * len(tokens.places):
@@ -31,8 +31,8 @@ def plan_block(rules: Rules, block: Block) -> Plan | None:
             renewed.append((tokens, new))
         elif (rules.dry_run and damaged(tokens)) or any(rules.nested(tokens)):
             return None
-        rules.count(counts, tokens, verdict)
-        if rules.decrypts(verdict):
+        rules.count(counts, tokens, action)
+        if rules.decrypts(action):
             tried[tokens.key] += len(tokens.places)
     if any(rules.balance[key] + sound <= 0 for key, sound in tried.items()):
         return None
