@@ -58,7 +58,8 @@ class Checkpoints:
         self._plan = json.dumps([identify(target).digest, *cells, primary, shard])
         self._next = time.monotonic() + NOTE_SECONDS
         self._target = target
-        self._recorded = False
+        self.recorded = False
+        """True if the ledger has progress of it, which is to be deleted at the end."""
 
     def begin(self) -> Reached:
         """The progress of the last run."""
@@ -66,7 +67,7 @@ class Checkpoints:
             self._ranges.forget(self._plan)
             return Reached()
         text = self._ranges.reached(self._plan)
-        self._recorded = text is not None
+        self.recorded = text is not None
         reached = _read(text) if text else Reached()
         if reached.key:
             log.warning("rotation.resumed_run", target=self._target.label, fresh="--fresh begins again")
@@ -79,14 +80,12 @@ class Checkpoints:
         self._next = time.monotonic() + NOTE_SECONDS
         if text := _write(reached.key, reached.rows):
             self._ranges.reach(self._plan, text)
-            self._recorded = True
+            self.recorded = True
         return text is not None
 
     def end(self) -> None:
         """The pass is done; the next run begins at the first row."""
-        # Most passes are so short that nothing was recorded, and each write to the ledger is a transaction.
-        if self._recorded:
-            self._ranges.forget(self._plan)
+        self._ranges.forget(self._plan)
 
 
 _KINDS: Mapping[str, tuple[type, Callable[[Any], str], Callable[[str], object]]] = {

@@ -1,4 +1,4 @@
-"""Runs the ranges of a target, in this thread, in several, or in other processes; results come in key order."""
+"""Runs the ranges of a target in several threads or other processes; results come in key order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from keyring_core import KeyringError
 from rotation.job.pace import Pacing, Throttle
-from rotation.job.ranges import RANGE_SECONDS, Bounds, Follow, OpenTarget, RangeDone, RangeWorker
+from rotation.job.ranges import Bounds, OpenTarget, RangeDone, RangeWorker, Step
 from rotation.model.failures import CHECK_SECONDS, CONTINUE, GRACE_SECONDS, StoppedError, StoreError, WorkerError
 from rotation.stores.connection import SharedConnections
 from rotation.stores.row_keys import Forward
@@ -25,7 +25,6 @@ SWITCH_SECONDS = 0.0002
 own 5 ms are as long as a statement, and a driver needs the lock several times in each."""
 
 Begun = tuple[Bounds, Future[RangeDone]]
-Step = tuple[Bounds, RangeDone]
 
 
 class RangeExecutor(Protocol):
@@ -44,25 +43,6 @@ class RangeExecutor(Protocol):
 
     def ask_to_stop(self) -> None:
         """Asks the workers to end after their batch."""
-
-
-class InlineExecutor:
-    """Runs each range in this thread, when it is submitted."""
-
-    width = 1
-    range_seconds = RANGE_SECONDS / 2
-
-    def __init__(self, worker: RangeWorker, follow: Follow) -> None:
-        self._worker, self._follow = worker, follow
-
-    def submit(self, bounds: Bounds) -> Future[RangeDone]:
-        """Runs the range at once; the future is done."""
-        future: Future[RangeDone] = Future()
-        future.set_result(self._worker.do(bounds, self._follow))
-        return future
-
-    def ask_to_stop(self) -> None:
-        """Does nothing: no range is at work."""
 
 
 class Threads:
@@ -172,7 +152,7 @@ def _in_order(
         if not done.whole:
             # A range that did no row was asked to pause or to end.
             throttle.wait(0 if done.rows else CHECK_SECONDS)
-            rest = Bounds(done.reached or bounds.after, bounds.upto)
+            rest = done.rest_of(bounds)
             waiting.appendleft((rest, executor.submit(rest)))
 
 

@@ -59,7 +59,7 @@ class Planner(Rules):
 
         *plan* is that of *batch*. Companions are the columns that a swap sets beside the cell.
         """
-        if not batch.misfits or not plan.counts.current:
+        if not plan.counts.current:
             return Swaps()
         others = batch.misfits.difference(plan.swaps.keys)
         chosen = [key in others for key in batch.keys]

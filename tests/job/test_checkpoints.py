@@ -24,7 +24,7 @@ from rotation.job.checkpoints import Checkpoints, Reached
 from rotation.job.loop import rotate
 from rotation.job.options import LocalOptions, RunOptions
 from rotation.job.ranges import cut
-from rotation.model.batch_size import BatchSize
+from rotation.model.batch import BatchSize
 from rotation.model.failures import StoppedError
 from rotation.model.report import TargetReport
 from rotation.model.target import Target
