@@ -112,19 +112,14 @@ def _open(job: Job, open_store: Callable[[Target], Store], closing: ExitStack) -
         part.warnings += [fault] if fault else []
         # A census reads every row in any case.
         indexes = store.blind_indexes(of_all_rows=options.dry_run and options.sample is None)
-        part.unnamed_indexes = sorted({*indexes} - _named_indexes(target, job.targets))
+        beside = [each for each in job.targets if (each.url, each.table) == (target.url, target.table)]
+        part.unnamed_indexes = sorted({*indexes} - {each.index.column for each in beside if each.index})
         part.warnings += [f"{target.label}: {name} {UNNAMED_INDEX}" for name in part.unnamed_indexes]
         report.targets.append(part)
         # Also in the report, but that comes too late to stop.
         for warning in () if options.dry_run else warnings:
             log.warning("rotation.caution", caution=warning)
     return report, opened
-
-
-def _named_indexes(target: Target, targets: Sequence[Target]) -> set[str]:
-    """The columns of blind indexes that *targets* name in the table of *target*."""
-    table = target.url, target.table
-    return {each.index.column for each in targets if each.index and (each.url, each.table) == table}
 
 
 def _rotate_target(

@@ -302,14 +302,10 @@ def stale_rows(keyring: Keyring, index: BlindIndex, batch: Batch, plan: Plan) ->
             continue
         is_swapped = key in new
         own = None if cell is None or is_swapped else keyring.key_for(cell)
-        under = _older_key(keyring, held)
+        older = str(held).partition(":")[0]
+        under = older if older in keyring.states_by_id and older != keyring.primary.id else None
         is_current = not is_swapped and own in {None, keyring.primary}
         yield Stale(key, cell, wanted, None if own and own.id == under else under, is_current)
-
-
-def _older_key(keyring: Keyring, held: object) -> str | None:
-    key_id = str(held).partition(":")[0]
-    return key_id if key_id in keyring.states_by_id and key_id != keyring.primary.id else None
 
 
 def index_values(stale: list[Stale], plan: Plan, written: Written) -> Iterator[IndexValue]:

@@ -24,7 +24,8 @@ def plan_block(rules: Rules, block: Block) -> Plan | None:
         if isinstance(tokens, Refused) or (action := rules.action(tokens.key)).stays:
             return None
         if action is Action.ROTATE:
-            new = _renewed(rules, tokens)
+            suspicious = holds_mark if may_nest(tokens) else lambda _: False
+            new = reencrypt_on_end(rules.keyring.primary, tokens, suspicious)
             # With blanks around its token a cell is longer than the new token, and the next one would lie in two cells.
             if new is None or len(new) != block.size * len(tokens.places):
                 return None
@@ -38,12 +39,6 @@ def plan_block(rules: Rules, block: Block) -> Plan | None:
         return None
     rules.balance.update(tried)
     return Plan(Swaps(), (), (), counts, [_joined(block, renewed)] if renewed else ())
-
-
-def _renewed(rules: Rules, tokens: SignedBatch) -> bytes | None:
-    """The successors of *tokens*, one after the other; None if one is damaged, or may hold another token."""
-    suspicious = holds_mark if may_nest(tokens) else lambda _: False
-    return reencrypt_on_end(rules.keyring.primary, tokens, suspicious)
 
 
 def _joined(block: Block, renewed: Sequence[tuple[SignedBatch, bytes]]) -> BlockSwap:

@@ -122,8 +122,11 @@ def _plan_rows(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     if not moving and not taken:
         return Plan(Swaps(), (), (), counts)
     places, new, key_ids, signed = _side_by_side(rules, moving, taken)
-    old = pick(cells, places)
-    return Plan(Swaps(pick(keys, places), old, _alike(old, new)), key_ids, signed, counts)
+    old, alike = pick(cells, places), cast(Sequence[str | bytes], new)
+    if not are_all(old, str):
+        # Each new token is of the type of the old one.
+        alike = [text if isinstance(cell, str) else text.encode("ascii") for cell, text in zip(old, new, strict=True)]
+    return Plan(Swaps(pick(keys, places), old, alike), key_ids, signed, counts)
 
 
 def _side_by_side(
@@ -145,13 +148,6 @@ def _side_by_side(
     made = [(place, token, NO_KEY, parse_token(token).signed) for place, token in sealed.items()]
     places, new, key_ids, signed = zip(*sorted(chain(*columns, made)), strict=True)
     return places, new, key_ids, signed
-
-
-def _alike(old: Sequence[str | bytes], new: Sequence[str]) -> Sequence[str | bytes]:
-    """Each new token, of the type of the old one."""
-    if are_all(old, str):
-        return new
-    return [token if isinstance(cell, str) else token.encode("ascii") for cell, token in zip(old, new, strict=True)]
 
 
 def _taken(
