@@ -124,7 +124,7 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
     Reads only. If there is a ledger, also their dates, the tokens under each, and the retired keys.
     """
     from rotation.ledger.database import LedgerError
-    from rotation.lifecycle import listing
+    from rotation.lifecycle import operations
     from rotation.output.documents.keys import KeysListJson
     from rotation.output.keys_text import render_list
     from rotation.output.terminal import following
@@ -134,13 +134,13 @@ def list_keys(command: CommandContext, *, app: str | None, show_key: bool) -> in
     states = command.keyring().states_by_id
     try:
         ledger = command.open_ledger(make=False)
-        found = listing.list_keys(states, ledger, command.service)
+        found = operations.list_keys(states, ledger, command.service)
     except LedgerError as error:
         command.streams.warn(f"Warning: {error} Without it there are no dates and no tokens here.")
-        ledger, found = None, listing.list_keys(states, None, command.service)
+        ledger, found = None, operations.list_keys(states, None, command.service)
     document = KeysListJson.of(found, command.invocation, dated=ledger is not None)
     rows = [render_list(found)] if ledger else [f"{key.id}  {key.state}" for key in found]
-    command.show(document, [*rows, *following(listing.following(found, command.key_set), command.invocation)])
+    command.show(document, [*rows, *following(operations.after_listing(found, command.key_set), command.invocation)])
     return 0
 
 

@@ -117,19 +117,22 @@ def load_ignored(path: Path, environ: Mapping[str, str]) -> list[Ignored]:
 
 
 def _read(path: Path) -> _File:
-    init = None
+    step: Next | None = None
     try:
         return _parsed(read_toml(path))
     except OSError as error:
         named = "Name it with --config or ROTATION_CONFIG, or give --url, --table and --column"
         fault = f"{_whereabouts(path)}: {error.strerror}. {named}"
-        init = Next(("init",)) if isinstance(error, FileNotFoundError) else None
+        if isinstance(error, FileNotFoundError):
+            fault, step = f"{fault}.", Next(("init",), "To write one:")
     except SettingError as error:
-        fault = f"{', ' if error.place else ': '}{error}"
+        fault, step = f"{', ' if error.place else ': '}{error}", error.step
+        if step:
+            fault = f", {error.place}:"
     except ValueError as error:
         # From the parser.
         fault = f": {error}"
-    raise UsageError(init.after(f"{path}{fault}. To write one:") if init else f"{path}{fault}")
+    raise UsageError(step.after(f"{path}{fault}") if step else f"{path}{fault}")
 
 
 def _whereabouts(path: Path) -> str:

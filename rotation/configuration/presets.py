@@ -15,7 +15,6 @@ from rotation.configuration.key_sets import KeySet
 from rotation.configuration.sections import App, Ignored, TargetEntry
 from rotation.configuration.settings import Section, SettingError, convert, nearest
 from rotation.model.failures import UsageError
-from rotation.model.invocation import PROGRAM
 from rotation.model.next_steps import Next, Repeats
 
 FOLDER = files("rotation") / "presets"
@@ -141,7 +140,8 @@ def load_preset(name: str) -> Preset:
     if name not in preset_names():
         near = nearest(name, preset_names(), cutoff=0.5)
         meant = f"; did you mean {near}?" if near else ""
-        raise UsageError(f"no application is called {name!r}{meant}; {PROGRAM} init --app lists all")
+        unknown = f"no application is called {name!r}{meant}; to list all:"
+        raise UsageError(Next(("init", "--app"), unknown, repeats=Repeats.NONE))
     data = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
     # What each target of a preset has in common is written once: the url, and the key set of the preset's name.
     for target in data["target"]:
@@ -158,13 +158,13 @@ def presets_of(entries: Iterable[Any]) -> list[Preset]:
     Raises SettingError for an app that does not fit or is not known; the message quotes no value but the app's name.
     """
     apps = [convert(app, App, f"[[app]] {number}") for number, app in enumerate(entries, 1)]
-    fault = None
+    unknown = None
     try:
         presets = [load_preset(app.name).at(app.url) for app in apps]
     except UsageError as error:
-        fault = str(error)
-    if fault:
-        raise SettingError("[[app]]", fault)
+        unknown = error
+    if unknown:
+        raise SettingError("[[app]]", str(unknown), *unknown.args)
     if len({(app.name, app.url) for app in apps}) < len(apps):
         raise SettingError("[[app]]", "an application is there twice, with the same url")
     return presets

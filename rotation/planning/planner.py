@@ -15,7 +15,7 @@ from typing import cast
 from keyring_core import DamagedToken, InvalidToken, Malformed, MalformedToken, UndecryptableToken, bulk
 from keyring_core.bulk import SignedBatch
 from keyring_core.token_batches import Refused, pick
-from keyring_core.tokens import parse_token
+from keyring_core.tokens import signed_part
 from rotation.model.batch import NO_KEY, Batch, Block, Plan, Swaps, are_all
 from rotation.model.counts import KEPT_SAMPLES, Counts, RowKey
 from rotation.model.formats import Format
@@ -145,7 +145,7 @@ def _side_by_side(
         for place, each in taken.items()
     }
     columns = [zip(each.places, new or (), repeat(each.key.id), each.signed, strict=False) for each, _, new in moving]
-    made = [(place, token, NO_KEY, parse_token(token).signed) for place, token in sealed.items()]
+    made = [(place, token, NO_KEY, signed_part(token)) for place, token in sealed.items()]
     places, new, key_ids, signed = zip(*sorted(chain(*columns, made)), strict=True)
     return places, new, key_ids, signed
 

@@ -117,7 +117,7 @@ def test_no_preset_holds_a_key() -> None:
 
 def test_an_unknown_name_gets_the_nearest() -> None:
     """A mistyped name is refused with the one that was meant, and with how to see all."""
-    with pytest.raises(UsageError, match=r"'redahs'; did you mean redash\?; keyring-rotate init --app lists all"):
+    with pytest.raises(UsageError, match=r"'redahs'; did you mean redash\?; to list all: keyring-rotate init --app"):
         load_preset("redahs")
 
 

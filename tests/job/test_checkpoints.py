@@ -175,7 +175,7 @@ def test_progress_is_of_one_target_and_one_primary_key() -> None:
 
     assert Checkpoints(notes, TARGET, "9999ffff").begin() == Reached()
     assert Checkpoints(notes, other, "0123abcd").begin() == Reached()
-    notes = dict.fromkeys(notes, '{"key": [["nosuch", 1]], "rows": 1}')
+    notes.update(dict.fromkeys(notes, '{"key": [["nosuch", 1]], "rows": 1}'))
     assert Checkpoints(notes, TARGET, "0123abcd").begin() == Reached()
     Checkpoints(notes, other, "0123abcd").note(Reached((object(),), 1), now=True)
     assert Checkpoints(notes, other, "0123abcd").begin() == Reached()
