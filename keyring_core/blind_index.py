@@ -19,8 +19,6 @@ from keyring_core.tokens import raw_of, utf8_of
 
 LENGTH = 8 + 1 + 43
 """Characters of an index: the key's id, a colon, and 32 bytes in URL-safe base64 without padding."""
-
-
 SHAPE = re.compile(r"[0-9a-f]{8}:[A-Za-z0-9_-]{43}")
 """The shape of an index."""
 
@@ -55,10 +53,7 @@ class BlindIndex:
         return self._under(keyring.primary, self._as_bytes(value))
 
     def each(self, keyring: Keyring, value: str | bytes | Secret) -> list[str]:
-        """The index of *value* under every key: the row of an equal value has one of them, whatever was rotated.
-
-        Errors as for `of`.
-        """
+        """The index of *value* under every key, one of which an equal value's row has. Errors as for `of`."""
         data = self._as_bytes(value)
         # A bound keyring that accepts unbound tokens has each key twice.
         return list(dict.fromkeys(self._under(key, data) for key in keyring.states))

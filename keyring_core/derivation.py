@@ -116,7 +116,6 @@ class Derivation:
         return key
 
     def _raw(self, value: str | bytes, where: str, *, allow_weak: bool) -> bytes:
-        """The 32 bytes of the key. Raises KeyConfigError."""
         if self.kind == "raw":
             return decode_key(value, where, allow_weak=allow_weak)
         secret = _utf8(value, where)
@@ -131,7 +130,6 @@ class Derivation:
         return raw
 
     def _derived(self, secret: bytes) -> bytes:
-        """The 32 bytes that PBKDF2 or HKDF makes of *secret*."""
         salt, info = (None if part is None else _utf8(part, "") for part in (self.salt, self.info))
         if self.iterations is None:
             return HKDF(hashes.SHA256(), KEY_BYTES, salt, info).derive(secret)

@@ -102,9 +102,7 @@ def irregularity(status: os.stat_result) -> str | None:
 def read_regular(path: Path, kind: str, flags: int = 0) -> tuple[bytes, os.stat_result]:
     """The regular file at *path* and its status, in bounded time and memory; *kind* is what it is expected to hold.
 
-    *flags* are more flags to open it with.
-
-    Raises OSError, whose strerror says what is wrong.
+    *flags* are more flags to open it with. Raises OSError, whose strerror says what is wrong.
     """
     try:
         # Do not wait for a FIFO's writer: open it at once, then refuse it.

@@ -35,7 +35,7 @@ _MAKE_OTHER = f"Only if nothing is stored under this key, make another: {MAKE_KE
 _BLANKS = " \t\r\n\v\f"
 # str.splitlines would split at U+001C and U+2028 too.
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_BOM = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 # Long words only: a random key holds a given 7-letter word, in any case, once in 10^8 keys.
 _PLACEHOLDER = re.compile(
     r"change(?:me|this)|replace(?:me|this|with)|placeholder|generateme|notasecret|your(?:encryption|fernet|secret)"
@@ -120,7 +120,13 @@ def refuse_weak_secret(raw: bytes, secret: bytes, where: str, *, allow_weak: boo
 
     With *allow_weak* it warns in place of that. A secret that nobody has published is not searched for.
     """
-    weakness = _public(raw) or (_weakness_of_secret(secret) if secret else "an empty secret")
+    weakness = _public(raw) or (None if secret else "an empty secret")
+    text = secret.decode("latin-1")
+    more = len(re.sub(r"[^A-Za-z0-9]", "", text)) - len("changeme")
+    is_short = more < _PLACEHOLDER_WITH_LESS or len(re.findall(r"\d", text)) < _PLACEHOLDER_WITH_FEWER_DIGITS
+    # In a long secret a name such as `app-secret-key-` does no harm.
+    if is_short and _is_placeholder(text):
+        weakness = weakness or "a placeholder"
     _refuse(weakness or _pattern(raw, _FEWEST_OF_SECRET), where, allow_weak=allow_weak)
 
 
@@ -149,17 +155,15 @@ def _to_text(value: object, where: str) -> str:
         raise KeyConfigError(f"{where}: not set. {_MAKE_FIRST}")
     if isinstance(value, bytes | bytearray | memoryview):
         raw = bytes(value)
-        if not raw.isascii():
-            found = "a BOM (byte order mark)" if raw.startswith((_BOM, b"\xff\xfe", b"\xfe\xff")) else "non-ASCII bytes"
-            way = _way_to_derive(raw.decode("latin-1"))
-            raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{way}")
-        return raw.decode("ascii")
-    if not isinstance(value, str):
+        text = raw.decode("latin-1")
+        found = "a BOM (byte order mark)" if raw.startswith(_BYTE_ORDER_MARKS) else "non-ASCII bytes"
+    elif isinstance(value, str):
+        text, found = value, "non-ASCII characters"
+    else:
         raise KeyConfigError(f"{where}: a key is text, not {type(value).__name__}. {_MAKE}")
-    if not value.isascii():
-        way = _way_to_derive(value)
-        raise KeyConfigError(f"{where}: non-ASCII characters, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{way}")
-    return value
+    if not text.isascii():
+        raise KeyConfigError(f"{where}: {found}, {_EXPECTED}.\n{_FIX} {_MAKE_OTHER}{_way_to_derive(text)}")
+    return text
 
 
 def _length_fault(text: str) -> str | None:
@@ -200,14 +204,6 @@ def _public(raw: bytes) -> str | None:
     """The owner of these 32 bytes if they are a public example, in words, or None."""
     owner = _PUBLIC_EXAMPLES.get(hashlib.sha256(raw).hexdigest())
     return owner and f"a public example key ({owner})"
-
-
-def _weakness_of_secret(secret: bytes) -> str | None:
-    """The reason why this secret is not safe, or None. A name such as `app-secret-key-` in it does no harm."""
-    text = secret.decode("latin-1")
-    more = len(re.sub(r"[^A-Za-z0-9]", "", text)) - len("changeme")
-    is_short = more < _PLACEHOLDER_WITH_LESS or len(re.findall(r"\d", text)) < _PLACEHOLDER_WITH_FEWER_DIGITS
-    return "a placeholder" if is_short and _is_placeholder(text) else None
 
 
 def _pattern(raw: bytes, fewest: int) -> str | None:

@@ -14,14 +14,7 @@ from cryptography.fernet import MultiFernet
 from keyring_core import bulk
 from keyring_core.bulk import SignedBatch
 from keyring_core.environment import load_settings
-from keyring_core.errors import (
-    DamagedToken,
-    ExpiredToken,
-    InvalidToken,
-    KeyConfigError,
-    PlaintextError,
-    without_frames,
-)
+from keyring_core.errors import DamagedToken, ExpiredToken, InvalidToken, KeyConfigError, PlaintextError, without_frames
 from keyring_core.keys import Key, KeyState, check_told_apart
 from keyring_core.token_batches import Refused, pick, put
 from keyring_core.tokens import Token, TokenText, parse_token, utf8_of
@@ -62,7 +55,7 @@ class Keyring:
         if staged is not None:
             states.setdefault(_as_key(staged, "staged key"), KeyState.STAGED)
         check_told_apart({key: f"{state} key" for key, state in states.items()})
-        self._states, self._keys = states, tuple(states)
+        self._states = states
 
     @classmethod
     @without_frames
@@ -99,7 +92,7 @@ class Keyring:
             states |= {key: old.get(state, state) for key, state in self._states.items()}
         bound = Keyring.__new__(Keyring)
         bound.primary = next(iter(states))
-        bound._states, bound._keys = states, tuple(states)
+        bound._states = states
         return bound
 
     @property
@@ -120,7 +113,7 @@ class Keyring:
     @cached_property
     def multi_fernet(self) -> MultiFernet:
         """The `cryptography.fernet.MultiFernet` of the same keys, for code that wants one."""
-        return MultiFernet([key.fernet for key in self._keys])
+        return MultiFernet([key.fernet for key in self._states])
 
     def encrypt(self, plaintext: str) -> str:
         """A new token under the primary key. Raises PlaintextError if *plaintext* has no UTF-8 form.
@@ -239,7 +232,7 @@ class Keyring:
     ) -> list[T | InvalidToken]:
         """The result of *action* for each token, or the token's error, in order."""
         outcomes: list[Any] = [None] * len(tokens)
-        for part in bulk.find(self._keys, tokens):
+        for part in bulk.find(self._states, tokens):
             if isinstance(part, Refused):
                 outcomes[part.place] = part.error
             else:
@@ -247,10 +240,10 @@ class Keyring:
         return outcomes
 
     def _key_of(self, token: Token) -> Key:
-        for key in self._keys:
+        for key in self._states:
             if key.signed(token):
                 return key
-        raise bulk.unknown_key(self._keys, token.signed)
+        raise bulk.unknown_key(tuple(self._states), token.signed)
 
     def _open(self, key: Key, token: Token) -> bytes:
         plaintext = key.open(token)

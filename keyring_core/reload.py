@@ -115,11 +115,10 @@ class Reloader:
         """
         current = self()
         loaded = self._loaded
-        if current is not ring or loaded is None or not loaded.follows():
-            return current if current is not ring else None
-        self._look(timeout=UNKNOWN_SECONDS, asked=True)
-        current = self()
-        return current if current is not ring else None
+        if current is ring and loaded is not None and loaded.follows():
+            self._look(timeout=UNKNOWN_SECONDS, asked=True)
+            current = self()
+        return None if current is ring else current
 
     def opening(self, action: Callable[[Keyring], T]) -> T:
         """The result of *action* for the current keyring; if none of its keys opens a token, for a newer keyring.
@@ -135,9 +134,7 @@ class Reloader:
         try:
             return action(ring)
         except UndecryptableToken as error:
-            if isinstance(error, DamagedToken):
-                raise
-            newer = self.renew(ring)
+            newer = None if isinstance(error, DamagedToken) else self.renew(ring)
             if newer is None:
                 raise
         return action(newer)

@@ -41,9 +41,7 @@ class KeyOrigin(NamedTuple):
 
     def may_differ(self) -> bool:
         """True if reading again may give another text. A variable does not count: it is read only once."""
-        return self.kind is SourceKind.COMMAND or (
-            self.stamp is not None and (not self.stamp.settled or self.stamp.moved())
-        )
+        return self.kind is SourceKind.COMMAND or self.moved() or (self.stamp is not None and not self.stamp.settled)
 
 
 class FoundText(NamedTuple):
@@ -69,9 +67,7 @@ def read_source(
 ) -> FoundText | None:
     """The text that the variable *name* holds, or that its `_FILE` or `_COMMAND` form leads to; None if none is set.
 
-    *comments* is for a file or command, as in `read_named`.
-
-    Raises KeyConfigError if two forms are set, or the file or command yields nothing; a command has *seconds*.
+    *comments* and *seconds* as for `read_named`. Raises KeyConfigError if two forms are set, and as that does.
     """
     forms = [name + form for form in FORMS if name + form in environ]
     if len(forms) > 1:
@@ -92,8 +88,7 @@ def read_named(  # noqa: PLR0913 - what to read, and how
     """The text of the file or command that *value* of the setting *form* names.
 
     Without *comments* the text is taken as it is, but for one line break at its end: a passphrase may hold a `#`.
-
-    Raises KeyConfigError if it yields nothing; a command has *seconds*.
+    A command has *seconds*. Raises KeyConfigError if it yields nothing.
     """
     if not value.strip():
         raise KeyConfigError(f"{form}: empty; name a {kind}, or unset it")

@@ -94,19 +94,15 @@ def read_tokens(texts: Sequence[TokenText]) -> Iterator[TokenBatch | Refused]:
 
 def read_on_end(texts: bytes, size: int) -> Iterator[TokenBatch | Refused]:
     """As `read_tokens`, for texts that stand in *texts* one after the other, each of *size* bytes."""
-    for places in alike_on_end(texts, size):
+    count, step = len(texts) // size, max(1, BATCH_BYTES // size)
+    for start in range(0, count, step):
+        places = range(start, min(start + step, count))
         part = texts[places.start * size : places.stop * size]
         data = _decode_on_end(part, len(places))
         if data is None:
             yield from _read_each({place: texts[place * size : (place + 1) * size] for place in places}, places)
         else:
             yield TokenBatch(places, data)
-
-
-def alike_on_end(texts: bytes, size: int) -> Iterator[range]:
-    """The places of texts of one *size*, in runs of up to BATCH_BYTES."""
-    count, step = len(texts) // size, max(1, BATCH_BYTES // size)
-    return (range(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def write_on_end(tokens: Sequence[bytes]) -> bytes:

@@ -18,7 +18,6 @@ from keyring_core.errors import KeyringError, Malformed, MalformedToken, Plainte
 _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _BLANKS = b" \t\r\n\v\f"
 _PADDINGS = (b"", b"=", b"==")
-_BASE64 = re.compile(rb"[A-Za-z0-9_+/-]*={0,2}")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 VERSION = b"\x80"
 _VERSION_BYTE = VERSION[0]
@@ -83,6 +82,11 @@ def parse_token(text: TokenText) -> Token:
     """The token that *text* spells; errors as for `decode_token`."""
     data = decode_token(text)
     return Token(data[:-TAG], data[-TAG:])
+
+
+def signed_part(text: TokenText) -> bytes:
+    """The part of a token that its tag authenticates; errors as for `decode_token`."""
+    return parse_token(text).signed
 
 
 def decode_token(text: TokenText) -> bytes:
@@ -186,7 +190,7 @@ def _is_text(raw: bytes) -> bool:
 
 def _has_token_length(raw: bytes) -> bool:
     size = len(raw.rstrip(b"=")) * 6 // 8 - OVERHEAD
-    return _BASE64.fullmatch(raw) is not None and size >= BLOCK and size % BLOCK == 0
+    return _is_base64(raw) and size >= BLOCK and size % BLOCK == 0
 
 
 # Every token with a timestamp under 2**42 begins with gAAAA: the version, and zeros.

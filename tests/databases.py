@@ -109,12 +109,29 @@ def _sqlite(folder: Path) -> Iterator[Database]:
 @contextmanager
 def _postgresql(_folder: Path) -> Iterator[Database]:
     """A database, and for the job a user that has every right in it, and may enter no other test's."""
-    server = sa.make_url(postgres_server())
+    server = _apart()
     with kept_database(server) as name:
         engine = sa.create_engine(server.set(database=name))
         url = server.set(username=name, database=name).update_query_dict({"options": "-csearch_path=public"})
         yield Database("postgresql", url.render_as_string(hide_password=False), engine)
         engine.dispose()
+
+
+@cache
+def _apart() -> sa.URL:
+    """The PostgreSQL server's URL, with a database that no job's user may enter.
+
+    A retirement refuses if a session writes in a database that its user may enter, and a session that creates or drops
+    a database writes in the one that it is in.
+    """
+    server, name = sa.make_url(postgres_server()), "keyring_tests"
+    with _within(server, server.database or "postgres") as cursor:
+        # One process makes it, and the others wait for that.
+        cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
+        if not cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+            cursor.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC".encode())
+    return server.set(database=name)
 
 
 @contextmanager
@@ -197,9 +214,11 @@ SELECT array[{", ".join(f"(SELECT count(*) FROM {catalog})" for catalog in _COUN
 def _create(server: sa.URL) -> _Kept:
     name = f"t_{secrets.token_hex(6)}"
     made = [
-        f"CREATE DATABASE {name} TEMPLATE template0",
+        # Closed until PUBLIC, which may enter a new database, has lost that right.
+        f"CREATE DATABASE {name} TEMPLATE template0 ALLOW_CONNECTIONS false",
         f"CREATE ROLE {name} LOGIN",
         f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC",
+        f"ALTER DATABASE {name} ALLOW_CONNECTIONS true",
         f"GRANT ALL ON DATABASE {name} TO {name}",
         # No test pulls the plug of this server: nothing has to wait for its disk.
         f"ALTER DATABASE {name} SET synchronous_commit = off",

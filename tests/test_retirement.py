@@ -23,7 +23,7 @@ from rotation.discovery.token_column import BARE, Part
 from rotation.ledger.ledger import Ledger
 from rotation.ledger.records import CensusRecord, InstanceRecord, KeyRecord, census_record
 from rotation.ledger.session import Unexplained, carried, settled, unexplained
-from rotation.lifecycle.listing import following, list_keys
+from rotation.lifecycle.operations import after_listing, list_keys
 from rotation.model.counts import Counts
 from rotation.model.key_history import Promotion
 from rotation.model.next_steps import PLAIN
@@ -340,7 +340,7 @@ def _listed(folder: Path, censuses: list[CensusRecord], fleet: tuple[InstanceRec
             ledger.keep_censuses([one])
         for instance in fleet:
             ledger.announce(instance)
-        return "\n".join(PLAIN.lines(following(list_keys(STATES, ledger, "default"))))
+        return "\n".join(PLAIN.lines(after_listing(list_keys(STATES, ledger, "default"))))
 
 
 def test_a_late_key_is_a_warning_whatever_keeps_it() -> None:

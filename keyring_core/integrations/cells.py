@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 LIST_THEM = '"keyring-rotate status" lists the rows of such cells'
 READ_UNBOUND = "add accept_unbound=True until a run has bound it"
 """The advice for a column with a context that has to read older tokens, too."""
-MAY_BE_BOUND = "its key is missing, or it is bound to a `context`, which the column does not declare"
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +116,7 @@ class Cells:
         Raises InvalidToken if it does not open, and PlaintextError if what it holds is no such value; each names the
         column. An InvalidToken also names what *row* returns, such as `id=812`; it is called then alone.
         """
-        value = self._opened(lambda ring: [self._one(ring, cell)])[0]
+        [value] = self.open_many([cell])
         if isinstance(value, InvalidToken):
             raise self.placed(value, row())
         if isinstance(value, KeyringError):
@@ -126,14 +124,17 @@ class Cells:
         return value
 
     def open_many(self, cells: Sequence[TokenText]) -> list[Any]:
-        """For each of *cells* what `open` returns or raises, in order; an InvalidToken names no column yet."""
+        """For each of *cells* what `open` returns or raises, in order; an InvalidToken names no column yet.
+
+        A token that no key opens asks for a newer keyring, unless `legacy` opens it: asking may run a command.
+        """
         if not cells:  # NULL alone needs no key.
             return []
-        if len(cells) == 1:  # A batch of one costs several times as much as its token.
-            return self._opened(lambda ring: [self._one(ring, cells[0])])
-        return self._opened(
-            lambda ring: map(partial(self._otherwise, ring), cells, self.bound(ring).decrypt_bytes_many(cells))
-        )
+        ring = get_keyring()
+        opened = self._opened(ring, cells)
+        if any(type(each) is UndecryptableToken for each in opened) and (newer := get_keyring.renew(ring)):
+            opened = self._opened(newer, cells)
+        return [self._decoded(each) if isinstance(each, bytes) else each for each in opened]
 
     def placed(self, error: InvalidToken, row: str = "") -> InvalidToken:
         """*error*, whose message now names the column and, if that is known, the *row*, such as `id=812`."""
@@ -165,28 +166,22 @@ class Cells:
         """The options that decide how a cell is read: a cell can be copied between columns for which they are equal."""
         return self.kind, self.context_name, self.accept_unbound, self.accept_plaintext, self.legacy
 
-    def _opened(self, attempt: Callable[[Keyring], Iterable[bytes | InvalidToken]]) -> list[Any]:
-        """The values and errors of what *attempt* opens with the current keyring or, if that fails, with a newer one.
+    def _opened(self, ring: Keyring, cells: Sequence[TokenText]) -> list[bytes | InvalidToken]:
+        opened: list[bytes | InvalidToken]
+        if len(cells) > 1:
+            opened = self.bound(ring).decrypt_bytes_many(cells)
+        else:  # A batch of one costs several times as much as its token.
+            try:
+                opened = [self.bound(ring).decrypt_bytes(cells[0])]
+            except InvalidToken as error:
+                opened = [error]
+        return [
+            each if isinstance(each, bytes) else self._otherwise(ring, cell, each)
+            for cell, each in zip(cells, opened, strict=True)
+        ]
 
-        A token that `legacy` opens asks for no newer one: looking for that may run a command.
-        """
-        ring = get_keyring()
-        opened = list(attempt(ring))
-        if any(type(each) is UndecryptableToken for each in opened) and (newer := get_keyring.renew(ring)):
-            opened = list(attempt(newer))
-        return [self._decoded(each) if isinstance(each, bytes) else each for each in opened]
-
-    def _one(self, ring: Keyring, cell: TokenText) -> bytes | InvalidToken:
-        try:
-            return self.bound(ring).decrypt_bytes(cell)
-        except InvalidToken as error:
-            failed = error
-        return self._otherwise(ring, cell, failed)
-
-    def _otherwise(self, ring: Keyring, cell: TokenText, opened: bytes | InvalidToken) -> bytes | InvalidToken:
-        """What *ring* *opened*, or after an error the plaintext of *cell*, if the column takes that in another way."""
-        if isinstance(opened, bytes):
-            return opened
+    def _otherwise(self, ring: Keyring, cell: TokenText, refusal: InvalidToken) -> bytes | InvalidToken:
+        """The plaintext of *cell*, if the column takes it in another way; otherwise *refusal*, with a hint."""
         data = cell if isinstance(cell, str) else bytes(cell)
         if not data and self.kind is not ValueKind.JSON:
             # As for `CredentialEncryptionService`: nothing was encrypted.
@@ -196,19 +191,19 @@ class Cells:
                 self._reader = self.legacy.reader(self._secrets() if self._secrets else os.environ)
             if found := self._reader.open(data):
                 return found.plaintext
-        if self.accept_plaintext and isinstance(opened, MalformedToken) and not may_hold_token(raw_of(data)):
+        if self.accept_plaintext and isinstance(refusal, MalformedToken) and not may_hold_token(raw_of(data)):
             if not self._logged:
                 self._logged = True
                 log.warning("credential.stored_as_plaintext", column=self.column)
             return raw_of(data)
         # A damaged token is under a key that is known.
-        hint = self._why_unknown(ring, cell) if type(opened) is UndecryptableToken else None
-        return opened.with_hint(hint) if hint else opened
+        hint = self._why_unknown(ring, cell) if type(refusal) is UndecryptableToken else None
+        return refusal.with_hint(hint) if hint else refusal
 
     def _why_unknown(self, ring: Keyring, cell: TokenText) -> str | None:
         """The likely reason why no key opens the token in *cell*, if its context shows one."""
         if self.context_name is None:
-            return MAY_BE_BOUND
+            return "its key is missing, or it is bound to a `context`, which the column does not declare"
         if self.accept_unbound or not isinstance(ring.identify_many([cell])[0], Key):
             return None
         return f"it opens without a context: {self.read_unbound}"

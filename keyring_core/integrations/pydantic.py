@@ -68,7 +68,12 @@ class Encrypted:
 
     def _validated(self, value: object, info: ValidationInfo) -> Secret:
         try:
-            return self._secret(value, info)
+            at_rest = isinstance(info.context, Mapping) and info.context.get("at_rest")
+            if at_rest and not isinstance(value, Secret):
+                text = self._cells.open(value)  # type: ignore[arg-type]  # refuses what is no cell
+            else:
+                text = self._cells.plaintext_of(value).decode("utf-8")
+            return value if isinstance(value, Secret) else Secret(text, info.field_name or "secret")
         except (KeyringError, TypeError) as error:
             # AlreadyEncryptedError is "already_encrypted_error", in the style of Pydantic's types.
             kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
@@ -76,14 +81,6 @@ class Encrypted:
         # Pydantic takes over the lines of such an error; for any other one it would show the value as input.
         line = InitErrorDetails(type=fault, loc=(), input=mask_of("secret"))
         raise ValidationError.from_exception_data("EncryptedStr", [line])
-
-    def _secret(self, value: object, info: ValidationInfo) -> Secret:
-        at_rest = isinstance(info.context, Mapping) and info.context.get("at_rest")
-        if at_rest and not isinstance(value, Secret):
-            text = self._cells.open(value)  # type: ignore[arg-type]  # refuses what is no cell
-        else:
-            text = self._cells.plaintext_of(value).decode("utf-8")
-        return value if isinstance(value, Secret) else Secret(text, info.field_name or "secret")
 
     def __repr__(self) -> str:
         return f"<Encrypted {self._cells.column}>" if self._cells.context else "<Encrypted>"

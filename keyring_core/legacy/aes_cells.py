@@ -52,10 +52,7 @@ PADDINGS: dict[str, Callable[[bytes], bytes | None]] = {
 
 
 def check_of(words: str) -> Callable[[str], object]:
-    """The check that *words* spell: `json`, or a regular expression that a whole plaintext has to match.
-
-    Raises KeyConfigError if they spell none.
-    """
+    """The check in *words*: `json`, or a regular expression for a whole plaintext. Raises KeyConfigError otherwise."""
     if words == JSON:
         return _is_json
     try:

@@ -16,10 +16,11 @@ from keyring_core.keys import Key
 from keyring_core.legacy.aes_cells import PADDINGS, AesCells, GcmCells, check_of
 from keyring_core.legacy.django_cryptography import ITERATIONS, SALT, DjangoCryptographyCells
 from keyring_core.legacy.reader import LegacyReader, PackageCells, TokenCells, TokenOrJsonCells
-from keyring_core.sources import FORMS, read_source, variable_in
+from keyring_core.sources import FORMS, FoundText, KeyOrigin, SourceKind, read_source, variable_in
 
 _SHA256 = Derivation("sha256")
 _RAW = Derivation("raw")
+_VARIABLE = KeyOrigin(SourceKind.VARIABLE)
 _ENGINES = {"aes": "AES", "aes-gcm": "AES-GCM", "fernet": "Fernet"}
 _NAMES = {"secret", "encryption_secret"}
 """Options that are names of variables."""
@@ -182,10 +183,7 @@ def _check_engine(legacy: Legacy) -> None:
 
 
 def check_variable_names(option: str, spellings: Iterable[object]) -> None:
-    """Raises KeyConfigError if anything but names of variables is in *spellings*, the value of *option*.
-
-    No key command gets these variables.
-    """
+    """Raises KeyConfigError unless *spellings*, the value of *option*, name variables. No key command gets those."""
     for spelling in spellings:
         if not isinstance(spelling, str) or not (name := variable_in(spelling)):
             if isinstance(spelling, str | bytes):
@@ -194,12 +192,10 @@ def check_variable_names(option: str, spellings: Iterable[object]) -> None:
         keep_from_commands(name)
 
 
-def _keys(derivations: Iterable[Derivation], secrets: Iterable[VariableText]) -> dict[Key, str]:
+def _keys(derivations: Iterable[Derivation], secrets: Iterable[FoundText]) -> dict[Key, str]:
     """The key that each derivation makes of each secret, in that order, with its place."""
     derivations = list(derivations)
-    return {
-        derivation.key(text, where, allow_weak=True): where for text, where in secrets for derivation in derivations
-    }
+    return {rule.key(each.text, each.where, allow_weak=True): each.where for each in secrets for rule in derivations}
 
 
 def _raw(keys: Iterable[Key]) -> list[bytes]:
@@ -210,7 +206,7 @@ def _names(value: str | Sequence[str] | None) -> Sequence[str]:
     return (value,) if isinstance(value, str) else value or ()
 
 
-def _secrets(legacy: Legacy, environ: Environ, *, listed: bool = False) -> list[VariableText]:
+def _secrets(legacy: Legacy, environ: Environ, *, listed: bool = False) -> list[FoundText]:
     return read_variables(_names(legacy.secret), environ, "secret", listed=listed)
 
 
@@ -219,33 +215,21 @@ def _salts(legacy: Legacy, environ: Environ) -> Iterator[str | bytes]:
         if not variable_in(salt):
             yield salt
             continue
-        for text, _ in read_variables([salt], environ, "salt"):
+        for found in read_variables([salt], environ, "salt"):
             # In a variable it may be secret.
-            protect(text, "salt")
-            yield text
+            protect(found.text, "salt")
+            yield found.text
 
 
-class VariableText(NamedTuple):
-    """A text of a variable, and its place in words."""
-
-    text: str | bytes
-    where: str
-
-    def __repr__(self) -> str:
-        return f"<VariableText {self.where}>"
-
-
-def read_variables(
-    spellings: Iterable[str], environ: Environ, option: str, *, listed: bool = False
-) -> list[VariableText]:
+def read_variables(spellings: Iterable[str], environ: Environ, option: str, *, listed: bool = False) -> list[FoundText]:
     """The texts in the variables that *spellings* name, in order. With *listed* a variable is a list of keys.
 
     Raises KeyConfigError for a variable that is not set or empty; *option* says what it is for.
     """
-    found: list[VariableText] = []
+    found: list[FoundText] = []
     for spelling in spellings:
         texts = _texts(variable_in(spelling) or "", environ, listed=listed)
-        for text, where in texts or [VariableText("", spelling)]:
+        for text, where, _ in texts or [FoundText("", spelling, _VARIABLE)]:
             if not isinstance(text, str | bytes):
                 raise KeyConfigError(f"{where}: the {option} is text, not {type(text).__name__}")
             if not text:
@@ -254,24 +238,23 @@ def read_variables(
     return found
 
 
-def _texts(name: str, environ: Environ, *, listed: bool) -> list[VariableText]:
+def _texts(name: str, environ: Environ, *, listed: bool) -> list[FoundText]:
     value = environ.get(name)
     if value is not None and not isinstance(value, str):
         if other := next((name + form for form in FORMS if form and name + form in environ), None):
             raise KeyConfigError(f"{name} and {other} are both set; keep one of them")
         items = [value] if isinstance(value, bytes) else value
-        return [VariableText(each, f"{name}, item {number} of {len(items)}") for number, each in enumerate(items, 1)]
+        places = [f"{name}, item {number} of {len(items)}" for number in range(1, len(items) + 1)]
+        return [FoundText(each, place, _VARIABLE) for each, place in zip(items, places, strict=True)]
     names = [*(name + form for form in FORMS), "CREDENTIALS_DIRECTORY"]
     if f"{name}_COMMAND" in environ:
         # The command gets them all. Otherwise they are not listed: for Django's settings that is slow.
         names += environ
     texts = {each: text for each in names if isinstance(text := environ.get(each), str)}
     found = read_source(name, texts, comments=listed)
-    if found is None:
-        return []
-    if listed:
-        return [VariableText(text, place) for text, place in split_key_list(found.text, found.where)]
-    return [VariableText(found.text, found.where)]
+    if found is None or not listed:
+        return [found] if found else []
+    return [FoundText(text, place, found.source) for text, place in split_key_list(found.text, found.where)]
 
 
 def _sqlalchemy_utils(legacy: Legacy, environ: Environ) -> PackageCells:
@@ -299,10 +282,10 @@ def _django_cryptography(legacy: Legacy, environ: Environ) -> PackageCells:
     named = _names(legacy.encryption_secret)
     encryption = _keys(rules, read_variables(named, environ, "encryption_secret")) if named else None
     keys = []
-    for text, where in _secrets(legacy, environ):
+    for found in _secrets(legacy, environ):
         # Also with an encryption secret: it masks this one, and warns of a weak one.
-        own = _keys(rules, [VariableText(text, where)])
-        mac_key = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+        own = _keys(rules, [found])
+        mac_key = found.text if isinstance(found.text, bytes) else found.text.encode("utf-8", "surrogateescape")
         keys.append((mac_key, _raw(encryption or own)))
     return DjangoCryptographyCells(keys, unpickle=legacy.unpickle)
 
@@ -312,9 +295,7 @@ _DJANGO_CRYPTOGRAPHY = Package(
 )
 PACKAGES = {
     "sqlalchemy-utils": Package(_sqlalchemy_utils, frozenset({"engine"}), frozenset({"padding", "check"})),
-    "advanced-alchemy": Package(
-        lambda legacy, environ: TokenCells(_keys([_SHA256], _secrets(legacy, environ))),
-    ),
+    "advanced-alchemy": Package(lambda legacy, environ: TokenCells(_keys([_SHA256], _secrets(legacy, environ)))),
     "django-fernet-fields": Package(_fernet_fields, takes=frozenset({"hkdf"})),
     "django-fernet-fields-v2": Package(_fernet_fields, takes=frozenset({"hkdf"})),
     "djfernet": Package(_fernet_fields, takes=frozenset({"hkdf", "prefix"})),

@@ -47,10 +47,7 @@ class LegacyReader:
         self.words = words
 
     def open(self, cell: str | bytes) -> LegacyPlaintext | None:
-        """The plaintext in *cell*; None if the package did not write it under these secrets.
-
-        Raises nothing, whatever the cell is.
-        """
+        """The plaintext in *cell*; None if the package did not write it under these secrets. Never raises."""
         if isinstance(cell, bytearray | memoryview):  # as some drivers return a BLOB
             cell = bytes(cell)
         return self._cells.open(cell) if isinstance(cell, str | bytes) else None

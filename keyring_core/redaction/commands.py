@@ -11,7 +11,6 @@ from keyring_core.redaction.values import PLACEHOLDER
 
 # An option behind a blank or, in a list of arguments, behind a quote. Its hyphen is first, since C looks for that.
 _OPTION = r"""-(?<=[ "']-)(?:[a-zA-Z]{0,5}?(?P<letter>[paPwUub])|-(?P<word>(?:proxy-)?user))"""
-_ANY_OPTION = r"""-(?<=[ "']-)[a-zA-Z-]"""
 # Between two arguments: a blank in a shell; in a list of arguments ', ' or ", ", also in JSON.
 _NEXT = r"""(?: {1,4}|\\{0,7}["'], ?\\{0,7}["'])"""
 # Not another option, a variable or a redirection. A quoted value may hold blanks.
@@ -35,20 +34,19 @@ _PROGRAMS = (
 _ANY_PROGRAM = (
     r"(?<![\w.-])(?<!name )(?<!status )(?:" + "|".join(f"({name})" for name, _, _ in _PROGRAMS) + r")(?=\\{0,7}[\"' ])"
 )
-# A program's name is so near, in the same command.
-_REACH = 300
-# Ports are none either: docker run -p 80:80.
+# Neither a placeholder nor a port is one: docker run -p 80:80.
 _NO_PASSWORD = rf"{PLACEHOLDER}|[\d.]*:?\d+:\d+(?:/\w+)?"
 
 
 def find_commands(text: str, limit: Limit = bounded) -> Iterator[Span]:
     """The passwords in the command lines of *text*."""
-    if not compiled(_ANY_OPTION).search(text):
+    if not compiled(r"""-(?<=[ "']-)[a-zA-Z-]""").search(text):
         return
     done = 0
     effort = limit(len(text))
     for program in compiled(_ANY_PROGRAM).finditer(text):
-        start, end = program.end(), program.end() + _REACH
+        # Its options are near, in the same command.
+        start, end = program.end(), program.end() + 300
         other_command = compiled(r"[\r\n|;&]").search(text, start, end)
         end = end if other_command is None else other_command.start()
         _, letter, password = _PROGRAMS[(program.lastindex or 1) - 1]

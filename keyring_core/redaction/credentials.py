@@ -127,19 +127,13 @@ SHAPES = by_gate(
 
 _BEARER = Shape("bearer", r"bearer\s{1,3}(?P<hide>(?=[\w.~+/-]{0,80}[0-9])[\w.~+/-]{16,}=*)", "authorization")
 _LONGEST_OUTSIDE = 16  # of a gate, or of "Bearer" and the blanks behind it, before the run
-# What can stand between "Bearer" and the run.
-_BEFORE_THE_RUN = " \t\r\n.~+/"
 
 _CLASSES = bytes(
     ord("a") if (chr(byte).isalnum() and byte < 128) or chr(byte) in "_-" else ord(" ") for byte in range(256)
 )
 _LONG_RUN = b"a" * 16
-# A UUID, a trace id, a digest and a time need no search: each gate and each key holds another character.
-_HEX = b"0123456789abcdef-"
 
 _KEY_LENGTH = 43
-# The last character of 32 bytes in base64 carries four bits.
-_KEY_ENDS = frozenset("AEIMQUYcgkosw048")
 # After "/" and "-" too, as in a URL or an option, unless that is a character of a longer base64 text.
 _KEY = (
     r"(?:(?<![A-Za-z0-9_+])|(?<=\\[nrt]))(?<![A-Za-z0-9_+/=-]{44})"
@@ -151,7 +145,6 @@ _DIGEST_NAME = (
     r"(?i:(?:hostpub)?sha-?256|digest|hash|checksum|integrity|fingerprint|thumbprint|etag|pubkey|public(?:[ _-]?key)?)"
     r"(?i:e?s|[ _-]?value)?(?i:[ _-]?\(?(?:b64|base64))?[^A-Za-z0-9]{0,12}(?:W/\\{0,7}\")?\Z|(?<= h1:)\Z"
 )
-_NAME_REACH = 32
 
 
 def find_credentials(text: str, data: bytes, limit: Limit = bounded) -> list[Span]:
@@ -163,10 +156,13 @@ def find_credentials(text: str, data: bytes, limit: Limit = bounded) -> list[Spa
     while start >= 0:
         end = classes.find(b" ", start + len(_LONG_RUN))
         end = len(classes) if end < 0 else end
-        if start and text[start - 1] in _BEFORE_THE_RUN:
-            spans += _bearer(text, start)
+        if start and text[start - 1] in " \t\r\n.~+/":  # between "Bearer" and the run
+            gate = compiled(r"bearer\s", ANY_CASE).search(text, max(0, start - _LONGEST_OUTSIDE), start)
+            found = compiled(_BEARER.pattern, ANY_CASE).match(text, gate.start()) if gate is not None else None
+            spans += hidden(found, _BEARER) if found is not None else ()
         run = data[start:end]
-        if run.strip(_HEX):
+        # A UUID, a trace id, a digest and a time need no search: each gate and each key holds another character.
+        if run.strip(b"0123456789abcdef-"):
             letters = run.translate(None, b"_-")
             if not (letters.islower() and letters.isalpha()):  # words of a name
                 spans += _in_run(text, start, end, effort)
@@ -208,19 +204,12 @@ def _shapes_at(gate: str) -> tuple[Shape, ...]:
     return tuple(shape for other in (gate, *SHAPES) if gate.startswith(other) for shape in SHAPES[other])
 
 
-def _bearer(text: str, start: int) -> Iterator[Span]:
-    """The token that holds the run at *start*, if it follows ``Bearer``."""
-    gate = compiled(r"bearer\s", ANY_CASE).search(text, max(0, start - _LONGEST_OUTSIDE), start)
-    found = compiled(_BEARER.pattern, ANY_CASE).match(text, gate.start()) if gate is not None else None
-    if found is not None:
-        yield from hidden(found, _BEARER)
-
-
 def _key(text: str, equals: int) -> Iterator[Span]:
     """The Fernet key that ends in the sign at *equals*. "+" and "/" of the other alphabet cut it into several runs."""
     start = equals - _KEY_LENGTH
-    is_key = text[equals - 1] in _KEY_ENDS and compiled(_KEY).match(text, start)
-    if is_key and not compiled(_DIGEST_NAME).search(text, max(0, start - _NAME_REACH), start):
+    # The last character of 32 bytes in base64 carries four bits.
+    is_key = text[equals - 1] in "AEIMQUYcgkosw048" and compiled(_KEY).match(text, start)
+    if is_key and not compiled(_DIGEST_NAME).search(text, max(0, start - 32), start):
         yield Span(start, equals + 1, "fernet-key")
 
 

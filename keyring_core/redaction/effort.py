@@ -8,13 +8,8 @@ from typing import TypeAlias
 
 from keyring_core.redaction.spans import Span
 
-# Each place that may hold a secret costs a step, and two more to read what stands there. Dense text, such as a list of
-# settings or a help text about passwords, takes one step for eight characters.
-_STEPS = 96
-_CHARACTERS_A_STEP = 8
+# Each place that may hold a secret costs a step, and two more to read what stands there.
 READ = 2
-# What a text spells in other ways is searched as well: three levels of a short text, twice the length of a long one.
-_CHARACTERS_SPELT = 1024
 
 
 class Effort:
@@ -36,8 +31,8 @@ Limit: TypeAlias = Callable[[int], Effort]
 
 
 def bounded(length: int) -> Effort:
-    """The steps for a text of *length* characters."""
-    return Effort(_STEPS + length // _CHARACTERS_A_STEP)
+    """The steps for a text of *length* characters: dense text, such as a list of settings, takes one for eight."""
+    return Effort(96 + length // 8)
 
 
 def unbounded(_length: int) -> Effort:
@@ -46,8 +41,9 @@ def unbounded(_length: int) -> Effort:
 
 
 def spelling(length: int) -> Effort:
-    """The characters that a text of *length* characters may spell in other ways."""
-    return Effort(_CHARACTERS_SPELT + 2 * length)
+    """The characters that a text of *length* characters may spell in other ways, which are searched as well."""
+    # Three levels of a short text, twice the length of a long one.
+    return Effort(1024 + 2 * length)
 
 
 def rest(text: str, start: int) -> Span:

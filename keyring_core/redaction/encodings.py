@@ -13,14 +13,9 @@ from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring, encode_basestring_ascii
 from unicodedata import normalize
 
-from keyring_core.redaction.folding import as_text, fold
+from keyring_core.redaction.folding import as_text, squeeze
 from keyring_core.redaction.patterns import compiled
 from keyring_core.redaction.values import class_changes
-
-SHORTEST = 8
-"""The fewest characters of a value that can be masked by its text."""
-_FEWEST_CHARACTERS = 4
-_LONGEST_NUMBER = 11
 
 # Common defaults and placeholders of eight characters or more. They protect nothing, and masking them hides harmless
 # text.
@@ -37,11 +32,6 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.,+Z-]*)?")
 
 # A run this long of a random-looking value is masked even without the rest of the value.
 SHORTEST_PIECE = 10
-# MIME encoders cut at 76 characters, structlog's frame locals at 80: half of that must be enough.
-LONGEST_FLOOR = 32
-# Fewer characters of base64 than this occur in harmless text.
-SHORTEST_CUT = 16
-SHORTEST_LINE = 10
 
 _FERNET_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _ATOM = re.compile(r"[A-Za-z0-9+/_=-]+")
@@ -49,9 +39,6 @@ _ATOM = re.compile(r"[A-Za-z0-9+/_=-]+")
 _WRITTEN = r"\s+|[^\x00-\x7f]+|(?<![A-Za-z0-9])(?:[A-Za-z][a-z]{4,}|[A-Z]{5,})(?![A-Za-z0-9])"
 # A symbol that hosts, dates and names do not hold.
 _ODD = re.compile(r"[^\w\s.:/@,;=+-]")
-_NO_LETTERS_OR_DIGITS = r"[^A-Za-z0-9]+"
-# Part of a document, whose symbols are not random.
-_DOCUMENT = r"://|[\"']:"
 # A host occurs in harmless text. A port is no password; an "@" that should have been encoded is part of one.
 _URL = (
     r"[A-Za-z][\w+.-]*://(?:[^\s/@:]*(?::(?!\d{1,5}(?:[^\w@]|$))(?P<password>\S(?:[\S ]{0,254}\S)?))?@)?"
@@ -65,7 +52,7 @@ class Form:
     __slots__ = ("floor", "label", "text")
 
     def __init__(self, text: str, label: str, floor: int | None = None) -> None:
-        self.text = fold(text)
+        self.text = squeeze(text.encode("utf-8", "surrogatepass"))
         self.label = label
         self.floor = min(len(self.text), floor or len(self.text))
 
@@ -85,7 +72,9 @@ def forms_of(value: str | bytes, label: str, *, inner: bool = False) -> list[For
     for variant in _unicode_variants(text) if _is_clean(text) else ():
         whole += _escapes(variant)
         if "\n" in variant:
-            whole += _lines(variant)
+            # A log shipper may send each line of a longer secret as its own event.
+            lines = map(str.strip, variant.splitlines())
+            whole += [line for line in lines if len(line) >= SHORTEST_PIECE and not line.startswith("-----")]
     forms = _distinct([*whole, *_byte_spellings(_utf8(text))], label)
     forms += [_cuttable(run, label) for run in _base64_runs(_utf8(text))]
     url = compiled(_URL).fullmatch(text)
@@ -134,9 +123,9 @@ def unfit(value: str | bytes) -> str | None:
     seen = text.replace("\\", "").replace(" ", "")  # as the matchers see it
     faults = (
         (not text, "empty"),
-        (len(seen) < SHORTEST, f"{len(seen)} characters, at least {SHORTEST} are needed to mask it alone"),
-        (len(set(seen)) < _FEWEST_CHARACTERS, f"fewer than {_FEWEST_CHARACTERS} different characters"),
-        (text.isdecimal() and len(text) <= _LONGEST_NUMBER, "a number that counts and times can equal"),
+        (len(seen) < 8, f"{len(seen)} characters, at least 8 are needed to mask it alone"),
+        (len(set(seen)) < 4, "fewer than 4 different characters"),
+        (text.isdecimal() and len(text) <= 11, "a number that counts and times can equal"),
         (text.casefold() in _COMMON, "a common word, which harmless text holds too"),
         (_DATE.fullmatch(text), "a date"),
     )
@@ -145,7 +134,9 @@ def unfit(value: str | bytes) -> str | None:
 
 def _cuttable(run: str, label: str) -> Form:
     """A form of a base64 *run* of which either half is masked by itself: a line may end inside it."""
-    return Form(run, label, min(LONGEST_FLOOR, max(SHORTEST_CUT, len(run) // 2)))
+    # Fewer than 16 characters of base64 occur in harmless text. MIME encoders cut at 76 characters, structlog's frame
+    # locals at 80: half of that must be enough.
+    return Form(run, label, min(32, max(16, len(run) // 2)))
 
 
 def _distinct(spellings: Iterable[str], label: str) -> list[Form]:
@@ -163,17 +154,15 @@ def _is_clean(text: str) -> bool:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Random-looking runs of letters and digits, and of symbols, too, as a password generator makes them.
-
-    Pieces of ordinary words would mask harmless text.
-    """
+    """Random-looking runs of letters and digits, and with symbols. Pieces of words would mask harmless text."""
     for atom in _ATOM.findall(text):
         if len(atom) >= SHORTEST_PIECE and class_changes(atom) * 6 >= len(atom):
             yield atom
-    if not _ODD.search(text) or compiled(_DOCUMENT).search(text):
+    # A password generator's symbols are random, those in a document are not.
+    if not _ODD.search(text) or compiled(r"://|[\"']:").search(text):
         return
     for run in compiled(_WRITTEN).split(text):
-        letters = compiled(_NO_LETTERS_OR_DIGITS).sub("", run)
+        letters = compiled(r"[^A-Za-z0-9]+").sub("", run)
         is_random = len(run) / 3 <= len(letters) <= 4 * class_changes(letters)
         if is_random and len(run) >= SHORTEST_PIECE and _ODD.search(run):
             yield run
@@ -226,19 +215,9 @@ def _urls(text: str) -> Iterator[str]:
     yield quote_plus(data)
 
 
-def _lines(text: str) -> Iterator[str]:
-    """The lines of a longer secret: a log shipper may send each as its own event."""
-    for line in map(str.strip, text.splitlines()):
-        if len(line) >= SHORTEST_LINE and not line.startswith("-----"):
-            yield line
-
-
 def _byte_spellings(data: bytes) -> Iterator[str]:
     """*data* as Python, hex dumps and lists of numbers show it."""
-    yield repr(data)[2:-1]
-    yield data.hex()
-    yield data.hex(":")
-    yield data.hex("-")
+    yield from (repr(data)[2:-1], data.hex(), data.hex(":"), data.hex("-"))
     numbers = [str(byte) for byte in data]
     for separator in (",", ",\n", ",\\n"):  # the last two: one number a line, also as JSON in JSON
         yield separator.join(numbers)

@@ -27,11 +27,6 @@ def as_text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
-def fold(text: str) -> bytes:
-    """*text* as it is compared."""
-    return squeeze(text.encode("utf-8", "surrogatepass"))
-
-
 def squeeze(data: bytes, skipped: bytes = b"") -> bytes:
     """*data* in lower case, without the characters that comparisons ignore, and without the bytes *skipped*."""
     return data.translate(_LOWER, _LEFT_OUT + skipped)

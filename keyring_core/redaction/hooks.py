@@ -42,7 +42,11 @@ class Hooks:
         self._replace(logging.Handler, "handleError", _handle_error)
         self._replace(logging.LogRecord, "getMessage", lambda record: show_record(record, message_of, redactor, record))
         self._whole_records()
-        self._warnings()
+        captured = getattr(logging, "_warnings_showwarning", None) is not None
+        logging.captureWarnings(capture=True)
+        if not captured:
+            self._undo.callback(logging.captureWarnings, capture=False)
+        self._replace(warnings, "showwarning", _awake(warnings.showwarning))
         if guard_stdio:
             self._replace(sys, "stdout", GuardedStream(unguarded(sys.stdout), redactor))
             self._replace(sys, "stderr", GuardedStream(unguarded(sys.stderr), redactor))
@@ -85,19 +89,11 @@ class Hooks:
         self._replace(handlers.BufferingHandler, "emit", lambda handler, record: emit(handler, keep(record)))
         self._replace(handlers.QueueHandler, "prepare", lambda *args: keep(prepare(*args)))
 
-    def _warnings(self) -> None:
-        captured = getattr(logging, "_warnings_showwarning", None) is not None
-        logging.captureWarnings(capture=True)
-        if not captured:
-            self._undo.callback(logging.captureWarnings, capture=False)
-        self._replace(warnings, "showwarning", _awake(warnings.showwarning))
-
     def _uncaught_in_thread(self, args: Any) -> None:
-        if args.exc_type is SystemExit:
-            return
-        name = args.thread.name if args.thread else None
-        exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
-        self._report(logging.CRITICAL, "uncaught exception in a thread", exc_info, in_thread=name)
+        if args.exc_type is not SystemExit:
+            name = args.thread.name if args.thread else None
+            exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
+            self._report(logging.CRITICAL, "uncaught exception in a thread", exc_info, in_thread=name)
 
     def _unraisable(self, args: Any) -> None:
         exc_info = (args.exc_type, args.exc_value, args.exc_traceback)

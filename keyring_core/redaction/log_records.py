@@ -7,18 +7,16 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, SupportsInt, TypeAlias
+from typing import Any, SupportsInt
 
 import structlog
 
-from keyring_core.redaction.names import PLAIN
+from keyring_core.redaction.names import PLAIN, PLAIN_MODULES
 from keyring_core.redaction.redacting import show_record
 from keyring_core.redaction.redactor import Redacted, Redactor, get_redactor, safe_repr
 from keyring_core.redaction.render import block, one_line, withheld
 
 _SENDABLE = PLAIN | {str, bytes}
-ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 class RedactingFormatter(logging.Formatter):
@@ -55,7 +53,7 @@ class RedactingFormatter(logging.Formatter):
         """The first line."""
         return one_line(super().formatMessage(record))
 
-    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802
+    def formatException(self, ei: Any) -> str:  # noqa: N802
         """A traceback, indented."""
         return block(super().formatException(ei))
 
@@ -76,10 +74,7 @@ class ChainFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 def message_of(redactor: Redactor, record: logging.LogRecord) -> str:
-    """The record's message, masked.
-
-    Raises what ``msg % args`` raises.
-    """
+    """The record's message, masked. Raises what ``msg % args`` raises."""
     if isinstance(record.msg, Redacted):
         return record.msg
     # In a foreign handler, a structlog event is a dict: its names count, and it can be circular.
@@ -135,7 +130,7 @@ def clean_copy(redactor: Redactor, record: logging.LogRecord) -> logging.LogReco
 def _sendable(redactor: Redactor, value: Any) -> Any:
     """*value* with each object replaced by its text: its attributes may hold more than its repr shows."""
     kind = type(value)
-    if kind in _SENDABLE or kind.__module__ in ("datetime", "decimal", "fractions"):
+    if kind in _SENDABLE or kind.__module__ in PLAIN_MODULES:
         return value
     if isinstance(value, int):
         return int(value)

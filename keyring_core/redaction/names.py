@@ -8,6 +8,8 @@ from typing import Any
 
 # Types whose values are never masked by name: they show a number or nothing.
 PLAIN = frozenset({int, float, bool, complex, type(None)})
+# The modules of others: times and exact numbers.
+PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions"})
 
 # The last word of a name, and the label of its value's mask.
 _WORDS = {
@@ -29,8 +31,6 @@ _WORDS = {
     "cvv": "cvv",
     **dict.fromkeys(("plaintext", "cleartext"), "plaintext"),
 }
-# Ends of a last word that is written as one with others: sslpassword, csrfmiddlewaretoken, clientsecret.
-_ENDS = ("password", "token", "secret")
 # The last two words, if the last alone is not enough: ``primary key`` and ``cache key`` are not secret.
 KINDS_OF_KEYS = frozenset(
     """
@@ -69,8 +69,6 @@ _NO_SECRETS = frozenset({("load", "credential"), ("import", "credential"), ("pub
 DIGEST_OF = r"(?i:checksum|digest|hash|sha256)/"
 _NAME_OF_DIGEST = re.compile(rf"{DIGEST_OF}[\w.-]*\Z")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_MOST_REMEMBERED = 4096
-_LONGEST_NAME = 256
 
 
 class Names:
@@ -84,12 +82,12 @@ class Names:
 
     def label(self, name: str) -> str | None:
         """The label for the value of *name*: ``password`` for ``db_password``, None for ``password_policy``."""
-        name = name[-_LONGEST_NAME:]
+        name = name[-256:]
         try:
             return self._known[name]
         except KeyError:
             pass
-        if len(self._known) >= _MOST_REMEMBERED:  # names can come from outside: they must not fill the memory
+        if len(self._known) >= 4096:  # names can come from outside: they must not fill the memory
             self._known = {}
         answer = self._known[name] = self._decide(name)
         return answer
@@ -113,9 +111,8 @@ class Names:
             parts.pop()
         if not parts:
             return None
-        for own in self.own:
-            if parts[-len(own) :] == list(own):
-                return "value"
+        if any(parts[-len(own) :] == list(own) for own in self.own):
+            return "value"
         if "/" in name and _NAME_OF_DIGEST.search(name):
             return None
         last, two, three = parts[-1], tuple(parts[-2:]), tuple(parts[-3:])
@@ -124,7 +121,8 @@ class Names:
         label = _WORDS.get(last) or _PAIRS.get(two) or _TRIPLES.get(three)
         if label is None and len(parts) > 1 and name.isupper():
             label = _OF_VARIABLES.get(last)
-        return label or next((end for end in _ENDS if last.endswith(end)), None)
+        # A last word that is written as one with others: sslpassword, csrfmiddlewaretoken, clientsecret.
+        return label or next((end for end in ("password", "token", "secret") if last.endswith(end)), None)
 
 
 def words(name: str) -> list[str]:

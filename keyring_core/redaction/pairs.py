@@ -18,7 +18,6 @@ from keyring_core.redaction.spans import MASK_START, Span
 from keyring_core.redaction.values import DOUBTFUL, MOST, Name, is_secret
 
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-_LONGEST_NAME = 64
 # The last two letters of all words that make a key a secret. Most keys are not.
 _ENDS_OF_KINDS = "|".join(sorted({kind[-2:] for kind in KINDS_OF_KEYS}))
 
@@ -48,8 +47,6 @@ _GATES = (
 )
 # The rest of the last word, and what can stand between a name and its value.
 _WORD_END = r"""[a-z]{0,40}+(?:_?\d{1,3})?+(?=[\s"'`\\\]=:<>(])"""
-# A gist of this length is first searched for the first two and the last two letters of each gate.
-_LONG = 100
 # In place of two letters, for a gate of which `reduced` leaves fewer.
 _ANY = b"\xff"
 
@@ -84,9 +81,9 @@ class _Gates:
 
     def search(self, text: str, gist: str) -> tuple[str, str, int] | None:
         """*text* in lower case, the pattern that finds its gates, and where the first of them can be."""
-        if len(gist) < _LONG:
+        if len(gist) < 100:
             near = self.all if [left for left in self.least if left in gist] else []
-        else:
+        else:  # first it is searched for the first two and the last two letters of each gate
             seen = neighbours(gist) + _ANY
             near = [gate for byte, gates in self.by_byte.items() if byte in seen for gate in gates if gate.last in seen]
         near = [gate for gate in near if gate.left in gist]
@@ -132,7 +129,6 @@ _CODE = rf"""
     (?!(?:data|[a-z]{{1,20}}_[a-z_]{{1,40}})\.[a-z][\w-]{{0,40}}(?:\.[a-z][\w-]{{0,40}}){{1,4}}{_END})
     (?!\$\w{{1,40}}->|(?:await|not|new)[ ]|lambda\b|yield\b|[fF]["'])
     (?!\$[({{]|%\(\w{{1,64}}\)s|\{{\{{)"""
-_LONGEST_SIGN = 2
 # The end of a line, also in JSON.
 _NEWLINE = r"(?:[ ]*\n|\\{1,7}n)"
 _VALUE = rf"""
@@ -181,8 +177,6 @@ _COOKIES = r"""cookies?["'\\]{0,8}\s?[:=]\s?["'\\b]{0,8}(?P<cookies>[\w.-]{1,64}
 # A name in quotes is a value itself if these follow, unless it begins a pair or is an option.
 _BEHIND_VALUES = ('",', "',", '"}', "'}", '"]', "']", '")', "')")
 _DIGITS = tuple("0123456789")
-# {"name": "api_key", "value": "..."}
-_LONGEST_SIGN_OF_VALUE = 12
 # What shows before a name that it is in a URL's query or a form.
 _IN_URLS = ("?", "&", "#", "&amp;")
 
@@ -198,7 +192,7 @@ def find_pairs(text: str, gist: str, names: Names, limit: Limit = bounded) -> li
     done = 0
     for word in compiled(pattern).finditer(low, first):
         start, end = word.span()
-        if end + _LONGEST_SIGN < done:
+        if end + 2 < done:  # the longest sign is "=>"
             # A pair holds no other pair; the last word of a value may be a name whose value comes behind it.
             continue
         value = None
@@ -227,12 +221,13 @@ def _is_value_itself(text: str, begin: int, end: int) -> bool:
     """True if the name in quotes is itself a value: {"column": "api_key", ...}, but not in ("api_key", "...")."""
     opens = text[max(0, begin - 4) : max(0, begin - 1)].rstrip()[-1:]
     is_pair = opens in ("(", "[", "b", "") or text.startswith("--", begin)
-    return not is_pair and text.find("value", end, end + _LONGEST_SIGN_OF_VALUE) < 0
+    # {"name": "api_key", "value": "..."}
+    return not is_pair and text.find("value", end, end + 12) < 0
 
 
 def _name_start(text: str, start: int) -> int:
     """The start of the name whose last word begins at *start*."""
-    reach = text[max(0, start - _LONGEST_NAME) : start]
+    reach = text[max(0, start - 64) : start]
     outside = reach.rstrip(_NAME_CHARACTERS)
     begin = start - len(reach) + len(outside)
     if begin == start:
@@ -243,7 +238,6 @@ def _name_start(text: str, start: int) -> int:
 
 
 def _value(name: Name, found: re.Match[str], names: Names) -> Span | None:
-    """The value in *found*, a match behind *name*, if it is a secret."""
     text = name.text
     kind = found.lastgroup or ""
     begin, end = found.span(kind)
@@ -263,6 +257,5 @@ def _value(name: Name, found: re.Match[str], names: Names) -> Span | None:
 
 
 def _end(pattern: str, text: str, begin: int) -> int:
-    """The end of the match of *pattern* at *begin*."""
     found = compiled(pattern, ANY_CASE_VERBOSE).match(text, begin)
     return begin if found is None else found.end()

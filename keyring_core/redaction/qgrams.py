@@ -18,8 +18,6 @@ from keyring_core.redaction.spans import Span, runs
 
 # A seventh of a line of JSON; random-looking values seldom hold it.
 _PUNCTUATION = b"\"',:;.()[]{}<>"
-# The most windows of a form of which each is searched.
-_MOST_WINDOWS = 64
 # Grams that are read by one call; there is a reader for each number of them.
 _MOST_READ = 256
 
@@ -168,7 +166,7 @@ def occurrences(form: Form, low: bytes) -> Iterator[tuple[str, int, int]]:
     a piece is searched which is so much shorter that each window holds one, and a match is followed to its ends.
     """
     text = form.text
-    step = min(1 + form.windows // _MOST_WINDOWS, (form.floor + 1) // 2)
+    step = min(1 + form.windows // 64, (form.floor + 1) // 2)
     width = form.floor - step + 1
     for offset in range(0, len(text) - width + 1, step):
         piece = text[offset : offset + width]

@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from keyring_core.redaction.folding import lower, reduced
 from keyring_core.redaction.patterns import ANY_CASE, compiled
@@ -20,11 +20,8 @@ _ESCAPED = r"(?:0x|\\x)[0-9a-f]{1,2}(?![0-9a-f])"
 # of an escaped newline precedes it.
 _DUMPED = r"(?:(?<![0-9a-z])|(?<=\\[nrt]))[0-9a-f]{4,16}:?[ ]{1,3}(?P<bytes>(?:[0-9a-f]{2}[ ]{0,2}){1,16})"
 _FIRST_LINE = r"0000[0-9a-f]{0,12}:?[ ]{1,3}[0-9a-f]{2}[0-9a-f ]"
-_DUMPED_BYTE = r"[0-9a-f]{2}"
 # Between two lines of one bytes literal, as pprint breaks it. In JSON, the newline is escaped.
 _NEXT_LITERAL = r"[\"'](?:\n|\\+n)[ ]+b\\*[\"']"
-# A dump's text may be escaped as JSON, in JSON and so on, one time less than this.
-_MOST_ESCAPED = 3
 # Ends a value of several bytes.
 _NEXT_FIELD = r"[\"']\s?:|="
 # Escapes, and what is between them, in one field.
@@ -34,14 +31,11 @@ _FEWEST = 8
 _ZEROS, _X, _ZERO_X = reduced(b"0000"), reduced(b"x"), reduced(b"0x")
 
 
-Place: TypeAlias = Callable[[int, int], tuple[int, int]]
-
-
 class Reading(NamedTuple):
     """The bytes that a text spells. *place* turns a range of them into a range of the text."""
 
     data: bytes
-    place: Place
+    place: Callable[[int, int], tuple[int, int]]
 
 
 def spells_bytes(flat: str, gist: str) -> bool:
@@ -71,9 +65,8 @@ def _percent(flat: str) -> Iterator[Reading]:
 
     @cache
     def places() -> list[int]:
-        """The place of each escape's character, when each escape before it has become one character."""
-        escapes = compiled(_PERCENT, ANY_CASE).finditer(flat)
-        return [found.start() - 2 * number for number, found in enumerate(escapes)]
+        # The place of each escape's character, when each escape before it has become one character.
+        return [found.start() - 2 * number for number, found in enumerate(compiled(_PERCENT, ANY_CASE).finditer(flat))]
 
     yield Reading(
         unquote_to_bytes(flat.encode("latin-1").replace(b"+", b" ")),
@@ -104,7 +97,7 @@ def _listed(low: str) -> Iterator[Reading]:
             yield Reading(bytes.fromhex("".join([escape[2:].zfill(2) for escape in escapes])), _of_bytes(places))
 
 
-def _of_bytes(places: Iterable[tuple[int, int]]) -> Place:
+def _of_bytes(places: Iterable[tuple[int, int]]) -> Callable[[int, int], tuple[int, int]]:
     """The place of a range of bytes, of which each has one of *places*; these are read when the first is needed."""
     known = cache(lambda: list(places))
     return lambda start, end: (known()[start][0], known()[end - 1][1])
@@ -135,7 +128,7 @@ def _dump(data: bytes, lines: list[tuple[re.Match[str], int]]) -> Iterator[Readi
     place = _of_bytes(
         (byte.start(), end)  # a byte spans the rest of its line
         for found, end in lines
-        for byte in compiled(_DUMPED_BYTE).finditer(found.string, *found.span("bytes"))
+        for byte in compiled(r"[0-9a-f]{2}").finditer(found.string, *found.span("bytes"))
     )
     yield Reading(data, place)
     swapped = bytearray(data[: len(data) & -2])
@@ -148,7 +141,7 @@ def _text_column(count: int) -> str:
     r"""The pattern of *count* characters as a hex dump shows them; in JSON some are escaped, but ``\n`` ends them."""
     # If the line ends right after them, it shows how the text is escaped: a backslash and an n may be two of them.
     exact = ""
-    for depth in range(_MOST_ESCAPED):
+    for depth in range(3):  # the number of times that it stands in JSON in JSON
         backslash, quote = r"\\" * 2**depth, r"\\" * (2**depth - 1) + '"'
         newline = r"\\" * 2 ** (depth - 1) + "n" if depth else r"\n"
         exact += rf"(?:{backslash}|{quote}|[^\\\"\n]){{{count}}}[|<]?(?={newline}|\Z)|"

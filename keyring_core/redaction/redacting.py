@@ -53,8 +53,13 @@ class redacting(ContextDecorator):  # noqa: N801 - it reads as a verb where it i
         with suppress(ValueError):  # a generator may be entered in one context and left in another
             matchers.remove(self._matcher)
         block_matchers.set(tuple(matchers))
-        if error is not None:
-            leave_with(error, self._matcher)
+        errors = [] if error is None else [error]
+        for one in errors:
+            attributes = _attributes(one)
+            if self._matcher not in (masks := attributes.get(_ATTRIBUTE, ())):
+                attributes[_ATTRIBUTE] = _Masks((*masks, self._matcher)[-MOST_MASKS:])
+            if isinstance(one, BaseExceptionGroup):  # `except*` makes new groups of its members
+                errors += one.exceptions
 
 
 class _Masks(tuple[GramMatcher, ...]):
@@ -67,24 +72,9 @@ class _Masks(tuple[GramMatcher, ...]):
         return tuple, ()
 
 
-def leave_with(error: BaseException, matcher: GramMatcher) -> None:
-    """Puts *matcher* on *error*, and on the members of a group: `except*` makes new groups of them."""
-    errors = [error]
-    for one in errors:
-        if matcher not in (masks := _masks_of(one)):
-            _attributes(one)[_ATTRIBUTE] = _Masks((*masks, matcher)[-MOST_MASKS:])
-        if isinstance(one, BaseExceptionGroup):
-            errors += one.exceptions
-
-
 def _attributes(error: BaseException) -> dict[str, Any]:
     """The attributes of *error*, past a class that refuses or makes up attributes."""
     return object.__getattribute__(error, "__dict__")  # type: ignore[no-any-return]
-
-
-def _masks_of(error: BaseException) -> tuple[GramMatcher, ...]:
-    masks: tuple[GramMatcher, ...] = _attributes(error).get(_ATTRIBUTE, ())
-    return masks
 
 
 def keep(record: logging.LogRecord) -> logging.LogRecord:
@@ -127,7 +117,7 @@ def _kept_on(errors: list[Any]) -> Iterator[GramMatcher]:
         if not isinstance(error, BaseException) or id(error) in seen:
             continue
         seen.add(id(error))
-        yield from _masks_of(error)
+        yield from _attributes(error).get(_ATTRIBUTE, ())
         errors += (error.__cause__, error.__context__)
         if isinstance(error, BaseExceptionGroup):
             errors += error.exceptions

@@ -27,8 +27,6 @@ from keyring_core.redaction.walk import Walk
 _LABEL = re.compile(r"[A-Za-z0-9][\w .:/-]{0,59}", re.ASCII)
 # A terminal's colour sequence, as it is or escaped.
 _COLOUR = re.compile(r"(?:\x1b|\\x1b|\\u001b)\[[0-9;:]*[mK]")
-# How deep a text that is spelt byte by byte in another is read.
-_MOST_READINGS = 3
 
 # The matchers of `redacting` blocks, in their own context only.
 block_matchers: ContextVar[tuple[GramMatcher, ...]] = ContextVar("keyring_core_redacting", default=())
@@ -130,12 +128,10 @@ class Redactor:
         """Masks each value by itself, for a match that broke the JSON; then checks the result once more."""
         shown = json.dumps(self.redact_value(json.loads(text)))
         # Each text was searched by itself; what shows only together, as a name and its value, is searched once more.
-        flat, spans = self.find(shown, unbounded)
-        if spans:
-            shown = _masked(shown, flat, spans)
-            if not _is_json(shown):
-                raise ValueError("a secret stands across the structure")
-        return shown
+        masked = self._redact(shown, unbounded)
+        if masked is not shown and not _is_json(masked):
+            raise ValueError("a secret stands across the structure")
+        return masked
 
     def find(self, text: str, limit: Limit = bounded) -> tuple[str, list[Span]]:
         """*text* with one character for each of its UTF-8 bytes, and the spans of its secrets."""
@@ -157,7 +153,7 @@ class Redactor:
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             found += find_shapes(plain, plain.encode("latin-1"), gist, (), limit)
             found += find_pairs(plain, gist, self.names, limit)
-        if spells_bytes(flat, gist) and depth < _MOST_READINGS:
+        if spells_bytes(flat, gist) and depth < 3:
             for reading in readings(flat):
                 if left.step(len(reading.data)):
                     found += self._spelt(reading, limit, left, depth + 1)
@@ -185,14 +181,16 @@ class Redactor:
             found += spans_of(matcher.candidates(data), data)
         return unsqueeze(found, data) if found else found
 
-    def _redact(self, text: str) -> str:
-        flat, spans = self.find(text)
-        return _masked(text, flat, spans) if spans else text
+    def _redact(self, text: str, limit: Limit = bounded) -> str:
+        flat, spans = self.find(text, limit)
+        if not spans:
+            return text
+        masked = mask(flat, spans)
+        return masked if flat is text else masked.encode("latin-1").decode("utf-8", "replace")
 
     def _leaf(self, value: Any) -> Any:
         """A leaf of an event; its masked text if its text shows a secret."""
-        kind = type(value)
-        if kind is str:
+        if type(value) is str:
             return self._redact(value)
         shown = str(value) if isinstance(value, str | int) else safe_repr(value)
         masked = self._redact(shown)
@@ -253,12 +251,6 @@ class Registry:
                 return
             for form in self._forms.pop(value, ()):
                 self._matcher.discard(form)
-
-
-def _masked(text: str, flat: str, spans: list[Span]) -> str:
-    """*text* with *spans* of *flat*, its bytes, masked."""
-    masked = mask(flat, spans)
-    return masked if text.isascii() else masked.encode("latin-1").decode("utf-8", "replace")
 
 
 def safe_repr(value: Any, show: Callable[[Any], str] = repr) -> str:

@@ -229,6 +229,7 @@ def _is_password(value: str, user: str) -> bool:
     """True if *value* can be a password, and is no placeholder, tag or mailbox."""
     if compiled(PLACEHOLDER).fullmatch(value) or is_ordinary(value, "password"):
         return False
-    if user.lower() == "mailto" and "?" in value:
+    user = user.lower()
+    if user == "mailto" and "?" in value:
         return False
-    return user.lower() not in _ADDRESSED or not compiled(_MAILBOX, ANY_CASE).fullmatch(value)
+    return user not in _ADDRESSED or not compiled(_MAILBOX, ANY_CASE).fullmatch(value)

@@ -14,8 +14,6 @@ from keyring_core.redaction.qgrams import GramMatcher
 from keyring_core.redaction.redacting import MOST_MASKS, masks_in_force, show_masked
 from keyring_core.redaction.redactor import Redactor
 
-MOST_HELD = 4096
-"""Characters of a literal over several lines to keep back: a key takes a few hundred."""
 # A line in which pprint goes on with a bytes literal.
 _GONE_ON = re.compile(r" +b['\"]")
 
@@ -144,7 +142,7 @@ def _open_literal(lines: str) -> str:
         return ""
     while start and _GONE_ON.match(lines, start):
         start = lines.rfind("\n", 0, start - 1) + 1
-    return lines[start:] if len(lines) - start <= MOST_HELD else ""
+    return lines[start:] if len(lines) - start <= 4096 else ""  # a key takes a few hundred characters
 
 
 def unguarded(stream: TextIO) -> TextIO:

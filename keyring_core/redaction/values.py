@@ -18,8 +18,6 @@ from keyring_core.redaction.spans import MASK_START
 MOST = 64
 # Names with other uses: in text, and only if the value is no ordinary word.
 DOUBTFUL = {"auth": "authorization", "_auth": "authorization", "code": "code", "assertion": "assertion"}
-# An authorization code; a coupon's or an error's is shorter.
-_SHORTEST_CODE = 16
 
 # Takes the place of a value. Also within VERBOSE.
 _FIELD = r"(?:%s|%\(\w+\)s|\{[\w.!:]*\})"
@@ -34,51 +32,23 @@ _NO_VALUE = rf"""none|null|nil|true|false|undefined|yes|no|on|off|empty|missing|
     |!(?:vault|secret|reference|sub|ref|env|getatt)|(?:op|sm|ref\+\w{{1,20}}|vault)://.*|env:[a-z_]+
     |vault:[\w.-]+/[\w./\#-]+|enc\[.*
     |[\[(](?:filtered|redacted|hidden|sensitive)[\])]|[+-]+[ ]\#[ ]\(\d+[ ]bytes\)|hmac-sha256:[0-9a-f]{{64}}"""
-_LONGEST_NO_VALUE = 256
-_NUMBER = r"-?\d[\d_]*(?:\.\d+)?"
-_VARIABLE = r"[a-z_]+"
-_CONSTANT = r"[A-Z]+(?:[_-][A-Z0-9]+)+"
-_NAME = r"[A-Za-z_][A-Za-z_.]*\d{0,3}"
-# PWD is also a shell's working directory.
-_PATH = r"(?:/[\w.@-]*)+"
-# This project shows which keys are loaded by their ids.
-_OWN_KEYS = ("previous_keys", "staged_key")
-_KEY_ID = r"[0-9a-f]{8}"
-# A pair of a log line behind a colon: secret: path=secret/data/app
-_LOGGED_PAIR = r"(?:path|mount|version)=[^=]"
 
 # setPassword("value") holds a value, getPassword("name") a name.
 _VERBS = frozenset(
     {"change", "check", "compare", "hash", "login", "reset", "set", "update", "validate", "verify", "with"}
 )
-_SQL_FUNCTIONS = ("PASSWORD", "OLD_PASSWORD")
-# A pair of name and value, as httpx, ASGI servers and parsers of forms show it, and as PHP defines a constant.
-_PAIR_OPENS = r"""[(\[]\s?b?\\{0,7}["']"""
-_PAIR_CLOSES = r"\s?[)\]]"
-_COLUMN = r"[A-Z]+ ?\(\d+(?:, ?\d+)?\)"
 _NAME_OF_A_MANIFEST = r"""name:\s?["']?"""
-_ATTRIBUTE = r"""<[^<>]{0,60}(?:name|key)=["']"""
-# arn:aws:secretsmanager:region:account:secret:name.
-_NAMES_AN_ENTRY = r"secretsmanager:[\w:-]{0,60}:"
 # A quote that begins a text, and words.
 _TEXT_OPENS = r"(?:^|[^\w\\]){}[\w -]{{0,40}}"
-_LONGEST_LINE = 500
-# In braces: a placeholder, which ODBC's values are not.
-_IN_BRACES = r"[a-z_.!0-9]*[a-z_.!]|\d+"
 # An argument that is an option; and what follows a password's name without being one: another pair, an option, a path.
 _SWITCH = r"--?[a-z]+(?:-[a-z]+)*"
 _OTHER_ARGUMENT = rf"(?:[a-z]+_)?id=|-p|{_SWITCH}\Z|(?:/[a-z_-]+){{2,}}\Z"
-# What follows a token's name in quotes, and is no word of a parser's message.
-_LONG_TOKEN = 16
 
 # A password may be short; a short token or secret with a digit is mostly a version or a number of something.
 PASSWORDS = frozenset({"password", "passphrase"})
-_FEWEST_OF_A_PASSWORD = 6
-_FEWEST = 8
 
 _DIGIT_AND_LETTER = r"(?=[^0-9]{0,64}+[0-9])[^A-Za-z]{0,64}+[A-Za-z]"
-# An algorithm, a standard, a version, or a number with its unit, up to this length.
-_LONGEST_TECHNICAL = 20
+# An algorithm, a standard, a version, or a number with its unit.
 _TECHNICAL = r"""(?:
       (?:sha|aes|rfc|iso|utf|pbkdf|argon|bcrypt|scrypt|base|oauth|tls|ssl|cve|fips|nist)-?\d{1,4}[a-z]{0,3}(?:[-_./+].*)?
     | (?:md|hs|rs|es|x)-?\d{1,3} | v\d{1,4}(?:[.-].*)?
@@ -87,7 +57,6 @@ _CLASS_CHANGE = r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-
 # "user-supplied", "docs/setup.md", "/etc/app", "NotFound", "HTTPError", "n/a", "7.30".
 _WORD = r"(?:(?=[A-Za-z'\x80-\xff]) [A-Z]*+ [a-z'\x80-\xff]*+ (?:[A-Z][a-z]{2,}+)*+ | [0-9]++)"
 _WORDS = rf"/?{_WORD} (?:[._/:-]++{_WORD})*+"
-_ENDS_OF_SENTENCES = ".,:;!?"
 
 
 class Name(NamedTuple):
@@ -128,38 +97,39 @@ def is_secret(name: Name, kind: str, found: re.Match[str], value: str, names: Na
     way = kind if kind != "quoted" else next((way for way in _WAYS_OF_QUOTED if found[way]), kind)
     if name.is_option and way in ("option", "beside", "pair"):
         way = "argument"
-    elif way in ("header", "prose", "option") and _in_a_sentence(name, value):
+    elif way in ("header", "prose", "option") and (is_ordinary(value, name.label) or _is_logged_pair(name, value)):
         return False
     if way in _PLACES and not _PLACES[way](name, found, value):
         return False
     if value.startswith(MASK_START) or not _is_text(name, kind, value, names):
         return False
-    return len(value) > _LONGEST_NO_VALUE or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value) is None
+    return len(value) > 256 or compiled(_NO_VALUE, ANY_CASE_VERBOSE).fullmatch(value) is None
 
 
-def _in_a_sentence(name: Name, value: str) -> bool:
-    """True if *value*, without quotes after a colon or a blank, is a word of a sentence or another pair."""
-    if is_ordinary(value, name.label):
-        return True
-    return name.label not in PASSWORDS and name.label != "cookie" and bool(compiled(_LOGGED_PAIR).match(value))
+def _is_logged_pair(name: Name, value: str) -> bool:
+    """True if *value* begins another pair of a log line: ``secret: path=secret/data/app``."""
+    return name.label not in (*PASSWORDS, "cookie") and bool(compiled(r"(?:path|mount|version)=[^=]").match(value))
 
 
 def _is_text(name: Name, kind: str, value: str, names: Names) -> bool:
     """True if *value* is no number, variable, id or folder, which the name may have, too."""
-    if name.lower.endswith(_OWN_KEYS) and compiled(_KEY_ID).fullmatch(value):
+    # This project shows which keys are loaded by their ids.
+    if name.lower.endswith(("previous_keys", "staged_key")) and compiled(r"[0-9a-f]{8}").fullmatch(value):
         return False
     if name.is_doubtful:
-        if compiled(_CONSTANT).fullmatch(value):
+        is_constant = compiled(r"[A-Z]+(?:[_-][A-Z0-9]+)+").fullmatch(value)
+        if is_constant:
             return False
-        return (name.lower != "code" or len(value) >= _SHORTEST_CODE) and not is_ordinary(value, name.label)
-    # A folder does not look random.
-    if name.lower == "pwd" and compiled(_PATH).fullmatch(value) and class_changes(value) * 4 < len(value):
+        # An authorization code; a coupon's or an error's is shorter.
+        return (name.lower != "code" or len(value) >= 16) and not is_ordinary(value, name.label)
+    # PWD is also a shell's working directory, which does not look random.
+    if name.lower == "pwd" and compiled(r"(?:/[\w.@-]*)+").fullmatch(value) and class_changes(value) * 4 < len(value):
         return False
     if kind in ("bare", "under", "block"):
-        is_name = compiled(_NAME).fullmatch(value) and names.label(value) is not None
+        is_name = compiled(r"[A-Za-z_][A-Za-z_.]*\d{0,3}").fullmatch(value) and names.label(value) is not None
         # client.get(url, cookies=jar)
-        is_variable = name.lower == "cookies" and compiled(_VARIABLE).fullmatch(value)
-        return not (is_name or is_variable or compiled(_NUMBER).fullmatch(value))
+        is_variable = name.lower == "cookies" and compiled(r"[a-z_]+").fullmatch(value)
+        return not (is_name or is_variable or compiled(r"-?\d[\d_]*(?:\.\d+)?").fullmatch(value))
     # "password": "NOT_LOGGING_PASSWORD"
     return not (value.isupper() and "_" in value and value.isidentifier() and names.label(value))
 
@@ -173,7 +143,7 @@ def _after_sign(name: Name, found: re.Match[str], _value: str) -> bool:
     if not is_colon or not name.follows(_TEXT_OPENS.format(re.escape(quote)), 48):
         return True
     # Unless the quote before the name closes a text itself: url="https://h/" password: "value".
-    line = max(text.rfind("\n", 0, name.start) + 1, name.start - _LONGEST_LINE)
+    line = max(text.rfind("\n", 0, name.start) + 1, name.start - 500)
     return text.count(quote, line, name.start) % 2 == 0
 
 
@@ -182,7 +152,8 @@ def _after_colon(name: Name, _found: re.Match[str], _value: str) -> bool:
     if name.before == "/":
         return not name.follows(DIGEST_OF)
     if name.before == ":":
-        return not name.follows(_NAMES_AN_ENTRY, 80)
+        # arn:aws:secretsmanager:region:account:secret:name
+        return not name.follows(r"secretsmanager:[\w:-]{0,60}:", 80)
     return name.before != "$" or name.lower != "pwd"
 
 
@@ -191,15 +162,18 @@ def _in_call(name: Name, found: re.Match[str], _value: str) -> bool:
     if name.label == "cookie" and found.string.startswith(",", found.end()):
         return False
     written = name.text[name.start : name.end]
-    return written in _SQL_FUNCTIONS or not _VERBS.isdisjoint(words(written))
+    return written in ("PASSWORD", "OLD_PASSWORD") or not _VERBS.isdisjoint(words(written))
 
 
 def _in_pair(name: Name, found: re.Match[str], value: str) -> bool:
     """``(b'name', b'value')``, but no two names, and no column with its type: ``('token', 'created_at')``."""
-    if not (name.follows(_PAIR_OPENS) and compiled(_PAIR_CLOSES).match(found.string, found.end())):
+    # As httpx, ASGI servers and parsers of forms show a pair, and as PHP defines a constant.
+    if not (name.follows(r"""[(\[]\s?b?\\{0,7}["']""") and compiled(r"\s?[)\]]").match(found.string, found.end())):
         return False
-    is_bytes = found.string.startswith("b", found.end("pair"))
-    return is_bytes or not (is_ordinary(value, name.label) or compiled(_COLUMN, ANY_CASE).fullmatch(value))
+    if found.string.startswith("b", found.end("pair")):
+        return True
+    is_column = r"[A-Z]+ ?\(\d+(?:, ?\d+)?\)"
+    return not (is_ordinary(value, name.label) or compiled(is_column, ANY_CASE).fullmatch(value))
 
 
 # What a quoted value follows, if no sign.
@@ -216,14 +190,18 @@ _PLACES: dict[str, Callable[[Name, re.Match[str], str], bool]] = {
     "under": lambda name, _found, _value: name.follows(_NAME_OF_A_MANIFEST),
     # proxy_set_header X-Api-Key "value", but not a parser's unexpected token "value".
     "beside": lambda name, _found, value: (
-        (name.label in PASSWORDS or ("-" in name.lower and len(value) >= _LONG_TOKEN))
+        (name.label in PASSWORDS or ("-" in name.lower and len(value) >= 16))
         and name.lower != "pass"
         and not all(is_ordinary(word, name.label) for word in value.split())
     ),
-    "braced": lambda name, _found, value: name.label in PASSWORDS and not compiled(_IN_BRACES).fullmatch(value),
+    # A value of ODBC, not a placeholder.
+    "braced": lambda name, _found, value: (
+        name.label in PASSWORDS and not compiled(r"[a-z_.!0-9]*[a-z_.!]|\d+").fullmatch(value)
+    ),
     "call": _in_call,
     "element": lambda name, _found, value: (
-        name.before in ("<", ">") or (name.follows(_ATTRIBUTE, 80) and not is_ordinary(value, name.label))
+        name.before in ("<", ">")
+        or (name.follows(r"""<[^<>]{0,60}(?:name|key)=["']""", 80) and not is_ordinary(value, name.label))
     ),
     "header": _after_colon,
     "literal": lambda name, _found, _value: name.lower == "password" or name.is_option,
@@ -246,11 +224,11 @@ def class_changes(text: str) -> int:
 
 def is_ordinary(value: str, label: str) -> bool:
     """True if *value*, after a name with *label*, can be a word of a sentence and not a secret."""
-    word = value.rstrip(_ENDS_OF_SENTENCES)
+    word = value.rstrip(".,:;!?")
     is_password = label in PASSWORDS
-    if len(word) < (_FEWEST_OF_A_PASSWORD if is_password else _FEWEST):
+    if len(word) < (6 if is_password else 8):
         return True
-    if len(word) <= _LONGEST_TECHNICAL and compiled(_TECHNICAL, ANY_CASE_VERBOSE).fullmatch(word):
+    if len(word) <= 20 and compiled(_TECHNICAL, ANY_CASE_VERBOSE).fullmatch(word):
         return True
     if compiled(_DIGIT_AND_LETTER).match(word):
         return False

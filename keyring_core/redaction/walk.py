@@ -8,23 +8,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keyring_core.redaction.names import PLAIN, Names
+from keyring_core.redaction.names import PLAIN, PLAIN_MODULES, Names
 from keyring_core.redaction.spans import MASK_START, mask_of
 
-DEEPEST = 60
-MOST_NODES = 50_000
-
-# Times and exact numbers are not masked by name either.
-_PLAIN_MODULES = frozenset({"datetime", "decimal", "fractions"})
-# A larger number can be a secret's digits; a list of at least _FEWEST_BYTES numbers can be its bytes.
-_LARGEST_COUNT = 9_999_999
-_FEWEST_BYTES = 8
 _NAME = re.compile(r"[\w.:-]{1,256}")
-# What a digest or a public key is taken for if no name stands before it.
-_KEY = mask_of("fernet-key")
 _SEQUENCES = (list, tuple, set, frozenset, deque)
-
-Leaf = Callable[[Any], Any]
 
 
 def _keep(value: Any) -> Any:
@@ -36,29 +24,30 @@ class Walk:
 
     __slots__ = ("_leaf", "_left", "_names", "_path")
 
-    def __init__(self, names: Names, leaf: Leaf = _keep) -> None:
+    def __init__(self, names: Names, leaf: Callable[[Any], Any] = _keep) -> None:
         self._names = names
         self._leaf = leaf
-        self._left = MOST_NODES
+        self._left = 50_000
         self._path: set[int] = set()
 
     def value(self, value: Any, hidden: str | None = None, name: str = "") -> Any:
         """*value*, which has this *name*, or what is shown in its place. *hidden* is the label of a sensitive name."""
         kind = type(value)
         if kind in PLAIN:
-            return self._leaf(value) if kind is int and value > _LARGEST_COUNT else value
+            # A large number can be a secret's digits.
+            return self._leaf(value) if kind is int and value > 9_999_999 else value
         if kind is not str and isinstance(value, Mapping):
             return self._guarded(self.mapping, value, hidden)
         if kind is not str and isinstance(value, _SEQUENCES):
             return self._guarded(self._sequence, value, hidden, name)
         if hidden is None:
             shown = self._leaf(value)
-            if type(value) is str and shown is not value and _KEY in shown:
-                # A digest or a public key stays, if the name before it says that it is one, as in text.
+            if type(value) is str and shown is not value and mask_of("fernet-key") in shown:
+                # A digest or a public key looks like one, and stays if the name before it says what it is, as in text.
                 named = f"{name}: {value}"
                 shown = value if self._leaf(named) == named else shown
             return shown
-        if kind.__module__ in _PLAIN_MODULES or (kind is str and (not value or value.startswith(MASK_START))):
+        if kind.__module__ in PLAIN_MODULES or (kind is str and (not value or value.startswith(MASK_START))):
             return value
         return mask_of(hidden)
 
@@ -67,7 +56,7 @@ class Walk:
         if id(value) in self._path:
             return "[circular]"
         self._left -= len(value)
-        if len(self._path) >= DEEPEST or self._left < 0:
+        if len(self._path) >= 60 or self._left < 0:
             return f"[{type(value).__name__} not shown: nested too deep or too large]"
         self._path.add(id(value))
         try:
@@ -100,9 +89,14 @@ class Walk:
 
     def _sequence(self, sequence: Any, hidden: str | None, name: str) -> Any:
         items = list(sequence)
-        if len(items) == 2 and isinstance(items[0], str) and _is_pair(items[0], items[1]):
+        is_pair = len(items) == 2 and _is_pair(_text(items[0]), items[1])
+        if is_pair and isinstance(items[0], str):
             name = items[0]
-        labels = self._labels(items, hidden)
+        # The labels of items after a sensitive name: ("authorization", "Basic ..."), ["--password", "..."].
+        labels = [hidden] * len(items)
+        for place, before in enumerate(map(_text, items[:-1]), 1):
+            if before.startswith("--") or is_pair:
+                labels[place] = hidden or self._names.label(before)
         shown = [self.value(item, label, name) for item, label in zip(items, labels, strict=True)]
         if all(new is old for new, old in zip(shown, items, strict=True)):
             return self._numbers(sequence, items)
@@ -110,21 +104,11 @@ class Walk:
 
     def _numbers(self, sequence: Any, items: list[Any]) -> Any:
         """*sequence*; its masked text if its numbers are a secret's bytes."""
-        if self._leaf is _keep or len(items) < _FEWEST_BYTES or not all(type(item) is int for item in items):
+        if self._leaf is _keep or len(items) < 8 or not all(type(item) is int for item in items):
             return sequence
         text = ", ".join(map(str, items))
         masked = self._leaf(text)
         return sequence if masked == text else masked
-
-    def _labels(self, items: list[Any], hidden: str | None) -> list[str | None]:
-        """The labels of items after a sensitive name: ``("authorization", "Basic ...")``, ``["--password", "..."]``."""
-        labels: list[str | None] = [hidden] * len(items)
-        for place, item in enumerate(items[:-1]):
-            if isinstance(item, str | bytes):
-                name = _text(item)
-                if name.startswith("--") or (len(items) == 2 and place == 0 and _is_pair(name, items[1])):
-                    labels[place + 1] = labels[place + 1] or self._names.label(name)
-        return labels
 
 
 def _text(key: Any) -> str:
@@ -144,11 +128,9 @@ def _is_pair(name: str, item: Any) -> bool:
 
 def _like(original: Any, items: list[Any]) -> Any:
     """*items* in the type of *original*, if that type takes them."""
-    kind = type(original)
-    if hasattr(original, "_make"):
-        return original._make(items)
+    make = getattr(original, "_make", type(original))  # of a named tuple
     try:
-        return kind(items)
+        return make(items)
     except Exception:  # an item became unhashable, or the type has its own constructor
         return items
 

@@ -15,7 +15,7 @@ from rotation.configuration.key_sets import KeySet
 from rotation.configuration.sections import App, Ignored, TargetEntry
 from rotation.configuration.settings import Section, SettingError, convert, nearest
 from rotation.model.failures import UsageError
-from rotation.model.next_steps import PROGRAM, Next, Repeats
+from rotation.model.next_steps import Next, Repeats
 
 FOLDER = files("rotation") / "presets"
 """One TOML file for each application; its name is the application's."""
@@ -140,7 +140,8 @@ def load_preset(name: str) -> Preset:
     if name not in preset_names():
         near = nearest(name, preset_names(), cutoff=0.5)
         meant = f"; did you mean {near}?" if near else ""
-        raise UsageError(f"no application is called {name!r}{meant}; {PROGRAM} init --app lists all")
+        unknown = f"no application is called {name!r}{meant}; to list all:"
+        raise UsageError(Next(("init", "--app"), unknown, repeats=Repeats.NONE))
     data = tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
     # What each target of a preset has in common is written once: the url, and the key set of the preset's name.
     for target in data["target"]:
@@ -157,13 +158,13 @@ def presets_of(entries: Iterable[Any]) -> list[Preset]:
     Raises SettingError for an app that does not fit or is not known; the message quotes no value but the app's name.
     """
     apps = [convert(app, App, f"[[app]] {number}") for number, app in enumerate(entries, 1)]
-    fault = None
+    unknown = None
     try:
         presets = [load_preset(app.name).at(app.url) for app in apps]
     except UsageError as error:
-        fault = str(error)
-    if fault:
-        raise SettingError("[[app]]", fault)
+        unknown = error
+    if unknown:
+        raise SettingError("[[app]]", str(unknown), *unknown.args)
     if len({(app.name, app.url) for app in apps}) < len(apps):
         raise SettingError("[[app]]", "an application is there twice, with the same url")
     return presets
@@ -182,7 +183,13 @@ def recognised(tables: Mapping[str, Collection[str]]) -> list[str]:
     ]
 
 
-def recognised_step(name: str, url: str = "") -> Next:
-    """The step that `discover` proposes for an application that it recognises; *url* as it was written."""
-    words = ("init", "--app", name, *(("--url", url) if url else ()))
-    return Next(words, f"These tables are {load_preset(name).title}'s:", repeats=Repeats.NONE)
+def recognised_steps(tables: Mapping[str, Collection[str]], url: str = "") -> list[Next]:
+    """The steps that `discover` proposes for the applications whose *tables* are there; *url* as it was written."""
+    return [
+        Next(
+            ("init", "--app", name, *(("--url", url) if url else ())),
+            f"These tables are {load_preset(name).title}'s:",
+            repeats=Repeats.NONE,
+        )
+        for name in recognised(tables)
+    ]

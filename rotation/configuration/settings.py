@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar, get_args
 
 import msgspec
 
+from rotation.model.next_steps import Next
+
 T = TypeVar("T")
 
 NEEDED = "needed"
@@ -80,10 +82,12 @@ def _shown(default: object) -> str:
 class SettingError(ValueError):
     """A part of rotation.toml does not fit."""
 
-    def __init__(self, place: str, words: str) -> None:
+    def __init__(self, place: str, words: str, step: Next | None = None) -> None:
         super().__init__(f"{place}: {words}" if place else words)
         self.place = place
         """Such as `[[target]] 2`; empty at the top of the file."""
+        self.step = step
+        """*words* as a command behind words, if they end in one."""
 
 
 def convert(value: Any, kind: type[T], place: str, *others: type[Section]) -> T:

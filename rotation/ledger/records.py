@@ -22,13 +22,10 @@ KEPT_CENSUS_PROBLEMS = 100
 """Rows with a problem that a census names, at most."""
 
 
-@dataclass(frozen=True)
-class KeyRecord:
-    """A key's dates, for one service."""
+@dataclass(frozen=True, kw_only=True)
+class KeyDates:
+    """The dates of a key, as far as they are known."""
 
-    id: str
-    service: str
-    first_seen: datetime
     staged: datetime | None = None
     promoted: datetime | None = None
     """When a command of this program made it primary; None if none did."""
@@ -44,6 +41,15 @@ class KeyRecord:
     def promotion(self) -> Promotion | None:
         """When it became primary; None for a key that has not been primary since the ledger began."""
         return Promotion.of(self.promoted, self.promoted_after, self.promoted_before)
+
+
+@dataclass(frozen=True)
+class KeyRecord(KeyDates):
+    """A key's dates, for one service."""
+
+    id: str
+    service: str
+    first_seen: datetime
 
     @property
     def in_use_since(self) -> datetime:

@@ -11,7 +11,6 @@ from rotation.model.failures import UsageError
 _ITEM = re.compile(r"[^,\s]+")
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 _UNQUOTED = re.compile(r"[\w.~+/=:@%,-]*")
-_BOM = "\ufeff"
 
 
 def key_file_items(data: bytes) -> list[str]:
@@ -24,12 +23,18 @@ def dotenv_items(data: bytes, name: str) -> list[str]:
 
     Raises UsageError if the file sets it twice: programs differ in which of the two counts.
     """
-    return _ITEM.findall(_value(_text(data), name) or "")
+    return _ITEM.findall(dotenv_value(data, name) or "")
 
 
 def dotenv_value(data: bytes, name: str) -> str | None:
     """The value of the variable *name* in a dotenv file. Raises UsageError if the file sets it twice."""
-    return _value(_text(data), name)
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
+
+    bindings = parse_stream(io.StringIO(_text(data), newline=""))
+    found = [binding.value for binding in bindings if binding.key == name]
+    if len(found) > 1:
+        raise UsageError(f"{name} stands {len(found)} times in the dotenv file; keep one of them")
+    return (found[0] or "") if found else None
 
 
 def file_text(data: bytes) -> str:
@@ -52,7 +57,9 @@ def edit_key_file(data: bytes, gone: Collection[str], added: Sequence[str]) -> b
     lines = _text(data).splitlines(keepends=True)
     line_end = "\r\n" if "\r\n" in _text(data) else "\n"
     if gone and len(added) == 1 and list(gone) == key_file_items(data)[:1]:
-        return _bytes("".join(_swapped(line, set(gone), added[0]) for line in lines))
+        parts = [line.partition("#") for line in lines]
+        swapped = [_ITEM.sub(lambda item: added[0] if item[0] in gone else item[0], keys) for keys, _, _ in parts]
+        return _bytes("".join(new + mark + comment for new, (_, mark, comment) in zip(swapped, parts, strict=True)))
     first = next((number for number, line in enumerate(lines) if _items(line)), len(lines))
     if added and first == len(lines) and lines and not lines[-1].endswith(("\n", "\r")):
         lines[-1] += line_end
@@ -66,7 +73,7 @@ def edit_dotenv(data: bytes, name: str, gone: Collection[str], added: Sequence[s
     Quotes, `export`, comments and other lines stay; a missing variable is appended.
     Raises UsageError if the file sets it twice.
     """
-    before = _value(_text(data), name)
+    before = dotenv_value(data, name)
     # Keys need no quotes. A value of several lines keeps its line ends, unless it has commas.
     separator = "\n" if before and "\n" in before.strip() and "," not in before else ","
     value = separator.join([*added, *(item for item in _ITEM.findall(before or "") if item not in gone)])
@@ -109,25 +116,16 @@ def _with_assignment(data: bytes, name: str, value: str) -> bytes:
     from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
 
     text = _text(data)
-    if _value(text, name) is None:
+    if dotenv_value(data, name) is None:
         line_end = "\r\n" if "\r\n" in text else "\n"
         gap = line_end if text and not text.endswith(("\n", "\r")) else ""
         return _bytes(f"{text}{gap}{name}={value}{line_end}")
     # The parser drops a byte order mark.
-    parts = [_BOM] if text.startswith(_BOM) else []
+    parts = ["\ufeff"] if text.startswith("\ufeff") else []
     for binding in parse_stream(io.StringIO(text, newline="")):
         assignment = binding.original.string
         parts.append(_with_value(assignment, value) if binding.key == name else assignment)
     return _bytes("".join(parts))
-
-
-def _value(text: str, name: str) -> str | None:
-    from dotenv.parser import parse_stream  # noqa: PLC0415 - most commands read none
-
-    found = [binding.value for binding in parse_stream(io.StringIO(text, newline="")) if binding.key == name]
-    if len(found) > 1:
-        raise UsageError(f"{name} stands {len(found)} times in the dotenv file; keep one of them")
-    return (found[0] or "") if found else None
 
 
 def _with_value(assignment: str, value: str) -> str:
@@ -151,11 +149,6 @@ def _with_value(assignment: str, value: str) -> str:
 
 def _items(line: str) -> list[str]:
     return _ITEM.findall(line.partition("#")[0])
-
-
-def _swapped(line: str, gone: set[str], new: str) -> str:
-    keys, hash_sign, comment = line.partition("#")
-    return _ITEM.sub(lambda item: new if item[0] in gone else item[0], keys) + hash_sign + comment
 
 
 def _without(line: str, gone: Collection[str]) -> str:

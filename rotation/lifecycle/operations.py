@@ -1,4 +1,4 @@
-"""Stage, promote, retire, restore: checks order and refusals, writes the keys, records the date. Prints nothing.
+"""List, stage, promote, retire, restore: checks order and refusals, writes the keys, records the date. Prints nothing.
 
 Each step raises KeyConfigError if the environment's keys do not load.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ from rotation.discovery.result import Discovery, Remark
 from rotation.kept_files import outputs_of
 from rotation.ledger.database import LedgerError
 from rotation.ledger.ledger import Event, Ledger, utc_now
-from rotation.ledger.records import InstanceRecord
+from rotation.ledger.records import LIVE, InstanceRecord, KeyDates, in_fleet
 from rotation.ledger.session import OnFailure, Session
 from rotation.lifecycle.environment_keys import EnvironmentKeys, WrittenKeys
 from rotation.lifecycle.retirement_case import Case, examine
@@ -29,21 +30,19 @@ from rotation.lifecycle.retirement_files import (
     ARCHIVE,
     Certificate,
     archive_key,
-    cells_of,
     certificate,
     certificate_of,
     find_archived,
 )
 from rotation.lifecycle.shared_secrets import losses
-from rotation.lifecycle.transitions import Edit, KeyStep, check_order, find_key, promotion_refusals
+from rotation.lifecycle.transitions import KeyStep, check_order, find_key, promotion_refusals
 from rotation.model.atomic_file import legible_to_others, read_whole, refusal, replace_whole
 from rotation.model.failures import StoppedError, UsageError
-from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, retire_step
+from rotation.model.next_steps import CHECK, RUN, Next, Remedy, Steps, read_the_rest, retire_step
 from rotation.model.outputs import Output
-from rotation.model.report import Report
 from rotation.model.target import Target
 from rotation.model.text import many, to_second
-from rotation.retirement import Refusal
+from rotation.retirement import Refusal, Standing, of_censuses, refusals, standing
 
 NO_LEDGER = "there is no ledger (no rotation.toml, no ROTATION_LEDGER_URL): no date was recorded, no service was asked"
 UNDATED = "the ledger does not know when {} was promoted, so it was not checked whether older keys still make tokens"
@@ -60,6 +59,61 @@ NOT_SEARCHED = (
     "once nothing refuses any more"
 )
 DISTRIBUTE = "Give this to every service, and restart those that do not reload."
+
+
+@dataclass(frozen=True)
+class ListedKey(KeyDates):
+    """One key of the environment, or one that was retired."""
+
+    id: str
+    state: str
+    first_seen: datetime | None = None
+    tokens: int | None = None
+    """By the last census of each target; None without one."""
+    standing: str | None = None
+    """Of a previous key, by those censuses: `needed`, or `unproven`, since only `keys retire` reads everything."""
+    remedy: Remedy | None = None
+    """The remedy for the first reason to keep it."""
+
+
+def list_keys(states: Mapping[str, KeyState], ledger: Ledger | None, service: str) -> list[ListedKey]:
+    """The keys of *service* in their order, then the retired ones. Closes *ledger*. Raises LedgerError."""
+    if ledger is None:
+        return [ListedKey(key_id, str(state)) for key_id, state in states.items()]
+    with ledger:
+        known = ledger.keys()
+        records = {key.id: key for key in known if key.service == service}
+        censuses = [census for census in ledger.censuses() if census.service == service]
+        fleet = in_fleet(ledger.instances(LIVE), states, service)
+    retired = [key.id for key in records.values() if key.id not in states and key.retired]
+    found = []
+    for key_id in (*states, *retired):
+        dates = asdict(records[key_id]) if key_id in records else {"id": key_id}
+        dates.pop("service", None)
+        tokens = sum(census.counts.under.get(key_id, 0) for census in censuses) if censuses else None
+        state = states.get(key_id, "retired")
+        if state is KeyState.PREVIOUS:
+            evidence = replace(
+                of_censuses(key_id, states, [(census.label, census) for census in censuses], censuses, service),
+                since=min((census.taken for census in censuses), default=None),
+                fleet=fleet,
+            )
+            dates |= {"standing": str(standing(evidence)), "remedy": next((way for _, way in refusals(evidence)), None)}
+        found.append(ListedKey(state=str(state), tokens=tokens, **dates))
+    return found
+
+
+def after_listing(keys: Sequence[ListedKey], key_set: str | None = None) -> Steps:
+    """The next steps with these keys."""
+    in_state = {state: [key.id for key in keys if key.state == state] for state in KeyState}
+    if staged := in_state[KeyState.STAGED]:
+        return Steps(Next(("keys", "promote"), keys=key_set), when=f"When every service has {staged[0]}:")
+    if unneeded := [key.id for key in keys if key.standing == Standing.UNPROVEN and key.tokens is not None]:
+        return read_the_rest(unneeded[-1], key_set)
+    if previous := in_state[KeyState.PREVIOUS]:
+        remedy = next((key.remedy for key in keys if key.id == previous[-1]), None) or RUN
+        return Steps(remedy, retire_step(previous[-1], key_set).after(f"when nothing needs {previous[-1]}:"))
+    return Steps(Next(("keys", "stage"), keys=key_set), when="When the key is to change:")
 
 
 @dataclass
@@ -93,8 +147,8 @@ def stage(context: Context) -> StepResult:
     check_order(keys.settings, KeyStep.STAGE, key, context.key_set)
     with _session(context, keys.states) as session:
         following = Steps(Next(("keys", "promote"), keys=context.key_set), when=f"{DISTRIBUTE} When all have it:")
-        done = StepResult(KeyStep.STAGE, key, f"Staged {key.id}", following)
-        done.written = keys.take(KeyStep.STAGE, key)
+        written = keys.take(KeyStep.STAGE, key)
+        done = StepResult(KeyStep.STAGE, key, f"Staged {key.id}", following, written)
         done.notes = _mark(session, done) if session.ledger else [NO_LEDGER]
     return done
 
@@ -110,7 +164,12 @@ def promote(context: Context, key_id: str | None, force: str | None) -> StepResu
     # The variables that held the key of this promotion, if it is primary already.
     places = (STAGED, PREVIOUS) if key_id == was else (STAGED,) if key_id is None and not keys.settings.staged else ()
     if left := keys.left_behind(places):
-        return _finish(context, keys, left)
+        # The process of that promotion died between two files.
+        with _session(context, keys.states) as session:
+            said = f"Promoted {was}: finished what was cut short"
+            done = StepResult(KeyStep.PROMOTE, primary, said, _then_run(), keys.finish(left))
+            done.notes = _mark(session, done)
+        return done
     if {key_id or force, force or key_id} == {was}:
         # An admin who types it again wants to see that it is done.
         return StepResult(KeyStep.PROMOTE, primary, f"{was} is the primary key already", RUN)
@@ -151,7 +210,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
     *archive* are files to write: the certificate, and the key for old backups, which nothing else keeps.
     """
     own, keys = own_targets(targets, context.key_set), EnvironmentKeys(context)
-    check_not_retired(context, keys, key_id)
+    _check_not_retired(context, keys, key_id)
     key = find_key(keys.settings, key_id)
     check_order(keys.settings, KeyStep.RETIRE, key, context.key_set)
     _check_force(force, key)
@@ -177,7 +236,11 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         done.certificate = certificate(
             evidence, census, session.service, utc_now(), overridden=against, unchecked=unchecked
         )
-        done.said = f"Retired {key.id}: " + ("forced" if against else _proven(census))
+        done.said = f"Retired {key.id}: forced"
+        if not against:
+            cells, columns = many(done.certificate.cells, "cell"), columns_of([part.target for part in census.targets])
+            whole = f"{cells} of {columns}, and all other columns that this database user can read"
+            done.said = f"Retired {key.id}: no token that was read needs it ({whole})"
         done.notes += [f"forced, though {reason}" for reason, _ in against]
         if not archive:
             done.notes.append(NOT_ARCHIVED)
@@ -191,7 +254,7 @@ def retire(  # noqa: PLR0913 - what a retirement needs
         if proof:
             replace_whole(read_whole(proof), f"{json.dumps(certified, indent=2)}\n".encode())
         if archive:
-            for each in dict.fromkeys((key, *(one.key for one in case.shared))):
+            for each in dict.fromkeys((key, *(need.shared.key for need in case.needs))):
                 archive_key(archive, each, utc_now())
         done.kept = [path for path in (proof, archive) if path]
         session.attempt(lambda ledger: ledger.keep_certificate(certified))
@@ -212,20 +275,8 @@ def restore(context: Context, key_id: str, archive: Path) -> StepResult:
     check_order(keys.settings, KeyStep.RESTORE, key, context.key_set)
     with _session(context, keys.states) as session:
         following = _then_run(retire_step(key.id, context.key_set))
-        done = StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following)
-        done.written = keys.take(KeyStep.RESTORE, key)
-        done.notes = [] if session.ledger else [NO_LEDGER]
-    return done
-
-
-def _finish(context: Context, keys: EnvironmentKeys, left: Sequence[Edit]) -> StepResult:
-    """Finishes a promotion whose process died between two files."""
-    primary = keys.settings.primary
-    with _session(context, keys.states) as session:
-        done = StepResult(KeyStep.PROMOTE, primary, f"Promoted {primary.id}: finished what was cut short", _then_run())
-        done.written = keys.finish(left)
-        done.notes = _mark(session, done)
-    return done
+        written, notes = keys.take(KeyStep.RESTORE, key), [] if session.ledger else [NO_LEDGER]
+        return StepResult(KeyStep.RESTORE, key, f"Restored {key.id} as a previous key", following, written, notes)
 
 
 def _then_run(*afterwards: Next) -> Steps:
@@ -250,10 +301,10 @@ def _unchecked(context: Context, session: Session, fleet: Sequence[InstanceRecor
 
 
 def _mark(session: Session, done: StepResult) -> list[str]:
-    # A key that an operator has yet to store gets its date when it is found there.
-    return (
-        [] if done.written.manual else _date(session, done.key, "staged" if done.step is KeyStep.STAGE else "promoted")
-    )
+    if done.written.manual:
+        # A key that an operator has yet to store gets its date when it is found there.
+        return []
+    return _date(session, done.key, "staged" if done.step is KeyStep.STAGE else "promoted")
 
 
 def _date(session: Session, key: Key, event: Event, *, forced: bool = False) -> list[str]:
@@ -288,25 +339,19 @@ def _take_outputs(
     return taken
 
 
-def _proven(census: Report) -> str:
-    cells, columns = many(cells_of(census), "cell"), columns_of([part.target for part in census.targets])
-    whole = f"{cells} of {columns}, and all other columns that this database user can read"
-    return f"no token that was read needs it ({whole})"
-
-
 def _of_shared(session: Session, case: Case, *, forced: bool) -> list[str]:
     """Notes on the keys of other sets that were made of the retired key's secret; dates those that went with it."""
     notes = []
-    for one in case.shared:
+    for one, *_ in case.needs:
         if one.same_place or not one.is_left:
             notes.append(f"{one.words}, was made of the same secret, and is gone with it")
-            notes += _date(replace(session, service=one.service), one.key, "retired", forced=forced)
+            notes += _date(replace(session, service=one.context.service), one.key, "retired", forced=forced)
         else:
             notes.append(f"{one.words}, is made of the same secret, and stays: it has a place of its own there")
     return notes
 
 
-def check_not_retired(context: Context, keys: EnvironmentKeys, key_id: str) -> None:
+def _check_not_retired(context: Context, keys: EnvironmentKeys, key_id: str) -> None:
     """Raises UsageError if the ledger knows that the key was retired, and the environment does not have it."""
     if key_id in keys.states:
         return

@@ -35,9 +35,8 @@ class Case:
 
     evidence: Evidence
     census: Report
-    shared: Sequence[SharedSecret]
-    """The keys of other sets that are made of the same secret."""
     needs: Sequence[SharedNeed]
+    """The keys of other sets that are made of the same secret, each with the reasons to keep it."""
     unchecked: Sequence[str]
     """Notes on checks that could not be made."""
 
@@ -76,13 +75,8 @@ def examine(  # noqa: PLR0913 - what the case is about
     evidence, census = _count(context, session, keys.settings, key, targets=targets, everything=everything)
     shared = sharing(context, keys, key)
     needs = [_count_need(session, one, everything) for one in shared.keys]
-    case = Case(
-        replace(evidence, uncommitted=uncommitted),
-        census,
-        shared.keys,
-        needs,
-        [*open_writers.unchecked, *shared.uncompared],
-    )
+    unchecked = [*open_writers.unchecked, *shared.uncompared]
+    case = Case(replace(evidence, uncommitted=uncommitted), census, needs, unchecked)
     keyring = Keyring(*keys.settings)
     if not whatever:
         _search(case, context, everything, keyring, full=False)
@@ -138,7 +132,7 @@ def _count_need(session: Session, one: SharedSecret, targets: Sequence[Target]) 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KeyConfigWarning)
             settings = one.context.load_settings(one.context.read_environ())
-        session = replace(session, service=one.service)
+        session = replace(session, service=one.context.service)
         evidence, _ = _count(one.context, session, settings, one.key, targets=own, everything=targets)
     except KeyConfigError as error:
         # A reason is one line.
@@ -231,14 +225,14 @@ class OpenWriters:
         self.unchecked: Sequence[str] = ()
         """Notes on databases that could not be asked."""
         self._before: set[str] = set()
-        """The identities of those that were open, whether they had written or not."""
+        """The identities of all that were seen open, also without a write."""
 
     def wait(self) -> Sequence[OpenTransaction]:
         """Waits until all that have written have ended, WAIT_SECONDS at most; returns the ones that have not.
 
         Raises StoreError and StoppedError.
         """
-        left, end = self._look_before().writers, time.monotonic() + WAIT_SECONDS
+        left, end = self._look().writers, time.monotonic() + WAIT_SECONDS
         if not left:
             return ()
         with self._context.watch(dry_run=True) as watcher:
@@ -246,7 +240,7 @@ class OpenWriters:
                 watcher.at_work(f"waiting for the end of {many(len(left), 'transaction')}: {left[0].words}")
                 self._context.streams.wait(LOOK_SECONDS)
                 still = {one.identity for one in left}
-                left = tuple(one for one in self._look_before().writers if one.identity in still)
+                left = tuple(one for one in self._look().writers if one.identity in still)
         return left
 
     def late(self) -> Sequence[OpenTransaction]:
@@ -254,16 +248,14 @@ class OpenWriters:
 
         One that its database may have shown under another name before, or not at all, counts as well. Raises as `wait`.
         """
-        return [one for one in self._look().writers if one.may_be_older or one.identity in self._before]
-
-    def _look_before(self) -> Uncommitted:
-        seen = self._look()
-        self.unchecked = seen.unchecked
-        self._before |= {one.identity for one in seen.transactions}
-        return seen
+        before = {*self._before}
+        return [one for one in self._look().writers if one.may_be_older or one.identity in before]
 
     def _look(self) -> Uncommitted:
         context = self._context
-        return uncommitted(
-            self._urls, wait=context.streams.wait, links=context.links, left_out=context.unsearched_databases()
+        seen = uncommitted(
+            self._urls, wait=context.streams.wait, links=context.links, left_out=context.policy().unsearched_databases
         )
+        self.unchecked = seen.unchecked
+        self._before |= {one.identity for one in seen.transactions}
+        return seen

@@ -123,8 +123,8 @@ def certificate(  # noqa: PLR0913 - what a certificate holds
         gone=_lines(search.gone) if search else [],
         ignored=[f"{one.database}: {one.subject}: {one.words}" for one in search.ignored] if search else [],
         instances=[f"{one.service} on {one.instance}" for one in evidence.fleet],
-        rows=rows_of(census),
-        cells=cells_of(census),
+        rows=_rows_of(census),
+        cells=sum(target.counts.scanned for target in census.targets),
         targets=[CertifiedTarget.of(target) for target in census.targets],
         searched=[CertifiedSearch(name, tables) for name, tables in search.databases.items()] if search else [],
     )
@@ -134,12 +134,7 @@ def _lines(remarks: Sequence[Remark]) -> list[str]:
     return [f"{name}: {one}" for name, those in by_database(remarks).items() for one in those]
 
 
-def cells_of(census: Report) -> int:
-    """The number of cells that were counted, as `run` counts them: without NULLs."""
-    return sum(target.counts.scanned for target in census.targets)
-
-
-def rows_of(census: Report) -> int:
+def _rows_of(census: Report) -> int:
     """The number of rows that were counted; the columns of one table share its rows."""
     cells: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for part in census.targets:

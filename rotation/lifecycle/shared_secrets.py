@@ -15,8 +15,6 @@ from rotation.lifecycle.environment_keys import EnvironmentKeys
 from rotation.lifecycle.transitions import MOVES, KeyStep
 from rotation.retirement import Refusal
 
-UNCOMPARED = "the secret of {}, {} key, could not be read, so it was not checked that this key has another one"
-
 
 class SharedSecret(NamedTuple):
     """A key of another key set that is made of the same secret as a key of this one."""
@@ -31,13 +29,8 @@ class SharedSecret(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Which key it is."""
+        """The key, its state and its key set."""
         return f"{self.key.id}, a {self.state} key of {self.context.keys.words}"
-
-    @property
-    def service(self) -> str:
-        """The service and key set that it is of, as the ledger names them."""
-        return self.context.service
 
     @property
     def may_follow(self) -> bool:
@@ -76,7 +69,10 @@ def sharing(context: Context, keys: EnvironmentKeys, key: Key) -> Shared:
         for state, source in other.keys.sources(environ):
             held, same_place = _held(other, state, source), source.origin(environ) == place
             if held is None and source.command:
-                uncompared.append(UNCOMPARED.format(other.keys.words, state))
+                uncompared.append(
+                    f"the secret of {other.keys.words}, {state} key, could not be read, so it was not checked that "
+                    "this key has another one"
+                )
             for one in held or ():
                 if one.key == key or _is_same(one.text, secret, same_place=same_place):
                     found.append(SharedSecret(other, state, source, one.key, same_place))

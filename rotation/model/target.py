@@ -1,4 +1,4 @@
-"""Targets: which columns of which tables hold tokens and how, and what tells them apart."""
+"""Targets: the columns that hold tokens and their format, and the identity of each."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Format(StrEnum):
 
 
 class Adopts(enum.Enum):
-    """Which cells that are no token become one."""
+    """The cells without a token that become tokens."""
 
     NOTHING = enum.auto()
     PLAINTEXT = enum.auto()
-    """What is legible as it stands."""
+    """Those that are legible as they stand."""
     RANDOM = enum.auto()
     """Random-looking text and bytes, too: keys that were stored as they are, or another cipher's output."""
 
@@ -68,28 +68,28 @@ class Target:
     companions: tuple[tuple[str, str], ...] = ()
     """Columns that change with the key, each with the name of its value in `configuration.sections.VALUES`."""
     optional: bool = False
-    """Whether the table or the column may be missing, as in some version of an application."""
+    """True if the table or the column may be missing, as in some version of an application."""
     source: Legacy | None = None
     """The package that wrote its cells until now; a run makes tokens of them. None: there are tokens only."""
     index: Index | None = None
     """The column beside it that holds its blind index, which a run keeps right."""
     adopts: Adopts = Adopts.NOTHING
-    """What `adopt` makes tokens of."""
+    """The cells that `adopt` makes tokens of."""
     written: str = field(default="", repr=False, compare=False)
     """The url as it was written, such as `$DATABASE_URL`."""
     given: str = field(default="", repr=False, compare=False)
     """The url that this stands for. *url* is the same, unless a relative path in it counts from another folder: then
     the ledger and other machines know the database by this one."""
     folder: str = field(default="", compare=False)
-    """What a relative path in the url counts from; empty: the current folder."""
+    """The folder from which a relative path in the url counts; empty: the current folder."""
     listed: bool = field(default=False, compare=False)
-    """Whether rotation.toml names it, or the models that declare it, and not the command line."""
+    """True if rotation.toml names it, or the models that declare it, and not the command line."""
     declared: bool = field(default=False, compare=False)
-    """Whether a model of the application declares it."""
+    """True if a model of the application declares it."""
     binary: bool = field(default=False, compare=False)
-    """Whether that model declares a column of bytes."""
+    """True if that model declares a column of bytes."""
     local: bool = field(default=False, compare=False)
-    """Whether secrets of its `source` are in this process alone, so that no other one can do it."""
+    """True if secrets of its `source` are in this process alone, so that no other one can do it."""
     label: str = field(init=False, repr=False, compare=False)
     """The name in messages: `user_credentials.api_key`."""
 
@@ -102,7 +102,7 @@ class Target:
 
     @property
     def takes_over(self) -> bool:
-        """Whether its cells may be something else than tokens, which a run is to make tokens of."""
+        """True if its cells may be something else than tokens; a run makes tokens of them."""
         return self.source is not None or self.adopts is not Adopts.NOTHING
 
     def sealed(self) -> Target:
@@ -129,7 +129,7 @@ class TargetId:
 
     @property
     def label(self) -> str:
-        """What messages call it: `user_credentials.api_key`."""
+        """The name in messages: `user_credentials.api_key`."""
         return printable(f"{self.table}.{self.column}")
 
     @property

@@ -8,8 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from rotation.discovery.result import Discovery
-from rotation.lifecycle.listing import ListedKey
-from rotation.lifecycle.operations import StepResult
+from rotation.lifecycle.operations import ListedKey, StepResult
 from rotation.lifecycle.transitions import KeyStep
 from rotation.model.next_steps import PLAIN, Invocation
 from rotation.model.text import GONE, MINUTE, UNOPENED

@@ -147,7 +147,7 @@ def test_each_database_is_named_while_it_is_searched(shop: Shop, monkeypatch: py
         def at_work(self, words: str, rows: int = 0) -> None:
             told[words] = told.get(words, 0) + rows
 
-    monkeypatch.setattr("rotation.cli.options.Command.watch", lambda *_, **__: _entered(Listening()))
+    monkeypatch.setattr("rotation.cli.options.CommandContext.watch", lambda *_, **__: _entered(Listening()))
     with neighbour(shop.database, token("nobody")) as name:
         neighbours = Survey.neighbours
 

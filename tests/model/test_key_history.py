@@ -22,7 +22,7 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 def record(key_id: str, promoted: int | None, *, retired: int | None = None, staged: int | None = None) -> KeyRecord:
     """A key's dates, in days; one that was staged was first seen then."""
     days = [None if day is None else T0 + day * DAY for day in (staged, promoted, retired)]
-    return KeyRecord(key_id, "billing", T0 + (staged or 0) * DAY, *days)
+    return KeyRecord(key_id, "billing", T0 + (staged or 0) * DAY, staged=days[0], promoted=days[1], retired=days[2])
 
 
 def found(key_id: str, before: int, after: int | None = None, *, retired: int | None = None) -> KeyRecord:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from rotation.lifecycle.listing import ListedKey
+from rotation.lifecycle.operations import ListedKey
 from rotation.output.keys_text import render_list
 
 JANUARY, MAY = datetime(2026, 1, 3, 12, tzinfo=UTC), datetime(2026, 5, 3, 12, tzinfo=UTC)
 KEYS = [
-    ListedKey("cba5a815", "primary", JANUARY, JANUARY, MAY, tokens=1_250_000),
+    ListedKey("cba5a815", "primary", JANUARY, staged=JANUARY, promoted=MAY, tokens=1_250_000),
     ListedKey("6587597c", "previous", JANUARY, tokens=3, standing="unproven"),
     ListedKey("1f00ba42", "retired", JANUARY, retired=MAY, forced=True, tokens=0),
 ]

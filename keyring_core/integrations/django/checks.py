@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,24 +46,18 @@ def check_settings(**_: object) -> list[CheckMessage]:
     with suppress(KeyringError):
         # Its keys are those to look for.
         get_keyring()
-    return [
-        _found(
-            "W002",
-            f"The setting {name} holds a key of encrypted fields, or is named as one.",
-            "Take it out of the settings: keys are read from the environment, which no error page shows.",
-        )
-        for name, value in _named_settings()
-        if name in KEY_VARIABLES or any(map(_is_key, _texts(value)))
-    ]
-
-
-def _named_settings() -> Iterator[tuple[str, object]]:
-    """Every setting and its value. Some warn that they are deprecated if they are read: not here."""
+    found = []
+    hint = "Take it out of the settings: keys are read from the environment, which no error page shows."
     for name in filter(str.isupper, dir(settings)):
+        # Some warn that they are deprecated if they are read: not here.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = getattr(settings, name, None)
-        yield name, value
+        if name in KEY_VARIABLES or any(map(_is_key, _texts(value))):
+            found.append(
+                _found("W002", f"The setting {name} holds a key of encrypted fields, or is named as one.", hint)
+            )
+    return found
 
 
 def _texts(value: object) -> Iterator[str | bytes]:
@@ -81,7 +74,7 @@ def _texts(value: object) -> Iterator[str | bytes]:
 def _is_key(text: str | bytes) -> bool:
     try:
         return is_loaded(base64.urlsafe_b64decode(text))
-    except (binascii.Error, ValueError):
+    except ValueError:
         return False
 
 

@@ -91,8 +91,10 @@ class OpeningStrategy:
         return getattr(self.inner, name)
 
 
-def open_rows_of(result: Any) -> None:
-    """Lets *result* open its rows, if its statement selects an encrypted column."""
+def open_rows_of(
+    _connection: Any, _statement: Any, _multiparams: Any, _params: Any, _options: Any, result: Any
+) -> None:
+    """The listener after each execution: lets *result* open its rows, if its statement selects an encrypted column."""
     context = result.context
     compiled = context.compiled
     if compiled is None:

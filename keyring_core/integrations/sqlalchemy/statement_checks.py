@@ -47,7 +47,7 @@ _NULL_TESTS = frozenset({operators.is_, operators.is_not})
 def listen() -> None:
     """Registers the listeners, once a process."""
     event.listen(Engine, "before_cursor_execute", _before_cursor_execute)
-    event.listen(Engine, "after_execute", _after_execute)
+    event.listen(Engine, "after_execute", open_rows_of)
     event.listen(Engine, "handle_error", _handle_error)
     event.listen(Mapper, "mapper_configured", watch_mapper)
 
@@ -60,12 +60,6 @@ def _before_cursor_execute(
             # A new error each time: one that was raised would keep the frames, and so the values, of its first caller.
             raise type(fault)(*fault.args)
         refuse_other_values(context)
-
-
-def _after_execute(
-    _connection: Any, _statement: Any, _multiparams: Any, _params: Any, _options: Any, result: Any
-) -> None:
-    open_rows_of(result)
 
 
 def _handle_error(context: ExceptionContext) -> None:

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rotation.lifecycle.environment_keys import ManualEdit
-    from rotation.lifecycle.listing import ListedKey
-    from rotation.lifecycle.operations import StepResult
+    from rotation.lifecycle.operations import ListedKey, StepResult
 
 
 class ListedKeyJson(Document):

@@ -252,7 +252,7 @@ def test_a_secret_in_place_of_a_name_is_in_no_frame(option):
 
 
 def texts(environ, *names, listed=False):
-    return [text for text, _ in read_variables(names or ["$OLD"], environ, "secret", listed=listed)]
+    return [found.text for found in read_variables(names or ["$OLD"], environ, "secret", listed=listed)]
 
 
 def test_a_secret_is_taken_as_it_is(tmp_path):
