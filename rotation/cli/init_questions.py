@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
 
 import click
 
 from keyring_core.names import printable
 from rotation.configuration.urls import may_hold_password
 from rotation.model.failures import StoppedError, UsageError
-
-
-def on_terminal(stdout: TextIO) -> bool:
-    """True if somebody can be asked: input and output are terminals."""
-    return sys.stdin is not None and sys.stdin.isatty() and stdout.isatty()
 
 
 def checked_url(url: str | None) -> str | None:
