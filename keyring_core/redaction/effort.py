@@ -31,8 +31,7 @@ Limit: TypeAlias = Callable[[int], Effort]
 
 
 def bounded(length: int) -> Effort:
-    """The steps for a text of *length* characters."""
-    # Dense text, such as a list of settings or a help text about passwords, takes one step for eight characters.
+    """The steps for a text of *length* characters: dense text, such as a list of settings, takes one for eight."""
     return Effort(96 + length // 8)
 
 

@@ -226,7 +226,7 @@ class OpenWriters:
         self.unchecked: Sequence[str] = ()
         """Notes on databases that could not be asked."""
         self._before: set[str] = set()
-        """The identities of those that were open, whether they had written or not."""
+        """The identities of all that were seen open, also without a write."""
 
     def wait(self) -> Sequence[OpenTransaction]:
         """Waits until all that have written have ended, WAIT_SECONDS at most; returns the ones that have not.
