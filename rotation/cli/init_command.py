@@ -10,7 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +18,7 @@ from keyring_core.environment import ROTATION_CONFIG
 from keyring_core.key_files import is_missing
 from keyring_core.names import printable
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
-from rotation.cli.init_questions import ask, checked_url
+from rotation.cli.init_questions import Wanted, ask, checked_url
 from rotation.cli.options import Process, complete_preset, path_option, presentation_parameters, print_json, set_up
 from rotation.configuration.urls import for_folder
 from rotation.context import Context
@@ -35,17 +35,6 @@ _WAYS = (
     Next(("init", "--app"), "  the list of these:     ", repeats=Repeats.NONE),
 )
 """The ways to begin, if no option names one."""
-
-
-class Wanted(NamedTuple):
-    """The values of the options. *asks*: the rest can be asked for."""
-
-    url: str | None
-    config: Path
-    env_file: Path | None
-    new_key: bool
-    append: bool
-    asks: bool
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""The questions of `init` on a terminal. Every question has an option, and no answer is a secret of its own."""
+"""The options of `init`, and its questions on a terminal: each has an option, and no answer is a secret of its own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,25 @@ import signal
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from keyring_core.names import printable
 from rotation.configuration.urls import may_hold_password
 from rotation.model.failures import StoppedError, UsageError
+
+
+class Wanted(NamedTuple):
+    """The values of the options. *asks*: the rest can be asked for."""
+
+    url: str | None
+    config: Path
+    env_file: Path | None
+    new_key: bool
+    append: bool
+    asks: bool
 
 
 def checked_url(url: str | None) -> str | None:
