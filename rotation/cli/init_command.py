@@ -6,10 +6,11 @@ For a known application, also the steps from there. For a service of your own, s
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +18,7 @@ from keyring_core.environment import ROTATION_CONFIG
 from keyring_core.key_files import is_missing
 from keyring_core.names import printable
 from rotation.cli.help_page import UNWRITTEN, USAGE, HelpPage
-from rotation.cli.init_questions import ask, checked_url, on_terminal
+from rotation.cli.init_questions import Wanted, ask, checked_url
 from rotation.cli.options import Process, complete_preset, path_option, presentation_parameters, print_json, set_up
 from rotation.configuration.urls import for_folder
 from rotation.context import Context
@@ -33,17 +34,6 @@ _WAYS = (
     Next(("init", "--app"), "  the list of these:     ", repeats=Repeats.NONE),
 )
 """The ways to begin, if no option names one."""
-
-
-class Wanted(NamedTuple):
-    """The values of the options. *asks*: the rest can be asked for."""
-
-    url: str | None
-    config: Path
-    env_file: Path | None
-    new_key: bool
-    append: bool
-    asks: bool
 
 
 @click.command(
@@ -105,7 +95,8 @@ def init(  # noqa: PLR0913 - click's
     set_up(process.streams, quiet=quiet, verbose=verbose, log_format=log_format)
     if name == "":
         return _list_applications(process, as_json=as_json, quiet=quiet)
-    asks = not as_json and on_terminal(process.streams.stdout)
+    is_terminal = sys.stdin is not None and sys.stdin.isatty() and process.streams.stdout.isatty()
+    asks = not as_json and is_terminal
     if asks and name is None and url is None and not append:
         question = "Is it one of the known applications? Name, or Enter for your own service"
         name = ask(question, check=_check_application) or None

@@ -14,8 +14,7 @@ from typing import NamedTuple
 from keyring_core import Key, KeyConfigError, Keyring
 from keyring_core.environment import PRIMARY, names_primary
 from keyring_core.key_files import is_missing
-from rotation.cli.init_command import Wanted
-from rotation.cli.init_questions import ask, ask_whether, checked_url
+from rotation.cli.init_questions import Wanted, ask, ask_whether, checked_url
 from rotation.cli.init_result import Begun
 from rotation.cli.options import CommandContext, Process
 from rotation.configuration.env_file import DOTENV, environment, read_env_file

@@ -147,10 +147,9 @@ def url_of(alias: str, settings: Mapping[str, Any]) -> str:
 def _postgresql(alias: str, settings: Mapping[str, Any]) -> sa.URL:
     options = settings.get("OPTIONS") or {}
     query = {name: str(options[name]) for name in _POSTGRESQL_OPTIONS if options.get(name)}
-    host = _host(settings, query, "host")
     if not settings.get("NAME") and "service" not in query:
         raise UsageError(f"DATABASES, {alias}: it has neither NAME nor a service in OPTIONS")
-    return _server("postgresql+psycopg", settings, host, query)
+    return _server("postgresql+psycopg", settings, query, "host")
 
 
 def _mysql(alias: str, settings: Mapping[str, Any]) -> sa.URL:
@@ -159,31 +158,22 @@ def _mysql(alias: str, settings: Mapping[str, Any]) -> sa.URL:
     given = options.get("ssl")
     certificates = given if isinstance(given, Mapping) else {}
     query |= {f"ssl_{name}": str(certificates[name]) for name in _MYSQL_SSL if certificates.get(name)}
-    host = _host(settings, query, "unix_socket")
     if not settings.get("NAME") and "read_default_file" not in query:
         raise UsageError(f"DATABASES, {alias}: it has no NAME")
-    return _server("mysql+pymysql", settings, host, query)
+    return _server("mysql+pymysql", settings, query, "unix_socket")
 
 
-def _host(settings: Mapping[str, Any], query: dict[str, str], socket: str) -> str | None:
-    """The host; the path of a socket becomes the option *socket* of *query* instead."""
-    host: str | None = settings.get("HOST") or None
-    if host is None or not host.startswith("/"):
-        return host
-    query[socket] = host
-    return None
-
-
-def _server(driver: str, settings: Mapping[str, Any], host: str | None, query: Mapping[str, str]) -> sa.URL:
-    port = settings.get("PORT")
+def _server(driver: str, settings: Mapping[str, Any], query: Mapping[str, str], socket: str) -> sa.URL:
+    """The url; a host that is the path of a socket becomes the option *socket* of *query* instead."""
+    host, port = settings.get("HOST") or "", settings.get("PORT")
     return sa.URL.create(
         driver,
         username=settings.get("USER") or None,
         password=settings.get("PASSWORD") or None,
-        host=host,
+        host=None if host.startswith("/") else host or None,
         port=int(port) if port else None,
         database=settings.get("NAME") or None,
-        query=query,
+        query={**query, socket: host} if host.startswith("/") else query,
     )
 
 
