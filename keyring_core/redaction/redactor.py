@@ -153,7 +153,7 @@ class Redactor:
             plain = _COLOUR.sub(lambda colour: " " * len(colour[0]), flat)
             found += find_shapes(plain, plain.encode("latin-1"), gist, (), limit)
             found += find_pairs(plain, gist, self.names, limit)
-        if spells_bytes(flat, gist) and depth < 3:
+        if spells_bytes(flat, gist) and depth < 3:  # a text may spell one that spells another
             for reading in readings(flat):
                 if left.step(len(reading.data)):
                     found += self._spelt(reading, limit, left, depth + 1)
