@@ -146,7 +146,11 @@ class Begun:
         return InitJson(
             complete=not self.needs,
             files=[str(path) for path in self.files],
-            targets=[_target(column) for column in self.columns if gets_entry(column)],
+            targets=[
+                FoundTargetJson(one.table, one.column, one.format, one.parts.total(), dict(+one.under), one.unknown)
+                for one in self.columns
+                if gets_entry(one)
+            ],
             new_key=self.new_key.id if self.new_key else None,
             needs=self.needs,
             left_out=[RemarkJson(*remark) for remark in self.found.left_out],
@@ -188,9 +192,3 @@ class Begun:
         if self.has_targets and not (self.needs or self.rotating):
             stage = self._command("keys", "stage").after("To change the key:")
             yield NextStep(self.invocation.line(stage), no_wrap=True)
-
-
-def _target(column: TokenColumn) -> FoundTargetJson:
-    return FoundTargetJson(
-        column.table, column.column, column.format, column.parts.total(), dict(+column.under), column.unknown
-    )

@@ -53,15 +53,11 @@ def located(url: str, folder: Path, whose: str) -> str:
     Otherwise another database of that name would be read, or a new ledger begun beside the one that is there.
     """
     relative = _relative(url)
-    if relative is not None and not _is_here(folder):
-        _refuse_other(relative, folder, whose)
-    return from_folder(url, folder)
-
-
-def _refuse_other(relative: _Relative, folder: Path, whose: str) -> None:
+    if relative is None or _is_here(folder):
+        return url
     meant, here = relative.file(folder.resolve()), relative.file(Path.cwd())
     if not here.exists() or _are_same(meant, here):
-        return
+        return relative.at(folder.absolute())
     rule = f"{whose}: a relative SQLite path counts from the folder of rotation.toml"
     write = f"write its full path into rotation.toml: {relative.at(Path.cwd())}"
     if meant.exists():
@@ -88,11 +84,9 @@ def for_folder(url: str, folder: Path) -> str:
 
 
 def _quoted(path: Path) -> str:
-    try:
+    # The bytes of a name may be no UTF-8, which urls are in.
+    with suppress(UnicodeEncodeError):
         return quote(str(path))
-    except UnicodeEncodeError:
-        # Its bytes are no UTF-8, which urls are in.
-        pass
     raise UsageError(f"{path}: no SQLite url can name a file there, since the name is not UTF-8; rename it")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from rotation.model.failures import UsageError
 from rotation.model.target import Index
 
 if TYPE_CHECKING:
-    from django.db.models import Field, Model
+    from django.db.models import Model
 
     from keyring_core.legacy import Legacy
 
@@ -54,26 +55,18 @@ def declared_columns(source: Declaration) -> Iterator[DeclaredColumn]:
     for model in apps.get_models(include_auto_created=True):
         for field in model._meta.local_concrete_fields:
             if isinstance(cells := getattr(field, "cells", None), Cells):
-                yield from _in_databases(source, model, field, cells)
-
-
-def _in_databases(
-    source: Declaration, model: type[Model], field: Field[Any, Any], cells: Cells
-) -> Iterator[DeclaredColumn]:
-    """The column of *field* in each database of its model."""
-    for url, optional in _urls(model).items():
-        yield DeclaredColumn(
-            source,
-            _unquoted(model._meta.db_table),
-            field.column or field.name,
-            cells.context_name,
-            cells.legacy,
-            _index_of(model, field.name),
-            url,
-            optional,
-            binary=bool(getattr(field, "binary", False)) or cells.kind is ValueKind.BYTES,
-            secrets=_secrets_of(cells.legacy),
-        )
+                column = DeclaredColumn(
+                    source,
+                    _unquoted(model._meta.db_table),
+                    field.column or field.name,
+                    cells.context_name,
+                    cells.legacy,
+                    _index_of(model, field.name),
+                    binary=bool(getattr(field, "binary", False)) or cells.kind is ValueKind.BYTES,
+                    secrets=_secrets_of(cells.legacy),
+                )
+                for url, optional in _urls(model).items():
+                    yield replace(column, url=url, optional=optional)
 
 
 def _urls(model: type[Model]) -> dict[str, bool]:
@@ -119,10 +112,8 @@ def _index_of(model: type[Model], name: str) -> Index | None:
     """The column of the model's table that holds the blind index of the field called *name*."""
     from keyring_core.integrations.django import BlindIndexField  # noqa: PLC0415 - imports Django
 
-    for field in model._meta.local_concrete_fields:
-        if isinstance(field, BlindIndexField) and field.of == name:
-            return Index(field.column or field.name, field.context)
-    return None
+    fields = (each for each in model._meta.local_concrete_fields if isinstance(each, BlindIndexField))
+    return next((Index(each.column or each.name, each.context) for each in fields if each.of == name), None)
 
 
 _POSTGRESQL_OPTIONS = (

@@ -226,7 +226,7 @@ class OpenWriters:
         self.unchecked: Sequence[str] = ()
         """Notes on databases that could not be asked."""
         self._before: set[str] = set()
-        """The identities of those that were open, whether they had written or not."""
+        """The identities of all that were seen open, also without a write."""
 
     def wait(self) -> Sequence[OpenTransaction]:
         """Waits until all that have written have ended, WAIT_SECONDS at most; returns the ones that have not.
@@ -255,7 +255,7 @@ class OpenWriters:
     def _look(self) -> Uncommitted:
         context = self._context
         seen = uncommitted(
-            self._urls, wait=context.streams.wait, links=context.links, left_out=context.unsearched_databases()
+            self._urls, wait=context.streams.wait, links=context.links, left_out=context.policy().unsearched_databases
         )
         self.unchecked = seen.unchecked
         self._before |= {one.identity for one in seen.transactions}

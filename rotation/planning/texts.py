@@ -35,22 +35,23 @@ def plan_texts(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     counts = Counts()
     search = TextSearch(rules, cells, counts)
     decided, damaged = rules.decide(search.found)
-    for tokens, verdict, _ in decided:
-        if verdict.action is Action.STAY:
+    for tokens, action, _ in decided:
+        if action.stays:
+            obstacle = Obstacle(action, rules.words_of_staying(tokens.key), unsettled=True)
             for index in tokens.places:
-                search.blame(index, Obstacle(verdict.category, verdict.detail, unsettled=True))
+                search.blame(index, obstacle)
     for index, error in damaged.items():
         search.blame(index, Obstacle(error.category, str(error)))
     swapped = _owners(search, decided, Action.ROTATE)
-    waiting = _owners(search, decided, Action.TO_ROTATE)
+    waiting = _owners(search, decided, Action.TO_ROTATE, Action.TO_BIND)
     holders = {owner for tokens, *_ in decided for owner in pick(search.owners, tokens.places)}
     counts.to_rotate = len(waiting)
     counts.current = len(holders - search.obstacles.keys()) - len(swapped) - len(waiting)
     counts.empty = len(cells) - counts.current - len(waiting) - len(swapped) - len(search.obstacles)
     counts.embedded = sum(len(tokens.places) for tokens, *_ in decided) + search.unknown
     _count_obstacles(search, counts, keys)
-    for tokens, verdict, _ in decided:
-        counts.unbound += len(tokens.places) * verdict.unbound
+    for tokens, action, _ in decided:
+        counts.unbound += len(tokens.places) * (action is Action.TO_BIND)
         rules.note_nested(counts, tokens, lambda index: keys[search.owners[index]])
         stay = [owner not in swapped for owner in pick(search.owners, tokens.places)]
         counts.hold(tokens.key.id, list(compress(tokens.signed, stay)))
@@ -62,9 +63,9 @@ def plan_texts(rules: Rules, keys: Sequence[RowKey], cells: Sequence[str | bytes
     return Plan(swaps, key_ids, signed, counts, further=further)
 
 
-def _owners(search: TextSearch, decided: Sequence[Decided], action: Action) -> set[int]:
-    """The places of the cells with a token of that *action*, and with no obstacle."""
-    of_action = (tokens.places for tokens, verdict, _ in decided if verdict.action is action)
+def _owners(search: TextSearch, decided: Sequence[Decided], *actions: Action) -> set[int]:
+    """The places of the cells with a token of one of *actions*, and with no obstacle."""
+    of_action = (tokens.places for tokens, action, _ in decided if action in actions)
     return {owner for places in of_action for owner in pick(search.owners, places)} - search.obstacles.keys()
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from rotation.model.batch_size import BatchSize
+from rotation.model.batch import BatchSize
 from rotation.stores.cells import CellReader, Reads, Rows, TableEntry, has_large
 from rotation.stores.columns import table_clause
 from rotation.stores.row_keys import Forward, between, beyond, same_key
