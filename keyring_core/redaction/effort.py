@@ -40,12 +40,6 @@ def unbounded(_length: int) -> Effort:
     return Effort(math.inf)
 
 
-def spelling(length: int) -> Effort:
-    """The characters that a text of *length* characters may spell in other ways, which are searched as well."""
-    # Three levels of a short text, twice the length of a long one.
-    return Effort(1024 + 2 * length)
-
-
 def rest(text: str, start: int) -> Span:
     """All of *text* from *start* on, where the steps for it have been taken."""
     return Span(start, len(text), "rest")
