@@ -129,10 +129,9 @@ def _rotate_target(
     started = time.monotonic()
     try:
         TargetRun(opened, part, watcher).make_passes(executor_for)
-    except (StoreError, StoppedError) as error:
+    except (StoreError, StoppedError, WorkerError) as error:
         part.stopped, part.interrupted = str(error), True
-    except WorkerError as error:
-        part.stopped, part.interrupted, refusal = str(error), True, error
+        refusal = error if isinstance(error, WorkerError) else None
     part.seconds = time.monotonic() - started
     part.retries += opened.store.retries
     return refusal

@@ -109,6 +109,8 @@ def _open(of: Task) -> RangeWorker:
     keyring, environ = _load(of.order)
     try:
         target = unsealed(of.target, environ)
+        local = LocalOptions(stop_request.wait, others=_others(options.keys, environ), environ=environ)
+        takeover = Takeover.of(target, environ)
         if identify(target).digest != of.database:
             fault = f"{target.written} leads to another database here than where the run was started"
         else:
@@ -119,19 +121,12 @@ def _open(of: Task) -> RangeWorker:
                 shard=options.part,
                 companions=companion_values(dict(target.companions), keyring.primary),
             )
-    except UsageError as error:
+            if store.number() != of.number:
+                store.close()
+                fault = f"{target.label} is another table here than where the run was started"
+    except (UsageError, KeyConfigError) as error:
         fault = str(error)
     if fault:
-        raise WorkerError(f"{_name()}: {fault}. Give every worker the same variables, then run again.")
-    if store.number() != of.number:
-        fault = f"{target.label} is another table here than where the run was started"
-    try:
-        local = LocalOptions(stop_request.wait, others=_others(options.keys, environ), environ=environ)
-        takeover = Takeover.of(target, environ)
-    except KeyConfigError as error:
-        fault = str(error)
-    if fault:
-        store.close()
         words = f"{_name()}: {fault}. Give every worker the same variables, then run again."
         raise WorkerError(*words.split("\n"))
     worker = RangeWorker(OpenTarget(target, store, target.keyring(keyring), options, local, takeover))

@@ -203,8 +203,12 @@ class TextSearch:
         if inner.given_up:
             self.obstacles[place].append(Obstacle(CellKind.NOT_A_TOKEN, GIVEN_UP))
         elif found.kind not in NO_TOKENS:
-            at = f"at character {self._place_of_truncated(place) + 1}: " if found.kind is CellKind.TRUNCATED else ""
-            detail = f"{at}{found.detail}"
+            detail = found.detail
+            if found.kind is CellKind.TRUNCATED:
+                # The first one that was not found.
+                known = self._starts(place)
+                start = next((start for start in places_of_tokens(self._texts[place]) if start not in known), 0)
+                detail = f"at character {start + 1}: {detail}"
             self._counts.formats.update([found.format] if found.format and place not in self.obstacles else ())
             self.obstacles[place].append(Obstacle(found.kind, detail, keyless=found.keyless))
         else:
@@ -214,11 +218,6 @@ class TextSearch:
         """Notes a cell in which no token was found beside its own, if one may be hidden there."""
         if self._rules.is_suspect(data, alone=rest == self._texts[place]):
             self.suspects.append(place)
-
-    def _place_of_truncated(self, place: int) -> int:
-        """The place in a cell of the first token that was not found."""
-        known = self._starts(place)
-        return next((start for start in places_of_tokens(self._texts[place]) if start not in known), 0)
 
     def _starts(self, place: int) -> list[int]:
         """The places of the tokens in a cell."""
